@@ -1,0 +1,285 @@
+//! What can go wrong, in one place: each error has a stable type for alarms and a message that says what to do.
+
+use std::fmt;
+
+use lambda_runtime::Diagnostic;
+
+use crate::event::EventError;
+use crate::observed::Which;
+use crate::rotation::Refusal;
+use crate::secret::InvalidSecret;
+use crate::settings::InvalidSettings;
+
+/// Why a step failed. Neither `Display` nor `Debug` shows a value.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is missing or wrong.
+    #[error("{0}")]
+    Settings(InvalidSettings),
+    /// The event is not one of ours.
+    #[error("{0}")]
+    Event(EventError),
+    /// The event names a secret that this function does not serve.
+    #[error("this function does not serve that secret: {0}")]
+    NotServed(&'static str),
+    /// The text of a version of the secret cannot be used.
+    #[error("the secret's {0} version cannot be used: {1}")]
+    Secret(Which, InvalidSecret),
+    /// The Doppler token cannot be used.
+    #[error(
+        "the secret that DOPPLER_TOKEN_SECRET_ID names holds no Doppler token: {0}; store the bare token, or {{\"token\":\"…\"}}"
+    )]
+    DopplerToken(&'static str),
+    /// What is known forbids to go on.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A call failed for good.
+    #[error("{0}")]
+    Call(CallError),
+    /// The probe URL answered with something that no waiting will change.
+    #[error(
+        "PROBE_URL answered {0}: it must name a method behind the usage plan that answers 2xx with a key and 403 without"
+    )]
+    ProbeRejected(u16),
+    /// The probe URL did not accept the key in time.
+    #[error(
+        "the gateway did not accept the new key in time (last answer: {0}); check that PROBE_URL is behind the key's usage plan, then rotate again"
+    )]
+    ProbeNotAccepted(String),
+    /// Without a probe the key must have an age that it does not reach in time.
+    #[error(
+        "the new key takes effect by {0}, which is after this function's time-out; rotate again then, or shorten SETTLE_PERIOD"
+    )]
+    NotSettled(String),
+    /// Lambda is about to stop the function.
+    #[error(
+        "ran out of time, trying to {0}; rotate again, it goes on from there (or raise the function's time-out)"
+    )]
+    OutOfTime(String),
+}
+
+impl Error {
+    /// The stable name of the error, as Lambda's `errorType`.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "InvalidSettings",
+            Self::Event(EventError::Malformed) => "MalformedEvent",
+            Self::Event(EventError::MissingField(_)) => "MissingField",
+            Self::Event(EventError::InvalidField { .. }) => "InvalidField",
+            Self::Event(EventError::UnknownStep) => "UnknownStep",
+            Self::NotServed(_) => "SecretNotServed",
+            Self::Secret(..) => "InvalidSecret",
+            Self::DopplerToken(_) => "InvalidDopplerToken",
+            Self::Refused(refusal) => refused_type(refusal),
+            Self::Call(call) => call.error_type(),
+            Self::ProbeRejected(_) => "ProbeRejected",
+            Self::ProbeNotAccepted(_) => "ProbeNotAccepted",
+            Self::NotSettled(_) => "NotSettled",
+            Self::OutOfTime(_) => "OutOfTime",
+        }
+    }
+}
+
+fn refused_type(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::UnknownVersion => "UnknownVersion",
+        Refusal::NotPending => "NotPending",
+        Refusal::RotationDisabled => "RotationDisabled",
+        Refusal::NoPendingKey => "NoPendingKey",
+        Refusal::ValueTaken => "ValueTaken",
+        Refusal::KeyNotOurs(_) => "KeyNotOurs",
+        Refusal::KeyMissing => "KeyMissing",
+        Refusal::KeyDisabled(_) => "KeyDisabled",
+        Refusal::NotOnPlan(..) => "NotOnPlan",
+        Refusal::NoPlan(_) => "NoPlan",
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self {
+            error_type: error.error_type().to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// A service outside. Displays as people call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// AWS Secrets Manager.
+    SecretsManager,
+    /// Amazon API Gateway, its control plane.
+    ApiGateway,
+    /// An API behind the usage plan.
+    Gateway,
+    /// Doppler.
+    Doppler,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::SecretsManager => "Secrets Manager",
+            Self::ApiGateway => "API Gateway",
+            Self::Gateway => "the gateway",
+            Self::Doppler => "Doppler",
+        })
+    }
+}
+
+/// One call that failed, all retries included. Copied out of the client's error, which may hold values and is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    /// The service.
+    pub service: Service,
+    /// The operation, as the service calls it.
+    pub operation: &'static str,
+    /// What happened.
+    pub fault: Fault,
+    /// The service's id of the request, for its support.
+    pub request_id: Option<String>,
+}
+
+/// How a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The service said no.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The service's own code for it, where it has one.
+        code: String,
+        /// The service's words, masked.
+        message: String,
+    },
+    /// No whole reply came.
+    NoReply(&'static str),
+    /// A reply came that is not what the service documents.
+    Unreadable(&'static str),
+    /// Doppler keeps another value than it was given.
+    Changed(String),
+}
+
+impl CallError {
+    /// The service's code, where it said no.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match &self.fault {
+            Fault::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    fn error_type(&self) -> &'static str {
+        match (self.service, &self.fault) {
+            (Service::SecretsManager, _) => "SecretsManagerFailed",
+            (Service::ApiGateway, _) => "ApiGatewayFailed",
+            (Service::Gateway, _) => "ProbeFailed",
+            (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
+            (Service::Doppler, Fault::Refused { status: 401, .. }) => "DopplerTokenRejected",
+            (Service::Doppler, Fault::Refused { message, .. }) if names_hidden_target(message) => {
+                "DopplerTargetHidden"
+            }
+            (Service::Doppler, _) => "DopplerFailed",
+        }
+    }
+
+    /// What to do about it.
+    fn advice(&self) -> &'static str {
+        let denied =
+            |code: &str| code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
+        match (self.service, &self.fault) {
+            (_, Fault::Refused { code, .. }) if denied(code) => "allow it in the function's role",
+            (Service::ApiGateway, Fault::Refused { status: 404, .. }) => {
+                "check that USAGE_PLAN_IDS and STAGE_KEYS name what exists in this account and Region"
+            }
+            (Service::Doppler, Fault::Changed(_)) => {
+                "make the target a plain value that refers to no other, and rotate again"
+            }
+            (Service::Doppler, Fault::Refused { status: 401, .. }) => {
+                "put a valid token into the secret that DOPPLER_TOKEN_SECRET_ID names"
+            }
+            (Service::Doppler, Fault::Refused { message, .. }) if names_hidden_target(message) => {
+                "check DOPPLER_TARGETS, and that the token may see and write that config"
+            }
+            (Service::Doppler, Fault::Refused { status: 403, .. }) => {
+                "give the token read/write access; the config may also be protected"
+            }
+            _ => "nothing is lost; rotate again once the cause is gone",
+        }
+    }
+}
+
+/// Neither a 400 nor a 404 tells that a project or config is missing: this token cannot see it, is all that is said
+/// (3P, facts on Doppler, section 2). So the words decide, not the status.
+fn names_hidden_target(message: &str) -> bool {
+    [
+        "does not have access to requested",
+        "Could not find requested",
+        "Please provide a valid config",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service,
+            operation,
+            fault,
+            request_id,
+        } = self;
+        match fault {
+            Fault::Refused {
+                status,
+                code,
+                message,
+            } => {
+                write!(out, "{service} refused {operation}: {status} {code}")?;
+                if !message.is_empty() {
+                    write!(out, " ({message})")?;
+                }
+            }
+            Fault::NoReply(how) => write!(out, "{service} gave no reply to {operation}: {how}")?,
+            Fault::Unreadable(how) => write!(out, "{service} answered {operation} with {how}")?,
+            Fault::Changed(target) => write!(
+                out,
+                "{service} delivers another value at {target} than was written"
+            )?,
+        }
+        if let Some(id) = request_id {
+            write!(out, ", request id {id}")?;
+        }
+        write!(out, "; {}", self.advice())
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
+/// unrecognisable. API Gateway's keys have 20 to 128 alphanumerics and Doppler's tokens end in 40, so no longer run is
+/// let through, whoever put it there.
+#[must_use]
+pub fn masked(message: &str) -> String {
+    let mut shown = String::new();
+    let mut run = String::new();
+    for letter in message.chars().take(500).chain([' ']) {
+        if letter.is_ascii_alphanumeric() {
+            run.push(letter);
+            continue;
+        }
+        shown.push_str(if run.len() < 20 { &run } else { "[masked]" });
+        run.clear();
+        shown.push(if letter.is_control() { ' ' } else { letter });
+    }
+    shown.trim().to_owned()
+}

@@ -1,0 +1,151 @@
+//! One HTTP client under everything: the AWS SDK, Doppler and the probe share its TLS stack and its connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::settings::{InvalidSettings, Problem};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long one attempt may take, from the connection to the last byte of the reply.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Builds the client. It follows no redirect: that would hand a key or a token to another host.
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` or `SSL_CERT_FILE` is set and cannot be used.
+pub(crate) fn client() -> Result<reqwest::Client, InvalidSettings> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+        .with_root_certificates(roots()?)
+        .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ATTEMPT_TIMEOUT)
+        .user_agent(concat!(
+            env!("CARGO_PKG_NAME"),
+            "/",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .build()
+        .expect("nothing that can be invalid was set");
+    Ok(client)
+}
+
+/// The certificates to trust: those compiled in, which need no parsing; or, behind a proxy that inspects TLS, those of
+/// the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names, instead of them, as elsewhere.
+fn roots() -> Result<RootCertStore, InvalidSettings> {
+    for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else {
+            continue;
+        };
+        let unusable = |fault: &str| {
+            let fault = format!("names a file that {fault}");
+            InvalidSettings(vec![Problem {
+                variable,
+                fault,
+                example: "/opt/ca-bundle.pem",
+            }])
+        };
+        let certificates = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|_| unusable("cannot be read as PEM"))?;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        return if roots.is_empty() {
+            Err(unusable("holds no certificate"))
+        } else {
+            Ok(roots)
+        };
+    }
+    Ok(RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    })
+}
+
+/// How long the server asks to wait before the next attempt: `Retry-After` in seconds. (Its other form, a date, is
+/// sent by neither API Gateway nor Doppler, so far as documented.)
+#[must_use]
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+}
+
+/// Lends the client to the AWS SDK.
+#[must_use]
+pub(crate) fn for_aws(client: reqwest::Client) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(Connector(client));
+    http_client_fn(move |_, _| connector.clone())
+}
+
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move { exchange(&client, request).await })
+    }
+}
+
+async fn exchange(
+    client: &reqwest::Client,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let unsendable = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| unsendable(error.into()))?;
+    // Every request of ours is held in memory as a whole, so there is nothing to stream.
+    let request = request.map(|body| body.bytes().map(ToOwned::to_owned).unwrap_or_default());
+    let request = reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))?;
+
+    let response = client.execute(request).await.map_err(no_reply)?;
+    let (status, mut headers) = (response.status(), response.headers().clone());
+    // The SDK waits as long as this header of its own says, in milliseconds; API Gateway sends the standard one.
+    if let Some(wait) = retry_after(&headers) {
+        headers.insert(
+            "x-amz-retry-after",
+            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).into(),
+        );
+    }
+    // Read to its end here, so that a reply which breaks off counts as none and is asked for again.
+    let body = response.bytes().await.map_err(no_reply)?;
+
+    let mut response = HttpResponse::new(status.into(), SdkBody::from(body));
+    *response.headers_mut() = headers
+        .try_into()
+        .map_err(|error| ConnectorError::other(Box::new(error), None))?;
+    Ok(response)
+}
+
+fn no_reply(error: reqwest::Error) -> ConnectorError {
+    let error = error.without_url();
+    if error.is_timeout() {
+        ConnectorError::timeout(error.into())
+    } else {
+        ConnectorError::io(error.into())
+    }
+}

@@ -1,0 +1,374 @@
+//! API Gateway's control plane: keys and the plans they are on.
+//!
+//! The SDK's types print key values with `{:?}`, so none of them leaves the function that received it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_apigateway::Client;
+use aws_sdk_apigateway::error::ProvideErrorMetadata;
+use aws_sdk_apigateway::types::{ApiKey, Op, PatchOperation};
+use backon::{ExponentialBuilder, Retryable};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
+
+use super::{Receipt, Secret, aws};
+use crate::error::{CallError, Fault, Service};
+use crate::mark::{self, Mark};
+use crate::observed::{Key, KeyId, PlanId, VersionId, Which};
+use crate::secret::ApiKeyValue;
+use crate::settings::StageKey;
+
+const SERVICE: Service = Service::ApiGateway;
+
+/// Tags of our keys, set when they are made.
+const TAG_SECRET: &str = "rotation:secret";
+const TAG_VERSION: &str = "rotation:version";
+const TAG_FUNCTION: &str = "rotation:function";
+
+/// Keys per page; API Gateway's most (DOC).
+const PAGE: i32 = 500;
+
+/// How often a list is asked for a key that should be in it.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What API Gateway says when two requests got in each other's way, for instance because it serves one
+/// `CreateUsagePlanKey` at a time in a Region (OBS, facts on AWS, B3). The same status means other things, too.
+const CONCURRENT: &str = "concurrent modification";
+
+/// The values to compare a listed key with.
+#[derive(Clone, Copy)]
+pub(super) struct Values<'a> {
+    pub(super) pending: Option<&'a ApiKeyValue>,
+    pub(super) current: Option<&'a ApiKeyValue>,
+}
+
+pub(super) struct ApiGateway(Client);
+
+impl ApiGateway {
+    pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
+        Self(Client::new(config))
+    }
+
+    /// The keys of this secret. They have the secret's name before a slash, which the search for a prefix finds (AWSV).
+    pub(super) async fn keys(
+        &self,
+        secret: &Secret,
+        values: Values<'_>,
+    ) -> Result<(Vec<Key>, Receipt), CallError> {
+        let prefix = format!("{}/", secret.name);
+        let (keys, receipt) = self.list(Some(&prefix), secret, values).await?;
+        Ok((
+            keys.into_iter()
+                .filter(|key| key.version.is_some())
+                .collect(),
+            receipt,
+        ))
+    }
+
+    /// The key with the value of one version, whoever made it. Asks until `until`: lists may lag behind creation.
+    pub(super) async fn find(
+        &self,
+        secret: &Secret,
+        values: Values<'_>,
+        which: Which,
+        until: Instant,
+    ) -> Result<(Option<Key>, Receipt), CallError> {
+        loop {
+            let (keys, receipt) = self.list(None, secret, values).await?;
+            let found = keys.into_iter().find(|key| match which {
+                Which::Pending => key.is_pending,
+                Which::Current => key.is_current,
+            });
+            if found.is_some() || Instant::now() + POLL > until {
+                return Ok((found, receipt));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn list(
+        &self,
+        prefix: Option<&str>,
+        secret: &Secret,
+        values: Values<'_>,
+    ) -> Result<(Vec<Key>, Receipt), CallError> {
+        const OPERATION: &str = "GetApiKeys";
+        let identity = identity(&secret.arn);
+        let (mut keys, mut position) = (Vec::new(), None);
+        loop {
+            let request = self
+                .0
+                .get_api_keys()
+                .set_name_query(prefix.map(ToOwned::to_owned));
+            let request = request
+                .include_values(true)
+                .limit(PAGE)
+                .set_position(position.clone());
+            let reply = request
+                .send()
+                .await
+                .map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+            keys.extend(
+                reply
+                    .items()
+                    .iter()
+                    .filter_map(|key| observe(key, secret, &identity, values)),
+            );
+            // A position that does not move would turn us in circles.
+            if reply.position().is_none() || reply.position == position {
+                return Ok((keys, aws::receipt(SERVICE, OPERATION, &reply)));
+            }
+            position = reply.position;
+        }
+    }
+
+    /// The plans that a key is on.
+    pub(super) async fn plans(
+        &self,
+        key: &KeyId,
+    ) -> Result<(BTreeSet<PlanId>, Receipt), CallError> {
+        const OPERATION: &str = "GetUsagePlans";
+        let (mut plans, mut position) = (BTreeSet::new(), None);
+        loop {
+            let request = self
+                .0
+                .get_usage_plans()
+                .key_id(key.as_str())
+                .limit(PAGE)
+                .set_position(position.clone());
+            let reply = request
+                .send()
+                .await
+                .map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+            plans.extend(
+                reply
+                    .items()
+                    .iter()
+                    .filter_map(|plan| plan.id().map(PlanId::from)),
+            );
+            if reply.position().is_none() || reply.position == position {
+                return Ok((plans, aws::receipt(SERVICE, OPERATION, &reply)));
+            }
+            position = reply.position;
+        }
+    }
+
+    /// Fails unless the plan exists. (`GetUsagePlanKeys` would not: it answers 200 for a plan that does not, AWSV.)
+    pub(super) async fn plan(&self, plan: &PlanId) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "GetUsagePlan";
+        let reply = self
+            .0
+            .get_usage_plan()
+            .usage_plan_id(plan.as_str())
+            .send()
+            .await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        Ok(aws::receipt(SERVICE, OPERATION, &reply))
+    }
+
+    /// Creates the key, or says with `None` that one with this value exists: made by a lost or interrupted attempt,
+    /// by another run of the step, or by somebody else. Repeating this is safe because the value is ours: API Gateway
+    /// takes no value twice (OBS, facts on AWS, B1).
+    pub(super) async fn mint(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+        value: &ApiKeyValue,
+        stage_keys: &[StageKey],
+        deadline: Instant,
+    ) -> Result<(Option<Key>, Receipt), CallError> {
+        const OPERATION: &str = "CreateApiKey";
+        let stage_key = |stage: &StageKey| {
+            let stage_key = aws_sdk_apigateway::types::StageKey::builder();
+            stage_key
+                .rest_api_id(&stage.rest_api_id)
+                .stage_name(&stage.stage_name)
+                .build()
+        };
+        let create = || async {
+            let request = self
+                .0
+                .create_api_key()
+                .name(format!("{}/{version}", secret.name))
+                .description(mark::minted(&secret.name))
+                .value(value.expose())
+                // Omitted means disabled (AWSV).
+                .enabled(true)
+                .tags(TAG_SECRET, identity(&secret.arn))
+                .tags(TAG_VERSION, version.as_str())
+                .tags(
+                    TAG_FUNCTION,
+                    std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+                )
+                .set_stage_keys(
+                    (!stage_keys.is_empty()).then(|| stage_keys.iter().map(stage_key).collect()),
+                );
+            match request.send().await {
+                Ok(reply) => {
+                    let complete =
+                        reply.enabled() && reply.value().is_some_and(|theirs| value.is(theirs));
+                    let key = reply.id().filter(|_| complete).map(|id| Key {
+                        id: KeyId::from(id),
+                        version: Some(version.clone()),
+                        enabled: true,
+                        since: reply
+                            .created_date()
+                            .and_then(time)
+                            .unwrap_or_else(SystemTime::now),
+                        mark: None,
+                        is_pending: true,
+                        is_current: false,
+                    });
+                    // A reply that does not say so leaves it to the list whether there is a key.
+                    Ok((key, aws::receipt(SERVICE, OPERATION, &reply)))
+                }
+                Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                    failed
+                        if error.code() == Some("ConflictException") && !is_concurrent(&failed) =>
+                    {
+                        Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
+                    }
+                    failed => Err(failed),
+                },
+            }
+        };
+        create.retry(backoff(deadline)).when(is_concurrent).await
+    }
+
+    /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, another key may be in
+    /// the way, or just another request. So look, and try again unless it is there.
+    pub(super) async fn attach(
+        &self,
+        key: &KeyId,
+        plan: &PlanId,
+        deadline: Instant,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "CreateUsagePlanKey";
+        let attach = || async {
+            let request = self.0.create_usage_plan_key().usage_plan_id(plan.as_str());
+            let failed = match request
+                .key_id(key.as_str())
+                .key_type("API_KEY")
+                .send()
+                .await
+            {
+                Ok(reply) => return Ok(aws::receipt(SERVICE, OPERATION, &reply)),
+                Err(error) => aws::failed(SERVICE, OPERATION, &error),
+            };
+            if !is_conflict(&failed) {
+                return Err(failed);
+            }
+            let there = self
+                .0
+                .get_usage_plan_key()
+                .usage_plan_id(plan.as_str())
+                .key_id(key.as_str())
+                .send()
+                .await;
+            match there {
+                Ok(reply) => Ok(aws::receipt(SERVICE, "GetUsagePlanKey", &reply)),
+                Err(_) => Err(failed),
+            }
+        };
+        attach.retry(backoff(deadline)).when(is_conflict).await
+    }
+
+    /// Replaces the description of a key.
+    pub(super) async fn set_description(
+        &self,
+        key: &KeyId,
+        description: &str,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "UpdateApiKey";
+        let replace = PatchOperation::builder()
+            .op(Op::Replace)
+            .path("/description")
+            .value(description)
+            .build();
+        let reply = self
+            .0
+            .update_api_key()
+            .api_key(key.as_str())
+            .patch_operations(replace)
+            .send()
+            .await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        Ok(aws::receipt(SERVICE, OPERATION, &reply))
+    }
+}
+
+/// Copies the facts out of a listed key, if it is ours or has one of the values.
+fn observe(key: &ApiKey, secret: &Secret, identity: &str, values: Values<'_>) -> Option<Key> {
+    let holds = |value: Option<&ApiKeyValue>| {
+        value
+            .zip(key.value())
+            .is_some_and(|(value, theirs)| value.is(theirs))
+    };
+    let tag = |name: &str| {
+        key.tags()
+            .and_then(|tags| tags.get(name))
+            .map(String::as_str)
+    };
+    let version = tag(TAG_VERSION).filter(|version| {
+        tag(TAG_SECRET) == Some(identity)
+            && key.name() == Some(format!("{}/{version}", secret.name).as_str())
+    });
+    let (is_pending, is_current) = (holds(values.pending), holds(values.current));
+    if version.is_none() && !is_pending && !is_current {
+        return None;
+    }
+    let now = SystemTime::now();
+    let description = key.description().unwrap_or_default();
+    Some(Key {
+        id: KeyId::from(key.id()?),
+        version: version.map(VersionId::from),
+        enabled: key.enabled(),
+        since: key
+            .created_date()
+            .and_then(time)
+            .max(mark::resumed_at(description))
+            .unwrap_or(now),
+        mark: Mark::read(description, now),
+        is_pending,
+        is_current,
+    })
+}
+
+/// How a key names its secret: by ARN, or by the ARN's hash where a tag cannot hold it. (DOC: at most 256 characters;
+/// the API's model allows only these, the guide a few more.)
+fn identity(arn: &str) -> String {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-=._:/".contains(&byte);
+    if arn.len() <= 256 && arn.bytes().all(fits) {
+        return arn.to_owned();
+    }
+    let hash = Sha256::digest(arn.as_bytes());
+    hash.iter().fold("sha256:".to_owned(), |text, byte| {
+        format!("{text}{byte:02x}")
+    })
+}
+
+fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
+    SystemTime::try_from(*time).ok()
+}
+
+fn is_conflict(failed: &CallError) -> bool {
+    failed.code() == Some("ConflictException")
+}
+
+fn is_concurrent(failed: &CallError) -> bool {
+    matches!(&failed.fault, Fault::Refused { message, .. } if is_conflict(failed) && message.contains(CONCURRENT))
+}
+
+/// Waits with jitter between attempts, a minute in all and never past the deadline.
+fn backoff(deadline: Instant) -> ExponentialBuilder {
+    let most = deadline
+        .saturating_duration_since(Instant::now())
+        .min(Duration::from_secs(60));
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(5))
+        .with_max_times(30)
+        .with_total_delay(Some(most))
+        .with_jitter()
+}

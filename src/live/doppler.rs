@@ -1,0 +1,311 @@
+//! Doppler, in the two calls that a mirror needs.
+//! (Contract: facts on Doppler. Doppler publishes no shape of an error, so replies are read leniently and errors are told
+//! by status and words.)
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::Receipt;
+use super::secrets_manager::SecretsManager;
+use crate::error::{CallError, Error, Fault, Service, masked};
+use crate::http::retry_after;
+use crate::secret::ApiKeyValue;
+use crate::settings::{Mirror, Target};
+
+/// The token, read once and kept while Doppler accepts it.
+#[derive(Default)]
+pub(super) struct TokenCache(Mutex<Option<SecretString>>);
+
+pub(super) struct Doppler<'a> {
+    pub(super) http: &'a reqwest::Client,
+    pub(super) secrets_manager: &'a SecretsManager,
+    pub(super) token: &'a TokenCache,
+    pub(super) mirror: &'a Mirror,
+    pub(super) deadline: Instant,
+}
+
+/// A secret's value as Doppler shows it: as written, and as consumers get it, with references resolved.
+/// Both are null where there is no such secret (3P; it is no 404).
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Value {
+    raw: Option<SecretString>,
+    computed: Option<SecretString>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    value: Value,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    /// All secrets of the config, or only the one written: both are seen (3P).
+    #[serde(default)]
+    secrets: std::collections::HashMap<String, Value>,
+}
+
+/// The error envelope (SRC): every official client shows `messages`; `data` says at times whether to try again.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Envelope {
+    success: Option<bool>,
+    messages: Vec<String>,
+    data: RetryHint,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct RetryHint {
+    is_retryable: bool,
+    is_retryable_after_sec: Option<u64>,
+}
+
+/// One attempt that failed.
+struct Failed {
+    error: CallError,
+    /// Whether another attempt may succeed.
+    transient: bool,
+    /// The pause that Doppler asks for.
+    wait: Option<Duration>,
+}
+
+impl Doppler<'_> {
+    /// What consumers of the target get; none where it does not exist yet.
+    pub(super) async fn read(
+        &self,
+        target: &Target,
+    ) -> Result<(Option<SecretString>, Receipt), Error> {
+        let Target {
+            project,
+            config,
+            name,
+        } = target;
+        let url = self.url(
+            "v3/configs/config/secret",
+            &[("project", project), ("config", config), ("name", name)],
+        );
+        let (reply, receipt) = self
+            .call::<Read>("GetSecret", Method::GET, url, None)
+            .await?;
+        Ok((reply.value.computed, receipt))
+    }
+
+    /// Sets the target, and makes sure that consumers get just that. Repeating it is safe: it sets a value, whatever was
+    /// there. A visibility that a person chose is kept, as the request names none.
+    pub(super) async fn write(&self, target: &Target, key: &ApiKeyValue) -> Result<Receipt, Error> {
+        let Target {
+            project,
+            config,
+            name,
+        } = target;
+        let url = self.url("v3/configs/config/secrets", &[]);
+        let change = json!({ "name": name, "originalName": name, "value": key.expose() });
+        let body = json!({ "project": project, "config": config, "change_requests": [change] });
+        let (reply, receipt) = self
+            .call::<Written>("UpdateSecrets", Method::POST, url, Some(&body))
+            .await?;
+        let delivered = match reply.secrets.get(name) {
+            Some(written) => {
+                let is = |value: &Option<SecretString>| {
+                    value
+                        .as_ref()
+                        .is_some_and(|value| key.is(value.expose_secret()))
+                };
+                is(&written.raw) && is(&written.computed)
+            }
+            None => self
+                .read(target)
+                .await?
+                .0
+                .is_some_and(|value| key.is(value.expose_secret())),
+        };
+        if delivered {
+            return Ok(receipt);
+        }
+        let fault = Fault::Changed(target.to_string());
+        Err(CallError {
+            service: Service::Doppler,
+            operation: "UpdateSecrets",
+            fault,
+            request_id: receipt.request_id,
+        }
+        .into())
+    }
+
+    fn url(&self, path: &str, query: &[(&str, &String)]) -> Url {
+        let mut url = self.mirror.api_url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/{path}"));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// Calls with the kept token; if there is none, or Doppler does not know it any more, with the token as it is now.
+    async fn call<T: for<'de> Deserialize<'de>>(
+        &self,
+        operation: &'static str,
+        method: Method,
+        url: Url,
+        body: Option<&serde_json::Value>,
+    ) -> Result<(T, Receipt), Error> {
+        let request = |token: &SecretString| {
+            let request = self
+                .http
+                .request(method.clone(), url.clone())
+                .header(ACCEPT, "application/json");
+            let request = request.bearer_auth(token.expose_secret());
+            match body {
+                Some(body) => request.json(body),
+                None => request,
+            }
+        };
+        let mut kept = self.token.0.lock().await;
+        if let Some(token) = kept.as_ref() {
+            match self.attempts(operation, || request(token)).await {
+                Err(error) if is_unauthorized(&error) => {}
+                result => return Ok(result?),
+            }
+        }
+        let token = self
+            .secrets_manager
+            .read_other(&self.mirror.token_secret_id)
+            .await?;
+        let token = parse_token(token).map_err(Error::DopplerToken)?;
+        let reply = self.attempts(operation, || request(&token)).await?;
+        *kept = Some(token);
+        Ok(reply)
+    }
+
+    async fn attempts<T: for<'de> Deserialize<'de>>(
+        &self,
+        operation: &'static str,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<(T, Receipt), CallError> {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(250))
+            .with_max_delay(Duration::from_secs(8))
+            .with_max_times(5)
+            .with_jitter();
+        let attempt = || attempt(operation, request());
+        attempt
+            .retry(backoff)
+            .when(|failed: &Failed| failed.transient)
+            // No sense in waiting for what comes after the deadline: the error is clearer now.
+            .adjust(|failed, pause| {
+                let pause = pause?.max(failed.wait.unwrap_or_default());
+                (Instant::now() + pause < self.deadline).then_some(pause)
+            })
+            .notify(|failed, pause| {
+                tracing::warn!(
+                    pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+                    "{}; trying again",
+                    failed.error
+                );
+            })
+            .await
+            .map_err(|failed| failed.error)
+    }
+}
+
+async fn attempt<T: for<'de> Deserialize<'de>>(
+    operation: &'static str,
+    request: RequestBuilder,
+) -> Result<(T, Receipt), Failed> {
+    let failed = |fault, request_id, transient, wait| Failed {
+        error: CallError {
+            service: Service::Doppler,
+            operation,
+            fault,
+            request_id,
+        },
+        transient,
+        wait,
+    };
+    let no_reply = |error: reqwest::Error| {
+        let how = if error.is_timeout() {
+            "timed out"
+        } else {
+            "the connection failed"
+        };
+        failed(Fault::NoReply(how), None, true, None)
+    };
+    let reply = request.send().await.map_err(no_reply)?;
+    let (status, headers) = (reply.status(), reply.headers().clone());
+    let id = request_id(&headers);
+    let body = reply.bytes().await.map_err(no_reply)?;
+
+    let envelope: Envelope = serde_json::from_slice(&body).unwrap_or_default();
+    if !status.is_success() || envelope.success == Some(false) {
+        let hint = envelope.data;
+        let wait = retry_after(&headers).or(hint.is_retryable_after_sec.map(Duration::from_secs));
+        let transient =
+            is_transient(status) || hint.is_retryable || hint.is_retryable_after_sec.is_some();
+        let code = status.canonical_reason().unwrap_or_default().to_owned();
+        let message = masked(&envelope.messages.join("; "));
+        return Err(failed(
+            Fault::Refused {
+                status: status.as_u16(),
+                code,
+                message,
+            },
+            id,
+            transient,
+            wait,
+        ));
+    }
+    match serde_json::from_slice(&body) {
+        Ok(value) => Ok((
+            value,
+            Receipt {
+                service: Service::Doppler,
+                operation,
+                request_id: id,
+            },
+        )),
+        Err(_) => Err(failed(
+            Fault::Unreadable("something that is not its API's JSON"),
+            id,
+            false,
+            None,
+        )),
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    Some(masked(headers.get("x-request-id")?.to_str().ok()?))
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn is_unauthorized(error: &CallError) -> bool {
+    matches!(error.fault, Fault::Refused { status: 401, .. })
+}
+
+/// The secret holds the bare token, or JSON with `token`.
+fn parse_token(text: SecretString) -> Result<SecretString, &'static str> {
+    #[derive(Deserialize)]
+    struct Json {
+        token: SecretString,
+    }
+    let token = serde_json::from_str::<Json>(text.expose_secret()).map_or(text, |json| json.token);
+    let token = SecretString::from(token.expose_secret().trim());
+    let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match token.expose_secret() {
+        "" => Err("it is empty"),
+        text if text.bytes().all(well_formed) => Ok(token),
+        _ => Err("it has characters that no token has"),
+    }
+}

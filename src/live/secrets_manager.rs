@@ -1,0 +1,230 @@
+//! Secrets Manager, in the five calls that a rotation function needs.
+
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use aws_sdk_secretsmanager::operation::get_secret_value::builders::GetSecretValueFluentBuilder;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, sleep};
+
+use super::{Receipt, aws};
+use crate::error::{CallError, Error, Fault, Service};
+use crate::observed::{CURRENT, Labels, PENDING, VersionId, Which};
+use crate::secret::{InvalidSecret, SecretText};
+
+const SERVICE: Service = Service::SecretsManager;
+
+/// How often a value that should be there is asked for.
+const POLL: Duration = Duration::from_millis(500);
+
+/// A secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Its full ARN.
+    pub arn: String,
+    /// Its name.
+    pub name: String,
+    /// The labels of its versions.
+    pub labels: Labels,
+    /// Whether rotation is on.
+    pub rotation_enabled: bool,
+    /// The function that rotates it.
+    pub rotation_function: Option<String>,
+}
+
+pub(super) struct SecretsManager(Client);
+
+impl SecretsManager {
+    pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
+        Self(Client::new(config))
+    }
+
+    pub(super) async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), CallError> {
+        const OPERATION: &str = "DescribeSecret";
+        let reply = self.0.describe_secret().secret_id(secret_id).send().await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let (Some(arn), Some(name)) = (reply.arn(), reply.name()) else {
+            let fault = Fault::Unreadable("no ARN or name");
+            return Err(CallError {
+                service: SERVICE,
+                operation: OPERATION,
+                fault,
+                request_id: None,
+            });
+        };
+        let labels = reply.version_ids_to_stages().into_iter().flatten();
+        let labels = labels.map(|(id, labels)| {
+            (
+                VersionId::from(id.as_str()),
+                labels.iter().cloned().collect(),
+            )
+        });
+        let secret = Secret {
+            arn: arn.to_owned(),
+            name: name.to_owned(),
+            labels: Labels(labels.collect()),
+            rotation_enabled: reply.rotation_enabled().unwrap_or(false),
+            rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
+        };
+        Ok((secret, aws::receipt(SERVICE, OPERATION, &reply)))
+    }
+
+    /// Reads a version by its id, which works whatever labels it has (AWSV: before `createSecret` the version is in the
+    /// description, and reading it says not found). Asks until `until` for a value that is not there.
+    pub(super) async fn read_version(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+        until: Instant,
+    ) -> Result<(Option<SecretText>, Receipt), Error> {
+        loop {
+            let request = self
+                .0
+                .get_secret_value()
+                .secret_id(&secret.arn)
+                .version_id(version.as_str());
+            let (text, receipt) = read(Which::Pending, request).await?;
+            if text.is_some() || Instant::now() + POLL > until {
+                return Ok((text, receipt));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    pub(super) async fn read_current(
+        &self,
+        secret: &Secret,
+    ) -> Result<(Option<SecretText>, Receipt), Error> {
+        read(
+            Which::Current,
+            self.0
+                .get_secret_value()
+                .secret_id(&secret.arn)
+                .version_stage(CURRENT),
+        )
+        .await
+    }
+
+    /// Reads the text of another secret that belongs to this function.
+    pub(super) async fn read_other(&self, secret_id: &str) -> Result<SecretString, CallError> {
+        const OPERATION: &str = "GetSecretValue";
+        let reply = self.0.get_secret_value().secret_id(secret_id).send().await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        Ok(reply.secret_string.unwrap_or_default().into())
+    }
+
+    /// Stores the pending version's value. The staging label is always given: without it the value would become current
+    /// at once (DOC). A version's value cannot change (AWSV): if another run stored one first, that one counts.
+    pub(super) async fn put(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+        text: SecretString,
+        rotation_token: Option<&SecretString>,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "PutSecretValue";
+        let request = self
+            .0
+            .put_secret_value()
+            .secret_id(&secret.arn)
+            .client_request_token(version.as_str())
+            .secret_string(text.expose_secret())
+            .version_stages(PENDING)
+            .set_rotation_token(rotation_token.map(|token| token.expose_secret().to_owned()));
+        match request.send().await {
+            Ok(reply) => Ok(aws::receipt(SERVICE, OPERATION, &reply)),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_resource_exists_exception()) =>
+            {
+                Ok(aws::receipt(SERVICE, OPERATION, &error))
+            }
+            Err(error) => {
+                let mut failed = aws::failed(SERVICE, OPERATION, &error);
+                // Secrets Manager has no reason to quote the token; should it, that goes no further.
+                if let (Fault::Refused { message, .. }, Some(token)) =
+                    (&mut failed.fault, rotation_token)
+                {
+                    *message = message.replace(token.expose_secret(), "[masked]");
+                }
+                Err(failed)
+            }
+        }
+    }
+
+    /// Moves AWSCURRENT. Naming the version that has it makes the service refuse if it has moved meanwhile (AWSV).
+    pub(super) async fn promote(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+        from: Option<&VersionId>,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "UpdateSecretVersionStage";
+        let request = self
+            .0
+            .update_secret_version_stage()
+            .secret_id(&secret.arn)
+            .version_stage(CURRENT)
+            .move_to_version_id(version.as_str())
+            .set_remove_from_version_id(from.map(ToString::to_string));
+        let reply = request
+            .send()
+            .await
+            .map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        Ok(aws::receipt(SERVICE, OPERATION, &reply))
+    }
+
+    /// Takes AWSPENDING off `version`; moving AWSCURRENT does not (AWSV).
+    pub(super) async fn remove_pending(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "UpdateSecretVersionStage";
+        let request = self
+            .0
+            .update_secret_version_stage()
+            .secret_id(&secret.arn)
+            .version_stage(PENDING)
+            .remove_from_version_id(version.as_str());
+        let failed = match request.send().await {
+            Ok(reply) => return Ok(aws::receipt(SERVICE, OPERATION, &reply)),
+            Err(error) => aws::failed(SERVICE, OPERATION, &error),
+        };
+        // Gone already: by the attempt whose reply was lost, or by another run.
+        match self.describe(&secret.arn).await? {
+            (now, receipt) if !now.labels.on(version, PENDING) => Ok(receipt),
+            _ => Err(failed),
+        }
+    }
+}
+
+async fn read(
+    which: Which,
+    request: GetSecretValueFluentBuilder,
+) -> Result<(Option<SecretText>, Receipt), Error> {
+    const OPERATION: &str = "GetSecretValue";
+    match request.send().await {
+        Ok(reply) => {
+            let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+            Ok((
+                Some(understand(reply).map_err(|fault| Error::Secret(which, fault))?),
+                receipt,
+            ))
+        }
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(|error| error.is_resource_not_found_exception()) =>
+        {
+            Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
+        }
+        Err(error) => Err(aws::failed(SERVICE, OPERATION, &error).into()),
+    }
+}
+
+fn understand(reply: GetSecretValueOutput) -> Result<SecretText, InvalidSecret> {
+    SecretText::parse(reply.secret_string.ok_or(InvalidSecret::Binary)?.into())
+}

@@ -1,0 +1,80 @@
+//! The description of a key of ours: a sentence or two for people that the function reads as well.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use humantime::{format_rfc3339_seconds, parse_rfc3339};
+
+use crate::observed::VersionId;
+
+/// Says that a key was replaced: `Superseded at <RFC 3339> by version <id>.`, and once the function disabled it also
+/// `Disabled at <RFC 3339>.`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Since when the key has been replaced: the grace period counts from here.
+    pub superseded_at: SystemTime,
+    /// The version that replaced it.
+    pub by: VersionId,
+    /// When the function disabled it: the quarantine period counts from here.
+    pub disabled_at: Option<SystemTime>,
+}
+
+impl Mark {
+    /// Reads the mark in a description. None where there is none, or where a time cannot be read or lies in the
+    /// future: then the mark is as good as missing, and marking anew only lengthens the overlap.
+    #[must_use]
+    pub fn read(description: &str, now: SystemTime) -> Option<Self> {
+        let (_, rest) = description.split_once("Superseded at ")?;
+        let (time, rest) = rest.split_once(" by version ")?;
+        let (by, rest) = rest.split_once('.')?;
+        let past = |text: &str| parse_rfc3339(text).ok().filter(|time| *time <= now);
+        let disabled_at = match rest.split_once("Disabled at ") {
+            Some((_, rest)) => Some(past(rest.split_once('.')?.0)?),
+            None => None,
+        };
+        Some(Self {
+            superseded_at: past(time)?,
+            by: VersionId::from(by),
+            disabled_at,
+        })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "Superseded at {} by version {}.",
+            format_rfc3339_seconds(self.superseded_at),
+            self.by
+        )?;
+        match self.disabled_at {
+            Some(time) => write!(out, " Disabled at {}.", format_rfc3339_seconds(time)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The description of a key that is not superseded.
+#[must_use]
+pub fn minted(secret_name: &str) -> String {
+    format!("Minted for the secret {secret_name}.")
+}
+
+/// The same for a key that an interrupted step left without all of its plans: it takes effect as a whole only from
+/// `now` on, long after its creation perhaps.
+#[must_use]
+pub fn resumed(secret_name: &str, now: SystemTime) -> String {
+    format!(
+        "{} Resumed at {}.",
+        minted(secret_name),
+        format_rfc3339_seconds(now)
+    )
+}
+
+/// When an interrupted step was resumed, if the description says so.
+#[must_use]
+pub fn resumed_at(description: &str) -> Option<SystemTime> {
+    let (_, rest) = description.split_once("Resumed at ")?;
+    parse_rfc3339(rest.split_once('.')?.0).ok()
+}

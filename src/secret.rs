@@ -1,0 +1,246 @@
+//! The text of the secret: which part of it is the key, and the same text with another key.
+//!
+//! | the text | its form | its key |
+//! |---|---|---|
+//! | 20 to 128 alphanumerics, also where they would parse as JSON | text | the whole |
+//! | a JSON object | JSON | the field `apiKey`, if it is there |
+//! | anything else that is not JSON (a generated placeholder) | text | none |
+//! | another JSON type, a broken object, an `apiKey` that is no string | refused | |
+
+use std::fmt;
+
+use rand::distr::{Alphanumeric, SampleString};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Characters in a key value that this function makes.
+const FRESH_LENGTH: usize = 40;
+
+/// What API Gateway takes as a key value: alphanumerics, and this many of them.
+/// (DOC, API Gateway developer guide, "usage plans".)
+const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 20..=128;
+
+/// The field of a JSON secret that holds the key.
+const FIELD: &str = "apiKey";
+
+/// The value of an API Gateway key. It cannot be printed, and is zeroed when dropped.
+#[derive(Debug, Clone)]
+pub struct ApiKeyValue(SecretString);
+
+impl ApiKeyValue {
+    /// A fresh value: 40 characters `[A-Za-z0-9]` from the operating system's generator.
+    #[must_use]
+    pub fn fresh() -> Self {
+        // The full length is reserved first, so that growing leaves no copy behind.
+        let mut text = String::with_capacity(FRESH_LENGTH);
+        // Linux's generator cannot fail once the system has started; nothing sensible could follow if it did.
+        Alphanumeric.append_string(&mut UnwrapErr(SysRng), &mut text, FRESH_LENGTH);
+        Self(text.into())
+    }
+
+    /// The value itself, for the request that must carry it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether `other`, as a service holds it, is this key; white space around it does not count.
+    #[must_use]
+    pub fn is(&self, other: &str) -> bool {
+        self.expose() == other.trim()
+    }
+}
+
+impl From<&str> for ApiKeyValue {
+    fn from(text: &str) -> Self {
+        Self(text.trim().into())
+    }
+}
+
+/// The text of one version of the secret, read and understood. It cannot be printed.
+#[derive(Debug)]
+pub struct SecretText {
+    text: SecretString,
+    form: Form,
+    key: Option<ApiKeyValue>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// Why the text of a secret cannot be rotated. Quotes nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSecret {
+    /// The version holds bytes.
+    #[error("it is binary; store a text or a JSON object instead")]
+    Binary,
+    /// Valid JSON of another type.
+    #[error("it is JSON, but no object; store the key as bare text or as {{\"apiKey\":\"…\"}}")]
+    NotAnObject,
+    /// It begins like a JSON object and is none.
+    #[error(
+        "it begins like a JSON object, but breaks at line {line}, column {column}; store valid JSON"
+    )]
+    BrokenJson {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault, from 1.
+        column: usize,
+    },
+    /// The field is there, with another type or with characters that are none.
+    #[error("its field \"apiKey\" is no readable string; make it a string or remove it")]
+    KeyIsNoString,
+    /// The field is there more than once, so that readers may differ on which one counts.
+    #[error("it has the field \"apiKey\" more than once; keep one")]
+    KeyTwice,
+}
+
+impl SecretText {
+    /// The text of a secret that has no value yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            text: "{}".into(),
+            form: Form::Json,
+            key: None,
+        }
+    }
+
+    /// Understands the text of a secret.
+    ///
+    /// # Errors
+    /// See [`InvalidSecret`].
+    pub fn parse(text: SecretString) -> Result<Self, InvalidSecret> {
+        let (form, key) = understand(text.expose_secret())?;
+        Ok(Self { text, form, key })
+    }
+
+    /// The key, if the text holds one. Whether API Gateway knows it is another question.
+    #[must_use]
+    pub fn key(&self) -> Option<&ApiKeyValue> {
+        self.key.as_ref()
+    }
+
+    /// The same text with another key: every other field stays, byte for byte and in its place.
+    #[must_use]
+    pub fn with_key(&self, key: &ApiKeyValue) -> SecretString {
+        match self.form {
+            Form::Text => key.expose().into(),
+            Form::Json => replace_field(self.text.expose_secret(), key.expose()).into(),
+        }
+    }
+
+    /// Whether both texts are the same to the byte.
+    #[must_use]
+    pub fn equals(&self, other: &Self) -> bool {
+        self.text.expose_secret() == other.text.expose_secret()
+    }
+}
+
+fn understand(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> {
+    if is_plain_key(text.trim()) {
+        return Ok((Form::Text, Some(text.into())));
+    }
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(json) if json.get().starts_with('{') => Ok((Form::Json, key_field(text)?)),
+        Ok(_) => Err(InvalidSecret::NotAnObject),
+        // A generated placeholder may begin with any character, so only what has the beginning of an object is
+        // taken for a broken one: overwriting that as text would lose its other fields.
+        Err(fault) if begins_like_an_object(text) => Err(broken(&fault)),
+        Err(_) => Ok((Form::Text, None)),
+    }
+}
+
+fn is_plain_key(text: &str) -> bool {
+    KEY_LENGTHS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn begins_like_an_object(text: &str) -> bool {
+    let inside = text.trim_start().strip_prefix('{').map(str::trim_start);
+    inside.is_some_and(|inside| inside.starts_with(['"', '}']))
+}
+
+fn broken(fault: &serde_json::Error) -> InvalidSecret {
+    InvalidSecret::BrokenJson {
+        line: fault.line(),
+        column: fault.column(),
+    }
+}
+
+fn key_field(text: &str) -> Result<Option<ApiKeyValue>, InvalidSecret> {
+    let Fields(fields) = serde_json::from_str(text).map_err(|fault| broken(&fault))?;
+    let mut found = fields.iter().filter(|(name, _)| name == FIELD);
+    let Some((_, raw)) = found.next() else {
+        return Ok(None);
+    };
+    if found.next().is_some() {
+        return Err(InvalidSecret::KeyTwice);
+    }
+    let value: SecretString = serde_json::from_str::<String>(raw.get())
+        .map_err(|_| InvalidSecret::KeyIsNoString)?
+        .into();
+    let key = ApiKeyValue::from(value.expose_secret());
+    Ok((!key.expose().is_empty()).then_some(key))
+}
+
+/// `text`, which parsed as an object, with `FIELD` set to `key`.
+fn replace_field(text: &str, key: &str) -> String {
+    let Fields(fields) = serde_json::from_str(text).unwrap_or_default();
+    let mut out = String::with_capacity(text.len() + key.len() + FIELD.len() + 8);
+    let mut write = |name: &str, value: &str| {
+        out.push(if out.is_empty() { '{' } else { ',' });
+        out.push_str(&serde_json::Value::from(name).to_string());
+        out.push(':');
+        out.push_str(value);
+    };
+    // The key is alphanumeric wherever we write one, so quotes around it are all it needs.
+    let quoted = SecretString::from(format!("\"{key}\""));
+    for (name, value) in &fields {
+        write(
+            name,
+            if name == FIELD {
+                quoted.expose_secret()
+            } else {
+                value.get()
+            },
+        );
+    }
+    if !fields.iter().any(|(name, _)| name == FIELD) {
+        write(FIELD, quoted.expose_secret());
+    }
+    out.push('}');
+    out
+}
+
+/// The fields of a JSON object in their order, values as they are written (a map would lose both).
+#[derive(Default)]
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(InOrder).map(Fields)
+    }
+}
