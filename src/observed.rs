@@ -304,6 +304,14 @@ impl Observed {
         self.labels.on(&self.setup.version, PENDING)
     }
 
+    /// Whether this version is promoted and AWSPENDING is off it. With both labels it may still be without a key: the
+    /// service's model says that a secret's first value becomes AWSCURRENT at once, whatever label it is put under (DOC;
+    /// not known whether that holds during a rotation).
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.is_current() && !self.is_pending()
+    }
+
     /// Takes in what was learnt.
     pub fn learn(&mut self, fact: Fact) {
         let version = self.setup.version.clone();

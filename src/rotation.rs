@@ -192,7 +192,7 @@ pub fn decide(step: Step, seen: &Observed) -> Next {
 /// The pending version holds a fresh value.
 fn create_secret(seen: &Observed) -> ControlFlow<Next> {
     admit(seen)?;
-    if seen.is_current() || seen.pending(false)? != Held::Nothing {
+    if seen.is_finished() || seen.pending(false)? != Held::Nothing {
         return Continue(());
     }
     // The other fields are carried over from it, so it must be known; what it holds does not matter.
@@ -203,7 +203,7 @@ fn create_secret(seen: &Observed) -> ControlFlow<Next> {
 /// API Gateway has an enabled key with the pending value, on every plan.
 fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     admit(seen)?;
-    if seen.is_current() {
+    if seen.is_finished() {
         return Continue(());
     }
     if seen.pending(true)? != Held::Key {
@@ -220,7 +220,9 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     if key.version.is_none() {
         return refuse(Refusal::KeyNotOurs(key.id.clone()));
     }
-    must_be_enabled(key)?;
+    if !seen.is_current() {
+        must_be_enabled(key)?;
+    }
     let attached = seen.plans_of(&key.id)?;
     let Some(plan) = wanted.difference(attached).next() else {
         return Continue(());
@@ -234,14 +236,14 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
 /// The key works, as far as can be known, and Doppler answers.
 fn test_secret(seen: &Observed) -> ControlFlow<Next> {
     admit(seen)?;
-    if seen.is_current() {
+    if seen.is_finished() {
         return Continue(());
     }
     let (pending, current) = (seen.pending(true)?, seen.current()?);
     for target in 0..seen.setup.targets {
         seen.mirrored(target)?;
     }
-    if seen.copy {
+    if seen.copy && !seen.is_current() {
         return trial(seen);
     }
     match (pending, seen.setup.probe) {
@@ -262,7 +264,7 @@ fn test_on_control_plane(seen: &Observed, current: Held) -> ControlFlow<Next> {
         return refuse(Refusal::NotOnPlan(key.id.clone(), missing.clone()));
     }
     if plans.is_empty() && !seen.setup.stage_keys {
-        if current == Held::Key && seen.key_of(Which::Current)?.is_some() {
+        if current == Held::Key && !seen.is_current() && seen.key_of(Which::Current)?.is_some() {
             return refuse(Refusal::NoPlan(key.id.clone()));
         }
         if !seen.warned {

@@ -1,1 +1,46 @@
 //! A local stand-in for the outside world of the rotation function.
+//!
+//! It serves, from memory and on loopback only: AWS Secrets Manager with its rotation, the control
+//! and data plane of Amazon API Gateway's keys, AWS Lambda around the real function binary, and the
+//! Doppler API. A test puts faults between them ([`Faults`]), reads what was called ([`Call`]) and
+//! how things stand ([`SecretView`], [`KeyView`]).
+//!
+//! ```text
+//!  test ──► Sandbox ──► rotation ──► lambda ──► the function's process
+//!              │                                     │ HTTP
+//!              │            journal and faults ◄─────┘
+//!              │                    │
+//!              └──► secrets_manager · api_gateway · gateway · doppler
+//! ```
+//!
+//! Facts about the services carry where they are known from, as in `aws.md`: AWSV, recorded on AWS;
+//! DOC, AWS's documentation; OBS, seen by others. Values are never printed: see [`fingerprint`].
+
+mod api_gateway;
+mod aws;
+pub mod doppler;
+mod events;
+mod faults;
+mod front;
+mod gateway;
+pub mod http_client;
+mod journal;
+mod lambda;
+mod names;
+mod refusal;
+mod rotation;
+mod sandbox;
+mod secrets_manager;
+mod server;
+mod setup;
+mod view;
+
+pub use doppler::Doppler;
+pub use events::Event;
+pub use faults::{Fault, FaultHandle, FaultKind, Faults, Hook, When};
+pub use journal::{Call, Service};
+pub use lambda::{Function, FunctionError, Invocation};
+pub use names::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE, fingerprint};
+pub use rotation::{Outcome, STEPS, StepRun};
+pub use sandbox::{Options, Ports, Sandbox};
+pub use view::{KeyView, SecretView, VersionView};

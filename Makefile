@@ -1,0 +1,103 @@
+# What there is to do with this repository: `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Where cargo puts what it builds; the tools live there too, so that `make clean` leaves nothing behind.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+TOOLS := $(TARGET)/tools
+# Python 3.11 or newer, which the tools need.
+PYTHON ?= python3
+export PYTHON
+
+# The processor to build for: x86_64 or arm64, as Lambda calls them. As it is, that of this machine.
+HOST_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
+ARCH ?= $(HOST_ARCH)
+RUST_TARGET := $(patsubst arm64,aarch64,$(ARCH))-unknown-linux-gnu
+# The newest C library that provided.al2023 has.
+GLIBC := 2.34
+
+FUNCTION := $(TARGET)/debug/api-key-rotation
+SANDBOX := $(TARGET)/debug/sandbox
+
+# SAM would otherwise send a report of every call.
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: programs ## Watch a rotation from beginning to end, on this machine alone
+	@$(SANDBOX) demo --function $(FUNCTION)
+
+.PHONY: sandbox
+sandbox: programs ## Start the stand-in for AWS and Doppler, to call it with your own tools; ARGS='--help' shows its options
+	@exec $(SANDBOX) serve --function $(FUNCTION) $(ARGS)
+
+.PHONY: programs
+programs:
+	@[[ -x $(SANDBOX) ]] || echo 'Building the function and the sandbox. The first time takes 2 to 3 minutes on 2 cores.'
+	@cargo build --locked --package api-key-rotation --package sandbox
+
+.PHONY: test
+test: tools ## Run every test, then the linters over the template
+	@TOOLS=$(TOOLS) cargo test --workspace --locked
+	@$(MAKE) --no-print-directory lint
+
+.PHONY: lint
+lint: $(TOOLS)/test/.installed ## Run the linters over the template; part of test
+	@$(TOOLS)/test/bin/sam validate --lint --template template.yaml
+	@$(TOOLS)/test/bin/cfn-lint template.yaml
+# Both leave most of the function's own properties unchecked until it is expanded as AWS would expand it.
+	@$(TOOLS)/test/bin/python tests/tools/expand.py template.yaml >$(TOOLS)/template.json
+	@$(TOOLS)/test/bin/cfn-lint $(TOOLS)/template.json
+	@echo 'template.yaml: sam validate and cfn-lint found nothing, as it is and expanded'
+
+.PHONY: check
+check: ## Check formatting, compiler and Clippy warnings, and the documentation
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+
+.PHONY: build
+build: $(TOOLS)/build/.installed ## Build the function for Lambda; ARCH=x86_64 or ARCH=arm64
+	@tests/tools/need readelf
+# cargo-lambda would install a missing target by itself: what is in your toolchain is your decision.
+	@[[ -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" ]] || \
+	  { echo 'ARCH=$(ARCH): this Rust toolchain cannot build for $(RUST_TARGET); rustup target add $(RUST_TARGET)' >&2; exit 1; }
+	@PATH="$(TOOLS)/build/bin:$$PATH" cargo lambda build --release --locked --bin api-key-rotation \
+	  $(if $(filter $(HOST_ARCH),$(ARCH)),,--target $(RUST_TARGET))
+	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/api-key-rotation/bootstrap
+
+.PHONY: audit
+audit: ## Check licences, sources, banned and vulnerable dependencies; needs the network
+	@command -v cargo-deny >/dev/null || \
+	  { echo 'cargo-deny is missing; this installs it in a few minutes: cargo install --locked cargo-deny' >&2; exit 1; }
+	@cargo deny --locked --workspace check bans licenses sources
+# Apart and last: this one fetches the list of known vulnerabilities.
+	@cargo deny --locked --workspace check advisories
+
+.PHONY: tools
+tools: $(TOOLS)/test/.installed $(TOOLS)/aws-lambda-rie ## Install what the tests call; test does it by itself
+	@tests/tools/need curl valgrind
+
+.PHONY: clean
+clean: ## Delete everything that was built or installed here
+	@rm -rf .aws-sam
+	@cargo clean
+
+# One virtual environment for each list of pinned packages. The lists are complete, so pip has nothing to decide.
+$(TOOLS)/%/.installed: tests/tools/%.txt
+	@tests/tools/need python
+	@echo 'Installing the programs in $<, once. This takes up to a minute.'
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --requirement $<
+	@problems=$$($(@D)/bin/pip check) || { echo "$$problems" >&2; exit 1; }
+	@touch $@
+
+# AWS's Lambda Runtime Interface Emulator, out of the SAM CLI's package.
+$(TOOLS)/aws-lambda-rie: $(TOOLS)/test/.installed
+	@install $(TOOLS)/test/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-$(HOST_ARCH) $@

@@ -1,0 +1,65 @@
+//! The request limits of an account's control plane (aws.md B4).
+
+use std::time::Instant;
+
+use crate::journal::Service;
+use crate::refusal::Refusal;
+
+/// Seconds that a throttled caller is told to wait.
+const RETRY_AFTER: u64 = 1;
+
+/// A bucket that fills by `rate` tokens a second up to `burst`.
+struct Bucket {
+    rate: f64,
+    burst: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn new(rate: f64, burst: f64, now: Instant) -> Bucket {
+        Bucket {
+            rate,
+            burst,
+            tokens: burst,
+            at: now,
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let filled = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
+        self.tokens = (self.tokens + filled).min(self.burst);
+        self.at = now;
+        let enough = self.tokens >= 1.0;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
+}
+
+/// The limits of all operations together and of `CreateApiKey`.
+pub(super) struct Limits {
+    all: Bucket,
+    create_key: Bucket,
+}
+
+impl Limits {
+    pub(super) fn new(now: Instant) -> Limits {
+        Limits {
+            all: Bucket::new(10.0, 40.0, now),
+            create_key: Bucket::new(5.0, 5.0, now),
+        }
+    }
+
+    /// Counts a call, or refuses it.
+    pub(super) fn take(&mut self, operation: &str, now: Instant) -> Result<(), Refusal> {
+        let allowed =
+            self.all.take(now) && (operation != "CreateApiKey" || self.create_key.take(now));
+        if allowed {
+            Ok(())
+        } else {
+            Err(Refusal::throttle(Service::ApiGateway, Some(RETRY_AFTER)))
+        }
+    }
+}

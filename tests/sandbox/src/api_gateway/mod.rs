@@ -1,0 +1,149 @@
+//! Amazon API Gateway (REST APIs): keys, usage plans and tags on the control plane, in memory.
+//!
+//! Behaviour and texts follow the recordings of the real service where there are any (tag AWSV in
+//! the tests), else the service model's documentation. A text that is known from neither is plain
+//! English.
+
+mod admission;
+mod keys;
+mod limits;
+mod page;
+mod plan_keys;
+mod plans;
+mod route;
+mod store;
+mod tags;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) use self::keys::NewKey;
+use self::limits::Limits;
+pub(crate) use self::plans::NewPlan;
+pub(crate) use self::route::{Request, operation, segments};
+use self::store::State;
+pub(crate) use self::store::{ApiKey, StageOf};
+use crate::refusal::Refusal;
+
+/// What an operation answers: its status and body.
+pub(crate) type Outcome = Result<(StatusCode, Option<Value>), Refusal>;
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ApiGateway {
+    state: Arc<Mutex<State>>,
+    limits: Arc<Mutex<Limits>>,
+    /// Held by the one `CreateUsagePlanKey` that AWS lets run at a time (aws.md B3).
+    attaching: Arc<tokio::sync::Mutex<()>>,
+    settings: Settings,
+}
+
+/// How the service behaves where that can be chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// When a change on the control plane takes effect on the data plane.
+    pub(crate) propagation: Duration,
+    /// When a new key appears in lists.
+    pub(crate) list_lag: Duration,
+    /// How long a `CreateUsagePlanKey` takes.
+    pub(crate) attach_time: Duration,
+    /// Whether calls are limited as in an AWS account.
+    pub(crate) rate_limits: bool,
+}
+
+impl ApiGateway {
+    pub(crate) fn new(settings: Settings) -> ApiGateway {
+        ApiGateway {
+            state: Arc::new(Mutex::new(State::new(settings.propagation))),
+            limits: Arc::new(Mutex::new(Limits::new(Instant::now()))),
+            attaching: Arc::default(),
+            settings,
+        }
+    }
+
+    /// Performs the operation that the request's method and path name.
+    pub(crate) async fn perform(&self, request: &Request) -> Outcome {
+        let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+        let operation = operation(&request.method, &path);
+        if self.settings.rate_limits {
+            self.limits.lock().take(operation, Instant::now())?;
+        }
+        match (operation, path.as_slice()) {
+            ("CreateApiKey", _) => self.create_key(request.body()?),
+            ("GetApiKeys", _) => self.get_keys(request),
+            ("GetApiKey", [_, id]) => self.get_key(id, request.flag("includeValue")),
+            ("UpdateApiKey", [_, id]) => self.update_key(id, request.body()?),
+            ("DeleteApiKey", [_, id]) => self.delete_key(id),
+            ("CreateUsagePlan", _) => self.create_plan(request.body()?),
+            ("GetUsagePlans", _) => self.get_plans(request),
+            ("GetUsagePlan", [_, id]) => self.get_plan(id),
+            ("UpdateUsagePlan", [_, id]) => self.update_plan(id, request.body()?),
+            ("DeleteUsagePlan", [_, id]) => self.delete_plan(id),
+            ("CreateUsagePlanKey", [_, plan, _]) => {
+                self.create_plan_key(plan, request.body()?).await
+            }
+            ("GetUsagePlanKeys", [_, plan, _]) => self.get_plan_keys(plan, request),
+            ("GetUsagePlanKey", [_, plan, _, key]) => self.get_plan_key(plan, key),
+            ("DeleteUsagePlanKey", [_, plan, _, key]) => self.delete_plan_key(plan, key),
+            ("GetTags", [_, arn]) => self.get_tags(arn),
+            ("TagResource", [_, arn]) => self.tag_resource(arn, request.body()?),
+            ("UntagResource", [_, arn]) => self.untag_resource(arn, &request.all("tagKeys")),
+            _ => Err(Refusal::new(
+                403,
+                "MissingAuthenticationTokenException",
+                "Missing Authentication Token",
+            )),
+        }
+    }
+
+    /// Whether the data plane accepts this key value at a stage now.
+    pub(crate) fn admits(&self, value: &str, stage: &StageOf) -> bool {
+        self.state.lock().admits(value, stage, Instant::now())
+    }
+
+    /// Copies of all keys, oldest first.
+    pub(crate) fn keys(&self) -> Vec<ApiKey> {
+        self.state.lock().keys.clone()
+    }
+
+    /// The ids of the usage plans that a key is on.
+    pub(crate) fn plans_of(&self, key_id: &str) -> Vec<String> {
+        let state = self.state.lock();
+        state
+            .plans
+            .iter()
+            .filter(|plan| plan.has_key(key_id))
+            .map(|plan| plan.id.clone())
+            .collect()
+    }
+}
+
+/// Reads an operation's input. The reason for a failure is left out: it may quote a value.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|_| bad_request("Invalid request input"))
+}
+
+fn bad_request(message: impl Into<String>) -> Refusal {
+    Refusal::new(400, "BadRequestException", message)
+}
+
+fn not_found(message: impl Into<String>) -> Refusal {
+    Refusal::new(404, "NotFoundException", message)
+}
+
+fn conflict(message: impl Into<String>) -> Refusal {
+    Refusal::new(409, "ConflictException", message)
+}
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "it is the last word of an operation"
+)]
+fn ok(body: Value) -> Outcome {
+    Ok((StatusCode::OK, Some(body)))
+}

@@ -1,0 +1,50 @@
+//! Lists, newest first \[AWSV, aws.md B2\], page by page.
+
+use serde_json::{Value, json};
+
+use super::route::Request;
+use super::{Outcome, bad_request, ok};
+
+/// Entries on a page unless `limit` says otherwise, and at most (service model, aws.md B2).
+const DEFAULT: usize = 25;
+const MOST: usize = 500;
+
+/// Answers a page of `entries`, each with its place in the order of creation; they come oldest
+/// first.
+pub(super) fn page(request: &Request, entries: Vec<(u64, Value)>) -> Outcome {
+    // A limit below one is taken for none [AWSV for -1, aws.md B2].
+    let limit = match request.parameter("limit").map(str::parse::<i64>) {
+        None => DEFAULT,
+        Some(Ok(limit)) => usize::try_from(limit)
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(DEFAULT)
+            .min(MOST),
+        Some(Err(_)) => return Err(bad_request("Invalid limit specified")),
+    };
+    // A position is the place of the last entry that was shown, so that keys which come or go in
+    // between shift nothing.
+    let before = match request.parameter("position").map(str::parse::<u64>) {
+        None => u64::MAX,
+        Some(Ok(place)) => place,
+        Some(Err(_)) => return Err(bad_request("Invalid position parameter specified")),
+    };
+    let mut rest = entries
+        .into_iter()
+        .rev()
+        .filter(|(place, _)| *place < before)
+        .peekable();
+    let mut items = Vec::new();
+    let mut last = None;
+    while items.len() < limit
+        && let Some((place, entry)) = rest.next()
+    {
+        items.push(entry);
+        last = Some(place);
+    }
+    let mut body = json!({ "item": items });
+    if let (Some(_), Some(last)) = (rest.peek(), last) {
+        body["position"] = json!(last.to_string());
+    }
+    ok(body)
+}

@@ -1,0 +1,141 @@
+//! `CreateUsagePlan`, `GetUsagePlans`, `GetUsagePlan`, `UpdateUsagePlan`, `DeleteUsagePlan`.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::keys::{Patch, PatchOperation};
+use super::page::page;
+use super::route::Request;
+use super::store::{StageOf, UsagePlan};
+use super::{ApiGateway, Outcome, bad_request, not_found, ok};
+use crate::names::{REST_API_ID, STAGE, resource_id};
+use crate::refusal::Refusal;
+
+/// The input of `CreateUsagePlan`.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NewPlan {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) api_stages: Vec<ApiStage>,
+    pub(crate) throttle: Option<Value>,
+    pub(crate) quota: Option<Value>,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// A stage as usage plans name it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ApiStage {
+    pub(crate) api_id: String,
+    pub(crate) stage: String,
+}
+
+impl ApiGateway {
+    pub(crate) fn create_plan(&self, input: NewPlan) -> Outcome {
+        let stages = input
+            .api_stages
+            .into_iter()
+            .map(|stage| known_stage(stage.api_id, stage.stage));
+        let stages = stages.collect::<Result<Vec<_>, _>>()?;
+        let rates = [("throttle", input.throttle), ("quota", input.quota)];
+        let mut state = self.state.lock();
+        let plan = UsagePlan {
+            number: state.next_number(),
+            id: resource_id(),
+            name: input.name,
+            description: input.description,
+            stages,
+            rates: rates
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+            tags: input.tags,
+            keys: Vec::new(),
+        };
+        let view = plan.view();
+        state.plans.push(plan);
+        Ok((StatusCode::CREATED, Some(view)))
+    }
+
+    /// With `keyId` only the plans that this key is on.
+    pub(super) fn get_plans(&self, request: &Request) -> Outcome {
+        let state = self.state.lock();
+        let key = request.parameter("keyId");
+        let shown = state
+            .plans
+            .iter()
+            .filter(|plan| key.is_none_or(|key| plan.has_key(key)));
+        page(
+            request,
+            shown.map(|plan| (plan.number, plan.view())).collect(),
+        )
+    }
+
+    pub(super) fn get_plan(&self, id: &str) -> Outcome {
+        ok(self.state.lock().plan(id)?.view())
+    }
+
+    /// All changes or none.
+    pub(super) fn update_plan(&self, id: &str, patch: Patch) -> Outcome {
+        let mut state = self.state.lock();
+        let plan = state.plan_mut(id)?;
+        let mut changed = plan.clone();
+        for operation in patch.patch_operations {
+            apply(&mut changed, operation)?;
+        }
+        let view = changed.view();
+        *plan = changed;
+        state.propagate();
+        ok(view)
+    }
+
+    pub(super) fn delete_plan(&self, id: &str) -> Outcome {
+        let mut state = self.state.lock();
+        state.plan(id)?;
+        state.plans.retain(|plan| plan.id != id);
+        state.propagate();
+        Ok((StatusCode::ACCEPTED, None))
+    }
+}
+
+fn apply(
+    plan: &mut UsagePlan,
+    PatchOperation { op, path, value }: PatchOperation,
+) -> Result<(), Refusal> {
+    match (op.as_str(), path.as_str()) {
+        ("replace", "/name") => plan.name = value,
+        ("replace", "/description") => plan.description = Some(value),
+        ("add" | "remove", "/apiStages") => {
+            let Some((api, stage)) = value.split_once(':') else {
+                return Err(bad_request(
+                    "Invalid API Stage specified. Must be <rest api id>:<stage>",
+                ));
+            };
+            let stage = known_stage(api.to_owned(), stage.to_owned())?;
+            plan.stages.retain(|other| *other != stage);
+            if op == "add" {
+                plan.stages.push(stage);
+            }
+        }
+        _ => {
+            return Err(bad_request(format!(
+                "Invalid patch path '{path}' specified for op '{op}'"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn known_stage(api: String, stage: String) -> Result<StageOf, Refusal> {
+    if api == REST_API_ID && stage == STAGE {
+        Ok(StageOf { api, stage })
+    } else {
+        Err(not_found(format!(
+            "Invalid API Stage {{api: {api}, stage: {stage}}} specified for usage plan"
+        )))
+    }
+}

@@ -1,0 +1,191 @@
+//! Keys and usage plans as they are kept.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::admission::{Admission, Propagation};
+use super::not_found;
+use crate::refusal::Refusal;
+use crate::secrets_manager::epoch_seconds;
+
+/// A stage of a REST API.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StageOf {
+    pub(crate) api: String,
+    pub(crate) stage: String,
+}
+
+/// An API key. Neither `Debug` nor `Display`, so that its value is not printed.
+#[derive(Clone)]
+pub(crate) struct ApiKey {
+    /// Its place in the order of creation.
+    pub(super) number: u64,
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) value: String,
+    pub(crate) description: Option<String>,
+    pub(super) customer_id: Option<String>,
+    pub(crate) enabled: bool,
+    pub(crate) stage_keys: Vec<StageOf>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) created: SystemTime,
+    pub(super) updated: SystemTime,
+    /// From when on lists show it.
+    pub(super) listed_from: Instant,
+}
+
+/// A usage plan.
+#[derive(Clone)]
+pub(super) struct UsagePlan {
+    pub(super) number: u64,
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) description: Option<String>,
+    pub(super) stages: Vec<StageOf>,
+    /// `throttle` and `quota` as they were sent; the sandbox does not count calls.
+    pub(super) rates: BTreeMap<&'static str, Value>,
+    pub(super) tags: BTreeMap<String, String>,
+    /// Each key's id with its place in the order of attachment.
+    pub(super) keys: Vec<(u64, String)>,
+}
+
+/// All that the control plane knows, and what of it has reached the data plane.
+pub(super) struct State {
+    pub(super) keys: Vec<ApiKey>,
+    pub(super) plans: Vec<UsagePlan>,
+    last_number: u64,
+    propagation: Propagation,
+}
+
+impl ApiKey {
+    /// The key as answers show it. `tags` only if there are any \[AWSV, aws.md B2\].
+    pub(super) fn view(&self, with_value: bool) -> Value {
+        let stage_keys: Vec<String> = self
+            .stage_keys
+            .iter()
+            .map(|key| format!("{}/{}", key.api, key.stage))
+            .collect();
+        let fields = [
+            ("id", Some(json!(self.id))),
+            ("value", with_value.then(|| json!(self.value))),
+            ("name", self.name.as_ref().map(|name| json!(name))),
+            ("customerId", self.customer_id.as_ref().map(|id| json!(id))),
+            (
+                "description",
+                self.description.as_ref().map(|text| json!(text)),
+            ),
+            ("enabled", Some(json!(self.enabled))),
+            ("createdDate", Some(json!(epoch_seconds(self.created)))),
+            ("lastUpdatedDate", Some(json!(epoch_seconds(self.updated)))),
+            ("stageKeys", Some(json!(stage_keys))),
+            ("tags", (!self.tags.is_empty()).then(|| json!(self.tags))),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+}
+
+impl UsagePlan {
+    pub(super) fn has_key(&self, id: &str) -> bool {
+        self.keys.iter().any(|(_, key)| key == id)
+    }
+
+    pub(super) fn view(&self) -> Value {
+        let stages: Vec<Value> = self
+            .stages
+            .iter()
+            .map(|stage| json!({ "apiId": stage.api, "stage": stage.stage }))
+            .collect();
+        let mut view = json!({ "id": self.id, "name": self.name, "apiStages": stages });
+        if let Some(description) = &self.description {
+            view["description"] = json!(description);
+        }
+        if !self.tags.is_empty() {
+            view["tags"] = json!(self.tags);
+        }
+        for (name, value) in &self.rates {
+            view[*name] = value.clone();
+        }
+        view
+    }
+}
+
+impl State {
+    pub(super) fn new(propagation: Duration) -> State {
+        State {
+            keys: Vec::new(),
+            plans: Vec::new(),
+            last_number: 0,
+            propagation: Propagation::new(propagation),
+        }
+    }
+
+    /// The next place in the order of creation.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    pub(super) fn key(&self, id: &str) -> Result<&ApiKey, Refusal> {
+        self.keys
+            .iter()
+            .find(|key| key.id == id)
+            .ok_or_else(no_such_key)
+    }
+
+    pub(super) fn key_mut(&mut self, id: &str) -> Result<&mut ApiKey, Refusal> {
+        self.keys
+            .iter_mut()
+            .find(|key| key.id == id)
+            .ok_or_else(no_such_key)
+    }
+
+    pub(super) fn plan(&self, id: &str) -> Result<&UsagePlan, Refusal> {
+        self.plans
+            .iter()
+            .find(|plan| plan.id == id)
+            .ok_or_else(no_such_plan)
+    }
+
+    pub(super) fn plan_mut(&mut self, id: &str) -> Result<&mut UsagePlan, Refusal> {
+        self.plans
+            .iter_mut()
+            .find(|plan| plan.id == id)
+            .ok_or_else(no_such_plan)
+    }
+
+    /// Sends the present state on its way to the data plane; to be called after every change.
+    pub(super) fn propagate(&mut self) {
+        let mut admission = Admission::default();
+        for key in self.keys.iter().filter(|key| key.enabled) {
+            let through_plans = self
+                .plans
+                .iter()
+                .filter(|plan| plan.has_key(&key.id))
+                .flat_map(|plan| &plan.stages);
+            admission.allow(
+                &key.value,
+                key.stage_keys.iter().chain(through_plans).cloned(),
+            );
+        }
+        self.propagation.send(admission, Instant::now());
+    }
+
+    pub(super) fn admits(&mut self, value: &str, stage: &StageOf, now: Instant) -> bool {
+        self.propagation.at(now).admits(value, stage)
+    }
+}
+
+fn no_such_key() -> Refusal {
+    not_found("Invalid API Key identifier specified")
+}
+
+/// \[AWSV, aws.md B2\]
+fn no_such_plan() -> Refusal {
+    not_found("Invalid Usage Plan ID specified")
+}

@@ -1,0 +1,157 @@
+//! The AWS port: Secrets Manager, API Gateway's control plane and Lambda's Invoke, told apart as
+//! AWS's clients ask.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use crate::api_gateway::{self, ApiGateway};
+use crate::journal::Service;
+use crate::lambda::{Lambda, invoke_api};
+use crate::refusal::{Refusal, content_type, json_response};
+use crate::rotation::Rotator;
+use crate::secrets_manager::{SecretsManager, parse};
+
+/// The services behind the port.
+#[derive(Clone)]
+pub(crate) struct Aws {
+    pub(crate) secrets: SecretsManager,
+    pub(crate) api_gateway: ApiGateway,
+    pub(crate) lambda: Lambda,
+    pub(crate) rotator: Rotator,
+}
+
+/// Whom a request is for.
+enum Target {
+    /// An operation of Secrets Manager, from `X-Amz-Target`.
+    Secrets(String),
+    /// A path of API Gateway.
+    ApiGateway,
+    /// Invoke of this function, percent-decoded.
+    Lambda(String),
+}
+
+impl Aws {
+    pub(crate) fn router(&self) -> Router {
+        let aws = self.clone();
+        Router::new().fallback(move |request: Request| {
+            let aws = aws.clone();
+            async move { aws.answer(request).await }
+        })
+    }
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = body.collect().await else {
+            return Refusal::new(400, "IncompleteBody", "The body is incomplete.")
+                .into_response(Service::ApiGateway);
+        };
+        let body = body.to_bytes();
+        match target(&parts) {
+            // Unsigned too, for `cargo lambda invoke`.
+            Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
+            Target::Secrets(operation) => {
+                match signed(&parts).and_then(|()| self.secrets(&operation, &body)) {
+                    Ok(output) => json_response(
+                        StatusCode::OK,
+                        content_type(Service::SecretsManager),
+                        &output,
+                    ),
+                    Err(refusal) => refusal.into_response(Service::SecretsManager),
+                }
+            }
+            Target::ApiGateway => match self.api_gateway(&parts, body).await {
+                Ok((status, Some(output))) => {
+                    json_response(status, content_type(Service::ApiGateway), &output)
+                }
+                Ok((status, None)) => {
+                    let mut response = Response::new(Body::empty());
+                    *response.status_mut() = status;
+                    response
+                }
+                Err(refusal) => refusal.into_response(Service::ApiGateway),
+            },
+        }
+    }
+
+    fn secrets(&self, operation: &str, body: &[u8]) -> Result<Value, Refusal> {
+        let input: Value = serde_json::from_slice(body)
+            .map_err(|_| Refusal::new(400, "SerializationException", "The body is not JSON."))?;
+        match operation {
+            "RotateSecret" => self.rotator.rotate(parse(input)?),
+            _ => self.secrets.perform(operation, input),
+        }
+    }
+
+    async fn api_gateway(&self, parts: &Parts, body: Bytes) -> api_gateway::Outcome {
+        signed(parts)?;
+        self.api_gateway
+            .perform(&api_gateway::Request::new(parts, body))
+            .await
+    }
+}
+
+/// Names the call for the journal; none for Lambda's own API.
+pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
+    match target(parts) {
+        Target::Lambda(_) => None,
+        Target::Secrets(operation) => Some((Service::SecretsManager, operation)),
+        Target::ApiGateway => {
+            let path = api_gateway::segments(parts.uri.path());
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            Some((
+                Service::ApiGateway,
+                api_gateway::operation(&parts.method, &path).to_owned(),
+            ))
+        }
+    }
+}
+
+fn target(parts: &Parts) -> Target {
+    if let Some(target) = parts
+        .headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+    {
+        return Target::Secrets(
+            target
+                .strip_prefix("secretsmanager.")
+                .unwrap_or(target)
+                .to_owned(),
+        );
+    }
+    let path = api_gateway::segments(parts.uri.path());
+    match path
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["2015-03-31", "functions", name, "invocations"] if parts.method == Method::POST => {
+            Target::Lambda((*name).to_owned())
+        }
+        _ => Target::ApiGateway,
+    }
+}
+
+/// A request must look signed; whether the signature is right is not checked.
+fn signed(parts: &Parts) -> Result<(), Refusal> {
+    let authorization = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    match authorization {
+        Some(value) if value.starts_with("AWS4-HMAC-SHA256 ") => Ok(()),
+        _ => Err(Refusal::new(
+            403,
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        )),
+    }
+}

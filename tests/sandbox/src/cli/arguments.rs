@@ -1,0 +1,143 @@
+//! Reads the command line and the variables that stand in for its options.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lexopt::{Arg, Parser, ValueExt as _};
+use sandbox::Ports;
+
+/// Shown by `--help`.
+pub(crate) const HELP: &str = "\
+A local stand-in for Secrets Manager, API Gateway, Lambda and Doppler.
+
+usage: sandbox serve [options]          serve until Ctrl-C, for the AWS CLI, curl and Doppler's CLI
+       sandbox demo --function <path>   rotate a key twice and tell what happens
+
+options of serve:
+  --function <path>           the function's binary; without it the events wait for whatever asks
+                              the Lambda runtime API
+  --aws-port <port>           Secrets Manager, API Gateway and Lambda (4600)
+  --gateway-port <port>       the API that wants a key (4601)
+  --doppler-port <port>       the Doppler API (4602)
+  --runtime-port <port>       the Lambda runtime API (4603)
+  --also-listen-on <address>  an address besides 127.0.0.1, for a function in a container
+  --propagation <duration>    how long a change to a key takes to take effect (3s)
+
+Each can be set by a variable too: SANDBOX_FUNCTION, SANDBOX_AWS_PORT and so on.";
+
+/// What is to be done.
+pub(crate) enum Command {
+    /// Show the help.
+    Help,
+    /// Serve until interrupted.
+    Serve(ServeSettings),
+    /// Rotate twice and tell about it.
+    Demo {
+        /// The function's binary.
+        function: PathBuf,
+    },
+}
+
+/// The options of `serve`.
+pub(crate) struct ServeSettings {
+    pub(crate) function: Option<PathBuf>,
+    pub(crate) ports: Ports,
+    pub(crate) also_listen_on: Option<IpAddr>,
+    pub(crate) propagation: Duration,
+}
+
+/// How long a change takes to take effect, where nobody says otherwise: long enough to be seen,
+/// short enough to wait.
+pub(crate) const PROPAGATION: Duration = Duration::from_secs(3);
+
+/// Reads the arguments; `variable` gives the value of an environment variable.
+pub(crate) fn parse(
+    mut arguments: Parser,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Command> {
+    let command = match arguments.next()? {
+        None | Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help),
+        Some(Arg::Value(command)) => command.string()?,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    let mut settings = from_variables(variable)?;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long(name) => {
+                let name = name.to_owned();
+                let value = arguments.value()?.string()?;
+                set(&mut settings, &name, &value)?;
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match command.as_str() {
+        "serve" => Ok(Command::Serve(settings)),
+        "demo" => {
+            let function = settings
+                .function
+                .context("the demo needs the function: pass --function <path of its binary>")?;
+            Ok(Command::Demo { function })
+        }
+        _ => bail!("there is no command '{command}'; there are serve and demo"),
+    }
+}
+
+fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<ServeSettings> {
+    let mut settings = ServeSettings {
+        function: None,
+        ports: Ports {
+            aws: 4600,
+            gateway: 4601,
+            doppler: 4602,
+            runtime: 4603,
+        },
+        also_listen_on: None,
+        propagation: PROPAGATION,
+    };
+    for option in [
+        "function",
+        "aws-port",
+        "gateway-port",
+        "doppler-port",
+        "runtime-port",
+        "also-listen-on",
+        "propagation",
+    ] {
+        let name = format!("SANDBOX_{}", option.replace('-', "_").to_uppercase());
+        if let Some(value) = variable(&name).filter(|value| !value.is_empty()) {
+            set(&mut settings, option, &value).with_context(|| format!("the variable {name}"))?;
+        }
+    }
+    Ok(settings)
+}
+
+fn set(settings: &mut ServeSettings, option: &str, value: &str) -> anyhow::Result<()> {
+    let port = || {
+        value
+            .parse::<u16>()
+            .with_context(|| format!("--{option}: '{value}' is not a port"))
+    };
+    match option {
+        "function" => settings.function = Some(PathBuf::from(value)),
+        "aws-port" => settings.ports.aws = port()?,
+        "gateway-port" => settings.ports.gateway = port()?,
+        "doppler-port" => settings.ports.doppler = port()?,
+        "runtime-port" => settings.ports.runtime = port()?,
+        "also-listen-on" => {
+            let address = value
+                .parse()
+                .with_context(|| format!("--{option}: '{value}' is not an IP address"))?;
+            settings.also_listen_on = Some(address);
+        }
+        "propagation" => {
+            let words = || format!("--{option}: '{value}' is not a duration such as 3s");
+            settings.propagation = humantime::parse_duration(value).with_context(words)?;
+        }
+        _ => bail!("there is no option --{option}; see --help"),
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Standard output: colour and a line that changes in place, where there is a terminal for them.
+
+use std::io::{IsTerminal as _, Write as _, stdout};
+
+/// How a piece of text is to stand out.
+#[derive(Clone, Copy)]
+pub(crate) enum Style {
+    Plain,
+    Bold,
+    Dim,
+    Good,
+    Warning,
+    Bad,
+}
+
+/// What is written on.
+pub(crate) struct Paper {
+    terminal: bool,
+    colour: bool,
+    /// Whether the cursor is at the end of a line that may still change.
+    open: bool,
+}
+
+impl Paper {
+    /// Standard output, with colour only on a terminal and not with `NO_COLOR`
+    /// (<https://no-color.org>).
+    pub(crate) fn stdout() -> Paper {
+        let terminal = stdout().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Paper {
+            terminal,
+            colour,
+            open: false,
+        }
+    }
+
+    /// Whether a line can change in place.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// `text` in this style.
+    pub(crate) fn style(&self, style: Style, text: &str) -> String {
+        let code = match style {
+            Style::Plain => return text.to_owned(),
+            _ if !self.colour => return text.to_owned(),
+            Style::Bold => "1",
+            Style::Dim => "2",
+            Style::Good => "32",
+            Style::Warning => "33",
+            Style::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// Writes a line for good, in place of a changing one.
+    pub(crate) fn line(&mut self, text: &str) {
+        let mut out = stdout().lock();
+        let clear = if self.open { "\r\x1b[2K" } else { "" };
+        self.open = false;
+        // Who reads may have gone, as in `sandbox demo | head`; the rest is then for nobody.
+        writeln!(out, "{clear}{text}").ok();
+    }
+
+    /// Writes a line that the next one replaces; to be called on a terminal only.
+    pub(crate) fn live(&mut self, text: &str) {
+        let mut out = stdout().lock();
+        self.open = true;
+        write!(out, "\r\x1b[2K{text}")
+            .and_then(|()| out.flush())
+            .ok();
+    }
+}

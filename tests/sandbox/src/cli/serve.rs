@@ -1,0 +1,96 @@
+//! `sandbox serve`: the services on known ports, until Ctrl-C.
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use sandbox::{ACCOUNT, Event, FUNCTION_NAME, Options, REGION, STAGE, Sandbox};
+
+use super::arguments::ServeSettings;
+use super::narration::Narration;
+use super::paper::Paper;
+use super::world::{self, CONFIG, DOPPLER_NAME, PROJECT, SECRET, TOKEN_SECRET};
+
+/// Serves until interrupted and tells what the function does meanwhile.
+pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        ports: settings.ports,
+        also_listen_on: settings.also_listen_on,
+        propagation: settings.propagation,
+        ..Options::default()
+    };
+    let next = "each port can be chosen, see `sandbox --help`";
+    let sandbox = Sandbox::start(options)
+        .await
+        .with_context(|| format!("cannot serve ({next})"))?;
+    let function_settings = world::seed(&sandbox);
+    let deployed = match &settings.function {
+        None => "none; events wait at the runtime API".to_owned(),
+        Some(binary) => {
+            sandbox
+                .deploy(world::function(binary, &function_settings)?)
+                .await;
+            binary.display().to_string()
+        }
+    };
+    let mut events = sandbox.watch();
+    let mut narration = Narration::new(Paper::stdout());
+    narration.paper.line(&banner(&sandbox, &deployed));
+    tokio::select! {
+        () = super::interrupted() => {}
+        () = async {
+            let mut step_began = SystemTime::now();
+            while let Some(event) = events.recv().await {
+                if let Event::StepStarted { .. } = event {
+                    step_began = SystemTime::now();
+                }
+                narration.watch_wait(&sandbox, step_began);
+                narration.tell(&event);
+            }
+        } => {}
+    }
+    sandbox.undeploy().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is where, with commands to copy.
+fn banner(sandbox: &Sandbox, function: &str) -> String {
+    let (aws, gateway, doppler) = (
+        sandbox.aws_url(),
+        sandbox.gateway_url(),
+        sandbox.doppler_url(),
+    );
+    let runtime = sandbox.runtime_api();
+    let aws_port = aws.rsplit(':').next().unwrap_or_default();
+    format!(
+        "\
+The sandbox is up; Ctrl-C ends it. Everything is in memory.
+
+  AWS services   {aws}    account {ACCOUNT}
+  the gateway    {gateway}    an API that wants a key, stage {STAGE}
+  Doppler        {doppler}    project {PROJECT}, config {CONFIG}
+  runtime API    {runtime}
+  function       {function}
+
+For AWS clients, in another shell:
+  export AWS_ENDPOINT_URL={aws} AWS_REGION={REGION}
+  export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
+
+  aws secretsmanager rotate-secret --secret-id {SECRET}
+  aws secretsmanager describe-secret --secret-id {SECRET}
+  aws secretsmanager get-secret-value --secret-id {SECRET}
+  aws secretsmanager create-secret --name my/api-key --secret-string '{{}}'
+  aws apigateway get-api-keys
+  aws lambda invoke --function-name {FUNCTION_NAME} --cli-binary-format raw-in-base64-out \\
+    --payload '{{\"Step\":\"reconcile\",\"SecretId\":\"{SECRET}\"}}' /dev/stdout
+  cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port {aws_port} {FUNCTION_NAME} \\
+    --data-ascii '{{\"Step\":\"reconcile\",\"SecretId\":\"{SECRET}\"}}'
+
+  curl -i {gateway}/{STAGE}/ping -H \"x-api-key: $KEY\"
+
+  DOPPLER_TOKEN=$(aws secretsmanager get-secret-value --secret-id {TOKEN_SECRET} \\
+    --query SecretString --output text) \\
+    doppler secrets get {DOPPLER_NAME} --plain --api-host {doppler}
+"
+    )
+}

@@ -1,0 +1,64 @@
+//! The small world that both commands start with.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use sandbox::doppler::Access;
+use sandbox::{Function, STAGE, Sandbox};
+
+/// The secret that is rotated.
+pub(crate) const SECRET: &str = "demo/partner-api-key";
+/// The secret that holds the Doppler token.
+pub(crate) const TOKEN_SECRET: &str = "demo/doppler-token";
+/// Where Doppler has the key.
+pub(crate) const PROJECT: &str = "acme";
+/// The config of the project.
+pub(crate) const CONFIG: &str = "prd";
+/// The name of the secret in the config.
+pub(crate) const DOPPLER_NAME: &str = "PARTNER_API_KEY";
+
+/// Where the rotated key is tried.
+pub(crate) fn probe_url(sandbox: &Sandbox) -> String {
+    format!("{}/{STAGE}/ping", sandbox.gateway_url())
+}
+
+/// Creates the secrets, a usage plan and the Doppler project, and returns the function's settings.
+pub(crate) fn seed(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
+    let plan = sandbox.create_usage_plan("partners");
+    sandbox.create_secret(SECRET, None);
+    sandbox.enable_rotation(SECRET);
+    let doppler = sandbox.doppler();
+    doppler.create_project(PROJECT);
+    let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
+    sandbox.create_secret(TOKEN_SECRET, Some(&token));
+    vec![
+        ("SECRET_ID", SECRET.to_owned()),
+        ("USAGE_PLAN_IDS", plan),
+        ("PROBE_URL", probe_url(sandbox)),
+        (
+            "DOPPLER_TARGETS",
+            format!("{PROJECT}/{CONFIG}/{DOPPLER_NAME}"),
+        ),
+        ("DOPPLER_TOKEN_SECRET_ID", TOKEN_SECRET.to_owned()),
+        ("DOPPLER_API_URL", sandbox.doppler_url()),
+        ("AWS_LAMBDA_LOG_LEVEL", "DEBUG".to_owned()),
+    ]
+}
+
+/// The function with its settings, if its binary is there.
+pub(crate) fn function(
+    binary: &Path,
+    settings: &[(&'static str, String)],
+) -> anyhow::Result<Function> {
+    let next =
+        "build it with `cargo build --release` and pass the path of the binary with --function";
+    let path = binary
+        .canonicalize()
+        .with_context(|| format!("there is no function at {}; {next}", binary.display()))?;
+    ensure!(path.is_file(), "{} is not a file; {next}", binary.display());
+    Ok(settings
+        .iter()
+        .fold(Function::new(path), |function, (name, value)| {
+            function.env(*name, value)
+        }))
+}

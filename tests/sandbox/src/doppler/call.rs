@@ -1,0 +1,206 @@
+//! One request, taken apart: who calls, with which parameters, about which project and config.
+
+use std::str::FromStr;
+
+use axum::extract::Query;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::model::{Config, ConfigId, Project, State};
+use super::reply::Refusal;
+use super::token::{Access, Holder, Token};
+
+/// An authenticated request.
+pub(super) struct Call {
+    pub(super) token: Token,
+    pub(super) headers: HeaderMap,
+    /// Query and JSON body in one: official clients put the same parameters in either (EMP, SRC).
+    parameters: Map<String, Value>,
+}
+
+impl Call {
+    pub(super) fn new(token: Token, parts: Parts, body: &[u8]) -> Result<Self, Refusal> {
+        let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|_| Refusal::bad_request("The query is malformed"))?;
+        let body: Map<String, Value> = match body {
+            [] => Map::new(),
+            body => serde_json::from_slice(body)
+                .map_err(|_| Refusal::bad_request("The body is no JSON object"))?,
+        };
+        // Null and empty mean absent (EMP), and where both speak the body wins.
+        let given = query
+            .into_iter()
+            .map(|(name, value)| (name, Value::String(value)))
+            .chain(body);
+        let parameters = given
+            .filter(|(_, value)| !value.is_null() && value != "")
+            .collect();
+        Ok(Self {
+            token,
+            headers: parts.headers,
+            parameters,
+        })
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name)?.as_str()
+    }
+
+    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.text(name)
+            .ok_or_else(|| Refusal::bad_request(format!("You must specify {name}")))
+    }
+
+    /// A boolean, also in words and as the Python SDK capitalises them (EMP).
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        match self.parameters.get(name)? {
+            Value::Bool(flag) => Some(*flag),
+            Value::String(text) => text.to_ascii_lowercase().parse().ok(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        let value = self.parameters.get(name)?;
+        value
+            .as_str()
+            .map_or_else(|| value.to_string().parse().ok(), |text| text.parse().ok())
+    }
+
+    /// A structured parameter. The refusal quotes nothing: the parameter may hold values.
+    pub(super) fn structure<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Refusal> {
+        let value = self.parameters.get(name).cloned();
+        let parsed = value.map(serde_json::from_value).transpose();
+        parsed.map_err(|_| Refusal::bad_request(format!("The parameter {name} is malformed")))
+    }
+
+    /// The asked-for page of a listing. The size that Doppler takes without being told is a guess
+    /// (UNK).
+    pub(super) fn page<T>(&self, items: impl IntoIterator<Item = T>) -> (usize, Vec<T>) {
+        let page = self.number("page").unwrap_or(1).max(1);
+        let size = self.number("per_page").unwrap_or(20);
+        (
+            page,
+            items
+                .into_iter()
+                .skip((page - 1).saturating_mul(size))
+                .take(size)
+                .collect(),
+        )
+    }
+
+    /// The project that the call is about, which its token must see.
+    pub(super) fn project(&self, state: &State) -> Result<String, Refusal> {
+        let name = match (self.text("project"), &self.token.holder) {
+            (Some(name), _) => name,
+            (None, Holder::Config { id, .. }) => &id.project,
+            (None, _) => return Err(Refusal::no_project_given()),
+        };
+        let sees = |name: &String| self.token.sees(name);
+        if state
+            .projects
+            .get_key_value(name)
+            .is_some_and(|(name, _)| sees(name))
+        {
+            Ok(name.to_owned())
+        } else {
+            Err(Refusal::project_not_visible(
+                name,
+                state.projects.keys().any(sees),
+            ))
+        }
+    }
+
+    /// The config that the call is about. A service token asked for another than its own refuses
+    /// (3P).
+    pub(super) fn config(&self, state: &State) -> Result<ConfigId, Refusal> {
+        let project = self.project(state)?;
+        let config = match (self.text("config"), &self.token.holder) {
+            (Some(name), Holder::Config { id, .. }) if name != id.config => {
+                return Err(Refusal::no_access("config", name));
+            }
+            (_, Holder::Config { id, .. }) => id.config.clone(),
+            (Some(name), _) => name.to_owned(),
+            (None, _) => return Err(Refusal::no_config_given()),
+        };
+        let id = ConfigId { project, config };
+        // 404 is one of two answers that were seen (3P, conflicting).
+        state
+            .config(&id)
+            .ok_or_else(|| Refusal::not_found("config", &id.config))?;
+        Ok(id)
+    }
+
+    /// As [`Call::config`], for a write.
+    pub(super) fn writable_config(&self, state: &State) -> Result<ConfigId, Refusal> {
+        let id = self.config(state)?;
+        match self.token.holder {
+            Holder::Config {
+                access: Access::ReadOnly,
+                ..
+            } => Err(Refusal::not_permitted()),
+            _ => Ok(id),
+        }
+    }
+
+    /// Refuses a service token: it reaches secrets and nothing else (DOC).
+    pub(super) fn beyond_secrets(&self) -> Result<(), Refusal> {
+        match self.token.holder {
+            Holder::Config { .. } => Err(Refusal::not_permitted()),
+            Holder::ServiceAccount { .. } | Holder::Person => Ok(()),
+        }
+    }
+
+    /// The project that the call is about, by name and to change; not with a service token.
+    pub(super) fn managed_project<'a>(
+        &self,
+        state: &'a mut State,
+    ) -> Result<(String, &'a mut Project), Refusal> {
+        self.beyond_secrets()?;
+        let name = self.project(state)?;
+        let project = state
+            .projects
+            .get_mut(&name)
+            .ok_or_else(|| Refusal::not_found("project", &name))?;
+        Ok((name, project))
+    }
+
+    /// The config that the call is about, by name and to change; not with a service token.
+    pub(super) fn managed_config<'a>(
+        &self,
+        state: &'a mut State,
+    ) -> Result<(ConfigId, &'a mut Config), Refusal> {
+        self.beyond_secrets()?;
+        let id = self.config(state)?;
+        let config = state
+            .config_mut(&id)
+            .ok_or_else(|| Refusal::not_found("config", &id.config))?;
+        Ok((id, config))
+    }
+}
+
+/// The token of a request: as Bearer, or as the user name of Basic (DOC and SRC).
+pub(super) fn credentials(headers: &HeaderMap) -> Option<String> {
+    let (scheme, credentials) = headers
+        .get("authorization")?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(credentials.trim().to_owned());
+    }
+    let pair = scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| BASE64_STANDARD.decode(credentials.trim()))?
+        .ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    Some(
+        pair.split_once(':')
+            .map_or(pair.as_str(), |(user, _)| user)
+            .to_owned(),
+    )
+}

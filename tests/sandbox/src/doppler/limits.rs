@@ -1,0 +1,108 @@
+//! Rate limits: counted for every token and shown on every reply, enforced only where a test asks
+//! for it.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::HeaderMap;
+
+/// What Doppler counts apart (DOC).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Class {
+    Read,
+    SecretRead,
+    Write,
+}
+
+pub(super) struct Limits {
+    write_limit: Option<u32>,
+    window: Duration,
+    /// By the token's text; the empty text stands for callers without a valid token, whom Doppler
+    /// counts by address.
+    used: HashMap<(String, Class), Window>,
+}
+
+struct Window {
+    ends_at: SystemTime,
+    requests: u32,
+}
+
+/// How one request stands to its limit.
+pub(super) struct Rate {
+    limit: u32,
+    requests: u32,
+    ends_at: SystemTime,
+    enforced: bool,
+}
+
+impl Limits {
+    pub(super) fn new() -> Self {
+        Self {
+            write_limit: None,
+            window: Duration::from_mins(1),
+            used: HashMap::new(),
+        }
+    }
+
+    pub(super) fn set_write_limit(&mut self, limit: u32) {
+        self.write_limit = Some(limit);
+        self.used.clear();
+    }
+
+    pub(super) fn set_window(&mut self, window: Duration) {
+        self.window = window;
+        self.used.clear();
+    }
+
+    /// Counts one request.
+    pub(super) fn count(&mut self, token: &str, class: Class) -> Rate {
+        let now = SystemTime::now();
+        let window = self
+            .used
+            .entry((token.to_owned(), class))
+            .or_insert(Window {
+                ends_at: now,
+                requests: 0,
+            });
+        if window.ends_at <= now {
+            *window = Window {
+                ends_at: now + self.window,
+                requests: 0,
+            };
+        }
+        window.requests += 1;
+        // Developer plan (DOC).
+        let (limit, enforced) = match class {
+            Class::Read => (240, false),
+            Class::SecretRead => (120, false),
+            Class::Write => (self.write_limit.unwrap_or(60), self.write_limit.is_some()),
+        };
+        Rate {
+            limit,
+            requests: window.requests,
+            ends_at: window.ends_at,
+            enforced,
+        }
+    }
+}
+
+impl Rate {
+    /// Whole seconds to wait, when this request is one too many.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        let wait = self
+            .ends_at
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
+        (self.enforced && self.requests > self.limit).then(|| wait.as_secs() + 1)
+    }
+
+    pub(super) fn write_to(&self, headers: &mut HeaderMap) {
+        let reset = self.ends_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        headers.insert("x-ratelimit-limit", self.limit.into());
+        headers.insert(
+            "x-ratelimit-remaining",
+            self.limit.saturating_sub(self.requests).into(),
+        );
+        headers.insert("x-ratelimit-reset", reset.as_secs().into());
+    }
+}

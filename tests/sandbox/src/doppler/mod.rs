@@ -1,0 +1,254 @@
+//! A stand-in for the Doppler API, in memory.
+//!
+//! It keeps projects, environments, configs, secrets and tokens, and answers the requests of
+//! Doppler's own clients as the live service is known to. How well a choice is known stands beside
+//! it:
+//!
+//! | tag | the choice rests on |
+//! |---|---|
+//! | DOC | Doppler's reference or guides |
+//! | SRC | what an official client does in its source |
+//! | EMP | a measurement with an official client |
+//! | 3P | somebody's written observation of the live service |
+//! | UNK | nothing: nobody wrote it down, so nothing may depend on it |
+//!
+//! Left out are the login with OIDC, name transformers and the nested .NET format of downloads,
+//! dynamic and rotated secrets, personal configs, and cloning or renaming configs.
+
+mod accounts;
+mod call;
+mod configs;
+mod download;
+mod environments;
+mod limits;
+mod logs;
+mod model;
+mod operations;
+mod projects;
+mod references;
+mod reply;
+mod secrets;
+mod serve;
+mod token;
+mod update;
+mod upload;
+mod value;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Method;
+use parking_lot::{Mutex, MutexGuard};
+
+use model::{Config, ConfigId, Project, State};
+use token::{Holder, Token};
+use value::Secret;
+
+pub use token::Access;
+pub use value::Visibility;
+
+/// Who stands in the logs for what a test did without a token.
+const A_PERSON: &str = "A person";
+
+/// The stand-in. A clone is another handle to the same state.
+#[derive(Clone)]
+pub struct Doppler {
+    state: Arc<Mutex<State>>,
+}
+
+/// The name of the operation that a request asks for, such as `GetSecret`; `Unknown` for one that
+/// there is not.
+#[must_use]
+pub fn operation(method: &Method, path: &str) -> String {
+    operations::find(method, path)
+        .map_or("Unknown", |operation| operation.name)
+        .to_owned()
+}
+
+impl Doppler {
+    /// An empty workplace without tokens.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State::new())),
+        }
+    }
+
+    /// The API, to be served at the root of a host.
+    pub fn router(&self) -> Router {
+        let doppler = self.clone();
+        Router::new().fallback(move |request: Request| serve::serve(doppler, request))
+    }
+
+    /// Creates a project with the environments `dev`, `stg` and `prd` and their root configs. It
+    /// replaces a project of that name.
+    pub fn create_project(&self, name: &str) {
+        self.state()
+            .projects
+            .insert(name.to_owned(), Project::new("", true));
+    }
+
+    /// Creates a config that builds on the root config of `environment`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such project.
+    pub fn create_branch_config(&self, project: &str, environment: &str, name: &str) {
+        let mut state = self.state();
+        let project = state.projects.get_mut(project).expect("the project exists");
+        project
+            .configs
+            .insert(name.to_owned(), Config::new(environment, false));
+    }
+
+    /// A new token for one config.
+    #[must_use]
+    pub fn service_token(&self, project: &str, config: &str, access: Access) -> String {
+        self.issue(
+            Holder::Config {
+                id: config_id(project, config),
+                access,
+            },
+            "Service token",
+        )
+    }
+
+    /// A new token of a machine that sees every project, now and later.
+    #[must_use]
+    pub fn service_account_token(&self) -> String {
+        self.issue(Holder::ServiceAccount { projects: None }, "Service account")
+    }
+
+    /// Lets a service account's token see these projects only.
+    pub fn restrict_to_projects(&self, token: &str, projects: &[&str]) {
+        let mut state = self.state();
+        let holder = state.tokens.get_mut(token).map(|token| &mut token.holder);
+        if let Some(Holder::ServiceAccount { projects: seen }) = holder {
+            *seen = Some(projects.iter().map(|&name| name.to_owned()).collect());
+        }
+    }
+
+    /// A new token of a person, who sees every project but no restricted value.
+    #[must_use]
+    pub fn personal_token(&self) -> String {
+        self.issue(Holder::Person, "Personal token")
+    }
+
+    /// Makes a token invalid.
+    pub fn revoke(&self, token: &str) {
+        self.state().tokens.remove(token);
+    }
+
+    /// What a secret comes to where it is used: with its references followed, and inherited if need
+    /// be.
+    #[must_use]
+    pub fn value(&self, project: &str, config: &str, name: &str) -> Option<String> {
+        let (state, id) = (self.state(), config_id(project, config));
+        let secret = state.secret(&id, name)?;
+        Some(references::compute(&state, &id, &secret).value)
+    }
+
+    /// The text of a secret as it was written.
+    #[must_use]
+    pub fn raw_value(&self, project: &str, config: &str, name: &str) -> Option<String> {
+        self.secret(project, config, name)
+            .map(|secret| secret.value)
+    }
+
+    /// Sets a value as a person does in the dashboard: unaltered, logged, and told to those who
+    /// watch.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such config.
+    pub fn set_value(&self, project: &str, config: &str, name: &str, value: &str) {
+        self.edit(project, config, name, |secret| {
+            value.clone_into(&mut secret.value);
+        });
+    }
+
+    /// Who may see a secret.
+    #[must_use]
+    pub fn visibility(&self, project: &str, config: &str, name: &str) -> Option<Visibility> {
+        self.secret(project, config, name)
+            .map(|secret| secret.visibility)
+    }
+
+    /// Changes who may see a secret.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such config.
+    pub fn set_visibility(&self, project: &str, config: &str, name: &str, visibility: Visibility) {
+        self.edit(project, config, name, |secret| {
+            secret.visibility = visibility;
+        });
+    }
+
+    /// Keeps `alter` of every value written to this name through the API instead of the value
+    /// itself.
+    pub fn alter_writes(
+        &self,
+        project: &str,
+        config: &str,
+        name: &str,
+        alter: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) {
+        let target = (config_id(project, config), name.to_owned());
+        self.state().alterations.insert(target, Box::new(alter));
+    }
+
+    /// Refuses a token's writes with 429 beyond `limit` in a minute. Without it limits are shown,
+    /// not enforced.
+    pub fn set_write_limit(&self, limit: u32) {
+        self.state().limits.set_write_limit(limit);
+    }
+
+    /// Counts requests over `window` instead of a minute, for tests that wait for its end.
+    pub fn set_rate_window(&self, window: Duration) {
+        self.state().limits.set_window(window);
+    }
+
+    fn secret(&self, project: &str, config: &str, name: &str) -> Option<Secret> {
+        self.state().secret(&config_id(project, config), name)
+    }
+
+    fn edit(&self, project: &str, config: &str, name: &str, change: impl FnOnce(&mut Secret)) {
+        let (mut state, id) = (self.state(), config_id(project, config));
+        let mut secret = state.secret(&id, name).unwrap_or_else(Secret::empty);
+        change(&mut secret);
+        let mut secrets = state
+            .config(&id)
+            .expect("the config exists")
+            .secrets
+            .clone();
+        secrets.insert(name.to_owned(), secret);
+        state.commit(&id, secrets, A_PERSON, false);
+    }
+
+    fn issue(&self, holder: Holder, name: &str) -> String {
+        let (text, token) = Token::issue(holder, name, None);
+        self.state().tokens.insert(text.clone(), token);
+        text
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+impl Default for Doppler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn config_id(project: &str, config: &str) -> ConfigId {
+    ConfigId {
+        project: project.to_owned(),
+        config: config.to_owned(),
+    }
+}

@@ -1,0 +1,271 @@
+//! What Doppler keeps: projects, environments, configs and their secrets, and how configs build on
+//! each other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use super::limits::Limits;
+use super::logs::{Change, Log};
+use super::token::{Holder, Token};
+use super::value::{Secret, Secrets, ValueType, Visibility};
+
+/// Comes between a written value and what is kept of it.
+pub(super) type Alteration = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+/// The whole workplace.
+pub(super) struct State {
+    pub(super) projects: BTreeMap<String, Project>,
+    /// By the token's own text.
+    pub(super) tokens: HashMap<String, Token>,
+    pub(super) limits: Limits,
+    pub(super) alterations: HashMap<(ConfigId, String), Alteration>,
+    /// Names each config whose secrets changed, for those who watch it.
+    pub(super) updates: broadcast::Sender<ConfigId>,
+}
+
+/// Which config. Live, a project's identifier is its name (3P).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct ConfigId {
+    pub(super) project: String,
+    pub(super) config: String,
+}
+
+pub(super) struct Project {
+    pub(super) description: String,
+    pub(super) created_at: SystemTime,
+    pub(super) environments: BTreeMap<String, Environment>,
+    pub(super) configs: BTreeMap<String, Config>,
+    /// Notes belong to a name in the whole project (DOC).
+    pub(super) notes: BTreeMap<String, String>,
+}
+
+pub(super) struct Environment {
+    pub(super) name: String,
+    pub(super) personal_configs: bool,
+    pub(super) created_at: SystemTime,
+}
+
+pub(super) struct Config {
+    pub(super) slug: String,
+    pub(super) environment: String,
+    pub(super) root: bool,
+    pub(super) locked: bool,
+    pub(super) inheritable: bool,
+    pub(super) inherits: Vec<ConfigId>,
+    pub(super) created_at: SystemTime,
+    pub(super) initial_fetch_at: Option<SystemTime>,
+    pub(super) last_fetch_at: Option<SystemTime>,
+    pub(super) secrets: Secrets,
+    /// Newest first.
+    pub(super) logs: Vec<Log>,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            projects: BTreeMap::new(),
+            tokens: HashMap::new(),
+            limits: Limits::new(),
+            alterations: HashMap::new(),
+            updates: broadcast::channel(256).0,
+        }
+    }
+
+    pub(super) fn config(&self, id: &ConfigId) -> Option<&Config> {
+        self.projects.get(&id.project)?.configs.get(&id.config)
+    }
+
+    pub(super) fn config_mut(&mut self, id: &ConfigId) -> Option<&mut Config> {
+        self.projects
+            .get_mut(&id.project)?
+            .configs
+            .get_mut(&id.config)
+    }
+
+    /// The root config that a branch config builds on; `None` for a root config.
+    pub(super) fn root_of(&self, id: &ConfigId) -> Option<ConfigId> {
+        let config = self.config(id)?;
+        (!config.root).then(|| ConfigId {
+            project: id.project.clone(),
+            config: config.environment.clone(),
+        })
+    }
+
+    /// The configs whose secrets make up `id`'s, each overridden by the later ones: the inherited
+    /// ones, its root, itself.
+    pub(super) fn layers(&self, id: &ConfigId) -> Vec<ConfigId> {
+        let with_root = |id: &ConfigId| {
+            self.root_of(id)
+                .into_iter()
+                .chain([id.clone()])
+                .collect::<Vec<_>>()
+        };
+        let own = with_root(id);
+        let inherited = own
+            .iter()
+            .filter_map(|id| self.config(id))
+            .flat_map(|config| &config.inherits);
+        // An inherited config's own inheritance is not followed: it cannot have any (SRC).
+        inherited
+            .flat_map(with_root)
+            .chain(own.iter().cloned())
+            .collect()
+    }
+
+    /// Every secret of a config, with the inherited ones and the managed three.
+    pub(super) fn secrets(&self, id: &ConfigId) -> Secrets {
+        let mut secrets = self.kept_secrets(&self.layers(id));
+        secrets.extend(self.managed(id).into_iter().flatten());
+        secrets
+    }
+
+    /// What the given configs keep, the later over the earlier.
+    pub(super) fn kept_secrets(&self, layers: &[ConfigId]) -> Secrets {
+        layers
+            .iter()
+            .filter_map(|id| self.config(id))
+            .flat_map(|config| config.secrets.clone())
+            .collect()
+    }
+
+    pub(super) fn secret(&self, id: &ConfigId, name: &str) -> Option<Secret> {
+        self.secrets(id).remove(name)
+    }
+
+    /// The three that Doppler puts into every config (3P). That they are unmasked is a guess (UNK).
+    fn managed(&self, id: &ConfigId) -> Option<[(String, Secret); 3]> {
+        let environment = &self.config(id)?.environment;
+        let values = [
+            ("DOPPLER_PROJECT", &id.project),
+            ("DOPPLER_ENVIRONMENT", environment),
+            ("DOPPLER_CONFIG", &id.config),
+        ];
+        Some(values.map(|(name, value)| {
+            let secret = Secret {
+                value: value.clone(),
+                visibility: Visibility::Unmasked,
+                value_type: ValueType::String,
+            };
+            (name.to_owned(), secret)
+        }))
+    }
+
+    /// Makes `secrets` the own secrets of a config, writes its log and tells those who watch it.
+    ///
+    /// A write that changes nothing leaves no log and wakes nobody (UNK).
+    pub(super) fn commit(&mut self, id: &ConfigId, secrets: Secrets, author: &str, rollback: bool) {
+        let Some(config) = self.config_mut(id) else {
+            return;
+        };
+        let changes = Change::between(&config.secrets, &secrets);
+        if changes.is_empty() {
+            return;
+        }
+        config.secrets = secrets;
+        config.logs.insert(0, Log::new(changes, author, rollback));
+
+        let affected = self
+            .config_ids()
+            .into_iter()
+            .filter(|other| self.layers(other).contains(id));
+        for other in affected {
+            // No receiver means that nobody watches.
+            let _ = self.updates.send(other);
+        }
+    }
+
+    pub(super) fn config_ids(&self) -> BTreeSet<ConfigId> {
+        let projects = self.projects.iter();
+        projects
+            .flat_map(|(project, Project { configs, .. })| {
+                configs.keys().map(|config| ConfigId {
+                    project: project.clone(),
+                    config: config.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// Takes away what pointed to configs that are gone: their tokens and who inherits from them.
+    pub(super) fn forget_deleted_configs(&mut self) {
+        let ids = self.config_ids();
+        self.tokens.retain(|_, token| match &token.holder {
+            Holder::Config { id, .. } => ids.contains(id),
+            Holder::ServiceAccount { .. } | Holder::Person => true,
+        });
+        for config in self
+            .projects
+            .values_mut()
+            .flat_map(|project| project.configs.values_mut())
+        {
+            config.inherits.retain(|id| ids.contains(id));
+        }
+    }
+}
+
+impl Project {
+    /// A project with the three environments that Doppler gives a new one (3P).
+    pub(super) fn new(description: &str, default_environments: bool) -> Self {
+        let mut project = Self {
+            description: description.to_owned(),
+            created_at: SystemTime::now(),
+            environments: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            notes: BTreeMap::new(),
+        };
+        if default_environments {
+            for (slug, name) in [
+                ("dev", "Development"),
+                ("stg", "Staging"),
+                ("prd", "Production"),
+            ] {
+                project.add_environment(slug, name, false);
+            }
+        }
+        project
+    }
+
+    /// Adds an environment with its locked root config, which is named as its slug (3P).
+    pub(super) fn add_environment(&mut self, slug: &str, name: &str, personal_configs: bool) {
+        let created_at = SystemTime::now();
+        self.environments.insert(
+            slug.to_owned(),
+            Environment {
+                name: name.to_owned(),
+                personal_configs,
+                created_at,
+            },
+        );
+        self.configs
+            .insert(slug.to_owned(), Config::new(slug, true));
+    }
+}
+
+impl Config {
+    pub(super) fn new(environment: &str, root: bool) -> Self {
+        Self {
+            slug: Uuid::new_v4().to_string(),
+            environment: environment.to_owned(),
+            root,
+            locked: root,
+            inheritable: false,
+            inherits: Vec::new(),
+            created_at: SystemTime::now(),
+            initial_fetch_at: None,
+            last_fetch_at: None,
+            secrets: Secrets::new(),
+            logs: Vec::new(),
+        }
+    }
+
+    /// Remembers that somebody read the secrets.
+    pub(super) fn fetched(&mut self) {
+        let now = SystemTime::now();
+        self.initial_fetch_at.get_or_insert(now);
+        self.last_fetch_at = Some(now);
+    }
+}

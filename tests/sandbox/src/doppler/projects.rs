@@ -1,0 +1,129 @@
+//! Projects.
+
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::model::{ConfigId, Project, State};
+use super::reply::{Answer, Refusal, success, timestamp};
+use super::token::Holder;
+
+/// Creates a project, with dev, stg and prd unless told otherwise (3P, SRC).
+pub(super) fn create(state: &mut State, call: &Call) -> Answer {
+    call.beyond_secrets()?;
+    let name = call.required("name")?;
+    if state.projects.contains_key(name) {
+        return Err(name_taken());
+    }
+    let default_environments = call.flag("create_default_environments").unwrap_or(true);
+    let project = Project::new(
+        call.text("description").unwrap_or_default(),
+        default_environments,
+    );
+    let body = project.to_json(name);
+    state.projects.insert(name.to_owned(), project);
+    // Whoever makes a project sees it (UNK).
+    let own = state
+        .tokens
+        .values_mut()
+        .find(|token| token.slug == call.token.slug);
+    if let Some(Holder::ServiceAccount {
+        projects: Some(seen),
+    }) = own.map(|token| &mut token.holder)
+    {
+        seen.insert(name.to_owned());
+    }
+    success(json!({"project": body}))
+}
+
+pub(super) fn list(state: &mut State, call: &Call) -> Answer {
+    call.beyond_secrets()?;
+    let visible = state
+        .projects
+        .iter()
+        .filter(|(name, _)| call.token.sees(name));
+    let (page, projects) = call.page(visible.map(|(name, project)| project.to_json(name)));
+    success(json!({"page": page, "projects": projects}))
+}
+
+pub(super) fn get(state: &mut State, call: &Call) -> Answer {
+    let (name, project) = call.managed_project(state)?;
+    success(json!({"project": project.to_json(&name)}))
+}
+
+/// Changes the description, or the name and with it every mention of the project.
+pub(super) fn update(state: &mut State, call: &Call) -> Answer {
+    let (old, project) = call.managed_project(state)?;
+    if let Some(description) = call.text("description") {
+        description.clone_into(&mut project.description);
+    }
+    let name = call.text("name").unwrap_or(&old);
+    if name != old {
+        rename(state, &old, name)?;
+    }
+    let project = state
+        .projects
+        .get(name)
+        .map(|project| project.to_json(name));
+    success(json!({"project": project}))
+}
+
+/// Answers JSON and not 204, which the CLI cannot read (EMP).
+pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
+    let (name, _) = call.managed_project(state)?;
+    state.projects.remove(&name);
+    state.forget_deleted_configs();
+    success(json!({}))
+}
+
+fn rename(state: &mut State, old: &str, new: &str) -> Result<(), Refusal> {
+    if state.projects.contains_key(new) {
+        return Err(name_taken());
+    }
+    if let Some(project) = state.projects.remove(old) {
+        state.projects.insert(new.to_owned(), project);
+    }
+    let renamed = |id: &mut ConfigId| {
+        if id.project == old {
+            new.clone_into(&mut id.project);
+        }
+    };
+    for token in state.tokens.values_mut() {
+        match &mut token.holder {
+            Holder::Config { id, .. } => renamed(id),
+            Holder::ServiceAccount {
+                projects: Some(seen),
+            } => {
+                if seen.remove(old) {
+                    seen.insert(new.to_owned());
+                }
+            }
+            Holder::ServiceAccount { projects: None } | Holder::Person => {}
+        }
+    }
+    let configs = state
+        .projects
+        .values_mut()
+        .flat_map(|project| project.configs.values_mut());
+    configs
+        .flat_map(|config| &mut config.inherits)
+        .for_each(renamed);
+    Ok(())
+}
+
+/// The text and status that were seen (3P).
+fn name_taken() -> Refusal {
+    Refusal::bad_request("Project name already exists in this workplace.")
+}
+
+impl Project {
+    /// Live, id and slug are the name (3P).
+    fn to_json(&self, name: &str) -> Value {
+        json!({
+            "id": name,
+            "slug": name,
+            "name": name,
+            "description": self.description,
+            "created_at": timestamp(self.created_at),
+        })
+    }
+}

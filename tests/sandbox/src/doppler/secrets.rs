@@ -1,0 +1,153 @@
+//! Reading secrets, deleting one, and notes.
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::model::{ConfigId, State};
+use super::references::{self, Computed};
+use super::reply::{Answer, Refusal, success};
+use super::value::{Secret, Secrets, Visibility};
+
+/// The three names that Doppler sets itself.
+const MANAGED: [&str; 3] = ["DOPPLER_PROJECT", "DOPPLER_ENVIRONMENT", "DOPPLER_CONFIG"];
+
+/// One secret. An absent one is a 200 full of nulls, not a 404 (3P and SRC).
+pub(super) fn get(state: &mut State, call: &Call) -> Answer {
+    let id = call.config(state)?;
+    let name = checked_name(call.required("name")?)?;
+    let value = match state.secret(&id, name) {
+        Some(secret) => entry(state, call, &id, name, &secret),
+        None => json!({"raw": null, "computed": null, "note": ""}),
+    };
+    mark_fetched(state, &id);
+    success(json!({"name": name, "value": value}))
+}
+
+/// All secrets, or those in `secrets=`, where an unknown name is left out (EMP).
+pub(super) fn list(state: &mut State, call: &Call) -> Answer {
+    let id = call.config(state)?;
+    let secrets = selected(state, call, &id)?;
+    mark_fetched(state, &id);
+    success(json!({"secrets": entries(state, call, &id, &secrets)}))
+}
+
+/// The names only, inherited ones included (3P).
+pub(super) fn names(state: &mut State, call: &Call) -> Answer {
+    let id = call.config(state)?;
+    let names: Vec<_> = selected(state, call, &id)?.into_keys().collect();
+    success(json!({"names": names}))
+}
+
+/// Deletes one secret: 204 without a body (DOC), also when there was none (UNK).
+pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
+    let id = call.writable_config(state)?;
+    let name = writable_name(call.required("name")?)?;
+    let mut secrets = own_secrets(state, &id);
+    secrets.remove(name);
+    state.commit(&id, secrets, &call.token.name, false);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Sets the note of a name in the whole project (DOC). A service token may not: notes
+/// are not its config's (UNK).
+pub(super) fn set_note(state: &mut State, call: &Call) -> Answer {
+    let (_, project) = call.managed_project(state)?;
+    let name = checked_name(call.required("secret")?)?;
+    let note = call.text("note").unwrap_or_default();
+    project.notes.insert(name.to_owned(), note.to_owned());
+    success(json!({"secret": name, "note": note}))
+}
+
+/// The secrets of a config that the call asks for.
+pub(super) fn selected(state: &State, call: &Call, id: &ConfigId) -> Result<Secrets, Refusal> {
+    let mut secrets = state.secrets(id);
+    if let Some(names) = call.text("secrets") {
+        let names: Vec<_> = names
+            .split(',')
+            .map(checked_name)
+            .collect::<Result<_, _>>()?;
+        secrets.retain(|name, _| names.contains(&name.as_str()));
+    }
+    if call.flag("include_managed_secrets") == Some(false) {
+        secrets.retain(|name, _| !MANAGED.contains(&name.as_str()));
+    }
+    Ok(secrets)
+}
+
+/// What a listing and the reply to a write show.
+pub(super) fn entries(
+    state: &State,
+    call: &Call,
+    id: &ConfigId,
+    secrets: &Secrets,
+) -> Map<String, Value> {
+    secrets
+        .iter()
+        .map(|(name, secret)| (name.clone(), entry(state, call, id, name, secret)))
+        .collect()
+}
+
+/// One secret as the caller may see it: a restricted value is null for a person, its visibility is
+/// not (DOC).
+fn entry(state: &State, call: &Call, id: &ConfigId, name: &str, secret: &Secret) -> Value {
+    let Computed {
+        value: computed,
+        visibility,
+    } = references::compute(state, id, secret);
+    let seen = |value: &str, visibility| may_see(call, visibility).then(|| value.to_owned());
+    let note = state
+        .projects
+        .get(&id.project)
+        .and_then(|project| project.notes.get(name));
+    json!({
+        "raw": seen(&secret.value, secret.visibility),
+        "computed": seen(&computed, visibility),
+        "note": note.map_or("", String::as_str),
+        "rawVisibility": secret.visibility,
+        "computedVisibility": visibility,
+        "rawValueType": {"type": secret.value_type},
+        "computedValueType": {"type": secret.value_type},
+    })
+}
+
+pub(super) fn may_see(call: &Call, visibility: Visibility) -> bool {
+    visibility != Visibility::Restricted || call.token.sees_restricted()
+}
+
+/// The secrets that a config keeps itself.
+pub(super) fn own_secrets(state: &State, id: &ConfigId) -> Secrets {
+    state
+        .config(id)
+        .map(|config| config.secrets.clone())
+        .unwrap_or_default()
+}
+
+pub(super) fn mark_fetched(state: &mut State, id: &ConfigId) {
+    if let Some(config) = state.config_mut(id) {
+        config.fetched();
+    }
+}
+
+/// A name that a secret can have; checked on reads too (EMP). That it may begin with an
+/// underscore is UNK; 200 characters are 3P.
+pub(super) fn checked_name(name: &str) -> Result<&str, Refusal> {
+    let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let well_formed = name.chars().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if well_formed && (1..=200).contains(&name.len()) {
+        Ok(name)
+    } else {
+        Err(Refusal::bad_secret_name(name))
+    }
+}
+
+/// A name that may be written. What Doppler does with a write to its own three is UNK: we refuse.
+pub(super) fn writable_name(name: &str) -> Result<&str, Refusal> {
+    if MANAGED.contains(&name) {
+        return Err(Refusal::bad_request(format!(
+            "Secret \"{name}\" is managed by Doppler"
+        )));
+    }
+    checked_name(name)
+}

@@ -1,0 +1,61 @@
+//! From a request to its reply: who calls, how often, what, and the headers on every reply.
+
+use std::time::SystemTime;
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use super::Doppler;
+use super::call::{Call, credentials};
+use super::model::State;
+use super::operations;
+use super::reply::{Answer, Refusal};
+
+/// Far above what a config can hold.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, MAX_BODY_BYTES)
+        .await
+        .map_err(|_| Refusal::body_too_large());
+
+    // No await from here on: the state is locked.
+    let mut state = doppler.state();
+    let caller = credentials(&parts.headers).filter(|text| state.tokens.contains_key(text));
+    let class = operations::class(&parts.method, parts.uri.path());
+    let rate = state
+        .limits
+        .count(caller.as_deref().unwrap_or_default(), class);
+    let answer = match rate.retry_after() {
+        Some(seconds) => Err(Refusal::rate_limited(seconds)),
+        None => body.and_then(|body| answer(&mut state, caller.as_deref(), parts, &body)),
+    };
+    let mut response = answer.unwrap_or_else(Refusal::into_response);
+    rate.write_to(response.headers_mut());
+    let id =
+        HeaderValue::try_from(Uuid::new_v4().to_string()).expect("a UUID can stand in a header");
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn answer(state: &mut State, caller: Option<&str>, parts: Parts, body: &[u8]) -> Answer {
+    // What Doppler says without an `Authorization` header is UNK; a bad token's answer fits.
+    let token = caller
+        .and_then(|text| state.tokens.get_mut(text))
+        .filter(|token| token.is_valid());
+    let token = token.ok_or_else(Refusal::invalid_token)?;
+    let seen = token.clone();
+    token.last_seen_at = Some(SystemTime::now());
+
+    let path = parts.uri.path();
+    let operation = operations::find(&parts.method, path)
+        .ok_or_else(|| Refusal::not_found("endpoint", path))?;
+    (operation.answer)(state, &Call::new(seen, parts, body)?)
+}

@@ -1,0 +1,72 @@
+//! Server-sent events for `doppler run --watch`, and the ping of a plain `doppler run`.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use serde_json::json;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{self, Instant, Interval};
+
+use super::call::Call;
+use super::model::{ConfigId, State};
+use super::reply::{Answer, success};
+
+/// How often an idle watch hears something (UNK).
+const PING_PERIOD: Duration = Duration::from_secs(30);
+
+/// Says `connected`, then `secrets.update` after every change to the config (EMP).
+pub(super) fn watch(state: &mut State, call: &Call) -> Answer {
+    let watched = call.config(state)?;
+    let updates = state.updates.subscribe();
+    let pings = time::interval_at(Instant::now() + PING_PERIOD, PING_PERIOD);
+    let later = stream::unfold(
+        (watched, updates, pings),
+        async |(watched, mut updates, mut pings)| {
+            let kind = next_event(&watched, &mut updates, &mut pings).await?;
+            Some((event(kind), (watched, updates, pings)))
+        },
+    );
+    let events = stream::once(async { event("connected") }).chain(later);
+    let body = Body::from_stream(events.map(Ok::<_, Infallible>));
+    Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
+}
+
+/// Any 2xx will do (SRC).
+pub(super) fn ping(state: &mut State, call: &Call) -> Answer {
+    call.config(state)?;
+    success(json!({}))
+}
+
+/// `None` once the stand-in is gone.
+async fn next_event(
+    watched: &ConfigId,
+    updates: &mut Receiver<ConfigId>,
+    pings: &mut Interval,
+) -> Option<&'static str> {
+    loop {
+        tokio::select! {
+            update = updates.recv() => match update {
+                Ok(changed) if changed == *watched => return Some("secrets.update"),
+                Ok(_) => {}
+                // One of those that were missed may have been ours.
+                Err(RecvError::Lagged(_)) => return Some("secrets.update"),
+                Err(RecvError::Closed) => return None,
+            },
+            _ = pings.tick() => return Some("ping"),
+        }
+    }
+}
+
+/// Exactly two lines, in one piece: the CLI takes each read for one event (EMP).
+fn event(kind: &str) -> Bytes {
+    Bytes::from(format!(
+        "event: message\ndata: {}\n\n",
+        json!({"type": kind})
+    ))
+}

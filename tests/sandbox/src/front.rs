@@ -1,0 +1,206 @@
+//! The one layer in front of every service: it keeps the journal and lets the faults strike.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
+
+use crate::faults::{FaultKind, Faults};
+use crate::journal::{Call, Journal, Service};
+use crate::lambda::Lambda;
+use crate::names::random_uuid;
+use crate::refusal::Refusal;
+use crate::server::{Answer, Dropped};
+
+/// Names the service and operation that a request is for; none, if it is for neither journal nor
+/// faults.
+pub(crate) type Classify = fn(&Parts) -> Option<(Service, String)>;
+
+/// A service's routes, behind the journal and the faults.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) journal: Journal,
+    pub(crate) faults: Faults,
+    pub(crate) lambda: Lambda,
+    pub(crate) classify: Classify,
+    pub(crate) routes: Router,
+}
+
+impl Front {
+    /// Answers one request, or drops its connection.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        // A request of which only a part arrives has no effect.
+        let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+        // On a task of its own, since a service finishes what it began also when its caller hangs
+        // up or dies.
+        tokio::spawn(async move { self.serve(parts, body).await })
+            .await
+            .unwrap_or(Err(Dropped))
+    }
+
+    async fn serve(&self, parts: Parts, body: Bytes) -> Answer {
+        let Some((service, operation)) = (self.classify)(&parts) else {
+            return self.effect(parts, body).await;
+        };
+        let request_id = random_uuid();
+        self.journal.begin(Call {
+            at: SystemTime::now(),
+            service,
+            operation: operation.clone(),
+            request_id: request_id.clone(),
+            status: 0,
+            method: parts.method.to_string(),
+            path_and_query: parts
+                .uri
+                .path_and_query()
+                .map_or("/", |path| path.as_str())
+                .to_owned(),
+        });
+        let faults = self.faults.strike(service, &operation);
+        let mut answer = if let Some(answer) = self.before(service, &faults).await {
+            answer
+        } else {
+            let response = self.effect(parts, body).await?;
+            self.after(response, faults).await
+        };
+        if let Ok(response) = &mut answer {
+            let id = HeaderValue::from_str(&request_id).map_err(|_| Dropped)?;
+            response
+                .headers_mut()
+                .insert(request_id_header(service), id);
+            self.journal.finish(&request_id, response.status().as_u16());
+        }
+        answer
+    }
+
+    async fn effect(&self, parts: Parts, body: Bytes) -> Answer {
+        let Ok(response) = self
+            .routes
+            .clone()
+            .oneshot(Request::from_parts(parts, Body::from(body)))
+            .await;
+        Ok(response)
+    }
+
+    /// What the faults do before the effect; an answer, if there is to be no effect.
+    async fn before(&self, service: Service, faults: &[FaultKind]) -> Option<Answer> {
+        for fault in faults {
+            match fault {
+                FaultKind::Refuse {
+                    status,
+                    code,
+                    message,
+                } => {
+                    return Some(Ok(
+                        Refusal::new(*status, code, message).into_response(service)
+                    ));
+                }
+                FaultKind::Throttle { retry_after } => {
+                    return Some(Ok(
+                        Refusal::throttle(service, *retry_after).into_response(service)
+                    ));
+                }
+                FaultKind::Answer {
+                    status,
+                    content_type,
+                    body,
+                    effect: false,
+                } => {
+                    return Some(Ok(plain_answer(*status, content_type, body)));
+                }
+                FaultKind::ResetBefore => return Some(Err(Dropped)),
+                FaultKind::KillBefore => {
+                    self.lambda.kill().await;
+                    return Some(Err(Dropped));
+                }
+                FaultKind::Delay(pause) => tokio::time::sleep(*pause).await,
+                FaultKind::Before(hook) => hook().await,
+                FaultKind::LostReply
+                | FaultKind::CutReply
+                | FaultKind::KillAfter
+                | FaultKind::After(_)
+                | FaultKind::Answer { effect: true, .. } => {}
+            }
+        }
+        None
+    }
+
+    /// What the faults make of the service's own answer.
+    async fn after(&self, mut response: Response<Body>, faults: Vec<FaultKind>) -> Answer {
+        for fault in faults {
+            match fault {
+                FaultKind::LostReply => return Err(Dropped),
+                FaultKind::KillAfter => {
+                    self.lambda.kill().await;
+                    return Err(Dropped);
+                }
+                FaultKind::CutReply => response = cut(response).await?,
+                FaultKind::Answer {
+                    status,
+                    content_type,
+                    body,
+                    effect: true,
+                } => {
+                    response = plain_answer(status, &content_type, &body);
+                }
+                FaultKind::After(hook) => hook().await,
+                FaultKind::Refuse { .. }
+                | FaultKind::Throttle { .. }
+                | FaultKind::ResetBefore
+                | FaultKind::KillBefore
+                | FaultKind::Delay(_)
+                | FaultKind::Before(_)
+                | FaultKind::Answer { effect: false, .. } => {}
+            }
+        }
+        Ok(response)
+    }
+}
+
+fn request_id_header(service: Service) -> HeaderName {
+    HeaderName::from_static(match service {
+        Service::SecretsManager | Service::ApiGateway | Service::Gateway => "x-amzn-requestid",
+        Service::Doppler => "x-request-id",
+    })
+}
+
+fn plain_answer(status: u16, content_type: &str, body: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+/// Announces the whole body, sends half of it and breaks off.
+async fn cut(response: Response<Body>) -> Answer {
+    /// Long enough for the first half to leave before the connection breaks.
+    const FLUSH: Duration = Duration::from_millis(20);
+
+    let (mut parts, body) = response.into_parts();
+    let whole = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    parts
+        .headers
+        .insert(http::header::CONTENT_LENGTH, whole.len().into());
+    let half = whole.slice(..whole.len() / 2);
+    let pieces = stream::unfold(Some(half), |half| async move {
+        if let Some(half) = half {
+            return Some((Ok(half), None));
+        }
+        tokio::time::sleep(FLUSH).await;
+        Some((Err(Dropped), None))
+    });
+    Ok(Response::from_parts(parts, Body::from_stream(pieces)))
+}

@@ -1,0 +1,289 @@
+//! AWS Lambda: runs the function's binary and hands it one event at a time.
+
+mod api;
+mod process;
+mod runtime;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+pub(crate) use self::api::invoke_api;
+use self::process::Process;
+use self::runtime::Runtime;
+use crate::events::{Event, Events};
+use crate::names::random_uuid;
+
+/// What the sandbox's Lambda runs.
+#[derive(Clone, Default)]
+pub struct Function {
+    /// The function's executable.
+    pub binary: PathBuf,
+    /// Its environment on top of Lambda's own variables, which it may override.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Function {
+    /// A function without settings.
+    pub fn new(binary: impl Into<PathBuf>) -> Function {
+        Function {
+            binary: binary.into(),
+            env: BTreeMap::new(),
+        }
+    }
+
+    /// Sets one variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Function {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The names only: a variable may hold a token.
+        formatter
+            .debug_struct("Function")
+            .field("binary", &self.binary)
+            .field("env", &self.env.keys())
+            .finish()
+    }
+}
+
+/// The function's own report of what went wrong, or Lambda's when the function could not give one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionError {
+    /// The error's name, such as `Runtime.ExitError`.
+    pub error_type: String,
+    /// The sentence for a person.
+    pub error_message: String,
+}
+
+impl fmt::Display for FunctionError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.error_type, self.error_message)
+    }
+}
+
+impl FunctionError {
+    pub(crate) fn new(error_type: &str, error_message: impl Into<String>) -> FunctionError {
+        FunctionError {
+            error_type: error_type.to_owned(),
+            error_message: error_message.into(),
+        }
+    }
+}
+
+/// One finished invocation.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Lambda's id of the invocation.
+    pub request_id: String,
+    /// What the function answered.
+    pub result: Result<Value, FunctionError>,
+    /// From the hand-over of the event to the answer, start of a process included.
+    pub took: Duration,
+}
+
+/// What an event and a process need to know about the Lambda that they are in.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// After this long an invocation is killed.
+    pub(crate) timeout: Duration,
+    /// How many processes may run at once; each serves one event at a time.
+    pub(crate) concurrency: usize,
+    /// Further address on which the runtime API for a runtime from outside listens.
+    pub(crate) also: Option<IpAddr>,
+    /// Its port; 0 for any.
+    pub(crate) port: u16,
+}
+
+/// The sandbox's Lambda. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Lambda {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    turns: Semaphore,
+    /// Where a runtime from outside asks for events while no function is deployed.
+    outside: Runtime,
+    deployment: Mutex<Deployment>,
+    log: Arc<Mutex<String>>,
+    events: Events,
+}
+
+#[derive(Default)]
+struct Deployment {
+    function: Option<Function>,
+    /// The address of the AWS services, for `AWS_ENDPOINT_URL`.
+    endpoint: String,
+    /// Counts deployments, so that a process of an earlier one is not used again.
+    number: usize,
+    /// Every process that may be alive.
+    processes: Vec<Arc<Process>>,
+    /// Those of them that wait for an event.
+    idle: Vec<Arc<Process>>,
+}
+
+impl Lambda {
+    /// A Lambda without a function: events go to whatever asks the runtime API for them.
+    pub(crate) async fn start(settings: Settings, events: Events) -> anyhow::Result<Lambda> {
+        let outside = Runtime::start(settings.port, settings.also).await?;
+        let shared = Shared {
+            turns: Semaphore::new(settings.concurrency.max(1)),
+            settings,
+            outside,
+            deployment: Mutex::default(),
+            log: Arc::default(),
+            events,
+        };
+        Ok(Lambda {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// `host:port` of the runtime API for a runtime from outside.
+    pub(crate) fn runtime_api(&self) -> String {
+        self.shared.outside.address().to_string()
+    }
+
+    /// Tells the function where the AWS services are.
+    pub(crate) fn set_endpoint(&self, endpoint: String) {
+        self.shared.deployment.lock().endpoint = endpoint;
+    }
+
+    /// Runs this function from the next event on, and ends the processes of the last one.
+    pub(crate) async fn deploy(&self, function: Option<Function>) {
+        {
+            let mut deployment = self.shared.deployment.lock();
+            deployment.function = function;
+            deployment.number += 1;
+            deployment.idle.clear();
+        }
+        self.kill().await;
+    }
+
+    /// Kills every process as by `kill -9` and waits until it is gone.
+    pub(crate) async fn kill(&self) {
+        let processes = {
+            let mut deployment = self.shared.deployment.lock();
+            deployment.idle.clear();
+            std::mem::take(&mut deployment.processes)
+        };
+        for process in processes {
+            process.kill().await;
+        }
+    }
+
+    /// As `kill`, without waiting; for a drop.
+    pub(crate) fn kill_now(&self) {
+        let mut deployment = self.shared.deployment.lock();
+        deployment.idle.clear();
+        for process in deployment.processes.drain(..) {
+            process.request_kill();
+        }
+    }
+
+    /// All that the function has written to its standard output and error, line by line.
+    pub(crate) fn log(&self) -> String {
+        self.shared.log.lock().clone()
+    }
+
+    /// Forgets what the function has written.
+    pub(crate) fn clear_log(&self) {
+        self.shared.log.lock().clear();
+    }
+
+    /// Hands the event to the function when its turn comes, and waits for the answer.
+    pub(crate) async fn invoke(&self, payload: Bytes) -> Invocation {
+        let _turn = self
+            .shared
+            .turns
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        let request_id = random_uuid();
+        let started = Instant::now();
+        let timeout = self.shared.settings.timeout;
+        let result = match self.process().await {
+            Ok(None) => self
+                .shared
+                .outside
+                .offer(&request_id, payload, timeout)
+                .await
+                .unwrap_or_else(|| Err(timed_out(&request_id, timeout))),
+            Ok(Some((process, deployment))) => {
+                let result = process.run(&request_id, payload, timeout).await;
+                self.give_back(process, deployment);
+                result
+            }
+            Err(error) => Err(FunctionError::new(
+                "Runtime.InvalidEntrypoint",
+                format!("RequestId: {request_id} Error: {error:#}"),
+            )),
+        };
+        Invocation {
+            request_id,
+            result,
+            took: started.elapsed(),
+        }
+    }
+
+    /// A process that waits for an event, with the number of its deployment; none, if no function
+    /// is deployed.
+    async fn process(&self) -> anyhow::Result<Option<(Arc<Process>, usize)>> {
+        let (function, endpoint, number) = {
+            let mut deployment = self.shared.deployment.lock();
+            let number = deployment.number;
+            while let Some(process) = deployment.idle.pop() {
+                if process.is_alive() {
+                    return Ok(Some((process, number)));
+                }
+            }
+            let Some(function) = deployment.function.clone() else {
+                return Ok(None);
+            };
+            (function, deployment.endpoint.clone(), number)
+        };
+        let log = Arc::clone(&self.shared.log);
+        let events = self.shared.events.clone();
+        let on_line = move |line: String| {
+            let mut log = log.lock();
+            log.push_str(&line);
+            log.push('\n');
+            events.emit(&Event::Log(line));
+        };
+        let process = Arc::new(Process::start(&function, &endpoint, on_line).await?);
+        let mut deployment = self.shared.deployment.lock();
+        deployment.processes.retain(|process| process.is_alive());
+        deployment.processes.push(Arc::clone(&process));
+        Ok(Some((process, number)))
+    }
+
+    fn give_back(&self, process: Arc<Process>, number: usize) {
+        let mut deployment = self.shared.deployment.lock();
+        if deployment.number == number && process.is_alive() {
+            deployment.idle.push(process);
+        }
+    }
+}
+
+/// Lambda's own words for an invocation that took too long.
+fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
+    let message = format!(
+        "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
+        timeout.as_secs_f64()
+    );
+    FunctionError::new("Sandbox.Timedout", message)
+}

@@ -1,0 +1,96 @@
+//! Errors in the shape that each service gives them.
+
+use axum::body::Body;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::journal::Service;
+
+/// The header in which AWS's REST services name an error.
+pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// Why a service refuses a request: a status, AWS's name for the error (Doppler has none) and a
+/// sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The error's name, such as `ConflictException`.
+    pub(crate) code: String,
+    /// The sentence for a person.
+    pub(crate) message: String,
+    /// Seconds for the `Retry-After` header.
+    pub(crate) retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal without advice on when to come back.
+    pub(crate) fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Refusal {
+        Refusal {
+            status,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    /// What `service` says to a caller that asks too often (status and name: SDK service models;
+    /// aws.md B4).
+    pub(crate) fn throttle(service: Service, retry_after: Option<u64>) -> Refusal {
+        let (status, code, message) = match service {
+            Service::SecretsManager => (400, "ThrottlingException", "Rate exceeded"),
+            Service::ApiGateway | Service::Gateway => {
+                (429, "TooManyRequestsException", "Too Many Requests")
+            }
+            Service::Doppler => (429, "", "Too many requests. Please slow down."),
+        };
+        Refusal {
+            retry_after,
+            ..Refusal::new(status, code, message)
+        }
+    }
+
+    /// The HTTP answer, shaped as `service` shapes its errors.
+    pub(crate) fn into_response(self, service: Service) -> Response<Body> {
+        let body = match service {
+            Service::SecretsManager => json!({ "__type": self.code, "message": self.message }),
+            Service::ApiGateway | Service::Gateway => json!({ "message": self.message }),
+            Service::Doppler => json!({ "messages": [self.message], "success": false }),
+        };
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = json_response(status, content_type(service), &body);
+        if let (true, Ok(code)) = (
+            service != Service::Doppler,
+            HeaderValue::from_str(&self.code),
+        ) {
+            response.headers_mut().insert(ERROR_TYPE, code);
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// The media type in which `service` answers.
+pub(crate) fn content_type(service: Service) -> &'static str {
+    match service {
+        Service::SecretsManager => "application/x-amz-json-1.1",
+        Service::ApiGateway | Service::Gateway | Service::Doppler => "application/json",
+    }
+}
+
+/// An answer with a JSON body.
+pub(crate) fn json_response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: &Value,
+) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

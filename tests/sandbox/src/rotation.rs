@@ -1,0 +1,201 @@
+//! What Secrets Manager does with a rotation function: the four steps, one after another, and again
+//! if one fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::events::{Event, Events};
+use crate::lambda::{FunctionError, Invocation, Lambda};
+use crate::names::random_uuid;
+use crate::refusal::Refusal;
+use crate::secrets_manager::{RotationRequest, SecretsManager};
+
+/// The steps in their order, as the event spells them \[DOC, aws.md A1\].
+pub const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+
+/// One invocation of the function for a step.
+#[derive(Debug, Clone)]
+pub struct StepRun {
+    /// The step as the event spells it.
+    pub step: String,
+    /// Which run of the whole process it belongs to, counted from 1.
+    pub attempt: u32,
+    /// The function's error, if it failed.
+    pub error: Option<FunctionError>,
+    /// How long the invocation took.
+    pub took: Duration,
+}
+
+/// How a rotation ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The secret.
+    pub arn: String,
+    /// The `ClientRequestToken`: the id of the version that was to become current.
+    pub token: String,
+    /// Every step that was invoked, in order.
+    pub steps: Vec<StepRun>,
+    /// Whether every step of the last run succeeded and AWSPENDING is on no version but the current
+    /// one.
+    pub succeeded: bool,
+}
+
+impl Outcome {
+    /// The error that ended the last run.
+    #[must_use]
+    pub fn error(&self) -> Option<&FunctionError> {
+        self.steps.last().and_then(|run| run.error.as_ref())
+    }
+}
+
+/// How the service repeats a failed rotation. AWS's own numbers are not known (aws.md A2).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Persistence {
+    /// How often the whole process is run at most.
+    pub(crate) attempts: u32,
+    /// The pause between two runs.
+    pub(crate) pause: Duration,
+}
+
+/// The part of Secrets Manager that rotates. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Rotator {
+    pub(crate) secrets: SecretsManager,
+    pub(crate) lambda: Lambda,
+    pub(crate) events: Events,
+    pub(crate) persistence: Persistence,
+    pub(crate) outcomes: Outcomes,
+}
+
+/// Each rotation by its token: none while it runs, then how it ended.
+pub(crate) type Outcomes = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>>;
+
+impl Rotator {
+    /// `RotateSecret`: checks, announces the version, answers, and does the rest in the background.
+    pub(crate) fn rotate(&self, request: RotationRequest) -> Result<Value, Refusal> {
+        let begun = self.secrets.begin_rotation(request)?;
+        let answer = json!({ "ARN": begun.arn, "Name": begun.name, "VersionId": begun.token });
+        let (arn, token) = (begun.arn, begun.token);
+        if begun.trial {
+            self.in_background(&arn, &token, |rotator, arn, token| async move {
+                rotator.try_out(arn, token).await
+            });
+        } else {
+            self.run_again(&arn, &token);
+        }
+        Ok(answer)
+    }
+
+    /// Runs the whole process for a version that is already announced; the service does so later by
+    /// itself.
+    pub(crate) fn run_again(&self, arn: &str, token: &str) {
+        self.in_background(arn, token, |rotator, arn, token| async move {
+            rotator.run(arn, token).await
+        });
+    }
+
+    /// Waits for the end of a rotation; none, if there is no such rotation.
+    pub(crate) async fn outcome(&self, token: &str) -> Option<Outcome> {
+        let mut outcome = self.outcomes.lock().get(token)?.clone();
+        outcome.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    /// Invokes the function for one step with a fresh `RotationToken`.
+    pub(crate) async fn step(&self, arn: &str, token: &str, step: &str) -> Invocation {
+        let event = json!({
+            "Step": step,
+            "SecretId": arn,
+            "ClientRequestToken": token,
+            "RotationToken": random_uuid(),
+        });
+        self.lambda.invoke(event.to_string().into()).await
+    }
+
+    fn in_background<F, Fut>(&self, arn: &str, token: &str, work: F)
+    where
+        F: FnOnce(Rotator, String, String) -> Fut,
+        Fut: Future<Output = Outcome> + Send + 'static,
+    {
+        let (sender, receiver) = watch::channel(None);
+        self.outcomes.lock().insert(token.to_owned(), receiver);
+        let work = work(self.clone(), arn.to_owned(), token.to_owned());
+        tokio::spawn(async move { sender.send_replace(Some(work.await)) });
+    }
+
+    /// All four steps, until they succeed or the attempts are used up.
+    async fn run(self, arn: String, token: String) -> Outcome {
+        let mut steps = Vec::new();
+        let mut succeeded = false;
+        for attempt in 1..=self.persistence.attempts.max(1) {
+            if attempt > 1 {
+                tokio::time::sleep(self.persistence.pause).await;
+            }
+            succeeded = self
+                .run_steps(&arn, &token, &STEPS, attempt, &mut steps)
+                .await
+                && self.secrets.conclude_rotation(&arn);
+            // Without AWSPENDING on it the version was abandoned, and there is nothing to go on
+            // with.
+            if succeeded || !self.secrets.is_pending(&arn, &token) {
+                break;
+            }
+        }
+        Outcome {
+            arn,
+            token,
+            steps,
+            succeeded,
+        }
+    }
+
+    /// `RotateImmediately`=false: only `testSecret`, then the version is taken away \[AWSV, aws.md
+    /// A3\].
+    async fn try_out(self, arn: String, token: String) -> Outcome {
+        let mut steps = Vec::new();
+        let succeeded = self
+            .run_steps(&arn, &token, &["testSecret"], 1, &mut steps)
+            .await;
+        self.secrets.end_trial(&arn, &token);
+        Outcome {
+            arn,
+            token,
+            steps,
+            succeeded,
+        }
+    }
+
+    /// Runs `names` one after another until one fails; whether all succeeded.
+    async fn run_steps(
+        &self,
+        arn: &str,
+        token: &str,
+        names: &[&str],
+        attempt: u32,
+        runs: &mut Vec<StepRun>,
+    ) -> bool {
+        for step in names {
+            self.events.emit(&Event::StepStarted {
+                step: (*step).to_owned(),
+            });
+            let invocation = self.step(arn, token, step).await;
+            let failed = invocation.result.is_err();
+            let run = StepRun {
+                step: (*step).to_owned(),
+                attempt,
+                error: invocation.result.err(),
+                took: invocation.took,
+            };
+            self.events.emit(&Event::StepEnded(run.clone()));
+            runs.push(run);
+            if failed {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,289 @@
+//! The sandbox as one thing: started with options, dropped without a trace.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::api_gateway::{self, ApiGateway};
+use crate::aws::{self, Aws};
+use crate::doppler::{self, Doppler};
+use crate::events::{Event, Events};
+use crate::faults::Faults;
+use crate::front::{Classify, Front};
+use crate::gateway;
+use crate::journal::{Call, Journal, Service};
+use crate::lambda::{Function, Invocation, Lambda, Settings as LambdaSettings};
+use crate::rotation::{Persistence, Rotator};
+use crate::secrets_manager::{self, SecretsManager};
+use crate::server::Server;
+
+/// Where and how a sandbox runs. The default is quick and lenient, for tests.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The ports; 0 for any free one.
+    pub ports: Ports,
+    /// An address to listen on besides 127.0.0.1, for a function in a container.
+    pub also_listen_on: Option<IpAddr>,
+    /// How long a change to keys and plans takes to reach the data plane (on AWS seconds to two
+    /// minutes, aws.md B5).
+    pub propagation: Duration,
+    /// How long a new key is missing from lists.
+    pub list_lag: Duration,
+    /// How long a value under AWSPENDING cannot be read after it was put.
+    pub read_lag: Duration,
+    /// How long a `CreateUsagePlanKey` takes; another one in the meantime is refused (aws.md B3).
+    pub attach_time: Duration,
+    /// Whether API Gateway's control plane limits requests as in an AWS account (aws.md B4).
+    pub rate_limits: bool,
+    /// Whether the first value of a secret becomes AWSCURRENT also when it is put under AWSPENDING
+    /// only. The service model says so of `PutSecretValue`; whether it is so during a rotation is
+    /// not known.
+    pub first_value_is_current: bool,
+    /// How often Secrets Manager runs all four steps of a rotation that fails.
+    pub rotation_attempts: u32,
+    /// The pause before it does so again.
+    pub rotation_pause: Duration,
+    /// After this long Lambda kills an invocation.
+    pub function_timeout: Duration,
+    /// How many processes of the function may run at once. A kill ends all of them.
+    pub function_concurrency: usize,
+}
+
+/// The sandbox's ports.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    /// Secrets Manager, API Gateway's control plane and Lambda.
+    pub aws: u16,
+    /// The API that wants a key.
+    pub gateway: u16,
+    /// Doppler.
+    pub doppler: u16,
+    /// The Lambda runtime API for a function that the sandbox does not start itself.
+    pub runtime: u16,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            ports: Ports::default(),
+            also_listen_on: None,
+            propagation: Duration::ZERO,
+            list_lag: Duration::ZERO,
+            read_lag: Duration::ZERO,
+            attach_time: Duration::ZERO,
+            rate_limits: false,
+            first_value_is_current: false,
+            rotation_attempts: 1,
+            rotation_pause: Duration::from_millis(100),
+            function_timeout: Duration::from_mins(5),
+            function_concurrency: 1,
+        }
+    }
+}
+
+/// A running sandbox. Dropping it closes its ports and kills the function.
+pub struct Sandbox {
+    pub(crate) secrets: SecretsManager,
+    pub(crate) api_gateway: ApiGateway,
+    pub(crate) rotator: Rotator,
+    lambda: Lambda,
+    doppler: Doppler,
+    journal: Journal,
+    faults: Faults,
+    events: Events,
+    aws_server: Server,
+    gateway_server: Server,
+    doppler_server: Server,
+}
+
+impl Sandbox {
+    /// Starts every service with nothing in it but the REST API and its stage.
+    ///
+    /// # Errors
+    ///
+    /// If a port cannot be had.
+    pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
+        let events = Events::default();
+        let secrets = SecretsManager::new(secrets_manager::Settings {
+            read_lag: options.read_lag,
+            first_value_is_current: options.first_value_is_current,
+        });
+        let api_gateway = ApiGateway::new(api_gateway::Settings {
+            propagation: options.propagation,
+            list_lag: options.list_lag,
+            attach_time: options.attach_time,
+            rate_limits: options.rate_limits,
+        });
+        let lambda_settings = LambdaSettings {
+            timeout: options.function_timeout,
+            concurrency: options.function_concurrency,
+            also: options.also_listen_on,
+            port: options.ports.runtime,
+        };
+        let lambda = Lambda::start(lambda_settings, events.clone())
+            .await
+            .context("the Lambda runtime API")?;
+        let rotator = Rotator {
+            secrets: secrets.clone(),
+            lambda: lambda.clone(),
+            events: events.clone(),
+            persistence: Persistence {
+                attempts: options.rotation_attempts,
+                pause: options.rotation_pause,
+            },
+            outcomes: Arc::default(),
+        };
+        let doppler = Doppler::new();
+        let (journal, faults) = (Journal::default(), Faults::default());
+
+        let serve = |port: u16, classify: Classify, routes: Router| {
+            let (journal, faults, lambda) = (journal.clone(), faults.clone(), lambda.clone());
+            let front = Arc::new(Front {
+                journal,
+                faults,
+                lambda,
+                classify,
+                routes,
+            });
+            Server::start(port, options.also_listen_on, move |request| {
+                Arc::clone(&front).answer(request)
+            })
+        };
+        let aws = Aws {
+            secrets: secrets.clone(),
+            api_gateway: api_gateway.clone(),
+            lambda: lambda.clone(),
+            rotator: rotator.clone(),
+        };
+        let ports = options.ports;
+        let aws_server = serve(ports.aws, aws::classify, aws.router())
+            .await
+            .context("the AWS services")?;
+        let gateway_server = serve(
+            ports.gateway,
+            gateway::classify,
+            gateway::router(&api_gateway),
+        )
+        .await
+        .context("the gateway")?;
+        let doppler_server = serve(ports.doppler, classify_doppler, doppler.router())
+            .await
+            .context("the Doppler API")?;
+        lambda.set_endpoint(format!("http://{}", aws_server.address()));
+        Ok(Sandbox {
+            secrets,
+            api_gateway,
+            rotator,
+            lambda,
+            doppler,
+            journal,
+            faults,
+            events,
+            aws_server,
+            gateway_server,
+            doppler_server,
+        })
+    }
+
+    /// The endpoint URL for AWS clients.
+    #[must_use]
+    pub fn aws_url(&self) -> String {
+        format!("http://{}", self.aws_server.address())
+    }
+
+    /// The base URL of the API that wants a key; append `/<stage>/…`.
+    #[must_use]
+    pub fn gateway_url(&self) -> String {
+        format!("http://{}", self.gateway_server.address())
+    }
+
+    /// The base URL for Doppler clients.
+    #[must_use]
+    pub fn doppler_url(&self) -> String {
+        format!("http://{}", self.doppler_server.address())
+    }
+
+    /// `host:port` of the Lambda runtime API that hands out events while no function is deployed.
+    #[must_use]
+    pub fn runtime_api(&self) -> String {
+        self.lambda.runtime_api()
+    }
+
+    /// The Doppler workplace.
+    #[must_use]
+    pub fn doppler(&self) -> &Doppler {
+        &self.doppler
+    }
+
+    /// The faults to come.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Every call to a service since the start or the last `clear_calls`, in the order of arrival.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.journal.calls()
+    }
+
+    /// Forgets the calls so far.
+    pub fn clear_calls(&self) {
+        self.journal.clear();
+    }
+
+    /// Everything that the function logs and every step of a rotation, from now on.
+    #[must_use]
+    pub fn watch(&self) -> UnboundedReceiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Runs this function from the next event on, instead of the one before, whose process ends.
+    pub async fn deploy(&self, function: Function) {
+        self.lambda.deploy(Some(function)).await;
+    }
+
+    /// Ends the function's process and leaves events to whatever asks the runtime API.
+    pub async fn undeploy(&self) {
+        self.lambda.deploy(None).await;
+    }
+
+    /// Kills the function's process as by `kill -9`. The next event starts a new one.
+    pub async fn kill_function(&self) {
+        self.lambda.kill().await;
+    }
+
+    /// Hands an event to the function and waits for its answer. Other events have their turn first.
+    pub async fn invoke(&self, payload: impl AsRef<[u8]>) -> Invocation {
+        self.lambda.invoke(payload.as_ref().to_vec().into()).await
+    }
+
+    /// All that the function has written to its standard output and error, line by line.
+    #[must_use]
+    pub fn function_log(&self) -> String {
+        self.lambda.log()
+    }
+
+    /// Forgets what the function has written.
+    pub fn clear_function_log(&self) {
+        self.lambda.clear_log();
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.lambda.kill_now();
+    }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the shape that `Front` asks for")]
+fn classify_doppler(parts: &http::request::Parts) -> Option<(Service, String)> {
+    Some((
+        Service::Doppler,
+        doppler::operation(&parts.method, parts.uri.path()),
+    ))
+}

@@ -1,0 +1,141 @@
+//! `ListSecrets` and `ListSecretVersionIds`, page by page.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Outcome, Secret, SecretsManager, epoch_seconds, invalid_parameter};
+use crate::refusal::Refusal;
+
+/// Most and default results of a page (service model).
+const PAGE: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListSecrets {
+    max_results: Option<usize>,
+    next_token: Option<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    #[serde(default)]
+    include_planned_deletion: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Filter {
+    key: String,
+    values: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListSecretVersionIds {
+    secret_id: String,
+    max_results: Option<usize>,
+    next_token: Option<String>,
+    #[serde(default)]
+    include_deprecated: bool,
+}
+
+impl SecretsManager {
+    pub(super) fn list_secrets(&self, input: &ListSecrets) -> Outcome {
+        let mut found = Vec::new();
+        for secret in self.secrets.lock().iter() {
+            let matches = input
+                .filters
+                .iter()
+                .map(|filter| filter.matches(secret))
+                .collect::<Result<Vec<_>, _>>()?;
+            if matches.into_iter().all(|matches| matches)
+                && (input.include_planned_deletion || secret.deleted.is_none())
+            {
+                let mut entry = secret.description();
+                entry.insert("SecretVersionsToStages".to_owned(), secret.ids_to_labels());
+                found.push(Value::Object(entry));
+            }
+        }
+        let (page, next) = page(found, input.max_results, input.next_token.as_deref())?;
+        Ok(with_next(json!({ "SecretList": page }), next))
+    }
+
+    /// A version that a rotation has only announced is not listed \[AWSV, aws.md A2\].
+    pub(super) fn list_secret_version_ids(&self, input: &ListSecretVersionIds) -> Outcome {
+        self.with(&input.secret_id, |secret| {
+            let wanted = secret.versions.iter().filter(|version| {
+                version.value.is_some() && (input.include_deprecated || !version.labels.is_empty())
+            });
+            let entries = wanted.map(|version| {
+                let created = epoch_seconds(version.created);
+                let mut entry = json!({ "VersionId": version.id, "CreatedDate": created });
+                if !version.labels.is_empty() {
+                    entry["VersionStages"] = json!(version.labels);
+                }
+                entry
+            });
+            let token = input.next_token.as_deref();
+            let (page, next) = page(entries.collect(), input.max_results, token)?;
+            Ok(with_next(
+                json!({ "ARN": secret.arn, "Name": secret.name, "Versions": page }),
+                next,
+            ))
+        })
+    }
+}
+
+impl Filter {
+    /// A filter's values are alternatives, each a prefix; a leading `!` turns one around (API
+    /// reference, Filter).
+    fn matches(&self, secret: &Secret) -> Result<bool, Refusal> {
+        let fields: Vec<&str> = match self.key.as_str() {
+            "name" => vec![&secret.name],
+            "description" => secret.description.iter().map(String::as_str).collect(),
+            "tag-key" => secret.tags.keys().map(String::as_str).collect(),
+            "tag-value" => secret.tags.values().map(String::as_str).collect(),
+            "all" => [&secret.name]
+                .into_iter()
+                .chain(&secret.description)
+                .map(String::as_str)
+                .collect(),
+            "primary-region" | "owning-service" => Vec::new(),
+            _ => return Err(invalid_parameter("The filter's key is not valid.")),
+        };
+        Ok(self
+            .values
+            .iter()
+            .any(|value| match value.strip_prefix('!') {
+                Some(unwanted) => !fields.iter().any(|field| field.starts_with(unwanted)),
+                None => fields.iter().any(|field| field.starts_with(value)),
+            }))
+    }
+}
+
+/// One page of `entries` from where `token` points, with the token of the next page.
+fn page(
+    entries: Vec<Value>,
+    most: Option<usize>,
+    token: Option<&str>,
+) -> Result<(Vec<Value>, Option<String>), Refusal> {
+    let start = match token.map(str::parse::<usize>) {
+        None => 0,
+        Some(Ok(start)) if start <= entries.len() => start,
+        Some(_) => {
+            return Err(Refusal::new(
+                400,
+                "InvalidNextTokenException",
+                "The NextToken value is invalid.",
+            ));
+        }
+    };
+    let end = entries
+        .len()
+        .min(start + most.unwrap_or(PAGE).clamp(1, PAGE));
+    let next = (end < entries.len()).then(|| end.to_string());
+    Ok((entries.into_iter().take(end).skip(start).collect(), next))
+}
+
+fn with_next(mut output: Value, next: Option<String>) -> Value {
+    if let Some(next) = next {
+        output["NextToken"] = json!(next);
+    }
+    output
+}

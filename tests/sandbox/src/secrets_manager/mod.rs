@@ -1,0 +1,145 @@
+//! AWS Secrets Manager: the operations of its JSON 1.1 protocol over secrets in memory.
+//!
+//! Behaviour and texts follow the recordings of the real service where there are any (tag AWSV in
+//! the tests), else the service model's documentation. A text that is known from neither is plain
+//! English.
+
+mod listing;
+mod metadata;
+mod rotation;
+mod store;
+mod versions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) use self::rotation::RotationRequest;
+pub(crate) use self::store::{CURRENT, PENDING, PREVIOUS, Secret, SecretValue, Version};
+use crate::refusal::Refusal;
+
+/// What an operation answers.
+pub(crate) type Outcome = Result<Value, Refusal>;
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct SecretsManager {
+    secrets: Arc<Mutex<Vec<Secret>>>,
+    settings: Settings,
+}
+
+/// How the service behaves where that can be chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// For so long a value under AWSPENDING cannot be read after it was put.
+    pub(crate) read_lag: Duration,
+    /// Whether the first value of a secret becomes AWSCURRENT also when it is put under another
+    /// label.
+    pub(crate) first_value_is_current: bool,
+}
+
+impl SecretsManager {
+    pub(crate) fn new(settings: Settings) -> SecretsManager {
+        SecretsManager {
+            secrets: Arc::default(),
+            settings,
+        }
+    }
+
+    /// Performs an operation, named as in `X-Amz-Target` after the dot. Rotation is started
+    /// elsewhere.
+    pub(crate) fn perform(&self, operation: &str, input: Value) -> Outcome {
+        match operation {
+            "CreateSecret" => self.create_secret(parse(input)?),
+            "DescribeSecret" => self.describe_secret(&parse(input)?),
+            "UpdateSecret" => self.update_secret(parse(input)?),
+            "DeleteSecret" => self.delete_secret(&parse(input)?),
+            "RestoreSecret" => self.restore_secret(&parse(input)?),
+            "TagResource" => self.tag_resource(parse(input)?),
+            "UntagResource" => self.untag_resource(&parse(input)?),
+            "GetSecretValue" => self.get_secret_value(&parse(input)?),
+            "PutSecretValue" => self.put_secret_value(parse(input)?),
+            "UpdateSecretVersionStage" => self.update_secret_version_stage(&parse(input)?),
+            "ListSecretVersionIds" => self.list_secret_version_ids(&parse(input)?),
+            "ListSecrets" => self.list_secrets(&parse(input)?),
+            "CancelRotateSecret" => self.cancel_rotate_secret(&parse(input)?),
+            _ => Err(Refusal::new(
+                400,
+                "UnknownOperationException",
+                "The sandbox does not know this operation.",
+            )),
+        }
+    }
+
+    /// Reads or changes a secret, deleted or not, by name, ARN or the ARN without its random end.
+    pub(crate) fn with_any<T>(
+        &self,
+        id: &str,
+        act: impl FnOnce(&mut Secret) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut secrets = self.secrets.lock();
+        match secrets.iter_mut().find(|secret| secret.answers_to(id)) {
+            Some(secret) => act(secret),
+            None => Err(not_found(
+                "Secrets Manager can't find the specified secret.",
+            )),
+        }
+    }
+
+    /// As `with_any`, for a secret that is not deleted.
+    pub(crate) fn with<T>(
+        &self,
+        id: &str,
+        act: impl FnOnce(&mut Secret) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.with_any(id, |secret| match secret.deleted {
+            Some(_) => Err(invalid_request(
+                "You can't perform this operation on the secret because it was marked for \
+                 deletion.",
+            )),
+            None => act(secret),
+        })
+    }
+
+    /// When a value that is put now can be read.
+    fn readable_from(&self) -> Instant {
+        Instant::now() + self.settings.read_lag
+    }
+}
+
+/// Reads an operation's input. The reason for a failure is left out: it may quote a value.
+pub(crate) fn parse<T: DeserializeOwned>(input: Value) -> Result<T, Refusal> {
+    serde_json::from_value(input).map_err(|_| {
+        Refusal::new(
+            400,
+            "ValidationException",
+            "The request does not have the operation's form.",
+        )
+    })
+}
+
+fn not_found(message: impl Into<String>) -> Refusal {
+    Refusal::new(400, "ResourceNotFoundException", message)
+}
+
+fn invalid_request(message: impl Into<String>) -> Refusal {
+    Refusal::new(400, "InvalidRequestException", message)
+}
+
+fn invalid_parameter(message: impl Into<String>) -> Refusal {
+    Refusal::new(400, "InvalidParameterException", message)
+}
+
+/// A point in time as the JSON protocols send it: seconds since 1970, with milliseconds.
+pub(crate) fn epoch_seconds(time: SystemTime) -> f64 {
+    (time
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+        * 1000.0)
+        .round()
+        / 1000.0
+}

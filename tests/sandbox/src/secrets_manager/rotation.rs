@@ -1,0 +1,198 @@
+//! What rotation means for the secret itself. Invoking the function is the work of
+//! `crate::rotation`.
+
+use std::time::{Instant, SystemTime};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::metadata::JustTheSecret;
+use super::store::token_or_new;
+use super::{
+    CURRENT, Outcome, PENDING, Secret, SecretsManager, invalid_parameter, invalid_request,
+};
+use crate::names::FUNCTION_ARN;
+use crate::refusal::Refusal;
+
+/// The input of `RotateSecret`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RotationRequest {
+    secret_id: String,
+    client_request_token: Option<String>,
+    #[serde(rename = "RotationLambdaARN")]
+    rotation_lambda_arn: Option<String>,
+    rotation_rules: Option<Value>,
+    rotate_immediately: Option<bool>,
+}
+
+/// A rotation whose synchronous checks have passed.
+pub(crate) struct Begun {
+    pub(crate) arn: String,
+    pub(crate) name: String,
+    /// The `ClientRequestToken`; the pending version's id.
+    pub(crate) token: String,
+    /// Whether only `testSecret` is to run, on a copy of the current value.
+    pub(crate) trial: bool,
+}
+
+impl RotationRequest {
+    /// `RotateSecret` with nothing but the secret.
+    pub(crate) fn of(secret_id: &str, immediately: bool) -> RotationRequest {
+        RotationRequest {
+            secret_id: secret_id.to_owned(),
+            client_request_token: None,
+            rotation_lambda_arn: None,
+            rotation_rules: None,
+            rotate_immediately: Some(immediately),
+        }
+    }
+}
+
+impl SecretsManager {
+    /// Sets the rotation function and turns rotation on.
+    pub(crate) fn configure_rotation(&self, id: &str, function: &str) -> Result<(), Refusal> {
+        self.with(id, |secret| {
+            secret.rotation_lambda_arn = Some(function.to_owned());
+            secret.rotation_enabled = Some(true);
+            Ok(())
+        })
+    }
+
+    /// Checks and configures as `RotateSecret` does before it answers, and announces the pending
+    /// version.
+    pub(crate) fn begin_rotation(&self, input: RotationRequest) -> Result<Begun, Refusal> {
+        let token = token_or_new(input.client_request_token)?;
+        let trial = input.rotate_immediately == Some(false);
+        self.with(&input.secret_id, |secret| {
+            let function = input
+                .rotation_lambda_arn
+                .as_ref()
+                .or(secret.rotation_lambda_arn.as_ref());
+            let Some(function) = function else {
+                return Err(invalid_request(
+                    "No Lambda rotation function ARN is associated with this secret.",
+                ));
+            };
+            if function != FUNCTION_ARN {
+                return Err(cannot_invoke());
+            }
+            check_rules(input.rotation_rules.as_ref())?;
+            secret.refuse_second_rotation()?;
+            secret.rotation_lambda_arn = Some(function.clone());
+            secret.rotation_enabled = Some(true);
+            secret.rotation_rules = input.rotation_rules.or(secret.rotation_rules.take());
+            if trial {
+                announce_copy(secret, &token)?;
+            } else {
+                secret.announce(&token);
+            }
+            Ok(Begun {
+                arn: secret.arn.clone(),
+                name: secret.name.clone(),
+                token: token.clone(),
+                trial,
+            })
+        })
+    }
+
+    /// Whether the steps have left the secret as a rotation should; if so, notes the date.
+    pub(crate) fn conclude_rotation(&self, arn: &str) -> bool {
+        let concluded = self.with(arn, |secret| {
+            secret.refuse_second_rotation()?;
+            secret.last_rotated = Some(SystemTime::now());
+            Ok(())
+        });
+        concluded.is_ok()
+    }
+
+    /// Whether AWSPENDING is still on the version that this rotation announced.
+    pub(crate) fn is_pending(&self, arn: &str, token: &str) -> bool {
+        let pending = self.with(arn, |secret| {
+            Ok(secret
+                .holder(PENDING)
+                .is_some_and(|version| version.id == token))
+        });
+        pending.unwrap_or(false)
+    }
+
+    /// The ARN of the secret that has a version with this id.
+    pub(crate) fn owner_of(&self, token: &str) -> Option<String> {
+        self.secrets
+            .lock()
+            .iter()
+            .find(|secret| secret.version(token).is_some())
+            .map(|secret| secret.arn.clone())
+    }
+
+    /// Takes a trial's version away again.
+    pub(crate) fn end_trial(&self, arn: &str, token: &str) {
+        let ended = self.with_any(arn, |secret| {
+            // A label that the function put on it by mistake stays visible.
+            if secret
+                .holder(PENDING)
+                .is_some_and(|version| version.id == token)
+            {
+                secret.detach(PENDING);
+            }
+            secret
+                .versions
+                .retain(|version| version.id != token || !version.labels.is_empty());
+            Ok(())
+        });
+        // The secret may have been deleted in the meantime; then nothing is left to end.
+        ended.ok();
+    }
+
+    /// Leaves the labels as they are \[DOC, aws.md A2\].
+    pub(super) fn cancel_rotate_secret(&self, input: &JustTheSecret) -> Outcome {
+        self.with(&input.secret_id, |secret| {
+            if secret.rotation_enabled.is_none() {
+                return Err(invalid_request(
+                    "You tried to cancel a rotation for a secret that has none configured.",
+                ));
+            }
+            secret.rotation_enabled = Some(false);
+            let mut output = json!({ "ARN": secret.arn, "Name": secret.name });
+            if let Some(pending) = secret.holder(PENDING) {
+                output["VersionId"] = json!(pending.id);
+            }
+            Ok(output)
+        })
+    }
+}
+
+/// The trial's version is a copy of the current one under AWSPENDING \[AWSV, aws.md A3\].
+fn announce_copy(secret: &mut Secret, token: &str) -> Result<(), Refusal> {
+    // What AWS does without a current value is not known; the function is then asked to test an
+    // empty version.
+    let Some(value) = secret
+        .holder(CURRENT)
+        .and_then(|current| current.value.clone())
+    else {
+        secret.announce(token);
+        return Ok(());
+    };
+    secret.put(token, value, &[PENDING.to_owned()], Instant::now())
+}
+
+/// The function must be one that Secrets Manager may invoke \[AWSV, aws.md A4\].
+fn cannot_invoke() -> Refusal {
+    let message = "Secrets Manager cannot invoke the specified Lambda function. Ensure that the \
+                   function policy grants access to the principal secretsmanager.amazonaws.com.";
+    Refusal::new(400, "AccessDeniedException", message)
+}
+
+fn check_rules(rules: Option<&Value>) -> Result<(), Refusal> {
+    let Some(rules) = rules else { return Ok(()) };
+    if !rules["AutomaticallyAfterDays"].is_null() && !rules["ScheduleExpression"].is_null() {
+        let message = "You can't specify both AutomaticallyAfterDays and ScheduleExpression.";
+        return Err(invalid_parameter(message));
+    }
+    match rules["AutomaticallyAfterDays"].as_i64() {
+        Some(days) if !(1..=1000).contains(&days) => Err(invalid_parameter(
+            "RotationRules.AutomaticallyAfterDays must be within 1-1000.",
+        )),
+        _ => Ok(()),
+    }
+}

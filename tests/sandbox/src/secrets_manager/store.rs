@@ -1,0 +1,321 @@
+//! A secret, its versions and their staging labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::{epoch_seconds, invalid_parameter, invalid_request};
+use crate::names::{ACCOUNT, REGION, alphanumeric};
+use crate::refusal::Refusal;
+
+/// The label of the version that consumers read.
+pub(crate) const CURRENT: &str = "AWSCURRENT";
+/// The label of the version that a rotation is making.
+pub(crate) const PENDING: &str = "AWSPENDING";
+/// The label of the version that was current before.
+pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// How many versions without a label are kept (service model: about 100, and all of the last day;
+/// here only the first).
+const KEPT_DEPRECATED: usize = 100;
+
+/// Staging labels across all versions of a secret (aws.md A5).
+const MOST_LABELS: usize = 20;
+
+/// What a version holds. Neither `Debug` nor `Display`, so that it is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum SecretValue {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+/// One version of a secret.
+#[derive(Clone)]
+pub(crate) struct Version {
+    /// The `ClientRequestToken` that made it.
+    pub(crate) id: String,
+    pub(crate) labels: BTreeSet<String>,
+    /// None while a rotation has only announced the version.
+    pub(crate) value: Option<SecretValue>,
+    pub(crate) created: SystemTime,
+    /// Before this moment the value cannot be read while it is pending.
+    pub(crate) readable_from: Instant,
+}
+
+/// A secret with all its versions, oldest first.
+#[derive(Clone)]
+pub(crate) struct Secret {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) description: Option<String>,
+    pub(crate) kms_key_id: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) versions: Vec<Version>,
+    /// None, if rotation was never configured.
+    pub(crate) rotation_enabled: Option<bool>,
+    pub(crate) rotation_lambda_arn: Option<String>,
+    pub(crate) rotation_rules: Option<Value>,
+    pub(crate) created: SystemTime,
+    pub(crate) last_changed: SystemTime,
+    pub(crate) last_rotated: Option<SystemTime>,
+    pub(crate) last_accessed: Option<SystemTime>,
+    /// When the secret was marked for deletion.
+    pub(crate) deleted: Option<SystemTime>,
+}
+
+impl Secret {
+    pub(crate) fn new(name: String) -> Secret {
+        let arn = format!(
+            "arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-{}",
+            alphanumeric(6)
+        );
+        let now = SystemTime::now();
+        Secret {
+            name,
+            arn,
+            description: None,
+            kms_key_id: None,
+            tags: BTreeMap::new(),
+            versions: Vec::new(),
+            rotation_enabled: None,
+            rotation_lambda_arn: None,
+            rotation_rules: None,
+            created: now,
+            last_changed: now,
+            last_rotated: None,
+            last_accessed: None,
+            deleted: None,
+        }
+    }
+
+    /// Whether `id` is the name, the ARN, or the ARN without the hyphen and six characters at its
+    /// end.
+    pub(crate) fn answers_to(&self, id: &str) -> bool {
+        id == self.name
+            || id == self.arn
+            || self
+                .arn
+                .len()
+                .checked_sub(7)
+                .is_some_and(|end| id == &self.arn[..end])
+    }
+
+    pub(crate) fn version(&self, id: &str) -> Option<&Version> {
+        self.versions.iter().find(|version| version.id == id)
+    }
+
+    /// The version with this label.
+    pub(crate) fn holder(&self, label: &str) -> Option<&Version> {
+        self.versions
+            .iter()
+            .find(|version| version.labels.contains(label))
+    }
+
+    /// Makes a version, or fills the one that a rotation announced, and moves the labels to it.
+    ///
+    /// The same token with the same value changes nothing, with another value is refused \[AWSV,
+    /// aws.md A5\].
+    pub(crate) fn put(
+        &mut self,
+        token: &str,
+        value: SecretValue,
+        labels: &[String],
+        readable_from: Instant,
+    ) -> Result<(), Refusal> {
+        if let Some(existing) = self
+            .version(token)
+            .and_then(|version| version.value.as_ref())
+        {
+            if *existing == value {
+                return Ok(());
+            }
+            return Err(self.token_in_use(token));
+        }
+        let all: BTreeSet<&String> = self
+            .versions
+            .iter()
+            .flat_map(|version| &version.labels)
+            .chain(labels)
+            .collect();
+        if all.len() > MOST_LABELS {
+            return Err(Refusal::new(
+                400,
+                "LimitExceededException",
+                "A secret can have at most 20 staging labels.",
+            ));
+        }
+        // An edit by hand abandons the rotation under way [DOC, aws.md A2].
+        let by_hand = labels.iter().any(|label| label == CURRENT);
+        if by_hand
+            && self
+                .holder(PENDING)
+                .is_some_and(|pending| pending.id != token)
+        {
+            self.detach(PENDING);
+        }
+        let now = SystemTime::now();
+        match self.versions.iter_mut().find(|version| version.id == token) {
+            Some(announced) => {
+                announced.value = Some(value);
+                announced.created = now;
+                announced.readable_from = readable_from;
+            }
+            None => self.versions.push(Version {
+                id: token.to_owned(),
+                labels: BTreeSet::new(),
+                value: Some(value),
+                created: now,
+                readable_from,
+            }),
+        }
+        for label in labels {
+            self.attach(label, token);
+        }
+        self.last_changed = now;
+        self.tidy();
+        Ok(())
+    }
+
+    /// The refusal of a token that already made another version \[AWSV, aws.md A5\].
+    pub(crate) fn token_in_use(&self, token: &str) -> Refusal {
+        let message = format!(
+            "You can't use ClientRequestToken {token} because that value is already in use for a \
+             version of secret {}.",
+            self.arn
+        );
+        Refusal::new(400, "ResourceExistsException", message)
+    }
+
+    /// Announces a version that has no value yet under AWSPENDING \[AWSV, aws.md A2\].
+    pub(crate) fn announce(&mut self, token: &str) {
+        if self.version(token).is_none() {
+            self.versions.push(Version {
+                id: token.to_owned(),
+                labels: BTreeSet::new(),
+                value: None,
+                created: SystemTime::now(),
+                readable_from: Instant::now(),
+            });
+        }
+        self.attach(PENDING, token);
+        self.tidy();
+    }
+
+    /// Moves a label to a version that exists. AWSPREVIOUS follows AWSCURRENT by itself \[DOC,
+    /// aws.md A5\].
+    pub(crate) fn attach(&mut self, label: &str, id: &str) {
+        let before = self.holder(label).map(|version| version.id.clone());
+        if before.as_deref() == Some(id) {
+            return;
+        }
+        self.detach_only(label);
+        if let Some(version) = self.versions.iter_mut().find(|version| version.id == id) {
+            version.labels.insert(label.to_owned());
+        }
+        if let (CURRENT, Some(before)) = (label, before) {
+            self.attach(PREVIOUS, &before);
+        }
+    }
+
+    /// Takes a label away from whichever version has it, and drops what is left without any.
+    pub(crate) fn detach(&mut self, label: &str) {
+        self.detach_only(label);
+        self.tidy();
+    }
+
+    fn detach_only(&mut self, label: &str) {
+        for version in &mut self.versions {
+            version.labels.remove(label);
+        }
+    }
+
+    /// Drops versions without a label: at once those without a value, the others when there are
+    /// many.
+    pub(crate) fn tidy(&mut self) {
+        self.versions
+            .retain(|version| version.value.is_some() || !version.labels.is_empty());
+        let deprecated = self
+            .versions
+            .iter()
+            .filter(|version| version.labels.is_empty())
+            .count();
+        let mut surplus = deprecated.saturating_sub(KEPT_DEPRECATED);
+        self.versions.retain(|version| {
+            let drop = surplus > 0 && version.labels.is_empty();
+            surplus -= usize::from(drop);
+            !drop
+        });
+    }
+
+    /// Version ids with their labels, without versions that have none.
+    pub(crate) fn ids_to_labels(&self) -> Value {
+        let labelled = self
+            .versions
+            .iter()
+            .filter(|version| !version.labels.is_empty());
+        labelled
+            .map(|version| (version.id.clone(), json!(version.labels)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
+    /// A rotation may begin unless AWSPENDING is on another version than AWSCURRENT (aws.md A2).
+    pub(crate) fn refuse_second_rotation(&self) -> Result<(), Refusal> {
+        match self.holder(PENDING) {
+            Some(pending) if !pending.labels.contains(CURRENT) => Err(invalid_request(
+                "A previous rotation isn't complete. That rotation will be reattempted.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The fields that `DescribeSecret` and `ListSecrets` have in common.
+    pub(crate) fn description(&self) -> serde_json::Map<String, Value> {
+        let time = |at: Option<SystemTime>| at.map(|at| json!(epoch_seconds(at)));
+        let tags: Vec<Value> = self
+            .tags
+            .iter()
+            .map(|(key, value)| json!({ "Key": key, "Value": value }))
+            .collect();
+        let fields = [
+            ("ARN", Some(json!(self.arn))),
+            ("Name", Some(json!(self.name))),
+            (
+                "Description",
+                self.description.as_ref().map(|text| json!(text)),
+            ),
+            ("KmsKeyId", self.kms_key_id.as_ref().map(|id| json!(id))),
+            (
+                "RotationEnabled",
+                self.rotation_enabled.map(|enabled| json!(enabled)),
+            ),
+            (
+                "RotationLambdaARN",
+                self.rotation_lambda_arn.as_ref().map(|arn| json!(arn)),
+            ),
+            ("RotationRules", self.rotation_rules.clone()),
+            ("LastRotatedDate", time(self.last_rotated)),
+            ("LastChangedDate", time(Some(self.last_changed))),
+            ("LastAccessedDate", time(self.last_accessed)),
+            ("DeletedDate", time(self.deleted)),
+            ("Tags", Some(json!(tags))),
+            ("CreatedDate", time(Some(self.created))),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
+    }
+}
+
+/// Checks a `ClientRequestToken`, or makes one up (service model: 32 to 64 characters).
+pub(crate) fn token_or_new(token: Option<String>) -> Result<String, Refusal> {
+    match token {
+        None => Ok(crate::names::random_uuid()),
+        Some(token) if (32..=64).contains(&token.len()) => Ok(token),
+        Some(_) => Err(invalid_parameter(
+            "ClientRequestToken must be 32-64 characters long.",
+        )),
+    }
+}

@@ -1,0 +1,105 @@
+//! The accept loop: HTTP/1.1 on loopback, where a handler may drop the connection instead of
+//! answering.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::{Context as _, anyhow};
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Returned by a handler that gives no answer: the connection is dropped.
+#[derive(Debug)]
+pub(crate) struct Dropped;
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the connection was dropped on purpose")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+/// What a handler comes to.
+pub(crate) type Answer = Result<Response<Body>, Dropped>;
+
+/// A listening port. Dropping it closes the port and every connection.
+pub(crate) struct Server {
+    address: SocketAddr,
+    _loops: JoinSet<()>,
+}
+
+impl Server {
+    /// Listens on 127.0.0.1, and on `also` if given, at `port` (0 for any free one) and lets
+    /// `handler` answer.
+    pub(crate) async fn start<H, F>(
+        port: u16,
+        also: Option<IpAddr>,
+        handler: H,
+    ) -> anyhow::Result<Server>
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let first = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+        let address = first
+            .local_addr()
+            .context("cannot read the port of a new listener")?;
+        let mut listeners = vec![first];
+        if let Some(also) = also {
+            listeners.push(bind(SocketAddr::from((also, address.port()))).await?);
+        }
+        let mut loops = JoinSet::new();
+        for listener in listeners {
+            loops.spawn(accept(listener, handler.clone()));
+        }
+        Ok(Server {
+            address,
+            _loops: loops,
+        })
+    }
+
+    /// The loopback address with the port.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => anyhow!("port {} of {} is taken", address.port(), address.ip()),
+            _ => anyhow!(error).context(format!("cannot listen on {address}")),
+        })
+}
+
+async fn accept<H, F>(listener: TcpListener, handler: H)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        // An error here concerns one connection that is already gone; the port stays open.
+        if let Ok((stream, _)) = listener.accept().await {
+            // A short answer must not wait for the acknowledgement of the last one; without this it
+            // is only slower.
+            stream.set_nodelay(true).ok();
+            let connection = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(handler.clone()));
+            connections.spawn(async move {
+                // Errors are the client's hang-ups and the connections that a fault drops.
+                connection.await.ok();
+            });
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}

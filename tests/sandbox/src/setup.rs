@@ -1,0 +1,274 @@
+//! What a test does without HTTP: set up secrets, plans and keys, look at them, edit them by hand,
+//! and rotate.
+//!
+//! Every method panics, with the service's refusal, where the service refuses: then the test itself
+//! is wrong.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api_gateway::{NewKey, NewPlan};
+use crate::lambda::Invocation;
+use crate::names::{FUNCTION_ARN, REST_API_ID, STAGE};
+use crate::refusal::Refusal;
+use crate::rotation::Outcome;
+use crate::sandbox::Sandbox;
+use crate::secrets_manager::RotationRequest;
+use crate::view::{KeyView, SecretView};
+
+/// Secrets.
+impl Sandbox {
+    /// Creates a secret, without any value if `text` is none, and returns its ARN.
+    #[allow(clippy::must_use_candidate, reason = "the name is as good as the ARN")]
+    pub fn create_secret(&self, name: &str, text: Option<&str>) -> String {
+        let mut input = json!({ "Name": name });
+        if let Some(text) = text {
+            input["SecretString"] = json!(text);
+        }
+        text_of(&self.secretly("CreateSecret", input), "ARN")
+    }
+
+    /// Puts a value as an operator does by hand: it becomes AWSCURRENT. Returns the version's id.
+    #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
+    pub fn put_secret(&self, name: &str, text: &str) -> String {
+        let input = json!({ "SecretId": name, "SecretString": text });
+        text_of(&self.secretly("PutSecretValue", input), "VersionId")
+    }
+
+    /// Moves a staging label from one version to another; without `to` it is removed.
+    pub fn move_label(&self, name: &str, label: &str, from: Option<&str>, to: Option<&str>) {
+        let input = json!({
+            "SecretId": name,
+            "VersionStage": label,
+            "RemoveFromVersionId": from,
+            "MoveToVersionId": to,
+        });
+        self.secretly("UpdateSecretVersionStage", input);
+    }
+
+    /// Makes the sandbox's function the secret's rotation function and turns rotation on, without
+    /// rotating.
+    pub fn enable_rotation(&self, name: &str) {
+        must(
+            "enable rotation",
+            self.secrets.configure_rotation(name, FUNCTION_ARN),
+        );
+    }
+
+    /// Turns rotation off; the rotation function stays configured.
+    pub fn disable_rotation(&self, name: &str) {
+        self.secretly("CancelRotateSecret", json!({ "SecretId": name }));
+    }
+
+    /// Deletes a secret, with the usual recovery window.
+    pub fn delete_secret(&self, name: &str) {
+        self.secretly("DeleteSecret", json!({ "SecretId": name }));
+    }
+
+    /// The secret as it stands.
+    #[must_use]
+    pub fn secret(&self, name: &str) -> SecretView {
+        must(
+            "look at a secret",
+            self.secrets
+                .with_any(name, |secret| Ok(SecretView::new(secret))),
+        )
+    }
+
+    fn secretly(&self, operation: &str, input: Value) -> Value {
+        must(operation, self.secrets.perform(operation, input))
+    }
+}
+
+/// Keys and usage plans.
+impl Sandbox {
+    /// Creates a usage plan for the one stage of the one REST API and returns its id.
+    #[must_use]
+    pub fn create_usage_plan(&self, name: &str) -> String {
+        let input =
+            json!({ "name": name, "apiStages": [{ "apiId": REST_API_ID, "stage": STAGE }] });
+        self.plan_from(input)
+    }
+
+    /// Creates a usage plan for no stage at all, of which a key may have several, and returns its
+    /// id.
+    #[must_use]
+    pub fn create_empty_usage_plan(&self, name: &str) -> String {
+        self.plan_from(json!({ "name": name }))
+    }
+
+    /// Creates an enabled key on these usage plans, as a person does by hand, and returns its id.
+    #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
+    pub fn create_key(&self, name: &str, value: &str, plans: &[&str]) -> String {
+        let input = NewKey {
+            name: Some(name.to_owned()),
+            value: Some(value.to_owned()),
+            enabled: true,
+            ..NewKey::default()
+        };
+        let (_, key) = must("create a key", self.api_gateway.create_key(input));
+        let id = text_of(&key.unwrap_or_default(), "id");
+        for plan in plans {
+            self.attach_key(&id, plan);
+        }
+        id
+    }
+
+    /// Puts a key on a usage plan.
+    pub fn attach_key(&self, id: &str, plan: &str) {
+        must("put a key on a plan", self.api_gateway.attach_key(plan, id));
+    }
+
+    /// Takes a key off a usage plan.
+    pub fn detach_key(&self, id: &str, plan: &str) {
+        must(
+            "take a key off a plan",
+            self.api_gateway.delete_plan_key(plan, id),
+        );
+    }
+
+    /// Enables or disables a key.
+    pub fn set_key_enabled(&self, id: &str, enabled: bool) {
+        must(
+            "enable a key",
+            self.api_gateway.edit_key(id, |key| key.enabled = enabled),
+        );
+    }
+
+    /// Renames a key.
+    pub fn rename_key(&self, id: &str, name: &str) {
+        must(
+            "rename a key",
+            self.api_gateway
+                .edit_key(id, |key| key.name = Some(name.to_owned())),
+        );
+    }
+
+    /// Replaces a key's description.
+    pub fn describe_key(&self, id: &str, description: &str) {
+        must(
+            "describe a key",
+            self.api_gateway
+                .edit_key(id, |key| key.description = Some(description.to_owned())),
+        );
+    }
+
+    /// Sets one tag of a key.
+    pub fn tag_key(&self, id: &str, name: &str, value: &str) {
+        let tag = (name.to_owned(), value.to_owned());
+        must(
+            "tag a key",
+            self.api_gateway.edit_key(id, |key| key.tags.extend([tag])),
+        );
+    }
+
+    /// Makes a key so much older than it is.
+    pub fn age_key(&self, id: &str, by: Duration) {
+        must(
+            "age a key",
+            self.api_gateway.edit_key(id, |key| key.created -= by),
+        );
+    }
+
+    /// Deletes a key.
+    pub fn delete_key(&self, id: &str) {
+        must("delete a key", self.api_gateway.delete_key(id));
+    }
+
+    /// All keys, oldest first.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeyView> {
+        let keys = self.api_gateway.keys().into_iter();
+        keys.map(|key| {
+            let plans = self.api_gateway.plans_of(&key.id);
+            KeyView::new(key, plans)
+        })
+        .collect()
+    }
+
+    /// The key with this value.
+    #[must_use]
+    pub fn key_with_value(&self, value: &str) -> Option<KeyView> {
+        self.keys().into_iter().find(|key| key.value == value)
+    }
+
+    fn plan_from(&self, input: Value) -> String {
+        let input: NewPlan =
+            serde_json::from_value(input).expect("the input has the operation's form");
+        let (_, plan) = must("create a usage plan", self.api_gateway.create_plan(input));
+        text_of(&plan.unwrap_or_default(), "id")
+    }
+}
+
+/// Rotation.
+impl Sandbox {
+    /// Starts a rotation as `RotateSecret` does and returns its token. It runs in the background.
+    #[allow(clippy::must_use_candidate, reason = "a test may not wait for the end")]
+    pub fn rotate(&self, name: &str) -> String {
+        let answer = must(
+            "rotate",
+            self.rotator.rotate(RotationRequest::of(name, true)),
+        );
+        text_of(&answer, "VersionId")
+    }
+
+    /// Waits for the end of a rotation.
+    ///
+    /// # Panics
+    ///
+    /// If there is no rotation with this token.
+    pub async fn rotation(&self, token: &str) -> Outcome {
+        let outcome = self.rotator.outcome(token).await;
+        outcome.unwrap_or_else(|| panic!("there is no rotation {token}"))
+    }
+
+    /// Runs all four steps again for a version that is still pending, as the service does by itself
+    /// some time later.
+    ///
+    /// # Panics
+    ///
+    /// If no secret has a version with this id.
+    pub async fn retry(&self, token: &str) -> Outcome {
+        let arn = self
+            .secrets
+            .owner_of(token)
+            .unwrap_or_else(|| panic!("no secret has a version {token}"));
+        self.rotator.run_again(&arn, token);
+        self.rotation(token).await
+    }
+
+    /// Does as `rotate-secret --no-rotate-immediately`: `testSecret` alone, on a copy of the
+    /// current value.
+    pub async fn trial(&self, name: &str) -> Outcome {
+        let answer = must(
+            "try a rotation",
+            self.rotator.rotate(RotationRequest::of(name, false)),
+        );
+        self.rotation(&text_of(&answer, "VersionId")).await
+    }
+
+    /// Announces a pending version as `RotateSecret` does and returns its token, for a test that
+    /// invokes the steps itself.
+    #[must_use]
+    pub fn begin_rotation(&self, name: &str) -> String {
+        must(
+            "begin a rotation",
+            self.secrets.begin_rotation(RotationRequest::of(name, true)),
+        )
+        .token
+    }
+
+    /// Invokes the function for one step.
+    pub async fn step(&self, name: &str, token: &str, step: &str) -> Invocation {
+        self.rotator.step(&self.secret(name).arn, token, step).await
+    }
+}
+
+fn must<T>(what: &str, result: Result<T, Refusal>) -> T {
+    result.unwrap_or_else(|refusal| panic!("cannot {what}: {} {}", refusal.code, refusal.message))
+}
+
+fn text_of(output: &Value, field: &str) -> String {
+    output[field].as_str().unwrap_or_default().to_owned()
+}

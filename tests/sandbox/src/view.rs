@@ -1,0 +1,173 @@
+//! How things stand, for tests and the demo. What holds a value shows only its fingerprint.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::api_gateway::ApiKey;
+use crate::names::fingerprint;
+use crate::secrets_manager::{CURRENT, PENDING, PREVIOUS, Secret, SecretValue, Version};
+
+/// A secret with its versions, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecretView {
+    /// The secret's ARN.
+    pub arn: String,
+    /// Every version that is kept, with labels or without.
+    pub versions: Vec<VersionView>,
+    /// Whether rotation is on.
+    pub rotation_enabled: bool,
+    /// When the last rotation succeeded.
+    pub last_rotated: Option<SystemTime>,
+    /// The secret's tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One version of a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VersionView {
+    /// The version's id: the `ClientRequestToken` that made it.
+    pub id: String,
+    /// Its staging labels in alphabetical order.
+    pub labels: Vec<String>,
+    /// Its `SecretString`; none for a binary value and for a version that a rotation has only
+    /// announced.
+    pub text: Option<String>,
+    /// Its `SecretBinary`.
+    pub binary: Option<Vec<u8>>,
+}
+
+/// An API key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyView {
+    /// The key's id.
+    pub id: String,
+    /// Its name; empty, if it has none.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Whether the control plane has it enabled.
+    pub enabled: bool,
+    /// Its description; empty, if it has none.
+    pub description: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// The ids of the usage plans that it is on.
+    pub plans: Vec<String>,
+    /// Its stage keys as `restApiId/stageName`.
+    pub stage_keys: Vec<String>,
+    /// When it was created.
+    pub created: SystemTime,
+}
+
+impl SecretView {
+    pub(crate) fn new(secret: &Secret) -> SecretView {
+        SecretView {
+            arn: secret.arn.clone(),
+            versions: secret.versions.iter().map(VersionView::new).collect(),
+            rotation_enabled: secret.rotation_enabled == Some(true),
+            last_rotated: secret.last_rotated,
+            tags: secret.tags.clone(),
+        }
+    }
+
+    /// The version with this id.
+    #[must_use]
+    pub fn version(&self, id: &str) -> Option<&VersionView> {
+        self.versions.iter().find(|version| version.id == id)
+    }
+
+    /// The version with this label.
+    #[must_use]
+    pub fn labelled(&self, label: &str) -> Option<&VersionView> {
+        self.versions.iter().find(|version| version.has(label))
+    }
+
+    /// The version with AWSCURRENT.
+    #[must_use]
+    pub fn current(&self) -> Option<&VersionView> {
+        self.labelled(CURRENT)
+    }
+
+    /// The version with AWSPENDING.
+    #[must_use]
+    pub fn pending(&self) -> Option<&VersionView> {
+        self.labelled(PENDING)
+    }
+
+    /// The version with AWSPREVIOUS.
+    #[must_use]
+    pub fn previous(&self) -> Option<&VersionView> {
+        self.labelled(PREVIOUS)
+    }
+}
+
+impl VersionView {
+    fn new(version: &Version) -> VersionView {
+        let (text, binary) = match version.value.clone() {
+            None => (None, None),
+            Some(SecretValue::Text(text)) => (Some(text), None),
+            Some(SecretValue::Binary(bytes)) => (None, Some(bytes)),
+        };
+        VersionView {
+            id: version.id.clone(),
+            labels: version.labels.iter().cloned().collect(),
+            text,
+            binary,
+        }
+    }
+
+    /// Whether the version has this label.
+    #[must_use]
+    pub fn has(&self, label: &str) -> bool {
+        self.labels.iter().any(|other| other == label)
+    }
+}
+
+impl fmt::Debug for VersionView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("VersionView")
+            .field("id", &self.id)
+            .field("labels", &self.labels)
+            .field("text", &self.text.as_deref().map(fingerprint))
+            .field("binary", &self.binary.as_ref().map(Vec::len))
+            .finish()
+    }
+}
+
+impl KeyView {
+    pub(crate) fn new(key: ApiKey, plans: Vec<String>) -> KeyView {
+        KeyView {
+            stage_keys: key
+                .stage_keys
+                .iter()
+                .map(|stage| format!("{}/{}", stage.api, stage.stage))
+                .collect(),
+            id: key.id,
+            name: key.name.unwrap_or_default(),
+            value: key.value,
+            enabled: key.enabled,
+            description: key.description.unwrap_or_default(),
+            tags: key.tags,
+            plans,
+            created: key.created,
+        }
+    }
+}
+
+impl fmt::Debug for KeyView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeyView")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("value", &fingerprint(&self.value))
+            .field("enabled", &self.enabled)
+            .field("description", &self.description)
+            .field("tags", &self.tags)
+            .field("plans", &self.plans)
+            .field("stage_keys", &self.stage_keys)
+            .finish_non_exhaustive()
+    }
+}

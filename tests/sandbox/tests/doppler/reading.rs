@@ -1,0 +1,225 @@
+//! One secret, lists, names, references, inheritance and who sees a restricted value.
+
+use sandbox::doppler::Visibility;
+use serde_json::{Value, json};
+
+use crate::api::{Api, PRD, SECRET, SECRETS};
+
+/// 3P and SRC, section 3.2.
+#[tokio::test]
+async fn an_absent_secret_is_a_200_full_of_nulls() {
+    let api = Api::start().await;
+    let reply = api
+        .get(&api.service_token(), &format!("{SECRET}?name=NOPE"))
+        .await;
+    assert_eq!(reply.status, 200);
+    let absent = json!({"raw": null, "computed": null, "note": ""});
+    assert_eq!(
+        reply.json(),
+        json!({"name": "NOPE", "value": absent, "success": true})
+    );
+}
+
+/// EMP, section 3.3.
+#[tokio::test]
+async fn a_filtered_list_leaves_out_unknown_names() {
+    let api = Api::start().await;
+    api.doppler.set_value("acme", "prd", "A", "1");
+    api.doppler.set_value("acme", "prd", "B", "2");
+    let reply = api
+        .get(&api.service_token(), &format!("{SECRETS}?secrets=A%2CNOPE"))
+        .await;
+    let secrets = reply.json()["secrets"].take();
+    assert_eq!(
+        secrets
+            .as_object()
+            .map(|secrets| secrets.keys().cloned().collect()),
+        Some(vec!["A".to_owned()])
+    );
+}
+
+/// 3P, sections 3.4 and 5; the parameter is DOC, section 3.3, and capitalised by the SDK (EMP,
+/// section 9).
+#[tokio::test]
+async fn the_managed_three_are_listed_unless_declined() {
+    let api = Api::start().await;
+    let token = api.service_token();
+    api.doppler.set_value("acme", "prd", "A", "1");
+    let all = json!([
+        "A",
+        "DOPPLER_CONFIG",
+        "DOPPLER_ENVIRONMENT",
+        "DOPPLER_PROJECT"
+    ]);
+    for (query, expected) in [("", all), ("?include_managed_secrets=False", json!(["A"]))] {
+        let names = api.get(&token, &format!("{SECRETS}/names{query}")).await;
+        assert_eq!(names.json()["names"], expected);
+        let list = api.get(&token, &format!("{SECRETS}{query}")).await.json();
+        let listed = list["secrets"]
+            .as_object()
+            .map(|secrets| secrets.keys().cloned().collect());
+        assert_eq!(
+            listed.map(|names: Vec<String>| json!(names)),
+            Some(expected)
+        );
+    }
+    assert_eq!(api.secret("DOPPLER_PROJECT").await["raw"], "acme");
+}
+
+/// DOC `secret-visibility`, section 3.2.
+#[tokio::test]
+async fn a_restricted_value_reaches_machines_and_is_null_to_a_person() {
+    let api = Api::start().await;
+    api.doppler.set_value("acme", "prd", "A", "1");
+    api.doppler
+        .set_visibility("acme", "prd", "A", Visibility::Restricted);
+    let path = format!("{SECRET}?{PRD}&name=A");
+    let seen = [
+        (api.service_token(), json!("1")),
+        (api.doppler.service_account_token(), json!("1")),
+        (api.doppler.personal_token(), Value::Null),
+    ];
+    for (token, value) in seen {
+        let secret = api.get(&token, &path).await.json()["value"].take();
+        assert_eq!((&secret["raw"], &secret["computed"]), (&value, &value));
+        assert_eq!(secret["rawVisibility"], "restricted");
+        assert_eq!(secret["computedVisibility"], "restricted");
+    }
+}
+
+/// UNK: a guess on the safe side.
+#[tokio::test]
+async fn a_reference_to_a_restricted_value_is_restricted_itself() {
+    let api = Api::start().await;
+    api.doppler.set_value("acme", "prd", "A", "1");
+    api.doppler
+        .set_visibility("acme", "prd", "A", Visibility::Restricted);
+    api.doppler.set_value("acme", "prd", "B", "${A}");
+    let reply = api
+        .get(
+            &api.doppler.personal_token(),
+            &format!("{SECRET}?{PRD}&name=B"),
+        )
+        .await;
+    let secret = reply.json()["value"].take();
+    assert_eq!(
+        (&secret["raw"], &secret["computed"]),
+        (&json!("${A}"), &Value::Null)
+    );
+}
+
+/// SRC, section 5; that unresolvable text stays is UNK.
+#[tokio::test]
+async fn references_of_one_to_three_parts_are_followed_in_computed_and_kept_in_raw() {
+    let api = Api::start().await;
+    api.doppler.create_project("my-shop");
+    api.doppler.set_value("acme", "prd", "USER_NAME", "ada");
+    api.doppler
+        .set_value("acme", "dev", "HOST", "dev.${DOPPLER_CONFIG}");
+    api.doppler.set_value("my-shop", "stg", "PORT", "81");
+    let cases = [
+        ("${USER_NAME}@x", "ada@x"),
+        ("${dev.HOST}", "dev.dev"),
+        ("${my-shop.stg.PORT}${USER_NAME}", "81ada"),
+        ("a $ and a ${ and a ${}", "a $ and a ${ and a ${}"),
+        (
+            "${NOPE} ${no.PORT} ${a.b.c.D}",
+            "${NOPE} ${no.PORT} ${a.b.c.D}",
+        ),
+    ];
+    for (raw, computed) in cases {
+        api.doppler.set_value("acme", "prd", "A", raw);
+        let secret = api.secret("A").await;
+        assert_eq!(
+            (&secret["raw"], &secret["computed"]),
+            (&json!(raw), &json!(computed))
+        );
+        assert_eq!(
+            api.doppler.value("acme", "prd", "A").as_deref(),
+            Some(computed)
+        );
+    }
+}
+
+/// UNK, section 5.
+#[tokio::test]
+async fn references_in_a_circle_come_to_an_end() {
+    let api = Api::start().await;
+    api.doppler.set_value("acme", "prd", "A", "${B}");
+    api.doppler.set_value("acme", "prd", "B", "${A}");
+    assert_eq!(api.get(&api.service_token(), SECRETS).await.status, 200);
+}
+
+/// DOC, section 5.
+#[tokio::test]
+async fn a_branch_inherits_from_its_root_until_it_overrides() {
+    let api = Api::start().await;
+    api.doppler.create_branch_config("acme", "prd", "prd_aws");
+    api.doppler.set_value("acme", "prd", "A", "root");
+    let in_branch = || api.doppler.value("acme", "prd_aws", "A");
+    assert_eq!(in_branch().as_deref(), Some("root"));
+    api.doppler.set_value("acme", "prd_aws", "A", "branch");
+    api.doppler.set_value("acme", "prd", "A", "newer root");
+    assert_eq!(in_branch().as_deref(), Some("branch"));
+    assert_eq!(
+        api.doppler.value("acme", "prd", "A").as_deref(),
+        Some("newer root")
+    );
+}
+
+/// SRC, section 5, and 3P for the names, section 3.4.
+#[tokio::test]
+async fn a_config_sees_what_it_inherits_from_an_inheritable_one() {
+    let api = Api::start().await;
+    api.doppler.create_project("base");
+    api.doppler.set_value("base", "prd", "SHARED", "1");
+    let token = api.doppler.service_account_token();
+    let inherit = json!({
+        "project": "acme", "config": "prd", "inherits": [{"project": "base", "config": "prd"}],
+    });
+    let path = "/v3/configs/config/inherits";
+    assert_eq!(
+        api.post(&token, path, inherit.clone()).await.status,
+        404,
+        "not inheritable yet"
+    );
+    let inheritable = json!({"project": "base", "config": "prd", "inheritable": true});
+    api.post(&token, "/v3/configs/config/inheritable", inheritable)
+        .await;
+    let config = api.post(&token, path, inherit).await.json()["config"].take();
+    assert_eq!(config["inheriting"], true);
+    assert_eq!(api.secret("SHARED").await["computed"], "1");
+    let base = api
+        .get(&token, "/v3/configs/config?project=base&config=prd")
+        .await
+        .json();
+    assert_eq!(
+        base["config"]["inheritedBy"],
+        json!([{"project": "acme", "config": "prd"}])
+    );
+}
+
+/// DOC, section 3.8; the older path is EMP.
+#[tokio::test]
+async fn a_note_is_shared_by_the_whole_project() {
+    let api = Api::start().await;
+    let token = api.doppler.service_account_token();
+    api.doppler.set_value("acme", "prd", "A", "1");
+    let notes = [
+        ("/v3/projects/project/note?project=acme", "one"),
+        (
+            "/v3/configs/config/secrets/note?project=acme&config=dev",
+            "two",
+        ),
+    ];
+    for (path, text) in notes {
+        let note = api
+            .post(&token, path, json!({"secret": "A", "note": text}))
+            .await;
+        assert_eq!(
+            note.json(),
+            json!({"secret": "A", "note": text, "success": true})
+        );
+        assert_eq!(api.secret("A").await["note"], text);
+    }
+}

@@ -1,0 +1,143 @@
+//! What the tests have in common: clients that speak the services' protocols.
+
+use http::{HeaderMap, Method, Request, StatusCode};
+use sandbox::{Function, Options, Sandbox, http_client};
+use serde_json::Value;
+
+/// Looks signed; the sandbox does not check more.
+const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=sandbox/20261122/us-east-1/x/aws4_request";
+
+/// An answer of either AWS service.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The error's name, wherever the protocol has it.
+    pub(crate) fn code(&self) -> &str {
+        let header = self
+            .headers
+            .get("x-amzn-errortype")
+            .and_then(|code| code.to_str().ok());
+        self.body["__type"].as_str().or(header).unwrap_or_default()
+    }
+
+    /// The error's sentence.
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
+    /// The output of a call that must succeed.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert!(
+            self.status.is_success(),
+            "{} {}",
+            self.code(),
+            self.message()
+        );
+        self.body
+    }
+
+    /// Holds the error to its status, name and sentence.
+    #[track_caller]
+    pub(crate) fn is_refused(&self, status: u16, code: &str, message: &str) {
+        assert_eq!(
+            (self.status.as_u16(), self.code(), self.message()),
+            (status, code, message)
+        );
+    }
+
+    /// A text of the output.
+    pub(crate) fn text(&self, field: &str) -> String {
+        self.body[field].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A sandbox with the default options.
+pub(crate) async fn start() -> Sandbox {
+    start_with(Options::default()).await
+}
+
+pub(crate) async fn start_with(options: Options) -> Sandbox {
+    Sandbox::start(options)
+        .await
+        .expect("a sandbox starts on free ports")
+}
+
+/// The small function that the tests run.
+pub(crate) fn template_function() -> Function {
+    Function::new(env!("CARGO_BIN_EXE_template-function"))
+}
+
+/// Calls Secrets Manager; fails if the connection is dropped.
+pub(crate) async fn try_secrets(
+    sandbox: &Sandbox,
+    operation: &str,
+    input: Value,
+) -> anyhow::Result<Answer> {
+    let request = Request::post(sandbox.aws_url())
+        .header("x-amz-target", format!("secretsmanager.{operation}"))
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("authorization", SIGNED);
+    answer(http_client::send(request.body(input.to_string())?).await?)
+}
+
+/// Calls Secrets Manager.
+pub(crate) async fn secrets(sandbox: &Sandbox, operation: &str, input: Value) -> Answer {
+    try_secrets(sandbox, operation, input)
+        .await
+        .expect("Secrets Manager answers")
+}
+
+/// Calls API Gateway's control plane; fails if the connection is dropped.
+pub(crate) async fn try_api(
+    sandbox: &Sandbox,
+    method: Method,
+    path: &str,
+    body: Value,
+) -> anyhow::Result<Answer> {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", sandbox.aws_url()));
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    answer(http_client::send(request.header("authorization", SIGNED).body(body)?).await?)
+}
+
+/// Calls API Gateway's control plane.
+pub(crate) async fn api(sandbox: &Sandbox, method: Method, path: &str, body: Value) -> Answer {
+    try_api(sandbox, method, path, body)
+        .await
+        .expect("API Gateway answers")
+}
+
+/// Tries a key on the data plane.
+pub(crate) async fn probe(sandbox: &Sandbox, key: Option<&str>) -> u16 {
+    let mut request = Request::get(format!("{}/prod/ping", sandbox.gateway_url()));
+    if let Some(key) = key {
+        request = request.header("x-api-key", key);
+    }
+    let response = http_client::send(request.body("").expect("the request is valid")).await;
+    response.expect("the gateway answers").status().as_u16()
+}
+
+fn answer(response: http::Response<bytes::Bytes>) -> anyhow::Result<Answer> {
+    let (parts, body) = response.into_parts();
+    let body = if body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&body)?
+    };
+    Ok(Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    })
+}

@@ -1,0 +1,116 @@
+//! The data plane accepts a key when it should, and only then.
+
+use std::time::Duration;
+
+use http::{Method, Request};
+use sandbox::{Call, Options, REST_API_ID, Service, http_client};
+use serde_json::{Value, json};
+
+use crate::client::{api, probe, secrets, start, start_with};
+
+const VALUE: &str = "abcdefghijklmnopqrst";
+
+/// AWSV LS-APIGW, aws.md B3: no key, an unknown one, a disabled one and one without a plan are all
+/// 403.
+#[tokio::test]
+async fn a_key_is_accepted_only_enabled_and_on_a_plan() {
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    assert_eq!(probe(&sandbox, None).await, 403);
+    assert_eq!(probe(&sandbox, Some("unknown")).await, 403);
+    let key = sandbox.create_key("a", VALUE, &[]);
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
+    sandbox.attach_key(&key, &plan);
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 200);
+    sandbox.set_key_enabled(&key, false);
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
+    sandbox.set_key_enabled(&key, true);
+    sandbox.detach_key(&key, &plan);
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
+}
+
+/// A plan for no stage admits nobody.
+#[tokio::test]
+async fn a_plan_without_the_stage_admits_nobody() {
+    let sandbox = start().await;
+    let plan = sandbox.create_empty_usage_plan("p");
+    sandbox.create_key("a", VALUE, &[&plan]);
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
+}
+
+/// A stage key admits without a plan, at its stage only.
+#[tokio::test]
+async fn a_stage_key_admits_without_a_plan() {
+    let sandbox = start().await;
+    let stage = json!({ "restApiId": REST_API_ID, "stageName": "prod" });
+    let input = json!({ "value": VALUE, "enabled": true, "stageKeys": [stage] });
+    api(&sandbox, Method::POST, "/apikeys", input).await.ok();
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 200);
+    let elsewhere =
+        Request::get(format!("{}/test/ping", sandbox.gateway_url())).header("x-api-key", VALUE);
+    let answer = http_client::send(elsewhere.body("").expect("the request is valid")).await;
+    assert_eq!(answer.expect("the gateway answers").status(), 403);
+}
+
+/// AWSV (test comment) and OBS, aws.md B5: a change takes effect only after a while, a removal too.
+#[tokio::test]
+async fn a_change_takes_effect_only_after_the_propagation() {
+    let propagation = Duration::from_millis(600);
+    let sandbox = start_with(Options {
+        propagation,
+        ..Options::default()
+    })
+    .await;
+    let plan = sandbox.create_usage_plan("p");
+    let key = sandbox.create_key("a", VALUE, &[&plan]);
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
+    tokio::time::sleep(propagation).await;
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 200);
+    sandbox.delete_key(&key);
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 200);
+    tokio::time::sleep(propagation).await;
+    assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
+}
+
+/// The journal has every call with its service, operation and status, and no header or body.
+#[tokio::test]
+async fn the_journal_names_every_call() {
+    let sandbox = start().await;
+    secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "nowhere" })).await;
+    api(&sandbox, Method::GET, "/apikeys?limit=7", Value::Null).await;
+    probe(&sandbox, Some(VALUE)).await;
+    let calls = sandbox.calls();
+    let told: Vec<String> = calls.iter().map(Call::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "Secrets Manager DescribeSecret (400)",
+            "API Gateway GetApiKeys (200)",
+            "the gateway Probe (403)"
+        ]
+    );
+    assert_eq!(calls[1].path_and_query, "/apikeys?limit=7");
+    assert_eq!(calls[2].service, Service::Gateway);
+    assert!(!format!("{calls:?}").contains(VALUE));
+    sandbox.clear_calls();
+    assert!(sandbox.calls().is_empty());
+}
+
+/// AWS refuses an unsigned request with 403, in either protocol.
+#[tokio::test]
+async fn an_unsigned_request_is_refused() {
+    let sandbox = start().await;
+    let send = |request: http::request::Builder| {
+        http_client::send(request.body("{}").expect("the request is valid"))
+    };
+    let aws = sandbox.aws_url();
+    let secrets = Request::post(&aws).header("x-amz-target", "secretsmanager.ListSecrets");
+    for request in [secrets, Request::get(format!("{aws}/apikeys"))] {
+        let answer = send(request).await.expect("AWS answers");
+        assert_eq!(answer.status(), 403);
+        assert_eq!(
+            answer.headers()["x-amzn-errortype"],
+            "MissingAuthenticationTokenException"
+        );
+    }
+}

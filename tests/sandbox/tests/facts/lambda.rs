@@ -1,0 +1,263 @@
+//! Lambda runs the function's process and speaks the runtime API and Invoke.
+
+use std::time::{Duration, Instant};
+
+use http::Request;
+use sandbox::{FUNCTION_ARN, Function, Options, Sandbox, http_client};
+use serde_json::{Value, json};
+
+use crate::client::{start, start_with, template_function};
+
+fn event(step: &str) -> String {
+    json!({ "Step": step }).to_string()
+}
+
+fn error_type(invocation: &sandbox::Invocation) -> &str {
+    invocation
+        .result
+        .as_ref()
+        .map_or_else(|error| error.error_type.as_str(), |_| "")
+}
+
+async fn invoke_api(sandbox: &Sandbox, name: &str, body: &str) -> http::Response<bytes::Bytes> {
+    let url = format!(
+        "{}/2015-03-31/functions/{name}/invocations",
+        sandbox.aws_url()
+    );
+    let request = Request::post(url)
+        .body(body.to_owned())
+        .expect("the request is valid");
+    http_client::send(request).await.expect("Lambda answers")
+}
+
+#[tokio::test]
+async fn one_process_serves_event_after_event() {
+    let sandbox = start().await;
+    sandbox.deploy(template_function()).await;
+    for number in 0..3 {
+        let invocation = sandbox
+            .invoke(json!({ "Step": "echo", "n": number }).to_string())
+            .await;
+        assert_eq!(
+            invocation.result.expect("the echo answers")["echo"]["n"],
+            number
+        );
+    }
+    assert_eq!(sandbox.function_log().matches("began echo").count(), 3);
+    sandbox.clear_function_log();
+    assert_eq!(sandbox.function_log(), "");
+}
+
+#[tokio::test]
+async fn events_wait_for_their_turn() {
+    let sandbox = start().await;
+    sandbox.deploy(template_function()).await;
+    let events = [event("a"), event("b"), event("c")];
+    let [first, second, third] = &events;
+    let (a, b, c) = tokio::join!(
+        sandbox.invoke(first),
+        sandbox.invoke(second),
+        sandbox.invoke(third)
+    );
+    for (invocation, step) in [(a, "a"), (b, "b"), (c, "c")] {
+        assert_eq!(
+            invocation.result.expect("the echo answers")["echo"]["Step"],
+            step
+        );
+    }
+}
+
+/// Lambda's words for a runtime that ends; the next event starts a new process.
+#[tokio::test]
+async fn a_process_that_ends_fails_its_event_and_is_started_again() {
+    let sandbox = start().await;
+    sandbox
+        .deploy(template_function().env("BEHAVIOUR", "exit:b"))
+        .await;
+    let died = sandbox.invoke(event("b")).await;
+    let error = died.result.expect_err("the process ends");
+    assert_eq!(error.error_type, "Runtime.ExitError");
+    assert_eq!(
+        error.error_message,
+        format!(
+            "RequestId: {} Error: Runtime exited with error: exit status 3",
+            died.request_id
+        )
+    );
+    assert!(sandbox.invoke(event("a")).await.result.is_ok());
+}
+
+#[tokio::test]
+async fn an_event_that_takes_too_long_is_killed() {
+    let timeout = Duration::from_secs(1);
+    let sandbox = start_with(Options {
+        function_timeout: timeout,
+        ..Options::default()
+    })
+    .await;
+    sandbox
+        .deploy(template_function().env("BEHAVIOUR", "hang:b"))
+        .await;
+    let began = Instant::now();
+    let invocation = sandbox.invoke(event("b")).await;
+    assert_eq!(error_type(&invocation), "Sandbox.Timedout");
+    assert!(
+        invocation
+            .result
+            .expect_err("it failed")
+            .error_message
+            .ends_with("Task timed out after 1.00 seconds")
+    );
+    assert!(began.elapsed() >= timeout);
+    assert!(sandbox.invoke(event("a")).await.result.is_ok());
+}
+
+#[tokio::test]
+async fn an_error_while_starting_is_the_events_error() {
+    let sandbox = start().await;
+    sandbox
+        .deploy(template_function().env("BEHAVIOUR", "init"))
+        .await;
+    let invocation = sandbox.invoke(event("a")).await;
+    assert_eq!(
+        invocation.result.expect_err("it cannot start").to_string(),
+        "BadSettings: SECRET_ID is not set"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_binary_is_an_invalid_entrypoint() {
+    let sandbox = start().await;
+    sandbox.deploy(Function::new("/nowhere/bootstrap")).await;
+    assert_eq!(
+        error_type(&sandbox.invoke(event("a")).await),
+        "Runtime.InvalidEntrypoint"
+    );
+}
+
+/// A deployment replaces process and variables; nothing else of the environment comes through.
+#[tokio::test]
+async fn a_deployment_replaces_the_process() {
+    let sandbox = start().await;
+    sandbox
+        .deploy(template_function().env("BEHAVIOUR", "fail:b"))
+        .await;
+    assert_eq!(error_type(&sandbox.invoke(event("b")).await), "StepFailed");
+    sandbox.deploy(template_function()).await;
+    assert!(sandbox.invoke(event("b")).await.result.is_ok());
+}
+
+#[tokio::test]
+async fn several_processes_run_at_once_if_allowed() {
+    let sandbox = start_with(Options {
+        function_concurrency: 2,
+        ..Options::default()
+    })
+    .await;
+    sandbox
+        .deploy(template_function().env("BEHAVIOUR", "hang:b"))
+        .await;
+    let (hanging, answered) = (event("b"), event("a"));
+    let invocation = tokio::select! {
+        _ = sandbox.invoke(&hanging) => panic!("it hangs"),
+        invocation = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            sandbox.invoke(&answered).await
+        } => invocation,
+    };
+    assert!(invocation.result.is_ok());
+}
+
+#[tokio::test]
+async fn no_process_outlives_its_sandbox() {
+    let sandbox = start().await;
+    sandbox.deploy(template_function()).await;
+    sandbox.create_secret("s", Some("one"));
+    sandbox.enable_rotation("s");
+    assert!(sandbox.rotation(&sandbox.rotate("s")).await.succeeded);
+    let value = sandbox
+        .secret("s")
+        .current()
+        .and_then(|version| version.text.clone())
+        .expect("there is a value");
+    let process = format!(
+        "/proc/{}/stat",
+        value
+            .strip_prefix("value-")
+            .expect("the value names the process")
+    );
+    assert!(std::path::Path::new(&process).exists());
+    drop(sandbox);
+    for _ in 0..100 {
+        // Until it is waited for, a killed process remains as a zombie, state Z.
+        if std::fs::read_to_string(&process).map_or(true, |state| state.contains(") Z ")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the process is still there");
+}
+
+/// DOC (Lambda developer guide): what a runtime from outside is told with an event.
+#[tokio::test]
+async fn a_runtime_from_outside_takes_events_while_nothing_is_deployed() {
+    let sandbox = start().await;
+    let base = format!(
+        "http://{}/2018-06-01/runtime/invocation",
+        sandbox.runtime_api()
+    );
+    let runtime = async {
+        let next = Request::get(format!("{base}/next"))
+            .body("")
+            .expect("the request is valid");
+        let next = http_client::send(next).await.expect("there is an event");
+        let id = next.headers()["lambda-runtime-aws-request-id"]
+            .to_str()
+            .expect("it is text")
+            .to_owned();
+        assert_eq!(
+            next.headers()["lambda-runtime-invoked-function-arn"],
+            FUNCTION_ARN
+        );
+        assert!(next.headers().contains_key("lambda-runtime-trace-id"));
+        let deadline = next.headers()["lambda-runtime-deadline-ms"]
+            .to_str()
+            .expect("it is text");
+        assert!(
+            deadline
+                .parse::<u64>()
+                .is_ok_and(|millis| millis > 1_700_000_000_000)
+        );
+        let answer = Request::post(format!("{base}/{id}/response")).body(next.body().clone());
+        let accepted = http_client::send(answer.expect("the request is valid"))
+            .await
+            .expect("the answer is taken");
+        assert_eq!(accepted.status(), 202);
+    };
+    let payload = event("a");
+    let (invocation, ()) = tokio::join!(sandbox.invoke(&payload), runtime);
+    assert_eq!(invocation.result.expect("it was answered")["Step"], "a");
+}
+
+/// DOC (Lambda API reference, Invoke): a function's error is a 200 with a header.
+#[tokio::test]
+async fn the_invoke_api_marks_a_functions_error() {
+    let sandbox = start().await;
+    sandbox
+        .deploy(template_function().env("BEHAVIOUR", "fail:b"))
+        .await;
+    let good = invoke_api(&sandbox, "rotation", &event("a")).await;
+    assert_eq!(
+        (
+            good.status().as_u16(),
+            good.headers().get("x-amz-function-error")
+        ),
+        (200, None)
+    );
+    let bad = invoke_api(&sandbox, &FUNCTION_ARN.replace(':', "%3A"), &event("b")).await;
+    assert_eq!(bad.status(), 200);
+    assert_eq!(bad.headers()["x-amz-function-error"], "Unhandled");
+    let body: Value = serde_json::from_slice(bad.body()).expect("it is JSON");
+    assert_eq!(body["errorType"], "StepFailed");
+    assert_eq!(invoke_api(&sandbox, "other", "{}").await.status(), 404);
+}

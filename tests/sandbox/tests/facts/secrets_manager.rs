@@ -1,0 +1,520 @@
+//! Secrets Manager behaves as recorded on AWS, seen through its protocol.
+
+use std::time::Duration;
+
+use crate::client::{Answer, secrets, start, start_with};
+use sandbox::{Options, Sandbox};
+use serde_json::{Value, json};
+
+const FIRST: &str = "11111111-1111-1111-1111-111111111111";
+const SECOND: &str = "22222222-2222-2222-2222-222222222222";
+const THIRD: &str = "33333333-3333-3333-3333-333333333333";
+
+/// Creates the secret `s` with the value `one` in the version FIRST.
+async fn with_first_version() -> Sandbox {
+    let sandbox = start().await;
+    let input = json!({ "Name": "s", "SecretString": "one", "ClientRequestToken": FIRST });
+    secrets(&sandbox, "CreateSecret", input).await.ok();
+    sandbox
+}
+
+async fn put(sandbox: &Sandbox, token: &str, text: &str, labels: &[&str]) -> Answer {
+    let input = json!({
+        "SecretId": "s",
+        "ClientRequestToken": token,
+        "SecretString": text,
+        "VersionStages": labels,
+    });
+    secrets(sandbox, "PutSecretValue", input).await
+}
+
+async fn move_label(sandbox: &Sandbox, label: &str, from: Value, to: Value) -> Answer {
+    let input = json!({
+        "SecretId": "s",
+        "VersionStage": label,
+        "RemoveFromVersionId": from,
+        "MoveToVersionId": to,
+    });
+    secrets(sandbox, "UpdateSecretVersionStage", input).await
+}
+
+fn labels(sandbox: &Sandbox, id: &str) -> Vec<String> {
+    sandbox
+        .secret("s")
+        .version(id)
+        .map(|version| version.labels.clone())
+        .unwrap_or_default()
+}
+
+/// DOC, aws.md A5: the token of `CreateSecret` is the first version's id.
+#[tokio::test]
+async fn the_client_request_token_becomes_the_version_id() {
+    let sandbox = with_first_version().await;
+    let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(value["VersionId"], FIRST);
+    assert_eq!(value["SecretString"], "one");
+    assert_eq!(value["VersionStages"], json!(["AWSCURRENT"]));
+}
+
+/// AWSV: the text of a label that no version has.
+#[tokio::test]
+async fn a_secret_without_any_value_has_nothing_to_read() {
+    let sandbox = start().await;
+    let created = secrets(&sandbox, "CreateSecret", json!({ "Name": "empty" }))
+        .await
+        .ok();
+    assert!(created["VersionId"].is_null());
+    let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "empty" })).await;
+    let message =
+        "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT";
+    value.is_refused(400, "ResourceNotFoundException", message);
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "empty" }))
+        .await
+        .ok();
+    assert!(description["VersionIdsToStages"].is_null());
+}
+
+/// AWSV: the text for a secret that is not there.
+#[tokio::test]
+async fn an_unknown_secret_is_not_found() {
+    let sandbox = start().await;
+    let answer = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "nowhere" })).await;
+    answer.is_refused(
+        400,
+        "ResourceNotFoundException",
+        "Secrets Manager can't find the specified secret.",
+    );
+}
+
+/// DOC: a name, a whole ARN and an ARN without its random end name the same secret.
+#[tokio::test]
+async fn a_secret_answers_to_its_name_its_arn_and_its_partial_arn() {
+    let sandbox = with_first_version().await;
+    let arn = sandbox.secret("s").arn;
+    assert!(arn.starts_with("arn:aws:secretsmanager:us-east-1:123456789012:secret:s-"));
+    for id in ["s", &arn, &arn[..arn.len() - 7]] {
+        let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": id }))
+            .await
+            .ok();
+        assert_eq!(value["ARN"], *arn);
+    }
+}
+
+/// AWSV MOTO-SM, aws.md A5: the same token with the same value is a success that changes nothing.
+#[tokio::test]
+async fn putting_the_same_value_with_the_same_token_changes_nothing() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    put(&sandbox, SECOND, "two", &["AWSCURRENT"]).await.ok();
+    assert_eq!(labels(&sandbox, SECOND), ["AWSPENDING"]);
+    assert_eq!(sandbox.secret("s").versions.len(), 2);
+}
+
+/// AWSV MOTO-SM, aws.md A5: a version's value cannot be replaced.
+#[tokio::test]
+async fn putting_another_value_with_the_same_token_is_refused() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    let arn = sandbox.secret("s").arn;
+    let message = format!(
+        "You can't use ClientRequestToken {SECOND} because that value is already in use for a \
+         version of secret {arn}."
+    );
+    put(&sandbox, SECOND, "other", &["AWSPENDING"])
+        .await
+        .is_refused(400, "ResourceExistsException", &message);
+    assert_eq!(
+        sandbox
+            .secret("s")
+            .pending()
+            .and_then(|version| version.text.clone())
+            .as_deref(),
+        Some("two")
+    );
+}
+
+/// DOC, aws.md A5: without `VersionStages` a put moves AWSCURRENT at once.
+#[tokio::test]
+async fn a_put_without_labels_becomes_current_at_once() {
+    let sandbox = with_first_version().await;
+    let input = json!({ "SecretId": "s", "ClientRequestToken": SECOND, "SecretString": "two" });
+    let output = secrets(&sandbox, "PutSecretValue", input).await.ok();
+    assert_eq!(output["VersionStages"], json!(["AWSCURRENT"]));
+    assert_eq!(labels(&sandbox, FIRST), ["AWSPREVIOUS"]);
+}
+
+/// AWSV MOTO-SM: a pending put leaves AWSCURRENT where it is.
+#[tokio::test]
+async fn a_pending_put_leaves_the_current_version_alone() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(value["SecretString"], "one");
+}
+
+/// AWSV LS-SM, aws.md A5: a label that the version does not have is an `InvalidRequestException`,
+/// not "not found".
+#[tokio::test]
+async fn a_version_read_under_a_label_it_lacks_is_an_invalid_request() {
+    let sandbox = with_first_version().await;
+    let input = json!({ "SecretId": "s", "VersionId": FIRST, "VersionStage": "AWSPENDING" });
+    let message = "You provided a VersionStage that is not associated to the provided VersionId.";
+    secrets(&sandbox, "GetSecretValue", input).await.is_refused(
+        400,
+        "InvalidRequestException",
+        message,
+    );
+}
+
+/// DOC: the text for a version id that is not there.
+#[tokio::test]
+async fn an_unknown_version_is_not_found() {
+    let sandbox = with_first_version().await;
+    let answer = secrets(
+        &sandbox,
+        "GetSecretValue",
+        json!({ "SecretId": "s", "VersionId": THIRD }),
+    )
+    .await;
+    let message =
+        format!("Secrets Manager can't find the specified secret value for VersionId: {THIRD}");
+    answer.is_refused(400, "ResourceNotFoundException", &message);
+}
+
+/// AWSV MOTO-SM, aws.md A5: AWSCURRENT cannot be moved without naming its holder.
+#[tokio::test]
+async fn current_does_not_move_without_its_holder_being_named() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    let message = format!(
+        "The parameter RemoveFromVersionId can't be empty. Staging label AWSCURRENT is currently \
+         attached to version {FIRST}, so you must explicitly reference that version in \
+         RemoveFromVersionId."
+    );
+    let answer = move_label(&sandbox, "AWSCURRENT", Value::Null, json!(SECOND)).await;
+    answer.is_refused(400, "InvalidParameterException", &message);
+    assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
+}
+
+/// DOC, aws.md A5: naming another version than the holder fails too, so the call is a
+/// compare-and-swap.
+#[tokio::test]
+async fn current_does_not_move_from_a_version_that_does_not_hold_it() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    let answer = move_label(&sandbox, "AWSCURRENT", json!(SECOND), json!(SECOND)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (400, "InvalidParameterException")
+    );
+    assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
+}
+
+/// AWSV MOTO-SM, aws.md A5: AWSPREVIOUS follows by itself; AWSPENDING stays.
+#[tokio::test]
+async fn moving_current_moves_previous_and_leaves_pending() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    move_label(&sandbox, "AWSCURRENT", json!(FIRST), json!(SECOND))
+        .await
+        .ok();
+    assert_eq!(labels(&sandbox, SECOND), ["AWSCURRENT", "AWSPENDING"]);
+    assert_eq!(labels(&sandbox, FIRST), ["AWSPREVIOUS"]);
+    move_label(&sandbox, "AWSPENDING", json!(SECOND), Value::Null)
+        .await
+        .ok();
+    assert_eq!(labels(&sandbox, SECOND), ["AWSCURRENT"]);
+}
+
+/// Moving AWSCURRENT where it already is succeeds and changes nothing.
+#[tokio::test]
+async fn moving_current_to_its_holder_changes_nothing() {
+    let sandbox = with_first_version().await;
+    move_label(&sandbox, "AWSCURRENT", json!(FIRST), json!(FIRST))
+        .await
+        .ok();
+    assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
+    assert!(sandbox.secret("s").previous().is_none());
+}
+
+/// Nothing holds AWSCURRENT in a secret whose first value is still pending; then nothing is to be
+/// removed.
+#[tokio::test]
+async fn the_first_version_becomes_current_without_a_holder_being_named() {
+    let sandbox = start().await;
+    sandbox.create_secret("s", None);
+    put(&sandbox, FIRST, "one", &["AWSPENDING"]).await.ok();
+    move_label(&sandbox, "AWSCURRENT", Value::Null, json!(FIRST))
+        .await
+        .ok();
+    assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT", "AWSPENDING"]);
+}
+
+/// DOC (SDKs and Terraform quote the text): AWSCURRENT cannot be removed altogether.
+#[tokio::test]
+async fn current_cannot_be_removed() {
+    let sandbox = with_first_version().await;
+    let answer = move_label(&sandbox, "AWSCURRENT", json!(FIRST), Value::Null).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (400, "InvalidParameterException")
+    );
+    assert!(
+        answer
+            .message()
+            .starts_with("You can only move staging label AWSCURRENT")
+    );
+    assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
+}
+
+/// DOC, aws.md A5: after two further values the first has no label; Describe leaves it out, it can
+/// still be read by id.
+#[tokio::test]
+async fn a_version_without_labels_is_deprecated_and_not_described() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSCURRENT"]).await.ok();
+    put(&sandbox, THIRD, "three", &["AWSCURRENT"]).await.ok();
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(
+        description["VersionIdsToStages"],
+        json!({ SECOND: ["AWSPREVIOUS"], THIRD: ["AWSCURRENT"] })
+    );
+    let listed = secrets(&sandbox, "ListSecretVersionIds", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(listed["Versions"].as_array().map(Vec::len), Some(2));
+    let all = json!({ "SecretId": "s", "IncludeDeprecated": true });
+    let listed = secrets(&sandbox, "ListSecretVersionIds", all).await.ok();
+    assert_eq!(listed["Versions"].as_array().map(Vec::len), Some(3));
+    let first = secrets(
+        &sandbox,
+        "GetSecretValue",
+        json!({ "SecretId": "s", "VersionId": FIRST }),
+    )
+    .await
+    .ok();
+    assert_eq!(first["SecretString"], "one");
+}
+
+/// DOC, aws.md A5: 65,536 bytes and not one more.
+#[tokio::test]
+async fn a_value_has_at_most_65536_bytes() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, &"x".repeat(65_536), &["AWSPENDING"])
+        .await
+        .ok();
+    let answer = put(&sandbox, THIRD, &"x".repeat(65_537), &["AWSPENDING"]).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (400, "ValidationException")
+    );
+}
+
+/// DOC, aws.md A1: the form of a `RotationToken`, and A5: the length of a `ClientRequestToken`.
+#[tokio::test]
+async fn tokens_must_have_their_form() {
+    let sandbox = with_first_version().await;
+    let input = |rotation: &str, token: &str| {
+        json!({
+            "SecretId": "s",
+            "ClientRequestToken": token,
+            "SecretString": "two",
+            "VersionStages": ["AWSPENDING"],
+            "RotationToken": rotation,
+        })
+    };
+    for (rotation, token) in [
+        ("short", SECOND),
+        (&"_".repeat(36), SECOND),
+        (FIRST, "too-short"),
+        (FIRST, &"x".repeat(65)),
+    ] {
+        let answer = secrets(&sandbox, "PutSecretValue", input(rotation, token)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (400, "InvalidParameterException")
+        );
+        assert!(
+            !answer.message().contains(rotation),
+            "a RotationToken is not quoted"
+        );
+    }
+    secrets(&sandbox, "PutSecretValue", input(FIRST, SECOND))
+        .await
+        .ok();
+}
+
+/// DOC, aws.md A2: an edit by hand in the middle of a rotation takes AWSPENDING away.
+#[tokio::test]
+async fn an_edit_by_hand_abandons_the_pending_version() {
+    for operation in ["PutSecretValue", "UpdateSecret"] {
+        let sandbox = with_first_version().await;
+        put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+        secrets(
+            &sandbox,
+            operation,
+            json!({ "SecretId": "s", "SecretString": "by hand" }),
+        )
+        .await
+        .ok();
+        let secret = sandbox.secret("s");
+        assert!(secret.pending().is_none(), "{operation}");
+        assert_eq!(
+            secret
+                .current()
+                .and_then(|version| version.text.clone())
+                .as_deref(),
+            Some("by hand")
+        );
+    }
+}
+
+/// An edit that brings no value is no edit of the value.
+#[tokio::test]
+async fn changing_the_description_keeps_the_pending_version() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    secrets(
+        &sandbox,
+        "UpdateSecret",
+        json!({ "SecretId": "s", "Description": "new" }),
+    )
+    .await
+    .ok();
+    assert_eq!(labels(&sandbox, SECOND), ["AWSPENDING"]);
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(description["Description"], "new");
+}
+
+/// OBS, aws.md A5: a pending value may be unreadable for a moment after it was put.
+#[tokio::test]
+async fn a_read_lag_hides_a_pending_value_for_a_while() {
+    let lag = Duration::from_millis(400);
+    let sandbox = start_with(Options {
+        read_lag: lag,
+        ..Options::default()
+    })
+    .await;
+    sandbox.create_secret("s", Some("one"));
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    let pending = json!({ "SecretId": "s", "VersionId": SECOND });
+    let early = secrets(&sandbox, "GetSecretValue", pending.clone()).await;
+    assert_eq!(early.code(), "ResourceNotFoundException");
+    tokio::time::sleep(lag).await;
+    secrets(&sandbox, "GetSecretValue", pending).await.ok();
+}
+
+/// Binary values come back as they were put.
+#[tokio::test]
+async fn a_binary_value_is_kept_as_it_is() {
+    let sandbox = start().await;
+    let input = json!({ "Name": "s", "SecretBinary": "AAECAw==" });
+    secrets(&sandbox, "CreateSecret", input).await.ok();
+    let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(value["SecretBinary"], "AAECAw==");
+    assert!(value["SecretString"].is_null());
+    assert_eq!(
+        sandbox
+            .secret("s")
+            .current()
+            .and_then(|version| version.binary.clone()),
+        Some(vec![0, 1, 2, 3])
+    );
+}
+
+/// DOC: a deleted secret can be described and restored, and nothing else.
+#[tokio::test]
+async fn a_deleted_secret_is_only_described_and_restored() {
+    let sandbox = with_first_version().await;
+    secrets(&sandbox, "DeleteSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    let message =
+        "You can't perform this operation on the secret because it was marked for deletion.";
+    let read = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" })).await;
+    read.is_refused(400, "InvalidRequestException", message);
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert!(description["DeletedDate"].is_f64());
+    secrets(&sandbox, "RestoreSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+}
+
+/// Every secret is listed once, page by page, with its rotation function.
+#[tokio::test]
+async fn secrets_are_listed_page_by_page() {
+    let sandbox = start().await;
+    for number in 0..5 {
+        sandbox.create_secret(&format!("s{number}"), Some("one"));
+    }
+    sandbox.enable_rotation("s3");
+    let (mut names, mut token) = (Vec::new(), Value::Null);
+    loop {
+        let input = json!({ "MaxResults": 2, "NextToken": token });
+        let page = secrets(&sandbox, "ListSecrets", input).await.ok();
+        let secrets = page["SecretList"].as_array().cloned().unwrap_or_default();
+        assert!(secrets.len() <= 2);
+        for secret in secrets {
+            assert_eq!(
+                secret["RotationLambdaARN"] == json!(sandbox::FUNCTION_ARN),
+                secret["Name"] == "s3"
+            );
+            names.push(secret["Name"].as_str().unwrap_or_default().to_owned());
+        }
+        token = page["NextToken"].clone();
+        if token.is_null() {
+            break;
+        }
+    }
+    assert_eq!(names, ["s0", "s1", "s2", "s3", "s4"]);
+}
+
+/// Tags come and go, and Describe shows them.
+#[tokio::test]
+async fn tags_are_added_and_removed() {
+    let sandbox = with_first_version().await;
+    let tags = json!([{ "Key": "a", "Value": "1" }, { "Key": "b", "Value": "2" }]);
+    secrets(
+        &sandbox,
+        "TagResource",
+        json!({ "SecretId": "s", "Tags": tags }),
+    )
+    .await
+    .ok();
+    secrets(
+        &sandbox,
+        "UntagResource",
+        json!({ "SecretId": "s", "TagKeys": ["a"] }),
+    )
+    .await
+    .ok();
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(description["Tags"], json!([{ "Key": "b", "Value": "2" }]));
+}
+
+/// Printing a view shows no value.
+#[tokio::test]
+async fn a_view_never_prints_a_value() {
+    let sandbox = start().await;
+    sandbox.create_secret("s", Some("very-secret-text"));
+    let printed = format!("{:?}", sandbox.secret("s"));
+    assert!(!printed.contains("very-secret-text"));
+    assert!(printed.contains(&sandbox::fingerprint("very-secret-text")));
+}

@@ -1,0 +1,297 @@
+//! The world that the tests of the whole function start from: a sandbox, the real binary in it, and one secret.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sandbox::doppler::Access;
+use sandbox::{Function, FunctionError, Options, Outcome, STAGE, Sandbox};
+
+/// The secret that is rotated.
+pub(crate) const SECRET: &str = "demo/partner-api-key";
+/// The secret that holds the Doppler token.
+pub(crate) const TOKEN_SECRET: &str = "demo/doppler-token";
+/// The Doppler project and config of every target.
+pub(crate) const PROJECT: &str = "acme";
+/// The config of every target.
+pub(crate) const CONFIG: &str = "prd";
+
+/// How a test's world differs from the ordinary one: one usage plan, configured; a probe; one Doppler target; and no
+/// value in the secret yet.
+pub(crate) struct Setup {
+    pub(crate) secret: Option<String>,
+    pub(crate) configured_plans: usize,
+    pub(crate) probe: bool,
+    pub(crate) targets: Vec<&'static str>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) options: Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            secret: None,
+            configured_plans: 1,
+            probe: true,
+            targets: vec!["PARTNER_API_KEY"],
+            env: BTreeMap::from([("AWS_LAMBDA_LOG_LEVEL".to_owned(), "DEBUG".to_owned())]),
+            options: Options::default(),
+        }
+    }
+}
+
+impl Setup {
+    /// What the secret holds before its first rotation.
+    pub(crate) fn holding(text: &str) -> Self {
+        Self {
+            secret: Some(text.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Neither probe nor Doppler.
+    pub(crate) fn plain() -> Self {
+        Self {
+            probe: false,
+            targets: Vec::new(),
+            ..Self::default()
+        }
+        .env("SETTLE_PERIOD", "0s")
+    }
+
+    /// Without configured plans: those of the current key are inherited.
+    pub(crate) fn inheriting(mut self) -> Self {
+        self.configured_plans = 0;
+        self
+    }
+
+    /// With one more variable in the function's environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts it.
+    pub(crate) async fn start(self) -> World {
+        let sandbox = Sandbox::start(self.options)
+            .await
+            .expect("the sandbox starts");
+        let plan = sandbox.create_usage_plan("partners");
+        let mut plans = vec![plan];
+        plans.extend(
+            (1..self.configured_plans)
+                .map(|n| sandbox.create_empty_usage_plan(&format!("more{n}"))),
+        );
+        sandbox.create_secret(SECRET, self.secret.as_deref());
+        sandbox.enable_rotation(SECRET);
+        let doppler = sandbox.doppler();
+        doppler.create_project(PROJECT);
+        let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
+        sandbox.create_secret(TOKEN_SECRET, Some(&token));
+
+        let mut env = BTreeMap::from([("SECRET_ID".to_owned(), SECRET.to_owned())]);
+        if self.configured_plans > 0 {
+            env.insert("USAGE_PLAN_IDS".to_owned(), plans.join(","));
+        }
+        let probe_url = format!("{}/{STAGE}/ping", sandbox.gateway_url());
+        if self.probe {
+            env.insert("PROBE_URL".to_owned(), probe_url.clone());
+        }
+        if !self.targets.is_empty() {
+            let targets: Vec<_> = self
+                .targets
+                .iter()
+                .map(|name| format!("{PROJECT}/{CONFIG}/{name}"))
+                .collect();
+            env.insert("DOPPLER_TARGETS".to_owned(), targets.join(","));
+            env.insert(
+                "DOPPLER_TOKEN_SECRET_ID".to_owned(),
+                TOKEN_SECRET.to_owned(),
+            );
+            env.insert("DOPPLER_API_URL".to_owned(), sandbox.doppler_url());
+        }
+        env.extend(self.env);
+        let world = World {
+            sandbox,
+            plans,
+            targets: self.targets,
+            token,
+            probe_url,
+            env,
+        };
+        world.redeploy(&[]).await;
+        world
+    }
+}
+
+/// A running world. Dropping it ends its processes.
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) plans: Vec<String>,
+    pub(crate) targets: Vec<&'static str>,
+    pub(crate) token: String,
+    pub(crate) probe_url: String,
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+impl World {
+    /// Deploys the function anew, with these variables instead of what was set before.
+    pub(crate) async fn redeploy(&self, changes: &[(&str, &str)]) {
+        let mut function = Function::new(binary());
+        for (name, value) in &self.env {
+            function = function.env(name, value);
+        }
+        for (name, value) in changes {
+            function = function.env(*name, *value);
+        }
+        self.sandbox.deploy(function).await;
+    }
+
+    /// Rotates, and demands that it succeeds.
+    pub(crate) async fn rotate(&self) -> Outcome {
+        let token = self.sandbox.rotate(SECRET);
+        let outcome = self.sandbox.rotation(&token).await;
+        assert!(
+            outcome.succeeded,
+            "{:?}\n{}",
+            outcome.error(),
+            self.sandbox.function_log()
+        );
+        outcome
+    }
+
+    /// Rotates, and demands that it fails in `step`. Returns the error and the token.
+    pub(crate) async fn rotate_and_fail(&self, step: &str) -> (FunctionError, String) {
+        let token = self.sandbox.rotate(SECRET);
+        let outcome = self.sandbox.rotation(&token).await;
+        assert!(!outcome.succeeded, "the rotation succeeded");
+        let last = outcome.steps.last().expect("a step was run");
+        assert_eq!(last.step, step, "{:?}", last.error);
+        (last.error.clone().expect("the last step failed"), token)
+    }
+
+    /// Runs all four steps again for the same token, and demands that it succeeds.
+    pub(crate) async fn retry(&self, token: &str) {
+        let outcome = self.sandbox.retry(token).await;
+        assert!(
+            outcome.succeeded,
+            "{:?}\n{}",
+            outcome.error(),
+            self.sandbox.function_log()
+        );
+    }
+
+    /// Invokes one step, and demands that it succeeds.
+    pub(crate) async fn step(&self, token: &str, step: &str) -> serde_json::Value {
+        let invocation = self.sandbox.step(SECRET, token, step).await;
+        invocation
+            .result
+            .unwrap_or_else(|error| panic!("{step}: {error}\n{}", self.sandbox.function_log()))
+    }
+
+    /// Invokes one step, and demands that it fails with this error type. Returns the message.
+    pub(crate) async fn step_fails(&self, token: &str, step: &str, error_type: &str) -> String {
+        let error = self
+            .sandbox
+            .step(SECRET, token, step)
+            .await
+            .result
+            .expect_err(step);
+        assert_eq!(error.error_type, error_type, "{error}");
+        error.error_message
+    }
+
+    /// The key that a version of the secret holds, in whatever form.
+    pub(crate) fn key_in(&self, label: &str) -> Option<String> {
+        let text = self.sandbox.secret(SECRET).labelled(label)?.text.clone()?;
+        match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(serde_json::Value::Object(fields)) => {
+                Some(fields.get("apiKey")?.as_str()?.to_owned())
+            }
+            _ => Some(text),
+        }
+    }
+
+    /// The key in AWSCURRENT.
+    pub(crate) fn current_key(&self) -> String {
+        self.key_in("AWSCURRENT").expect("AWSCURRENT holds a key")
+    }
+
+    /// What Doppler delivers for a target.
+    pub(crate) fn doppler_value(&self, name: &str) -> Option<String> {
+        self.sandbox.doppler().value(PROJECT, CONFIG, name)
+    }
+
+    /// The status that a client of the gateway gets with `key`.
+    pub(crate) async fn gateway_answer(&self, key: &str) -> u16 {
+        let request = http::Request::get(&self.probe_url)
+            .header("x-api-key", key)
+            .body("")
+            .expect("a valid request");
+        sandbox::http_client::send(request)
+            .await
+            .expect("the gateway answers")
+            .status()
+            .as_u16()
+    }
+
+    /// Demands that secret, API Gateway and Doppler agree on a key that works.
+    pub(crate) async fn assert_agreement(&self) {
+        let current = self.current_key();
+        let key = self
+            .sandbox
+            .key_with_value(&current)
+            .expect("API Gateway has the current key");
+        assert!(key.enabled, "the current key is disabled");
+        for plan in &self.plans {
+            assert!(
+                key.plans.contains(plan),
+                "the current key is not on plan {plan}"
+            );
+        }
+        assert_eq!(self.gateway_answer(&current).await, 200);
+        for target in &self.targets {
+            assert!(
+                self.doppler_value(target).as_ref() == Some(&current),
+                "Doppler's {target} is another key"
+            );
+        }
+        let secret = self.sandbox.secret(SECRET);
+        assert!(
+            secret.pending().is_none(),
+            "AWSPENDING is left: {:?}",
+            secret.versions
+        );
+    }
+}
+
+/// The binary under test: the one that cargo built for the tests, or the one that `FUNCTION` names.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("FUNCTION").map_or_else(
+        || env!("CARGO_BIN_EXE_api-key-rotation").into(),
+        PathBuf::from,
+    )
+}
+
+/// The path of a program that `make tools` installed.
+///
+/// # Panics
+/// If it is not there: a test never passes because its tool is missing.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let tools = std::env::var_os("TOOLS").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools")),
+        PathBuf::from,
+    );
+    let path = if name == "aws-lambda-rie" {
+        tools.join(name)
+    } else {
+        tools.join("test/bin").join(name)
+    };
+    assert!(
+        path.exists(),
+        "{} is missing; `make tools` installs it",
+        path.display()
+    );
+    path
+}
