@@ -83,7 +83,8 @@ impl FaultKind {
         }
     }
 
-    /// Runs `hook` between the call's arrival and its effect.
+    /// Runs `hook` between the call's arrival and its effect. A hook that needs the sandbox itself
+    /// holds it by a weak reference: the sandbox keeps its faults, and so would keep itself alive.
     pub fn before<F, Fut>(hook: F) -> FaultKind
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -92,7 +93,7 @@ impl FaultKind {
         FaultKind::Before(Arc::new(move || Box::pin(hook())))
     }
 
-    /// Runs `hook` between the call's effect and its answer.
+    /// Runs `hook` between the call's effect and its answer, with the same care as `before`.
     pub fn after<F, Fut>(hook: F) -> FaultKind
     where
         F: Fn() -> Fut + Send + Sync + 'static,

@@ -1,14 +1,13 @@
 //! Keys and usage plans as they are kept.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::admission::{Admission, Propagation};
 use super::not_found;
 use crate::refusal::Refusal;
-use crate::secrets_manager::epoch_seconds;
 
 /// A stage of a REST API.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,8 +76,8 @@ impl ApiKey {
                 self.description.as_ref().map(|text| json!(text)),
             ),
             ("enabled", Some(json!(self.enabled))),
-            ("createdDate", Some(json!(epoch_seconds(self.created)))),
-            ("lastUpdatedDate", Some(json!(epoch_seconds(self.updated)))),
+            ("createdDate", Some(json!(whole_seconds(self.created)))),
+            ("lastUpdatedDate", Some(json!(whole_seconds(self.updated)))),
             ("stageKeys", Some(json!(stage_keys))),
             ("tags", (!self.tags.is_empty()).then(|| json!(self.tags))),
         ];
@@ -179,6 +178,13 @@ impl State {
     pub(super) fn admits(&mut self, value: &str, stage: &StageOf, now: Instant) -> bool {
         self.propagation.at(now).admits(value, stage)
     }
+}
+
+/// A point in time as API Gateway sends it: seconds since 1970, without a fraction.
+fn whole_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn no_such_key() -> Refusal {

@@ -141,3 +141,68 @@ fn set(settings: &mut ServeSettings, option: &str, value: &str) -> anyhow::Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Command> {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        parse(Parser::from_args(arguments), variable)
+    }
+
+    fn served(arguments: &[&str], variables: &[(&str, &str)]) -> ServeSettings {
+        match read(arguments, variables).expect("the arguments are valid") {
+            Command::Serve(settings) => settings,
+            Command::Help | Command::Demo { .. } => panic!("that is another command"),
+        }
+    }
+
+    fn complaint(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        read(arguments, variables).map_or_else(|error| format!("{error:#}"), |_| String::new())
+    }
+
+    #[test]
+    fn serving_has_known_ports_unless_told_otherwise() {
+        let settings = served(&["serve"], &[]);
+        let Ports {
+            aws,
+            gateway,
+            doppler,
+            runtime,
+        } = settings.ports;
+        assert_eq!([aws, gateway, doppler, runtime], [4600, 4601, 4602, 4603]);
+        assert_eq!(settings.also_listen_on, None);
+    }
+
+    #[test]
+    fn an_option_wins_over_its_variable() {
+        let variables = [("SANDBOX_AWS_PORT", "1"), ("SANDBOX_GATEWAY_PORT", "2")];
+        let settings = served(
+            &["serve", "--aws-port", "3", "--propagation", "250ms"],
+            &variables,
+        );
+        assert_eq!((settings.ports.aws, settings.ports.gateway), (3, 2));
+        assert_eq!(settings.propagation, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn complaints_name_what_is_wrong() {
+        assert!(complaint(&["serve", "--aws-port", "x"], &[]).contains("'x' is not a port"));
+        assert!(complaint(&["serve"], &[("SANDBOX_AWS_PORT", "x")]).contains("SANDBOX_AWS_PORT"));
+        assert!(complaint(&["serve", "--nothing", "x"], &[]).contains("--nothing"));
+        assert!(complaint(&["dance"], &[]).contains("'dance'"));
+        assert!(complaint(&["demo"], &[]).contains("--function"));
+    }
+
+    #[test]
+    fn the_demo_takes_a_function() {
+        let Ok(Command::Demo { function }) = read(&["demo", "--function", "f"], &[]) else {
+            panic!("that is a demo");
+        };
+        assert_eq!(function, PathBuf::from("f"));
+    }
+}

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _, stdout};
 
 /// How a piece of text is to stand out.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Plain,
     Bold,
@@ -26,10 +26,10 @@ impl Paper {
     /// (<https://no-color.org>).
     pub(crate) fn stdout() -> Paper {
         let terminal = stdout().is_terminal();
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Paper {
             terminal,
-            colour,
+            colour: terminal && !unwanted,
             open: false,
         }
     }
@@ -39,35 +39,38 @@ impl Paper {
         self.terminal
     }
 
-    /// `text` in this style.
-    pub(crate) fn style(&self, style: Style, text: &str) -> String {
+    /// Writes a line for good, in place of a changing one.
+    pub(crate) fn line(&mut self, style: Style, text: &str) {
+        let clear = if self.open { "\r\x1b[2K" } else { "" };
+        self.open = false;
+        let text = self.styled(style, text);
+        // Who reads may have gone, as in `sandbox demo | head`; the rest is then for nobody.
+        writeln!(stdout().lock(), "{clear}{text}").ok();
+    }
+
+    /// Writes a line that the next one replaces; to be called on a terminal only.
+    pub(crate) fn live(&mut self, style: Style, text: &str) {
+        self.open = true;
+        let text = self.styled(style, text);
+        let mut out = stdout().lock();
+        write!(out, "\r\x1b[2K{text}")
+            .and_then(|()| out.flush())
+            .ok();
+    }
+
+    fn styled(&self, style: Style, text: &str) -> String {
         let code = match style {
-            Style::Plain => return text.to_owned(),
-            _ if !self.colour => return text.to_owned(),
             Style::Bold => "1",
             Style::Dim => "2",
             Style::Good => "32",
             Style::Warning => "33",
             Style::Bad => "31",
+            Style::Plain => "",
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
-    }
-
-    /// Writes a line for good, in place of a changing one.
-    pub(crate) fn line(&mut self, text: &str) {
-        let mut out = stdout().lock();
-        let clear = if self.open { "\r\x1b[2K" } else { "" };
-        self.open = false;
-        // Who reads may have gone, as in `sandbox demo | head`; the rest is then for nobody.
-        writeln!(out, "{clear}{text}").ok();
-    }
-
-    /// Writes a line that the next one replaces; to be called on a terminal only.
-    pub(crate) fn live(&mut self, text: &str) {
-        let mut out = stdout().lock();
-        self.open = true;
-        write!(out, "\r\x1b[2K{text}")
-            .and_then(|()| out.flush())
-            .ok();
+        if self.colour && !code.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! How things stand at the end of the demo, in small tables. Of values only fingerprints are shown.
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
-use sandbox::{Sandbox, SecretView, fingerprint, http_client};
+use http::Request;
+use sandbox::{Sandbox, SecretView, VersionView, fingerprint, http_client};
 use serde_json::Value;
 
 use super::narration::Narration;
+use super::paper::Style;
 use super::world::{CONFIG, DOPPLER_NAME, PROJECT, SECRET, probe_url};
 
 /// Prints the secret's versions, the keys, and what a client meets with each of them.
@@ -13,110 +14,106 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) -> anyho
     let secret = sandbox.secret(SECRET);
 
     narration.heading(&format!("Secrets Manager: {SECRET}"));
-    let rows = secret.versions.iter().map(|version| {
-        let key = version
-            .text
-            .as_deref()
-            .map(|text| fingerprint(&key_in(text)));
-        vec![
+    let versions = secret.versions.iter().map(|version| {
+        let key = key_of(version).map(|key| fingerprint(&key));
+        [
             version.id.clone(),
             version.labels.join(" "),
             key.unwrap_or_default(),
         ]
     });
-    table(narration, &["version", "labels", "key"], rows.collect());
-
-    narration.heading("API Gateway: keys");
-    let rows = sandbox.keys().into_iter().map(|key| {
-        let enabled = if key.enabled { "yes" } else { "no" };
-        vec![
-            key.id,
-            fingerprint(&key.value),
-            enabled.to_owned(),
-            key.plans.join(" "),
-            key.name,
-            key.description,
-        ]
-    });
     table(
         narration,
-        &["id", "key", "enabled", "plans", "name", "description"],
-        rows.collect(),
+        ["version", "labels", "key"],
+        &versions.collect::<Vec<_>>(),
     );
 
+    narration.heading("API Gateway: keys");
+    let keys = sandbox.keys().into_iter().map(|key| {
+        let enabled = if key.enabled { "yes" } else { "no" };
+        let (name, description) = (short(&key.name, &secret), short(&key.description, &secret));
+        let value = fingerprint(&key.value);
+        [
+            key.id,
+            value,
+            enabled.to_owned(),
+            key.plans.join(" "),
+            name,
+            description,
+        ]
+    });
+    let head = ["id", "key", "enabled", "plans", "name", "description"];
+    table(narration, head, &keys.collect::<Vec<_>>());
+
     narration.heading(&format!("Doppler: {PROJECT}/{CONFIG}"));
-    let held = sandbox.doppler().value(PROJECT, CONFIG, DOPPLER_NAME);
-    let held = held
-        .as_deref()
-        .map_or_else(|| "nothing".to_owned(), fingerprint);
+    let copy = sandbox.doppler().value(PROJECT, CONFIG, DOPPLER_NAME);
+    let copy = copy.map_or_else(|| "nothing".to_owned(), |value| fingerprint(&value));
     table(
         narration,
-        &["name", "key"],
-        vec![vec![DOPPLER_NAME.to_owned(), held]],
+        ["name", "key"],
+        &[[DOPPLER_NAME.to_owned(), copy]],
     );
 
     narration.heading("What a client of the API gets");
-    let mut rows = Vec::new();
-    for (which, key) in [
-        ("the new key", current(&secret)),
-        ("the replaced key", previous(&secret)),
+    let mut answers = Vec::new();
+    for (whose, key) in [
+        ("the new key", secret.current().and_then(key_of)),
+        ("the replaced key", secret.previous().and_then(key_of)),
+        ("any other key", Some("no-such-key".to_owned())),
     ] {
         if let Some(key) = key {
-            let status = try_key(sandbox, &key).await?;
-            rows.push(vec![
-                which.to_owned(),
+            let request = Request::get(probe_url(sandbox)).header("x-api-key", &key);
+            let answer = http_client::send(request.body(Bytes::new())?).await?;
+            answers.push([
+                whose.to_owned(),
                 fingerprint(&key),
-                status.to_string(),
+                answer.status().to_string(),
             ]);
         }
     }
-    let status = try_key(sandbox, "no-such-key").await?;
-    rows.push(vec![
-        "any other key".to_owned(),
-        String::new(),
-        status.to_string(),
-    ]);
-    table(narration, &["with", "key", "answer"], rows);
+    table(narration, ["with", "key", "answer"], &answers);
     Ok(())
 }
 
-fn current(secret: &SecretView) -> Option<String> {
-    secret.current()?.text.as_deref().map(key_in)
-}
-
-fn previous(secret: &SecretView) -> Option<String> {
-    secret.previous()?.text.as_deref().map(key_in)
-}
-
-/// The key in a secret's text: the field `apiKey` of a JSON object, else the text itself.
-fn key_in(text: &str) -> String {
+/// The key in a version's text: the field `apiKey` of a JSON object, else the text itself.
+fn key_of(version: &VersionView) -> Option<String> {
+    let text = version.text.as_deref()?;
     let parsed: Value = serde_json::from_str(text).unwrap_or_default();
-    parsed["apiKey"].as_str().unwrap_or(text).to_owned()
+    Some(parsed["apiKey"].as_str().unwrap_or(text).to_owned())
 }
 
-async fn try_key(sandbox: &Sandbox, key: &str) -> anyhow::Result<StatusCode> {
-    let request = Request::get(probe_url(sandbox))
-        .header("x-api-key", key)
-        .body(Bytes::new())?;
-    Ok(http_client::send(request).await?.status())
+/// `text` with every version id cut to its first part, so that a row fits on a line.
+fn short(text: &str, secret: &SecretView) -> String {
+    secret
+        .versions
+        .iter()
+        .fold(text.to_owned(), |text, version| {
+            let first = version.id.split('-').next().unwrap_or_default();
+            text.replace(&version.id, &format!("{first}…"))
+        })
 }
 
 /// Prints rows in columns as wide as their widest cell.
-fn table(narration: &mut Narration, head: &[&str], rows: Vec<Vec<String>>) {
-    let head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
-    let all: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| {
-        all.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    for row in &all {
+fn table<const N: usize>(narration: &mut Narration, head: [&str; N], rows: &[[String; N]]) {
+    let head = head.map(str::to_owned);
+    let mut widths = head.each_ref().map(String::len);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut line = |style: Style, row: &[String; N]| {
         let cells = row
             .iter()
-            .enumerate()
-            .map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        narration.paper.line(&format!("  {}", line.trim_end()));
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        let cells: Vec<String> = cells.collect();
+        narration
+            .paper
+            .line(style, &format!("  {}", cells.join("  ").trim_end()));
+    };
+    line(Style::Dim, &head);
+    for row in rows {
+        line(Style::Plain, row);
     }
 }

@@ -1,14 +1,13 @@
 //! `sandbox serve`: the services on known ports, until Ctrl-C.
 
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::Context as _;
-use sandbox::{ACCOUNT, Event, FUNCTION_NAME, Options, REGION, STAGE, Sandbox};
+use sandbox::{ACCOUNT, FUNCTION_NAME, Options, REGION, STAGE, Sandbox};
 
 use super::arguments::ServeSettings;
 use super::narration::Narration;
-use super::paper::Paper;
+use super::paper::{Paper, Style};
 use super::world::{self, CONFIG, DOPPLER_NAME, PROJECT, SECRET, TOKEN_SECRET};
 
 /// Serves until interrupted and tells what the function does meanwhile.
@@ -19,7 +18,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         propagation: settings.propagation,
         ..Options::default()
     };
-    let next = "each port can be chosen, see `sandbox --help`";
+    let next = "stop what listens on a port that is taken, or choose another: see `sandbox --help`";
     let sandbox = Sandbox::start(options)
         .await
         .with_context(|| format!("cannot serve ({next})"))?;
@@ -35,20 +34,12 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     };
     let mut events = sandbox.watch();
     let mut narration = Narration::new(Paper::stdout());
-    narration.paper.line(&banner(&sandbox, &deployed));
-    tokio::select! {
-        () = super::interrupted() => {}
-        () = async {
-            let mut step_began = SystemTime::now();
-            while let Some(event) = events.recv().await {
-                if let Event::StepStarted { .. } = event {
-                    step_began = SystemTime::now();
-                }
-                narration.watch_wait(&sandbox, step_began);
-                narration.tell(&event);
-            }
-        } => {}
-    }
+    narration
+        .paper
+        .line(Style::Plain, &banner(&sandbox, &deployed));
+    narration
+        .until(super::interrupted(), &sandbox, &mut events)
+        .await;
     sandbox.undeploy().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -73,7 +64,7 @@ The sandbox is up; Ctrl-C ends it. Everything is in memory.
   function       {function}
 
 For AWS clients, in another shell:
-  export AWS_ENDPOINT_URL={aws} AWS_REGION={REGION}
+  export AWS_ENDPOINT_URL={aws} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}
   export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
 
   aws secretsmanager rotate-secret --secret-id {SECRET}
@@ -81,8 +72,8 @@ For AWS clients, in another shell:
   aws secretsmanager get-secret-value --secret-id {SECRET}
   aws secretsmanager create-secret --name my/api-key --secret-string '{{}}'
   aws apigateway get-api-keys
-  aws lambda invoke --function-name {FUNCTION_NAME} --cli-binary-format raw-in-base64-out \\
-    --payload '{{\"Step\":\"reconcile\",\"SecretId\":\"{SECRET}\"}}' /dev/stdout
+  echo '{{\"Step\":\"reconcile\",\"SecretId\":\"{SECRET}\"}}' | aws lambda invoke \\
+    --function-name {FUNCTION_NAME} --payload fileb:///dev/stdin /dev/stdout
   cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port {aws_port} {FUNCTION_NAME} \\
     --data-ascii '{{\"Step\":\"reconcile\",\"SecretId\":\"{SECRET}\"}}'
 

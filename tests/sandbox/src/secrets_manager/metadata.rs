@@ -1,10 +1,10 @@
-//! The secret as a whole: create, describe, update, tag, delete, restore.
+//! The secret as a whole: create, update, tag, delete, restore.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::store::token_or_new;
 use super::versions::ValueInput;
@@ -114,17 +114,6 @@ impl SecretsManager {
         }
         secrets.push(secret);
         Ok(output)
-    }
-
-    pub(super) fn describe_secret(&self, input: &JustTheSecret) -> Outcome {
-        self.with_any(&input.secret_id, |secret| {
-            let mut output = secret.description();
-            let labels = secret.ids_to_labels();
-            if labels.as_object().is_some_and(|labels| !labels.is_empty()) {
-                output.insert("VersionIdsToStages".to_owned(), labels);
-            }
-            Ok(Value::Object(output))
-        })
     }
 
     pub(super) fn update_secret(&self, input: UpdateSecret) -> Outcome {

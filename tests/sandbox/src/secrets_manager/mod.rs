@@ -4,6 +4,7 @@
 //! the tests), else the service model's documentation. A text that is known from neither is plain
 //! English.
 
+mod describe;
 mod listing;
 mod metadata;
 mod rotation;
@@ -133,8 +134,8 @@ fn invalid_parameter(message: impl Into<String>) -> Refusal {
     Refusal::new(400, "InvalidParameterException", message)
 }
 
-/// A point in time as the JSON protocols send it: seconds since 1970, with milliseconds.
-pub(crate) fn epoch_seconds(time: SystemTime) -> f64 {
+/// A point in time as Secrets Manager sends it: seconds since 1970, with milliseconds.
+fn epoch_seconds(time: SystemTime) -> f64 {
     (time
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

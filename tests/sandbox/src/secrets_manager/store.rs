@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{epoch_seconds, invalid_parameter, invalid_request};
+use super::{invalid_parameter, invalid_request};
 use crate::names::{ACCOUNT, REGION, alphanumeric};
 use crate::refusal::Refusal;
 
@@ -248,18 +248,6 @@ impl Secret {
         });
     }
 
-    /// Version ids with their labels, without versions that have none.
-    pub(crate) fn ids_to_labels(&self) -> Value {
-        let labelled = self
-            .versions
-            .iter()
-            .filter(|version| !version.labels.is_empty());
-        labelled
-            .map(|version| (version.id.clone(), json!(version.labels)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    }
-
     /// A rotation may begin unless AWSPENDING is on another version than AWSCURRENT (aws.md A2).
     pub(crate) fn refuse_second_rotation(&self) -> Result<(), Refusal> {
         match self.holder(PENDING) {
@@ -268,44 +256,6 @@ impl Secret {
             )),
             _ => Ok(()),
         }
-    }
-
-    /// The fields that `DescribeSecret` and `ListSecrets` have in common.
-    pub(crate) fn description(&self) -> serde_json::Map<String, Value> {
-        let time = |at: Option<SystemTime>| at.map(|at| json!(epoch_seconds(at)));
-        let tags: Vec<Value> = self
-            .tags
-            .iter()
-            .map(|(key, value)| json!({ "Key": key, "Value": value }))
-            .collect();
-        let fields = [
-            ("ARN", Some(json!(self.arn))),
-            ("Name", Some(json!(self.name))),
-            (
-                "Description",
-                self.description.as_ref().map(|text| json!(text)),
-            ),
-            ("KmsKeyId", self.kms_key_id.as_ref().map(|id| json!(id))),
-            (
-                "RotationEnabled",
-                self.rotation_enabled.map(|enabled| json!(enabled)),
-            ),
-            (
-                "RotationLambdaARN",
-                self.rotation_lambda_arn.as_ref().map(|arn| json!(arn)),
-            ),
-            ("RotationRules", self.rotation_rules.clone()),
-            ("LastRotatedDate", time(self.last_rotated)),
-            ("LastChangedDate", time(Some(self.last_changed))),
-            ("LastAccessedDate", time(self.last_accessed)),
-            ("DeletedDate", time(self.deleted)),
-            ("Tags", Some(json!(tags))),
-            ("CreatedDate", time(Some(self.created))),
-        ];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect()
     }
 }
 

@@ -118,6 +118,18 @@ pub(crate) async fn api(sandbox: &Sandbox, method: Method, path: &str, body: Val
         .expect("API Gateway answers")
 }
 
+/// The names of a list's items.
+pub(crate) fn names(list: &Value) -> Vec<&str> {
+    let items = list["item"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    items
+        .iter()
+        .map(|key| key["name"].as_str().unwrap_or_default())
+        .collect()
+}
+
 /// Tries a key on the data plane.
 pub(crate) async fn probe(sandbox: &Sandbox, key: Option<&str>) -> u16 {
     let mut request = Request::get(format!("{}/prod/ping", sandbox.gateway_url()));

@@ -1,0 +1,228 @@
+//! Usage plans and the limits of API Gateway's control plane, as recorded on AWS.
+
+use std::time::Duration;
+
+use http::Method;
+use sandbox::{Options, REST_API_ID, Sandbox};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, api, names, start, start_with};
+
+const VALUE: &str = "abcdefghijklmnopqrst";
+
+async fn get(sandbox: &Sandbox, path: &str) -> Answer {
+    api(sandbox, Method::GET, path, Value::Null).await
+}
+
+async fn create(sandbox: &Sandbox) -> Answer {
+    api(
+        sandbox,
+        Method::POST,
+        "/apikeys",
+        json!({ "name": "a", "value": VALUE }),
+    )
+    .await
+}
+
+async fn attach(sandbox: &Sandbox, plan: &str, key: &str) -> Answer {
+    let input = json!({ "keyId": key, "keyType": "API_KEY" });
+    api(
+        sandbox,
+        Method::POST,
+        &format!("/usageplans/{plan}/keys"),
+        input,
+    )
+    .await
+}
+
+/// AWSV, aws.md B1: the answer to `CreateUsagePlanKey` and `GetUsagePlanKeys` contains the value.
+#[tokio::test]
+async fn attaching_and_listing_members_shows_values() {
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    let key = create(&sandbox).await.text("id");
+    let attached = attach(&sandbox, &plan, &key).await;
+    assert_eq!(attached.status, 201);
+    assert_eq!(
+        attached.ok(),
+        json!({ "id": key, "type": "API_KEY", "value": VALUE, "name": "a" })
+    );
+    let members = get(&sandbox, &format!("/usageplans/{plan}/keys"))
+        .await
+        .ok();
+    assert_eq!(members["item"][0]["value"], VALUE);
+}
+
+/// AWSV, aws.md B2: an unknown plan has no members, but is itself not found.
+#[tokio::test]
+async fn an_unknown_plan_lists_no_keys_and_is_not_found() {
+    let sandbox = start().await;
+    let members = get(&sandbox, "/usageplans/nowhere/keys").await;
+    assert_eq!(members.status, 200);
+    assert_eq!(members.ok()["item"], json!([]));
+    let plan = get(&sandbox, "/usageplans/nowhere").await;
+    plan.is_refused(404, "NotFoundException", "Invalid Usage Plan ID specified");
+}
+
+/// OBS, aws.md B3: a key that is already on the plan is a conflict, and stays there.
+#[tokio::test]
+async fn attaching_a_key_twice_is_a_conflict() {
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    let key = sandbox.create_key("a", VALUE, &[&plan]);
+    let again = attach(&sandbox, &plan, &key).await;
+    assert_eq!(
+        (again.status.as_u16(), again.code()),
+        (409, "ConflictException")
+    );
+    get(&sandbox, &format!("/usageplans/{plan}/keys/{key}"))
+        .await
+        .ok();
+    assert_eq!(sandbox.keys()[0].plans, [plan]);
+}
+
+/// DOC, aws.md B3: a key is on one plan at most for each stage.
+#[tokio::test]
+async fn a_key_is_on_one_plan_for_a_stage() {
+    let sandbox = start().await;
+    let (first, second) = (
+        sandbox.create_usage_plan("p"),
+        sandbox.create_usage_plan("q"),
+    );
+    let key = sandbox.create_key("a", VALUE, &[&first]);
+    let refused = attach(&sandbox, &second, &key).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (409, "ConflictException")
+    );
+    let elsewhere = sandbox.create_empty_usage_plan("r");
+    attach(&sandbox, &elsewhere, &key).await.ok();
+}
+
+/// OBS (AWS Support), aws.md B3: of two `CreateUsagePlanKey` at once the second is refused, also
+/// for another plan.
+#[tokio::test]
+async fn attaching_two_keys_at_once_is_a_conflict() {
+    let sandbox = start_with(Options {
+        attach_time: Duration::from_millis(300),
+        ..Options::default()
+    })
+    .await;
+    let (first, second) = (
+        sandbox.create_usage_plan("p"),
+        sandbox.create_empty_usage_plan("q"),
+    );
+    let key = create(&sandbox).await.text("id");
+    let (one, other) = tokio::join!(
+        attach(&sandbox, &first, &key),
+        attach(&sandbox, &second, &key)
+    );
+    let (done, refused) = if one.status == 201 {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    assert_eq!(done.status, 201);
+    let message =
+        "Unable to complete operation due to concurrent modification. Please try again later.";
+    refused.is_refused(409, "ConflictException", message);
+}
+
+/// AWSV, aws.md B3: a deleted key is on no plan any more; DOC: 202, and 404 for a key that is not
+/// there.
+#[tokio::test]
+async fn deleting_a_key_takes_it_off_its_plans() {
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    let key = sandbox.create_key("a", VALUE, &[&plan]);
+    let path = format!("/apikeys/{key}");
+    assert_eq!(
+        api(&sandbox, Method::DELETE, &path, Value::Null)
+            .await
+            .status,
+        202
+    );
+    assert_eq!(
+        get(&sandbox, &format!("/usageplans/{plan}/keys"))
+            .await
+            .ok()["item"],
+        json!([])
+    );
+    let again = api(&sandbox, Method::DELETE, &path, Value::Null).await;
+    again.is_refused(
+        404,
+        "NotFoundException",
+        "Invalid API Key identifier specified",
+    );
+}
+
+/// The plans of a key, by the key.
+#[tokio::test]
+async fn plans_can_be_listed_by_key() {
+    let sandbox = start().await;
+    let (plan, _other) = (
+        sandbox.create_usage_plan("p"),
+        sandbox.create_usage_plan("q"),
+    );
+    let key = sandbox.create_key("a", VALUE, &[&plan]);
+    let plans = get(&sandbox, &format!("/usageplans?keyId={key}"))
+        .await
+        .ok();
+    assert_eq!(names(&plans), ["p"]);
+    assert_eq!(
+        plans["item"][0]["apiStages"],
+        json!([{ "apiId": REST_API_ID, "stage": "prod" }])
+    );
+    assert_eq!(names(&get(&sandbox, "/usageplans").await.ok()), ["q", "p"]);
+}
+
+/// DOC: a stage can be added to and removed from a plan.
+#[tokio::test]
+async fn a_plans_stages_can_be_changed() {
+    let sandbox = start().await;
+    let plan = sandbox.create_empty_usage_plan("p");
+    for (op, stages) in [
+        ("add", json!([{ "apiId": REST_API_ID, "stage": "prod" }])),
+        ("remove", json!([])),
+    ] {
+        let operation =
+            json!({ "op": op, "path": "/apiStages", "value": format!("{REST_API_ID}:prod") });
+        let input = json!({ "patchOperations": [operation] });
+        let answer = api(
+            &sandbox,
+            Method::PATCH,
+            &format!("/usageplans/{plan}"),
+            input,
+        )
+        .await
+        .ok();
+        assert_eq!(answer["apiStages"], stages);
+    }
+}
+
+/// DOC, aws.md B4: five `CreateApiKey` a second, then 429 with Retry-After.
+#[tokio::test]
+async fn the_account_limits_requests_when_asked_to() {
+    let sandbox = start_with(Options {
+        rate_limits: true,
+        ..Options::default()
+    })
+    .await;
+    for _ in 0..5 {
+        create(&sandbox).await.ok();
+    }
+    let throttled = create(&sandbox).await;
+    assert_eq!(
+        (throttled.status.as_u16(), throttled.code()),
+        (429, "TooManyRequestsException")
+    );
+    assert_eq!(throttled.headers["retry-after"], "1");
+    for _ in 0..34 {
+        get(&sandbox, "/apikeys").await.ok();
+    }
+    let mut throttled = false;
+    for _ in 0..10 {
+        throttled |= get(&sandbox, "/apikeys").await.status == 429;
+    }
+    assert!(throttled, "more than a burst of forty is limited");
+}

@@ -1,0 +1,163 @@
+//! Secrets as a whole behave as recorded on AWS, seen through the protocol.
+
+use sandbox::{Sandbox, fingerprint};
+use serde_json::{Value, json};
+
+use crate::client::{secrets, start};
+
+async fn with_secret() -> Sandbox {
+    let sandbox = start().await;
+    sandbox.create_secret("s", Some("one"));
+    sandbox
+}
+
+/// AWSV: the text of a label that no version has.
+#[tokio::test]
+async fn a_secret_without_any_value_has_nothing_to_read() {
+    let sandbox = start().await;
+    let created = secrets(&sandbox, "CreateSecret", json!({ "Name": "empty" }))
+        .await
+        .ok();
+    assert!(created["VersionId"].is_null());
+    let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "empty" })).await;
+    let message =
+        "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT";
+    value.is_refused(400, "ResourceNotFoundException", message);
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "empty" }))
+        .await
+        .ok();
+    assert!(description["VersionIdsToStages"].is_null());
+}
+
+/// AWSV: the text for a secret that is not there.
+#[tokio::test]
+async fn an_unknown_secret_is_not_found() {
+    let sandbox = start().await;
+    let answer = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "nowhere" })).await;
+    answer.is_refused(
+        400,
+        "ResourceNotFoundException",
+        "Secrets Manager can't find the specified secret.",
+    );
+}
+
+/// DOC: a name, a whole ARN and an ARN without its random end name the same secret.
+#[tokio::test]
+async fn a_secret_answers_to_its_name_its_arn_and_its_partial_arn() {
+    let sandbox = with_secret().await;
+    let arn = sandbox.secret("s").arn;
+    assert!(arn.starts_with("arn:aws:secretsmanager:us-east-1:123456789012:secret:s-"));
+    for id in ["s", &arn, &arn[..arn.len() - 7]] {
+        let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": id }))
+            .await
+            .ok();
+        assert_eq!(value["ARN"], *arn);
+    }
+}
+
+/// Binary values come back as they were put.
+#[tokio::test]
+async fn a_binary_value_is_kept_as_it_is() {
+    let sandbox = start().await;
+    let input = json!({ "Name": "s", "SecretBinary": "AAECAw==" });
+    secrets(&sandbox, "CreateSecret", input).await.ok();
+    let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(value["SecretBinary"], "AAECAw==");
+    assert!(value["SecretString"].is_null());
+    assert_eq!(
+        sandbox
+            .secret("s")
+            .current()
+            .and_then(|version| version.binary.clone()),
+        Some(vec![0, 1, 2, 3])
+    );
+}
+
+/// DOC: a deleted secret can be described and restored, and nothing else.
+#[tokio::test]
+async fn a_deleted_secret_is_only_described_and_restored() {
+    let sandbox = with_secret().await;
+    secrets(&sandbox, "DeleteSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    let message =
+        "You can't perform this operation on the secret because it was marked for deletion.";
+    let read = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" })).await;
+    read.is_refused(400, "InvalidRequestException", message);
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert!(description["DeletedDate"].is_f64());
+    secrets(&sandbox, "RestoreSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+}
+
+/// Every secret is listed once, page by page, with its rotation function.
+#[tokio::test]
+async fn secrets_are_listed_page_by_page() {
+    let sandbox = start().await;
+    for number in 0..5 {
+        sandbox.create_secret(&format!("s{number}"), Some("one"));
+    }
+    sandbox.enable_rotation("s3");
+    let (mut names, mut token) = (Vec::new(), Value::Null);
+    loop {
+        let input = json!({ "MaxResults": 2, "NextToken": token });
+        let page = secrets(&sandbox, "ListSecrets", input).await.ok();
+        let secrets = page["SecretList"].as_array().cloned().unwrap_or_default();
+        assert!(secrets.len() <= 2);
+        for secret in secrets {
+            assert_eq!(
+                secret["RotationLambdaARN"] == json!(sandbox::FUNCTION_ARN),
+                secret["Name"] == "s3"
+            );
+            names.push(secret["Name"].as_str().unwrap_or_default().to_owned());
+        }
+        token = page["NextToken"].clone();
+        if token.is_null() {
+            break;
+        }
+    }
+    assert_eq!(names, ["s0", "s1", "s2", "s3", "s4"]);
+}
+
+/// Tags come and go, and Describe shows them.
+#[tokio::test]
+async fn tags_are_added_and_removed() {
+    let sandbox = with_secret().await;
+    let tags = json!([{ "Key": "a", "Value": "1" }, { "Key": "b", "Value": "2" }]);
+    secrets(
+        &sandbox,
+        "TagResource",
+        json!({ "SecretId": "s", "Tags": tags }),
+    )
+    .await
+    .ok();
+    secrets(
+        &sandbox,
+        "UntagResource",
+        json!({ "SecretId": "s", "TagKeys": ["a"] }),
+    )
+    .await
+    .ok();
+    let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "s" }))
+        .await
+        .ok();
+    assert_eq!(description["Tags"], json!([{ "Key": "b", "Value": "2" }]));
+}
+
+/// Printing a view shows no value.
+#[tokio::test]
+async fn a_view_never_prints_a_value() {
+    let sandbox = start().await;
+    sandbox.create_secret("s", Some("very-secret-text"));
+    let printed = format!("{:?}", sandbox.secret("s"));
+    assert!(!printed.contains("very-secret-text"));
+    assert!(printed.contains(&fingerprint("very-secret-text")));
+}
