@@ -265,6 +265,19 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// A service's code for an error, fit to be shown. Codes are long words, and told from values by how they end.
+#[must_use]
+pub fn masked_code(code: &str) -> String {
+    let named = ["Exception", "Error", "Failure"]
+        .iter()
+        .any(|end| code.ends_with(end));
+    if named && code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        code.to_owned()
+    } else {
+        masked(code)
+    }
+}
+
 /// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
 /// unrecognisable. API Gateway's keys have 20 to 128 alphanumerics and Doppler's tokens end in 40, so no longer run is
 /// let through, whoever put it there.

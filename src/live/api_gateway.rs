@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_apigateway::Client;
 use aws_sdk_apigateway::error::ProvideErrorMetadata;
 use aws_sdk_apigateway::types::{ApiKey, Op, PatchOperation};
+use aws_sdk_apigateway::{Client, config};
 use backon::{ExponentialBuilder, Retryable};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
@@ -47,7 +47,8 @@ pub(super) struct ApiGateway(Client);
 
 impl ApiGateway {
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
-        Self(Client::new(config))
+        let config = config::Builder::from(config).retry_classifier(aws::RetryUnreadable);
+        Self(Client::from_conf(config.build()))
     }
 
     /// The keys of this secret. They have the secret's name before a slash, which the search for a prefix finds (AWSV).

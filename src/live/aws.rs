@@ -9,14 +9,18 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
 use super::Receipt;
-use crate::error::{CallError, Fault, Service, masked};
+use crate::error::{CallError, Fault, Service, masked, masked_code};
 use crate::http;
+
+const UNREADABLE: &str = "something that cannot be understood";
 
 /// The SDK as Lambda wants it: credentials and Region from the environment, `AWS_ENDPOINT_URL` honoured, and its standard
 /// retries (throttling and transient errors, with backoff and jitter). All calls of this function may be repeated.
@@ -38,6 +42,29 @@ pub(super) async fn config(client: reqwest::Client) -> SdkConfig {
         .await
 }
 
+/// Has the SDK try again where the service said yes and its reply cannot be understood. By itself it does so only where
+/// it could not read the reply at all.
+#[derive(Debug)]
+pub(super) struct RetryUnreadable;
+
+impl ClassifyRetry for RetryUnreadable {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let failed = matches!(context.output_or_error(), Some(Err(_)));
+        let success = context
+            .response()
+            .is_some_and(|reply| reply.status().is_success());
+        if failed && success {
+            RetryAction::transient_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "unreadable reply"
+    }
+}
+
 /// Copies out of the SDK's error what may be shown. The error itself may hold the raw reply with a value in it.
 pub(super) fn failed<E>(
     service: Service,
@@ -48,9 +75,12 @@ where
     E: ProvideErrorMetadata,
 {
     let fault = match error {
+        SdkError::ServiceError(answered) if answered.raw().status().is_success() => {
+            Fault::Unreadable(UNREADABLE)
+        }
         SdkError::ServiceError(refused) => Fault::Refused {
             status: refused.raw().status().as_u16(),
-            code: masked(refused.err().code().unwrap_or("without a code")),
+            code: masked_code(refused.err().code().unwrap_or("without a code")),
             message: masked(refused.err().message().unwrap_or_default()),
         },
         SdkError::TimeoutError(_) => Fault::NoReply("timed out"),
@@ -58,7 +88,7 @@ where
         SdkError::DispatchFailure(failure) if failure.is_io() => {
             Fault::NoReply("the connection failed")
         }
-        SdkError::ResponseError(_) => Fault::Unreadable("something unreadable"),
+        SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
         _ => Fault::NoReply("the request could not be made; are credentials and Region set?"),
     };
     CallError {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::builders::GetSecretValueFluentBuilder;
+use aws_sdk_secretsmanager::{Client, config};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep};
 
@@ -37,7 +37,8 @@ pub(super) struct SecretsManager(Client);
 
 impl SecretsManager {
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
-        Self(Client::new(config))
+        let config = config::Builder::from(config).retry_classifier(aws::RetryUnreadable);
+        Self(Client::from_conf(config.build()))
     }
 
     pub(super) async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), CallError> {

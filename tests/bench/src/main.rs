@@ -1,10 +1,9 @@
-//! Measures the function next to an empty one, and says where it misses an aim: `bench OURS EMPTY`.
-//!
-//! Absolute times depend on the machine, so there are none here: a start is told as a multiple of the empty function's.
+//! Measures the function next to one that does nothing, and says which aims it misses: `bench OURS EMPTY`.
 
-mod callgrind;
 mod calls;
 mod figure;
+mod instructions;
+mod memory;
 mod process;
 mod runtime;
 mod start;
@@ -16,13 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use sandbox::STEPS;
 
-use crate::callgrind::Callgrind;
-use crate::figure::{Figure, instructions, megabytes, memory};
-use crate::process::Process;
-use crate::runtime::Runtime;
-use crate::world::{SECRET, Variant, World};
+use crate::figure::Figure;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -34,7 +28,7 @@ async fn main() -> ExitCode {
     match bench(ours, empty).await {
         Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
         Ok(missed) => {
-            eprintln!("missed: {}", missed.join("; "));
+            eprintln!("\nMissed: {}", missed.join("; "));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -44,52 +38,61 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Measures and prints everything. Returns the aims that were missed.
+/// Measures, prints what was measured, and returns the aims that were missed.
 async fn bench(ours: &Path, empty: &Path) -> anyhow::Result<Vec<&'static str>> {
-    callgrind::check()?;
-    let world = World::start(ours, Variant::Ordinary).await?;
+    instructions::check_tool()?;
+    let figures = figures(ours, empty).await?;
+    progress("the calls of a rotation");
+    let calls = calls::count(ours).await?;
 
-    let mut figures = vec![Figure::amount(
-        "size of the binary",
-        size(ours)?,
-        Some(size(empty)?),
-        6_000_000,
-        megabytes,
-    )];
+    println!("\n{}\n{calls}", figure::table(&figures));
+    let missed = figures.iter().filter(|figure| !figure.is_met());
+    Ok(missed.map(|figure| figure.what).collect())
+}
 
-    progress("instructions to the first request for work");
-    figures.push(Figure::amount(
-        "instructions to the first request for work",
-        instructions_to_first_request(&world, ours)?,
-        Some(instructions_to_first_request(&world, empty)?),
-        1_000_000,
-        instructions,
-    ));
+async fn figures(ours: &Path, empty: &Path) -> anyhow::Result<Vec<Figure>> {
+    let size = Figure::size(size(ours)?, size(empty)?);
 
-    progress("instructions to the first reply of a createSecret");
-    figures.push(Figure::amount(
-        "instructions to the first reply of a createSecret",
-        instructions_to_first_reply(&world, ours).await?,
-        None,
-        5_000_000,
-        instructions,
-    ));
+    progress("the instructions to the first request for work");
+    let started = instructions::to_first_request(ours).await?;
+    let empty_started = instructions::to_first_request(empty).await?;
 
-    progress("memory");
-    let world = World::start(ours, Variant::Ordinary).await?;
-    figures.push(Figure::memory(
-        "memory after a rotation (at most until then)",
-        memory_after_rotation(&world, ours).await?,
-        memory_after_reply(&world, empty).await?,
-        8 * 1024,
-    ));
+    progress("the instructions to the first reply of a createSecret");
+    let replied = instructions::to_first_reply(ours).await?;
 
-    progress("time to the first request for work");
-    let start = start::compare(&world, ours, empty)?;
-    figures.push(Figure::ratio("time to the first request for work, median", start.medians, 1.4));
-    figures.push(Figure::ratio("time to the first request for work, least", start.minimums, 1.4));
+    progress("the memory after a rotation");
+    let rotated = memory::after_rotation(ours).await?;
+    let empty_replied = memory::after_reply(empty).await?;
 
-    progress("calls of a rotation");
-    let calls = calls::table(ours).await?;
-    Ok(Vec::new())
+    progress("the time to the first request for work");
+    let start = start::compare(ours, empty).await?;
+
+    Ok(vec![
+        size,
+        Figure::instructions(
+            "instructions to the first request for work",
+            (started, Some(empty_started)),
+            1_000_000,
+        ),
+        Figure::instructions(
+            "instructions to the first reply of a createSecret",
+            (replied, None),
+            5_000_000,
+        ),
+        Figure::memory("memory after a rotation (peak)", rotated, empty_replied),
+        Figure::time("time to the first request for work, median", start.medians),
+        Figure::time("time to the first request for work, shortest", start.shortest),
+    ])
+}
+
+fn size(binary: &Path) -> anyhow::Result<u32> {
+    let file = binary
+        .metadata()
+        .with_context(|| format!("there is no function at {}", binary.display()))?;
+    Ok(u32::try_from(file.len())?)
+}
+
+/// Says what is being measured; apart from the results, which may be redirected.
+fn progress(what: &str) {
+    eprintln!("Measuring {what} ...");
 }

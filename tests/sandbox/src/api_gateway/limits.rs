@@ -63,3 +63,42 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn five_keys_a_second_can_be_created() {
+        let start = Instant::now();
+        let mut limits = Limits::new(start);
+        let mut created = |after: Duration| limits.take("CreateApiKey", start + after).is_ok();
+        assert!((0..5).all(|_| created(Duration::ZERO)));
+        assert!(!created(Duration::ZERO));
+        assert!(!created(Duration::from_millis(199)));
+        assert!(created(Duration::from_millis(400)));
+    }
+
+    #[test]
+    fn all_operations_together_have_a_burst_of_forty() {
+        let start = Instant::now();
+        let mut limits = Limits::new(start);
+        assert!((0..40).all(|_| limits.take("GetApiKeys", start).is_ok()));
+        let refusal = limits
+            .take("GetApiKeys", start)
+            .expect_err("the burst is used up");
+        assert_eq!(
+            (refusal.status, refusal.retry_after),
+            (429, Some(RETRY_AFTER))
+        );
+        let later = start + Duration::from_secs(1);
+        assert_eq!(
+            (0..20)
+                .filter(|_| limits.take("GetApiKeys", later).is_ok())
+                .count(),
+            10
+        );
+    }
+}

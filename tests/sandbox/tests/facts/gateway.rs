@@ -55,7 +55,7 @@ async fn a_stage_key_admits_without_a_plan() {
 /// AWSV (test comment) and OBS, aws.md B5: a change takes effect only after a while, a removal too.
 #[tokio::test]
 async fn a_change_takes_effect_only_after_the_propagation() {
-    let propagation = Duration::from_millis(600);
+    let propagation = Duration::from_secs(1);
     let sandbox = start_with(Options {
         propagation,
         ..Options::default()

@@ -326,7 +326,7 @@ async fn times_are_epoch_seconds() {
 /// A list may lag behind a creation; the key itself does not.
 #[tokio::test]
 async fn a_list_lag_hides_a_new_key_for_a_while() {
-    let lag = Duration::from_millis(400);
+    let lag = Duration::from_secs(1);
     let sandbox = start_with(Options {
         list_lag: lag,
         ..Options::default()

@@ -334,7 +334,7 @@ async fn an_edit_by_hand_abandons_the_pending_version() {
 /// OBS, aws.md A5: a pending value may be unreadable for a moment after it was put.
 #[tokio::test]
 async fn a_read_lag_hides_a_pending_value_for_a_while() {
-    let lag = Duration::from_millis(400);
+    let lag = Duration::from_secs(1);
     let sandbox = start_with(Options {
         read_lag: lag,
         ..Options::default()

@@ -1,0 +1,44 @@
+//! What one rotation asks of whom. A test holds it to the budget; this only shows it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sandbox::Call;
+
+use crate::table::table;
+use crate::world::{Variant, World};
+
+const VARIANTS: [(Variant, &str); 3] = [
+    (Variant::Ordinary, "ordinary"),
+    (Variant::InheritedPlan, "inherited plan"),
+    (Variant::NoProbe, "no probe"),
+];
+
+/// The calls of a rotation in each variant, by service and operation.
+pub(crate) async fn count(ours: &Path) -> anyhow::Result<String> {
+    // Before an operation comes its service, with the sum.
+    let mut counts: BTreeMap<(String, Option<String>), [u32; VARIANTS.len()]> = BTreeMap::new();
+    for (column, (variant, _)) in VARIANTS.into_iter().enumerate() {
+        for call in calls(ours, variant).await? {
+            let service = call.service.to_string();
+            counts.entry((service.clone(), None)).or_default()[column] += 1;
+            let operation = (service, Some(call.operation));
+            counts.entry(operation).or_default()[column] += 1;
+        }
+    }
+    let rows = counts.into_iter().map(|((service, operation), counts)| {
+        let what = operation.map_or(service, |operation| format!("  {operation}"));
+        let [a, b, c] = counts.map(|count| count.to_string());
+        [what, a, b, c]
+    });
+    let [(_, a), (_, b), (_, c)] = VARIANTS;
+    Ok(table(["calls of a rotation", a, b, c], &rows.collect::<Vec<_>>()))
+}
+
+async fn calls(ours: &Path, variant: Variant) -> anyhow::Result<Vec<Call>> {
+    let world = World::rotated(ours, variant).await?;
+    let _process = world.run(ours)?;
+    world.sandbox.clear_calls();
+    world.rotate().await?;
+    Ok(world.sandbox.calls())
+}

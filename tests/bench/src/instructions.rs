@@ -1,0 +1,58 @@
+//! Instructions, as callgrind counts them: unlike time the same on every run, and nearly so on every machine.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+
+use crate::process::Process;
+use crate::runtime::Runtime;
+use crate::world::{Variant, World};
+
+/// Makes sure that there is a callgrind.
+pub(crate) fn check_tool() -> anyhow::Result<()> {
+    let version = Command::new("valgrind").arg("--version").output();
+    ensure!(
+        version.is_ok_and(|output| output.status.success()),
+        "valgrind, which counts the instructions, is missing; on Debian or Ubuntu: sudo apt-get install valgrind"
+    );
+    Ok(())
+}
+
+/// From the start of the process until it waits for its first event.
+pub(crate) async fn to_first_request(binary: &Path) -> anyhow::Result<u32> {
+    let world = World::start(Variant::Ordinary).await?;
+    let runtime = Runtime::start()?;
+    let process = spawn(&world, binary, &runtime.address())?;
+    let _request = runtime.first_request()?;
+    total(process)
+}
+
+/// From the start of the process until it has answered `createSecret` and waits for its second event. The request for
+/// that event is counted too: no signal comes just in time before it.
+pub(crate) async fn to_first_reply(ours: &Path) -> anyhow::Result<u32> {
+    let world = World::rotated(ours, Variant::Ordinary).await?;
+    let process = spawn(&world, ours, &world.sandbox.runtime_api())?;
+    world.create_secret().await?;
+    total(process)
+}
+
+fn spawn(world: &World, binary: &Path, runtime_api: &str) -> anyhow::Result<Process> {
+    let mut command = world.command("valgrind", runtime_api);
+    command
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(binary)
+        .stderr(Stdio::piped());
+    Process::spawn(&mut command)
+}
+
+/// Ends the process as soon as it waits. Callgrind then says what it has counted.
+fn total(process: Process) -> anyhow::Result<u32> {
+    process.wait_until_idle()?;
+    let report = process.terminate()?;
+    let number = report.lines().find_map(|line| {
+        let (_, number) = line.split_once(" Collected : ")?;
+        number.trim().parse().ok()
+    });
+    number.with_context(|| format!("callgrind did not count:\n{report}"))
+}

@@ -1,0 +1,110 @@
+//! A process of a function, looked at through `/proc`.
+
+use std::fs;
+use std::io::Read as _;
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+/// As often as the clock in `/proc` ticks, or less.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// How often in a row a process has to be seen waiting.
+const GLANCES: u32 = 5;
+
+/// Under callgrind a start takes a second or two.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running process, killed when dropped.
+pub(crate) struct Process(Child);
+
+/// Kibibytes of memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// What is resident now.
+    pub(crate) now: u32,
+    /// The most that was.
+    pub(crate) peak: u32,
+}
+
+impl Process {
+    pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Process> {
+        let child = command.spawn();
+        let program = command.get_program().display();
+        Ok(Process(
+            child.with_context(|| format!("cannot run {program}"))?,
+        ))
+    }
+
+    /// Waits until the process has nothing to do: all it does before the next event is then done and counted.
+    pub(crate) fn wait_until_idle(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let mut idle = 0;
+        let mut before = None;
+        while idle < GLANCES {
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "the function does not come to rest"
+            );
+            let (asleep, used) = self.activity()?;
+            let rests = asleep && before == Some(used.clone());
+            idle = if rests { idle + 1 } else { 0 };
+            before = Some(used);
+            sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
+        let status = self.read("status")?;
+        let kibibytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let number = line?.trim_start_matches(':').split_whitespace().next()?;
+            number.parse().ok()
+        };
+        Ok(Memory {
+            now: kibibytes("VmRSS").context("no VmRSS in /proc")?,
+            peak: kibibytes("VmHWM").context("no VmHWM in /proc")?,
+        })
+    }
+
+    /// Ends the process by SIGTERM and returns what it has written to its standard error, which must be a pipe.
+    pub(crate) fn terminate(mut self) -> anyhow::Result<String> {
+        // Of the shell, because the standard library can only kill.
+        let kill = format!("kill -TERM {}", self.0.id());
+        let status = Command::new("sh").args(["-c", &kill]).status()?;
+        ensure!(status.success(), "cannot end the function");
+        let Some(mut stderr) = self.0.stderr.take() else {
+            bail!("the standard error is no pipe");
+        };
+        let mut text = String::new();
+        stderr.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// Whether the process waits, and the processor time that it has used.
+    fn activity(&self) -> anyhow::Result<(bool, String)> {
+        let stat = self.read("stat")?;
+        // proc(5): the name is in parentheses and may hold anything; after it come the state, as field 3, and as 14
+        // and 15 the time.
+        let (_, fields) = stat.rsplit_once(") ").context("unreadable /proc")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        ensure!(fields.len() > 12, "unreadable /proc");
+        Ok((fields[0] == "S", fields[11..=12].join(" ")))
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<String> {
+        let text = fs::read_to_string(format!("/proc/{}/{name}", self.0.id()));
+        text.context("the function has ended")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}

@@ -1,0 +1,45 @@
+//! How long a start takes, as a multiple of the empty function's: times themselves say more about the machine.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::process::Process;
+use crate::runtime::Runtime;
+use crate::world::{Variant, World};
+
+const PAIRS: usize = 40;
+
+/// Ours, divided by the empty function's.
+pub(crate) struct Start {
+    pub(crate) medians: f64,
+    /// What is least disturbed by whatever else the machine does.
+    pub(crate) shortest: f64,
+}
+
+/// Starts both in turn, so that a busy moment of the machine meets both.
+pub(crate) async fn compare(ours: &Path, empty: &Path) -> anyhow::Result<Start> {
+    let world = World::start(Variant::Ordinary).await?;
+    let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
+    for _ in 0..PAIRS {
+        for (binary, times) in [ours, empty].into_iter().zip(&mut times) {
+            times.push(time_to_first_request(&world, binary)?);
+        }
+    }
+    let [ours, empty] = times.map(|mut times| {
+        times.sort();
+        times
+    });
+    let ratio = |rank: usize| ours[rank].div_duration_f64(empty[rank]);
+    Ok(Start {
+        medians: ratio(PAIRS / 2),
+        shortest: ratio(0),
+    })
+}
+
+fn time_to_first_request(world: &World, binary: &Path) -> anyhow::Result<Duration> {
+    let runtime = Runtime::start()?;
+    let mut command = world.command(binary, &runtime.address());
+    let started = Instant::now();
+    let _process = Process::spawn(&mut command)?;
+    Ok(runtime.first_request()?.at - started)
+}

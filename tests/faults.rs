@@ -1,0 +1,1002 @@
+//! Bad input and faults: one clear error, AWSCURRENT as it was, Doppler with a key that works, and a retry with the same
+//! token that completes once the cause is gone.
+
+mod support;
+
+use std::time::{Duration, SystemTime};
+
+use sandbox::doppler::Access;
+use sandbox::{Fault, FaultKind, Options, Service};
+use serde_json::json;
+use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+
+/// A world after its first rotation, so that there is a key which must not be lost.
+async fn rotated(setup: Setup) -> World {
+    let world = setup.start().await;
+    world.rotate().await;
+    world
+}
+
+/// Without a probe, which saves a second where it plays no part.
+fn quick() -> Setup {
+    Setup {
+        probe: false,
+        ..Setup::default()
+    }
+    .env("SETTLE_PERIOD", "0s")
+}
+
+/// What holds after a failed step before promotion, and that the same token completes afterwards.
+async fn assert_safe_then_complete(world: &World, token: &str, before: &str) {
+    world.sandbox.faults().clear();
+    assert!(world.current_key() == before, "AWSCURRENT moved");
+    for target in &world.targets {
+        let held = world
+            .doppler_value(target)
+            .expect("the target was written before");
+        assert_eq!(
+            world.gateway_answer(&held).await,
+            200,
+            "Doppler hands out a key that does not work"
+        );
+    }
+    assert_eq!(world.gateway_answer(before).await, 200);
+    world.redeploy(&[]).await;
+    world.retry(token).await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+    assert_eq!(
+        world.sandbox.keys().len(),
+        2,
+        "a key was minted twice, or lost"
+    );
+}
+
+/// Strikes one operation of a second rotation with a fault that stays; expects this error of this step.
+async fn fails_with(setup: Setup, fault: Fault, step: &str, error_type: &str, words: &[&str]) {
+    let world = rotated(setup).await;
+    let before = world.current_key();
+    let handle = world.sandbox.faults().inject(fault.every());
+    let (error, token) = world.rotate_and_fail(step).await;
+    assert!(handle.fired() > 0, "the fault never struck");
+    assert_eq!(error.error_type, error_type, "{error}");
+    for word in words {
+        assert!(
+            error.error_message.contains(word),
+            "{word:?} is missing: {error}"
+        );
+    }
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+/// Strikes one call of a second rotation; expects that the rotation succeeds all the same.
+async fn survives(setup: Setup, fault: Fault) -> World {
+    let world = rotated(setup).await;
+    let handle = world.sandbox.faults().inject(fault.clone());
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1, "{fault:?} never struck");
+    world.assert_agreement().await;
+    assert_eq!(
+        world.sandbox.keys().len(),
+        2,
+        "{fault:?}: a key was minted twice, or lost"
+    );
+    world
+}
+
+const DOPPLER: Service = Service::Doppler;
+const GATEWAY: Service = Service::Gateway;
+const KEYS: Service = Service::ApiGateway;
+const SECRETS: Service = Service::SecretsManager;
+
+// Settings and events.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_nothing() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world
+        .redeploy(&[
+            ("DOPPLER_TARGETS", "hunter2"),
+            ("SETTLE_PERIOD", "soon"),
+            ("PROBE_URL", "nowhere"),
+        ])
+        .await;
+    world.sandbox.clear_calls();
+    let (error, token) = world.rotate_and_fail("createSecret").await;
+    assert_eq!(error.error_type, "InvalidSettings");
+    for variable in ["DOPPLER_TARGETS", "SETTLE_PERIOD", "PROBE_URL"] {
+        assert!(error.error_message.contains(variable), "{error}");
+    }
+    assert!(!error.error_message.contains("hunter2"), "{error}");
+    assert!(world.sandbox.calls().is_empty());
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_of_certificates_that_cannot_be_used_is_a_wrong_setting() {
+    let world = rotated(quick()).await;
+    for (variable, path) in [
+        ("AWS_CA_BUNDLE", "/no/such/file"),
+        ("SSL_CERT_FILE", "/dev/null"),
+    ] {
+        world.redeploy(&[(variable, path)]).await;
+        let token = world.sandbox.begin_rotation(SECRET);
+        let message = world
+            .step_fails(&token, "createSecret", "InvalidSettings")
+            .await;
+        assert!(message.starts_with(variable), "{message}");
+        world
+            .sandbox
+            .move_label(SECRET, "AWSPENDING", Some(&token), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_malformed_empty_huge_or_deeply_nested_event_gets_a_clear_error_and_the_next_one_is_served()
+ {
+    let world = quick().start().await;
+    let huge = format!(r#"{{"Step":"{}"}}"#, "x".repeat(5_000_000));
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    for (event, error_type) in [
+        (&b"{\"Step\":"[..], "MalformedEvent"),
+        (b"", "MalformedEvent"),
+        (b"\xff\xfe{}", "MalformedEvent"),
+        (b"[1,2]", "MalformedEvent"),
+        (b"{}", "MissingField"),
+        (deep.as_bytes(), "MalformedEvent"),
+        (huge.as_bytes(), "UnknownStep"),
+    ] {
+        let error = world
+            .sandbox
+            .invoke(event)
+            .await
+            .result
+            .expect_err("it is no event");
+        assert_eq!(error.error_type, error_type, "{error}");
+        assert!(error.error_message.len() < 300, "{error}");
+    }
+    assert!(world.sandbox.calls().is_empty());
+    world.rotate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_no_version_a_version_that_is_not_pending_and_rotation_that_is_off_are_told_apart()
+ {
+    let world = rotated(quick()).await;
+    let stranger = "99999999-9999-4999-8999-999999999999";
+    let message = world
+        .step_fails(stranger, "createSecret", "UnknownVersion")
+        .await;
+    assert!(message.contains("rotate-secret"), "{message}");
+
+    let replaced = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .expect("there is one")
+        .id
+        .clone();
+    world.rotate().await;
+    for step in sandbox::STEPS {
+        world.step_fails(&replaced, step, "NotPending").await;
+    }
+
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.sandbox.disable_rotation(SECRET);
+    for step in sandbox::STEPS {
+        world.step_fails(&token, step, "RotationDisabled").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_comes_before_its_time_says_which_one_is_missing() {
+    let world = rotated(quick()).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    let message = world
+        .step_fails(&token, "finishSecret", "NoPendingKey")
+        .await;
+    assert!(message.contains("createSecret"), "{message}");
+    world.step(&token, "createSecret").await;
+    let message = world.step_fails(&token, "finishSecret", "KeyMissing").await;
+    assert!(message.contains("setSecret"), "{message}");
+    world.step_fails(&token, "testSecret", "KeyMissing").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_cannot_be_rotated_is_refused_before_anything_is_done() {
+    for text in [
+        r#"{"apiKey":7}"#,
+        r#"{"apiKey":"\ud800"}"#,
+        "[]",
+        "\"hunter2\"",
+        r#"{"password":"hunter2""#,
+    ] {
+        let world = Setup {
+            secret: Some(text.to_owned()),
+            ..quick()
+        }
+        .start()
+        .await;
+        let (error, token) = world.rotate_and_fail("createSecret").await;
+        assert_eq!(error.error_type, "InvalidSecret", "{error}");
+        assert!(!error.error_message.contains("hunter2"), "{error}");
+        assert!(world.sandbox.keys().is_empty());
+        // The operator stores something valid; that abandons the rotation, and the next one succeeds.
+        world.sandbox.put_secret(SECRET, "{}");
+        world
+            .step_fails(&token, "createSecret", "UnknownVersion")
+            .await;
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_of_bytes_is_refused() {
+    let world = quick().start().await;
+    let body = json!({ "SecretId": SECRET, "SecretBinary": "AAECAw==" }).to_string();
+    let request = http::Request::post(world.sandbox.aws_url())
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/secretsmanager/aws4_request",
+        )
+        .header("x-amz-target", "secretsmanager.PutSecretValue")
+        .header("content-type", "application/x-amz-json-1.1");
+    let answer = sandbox::http_client::send(request.body(body).expect("a valid request"))
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let (error, _) = world.rotate_and_fail("createSecret").await;
+    assert_eq!(error.error_type, "InvalidSecret");
+    assert!(error.error_message.contains("binary"), "{error}");
+}
+
+// Secrets Manager.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_by_secrets_manager_says_what_to_do_and_changes_nothing() {
+    for (operation, step) in [
+        ("DescribeSecret", "createSecret"),
+        ("GetSecretValue", "createSecret"),
+        ("PutSecretValue", "createSecret"),
+        ("UpdateSecretVersionStage", "finishSecret"),
+    ] {
+        let denied = FaultKind::refuse(
+            400,
+            "AccessDeniedException",
+            "User is not authorized to perform this",
+        );
+        let words = [
+            "AccessDeniedException",
+            "not authorized to perform",
+            "role",
+            operation,
+        ];
+        fails_with(
+            quick(),
+            Fault::new(denied).on(SECRETS, operation),
+            step,
+            "SecretsManagerFailed",
+            &words,
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_reply_of_secrets_manager_is_no_loss() {
+    for operation in ["PutSecretValue", "UpdateSecretVersionStage"] {
+        for kind in [
+            FaultKind::LostReply,
+            FaultKind::CutReply,
+            FaultKind::ResetBefore,
+        ] {
+            survives(quick(), Fault::new(kind).on(SECRETS, operation)).await;
+        }
+    }
+    // The second of the two moves of a label takes AWSPENDING away.
+    survives(
+        quick(),
+        Fault::new(FaultKind::LostReply)
+            .on(SECRETS, "UpdateSecretVersionStage")
+            .nth(2),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_becomes_visible_late_is_waited_for() {
+    let options = Options {
+        read_lag: Duration::from_secs(2),
+        list_lag: Duration::from_secs(2),
+        ..Options::default()
+    };
+    let world = rotated(Setup { options, ..quick() }).await;
+    world.rotate().await;
+    world.assert_agreement().await;
+}
+
+// API Gateway.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_create_api_key_there_is_one_key() {
+    let broken = |effect, body: &str| FaultKind::Answer {
+        status: 201,
+        content_type: "application/json".to_owned(),
+        body: body.to_owned(),
+        effect,
+    };
+    for kind in [
+        FaultKind::LostReply,
+        FaultKind::CutReply,
+        FaultKind::ResetBefore,
+        FaultKind::refuse(500, "InternalServerError", "try again"),
+        FaultKind::refuse(
+            409,
+            "ConflictException",
+            "Unable to complete operation due to concurrent modification. Please try again later.",
+        ),
+        FaultKind::Throttle { retry_after: None },
+        broken(true, r#"{"id":"#),
+        broken(true, "<html>"),
+        broken(true, "{}"),
+        broken(true, ""),
+        broken(false, r#"{"id":"#),
+    ] {
+        survives(quick(), Fault::new(kind).on(KEYS, "CreateApiKey")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_create_api_key_that_stays_broken_is_one_clear_error() {
+    let kind = FaultKind::answer(
+        201,
+        "application/json",
+        r#"{"id":"abc","value":"HandMadeHandMadeHandMade"#,
+    );
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(kind).on(KEYS, "CreateApiKey").every());
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    assert_eq!(error.error_type, "ApiGatewayFailed");
+    assert!(
+        error.error_message.contains("CreateApiKey") && !error.error_message.contains("HandMade"),
+        "{error}"
+    );
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ambiguous_conflict_of_create_usage_plan_key_is_looked_into() {
+    let conflict = |message: &str| FaultKind::refuse(409, "ConflictException", message);
+    // It is attached already: the reply was lost, and the repetition is told that it exists.
+    survives(
+        quick(),
+        Fault::new(FaultKind::LostReply).on(KEYS, "CreateUsagePlanKey"),
+    )
+    .await;
+    // It is not attached: another request was in the way.
+    survives(
+        quick(),
+        Fault::new(conflict(
+            "Unable to complete operation due to concurrent modification.",
+        ))
+        .on(KEYS, "CreateUsagePlanKey"),
+    )
+    .await;
+    survives(
+        quick(),
+        Fault::new(conflict("some other words")).on(KEYS, "CreateUsagePlanKey"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_after_of_api_gateway_is_honoured() {
+    let fault = Fault::new(FaultKind::Throttle {
+        retry_after: Some(3),
+    })
+    .on(KEYS, "CreateApiKey");
+    let world = survives(quick(), fault).await;
+    assert_waited(&world, "CreateApiKey", Duration::from_secs(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttling_and_errors_of_the_server_are_retried_for_every_service() {
+    for (service, operation) in [
+        (SECRETS, "GetSecretValue"),
+        (SECRETS, "PutSecretValue"),
+        (KEYS, "CreateUsagePlanKey"),
+        (KEYS, "GetApiKeys"),
+        (KEYS, "UpdateApiKey"),
+        (DOPPLER, "GetSecret"),
+        (DOPPLER, "UpdateSecrets"),
+    ] {
+        for kind in [
+            FaultKind::Throttle { retry_after: None },
+            FaultKind::refuse(503, "ServiceUnavailable", "later"),
+        ] {
+            survives(quick(), Fault::new(kind).on(service, operation)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_does_not_exist_is_named_and_the_minted_key_is_used_once_it_is_set_right() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    assert_eq!(error.error_type, "ApiGatewayFailed");
+    assert!(error.error_message.contains("USAGE_PLAN_IDS"), "{error}");
+    let minted = world.sandbox.keys().pop().expect("it was minted");
+    assert_safe_then_complete(&world, &token, &before).await;
+    let key = world
+        .sandbox
+        .key_with_value(&world.current_key())
+        .expect("it is there");
+    assert_eq!(key.id, minted.id);
+    assert!(
+        key.description.contains("Resumed at "),
+        "completed late, so it settles late: {}",
+        key.description
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_person_disabled_or_took_off_its_plan_is_not_handed_out() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.step(&token, "createSecret").await;
+    world.step(&token, "setSecret").await;
+    let minted = world.sandbox.keys().pop().expect("it was minted").id;
+
+    world.sandbox.detach_key(&minted, &world.plans[0]);
+    let message = world.step_fails(&token, "testSecret", "NotOnPlan").await;
+    assert!(message.contains(&world.plans[0]), "{message}");
+    world.step(&token, "setSecret").await;
+    world.step(&token, "testSecret").await;
+
+    world.sandbox.set_key_enabled(&minted, false);
+    for step in ["setSecret", "testSecret", "finishSecret"] {
+        let message = world.step_fails(&token, step, "KeyDisabled").await;
+        assert!(message.contains(&minted), "{message}");
+    }
+    assert!(world.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before));
+    world.sandbox.set_key_enabled(&minted, true);
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pending_value_that_is_anothers_key_is_refused() {
+    let world = rotated(quick()).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.step(&token, "createSecret").await;
+    let pending = world.key_in("AWSPENDING").expect("it is stored");
+    let id = world.sandbox.create_key("somebody else's", &pending, &[]);
+    let message = world.step_fails(&token, "setSecret", "KeyNotOurs").await;
+    assert!(message.contains(&id), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_without_a_plan_does_not_replace_one_that_works() {
+    let by_hand = "HandMadeHandMadeHandMade";
+    let world = Setup {
+        secret: Some(by_hand.to_owned()),
+        ..quick()
+    }
+    .inheriting()
+    .start()
+    .await;
+    let id = world.sandbox.create_key("by hand", by_hand, &[]);
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "NoPlan");
+    assert!(world.current_key() == by_hand);
+    world.sandbox.attach_key(&id, &world.plans[0]);
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+// Doppler.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doppler_token_that_is_refused_is_named_with_the_secret_to_mend() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world.sandbox.doppler().revoke(&world.token);
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerTokenRejected");
+    assert!(
+        error.error_message.contains("DOPPLER_TOKEN_SECRET_ID"),
+        "{error}"
+    );
+    // The function keeps running; the new token is read without a new deployment.
+    let renewed = world
+        .sandbox
+        .doppler()
+        .service_token(PROJECT, CONFIG, Access::ReadWrite);
+    world
+        .sandbox
+        .put_secret(TOKEN_SECRET, &json!({ "token": renewed }).to_string());
+    world.retry(&token).await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_without_a_doppler_token_is_told_from_a_token_that_is_refused() {
+    for text in ["{\"tokn\":\"dp.st.x\"}", "two words"] {
+        let world = rotated(quick()).await;
+        world.sandbox.put_secret(TOKEN_SECRET, text);
+        world.redeploy(&[]).await;
+        let (error, _) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "InvalidDopplerToken");
+        assert!(!error.error_message.contains(text), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doppler_target_that_the_token_cannot_see_is_an_error_of_its_own_in_both_wordings() {
+    for (status, message) in [
+        (
+            400,
+            "This token does not have access to requested project 'acme'",
+        ),
+        (404, "Could not find requested project 'acme'"),
+    ] {
+        let fault = Fault::new(FaultKind::refuse(status, "", message)).on(DOPPLER, "GetSecret");
+        fails_with(
+            quick(),
+            fault,
+            "testSecret",
+            "DopplerTargetHidden",
+            &["DOPPLER_TARGETS", message],
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_token_fails_before_promotion() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let read_only = world
+        .sandbox
+        .doppler()
+        .service_token(PROJECT, CONFIG, Access::ReadOnly);
+    world.sandbox.put_secret(TOKEN_SECRET, &read_only);
+    world.redeploy(&[]).await;
+    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(error.error_type, "DopplerFailed");
+    assert!(error.error_message.contains("read/write"), "{error}");
+    world.sandbox.put_secret(TOKEN_SECRET, &world.token);
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_after_of_doppler_is_honoured() {
+    let fault = Fault::new(FaultKind::Throttle {
+        retry_after: Some(3),
+    })
+    .on(DOPPLER, "UpdateSecrets");
+    let world = survives(quick(), fault).await;
+    assert_waited(&world, "UpdateSecrets", Duration::from_secs(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_after_beyond_the_deadline_fails_at_once() {
+    let started = SystemTime::now();
+    let fault = Fault::new(FaultKind::Throttle {
+        retry_after: Some(3_600),
+    })
+    .on(DOPPLER, "UpdateSecrets");
+    fails_with(quick(), fault, "finishSecret", "DopplerFailed", &["429"]).await;
+    assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_dopplers_json_and_what_says_no_success_are_refused() {
+    let html = FaultKind::answer(200, "text/html", "<html>HandMadeHandMadeHandMade</html>");
+    let fault = Fault::new(html).on(DOPPLER, "UpdateSecrets");
+    fails_with(quick(), fault, "finishSecret", "DopplerFailed", &["JSON"]).await;
+    let no = FaultKind::answer(
+        200,
+        "application/json",
+        r#"{"success":false,"messages":["the config is protected"]}"#,
+    );
+    let fault = Fault::new(no).on(DOPPLER, "UpdateSecrets");
+    fails_with(
+        quick(),
+        fault,
+        "finishSecret",
+        "DopplerFailed",
+        &["the config is protected"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn html_from_dopplers_edge_is_retried() {
+    let html = FaultKind::answer(502, "text/html", "<html>Bad gateway</html>");
+    survives(quick(), Fault::new(html).on(DOPPLER, "UpdateSecrets")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_doppler_delivers_changed_stops_the_rotation() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let altered = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let alter = std::sync::Arc::clone(&altered);
+    world
+        .sandbox
+        .doppler()
+        .alter_writes(PROJECT, CONFIG, "PARTNER_API_KEY", move |value| {
+            let still = alter.load(std::sync::atomic::Ordering::SeqCst);
+            if still {
+                "${DOPPLER_PROJECT}".to_owned()
+            } else {
+                value.to_owned()
+            }
+        });
+    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(error.error_type, "MirrorChanged");
+    assert!(
+        error.error_message.contains("acme/prd/PARTNER_API_KEY"),
+        "{error}"
+    );
+    assert!(world.current_key() == before);
+    altered.store(false, std::sync::atomic::Ordering::SeqCst);
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_failing_after_promotion_does_not_fail_the_step_and_is_reported() {
+    let world = rotated(quick()).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret", "testSecret"] {
+        world.step(&token, step).await;
+    }
+    // In `finishSecret` the only read of a target comes after promotion.
+    let denied = FaultKind::refuse(403, "", "no");
+    let handle = world
+        .sandbox
+        .faults()
+        .inject(Fault::new(denied).on(DOPPLER, "GetSecret").every());
+    let report = world.step(&token, "finishSecret").await;
+    assert_eq!(handle.fired(), 1);
+    assert!(
+        report["left"][0]
+            .as_str()
+            .is_some_and(|left| left.contains("acme/prd/PARTNER_API_KEY")),
+        "{report}"
+    );
+    world.assert_agreement().await;
+
+    // What was left is done by the next `finishSecret`.
+    let unmarked = |world: &World| {
+        world
+            .sandbox
+            .keys()
+            .iter()
+            .filter(|key| !key.description.contains("Superseded"))
+            .count()
+    };
+    assert_eq!(
+        unmarked(&world),
+        2,
+        "a target that cannot be read may hold any key"
+    );
+    world.sandbox.faults().clear();
+    let report = world.step(&token, "finishSecret").await;
+    assert_eq!(
+        (unmarked(&world), report["left"].as_array().map(Vec::len)),
+        (1, Some(0)),
+        "{report}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_changed_between_write_and_promotion_is_written_again() {
+    let world = std::sync::Arc::new(rotated(quick()).await);
+    let old = world.current_key();
+    let hook = {
+        let world = std::sync::Arc::clone(&world);
+        FaultKind::before(move || {
+            world
+                .sandbox
+                .doppler()
+                .set_value(PROJECT, CONFIG, "PARTNER_API_KEY", &old);
+            async {}
+        })
+    };
+    let handle = world
+        .sandbox
+        .faults()
+        .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1);
+    world.assert_agreement().await;
+    world.sandbox.faults().clear();
+}
+
+// Labels that move under a step.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_put_by_hand_before_promotion_wins_and_doppler_gets_the_current_key_back() {
+    let world = std::sync::Arc::new(
+        rotated(Setup {
+            secret: Some("{}".to_owned()),
+            ..quick()
+        })
+        .await,
+    );
+    let before = world.current_key();
+    let by_hand = json!({ "apiKey": before, "edited": true }).to_string();
+    let hook = {
+        let world = std::sync::Arc::clone(&world);
+        FaultKind::before(move || {
+            world.sandbox.put_secret(SECRET, &by_hand);
+            async {}
+        })
+    };
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
+    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    assert!(
+        ["NotPending", "UnknownVersion"].contains(&error.error_type.as_str()),
+        "{error}"
+    );
+    world.sandbox.faults().clear();
+    assert!(world.current_key() == before);
+    assert!(
+        world.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before),
+        "Doppler kept the abandoned key"
+    );
+    world.rotate().await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_that_another_run_moved_meanwhile_is_seen() {
+    let world = std::sync::Arc::new(rotated(quick()).await);
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret", "testSecret"] {
+        world.step(&token, step).await;
+    }
+    let hook = {
+        let (world, token) = (std::sync::Arc::clone(&world), token.clone());
+        FaultKind::before(move || {
+            let from = world
+                .sandbox
+                .secret(SECRET)
+                .current()
+                .expect("there is one")
+                .id
+                .clone();
+            world
+                .sandbox
+                .move_label(SECRET, "AWSCURRENT", Some(&from), Some(&token));
+            async {}
+        })
+    };
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
+    world.step(&token, "finishSecret").await;
+    world.sandbox.faults().clear();
+    world.assert_agreement().await;
+}
+
+// The probe.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_url_that_is_wrong_fails_at_once() {
+    for status in [404, 400, 401, 302] {
+        let kind = FaultKind::answer(status, "application/json", "{}");
+        let fault = Fault::new(kind).on(GATEWAY, "Probe");
+        fails_with(
+            Setup::default(),
+            fault,
+            "testSecret",
+            "ProbeRejected",
+            &["PROBE_URL", &status.to_string()],
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_never_accepts_fails_before_the_function_is_stopped() {
+    let options = || Options {
+        function_timeout: Duration::from_secs(8),
+        ..Options::default()
+    };
+    for (kind, words) in [
+        (FaultKind::answer(403, "application/json", "{}"), "403"),
+        (FaultKind::answer(500, "application/json", "{}"), "500"),
+        (FaultKind::answer(429, "application/json", "{}"), "429"),
+    ] {
+        let setup = Setup {
+            options: options(),
+            ..Setup::default()
+        };
+        let fault = Fault::new(kind).on(GATEWAY, "Probe");
+        fails_with(
+            setup,
+            fault,
+            "testSecret",
+            "ProbeNotAccepted",
+            &[words, "PROBE_URL"],
+        )
+        .await;
+    }
+    // One that hangs is stopped by the deadline.
+    let setup = Setup {
+        options: options(),
+        ..Setup::default()
+    };
+    let fault = Fault::new(FaultKind::Delay(Duration::from_secs(60))).on(GATEWAY, "Probe");
+    fails_with(setup, fault, "testSecret", "OutOfTime", &["gateway"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acceptance_followed_by_a_refusal_does_not_count() {
+    let world = rotated(Setup::default()).await;
+    let refused = FaultKind::answer(403, "application/json", "{}");
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(refused).on(GATEWAY, "Probe").nth(3));
+    world.sandbox.clear_calls();
+    world.rotate().await;
+    let probes = world
+        .sandbox
+        .calls()
+        .into_iter()
+        .filter(|call| call.service == GATEWAY)
+        .count();
+    assert_eq!(
+        probes, 6,
+        "two acceptances, a refusal, and then three in a row"
+    );
+}
+
+// Time.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_runs_out_of_time_says_what_it_was_doing_and_a_retry_goes_on_from_there() {
+    let options = || Options {
+        function_timeout: Duration::from_secs(4),
+        ..Options::default()
+    };
+    for (service, operation, step) in [
+        (SECRETS, "PutSecretValue", "createSecret"),
+        (KEYS, "CreateApiKey", "setSecret"),
+        (DOPPLER, "GetSecret", "testSecret"),
+        (DOPPLER, "UpdateSecrets", "finishSecret"),
+    ] {
+        let fault = Fault::new(FaultKind::Delay(Duration::from_secs(60))).on(service, operation);
+        fails_with(
+            Setup {
+                options: options(),
+                ..quick()
+            },
+            fault,
+            step,
+            "OutOfTime",
+            &["ran out of time"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_settle_before_the_deadline_fails_at_once_with_the_time() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world.redeploy(&[("SETTLE_PERIOD", "2h")]).await;
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "NotSettled");
+    let minted = world.sandbox.keys().pop().expect("it was minted").id;
+    world
+        .sandbox
+        .age_key(&minted, Duration::from_secs(3 * 3600));
+    assert_eq!(
+        world
+            .sandbox
+            .step(SECRET, &token, "testSecret")
+            .await
+            .result
+            .err(),
+        None
+    );
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+// Death.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_dies_before_or_after_any_call_is_resumed_with_the_same_token() {
+    let world = rotated(quick()).await;
+    world.sandbox.clear_calls();
+    world.rotate().await;
+    let calls: Vec<_> = world
+        .sandbox
+        .calls()
+        .into_iter()
+        .map(|call| (call.service, call.operation))
+        .collect();
+    assert!(calls.len() > 15, "{calls:?}");
+
+    for (index, (service, operation)) in calls.iter().enumerate() {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            let keys = world.sandbox.keys().len();
+            let before = world.current_key();
+            // A cold start each time, so that the calls are the same and come in the same order.
+            world.redeploy(&[]).await;
+            let handle = world
+                .sandbox
+                .faults()
+                .inject(Fault::new(kind.clone()).nth(index + 1));
+            let token = world.sandbox.rotate(SECRET);
+            let outcome = world.sandbox.rotation(&token).await;
+            let what = format!("{kind:?} at call {index}, {operation} of {service}");
+            assert_eq!(handle.fired(), 1, "{what} never struck");
+            assert!(!outcome.succeeded, "{what} was survived by a dead process");
+            for held in [
+                world.current_key(),
+                world
+                    .doppler_value("PARTNER_API_KEY")
+                    .expect("it was mirrored"),
+            ] {
+                assert_eq!(
+                    world.gateway_answer(&held).await,
+                    200,
+                    "{what}: a key that does not work is handed out"
+                );
+            }
+            world.sandbox.faults().clear();
+            world.retry(&token).await;
+            world.assert_agreement().await;
+            assert!(world.current_key() != before, "{what}");
+            let keys_now = world.sandbox.keys();
+            assert_eq!(
+                keys_now.len(),
+                keys + 1,
+                "{what}: a key too many, or too few"
+            );
+            let unmarked = keys_now
+                .iter()
+                .filter(|key| !key.description.contains("Superseded"))
+                .count();
+            assert_eq!(unmarked, 1, "{what}: a replaced key has no mark");
+        }
+    }
+}
+
+/// Demands that the last two calls of `operation` were at least `pause` apart.
+fn assert_waited(world: &World, operation: &str, pause: Duration) {
+    let times: Vec<_> = world
+        .sandbox
+        .calls()
+        .into_iter()
+        .filter(|call| call.operation == operation)
+        .map(|call| call.at)
+        .collect();
+    let [.., first, second] = times[..] else {
+        panic!("{operation} was not repeated")
+    };
+    let waited = second
+        .duration_since(first)
+        .expect("the journal is in order");
+    assert!(waited >= pause, "it waited {waited:?}");
+}
