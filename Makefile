@@ -20,6 +20,7 @@ GLIBC := 2.34
 
 FUNCTION := $(TARGET)/debug/api-key-rotation
 SANDBOX := $(TARGET)/debug/sandbox
+BENCH := $(TARGET)/debug/bench
 
 # SAM would otherwise send a report of every call.
 export SAM_CLI_TELEMETRY := 0
@@ -54,6 +55,16 @@ lint: $(TOOLS)/test/.installed ## Run the linters over the template; part of tes
 	@$(TOOLS)/test/bin/python tests/tools/expand.py template.yaml >$(TOOLS)/template.json
 	@$(TOOLS)/test/bin/cfn-lint $(TOOLS)/template.json
 	@echo 'template.yaml: sam validate and cfn-lint found nothing, as it is and expanded'
+
+.PHONY: bench
+bench: ## Measure the function next to an empty one: size, instructions, memory, start, and the calls of a rotation
+	@tests/tools/need valgrind
+	@[[ -x $(BENCH) ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
+# Each by itself: together, cargo would give the empty function the features that the function wants of a dependency.
+	@cargo build --release --locked --package api-key-rotation
+	@cargo build --release --locked --package empty-function
+	@cargo build --locked --package bench
+	@$(BENCH) $(TARGET)/release/api-key-rotation $(TARGET)/release/empty-function
 
 .PHONY: check
 check: ## Check formatting, compiler and Clippy warnings, and the documentation

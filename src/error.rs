@@ -265,32 +265,42 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
+/// unrecognisable, whoever put it there. API Gateway's keys have 20 to 128 alphanumerics, Doppler's tokens end in 40, and
+/// a `RotationToken` has at least 36 letters, digits and hyphens.
+#[must_use]
+pub fn masked(message: &str) -> String {
+    mask(message, |run| run.len() >= 36 || has_long_part(run))
+}
+
+/// A service's id of a request, fit to be shown.
+#[must_use]
+pub fn masked_id(id: &str) -> String {
+    mask(id, has_long_part)
+}
+
 /// A service's code for an error, fit to be shown. Codes are long words, and told from values by how they end.
 #[must_use]
 pub fn masked_code(code: &str) -> String {
     let named = ["Exception", "Error", "Failure"]
         .iter()
         .any(|end| code.ends_with(end));
-    if named && code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        code.to_owned()
-    } else {
-        masked(code)
-    }
+    mask(code, |run| !named && has_long_part(run))
 }
 
-/// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
-/// unrecognisable. API Gateway's keys have 20 to 128 alphanumerics and Doppler's tokens end in 40, so no longer run is
-/// let through, whoever put it there.
-#[must_use]
-pub fn masked(message: &str) -> String {
+fn has_long_part(run: &str) -> bool {
+    run.split('-').any(|part| part.len() >= 20)
+}
+
+fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {
     let mut shown = String::new();
     let mut run = String::new();
-    for letter in message.chars().take(500).chain([' ']) {
-        if letter.is_ascii_alphanumeric() {
+    for letter in text.chars().take(500).chain([' ']) {
+        if letter.is_ascii_alphanumeric() || letter == '-' {
             run.push(letter);
             continue;
         }
-        shown.push_str(if run.len() < 20 { &run } else { "[masked]" });
+        shown.push_str(if is_value(&run) { "[masked]" } else { &run });
         run.clear();
         shown.push(if letter.is_control() { ' ' } else { letter });
     }

@@ -15,13 +15,306 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 /// Far more than any program here takes, also on a busy machine. Whatever takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The target of the ordinary world.
 const TARGET: &str = "PARTNER_API_KEY";
-/// What a person may have stored before the first rotation: a key of no use at all.
+/// The value of a key that no rotation made.
 const MADE_BY_HAND: &str = "HandMadeHandMadeHandMade";
 
-// ------------------------------------------------------------------------------------------------ Secrets Manager
+/// A person's terminal. What runs in it sees this world, and of the machine only its programs.
+struct Terminal<'a> {
+    world: &'a World,
+    home: TempDir,
+}
+
+impl<'a> Terminal<'a> {
+    fn of(world: &'a World) -> Self {
+        let home = TempDir::new().expect("a temporary directory can be made");
+        Self { world, home }
+    }
+
+    /// A file in the directory in which everything runs.
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home.path())
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// What points AWS's clients at the sandbox, and keeps them from asking or trying anything else.
+    fn aws_env(&self) -> [(&'static str, String); 8] {
+        [
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+            // botocore's name for it.
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+            ("AWS_ENDPOINT_URL", self.world.sandbox.aws_url()),
+            ("AWS_MAX_ATTEMPTS", "1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_PAGER", String::new()),
+        ]
+    }
+
+    /// Runs `aws` with a line of arguments, none of which contains a space.
+    async fn aws_output(&self, line: &str) -> Output {
+        let mut aws = self.command(tool("aws"));
+        aws.args(line.split_whitespace()).envs(self.aws_env());
+        output_of(aws, &first_words(line)).await
+    }
+
+    /// What `aws` answers; null, where that is nothing.
+    async fn aws(&self, line: &str) -> Value {
+        let output = self.aws_output(line).await;
+        let answer = successful(output, &first_words(line));
+        if answer.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&answer).expect("aws answers JSON")
+    }
+
+    /// Demands that `aws` fails, and returns what it says.
+    async fn aws_refuses(&self, line: &str) -> String {
+        let output = self.aws_output(line).await;
+        assert!(!output.status.success(), "{} succeeded", first_words(line));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// `describe-secret`.
+    async fn describe(&self, secret: &str) -> Value {
+        self.aws(&format!(
+            "secretsmanager describe-secret --secret-id {secret}"
+        ))
+        .await
+    }
+
+    /// `get-secret-value` with more options.
+    async fn get(&self, secret: &str, options: &str) -> Value {
+        self.aws(&format!(
+            "secretsmanager get-secret-value --secret-id {secret} {options}"
+        ))
+        .await
+    }
+
+    /// `list-secret-version-ids` with more options: each version with its labels, oldest first.
+    async fn versions(&self, secret: &str, options: &str) -> Vec<(String, Value)> {
+        let answer = self
+            .aws(&format!(
+                "secretsmanager list-secret-version-ids --secret-id {secret} {options}"
+            ))
+            .await;
+        let versions = answer["Versions"].as_array().into_iter().flatten();
+        versions
+            .map(|version| {
+                (
+                    text(version, "/VersionId").to_owned(),
+                    version["VersionStages"].clone(),
+                )
+            })
+            .collect()
+    }
+
+    /// `lambda invoke`: its answer and the function's.
+    async fn invoke(&self, event: &Value) -> (Value, Value) {
+        std::fs::write(self.path("event.json"), event.to_string()).expect("it can be written");
+        let answer = self
+            .aws(&format!(
+                "lambda invoke --function-name {FUNCTION_NAME} --payload file://event.json answer.json"
+            ))
+            .await;
+        let payload = std::fs::read(self.path("answer.json")).expect("aws wrote the payload");
+        let payload = serde_json::from_slice(&payload).expect("the payload is JSON");
+        (answer, payload)
+    }
+
+    /// `doppler` with a line of arguments, none of which contains a space.
+    fn doppler_command(&self, line: &str) -> Command {
+        let directory = self.path("doppler");
+        std::fs::create_dir_all(&directory).expect("a directory can be made");
+        // Nothing of a test is to be reported anywhere, whatever the version's default.
+        std::fs::write(
+            directory.join(".doppler.yaml"),
+            "flags:\n  analytics: false\n  update-check: false\n",
+        )
+        .expect("it can be written");
+        let mut doppler = self.command(tool("doppler"));
+        doppler
+            .args([
+                "--no-check-version",
+                "--api-host",
+                &self.world.sandbox.doppler_url(),
+            ])
+            .arg("--config-dir")
+            .arg(directory)
+            .args(line.split_whitespace())
+            .env("DOPPLER_TOKEN", &self.world.token)
+            .env("DOPPLER_PROJECT", PROJECT)
+            .env("DOPPLER_CONFIG", CONFIG);
+        doppler
+    }
+
+    /// What `doppler` prints.
+    async fn doppler(&self, line: &str) -> String {
+        stdout_of(self.doppler_command(line), &first_words(line)).await
+    }
+
+    /// The status that curl gets from the gateway.
+    async fn curl(&self, key: Option<&str>) -> u16 {
+        let mut curl = self.command("curl");
+        curl.args(["--silent", "--show-error", "--output", "/dev/null"])
+            .args(["--write-out", "%{http_code}", &self.world.probe_url])
+            .args(
+                key.iter()
+                    .flat_map(|key| ["--header".to_owned(), format!("x-api-key: {key}")]),
+            );
+        let status = stdout_of(curl, "curl").await;
+        status.parse().expect("curl prints the status")
+    }
+}
+
+/// A program with all that it starts, of which nothing outlives the test.
+struct Group {
+    leader: Child,
+    id: u32,
+}
+
+impl Group {
+    fn start(mut command: Command) -> Self {
+        let leader = command.process_group(0).spawn().expect("it starts");
+        let id = leader.id().expect("it has not been waited for");
+        Self { leader, id }
+    }
+
+    fn runs(&mut self) -> bool {
+        matches!(self.leader.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let kill = format!("kill -s KILL -- -{}", self.id);
+        let killed = std::process::Command::new("sh")
+            .args(["-c", &kill])
+            .status();
+        // A test that fails already shows what matters; the group may be gone then.
+        assert!(
+            std::thread::panicking() || killed.is_ok_and(|status| status.success()),
+            "the group cannot be killed"
+        );
+    }
+}
+
+/// A world in which a change to keys takes a while to reach the gateway.
+fn propagating(propagation: Duration) -> Setup {
+    Setup {
+        options: Options {
+            propagation,
+            ..Options::default()
+        },
+        ..Setup::default()
+    }
+}
+
+/// Runs a program to its end.
+async fn output_of(mut command: Command, what: &str) -> Output {
+    let output = timeout(PATIENCE, command.output()).await;
+    output
+        .unwrap_or_else(|_| panic!("{what} hangs"))
+        .unwrap_or_else(|error| panic!("{what} cannot be started: {error}"))
+}
+
+/// What a program prints. Neither its arguments nor its output are shown if it fails: they may hold keys.
+async fn stdout_of(command: Command, what: &str) -> String {
+    successful(output_of(command, what).await, what)
+}
+
+fn successful(output: Output, what: &str) -> String {
+    assert!(
+        output.status.success(),
+        "{what}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{what} prints no text"))
+}
+
+/// What of a line of arguments may be shown: the command, and none of its values.
+fn first_words(line: &str) -> String {
+    line.split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Waits for what nothing announces.
+async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let seen = timeout(PATIENCE, async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    seen.await.unwrap_or_else(|_| panic!("no {what} in time"))
+}
+
+/// The file's lines, once there are as many.
+fn written(file: &Path, lines: usize) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(file).ok()?;
+    (text.matches('\n').count() >= lines).then(|| text.lines().map(str::to_owned).collect())
+}
+
+/// Waits for the end of a rotation that a client has started, and demands that it is a good one.
+async fn succeeded(world: &World, token: &str) -> Outcome {
+    let outcome = timeout(PATIENCE, world.sandbox.rotation(token)).await;
+    let outcome = outcome.expect("the rotation ends");
+    assert!(
+        outcome.succeeded,
+        "{:?}\n{}",
+        outcome.error(),
+        world.sandbox.function_log()
+    );
+    outcome
+}
+
+fn steps(outcome: &Outcome) -> Vec<&str> {
+    let steps = outcome.steps.iter();
+    steps.map(|run| run.step.as_str()).collect()
+}
+
+/// One of the events that come with the project.
+fn example_event(name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("events/{name}.json"));
+    let text = std::fs::read_to_string(file).expect("the example is there");
+    serde_json::from_str(&text).expect("the example is JSON")
+}
+
+/// A text in an answer.
+#[track_caller]
+fn text<'a>(answer: &'a Value, pointer: &str) -> &'a str {
+    let text = answer.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_else(|| panic!("the answer has no {pointer}"))
+}
+
+/// A text of each entry of a list in an answer.
+#[track_caller]
+fn texts<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
+    let list = answer.pointer(list).and_then(Value::as_array);
+    let entries = list.expect("the answer has the list").iter();
+    entries
+        .map(|entry| entry[field].as_str().unwrap_or_default())
+        .collect()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_created_with_the_aws_cli_is_rotated_with_it() {
@@ -226,8 +519,6 @@ print(json.dumps({'token': answer['VersionId'], 'pages': names}))
     world.assert_agreement().await;
 }
 
-// ---------------------------------------------------------------------------------------------------- API Gateway
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_made_with_the_aws_cli_works_only_while_it_is_enabled_and_on_a_plan() {
     let world = Setup::plain().start().await;
@@ -377,8 +668,6 @@ async fn the_aws_cli_tags_a_key_and_takes_a_tag_away() {
     );
 }
 
-// --------------------------------------------------------------------------------------------------------- Doppler
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doppler_cli_reads_the_mirrored_key() {
     let world = Setup::default().start().await;
@@ -426,7 +715,7 @@ async fn the_doppler_cli_reads_the_mirrored_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_run_watch_restarts_its_child_with_the_new_key() {
     // It stays until it is ended, as a service would.
-    const SERVICE: &str = r#"printf '%s\n' "$PARTNER_API_KEY" >>keys; exec sleep 1000"#;
+    const SERVICE: &str = r#"printf '%s\n' "$PARTNER_API_KEY" >>keys; exec sleep 300"#;
     let world = Setup::default().start().await;
     let terminal = Terminal::of(&world);
     world.rotate().await;
@@ -440,7 +729,7 @@ async fn doppler_run_watch_restarts_its_child_with_the_new_key() {
     let mut doppler = Group::start(command);
     let file = terminal.path("keys");
     until("start of the child", || written(&file, 1)).await;
-    // What changes before the watch stands goes unnoticed.
+    // A change before the watch stands may go unnoticed.
     until("watch", || {
         let calls = world.sandbox.calls();
         calls
@@ -459,8 +748,6 @@ async fn doppler_run_watch_restarts_its_child_with_the_new_key() {
     );
     assert!(doppler.runs(), "`doppler run` has ended");
 }
-
-// ---------------------------------------------------------------------------------------------------- The gateway
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_is_let_in_with_the_current_key_and_with_no_other() {
@@ -504,8 +791,6 @@ async fn a_key_that_propagates_slowly_is_handed_out_only_once_curl_is_let_in() {
         .await;
     assert_eq!(terminal.curl(Some(key.trim_end())).await, 200);
 }
-
-// ---------------------------------------------------------------------------------------------------------- Lambda
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_example_events_rotate_when_the_aws_cli_invokes_the_function_with_them() {
@@ -564,299 +849,4 @@ async fn the_aws_cli_shows_a_function_error_with_its_type_and_message() {
         refusal.contains("(ResourceNotFoundException) when calling the Invoke operation"),
         "{refusal}"
     );
-}
-
-// -------------------------------------------------------------------------------------------------------- Helpers
-
-/// A person's terminal. What runs in it sees this world, and of the machine only its programs.
-struct Terminal<'a> {
-    world: &'a World,
-    home: TempDir,
-}
-
-impl<'a> Terminal<'a> {
-    fn of(world: &'a World) -> Self {
-        let home = TempDir::new().expect("a temporary directory can be made");
-        Self { world, home }
-    }
-
-    /// A file in the directory in which everything runs.
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.home.path())
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        command
-    }
-
-    /// What points AWS's clients at the sandbox, and keeps them from asking or trying anything else.
-    fn aws_env(&self) -> [(&'static str, String); 8] {
-        [
-            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
-            // botocore's name for it.
-            ("AWS_DEFAULT_REGION", REGION.to_owned()),
-            ("AWS_ENDPOINT_URL", self.world.sandbox.aws_url()),
-            ("AWS_MAX_ATTEMPTS", "1".to_owned()),
-            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-            ("AWS_PAGER", String::new()),
-        ]
-    }
-
-    /// Runs `aws` with a line of arguments, none of which contains a space.
-    async fn aws_output(&self, line: &str) -> Output {
-        let mut aws = self.command(tool("aws"));
-        aws.args(line.split_whitespace()).envs(self.aws_env());
-        output_of(aws, &first_words(line)).await
-    }
-
-    /// What `aws` answers; null, where that is nothing.
-    async fn aws(&self, line: &str) -> Value {
-        let output = self.aws_output(line).await;
-        let answer = successful(output, &first_words(line));
-        if answer.is_empty() {
-            return Value::Null;
-        }
-        serde_json::from_str(&answer).expect("aws answers JSON")
-    }
-
-    /// Demands that `aws` fails, and returns what it says.
-    async fn aws_refuses(&self, line: &str) -> String {
-        let output = self.aws_output(line).await;
-        assert!(!output.status.success(), "{} succeeded", first_words(line));
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    }
-
-    /// `describe-secret`.
-    async fn describe(&self, secret: &str) -> Value {
-        self.aws(&format!(
-            "secretsmanager describe-secret --secret-id {secret}"
-        ))
-        .await
-    }
-
-    /// `get-secret-value` with more options.
-    async fn get(&self, secret: &str, options: &str) -> Value {
-        self.aws(&format!(
-            "secretsmanager get-secret-value --secret-id {secret} {options}"
-        ))
-        .await
-    }
-
-    /// `list-secret-version-ids` with more options: each version with its labels, oldest first.
-    async fn versions(&self, secret: &str, options: &str) -> Vec<(String, Value)> {
-        let answer = self
-            .aws(&format!(
-                "secretsmanager list-secret-version-ids --secret-id {secret} {options}"
-            ))
-            .await;
-        let versions = answer["Versions"].as_array().into_iter().flatten();
-        versions
-            .map(|version| {
-                (
-                    text(version, "/VersionId").to_owned(),
-                    version["VersionStages"].clone(),
-                )
-            })
-            .collect()
-    }
-
-    /// `lambda invoke`: its answer and the function's.
-    async fn invoke(&self, event: &Value) -> (Value, Value) {
-        std::fs::write(self.path("event.json"), event.to_string()).expect("it can be written");
-        let answer = self
-            .aws(&format!(
-                "lambda invoke --function-name {FUNCTION_NAME} --payload file://event.json answer.json"
-            ))
-            .await;
-        let payload = std::fs::read(self.path("answer.json")).expect("aws wrote the payload");
-        let payload = serde_json::from_slice(&payload).expect("the payload is JSON");
-        (answer, payload)
-    }
-
-    /// `doppler` with a line of arguments, none of which contains a space.
-    fn doppler_command(&self, line: &str) -> Command {
-        let directory = self.path("doppler");
-        std::fs::create_dir_all(&directory).expect("a directory can be made");
-        // Nothing of a test is to be reported anywhere, whatever the version's default.
-        std::fs::write(
-            directory.join(".doppler.yaml"),
-            "flags:\n  analytics: false\n  update-check: false\n",
-        )
-        .expect("it can be written");
-        let mut doppler = self.command(tool("doppler"));
-        doppler
-            .args([
-                "--no-check-version",
-                "--api-host",
-                &self.world.sandbox.doppler_url(),
-            ])
-            .arg("--config-dir")
-            .arg(directory)
-            .args(line.split_whitespace())
-            .env("DOPPLER_TOKEN", &self.world.token)
-            .env("DOPPLER_PROJECT", PROJECT)
-            .env("DOPPLER_CONFIG", CONFIG);
-        doppler
-    }
-
-    /// What `doppler` prints.
-    async fn doppler(&self, line: &str) -> String {
-        stdout_of(self.doppler_command(line), &first_words(line)).await
-    }
-
-    /// The status that curl gets from the gateway.
-    async fn curl(&self, key: Option<&str>) -> u16 {
-        let mut curl = self.command("curl");
-        curl.args(["--silent", "--show-error", "--output", "/dev/null"])
-            .args(["--write-out", "%{http_code}", &self.world.probe_url])
-            .args(
-                key.iter()
-                    .flat_map(|key| ["--header".to_owned(), format!("x-api-key: {key}")]),
-            );
-        let status = stdout_of(curl, "curl").await;
-        status.parse().expect("curl prints the status")
-    }
-}
-
-/// A program with all that it starts, of which nothing outlives the test.
-struct Group {
-    leader: Child,
-    id: u32,
-}
-
-impl Group {
-    fn start(mut command: Command) -> Self {
-        let leader = command.process_group(0).spawn().expect("it starts");
-        let id = leader.id().expect("it has not been waited for");
-        Self { leader, id }
-    }
-
-    fn runs(&mut self) -> bool {
-        matches!(self.leader.try_wait(), Ok(None))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let kill = format!("kill -s KILL -- -{}", self.id);
-        let killed = std::process::Command::new("sh").args(["-c", &kill]).status();
-        // A test that fails already shows what matters; the group may be gone then.
-        assert!(
-            std::thread::panicking() || killed.is_ok_and(|status| status.success()),
-            "the group cannot be killed"
-        );
-    }
-}
-
-/// A world in which a change to keys takes a while to reach the gateway.
-fn propagating(propagation: Duration) -> Setup {
-    Setup {
-        options: Options {
-            propagation,
-            ..Options::default()
-        },
-        ..Setup::default()
-    }
-}
-
-/// Runs a program to its end.
-async fn output_of(mut command: Command, what: &str) -> Output {
-    let output = timeout(PATIENCE, command.output()).await;
-    output
-        .unwrap_or_else(|_| panic!("{what} hangs"))
-        .unwrap_or_else(|error| panic!("{what} cannot be started: {error}"))
-}
-
-/// What a program prints. Neither its arguments nor its output are shown if it fails: they may hold keys.
-async fn stdout_of(command: Command, what: &str) -> String {
-    successful(output_of(command, what).await, what)
-}
-
-fn successful(output: Output, what: &str) -> String {
-    assert!(
-        output.status.success(),
-        "{what}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{what} prints no text"))
-}
-
-/// What of a line of arguments may be shown: the command, and none of its values.
-fn first_words(line: &str) -> String {
-    line.split_whitespace()
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// Waits for what nothing announces.
-async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let seen = timeout(PATIENCE, async {
-        loop {
-            if let Some(seen) = look() {
-                return seen;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    seen.await.unwrap_or_else(|_| panic!("no {what} in time"))
-}
-
-/// The file's lines, once there are as many.
-fn written(file: &Path, lines: usize) -> Option<Vec<String>> {
-    let text = std::fs::read_to_string(file).ok()?;
-    (text.matches('\n').count() >= lines).then(|| text.lines().map(str::to_owned).collect())
-}
-
-/// Waits for the end of a rotation that a client has started, and demands that it is a good one.
-async fn succeeded(world: &World, token: &str) -> Outcome {
-    let outcome = timeout(PATIENCE, world.sandbox.rotation(token)).await;
-    let outcome = outcome.expect("the rotation ends");
-    assert!(
-        outcome.succeeded,
-        "{:?}\n{}",
-        outcome.error(),
-        world.sandbox.function_log()
-    );
-    outcome
-}
-
-fn steps(outcome: &Outcome) -> Vec<&str> {
-    let steps = outcome.steps.iter();
-    steps.map(|run| run.step.as_str()).collect()
-}
-
-/// One of the events that come with the project.
-fn example_event(name: &str) -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("events/{name}.json"));
-    let text = std::fs::read_to_string(file).expect("the example is there");
-    serde_json::from_str(&text).expect("the example is JSON")
-}
-
-/// A text in an answer.
-#[track_caller]
-fn text<'a>(answer: &'a Value, pointer: &str) -> &'a str {
-    let text = answer.pointer(pointer).and_then(Value::as_str);
-    text.unwrap_or_else(|| panic!("the answer has no {pointer}"))
-}
-
-/// A text of each entry of a list in an answer.
-#[track_caller]
-fn texts<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
-    let list = answer.pointer(list).and_then(Value::as_array);
-    let entries = list.expect("the answer has the list").iter();
-    entries
-        .map(|entry| entry[field].as_str().unwrap_or_default())
-        .collect()
 }

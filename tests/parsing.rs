@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::error::masked;
+use api_key_rotation::error::{masked, masked_code, masked_id};
 use api_key_rotation::event::{Event, EventError};
 use api_key_rotation::mark::{self, Mark};
 use api_key_rotation::observed::VersionId;
@@ -409,4 +409,19 @@ fn a_services_words_are_shown_without_anything_that_could_be_a_value() {
         shown,
         "no:[masked]; Invalid Usage Plan ID specified, dp.st.prd.[masked]"
     );
+    assert_eq!(
+        masked(&format!("the token {TOKEN} is not valid")),
+        "the token [masked] is not valid"
+    );
+    assert_eq!(
+        masked("not on arn:aws:apigateway:eu-west-1::/apikeys"),
+        "not on arn:aws:apigateway:eu-west-1::/apikeys"
+    );
+    assert_eq!(masked_id(TOKEN), TOKEN);
+    assert_eq!(masked_id(key.expose()), "[masked]");
+    assert_eq!(
+        masked_code("InternalServiceErrorException"),
+        "InternalServiceErrorException"
+    );
+    assert_eq!(masked_code(key.expose()), "[masked]");
 }

@@ -17,7 +17,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
 use super::Receipt;
-use crate::error::{CallError, Fault, Service, masked, masked_code};
+use crate::error::{CallError, Fault, Service, masked, masked_code, masked_id};
 use crate::http;
 
 const UNREADABLE: &str = "something that cannot be understood";
@@ -95,7 +95,7 @@ where
         service,
         operation,
         fault,
-        request_id: error.request_id().map(masked),
+        request_id: error.request_id().map(masked_id),
     }
 }
 
@@ -108,6 +108,6 @@ pub(super) fn receipt(
     Receipt {
         service,
         operation,
-        request_id: reply.request_id().map(masked),
+        request_id: reply.request_id().map(masked_id),
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Receipt;
 use super::secrets_manager::SecretsManager;
-use crate::error::{CallError, Error, Fault, Service, masked};
+use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
 use crate::http::retry_after;
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
@@ -283,7 +283,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
-    Some(masked(headers.get("x-request-id")?.to_str().ok()?))
+    Some(masked_id(headers.get("x-request-id")?.to_str().ok()?))
 }
 
 fn is_transient(status: StatusCode) -> bool {

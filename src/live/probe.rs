@@ -100,7 +100,7 @@ impl Probe<'_> {
             .headers()
             .get("x-amzn-requestid")
             .and_then(|id| id.to_str().ok());
-        receipt.request_id = id.map(crate::error::masked);
+        receipt.request_id = id.map(crate::error::masked_id);
         let status = reply.status();
         let answer = match status {
             _ if status.is_success() => Answer::Accepted,

@@ -142,16 +142,7 @@ impl SecretsManager {
             {
                 Ok(aws::receipt(SERVICE, OPERATION, &error))
             }
-            Err(error) => {
-                let mut failed = aws::failed(SERVICE, OPERATION, &error);
-                // Secrets Manager has no reason to quote the token; should it, that goes no further.
-                if let (Fault::Refused { message, .. }, Some(token)) =
-                    (&mut failed.fault, rotation_token)
-                {
-                    *message = message.replace(token.expose_secret(), "[masked]");
-                }
-                Err(failed)
-            }
+            Err(error) => Err(aws::failed(SERVICE, OPERATION, &error)),
         }
     }
 

@@ -32,7 +32,10 @@ pub(crate) async fn count(ours: &Path) -> anyhow::Result<String> {
         [what, a, b, c]
     });
     let [(_, a), (_, b), (_, c)] = VARIANTS;
-    Ok(table(["calls of a rotation", a, b, c], &rows.collect::<Vec<_>>()))
+    Ok(table(
+        ["calls of a rotation", a, b, c],
+        &rows.collect::<Vec<_>>(),
+    ))
 }
 
 async fn calls(ours: &Path, variant: Variant) -> anyhow::Result<Vec<Call>> {

@@ -1,8 +1,8 @@
 //! What was measured, beside its aim.
 
+use std::env::var_os;
 use std::io::{IsTerminal as _, stdout};
 
-use crate::process::Memory;
 use crate::table::table;
 
 /// One line of the report.
@@ -10,71 +10,97 @@ pub(crate) struct Figure {
     pub(crate) what: &'static str,
     ours: String,
     empty: String,
-    ratio: Option<f64>,
+    ratio: String,
     aim: String,
-    met: bool,
+    pub(crate) met: bool,
 }
 
 impl Figure {
-    /// Bytes of a file.
-    pub(crate) fn size(what: &'static str, ours: u32, empty: u32, aim: u32) -> Figure {
-        Figure {
-            what,
-            ours: megabytes(ours),
-            empty: megabytes(empty),
-            ratio: Some(f64::from(ours) / f64::from(empty)),
-            aim: megabytes(aim),
-            met: ours <= aim,
-        }
-    }
-
-    /// Instructions; the empty function may have nothing to compare.
-    pub(crate) fn instructions(
+    /// An amount of at most `aim`; `unit` writes it. The empty function may have nothing to compare.
+    pub(crate) fn amount(
         what: &'static str,
-        ours: u32,
-        empty: Option<u32>,
+        unit: fn(u32) -> String,
+        (ours, empty): (u32, Option<u32>),
         aim: u32,
     ) -> Figure {
+        let ratio = empty.map(|empty| f64::from(ours) / f64::from(empty));
         Figure {
             what,
-            ours: grouped(ours),
-            empty: empty.map(grouped).unwrap_or_default(),
-            ratio: empty.map(|empty| f64::from(ours) / f64::from(empty)),
-            aim: grouped(aim),
+            ours: unit(ours),
+            empty: empty.map(unit).unwrap_or_default(),
+            ratio: ratio.map(times).unwrap_or_default(),
+            aim: unit(aim),
             met: ours <= aim,
         }
     }
 
-    /// Memory, with the peak in parentheses; `aim` is in kibibytes and for what stays.
-    pub(crate) fn memory(what: &'static str, ours: Memory, empty: Memory, aim: u32) -> Figure {
-        let text = |memory: Memory| {
-            let [now, peak] = [memory.now, memory.peak].map(mebibytes);
-            format!("{now:.1} MiB ({peak:.1})")
-        };
-        Figure {
-            what,
-            ours: text(ours),
-            empty: text(empty),
-            ratio: Some(f64::from(ours.now) / f64::from(empty.now)),
-            aim: format!("{:.1} MiB", mebibytes(aim)),
-            met: ours.now <= aim,
-        }
-    }
-
-    /// A time, of which only the ratio says something.
-    pub(crate) fn time(what: &'static str, ratio: f64, aim: f64) -> Figure {
+    /// What says something only as a multiple of the empty function's; in parentheses one without an aim.
+    pub(crate) fn ratio(what: &'static str, (ratio, beside): (f64, f64), aim: f64) -> Figure {
         Figure {
             what,
             ours: String::new(),
             empty: String::new(),
-            ratio: Some(ratio),
-            aim: format!("ratio {aim:.2}"),
+            ratio: format!("{} ({})", times(ratio), times(beside)),
+            aim: times(aim),
             met: ratio <= aim,
         }
     }
 
-    /// Whether the aim is reached.
-    pub(crate) fn is_met(&self) -> bool {
-        self.met
+    /// Adds, in parentheses, amounts without an aim.
+    pub(crate) fn beside(mut self, ours: &str, empty: &str) -> Figure {
+        self.ours = format!("{} ({ours})", self.ours);
+        self.empty = format!("{} ({empty})", self.empty);
+        self
     }
+}
+
+/// All figures in columns, with colour only on a terminal and not with `NO_COLOR` (<https://no-color.org>).
+pub(crate) fn report(figures: &[Figure]) -> String {
+    let head = ["", "ours", "empty", "ratio", "at most", "ok?"];
+    let rows = figures.iter().map(|figure| {
+        let verdict = if figure.met { "ok" } else { "MISSED" };
+        [
+            figure.what.to_owned(),
+            figure.ours.clone(),
+            figure.empty.clone(),
+            figure.ratio.clone(),
+            figure.aim.clone(),
+            verdict.to_owned(),
+        ]
+    });
+    let text = table(head, &rows.collect::<Vec<_>>());
+    let unwanted = var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if unwanted || !stdout().is_terminal() {
+        return text;
+    }
+    text.replace(" ok\n", " \x1b[32mok\x1b[0m\n")
+        .replace(" MISSED\n", " \x1b[31mMISSED\x1b[0m\n")
+}
+
+/// Bytes of a file.
+pub(crate) fn megabytes(bytes: u32) -> String {
+    format!("{:.2} MB", f64::from(bytes) / 1e6)
+}
+
+/// Kibibytes of memory.
+pub(crate) fn mebibytes(kibibytes: u32) -> String {
+    format!("{:.2} MiB", f64::from(kibibytes) / 1024.0)
+}
+
+/// A multiple.
+fn times(ratio: f64) -> String {
+    format!("{ratio:.2} x")
+}
+
+/// A number with a comma before each three digits.
+pub(crate) fn grouped(number: u32) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in (1..=digits.len()).rev().zip(digits.chars()) {
+        text.push(digit);
+        if place > 1 && place % 3 == 1 {
+            text.push(',');
+        }
+    }
+    text
 }

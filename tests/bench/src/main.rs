@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::figure::Figure;
+use crate::figure::{Figure, grouped, mebibytes, megabytes};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -45,13 +45,13 @@ async fn bench(ours: &Path, empty: &Path) -> anyhow::Result<Vec<&'static str>> {
     progress("the calls of a rotation");
     let calls = calls::count(ours).await?;
 
-    println!("\n{}\n{calls}", figure::table(&figures));
-    let missed = figures.iter().filter(|figure| !figure.is_met());
+    println!("\n{}\n{calls}", figure::report(&figures));
+    let missed = figures.iter().filter(|figure| !figure.met);
     Ok(missed.map(|figure| figure.what).collect())
 }
 
 async fn figures(ours: &Path, empty: &Path) -> anyhow::Result<Vec<Figure>> {
-    let size = Figure::size(size(ours)?, size(empty)?);
+    let sizes = (size(ours)?, Some(size(empty)?));
 
     progress("the instructions to the first request for work");
     let started = instructions::to_first_request(ours).await?;
@@ -68,20 +68,31 @@ async fn figures(ours: &Path, empty: &Path) -> anyhow::Result<Vec<Figure>> {
     let start = start::compare(ours, empty).await?;
 
     Ok(vec![
-        size,
-        Figure::instructions(
+        Figure::amount("size of the binary", megabytes, sizes, 6_000_000),
+        Figure::amount(
             "instructions to the first request for work",
+            grouped,
             (started, Some(empty_started)),
             1_000_000,
         ),
-        Figure::instructions(
+        Figure::amount(
             "instructions to the first reply of a createSecret",
+            grouped,
             (replied, None),
             5_000_000,
         ),
-        Figure::memory("memory after a rotation (peak)", rotated, empty_replied),
-        Figure::time("time to the first request for work, median", start.medians),
-        Figure::time("time to the first request for work, shortest", start.shortest),
+        Figure::amount(
+            "memory after a rotation (peak)",
+            mebibytes,
+            (rotated.now, Some(empty_replied.now)),
+            8 * 1024,
+        )
+        .beside(&mebibytes(rotated.peak), &mebibytes(empty_replied.peak)),
+        Figure::ratio(
+            "time to the first request for work, median (shortest)",
+            (start.medians, start.shortest),
+            1.4,
+        ),
     ])
 }
 

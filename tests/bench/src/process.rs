@@ -15,7 +15,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 const GLANCES: u32 = 5;
 
 /// Under callgrind a start takes a second or two.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running process, killed when dropped.
 pub(crate) struct Process(Child);

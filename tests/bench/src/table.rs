@@ -9,17 +9,13 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
         cells.max().unwrap_or_default()
     };
     let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in lines() {
-        let mut cells = row.iter().zip(widths);
-        if let Some((first, width)) = cells.next() {
-            text += &format!("{first:<width$}");
-        }
-        for (cell, width) in cells {
-            text += &format!("  {cell:>width$}");
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    text
+    let written = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).enumerate();
+        let cells = cells.map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("  {cell:>width$}"),
+        });
+        cells.collect::<String>().trim_end().to_owned() + "\n"
+    };
+    lines().map(written).collect()
 }

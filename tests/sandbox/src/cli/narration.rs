@@ -1,4 +1,5 @@
-//! Tells a person what the function does, from the steps, its log lines and the calls that it makes.
+//! Tells a person what the function does, from the steps, its log lines and the calls that it
+//! makes.
 
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
@@ -120,7 +121,11 @@ impl Narration {
         let accepted = calls.iter().filter(in_step).find(|call| call.status == 200);
         let now = accepted.map_or_else(SystemTime::now, |call| call.at);
         let waited = in_words(now.duration_since(first.at).unwrap_or_default());
-        let so_far = format!("{waited}, {} refusals", refusals.len());
+        let times = match refusals.len() {
+            1 => "once".to_owned(),
+            many => format!("{many} times"),
+        };
+        let so_far = format!("{waited}, refused {times}");
         if accepted.is_some() {
             self.wait = Wait::Over;
             self.paper.line(

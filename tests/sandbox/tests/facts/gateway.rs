@@ -105,7 +105,12 @@ async fn an_unsigned_request_is_refused() {
     };
     let aws = sandbox.aws_url();
     let secrets = Request::post(&aws).header("x-amz-target", "secretsmanager.ListSecrets");
-    for request in [secrets, Request::get(format!("{aws}/apikeys"))] {
+    let keys = || Request::get(format!("{aws}/apikeys"));
+    for request in [
+        secrets,
+        keys(),
+        keys().header("authorization", "Bearer token"),
+    ] {
         let answer = send(request).await.expect("AWS answers");
         assert_eq!(answer.status(), 403);
         assert_eq!(

@@ -69,17 +69,25 @@ async fn an_unknown_plan_lists_no_keys_and_is_not_found() {
 #[tokio::test]
 async fn attaching_a_key_twice_is_a_conflict() {
     let sandbox = start().await;
-    let plan = sandbox.create_usage_plan("p");
-    let key = sandbox.create_key("a", VALUE, &[&plan]);
-    let again = attach(&sandbox, &plan, &key).await;
-    assert_eq!(
-        (again.status.as_u16(), again.code()),
-        (409, "ConflictException")
-    );
-    get(&sandbox, &format!("/usageplans/{plan}/keys/{key}"))
-        .await
-        .ok();
-    assert_eq!(sandbox.keys()[0].plans, [plan]);
+    // A plan for a stage and one for none: the second shows that the stage is not the reason.
+    for plan in [
+        sandbox.create_usage_plan("p"),
+        sandbox.create_empty_usage_plan("q"),
+    ] {
+        let key = sandbox.create_key("a", &format!("{VALUE}{plan}"), &[&plan]);
+        let again = attach(&sandbox, &plan, &key).await;
+        assert_eq!(
+            (again.status.as_u16(), again.code()),
+            (409, "ConflictException")
+        );
+        get(&sandbox, &format!("/usageplans/{plan}/keys/{key}"))
+            .await
+            .ok();
+        let members = get(&sandbox, &format!("/usageplans/{plan}/keys"))
+            .await
+            .ok();
+        assert_eq!(names(&members), ["a"]);
+    }
 }
 
 /// DOC, aws.md B3: a key is on one plan at most for each stage.

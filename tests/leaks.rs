@@ -1,0 +1,205 @@
+//! Nothing that the function emits contains a key value, the Doppler token or the RotationToken: at the most verbose
+//! level, in success and failure, for replies that are well-formed and for replies that are not.
+
+mod support;
+
+use api_key_rotation::secret::ApiKeyValue;
+use sandbox::{Fault, FaultKind, STEPS, Service};
+use serde_json::json;
+use support::{SECRET, Setup, TOKEN_SECRET, World};
+
+/// A key value that a service puts into its replies where none belongs.
+const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
+/// A RotationToken that is known, unlike those that the sandbox makes.
+const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
+
+/// Everything that the function has emitted: logs, answers, errors.
+struct Emitted(String);
+
+impl Emitted {
+    async fn step(&mut self, world: &World, token: &str, step: &str) {
+        let event = json!({
+            "Step": step,
+            "SecretId": world.sandbox.secret(SECRET).arn,
+            "ClientRequestToken": token,
+            "RotationToken": ROTATION_TOKEN,
+        });
+        let answer = world.sandbox.invoke(event.to_string()).await.result;
+        self.0.push_str(&match answer {
+            Ok(report) => report.to_string(),
+            Err(error) => error.to_string(),
+        });
+    }
+
+    /// All four steps, whatever becomes of them.
+    async fn steps(&mut self, world: &World, token: &str) {
+        for step in STEPS {
+            self.step(world, token, step).await;
+        }
+    }
+
+    fn assert_no_value(&self, world: &World, what: &str) {
+        let log = world.sandbox.function_log();
+        assert!(!log.is_empty(), "there is no log to search");
+        let mut values: Vec<_> = world
+            .sandbox
+            .keys()
+            .into_iter()
+            .map(|key| key.value)
+            .collect();
+        values.extend(
+            world
+                .sandbox
+                .secret(SECRET)
+                .versions
+                .into_iter()
+                .filter_map(|version| version.text),
+        );
+        values.extend([STRAY, ROTATION_TOKEN].map(ToOwned::to_owned));
+        values.extend(
+            world
+                .sandbox
+                .secret(TOKEN_SECRET)
+                .versions
+                .into_iter()
+                .filter_map(|version| version.text),
+        );
+        for value in values.iter().filter(|value| value.len() > 4) {
+            assert!(!self.0.contains(value), "{what}: an answer holds a value");
+            assert!(!log.contains(value), "{what}: the log holds a value");
+            // Nor a good part of one.
+            let part = &value[value.len() / 2..];
+            assert!(
+                part.len() < 12 || !log.contains(part),
+                "{what}: the log holds half a value"
+            );
+        }
+    }
+}
+
+async fn most_verbose() -> World {
+    let setup = Setup {
+        probe: false,
+        ..Setup::holding(r#"{"apiKey":"HandMadeHandMadeHandMade","password":"hunter2-hunter2"}"#)
+    };
+    let setup = setup
+        .env("SETTLE_PERIOD", "0s")
+        .env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let world = setup
+        .env("RUST_LOG", "trace")
+        .env("RUST_BACKTRACE", "full")
+        .start()
+        .await;
+    world
+        .sandbox
+        .create_key("by hand", "HandMadeHandMadeHandMade", &[&world.plans[0]]);
+    world
+}
+
+#[test]
+fn the_level_at_which_the_aws_sdk_prints_values_is_not_compiled_in() {
+    assert_eq!(
+        tracing::level_filters::STATIC_MAX_LEVEL,
+        tracing::level_filters::LevelFilter::DEBUG
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_rotation_at_the_most_verbose_level_shows_no_value() {
+    let world = most_verbose().await;
+    let mut emitted = Emitted(String::new());
+    for _ in 0..2 {
+        let token = world.sandbox.begin_rotation(SECRET);
+        emitted.steps(&world, &token).await;
+        world.assert_agreement().await;
+    }
+    emitted.assert_no_value(&world, "a rotation");
+    assert!(
+        world.sandbox.function_log().contains("DEBUG"),
+        "the most verbose level was not in force"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reply_however_malformed_brings_a_value_into_logs_or_answers() {
+    let operations = [
+        (Service::SecretsManager, "DescribeSecret"),
+        (Service::SecretsManager, "GetSecretValue"),
+        (Service::SecretsManager, "PutSecretValue"),
+        (Service::SecretsManager, "UpdateSecretVersionStage"),
+        (Service::ApiGateway, "CreateApiKey"),
+        (Service::ApiGateway, "CreateUsagePlanKey"),
+        (Service::ApiGateway, "GetApiKeys"),
+        (Service::ApiGateway, "GetUsagePlans"),
+        (Service::ApiGateway, "UpdateApiKey"),
+        (Service::Doppler, "GetSecret"),
+        (Service::Doppler, "UpdateSecrets"),
+    ];
+    let said = format!(
+        "no: {STRAY} and {ROTATION_TOKEN} and {}",
+        ApiKeyValue::fresh().expose()
+    );
+    let kinds = || {
+        [
+            FaultKind::refuse(400, "ValidationException", said.clone()),
+            FaultKind::refuse(403, STRAY, said.clone()),
+            FaultKind::refuse(409, "ConflictException", said.clone()),
+            FaultKind::answer(
+                201,
+                "application/json",
+                format!(r#"{{"id":"a","value":"{STRAY}"#),
+            ),
+            FaultKind::answer(200, "text/html", format!("<html>{STRAY}")),
+            FaultKind::answer(
+                200,
+                "application/json",
+                format!(r#"{{"value":"{STRAY}","success":false,"messages":["{STRAY}"]}}"#),
+            ),
+            FaultKind::answer(200, "application/json", format!(r#"["{STRAY}"]"#)),
+        ]
+    };
+    let world = most_verbose().await;
+    world.rotate().await;
+    let mut emitted = Emitted(String::new());
+    for (service, operation) in operations {
+        for kind in kinds() {
+            let token = world.sandbox.begin_rotation(SECRET);
+            let what = format!("{operation} of {service}: {kind:?}");
+            // Once: repeated faults would only wait longer for the same words.
+            let handle = world
+                .sandbox
+                .faults()
+                .inject(Fault::new(kind).on(service, operation));
+            emitted.steps(&world, &token).await;
+            assert_eq!(handle.fired(), 1, "{what} never struck");
+            world.sandbox.faults().clear();
+            emitted.assert_no_value(&world, &what);
+            // Whatever is left of this rotation is completed, so that the next one can begin.
+            emitted.steps(&world, &token).await;
+            world.assert_agreement().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_in_the_wrong_fields_of_an_event_are_not_quoted() {
+    let world = most_verbose().await;
+    let mut emitted = Emitted(String::new());
+    let token = world.sandbox.begin_rotation(SECRET);
+    for event in [
+        json!({ "Step": STRAY, "SecretId": SECRET, "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": format!("{STRAY} {STRAY}") }),
+        json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": token, "RotationToken": format!("{STRAY}!") }),
+        json!({ "Step": "createSecret", "SecretId": [STRAY], "ClientRequestToken": token }),
+        json!(STRAY),
+    ] {
+        let error = world
+            .sandbox
+            .invoke(event.to_string())
+            .await
+            .result
+            .expect_err("it is no event");
+        emitted.0.push_str(&error.to_string());
+    }
+    emitted.assert_no_value(&world, "an event");
+}
