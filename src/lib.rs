@@ -1,5 +1,31 @@
-//! Rotates Amazon API Gateway keys for AWS Secrets Manager.
-#![doc = ""]
+//! Rotates Amazon API Gateway keys for AWS Secrets Manager, and mirrors them to Doppler.
+//!
+//! Secrets Manager calls the function four times per rotation. Each step makes one thing true:
+//!
+//! | step | what is true afterwards |
+//! |---|---|
+//! | `createSecret` | the AWSPENDING version holds a fresh value, beside the other fields of the secret as they are now |
+//! | `setSecret` | API Gateway has an enabled key with that value, on every usage plan |
+//! | `testSecret` | the key was accepted by the probe, or is complete and old enough; Doppler answers |
+//! | `finishSecret` | Doppler holds the value, AWSCURRENT is this version, AWSPENDING is gone, replaced keys are marked |
+//!
+//! ```text
+//!  event ──► main ──► rotate (driver) ──► rotation: create_secret · set_secret · test_secret · finish_secret   (pure)
+//!                         │                  │ decides from
+//!                         │                  └──► observed: facts and ids, never values
+//!                         └──► live: secrets_manager · api_gateway · doppler · probe   (only these do I/O and see values)
+//! ```
+//!
+//! Read [`rotation`] first: the four steps, from top to bottom. Then [`rotate`], the loop that drives them, and
+//! [`observed`], what they decide from. The adapters below [`live`] need no reading to understand the system.
+//!
+//! What is *not* there: only `live` touches the network, and only `live` and [`secret`] see a value; `rotation` never
+//! awaits and has no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing but `main` and `http`
+//! reads the environment.
+//!
+//! Facts about the services carry how they are known: DOC, the service documents it; AWSV, an emulator's test recorded it
+//! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere
+//! found.
 
 pub mod error;
 pub mod event;

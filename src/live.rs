@@ -34,6 +34,7 @@ const VISIBILITY: Duration = Duration::from_secs(10);
 /// What outlives an invocation: the settings, and clients that are built when first needed.
 pub struct World {
     settings: Settings,
+    function_name: String,
     http: OnceCell<reqwest::Client>,
     secrets_manager: OnceCell<SecretsManager>,
     api_gateway: OnceCell<ApiGateway>,
@@ -43,9 +44,10 @@ pub struct World {
 impl World {
     /// Calls nobody and builds nothing yet.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings, function_name: String) -> Self {
         Self {
             settings,
+            function_name,
             http: OnceCell::new(),
             secrets_manager: OnceCell::new(),
             api_gateway: OnceCell::new(),
@@ -76,9 +78,8 @@ impl World {
 
     async fn api_gateway(&self) -> Result<&ApiGateway, Error> {
         let build = || async {
-            Ok(ApiGateway::new(
-                &aws::config(self.http().await?.clone()).await,
-            ))
+            let config = aws::config(self.http().await?.clone()).await;
+            Ok(ApiGateway::new(&config, &self.function_name))
         };
         self.api_gateway.get_or_try_init(build).await
     }

@@ -18,9 +18,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     logging::init(variable);
     // With wrong settings the function starts all the same and answers each event with what is wrong: an error that
     // Lambda shows, where an exit at start-up would only say "Runtime.ExitError".
-    let world = Settings::read(variable).map(World::new).map_err(|faults| {
+    let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+    let world = Settings::read(variable).map(|settings| World::new(settings, name));
+    let world = world.inspect_err(|faults| {
         tracing::error!(error_type = "InvalidSettings", "{faults}");
-        faults
     });
     let handler = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let world = world

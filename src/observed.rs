@@ -192,6 +192,7 @@ pub struct Setup {
 
 /// Everything that is known so far. What is `None` or empty was not looked at yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Observed {
     /// What was fixed from the start.
     pub setup: Setup,

@@ -101,11 +101,11 @@ impl Settings {
             stage_keys: reader.list("STAGE_KEYS", "a1b2c3d4e5/prod", 10, parse_stage_key),
             probe_url: reader.one("PROBE_URL", "https://api.example.com/prod/ping", url),
             mirror: reader.mirror(url),
-            settle_period: reader.period("SETTLE_PERIOD", Duration::from_secs(120), "2m"),
-            grace_period: reader.period("GRACE_PERIOD", Duration::from_secs(24 * 3600), "24h"),
+            settle_period: reader.period("SETTLE_PERIOD", Duration::from_mins(2), "2m"),
+            grace_period: reader.period("GRACE_PERIOD", Duration::from_hours(24), "24h"),
             quarantine_period: reader.period(
                 "QUARANTINE_PERIOD",
-                Duration::from_secs(7 * 24 * 3600),
+                Duration::from_hours(7 * 24),
                 "7d",
             ),
         };
@@ -197,7 +197,7 @@ impl Reader<'_> {
                 Ok(value) if seen.insert(value.clone()) => values.push(value),
                 Ok(_) => self.problem(name, format!("has item {number} twice"), example),
                 Err(fault) => {
-                    self.problem(name, format!("has an item {number} that {fault}"), example)
+                    self.problem(name, format!("has an item {number} that {fault}"), example);
                 }
             }
         }

@@ -844,7 +844,7 @@ async fn a_probe_that_never_accepts_fails_before_the_function_is_stopped() {
         options: options(),
         ..Setup::default()
     };
-    let fault = Fault::new(FaultKind::Delay(Duration::from_secs(60))).on(GATEWAY, "Probe");
+    let fault = Fault::new(FaultKind::Delay(Duration::from_mins(1))).on(GATEWAY, "Probe");
     fails_with(setup, fault, "testSecret", "OutOfTime", &["gateway"]).await;
 }
 
@@ -884,7 +884,7 @@ async fn a_step_that_runs_out_of_time_says_what_it_was_doing_and_a_retry_goes_on
         (DOPPLER, "GetSecret", "testSecret"),
         (DOPPLER, "UpdateSecrets", "finishSecret"),
     ] {
-        let fault = Fault::new(FaultKind::Delay(Duration::from_secs(60))).on(service, operation);
+        let fault = Fault::new(FaultKind::Delay(Duration::from_mins(1))).on(service, operation);
         fails_with(
             Setup {
                 options: options(),
@@ -907,9 +907,7 @@ async fn a_key_that_cannot_settle_before_the_deadline_fails_at_once_with_the_tim
     let (error, token) = world.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "NotSettled");
     let minted = world.sandbox.keys().pop().expect("it was minted").id;
-    world
-        .sandbox
-        .age_key(&minted, Duration::from_secs(3 * 3600));
+    world.sandbox.age_key(&minted, Duration::from_hours(3));
     assert_eq!(
         world
             .sandbox

@@ -1,4 +1,4 @@
-//! Nothing that the function emits contains a key value, the Doppler token or the RotationToken: at the most verbose
+//! Nothing that the function emits contains a key value, the Doppler token or the `RotationToken`: at the most verbose
 //! level, in success and failure, for replies that are well-formed and for replies that are not.
 
 mod support;
@@ -10,32 +10,31 @@ use support::{SECRET, Setup, TOKEN_SECRET, World};
 
 /// A key value that a service puts into its replies where none belongs.
 const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
-/// A RotationToken that is known, unlike those that the sandbox makes.
+/// A `RotationToken` that is known, unlike those that the sandbox makes.
 const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
 
 /// Everything that the function has emitted: logs, answers, errors.
 struct Emitted(String);
 
 impl Emitted {
-    async fn step(&mut self, world: &World, token: &str, step: &str) {
-        let event = json!({
-            "Step": step,
-            "SecretId": world.sandbox.secret(SECRET).arn,
-            "ClientRequestToken": token,
-            "RotationToken": ROTATION_TOKEN,
-        });
-        let answer = world.sandbox.invoke(event.to_string()).await.result;
-        self.0.push_str(&match answer {
-            Ok(report) => report.to_string(),
-            Err(error) => error.to_string(),
-        });
-    }
-
-    /// All four steps, whatever becomes of them.
-    async fn steps(&mut self, world: &World, token: &str) {
+    /// The four steps as the service sends them: up to the first that fails. Whether all succeeded.
+    async fn steps(&mut self, world: &World, token: &str) -> bool {
         for step in STEPS {
-            self.step(world, token, step).await;
+            let event = json!({
+                "Step": step,
+                "SecretId": world.sandbox.secret(SECRET).arn,
+                "ClientRequestToken": token,
+                "RotationToken": ROTATION_TOKEN,
+            });
+            match world.sandbox.invoke(event.to_string()).await.result {
+                Ok(report) => self.0.push_str(&report.to_string()),
+                Err(error) => {
+                    self.0.push_str(&error.to_string());
+                    return false;
+                }
+            }
         }
+        true
     }
 
     fn assert_no_value(&self, world: &World, what: &str) {
@@ -110,7 +109,7 @@ async fn a_whole_rotation_at_the_most_verbose_level_shows_no_value() {
     let mut emitted = Emitted(String::new());
     for _ in 0..2 {
         let token = world.sandbox.begin_rotation(SECRET);
-        emitted.steps(&world, &token).await;
+        assert!(emitted.steps(&world, &token).await);
         world.assert_agreement().await;
     }
     emitted.assert_no_value(&world, "a rotation");
@@ -175,7 +174,11 @@ async fn no_reply_however_malformed_brings_a_value_into_logs_or_answers() {
             world.sandbox.faults().clear();
             emitted.assert_no_value(&world, &what);
             // Whatever is left of this rotation is completed, so that the next one can begin.
-            emitted.steps(&world, &token).await;
+            assert!(
+                emitted.steps(&world, &token).await,
+                "{what}: not resumed: {}",
+                emitted.0
+            );
             world.assert_agreement().await;
         }
     }

@@ -29,12 +29,9 @@ fn without_any_setting_the_defaults_hold() {
             && settings.stage_keys.is_empty()
             && settings.targets().is_empty()
     );
-    assert_eq!(settings.settle_period, Duration::from_secs(120));
-    assert_eq!(settings.grace_period, Duration::from_secs(24 * 3600));
-    assert_eq!(
-        settings.quarantine_period,
-        Duration::from_secs(7 * 24 * 3600)
-    );
+    assert_eq!(settings.settle_period, Duration::from_mins(2));
+    assert_eq!(settings.grace_period, Duration::from_hours(24));
+    assert_eq!(settings.quarantine_period, Duration::from_hours(7 * 24));
 }
 
 #[test]
@@ -66,7 +63,7 @@ fn all_settings_are_read() {
         "http://127.0.0.1:4602/"
     );
     assert_eq!(settings.grace_period, Duration::ZERO);
-    assert_eq!(settings.quarantine_period, Duration::from_secs(36 * 3600));
+    assert_eq!(settings.quarantine_period, Duration::from_hours(36));
 }
 
 #[test]

@@ -440,8 +440,8 @@ async fn a_service_that_makes_the_first_value_current_at_once_still_gets_its_key
             ..Options::default()
         };
         let world = Setup {
-            options,
             probe,
+            options,
             ..Setup::default()
         }
         .env("SETTLE_PERIOD", "0s")

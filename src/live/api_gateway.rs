@@ -43,12 +43,19 @@ pub(super) struct Values<'a> {
     pub(super) current: Option<&'a ApiKeyValue>,
 }
 
-pub(super) struct ApiGateway(Client);
+pub(super) struct ApiGateway {
+    client: Client,
+    /// The name of this function, which its keys are tagged with.
+    function_name: String,
+}
 
 impl ApiGateway {
-    pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
+    pub(super) fn new(config: &aws_config::SdkConfig, function_name: &str) -> Self {
         let config = config::Builder::from(config).retry_classifier(aws::RetryUnreadable);
-        Self(Client::from_conf(config.build()))
+        Self {
+            client: Client::from_conf(config.build()),
+            function_name: function_name.to_owned(),
+        }
     }
 
     /// The keys of this secret. They have the secret's name before a slash, which the search for a prefix finds (AWSV).
@@ -99,7 +106,7 @@ impl ApiGateway {
         let (mut keys, mut position) = (Vec::new(), None);
         loop {
             let request = self
-                .0
+                .client
                 .get_api_keys()
                 .set_name_query(prefix.map(ToOwned::to_owned));
             let request = request
@@ -133,7 +140,7 @@ impl ApiGateway {
         let (mut plans, mut position) = (BTreeSet::new(), None);
         loop {
             let request = self
-                .0
+                .client
                 .get_usage_plans()
                 .key_id(key.as_str())
                 .limit(PAGE)
@@ -159,7 +166,7 @@ impl ApiGateway {
     pub(super) async fn plan(&self, plan: &PlanId) -> Result<Receipt, CallError> {
         const OPERATION: &str = "GetUsagePlan";
         let reply = self
-            .0
+            .client
             .get_usage_plan()
             .usage_plan_id(plan.as_str())
             .send()
@@ -189,7 +196,7 @@ impl ApiGateway {
         };
         let create = || async {
             let request = self
-                .0
+                .client
                 .create_api_key()
                 .name(format!("{}/{version}", secret.name))
                 .description(mark::minted(&secret.name))
@@ -198,10 +205,7 @@ impl ApiGateway {
                 .enabled(true)
                 .tags(TAG_SECRET, identity(&secret.arn))
                 .tags(TAG_VERSION, version.as_str())
-                .tags(
-                    TAG_FUNCTION,
-                    std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
-                )
+                .tags(TAG_FUNCTION, &self.function_name)
                 .set_stage_keys(
                     (!stage_keys.is_empty()).then(|| stage_keys.iter().map(stage_key).collect()),
                 );
@@ -245,34 +249,43 @@ impl ApiGateway {
         plan: &PlanId,
         deadline: Instant,
     ) -> Result<Receipt, CallError> {
-        const OPERATION: &str = "CreateUsagePlanKey";
         let attach = || async {
-            let request = self.0.create_usage_plan_key().usage_plan_id(plan.as_str());
-            let failed = match request
-                .key_id(key.as_str())
-                .key_type("API_KEY")
-                .send()
-                .await
-            {
-                Ok(reply) => return Ok(aws::receipt(SERVICE, OPERATION, &reply)),
-                Err(error) => aws::failed(SERVICE, OPERATION, &error),
+            let in_doubt = match self.create_usage_plan_key(key, plan).await {
+                Err(failed) if is_in_doubt(&failed) => failed,
+                result => return result,
             };
-            if !is_conflict(&failed) {
-                return Err(failed);
-            }
-            let there = self
-                .0
+            let request = self
+                .client
                 .get_usage_plan_key()
-                .usage_plan_id(plan.as_str())
-                .key_id(key.as_str())
-                .send()
-                .await;
-            match there {
-                Ok(reply) => Ok(aws::receipt(SERVICE, "GetUsagePlanKey", &reply)),
-                Err(_) => Err(failed),
+                .usage_plan_id(plan.as_str());
+            match request.key_id(key.as_str()).send().await {
+                Ok(reply) if reply.id() == Some(key.as_str()) => {
+                    Ok(aws::receipt(SERVICE, "GetUsagePlanKey", &reply))
+                }
+                _ => Err(in_doubt),
             }
         };
-        attach.retry(backoff(deadline)).when(is_conflict).await
+        attach.retry(backoff(deadline)).when(is_in_doubt).await
+    }
+
+    async fn create_usage_plan_key(
+        &self,
+        key: &KeyId,
+        plan: &PlanId,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "CreateUsagePlanKey";
+        let request = self
+            .client
+            .create_usage_plan_key()
+            .usage_plan_id(plan.as_str());
+        let reply = request
+            .key_id(key.as_str())
+            .key_type("API_KEY")
+            .send()
+            .await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        aws::must_say(reply.id() == Some(key.as_str()), receipt)
     }
 
     /// Replaces the description of a key.
@@ -288,7 +301,7 @@ impl ApiGateway {
             .value(description)
             .build();
         let reply = self
-            .0
+            .client
             .update_api_key()
             .api_key(key.as_str())
             .patch_operations(replace)
@@ -357,6 +370,10 @@ fn is_conflict(failed: &CallError) -> bool {
     failed.code() == Some("ConflictException")
 }
 
+fn is_in_doubt(failed: &CallError) -> bool {
+    is_conflict(failed) || matches!(failed.fault, Fault::Unreadable(_))
+}
+
 fn is_concurrent(failed: &CallError) -> bool {
     matches!(&failed.fault, Fault::Refused { message, .. } if is_conflict(failed) && message.contains(CONCURRENT))
 }
@@ -365,7 +382,7 @@ fn is_concurrent(failed: &CallError) -> bool {
 fn backoff(deadline: Instant) -> ExponentialBuilder {
     let most = deadline
         .saturating_duration_since(Instant::now())
-        .min(Duration::from_secs(60));
+        .min(Duration::from_mins(1));
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(5))

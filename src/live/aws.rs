@@ -29,7 +29,7 @@ pub(super) async fn config(client: reqwest::Client) -> SdkConfig {
         .with_max_attempts(8)
         .with_initial_backoff(Duration::from_millis(250))
         // Also the longest `Retry-After` that is honoured; the function's deadline cuts every wait short.
-        .with_max_backoff(Duration::from_secs(300));
+        .with_max_backoff(Duration::from_mins(5));
     aws_config::defaults(BehaviorVersion::latest())
         .region(EnvironmentVariableRegionProvider::new())
         .credentials_provider(EnvironmentVariableCredentialsProvider::new())
@@ -110,4 +110,22 @@ pub(super) fn receipt(
         operation,
         request_id: reply.request_id().map(masked_id),
     }
+}
+
+/// Takes a reply for what it says and not for its status: one without what the service always puts into it is no success.
+pub(super) fn must_say(what_it_should: bool, receipt: Receipt) -> Result<Receipt, CallError> {
+    if what_it_should {
+        return Ok(receipt);
+    }
+    let Receipt {
+        service,
+        operation,
+        request_id,
+    } = receipt;
+    Err(CallError {
+        service,
+        operation,
+        fault: Fault::Unreadable(UNREADABLE),
+        request_id,
+    })
 }

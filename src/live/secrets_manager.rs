@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::builders::GetSecretValueFluentBuilder;
+use aws_sdk_secretsmanager::operation::get_secret_value::{
+    GetSecretValueError, GetSecretValueOutput,
+};
+use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use aws_sdk_secretsmanager::{Client, config};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep};
@@ -133,16 +136,16 @@ impl SecretsManager {
             .secret_string(text.expose_secret())
             .version_stages(PENDING)
             .set_rotation_token(rotation_token.map(|token| token.expose_secret().to_owned()));
+        let exists = PutSecretValueError::is_resource_exists_exception;
         match request.send().await {
-            Ok(reply) => Ok(aws::receipt(SERVICE, OPERATION, &reply)),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_resource_exists_exception()) =>
-            {
+            Err(error) if error.as_service_error().is_some_and(exists) => {
                 Ok(aws::receipt(SERVICE, OPERATION, &error))
             }
             Err(error) => Err(aws::failed(SERVICE, OPERATION, &error)),
+            Ok(reply) => {
+                let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+                aws::must_say(reply.version_id() == Some(version.as_str()), receipt)
+            }
         }
     }
 
@@ -153,19 +156,7 @@ impl SecretsManager {
         version: &VersionId,
         from: Option<&VersionId>,
     ) -> Result<Receipt, CallError> {
-        const OPERATION: &str = "UpdateSecretVersionStage";
-        let request = self
-            .0
-            .update_secret_version_stage()
-            .secret_id(&secret.arn)
-            .version_stage(CURRENT)
-            .move_to_version_id(version.as_str())
-            .set_remove_from_version_id(from.map(ToString::to_string));
-        let reply = request
-            .send()
-            .await
-            .map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        Ok(aws::receipt(SERVICE, OPERATION, &reply))
+        self.move_label(secret, CURRENT, from, Some(version)).await
     }
 
     /// Takes AWSPENDING off `version`; moving AWSCURRENT does not (AWSV).
@@ -174,22 +165,36 @@ impl SecretsManager {
         secret: &Secret,
         version: &VersionId,
     ) -> Result<Receipt, CallError> {
-        const OPERATION: &str = "UpdateSecretVersionStage";
-        let request = self
-            .0
-            .update_secret_version_stage()
-            .secret_id(&secret.arn)
-            .version_stage(PENDING)
-            .remove_from_version_id(version.as_str());
-        let failed = match request.send().await {
-            Ok(reply) => return Ok(aws::receipt(SERVICE, OPERATION, &reply)),
-            Err(error) => aws::failed(SERVICE, OPERATION, &error),
+        let failed = match self.move_label(secret, PENDING, Some(version), None).await {
+            Err(failed) => failed,
+            done => return done,
         };
         // Gone already: by the attempt whose reply was lost, or by another run.
         match self.describe(&secret.arn).await? {
             (now, receipt) if !now.labels.on(version, PENDING) => Ok(receipt),
             _ => Err(failed),
         }
+    }
+
+    async fn move_label(
+        &self,
+        secret: &Secret,
+        label: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "UpdateSecretVersionStage";
+        let request = self.0.update_secret_version_stage().secret_id(&secret.arn);
+        let request = request
+            .version_stage(label)
+            .set_remove_from_version_id(from.map(ToString::to_string))
+            .set_move_to_version_id(to.map(ToString::to_string));
+        let reply = request.send().await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        aws::must_say(
+            reply.arn().is_some(),
+            aws::receipt(SERVICE, OPERATION, &reply),
+        )
     }
 }
 
@@ -198,19 +203,14 @@ async fn read(
     request: GetSecretValueFluentBuilder,
 ) -> Result<(Option<SecretText>, Receipt), Error> {
     const OPERATION: &str = "GetSecretValue";
+    let missing = GetSecretValueError::is_resource_not_found_exception;
     match request.send().await {
         Ok(reply) => {
             let receipt = aws::receipt(SERVICE, OPERATION, &reply);
-            Ok((
-                Some(understand(reply).map_err(|fault| Error::Secret(which, fault))?),
-                receipt,
-            ))
+            let text = understand(reply).map_err(|fault| Error::Secret(which, fault))?;
+            Ok((Some(text), receipt))
         }
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|error| error.is_resource_not_found_exception()) =>
-        {
+        Err(error) if error.as_service_error().is_some_and(missing) => {
             Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
         }
         Err(error) => Err(aws::failed(SERVICE, OPERATION, &error).into()),
