@@ -110,6 +110,12 @@ impl Settings {
             ),
         };
 
+        // The AWS SDK reads this one itself, and panics where it is no URL. SAM's emulator sets what the template leaves out.
+        let endpoint = variable("AWS_ENDPOINT_URL");
+        if endpoint.is_some_and(|url| Url::parse(&url).is_err()) {
+            let fault = "is no URL; leave it out to call AWS itself".to_owned();
+            reader.problem("AWS_ENDPOINT_URL", fault, "http://127.0.0.1:4600");
+        }
         let needs_secret_id = [
             "USAGE_PLAN_IDS",
             "PROBE_URL",

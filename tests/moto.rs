@@ -223,6 +223,11 @@ async fn a_second_set_secret_puts_a_key_back_on_the_plan_that_it_has_lost() {
         (&again.keys[0].id, &again.keys[0].plans),
         (&key.id, &key.plans)
     );
+    assert!(
+        again.keys[0].description.contains(". Resumed at "),
+        "it does not say since when the key is complete: {}",
+        again.keys[0].description
+    );
     world.step(FIRST, "testSecret").await;
     world.step(FIRST, "finishSecret").await;
     assert_eq!(

@@ -82,6 +82,7 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
         ("SETTLE_PERIOD", "soon"),
         ("GRACE_PERIOD", "-1h"),
         ("QUARANTINE_PERIOD", "7 parsecs"),
+        ("AWS_ENDPOINT_URL", ""),
     ])
     .expect_err("nearly everything is wrong");
     let lines: Vec<_> = faults.lines().collect();
@@ -96,6 +97,7 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
         ("SETTLE_PERIOD", 1),
         ("GRACE_PERIOD", 1),
         ("QUARANTINE_PERIOD", 1),
+        ("AWS_ENDPOINT_URL", 1),
     ] {
         let reported: Vec<_> = lines
             .iter()

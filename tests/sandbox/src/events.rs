@@ -12,7 +12,7 @@ use crate::rotation::StepRun;
 pub enum Event {
     /// A line that the function wrote to its standard output or error.
     Log(String),
-    /// Secrets Manager invokes the function for a step.
+    /// The function is invoked for a step: by Secrets Manager, or by a person through Lambda.
     StepStarted {
         /// The step as the event spells it.
         step: String,

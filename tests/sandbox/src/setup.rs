@@ -86,16 +86,19 @@ impl Sandbox {
     /// Creates a usage plan for the one stage of the one REST API and returns its id.
     #[must_use]
     pub fn create_usage_plan(&self, name: &str) -> String {
-        let input =
-            json!({ "name": name, "apiStages": [{ "apiId": REST_API_ID, "stage": STAGE }] });
-        self.plan_from(input)
+        self.plan_from(None, plan_for_the_stage(name))
+    }
+
+    /// As `create_usage_plan`, with an id that is known before.
+    pub fn create_usage_plan_as(&self, id: &str, name: &str) {
+        self.plan_from(Some(id), plan_for_the_stage(name));
     }
 
     /// Creates a usage plan for no stage at all, of which a key may have several, and returns its
     /// id.
     #[must_use]
     pub fn create_empty_usage_plan(&self, name: &str) -> String {
-        self.plan_from(json!({ "name": name }))
+        self.plan_from(None, json!({ "name": name }))
     }
 
     /// Creates an enabled key on these usage plans, as a person does by hand, and returns its id.
@@ -193,9 +196,10 @@ impl Sandbox {
         self.keys().into_iter().find(|key| key.value == value)
     }
 
-    fn plan_from(&self, input: Value) -> String {
-        let input: NewPlan =
+    fn plan_from(&self, id: Option<&str>, input: Value) -> String {
+        let mut input: NewPlan =
             serde_json::from_value(input).expect("the input has the operation's form");
+        input.id = id.map(str::to_owned);
         let (_, plan) = must("create a usage plan", self.api_gateway.create_plan(input));
         text_of(&plan.unwrap_or_default(), "id")
     }
@@ -252,17 +256,27 @@ impl Sandbox {
     /// invokes the steps itself.
     #[must_use]
     pub fn begin_rotation(&self, name: &str) -> String {
-        must(
-            "begin a rotation",
-            self.secrets.begin_rotation(RotationRequest::of(name, true)),
-        )
-        .token
+        self.begin(RotationRequest::of(name, true))
     }
 
-    /// Invokes the function for one step.
+    /// As `begin_rotation`, with a token that is known before.
+    pub fn begin_rotation_as(&self, name: &str, token: &str) {
+        self.begin(RotationRequest::of(name, true).with_token(token));
+    }
+
+    /// Invokes the function for one step, with a fresh `RotationToken`.
     pub async fn step(&self, name: &str, token: &str, step: &str) -> Invocation {
         self.rotator.step(&self.secret(name).arn, token, step).await
     }
+
+    fn begin(&self, request: RotationRequest) -> String {
+        must("begin a rotation", self.secrets.begin_rotation(request)).token
+    }
+}
+
+/// The input of `CreateUsagePlan` for the one stage of the one REST API.
+fn plan_for_the_stage(name: &str) -> Value {
+    json!({ "name": name, "apiStages": [{ "apiId": REST_API_ID, "stage": STAGE }] })
 }
 
 fn must<T>(what: &str, result: Result<T, Refusal>) -> T {

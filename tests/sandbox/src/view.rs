@@ -35,6 +35,8 @@ pub struct VersionView {
     pub text: Option<String>,
     /// Its `SecretBinary`.
     pub binary: Option<Vec<u8>>,
+    /// The `RotationToken` that `PutSecretValue` brought along with the value.
+    pub rotation_token: Option<String>,
 }
 
 /// An API key.
@@ -114,6 +116,7 @@ impl VersionView {
             labels: version.labels.iter().cloned().collect(),
             text,
             binary,
+            rotation_token: version.rotation_token.clone(),
         }
     }
 
@@ -132,6 +135,10 @@ impl fmt::Debug for VersionView {
             .field("labels", &self.labels)
             .field("text", &self.text.as_deref().map(fingerprint))
             .field("binary", &self.binary.as_ref().map(Vec::len))
+            .field(
+                "rotation_token",
+                &self.rotation_token.as_deref().map(fingerprint),
+            )
             .finish()
     }
 }

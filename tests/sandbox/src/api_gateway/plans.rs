@@ -18,6 +18,9 @@ use crate::refusal::Refusal;
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct NewPlan {
+    /// Not in a request: the service chooses it.
+    #[serde(skip)]
+    pub(crate) id: Option<String>,
     pub(crate) name: String,
     pub(crate) description: Option<String>,
     pub(crate) api_stages: Vec<ApiStage>,
@@ -45,7 +48,7 @@ impl ApiGateway {
         let mut state = self.state.lock();
         let plan = UsagePlan {
             number: state.next_number(),
-            id: resource_id(),
+            id: input.id.unwrap_or_else(resource_id),
             name: input.name,
             description: input.description,
             stages,

@@ -18,6 +18,8 @@ usage: sandbox serve [options]          serve until Ctrl-C, for the AWS CLI, cur
 options of serve:
   --function <path>           the function's binary; without it the events wait for whatever asks
                               the Lambda runtime API
+  --by-hand                   announce a rotation and leave its four steps to you: invoke the function
+                              with events/*.json; once it is over, rotate-secret works as without this
   --aws-port <port>           Secrets Manager, API Gateway and Lambda (4600)
   --gateway-port <port>       the API that wants a key (4601)
   --doppler-port <port>       the Doppler API (4602)
@@ -25,7 +27,7 @@ options of serve:
   --also-listen-on <address>  an address besides 127.0.0.1, for a function in a container
   --propagation <duration>    how long a change to a key takes to take effect (3s)
 
-Each can be set by a variable too: SANDBOX_FUNCTION, SANDBOX_AWS_PORT and so on.";
+What takes a value can be set by a variable too: SANDBOX_FUNCTION, SANDBOX_AWS_PORT and so on.";
 
 /// What is to be done.
 pub(crate) enum Command {
@@ -43,6 +45,7 @@ pub(crate) enum Command {
 /// The options of `serve`.
 pub(crate) struct ServeSettings {
     pub(crate) function: Option<PathBuf>,
+    pub(crate) by_hand: bool,
     pub(crate) ports: Ports,
     pub(crate) also_listen_on: Option<IpAddr>,
     pub(crate) propagation: Duration,
@@ -66,6 +69,7 @@ pub(crate) fn parse(
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("by-hand") => settings.by_hand = true,
             Arg::Long(name) => {
                 let name = name.to_owned();
                 let value = arguments.value()?.string()?;
@@ -89,6 +93,7 @@ pub(crate) fn parse(
 fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<ServeSettings> {
     let mut settings = ServeSettings {
         function: None,
+        by_hand: false,
         ports: Ports {
             aws: 4600,
             gateway: 4601,
@@ -176,6 +181,14 @@ mod tests {
         } = settings.ports;
         assert_eq!([aws, gateway, doppler, runtime], [4600, 4601, 4602, 4603]);
         assert_eq!(settings.also_listen_on, None);
+        assert!(!settings.by_hand);
+    }
+
+    #[test]
+    fn the_steps_are_left_to_a_person_who_asks_for_that() {
+        let settings = served(&["serve", "--by-hand", "--aws-port", "1"], &[]);
+        assert!(settings.by_hand);
+        assert_eq!(settings.ports.aws, 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sandbox::{ACCOUNT, FUNCTION_NAME, Options, REGION, STAGE, Sandbox};
 use super::arguments::ServeSettings;
 use super::narration::Narration;
 use super::paper::{Paper, Style};
-use super::world::{self, CONFIG, DOPPLER_NAME, PROJECT, SECRET, TOKEN_SECRET};
+use super::world::{self, CONFIG, DOPPLER_NAME, PLAN, PROJECT, SECRET, TOKEN, TOKEN_SECRET};
 
 /// Serves until interrupted and tells what the function does meanwhile.
 pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
@@ -32,11 +32,14 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
             binary.display().to_string()
         }
     };
+    if settings.by_hand {
+        sandbox.begin_rotation_as(SECRET, TOKEN);
+    }
     let mut events = sandbox.watch();
     let mut narration = Narration::new(Paper::stdout());
     narration
         .paper
-        .line(Style::Plain, &banner(&sandbox, &deployed));
+        .line(Style::Plain, &banner(&sandbox, &settings, &deployed));
     narration
         .until(super::interrupted(), &sandbox, &mut events)
         .await;
@@ -45,19 +48,23 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
 }
 
 /// What is where, with commands to copy.
-fn banner(sandbox: &Sandbox, function: &str) -> String {
+fn banner(sandbox: &Sandbox, settings: &ServeSettings, function: &str) -> String {
     let (aws, gateway, doppler) = (
         sandbox.aws_url(),
         sandbox.gateway_url(),
         sandbox.doppler_url(),
     );
     let runtime = sandbox.runtime_api();
-    let aws_port = aws.rsplit(':').next().unwrap_or_default();
+    let rotation = if settings.by_hand {
+        by_hand(&aws, settings)
+    } else {
+        format!("To rotate:\n  aws secretsmanager rotate-secret --secret-id {SECRET}\n")
+    };
     format!(
         "\
 The sandbox is up; Ctrl-C ends it. Everything is in memory.
 
-  AWS services   {aws}    account {ACCOUNT}
+  AWS services   {aws}    account {ACCOUNT}, usage plan {PLAN}
   the gateway    {gateway}    an API that wants a key, stage {STAGE}
   Doppler        {doppler}    project {PROJECT}, config {CONFIG}
   runtime API    {runtime}
@@ -67,21 +74,43 @@ For AWS clients, in another shell:
   export AWS_ENDPOINT_URL={aws} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}
   export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
 
-  aws secretsmanager rotate-secret --secret-id {SECRET}
+{rotation}
+To see where it stands:
   aws secretsmanager describe-secret --secret-id {SECRET}
   aws secretsmanager get-secret-value --secret-id {SECRET}
-  aws secretsmanager create-secret --name my/api-key --secret-string '{{}}'
   aws apigateway get-api-keys
-  echo '{{\"Step\":\"reconcile\",\"SecretId\":\"{SECRET}\"}}' | aws lambda invoke \\
-    --function-name {FUNCTION_NAME} --payload fileb:///dev/stdin /dev/stdout
-  cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port {aws_port} {FUNCTION_NAME} \\
-    --data-ascii '{{\"Step\":\"reconcile\",\"SecretId\":\"{SECRET}\"}}'
 
+To use the key, and to read what Doppler has:
+  KEY=$(aws secretsmanager get-secret-value --secret-id {SECRET} \\
+    --query SecretString --output text | cut -d '\"' -f 4)
   curl -i {gateway}/{STAGE}/ping -H \"x-api-key: $KEY\"
-
   DOPPLER_TOKEN=$(aws secretsmanager get-secret-value --secret-id {TOKEN_SECRET} \\
     --query SecretString --output text) \\
     doppler secrets get {DOPPLER_NAME} --plain --api-host {doppler}
+"
+    )
+}
+
+/// How a person takes the four steps, with each of the programs that can.
+fn by_hand(aws: &str, settings: &ServeSettings) -> String {
+    let port = aws.rsplit(':').next().unwrap_or_default();
+    let container = match settings.also_listen_on {
+        Some(_) => {
+            "  sam local invoke --env-vars events/env.json --event events/create-secret.json"
+        }
+        None => {
+            "  (for `sam local invoke` and its container, start with --also-listen-on 172.17.0.1)"
+        }
+    };
+    format!(
+        "\
+A rotation of {SECRET} is announced, and its four steps are left to you.
+The first, by any of these, where events/ is; then set-secret, test-secret and finish-secret:
+  aws lambda invoke --function-name {FUNCTION_NAME} \\
+    --payload fileb://events/create-secret.json /dev/stdout
+  cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port {port} {FUNCTION_NAME} \\
+    --data-file events/create-secret.json
+{container}
 "
     )
 }

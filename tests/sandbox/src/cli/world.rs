@@ -8,6 +8,10 @@ use sandbox::{Function, STAGE, Sandbox};
 
 /// The secret that is rotated.
 pub(crate) const SECRET: &str = "demo/partner-api-key";
+/// The token of the rotation that is left to a person: that of events/*.json.
+pub(crate) const TOKEN: &str = "11111111-1111-4111-8111-111111111111";
+/// The usage plan. Its id is known before the start, so that events/env.json can name it.
+pub(crate) const PLAN: &str = "demoplan01";
 /// The secret that holds the Doppler token.
 pub(crate) const TOKEN_SECRET: &str = "demo/doppler-token";
 /// Where Doppler has the key.
@@ -24,7 +28,7 @@ pub(crate) fn probe_url(sandbox: &Sandbox) -> String {
 
 /// Creates the secrets, a usage plan and the Doppler project, and returns the function's settings.
 pub(crate) fn seed(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
-    let plan = sandbox.create_usage_plan("partners");
+    sandbox.create_usage_plan_as(PLAN, "partners");
     sandbox.create_secret(SECRET, None);
     sandbox.enable_rotation(SECRET);
     let doppler = sandbox.doppler();
@@ -33,7 +37,7 @@ pub(crate) fn seed(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     sandbox.create_secret(TOKEN_SECRET, Some(&token));
     vec![
         ("SECRET_ID", SECRET.to_owned()),
-        ("USAGE_PLAN_IDS", plan),
+        ("USAGE_PLAN_IDS", PLAN.to_owned()),
         ("PROBE_URL", probe_url(sandbox)),
         (
             "DOPPLER_TARGETS",

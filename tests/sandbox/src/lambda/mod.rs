@@ -195,6 +195,11 @@ impl Lambda {
         }
     }
 
+    /// Tells whoever watches.
+    fn emit(&self, event: &Event) {
+        self.shared.events.emit(event);
+    }
+
     /// All that the function has written to its standard output and error, line by line.
     pub(crate) fn log(&self) -> String {
         self.shared.log.lock().clone()

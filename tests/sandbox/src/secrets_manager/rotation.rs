@@ -47,6 +47,12 @@ impl RotationRequest {
             rotate_immediately: Some(immediately),
         }
     }
+
+    /// The same with this `ClientRequestToken`.
+    pub(crate) fn with_token(mut self, token: &str) -> RotationRequest {
+        self.client_request_token = Some(token.to_owned());
+        self
+    }
 }
 
 impl SecretsManager {

@@ -38,6 +38,8 @@ pub(crate) struct Version {
     pub(crate) labels: BTreeSet<String>,
     /// None while a rotation has only announced the version.
     pub(crate) value: Option<SecretValue>,
+    /// The `RotationToken` that came with the value. AWS shows it to nobody.
+    pub(crate) rotation_token: Option<String>,
     pub(crate) created: SystemTime,
     /// Before this moment the value cannot be read while it is pending.
     pub(crate) readable_from: Instant,
@@ -165,6 +167,7 @@ impl Secret {
                 id: token.to_owned(),
                 labels: BTreeSet::new(),
                 value: Some(value),
+                rotation_token: None,
                 created: now,
                 readable_from,
             }),
@@ -175,6 +178,13 @@ impl Secret {
         self.last_changed = now;
         self.tidy();
         Ok(())
+    }
+
+    /// Keeps the `RotationToken` of a put. The first one stays, as the value does.
+    pub(crate) fn note_rotation_token(&mut self, id: &str, rotation_token: Option<String>) {
+        if let Some(version) = self.versions.iter_mut().find(|version| version.id == id) {
+            version.rotation_token = version.rotation_token.take().or(rotation_token);
+        }
     }
 
     /// The refusal of a token that already made another version \[AWSV, aws.md A5\].
@@ -194,6 +204,7 @@ impl Secret {
                 id: token.to_owned(),
                 labels: BTreeSet::new(),
                 value: None,
+                rotation_token: None,
                 created: SystemTime::now(),
                 readable_from: Instant::now(),
             });

@@ -114,7 +114,8 @@ impl SecretsManager {
         let token = token_or_new(input.client_request_token)?;
         if input
             .rotation_token
-            .is_some_and(|token| !is_rotation_token(&token))
+            .as_deref()
+            .is_some_and(|token| !is_rotation_token(token))
         {
             return Err(invalid_parameter("The RotationToken is not valid."));
         }
@@ -136,6 +137,7 @@ impl SecretsManager {
                 labels.push(CURRENT.to_owned());
             }
             secret.put(&token, value, &labels, readable_from)?;
+            secret.note_rotation_token(&token, input.rotation_token);
             Ok(json!({
                 "ARN": secret.arn,
                 "Name": secret.name,
