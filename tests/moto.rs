@@ -472,7 +472,7 @@ impl World {
             state.versions
         );
 
-        let mut found: Vec<_> = state.keys.into_iter().collect();
+        let mut found = state.keys;
         found.retain(|found| found.value == fingerprint(&key));
         let [found] = &found[..] else {
             panic!("not one key has the current value: {found:?}");

@@ -306,6 +306,35 @@ async fn tokens_must_have_their_form() {
         .ok();
 }
 
+/// A test sees which `RotationToken` came with a value; it is neither answered nor printed.
+#[tokio::test]
+async fn the_rotation_token_of_a_put_is_kept_and_not_shown() {
+    let sandbox = with_first_version().await;
+    let rotation_token = || {
+        let secret = sandbox.secret("s");
+        let version = secret.version(SECOND).expect("it was put");
+        assert!(!format!("{version:?}").contains(THIRD));
+        version.rotation_token.clone()
+    };
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    assert_eq!(rotation_token(), None);
+
+    let with_token = |token: &str| {
+        json!({
+            "SecretId": "s",
+            "ClientRequestToken": SECOND,
+            "SecretString": "two",
+            "VersionStages": ["AWSPENDING"],
+            "RotationToken": token,
+        })
+    };
+    for token in [THIRD, FIRST] {
+        let answer = secrets(&sandbox, "PutSecretValue", with_token(token)).await;
+        assert!(!answer.ok().to_string().contains(token));
+        assert_eq!(rotation_token().as_deref(), Some(THIRD), "the first stays");
+    }
+}
+
 /// DOC, aws.md A2: an edit by hand in the middle of a rotation takes AWSPENDING away.
 #[tokio::test]
 async fn an_edit_by_hand_abandons_the_pending_version() {

@@ -1,0 +1,197 @@
+//! The command `serve`, and that events/ fits what it starts with.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use http::Request;
+use sandbox::http_client;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// Far more than anything here takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+const SECRET: &str = "demo/partner-api-key";
+
+/// `sandbox serve` on free ports, around the small function.
+struct Served {
+    child: Child,
+    /// What it has printed and nobody has read yet.
+    lines: Lines<BufReader<ChildStdout>>,
+    banner: String,
+}
+
+impl Served {
+    async fn start(arguments: &[&str]) -> Served {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+            .args(["serve", "--function"])
+            .arg(env!("CARGO_BIN_EXE_template-function"))
+            .args(["--aws-port", "0", "--gateway-port", "0"])
+            .args(["--doppler-port", "0", "--runtime-port", "0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the sandbox starts");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut served = Served {
+            child,
+            lines,
+            banner: String::new(),
+        };
+        served.banner = served.until("--api-host").await;
+        served
+    }
+
+    /// What it prints up to the line that has this in it.
+    async fn until(&mut self, last: &str) -> String {
+        let mut read = String::new();
+        while !read.contains(last) {
+            let line = timeout(PATIENCE, self.lines.next_line()).await;
+            let line = line
+                .unwrap_or_else(|_| panic!("no {last} after:\n{read}"))
+                .expect("it prints text");
+            read += &line.unwrap_or_else(|| panic!("it ended before {last}:\n{read}"));
+            read.push('\n');
+        }
+        read
+    }
+
+    /// Where the AWS services are, as the banner has it for a shell.
+    fn aws(&self) -> &str {
+        let rest = self.banner.split("AWS_ENDPOINT_URL=").nth(1);
+        let url = rest.and_then(|rest| rest.split_whitespace().next());
+        url.expect("the banner names it")
+    }
+
+    async fn secrets(&self, operation: &str) -> Value {
+        let request = Request::post(self.aws())
+            .header("x-amz-target", format!("secretsmanager.{operation}"))
+            .header("authorization", "AWS4-HMAC-SHA256 Credential=sandbox");
+        body_of(request.body(json!({ "SecretId": SECRET }).to_string())).await
+    }
+
+    async fn invoke(&self, event: String) -> Value {
+        let url = format!("{}/2015-03-31/functions/rotation/invocations", self.aws());
+        body_of(Request::post(url).body(event)).await
+    }
+
+    /// Ends it as Ctrl-C does.
+    async fn interrupt(mut self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let kill = Command::new("kill").args(["-s", "INT", &id]).status();
+        assert!(kill.await.expect("there is a kill").success());
+        let status = timeout(PATIENCE, self.child.wait()).await;
+        let status = status.expect("it ends").expect("it can be waited for");
+        assert!(status.success(), "{status}");
+    }
+}
+
+async fn body_of(request: http::Result<Request<String>>) -> Value {
+    let request = request.expect("the request is valid");
+    let response = http_client::send(request)
+        .await
+        .expect("there is an answer");
+    serde_json::from_slice(response.body()).expect("the answer is JSON")
+}
+
+/// A file of the project's events/.
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../events")
+        .join(name);
+    std::fs::read_to_string(path).expect("it is there")
+}
+
+/// The version that has this label.
+fn holder<'a>(description: &'a Value, label: &str) -> Option<&'a String> {
+    let versions = description["VersionIdsToStages"].as_object()?;
+    let has = |labels: &Value| {
+        labels
+            .as_array()
+            .is_some_and(|labels| labels.contains(&json!(label)))
+    };
+    versions
+        .iter()
+        .find(|(_, labels)| has(labels))
+        .map(|(id, _)| id)
+}
+
+#[tokio::test]
+async fn the_example_events_as_they_are_take_the_steps_that_are_left_to_a_person() {
+    let mut served = Served::start(&["--by-hand"]).await;
+    let announced = served.secrets("DescribeSecret").await;
+    let token = holder(&announced, "AWSPENDING").expect("a rotation is announced");
+    assert_eq!(
+        served.secrets("GetSecretValue").await["SecretString"],
+        Value::Null
+    );
+
+    for (file, step) in [
+        ("create-secret.json", "createSecret"),
+        ("set-secret.json", "setSecret"),
+        ("test-secret.json", "testSecret"),
+        ("finish-secret.json", "finishSecret"),
+    ] {
+        let answer = served.invoke(example(file)).await;
+        assert_eq!(answer, Value::Null, "{step}");
+        let told = served.until("done in").await;
+        assert!(told.contains(step), "{told}");
+    }
+    let described = served.secrets("DescribeSecret").await;
+    assert_eq!(holder(&described, "AWSCURRENT"), Some(token));
+    assert!(served.secrets("GetSecretValue").await["SecretString"].is_string());
+
+    // The small function leaves AWSPENDING on the current version, which is no hindrance.
+    let next = served.secrets("RotateSecret").await;
+    assert!(next["VersionId"].is_string(), "{next}");
+    served.interrupt().await;
+}
+
+#[tokio::test]
+async fn without_the_flag_the_service_takes_the_steps() {
+    let mut served = Served::start(&[]).await;
+    assert!(served.banner.contains("rotate-secret"), "{}", served.banner);
+    assert!(!served.banner.contains("events/"), "{}", served.banner);
+    let rotating = served.secrets("RotateSecret").await;
+    served.until("finishSecret").await;
+    served.until("done in").await;
+    assert_eq!(
+        served.secrets("GetSecretValue").await["VersionId"],
+        rotating["VersionId"]
+    );
+    served.interrupt().await;
+}
+
+#[tokio::test]
+async fn the_example_settings_fit_the_ports_and_the_usage_plan() {
+    let settings: Value = serde_json::from_str(&example("env.json")).expect("it is JSON");
+    let settings = &settings["RotationFunction"];
+    let setting = |name: &str| settings[name].as_str().unwrap_or_default();
+
+    let help = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+        .arg("--help")
+        .output()
+        .await;
+    let help = String::from_utf8(help.expect("it runs").stdout).expect("it prints text");
+    for name in ["AWS_ENDPOINT_URL", "PROBE_URL", "DOPPLER_API_URL"] {
+        let url: http::Uri = setting(name).parse().expect("it is a URL");
+        let port = url.port_u16().expect("it has a port");
+        assert!(
+            help.contains(&format!("({port})")),
+            "{name}: no port is {port} by default"
+        );
+    }
+
+    let served = Served::start(&[]).await;
+    assert!(
+        served.banner.contains(setting("USAGE_PLAN_IDS")),
+        "{}",
+        served.banner
+    );
+    assert_eq!(setting("SECRET_ID"), SECRET);
+    served.interrupt().await;
+}
