@@ -10,7 +10,7 @@ use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 use crate::error::Error;
 use crate::event::Event;
 use crate::live::{Live, Receipt, Secret, World};
-use crate::observed::{Observed, PlanId, Setup};
+use crate::observed::{Fact, Observed, PlanId, Setup};
 use crate::rotation::{Action, Look, Next, decide};
 use crate::settings::Settings;
 
@@ -107,6 +107,15 @@ async fn run(
         let started = Instant::now();
         let performed = timeout_at(deadline, live.perform(&seen, &next)).await;
         match performed.unwrap_or_else(|_| Err(Error::OutOfTime(words.clone()))) {
+            Ok((Fact::AlreadyMinted, receipt)) => {
+                log(
+                    false,
+                    "find that the API key exists",
+                    receipt.as_ref(),
+                    started,
+                );
+                seen.learn(Fact::AlreadyMinted);
+            }
             Ok((fact, receipt)) => {
                 log(is_worth_telling(&next), &words, receipt.as_ref(), started);
                 seen.learn(fact);

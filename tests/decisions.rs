@@ -215,6 +215,11 @@ impl World {
                 Fact::Mirror(*target, holds)
             }
             Action::Promote(from) => {
+                let pending = self.value(Which::Pending);
+                assert!(
+                    self.mirror.iter().all(|held| Some(*held) == pending),
+                    "promoted before it was mirrored: {self:?}"
+                );
                 assert_eq!(
                     from.as_ref().map(VersionId::as_str),
                     self.holder(CURRENT).map(String::as_str)
@@ -469,6 +474,111 @@ fn rotation_that_is_switched_off_stops_before_promotion_and_not_after() {
         }
         world.run(Step::FinishSecret, |_| ());
     }
+}
+
+/// A rotation of a secret with a working key, with one target, after `steps` of its steps.
+fn after(steps: usize) -> World {
+    let mut world = World::rotating(Some(1), 1, true, false);
+    for step in &Step::ALL[..steps] {
+        assert_eq!(world.run(*step, |_| ()), Next::Done);
+    }
+    world
+}
+
+#[test]
+fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
+    let key = || KeyId::from("2");
+    let disabled =
+        |world: &mut World| world.keys.get_mut(&2).expect("it was minted").enabled = false;
+    let off_a_plan = |world: &mut World| {
+        drop(
+            world
+                .keys
+                .get_mut(&2)
+                .expect("it was minted")
+                .plans
+                .pop_last(),
+        )
+    };
+    let deleted = |world: &mut World| drop(world.keys.remove(&2));
+    let anothers =
+        |world: &mut World| world.keys.get_mut(&2).expect("it was minted").version = None;
+    let relabelled = |world: &mut World| {
+        world
+            .labels
+            .insert(NEW.to_owned(), BTreeSet::from(["mine".to_owned()]));
+    };
+    let nothing = |_: &mut World| ();
+    type Case<'a> = (usize, &'a dyn Fn(&mut World), Step, Refusal);
+    let cases: &[Case] = &[
+        (0, &nothing, Step::SetSecret, Refusal::NoPendingKey),
+        (0, &nothing, Step::TestSecret, Refusal::NoPendingKey),
+        (0, &nothing, Step::FinishSecret, Refusal::NoPendingKey),
+        (1, &nothing, Step::TestSecret, Refusal::KeyMissing),
+        (1, &nothing, Step::FinishSecret, Refusal::KeyMissing),
+        (2, &disabled, Step::SetSecret, Refusal::KeyDisabled(key())),
+        (2, &disabled, Step::TestSecret, Refusal::KeyDisabled(key())),
+        (
+            3,
+            &disabled,
+            Step::FinishSecret,
+            Refusal::KeyDisabled(key()),
+        ),
+        (2, &deleted, Step::TestSecret, Refusal::KeyMissing),
+        (3, &deleted, Step::FinishSecret, Refusal::KeyMissing),
+        (
+            2,
+            &off_a_plan,
+            Step::TestSecret,
+            Refusal::NotOnPlan(key(), PlanId::from("q")),
+        ),
+        (2, &anothers, Step::SetSecret, Refusal::KeyNotOurs(key())),
+        (0, &relabelled, Step::CreateSecret, Refusal::NotPending),
+        (1, &relabelled, Step::SetSecret, Refusal::NotPending),
+        (2, &relabelled, Step::TestSecret, Refusal::NotPending),
+        (3, &relabelled, Step::FinishSecret, Refusal::NotPending),
+    ];
+    for (steps, change, step, refusal) in cases {
+        let mut world = after(*steps);
+        change(&mut world);
+        let before = world.clone();
+        assert_eq!(
+            world.run(*step, |_| ()),
+            Next::Refuse(refusal.clone()),
+            "{step} after {steps} steps"
+        );
+        assert_eq!(world, before, "{step} refused, but changed something");
+    }
+}
+
+#[test]
+fn only_keys_that_nobody_uses_are_marked() {
+    let add = |world: &mut World, value: u8, version: &str, label: Option<&str>| {
+        world.values.insert(version.to_owned(), value);
+        world.keys.insert(value, ModelKey::on(&[], Some(version)));
+        let labels = label.map(ToOwned::to_owned).into_iter().collect();
+        world.labels.insert(version.to_owned(), labels);
+    };
+    let mut world = after(3);
+    add(&mut world, 3, "labelled by somebody", Some("mine"));
+    add(&mut world, 4, "abandoned", None);
+    // A person edited another field: the same key, in a version that it was not minted for.
+    let minted = world.keys.get_mut(&2).expect("it was minted");
+    minted.version = Some("before the edit".to_owned());
+    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+
+    add(&mut world, 5, "of the next rotation", Some(PENDING));
+    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    let marked = world.keys.iter().filter(|(_, key)| key.marked_by.is_some());
+    assert_eq!(marked.map(|(value, _)| *value).collect::<Vec<_>>(), [1, 4]);
+}
+
+#[test]
+fn a_mark_from_an_earlier_life_of_the_replaced_key_is_renewed() {
+    let mut world = after(3);
+    world.keys.get_mut(&1).expect("it is there").marked_by = Some("a-version-before".to_owned());
+    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    assert_eq!(world.keys[&1].marked_by.as_deref(), Some(NEW));
 }
 
 #[test]
