@@ -34,7 +34,7 @@ run: programs ## Watch a rotation from beginning to end, on this machine alone
 	@$(SANDBOX) demo --function $(FUNCTION)
 
 .PHONY: sandbox
-sandbox: programs ## Start the stand-in for AWS and Doppler, to call it with your own tools; ARGS='--help' shows its options
+sandbox: programs ## Start the stand-in for AWS and Doppler, to call it with your own tools; ARGS=--help shows its options, such as --by-hand
 	@exec $(SANDBOX) serve --function $(FUNCTION) $(ARGS)
 
 .PHONY: programs
@@ -82,6 +82,11 @@ build: $(TOOLS)/build/.installed ## Build the function for Lambda; ARCH=x86_64 o
 	  $(if $(filter $(HOST_ARCH),$(ARCH)),,--target $(RUST_TARGET))
 	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/api-key-rotation/bootstrap
 
+.PHONY: verify
+verify: build tools ## Build as for Lambda, and run the tests of whole rotations against that binary
+	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	  cargo test --workspace --locked --test rotation --test faults --test leaks --test tls --test emulator
+
 .PHONY: audit
 audit: ## Check licences, sources, banned and vulnerable dependencies; needs the network
 	@command -v cargo-deny >/dev/null || \
@@ -92,7 +97,7 @@ audit: ## Check licences, sources, banned and vulnerable dependencies; needs the
 
 .PHONY: tools
 tools: $(TOOLS)/test/.installed $(TOOLS)/aws-lambda-rie ## Install what the tests call; test does it by itself
-	@tests/tools/need curl valgrind
+	@tests/tools/need curl
 
 .PHONY: clean
 clean: ## Delete everything that was built or installed here

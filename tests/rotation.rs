@@ -687,3 +687,32 @@ async fn logs_follow_lambdas_format_and_level() {
     world.rotate().await;
     assert_eq!(world.sandbox.function_log(), "");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_token_is_handed_to_put_secret_value_and_none_is_made_up() {
+    let world = Setup::plain().start().await;
+    let handed_on = |token: &str| {
+        let secret = world.sandbox.secret(SECRET);
+        secret
+            .version(token)
+            .and_then(|version| version.rotation_token.clone())
+    };
+    for rotation_token in [Some("c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee"), None] {
+        let token = world.sandbox.begin_rotation(SECRET);
+        let event = json!({
+            "Step": "createSecret",
+            "SecretId": world.sandbox.secret(SECRET).arn,
+            "ClientRequestToken": token,
+            "RotationToken": rotation_token,
+        });
+        let answer = world.sandbox.invoke(event.to_string()).await;
+        assert_eq!(answer.result.err(), None);
+        assert!(
+            handed_on(&token).as_deref() == rotation_token,
+            "another token, or none"
+        );
+        world
+            .sandbox
+            .move_label(SECRET, "AWSPENDING", Some(&token), None);
+    }
+}
