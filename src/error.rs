@@ -25,11 +25,9 @@ pub enum Error {
     /// The text of a version of the secret cannot be used.
     #[error("the secret's {0} version cannot be used: {1}")]
     Secret(Which, InvalidSecret),
-    /// The Doppler token cannot be used.
-    #[error(
-        "the secret that DOPPLER_TOKEN_SECRET_ID names holds no Doppler token: {0}; store the bare token, or {{\"token\":\"…\"}}"
-    )]
-    DopplerToken(&'static str),
+    /// The Doppler token cannot be had.
+    #[error("the secret that DOPPLER_TOKEN_SECRET_ID names gives no Doppler token: {0}")]
+    DopplerToken(String),
     /// What is known forbids to go on.
     #[error("{0}")]
     Refused(Refusal),
@@ -46,6 +44,11 @@ pub enum Error {
         "the gateway did not accept the new key in time (last answer: {0}); check that PROBE_URL is behind the key's usage plan, then rotate again"
     )]
     ProbeNotAccepted(String),
+    /// In a trial run the probe URL gave an answer that tells nothing.
+    #[error(
+        "PROBE_URL cannot be tried now ({0}); check that it is right and its API is up, then try again"
+    )]
+    ProbeUnclear(String),
     /// Without a probe the key must have an age that it does not reach in time.
     #[error(
         "the new key takes effect by {0}, which is after this function's time-out; rotate again then, or shorten SETTLE_PERIOD"
@@ -75,6 +78,7 @@ impl Error {
             Self::Call(call) => call.error_type(),
             Self::ProbeRejected(_) => "ProbeRejected",
             Self::ProbeNotAccepted(_) => "ProbeNotAccepted",
+            Self::ProbeUnclear(_) => "ProbeUnclear",
             Self::NotSettled(_) => "NotSettled",
             Self::OutOfTime(_) => "OutOfTime",
         }
@@ -87,6 +91,8 @@ fn refused_type(refusal: &Refusal) -> &'static str {
         Refusal::NotPending => "NotPending",
         Refusal::RotationDisabled => "RotationDisabled",
         Refusal::NoPendingKey => "NoPendingKey",
+        Refusal::NotFresh => "NotFresh",
+        Refusal::CurrentMissing => "CurrentMissing",
         Refusal::ValueTaken => "ValueTaken",
         Refusal::KeyNotOurs(_) => "KeyNotOurs",
         Refusal::KeyMissing => "KeyMissing",
@@ -135,6 +141,10 @@ impl fmt::Display for Service {
     }
 }
 
+/// What can be behind a connection that did not come about, or broke.
+pub const NO_CONNECTION: &str =
+    "the connection failed (network, DNS, or a certificate that is not trusted: see AWS_CA_BUNDLE)";
+
 /// One call that failed, all retries included. Copied out of the client's error, which may hold values and is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
@@ -178,11 +188,21 @@ impl CallError {
         }
     }
 
+    /// Whether another Doppler token might have been served.
+    #[must_use]
+    pub fn concerns_the_token(&self) -> bool {
+        match &self.fault {
+            Fault::Refused {
+                status, message, ..
+            } => matches!(status, 401 | 403) || names_hidden_target(message),
+            _ => false,
+        }
+    }
+
     fn error_type(&self) -> &'static str {
         match (self.service, &self.fault) {
             (Service::SecretsManager, _) => "SecretsManagerFailed",
-            (Service::ApiGateway, _) => "ApiGatewayFailed",
-            (Service::Gateway, _) => "ProbeFailed",
+            (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
             (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
             (Service::Doppler, Fault::Refused { status: 401, .. }) => "DopplerTokenRejected",
             (Service::Doppler, Fault::Refused { message, .. }) if names_hidden_target(message) => {
@@ -295,7 +315,7 @@ fn has_long_part(run: &str) -> bool {
 fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {
     let mut shown = String::new();
     let mut run = String::new();
-    for letter in text.chars().take(500).chain([' ']) {
+    for letter in text.chars().chain([' ']) {
         if letter.is_ascii_alphanumeric() || letter == '-' {
             run.push(letter);
             continue;
@@ -304,5 +324,6 @@ fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {
         run.clear();
         shown.push(if letter.is_control() { ' ' } else { letter });
     }
-    shown.trim().to_owned()
+    // Cut last: a cut value would not be recognised.
+    shown.trim().chars().take(500).collect()
 }

@@ -1,12 +1,11 @@
 //! The event that Secrets Manager sends, once per step. Reading it is checking it.
 
-use std::fmt;
-
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::rotation::{Step, VersionId};
+use crate::secret::is_secret_id;
 
 /// One step of one rotation, as asked for.
 /// (Shape: DOC, Secrets Manager user guide, "rotation by Lambda function". The steps come in camelCase, although that
@@ -70,14 +69,18 @@ impl Event {
     /// # Errors
     /// See [`EventError`].
     pub fn parse(json: &str) -> Result<Self, EventError> {
+        // Of an array, serde would take the elements for the fields in their order.
+        if !json.trim_start().starts_with('{') {
+            return Err(EventError::Malformed);
+        }
         let wire: Wire<'_> = serde_json::from_str(json).map_err(|_| EventError::Malformed)?;
         let step = required("Step", wire.step, "a string", |_| true)?;
         let step = Step::from_wire(step.expose_secret()).ok_or(EventError::UnknownStep)?;
         let secret_id = required(
             "SecretId",
             wire.secret_id,
-            "a string of 1 to 2048 characters",
-            |text| (1..=2048).contains(&text.len()),
+            "the name or ARN of a secret",
+            is_secret_id,
         )?;
         let version = required(
             "ClientRequestToken",
@@ -125,15 +128,5 @@ fn required(
         Ok(text)
     } else {
         Err(EventError::InvalidField { name, expected })
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{} of version {} of {}",
-            self.step, self.version, self.secret_id
-        )
     }
 }

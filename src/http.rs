@@ -22,6 +22,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one attempt may take, from the connection to the last byte of the reply.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The AWS SDK's own header for how long to wait before the next attempt, in milliseconds.
+pub(crate) const AWS_RETRY_AFTER: &str = "x-amz-retry-after";
+
+/// The longest wait that is believed to be meant.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 /// Builds the client. It follows no redirect: that would hand a key or a token to another host.
 ///
 /// # Errors
@@ -83,14 +89,14 @@ fn roots() -> Result<RootCertStore, InvalidSettings> {
 /// sent by neither API Gateway nor Doppler, so far as documented.)
 #[must_use]
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers
+    let seconds = headers
         .get(RETRY_AFTER)?
         .to_str()
         .ok()?
         .trim()
         .parse()
-        .ok()
-        .map(Duration::from_secs)
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 /// Lends the client to the AWS SDK.
@@ -127,7 +133,7 @@ async fn exchange(
     // The SDK waits as long as this header of its own says, in milliseconds; API Gateway sends the standard one.
     if let Some(wait) = retry_after(&headers) {
         headers.insert(
-            "x-amz-retry-after",
+            AWS_RETRY_AFTER,
             u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).into(),
         );
     }

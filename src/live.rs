@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+pub(crate) use self::aws::DEADLINE;
 pub use self::secrets_manager::Secret;
 use crate::error::{Error, Service};
 use crate::http;
@@ -159,7 +160,15 @@ impl<'a> Live<'a> {
     ) -> Result<(Fact, Option<Receipt>), Error> {
         let (fact, receipt) = match look {
             Look::Pending { expected } => self.read(Which::Pending, *expected, seen).await?,
-            Look::Current => self.read(Which::Current, false, seen).await?,
+            Look::Current => {
+                let expected = seen.current_is_elsewhere();
+                self.read(Which::Current, expected, seen).await?
+            }
+            Look::Labels => {
+                let secrets_manager = self.world.secrets_manager().await?;
+                let (now, receipt) = secrets_manager.describe(&self.secret.arn).await?;
+                (Fact::Described(now.labels, now.rotation_enabled), receipt)
+            }
             Look::Keys => {
                 let (keys, receipt) = self
                     .gateway()
@@ -301,6 +310,13 @@ impl<'a> Live<'a> {
                     .await?;
                 (Fact::PendingRemoved, receipt)
             }
+            Action::UnmarkKey(key) => {
+                let text = mark::minted(&self.secret.name);
+                (
+                    Fact::Unmarked(key.clone()),
+                    self.describe_key(key, &text).await?,
+                )
+            }
             Action::MarkKey(key, mark) => (
                 Fact::Marked(key.clone(), mark.clone()),
                 self.describe_key(key, &mark.to_string()).await?,
@@ -317,15 +333,12 @@ impl<'a> Live<'a> {
         seen: &Observed,
     ) -> Result<(Fact, Receipt), Error> {
         let secrets_manager = self.world.secrets_manager().await?;
-        let (text, receipt) = match which {
-            Which::Pending => {
-                let patience = if expected { VISIBILITY } else { Duration::ZERO };
-                secrets_manager
-                    .read_version(self.secret, self.version, self.until(patience))
-                    .await?
-            }
-            Which::Current => secrets_manager.read_current(self.secret).await?,
+        let until = self.until(if expected { VISIBILITY } else { Duration::ZERO });
+        let version = match which {
+            Which::Pending => Some(self.version),
+            Which::Current => None,
         };
+        let (text, receipt) = secrets_manager.read(self.secret, version, until).await?;
         let held = match &text {
             None => Held::Nothing,
             Some(text) if text.key().is_some() => Held::Key,

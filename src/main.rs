@@ -1,12 +1,12 @@
 //! Wires the function: logs, settings, Lambda.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use api_key_rotation::error::Error;
 use api_key_rotation::event::Event;
 use api_key_rotation::live::World;
 use api_key_rotation::logging;
-use api_key_rotation::rotate::{self, Report};
+use api_key_rotation::rotate::{self, Invocation, Report};
 use api_key_rotation::settings::Settings;
 use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde_json::value::RawValue;
@@ -14,20 +14,22 @@ use tower::util::MapRequestLayer;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let variable = |name: &str| std::env::var(name).ok();
+    // What is no Unicode stays set, and is found wrong.
+    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     logging::init(variable);
     // With wrong settings the function starts all the same and answers each event with what is wrong: an error that
     // Lambda shows, where an exit at start-up would only say "Runtime.ExitError".
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
     let world = Settings::read(variable).map(|settings| World::new(settings, name));
-    let world = world.inspect_err(|faults| {
+    if let Err(faults) = &world {
         tracing::error!(error_type = "InvalidSettings", "{faults}");
-    });
+    }
     let handler = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        let world = world
-            .as_ref()
-            .map_err(|faults| Error::Settings(faults.clone()))?;
-        handle(world, event).await.map_err(Diagnostic::from)
+        match &world {
+            Ok(world) => handle(world, event).await,
+            Err(faults) => Err(Error::Settings(faults.clone())).inspect_err(rotate::log_error),
+        }
+        .map_err(Diagnostic::from)
     });
     // What is no JSON becomes the JSON `null`, so that the handler answers it with an error of ours.
     let readable = MapRequestLayer::new(|mut invocation: LambdaInvocation| {
@@ -41,20 +43,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 async fn handle(world: &World, event: LambdaEvent<Box<RawValue>>) -> Result<Report, Error> {
     let (payload, context) = event.into_parts();
-    let event = Event::parse(payload.get())
-        .map_err(Error::Event)
-        .inspect_err(|error| {
-            tracing::error!(error_type = error.error_type(), "{error}");
-        })?;
-    let stopped_at = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
-    let left = stopped_at
-        .duration_since(SystemTime::now())
-        .unwrap_or_default();
-    rotate::rotate(
-        world,
-        &event,
-        &context.invoked_function_arn,
-        rotate::deadline(left),
-    )
-    .await
+    let event = Event::parse(payload.get()).map_err(Error::Event);
+    let event = event.inspect_err(rotate::log_error)?;
+    let invocation = Invocation {
+        request_id: context.request_id,
+        function_arn: context.invoked_function_arn,
+        deadline: rotate::deadline(Duration::from_millis(context.deadline)),
+    };
+    rotate::rotate(world, &event, &invocation).await
 }

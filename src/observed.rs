@@ -224,6 +224,8 @@ pub struct Observed {
     pub settled: bool,
     /// What each target holds.
     pub mirror: Vec<Mirrored>,
+    /// Whether the labels were looked at again since the step began.
+    pub relabelled: bool,
     /// Whether it was said that the new key is on no plan.
     pub warned: bool,
 }
@@ -265,6 +267,8 @@ pub enum Fact {
     PendingRemoved,
     /// A key carries this mark.
     Marked(KeyId, Mark),
+    /// A key carries no mark.
+    Unmarked(KeyId),
     /// A person was told that the new key is on no plan.
     Warned,
 }
@@ -289,6 +293,7 @@ impl Observed {
             noted: false,
             probed: false,
             settled: false,
+            relabelled: false,
             warned: false,
         }
     }
@@ -318,9 +323,13 @@ impl Observed {
         let version = self.setup.version.clone();
         match fact {
             Fact::Described(labels, rotation_enabled) => {
+                let was_current = self.is_current();
                 self.labels = labels;
                 self.rotation_enabled = rotation_enabled;
-                self.mirror.fill(Mirrored::Unread);
+                self.relabelled = true;
+                if self.is_current() != was_current {
+                    self.mirror.fill(Mirrored::Unread);
+                }
             }
             Fact::Holds(which, held, copy) => {
                 *(match which {
@@ -343,7 +352,10 @@ impl Observed {
             Fact::Probed => self.probed = true,
             Fact::Settled => self.settled = true,
             Fact::Mirror(target, mirrored) => self.mirror[target] = mirrored,
-            Fact::Stored => self.pending = Some(Held::Key),
+            Fact::Stored => {
+                self.pending = Some(Held::Key);
+                self.copy = false;
+            }
             Fact::Minted(key) => {
                 self.mint = Mint::Fresh;
                 self.plans.insert(key.id.clone(), BTreeSet::new());
@@ -368,12 +380,23 @@ impl Observed {
                 self.mirror.fill(Mirrored::Unread);
             }
             Fact::PendingRemoved => self.labels.remove(PENDING),
-            Fact::Marked(id, mark) => {
-                for key in self.keys.iter_mut().flatten().filter(|key| key.id == id) {
-                    key.mark = Some(mark.clone());
-                }
-            }
+            Fact::Marked(id, mark) => self.set_mark(&id, Some(&mark)),
+            Fact::Unmarked(id) => self.set_mark(&id, None),
             Fact::Warned => self.warned = true,
         }
+    }
+
+    fn set_mark(&mut self, id: &KeyId, mark: Option<&Mark>) {
+        for key in self.keys.iter_mut().flatten().filter(|key| key.id == *id) {
+            key.mark = mark.cloned();
+        }
+    }
+
+    /// Whether another version than this one carries AWSCURRENT.
+    #[must_use]
+    pub fn current_is_elsewhere(&self) -> bool {
+        self.labels
+            .holder(CURRENT)
+            .is_some_and(|holder| *holder != self.setup.version)
     }
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tracing::field::display;
-use tracing::{Instrument, Span, debug, error, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, error_span, info, warn};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::live::{Live, Receipt, Secret, World};
+use crate::live::{self, Live, Receipt, Secret, World};
 use crate::observed::{Fact, Observed, PlanId, Setup};
 use crate::rotation::{Action, Look, Next, decide};
 use crate::settings::Settings;
@@ -30,33 +30,46 @@ pub struct Report {
     pub left: Vec<String>,
 }
 
-/// Runs one step to its end, or to the first thing that stops it. `deadline` is when to stop, some time before Lambda
-/// does.
+/// What Lambda says of an invocation.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Lambda's id of it.
+    pub request_id: String,
+    /// ARN of this function, as it was invoked.
+    pub function_arn: String,
+    /// When to stop: some time before Lambda does.
+    pub deadline: Instant,
+}
+
+/// Runs one step to its end, or to the first thing that stops it.
 ///
 /// # Errors
 /// See [`Error`]; each is logged here, once.
 pub async fn rotate(
     world: &World,
     event: &Event,
-    function_arn: &str,
-    deadline: Instant,
+    invocation: &Invocation,
 ) -> Result<Report, Error> {
-    let span = info_span!("rotation", step = %event.step, secret = event.secret_id, version = %event.version);
-    let result = run(world, event, function_arn, deadline)
-        .instrument(span.clone())
-        .await;
-    if let Err(failed) = &result {
-        span.in_scope(|| error!(error_type = failed.error_type(), "{failed}"));
-    }
-    result
+    // At the level of an error, so that it is there for every line.
+    let span = error_span!(
+        "rotation",
+        step = %event.step,
+        secret = event.secret_id,
+        version = %event.version,
+        lambda_request_id = invocation.request_id,
+    );
+    let result = live::DEADLINE.scope(invocation.deadline, run(world, event, invocation));
+    let result = result.instrument(span.clone()).await;
+    span.in_scope(|| result.inspect_err(log_error))
 }
 
-async fn run(
-    world: &World,
-    event: &Event,
-    function_arn: &str,
-    deadline: Instant,
-) -> Result<Report, Error> {
+/// Writes the one line that says why an event failed.
+pub fn log_error(failed: &Error) {
+    error!(error_type = failed.error_type(), "{failed}");
+}
+
+async fn run(world: &World, event: &Event, invocation: &Invocation) -> Result<Report, Error> {
+    let deadline = invocation.deadline;
     let settings = world.settings();
     let started = Instant::now();
     let describe = timeout_at(deadline, world.describe(&event.secret_id)).await;
@@ -66,7 +79,7 @@ async fn run(
         Span::current().record("secret", &secret.arn);
     }
     log(false, "describe the secret", Some(&receipt), started);
-    must_serve(settings, &secret, function_arn)?;
+    must_serve(settings, &secret, &invocation.function_arn)?;
 
     let setup = Setup {
         version: event.version.clone(),
@@ -105,8 +118,13 @@ async fn run(
         }
         let words = in_words(&next, settings);
         let started = Instant::now();
-        let performed = timeout_at(deadline, live.perform(&seen, &next)).await;
-        match performed.unwrap_or_else(|_| Err(Error::OutOfTime(words.clone()))) {
+        // Not begun when time is up: a request that is sent and given up may have its effect all the same.
+        let performed = if Instant::now() < deadline {
+            timeout_at(deadline, live.perform(&seen, &next)).await.ok()
+        } else {
+            None
+        };
+        match performed.unwrap_or_else(|| Err(Error::OutOfTime(words.clone()))) {
             Ok((Fact::AlreadyMinted, receipt)) => {
                 log(
                     false,
@@ -209,6 +227,7 @@ fn in_words(next: &Next, settings: &Settings) -> String {
     match next {
         Next::Look(look) => match look {
             Look::Pending { .. } => "read the pending version".to_owned(),
+            Look::Labels => "see whether the labels have moved".to_owned(),
             Look::Current => "read the current version".to_owned(),
             Look::Keys => "list this secret's API keys".to_owned(),
             Look::EveryKey(which) => format!("look for the {which} key among all API keys"),
@@ -234,14 +253,23 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             ),
             Action::Promote(_) => "make the pending version current".to_owned(),
             Action::RemovePending => "take AWSPENDING off the version".to_owned(),
+            Action::UnmarkKey(key) => format!("take the mark off API key {key}, which is in use"),
             Action::MarkKey(key, _) => format!("mark API key {key} as superseded"),
         },
         Next::Refuse(_) | Next::Done => String::new(),
     }
 }
 
-/// How long before Lambda's deadline to stop: time for the last log line and the answer, also where the whole is short.
+/// When to stop, given when Lambda does (`at`, from the Unix epoch): early enough for the last log line and the answer,
+/// also where there is little time.
 #[must_use]
-pub fn deadline(left: Duration) -> Instant {
+pub fn deadline(at: Duration) -> Instant {
+    // `cargo lambda watch` gives how long instead of until when (SRC).
+    let left = if at < Duration::from_hours(24) {
+        at
+    } else {
+        let until = SystemTime::UNIX_EPOCH + at;
+        until.duration_since(SystemTime::now()).unwrap_or_default()
+    };
     Instant::now() + left.saturating_sub(Duration::from_secs(2)).max(left / 2)
 }

@@ -82,6 +82,8 @@ pub enum Look {
     },
     /// What the current version holds.
     Current,
+    /// The labels, once more.
+    Labels,
     /// The keys of this secret.
     Keys,
     /// The key with the value of that version, among all keys.
@@ -119,6 +121,8 @@ pub enum Action {
     Promote(Option<VersionId>),
     /// Take AWSPENDING off this version.
     RemovePending,
+    /// Take the mark off a key that is in use.
+    UnmarkKey(KeyId),
     /// Mark a key as superseded.
     MarkKey(KeyId, Mark),
 }
@@ -146,6 +150,16 @@ pub enum Refusal {
         "the pending version has no key; run createSecret first, which a retry of the rotation does"
     )]
     NoPendingKey,
+    /// The pending version holds something that this rotation did not put there.
+    #[error(
+        "the pending version holds no fresh key, but a copy of the current one or a text without a key; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
+    )]
+    NotFresh,
+    /// AWSCURRENT is on another version, and that version cannot be read.
+    #[error(
+        "a version carries AWSCURRENT, but its value is not found, so its fields cannot be carried over; rotate again, and if that does not help, put a value"
+    )]
+    CurrentMissing,
     /// API Gateway says that the value exists, and shows no such key.
     #[error(
         "API Gateway says that a key with this value exists, but lists none; take AWSPENDING off the version and rotate again"
@@ -192,12 +206,17 @@ pub fn decide(step: Step, seen: &Observed) -> Next {
 /// The pending version holds a fresh value.
 fn create_secret(seen: &Observed) -> ControlFlow<Next> {
     admit(seen)?;
-    if seen.is_finished() || seen.pending(false)? != Held::Nothing {
+    if seen.is_finished() {
         return Continue(());
     }
-    // The other fields are carried over from it, so it must be known; what it holds does not matter.
+    let pending = seen.pending(false)?;
+    // The other fields are carried over from it; and a leftover copy of it is not fresh.
     seen.current()?;
-    act(Action::StoreValue)
+    match pending {
+        Held::Nothing => act(Action::StoreValue),
+        Held::Key if !seen.copy || seen.is_current() => Continue(()),
+        Held::Key | Held::NoKey => refuse(Refusal::NotFresh),
+    }
 }
 
 /// API Gateway has an enabled key with the pending value, on every plan.
@@ -314,10 +333,7 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
         if pending != Held::Key {
             return refuse(Refusal::NoPendingKey);
         }
-        let Some(key) = seen.key_of(Which::Pending)? else {
-            return refuse(Refusal::KeyMissing);
-        };
-        must_be_enabled(key)?;
+        working_key(seen)?;
         if let Some(target) = seen
             .mirror
             .iter()
@@ -336,6 +352,7 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     }
     for target in 0..seen.setup.targets {
         if seen.mirrored(target)? == Mirrored::Other {
+            working_key(seen)?;
             return act(Action::WriteMirror(target, Which::Pending));
         }
     }
@@ -343,12 +360,37 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.mirror.contains(&Mirrored::Unreachable) {
         return Continue(());
     }
-    for key in seen.keys()? {
+    let keys = seen.keys()?;
+    if let Some(key) = keys.iter().find(|key| key.is_pending && key.mark.is_some()) {
+        return act(Action::UnmarkKey(key.id.clone()));
+    }
+    // A version that is not known yet may be that of a rotation which began meanwhile.
+    let unknown = |key: &Key| {
+        key.version
+            .as_ref()
+            .is_some_and(|id| !seen.labels.0.contains_key(id))
+    };
+    if !seen.relabelled
+        && keys
+            .iter()
+            .any(|key| seen.mark_due(key).is_some() && unknown(key))
+    {
+        return look(Look::Labels);
+    }
+    for key in keys {
         if let Some(mark) = seen.mark_due(key) {
             return act(Action::MarkKey(key.id.clone(), mark));
         }
     }
     Continue(())
+}
+
+/// The pending key, if consumers can be given it.
+fn working_key(seen: &Observed) -> ControlFlow<Next> {
+    match seen.key_of(Which::Pending)? {
+        Some(key) => must_be_enabled(key),
+        None => refuse(Refusal::KeyMissing),
+    }
 }
 
 /// This version was not promoted and never will be: a target that it was mirrored to gets AWSCURRENT's key back.
@@ -405,7 +447,11 @@ impl Observed {
     }
 
     fn current(&self) -> ControlFlow<Next, Held> {
-        known(self.current, || Look::Current)
+        let current = known(self.current, || Look::Current)?;
+        if current == Held::Nothing && self.current_is_elsewhere() {
+            return refuse(Refusal::CurrentMissing);
+        }
+        Continue(current)
     }
 
     fn keys(&self) -> ControlFlow<Next, &Vec<Key>> {
@@ -490,12 +536,12 @@ impl Observed {
         match next {
             Next::Look(Look::Pending { .. }) => self.pending = Some(Held::Nothing),
             Next::Look(Look::Current) => self.current = Some(Held::Nothing),
-            Next::Look(Look::Keys) => self.keys = Some(Vec::new()),
+            Next::Look(Look::Keys | Look::Labels) => self.keys = Some(Vec::new()),
             Next::Look(Look::EveryKey(which)) => self.searched.push(*which),
             Next::Look(Look::Mirror(target)) | Next::Act(Action::WriteMirror(target, _)) => {
                 self.mirror[*target] = Mirrored::Unreachable;
             }
-            Next::Act(Action::MarkKey(id, _)) => {
+            Next::Act(Action::MarkKey(id, _) | Action::UnmarkKey(id)) => {
                 if let Some(keys) = &mut self.keys {
                     keys.retain(|key| key.id != *id);
                 }

@@ -27,6 +27,14 @@ const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 20..=128;
 /// The field of a JSON secret that holds the key.
 const FIELD: &str = "apiKey";
 
+/// Whether a secret can have this name or ARN. (DOC, Secrets Manager API: names have up to 512 of these characters; an
+/// ARN adds colons.)
+#[must_use]
+pub fn is_secret_id(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);
+    (1..=2048).contains(&text.len()) && text.bytes().all(valid)
+}
+
 /// The value of an API Gateway key. It cannot be printed, and is zeroed when dropped.
 #[derive(Debug, Clone)]
 pub struct ApiKeyValue(SecretString);
@@ -151,9 +159,8 @@ fn understand(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> 
     match serde_json::from_str::<&RawValue>(text) {
         Ok(json) if json.get().starts_with('{') => Ok((Form::Json, key_field(text)?)),
         Ok(_) => Err(InvalidSecret::NotAnObject),
-        // A generated placeholder may begin with any character, so only what has the beginning of an object is
-        // taken for a broken one: overwriting that as text would lose its other fields.
-        Err(fault) if begins_like_an_object(text) => Err(broken(&fault)),
+        // A generated placeholder may begin with any character, so only what looks like an object is taken for a broken one: overwriting that as text would lose its other fields.
+        Err(fault) if looks_like_an_object(text) => Err(broken(&fault)),
         Err(_) => Ok((Form::Text, None)),
     }
 }
@@ -162,9 +169,11 @@ fn is_plain_key(text: &str) -> bool {
     KEY_LENGTHS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn begins_like_an_object(text: &str) -> bool {
-    let inside = text.trim_start().strip_prefix('{').map(str::trim_start);
-    inside.is_some_and(|inside| inside.starts_with(['"', '}']))
+fn looks_like_an_object(text: &str) -> bool {
+    // Some editors begin a file with a byte order mark, which JSON does not allow.
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let inside = text.strip_prefix('{').map(str::trim_start);
+    inside.is_some_and(|inside| inside.starts_with('"') || inside.ends_with('}'))
 }
 
 fn broken(fault: &serde_json::Error) -> InvalidSecret {
@@ -192,7 +201,7 @@ fn key_field(text: &str) -> Result<Option<ApiKeyValue>, InvalidSecret> {
 
 /// `text`, which parsed as an object, with `FIELD` set to `key`.
 fn replace_field(text: &str, key: &str) -> String {
-    let Fields(fields) = serde_json::from_str(text).unwrap_or_default();
+    let Fields(fields) = serde_json::from_str(text).expect("it parsed before");
     let mut out = String::with_capacity(text.len() + key.len() + FIELD.len() + 8);
     let mut write = |name: &str, value: &str| {
         out.push(if out.is_empty() { '{' } else { ',' });
@@ -220,7 +229,6 @@ fn replace_field(text: &str, key: &str) -> String {
 }
 
 /// The fields of a JSON object in their order, values as they are written (a map would lose both).
-#[derive(Default)]
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {

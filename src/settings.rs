@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::secret::is_secret_id;
+
+/// The longest period that is believed to be meant.
+const LONGEST_PERIOD: Duration = Duration::from_hours(366 * 24);
+
 /// Everything that can be set. Holds no secret: the Doppler token is named, not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -110,11 +115,16 @@ impl Settings {
             ),
         };
 
-        // The AWS SDK reads this one itself, and panics where it is no URL. SAM's emulator sets what the template leaves out.
-        let endpoint = variable("AWS_ENDPOINT_URL");
-        if endpoint.is_some_and(|url| Url::parse(&url).is_err()) {
-            let fault = "is no URL; leave it out to call AWS itself".to_owned();
-            reader.problem("AWS_ENDPOINT_URL", fault, "http://127.0.0.1:4600");
+        // The AWS SDK reads these itself, and panics where one is no URL. SAM's emulator sets what the template leaves out.
+        for name in [
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            "AWS_ENDPOINT_URL_API_GATEWAY",
+        ] {
+            if variable(name).is_some_and(|url| Url::parse(&url).is_err()) {
+                let fault = "is no URL; leave it out to call AWS itself".to_owned();
+                reader.problem(name, fault, "http://127.0.0.1:4600");
+            }
         }
         let needs_secret_id = [
             "USAGE_PLAN_IDS",
@@ -218,8 +228,10 @@ impl Reader<'_> {
     }
 
     fn period(&mut self, name: &'static str, default: Duration, example: &'static str) -> Duration {
-        let parse = |text: &str| {
-            humantime::parse_duration(text).map_err(|_| "is no duration of s, m, h or d".to_owned())
+        let parse = |text: &str| match humantime::parse_duration(text) {
+            Ok(period) if period <= LONGEST_PERIOD => Ok(period),
+            Ok(_) => Err("is longer than a year".to_owned()),
+            Err(_) => Err("is no duration of s, m, h or d".to_owned()),
         };
         self.one(name, example, parse).unwrap_or(default)
     }
@@ -251,10 +263,8 @@ impl Reader<'_> {
     }
 }
 
-/// (DOC, Secrets Manager API: names are up to 512 of these characters; an ARN adds colons.)
 fn parse_secret_id(text: &str) -> Result<String, String> {
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);
-    if !text.bytes().all(valid) || text.len() > 2048 {
+    if !is_secret_id(text) {
         return Err("has characters that a secret's name or ARN cannot have".to_owned());
     }
     if text.contains(':') && !(text.starts_with("arn:") && text.contains(":secretsmanager:")) {
@@ -329,6 +339,9 @@ fn is_slug(text: &str) -> bool {
 
 fn parse_url(text: &str, http_anywhere: bool) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| "is no URL".to_owned())?;
+    if !text.is_ascii() {
+        return Err("has characters that a URL cannot have".to_owned());
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds a user name or password; remove it".to_owned());
     }

@@ -80,16 +80,19 @@ impl World {
         self.values.get(version).copied()
     }
 
+    fn labels(&self) -> Labels {
+        let labels = self.labels.iter();
+        let labels =
+            labels.map(|(version, labels)| (VersionId::from(version.as_str()), labels.clone()));
+        Labels(labels.collect())
+    }
+
     fn observe(&self) -> Observed {
         let plans = if self.configured_plans {
             vec![PlanId::from("p"), PlanId::from("q")]
         } else {
             Vec::new()
         };
-        let labels = self
-            .labels
-            .iter()
-            .map(|(version, labels)| (VersionId::from(version.as_str()), labels.clone()));
         let setup = Setup {
             version: VersionId::from(NEW),
             plans,
@@ -99,7 +102,7 @@ impl World {
             settle: Duration::ZERO,
             now: SystemTime::UNIX_EPOCH,
         };
-        Observed::new(setup, Labels(labels.collect()), true)
+        Observed::new(setup, self.labels(), true)
     }
 
     fn key(&self, value: u8, key: &ModelKey) -> Key {
@@ -152,6 +155,7 @@ impl World {
                         .collect(),
                 )
             }
+            Look::Labels => Fact::Described(self.labels(), true),
             Look::Plan(plan) => Fact::PlanExists(plan.clone()),
             Look::Mirror(target) => {
                 let same = Some(self.mirror[*target]) == self.value(Which::Pending);
@@ -240,6 +244,10 @@ impl World {
                     .or_default()
                     .remove(PENDING);
                 Fact::PendingRemoved
+            }
+            Action::UnmarkKey(id) => {
+                self.keys.get_mut(&number(id)).expect("it exists").marked_by = None;
+                Fact::Unmarked(id.clone())
             }
             Action::MarkKey(id, mark) => {
                 let key = self.keys.get_mut(&number(id)).expect("it exists");
@@ -485,32 +493,36 @@ fn after(steps: usize) -> World {
     world
 }
 
+type Case<'a> = (usize, &'a dyn Fn(&mut World), Step, Refusal);
+
 #[test]
 fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
     let key = || KeyId::from("2");
-    let disabled =
-        |world: &mut World| world.keys.get_mut(&2).expect("it was minted").enabled = false;
-    let off_a_plan = |world: &mut World| {
-        drop(
-            world
-                .keys
-                .get_mut(&2)
-                .expect("it was minted")
-                .plans
-                .pop_last(),
-        )
+    let minted = |world: &mut World, change: &dyn Fn(&mut ModelKey)| {
+        change(world.keys.get_mut(&2).expect("it was minted"));
     };
+    let disabled = |world: &mut World| minted(world, &|key| key.enabled = false);
+    let off_a_plan = |world: &mut World| minted(world, &|key| drop(key.plans.pop_last()));
+    let anothers = |world: &mut World| minted(world, &|key| key.version = None);
     let deleted = |world: &mut World| drop(world.keys.remove(&2));
-    let anothers =
-        |world: &mut World| world.keys.get_mut(&2).expect("it was minted").version = None;
     let relabelled = |world: &mut World| {
         world
             .labels
             .insert(NEW.to_owned(), BTreeSet::from(["mine".to_owned()]));
     };
+    let holding = |version: &'static str, value: Option<u8>| {
+        move |world: &mut World| match value {
+            Some(value) => drop(world.values.insert(version.to_owned(), value)),
+            None => drop(world.values.remove(version)),
+        }
+    };
     let nothing = |_: &mut World| ();
-    type Case<'a> = (usize, &'a dyn Fn(&mut World), Step, Refusal);
+    let (copy, placeholder) = (holding(NEW, Some(1)), holding(NEW, Some(0)));
+    let unreadable = holding(OLD, None);
     let cases: &[Case] = &[
+        (0, &copy, Step::CreateSecret, Refusal::NotFresh),
+        (0, &placeholder, Step::CreateSecret, Refusal::NotFresh),
+        (0, &unreadable, Step::CreateSecret, Refusal::CurrentMissing),
         (0, &nothing, Step::SetSecret, Refusal::NoPendingKey),
         (0, &nothing, Step::TestSecret, Refusal::NoPendingKey),
         (0, &nothing, Step::FinishSecret, Refusal::NoPendingKey),
@@ -571,6 +583,55 @@ fn only_keys_that_nobody_uses_are_marked() {
     assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
     let marked = world.keys.iter().filter(|(_, key)| key.marked_by.is_some());
     assert_eq!(marked.map(|(value, _)| *value).collect::<Vec<_>>(), [1, 4]);
+}
+
+#[test]
+fn a_promoted_key_that_was_disabled_or_deleted_since_is_not_mirrored() {
+    for deleted in [true, false] {
+        let mut world = after(4);
+        world.mirror = vec![1];
+        if deleted {
+            world.keys.remove(&2);
+        } else {
+            world.keys.get_mut(&2).expect("it was minted").enabled = false;
+        }
+        let before = world.clone();
+        assert!(matches!(
+            world.run(Step::FinishSecret, |_| ()),
+            Next::Refuse(_)
+        ));
+        assert_eq!(world, before);
+    }
+}
+
+#[test]
+fn a_key_in_use_loses_its_mark() {
+    let mut world = after(4);
+    world.keys.get_mut(&2).expect("it was minted").marked_by = Some("a race".to_owned());
+    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    assert_eq!(world.keys[&2].marked_by, None);
+}
+
+#[test]
+fn a_key_of_a_rotation_that_began_meanwhile_is_not_marked() {
+    let mut world = after(4);
+    let mut seen = world.observe();
+    // Only now, after the labels were read.
+    world.values.insert("next".to_owned(), 3);
+    world.keys.insert(3, ModelKey::on(&[], Some("next")));
+    world
+        .labels
+        .insert("next".to_owned(), BTreeSet::from([PENDING.to_owned()]));
+    loop {
+        match decide(Step::FinishSecret, &seen) {
+            Next::Done => break,
+            next => {
+                let fact = world.perform(&seen, &next);
+                seen.learn(fact);
+            }
+        }
+    }
+    assert_eq!(world.keys[&3].marked_by, None);
 }
 
 #[test]

@@ -318,6 +318,14 @@ fn a_secret_that_cannot_be_rotated_is_refused_without_quoting_it() {
             InvalidSecret::KeyTwice,
         ),
         (
+            "\u{feff}{\"apiKey\":\"hunter2\"}",
+            InvalidSecret::BrokenJson { line: 1, column: 1 },
+        ),
+        (
+            "{apiKey:hunter2,url:x}",
+            InvalidSecret::BrokenJson { line: 1, column: 2 },
+        ),
+        (
             r#"{"password":"hunter2",}"#,
             InvalidSecret::BrokenJson {
                 line: 1,

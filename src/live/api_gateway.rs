@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_apigateway::error::ProvideErrorMetadata;
 use aws_sdk_apigateway::types::{ApiKey, Op, PatchOperation};
 use aws_sdk_apigateway::{Client, config};
 use backon::{ExponentialBuilder, Retryable};
@@ -51,7 +50,7 @@ pub(super) struct ApiGateway {
 
 impl ApiGateway {
     pub(super) fn new(config: &aws_config::SdkConfig, function_name: &str) -> Self {
-        let config = config::Builder::from(config).retry_classifier(aws::RetryUnreadable);
+        let config = config::Builder::from(config).retry_classifier(aws::Retries);
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),
@@ -65,16 +64,13 @@ impl ApiGateway {
         values: Values<'_>,
     ) -> Result<(Vec<Key>, Receipt), CallError> {
         let prefix = format!("{}/", secret.name);
-        let (keys, receipt) = self.list(Some(&prefix), secret, values).await?;
-        Ok((
-            keys.into_iter()
-                .filter(|key| key.version.is_some())
-                .collect(),
-            receipt,
-        ))
+        let (keys, receipt) = self.list(Some(prefix), secret, values, |_| false).await?;
+        let ours = keys.into_iter().filter(|key| key.version.is_some());
+        Ok((ours.collect(), receipt))
     }
 
-    /// The key with the value of one version, whoever made it. Asks until `until`: lists may lag behind creation.
+    /// The key with the value of one version, whoever made it. One of ours may be too new to be listed: so asks for those
+    /// until `until`.
     pub(super) async fn find(
         &self,
         secret: &Secret,
@@ -82,53 +78,48 @@ impl ApiGateway {
         which: Which,
         until: Instant,
     ) -> Result<(Option<Key>, Receipt), CallError> {
+        let wanted = |key: &Key| match which {
+            Which::Pending => key.is_pending,
+            Which::Current => key.is_current,
+        };
+        let (mut keys, mut receipt) = self.list(None, secret, values, wanted).await?;
         loop {
-            let (keys, receipt) = self.list(None, secret, values).await?;
-            let found = keys.into_iter().find(|key| match which {
-                Which::Pending => key.is_pending,
-                Which::Current => key.is_current,
-            });
+            let found = keys.into_iter().find(wanted);
             if found.is_some() || Instant::now() + POLL > until {
                 return Ok((found, receipt));
             }
             sleep(POLL).await;
+            (keys, receipt) = self.keys(secret, values).await?;
         }
     }
 
+    /// Lists keys page by page, up to the one that is `enough`.
     async fn list(
         &self,
-        prefix: Option<&str>,
+        prefix: Option<String>,
         secret: &Secret,
         values: Values<'_>,
+        enough: impl Fn(&Key) -> bool,
     ) -> Result<(Vec<Key>, Receipt), CallError> {
         const OPERATION: &str = "GetApiKeys";
         let identity = identity(&secret.arn);
-        let (mut keys, mut position) = (Vec::new(), None);
-        loop {
-            let request = self
-                .client
-                .get_api_keys()
-                .set_name_query(prefix.map(ToOwned::to_owned));
-            let request = request
-                .include_values(true)
-                .limit(PAGE)
-                .set_position(position.clone());
-            let reply = request
-                .send()
-                .await
-                .map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-            keys.extend(
-                reply
-                    .items()
-                    .iter()
-                    .filter_map(|key| observe(key, secret, &identity, values)),
-            );
-            // A position that does not move would turn us in circles.
-            if reply.position().is_none() || reply.position == position {
-                return Ok((keys, aws::receipt(SERVICE, OPERATION, &reply)));
+        let request = self
+            .client
+            .get_api_keys()
+            .set_name_query(prefix)
+            .include_values(true);
+        let mut pages = request.into_paginator().page_size(PAGE).send();
+        let (mut keys, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+            receipt = aws::receipt(SERVICE, OPERATION, &page);
+            let seen = page.items().iter();
+            keys.extend(seen.filter_map(|key| observe(key, secret, &identity, values)));
+            if keys.iter().any(&enough) {
+                break;
             }
-            position = reply.position;
         }
+        Ok((keys, receipt))
     }
 
     /// The plans that a key is on.
@@ -137,29 +128,19 @@ impl ApiGateway {
         key: &KeyId,
     ) -> Result<(BTreeSet<PlanId>, Receipt), CallError> {
         const OPERATION: &str = "GetUsagePlans";
-        let (mut plans, mut position) = (BTreeSet::new(), None);
-        loop {
-            let request = self
-                .client
-                .get_usage_plans()
-                .key_id(key.as_str())
-                .limit(PAGE)
-                .set_position(position.clone());
-            let reply = request
-                .send()
-                .await
-                .map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let request = self.client.get_usage_plans().key_id(key.as_str());
+        let mut pages = request.into_paginator().page_size(PAGE).send();
+        let (mut plans, mut receipt) = (BTreeSet::new(), aws::no_receipt(SERVICE, OPERATION));
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+            receipt = aws::receipt(SERVICE, OPERATION, &page);
             plans.extend(
-                reply
-                    .items()
+                page.items()
                     .iter()
                     .filter_map(|plan| plan.id().map(PlanId::from)),
             );
-            if reply.position().is_none() || reply.position == position {
-                return Ok((plans, aws::receipt(SERVICE, OPERATION, &reply)));
-            }
-            position = reply.position;
         }
+        Ok((plans, receipt))
     }
 
     /// Fails unless the plan exists. (`GetUsagePlanKeys` would not: it answers 200 for a plan that does not, AWSV.)
@@ -217,10 +198,7 @@ impl ApiGateway {
                         id: KeyId::from(id),
                         version: Some(version.clone()),
                         enabled: true,
-                        since: reply
-                            .created_date()
-                            .and_then(time)
-                            .unwrap_or_else(SystemTime::now),
+                        since: SystemTime::now(),
                         mark: None,
                         is_pending: true,
                         is_current: false,
@@ -229,9 +207,7 @@ impl ApiGateway {
                     Ok((key, aws::receipt(SERVICE, OPERATION, &reply)))
                 }
                 Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
-                    failed
-                        if error.code() == Some("ConflictException") && !is_concurrent(&failed) =>
-                    {
+                    failed if is_conflict(&failed) && !is_concurrent(&failed) => {
                         Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
                     }
                     failed => Err(failed),
@@ -334,15 +310,16 @@ fn observe(key: &ApiKey, secret: &Secret, identity: &str, values: Values<'_>) ->
     }
     let now = SystemTime::now();
     let description = key.description().unwrap_or_default();
+    let since = key
+        .created_date()
+        .and_then(time)
+        .max(mark::resumed_at(description));
     Some(Key {
         id: KeyId::from(key.id()?),
         version: version.map(VersionId::from),
         enabled: key.enabled(),
-        since: key
-            .created_date()
-            .and_then(time)
-            .max(mark::resumed_at(description))
-            .unwrap_or(now),
+        // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
+        since: since.unwrap_or(now).min(now),
         mark: Mark::read(description, now),
         is_pending,
         is_current,
@@ -378,7 +355,7 @@ fn is_concurrent(failed: &CallError) -> bool {
     matches!(&failed.fault, Fault::Refused { message, .. } if is_conflict(failed) && message.contains(CONCURRENT))
 }
 
-/// Waits with jitter between attempts, a minute in all and never past the deadline.
+/// Waits with jitter between attempts, about a minute in all, and not past the deadline.
 fn backoff(deadline: Instant) -> ExponentialBuilder {
     let most = deadline
         .saturating_duration_since(Instant::now())

@@ -15,9 +15,10 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
+use tokio::time::Instant;
 
 use super::Receipt;
-use crate::error::{CallError, Fault, Service, masked, masked_code, masked_id};
+use crate::error::{CallError, Fault, NO_CONNECTION, Service, masked, masked_code, masked_id};
 use crate::http;
 
 const UNREADABLE: &str = "something that cannot be understood";
@@ -26,7 +27,7 @@ const UNREADABLE: &str = "something that cannot be understood";
 /// retries (throttling and transient errors, with backoff and jitter). All calls of this function may be repeated.
 pub(super) async fn config(client: reqwest::Client) -> SdkConfig {
     let retries = RetryConfig::standard()
-        .with_max_attempts(8)
+        .with_max_attempts(9)
         .with_initial_backoff(Duration::from_millis(250))
         // Also the longest `Retry-After` that is honoured; the function's deadline cuts every wait short.
         .with_max_backoff(Duration::from_mins(5));
@@ -42,26 +43,43 @@ pub(super) async fn config(client: reqwest::Client) -> SdkConfig {
         .await
 }
 
-/// Has the SDK try again where the service said yes and its reply cannot be understood. By itself it does so only where
-/// it could not read the reply at all.
-#[derive(Debug)]
-pub(super) struct RetryUnreadable;
+tokio::task_local! {
+    /// When the step in progress has to stop, for the retries below.
+    pub(crate) static DEADLINE: Instant;
+}
 
-impl ClassifyRetry for RetryUnreadable {
+/// Completes the SDK's own idea of what to try again.
+#[derive(Debug)]
+pub(super) struct Retries;
+
+impl ClassifyRetry for Retries {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let failed = matches!(context.output_or_error(), Some(Err(_)));
-        let success = context
-            .response()
-            .is_some_and(|reply| reply.status().is_success());
-        if failed && success {
-            RetryAction::transient_error()
-        } else {
-            RetryAction::NoActionIndicated
+        let Some(reply) = context.response().filter(|_| failed) else {
+            return RetryAction::NoActionIndicated;
+        };
+        // A wait past the deadline would end as "out of time"; what the service says is the better error.
+        let wait = reply
+            .headers()
+            .get(http::AWS_RETRY_AFTER)
+            .and_then(|wait| wait.parse().ok());
+        let wait = wait.map_or(Duration::ZERO, Duration::from_millis);
+        if DEADLINE
+            .try_with(|deadline| Instant::now() + wait >= *deadline)
+            .unwrap_or(false)
+        {
+            return RetryAction::RetryForbidden;
         }
+        // The service said yes, but the reply cannot be understood. By itself the SDK asks again only where it could not
+        // read the reply at all.
+        if reply.status().is_success() {
+            return RetryAction::transient_error();
+        }
+        RetryAction::NoActionIndicated
     }
 
     fn name(&self) -> &'static str {
-        "unreadable reply"
+        "deadline and unreadable replies"
     }
 }
 
@@ -85,9 +103,7 @@ where
         },
         SdkError::TimeoutError(_) => Fault::NoReply("timed out"),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Fault::NoReply("timed out"),
-        SdkError::DispatchFailure(failure) if failure.is_io() => {
-            Fault::NoReply("the connection failed")
-        }
+        SdkError::DispatchFailure(failure) if failure.is_io() => Fault::NoReply(NO_CONNECTION),
         SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
         _ => Fault::NoReply("the request could not be made; are credentials and Region set?"),
     };
@@ -96,6 +112,15 @@ where
         operation,
         fault,
         request_id: error.request_id().map(masked_id),
+    }
+}
+
+/// What to log where there was no reply, not even an empty list.
+pub(super) fn no_receipt(service: Service, operation: &'static str) -> Receipt {
+    Receipt {
+        service,
+        operation,
+        request_id: None,
     }
 }
 

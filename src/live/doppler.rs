@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Receipt;
 use super::secrets_manager::SecretsManager;
-use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
+use crate::error::{CallError, Error, Fault, NO_CONNECTION, Service, masked, masked_id};
 use crate::http::retry_after;
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
@@ -51,22 +51,6 @@ struct Written {
     /// All secrets of the config, or only the one written: both are seen (3P).
     #[serde(default)]
     secrets: std::collections::HashMap<String, Value>,
-}
-
-/// The error envelope (SRC): every official client shows `messages`; `data` says at times whether to try again.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Envelope {
-    success: Option<bool>,
-    messages: Vec<String>,
-    data: RetryHint,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct RetryHint {
-    is_retryable: bool,
-    is_retryable_after_sec: Option<u64>,
 }
 
 /// One attempt that failed.
@@ -151,7 +135,8 @@ impl Doppler<'_> {
         url
     }
 
-    /// Calls with the kept token; if there is none, or Doppler does not know it any more, with the token as it is now.
+    /// Calls with the kept token. If there is none, or it does not serve, calls with the token as it is now: an operator
+    /// who was told to store a better one need not wait for a new process.
     async fn call<T: for<'de> Deserialize<'de>>(
         &self,
         operation: &'static str,
@@ -160,31 +145,43 @@ impl Doppler<'_> {
         body: Option<&serde_json::Value>,
     ) -> Result<(T, Receipt), Error> {
         let request = |token: &SecretString| {
-            let request = self
-                .http
-                .request(method.clone(), url.clone())
-                .header(ACCEPT, "application/json");
-            let request = request.bearer_auth(token.expose_secret());
+            let request = self.http.request(method.clone(), url.clone());
+            let request = request
+                .header(ACCEPT, "application/json")
+                .bearer_auth(token.expose_secret());
             match body {
                 Some(body) => request.json(body),
                 None => request,
             }
         };
         let mut kept = self.token.0.lock().await;
+        let mut refused = None;
         if let Some(token) = kept.as_ref() {
             match self.attempts(operation, || request(token)).await {
-                Err(error) if is_unauthorized(&error) => {}
+                Err(error) if error.concerns_the_token() => refused = Some(error),
                 result => return Ok(result?),
             }
         }
-        let token = self
-            .secrets_manager
-            .read_other(&self.mirror.token_secret_id)
-            .await?;
-        let token = parse_token(token).map_err(Error::DopplerToken)?;
+        let token = self.read_token().await?;
+        let same = |kept: &SecretString| kept.expose_secret() == token.expose_secret();
+        if let Some(error) = refused
+            && kept.as_ref().is_some_and(same)
+        {
+            return Err(error.into());
+        }
         let reply = self.attempts(operation, || request(&token)).await?;
         *kept = Some(token);
         Ok(reply)
+    }
+
+    async fn read_token(&self) -> Result<SecretString, Error> {
+        let text = self
+            .secrets_manager
+            .read_other(&self.mirror.token_secret_id)
+            .await;
+        text.map_err(|failed| failed.to_string())
+            .and_then(parse_token)
+            .map_err(Error::DopplerToken)
     }
 
     async fn attempts<T: for<'de> Deserialize<'de>>(
@@ -236,7 +233,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let how = if error.is_timeout() {
             "timed out"
         } else {
-            "the connection failed"
+            NO_CONNECTION
         };
         failed(Fault::NoReply(how), None, true, None)
     };
@@ -245,41 +242,36 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     let id = request_id(&headers);
     let body = reply.bytes().await.map_err(no_reply)?;
 
-    let envelope: Envelope = serde_json::from_slice(&body).unwrap_or_default();
-    if !status.is_success() || envelope.success == Some(false) {
-        let hint = envelope.data;
-        let wait = retry_after(&headers).or(hint.is_retryable_after_sec.map(Duration::from_secs));
+    // The envelope (SRC): every official client shows `messages`; `data` says at times whether to try again.
+    let envelope: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    if !status.is_success() || envelope["success"] == false {
+        let messages = envelope["messages"].as_array().into_iter().flatten();
+        let messages: Vec<_> = messages.filter_map(serde_json::Value::as_str).collect();
+        let after = envelope["data"]["isRetryableAfterSec"]
+            .as_u64()
+            .map(Duration::from_secs);
+        let wait = retry_after(&headers).or(after);
         let transient =
-            is_transient(status) || hint.is_retryable || hint.is_retryable_after_sec.is_some();
+            is_transient(status) || envelope["data"]["isRetryable"] == true || after.is_some();
         let code = status.canonical_reason().unwrap_or_default().to_owned();
-        let message = masked(&envelope.messages.join("; "));
-        return Err(failed(
-            Fault::Refused {
-                status: status.as_u16(),
-                code,
-                message,
-            },
-            id,
-            transient,
-            wait,
-        ));
+        let message = masked(&messages.join("; "));
+        let fault = Fault::Refused {
+            status: status.as_u16(),
+            code,
+            message,
+        };
+        return Err(failed(fault, id, transient, wait));
     }
-    match serde_json::from_slice(&body) {
-        Ok(value) => Ok((
-            value,
-            Receipt {
-                service: Service::Doppler,
-                operation,
-                request_id: id,
-            },
-        )),
-        Err(_) => Err(failed(
-            Fault::Unreadable("something that is not its API's JSON"),
-            id,
-            false,
-            None,
-        )),
-    }
+    let Ok(value) = serde_json::from_slice(&body) else {
+        let fault = Fault::Unreadable("something that is not its API's JSON");
+        return Err(failed(fault, id, false, None));
+    };
+    let receipt = Receipt {
+        service: Service::Doppler,
+        operation,
+        request_id: id,
+    };
+    Ok((value, receipt))
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
@@ -290,12 +282,8 @@ fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-fn is_unauthorized(error: &CallError) -> bool {
-    matches!(error.fault, Fault::Refused { status: 401, .. })
-}
-
 /// The secret holds the bare token, or JSON with `token`.
-fn parse_token(text: SecretString) -> Result<SecretString, &'static str> {
+fn parse_token(text: SecretString) -> Result<SecretString, String> {
     #[derive(Deserialize)]
     struct Json {
         token: SecretString,
@@ -304,8 +292,11 @@ fn parse_token(text: SecretString) -> Result<SecretString, &'static str> {
     let token = SecretString::from(token.expose_secret().trim());
     let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     match token.expose_secret() {
-        "" => Err("it is empty"),
+        "" => Err("it is empty or binary; store the bare token, or {\"token\":\"…\"}".to_owned()),
         text if text.bytes().all(well_formed) => Ok(token),
-        _ => Err("it has characters that no token has"),
+        _ => Err(
+            "it has characters that no token has; store the bare token, or {\"token\":\"…\"}"
+                .to_owned(),
+        ),
     }
 }

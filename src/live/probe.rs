@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{CONNECTION, HeaderValue};
 use reqwest::{StatusCode, Url};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Receipt;
-use crate::error::{Error, Service};
+use crate::error::{Error, NO_CONNECTION, Service, masked_id};
 use crate::http::retry_after;
 use crate::secret::ApiKeyValue;
 
@@ -28,34 +28,47 @@ pub(super) struct Probe<'a> {
 /// What one answer says.
 enum Answer {
     Accepted,
-    /// Not yet, or it cannot be told; in words, with the pause that the server asks for.
-    Unsure(String, Option<Duration>),
+    /// This key is not accepted, or not yet; with the pause that the server asks for.
+    Refused(Option<Duration>),
+    /// It cannot be told, in words; with the pause that the server asks for.
+    Unclear(String, Option<Duration>),
 }
 
 impl Probe<'_> {
     /// Asks until the key was accepted several times in a row.
     pub(super) async fn accepts(&self, key: &ApiKeyValue) -> Result<Receipt, Error> {
         let (mut in_a_row, mut pause) = (0, FIRST_PAUSE);
+        let mut last = "none".to_owned();
         loop {
-            let (answer, receipt) = self.ask(Some(key)).await?;
-            let (last, asked_for) = match answer {
+            // One that hangs until the deadline must not hide what the others said.
+            let Ok(asked) = timeout_at(self.deadline, self.ask(Some(key))).await else {
+                return Err(Error::ProbeNotAccepted(last));
+            };
+            let (answer, receipt) = asked?;
+            let asked_for = match answer {
                 Answer::Accepted => {
                     in_a_row += 1;
                     if in_a_row == ACCEPTANCES {
                         return Ok(receipt);
                     }
                     pause = FIRST_PAUSE;
-                    (
-                        "accepted, but not yet three times in a row".to_owned(),
-                        None,
-                    )
+                    "accepted, but not three times in a row".clone_into(&mut last);
+                    None
                 }
-                Answer::Unsure(last, asked_for) => {
+                Answer::Refused(asked_for) => {
                     in_a_row = 0;
-                    tracing::debug!(answer = last, "the gateway does not accept the new key yet");
-                    (last, asked_for)
+                    "403 Forbidden".clone_into(&mut last);
+                    asked_for
+                }
+                Answer::Unclear(words, asked_for) => {
+                    in_a_row = 0;
+                    last = words;
+                    asked_for
                 }
             };
+            if in_a_row == 0 {
+                tracing::debug!(answer = last, "the gateway does not accept the new key yet");
+            }
             let wait = asked_for.unwrap_or_default().max(pause);
             if Instant::now() + wait >= self.deadline {
                 return Err(Error::ProbeNotAccepted(last));
@@ -65,17 +78,17 @@ impl Probe<'_> {
         }
     }
 
-    /// Asks once, for a set-up with a placeholder: an answer that only a wrong URL gives is an error.
+    /// Asks once, for a set-up with a placeholder: only an answer that a right URL gives will do.
     pub(super) async fn answers(&self, key: Option<&ApiKeyValue>) -> Result<Receipt, Error> {
         match self.ask(key).await? {
-            (Answer::Accepted, receipt) => Ok(receipt),
-            (Answer::Unsure(last, _), receipt) if last.starts_with("403") => Ok(receipt),
-            (Answer::Unsure(last, _), _) => Err(Error::ProbeNotAccepted(last)),
+            (Answer::Accepted | Answer::Refused(_), receipt) => Ok(receipt),
+            (Answer::Unclear(words, _), _) => Err(Error::ProbeUnclear(words)),
         }
     }
 
     async fn ask(&self, key: Option<&ApiKeyValue>) -> Result<(Answer, Receipt), Error> {
-        let mut request = self.http.get(self.url.clone());
+        // A connection of its own each time, so that the answers come from different nodes of the gateway.
+        let mut request = self.http.get(self.url.clone()).header(CONNECTION, "close");
         if let Some(mut value) = key.and_then(|key| HeaderValue::from_str(key.expose()).ok()) {
             value.set_sensitive(true);
             request = request.header("x-api-key", value);
@@ -91,26 +104,25 @@ impl Probe<'_> {
                 let how = if error.is_timeout() {
                     "no answer in time"
                 } else {
-                    "no connection"
+                    NO_CONNECTION
                 };
-                return Ok((Answer::Unsure(how.to_owned(), None), receipt));
+                return Ok((Answer::Unclear(how.to_owned(), None), receipt));
             }
         };
         let id = reply
             .headers()
             .get("x-amzn-requestid")
             .and_then(|id| id.to_str().ok());
-        receipt.request_id = id.map(crate::error::masked_id);
-        let status = reply.status();
-        let answer = match status {
-            _ if status.is_success() => Answer::Accepted,
-            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-                Answer::Unsure(status.to_string(), retry_after(reply.headers()))
-            }
-            _ if status.is_server_error() => {
-                Answer::Unsure(status.to_string(), retry_after(reply.headers()))
-            }
-            _ => return Err(Error::ProbeRejected(status.as_u16())),
+        receipt.request_id = id.map(masked_id);
+        let (status, asked_for) = (reply.status(), retry_after(reply.headers()));
+        let answer = if status.is_success() {
+            Answer::Accepted
+        } else if status == StatusCode::FORBIDDEN {
+            Answer::Refused(asked_for)
+        } else if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            Answer::Unclear(status.to_string(), asked_for)
+        } else {
+            return Err(Error::ProbeRejected(status.as_u16()));
         };
         Ok((answer, receipt))
     }

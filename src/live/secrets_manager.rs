@@ -40,7 +40,7 @@ pub(super) struct SecretsManager(Client);
 
 impl SecretsManager {
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
-        let config = config::Builder::from(config).retry_classifier(aws::RetryUnreadable);
+        let config = config::Builder::from(config).retry_classifier(aws::Retries);
         Self(Client::from_conf(config.build()))
     }
 
@@ -75,39 +75,25 @@ impl SecretsManager {
     }
 
     /// Reads a version by its id, which works whatever labels it has (AWSV: before `createSecret` the version is in the
-    /// description, and reading it says not found). Asks until `until` for a value that is not there.
-    pub(super) async fn read_version(
+    /// description, and reading it says not found); without an id, the current version. Asks until `until` for a value
+    /// that is not there.
+    pub(super) async fn read(
         &self,
         secret: &Secret,
-        version: &VersionId,
+        version: Option<&VersionId>,
         until: Instant,
     ) -> Result<(Option<SecretText>, Receipt), Error> {
         loop {
-            let request = self
-                .0
-                .get_secret_value()
-                .secret_id(&secret.arn)
-                .version_id(version.as_str());
-            let (text, receipt) = read(Which::Pending, request).await?;
+            let request = self.0.get_secret_value().secret_id(&secret.arn);
+            let (text, receipt) = match version {
+                Some(id) => read(Which::Pending, request.version_id(id.as_str())).await?,
+                None => read(Which::Current, request.version_stage(CURRENT)).await?,
+            };
             if text.is_some() || Instant::now() + POLL > until {
                 return Ok((text, receipt));
             }
             sleep(POLL).await;
         }
-    }
-
-    pub(super) async fn read_current(
-        &self,
-        secret: &Secret,
-    ) -> Result<(Option<SecretText>, Receipt), Error> {
-        read(
-            Which::Current,
-            self.0
-                .get_secret_value()
-                .secret_id(&secret.arn)
-                .version_stage(CURRENT),
-        )
-        .await
     }
 
     /// Reads the text of another secret that belongs to this function.

@@ -18,8 +18,8 @@ usage: sandbox serve [options]          serve until Ctrl-C, for the AWS CLI, cur
 options of serve:
   --function <path>           the function's binary; without it the events wait for whatever asks
                               the Lambda runtime API
-  --by-hand                   announce a rotation and leave its four steps to you: invoke the function
-                              with events/*.json; once it is over, rotate-secret works as without this
+  --by-hand                   announce a rotation and leave its steps to you, for events/*.json; once
+                              they are taken, rotate-secret works as without this
   --aws-port <port>           Secrets Manager, API Gateway and Lambda (4600)
   --gateway-port <port>       the API that wants a key (4601)
   --doppler-port <port>       the Doppler API (4602)

@@ -105,7 +105,7 @@ fn by_hand(aws: &str, settings: &ServeSettings) -> String {
     format!(
         "\
 A rotation of {SECRET} is announced, and its four steps are left to you.
-In the project's directory, by any of these; then the same with set-secret, test-secret, finish-secret:
+In the project's directory, by any of these; then with set-secret, test-secret, finish-secret:
   aws lambda invoke --function-name {FUNCTION_NAME} \\
     --payload fileb://events/create-secret.json /dev/stdout
   cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port {port} {FUNCTION_NAME} \\
