@@ -141,9 +141,12 @@ impl fmt::Display for Service {
     }
 }
 
-/// What can be behind a connection that did not come about, or broke.
-pub const NO_CONNECTION: &str =
-    "the connection failed (network, DNS, or a certificate that is not trusted: see AWS_CA_BUNDLE)";
+/// No connection came about, or it broke.
+pub(crate) const NO_CONNECTION: &str = "the connection failed";
+
+/// The server's certificate was refused.
+pub(crate) const UNTRUSTED: &str =
+    "its certificate is not trusted; behind a proxy that inspects TLS, set AWS_CA_BUNDLE";
 
 /// One call that failed, all retries included. Copied out of the client's error, which may hold values and is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! One HTTP client under everything: the AWS SDK, Doppler and the probe share its TLS stack and its connections.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::error::{NO_CONNECTION, UNTRUSTED};
 use crate::settings::{InvalidSettings, Problem};
 
 /// How long a connection may take to come about.
@@ -151,7 +153,40 @@ fn no_reply(error: reqwest::Error) -> ConnectorError {
     let error = error.without_url();
     if error.is_timeout() {
         ConnectorError::timeout(error.into())
+    } else if is_untrusted(&error) {
+        // Nothing that another attempt would change.
+        ConnectorError::other(error.into(), None)
     } else {
         ConnectorError::io(error.into())
     }
+}
+
+/// How a request failed that brought no whole reply, and whether another attempt may do better.
+pub(crate) fn why_no_reply(error: &reqwest::Error) -> (&'static str, bool) {
+    if error.is_timeout() {
+        ("timed out", true)
+    } else if is_untrusted(error) {
+        (UNTRUSTED, false)
+    } else {
+        (NO_CONNECTION, true)
+    }
+}
+
+/// Whether the server's certificate is behind `error`.
+pub(crate) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // What an I/O error wraps is not its source, but the source's parent.
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
 }

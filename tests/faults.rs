@@ -110,6 +110,13 @@ async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_
     }
     assert!(!error.error_message.contains("hunter2"), "{error}");
     assert!(world.sandbox.calls().is_empty());
+    // Once at the start, and once for the event: a warm process has nothing else to show.
+    let logged = world
+        .sandbox
+        .function_log()
+        .matches("\"InvalidSettings\"")
+        .count();
+    assert_eq!(logged, 2, "{}", world.sandbox.function_log());
     assert_safe_then_complete(&world, &token, &before).await;
 }
 
@@ -235,18 +242,8 @@ async fn a_secret_that_cannot_be_rotated_is_refused_before_anything_is_done() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_of_bytes_is_refused() {
     let world = quick().start().await;
-    let body = json!({ "SecretId": SECRET, "SecretBinary": "AAECAw==" }).to_string();
-    let request = http::Request::post(world.sandbox.aws_url())
-        .header(
-            "authorization",
-            "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/secretsmanager/aws4_request",
-        )
-        .header("x-amz-target", "secretsmanager.PutSecretValue")
-        .header("content-type", "application/x-amz-json-1.1");
-    let answer = sandbox::http_client::send(request.body(body).expect("a valid request"))
-        .await
-        .expect("an answer");
-    assert_eq!(answer.status(), 200);
+    let body = json!({ "SecretId": SECRET, "SecretBinary": "AAECAw==" });
+    call_secrets_manager(&world, "PutSecretValue", &body).await;
     let (error, _) = world.rotate_and_fail("createSecret").await;
     assert_eq!(error.error_type, "InvalidSecret");
     assert!(error.error_message.contains("binary"), "{error}");
@@ -502,6 +499,93 @@ async fn a_new_key_without_a_plan_does_not_replace_one_that_works() {
     world.assert_agreement().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_after_of_aws_beyond_the_deadline_fails_at_once_with_what_the_service_said() {
+    let started = SystemTime::now();
+    for wait in [3_600, u64::MAX] {
+        let throttle = FaultKind::Throttle {
+            retry_after: Some(wait),
+        };
+        let fault = Fault::new(throttle).on(KEYS, "CreateApiKey");
+        let words = ["TooManyRequestsException", "429"];
+        fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
+    }
+    assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pending_version_that_holds_a_copy_or_a_placeholder_is_refused_with_the_way_out() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let text = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(|version| version.text.clone());
+    for held in [text.expect("it holds a key"), "a placeholder".to_owned()] {
+        let token = world.sandbox.begin_rotation(SECRET);
+        let body = json!({
+            "SecretId": SECRET, "ClientRequestToken": token, "SecretString": held, "VersionStages": ["AWSPENDING"],
+        });
+        call_secrets_manager(&world, "PutSecretValue", &body).await;
+        let message = world.step_fails(&token, "createSecret", "NotFresh").await;
+        assert!(message.contains("update-secret-version-stage"), "{message}");
+        world
+            .sandbox
+            .move_label(SECRET, "AWSPENDING", Some(&token), None);
+    }
+    world.rotate().await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_current_version_that_is_not_found_is_not_taken_for_an_empty_secret() {
+    let world = rotated(Setup {
+        secret: Some(r#"{"owner":"us"}"#.to_owned()),
+        ..quick()
+    })
+    .await;
+    let before = world.current_key();
+    let missing = || {
+        FaultKind::refuse(
+            400,
+            "ResourceNotFoundException",
+            "Secrets Manager can't find it",
+        )
+    };
+    // The second read of `createSecret` is that of the current version. Once: it is waited for.
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").nth(2));
+    world.rotate().await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+
+    let before = world.current_key();
+    let token = world.sandbox.begin_rotation(SECRET);
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").every());
+    world
+        .step_fails(&token, "createSecret", "CurrentMissing")
+        .await;
+    assert!(world.current_key() == before);
+    world.sandbox.faults().clear();
+    world.retry(&token).await;
+    let text = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(|version| version.text.clone());
+    assert!(
+        text.expect("it has a value")
+            .starts_with(r#"{"owner":"us","#)
+    );
+}
+
 // Doppler.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -574,8 +658,11 @@ async fn a_read_only_token_fails_before_promotion() {
     let (error, token) = world.rotate_and_fail("finishSecret").await;
     assert_eq!(error.error_type, "DopplerFailed");
     assert!(error.error_message.contains("read/write"), "{error}");
+    // The process keeps running: the better token is read without a new deployment.
     world.sandbox.put_secret(TOKEN_SECRET, &world.token);
-    assert_safe_then_complete(&world, &token, &before).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -845,7 +932,14 @@ async fn a_probe_that_never_accepts_fails_before_the_function_is_stopped() {
         ..Setup::default()
     };
     let fault = Fault::new(FaultKind::Delay(Duration::from_mins(1))).on(GATEWAY, "Probe");
-    fails_with(setup, fault, "testSecret", "OutOfTime", &["gateway"]).await;
+    fails_with(
+        setup,
+        fault,
+        "testSecret",
+        "ProbeNotAccepted",
+        &["last answer"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -997,4 +1091,20 @@ fn assert_waited(world: &World, operation: &str, pause: Duration) {
         .duration_since(first)
         .expect("the journal is in order");
     assert!(waited >= pause, "it waited {waited:?}");
+}
+
+/// Calls the sandbox's Secrets Manager as an operator's client does, and demands that it succeeds.
+async fn call_secrets_manager(world: &World, operation: &str, body: &serde_json::Value) {
+    let request = http::Request::post(world.sandbox.aws_url())
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/secretsmanager/aws4_request",
+        )
+        .header("x-amz-target", format!("secretsmanager.{operation}"))
+        .header("content-type", "application/x-amz-json-1.1");
+    let request = request.body(body.to_string()).expect("a valid request");
+    let answer = sandbox::http_client::send(request)
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status(), 200, "{operation}");
 }

@@ -352,7 +352,7 @@ async fn the_trial_run_finds_a_wrong_set_up() {
     let world = Setup::holding("{}").start().await;
     for (name, value, error_type) in [
         ("USAGE_PLAN_IDS", "nosuchplan", "ApiGatewayFailed"),
-        ("PROBE_URL", "http://127.0.0.1:1/ping", "ProbeNotAccepted"),
+        ("PROBE_URL", "http://127.0.0.1:1/ping", "ProbeUnclear"),
         (
             "DOPPLER_TARGETS",
             "acme/nosuchconfig/KEY",
@@ -361,7 +361,7 @@ async fn the_trial_run_finds_a_wrong_set_up() {
         (
             "DOPPLER_TOKEN_SECRET_ID",
             "nosuchsecret",
-            "SecretsManagerFailed",
+            "InvalidDopplerToken",
         ),
     ] {
         world.redeploy(&[(name, value)]).await;
@@ -686,6 +686,30 @@ async fn logs_follow_lambdas_format_and_level() {
     world.redeploy(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
     world.rotate().await;
     assert_eq!(world.sandbox.function_log(), "");
+
+    // What is left at that level says as much as ever.
+    let changes = [
+        ("AWS_LAMBDA_LOG_LEVEL", "ERROR"),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ("USAGE_PLAN_IDS", "nosuchplan"),
+    ];
+    world.redeploy(&changes).await;
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    let log = world.sandbox.function_log();
+    let line: Value = serde_json::from_str(&log).expect("one line of JSON");
+    assert_eq!(line["error_type"], error.error_type, "{log}");
+    assert_eq!(line["message"], error.error_message, "{log}");
+    assert_eq!(
+        (&line["span"]["step"], &line["span"]["version"]),
+        (&json!("setSecret"), &json!(token)),
+        "{log}"
+    );
+    assert_eq!(
+        line["span"]["secret"],
+        world.sandbox.secret(SECRET).arn,
+        "{log}"
+    );
+    assert!(line["span"]["lambda_request_id"].is_string(), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,14 +11,16 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use tokio::time::Instant;
 
 use super::Receipt;
-use crate::error::{CallError, Fault, NO_CONNECTION, Service, masked, masked_code, masked_id};
+use crate::error::{
+    CallError, Fault, NO_CONNECTION, Service, UNTRUSTED, masked, masked_code, masked_id,
+};
 use crate::http;
 
 const UNREADABLE: &str = "something that cannot be understood";
@@ -103,6 +105,7 @@ where
         },
         SdkError::TimeoutError(_) => Fault::NoReply("timed out"),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Fault::NoReply("timed out"),
+        SdkError::DispatchFailure(failure) if is_untrusted(failure) => Fault::NoReply(UNTRUSTED),
         SdkError::DispatchFailure(failure) if failure.is_io() => Fault::NoReply(NO_CONNECTION),
         SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
         _ => Fault::NoReply("the request could not be made; are credentials and Region set?"),
@@ -113,6 +116,13 @@ where
         fault,
         request_id: error.request_id().map(masked_id),
     }
+}
+
+fn is_untrusted(failure: &DispatchFailure) -> bool {
+    let error = failure
+        .as_connector_error()
+        .and_then(std::error::Error::source);
+    error.is_some_and(http::is_untrusted)
 }
 
 /// What to log where there was no reply, not even an empty list.

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::Receipt;
 use super::secrets_manager::SecretsManager;
-use crate::error::{CallError, Error, Fault, NO_CONNECTION, Service, masked, masked_id};
-use crate::http::retry_after;
+use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
+use crate::http::{retry_after, why_no_reply};
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
 
@@ -230,12 +230,8 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         wait,
     };
     let no_reply = |error: reqwest::Error| {
-        let how = if error.is_timeout() {
-            "timed out"
-        } else {
-            NO_CONNECTION
-        };
-        failed(Fault::NoReply(how), None, true, None)
+        let (how, transient) = why_no_reply(&error);
+        failed(Fault::NoReply(how), None, transient, None)
     };
     let reply = request.send().await.map_err(no_reply)?;
     let (status, headers) = (reply.status(), reply.headers().clone());

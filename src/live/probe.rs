@@ -7,8 +7,8 @@ use reqwest::{StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Receipt;
-use crate::error::{Error, NO_CONNECTION, Service, masked_id};
-use crate::http::retry_after;
+use crate::error::{Error, Service, masked_id};
+use crate::http::{retry_after, why_no_reply};
 use crate::secret::ApiKeyValue;
 
 /// A new key takes effect on one gateway node after the other, so one acceptance proves little.
@@ -101,11 +101,7 @@ impl Probe<'_> {
         let reply = match request.send().await {
             Ok(reply) => reply,
             Err(error) => {
-                let how = if error.is_timeout() {
-                    "no answer in time"
-                } else {
-                    NO_CONNECTION
-                };
+                let (how, _) = why_no_reply(&error);
                 return Ok((Answer::Unclear(how.to_owned(), None), receipt));
             }
         };
