@@ -334,11 +334,8 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
             return refuse(Refusal::NoPendingKey);
         }
         working_key(seen)?;
-        if let Some(target) = seen
-            .mirror
-            .iter()
-            .position(|mirrored| *mirrored != Mirrored::Pending)
-        {
+        let stale = |mirrored: &Mirrored| *mirrored != Mirrored::Pending;
+        if let Some(target) = seen.mirror.iter().position(stale) {
             return act(Action::WriteMirror(target, Which::Pending));
         }
         return act(Action::Promote(seen.labels.holder(CURRENT).cloned()));
@@ -350,12 +347,23 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     if pending != Held::Key {
         return Continue(());
     }
+    check_mirror(seen)?;
+    mark_superseded(seen)
+}
+
+/// Every target holds the promoted key. Another run may have written the old one just before promotion.
+fn check_mirror(seen: &Observed) -> ControlFlow<Next> {
     for target in 0..seen.setup.targets {
         if seen.mirrored(target)? == Mirrored::Other {
             working_key(seen)?;
             return act(Action::WriteMirror(target, Which::Pending));
         }
     }
+    Continue(())
+}
+
+/// Every key of ours that nobody uses is marked, whoever replaced it; and the promoted key is not.
+fn mark_superseded(seen: &Observed) -> ControlFlow<Next> {
     // A target that could not be read may hold any key.
     if seen.mirror.contains(&Mirrored::Unreachable) {
         return Continue(());
@@ -364,25 +372,21 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     if let Some(key) = keys.iter().find(|key| key.is_pending && key.mark.is_some()) {
         return act(Action::UnmarkKey(key.id.clone()));
     }
-    // A version that is not known yet may be that of a rotation which began meanwhile.
-    let unknown = |key: &Key| {
-        key.version
-            .as_ref()
-            .is_some_and(|id| !seen.labels.0.contains_key(id))
+    let mut due = keys
+        .iter()
+        .filter_map(|key| Some((key, seen.mark_due(key)?)));
+    let Some((key, mark)) = due.next() else {
+        return Continue(());
     };
-    if !seen.relabelled
-        && keys
-            .iter()
-            .any(|key| seen.mark_due(key).is_some() && unknown(key))
-    {
+    // A version that is not known yet may be that of a rotation which began meanwhile.
+    let known = key
+        .version
+        .as_ref()
+        .is_some_and(|version| seen.labels.0.contains_key(version));
+    if !known && !seen.relabelled {
         return look(Look::Labels);
     }
-    for key in keys {
-        if let Some(mark) = seen.mark_due(key) {
-            return act(Action::MarkKey(key.id.clone(), mark));
-        }
-    }
-    Continue(())
+    act(Action::MarkKey(key.id.clone(), mark))
 }
 
 /// The pending key, if consumers can be given it.
