@@ -200,20 +200,13 @@ impl<'a> Live<'a> {
             ),
             Look::Mirror(target) => {
                 let (value, receipt) = self.doppler().await?.read(self.target(*target)).await?;
-                let same = value
-                    .zip(self.key(Which::Pending))
-                    .is_some_and(|(value, key)| key.is(value.expose_secret()));
-                (
-                    Fact::Mirror(
-                        *target,
-                        if same {
-                            Mirrored::Pending
-                        } else {
-                            Mirrored::Other
-                        },
-                    ),
-                    receipt,
-                )
+                let held = value.as_ref().map(ExposeSecret::expose_secret);
+                let key = self.key(Which::Pending);
+                let holds = match key.zip(held) {
+                    Some((key, held)) if key.is(held) => Mirrored::Pending,
+                    _ => Mirrored::Other,
+                };
+                (Fact::Mirror(*target, holds), receipt)
             }
             Look::ProbeAccepts | Look::ProbeAnswers => {
                 let url = self

@@ -743,7 +743,8 @@ async fn a_value_that_doppler_delivers_changed_stops_the_rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doppler_failing_after_promotion_does_not_fail_the_step_and_is_reported() {
+async fn promotion_is_the_commit_point_after_which_a_failing_doppler_is_reported_and_fails_nothing()
+{
     let world = rotated(quick()).await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
@@ -967,7 +968,7 @@ async fn an_acceptance_followed_by_a_refusal_does_not_count() {
 // Time.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_step_that_runs_out_of_time_says_what_it_was_doing_and_a_retry_goes_on_from_there() {
+async fn it_ends_in_time_says_what_it_was_doing_and_a_retry_goes_on_from_there() {
     let options = || Options {
         function_timeout: Duration::from_secs(4),
         ..Options::default()

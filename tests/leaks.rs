@@ -104,7 +104,7 @@ fn the_level_at_which_the_aws_sdk_prints_values_is_not_compiled_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_whole_rotation_at_the_most_verbose_level_shows_no_value() {
+async fn values_stay_secret_in_a_whole_rotation_at_the_most_verbose_level() {
     let world = most_verbose().await;
     let mut emitted = Emitted(String::new());
     for _ in 0..2 {
@@ -120,7 +120,7 @@ async fn a_whole_rotation_at_the_most_verbose_level_shows_no_value() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_reply_however_malformed_brings_a_value_into_logs_or_answers() {
+async fn values_stay_secret_however_malformed_a_reply_is() {
     let operations = [
         (Service::SecretsManager, "DescribeSecret"),
         (Service::SecretsManager, "GetSecretValue"),
@@ -185,7 +185,7 @@ async fn no_reply_however_malformed_brings_a_value_into_logs_or_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_in_the_wrong_fields_of_an_event_are_not_quoted() {
+async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
     let world = most_verbose().await;
     let mut emitted = Emitted(String::new());
     let token = world.sandbox.begin_rotation(SECRET);

@@ -375,7 +375,7 @@ async fn the_trial_run_finds_a_wrong_set_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_step_may_be_repeated_at_any_later_time() {
+async fn any_step_any_number_of_times_does_its_work_once() {
     let world = Setup::default().start().await;
     world.rotate().await;
     let token = world.sandbox.begin_rotation(SECRET);
