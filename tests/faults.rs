@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use sandbox::doppler::Access;
+use sandbox::doppler::{Access, Visibility};
 use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
 use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
@@ -663,6 +663,24 @@ async fn a_read_only_token_fails_before_promotion() {
     world.retry(&token).await;
     world.assert_agreement().await;
     assert!(world.current_key() != before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_persons_token_that_cannot_see_a_restricted_value_is_told_apart_before_anything_is_written()
+ {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let doppler = world.sandbox.doppler();
+    doppler.set_visibility(PROJECT, CONFIG, "PARTNER_API_KEY", Visibility::Restricted);
+    world
+        .sandbox
+        .put_secret(TOKEN_SECRET, &doppler.personal_token());
+    world.redeploy(&[]).await;
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerFailed");
+    assert!(error.error_message.contains("service token"), "{error}");
+    world.sandbox.put_secret(TOKEN_SECRET, &world.token);
+    assert_safe_then_complete(&world, &token, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,10 +35,18 @@ pub(super) struct Doppler<'a> {
 /// A secret's value as Doppler shows it: as written, and as consumers get it, with references resolved.
 /// Both are null where there is no such secret (3P; it is no 404).
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Value {
     raw: Option<SecretString>,
     computed: Option<SecretString>,
+    raw_visibility: Option<String>,
+}
+
+impl Value {
+    /// A restricted value is null as well for a person's token, but keeps its visibility (DOC, 3P).
+    fn is_hidden(&self) -> bool {
+        self.raw.is_none() && self.raw_visibility.as_deref() == Some("restricted")
+    }
 }
 
 #[derive(Deserialize)]
@@ -80,6 +88,24 @@ impl Doppler<'_> {
         let (reply, receipt) = self
             .call::<Read>("GetSecret", Method::GET, url, None)
             .await?;
+        // Found out here, it stops `testSecret`; a write would be let through and could not be verified.
+        if reply.value.is_hidden() {
+            let fault = Fault::Unreadable(
+                "a restricted value that it does not show to this kind of token; use a service token",
+            );
+            let Receipt {
+                service,
+                operation,
+                request_id,
+            } = receipt;
+            return Err(CallError {
+                service,
+                operation,
+                fault,
+                request_id,
+            }
+            .into());
+        }
         Ok((reply.value.computed, receipt))
     }
 
