@@ -41,7 +41,7 @@ pub enum Error {
     ProbeRejected(u16),
     /// The probe URL did not accept the key in time.
     #[error(
-        "the gateway did not accept the new key in time (last answer: {0}); check that PROBE_URL is behind the key's usage plan, then rotate again"
+        "the gateway did not accept the new key in time (last answer: {0}); check that PROBE_URL is behind the key's usage plan, then Secrets Manager's next try succeeds"
     )]
     ProbeNotAccepted(String),
     /// In a trial run the probe URL gave an answer that tells nothing.
@@ -51,12 +51,12 @@ pub enum Error {
     ProbeUnclear(String),
     /// Without a probe the key must have an age that it does not reach in time.
     #[error(
-        "the new key takes effect by {0}, which is after this function's time-out; rotate again then, or shorten SETTLE_PERIOD"
+        "the new key takes effect by {0}, which is after this function's time-out; Secrets Manager tries again by itself, or shorten SETTLE_PERIOD"
     )]
     NotSettled(String),
     /// Lambda is about to stop the function.
     #[error(
-        "ran out of time, trying to {0}; rotate again, it goes on from there (or raise the function's time-out)"
+        "ran out of time, trying to {0}; the next try goes on from there; if it ends so again, raise the function's time-out"
     )]
     OutOfTime(String),
 }
@@ -225,7 +225,7 @@ impl CallError {
                 "check that USAGE_PLAN_IDS and STAGE_KEYS name what exists in this account and Region"
             }
             (Service::Doppler, Fault::Changed(_)) => {
-                "make the target a plain value that refers to no other, and rotate again"
+                "make the target a plain value that refers to no other"
             }
             (Service::Doppler, Fault::Refused { status: 401, .. }) => {
                 "put a valid token into the secret that DOPPLER_TOKEN_SECRET_ID names"
@@ -236,13 +236,13 @@ impl CallError {
             (Service::Doppler, Fault::Refused { status: 403, .. }) => {
                 "give the token read/write access; the config may also be protected"
             }
-            _ => "nothing is lost; rotate again once the cause is gone",
+            _ => "nothing is lost; Secrets Manager's next try goes on from here",
         }
     }
 }
 
 /// Neither a 400 nor a 404 tells that a project or config is missing: this token cannot see it, is all that is said
-/// (3P, facts on Doppler, section 2). So the words decide, not the status.
+/// (3P). So the words decide, not the status.
 fn names_hidden_target(message: &str) -> bool {
     [
         "does not have access to requested",

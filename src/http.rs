@@ -56,35 +56,42 @@ pub(crate) fn client() -> Result<reqwest::Client, InvalidSettings> {
     Ok(client)
 }
 
-/// The certificates to trust: those compiled in, which need no parsing; or, behind a proxy that inspects TLS, those of
-/// the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names, instead of them, as elsewhere.
+/// The certificates to trust: those compiled in, which need no parsing, or those of a bundle.
 fn roots() -> Result<RootCertStore, InvalidSettings> {
-    for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
-        let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else {
+    let variable = |name: &str| std::env::var(name).ok();
+    let bundle = bundle(&variable).map_err(|problem| InvalidSettings(vec![problem]))?;
+    Ok(bundle.unwrap_or_else(|| RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    }))
+}
+
+/// Behind a proxy that inspects TLS: the certificates in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names. They
+/// replace those compiled in, as elsewhere.
+pub(crate) fn bundle(
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<RootCertStore>, Problem> {
+    for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let Some(path) = variable(name).filter(|path| !path.is_empty()) else {
             continue;
         };
-        let unusable = |fault: &str| {
-            let fault = format!("names a file that {fault}");
-            InvalidSettings(vec![Problem {
-                variable,
-                fault,
-                example: "/opt/ca-bundle.pem",
-            }])
+        let unusable = |fault: &str| Problem {
+            variable: name,
+            fault: format!("names a file that {fault}"),
+            example: "/opt/ca-bundle.pem",
         };
         let certificates = CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|_| unusable("cannot be read as PEM"))?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
-        return if roots.is_empty() {
-            Err(unusable("holds no certificate"))
+        let usable = !roots.is_empty();
+        return if usable {
+            Ok(Some(roots))
         } else {
-            Ok(roots)
+            Err(unusable("holds no certificate"))
         };
     }
-    Ok(RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    })
+    Ok(None)
 }
 
 /// How long the server asks to wait before the next attempt: `Retry-After` in seconds. (Its other form, a date, is

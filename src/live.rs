@@ -29,7 +29,7 @@ use self::doppler::Doppler;
 use self::secrets_manager::SecretsManager;
 
 /// How long to wait for something that must be there to become visible: neither service promises that a read sees
-/// the write before it (OBS, facts on AWS, A5; "not found" for API Gateway's lists, B2).
+/// the write before it (OBS; "not found" for API Gateway's lists, B2).
 const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// What outlives an invocation: the settings, and clients that are built when first needed.

@@ -157,7 +157,7 @@ pub enum Refusal {
     NotFresh,
     /// AWSCURRENT is on another version, and that version cannot be read.
     #[error(
-        "a version carries AWSCURRENT, but its value is not found, so its fields cannot be carried over; rotate again, and if that does not help, put a value"
+        "a version carries AWSCURRENT, but its value is not found, so its fields cannot be carried over; if that stays so, put a value and rotate again"
     )]
     CurrentMissing,
     /// API Gateway says that the value exists, and shows no such key.
@@ -171,15 +171,19 @@ pub enum Refusal {
     )]
     KeyNotOurs(KeyId),
     /// No key has the pending value.
-    #[error("API Gateway has no key with the pending value; rotate again, setSecret mints it")]
+    #[error(
+        "API Gateway has no key with the pending value; setSecret mints it, which Secrets Manager's next try runs"
+    )]
     KeyMissing,
     /// The key was disabled.
     #[error(
-        "API key {0} is disabled, which this function did not do; enable it or delete it, then rotate again"
+        "API key {0} is disabled, which this function did not do; enable it or delete it, and Secrets Manager's next try goes on"
     )]
     KeyDisabled(KeyId),
     /// The key lost a plan, or never got it.
-    #[error("API key {0} is not on usage plan {1}; rotate again, setSecret attaches it")]
+    #[error(
+        "API key {0} is not on usage plan {1}; setSecret attaches it, which Secrets Manager's next try runs"
+    )]
     NotOnPlan(KeyId, PlanId),
     /// No API would accept the key.
     #[error(
@@ -321,7 +325,8 @@ fn trial(seen: &Observed) -> ControlFlow<Next> {
     })
 }
 
-/// Mirror, promote, remove AWSPENDING, check the mirror, mark: in this order, see the design's section 4.
+/// Mirror, promote, remove AWSPENDING, check the mirror, mark. A failure before promotion leaves
+/// AWSCURRENT alone and Doppler with a key that works; after it, what is left is done by the next run.
 fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     let admitted = admit(seen);
     if let Break(Next::Refuse(Refusal::UnknownVersion | Refusal::NotPending)) = admitted {

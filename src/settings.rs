@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::http;
 use crate::secret::is_secret_id;
 
 /// The longest period that is believed to be meant.
@@ -126,6 +127,7 @@ impl Settings {
                 reader.problem(name, fault, "http://127.0.0.1:4600");
             }
         }
+        reader.problems.extend(http::bundle(&variable).err());
         let needs_secret_id = [
             "USAGE_PLAN_IDS",
             "PROBE_URL",

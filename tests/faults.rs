@@ -100,12 +100,18 @@ async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_
             ("DOPPLER_TARGETS", "hunter2"),
             ("SETTLE_PERIOD", "soon"),
             ("PROBE_URL", "nowhere"),
+            ("AWS_CA_BUNDLE", "/no/such/file"),
         ])
         .await;
     world.sandbox.clear_calls();
     let (error, token) = world.rotate_and_fail("createSecret").await;
     assert_eq!(error.error_type, "InvalidSettings");
-    for variable in ["DOPPLER_TARGETS", "SETTLE_PERIOD", "PROBE_URL"] {
+    for variable in [
+        "DOPPLER_TARGETS",
+        "SETTLE_PERIOD",
+        "PROBE_URL",
+        "AWS_CA_BUNDLE",
+    ] {
         assert!(error.error_message.contains(variable), "{error}");
     }
     assert!(!error.error_message.contains("hunter2"), "{error}");

@@ -32,7 +32,7 @@ const PAGE: i32 = 500;
 const POLL: Duration = Duration::from_millis(500);
 
 /// What API Gateway says when two requests got in each other's way, for instance because it serves one
-/// `CreateUsagePlanKey` at a time in a Region (OBS, facts on AWS, B3). The same status means other things, too.
+/// `CreateUsagePlanKey` at a time in a Region (OBS). The same status means other things, too.
 const CONCURRENT: &str = "concurrent modification";
 
 /// The values to compare a listed key with.
@@ -158,7 +158,7 @@ impl ApiGateway {
 
     /// Creates the key, or says with `None` that one with this value exists: made by a lost or interrupted attempt,
     /// by another run of the step, or by somebody else. Repeating this is safe because the value is ours: API Gateway
-    /// takes no value twice (OBS, facts on AWS, B1).
+    /// takes no value twice (OBS).
     pub(super) async fn mint(
         &self,
         secret: &Secret,

@@ -1,5 +1,5 @@
 //! Doppler, in the two calls that a mirror needs.
-//! (Contract: facts on Doppler. Doppler publishes no shape of an error, so replies are read leniently and errors are told
+//! (Doppler publishes no shape of an error, so replies are read leniently and errors are told
 //! by status and words.)
 
 use std::time::Duration;

@@ -15,7 +15,7 @@ use crate::secret::ApiKeyValue;
 const ACCEPTANCES: u32 = 3;
 
 /// The pause between two attempts: at first, and at most. (Keys take seconds to two minutes to take effect, and there is
-/// no notice: AWSV and OBS, facts on AWS, B5.)
+/// no notice: AWSV and OBS.)
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 

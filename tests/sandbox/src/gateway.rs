@@ -21,8 +21,7 @@ pub(crate) fn classify(_: &Parts) -> Option<(Service, String)> {
     Some((Service::Gateway, PROBE.to_owned()))
 }
 
-/// Answers 200 to a key that is enabled and on a plan for the stage, 403 to any other \[AWSV,
-/// aws.md B3\].
+/// Answers 200 to a key that is enabled and on a plan for the stage, 403 to any other \[AWSV\].
 pub(crate) fn router(api_gateway: &ApiGateway) -> Router {
     let api_gateway = api_gateway.clone();
     Router::new().fallback(move |request: Request| {

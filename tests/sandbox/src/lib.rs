@@ -13,7 +13,7 @@
 //!              └──► secrets_manager · api_gateway · gateway · doppler
 //! ```
 //!
-//! Facts about the services carry where they are known from, as in `aws.md`: AWSV, recorded on AWS;
+//! Facts about the services carry where they are known from: AWSV, recorded on AWS;
 //! DOC, AWS's documentation; OBS, seen by others. Values are never printed: see [`fingerprint`].
 
 mod api_gateway;

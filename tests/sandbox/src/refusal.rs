@@ -35,8 +35,7 @@ impl Refusal {
         }
     }
 
-    /// What `service` says to a caller that asks too often (status and name: SDK service models;
-    /// aws.md B4).
+    /// What `service` says to a caller that asks too often (status and name: SDK service models).
     pub(crate) fn throttle(service: Service, retry_after: Option<u64>) -> Refusal {
         let (status, code, message) = match service {
             Service::SecretsManager => (400, "ThrottlingException", "Rate exceeded"),

@@ -15,7 +15,7 @@ use crate::names::random_uuid;
 use crate::refusal::Refusal;
 use crate::secrets_manager::{RotationRequest, SecretsManager};
 
-/// The steps in their order, as the event spells them \[DOC, aws.md A1\].
+/// The steps in their order, as the event spells them \[DOC\].
 pub const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
 /// One invocation of the function for a step.
@@ -53,7 +53,7 @@ impl Outcome {
     }
 }
 
-/// How the service repeats a failed rotation. AWS's own numbers are not known (aws.md A2).
+/// How the service repeats a failed rotation. AWS's own numbers are not known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Persistence {
     /// How often the whole process is run at most.
@@ -153,7 +153,7 @@ impl Rotator {
         }
     }
 
-    /// `RotateImmediately`=false: only `testSecret`, then the version is taken away \[AWSV, aws.md
+    /// `RotateImmediately`=false: only `testSecret`, then the version is taken away \[AWSV
     /// A3\].
     async fn try_out(self, arn: String, token: String) -> Outcome {
         let mut steps = Vec::new();

@@ -29,15 +29,15 @@ pub struct Options {
     /// An address to listen on besides 127.0.0.1, for a function in a container.
     pub also_listen_on: Option<IpAddr>,
     /// How long a change to keys and plans takes to reach the data plane (on AWS seconds to two
-    /// minutes, aws.md B5).
+    /// minutes).
     pub propagation: Duration,
     /// How long a new key is missing from lists.
     pub list_lag: Duration,
     /// How long a value under AWSPENDING cannot be read after it was put.
     pub read_lag: Duration,
-    /// How long a `CreateUsagePlanKey` takes; another one in the meantime is refused (aws.md B3).
+    /// How long a `CreateUsagePlanKey` takes; another one in the meantime is refused.
     pub attach_time: Duration,
-    /// Whether API Gateway's control plane limits requests as in an AWS account (aws.md B4).
+    /// Whether API Gateway's control plane limits requests as in an AWS account.
     pub rate_limits: bool,
     /// Whether the first value of a secret becomes AWSCURRENT also when it is put under AWSPENDING
     /// only. The service model says so of `PutSecretValue`; whether it is so during a rotation is

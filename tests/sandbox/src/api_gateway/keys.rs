@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 pub(crate) struct NewKey {
     pub(crate) name: Option<String>,
     pub(crate) description: Option<String>,
-    /// Left out means disabled \[AWSV, aws.md B1\].
+    /// Left out means disabled \[AWSV\].
     pub(crate) enabled: bool,
     pub(crate) value: Option<String>,
     pub(crate) stage_keys: Vec<StageKey>,
@@ -88,7 +88,7 @@ impl ApiGateway {
         Ok((StatusCode::CREATED, Some(view)))
     }
 
-    /// `name` is a case-sensitive prefix \[AWSV, aws.md B2\].
+    /// `name` is a case-sensitive prefix \[AWSV\].
     pub(super) fn get_keys(&self, request: &Request) -> Outcome {
         let prefix = request.parameter("name").unwrap_or_default();
         let customer = request.parameter("customerId");
@@ -112,7 +112,7 @@ impl ApiGateway {
         ok(self.state.lock().key(id)?.view(with_value))
     }
 
-    /// All changes or none. The answer has no value but always `tags` \[AWSV, aws.md B1 and B2\].
+    /// All changes or none. The answer has no value but always `tags` \[AWSV\].
     pub(super) fn update_key(&self, id: &str, patch: Patch) -> Outcome {
         let mut state = self.state.lock();
         let key = state.key_mut(id)?;
@@ -138,7 +138,7 @@ impl ApiGateway {
         Ok(())
     }
 
-    /// The key leaves its plans as well \[AWSV, aws.md B3\].
+    /// The key leaves its plans as well \[AWSV\].
     pub(crate) fn delete_key(&self, id: &str) -> Outcome {
         let mut state = self.state.lock();
         state.key(id)?;
@@ -151,7 +151,7 @@ impl ApiGateway {
     }
 }
 
-/// Only four paths, only `replace`; what is no boolean counts as false \[AWSV, aws.md B3\].
+/// Only four paths, only `replace`; what is no boolean counts as false \[AWSV\].
 fn apply(
     key: &mut ApiKey,
     PatchOperation { op, path, value }: PatchOperation,
@@ -182,7 +182,7 @@ fn apply(
     Ok(())
 }
 
-/// \[AWSV, aws.md B1\]
+/// \[AWSV\]
 fn check_name(name: Option<&str>) -> Result<(), Refusal> {
     match name {
         Some(name) if name.chars().count() > 1024 => Err(bad_request(
@@ -192,7 +192,7 @@ fn check_name(name: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// \[AWSV, aws.md B1\]
+/// \[AWSV\]
 fn check_description(description: Option<&str>) -> Result<(), Refusal> {
     match description {
         Some(text) if text.chars().count() > 125_000 => {
@@ -202,7 +202,7 @@ fn check_description(description: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// The given value, or one of API Gateway's own for none and for an empty one \[AWSV, aws.md B1\].
+/// The given value, or one of API Gateway's own for none and for an empty one \[AWSV\].
 fn checked_value(value: Option<String>) -> Result<String, Refusal> {
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(alphanumeric(40));

@@ -1,4 +1,4 @@
-//! The request limits of an account's control plane (aws.md B4).
+//! The request limits of an account's control plane.
 
 use std::time::Instant;
 

@@ -38,7 +38,7 @@ pub(crate) type Outcome = Result<(StatusCode, Option<Value>), Refusal>;
 pub(crate) struct ApiGateway {
     state: Arc<Mutex<State>>,
     limits: Arc<Mutex<Limits>>,
-    /// Held by the one `CreateUsagePlanKey` that AWS lets run at a time (aws.md B3).
+    /// Held by the one `CreateUsagePlanKey` that AWS lets run at a time.
     attaching: Arc<tokio::sync::Mutex<()>>,
     settings: Settings,
 }

@@ -1,18 +1,18 @@
-//! Lists, newest first \[AWSV, aws.md B2\], page by page.
+//! Lists, newest first \[AWSV\], page by page.
 
 use serde_json::{Value, json};
 
 use super::route::Request;
 use super::{Outcome, bad_request, ok};
 
-/// Entries on a page unless `limit` says otherwise, and at most (service model, aws.md B2).
+/// Entries on a page unless `limit` says otherwise, and at most (service model).
 const DEFAULT: usize = 25;
 const MOST: usize = 500;
 
 /// Answers a page of `entries`, each with its place in the order of creation; they come oldest
 /// first.
 pub(super) fn page(request: &Request, entries: Vec<(u64, Value)>) -> Outcome {
-    // A limit below one is taken for none [AWSV for -1, aws.md B2].
+    // A limit below one is taken for none [AWSV for -1].
     let limit = match request.parameter("limit").map(str::parse::<i64>) {
         None => DEFAULT,
         Some(Ok(limit)) => usize::try_from(limit)

@@ -19,7 +19,7 @@ pub(super) struct NewPlanKey {
 }
 
 impl ApiGateway {
-    /// One at a time in a Region: a second one that meets it is refused \[OBS, aws.md B3\].
+    /// One at a time in a Region: a second one that meets it is refused \[OBS\].
     pub(super) async fn create_plan_key(&self, plan_id: &str, input: NewPlanKey) -> Outcome {
         let Ok(_turn) = self.attaching.try_lock() else {
             let message = "Unable to complete operation due to concurrent modification. Please try \
@@ -33,7 +33,7 @@ impl ApiGateway {
         self.attach_key(plan_id, &input.key_id)
     }
 
-    /// Puts a key on a plan. The answer contains the key's value \[AWSV, aws.md B1\].
+    /// Puts a key on a plan. The answer contains the key's value \[AWSV\].
     pub(crate) fn attach_key(&self, plan_id: &str, key_id: &str) -> Outcome {
         let mut state = self.state.lock();
         let view = view(state.key(key_id)?);
@@ -43,7 +43,7 @@ impl ApiGateway {
                 "Usage plan {plan_id} already has the API key {key_id}"
             )));
         }
-        // A key is on at most one plan for each stage [DOC, aws.md B3]; AWS's text is not known.
+        // A key is on at most one plan for each stage [DOC]; AWS's text is not known.
         let shares_stage = |id: &str| {
             state.plans.iter().any(|other| {
                 other.has_key(id) && other.stages.iter().any(|stage| plan.stages.contains(stage))
@@ -63,7 +63,7 @@ impl ApiGateway {
         Ok((StatusCode::CREATED, Some(view)))
     }
 
-    /// An unknown plan has no keys, and that is no error \[AWSV, aws.md B2\]. The answer contains
+    /// An unknown plan has no keys, and that is no error \[AWSV\]. The answer contains
     /// values.
     pub(super) fn get_plan_keys(&self, plan_id: &str, request: &Request) -> Outcome {
         let state = self.state.lock();

@@ -59,7 +59,7 @@ pub(super) struct State {
 }
 
 impl ApiKey {
-    /// The key as answers show it. `tags` only if there are any \[AWSV, aws.md B2\].
+    /// The key as answers show it. `tags` only if there are any \[AWSV\].
     pub(super) fn view(&self, with_value: bool) -> Value {
         let stage_keys: Vec<String> = self
             .stage_keys
@@ -191,7 +191,7 @@ fn no_such_key() -> Refusal {
     not_found("Invalid API Key identifier specified")
 }
 
-/// \[AWSV, aws.md B2\]
+/// \[AWSV\]
 fn no_such_plan() -> Refusal {
     not_found("Invalid Usage Plan ID specified")
 }

@@ -1,6 +1,7 @@
 //! `sandbox serve`: the services on known ports, until Ctrl-C.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sandbox::{ACCOUNT, FUNCTION_NAME, Options, REGION, STAGE, Sandbox};
@@ -16,6 +17,9 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         ports: settings.ports,
         also_listen_on: settings.also_listen_on,
         propagation: settings.propagation,
+        // Secrets Manager tries a failed rotation again by itself; when and how often is not documented.
+        rotation_attempts: 100,
+        rotation_pause: Duration::from_secs(15),
         ..Options::default()
     };
     let next = "stop what listens on a port that is taken, or choose another: see `sandbox --help`";
@@ -70,12 +74,13 @@ The sandbox is up; Ctrl-C ends it. Everything is in memory.
   runtime API    {runtime}
   function       {function}
 
-For AWS clients, in another shell:
+For AWS clients, in another shell (`make tools` installs the AWS CLI and the Doppler CLI):
+  export PATH=$PWD/target/tools/test/bin:$PATH
   export AWS_ENDPOINT_URL={aws} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}
   export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
 
 {rotation}
-To see where it stands:
+A rotation that fails is tried again every 15 seconds. To see where it stands:
   aws secretsmanager describe-secret --secret-id {SECRET}
   aws secretsmanager get-secret-value --secret-id {SECRET}
   aws apigateway get-api-keys
@@ -107,7 +112,7 @@ fn by_hand(aws: &str, settings: &ServeSettings) -> String {
 A rotation of {SECRET} is announced, and its four steps are left to you.
 In the project's directory, by any of these; then with set-secret, test-secret, finish-secret:
   aws lambda invoke --function-name {FUNCTION_NAME} \\
-    --payload fileb://events/create-secret.json /dev/stdout
+    --payload fileb://events/create-secret.json /dev/stdout | cat
   cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port {port} {FUNCTION_NAME} \\
     --data-file events/create-secret.json
 {container}

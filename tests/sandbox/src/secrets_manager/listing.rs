@@ -58,7 +58,7 @@ impl SecretsManager {
         Ok(with_next(json!({ "SecretList": page }), next))
     }
 
-    /// A version that a rotation has only announced is not listed \[AWSV, aws.md A2\].
+    /// A version that a rotation has only announced is not listed \[AWSV\].
     pub(super) fn list_secret_version_ids(&self, input: &ListSecretVersionIds) -> Outcome {
         self.with(&input.secret_id, |secret| {
             let wanted = secret.versions.iter().filter(|version| {

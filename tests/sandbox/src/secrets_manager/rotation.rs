@@ -150,7 +150,7 @@ impl SecretsManager {
         ended.ok();
     }
 
-    /// Leaves the labels as they are \[DOC, aws.md A2\].
+    /// Leaves the labels as they are \[DOC\].
     pub(super) fn cancel_rotate_secret(&self, input: &JustTheSecret) -> Outcome {
         self.with(&input.secret_id, |secret| {
             if secret.rotation_enabled.is_none() {
@@ -168,7 +168,7 @@ impl SecretsManager {
     }
 }
 
-/// The trial's version is a copy of the current one under AWSPENDING \[AWSV, aws.md A3\].
+/// The trial's version is a copy of the current one under AWSPENDING \[AWSV\].
 fn announce_copy(secret: &mut Secret, token: &str) -> Result<(), Refusal> {
     // What AWS does without a current value is not known; the function is then asked to test an
     // empty version.
@@ -182,7 +182,7 @@ fn announce_copy(secret: &mut Secret, token: &str) -> Result<(), Refusal> {
     secret.put(token, value, &[PENDING.to_owned()], Instant::now())
 }
 
-/// The function must be one that Secrets Manager may invoke \[AWSV, aws.md A4\].
+/// The function must be one that Secrets Manager may invoke \[AWSV\].
 fn cannot_invoke() -> Refusal {
     let message = "Secrets Manager cannot invoke the specified Lambda function. Ensure that the \
                    function policy grants access to the principal secretsmanager.amazonaws.com.";

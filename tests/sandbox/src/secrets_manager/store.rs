@@ -20,7 +20,7 @@ pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 /// here only the first).
 const KEPT_DEPRECATED: usize = 100;
 
-/// Staging labels across all versions of a secret (aws.md A5).
+/// Staging labels across all versions of a secret.
 const MOST_LABELS: usize = 20;
 
 /// What a version holds. Neither `Debug` nor `Display`, so that it is not printed.
@@ -116,8 +116,7 @@ impl Secret {
 
     /// Makes a version, or fills the one that a rotation announced, and moves the labels to it.
     ///
-    /// The same token with the same value changes nothing, with another value is refused \[AWSV,
-    /// aws.md A5\].
+    /// The same token with the same value changes nothing, with another value is refused \[AWSV\].
     pub(crate) fn put(
         &mut self,
         token: &str,
@@ -147,7 +146,7 @@ impl Secret {
                 "A secret can have at most 20 staging labels.",
             ));
         }
-        // An edit by hand abandons the rotation under way [DOC, aws.md A2].
+        // An edit by hand abandons the rotation under way [DOC].
         let by_hand = labels.iter().any(|label| label == CURRENT);
         if by_hand
             && self
@@ -187,7 +186,7 @@ impl Secret {
         }
     }
 
-    /// The refusal of a token that already made another version \[AWSV, aws.md A5\].
+    /// The refusal of a token that already made another version \[AWSV\].
     pub(crate) fn token_in_use(&self, token: &str) -> Refusal {
         let message = format!(
             "You can't use ClientRequestToken {token} because that value is already in use for a \
@@ -197,7 +196,7 @@ impl Secret {
         Refusal::new(400, "ResourceExistsException", message)
     }
 
-    /// Announces a version that has no value yet under AWSPENDING \[AWSV, aws.md A2\].
+    /// Announces a version that has no value yet under AWSPENDING \[AWSV\].
     pub(crate) fn announce(&mut self, token: &str) {
         if self.version(token).is_none() {
             self.versions.push(Version {
@@ -213,8 +212,7 @@ impl Secret {
         self.tidy();
     }
 
-    /// Moves a label to a version that exists. AWSPREVIOUS follows AWSCURRENT by itself \[DOC,
-    /// aws.md A5\].
+    /// Moves a label to a version that exists. AWSPREVIOUS follows AWSCURRENT by itself \[DOC\].
     pub(crate) fn attach(&mut self, label: &str, id: &str) {
         let before = self.holder(label).map(|version| version.id.clone());
         if before.as_deref() == Some(id) {
@@ -259,7 +257,7 @@ impl Secret {
         });
     }
 
-    /// A rotation may begin unless AWSPENDING is on another version than AWSCURRENT (aws.md A2).
+    /// A rotation may begin unless AWSPENDING is on another version than AWSCURRENT.
     pub(crate) fn refuse_second_rotation(&self) -> Result<(), Refusal> {
         match self.holder(PENDING) {
             Some(pending) if !pending.labels.contains(CURRENT) => Err(invalid_request(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::refusal::Refusal;
 
-/// The largest value, in bytes (service model, aws.md A5).
+/// The largest value, in bytes (service model).
 const LARGEST_VALUE: usize = 65_536;
 
 #[derive(Deserialize)]
@@ -122,7 +122,7 @@ impl SecretsManager {
         let value = input.value.value()?.ok_or_else(|| {
             invalid_parameter("You must provide either SecretString or SecretBinary.")
         })?;
-        // Without labels AWSCURRENT moves at once [DOC, aws.md A5].
+        // Without labels AWSCURRENT moves at once [DOC].
         let mut labels = input
             .version_stages
             .unwrap_or_else(|| vec![CURRENT.to_owned()]);
@@ -157,8 +157,7 @@ impl SecretsManager {
     }
 }
 
-/// The version that is asked for, if it has a value \[AWSV for the mismatch and the placeholder,
-/// aws.md A2 and A5\].
+/// The version that is asked for, if it has a value \[AWSV for the mismatch and the placeholder\].
 fn find<'a>(secret: &'a Secret, input: &GetSecretValue) -> Result<&'a Version, Refusal> {
     let missing = |what: String| {
         not_found(format!(
@@ -190,7 +189,7 @@ fn find<'a>(secret: &'a Secret, input: &GetSecretValue) -> Result<&'a Version, R
         .ok_or(refusal)
 }
 
-/// Moves or removes a label; `RemoveFromVersionId` makes it a compare-and-swap \[AWSV, aws.md A5\].
+/// Moves or removes a label; `RemoveFromVersionId` makes it a compare-and-swap \[AWSV\].
 fn move_label(secret: &mut Secret, input: &UpdateSecretVersionStage) -> Result<(), Refusal> {
     let label = input.version_stage.as_str();
     let holder = secret.holder(label).map(|version| version.id.clone());
@@ -247,7 +246,7 @@ fn attached_elsewhere(fault: &str, label: &str, holder: &str) -> Refusal {
     ))
 }
 
-/// 36 to 256 characters of `[a-zA-Z0-9-]` (service model, aws.md A1).
+/// 36 to 256 characters of `[a-zA-Z0-9-]` (service model).
 fn is_rotation_token(token: &str) -> bool {
     (36..=256).contains(&token.len())
         && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::api::{Api, PRD, SECRET, SECRETS};
 
-/// DOC and SRC, section 1.
+/// DOC and SRC.
 #[tokio::test]
 async fn a_token_is_taken_as_bearer_and_as_the_user_name_of_basic() {
     let api = Api::start().await;
@@ -22,7 +22,7 @@ async fn a_token_is_taken_as_bearer_and_as_the_user_name_of_basic() {
     assert_eq!(api.send(request, "/v3/me", Bytes::new()).await.status, 200);
 }
 
-/// 3P for the text, section 2; what is said without a token is UNK.
+/// 3P for the text; what is said without a token is UNK.
 #[tokio::test]
 async fn a_token_that_is_unknown_revoked_or_missing_is_a_401() {
     let api = Api::start().await;
@@ -42,7 +42,7 @@ async fn a_token_that_is_unknown_revoked_or_missing_is_a_401() {
     }
 }
 
-/// DOC, section 1.
+/// DOC.
 #[tokio::test]
 async fn tokens_look_like_their_kind() {
     let api = Api::start().await;
@@ -60,7 +60,7 @@ async fn tokens_look_like_their_kind() {
     }
 }
 
-/// DOC, section 6, and SRC for the request id, section 1.
+/// DOC, and SRC for the request id.
 #[tokio::test]
 async fn every_reply_carries_a_request_id_and_the_rate() {
     let api = Api::start().await;
@@ -77,7 +77,7 @@ async fn every_reply_carries_a_request_id_and_the_rate() {
     }
 }
 
-/// DOC, section 6.
+/// DOC.
 #[tokio::test]
 async fn beyond_the_write_limit_a_token_is_told_when_to_come_back() {
     let api = Api::start().await;
@@ -99,7 +99,7 @@ async fn beyond_the_write_limit_a_token_is_told_when_to_come_back() {
     assert_eq!(write().await.status, 200);
 }
 
-/// DOC and EMP, section 1.
+/// DOC and EMP.
 #[tokio::test]
 async fn a_service_token_implies_its_project_and_config() {
     let api = Api::start().await;
@@ -118,7 +118,7 @@ async fn a_service_token_implies_its_project_and_config() {
     }
 }
 
-/// 3P, sections 1 and 2.
+/// 3P.
 #[tokio::test]
 async fn a_service_token_is_refused_every_other_config_also_its_own_root() {
     let api = Api::start().await;
@@ -141,7 +141,7 @@ async fn a_service_token_is_refused_every_other_config_also_its_own_root() {
     );
 }
 
-/// 3P, section 2.
+/// 3P.
 #[tokio::test]
 async fn other_tokens_must_name_project_and_config() {
     let api = Api::start().await;
@@ -162,7 +162,7 @@ async fn other_tokens_must_name_project_and_config() {
     }
 }
 
-/// 3P, section 2 (58 requests).
+/// 3P (58 requests).
 #[tokio::test]
 async fn a_project_out_of_sight_is_404_to_who_sees_none_and_400_to_who_sees_any() {
     let api = Api::start().await;
@@ -184,7 +184,7 @@ async fn a_project_out_of_sight_is_404_to_who_sees_none_and_400_to_who_sees_any(
     );
 }
 
-/// 3P, section 2; another observation has 400.
+/// 3P; another observation has 400.
 #[tokio::test]
 async fn an_unknown_config_of_a_visible_project_is_not_found() {
     let api = Api::start().await;
@@ -196,7 +196,7 @@ async fn an_unknown_config_of_a_visible_project_is_not_found() {
     assert_eq!(reply.message(), "Could not find requested config 'qa'");
 }
 
-/// EMP and SRC, section 3.
+/// EMP and SRC.
 #[tokio::test]
 async fn project_and_config_are_taken_from_the_body_before_the_query() {
     let api = Api::start().await;
@@ -208,7 +208,7 @@ async fn project_and_config_are_taken_from_the_body_before_the_query() {
     assert_eq!(api.doppler.value("acme", "dev", "A"), None);
 }
 
-/// The rule is DOC, section 1; status and text are UNK, section 2.
+/// The rule is DOC; status and text are UNK.
 #[tokio::test]
 async fn a_read_only_token_reads_and_does_not_write() {
     let api = Api::start().await;
@@ -223,7 +223,7 @@ async fn a_read_only_token_reads_and_does_not_write() {
     assert_eq!(api.doppler.value("acme", "prd", "A").as_deref(), Some("1"));
 }
 
-/// The rule is DOC, section 1; status and text are UNK.
+/// The rule is DOC; status and text are UNK.
 #[tokio::test]
 async fn a_service_token_reaches_secrets_only() {
     let api = Api::start().await;

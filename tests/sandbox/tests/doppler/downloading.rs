@@ -8,7 +8,7 @@ use crate::api::{Api, DOWNLOAD, PRD, authorized};
 
 const ONLY_MINE: &str = "include_managed_secrets=false";
 
-/// DOC and EMP, section 3.5.
+/// DOC and EMP.
 #[tokio::test]
 async fn the_json_file_is_flat_and_computed_and_does_not_say_success() {
     let api = Api::start().await;
@@ -31,7 +31,7 @@ async fn the_json_file_is_flat_and_computed_and_does_not_say_success() {
     assert_eq!(only.json(), json!({"B": "12"}));
 }
 
-/// DOC for the formats, section 3.5; how each quotes is UNK.
+/// DOC for the formats; how each quotes is UNK.
 #[tokio::test]
 async fn the_text_formats_hold_one_secret_to_a_line() {
     let api = Api::start().await;
@@ -48,7 +48,7 @@ async fn the_text_formats_hold_one_secret_to_a_line() {
     }
 }
 
-/// 3P, section 1.
+/// 3P.
 #[tokio::test]
 async fn without_a_format_accept_decides_and_an_unknown_type_is_415() {
     let api = Api::start().await;
@@ -70,7 +70,7 @@ async fn without_a_format_accept_decides_and_an_unknown_type_is_415() {
     }
 }
 
-/// SRC and EMP, section 3.5.
+/// SRC and EMP.
 #[tokio::test]
 async fn a_known_tag_of_the_same_config_is_answered_304() {
     let api = Api::start().await;

@@ -11,7 +11,7 @@ const CONFIG: &str = "/v3/configs/config";
 const LOGS: &str = "/v3/configs/config/logs";
 const TOKENS: &str = "/v3/configs/config/tokens";
 
-/// 3P, section 4.
+/// 3P.
 #[tokio::test]
 async fn a_new_project_has_three_environments_with_locked_roots() {
     let api = Api::start_empty().await;
@@ -49,7 +49,7 @@ async fn a_new_project_has_three_environments_with_locked_roots() {
     }
 }
 
-/// SRC, section 4.
+/// SRC.
 #[tokio::test]
 async fn a_project_can_be_made_without_environments() {
     let api = Api::start_empty().await;
@@ -63,7 +63,7 @@ async fn a_project_can_be_made_without_environments() {
     assert_eq!(environments["environments"], json!([]));
 }
 
-/// 3P, section 2.
+/// 3P.
 #[tokio::test]
 async fn a_project_name_is_taken_once() {
     let api = Api::start().await;
@@ -100,7 +100,7 @@ async fn a_renamed_project_keeps_its_tokens() {
     );
 }
 
-/// EMP, section 4: 204 breaks the CLI.
+/// EMP: 204 breaks the CLI.
 #[tokio::test]
 async fn deletions_but_that_of_a_secret_answer_with_json() {
     let api = Api::start().await;
@@ -126,7 +126,7 @@ async fn deletions_but_that_of_a_secret_answer_with_json() {
     );
 }
 
-/// 3P and EMP, section 4.
+/// 3P and EMP.
 #[tokio::test]
 async fn an_environment_comes_with_its_root_config_and_can_be_renamed() {
     let api = Api::start().await;
@@ -146,7 +146,7 @@ async fn an_environment_comes_with_its_root_config_and_can_be_renamed() {
     assert_eq!(renamed["environment"]["name"], "QA");
 }
 
-/// 3P, sections 2 and 4.
+/// 3P.
 #[tokio::test]
 async fn a_branch_config_must_be_named_after_a_known_environment() {
     let api = Api::start().await;
@@ -167,7 +167,7 @@ async fn a_branch_config_must_be_named_after_a_known_environment() {
     );
 }
 
-/// DOC, section 5.
+/// DOC.
 #[tokio::test]
 async fn a_locked_config_cannot_be_deleted_but_written() {
     let api = Api::start().await;
@@ -199,7 +199,7 @@ async fn a_locked_config_cannot_be_deleted_but_written() {
     );
 }
 
-/// DOC and EMP, section 4.
+/// DOC and EMP.
 #[tokio::test]
 async fn a_service_token_shows_its_key_once_and_is_deleted_by_slug_or_key() {
     let api = Api::start().await;
@@ -232,7 +232,7 @@ async fn a_service_token_shows_its_key_once_and_is_deleted_by_slug_or_key() {
     }
 }
 
-/// EMP, section 8: the CLI sends the end in seconds.
+/// EMP: the CLI sends the end in seconds.
 #[tokio::test]
 async fn a_service_token_ends_when_it_was_told_to() {
     let api = Api::start().await;
@@ -253,7 +253,7 @@ async fn a_service_token_ends_when_it_was_told_to() {
     }
 }
 
-/// DOC `auth-me`, section 4.
+/// DOC `auth-me`.
 #[tokio::test]
 async fn a_token_can_describe_itself_without_showing_itself() {
     let api = Api::start().await;
@@ -267,7 +267,7 @@ async fn a_token_can_describe_itself_without_showing_itself() {
     assert!(!reply.text.contains(&token));
 }
 
-/// DOC, section 4; that an equal write leaves no log is UNK, section 6.
+/// DOC; that an equal write leaves no log is UNK.
 #[tokio::test]
 async fn a_write_leaves_a_log_that_can_be_rolled_back() {
     let api = Api::start().await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, PRD, SECRET, SECRETS};
 
-/// 3P and SRC, section 3.2.
+/// 3P and SRC.
 #[tokio::test]
 async fn an_absent_secret_is_a_200_full_of_nulls() {
     let api = Api::start().await;
@@ -20,7 +20,7 @@ async fn an_absent_secret_is_a_200_full_of_nulls() {
     );
 }
 
-/// EMP, section 3.3.
+/// EMP.
 #[tokio::test]
 async fn a_filtered_list_leaves_out_unknown_names() {
     let api = Api::start().await;
@@ -38,8 +38,8 @@ async fn a_filtered_list_leaves_out_unknown_names() {
     );
 }
 
-/// 3P, sections 3.4 and 5; the parameter is DOC, section 3.3, and capitalised by the SDK (EMP,
-/// section 9).
+/// 3P; the parameter is DOC, and capitalised by the SDK (EMP,
+///).
 #[tokio::test]
 async fn the_managed_three_are_listed_unless_declined() {
     let api = Api::start().await;
@@ -66,7 +66,7 @@ async fn the_managed_three_are_listed_unless_declined() {
     assert_eq!(api.secret("DOPPLER_PROJECT").await["raw"], "acme");
 }
 
-/// DOC `secret-visibility`, section 3.2.
+/// DOC `secret-visibility`.
 #[tokio::test]
 async fn a_restricted_value_reaches_machines_and_is_null_to_a_person() {
     let api = Api::start().await;
@@ -108,7 +108,7 @@ async fn a_reference_to_a_restricted_value_is_restricted_itself() {
     );
 }
 
-/// SRC, section 5; that unresolvable text stays is UNK.
+/// SRC; that unresolvable text stays is UNK.
 #[tokio::test]
 async fn references_of_one_to_three_parts_are_followed_in_computed_and_kept_in_raw() {
     let api = Api::start().await;
@@ -141,7 +141,7 @@ async fn references_of_one_to_three_parts_are_followed_in_computed_and_kept_in_r
     }
 }
 
-/// UNK, section 5.
+/// UNK.
 #[tokio::test]
 async fn references_in_a_circle_come_to_an_end() {
     let api = Api::start().await;
@@ -150,7 +150,7 @@ async fn references_in_a_circle_come_to_an_end() {
     assert_eq!(api.get(&api.service_token(), SECRETS).await.status, 200);
 }
 
-/// DOC, section 5.
+/// DOC.
 #[tokio::test]
 async fn a_branch_inherits_from_its_root_until_it_overrides() {
     let api = Api::start().await;
@@ -167,7 +167,7 @@ async fn a_branch_inherits_from_its_root_until_it_overrides() {
     );
 }
 
-/// SRC, section 5, and 3P for the names, section 3.4.
+/// SRC, and 3P for the names.
 #[tokio::test]
 async fn a_config_sees_what_it_inherits_from_an_inheritable_one() {
     let api = Api::start().await;
@@ -199,7 +199,7 @@ async fn a_config_sees_what_it_inherits_from_an_inheritable_one() {
     );
 }
 
-/// DOC, section 3.8; the older path is EMP.
+/// DOC; the older path is EMP.
 #[tokio::test]
 async fn a_note_is_shared_by_the_whole_project() {
     let api = Api::start().await;

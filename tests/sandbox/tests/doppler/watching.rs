@@ -44,7 +44,7 @@ impl Watch {
     }
 }
 
-/// EMP, section 3.9; that an equal write stays silent is UNK.
+/// EMP; that an equal write stays silent is UNK.
 #[tokio::test]
 async fn a_watch_says_connected_and_then_each_update_in_one_piece() {
     let api = Api::start().await;
@@ -64,7 +64,7 @@ async fn a_watch_says_connected_and_then_each_update_in_one_piece() {
     assert_eq!(watch.next().await, UPDATED);
 }
 
-/// DOC for the inheritance, section 5; that watches follow it is inferred.
+/// DOC for the inheritance; that watches follow it is inferred.
 #[tokio::test]
 async fn a_change_of_the_root_is_told_to_its_branches_and_to_no_other_config() {
     let api = Api::start().await;
@@ -77,7 +77,7 @@ async fn a_change_of_the_root_is_told_to_its_branches_and_to_no_other_config() {
     assert!(other.is_silent().await);
 }
 
-/// SRC, section 3.10.
+/// SRC.
 #[tokio::test]
 async fn a_ping_is_answered() {
     let api = Api::start().await;

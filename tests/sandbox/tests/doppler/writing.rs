@@ -20,7 +20,7 @@ impl Api {
     }
 }
 
-/// DOC and SRC, section 3.1.
+/// DOC and SRC.
 #[tokio::test]
 async fn the_map_form_merges_and_null_deletes() {
     let api = Api::start().await;
@@ -37,7 +37,7 @@ async fn the_map_form_merges_and_null_deletes() {
     assert_eq!(api.prd("NEW").as_deref(), Some("3"));
 }
 
-/// EMP, section 9: what the Python SDK's own class for the map comes to.
+/// EMP: what the Python SDK's own class for the map comes to.
 #[tokio::test]
 async fn an_empty_map_changes_nothing() {
     let api = Api::start().await;
@@ -47,7 +47,7 @@ async fn an_empty_map_changes_nothing() {
     assert_eq!(reply.status, 200);
 }
 
-/// EMP and SRC, section 3.1.
+/// EMP and SRC.
 #[tokio::test]
 async fn a_change_updates_or_creates_whether_its_original_name_is_null_omitted_or_equal() {
     let api = Api::start().await;
@@ -67,7 +67,7 @@ async fn a_change_updates_or_creates_whether_its_original_name_is_null_omitted_o
     );
 }
 
-/// DOC, section 3.1.
+/// DOC.
 #[tokio::test]
 async fn another_original_name_renames() {
     let api = Api::start().await;
@@ -85,7 +85,7 @@ async fn another_original_name_renames() {
     );
 }
 
-/// DOC for null, section 3.1; UNK for a name that has no value yet.
+/// DOC for null; UNK for a name that has no value yet.
 #[tokio::test]
 async fn a_null_value_leaves_the_value_and_changes_the_rest() {
     let api = Api::start().await;
@@ -103,7 +103,7 @@ async fn a_null_value_leaves_the_value_and_changes_the_rest() {
     );
 }
 
-/// SRC for the default, section 3.1; that the map form keeps it is UNK.
+/// SRC for the default; that the map form keeps it is UNK.
 #[tokio::test]
 async fn visibility_starts_as_masked_and_is_kept_by_updates_that_do_not_mention_it() {
     let api = Api::start().await;
@@ -127,7 +127,7 @@ async fn visibility_starts_as_masked_and_is_kept_by_updates_that_do_not_mention_
     );
 }
 
-/// DOC for the guards, section 3.1; the status is UNK, section 2.
+/// DOC for the guards; the status is UNK.
 #[tokio::test]
 async fn a_guard_that_does_not_hold_refuses_the_whole_update() {
     let api = Api::start().await;
@@ -172,7 +172,7 @@ async fn a_guard_that_does_not_hold_refuses_the_whole_update() {
     );
 }
 
-/// DOC, section 3.1; the refusal's status is UNK.
+/// DOC; the refusal's status is UNK.
 #[tokio::test]
 async fn exactly_one_of_the_two_forms_is_asked_for() {
     let api = Api::start().await;
@@ -186,7 +186,7 @@ async fn exactly_one_of_the_two_forms_is_asked_for() {
     }
 }
 
-/// Tolerated either way by clients; the whole config is the safer assumption, section 3.1 (EMP).
+/// Tolerated either way by clients; the whole config is the safer assumption (EMP).
 #[tokio::test]
 async fn the_reply_to_an_update_shows_the_whole_config() {
     let api = Api::start().await;
@@ -202,7 +202,7 @@ async fn the_reply_to_an_update_shows_the_whole_config() {
     assert_eq!(body["secrets"]["A"], expected);
 }
 
-/// EMP and 3P for the text, sections 2 and 5; the status is assumed.
+/// EMP and 3P for the text; the status is assumed.
 #[tokio::test]
 async fn a_bad_name_is_refused_on_writing_and_reading_alike() {
     let api = Api::start().await;
@@ -227,7 +227,7 @@ async fn a_bad_name_is_refused_on_writing_and_reading_alike() {
     }
 }
 
-/// That they are always there is 3P, section 5; the refusal is UNK.
+/// That they are always there is 3P; the refusal is UNK.
 #[tokio::test]
 async fn the_managed_three_cannot_be_written() {
     let api = Api::start().await;
@@ -240,7 +240,7 @@ async fn the_managed_three_cannot_be_written() {
     assert_eq!(api.prd("DOPPLER_CONFIG").as_deref(), Some("prd"));
 }
 
-/// 3P for the length, DOC for the types, sections 3.1 and 5; the refusals are UNK.
+/// 3P for the length, DOC for the types; the refusals are UNK.
 #[tokio::test]
 async fn a_value_that_is_too_long_or_not_of_its_type_is_refused() {
     let api = Api::start().await;
@@ -260,7 +260,7 @@ async fn a_value_that_is_too_long_or_not_of_its_type_is_refused() {
     assert_eq!(api.prd("A").as_deref(), Some("12"));
 }
 
-/// DOC, section 3.1.
+/// DOC.
 #[tokio::test]
 async fn a_branch_promotes_to_its_root_and_converges_to_it() {
     let api = Api::start().await;
@@ -292,7 +292,7 @@ async fn a_branch_promotes_to_its_root_and_converges_to_it() {
     );
 }
 
-/// EMP, section 5.
+/// EMP.
 #[tokio::test]
 async fn values_come_back_as_they_were_written() {
     let api = Api::start().await;
@@ -333,7 +333,7 @@ async fn a_written_value_can_be_made_to_come_back_changed() {
     );
 }
 
-/// DOC, section 3.6; that an absent name is no error is UNK.
+/// DOC; that an absent name is no error is UNK.
 #[tokio::test]
 async fn deleting_a_secret_answers_204_without_a_body() {
     let api = Api::start().await;
@@ -346,7 +346,7 @@ async fn deleting_a_secret_answers_204_without_a_body() {
     }
 }
 
-/// EMP and SRC, section 3.7.
+/// EMP and SRC.
 #[tokio::test]
 async fn a_file_of_lines_or_of_json_can_be_uploaded() {
     let api = Api::start().await;

@@ -51,7 +51,7 @@ async fn a_refusal_has_the_services_shape_and_no_effect() {
     assert_eq!(answer.body(), r#"{"messages":["no"],"success":false}"#);
 }
 
-/// Status and name: service models, aws.md B4.
+/// Status and name: service models.
 #[tokio::test]
 async fn throttling_has_the_services_shape_and_no_effect() {
     let sandbox = start().await;

@@ -10,7 +10,7 @@ use crate::client::{api, probe, secrets, start, start_with};
 
 const VALUE: &str = "abcdefghijklmnopqrst";
 
-/// AWSV LS-APIGW, aws.md B3: no key, an unknown one, a disabled one and one without a plan are all
+/// AWSV (snapshots of `LocalStack`): no key, an unknown one, a disabled one and one without a plan are all
 /// 403.
 #[tokio::test]
 async fn a_key_is_accepted_only_enabled_and_on_a_plan() {
@@ -52,7 +52,7 @@ async fn a_stage_key_admits_without_a_plan() {
     assert_eq!(answer.expect("the gateway answers").status(), 403);
 }
 
-/// AWSV (test comment) and OBS, aws.md B5: a change takes effect only after a while, a removal too.
+/// AWSV (test comment) and OBS: a change takes effect only after a while, a removal too.
 #[tokio::test]
 async fn a_change_takes_effect_only_after_the_propagation() {
     let propagation = Duration::from_secs(1);

@@ -23,7 +23,7 @@ async fn patch(sandbox: &Sandbox, id: &str, path: &str, value: &str) -> Answer {
     api(sandbox, Method::PATCH, &format!("/apikeys/{id}"), input).await
 }
 
-/// AWSV LS-APIGW, aws.md B1: a key is disabled unless `enabled` says otherwise.
+/// AWSV (snapshots of `LocalStack`): a key is disabled unless `enabled` says otherwise.
 #[tokio::test]
 async fn a_key_is_disabled_unless_created_enabled() {
     let sandbox = start().await;
@@ -36,7 +36,7 @@ async fn a_key_is_disabled_unless_created_enabled() {
     assert_eq!(answer.ok()["enabled"], true);
 }
 
-/// OBS, aws.md B1: a value exists once, whatever the name.
+/// OBS: a value exists once, whatever the name.
 #[tokio::test]
 async fn a_second_key_with_the_same_value_is_a_conflict() {
     let sandbox = start().await;
@@ -48,7 +48,7 @@ async fn a_second_key_with_the_same_value_is_a_conflict() {
     assert_eq!(sandbox.keys().len(), 1);
 }
 
-/// OBS, aws.md B1: names need not be unique.
+/// OBS: names need not be unique.
 #[tokio::test]
 async fn two_keys_may_have_one_name() {
     let sandbox = start().await;
@@ -57,7 +57,7 @@ async fn two_keys_may_have_one_name() {
     assert_eq!(sandbox.keys().len(), 2);
 }
 
-/// AWSV, aws.md B1: the limits of a value, of a name and of a description, with their texts.
+/// AWSV: the limits of a value, of a name and of a description, with their texts.
 #[tokio::test]
 async fn values_names_and_descriptions_have_limits() {
     let sandbox = start().await;
@@ -92,7 +92,7 @@ async fn values_names_and_descriptions_have_limits() {
     }
 }
 
-/// AWSV, aws.md B1: an empty value counts as none, and API Gateway makes one.
+/// AWSV: an empty value counts as none, and API Gateway makes one.
 #[tokio::test]
 async fn an_empty_value_is_replaced_by_a_generated_one() {
     let sandbox = start().await;
@@ -100,7 +100,7 @@ async fn an_empty_value_is_replaced_by_a_generated_one() {
     assert_eq!(key["value"].as_str().map(str::len), Some(40));
 }
 
-/// AWSV, aws.md B1: a value is shown at creation, and later only to those who ask for it.
+/// AWSV: a value is shown at creation, and later only to those who ask for it.
 #[tokio::test]
 async fn a_value_is_shown_at_creation_and_on_request() {
     let sandbox = start().await;
@@ -124,7 +124,7 @@ async fn a_value_is_shown_at_creation_and_on_request() {
     assert!(patch(&sandbox, id, "/enabled", "true").await.ok()["value"].is_null());
 }
 
-/// AWSV LS-APIGW, aws.md B2: the name query is a prefix, and its case counts.
+/// AWSV (snapshots of `LocalStack`): the name query is a prefix, and its case counts.
 #[tokio::test]
 async fn the_name_query_is_a_case_sensitive_prefix() {
     let sandbox = start().await;
@@ -141,7 +141,7 @@ async fn the_name_query_is_a_case_sensitive_prefix() {
     );
 }
 
-/// AWSV, aws.md B2: newest first; DOC: 25 to a page unless `limit` says otherwise.
+/// AWSV: newest first; DOC: 25 to a page unless `limit` says otherwise.
 #[tokio::test]
 async fn keys_are_listed_newest_first_and_page_by_page() {
     let sandbox = start().await;
@@ -197,7 +197,7 @@ async fn pages_do_not_shift_when_keys_come_and_go() {
     );
 }
 
-/// AWSV, aws.md B2: a list shows tags of tagged keys only; an update shows them always.
+/// AWSV: a list shows tags of tagged keys only; an update shows them always.
 #[tokio::test]
 async fn tags_are_listed_for_tagged_keys_only() {
     let sandbox = start().await;
@@ -219,7 +219,7 @@ async fn tags_are_listed_for_tagged_keys_only() {
     );
 }
 
-/// AWSV, aws.md B3: four paths can be patched, the value not; nothing of a refused patch happens.
+/// AWSV: four paths can be patched, the value not; nothing of a refused patch happens.
 #[tokio::test]
 async fn only_four_paths_can_be_patched() {
     let sandbox = start().await;
@@ -249,7 +249,7 @@ async fn only_four_paths_can_be_patched() {
     );
 }
 
-/// AWSV, aws.md B3: whatever is no boolean disables the key.
+/// AWSV: whatever is no boolean disables the key.
 #[tokio::test]
 async fn enabled_that_is_no_boolean_counts_as_false() {
     let sandbox = start().await;
@@ -277,7 +277,7 @@ async fn stage_keys_are_shown_as_api_and_stage() {
     );
 }
 
-/// DOC, aws.md B6: tags by ARN, percent-encoded as the SDKs send it or not.
+/// DOC: tags by ARN, percent-encoded as the SDKs send it or not.
 #[tokio::test]
 async fn keys_are_tagged_by_arn() {
     let sandbox = start().await;

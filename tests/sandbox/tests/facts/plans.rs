@@ -36,7 +36,7 @@ async fn attach(sandbox: &Sandbox, plan: &str, key: &str) -> Answer {
     .await
 }
 
-/// AWSV, aws.md B1: the answer to `CreateUsagePlanKey` and `GetUsagePlanKeys` contains the value.
+/// AWSV: the answer to `CreateUsagePlanKey` and `GetUsagePlanKeys` contains the value.
 #[tokio::test]
 async fn attaching_and_listing_members_shows_values() {
     let sandbox = start().await;
@@ -54,7 +54,7 @@ async fn attaching_and_listing_members_shows_values() {
     assert_eq!(members["item"][0]["value"], VALUE);
 }
 
-/// AWSV, aws.md B2: an unknown plan has no members, but is itself not found.
+/// AWSV: an unknown plan has no members, but is itself not found.
 #[tokio::test]
 async fn an_unknown_plan_lists_no_keys_and_is_not_found() {
     let sandbox = start().await;
@@ -65,7 +65,7 @@ async fn an_unknown_plan_lists_no_keys_and_is_not_found() {
     plan.is_refused(404, "NotFoundException", "Invalid Usage Plan ID specified");
 }
 
-/// OBS, aws.md B3: a key that is already on the plan is a conflict, and stays there.
+/// OBS: a key that is already on the plan is a conflict, and stays there.
 #[tokio::test]
 async fn attaching_a_key_twice_is_a_conflict() {
     let sandbox = start().await;
@@ -90,7 +90,7 @@ async fn attaching_a_key_twice_is_a_conflict() {
     }
 }
 
-/// DOC, aws.md B3: a key is on one plan at most for each stage.
+/// DOC: a key is on one plan at most for each stage.
 #[tokio::test]
 async fn a_key_is_on_one_plan_for_a_stage() {
     let sandbox = start().await;
@@ -108,7 +108,7 @@ async fn a_key_is_on_one_plan_for_a_stage() {
     attach(&sandbox, &elsewhere, &key).await.ok();
 }
 
-/// OBS (AWS Support), aws.md B3: of two `CreateUsagePlanKey` at once the second is refused, also
+/// OBS (AWS Support): of two `CreateUsagePlanKey` at once the second is refused, also
 /// for another plan.
 #[tokio::test]
 async fn attaching_two_keys_at_once_is_a_conflict() {
@@ -137,7 +137,7 @@ async fn attaching_two_keys_at_once_is_a_conflict() {
     refused.is_refused(409, "ConflictException", message);
 }
 
-/// AWSV, aws.md B3: a deleted key is on no plan any more; DOC: 202, and 404 for a key that is not
+/// AWSV: a deleted key is on no plan any more; DOC: 202, and 404 for a key that is not
 /// there.
 #[tokio::test]
 async fn deleting_a_key_takes_it_off_its_plans() {
@@ -209,7 +209,7 @@ async fn a_plans_stages_can_be_changed() {
     }
 }
 
-/// DOC, aws.md B4: ten requests a second after a burst of forty, then 429 with Retry-After.
+/// DOC: ten requests a second after a burst of forty, then 429 with Retry-After.
 #[tokio::test]
 async fn the_account_limits_requests_when_asked_to() {
     let sandbox = start_with(Options {

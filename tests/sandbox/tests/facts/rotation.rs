@@ -32,7 +32,7 @@ fn steps(outcome: &sandbox::Outcome) -> Vec<&str> {
     outcome.steps.iter().map(|run| run.step.as_str()).collect()
 }
 
-/// AWSV MOTO-SM, aws.md A2: before `createSecret` the pending version is described, but neither
+/// AWSV (tests of moto): before `createSecret` the pending version is described, but neither
 /// read nor listed.
 #[tokio::test]
 async fn the_announced_version_is_described_but_not_read_or_listed() {
@@ -63,7 +63,7 @@ async fn the_announced_version_is_described_but_not_read_or_listed() {
     assert_eq!(versions["Versions"].as_array().map(Vec::len), Some(1));
 }
 
-/// AWSV MOTO-SM, aws.md A5: the announced version is filled by a put with its token.
+/// AWSV (tests of moto): the announced version is filled by a put with its token.
 #[tokio::test]
 async fn the_announced_version_is_filled_with_its_token() {
     let sandbox = start().await;
@@ -80,7 +80,7 @@ async fn the_announced_version_is_filled_with_its_token() {
     );
 }
 
-/// DOC, aws.md A1 and A2: the four steps in order, each with the same token; then the new version
+/// DOC: the four steps in order, each with the same token; then the new version
 /// is current.
 #[tokio::test]
 async fn a_rotation_runs_the_four_steps_in_order() {
@@ -107,7 +107,7 @@ async fn a_rotation_runs_the_four_steps_in_order() {
     assert!(secret.last_rotated.is_some());
 }
 
-/// OBS, aws.md A2: a secret that never had a value can be rotated.
+/// OBS: a secret that never had a value can be rotated.
 #[tokio::test]
 async fn a_secret_without_a_value_can_be_rotated() {
     let sandbox = start().await;
@@ -118,7 +118,7 @@ async fn a_secret_without_a_value_can_be_rotated() {
     assert!(outcome.succeeded, "{outcome:?}");
 }
 
-/// DOC, aws.md A2: AWSPENDING may stay on the version that became current; the next rotation then
+/// DOC: AWSPENDING may stay on the version that became current; the next rotation then
 /// starts all the same.
 #[tokio::test]
 async fn pending_left_on_the_current_version_does_not_block_the_next_rotation() {
@@ -135,7 +135,7 @@ async fn pending_left_on_the_current_version_does_not_block_the_next_rotation() 
     assert!(second.succeeded, "{second:?}");
 }
 
-/// DOC and OBS, aws.md A2: the text of the refusal while AWSPENDING is on another version than
+/// DOC and OBS: the text of the refusal while AWSPENDING is on another version than
 /// AWSCURRENT.
 #[tokio::test]
 async fn a_rotation_under_way_refuses_another() {
@@ -147,7 +147,7 @@ async fn a_rotation_under_way_refuses_another() {
     answer.is_refused(400, "InvalidRequestException", message);
 }
 
-/// DOC, aws.md A2: after a failed step no later one is invoked, and AWSPENDING stays.
+/// DOC: after a failed step no later one is invoked, and AWSPENDING stays.
 #[tokio::test]
 async fn a_failed_step_ends_the_run_and_leaves_the_version_pending() {
     let sandbox = rotating(template_function().env("BEHAVIOUR", "fail:setSecret")).await;
@@ -172,7 +172,7 @@ async fn a_failed_step_ends_the_run_and_leaves_the_version_pending() {
     assert!(secret.last_rotated.is_none());
 }
 
-/// DOC, aws.md A2: a retry is the whole process with the same token.
+/// DOC: a retry is the whole process with the same token.
 #[tokio::test]
 async fn a_retry_runs_all_steps_again_with_the_same_token() {
     let sandbox = rotating(template_function().env("BEHAVIOUR", "fail:testSecret")).await;
@@ -185,7 +185,7 @@ async fn a_retry_runs_all_steps_again_with_the_same_token() {
     assert_eq!(again.token, token);
 }
 
-/// DOC, aws.md A2: the service repeats a failed rotation by itself.
+/// DOC: the service repeats a failed rotation by itself.
 #[tokio::test]
 async fn the_service_retries_a_failed_rotation() {
     let options = Options {
@@ -204,7 +204,7 @@ async fn the_service_retries_a_failed_rotation() {
     assert_eq!(outcome.steps.last().map(|run| run.attempt), Some(2));
 }
 
-/// AWSV MOTO-SM, aws.md A3: `RotateImmediately`=false tests a copy of the current value and removes
+/// AWSV (tests of moto): `RotateImmediately`=false tests a copy of the current value and removes
 /// it again.
 #[tokio::test]
 async fn a_trial_tests_a_copy_of_the_current_value_and_removes_it() {
@@ -241,7 +241,7 @@ async fn a_trial_tests_a_copy_of_the_current_value_and_removes_it() {
     sandbox.faults().clear();
 }
 
-/// AWSV LS-SM, aws.md A4: a function that Secrets Manager may not invoke is refused at once.
+/// AWSV (snapshots of `LocalStack`): a function that Secrets Manager may not invoke is refused at once.
 #[tokio::test]
 async fn a_foreign_rotation_function_is_refused() {
     let sandbox = start().await;
@@ -260,7 +260,7 @@ async fn a_foreign_rotation_function_is_refused() {
 }
 
 /// `RotateSecret` configures what it is given; `CancelRotateSecret` turns rotation off and touches
-/// no label (DOC, aws.md A2).
+/// no label (DOC).
 #[tokio::test]
 async fn cancelling_leaves_the_labels() {
     let sandbox = start().await;
@@ -290,7 +290,7 @@ async fn cancelling_leaves_the_labels() {
     );
 }
 
-/// DOC, aws.md A2: removing AWSPENDING from the stuck version lets the next rotation start.
+/// DOC: removing AWSPENDING from the stuck version lets the next rotation start.
 #[tokio::test]
 async fn a_stuck_rotation_is_freed_by_removing_pending() {
     let sandbox = start().await;

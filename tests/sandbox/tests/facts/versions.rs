@@ -46,7 +46,7 @@ fn labels(sandbox: &Sandbox, id: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// DOC, aws.md A5: the token of `CreateSecret` is the first version's id.
+/// DOC: the token of `CreateSecret` is the first version's id.
 #[tokio::test]
 async fn the_client_request_token_becomes_the_version_id() {
     let sandbox = with_first_version().await;
@@ -58,7 +58,7 @@ async fn the_client_request_token_becomes_the_version_id() {
     assert_eq!(value["VersionStages"], json!(["AWSCURRENT"]));
 }
 
-/// AWSV MOTO-SM, aws.md A5: the same token with the same value is a success that changes nothing.
+/// AWSV (tests of moto): the same token with the same value is a success that changes nothing.
 #[tokio::test]
 async fn putting_the_same_value_with_the_same_token_changes_nothing() {
     let sandbox = with_first_version().await;
@@ -68,7 +68,7 @@ async fn putting_the_same_value_with_the_same_token_changes_nothing() {
     assert_eq!(sandbox.secret("s").versions.len(), 2);
 }
 
-/// AWSV MOTO-SM, aws.md A5: a version's value cannot be replaced.
+/// AWSV (tests of moto): a version's value cannot be replaced.
 #[tokio::test]
 async fn putting_another_value_with_the_same_token_is_refused() {
     let sandbox = with_first_version().await;
@@ -91,7 +91,7 @@ async fn putting_another_value_with_the_same_token_is_refused() {
     );
 }
 
-/// DOC, aws.md A5: without `VersionStages` a put moves AWSCURRENT at once.
+/// DOC: without `VersionStages` a put moves AWSCURRENT at once.
 #[tokio::test]
 async fn a_put_without_labels_becomes_current_at_once() {
     let sandbox = with_first_version().await;
@@ -101,7 +101,7 @@ async fn a_put_without_labels_becomes_current_at_once() {
     assert_eq!(labels(&sandbox, FIRST), ["AWSPREVIOUS"]);
 }
 
-/// AWSV MOTO-SM: a pending put leaves AWSCURRENT where it is.
+/// AWSV (tests of moto): a pending put leaves AWSCURRENT where it is.
 #[tokio::test]
 async fn a_pending_put_leaves_the_current_version_alone() {
     let sandbox = with_first_version().await;
@@ -112,7 +112,7 @@ async fn a_pending_put_leaves_the_current_version_alone() {
     assert_eq!(value["SecretString"], "one");
 }
 
-/// AWSV LS-SM, aws.md A5: a label that the version does not have is an `InvalidRequestException`,
+/// AWSV (snapshots of `LocalStack`): a label that the version does not have is an `InvalidRequestException`,
 /// not "not found".
 #[tokio::test]
 async fn a_version_read_under_a_label_it_lacks_is_an_invalid_request() {
@@ -141,7 +141,7 @@ async fn an_unknown_version_is_not_found() {
     answer.is_refused(400, "ResourceNotFoundException", &message);
 }
 
-/// AWSV MOTO-SM, aws.md A5: AWSCURRENT cannot be moved without naming its holder.
+/// AWSV (tests of moto): AWSCURRENT cannot be moved without naming its holder.
 #[tokio::test]
 async fn current_does_not_move_without_its_holder_being_named() {
     let sandbox = with_first_version().await;
@@ -156,7 +156,7 @@ async fn current_does_not_move_without_its_holder_being_named() {
     assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
 }
 
-/// DOC, aws.md A5: naming another version than the holder fails too, so the call is a
+/// DOC: naming another version than the holder fails too, so the call is a
 /// compare-and-swap.
 #[tokio::test]
 async fn current_does_not_move_from_a_version_that_does_not_hold_it() {
@@ -170,7 +170,7 @@ async fn current_does_not_move_from_a_version_that_does_not_hold_it() {
     assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
 }
 
-/// AWSV MOTO-SM, aws.md A5: AWSPREVIOUS follows by itself; AWSPENDING stays.
+/// AWSV (tests of moto): AWSPREVIOUS follows by itself; AWSPENDING stays.
 #[tokio::test]
 async fn moving_current_moves_previous_and_leaves_pending() {
     let sandbox = with_first_version().await;
@@ -227,7 +227,7 @@ async fn current_cannot_be_removed() {
     assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
 }
 
-/// DOC, aws.md A5: after two further values the first has no label; Describe leaves it out, it can
+/// DOC: after two further values the first has no label; Describe leaves it out, it can
 /// still be read by id.
 #[tokio::test]
 async fn a_version_without_labels_is_deprecated_and_not_described() {
@@ -258,7 +258,7 @@ async fn a_version_without_labels_is_deprecated_and_not_described() {
     assert_eq!(first["SecretString"], "one");
 }
 
-/// DOC, aws.md A5: 65,536 bytes and not one more.
+/// DOC: 65,536 bytes and not one more.
 #[tokio::test]
 async fn a_value_has_at_most_65536_bytes() {
     let sandbox = with_first_version().await;
@@ -272,7 +272,7 @@ async fn a_value_has_at_most_65536_bytes() {
     );
 }
 
-/// DOC, aws.md A1: the form of a `RotationToken`, and A5: the length of a `ClientRequestToken`.
+/// DOC: the form of a `RotationToken`, and A5: the length of a `ClientRequestToken`.
 #[tokio::test]
 async fn tokens_must_have_their_form() {
     let sandbox = with_first_version().await;
@@ -335,7 +335,7 @@ async fn the_rotation_token_of_a_put_is_kept_and_not_shown() {
     }
 }
 
-/// DOC, aws.md A2: an edit by hand in the middle of a rotation takes AWSPENDING away.
+/// DOC: an edit by hand in the middle of a rotation takes AWSPENDING away.
 #[tokio::test]
 async fn an_edit_by_hand_abandons_the_pending_version() {
     for operation in ["PutSecretValue", "UpdateSecret"] {
@@ -360,7 +360,7 @@ async fn an_edit_by_hand_abandons_the_pending_version() {
     }
 }
 
-/// OBS, aws.md A5: a pending value may be unreadable for a moment after it was put.
+/// OBS: a pending value may be unreadable for a moment after it was put.
 #[tokio::test]
 async fn a_read_lag_hides_a_pending_value_for_a_while() {
     let lag = Duration::from_secs(1);
