@@ -10,6 +10,7 @@ mod secrets_manager;
 
 use std::time::{Duration, SystemTime};
 
+use aws_config::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -37,6 +38,7 @@ pub struct World {
     settings: Settings,
     function_name: String,
     http: OnceCell<reqwest::Client>,
+    aws: OnceCell<SdkConfig>,
     secrets_manager: OnceCell<SecretsManager>,
     api_gateway: OnceCell<ApiGateway>,
     doppler_token: doppler::TokenCache,
@@ -50,6 +52,7 @@ impl World {
             settings,
             function_name,
             http: OnceCell::new(),
+            aws: OnceCell::new(),
             secrets_manager: OnceCell::new(),
             api_gateway: OnceCell::new(),
             doppler_token: doppler::TokenCache::default(),
@@ -68,20 +71,18 @@ impl World {
             .await
     }
 
+    async fn aws(&self) -> Result<&SdkConfig, Error> {
+        let build = || async { Ok(aws::config(self.http().await?.clone()).await) };
+        self.aws.get_or_try_init(build).await
+    }
+
     async fn secrets_manager(&self) -> Result<&SecretsManager, Error> {
-        let build = || async {
-            Ok(SecretsManager::new(
-                &aws::config(self.http().await?.clone()).await,
-            ))
-        };
+        let build = || async { Ok(SecretsManager::new(self.aws().await?)) };
         self.secrets_manager.get_or_try_init(build).await
     }
 
     async fn api_gateway(&self) -> Result<&ApiGateway, Error> {
-        let build = || async {
-            let config = aws::config(self.http().await?.clone()).await;
-            Ok(ApiGateway::new(&config, &self.function_name))
-        };
+        let build = || async { Ok(ApiGateway::new(self.aws().await?, &self.function_name)) };
         self.api_gateway.get_or_try_init(build).await
     }
 
