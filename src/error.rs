@@ -5,8 +5,8 @@ use std::fmt;
 use lambda_runtime::Diagnostic;
 
 use crate::event::EventError;
+use crate::next::Refusal;
 use crate::observed::Which;
-use crate::rotation::Refusal;
 use crate::secret::InvalidSecret;
 use crate::settings::InvalidSettings;
 
@@ -71,6 +71,9 @@ impl Error {
             Self::Event(EventError::MissingField(_)) => "MissingField",
             Self::Event(EventError::InvalidField { .. }) => "InvalidField",
             Self::Event(EventError::UnknownStep) => "UnknownStep",
+            Self::Event(EventError::UnknownField) => "UnknownField",
+            Self::Event(EventError::GraceWithoutSecret) => "GraceWithoutSecret",
+            Self::Event(EventError::UnknownNotice) => "UnknownNotice",
             Self::NotServed(_) => "SecretNotServed",
             Self::Secret(..) => "InvalidSecret",
             Self::DopplerToken(_) => "InvalidDopplerToken",

@@ -10,11 +10,12 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::clock::Clock;
 use crate::error::{NO_CONNECTION, UNTRUSTED};
 use crate::settings::{InvalidSettings, Problem};
 
@@ -108,25 +109,26 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
-/// Lends the client to the AWS SDK.
+/// Lends the client to the AWS SDK. Each reply sets the clock.
 #[must_use]
-pub(crate) fn for_aws(client: reqwest::Client) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(Connector(client));
+pub(crate) fn for_aws(client: reqwest::Client, clock: Clock) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(Connector(client, clock));
     http_client_fn(move |_, _| connector.clone())
 }
 
-#[derive(Debug)]
-struct Connector(reqwest::Client);
+#[derive(Debug, Clone)]
+struct Connector(reqwest::Client, Clock);
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
-        HttpConnectorFuture::new(async move { exchange(&client, request).await })
+        let Self(client, clock) = self.clone();
+        HttpConnectorFuture::new(async move { exchange(&client, &clock, request).await })
     }
 }
 
 async fn exchange(
     client: &reqwest::Client,
+    clock: &Clock,
     request: HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
     let unsendable = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
@@ -139,6 +141,9 @@ async fn exchange(
 
     let response = client.execute(request).await.map_err(no_reply)?;
     let (status, mut headers) = (response.status(), response.headers().clone());
+    if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
+        clock.set(date);
+    }
     // The SDK waits as long as this header of its own says, in milliseconds; API Gateway sends the standard one.
     if let Some(wait) = retry_after(&headers) {
         headers.insert(

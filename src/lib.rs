@@ -27,13 +27,19 @@
 //! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere
 //! found.
 
+pub mod clock;
+pub mod drive;
 pub mod error;
 pub mod event;
 mod http;
 pub mod live;
 pub mod logging;
 pub mod mark;
+pub mod next;
 pub mod observed;
+pub mod reconcile;
+pub mod reconciliation;
+pub mod report;
 pub mod rotate;
 pub mod rotation;
 pub mod secret;

@@ -8,6 +8,7 @@ mod doppler;
 mod probe;
 mod secrets_manager;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -17,11 +18,12 @@ use tokio::time::Instant;
 
 pub(crate) use self::aws::DEADLINE;
 pub use self::secrets_manager::Secret;
+use crate::clock::Clock;
 use crate::error::{Error, Service};
 use crate::http;
 use crate::mark;
-use crate::observed::{Fact, Held, KeyId, Mirrored, Observed, VersionId, Which};
-use crate::rotation::{Action, Look, Next};
+use crate::next::{Action, Look, Next};
+use crate::observed::{CURRENT, Fact, Held, Key, KeyId, Mirrored, Observed, VersionId, Which};
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::settings::Settings;
 
@@ -37,6 +39,7 @@ const VISIBILITY: Duration = Duration::from_secs(10);
 pub struct World {
     settings: Settings,
     function_name: String,
+    clock: Clock,
     http: OnceCell<reqwest::Client>,
     aws: OnceCell<SdkConfig>,
     secrets_manager: OnceCell<SecretsManager>,
@@ -51,6 +54,7 @@ impl World {
         Self {
             settings,
             function_name,
+            clock: Clock::default(),
             http: OnceCell::new(),
             aws: OnceCell::new(),
             secrets_manager: OnceCell::new(),
@@ -65,6 +69,18 @@ impl World {
         &self.settings
     }
 
+    /// The name of this function.
+    #[must_use]
+    pub fn function_name(&self) -> &str {
+        &self.function_name
+    }
+
+    /// The time as AWS has it.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     async fn http(&self) -> Result<&reqwest::Client, Error> {
         self.http
             .get_or_try_init(|| async { http::client().map_err(Error::Settings) })
@@ -72,7 +88,8 @@ impl World {
     }
 
     async fn aws(&self) -> Result<&SdkConfig, Error> {
-        let build = || async { Ok(aws::config(self.http().await?.clone()).await) };
+        let build =
+            || async { Ok(aws::config(self.http().await?.clone(), self.clock.clone()).await) };
         self.aws.get_or_try_init(build).await
     }
 
@@ -82,7 +99,10 @@ impl World {
     }
 
     async fn api_gateway(&self) -> Result<&ApiGateway, Error> {
-        let build = || async { Ok(ApiGateway::new(self.aws().await?, &self.function_name)) };
+        let build = || async {
+            let (config, clock) = (self.aws().await?, self.clock.clone());
+            Ok(ApiGateway::new(config, &self.function_name, clock))
+        };
         self.api_gateway.get_or_try_init(build).await
     }
 
@@ -92,6 +112,32 @@ impl World {
     /// The call failed.
     pub async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), Error> {
         Ok(self.secrets_manager().await?.describe(secret_id).await?)
+    }
+
+    /// The ARNs of all secrets in the Region that have a rotation function, with its ARN.
+    ///
+    /// # Errors
+    /// A call failed.
+    pub async fn secrets(&self) -> Result<(Vec<(String, String)>, Receipt), Error> {
+        Ok(self.secrets_manager().await?.list().await?)
+    }
+
+    /// The commands by which the owner of a key hands it over to this function.
+    ///
+    /// # Errors
+    /// The AWS SDK cannot be set up.
+    pub async fn hand_over(
+        &self,
+        key: &KeyId,
+        version: &VersionId,
+        secret: &Secret,
+    ) -> Result<String, Error> {
+        let region = self.aws().await?.region();
+        let region = region.map(ToString::to_string).unwrap_or_default();
+        Ok(self
+            .api_gateway()
+            .await?
+            .hand_over(key, version, secret, &region))
     }
 }
 
@@ -106,15 +152,70 @@ pub struct Receipt {
     pub request_id: Option<String>,
 }
 
-/// One step of one rotation, with the values that it has read so far.
+/// One run for one secret, with the values that it has read so far.
 pub struct Live<'a> {
     world: &'a World,
     secret: &'a Secret,
-    version: &'a VersionId,
     rotation_token: Option<&'a SecretString>,
     deadline: Instant,
-    pending: Option<SecretText>,
-    current: Option<SecretText>,
+    values: Values,
+}
+
+/// What was read, to compare one with the other.
+#[derive(Default)]
+struct Values {
+    versions: BTreeMap<Which, SecretText>,
+    keys: Vec<(KeyId, ApiKeyValue)>,
+    targets: BTreeMap<usize, SecretString>,
+}
+
+impl Values {
+    fn key(&self, which: Which) -> Option<&ApiKeyValue> {
+        self.versions.get(&which).and_then(SecretText::key)
+    }
+
+    /// Those of the listed keys that have this value.
+    fn keys_with(&self, value: Option<&str>) -> Vec<KeyId> {
+        let Some(value) = value else {
+            return Vec::new();
+        };
+        let keys = self.keys.iter().filter(|(_, key)| key.is(value));
+        keys.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Everything that a listed key is compared with.
+    fn known(&self) -> api_gateway::Values<'_> {
+        let versions = self.versions.iter();
+        let targets = self.targets.values();
+        api_gateway::Values {
+            versions: versions
+                .filter_map(|(which, text)| Some((*which, text.key()?)))
+                .collect(),
+            targets: targets.map(ExposeSecret::expose_secret).collect(),
+        }
+    }
+
+    /// Keeps the values of listed keys, and passes on the rest.
+    fn keep(&mut self, listed: impl IntoIterator<Item = api_gateway::Listed>) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for (key, value) in listed {
+            self.keys.push((key.id.clone(), value));
+            keys.push(key);
+        }
+        keys
+    }
+
+    /// What was pending is current, and what was current is previous.
+    fn promoted(&mut self) {
+        let mut versions = std::mem::take(&mut self.versions);
+        let mut succeed = |from, to| {
+            if let Some(text) = versions.remove(&from) {
+                self.versions.insert(to, text);
+            }
+        };
+        succeed(Which::Current, Which::Previous);
+        succeed(Which::Pending, Which::Current);
+    }
 }
 
 impl<'a> Live<'a> {
@@ -123,22 +224,19 @@ impl<'a> Live<'a> {
     pub fn new(
         world: &'a World,
         secret: &'a Secret,
-        version: &'a VersionId,
         rotation_token: Option<&'a SecretString>,
         deadline: Instant,
     ) -> Self {
         Self {
             world,
             secret,
-            version,
             rotation_token,
             deadline,
-            pending: None,
-            current: None,
+            values: Values::default(),
         }
     }
 
-    /// Does what `next` says. `Next::Done` and `Next::Refuse` are not for here.
+    /// Does what `next` says, if it is to look or to act.
     ///
     /// # Errors
     /// The call failed for good, or brought something unusable. What it did is seen by the next run.
@@ -150,8 +248,15 @@ impl<'a> Live<'a> {
         match next {
             Next::Look(look) => self.look(seen, look).await,
             Next::Act(action) => self.act(seen, action).await,
-            Next::Refuse(_) | Next::Done => unreachable!("the driver stops here"),
+            Next::Refuse(_) | Next::StartOver | Next::Done => {
+                unreachable!("this is for the driver")
+            }
         }
+    }
+
+    /// Forgets the values.
+    pub fn start_over(&mut self) {
+        self.values = Values::default();
     }
 
     async fn look(
@@ -160,23 +265,17 @@ impl<'a> Live<'a> {
         look: &Look,
     ) -> Result<(Fact, Option<Receipt>), Error> {
         let (fact, receipt) = match look {
-            Look::Pending { expected } => self.read(Which::Pending, *expected, seen).await?,
-            Look::Current => {
-                let expected = seen.current_is_elsewhere();
-                self.read(Which::Current, expected, seen).await?
-            }
+            Look::Version { which, expected } => self.read(*which, *expected, seen).await?,
             Look::Labels => {
                 let secrets_manager = self.world.secrets_manager().await?;
                 let (now, receipt) = secrets_manager.describe(&self.secret.arn).await?;
-                (Fact::Described(now.labels, now.rotation_enabled), receipt)
+                (Fact::Described(now.description), receipt)
             }
             Look::Keys => {
-                let (keys, receipt) = self
-                    .gateway()
-                    .await?
-                    .keys(self.secret, self.values())
-                    .await?;
-                (Fact::Keys(keys), receipt)
+                let gateway = self.gateway().await?;
+                let (keys, receipt) = gateway.keys(self.secret, &self.values.known()).await?;
+                self.values.keys.clear();
+                (Fact::Keys(self.values.keep(keys)), receipt)
             }
             Look::EveryKey(which) => {
                 let patience = if *which == Which::Pending {
@@ -184,12 +283,10 @@ impl<'a> Live<'a> {
                 } else {
                     Duration::ZERO
                 };
-                let (key, receipt) = self
-                    .gateway()
-                    .await?
-                    .find(self.secret, self.values(), *which, self.until(patience))
-                    .await?;
-                (Fact::Found(*which, key), receipt)
+                let (until, known) = (self.until(patience), self.values.known());
+                let gateway = self.gateway().await?;
+                let (key, receipt) = gateway.find(self.secret, &known, *which, until).await?;
+                (Fact::Found(*which, self.values.keep(key).pop()), receipt)
             }
             Look::Plans(key) => {
                 let (plans, receipt) = self.gateway().await?.plans(key).await?;
@@ -199,16 +296,7 @@ impl<'a> Live<'a> {
                 Fact::PlanExists(plan.clone()),
                 self.gateway().await?.plan(plan).await?,
             ),
-            Look::Mirror(target) => {
-                let (value, receipt) = self.doppler().await?.read(self.target(*target)).await?;
-                let held = value.as_ref().map(ExposeSecret::expose_secret);
-                let key = self.key(Which::Pending);
-                let holds = match key.zip(held) {
-                    Some((key, held)) if key.is(held) => Mirrored::Pending,
-                    _ => Mirrored::Other,
-                };
-                (Fact::Mirror(*target, holds), receipt)
-            }
+            Look::Mirror(target) => self.read_target(*target).await?,
             Look::ProbeAccepts | Look::ProbeAnswers => {
                 let url = self
                     .world
@@ -221,7 +309,7 @@ impl<'a> Live<'a> {
                     url,
                     deadline: self.deadline,
                 };
-                let receipt = match (look, self.key(Which::Pending)) {
+                let receipt = match (look, self.values.key(Which::Pending)) {
                     (Look::ProbeAccepts, Some(key)) => probe.accepts(key).await?,
                     (_, key) => probe.answers(key).await?,
                 };
@@ -238,38 +326,16 @@ impl<'a> Live<'a> {
         action: &Action,
     ) -> Result<(Fact, Option<Receipt>), Error> {
         let (fact, receipt) = match action {
-            Action::StoreValue => self.store().await?,
-            Action::MintKey => {
-                let key = self
-                    .key(Which::Pending)
-                    .expect("a key is minted only once its value was read");
-                let settings = &self.world.settings;
-                let (minted, receipt) = self
-                    .gateway()
-                    .await?
-                    .mint(
-                        self.secret,
-                        self.version,
-                        key,
-                        &settings.stage_keys,
-                        self.deadline,
-                    )
-                    .await?;
-                (minted.map_or(Fact::AlreadyMinted, Fact::Minted), receipt)
-            }
+            Action::StoreValue => self.store(seen).await?,
+            Action::MintKey { which, unfinished } => self.mint(seen, *which, *unfinished).await?,
             Action::NoteResumed(key) => {
-                let note = mark::resumed(&self.secret.name, SystemTime::now());
-                (
-                    Fact::Noted(key.clone()),
-                    self.describe_key(key, &note).await?,
-                )
+                let note = mark::resumed(&self.secret.name, self.world.clock.now());
+                let receipt = self.update(key, &note, None).await?;
+                (Fact::Noted(key.clone()), receipt)
             }
             Action::AttachKey(key, plan) => {
-                let receipt = self
-                    .gateway()
-                    .await?
-                    .attach(key, plan, self.deadline)
-                    .await?;
+                let gateway = self.gateway().await?;
+                let receipt = gateway.attach(key, plan, self.deadline).await?;
                 (Fact::Attached(key.clone(), plan.clone()), receipt)
             }
             Action::WarnOfNoPlan => {
@@ -280,41 +346,39 @@ impl<'a> Live<'a> {
             }
             Action::WriteMirror(target, which) => {
                 let key = self
+                    .values
                     .key(*which)
                     .expect("a target is written only once the value was read");
-                let receipt = self
-                    .doppler()
-                    .await?
-                    .write(self.target(*target), key)
-                    .await?;
-                let holds = if *which == Which::Pending {
-                    Mirrored::Pending
-                } else {
-                    Mirrored::Other
-                };
-                (Fact::Mirror(*target, holds), receipt)
+                let doppler = self.doppler().await?;
+                let receipt = doppler.write(self.target(*target), key).await?;
+                (Fact::Written(*target, *which), receipt)
             }
             Action::Promote(from) => self.promote(seen, from.as_ref()).await?,
             Action::RemovePending => {
-                let receipt = self
-                    .world
-                    .secrets_manager()
-                    .await?
-                    .remove_pending(self.secret, self.version)
+                let secrets_manager = self.world.secrets_manager().await?;
+                let receipt = secrets_manager
+                    .remove_pending(self.secret, version_made(seen))
                     .await?;
                 (Fact::PendingRemoved, receipt)
             }
-            Action::UnmarkKey(key) => {
+            Action::UnmarkKey(key) | Action::EnableKey(key) => {
+                let enable = matches!(action, Action::EnableKey(_)).then_some(true);
                 let text = mark::minted(&self.secret.name);
-                (
-                    Fact::Unmarked(key.clone()),
-                    self.describe_key(key, &text).await?,
-                )
+                let receipt = self.update(key, &text, enable).await?;
+                (Fact::Unmarked(key.clone()), receipt)
             }
-            Action::MarkKey(key, mark) => (
-                Fact::Marked(key.clone(), mark.clone()),
-                self.describe_key(key, &mark.to_string()).await?,
-            ),
+            Action::MarkKey(key, mark) => {
+                let receipt = self.update(key, &mark.to_string(), None).await?;
+                (Fact::Marked(key.clone(), mark.clone()), receipt)
+            }
+            Action::DisableKey(key, mark) => {
+                let receipt = self.update(key, &mark.to_string(), Some(false)).await?;
+                (Fact::Disabled(key.clone(), mark.clone()), receipt)
+            }
+            Action::DeleteKey(key) => {
+                let receipt = self.gateway().await?.delete(key).await?;
+                (Fact::Deleted(key.clone()), receipt)
+            }
         };
         Ok((fact, Some(receipt)))
     }
@@ -328,101 +392,142 @@ impl<'a> Live<'a> {
     ) -> Result<(Fact, Receipt), Error> {
         let secrets_manager = self.world.secrets_manager().await?;
         let until = self.until(if expected { VISIBILITY } else { Duration::ZERO });
-        let version = match which {
-            Which::Pending => Some(self.version),
-            Which::Current => None,
-        };
-        let (text, receipt) = secrets_manager.read(self.secret, version, until).await?;
-        let held = match &text {
+        let (text, receipt) = secrets_manager
+            .read(self.secret, which, seen.version(which), until)
+            .await?;
+        let key = text.as_ref().map(SecretText::key);
+        let held = match key {
             None => Held::Nothing,
-            Some(text) if text.key().is_some() => Held::Key,
-            Some(_) => Held::NoKey,
+            Some(None) => Held::NoKey,
+            Some(Some(key)) => Held::Key {
+                of_our_form: key.is_of_our_form(),
+            },
         };
-        *(match which {
-            Which::Pending => &mut self.pending,
-            Which::Current => &mut self.current,
-        }) = text;
-        let both_read = match which {
-            Which::Pending => seen.current.is_some(),
-            Which::Current => seen.pending.is_some(),
+        let keys = self
+            .values
+            .keys_with(key.flatten().map(ApiKeyValue::expose));
+        let versions = &mut self.values.versions;
+        match text {
+            Some(text) => versions.insert(which, text),
+            None => versions.remove(&which),
         };
-        let same = match (&self.pending, &self.current) {
+        let was_read = |other| which == other || seen.held.contains_key(&other);
+        let same = match (versions.get(&Which::Pending), versions.get(&Which::Current)) {
             (Some(pending), Some(current)) => pending.equals(current),
             (pending, current) => pending.is_none() && current.is_none(),
         };
-        Ok((Fact::Holds(which, held, both_read && same), receipt))
+        let fact = Fact::Holds {
+            which,
+            held,
+            copy: was_read(Which::Pending) && was_read(Which::Current) && same,
+            keys,
+        };
+        Ok((fact, receipt))
+    }
+
+    /// Reads a Doppler target and keeps what it holds.
+    async fn read_target(&mut self, target: usize) -> Result<(Fact, Receipt), Error> {
+        let (value, receipt) = self.doppler().await?.read(self.target(target)).await?;
+        let held = value.as_ref().map(ExposeSecret::expose_secret);
+        let is = |which: &Which| {
+            let key = self.values.key(*which).zip(held);
+            key.is_some_and(|(key, held)| key.is(held))
+        };
+        let which = [Which::Current, Which::Pending].into_iter().find(is);
+        let fact = Fact::Mirror {
+            target,
+            holds: which.map_or(Mirrored::Other, Mirrored::Key),
+            keys: self.values.keys_with(held),
+        };
+        self.values
+            .targets
+            .extend(value.map(|value| (target, value)));
+        Ok((fact, receipt))
     }
 
     /// Stores a fresh key in the pending version, beside the other fields of the current one.
-    async fn store(&mut self) -> Result<(Fact, Receipt), Error> {
+    async fn store(&mut self, seen: &Observed) -> Result<(Fact, Receipt), Error> {
         let empty = SecretText::empty();
-        let text = self
-            .current
-            .as_ref()
-            .unwrap_or(&empty)
-            .with_key(&ApiKeyValue::fresh());
+        let current = self.values.versions.get(&Which::Current);
+        let text = current.unwrap_or(&empty).with_key(&ApiKeyValue::fresh());
         let secrets_manager = self.world.secrets_manager().await?;
         let receipt = secrets_manager
-            .put(self.secret, self.version, text, self.rotation_token)
+            .put(self.secret, version_made(seen), text, self.rotation_token)
             .await?;
         Ok((Fact::Stored, receipt))
     }
 
-    /// Moves AWSCURRENT here. If the labels turn out to be others than `seen`, brings those instead.
+    /// Creates the key with the value of a version.
+    async fn mint(
+        &mut self,
+        seen: &Observed,
+        which: Which,
+        unfinished: bool,
+    ) -> Result<(Fact, Receipt), Error> {
+        const READ: &str = "a key is minted only once its version was read";
+        let value = self.values.key(which).expect(READ);
+        let new = api_gateway::NewKey {
+            version: seen.version(which).expect(READ),
+            value,
+            stage_keys: &self.world.settings.stage_keys,
+            unfinished,
+        };
+        let gateway = self.gateway().await?;
+        let (minted, receipt) = gateway.mint(self.secret, new, self.deadline).await?;
+        let Some(mut key) = minted else {
+            return Ok((Fact::AlreadyMinted, receipt));
+        };
+        key.held_by = self.values.known().holders(value);
+        Ok((Fact::Minted(key), receipt))
+    }
+
+    /// Moves AWSCURRENT here. If it turns out to be neither here nor where it was `seen`, brings the labels instead.
     async fn promote(
         &mut self,
         seen: &Observed,
         from: Option<&VersionId>,
     ) -> Result<(Fact, Receipt), Error> {
-        let secrets_manager = self.world.secrets_manager().await?;
-        let failed = match secrets_manager
-            .promote(self.secret, self.version, from)
-            .await
-        {
-            Ok(receipt) => return Ok((Fact::Promoted, receipt)),
-            Err(failed) => failed,
+        let (secrets_manager, version) = (self.world.secrets_manager().await?, version_made(seen));
+        let promoted = secrets_manager.promote(self.secret, version, from).await;
+        let receipt = match promoted {
+            Ok(receipt) => receipt,
+            Err(failed) => {
+                // The label moved under us, or it did move here and the reply was lost.
+                let (now, receipt) = secrets_manager.describe(&self.secret.arn).await?;
+                let labels = &now.description.labels;
+                if labels == seen.labels() {
+                    return Err(failed.into());
+                }
+                if !labels.on(version, CURRENT) {
+                    return Ok((Fact::Described(now.description), receipt));
+                }
+                receipt
+            }
         };
-        // The label moved under us, or it did move here and the reply was lost.
-        let (now, receipt) = secrets_manager.describe(&self.secret.arn).await?;
-        if now.labels == seen.labels {
-            return Err(failed.into());
-        }
-        Ok((Fact::Described(now.labels, now.rotation_enabled), receipt))
+        self.values.promoted();
+        Ok((Fact::Promoted, receipt))
     }
 
     /// Waits until the key has had time to take effect, or fails at once if the function cannot wait so long.
     async fn settle(&self, at: SystemTime) -> Result<(Fact, Option<Receipt>), Error> {
-        let wait = at.duration_since(SystemTime::now()).unwrap_or_default();
+        let wait = at
+            .duration_since(self.world.clock.now())
+            .unwrap_or_default();
         if Instant::now() + wait >= self.deadline {
-            return Err(Error::NotSettled(
-                humantime::format_rfc3339_seconds(at).to_string(),
-            ));
+            return Err(Error::NotSettled(mark::rfc3339(at)));
         }
         tokio::time::sleep(wait).await;
         Ok((Fact::Settled, None))
     }
 
-    async fn describe_key(&self, key: &KeyId, description: &str) -> Result<Receipt, Error> {
-        Ok(self
-            .gateway()
-            .await?
-            .set_description(key, description)
-            .await?)
-    }
-
-    fn key(&self, which: Which) -> Option<&ApiKeyValue> {
-        let text = match which {
-            Which::Pending => &self.pending,
-            Which::Current => &self.current,
-        };
-        text.as_ref().and_then(SecretText::key)
-    }
-
-    fn values(&self) -> api_gateway::Values<'_> {
-        api_gateway::Values {
-            pending: self.key(Which::Pending),
-            current: self.key(Which::Current),
-        }
+    async fn update(
+        &self,
+        key: &KeyId,
+        description: &str,
+        enabled: Option<bool>,
+    ) -> Result<Receipt, Error> {
+        let gateway = self.gateway().await?;
+        Ok(gateway.update(key, description, enabled).await?)
     }
 
     async fn gateway(&self) -> Result<&'a ApiGateway, Error> {
@@ -452,4 +557,10 @@ impl<'a> Live<'a> {
     fn until(&self, patience: Duration) -> Instant {
         self.deadline.min(Instant::now() + patience)
     }
+}
+
+/// The version that a rotation makes.
+fn version_made(seen: &Observed) -> &VersionId {
+    let version = seen.setup.version.as_ref();
+    version.expect("a reconciliation makes no version")
 }

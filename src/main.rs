@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use api_key_rotation::drive::{self, Invocation};
 use api_key_rotation::error::Error;
 use api_key_rotation::event::Event;
 use api_key_rotation::live::World;
 use api_key_rotation::logging;
-use api_key_rotation::rotate::{self, Invocation, Report};
+use api_key_rotation::reconcile::{self, reconcile};
+use api_key_rotation::rotate::{self, rotate};
 use api_key_rotation::settings::Settings;
 use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tower::util::MapRequestLayer;
 
@@ -27,7 +30,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let handler = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         match &world {
             Ok(world) => handle(world, event).await,
-            Err(faults) => Err(Error::Settings(faults.clone())).inspect_err(rotate::log_error),
+            Err(faults) => Err(Error::Settings(faults.clone())).inspect_err(drive::log_error),
         }
         .map_err(Diagnostic::from)
     });
@@ -41,14 +44,27 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     Runtime::new(handler).layer(readable).run().await
 }
 
-async fn handle(world: &World, event: LambdaEvent<Box<RawValue>>) -> Result<Report, Error> {
+async fn handle(world: &World, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
     let (payload, context) = event.into_parts();
     let event = Event::parse(payload.get()).map_err(Error::Event);
-    let event = event.inspect_err(rotate::log_error)?;
+    let event = event.inspect_err(drive::log_error)?;
     let invocation = Invocation {
         request_id: context.request_id,
         function_arn: context.invoked_function_arn,
-        deadline: rotate::deadline(Duration::from_millis(context.deadline)),
+        deadline: drive::deadline(Duration::from_millis(context.deadline)),
     };
-    rotate::rotate(world, &event, &invocation).await
+    match event {
+        Event::Rotation(step) => rotate(world, &step, &invocation).await.map(Answer::Step),
+        Event::Reconciliation(of) => reconcile(world, &of, &invocation)
+            .await
+            .map(Answer::Reconciliation),
+    }
+}
+
+/// What the function answers.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Step(rotate::Report),
+    Reconciliation(reconcile::Report),
 }

@@ -7,6 +7,8 @@ use humantime::{format_rfc3339_seconds, parse_rfc3339};
 
 use crate::observed::VersionId;
 
+const UNFINISHED: &str = "Not on all of its usage plans yet.";
+
 /// Says that a key was replaced: `Superseded at <RFC 3339> by version <id>.`, and once the function disabled it also
 /// `Disabled at <RFC 3339>.`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +47,20 @@ impl fmt::Display for Mark {
         write!(
             out,
             "Superseded at {} by version {}.",
-            format_rfc3339_seconds(self.superseded_at),
+            rfc3339(self.superseded_at),
             self.by
         )?;
         match self.disabled_at {
-            Some(time) => write!(out, " Disabled at {}.", format_rfc3339_seconds(time)),
+            Some(time) => write!(out, " Disabled at {}.", rfc3339(time)),
             None => Ok(()),
         }
     }
+}
+
+/// A time as people and machines read it: RFC 3339, in whole seconds.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    format_rfc3339_seconds(time).to_string()
 }
 
 /// The description of a key that is not superseded.
@@ -61,15 +69,31 @@ pub fn minted(secret_name: &str) -> String {
     format!("Minted for the secret {secret_name}.")
 }
 
+/// The same for a key that was minted anew, whose plans are those of another key: until it is on all of them.
+#[must_use]
+pub fn unfinished(secret_name: &str) -> String {
+    format!("{} {UNFINISHED}", minted(secret_name))
+}
+
+/// Whether the description says so.
+#[must_use]
+pub fn is_unfinished(description: &str) -> bool {
+    description.ends_with(UNFINISHED)
+}
+
+/// Whether the description is one of this function's. That of a key which its owner handed over is not.
+#[must_use]
+pub fn is_ours(description: &str) -> bool {
+    ["Minted for the secret ", "Superseded at "]
+        .iter()
+        .any(|beginning| description.starts_with(beginning))
+}
+
 /// The same for a key that an interrupted step left without all of its plans: it takes effect as a whole only from
 /// `now` on, long after its creation perhaps.
 #[must_use]
 pub fn resumed(secret_name: &str, now: SystemTime) -> String {
-    format!(
-        "{} Resumed at {}.",
-        minted(secret_name),
-        format_rfc3339_seconds(now)
-    )
+    format!("{} Resumed at {}.", minted(secret_name), rfc3339(now))
 }
 
 /// When an interrupted step was resumed, if the description says so.

@@ -1,4 +1,4 @@
-//! What is known of a rotation: facts and ids, never values, so that all of it may be logged.
+//! What is known of a secret and its keys: facts and ids, never values, so that all of it may be logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -99,6 +99,17 @@ impl Labels {
     }
 }
 
+/// What `DescribeSecret` says of the secret, as far as it changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// The labels of all versions.
+    pub labels: Labels,
+    /// Whether rotation is switched on.
+    pub rotation_enabled: bool,
+    /// Whether a rotation has ever succeeded.
+    pub rotated_before: bool,
+}
+
 /// What a version of the secret holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
@@ -107,16 +118,29 @@ pub enum Held {
     /// A text without a key: a placeholder.
     NoKey,
     /// A key, by its form. Whether API Gateway knows it is another question.
-    Key,
+    Key {
+        /// Whether it has the form of those that this function makes.
+        of_our_form: bool,
+    },
 }
 
-/// One of the two versions that a rotation is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Held {
+    /// Whether it is a key at all.
+    #[must_use]
+    pub fn is_key(self) -> bool {
+        matches!(self, Self::Key { .. })
+    }
+}
+
+/// A version of the secret, by what it is to this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Which {
-    /// The version that this rotation makes, whatever labels it carries by now.
+    /// The version that this rotation makes, until it is promoted; without a rotation, the one that carries AWSPENDING.
     Pending,
-    /// The version with AWSCURRENT when the step began.
+    /// The version with AWSCURRENT.
     Current,
+    /// The version with AWSPREVIOUS.
+    Previous,
 }
 
 impl fmt::Display for Which {
@@ -124,27 +148,48 @@ impl fmt::Display for Which {
         out.write_str(match self {
             Self::Pending => "pending",
             Self::Current => "current",
+            Self::Previous => "previous",
         })
     }
 }
 
 /// A key in API Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Key {
     /// Its id.
     pub id: KeyId,
-    /// The version that it was minted for; none where the key is not ours.
+    /// The version that it says it was minted for; none where the key is not ours.
     pub version: Option<VersionId>,
+    /// Whether its description is one of this function's. Otherwise, where it is ours, its owner handed it over.
+    pub described: bool,
+    /// Whether it was recreated and is not known to be on all of its plans yet.
+    pub unfinished: bool,
     /// Whether API Gateway accepts it.
     pub enabled: bool,
     /// Since when it has been complete, as far as the control plane tells.
     pub since: SystemTime,
     /// The mark in its description, if it is superseded.
     pub mark: Option<Mark>,
-    /// Whether its value is that of the pending version.
-    pub is_pending: bool,
-    /// Whether its value is that of the current version; never so where that was not read.
-    pub is_current: bool,
+    /// The versions, of those read so far, whose value it has.
+    pub held_by: BTreeSet<Which>,
+    /// Whether a Doppler target held its value when that was read.
+    pub mirrored: bool,
+}
+
+impl Key {
+    /// Whether its value is that of this version.
+    #[must_use]
+    pub fn is(&self, which: Which) -> bool {
+        self.held_by.contains(&which)
+    }
+
+    /// When this function disabled it, if it did.
+    #[must_use]
+    pub fn disabled_by_us(&self) -> Option<SystemTime> {
+        let mark = self.mark.as_ref().filter(|_| !self.enabled)?;
+        mark.disabled_at
+    }
 }
 
 /// What is known of one Doppler target.
@@ -152,11 +197,11 @@ pub struct Key {
 pub enum Mirrored {
     /// Not looked at since it could have changed.
     Unread,
-    /// It holds the pending version's key.
-    Pending,
+    /// It holds the key of that version.
+    Key(Which),
     /// It holds something else, or nothing.
     Other,
-    /// It could not be read or written, and this step goes on without it.
+    /// It could not be read or written, and this run goes on without it.
     Unreachable,
 }
 
@@ -171,11 +216,12 @@ pub enum Mint {
     Existed,
 }
 
-/// What the settings and the event fix for the whole step.
+/// What the settings and the event fix for the whole run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Setup {
-    /// The version that this rotation makes.
-    pub version: VersionId,
+    /// The version that this rotation makes; none in a reconciliation.
+    pub version: Option<VersionId>,
     /// The configured usage plans; empty means those of the current key.
     pub plans: Vec<PlanId>,
     /// Whether stage keys are configured.
@@ -186,7 +232,15 @@ pub struct Setup {
     pub targets: usize,
     /// The age at which a key counts as in effect where there is no probe.
     pub settle: Duration,
-    /// When the step began.
+    /// How long a replaced key stays enabled.
+    pub grace: Duration,
+    /// How long it then stays disabled.
+    pub quarantine: Duration,
+    /// Whether the event asked for a grace of zero: replaced keys are disabled before anything else, whoever holds them.
+    pub emergency: bool,
+    /// Whether the event named this secret, so that what its owner may want to know is worth some more calls.
+    pub thorough: bool,
+    /// When the run began.
     pub now: SystemTime,
 }
 
@@ -196,15 +250,13 @@ pub struct Setup {
 pub struct Observed {
     /// What was fixed from the start.
     pub setup: Setup,
-    /// The labels of all versions.
-    pub labels: Labels,
-    /// Whether rotation is switched on for the secret.
-    pub rotation_enabled: bool,
-    /// What the pending version holds.
-    pub pending: Option<Held>,
-    /// What the current version holds.
-    pub current: Option<Held>,
-    /// Whether both hold the same text; known when both were read.
+    /// What the secret's description says.
+    pub secret: Description,
+    /// What the versions hold that were read.
+    pub held: BTreeMap<Which, Held>,
+    /// The version that `Which::Current` was when it was read.
+    pub current_version: Option<VersionId>,
+    /// Whether the pending and the current version hold the same text; known when both were read.
     pub copy: bool,
     /// Our keys, and those of others that were found by value.
     pub keys: Option<Vec<Key>>,
@@ -224,19 +276,36 @@ pub struct Observed {
     pub settled: bool,
     /// What each target holds.
     pub mirror: Vec<Mirrored>,
-    /// Whether the labels were looked at again since the step began.
+    /// Whether the labels were looked at since the keys were listed.
     pub relabelled: bool,
+    /// Whether something was done since that must not stand if AWSCURRENT has moved meanwhile.
+    pub unconfirmed: bool,
+    /// Keys that this run disabled, which it therefore does not delete.
+    pub disabled: BTreeSet<KeyId>,
     /// Whether it was said that the new key is on no plan.
     pub warned: bool,
+    /// Whether AWSCURRENT's key could not be brought back.
+    pub unrestored: bool,
+    /// Whether something could not be looked at without which this run cannot go on.
+    pub given_up: bool,
 }
 
 /// One thing learnt, by looking or by doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// The secret's labels, and whether rotation is on.
-    Described(Labels, bool),
-    /// What a version holds, and whether by now both were read and hold the same text.
-    Holds(Which, Held, bool),
+    /// What the secret's description says now.
+    Described(Description),
+    /// What a version holds.
+    Holds {
+        /// The version.
+        which: Which,
+        /// What it holds.
+        held: Held,
+        /// Whether by now the pending and the current version were read and hold the same text.
+        copy: bool,
+        /// Those of the listed keys that have its value.
+        keys: Vec<KeyId>,
+    },
     /// Our keys.
     Keys(Vec<Key>),
     /// The key of one version, looked for among all keys.
@@ -250,14 +319,23 @@ pub enum Fact {
     /// The key is old enough.
     Settled,
     /// What a target holds.
-    Mirror(usize, Mirrored),
+    Mirror {
+        /// Its place among the targets.
+        target: usize,
+        /// What it holds.
+        holds: Mirrored,
+        /// Those of the listed keys that have its value.
+        keys: Vec<KeyId>,
+    },
+    /// A target was given the key of that version.
+    Written(usize, Which),
     /// The pending version holds a fresh key.
     Stored,
     /// A key was minted.
     Minted(Key),
-    /// A key with the pending value exists already.
+    /// A key with that value exists already.
     AlreadyMinted,
-    /// The time at which the resumed key became complete is noted.
+    /// The time at which the key became complete is noted.
     Noted(KeyId),
     /// A key is on a plan.
     Attached(KeyId, PlanId),
@@ -267,8 +345,12 @@ pub enum Fact {
     PendingRemoved,
     /// A key carries this mark.
     Marked(KeyId, Mark),
-    /// A key carries no mark.
+    /// A key is enabled and carries no mark.
     Unmarked(KeyId),
+    /// A key is disabled and carries this mark.
+    Disabled(KeyId, Mark),
+    /// A key is no more.
+    Deleted(KeyId),
     /// A person was told that the new key is on no plan.
     Warned,
 }
@@ -276,14 +358,13 @@ pub enum Fact {
 impl Observed {
     /// What is known once the secret was described.
     #[must_use]
-    pub fn new(setup: Setup, labels: Labels, rotation_enabled: bool) -> Self {
+    pub fn new(setup: Setup, secret: Description) -> Self {
         Self {
             mirror: vec![Mirrored::Unread; setup.targets],
             setup,
-            labels,
-            rotation_enabled,
-            pending: None,
-            current: None,
+            secret,
+            held: BTreeMap::new(),
+            current_version: None,
             copy: false,
             keys: None,
             searched: Vec::new(),
@@ -294,51 +375,113 @@ impl Observed {
             probed: false,
             settled: false,
             relabelled: false,
+            unconfirmed: false,
+            disabled: BTreeSet::new(),
             warned: false,
+            unrestored: false,
+            given_up: false,
         }
     }
 
-    /// Whether this version carries AWSCURRENT.
+    /// The same run from its beginning, as a reconciliation around the version that carries AWSCURRENT by now.
+    #[must_use]
+    pub fn start_over(self) -> Self {
+        let setup = Setup {
+            version: None,
+            ..self.setup
+        };
+        Self {
+            disabled: self.disabled,
+            ..Self::new(setup, self.secret)
+        }
+    }
+
+    /// The labels of all versions.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.secret.labels
+    }
+
+    /// The version in question.
+    #[must_use]
+    pub fn version(&self, which: Which) -> Option<&VersionId> {
+        match which {
+            Which::Current => self.labels().holder(CURRENT),
+            Which::Previous => self.labels().holder(PREVIOUS),
+            Which::Pending => match &self.setup.version {
+                Some(version) if !self.is_current() => Some(version),
+                _ => self.labels().holder(PENDING),
+            },
+        }
+    }
+
+    /// Whether this rotation's version carries that label.
+    fn carries(&self, label: &str) -> bool {
+        let version = self.setup.version.as_ref();
+        version.is_some_and(|version| self.labels().on(version, label))
+    }
+
+    /// Whether this rotation's version carries AWSCURRENT.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.labels.on(&self.setup.version, CURRENT)
+        self.carries(CURRENT)
     }
 
-    /// Whether this version carries AWSPENDING.
+    /// Whether this rotation's version carries AWSPENDING.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.labels.on(&self.setup.version, PENDING)
+        self.carries(PENDING)
     }
 
-    /// Whether this version is promoted and AWSPENDING is off it. With both labels it may still be without a key: the
-    /// service's model says that a secret's first value becomes AWSCURRENT at once, whatever label it is put under (DOC;
-    /// not known whether that holds during a rotation).
+    /// Whether this rotation's version is promoted and AWSPENDING is off it. With both labels it may still be without a
+    /// key: the service's model says that a secret's first value becomes AWSCURRENT at once, whatever label it is put
+    /// under (DOC; not known whether that holds during a rotation).
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_current() && !self.is_pending()
     }
 
+    /// Whether AWSCURRENT is on another version than when its value was read.
+    #[must_use]
+    pub fn current_has_moved(&self) -> bool {
+        self.current_version.is_some()
+            && self.version(Which::Current) != self.current_version.as_ref()
+    }
+
+    /// Whether AWSPENDING is on another version than AWSCURRENT.
+    #[must_use]
+    pub fn is_rotating(&self) -> bool {
+        let pending = self.labels().holder(PENDING);
+        pending.is_some() && pending != self.version(Which::Current)
+    }
+
     /// Takes in what was learnt.
     pub fn learn(&mut self, fact: Fact) {
-        let version = self.setup.version.clone();
         match fact {
-            Fact::Described(labels, rotation_enabled) => {
-                let was_current = self.is_current();
-                self.labels = labels;
-                self.rotation_enabled = rotation_enabled;
+            Fact::Described(secret) => {
+                self.secret = secret;
                 self.relabelled = true;
-                if self.is_current() != was_current {
-                    self.mirror.fill(Mirrored::Unread);
+                self.unconfirmed = false;
+            }
+            Fact::Holds {
+                which,
+                held,
+                copy,
+                keys,
+            } => {
+                if which == Which::Current {
+                    self.current_version = self.version(which).cloned();
+                }
+                self.held.insert(which, held);
+                self.copy = copy;
+                for key in self.those(&keys) {
+                    key.held_by.insert(which);
                 }
             }
-            Fact::Holds(which, held, copy) => {
-                *(match which {
-                    Which::Pending => &mut self.pending,
-                    Which::Current => &mut self.current,
-                }) = Some(held);
-                self.copy = copy;
+            Fact::Keys(keys) => {
+                self.keys = Some(keys);
+                self.relabelled = false;
             }
-            Fact::Keys(keys) => self.keys = Some(keys),
             Fact::Found(which, key) => {
                 self.searched.push(which);
                 self.keys.get_or_insert_default().extend(key);
@@ -351,9 +494,23 @@ impl Observed {
             }
             Fact::Probed => self.probed = true,
             Fact::Settled => self.settled = true,
-            Fact::Mirror(target, mirrored) => self.mirror[target] = mirrored,
+            Fact::Mirror {
+                target,
+                holds,
+                keys,
+            } => {
+                self.mirror[target] = holds;
+                for key in self.those(&keys) {
+                    key.mirrored = true;
+                }
+            }
+            Fact::Written(target, which) => {
+                self.mirror[target] = Mirrored::Key(which);
+                self.unconfirmed = true;
+            }
             Fact::Stored => {
-                self.pending = Some(Held::Key);
+                self.held
+                    .insert(Which::Pending, Held::Key { of_our_form: true });
                 self.copy = false;
             }
             Fact::Minted(key) => {
@@ -367,36 +524,80 @@ impl Observed {
                 self.keys = None;
                 self.searched.clear();
             }
-            Fact::Noted(_) => self.noted = true,
+            Fact::Noted(id) => {
+                self.noted = true;
+                for key in self.those(&[id]) {
+                    key.unfinished = false;
+                }
+            }
             Fact::Attached(key, plan) => {
                 self.plans.entry(key).or_default().insert(plan);
             }
-            Fact::Promoted => {
-                if let Some(previous) = self.labels.holder(CURRENT).cloned() {
-                    self.labels.put(PREVIOUS, &previous);
+            Fact::Promoted => self.promoted(),
+            Fact::PendingRemoved => self.secret.labels.remove(PENDING),
+            Fact::Marked(id, mark) => {
+                for key in self.those(&[id]) {
+                    key.mark = Some(mark.clone());
+                    key.described = true;
                 }
-                self.labels.put(CURRENT, &version);
-                // Until now another run may have written AWSCURRENT's old key.
-                self.mirror.fill(Mirrored::Unread);
             }
-            Fact::PendingRemoved => self.labels.remove(PENDING),
-            Fact::Marked(id, mark) => self.set_mark(&id, Some(&mark)),
-            Fact::Unmarked(id) => self.set_mark(&id, None),
+            Fact::Unmarked(id) => {
+                for key in self.those(&[id]) {
+                    key.mark = None;
+                    key.enabled = true;
+                }
+            }
+            Fact::Disabled(id, mark) => {
+                for key in self.those(std::slice::from_ref(&id)) {
+                    key.mark = Some(mark.clone());
+                    key.described = true;
+                    key.enabled = false;
+                }
+                self.disabled.insert(id);
+                self.unconfirmed = true;
+            }
+            Fact::Deleted(id) => {
+                self.keys
+                    .iter_mut()
+                    .for_each(|keys| keys.retain(|key| key.id != id));
+                self.unconfirmed = true;
+            }
             Fact::Warned => self.warned = true,
         }
     }
 
-    fn set_mark(&mut self, id: &KeyId, mark: Option<&Mark>) {
-        for key in self.keys.iter_mut().flatten().filter(|key| key.id == *id) {
-            key.mark = mark.cloned();
+    /// What was pending is current, and what was current is previous.
+    fn promoted(&mut self) {
+        let Some(version) = self.setup.version.clone() else {
+            return;
+        };
+        let labels = &mut self.secret.labels;
+        if let Some(previous) = labels.holder(CURRENT).cloned() {
+            labels.put(PREVIOUS, &previous);
         }
+        labels.put(CURRENT, &version);
+        self.current_version = Some(version);
+        let succeeds = |which: &Which| match which {
+            Which::Pending => Some(Which::Current),
+            Which::Current => Some(Which::Previous),
+            Which::Previous => None,
+        };
+        let held = std::mem::take(&mut self.held).into_iter();
+        self.held = held
+            .filter_map(|(which, held)| Some((succeeds(&which)?, held)))
+            .collect();
+        for key in self.keys.iter_mut().flatten() {
+            key.held_by = key.held_by.iter().filter_map(succeeds).collect();
+        }
+        self.searched = self.searched.iter().filter_map(succeeds).collect();
+        self.copy = false;
+        self.unconfirmed = false;
+        // Until now another run may have written AWSCURRENT's old key.
+        self.mirror.fill(Mirrored::Unread);
     }
 
-    /// Whether another version than this one carries AWSCURRENT.
-    #[must_use]
-    pub fn current_is_elsewhere(&self) -> bool {
-        self.labels
-            .holder(CURRENT)
-            .is_some_and(|holder| *holder != self.setup.version)
+    fn those(&mut self, ids: &[KeyId]) -> impl Iterator<Item = &mut Key> {
+        let keys = self.keys.iter_mut().flatten();
+        keys.filter(|key| ids.contains(&key.id))
     }
 }

@@ -56,6 +56,13 @@ impl ApiKeyValue {
         self.0.expose_secret()
     }
 
+    /// Whether it has the form of those that this function makes.
+    #[must_use]
+    pub fn is_of_our_form(&self) -> bool {
+        let value = self.expose();
+        value.len() == FRESH_LENGTH && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }
+
     /// Whether `other`, as a service holds it, is this key; white space around it does not count.
     #[must_use]
     pub fn is(&self, other: &str) -> bool {

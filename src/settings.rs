@@ -230,12 +230,7 @@ impl Reader<'_> {
     }
 
     fn period(&mut self, name: &'static str, default: Duration, example: &'static str) -> Duration {
-        let parse = |text: &str| match humantime::parse_duration(text) {
-            Ok(period) if period <= LONGEST_PERIOD => Ok(period),
-            Ok(_) => Err("is longer than a year".to_owned()),
-            Err(_) => Err("is no duration of s, m, h or d".to_owned()),
-        };
-        self.one(name, example, parse).unwrap_or(default)
+        self.one(name, example, parse_period).unwrap_or(default)
     }
 
     fn mirror(&mut self, url: impl Fn(&str) -> Result<Url, String>) -> Option<Mirror> {
@@ -262,6 +257,18 @@ impl Reader<'_> {
             token_secret_id: token_secret_id?,
             targets,
         })
+    }
+}
+
+/// A duration such as `24h` or `7d`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse_period(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(period) if period <= LONGEST_PERIOD => Ok(period),
+        Ok(_) => Err("is longer than a year".to_owned()),
+        Err(_) => Err("is no duration of s, m, h or d".to_owned()),
     }
 }
 

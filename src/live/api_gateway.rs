@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::{Receipt, Secret, aws};
+use crate::clock::Clock;
 use crate::error::{CallError, Fault, Service};
 use crate::mark::{self, Mark};
 use crate::observed::{Key, KeyId, PlanId, VersionId, Which};
@@ -36,24 +37,50 @@ const POLL: Duration = Duration::from_millis(500);
 const CONCURRENT: &str = "concurrent modification";
 
 /// The values to compare a listed key with.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Values<'a> {
-    pub(super) pending: Option<&'a ApiKeyValue>,
-    pub(super) current: Option<&'a ApiKeyValue>,
+    /// Those of the versions that were read.
+    pub(super) versions: Vec<(Which, &'a ApiKeyValue)>,
+    /// What the Doppler targets hold that were read.
+    pub(super) targets: Vec<&'a str>,
+}
+
+impl Values<'_> {
+    /// The versions that hold this key.
+    pub(super) fn holders(&self, value: &ApiKeyValue) -> BTreeSet<Which> {
+        let versions = self.versions.iter();
+        let holders = versions.filter(|(_, held)| value.is(held.expose()));
+        holders.map(|(which, _)| *which).collect()
+    }
+}
+
+/// A key with its value, which stays in this layer.
+pub(super) type Listed = (Key, ApiKeyValue);
+
+/// A key to be made.
+#[derive(Clone, Copy)]
+pub(super) struct NewKey<'a> {
+    pub(super) version: &'a VersionId,
+    pub(super) value: &'a ApiKeyValue,
+    pub(super) stage_keys: &'a [StageKey],
+    /// Whether its description says that its plans are still to come.
+    pub(super) unfinished: bool,
 }
 
 pub(super) struct ApiGateway {
     client: Client,
     /// The name of this function, which its keys are tagged with.
     function_name: String,
+    clock: Clock,
 }
 
 impl ApiGateway {
-    pub(super) fn new(config: &aws_config::SdkConfig, function_name: &str) -> Self {
+    pub(super) fn new(config: &aws_config::SdkConfig, function_name: &str, clock: Clock) -> Self {
         let config = config::Builder::from(config).retry_classifier(aws::Retries);
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),
+            clock,
         }
     }
 
@@ -61,11 +88,11 @@ impl ApiGateway {
     pub(super) async fn keys(
         &self,
         secret: &Secret,
-        values: Values<'_>,
-    ) -> Result<(Vec<Key>, Receipt), CallError> {
+        values: &Values<'_>,
+    ) -> Result<(Vec<Listed>, Receipt), CallError> {
         let prefix = format!("{}/", secret.name);
         let (keys, receipt) = self.list(Some(prefix), secret, values, |_| false).await?;
-        let ours = keys.into_iter().filter(|key| key.version.is_some());
+        let ours = keys.into_iter().filter(|(key, _)| key.version.is_some());
         Ok((ours.collect(), receipt))
     }
 
@@ -74,14 +101,11 @@ impl ApiGateway {
     pub(super) async fn find(
         &self,
         secret: &Secret,
-        values: Values<'_>,
+        values: &Values<'_>,
         which: Which,
         until: Instant,
-    ) -> Result<(Option<Key>, Receipt), CallError> {
-        let wanted = |key: &Key| match which {
-            Which::Pending => key.is_pending,
-            Which::Current => key.is_current,
-        };
+    ) -> Result<(Option<Listed>, Receipt), CallError> {
+        let wanted = |(key, _): &Listed| key.is(which);
         let (mut keys, mut receipt) = self.list(None, secret, values, wanted).await?;
         loop {
             let found = keys.into_iter().find(wanted);
@@ -98,11 +122,12 @@ impl ApiGateway {
         &self,
         prefix: Option<String>,
         secret: &Secret,
-        values: Values<'_>,
-        enough: impl Fn(&Key) -> bool,
-    ) -> Result<(Vec<Key>, Receipt), CallError> {
+        values: &Values<'_>,
+        enough: impl Fn(&Listed) -> bool,
+    ) -> Result<(Vec<Listed>, Receipt), CallError> {
         const OPERATION: &str = "GetApiKeys";
         let identity = identity(&secret.arn);
+        let now = self.clock.now();
         let request = self
             .client
             .get_api_keys()
@@ -114,7 +139,7 @@ impl ApiGateway {
             let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
             receipt = aws::receipt(SERVICE, OPERATION, &page);
             let seen = page.items().iter();
-            keys.extend(seen.filter_map(|key| observe(key, secret, &identity, values)));
+            keys.extend(seen.filter_map(|key| observe(key, secret, &identity, values, now)));
             if keys.iter().any(&enough) {
                 break;
             }
@@ -162,12 +187,21 @@ impl ApiGateway {
     pub(super) async fn mint(
         &self,
         secret: &Secret,
-        version: &VersionId,
-        value: &ApiKeyValue,
-        stage_keys: &[StageKey],
+        new: NewKey<'_>,
         deadline: Instant,
     ) -> Result<(Option<Key>, Receipt), CallError> {
         const OPERATION: &str = "CreateApiKey";
+        let NewKey {
+            version,
+            value,
+            stage_keys,
+            unfinished,
+        } = new;
+        let description = if unfinished {
+            mark::unfinished(&secret.name)
+        } else {
+            mark::minted(&secret.name)
+        };
         let stage_key = |stage: &StageKey| {
             let stage_key = aws_sdk_apigateway::types::StageKey::builder();
             stage_key
@@ -180,7 +214,7 @@ impl ApiGateway {
                 .client
                 .create_api_key()
                 .name(format!("{}/{version}", secret.name))
-                .description(mark::minted(&secret.name))
+                .description(&description)
                 .value(value.expose())
                 // Omitted means disabled (AWSV).
                 .enabled(true)
@@ -197,11 +231,13 @@ impl ApiGateway {
                     let key = reply.id().filter(|_| complete).map(|id| Key {
                         id: KeyId::from(id),
                         version: Some(version.clone()),
+                        described: true,
+                        unfinished,
                         enabled: true,
-                        since: SystemTime::now(),
+                        since: self.clock.now(),
                         mark: None,
-                        is_pending: true,
-                        is_current: false,
+                        held_by: BTreeSet::new(),
+                        mirrored: false,
                     });
                     // A reply that does not say so leaves it to the list whether there is a key.
                     Ok((key, aws::receipt(SERVICE, OPERATION, &reply)))
@@ -264,37 +300,82 @@ impl ApiGateway {
         aws::must_say(reply.id() == Some(key.as_str()), receipt)
     }
 
-    /// Replaces the description of a key.
-    pub(super) async fn set_description(
+    /// Replaces the description of a key, and with `enabled` whether it is that, in one request.
+    pub(super) async fn update(
         &self,
         key: &KeyId,
         description: &str,
+        enabled: Option<bool>,
     ) -> Result<Receipt, CallError> {
         const OPERATION: &str = "UpdateApiKey";
-        let replace = PatchOperation::builder()
-            .op(Op::Replace)
-            .path("/description")
-            .value(description)
-            .build();
+        let replace = |path: &str, value: &str| {
+            let operation = PatchOperation::builder().op(Op::Replace);
+            operation.path(path).value(value).build()
+        };
         let reply = self
             .client
             .update_api_key()
             .api_key(key.as_str())
-            .patch_operations(replace)
+            .set_patch_operations(
+                enabled.map(|enabled| vec![replace("/enabled", &enabled.to_string())]),
+            )
+            .patch_operations(replace("/description", description))
             .send()
             .await;
         let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        Ok(aws::receipt(SERVICE, OPERATION, &reply))
+        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        aws::must_say(
+            enabled.is_none_or(|enabled| reply.enabled() == enabled),
+            receipt,
+        )
+    }
+
+    /// Deletes a key, and with it its place on its plans (AWSV). One that is gone already is deleted: by the attempt whose
+    /// reply was lost, or by another run.
+    pub(super) async fn delete(&self, key: &KeyId) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "DeleteApiKey";
+        match self
+            .client
+            .delete_api_key()
+            .api_key(key.as_str())
+            .send()
+            .await
+        {
+            Ok(reply) => Ok(aws::receipt(SERVICE, OPERATION, &reply)),
+            Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                failed if failed.code() == Some("NotFoundException") => {
+                    Ok(aws::receipt(SERVICE, OPERATION, &error))
+                }
+                failed => Err(failed),
+            },
+        }
+    }
+
+    /// The words to hand over a key that this function did not make: the commands that tag and rename it so that it is ours.
+    pub(super) fn hand_over(
+        &self,
+        key: &KeyId,
+        version: &VersionId,
+        secret: &Secret,
+        region: &str,
+    ) -> String {
+        // arn:<partition>:secretsmanager:…
+        let partition = secret.arn.split(':').nth(1).unwrap_or("aws");
+        let (identity, function, name) = (identity(&secret.arn), &self.function_name, &secret.name);
+        format!(
+            "aws apigateway tag-resource --resource-arn arn:{partition}:apigateway:{region}::/apikeys/{key} --tags '{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}' && aws apigateway update-api-key --api-key {key} --patch-operations 'op=replace,path=/name,value={name}/{version}'"
+        )
     }
 }
 
-/// Copies the facts out of a listed key, if it is ours or has one of the values.
-fn observe(key: &ApiKey, secret: &Secret, identity: &str, values: Values<'_>) -> Option<Key> {
-    let holds = |value: Option<&ApiKeyValue>| {
-        value
-            .zip(key.value())
-            .is_some_and(|(value, theirs)| value.is(theirs))
-    };
+/// Copies the facts out of a listed key, if it is ours or has the value of a version.
+fn observe(
+    key: &ApiKey,
+    secret: &Secret,
+    identity: &str,
+    values: &Values<'_>,
+    now: SystemTime,
+) -> Option<Listed> {
     let tag = |name: &str| {
         key.tags()
             .and_then(|tags| tags.get(name))
@@ -304,26 +385,29 @@ fn observe(key: &ApiKey, secret: &Secret, identity: &str, values: Values<'_>) ->
         tag(TAG_SECRET) == Some(identity)
             && key.name() == Some(format!("{}/{version}", secret.name).as_str())
     });
-    let (is_pending, is_current) = (holds(values.pending), holds(values.current));
-    if version.is_none() && !is_pending && !is_current {
+    let value = ApiKeyValue::from(key.value().unwrap_or_default());
+    let held_by = values.holders(&value);
+    if version.is_none() && held_by.is_empty() {
         return None;
     }
-    let now = SystemTime::now();
     let description = key.description().unwrap_or_default();
     let since = key
         .created_date()
         .and_then(time)
         .max(mark::resumed_at(description));
-    Some(Key {
+    let observed = Key {
         id: KeyId::from(key.id()?),
         version: version.map(VersionId::from),
+        described: mark::is_ours(description),
+        unfinished: mark::is_unfinished(description),
         enabled: key.enabled(),
         // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
         since: since.unwrap_or(now).min(now),
         mark: Mark::read(description, now),
-        is_pending,
-        is_current,
-    })
+        held_by,
+        mirrored: values.targets.iter().any(|held| value.is(held)),
+    };
+    Some((observed, value))
 }
 
 /// How a key names its secret: by ARN, or by the ARN's hash where a tag cannot hold it. (DOC: at most 256 characters;

@@ -18,6 +18,7 @@ use aws_types::request_id::RequestId;
 use tokio::time::Instant;
 
 use super::Receipt;
+use crate::clock::Clock;
 use crate::error::{
     CallError, Fault, NO_CONNECTION, Service, UNTRUSTED, masked, masked_code, masked_id,
 };
@@ -27,7 +28,7 @@ const UNREADABLE: &str = "something that cannot be understood";
 
 /// The SDK as Lambda wants it: credentials and Region from the environment, `AWS_ENDPOINT_URL` honoured, and its standard
 /// retries (throttling and transient errors, with backoff and jitter). All calls of this function may be repeated.
-pub(super) async fn config(client: reqwest::Client) -> SdkConfig {
+pub(super) async fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
     let retries = RetryConfig::standard()
         .with_max_attempts(9)
         .with_initial_backoff(Duration::from_millis(250))
@@ -36,7 +37,7 @@ pub(super) async fn config(client: reqwest::Client) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .region(EnvironmentVariableRegionProvider::new())
         .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .http_client(http::for_aws(client))
+        .http_client(http::for_aws(client, clock))
         .retry_config(retries)
         // The HTTP client has its own time-outs, and replies are read as a whole.
         .timeout_config(TimeoutConfig::disabled())

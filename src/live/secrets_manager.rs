@@ -1,4 +1,4 @@
-//! Secrets Manager, in the five calls that a rotation function needs.
+//! Secrets Manager, in the calls that a rotation function needs, and the list of its secrets.
 
 use std::time::Duration;
 
@@ -13,10 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use super::{Receipt, aws};
 use crate::error::{CallError, Error, Fault, Service};
-use crate::observed::{CURRENT, Labels, PENDING, VersionId, Which};
+use crate::observed::{CURRENT, Description, Labels, PENDING, VersionId, Which};
 use crate::secret::{InvalidSecret, SecretText};
 
 const SERVICE: Service = Service::SecretsManager;
+
+/// Secrets per page; the service's most (DOC).
+const PAGE: i32 = 100;
 
 /// How often a value that should be there is asked for.
 const POLL: Duration = Duration::from_millis(500);
@@ -28,10 +31,8 @@ pub struct Secret {
     pub arn: String,
     /// Its name.
     pub name: String,
-    /// The labels of its versions.
-    pub labels: Labels,
-    /// Whether rotation is on.
-    pub rotation_enabled: bool,
+    /// What of it changes.
+    pub description: Description,
     /// The function that rotates it.
     pub rotation_function: Option<String>,
 }
@@ -67,28 +68,52 @@ impl SecretsManager {
         let secret = Secret {
             arn: arn.to_owned(),
             name: name.to_owned(),
-            labels: Labels(labels.collect()),
-            rotation_enabled: reply.rotation_enabled().unwrap_or(false),
+            description: Description {
+                labels: Labels(labels.collect()),
+                rotation_enabled: reply.rotation_enabled().unwrap_or(false),
+                rotated_before: reply.last_rotated_date().is_some(),
+            },
             rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
         };
         Ok((secret, aws::receipt(SERVICE, OPERATION, &reply)))
     }
 
+    /// The ARNs of all secrets in the Region with the functions that rotate them, those without left out.
+    pub(super) async fn list(&self) -> Result<(Vec<(String, String)>, Receipt), CallError> {
+        const OPERATION: &str = "ListSecrets";
+        let request = self.0.list_secrets().into_paginator();
+        let mut pages = request.page_size(PAGE).send();
+        let (mut secrets, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+            receipt = aws::receipt(SERVICE, OPERATION, &page);
+            secrets.extend(page.secret_list().iter().filter_map(|secret| {
+                Some((
+                    secret.arn()?.to_owned(),
+                    secret.rotation_lambda_arn()?.to_owned(),
+                ))
+            }));
+        }
+        Ok((secrets, receipt))
+    }
+
     /// Reads a version by its id, which works whatever labels it has (AWSV: before `createSecret` the version is in the
-    /// description, and reading it says not found); without an id, the current version. Asks until `until` for a value
-    /// that is not there.
+    /// description, and reading it says not found); the current version by its label, which is where consumers look. Asks
+    /// until `until` for a value that is not there.
     pub(super) async fn read(
         &self,
         secret: &Secret,
+        which: Which,
         version: Option<&VersionId>,
         until: Instant,
     ) -> Result<(Option<SecretText>, Receipt), Error> {
         loop {
             let request = self.0.get_secret_value().secret_id(&secret.arn);
-            let (text, receipt) = match version {
-                Some(id) => read(Which::Pending, request.version_id(id.as_str())).await?,
-                None => read(Which::Current, request.version_stage(CURRENT)).await?,
+            let request = match version.filter(|_| which != Which::Current) {
+                Some(id) => request.version_id(id.as_str()),
+                None => request.version_stage(CURRENT),
             };
+            let (text, receipt) = read(which, request).await?;
             if text.is_some() || Instant::now() + POLL > until {
                 return Ok((text, receipt));
             }
@@ -157,7 +182,7 @@ impl SecretsManager {
         };
         // Gone already: by the attempt whose reply was lost, or by another run.
         match self.describe(&secret.arn).await? {
-            (now, receipt) if !now.labels.on(version, PENDING) => Ok(receipt),
+            (now, receipt) if !now.description.labels.on(version, PENDING) => Ok(receipt),
             _ => Err(failed),
         }
     }

@@ -1,0 +1,322 @@
+//! What a step can do next, and the questions by which it finds out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::time::SystemTime;
+
+use crate::mark::Mark;
+use crate::observed::{Held, Key, KeyId, Mirrored, Observed, PlanId, VersionId, Which};
+
+/// What the function is asked to do. Displays as on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// `createSecret`
+    CreateSecret,
+    /// `setSecret`
+    SetSecret,
+    /// `testSecret`
+    TestSecret,
+    /// `finishSecret`
+    FinishSecret,
+    /// `reconcile`, which is no step of a rotation, but this function's own.
+    Reconcile,
+}
+
+impl Step {
+    /// The steps of a rotation in their order.
+    pub const ROTATION: [Self; 4] = [
+        Self::CreateSecret,
+        Self::SetSecret,
+        Self::TestSecret,
+        Self::FinishSecret,
+    ];
+
+    /// The step of that spelling.
+    #[must_use]
+    pub fn from_wire(text: &str) -> Option<Self> {
+        let mut all = Self::ROTATION.into_iter().chain([Self::Reconcile]);
+        all.find(|step| step.as_str() == text)
+    }
+
+    /// The spelling on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateSecret => "createSecret",
+            Self::SetSecret => "setSecret",
+            Self::TestSecret => "testSecret",
+            Self::FinishSecret => "finishSecret",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// What a step does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Learn something; changes nothing outside.
+    Look(Look),
+    /// Change something outside.
+    Act(Action),
+    /// Stop: what is known forbids to go on.
+    Refuse(Refusal),
+    /// Forget what was seen and begin anew, as a reconciliation: AWSCURRENT has moved.
+    StartOver,
+    /// Nothing is left to do.
+    Done,
+}
+
+/// Something to learn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// What a version holds; `expected` where it must be there, if perhaps not visible yet.
+    Version {
+        /// The version.
+        which: Which,
+        /// Whether to wait a little for a value to become visible.
+        expected: bool,
+    },
+    /// The labels, once more.
+    Labels,
+    /// The keys of this secret.
+    Keys,
+    /// The key with the value of that version, among all keys.
+    EveryKey(Which),
+    /// The plans of a key.
+    Plans(KeyId),
+    /// Whether a configured plan exists.
+    Plan(PlanId),
+    /// What a target holds.
+    Mirror(usize),
+    /// Whether the gateway accepts the pending key; waits until it does.
+    ProbeAccepts,
+    /// Whether the probe URL answers like one.
+    ProbeAnswers,
+    /// Whether the pending key has had time to take effect; waits until then.
+    Settled(SystemTime),
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Store a fresh value in the pending version.
+    StoreValue,
+    /// Create the key with the value of that version. With `unfinished` its description says that its plans are still to
+    /// come.
+    MintKey {
+        /// The version.
+        which: Which,
+        /// Whether its description is to say so.
+        unfinished: bool,
+    },
+    /// Note in a key's description that it is completed only now.
+    NoteResumed(KeyId),
+    /// Put a key on a plan.
+    AttachKey(KeyId, PlanId),
+    /// Say that the new key is on no plan.
+    WarnOfNoPlan,
+    /// Write the key of that version to a target.
+    WriteMirror(usize, Which),
+    /// Move AWSCURRENT to this version, from that one.
+    Promote(Option<VersionId>),
+    /// Take AWSPENDING off this version.
+    RemovePending,
+    /// Take the mark off a key that is in use.
+    UnmarkKey(KeyId),
+    /// Enable a key that this function disabled, and take its mark off.
+    EnableKey(KeyId),
+    /// Mark a key as superseded.
+    MarkKey(KeyId, Mark),
+    /// Disable a superseded key, and note when.
+    DisableKey(KeyId, Mark),
+    /// Delete a key whose quarantine is over.
+    DeleteKey(KeyId),
+}
+
+/// Why a step stops.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The token is no version that the secret shows.
+    #[error(
+        "the secret shows no such version; ask for a rotation with `aws secretsmanager rotate-secret`"
+    )]
+    UnknownVersion,
+    /// The version has labels, but neither AWSCURRENT nor AWSPENDING.
+    #[error(
+        "the version is not pending any more: someone moved or removed AWSPENDING; rotate again"
+    )]
+    NotPending,
+    /// Rotation is off.
+    #[error(
+        "rotation is off for this secret; switch it on with `aws secretsmanager rotate-secret --rotation-lambda-arn …`"
+    )]
+    RotationDisabled,
+    /// The pending version has no value.
+    #[error(
+        "the pending version has no key; run createSecret first, which a retry of the rotation does"
+    )]
+    NoPendingKey,
+    /// The pending version holds something that this rotation did not put there.
+    #[error(
+        "the pending version holds no fresh key, but a copy of the current one or a text without a key; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
+    )]
+    NotFresh,
+    /// AWSCURRENT is on another version, and that version cannot be read.
+    #[error(
+        "a version carries AWSCURRENT, but its value is not found, so its fields cannot be carried over; if that stays so, put a value and rotate again"
+    )]
+    CurrentMissing,
+    /// API Gateway says that the value exists, and shows no such key.
+    #[error(
+        "API Gateway says that a key with this value exists, but lists none; take AWSPENDING off the version and rotate again"
+    )]
+    ValueTaken,
+    /// The pending value is that of a key that we did not mint.
+    #[error(
+        "API key {0} has the pending value and is not this secret's; take AWSPENDING off the version and rotate again"
+    )]
+    KeyNotOurs(KeyId),
+    /// No key has the pending value.
+    #[error(
+        "API Gateway has no key with the pending value; setSecret mints it, which Secrets Manager's next try runs"
+    )]
+    KeyMissing,
+    /// The key was disabled.
+    #[error(
+        "API key {0} is disabled, which this function did not do; enable it or delete it, and Secrets Manager's next try goes on"
+    )]
+    KeyDisabled(KeyId),
+    /// The key lost a plan, or never got it.
+    #[error(
+        "API key {0} is not on usage plan {1}; setSecret attaches it, which Secrets Manager's next try runs"
+    )]
+    NotOnPlan(KeyId, PlanId),
+    /// No API would accept the key.
+    #[error(
+        "the new API key {0} is on no usage plan and has no stage key, as the current key; set USAGE_PLAN_IDS, STAGE_KEYS or PROBE_URL"
+    )]
+    NoPlan(KeyId),
+}
+
+/// Each of these answers from what is known, or leaves the step to have it looked up.
+impl Observed {
+    /// What a version holds.
+    pub(crate) fn read(&self, which: Which, expected: bool) -> ControlFlow<Next, Held> {
+        known(self.held.get(&which).copied(), || Look::Version {
+            which,
+            expected,
+        })
+    }
+
+    /// What the current version holds. Where one is labelled so, it must be there.
+    pub(crate) fn current(&self) -> ControlFlow<Next, Held> {
+        let labelled = self.version(Which::Current);
+        let expected = labelled.is_some() && labelled != self.setup.version.as_ref();
+        match self.read(Which::Current, expected)? {
+            Held::Nothing if expected => refuse(Refusal::CurrentMissing),
+            held => Continue(held),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> ControlFlow<Next, &Vec<Key>> {
+        known(self.keys.as_ref(), || Look::Keys)
+    }
+
+    /// The key with the value of that version: ours if it is one of ours, else whoever's it is.
+    pub(crate) fn key_of(&self, which: Which) -> ControlFlow<Next, Option<&Key>> {
+        let found = self.keys()?.iter().find(|key| key.is(which));
+        if found.is_none() && !self.searched.contains(&which) {
+            return look(Look::EveryKey(which));
+        }
+        Continue(found)
+    }
+
+    pub(crate) fn plans_of(&self, key: &KeyId) -> ControlFlow<Next, &BTreeSet<PlanId>> {
+        known(self.plans.get(key), || Look::Plans(key.clone()))
+    }
+
+    /// The plans of our newest key but those with the value of that version.
+    pub(crate) fn plans_of_newest_but(&self, which: Which) -> ControlFlow<Next, BTreeSet<PlanId>> {
+        let keys = self.keys.iter().flatten();
+        let others = keys.filter(|key| key.version.is_some() && !key.is(which));
+        match others.max_by_key(|key| key.since) {
+            Some(key) => Continue(self.plans_of(&key.id)?.clone()),
+            None => Continue(BTreeSet::new()),
+        }
+    }
+
+    pub(crate) fn mirrored(&self, target: usize) -> ControlFlow<Next, Mirrored> {
+        let mirrored = self
+            .mirror
+            .get(target)
+            .copied()
+            .unwrap_or(Mirrored::Unreachable);
+        known((mirrored != Mirrored::Unread).then_some(mirrored), || {
+            Look::Mirror(target)
+        })
+    }
+
+    pub(crate) fn probed(&self, how: Look) -> ControlFlow<Next> {
+        if self.probed { Continue(()) } else { look(how) }
+    }
+
+    /// Goes on without what `next` would have brought. For what is done after the point of no return.
+    pub fn do_without(&mut self, next: &Next) {
+        match next {
+            Next::Look(Look::Mirror(target)) | Next::Act(Action::WriteMirror(target, _)) => {
+                self.mirror[*target] = Mirrored::Unreachable;
+            }
+            Next::Look(Look::Plans(_)) | Next::Act(Action::MintKey { .. }) => {
+                self.unrestored = true
+            }
+            Next::Act(
+                Action::AttachKey(id, _)
+                | Action::NoteResumed(id)
+                | Action::UnmarkKey(id)
+                | Action::EnableKey(id)
+                | Action::MarkKey(id, _)
+                | Action::DisableKey(id, _)
+                | Action::DeleteKey(id),
+            ) => {
+                // Perhaps it was done all the same, and only the reply was lost.
+                self.unconfirmed |= matches!(
+                    next,
+                    Next::Act(Action::DisableKey(..) | Action::DeleteKey(_))
+                );
+                let is_current = |key: &Key| key.id == *id && key.is(Which::Current);
+                if self.keys.iter().flatten().any(is_current) {
+                    self.unrestored = true;
+                } else if let Some(keys) = &mut self.keys {
+                    keys.retain(|key| key.id != *id);
+                }
+            }
+            _ => self.given_up = true,
+        }
+    }
+}
+
+fn known<T>(fact: Option<T>, look_up: impl FnOnce() -> Look) -> ControlFlow<Next, T> {
+    match fact {
+        Some(fact) => Continue(fact),
+        None => Break(Next::Look(look_up())),
+    }
+}
+
+pub(crate) fn look<T>(look: Look) -> ControlFlow<Next, T> {
+    Break(Next::Look(look))
+}
+
+pub(crate) fn act<T>(action: Action) -> ControlFlow<Next, T> {
+    Break(Next::Act(action))
+}
+
+pub(crate) fn refuse<T>(refusal: Refusal) -> ControlFlow<Next, T> {
+    Break(Next::Refuse(refusal))
+}

@@ -1,0 +1,179 @@
+//! A reconciliation, from the event to the answer: of one secret, or of every secret of this function.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span, error_span, warn};
+
+use crate::drive::{self, Invocation, drive, log_error, must_serve, unqualified};
+use crate::error::Error;
+use crate::event::Reconciliation;
+use crate::live::{self, Live, World};
+use crate::next::Step;
+use crate::observed::{Observed, Setup};
+use crate::report::{self, SecretReport, Totals};
+
+/// What a reconciliation found and did, as the function's answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// `reconcile`.
+    pub step: &'static str,
+    /// Each secret that was looked at.
+    pub secrets: Vec<SecretReport>,
+    /// ARNs of the secrets that no time was left for; the next run begins elsewhere.
+    pub unvisited: Vec<String>,
+    /// The sums, as in the metrics.
+    pub totals: Totals,
+}
+
+/// Reconciles what the event names, and writes the metrics.
+///
+/// # Errors
+/// The secret that was asked for cannot be served or described, or the list of secrets cannot be had. What goes wrong with
+/// one secret after that is in its report; among many, that is everything.
+pub async fn reconcile(
+    world: &World,
+    event: &Reconciliation,
+    invocation: &Invocation,
+) -> Result<Report, Error> {
+    // At the level of an error, so that it is there for every line.
+    let span = error_span!(
+        "reconciliation",
+        step = Step::Reconcile.as_str(),
+        secret = event.secret_id,
+        lambda_request_id = invocation.request_id,
+    );
+    let result = live::DEADLINE.scope(invocation.deadline, run(world, event, invocation));
+    let result = result.instrument(span.clone()).await;
+    span.in_scope(|| result.inspect_err(log_error))
+}
+
+async fn run(
+    world: &World,
+    event: &Reconciliation,
+    invocation: &Invocation,
+) -> Result<Report, Error> {
+    let named = event
+        .secret_id
+        .as_ref()
+        .or(world.settings().secret_id.as_ref());
+    let mut report = Report {
+        step: Step::Reconcile.as_str(),
+        secrets: Vec::new(),
+        unvisited: Vec::new(),
+        totals: Totals::default(),
+    };
+    if let Some(secret) = named {
+        match one(world, secret, event, invocation, &mut report.totals).await {
+            // EventBridge tells of every secret that its rule does not leave out.
+            Err(Error::NotServed(why)) if event.unasked => {
+                report
+                    .secrets
+                    .push(SecretReport::failed(secret, why.to_owned()));
+                return Ok(report);
+            }
+            reconciled => report.secrets.push(reconciled?),
+        }
+    } else {
+        every(world, event, invocation, &mut report).await?;
+    }
+    report.totals.emit(world);
+    Ok(report)
+}
+
+/// Reconciles one secret after the other, for as long as there is time for one that takes as long as the longest did.
+async fn every(
+    world: &World,
+    event: &Reconciliation,
+    invocation: &Invocation,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let mut secrets = secrets(world, invocation).await?.into_iter();
+    let mut longest = Duration::ZERO;
+    for secret in secrets.by_ref() {
+        let started = Instant::now();
+        if started + longest >= invocation.deadline {
+            report.unvisited.push(secret);
+            break;
+        }
+        let span = error_span!("secret", secret);
+        let reconciled = one(world, &secret, event, invocation, &mut report.totals);
+        let reconciled = reconciled.instrument(span.clone()).await;
+        let reconciled = reconciled.unwrap_or_else(|failed| {
+            span.in_scope(|| log_error(&failed));
+            report.totals.failures += 1;
+            SecretReport::failed(&secret, failed.to_string())
+        });
+        report.secrets.push(reconciled);
+        longest = longest.max(started.elapsed());
+    }
+    report.unvisited.extend(secrets);
+    report.totals.unvisited = report.unvisited.len();
+    if report.totals.unvisited > 0 {
+        let (left, seen) = (report.totals.unvisited, report.secrets.len());
+        warn!("out of time after {seen} secrets; {left} are left to the next runs");
+    }
+    Ok(())
+}
+
+/// The secrets of this function, also those whose rotation is off, beginning where the clock says.
+async fn secrets(world: &World, invocation: &Invocation) -> Result<Vec<String>, Error> {
+    const WORDS: &str = "list the secrets of this function";
+    let started = Instant::now();
+    let listed = timeout_at(invocation.deadline, world.secrets()).await;
+    let (secrets, receipt) = listed.unwrap_or_else(|_| Err(Error::OutOfTime(WORDS.to_owned())))?;
+    drive::log(false, WORDS, Some(&receipt), started);
+    let own = unqualified(&invocation.function_arn);
+    let ours = secrets
+        .into_iter()
+        .filter(|(_, function)| unqualified(function) == own);
+    let mut secrets: Vec<_> = ours.map(|(arn, _)| arn).collect();
+    secrets.sort();
+    let place = place(world.clock().now(), secrets.len());
+    secrets.rotate_left(place);
+    Ok(secrets)
+}
+
+/// Where to begin in a list. Scattered rather than advancing with the time: runs an hour apart would begin in the same
+/// place again and again.
+fn place(now: SystemTime, length: usize) -> usize {
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let scattered = Sha256::digest(now.as_millis().to_be_bytes());
+    let number = scattered
+        .iter()
+        .take(4)
+        .fold(0, |number, byte| number << 8 | usize::from(*byte));
+    number.checked_rem(length).unwrap_or_default()
+}
+
+async fn one(
+    world: &World,
+    secret_id: &str,
+    event: &Reconciliation,
+    invocation: &Invocation,
+    totals: &mut Totals,
+) -> Result<SecretReport, Error> {
+    let (settings, deadline) = (world.settings(), invocation.deadline);
+    let secret = drive::describe(world, secret_id, event.moved_to.as_ref(), deadline).await?;
+    Span::current().record("secret", &secret.arn);
+    must_serve(settings, &secret, &invocation.function_arn)?;
+
+    let setup = drive::setup(world);
+    let setup = Setup {
+        grace: event.grace.unwrap_or(setup.grace),
+        emergency: event.grace.is_some_and(|grace| grace.is_zero()),
+        thorough: event.secret_id.is_some(),
+        ..setup
+    };
+    let seen = Observed::new(setup, secret.description.clone());
+    let live = Live::new(world, &secret, None, deadline);
+    let run = drive(Step::Reconcile, seen, live, settings, deadline).await?;
+    totals.add(&run);
+    let findings = report::findings(world, &secret, &run.seen).await;
+    Ok(SecretReport::new(world, &secret, run, findings))
+}

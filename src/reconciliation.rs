@@ -1,0 +1,379 @@
+//! The fifth event: brings secret, API Gateway and Doppler back into agreement around the version that carries
+//! AWSCURRENT, and retires the keys that nobody uses any more. `finishSecret` ends with the same. Pure.
+//!
+//! ```text
+//!                     replaced                     grace is over                  quarantine is over
+//!   in use, enabled ───────────► superseded, enabled ───────────► superseded, disabled ───────────► deleted
+//!          ▲                              │                                │                           │
+//!          └────── in use again ──────────┴────────────────────────────────┴── minted anew, same value ┘
+//! ```
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use crate::mark::Mark;
+use crate::next::{Action, Look, Next, act, look};
+use crate::observed::{Held, Key, KeyId, Mint, Mirrored, Observed, PlanId, VersionId, Which};
+
+/// AWSCURRENT's key works, every Doppler target holds it, and each of the other keys is where its age says.
+///
+/// Without a working current key nothing is mirrored, and nothing retired either: one of the old keys may be the last
+/// that works.
+pub(crate) fn reconcile(seen: &Observed) -> ControlFlow<Next> {
+    if seen.given_up || seen.version(Which::Current).is_none() {
+        return Continue(());
+    }
+    if seen.current_has_moved() {
+        return Break(Next::StartOver);
+    }
+    if seen.unconfirmed {
+        return look(Look::Labels);
+    }
+    if !seen.read(Which::Current, true)?.is_key() {
+        return Continue(());
+    }
+    let works = restore(seen)?;
+    if seen.setup.emergency {
+        retire(seen)?;
+    }
+    if works {
+        mirror(seen)?;
+        retire(seen)?;
+    }
+    find_hand_made(seen)
+}
+
+/// Brings AWSCURRENT's key back, as far as that is ours to do. Answers whether it works then.
+fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
+    if seen.unrestored {
+        return Continue(false);
+    }
+    let Some(key) = seen.key_of(Which::Current)? else {
+        return recreate(seen);
+    };
+    if key.version.is_none() {
+        return Continue(key.enabled);
+    }
+    if key.disabled_by_us().is_some() {
+        return act(Action::EnableKey(key.id.clone()));
+    }
+    if !key.enabled {
+        return Continue(false);
+    }
+    // `finishSecret` has no call to spare for this; `testSecret` has just done it.
+    let may_have_lost_one = seen.setup.version.is_none() && !seen.setup.plans.is_empty();
+    if may_have_lost_one || key.unfinished {
+        let wanted = plans_of_current(seen, key)?;
+        if let Some(plan) = wanted.difference(seen.plans_of(&key.id)?).next() {
+            return act(Action::AttachKey(key.id.clone(), plan.clone()));
+        }
+    }
+    if key.unfinished {
+        return act(Action::NoteResumed(key.id.clone()));
+    }
+    if key.mark.is_some() {
+        return act(Action::UnmarkKey(key.id.clone()));
+    }
+    Continue(true)
+}
+
+/// Mints AWSCURRENT's key anew, unless its value is no key of ours.
+fn recreate(seen: &Observed) -> ControlFlow<Next, bool> {
+    if !is_ours_to_recreate(seen) || seen.mint != Mint::Untried {
+        return Continue(false);
+    }
+    let inherits = seen.setup.plans.is_empty();
+    act(Action::MintKey {
+        which: Which::Current,
+        unfinished: inherits,
+    })
+}
+
+/// Whether a missing key with the value of AWSCURRENT was minted by this function, as far as can be told: it looks like
+/// one, and the secret has been rotated.
+fn is_ours_to_recreate(seen: &Observed) -> bool {
+    let of_our_form = seen.held.get(&Which::Current) == Some(&Held::Key { of_our_form: true });
+    let mut keys = seen.keys.iter().flatten();
+    of_our_form && (seen.secret.rotated_before || keys.any(|key| key.version.is_some()))
+}
+
+/// The configured plans; else those that the key is on, and where it was just recreated those of our newest other one.
+fn plans_of_current(seen: &Observed, key: &Key) -> ControlFlow<Next, BTreeSet<PlanId>> {
+    if !seen.setup.plans.is_empty() {
+        return Continue(seen.setup.plans.iter().cloned().collect());
+    }
+    let own = seen.plans_of(&key.id)?.clone();
+    if key.unfinished {
+        let others = seen.plans_of_newest_but(Which::Current)?;
+        return Continue(own.union(&others).cloned().collect());
+    }
+    Continue(own)
+}
+
+/// Every target holds AWSCURRENT's key, but one that holds the pending key: a rotation is about to promote that.
+fn mirror(seen: &Observed) -> ControlFlow<Next> {
+    if seen.setup.targets > 0 && seen.is_rotating() {
+        seen.read(Which::Pending, false)?;
+    }
+    for target in 0..seen.setup.targets {
+        if seen.mirrored(target)? == Mirrored::Other {
+            return act(Action::WriteMirror(target, Which::Current));
+        }
+    }
+    Continue(())
+}
+
+/// Every key of ours that nobody uses is marked, disabled or deleted, as its age says; one in use again loses its mark.
+fn retire(seen: &Observed) -> ControlFlow<Next> {
+    let keys = seen.keys()?;
+    if !seen.setup.emergency && !every_target_was_read(seen) {
+        return Continue(());
+    }
+    if keys.iter().any(|key| hinges_on_previous(seen, key)) {
+        seen.read(Which::Previous, false)?;
+    }
+    let Some((key, action)) = keys.iter().find_map(|key| Some((key, due(seen, key)?))) else {
+        return Continue(());
+    };
+    // The labels are older than the list: a version that is not among them may be that of a rotation which began
+    // meanwhile. And nothing is disabled or deleted but by labels that were read after the list.
+    let known = key
+        .version
+        .as_ref()
+        .is_some_and(|version| seen.labels().0.contains_key(version));
+    let takes_away = matches!(action, Action::DisableKey(..) | Action::DeleteKey(_));
+    if (takes_away || !known) && !seen.relabelled {
+        return look(Look::Labels);
+    }
+    act(action)
+}
+
+/// What is due for `key`, if it is ours.
+fn due(seen: &Observed, key: &Key) -> Option<Action> {
+    let version = key.version.as_ref()?;
+    let (id, now) = (key.id.clone(), seen.setup.now);
+    if key.is(Which::Current) {
+        return None;
+    }
+    if seen.labels().keep(version) || key.is(Which::Pending) {
+        return if key.disabled_by_us().is_some() {
+            Some(Action::EnableKey(id))
+        } else {
+            key.mark.as_ref().map(|_| Action::UnmarkKey(id))
+        };
+    }
+    if key.mirrored && !seen.setup.emergency {
+        // Its consumers have had another key only since this run. What was disabled stays so: it may have leaked.
+        return (key.enabled && key.mark.is_some()).then_some(Action::UnmarkKey(id));
+    }
+    if !key.enabled {
+        let over = key.disabled_by_us()? + seen.setup.quarantine <= now;
+        let deletable = over && every_target_was_read(seen) && !seen.disabled.contains(&key.id);
+        return deletable.then_some(Action::DeleteKey(id));
+    }
+    let mark = standing_mark(seen, key);
+    if mark.is_none() && !key.described && !key.is(Which::Previous) {
+        return None;
+    }
+    let is_marked = mark.is_some();
+    let mut mark = match mark {
+        Some(mark) => mark.clone(),
+        None => Mark {
+            superseded_at: now,
+            by: seen.version(Which::Current)?.clone(),
+            disabled_at: None,
+        },
+    };
+    if mark.superseded_at + seen.setup.grace <= now {
+        mark.disabled_at = Some(now);
+        return Some(Action::DisableKey(id, mark));
+    }
+    (!is_marked).then_some(Action::MarkKey(id, mark))
+}
+
+/// The mark of `key`, if it speaks of the present overlap. Not so where a person enabled the key again, and where a
+/// rolled back secret has moved on from it once more.
+fn standing_mark<'a>(seen: &Observed, key: &'a Key) -> Option<&'a Mark> {
+    let mark = key.mark.as_ref()?;
+    let enabled_again = key.enabled && mark.disabled_at.is_some();
+    let of_another_life = is_previous(seen, key) && Some(&mark.by) != seen.version(Which::Current);
+    (!enabled_again && !of_another_life).then_some(mark)
+}
+
+/// Whether AWSPREVIOUS holds the key. Its version tells as well as its value where the key was minted for that version.
+fn is_previous(seen: &Observed, key: &Key) -> bool {
+    key.is(Which::Previous)
+        || (key.version.is_some() && key.version.as_ref() == seen.version(Which::Previous))
+}
+
+/// Whether the value of AWSPREVIOUS has to be known to say what is due for `key`: it was handed over, or its mark may be
+/// of another life. Where AWSPREVIOUS's own key is listed, the latter needs no reading.
+fn hinges_on_previous(seen: &Observed, key: &Key) -> bool {
+    let nobody_uses_it = |version| !key.is(Which::Current) && !seen.labels().keep(version);
+    if !key.enabled || !key.version.as_ref().is_some_and(nobody_uses_it) {
+        return false;
+    }
+    let Some(previous) = seen.version(Which::Previous) else {
+        return false;
+    };
+    let Some(mark) = &key.mark else {
+        return !key.described;
+    };
+    let mut keys = seen.keys.iter().flatten();
+    let listed = keys.any(|key| key.described && key.version.as_ref() == Some(previous));
+    !listed && Some(&mark.by) != seen.version(Which::Current)
+}
+
+/// A target that could not be read may hold any key.
+fn every_target_was_read(seen: &Observed) -> bool {
+    let unread = |mirrored| matches!(mirrored, &Mirrored::Unread | &Mirrored::Unreachable);
+    !seen.mirror.iter().any(unread)
+}
+
+/// Finds the replaced key also where a person or a tool made it, to say how it is handed over. Not in every
+/// reconciliation: once a replaced key of ours is deleted, nothing but a search tells that it was one of ours.
+fn find_hand_made(seen: &Observed) -> ControlFlow<Next> {
+    let Some(previous) = seen
+        .version(Which::Previous)
+        .filter(|_| seen.setup.thorough)
+    else {
+        return Continue(());
+    };
+    let keys = seen.keys()?;
+    let is_ours = keys
+        .iter()
+        .any(|key| key.version.as_ref() == Some(previous));
+    if !is_ours && seen.read(Which::Previous, false)?.is_key() {
+        seen.key_of(Which::Previous)?;
+    }
+    Continue(())
+}
+
+/// What a key is to its secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// AWSCURRENT, another label or a Doppler target holds it.
+    InUse,
+    /// Replaced, and enabled until its grace is over.
+    Superseded,
+    /// Replaced, and disabled by this function until its quarantine is over.
+    Quarantined,
+    /// Disabled by a person.
+    DisabledByHand,
+    /// Not ours: made by a person or another tool, and not handed over.
+    NotOurs,
+}
+
+/// What `key` is to its secret, as far as is known.
+#[must_use]
+pub fn state(seen: &Observed, key: &Key) -> State {
+    let labelled = |version| seen.labels().keep(version);
+    if key.disabled_by_us().is_some() {
+        State::Quarantined
+    } else if !key.enabled {
+        State::DisabledByHand
+    } else if key.version.is_none() || (due(seen, key).is_none() && is_foreign(seen, key)) {
+        State::NotOurs
+    } else if key.is(Which::Current) || key.version.as_ref().is_some_and(labelled) || key.mirrored {
+        State::InUse
+    } else {
+        State::Superseded
+    }
+}
+
+/// Whether a key has our tags and name, but is neither of our making nor anything that this secret has held of late.
+fn is_foreign(seen: &Observed, key: &Key) -> bool {
+    let used = |version| seen.labels().keep(version);
+    !key.described
+        && !key.is(Which::Current)
+        && !key.is(Which::Previous)
+        && !key.version.as_ref().is_some_and(used)
+}
+
+/// Something that a reconciliation leaves as it is, and that its reader should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// No version carries AWSCURRENT, or it has no value.
+    NoCurrent,
+    /// AWSCURRENT holds no key.
+    Placeholder,
+    /// API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made.
+    CurrentKeyMissing,
+    /// A person disabled AWSCURRENT's key.
+    CurrentKeyDisabled(KeyId),
+    /// A person disabled a replaced key.
+    DisabledByHand(KeyId),
+    /// A key that this function did not make is, or was until lately, the secret's: with the version that holds it.
+    HandOver(KeyId, VersionId),
+    /// A key has our tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's.
+    NotAdopted(KeyId),
+    /// A target holds the key of a rotation under way.
+    AwaitsPromotion(usize),
+    /// The grace of a key is over, but a target could not be read, which may hold it.
+    Withheld(KeyId),
+    /// A key was disabled at once, and whoever reads it from Doppler is cut off; or may be, where a target could not be
+    /// read.
+    CutOff {
+        /// The key.
+        key: KeyId,
+        /// Whether a target did hold it.
+        certain: bool,
+    },
+}
+
+/// What is to be said of a secret at the end of a reconciliation.
+#[must_use]
+pub fn findings(seen: &Observed) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match seen.held.get(&Which::Current) {
+        None if seen.version(Which::Current).is_some() => return found,
+        None | Some(Held::Nothing) => found.push(Finding::NoCurrent),
+        Some(Held::NoKey) => found.push(Finding::Placeholder),
+        Some(Held::Key { .. }) => {}
+    }
+    let Some(keys) = &seen.keys else {
+        return found;
+    };
+    let searched = seen.searched.contains(&Which::Current);
+    if searched && !keys.iter().any(|key| key.is(Which::Current)) {
+        found.push(Finding::CurrentKeyMissing);
+    }
+    for key in keys {
+        found.extend(finding_of(seen, key));
+    }
+    for (target, held) in seen.mirror.iter().enumerate() {
+        if *held == Mirrored::Key(Which::Pending) && seen.is_rotating() {
+            found.push(Finding::AwaitsPromotion(target));
+        }
+    }
+    found
+}
+
+fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
+    let id = key.id.clone();
+    if seen.disabled.contains(&id) && seen.setup.emergency && !key.is(Which::Current) {
+        let certain = key.mirrored;
+        let cut_off = certain || !every_target_was_read(seen);
+        return cut_off.then_some(Finding::CutOff { key: id, certain });
+    }
+    if key.version.is_none() {
+        let holder = key.held_by.iter().find_map(|which| seen.version(*which));
+        return holder.map(|version| Finding::HandOver(id, version.clone()));
+    }
+    if !key.enabled && key.disabled_by_us().is_none() {
+        return Some(if key.is(Which::Current) {
+            Finding::CurrentKeyDisabled(id)
+        } else {
+            Finding::DisabledByHand(id)
+        });
+    }
+    if is_foreign(seen, key) && key.mark.is_none() {
+        return Some(Finding::NotAdopted(id));
+    }
+    matches!(
+        due(seen, key),
+        Some(Action::DisableKey(..) | Action::DeleteKey(_))
+    )
+    .then_some(Finding::Withheld(id))
+}

@@ -1,0 +1,279 @@
+//! What a reconciliation tells: of each secret, and in numbers. Ids and times, never values.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::json;
+use tracing::{info, warn};
+
+use crate::drive::Run;
+use crate::live::{Secret, World};
+use crate::mark::rfc3339;
+use crate::observed::{Key, Mirrored, Observed, Which};
+use crate::reconciliation::{self, Finding, State, state};
+
+/// One secret.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReport {
+    /// Its ARN; what it was asked for by, where it could not be described.
+    pub secret: String,
+    /// How things stand at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Standing>,
+    /// What was done, in words and in order. Empty where nothing was left to do.
+    pub done: Vec<String>,
+    /// What was left, and why.
+    pub left: Vec<String>,
+}
+
+/// How things stand with a secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// The version that consumers read.
+    pub current_version: Option<String>,
+    /// The version of a rotation under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_version: Option<String>,
+    /// This secret's keys, and the current one also where it is not ours.
+    pub keys: Vec<KeyReport>,
+    /// The Doppler targets.
+    pub targets: Vec<TargetReport>,
+}
+
+/// One API key. Times are RFC 3339, in UTC.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyReport {
+    /// Its id in API Gateway.
+    pub id: String,
+    /// The version that it was minted for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Whether its value is AWSCURRENT's.
+    pub current: bool,
+    /// What it is to the secret.
+    pub state: State,
+    /// Since when it has been complete.
+    pub since: String,
+    /// When it was first seen to be replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<String>,
+    /// When this function disabled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<String>,
+    /// From when on it is disabled, or if it is that, deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<String>,
+}
+
+/// One Doppler target.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    /// `project/config/NAME`.
+    pub target: String,
+    /// `current`, `pending` or `other`: whose key it holds; `unknown` where it was not read.
+    pub holds: &'static str,
+}
+
+/// The sums over all secrets of a run. Each is a metric of the same name, but for its first letter.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Secrets that were looked at.
+    pub secrets: usize,
+    /// Keys that AWSCURRENT, another label or a Doppler target holds.
+    pub keys_in_use: usize,
+    /// Replaced keys that are still enabled.
+    pub keys_superseded: usize,
+    /// Replaced keys that this function disabled.
+    pub keys_quarantined: usize,
+    /// Keys that a person disabled.
+    pub keys_disabled_by_hand: usize,
+    /// Keys whose grace or quarantine was over, and that are still there.
+    pub keys_overdue: usize,
+    /// Age of the oldest current key, in seconds.
+    pub current_key_age: u64,
+    /// Whatever was brought back: keys enabled, minted anew, put on plans or unmarked; targets rewritten.
+    pub drift_repaired: usize,
+    /// Keys that were disabled.
+    pub keys_disabled: usize,
+    /// Keys that were deleted.
+    pub keys_deleted: usize,
+    /// What could not be done.
+    pub failures: usize,
+    /// Secrets that no time was left for.
+    pub unvisited: usize,
+}
+
+impl SecretReport {
+    /// A secret that could not be looked at.
+    pub(crate) fn failed(secret: &str, why: String) -> Self {
+        Self {
+            secret: secret.to_owned(),
+            left: vec![why],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn new(world: &World, secret: &Secret, run: Run, findings: Vec<String>) -> Self {
+        Self {
+            secret: secret.arn.clone(),
+            observed: Some(standing(world, &run.seen)),
+            done: run.done,
+            left: run.failed.into_iter().chain(findings).collect(),
+        }
+    }
+}
+
+fn standing(world: &World, seen: &Observed) -> Standing {
+    let version = |which| seen.version(which).map(ToString::to_string);
+    let keys = seen.keys.iter().flatten();
+    let targets = world.settings().targets().iter().zip(&seen.mirror);
+    Standing {
+        current_version: version(Which::Current),
+        pending_version: version(Which::Pending).filter(|_| seen.is_rotating()),
+        keys: keys.map(|key| key_report(seen, key)).collect(),
+        targets: targets
+            .map(|(target, held)| TargetReport {
+                target: target.to_string(),
+                holds: match held {
+                    Mirrored::Key(Which::Current) => "current",
+                    Mirrored::Key(Which::Pending) => "pending",
+                    Mirrored::Key(Which::Previous) | Mirrored::Other => "other",
+                    Mirrored::Unread | Mirrored::Unreachable => "unknown",
+                },
+            })
+            .collect(),
+    }
+}
+
+fn key_report(seen: &Observed, key: &Key) -> KeyReport {
+    let state = state(seen, key);
+    let mark = key.mark.as_ref();
+    let disabled_at = key.disabled_by_us();
+    let next_at = match state {
+        State::Superseded => mark.map(|mark| mark.superseded_at + seen.setup.grace),
+        State::Quarantined => disabled_at.map(|at| at + seen.setup.quarantine),
+        State::InUse | State::DisabledByHand | State::NotOurs => None,
+    };
+    KeyReport {
+        id: key.id.to_string(),
+        version: key.version.as_ref().map(ToString::to_string),
+        current: key.is(Which::Current),
+        state,
+        since: rfc3339(key.since),
+        superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
+        disabled_at: disabled_at.map(rfc3339),
+        next_at: next_at.map(rfc3339),
+    }
+}
+
+/// What is to be said of a secret, in words; each is a line of the log as well.
+pub(crate) async fn findings(world: &World, secret: &Secret, seen: &Observed) -> Vec<String> {
+    let mut words = Vec::new();
+    for finding in reconciliation::findings(seen) {
+        let (text, is_for_someone) = in_words(world, secret, &finding).await;
+        if is_for_someone {
+            warn!("{text}");
+        } else {
+            info!("{text}");
+        }
+        words.push(text);
+    }
+    words
+}
+
+/// The words, and whether somebody should do something.
+async fn in_words(world: &World, secret: &Secret, finding: &Finding) -> (String, bool) {
+    let text = match finding {
+        Finding::NoCurrent => {
+            "no version with a value carries AWSCURRENT, so nothing was touched".to_owned()
+        }
+        Finding::Placeholder => "AWSCURRENT holds no key, so nothing was touched; `aws secretsmanager rotate-secret` makes one".to_owned(),
+        Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made, so nothing was touched; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
+        Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled and nothing else was touched; enable it, or rotate"),
+        Finding::DisabledByHand(key) => format!("API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
+        Finding::HandOver(key, version) => match world.hand_over(key, version, secret).await {
+            Ok(commands) => format!("API key {key} was not made by this function, so it is left alone; first take it out of whatever manages it, then this hands it over to be retired: {commands}"),
+            Err(failed) => failed.to_string(),
+        },
+        Finding::NotAdopted(key) => format!("API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),
+        Finding::AwaitsPromotion(target) => {
+            let target = world.settings().targets().get(*target);
+            let target = target.map(ToString::to_string).unwrap_or_default();
+            format!("the Doppler target {target} holds the key of a rotation under way, so it is left alone")
+        }
+        Finding::Withheld(key) => format!("API key {key} is due, but stays as it is for now, because what uses it could not be seen as a whole"),
+        Finding::CutOff { key, certain: true } => format!("API key {key} was disabled although a Doppler target held it: whoever read it there is cut off until they read anew"),
+        Finding::CutOff { key, certain: false } => format!("API key {key} was disabled although not every Doppler target could be read: whoever reads it there is cut off"),
+    };
+    let is_for_someone = !matches!(
+        finding,
+        Finding::NoCurrent | Finding::Placeholder | Finding::AwaitsPromotion(_)
+    );
+    (text, is_for_someone)
+}
+
+impl Totals {
+    /// Adds what came of one secret.
+    pub(crate) fn add(&mut self, run: &Run) {
+        let seen = &run.seen;
+        self.secrets += 1;
+        for key in seen.keys.iter().flatten() {
+            *(match state(seen, key) {
+                State::InUse => &mut self.keys_in_use,
+                State::Superseded => &mut self.keys_superseded,
+                State::Quarantined => &mut self.keys_quarantined,
+                State::DisabledByHand => &mut self.keys_disabled_by_hand,
+                State::NotOurs => continue,
+            }) += 1;
+            if key.is(Which::Current) {
+                let age = seen.setup.now.duration_since(key.since);
+                self.current_key_age = self.current_key_age.max(age.unwrap_or_default().as_secs());
+            }
+        }
+        let overdue = |finding: &Finding| matches!(finding, Finding::Withheld(_));
+        let findings = reconciliation::findings(seen);
+        self.keys_overdue += findings.iter().filter(|finding| overdue(finding)).count();
+        self.drift_repaired += run.repaired;
+        self.keys_disabled += seen.disabled.len();
+        self.keys_deleted += run.deleted;
+        self.failures += run.failed.len();
+    }
+
+    /// Writes the sums as metrics: one line on standard output, which CloudWatch reads. (DOC, CloudWatch user guide,
+    /// "embedded metric format".) Past the log, whose own JSON would hide it.
+    pub(crate) fn emit(&self, world: &World) {
+        let now = world.clock().now().duration_since(SystemTime::UNIX_EPOCH);
+        let Ok(serde_json::Value::Object(sums)) = serde_json::to_value(self) else {
+            return;
+        };
+        let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
+        let metrics = sums.keys().map(|field| {
+            let unit = if field == "currentKeyAge" {
+                "Seconds"
+            } else {
+                "Count"
+            };
+            json!({ "Name": name(field), "Unit": unit })
+        });
+        let mut line = json!({
+            "_aws": {
+                "Timestamp": u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default(),
+                "CloudWatchMetrics": [{
+                    "Namespace": "ApiKeyRotation",
+                    "Dimensions": [["FunctionName"]],
+                    "Metrics": metrics.collect::<Vec<_>>(),
+                }],
+            },
+            "FunctionName": world.function_name(),
+        });
+        for (field, sum) in sums {
+            line[name(&field)] = sum;
+        }
+        println!("{line}");
+    }
+}

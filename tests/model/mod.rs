@@ -1,0 +1,502 @@
+//! A small model of the world, in which the pure decisions are played: values are numbers, time is counted in hours.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use api_key_rotation::mark::Mark;
+use api_key_rotation::next::{Action, Look, Next, Step};
+use api_key_rotation::observed::{
+    CURRENT, Description, Fact, Held, Key, KeyId, Labels, Mirrored, Observed, PENDING, PREVIOUS,
+    PlanId, Setup, VersionId, Which,
+};
+use api_key_rotation::rotation::decide;
+
+pub(crate) const OLD: &str = "old-version";
+pub(crate) const NEW: &str = "new-version";
+
+/// Hours that a replaced key stays enabled, and that it then stays disabled.
+pub(crate) const GRACE: u32 = 24;
+pub(crate) const QUARANTINE: u32 = 168;
+
+/// The model numbers its keys by their values.
+pub(crate) fn number(id: &KeyId) -> u8 {
+    id.as_str().parse().expect("a number")
+}
+
+pub(crate) fn at(hour: u32) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_hours(hour.into())
+}
+
+fn hour(time: SystemTime) -> u32 {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u32::try_from(since.as_secs() / 3600).expect("no test lasts so long")
+}
+
+/// The world, with values as numbers: 1 is the old key, 2 the new one, 0 a placeholder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct World {
+    pub(crate) labels: BTreeMap<String, BTreeSet<String>>,
+    /// What each version holds.
+    pub(crate) values: BTreeMap<String, u8>,
+    pub(crate) keys: BTreeMap<u8, ModelKey>,
+    pub(crate) mirror: Vec<u8>,
+    pub(crate) configured_plans: bool,
+    pub(crate) probe: bool,
+    /// Whether the service makes a secret's first value current at once.
+    pub(crate) first_is_current: bool,
+    pub(crate) rotated_before: bool,
+    pub(crate) now: u32,
+    /// Whether reconciliations are for an emergency.
+    pub(crate) emergency: bool,
+    /// Targets that cannot be reached.
+    pub(crate) unreachable: BTreeSet<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ModelKey {
+    pub(crate) version: Option<String>,
+    pub(crate) enabled: bool,
+    pub(crate) plans: BTreeSet<String>,
+    pub(crate) mark: Option<ModelMark>,
+    pub(crate) described: bool,
+    pub(crate) unfinished: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ModelMark {
+    pub(crate) superseded: u32,
+    pub(crate) by: String,
+    pub(crate) disabled: Option<u32>,
+}
+
+impl From<&Mark> for ModelMark {
+    fn from(mark: &Mark) -> Self {
+        Self {
+            superseded: hour(mark.superseded_at),
+            by: mark.by.to_string(),
+            disabled: mark.disabled_at.map(hour),
+        }
+    }
+}
+
+impl World {
+    /// A secret whose current version holds `value`, at the start of a rotation.
+    pub(crate) fn rotating(
+        value: Option<u8>,
+        targets: usize,
+        configured_plans: bool,
+        probe: bool,
+    ) -> Self {
+        let mut world = Self {
+            labels: BTreeMap::from([(NEW.to_owned(), BTreeSet::from([PENDING.to_owned()]))]),
+            values: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            mirror: vec![value.unwrap_or(0); targets],
+            configured_plans,
+            probe,
+            first_is_current: false,
+            rotated_before: false,
+            now: 1000,
+            emergency: false,
+            unreachable: BTreeSet::new(),
+        };
+        if let Some(value) = value {
+            world.move_label(CURRENT, OLD);
+            world.values.insert(OLD.to_owned(), value);
+        }
+        if value == Some(1) {
+            world.keys.insert(1, ModelKey::on(&["p", "q"], Some(OLD)));
+        }
+        world
+    }
+
+    /// A secret that has been rotated once: key 2 is current, key 1 was replaced by it just now.
+    pub(crate) fn rotated(targets: usize) -> Self {
+        let mut world = Self::rotating(Some(1), targets, true, false);
+        for step in Step::ROTATION {
+            assert_eq!(world.run(step, |_| ()), Next::Done);
+        }
+        world.rotated_before = true;
+        world
+    }
+
+    pub(crate) fn holder(&self, label: &str) -> Option<&String> {
+        self.labels
+            .iter()
+            .find(|(_, labels)| labels.contains(label))
+            .map(|(version, _)| version)
+    }
+
+    /// Moves a label as the service does: AWSPREVIOUS follows AWSCURRENT.
+    pub(crate) fn move_label(&mut self, label: &str, version: &str) {
+        let before = self.holder(label).cloned();
+        if before.as_deref() == Some(version) {
+            return;
+        }
+        self.remove_label(label);
+        let labels = self.labels.entry(version.to_owned()).or_default();
+        labels.insert(label.to_owned());
+        if let Some(before) = before.filter(|_| label == CURRENT) {
+            self.move_label(PREVIOUS, &before);
+        }
+    }
+
+    pub(crate) fn remove_label(&mut self, label: &str) {
+        for labels in self.labels.values_mut() {
+            labels.remove(label);
+        }
+    }
+
+    /// What the labelled version holds.
+    pub(crate) fn labelled(&self, label: &str) -> Option<u8> {
+        self.values.get(self.holder(label)?).copied()
+    }
+
+    fn value(&self, which: Which, seen: &Observed) -> Option<u8> {
+        if which == Which::Current {
+            return self.labelled(CURRENT);
+        }
+        self.values.get(seen.version(which)?.as_str()).copied()
+    }
+
+    pub(crate) fn description(&self) -> Description {
+        let labels = self.labels.iter();
+        let labels =
+            labels.map(|(version, labels)| (VersionId::from(version.as_str()), labels.clone()));
+        Description {
+            labels: Labels(labels.collect()),
+            rotation_enabled: true,
+            rotated_before: self.rotated_before,
+        }
+    }
+
+    pub(crate) fn observe(&self, step: Step) -> Observed {
+        let plans = if self.configured_plans {
+            vec![PlanId::from("p"), PlanId::from("q")]
+        } else {
+            Vec::new()
+        };
+        let grace = if self.emergency { 0 } else { GRACE };
+        let setup = Setup {
+            version: (step != Step::Reconcile).then(|| VersionId::from(NEW)),
+            plans,
+            stage_keys: false,
+            probe: self.probe,
+            targets: self.mirror.len(),
+            settle: Duration::ZERO,
+            grace: Duration::from_hours(grace.into()),
+            quarantine: Duration::from_hours(QUARANTINE.into()),
+            emergency: self.emergency,
+            thorough: true,
+            now: at(self.now),
+        };
+        Observed::new(setup, self.description())
+    }
+
+    fn key(&self, value: u8, key: &ModelKey, seen: &Observed) -> Key {
+        let read = seen.held.keys().copied();
+        let targets = self.mirror.iter().zip(&seen.mirror);
+        Key {
+            id: KeyId::from(value.to_string().as_str()),
+            version: key.version.as_deref().map(VersionId::from),
+            described: key.described,
+            unfinished: key.unfinished,
+            enabled: key.enabled,
+            since: SystemTime::UNIX_EPOCH,
+            mark: key.mark.as_ref().map(|mark| Mark {
+                superseded_at: at(mark.superseded),
+                by: VersionId::from(mark.by.as_str()),
+                disabled_at: mark.disabled.map(at),
+            }),
+            held_by: read
+                .filter(|which| self.value(*which, seen) == Some(value))
+                .collect(),
+            mirrored: targets
+                .filter(|(_, seen)| !matches!(seen, Mirrored::Unread | Mirrored::Unreachable))
+                .any(|(held, _)| *held == value),
+        }
+    }
+
+    /// What the adapters would do and bring; none where a service fails.
+    pub(crate) fn perform(&mut self, seen: &Observed, next: &Next) -> Option<Fact> {
+        match next {
+            Next::Look(Look::Mirror(target)) | Next::Act(Action::WriteMirror(target, _))
+                if self.unreachable.contains(target) =>
+            {
+                None
+            }
+            Next::Look(look) => Some(self.look(seen, look)),
+            Next::Act(action) => Some(self.act(seen, action)),
+            Next::Refuse(_) | Next::StartOver | Next::Done => unreachable!("nothing to perform"),
+        }
+    }
+
+    fn look(&self, seen: &Observed, look: &Look) -> Fact {
+        let with = |value: Option<u8>| {
+            let listed = seen.keys.iter().flatten().map(|key| key.id.clone());
+            listed
+                .filter(|id| Some(number(id)) == value)
+                .collect::<Vec<_>>()
+        };
+        match look {
+            Look::Version { which, .. } => {
+                let value = self.value(*which, seen);
+                let read = |other| *which == other || seen.held.contains_key(&other);
+                let same = self.value(Which::Pending, seen) == self.value(Which::Current, seen);
+                Fact::Holds {
+                    which: *which,
+                    held: match value {
+                        None => Held::Nothing,
+                        Some(0) => Held::NoKey,
+                        Some(_) => Held::Key { of_our_form: true },
+                    },
+                    copy: read(Which::Pending) && read(Which::Current) && same,
+                    keys: with(value),
+                }
+            }
+            Look::Keys => {
+                let ours = self.keys.iter().filter(|(_, key)| key.version.is_some());
+                Fact::Keys(
+                    ours.map(|(value, key)| self.key(*value, key, seen))
+                        .collect(),
+                )
+            }
+            Look::EveryKey(which) => {
+                let value = self.value(*which, seen).unwrap_or(0);
+                let key = self.keys.get(&value);
+                Fact::Found(*which, key.map(|key| self.key(value, key, seen)))
+            }
+            Look::Plans(id) => {
+                let plans = self.keys[&number(id)].plans.iter();
+                let plans = plans.map(|plan| PlanId::from(plan.as_str())).collect();
+                Fact::Plans(id.clone(), plans)
+            }
+            Look::Labels => Fact::Described(self.description()),
+            Look::Plan(plan) => Fact::PlanExists(plan.clone()),
+            Look::Mirror(target) => {
+                let held = Some(self.mirror[*target]);
+                let is = |which: &Which| {
+                    seen.held.get(which).is_some_and(|held| held.is_key())
+                        && held == self.value(*which, seen)
+                };
+                let which = [Which::Current, Which::Pending].into_iter().find(is);
+                Fact::Mirror {
+                    target: *target,
+                    holds: which.map_or(Mirrored::Other, Mirrored::Key),
+                    keys: with(held),
+                }
+            }
+            Look::ProbeAccepts | Look::ProbeAnswers => Fact::Probed,
+            Look::Settled(_) => Fact::Settled,
+        }
+    }
+
+    fn model(&mut self, id: &KeyId) -> &mut ModelKey {
+        self.keys.get_mut(&number(id)).expect("it exists")
+    }
+
+    fn act(&mut self, seen: &Observed, action: &Action) -> Fact {
+        match action {
+            Action::StoreValue => {
+                self.values.insert(NEW.to_owned(), 2);
+                if self.first_is_current && self.holder(CURRENT).is_none() {
+                    self.move_label(CURRENT, NEW);
+                }
+                Fact::Stored
+            }
+            Action::MintKey { which, unfinished } => {
+                let value = self
+                    .value(*which, seen)
+                    .expect("the value is stored before the key is minted");
+                if self.keys.contains_key(&value) {
+                    return Fact::AlreadyMinted;
+                }
+                let version = seen.version(*which).map(VersionId::as_str);
+                let mut key = ModelKey::on(&[], version);
+                key.unfinished = *unfinished;
+                let minted = self.key(value, &key, seen);
+                self.keys.insert(value, key);
+                Fact::Minted(minted)
+            }
+            Action::NoteResumed(id) => {
+                self.model(id).unfinished = false;
+                Fact::Noted(id.clone())
+            }
+            Action::AttachKey(id, plan) => {
+                self.model(id).plans.insert(plan.to_string());
+                Fact::Attached(id.clone(), plan.clone())
+            }
+            Action::WarnOfNoPlan => Fact::Warned,
+            Action::WriteMirror(target, which) => {
+                let value = self.value(*which, seen);
+                self.mirror[*target] = value.expect("only a value that was read is written");
+                Fact::Written(*target, *which)
+            }
+            Action::Promote(from) => {
+                let pending = self.value(Which::Pending, seen);
+                assert!(
+                    self.mirror.iter().all(|held| Some(*held) == pending),
+                    "promoted before it was mirrored: {self:?}"
+                );
+                assert_eq!(
+                    from.as_ref().map(VersionId::as_str),
+                    self.holder(CURRENT).map(String::as_str)
+                );
+                self.move_label(CURRENT, NEW);
+                Fact::Promoted
+            }
+            Action::RemovePending => {
+                self.remove_label(PENDING);
+                Fact::PendingRemoved
+            }
+            Action::UnmarkKey(id) => {
+                self.model(id).mark = None;
+                Fact::Unmarked(id.clone())
+            }
+            Action::EnableKey(id) => {
+                let key = self.model(id);
+                (key.mark, key.enabled) = (None, true);
+                Fact::Unmarked(id.clone())
+            }
+            Action::MarkKey(id, mark) => {
+                let key = self.model(id);
+                (key.mark, key.described) = (Some(mark.into()), true);
+                Fact::Marked(id.clone(), mark.clone())
+            }
+            Action::DisableKey(id, mark) => {
+                let key = self.model(id);
+                (key.mark, key.described) = (Some(mark.into()), true);
+                key.enabled = false;
+                Fact::Disabled(id.clone(), mark.clone())
+            }
+            Action::DeleteKey(id) => {
+                self.keys.remove(&number(id)).expect("it exists");
+                Fact::Deleted(id.clone())
+            }
+        }
+    }
+
+    /// Runs a step; calls `at` with the world after every action. Returns how it ended.
+    pub(crate) fn run(&mut self, step: Step, mut at: impl FnMut(&Self)) -> Next {
+        self.run_with(step, |world, next| {
+            if matches!(next, Next::Act(_)) {
+                at(world);
+            }
+        })
+    }
+
+    /// Runs a step; calls `at` with the world after everything that it does, where the world may be changed.
+    pub(crate) fn run_with(&mut self, step: Step, mut at: impl FnMut(&mut Self, &Next)) -> Next {
+        let mut seen = self.observe(step);
+        let mut step = step;
+        let mut acted = Vec::new();
+        for _ in 0..100 {
+            let next = decide(step, &seen);
+            match next {
+                Next::Done | Next::Refuse(_) => return next,
+                Next::StartOver => {
+                    step = Step::Reconcile;
+                    seen = seen.start_over();
+                    acted.clear();
+                    continue;
+                }
+                Next::Look(_) | Next::Act(_) => {}
+            }
+            let before = seen.clone();
+            match self.perform(&seen, &next) {
+                Some(fact) => seen.learn(fact),
+                None => seen.do_without(&next),
+            }
+            assert_ne!(seen, before, "{step}: {next:?} taught nothing in {self:?}");
+            at(self, &next);
+            if let Next::Act(action) = next {
+                assert!(
+                    !acted.contains(&action),
+                    "{step} did {action:?} twice in {self:?}"
+                );
+                acted.push(action);
+            }
+        }
+        panic!("{step} does not end in {self:?}");
+    }
+
+    /// Runs a step whose token lost its version, or that fails after the point of no return.
+    pub(crate) fn finish(&mut self, step: Step) {
+        assert_eq!(self.run(step, |_| ()), Next::Done, "{step} in {self:?}");
+    }
+
+    /// Invariant 1: nobody holds a key that does not work, unless they held none before.
+    pub(crate) fn no_dead_key(&self) {
+        let mut handed_out = self.mirror.clone();
+        // A first value that the service makes current before it can have a key is not our doing.
+        let ours =
+            |version: &String| !(self.first_is_current && self.labels[version].contains(PENDING));
+        if self.holder(CURRENT).is_some_and(ours) {
+            handed_out.extend(self.labelled(CURRENT));
+        }
+        for value in handed_out.into_iter().filter(|value| *value != 0) {
+            let key = self
+                .keys
+                .get(&value)
+                .unwrap_or_else(|| panic!("a key that does not exist is used: {self:?}"));
+            assert!(key.enabled, "a disabled key is used: {self:?}");
+            if self.configured_plans || self.keys.contains_key(&1) {
+                assert_eq!(
+                    key.plans.len(),
+                    2,
+                    "a key without its plans is used: {self:?}"
+                );
+            }
+        }
+    }
+
+    /// Invariant 2: no key without a version that held its value.
+    pub(crate) fn no_orphan(&self) {
+        for (value, key) in &self.keys {
+            let held = self.values.values().any(|held| held == value);
+            assert!(held, "an orphan: {key:?} in {self:?}");
+        }
+    }
+
+    /// Who replaced the key, if it is marked.
+    pub(crate) fn marked_by(&self, value: u8) -> Option<&str> {
+        let mark = self.keys.get(&value)?.mark.as_ref()?;
+        Some(mark.by.as_str())
+    }
+}
+
+impl ModelKey {
+    pub(crate) fn on(plans: &[&str], version: Option<&str>) -> Self {
+        let plans = plans.iter().map(ToString::to_string).collect();
+        Self {
+            described: version.is_some(),
+            version: version.map(ToOwned::to_owned),
+            enabled: true,
+            plans,
+            mark: None,
+            unfinished: false,
+        }
+    }
+
+    /// The same, marked as replaced at that hour.
+    pub(crate) fn superseded(mut self, at: u32, by: &str) -> Self {
+        self.mark = Some(ModelMark {
+            superseded: at,
+            by: by.to_owned(),
+            disabled: None,
+        });
+        self
+    }
+
+    /// The same, disabled by this function at that hour.
+    pub(crate) fn quarantined(mut self, at: u32, by: &str) -> Self {
+        self = self.superseded(at, by);
+        self.enabled = false;
+        self.mark.iter_mut().for_each(|mark| mark.disabled = Some(at));
+        self
+    }
+}
