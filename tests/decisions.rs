@@ -303,7 +303,9 @@ fn a_key_of_a_rotation_that_began_meanwhile_is_not_marked() {
 fn a_mark_from_an_earlier_life_of_the_replaced_key_is_renewed() {
     let mut world = after(3);
     let replaced = world.keys.remove(&1).expect("it is there");
-    world.keys.insert(1, replaced.superseded(999, "a version before"));
+    world
+        .keys
+        .insert(1, replaced.superseded(999, "a version before"));
     assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
     assert_eq!(world.marked_by(1), Some(NEW));
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::error::{masked, masked_code, masked_id};
-use api_key_rotation::event::{Event, EventError};
+use api_key_rotation::event::{Event, EventError, Reconciliation};
 use api_key_rotation::mark::{self, Mark};
+use api_key_rotation::next::Step;
 use api_key_rotation::observed::VersionId;
-use api_key_rotation::rotation::Step;
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText};
 use api_key_rotation::settings::Settings;
 use secrecy::ExposeSecret;
@@ -179,9 +179,152 @@ fn an_event_of_each_step_is_read() {
     ] {
         let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        assert_eq!(
-            Event::parse(&json).expect("it is ready to use").step,
-            expected
+        let event = Event::parse(&json).expect("it is ready to use");
+        assert!(matches!(event, Event::Rotation(event) if event.step == expected));
+    }
+}
+
+fn reconciliation(json: &str) -> Result<Reconciliation, EventError> {
+    match Event::parse(json)? {
+        Event::Reconciliation(event) => Ok(event),
+        Event::Rotation(event) => panic!("{json} was taken for {event:?}"),
+    }
+}
+
+#[test]
+fn a_reconciliation_is_asked_for_in_our_own_words_by_a_schedule_and_by_a_notice_of_a_moved_label() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:demo/key-AbCdEf";
+    let notice = |label: &str| {
+        format!(
+            r#"{{"version":"0","id":"6a7e8feb-b491-4cf7-a9f1-bf3703467718","detail-type":"Secret Label Updated","source":"aws.secretsmanager","account":"123456789012","time":"2026-02-06T16:43:48Z","region":"eu-west-1","resources":["{arn}"],"detail":{{"name":"demo/key","labelUpdated":"{label}","versionId":"{TOKEN}"}}}}"#
+        )
+    };
+    let named = |secret: &str| Reconciliation {
+        secret_id: Some(secret.to_owned()),
+        ..Reconciliation::default()
+    };
+    for (json, expected) in [
+        (r#"{"Step":"reconcile"}"#.to_owned(), Reconciliation::default()),
+        (
+            r#"{"Step":"reconcile","SecretId":"demo/key"}"#.to_owned(),
+            named("demo/key"),
+        ),
+        (
+            r#"{"Step":"reconcile","SecretId":"demo/key","GracePeriod":"0s"}"#.to_owned(),
+            Reconciliation {
+                grace: Some(Duration::ZERO),
+                ..named("demo/key")
+            },
+        ),
+        (
+            r#"{"version":"0","id":"x","detail-type":"Scheduled Event","source":"aws.events","account":"123456789012","time":"2026-02-06T16:43:48Z","region":"eu-west-1","resources":["arn:aws:events:eu-west-1:123456789012:rule/r"],"detail":{}}"#.to_owned(),
+            Reconciliation::default(),
+        ),
+        (
+            notice("AWSCURRENT"),
+            Reconciliation {
+                moved_to: Some(VersionId::from(TOKEN)),
+                unasked: true,
+                ..named(arn)
+            },
+        ),
+        (
+            notice("mine"),
+            Reconciliation {
+                unasked: true,
+                ..named(arn)
+            },
+        ),
+    ] {
+        assert_eq!(reconciliation(&json), Ok(expected), "{json}");
+    }
+    for name in [
+        "reconcile",
+        "reconcile-all",
+        "emergency-stop",
+        "label-updated",
+    ] {
+        let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        reconciliation(&json).expect("it is ready to use");
+    }
+}
+
+#[test]
+fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
+    let own = |rest: &str| format!(r#"{{"Step":"reconcile"{rest}}}"#);
+    let notice = |kind: &str, source: &str, resources: &str, detail: &str| {
+        format!(
+            r#"{{"detail-type":"{kind}","source":"{source}","resources":{resources},"detail":{detail}}}"#
+        )
+    };
+    let moved = r#"{"name":"n","labelUpdated":"AWSCURRENT","versionId":"short"}"#;
+    for (json, expected) in [
+        (
+            own(r#","graceperiod":"0s","SecretId":"s""#),
+            EventError::UnknownField,
+        ),
+        (
+            own(r#","ClientRequestToken":"t""#),
+            EventError::UnknownField,
+        ),
+        (
+            own(r#","GracePeriod":"0s""#),
+            EventError::GraceWithoutSecret,
+        ),
+        (
+            notice(
+                "EC2 Instance State-change Notification",
+                "aws.ec2",
+                "[]",
+                "{}",
+            ),
+            EventError::UnknownNotice,
+        ),
+        (
+            notice("Secret Label Updated", "aws.secretsmanager", "[]", moved),
+            EventError::UnknownNotice,
+        ),
+        (
+            notice(
+                "Secret Label Updated",
+                "aws.secretsmanager",
+                r#"["s"]"#,
+                moved,
+            ),
+            EventError::UnknownNotice,
+        ),
+        (
+            notice(
+                "Secret Label Updated",
+                "aws.secretsmanager",
+                r#"["s"]"#,
+                "{}",
+            ),
+            EventError::UnknownNotice,
+        ),
+        (
+            notice("Scheduled Event", "somebody else", "[]", "{}"),
+            EventError::UnknownNotice,
+        ),
+        (
+            notice("A guess", "aws.events", "[]", "{}"),
+            EventError::UnknownNotice,
+        ),
+    ] {
+        assert_eq!(reconciliation(&json), Err(expected), "{json}");
+    }
+    for (rest, field) in [
+        (r#","SecretId":7"#, "SecretId"),
+        (r#","SecretId":"with space""#, "SecretId"),
+        (r#","SecretId":"s","GracePeriod":0"#, "GracePeriod"),
+        (r#","SecretId":"s","GracePeriod":"soon""#, "GracePeriod"),
+        (r#","SecretId":"s","GracePeriod":"2y""#, "GracePeriod"),
+    ] {
+        let error = reconciliation(&own(rest)).expect_err(rest);
+        assert!(
+            matches!(error, EventError::InvalidField { name, .. } if name == field),
+            "{rest}: {error}"
         );
     }
 }
@@ -257,7 +400,7 @@ fn an_event_cannot_be_printed_with_its_rotation_token() {
         r#"{{"Step":"createSecret","SecretId":"s","ClientRequestToken":"{TOKEN}","RotationToken":"cafe{TOKEN}","New":1}}"#
     );
     let event = Event::parse(&json).expect("a field that is new to us is no fault");
-    assert!(event.rotation_token.is_some());
+    assert!(matches!(&event, Event::Rotation(event) if event.rotation_token.is_some()));
     assert!(!format!("{event:?}").contains("cafe"));
 }
 

@@ -496,7 +496,9 @@ impl ModelKey {
     pub(crate) fn quarantined(mut self, at: u32, by: &str) -> Self {
         self = self.superseded(at, by);
         self.enabled = false;
-        self.mark.iter_mut().for_each(|mark| mark.disabled = Some(at));
+        self.mark
+            .iter_mut()
+            .for_each(|mark| mark.disabled = Some(at));
         self
     }
 }

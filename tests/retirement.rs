@@ -1,0 +1,543 @@
+//! Reconciliation as a pure decision, played against the model: what an operator, the time and a cut-off may do to a
+//! secret, in every order, and what one more run must make of it.
+
+mod model;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api_key_rotation::next::{Action, Look, Next, Step};
+use api_key_rotation::observed::{CURRENT, PENDING, PREVIOUS};
+use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
+
+fn reconcile(world: &mut World) -> Vec<Action> {
+    let mut done = Vec::new();
+    let end = world.run_with(Step::Reconcile, |_, next| {
+        if let Next::Act(action) = next {
+            done.push(action.clone());
+        }
+    });
+    assert_eq!(end, Next::Done);
+    done
+}
+
+fn is_enabled(world: &World, value: u8) -> Option<bool> {
+    world.keys.get(&value).map(|key| key.enabled)
+}
+
+#[test]
+fn a_replaced_key_is_disabled_after_grace_and_deleted_after_quarantine() {
+    let mut world = World::rotated(1);
+    let replaced = world.now;
+    for (hours, enabled) in [
+        (0, Some(true)),
+        (GRACE - 1, Some(true)),
+        (GRACE, Some(false)),
+        (GRACE + QUARANTINE - 1, Some(false)),
+        (GRACE + QUARANTINE, None),
+    ] {
+        world.now = replaced + hours;
+        reconcile(&mut world);
+        assert_eq!(is_enabled(&world, 1), enabled, "{hours} hours later");
+        assert_eq!(is_enabled(&world, 2), Some(true));
+        assert_eq!(reconcile(&mut world), [], "a second run does nothing");
+    }
+}
+
+#[test]
+fn after_a_long_silence_a_key_is_disabled_and_its_quarantine_begins_only_then() {
+    let mut world = World::rotated(1);
+    world.now += 10 * 24;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    world.now += QUARANTINE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), None);
+}
+
+#[test]
+fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_grace() {
+    let mut world = World::rotated(1);
+    world.now += 10;
+    // The second rotation, whose version and key are 3.
+    world.values.insert("third".to_owned(), 3);
+    world
+        .keys
+        .insert(3, ModelKey::on(&["p", "q"], Some("third")));
+    world.move_label(CURRENT, "third");
+    world.mirror = vec![3];
+    reconcile(&mut world);
+    world.now += GRACE - 10;
+    reconcile(&mut world);
+    assert_eq!(
+        (is_enabled(&world, 1), is_enabled(&world, 2)),
+        (Some(false), Some(true))
+    );
+    world.now += 9;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 2), Some(true));
+    world.now += 1;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 2), Some(false));
+}
+
+#[test]
+fn the_key_of_an_abandoned_rotation_goes_the_same_way_and_that_of_a_pending_one_does_not() {
+    let mut world = World::rotated(1);
+    world.values.insert("next".to_owned(), 3);
+    world
+        .keys
+        .insert(3, ModelKey::on(&["p", "q"], Some("next")));
+    world.move_label(PENDING, "next");
+    reconcile(&mut world);
+    assert!(world.keys[&3].mark.is_none());
+    world.remove_label(PENDING);
+    reconcile(&mut world);
+    assert_eq!(world.marked_by(3), Some(NEW));
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 3), Some(false));
+    // Somebody thinks better of it.
+    world.move_label(PENDING, "next");
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 3), Some(true));
+    assert!(world.keys[&3].mark.is_none());
+}
+
+#[test]
+fn a_placeholder_is_neither_minted_nor_mirrored_and_retires_nothing() {
+    let mut world = World::rotated(1);
+    world.values.insert("placeholder".to_owned(), 0);
+    world.move_label(CURRENT, "placeholder");
+    world.now += 1000;
+    let before = world.clone();
+    assert_eq!(reconcile(&mut world), []);
+    assert_eq!(world, before);
+}
+
+#[test]
+fn a_missing_key_is_minted_anew_only_where_the_secret_is_known_to_have_been_rotated() {
+    for (rotated_before, other_key, expected) in [
+        (true, false, true),
+        (false, true, true),
+        (false, false, false),
+    ] {
+        let mut world = World::rotated(1);
+        world.rotated_before = rotated_before;
+        world.keys.remove(&2);
+        if !other_key {
+            world.keys.remove(&1);
+        }
+        reconcile(&mut world);
+        assert_eq!(world.keys.contains_key(&2), expected);
+        // Nothing else was touched where it could not be brought back.
+        assert_eq!(world.marked_by(1), other_key.then_some(NEW));
+    }
+}
+
+#[test]
+fn a_key_minted_anew_takes_the_plans_of_the_newest_other_one_also_if_cut_off_in_between() {
+    let mut world = World::rotated(1);
+    world.configured_plans = false;
+    world.keys.remove(&2);
+    let mut cuts = Vec::new();
+    world.run(Step::Reconcile, |world| cuts.push(world.clone()));
+    cuts.push(world);
+    assert!(cuts.len() > 3);
+    for mut world in cuts {
+        reconcile(&mut world);
+        assert_eq!(world.keys[&2].plans.len(), 2, "{world:?}");
+        assert!(!world.keys[&2].unfinished, "{world:?}");
+        world.no_dead_key();
+        assert_eq!(reconcile(&mut world), []);
+    }
+}
+
+#[test]
+fn a_target_that_holds_the_pending_value_is_left_alone_and_any_other_is_not() {
+    let mut world = World::rotated(2);
+    world.values.insert("next".to_owned(), 3);
+    world
+        .keys
+        .insert(3, ModelKey::on(&["p", "q"], Some("next")));
+    world.move_label(PENDING, "next");
+    world.mirror = vec![3, 1];
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [3, 2]);
+    world.remove_label(PENDING);
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [2, 2]);
+}
+
+#[test]
+fn doppler_gets_no_key_that_is_not_enabled() {
+    for disabled_by_hand in [true, false] {
+        let mut world = World::rotated(1);
+        world.mirror = vec![0];
+        if disabled_by_hand {
+            world.keys.get_mut(&2).expect("it is there").enabled = false;
+        } else {
+            // Made by hand, and deleted: not ours to bring back.
+            world.keys.clear();
+            world.rotated_before = false;
+        }
+        assert_eq!(reconcile(&mut world), []);
+        assert_eq!(world.mirror, [0]);
+    }
+}
+
+#[test]
+fn a_key_that_a_person_disabled_stays_disabled_for_ever() {
+    for value in [1, 2] {
+        let mut world = World::rotated(1);
+        world.keys.get_mut(&value).expect("it is there").enabled = false;
+        for _ in 0..4 {
+            world.now += 1000;
+            reconcile(&mut world);
+            assert_eq!(is_enabled(&world, value), Some(false));
+        }
+        // With the current key gone dark, nobody knows what else is needed.
+        if value == 2 {
+            assert_eq!(is_enabled(&world, 1), Some(true));
+        }
+    }
+}
+
+#[test]
+fn a_key_that_a_person_enabled_again_has_another_grace() {
+    let mut world = World::rotated(1);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.keys.get_mut(&1).expect("it is there").enabled = true;
+    world.now += 1;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
+    let mut world = World::rotated(1);
+    for edit in ["an edit", "and another"] {
+        world.values.insert(edit.to_owned(), 2);
+        world.move_label(CURRENT, edit);
+        world.now += 1000;
+        reconcile(&mut world);
+        reconcile(&mut world);
+        assert_eq!(is_enabled(&world, 2), Some(true));
+        assert_eq!(world.marked_by(2), None);
+    }
+}
+
+#[test]
+fn the_mark_of_a_rolled_back_key_does_not_count_when_the_secret_moves_on_even_after_an_edit_by_hand()
+ {
+    // Key 1 came back in a version that was put by hand, and nobody reconciled; then key 3 replaced it.
+    let mut world = World::rotated(1);
+    world.values.insert("edited".to_owned(), 1);
+    world.move_label(CURRENT, "edited");
+    world.values.insert("third".to_owned(), 3);
+    world
+        .keys
+        .insert(3, ModelKey::on(&["p", "q"], Some("third")));
+    world.move_label(CURRENT, "third");
+    world.mirror = vec![3];
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    assert_eq!(world.marked_by(1), Some("third"));
+}
+
+#[test]
+fn a_key_in_a_doppler_target_is_not_retired_and_one_that_may_be_in_an_unreadable_target_neither() {
+    let mut world = World::rotated(2);
+    world.now += GRACE;
+    world.mirror[1] = 1;
+    reconcile(&mut world);
+    // Its readers have had another key only since now.
+    assert_eq!(world.mirror, [2, 2]);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    reconcile(&mut world);
+    world.now += GRACE;
+    world.unreachable.insert(1);
+    assert_eq!(reconcile(&mut world), []);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    world.unreachable.clear();
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    // Nor is it deleted while a target cannot be read.
+    world.now += QUARANTINE;
+    world.unreachable.insert(1);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_quarantined_key_that_turns_up_in_doppler_is_replaced_there_and_not_enabled() {
+    let mut world = World::rotated(1);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.mirror = vec![1];
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [2]);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn an_emergency_disables_every_replaced_key_at_once_whoever_holds_it_and_never_the_current_one() {
+    let mut world = World::rotated(2);
+    world.keys.insert(
+        4,
+        ModelKey::on(&["p"], Some("abandoned")).superseded(999, "x"),
+    );
+    world.keys.insert(5, ModelKey::on(&["p"], Some("next")));
+    world.values.insert("next".to_owned(), 5);
+    world.move_label(PENDING, "next");
+    world.mirror[1] = 1;
+    world.unreachable.insert(0);
+    world.emergency = true;
+    let done = reconcile(&mut world);
+    let first = done.first().expect("something was done");
+    assert!(
+        matches!(first, Action::DisableKey(..)),
+        "before anything else: {done:?}"
+    );
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(is_enabled(&world, 4), Some(false));
+    assert_eq!(is_enabled(&world, 2), Some(true));
+    assert_eq!(
+        is_enabled(&world, 5),
+        Some(true),
+        "it is about to be promoted"
+    );
+    assert_eq!(world.mirror[1], 2);
+    // The next ordinary run does not bring the leaked key back.
+    (world.emergency, world.mirror[1]) = (false, 1);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_made_by_hand_is_left_alone_until_its_owner_hands_it_over_and_then_retired_like_ours() {
+    let mut world = World::rotated(1);
+    world.keys.insert(1, ModelKey::on(&["p", "q"], None));
+    for _ in 0..3 {
+        world.now += 1000;
+        assert_eq!(reconcile(&mut world), []);
+    }
+    // Tagged and renamed; its description is its owner's.
+    world.keys.get_mut(&1).expect("it is there").version = Some(OLD.to_owned());
+    reconcile(&mut world);
+    assert_eq!(world.marked_by(1), Some(NEW));
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_that_was_handed_over_too_late_or_by_mistake_is_left_alone() {
+    let mut world = World::rotated(1);
+    let mut tagged = ModelKey::on(&["p"], Some(OLD));
+    tagged.described = false;
+    world.keys.insert(7, tagged);
+    for _ in 0..3 {
+        world.now += 1000;
+        reconcile(&mut world);
+        assert_eq!(is_enabled(&world, 7), Some(true));
+        assert_eq!(world.marked_by(7), None);
+    }
+}
+
+/// Something that happens to the world.
+type Happening = (&'static str, fn(&mut World));
+
+const HAPPENINGS: &[Happening] = &[
+    ("a day passes", |world| world.now += GRACE),
+    ("a week passes", |world| world.now += QUARANTINE),
+    ("it is rolled back", |world| {
+        if let Some(previous) = world.holder(PREVIOUS).cloned() {
+            world.move_label(CURRENT, &previous);
+        }
+    }),
+    ("another field is edited", |world| {
+        let edit = format!("edit {}", world.values.len());
+        if let Some(value) = world.labelled(CURRENT) {
+            world.values.insert(edit.clone(), value);
+            world.move_label(CURRENT, &edit);
+        }
+    }),
+    ("Doppler gets the old key", |world| world.mirror = vec![1]),
+    ("Doppler gets nonsense", |world| world.mirror = vec![0]),
+    ("the current key is deleted", |world| {
+        if let Some(value) = world.labelled(CURRENT) {
+            world.keys.remove(&value);
+        }
+    }),
+    ("the current key loses a plan", |world| {
+        let current = world.labelled(CURRENT);
+        if let Some(key) = current.and_then(|value| world.keys.get_mut(&value)) {
+            key.plans.pop_first();
+        }
+    }),
+];
+
+/// Since when each key has not been in use, as the last whole run saw it.
+fn note_use(world: &World, whole: bool, unused_since: &mut BTreeMap<u8, u32>) {
+    for value in world.keys.keys() {
+        let labelled = world.labelled(CURRENT) == Some(*value);
+        if labelled || world.mirror.contains(value) {
+            // What no run has seen to its end leaves no trace that a later one could go by.
+            if whole {
+                unused_since.remove(value);
+            }
+        } else {
+            unused_since.entry(*value).or_insert(world.now);
+        }
+    }
+}
+
+/// Reconciles and demands of every single action what the invariants say; gives the world after each, as if cut off there.
+fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
+    let mut after = world.clone();
+    let mut cuts = vec![world.clone()];
+    let mut disabled = BTreeSet::new();
+    let mut before = world.clone();
+    after.run_with(Step::Reconcile, |now, next| {
+        let Next::Act(action) = next else { return };
+        if let Action::DisableKey(id, _) | Action::DeleteKey(id) = action {
+            let value = number(id);
+            let unused = unused_since.get(&value);
+            let unused = unused.unwrap_or_else(|| panic!("{action:?}: it is in use, {before:?}"));
+            assert!(
+                now.now >= unused + GRACE,
+                "{action:?}: too early, {before:?}"
+            );
+            if matches!(action, Action::DeleteKey(_)) {
+                assert!(
+                    !disabled.contains(&value),
+                    "disabled and deleted in one run"
+                );
+                let mark = before.keys[&value].mark.clone().expect("it was marked");
+                let since = mark.disabled.expect("it was disabled before");
+                assert!(
+                    now.now >= since + QUARANTINE,
+                    "deleted too early: {before:?}"
+                );
+            } else {
+                disabled.insert(value);
+            }
+        }
+        before = now.clone();
+        cuts.push(now.clone());
+    });
+    cuts.push(after);
+    cuts
+}
+
+/// Overlap and no dead key, whatever happens in whichever order, with each reconciliation cut off anywhere.
+#[test]
+fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whichever_order() {
+    let mut start = World::rotated(1);
+    let mut unused = BTreeMap::new();
+    note_use(&start, true, &mut unused);
+    start.rotated_before = true;
+    let mut open = vec![(start, unused, 0)];
+    let mut seen = BTreeSet::new();
+    while let Some((world, unused, depth)) = open.pop() {
+        if !seen.insert((world.clone(), unused.clone(), depth)) {
+            continue;
+        }
+        let cuts = cuts(&world, &unused);
+        for (number, cut) in (1..).zip(&cuts) {
+            let mut unused = unused.clone();
+            note_use(cut, number == cuts.len(), &mut unused);
+            // Without a cut, one run is enough.
+            let mut whole = cut.clone();
+            reconcile(&mut whole);
+            whole.no_dead_key();
+            let current = whole.labelled(CURRENT).expect("it holds a key");
+            assert_eq!(whole.mirror, [current], "{whole:?}");
+            assert_eq!(whole.marked_by(current), None, "{whole:?}");
+            if depth < 4 {
+                for (_, happen) in HAPPENINGS {
+                    let mut next = cut.clone();
+                    happen(&mut next);
+                    open.push((next, unused.clone(), depth + 1));
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 1000, "only {} worlds were seen", seen.len());
+}
+
+#[test]
+fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
+    let moments = |world: &World| {
+        let mut count = 0;
+        world.clone().run_with(Step::Reconcile, |_, _| count += 1);
+        count
+    };
+    // Grace is over, quarantine is over, and both keys are due for something else.
+    for hours in [0, GRACE, GRACE + QUARANTINE] {
+        let mut start = World::rotated(1);
+        if hours > GRACE {
+            start.now += GRACE;
+            reconcile(&mut start);
+            start.now += QUARANTINE;
+        } else {
+            start.now += hours;
+        }
+        for moment in 0..moments(&start) {
+            let mut world = start.clone();
+            let (mut passed, mut last_look) = (0, 0);
+            world.run_with(Step::Reconcile, |world, next| {
+                if *next == Next::Look(Look::Labels) {
+                    last_look = passed;
+                }
+                if passed == moment {
+                    world.move_label(CURRENT, OLD);
+                }
+                passed += 1;
+            });
+            if is_enabled(&world, 1) != Some(true) {
+                // It came after the last look at the labels: EventBridge's notice of it brings the next run.
+                assert!(moment >= last_look, "moment {moment}: {world:?}");
+                reconcile(&mut world);
+            }
+            assert_eq!(is_enabled(&world, 1), Some(true), "{hours}, {moment}");
+            reconcile(&mut world);
+            assert_eq!(world.mirror, [1]);
+            assert_eq!(world.marked_by(1), None);
+        }
+    }
+}
+
+#[test]
+fn two_reconciliations_at_once_end_as_one_does() {
+    for hours in [0, GRACE, 10 * GRACE] {
+        let mut start = World::rotated(1);
+        start.now += hours;
+        start.mirror = vec![0];
+        let mut alone = start.clone();
+        reconcile(&mut alone);
+        reconcile(&mut alone);
+        let mut moments = 0;
+        start.clone().run_with(Step::Reconcile, |_, _| moments += 1);
+        for moment in 0..moments {
+            let mut world = start.clone();
+            let mut passed = 0;
+            world.run_with(Step::Reconcile, |world, _| {
+                if passed == moment {
+                    reconcile(world);
+                }
+                passed += 1;
+            });
+            reconcile(&mut world);
+            assert_eq!(world, alone, "{hours} hours, moment {moment}");
+        }
+    }
+}
