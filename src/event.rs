@@ -36,7 +36,7 @@ pub struct Rotation {
     pub rotation_token: Option<SecretString>,
 }
 
-/// A reconciliation, as asked for: by a person or a schedule with `{"Step":"reconcile"}`, or by EventBridge.
+/// A reconciliation, as asked for: by a person or a schedule with `{"Step":"reconcile"}`, or by `EventBridge`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
     /// `SecretId`; without it every secret of this function.
@@ -45,7 +45,7 @@ pub struct Reconciliation {
     pub grace: Option<Duration>,
     /// The version that AWSCURRENT has moved to, where that is why the event comes.
     pub moved_to: Option<VersionId>,
-    /// Whether EventBridge sends it for whichever secret's label moved, so that one of another function is no mistake.
+    /// Whether `EventBridge` sends it for whichever secret's label moved, so that one of another function is no mistake.
     pub unasked: bool,
 }
 
@@ -85,7 +85,7 @@ pub enum EventError {
         "the event has a GracePeriod but no SecretId; name the secret whose replaced keys it is for"
     )]
     GraceWithoutSecret,
-    /// Sent by EventBridge for something else.
+    /// Sent by `EventBridge` for something else.
     #[error(
         "the event is EventBridge's, but neither a schedule's nor \"Secret Label Updated\" of a secret; mend the rule"
     )]
@@ -200,7 +200,7 @@ fn reconciliation(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventEr
     })
 }
 
-/// What EventBridge sends: by a schedule, or because a label of a secret moved.
+/// What `EventBridge` sends: by a schedule, or because a label of a secret moved.
 fn notice(json: &str) -> Result<Reconciliation, EventError> {
     let unknown = |_| EventError::UnknownNotice;
     let notice: EventBridgeEvent = serde_json::from_str(json).map_err(unknown)?;

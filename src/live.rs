@@ -23,7 +23,9 @@ use crate::error::{Error, Service};
 use crate::http;
 use crate::mark;
 use crate::next::{Action, Look, Next};
-use crate::observed::{CURRENT, Fact, Held, Key, KeyId, Mirrored, Observed, VersionId, Which};
+use crate::observed::{
+    CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, Observed, VersionId, Which,
+};
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::settings::Settings;
 
@@ -331,12 +333,15 @@ impl<'a> Live<'a> {
             Action::NoteResumed(key) => {
                 let note = mark::resumed(&self.secret.name, self.world.clock.now());
                 let receipt = self.update(key, &note, None).await?;
-                (Fact::Noted(key.clone()), receipt)
+                (Fact::Changed(key.clone(), Change::Completed), receipt)
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await?;
                 let receipt = gateway.attach(key, plan, self.deadline).await?;
-                (Fact::Attached(key.clone(), plan.clone()), receipt)
+                (
+                    Fact::Changed(key.clone(), Change::Attached(plan.clone())),
+                    receipt,
+                )
             }
             Action::WarnOfNoPlan => {
                 tracing::warn!(
@@ -365,19 +370,25 @@ impl<'a> Live<'a> {
                 let enable = matches!(action, Action::EnableKey(_)).then_some(true);
                 let text = mark::minted(&self.secret.name);
                 let receipt = self.update(key, &text, enable).await?;
-                (Fact::Unmarked(key.clone()), receipt)
+                (Fact::Changed(key.clone(), Change::Unmarked), receipt)
             }
             Action::MarkKey(key, mark) => {
                 let receipt = self.update(key, &mark.to_string(), None).await?;
-                (Fact::Marked(key.clone(), mark.clone()), receipt)
+                (
+                    Fact::Changed(key.clone(), Change::Marked(mark.clone())),
+                    receipt,
+                )
             }
             Action::DisableKey(key, mark) => {
                 let receipt = self.update(key, &mark.to_string(), Some(false)).await?;
-                (Fact::Disabled(key.clone(), mark.clone()), receipt)
+                (
+                    Fact::Changed(key.clone(), Change::Disabled(mark.clone())),
+                    receipt,
+                )
             }
             Action::DeleteKey(key) => {
                 let receipt = self.gateway().await?.delete(key).await?;
-                (Fact::Deleted(key.clone()), receipt)
+                (Fact::Changed(key.clone(), Change::Deleted), receipt)
             }
         };
         Ok((fact, Some(receipt)))

@@ -274,7 +274,7 @@ impl Observed {
                 self.mirror[*target] = Mirrored::Unreachable;
             }
             Next::Look(Look::Plans(_)) | Next::Act(Action::MintKey { .. }) => {
-                self.unrestored = true
+                self.unrestored = true;
             }
             Next::Act(
                 Action::AttachKey(id, _)

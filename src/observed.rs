@@ -335,24 +335,31 @@ pub enum Fact {
     Minted(Key),
     /// A key with that value exists already.
     AlreadyMinted,
-    /// The time at which the key became complete is noted.
-    Noted(KeyId),
-    /// A key is on a plan.
-    Attached(KeyId, PlanId),
+    /// A key is not as it was.
+    Changed(KeyId, Change),
     /// AWSCURRENT is on this version.
     Promoted,
     /// AWSPENDING is on no version.
     PendingRemoved,
-    /// A key carries this mark.
-    Marked(KeyId, Mark),
-    /// A key is enabled and carries no mark.
-    Unmarked(KeyId),
-    /// A key is disabled and carries this mark.
-    Disabled(KeyId, Mark),
-    /// A key is no more.
-    Deleted(KeyId),
     /// A person was told that the new key is on no plan.
     Warned,
+}
+
+/// How a key is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The time at which it became complete is noted.
+    Completed,
+    /// It is on this plan.
+    Attached(PlanId),
+    /// It carries this mark.
+    Marked(Mark),
+    /// It is enabled and carries no mark.
+    Unmarked,
+    /// It is disabled and carries this mark.
+    Disabled(Mark),
+    /// It is no more.
+    Deleted,
 }
 
 impl Observed {
@@ -524,45 +531,41 @@ impl Observed {
                 self.keys = None;
                 self.searched.clear();
             }
-            Fact::Noted(id) => {
-                self.noted = true;
-                for key in self.those(&[id]) {
-                    key.unfinished = false;
-                }
-            }
-            Fact::Attached(key, plan) => {
-                self.plans.entry(key).or_default().insert(plan);
-            }
             Fact::Promoted => self.promoted(),
             Fact::PendingRemoved => self.secret.labels.remove(PENDING),
-            Fact::Marked(id, mark) => {
-                for key in self.those(&[id]) {
-                    key.mark = Some(mark.clone());
-                    key.described = true;
-                }
-            }
-            Fact::Unmarked(id) => {
-                for key in self.those(&[id]) {
-                    key.mark = None;
-                    key.enabled = true;
-                }
-            }
-            Fact::Disabled(id, mark) => {
-                for key in self.those(std::slice::from_ref(&id)) {
-                    key.mark = Some(mark.clone());
-                    key.described = true;
-                    key.enabled = false;
-                }
-                self.disabled.insert(id);
-                self.unconfirmed = true;
-            }
-            Fact::Deleted(id) => {
-                self.keys
-                    .iter_mut()
-                    .for_each(|keys| keys.retain(|key| key.id != id));
-                self.unconfirmed = true;
-            }
             Fact::Warned => self.warned = true,
+            Fact::Changed(id, change) => self.changed(&id, change),
+        }
+    }
+
+    fn changed(&mut self, id: &KeyId, change: Change) {
+        self.noted |= change == Change::Completed;
+        self.unconfirmed |= matches!(change, Change::Disabled(_) | Change::Deleted);
+        match &change {
+            Change::Attached(plan) => {
+                let plans = self.plans.entry(id.clone()).or_default();
+                plans.insert(plan.clone());
+            }
+            Change::Disabled(_) => {
+                self.disabled.insert(id.clone());
+            }
+            Change::Deleted => {
+                let keys = self.keys.iter_mut();
+                keys.for_each(|keys| keys.retain(|key| key.id != *id));
+            }
+            Change::Completed | Change::Marked(_) | Change::Unmarked => {}
+        }
+        let Some(key) = self.those(std::slice::from_ref(id)).next() else {
+            return;
+        };
+        match change {
+            Change::Completed => key.unfinished = false,
+            Change::Unmarked => (key.mark, key.enabled) = (None, true),
+            Change::Marked(mark) => (key.mark, key.described) = (Some(mark), true),
+            Change::Disabled(mark) => {
+                (key.mark, key.described, key.enabled) = (Some(mark), true, false);
+            }
+            Change::Attached(_) | Change::Deleted => {}
         }
     }
 

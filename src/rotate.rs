@@ -71,7 +71,7 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
         left.extend(report::findings(world, &secret, &run.seen).await);
         let mut totals = Totals::default();
         totals.add(&run);
-        totals.emit(world);
+        totals.emit(world, settings.secret_id.is_some());
     }
     Ok(Report {
         step: event.step.as_str(),

@@ -621,7 +621,7 @@ async fn each_action_is_one_line_of_json_with_step_secret_version_and_request_id
         .start()
         .await;
     let token = world.rotate().await.token;
-    let log = world.sandbox.function_log();
+    let log = world.log();
     let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line of JSON"))
@@ -674,7 +674,7 @@ async fn logs_follow_lambdas_format_and_level() {
         .start()
         .await;
     world.rotate().await;
-    let log = world.sandbox.function_log();
+    let log = world.log();
     assert!(log.contains("store a fresh value"), "{log}");
     assert!(
         log.lines()
@@ -685,7 +685,7 @@ async fn logs_follow_lambdas_format_and_level() {
     world.sandbox.clear_function_log();
     world.redeploy(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
     world.rotate().await;
-    assert_eq!(world.sandbox.function_log(), "");
+    assert_eq!(world.log(), "");
 
     // What is left at that level says as much as ever.
     let changes = [
@@ -695,8 +695,8 @@ async fn logs_follow_lambdas_format_and_level() {
     ];
     world.redeploy(&changes).await;
     let (error, token) = world.rotate_and_fail("setSecret").await;
-    let log = world.sandbox.function_log();
-    let line: Value = serde_json::from_str(&log).expect("one line of JSON");
+    let log = world.log();
+    let line: Value = serde_json::from_str(log.trim()).expect("one line of JSON");
     assert_eq!(line["error_type"], error.error_type, "{log}");
     assert_eq!(line["message"], error.error_message, "{log}");
     assert_eq!(

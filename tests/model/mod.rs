@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use api_key_rotation::mark::Mark;
 use api_key_rotation::next::{Action, Look, Next, Step};
 use api_key_rotation::observed::{
-    CURRENT, Description, Fact, Held, Key, KeyId, Labels, Mirrored, Observed, PENDING, PREVIOUS,
-    PlanId, Setup, VersionId, Which,
+    CURRENT, Change, Description, Fact, Held, Key, KeyId, Labels, Mirrored, Observed, PENDING,
+    PREVIOUS, PlanId, Setup, VersionId, Which,
 };
 use api_key_rotation::rotation::decide;
 
@@ -38,6 +38,7 @@ fn hour(time: SystemTime) -> u32 {
 
 /// The world, with values as numbers: 1 is the old key, 2 the new one, 0 a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct World {
     pub(crate) labels: BTreeMap<String, BTreeSet<String>>,
     /// What each version holds.
@@ -324,11 +325,11 @@ impl World {
             }
             Action::NoteResumed(id) => {
                 self.model(id).unfinished = false;
-                Fact::Noted(id.clone())
+                Fact::Changed(id.clone(), Change::Completed)
             }
             Action::AttachKey(id, plan) => {
                 self.model(id).plans.insert(plan.to_string());
-                Fact::Attached(id.clone(), plan.clone())
+                Fact::Changed(id.clone(), Change::Attached(plan.clone()))
             }
             Action::WarnOfNoPlan => Fact::Warned,
             Action::WriteMirror(target, which) => {
@@ -355,27 +356,27 @@ impl World {
             }
             Action::UnmarkKey(id) => {
                 self.model(id).mark = None;
-                Fact::Unmarked(id.clone())
+                Fact::Changed(id.clone(), Change::Unmarked)
             }
             Action::EnableKey(id) => {
                 let key = self.model(id);
                 (key.mark, key.enabled) = (None, true);
-                Fact::Unmarked(id.clone())
+                Fact::Changed(id.clone(), Change::Unmarked)
             }
             Action::MarkKey(id, mark) => {
                 let key = self.model(id);
                 (key.mark, key.described) = (Some(mark.into()), true);
-                Fact::Marked(id.clone(), mark.clone())
+                Fact::Changed(id.clone(), Change::Marked(mark.clone()))
             }
             Action::DisableKey(id, mark) => {
                 let key = self.model(id);
                 (key.mark, key.described) = (Some(mark.into()), true);
                 key.enabled = false;
-                Fact::Disabled(id.clone(), mark.clone())
+                Fact::Changed(id.clone(), Change::Disabled(mark.clone()))
             }
             Action::DeleteKey(id) => {
                 self.keys.remove(&number(id)).expect("it exists");
-                Fact::Deleted(id.clone())
+                Fact::Changed(id.clone(), Change::Deleted)
             }
         }
     }

@@ -236,6 +236,22 @@ impl World {
             .as_u16()
     }
 
+    /// What the function has logged, line by line, without its metrics.
+    pub(crate) fn log(&self) -> String {
+        let log = self.sandbox.function_log();
+        let lines = log.lines().filter(|line| !is_metrics(line));
+        lines.fold(String::new(), |log, line| log + line + "\n")
+    }
+
+    /// The metrics that the function has written, each line as JSON.
+    pub(crate) fn metrics(&self) -> Vec<serde_json::Value> {
+        let log = self.sandbox.function_log();
+        let lines = log.lines().filter(|line| is_metrics(line));
+        lines
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
+    }
+
     /// Demands that secret, API Gateway and Doppler agree on a key that works.
     pub(crate) async fn assert_agreement(&self) {
         let current = self.current_key();
@@ -264,6 +280,11 @@ impl World {
             secret.versions
         );
     }
+}
+
+/// `CloudWatch` knows its metrics by this field.
+fn is_metrics(line: &str) -> bool {
+    line.starts_with("{\"_aws\":")
 }
 
 /// The binary under test: the one that cargo built for the tests, or the one that `FUNCTION` names.
