@@ -6,7 +6,7 @@ mod model;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::next::{Action, Look, Next, Refusal, Step};
+use api_key_rotation::next::{Look, Next, Refusal, Step};
 use api_key_rotation::observed::{CURRENT, KeyId, PENDING, PlanId};
 use api_key_rotation::rotation::decide;
 use model::{ModelKey, NEW, OLD, World};

@@ -202,6 +202,43 @@ impl World {
         error.error_message
     }
 
+    /// Invokes a reconciliation with these further fields, and demands that it succeeds.
+    pub(crate) async fn reconcile(&self, fields: serde_json::Value) -> serde_json::Value {
+        let mut event = serde_json::json!({ "Step": "reconcile" });
+        let serde_json::Value::Object(fields) = fields else {
+            panic!("{fields} are no fields");
+        };
+        event.as_object_mut().expect("an object").extend(fields);
+        let invocation = self.sandbox.invoke(event.to_string()).await;
+        invocation
+            .result
+            .unwrap_or_else(|error| panic!("{event}: {error}\n{}", self.sandbox.function_log()))
+    }
+
+    /// Runs a line of shell with the AWS CLI set up for the sandbox, and demands that it succeeds.
+    pub(crate) async fn shell(&self, line: &str) {
+        let aws = tool("aws");
+        let tools = aws.parent().expect("it is in a folder").display();
+        let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
+        let output = tokio::process::Command::new("bash")
+            .args(["-euc", line])
+            .env("PATH", path)
+            .env("AWS_ENDPOINT_URL", self.sandbox.aws_url())
+            .env("AWS_REGION", sandbox::REGION)
+            .env("AWS_DEFAULT_REGION", sandbox::REGION)
+            .env("AWS_ACCESS_KEY_ID", "sandbox")
+            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_PAGER", "")
+            .output()
+            .await
+            .expect("bash runs");
+        assert!(
+            output.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
     /// The key that a version of the secret holds, in whatever form.
     pub(crate) fn key_in(&self, label: &str) -> Option<String> {
         let text = self.sandbox.secret(SECRET).labelled(label)?.text.clone()?;
