@@ -1,17 +1,20 @@
 //! The AWS port: Secrets Manager, API Gateway's control plane and Lambda's Invoke, told apart as
-//! AWS's clients ask.
+//! AWS's clients ask; and the sandbox's own clock.
+
+use std::collections::HashMap;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Query, Request};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api_gateway::{self, ApiGateway};
+use crate::event_bridge::EventBridge;
 use crate::journal::Service;
 use crate::lambda::{Lambda, invoke_api};
 use crate::refusal::{Refusal, content_type, json_response};
@@ -25,6 +28,7 @@ pub(crate) struct Aws {
     pub(crate) api_gateway: ApiGateway,
     pub(crate) lambda: Lambda,
     pub(crate) rotator: Rotator,
+    pub(crate) event_bridge: EventBridge,
 }
 
 /// Whom a request is for.
@@ -35,6 +39,8 @@ enum Target {
     ApiGateway,
     /// Invoke of this function, percent-decoded.
     Lambda(String),
+    /// To move the sandbox's clock.
+    Clock,
 }
 
 impl Aws {
@@ -56,6 +62,7 @@ impl Aws {
         match target(&parts) {
             // Unsigned too, for `cargo lambda invoke`.
             Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
+            Target::Clock => self.advance(&parts.uri),
             Target::Secrets(operation) => {
                 match signed(&parts).and_then(|()| self.secrets(&operation, &body)) {
                     Ok(output) => json_response(
@@ -80,6 +87,23 @@ impl Aws {
         }
     }
 
+    /// `POST /_sandbox/clock?advance=25h`.
+    fn advance(&self, uri: &Uri) -> Response<Body> {
+        let query = Query::<HashMap<String, String>>::try_from_uri(uri).unwrap_or_default();
+        let by = query
+            .get("advance")
+            .and_then(|by| humantime::parse_duration(by).ok());
+        let now = by.and_then(|by| self.event_bridge.advance(by));
+        let (status, answer) = if let Some(now) = now {
+            let now = humantime::format_rfc3339_seconds(now).to_string();
+            (StatusCode::OK, json!({ "now": now }))
+        } else {
+            let message = "Say how far: ?advance= with a duration such as 25h or 7days.";
+            (StatusCode::BAD_REQUEST, json!({ "message": message }))
+        };
+        json_response(status, "application/json", &answer)
+    }
+
     fn secrets(&self, operation: &str, body: &[u8]) -> Result<Value, Refusal> {
         let input: Value = serde_json::from_slice(body)
             .map_err(|_| Refusal::new(400, "SerializationException", "The body is not JSON."))?;
@@ -97,10 +121,10 @@ impl Aws {
     }
 }
 
-/// Names the call for the journal; none for Lambda's own API.
+/// Names the call for the journal; none for Lambda's own API and the clock.
 pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     match target(parts) {
-        Target::Lambda(_) => None,
+        Target::Lambda(_) | Target::Clock => None,
         Target::Secrets(operation) => Some((Service::SecretsManager, operation)),
         Target::ApiGateway => {
             let path = api_gateway::segments(parts.uri.path());
@@ -136,6 +160,7 @@ fn target(parts: &Parts) -> Target {
         ["2015-03-31", "functions", name, "invocations"] if parts.method == Method::POST => {
             Target::Lambda((*name).to_owned())
         }
+        ["_sandbox", "clock"] if parts.method == Method::POST => Target::Clock,
         _ => Target::ApiGateway,
     }
 }

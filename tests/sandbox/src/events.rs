@@ -12,12 +12,13 @@ use crate::rotation::StepRun;
 pub enum Event {
     /// A line that the function wrote to its standard output or error.
     Log(String),
-    /// The function is invoked for a step: by Secrets Manager, or by a person through Lambda.
+    /// The function begins with an event: of Secrets Manager, of `EventBridge`, or of a person who
+    /// asked Lambda for it.
     StepStarted {
-        /// The step as the event spells it.
+        /// The step as the event spells it, or for an event of `EventBridge` its type.
         step: String,
     },
-    /// The step's invocation is over.
+    /// That invocation is over.
     StepEnded(StepRun),
 }
 

@@ -1,19 +1,21 @@
-//! The one layer in front of every service: it keeps the journal and lets the faults strike.
+//! The one layer in front of every service: it keeps the journal, lets the faults strike, and says
+//! in every answer what time it is.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, DATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
+use crate::clock::Clock;
 use crate::faults::{FaultKind, Faults};
 use crate::journal::{Call, Journal, Service};
 use crate::lambda::Lambda;
@@ -31,6 +33,7 @@ pub(crate) struct Front {
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
     pub(crate) lambda: Lambda,
+    pub(crate) clock: Clock,
     pub(crate) classify: Classify,
     pub(crate) routes: Router,
 }
@@ -43,9 +46,15 @@ impl Front {
         let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
         // On a task of its own, since a service finishes what it began also when its caller hangs
         // up or dies.
-        tokio::spawn(async move { self.serve(parts, body).await })
-            .await
-            .unwrap_or(Err(Dropped))
+        tokio::spawn(async move {
+            let mut response = self.serve(parts, body).await?;
+            let date = httpdate::fmt_http_date(self.clock.now());
+            let date = HeaderValue::try_from(date).map_err(|_| Dropped)?;
+            response.headers_mut().insert(DATE, date);
+            Ok(response)
+        })
+        .await
+        .unwrap_or(Err(Dropped))
     }
 
     async fn serve(&self, parts: Parts, body: Bytes) -> Answer {
@@ -54,7 +63,7 @@ impl Front {
         };
         let request_id = random_uuid();
         self.journal.begin(Call {
-            at: SystemTime::now(),
+            at: self.clock.now(),
             service,
             operation: operation.clone(),
             request_id: request_id.clone(),

@@ -33,7 +33,7 @@ impl fmt::Display for Service {
 /// One request to a service. Bodies and headers are left out, so nothing here is a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// When the request had arrived in full.
+    /// When the request had arrived in full, by the sandbox's clock.
     pub at: SystemTime,
     /// Who was asked.
     pub service: Service,

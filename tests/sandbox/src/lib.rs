@@ -18,7 +18,9 @@
 
 mod api_gateway;
 mod aws;
+mod clock;
 pub mod doppler;
+mod event_bridge;
 mod events;
 mod faults;
 mod front;
@@ -36,10 +38,11 @@ mod setup;
 mod view;
 
 pub use doppler::Doppler;
+pub use event_bridge::LabelRule;
 pub use events::Event;
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Hook, When};
 pub use journal::{Call, Service};
-pub use lambda::{Function, FunctionError, Invocation};
+pub use lambda::{Delivery, Function, FunctionError, Invocation};
 pub use names::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE, fingerprint};
 pub use rotation::{Outcome, STEPS, StepRun};
 pub use sandbox::{Options, Ports, Sandbox};

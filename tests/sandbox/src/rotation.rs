@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::events::{Event, Events};
 use crate::lambda::{FunctionError, Invocation, Lambda};
 use crate::names::random_uuid;
 use crate::refusal::Refusal;
@@ -29,6 +29,17 @@ pub struct StepRun {
     pub error: Option<FunctionError>,
     /// How long the invocation took.
     pub took: Duration,
+}
+
+impl StepRun {
+    pub(crate) fn new(step: String, attempt: u32, invocation: &Invocation) -> StepRun {
+        StepRun {
+            step,
+            attempt,
+            error: invocation.result.as_ref().err().cloned(),
+            took: invocation.took,
+        }
+    }
 }
 
 /// How a rotation ended.
@@ -67,7 +78,6 @@ pub(crate) struct Persistence {
 pub(crate) struct Rotator {
     pub(crate) secrets: SecretsManager,
     pub(crate) lambda: Lambda,
-    pub(crate) events: Events,
     pub(crate) persistence: Persistence,
     pub(crate) outcomes: Outcomes,
 }
@@ -105,15 +115,9 @@ impl Rotator {
         outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    /// Invokes the function for one step with a fresh `RotationToken`.
+    /// Invokes the function for one step.
     pub(crate) async fn step(&self, arn: &str, token: &str, step: &str) -> Invocation {
-        let event = json!({
-            "Step": step,
-            "SecretId": arn,
-            "ClientRequestToken": token,
-            "RotationToken": random_uuid(),
-        });
-        self.lambda.invoke(event.to_string().into()).await
+        self.lambda.invoke(event(arn, token, step)).await
     }
 
     fn in_background<F, Fut>(&self, arn: &str, token: &str, work: F)
@@ -179,23 +183,24 @@ impl Rotator {
         runs: &mut Vec<StepRun>,
     ) -> bool {
         for step in names {
-            self.events.emit(&Event::StepStarted {
-                step: (*step).to_owned(),
-            });
-            let invocation = self.step(arn, token, step).await;
-            let failed = invocation.result.is_err();
-            let run = StepRun {
-                step: (*step).to_owned(),
-                attempt,
-                error: invocation.result.err(),
-                took: invocation.took,
-            };
-            self.events.emit(&Event::StepEnded(run.clone()));
-            runs.push(run);
-            if failed {
+            let event = event(arn, token, step);
+            let invocation = self.lambda.invoke_aloud(event, attempt).await;
+            runs.push(StepRun::new((*step).to_owned(), attempt, &invocation));
+            if invocation.result.is_err() {
                 return false;
             }
         }
         true
     }
+}
+
+/// The event of a step, with a fresh `RotationToken`.
+fn event(arn: &str, token: &str, step: &str) -> Bytes {
+    let event = json!({
+        "Step": step,
+        "SecretId": arn,
+        "ClientRequestToken": token,
+        "RotationToken": random_uuid(),
+    });
+    event.to_string().into()
 }

@@ -2,21 +2,24 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::Router;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
 use crate::api_gateway::{self, ApiGateway};
 use crate::aws::{self, Aws};
+use crate::clock::Clock;
 use crate::doppler::{self, Doppler};
+use crate::event_bridge::{EventBridge, LabelRule};
 use crate::events::{Event, Events};
 use crate::faults::Faults;
 use crate::front::{Classify, Front};
 use crate::gateway;
 use crate::journal::{Call, Journal, Service};
-use crate::lambda::{Function, Invocation, Lambda, Settings as LambdaSettings};
+use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
 use crate::rotation::{Persistence, Rotator};
 use crate::secrets_manager::{self, SecretsManager};
 use crate::server::Server;
@@ -51,6 +54,12 @@ pub struct Options {
     pub function_timeout: Duration,
     /// How many processes of the function may run at once. A kill ends all of them.
     pub function_concurrency: usize,
+    /// The rule by which `EventBridge` invokes the function for Secrets Manager's events
+    /// `Secret Label Updated`; none: it does not.
+    pub label_events: Option<LabelRule>,
+    /// How often `EventBridge` invokes the function with `{"Step":"reconcile"}`, by the sandbox's
+    /// clock; none: never.
+    pub reconcile_every: Option<Duration>,
 }
 
 /// The sandbox's ports.
@@ -81,6 +90,8 @@ impl Default for Options {
             rotation_pause: Duration::from_millis(100),
             function_timeout: Duration::from_mins(5),
             function_concurrency: 1,
+            label_events: None,
+            reconcile_every: None,
         }
     }
 }
@@ -91,6 +102,8 @@ pub struct Sandbox {
     pub(crate) api_gateway: ApiGateway,
     pub(crate) rotator: Rotator,
     lambda: Lambda,
+    event_bridge: EventBridge,
+    clock: Clock,
     doppler: Doppler,
     journal: Journal,
     faults: Faults,
@@ -98,6 +111,7 @@ pub struct Sandbox {
     aws_server: Server,
     gateway_server: Server,
     doppler_server: Server,
+    _schedule: JoinSet<()>,
 }
 
 impl Sandbox {
@@ -105,19 +119,13 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// If a port cannot be had.
+    /// If a port cannot be had, or the schedule has no period.
     pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
-        let events = Events::default();
-        let secrets = SecretsManager::new(secrets_manager::Settings {
-            read_lag: options.read_lag,
-            first_value_is_current: options.first_value_is_current,
-        });
-        let api_gateway = ApiGateway::new(api_gateway::Settings {
-            propagation: options.propagation,
-            list_lag: options.list_lag,
-            attach_time: options.attach_time,
-            rate_limits: options.rate_limits,
-        });
+        ensure!(
+            options.reconcile_every != Some(Duration::ZERO),
+            "a schedule needs a period longer than none"
+        );
+        let (events, clock) = (Events::default(), Clock::default());
         let lambda_settings = LambdaSettings {
             timeout: options.function_timeout,
             concurrency: options.function_concurrency,
@@ -127,25 +135,42 @@ impl Sandbox {
         let lambda = Lambda::start(lambda_settings, events.clone())
             .await
             .context("the Lambda runtime API")?;
+        let event_bridge = EventBridge::new(
+            options.label_events,
+            options.reconcile_every,
+            clock.clone(),
+            lambda.clone(),
+        );
+        let secrets_settings = secrets_manager::Settings {
+            read_lag: options.read_lag,
+            first_value_is_current: options.first_value_is_current,
+        };
+        let secrets = SecretsManager::new(secrets_settings, clock.clone(), event_bridge.clone());
+        let api_settings = api_gateway::Settings {
+            propagation: options.propagation,
+            list_lag: options.list_lag,
+            attach_time: options.attach_time,
+            rate_limits: options.rate_limits,
+        };
+        let api_gateway = ApiGateway::new(api_settings, clock.clone());
         let rotator = Rotator {
             secrets: secrets.clone(),
             lambda: lambda.clone(),
-            events: events.clone(),
             persistence: Persistence {
                 attempts: options.rotation_attempts,
                 pause: options.rotation_pause,
             },
             outcomes: Arc::default(),
         };
-        let doppler = Doppler::new();
+        let doppler = Doppler::with_clock(clock.clone());
         let (journal, faults) = (Journal::default(), Faults::default());
 
         let serve = |port: u16, classify: Classify, routes: Router| {
-            let (journal, faults, lambda) = (journal.clone(), faults.clone(), lambda.clone());
             let front = Arc::new(Front {
-                journal,
-                faults,
-                lambda,
+                journal: journal.clone(),
+                faults: faults.clone(),
+                lambda: lambda.clone(),
+                clock: clock.clone(),
                 classify,
                 routes,
             });
@@ -158,6 +183,7 @@ impl Sandbox {
             api_gateway: api_gateway.clone(),
             lambda: lambda.clone(),
             rotator: rotator.clone(),
+            event_bridge: event_bridge.clone(),
         };
         let ports = options.ports;
         let aws_server = serve(ports.aws, aws::classify, aws.router())
@@ -174,11 +200,15 @@ impl Sandbox {
             .await
             .context("the Doppler API")?;
         lambda.set_endpoint(format!("http://{}", aws_server.address()));
+        let mut schedule = JoinSet::new();
+        schedule.spawn(event_bridge.clone().keep_schedule());
         Ok(Sandbox {
             secrets,
             api_gateway,
             rotator,
             lambda,
+            event_bridge,
+            clock,
             doppler,
             journal,
             faults,
@@ -186,6 +216,7 @@ impl Sandbox {
             aws_server,
             gateway_server,
             doppler_server,
+            _schedule: schedule,
         })
     }
 
@@ -240,6 +271,38 @@ impl Sandbox {
     #[must_use]
     pub fn watch(&self) -> UnboundedReceiver<Event> {
         self.events.subscribe()
+    }
+
+    /// What the services' clock shows: real time, and what `advance` has added.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Moves the services' clock forwards. If the schedule is due by then, it fires once, for however
+    /// many periods that passes.
+    ///
+    /// The function takes part: every answer says in its `Date` header what time it is. How long an
+    /// invocation may take, and every wait, stays real.
+    ///
+    /// # Panics
+    ///
+    /// If that were beyond the year 9999, which no `Date` header can write.
+    pub fn advance(&self, by: Duration) {
+        let now = self.event_bridge.advance(by);
+        assert!(now.is_some(), "the clock cannot go that far");
+    }
+
+    /// Waits until no asynchronous invocation is to come or under way.
+    pub async fn deliveries_done(&self) {
+        self.lambda.deliveries_done().await;
+    }
+
+    /// Every asynchronous invocation that is over, in the order in which they were asked for: those
+    /// of `EventBridge`, and Lambda's `--invocation-type Event`.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.lambda.deliveries()
     }
 
     /// Runs this function from the next event on, instead of the one before, whose process ends.

@@ -79,6 +79,13 @@ impl Served {
         body_of(Request::post(url).body(event)).await
     }
 
+    /// Lets 25 hours pass.
+    async fn advance(&self) {
+        let url = format!("{}/_sandbox/clock?advance=25h", self.aws());
+        let answer = body_of(Request::post(url).body(String::new())).await;
+        assert!(answer["now"].is_string(), "{answer}");
+    }
+
     /// Ends it as Ctrl-C does.
     async fn interrupt(mut self) {
         let id = self.child.id().expect("it runs").to_string();
@@ -162,6 +169,53 @@ async fn without_the_flag_the_service_takes_the_steps() {
     assert_eq!(
         served.secrets("GetSecretValue").await["VersionId"],
         rotating["VersionId"]
+    );
+    served.interrupt().await;
+}
+
+/// The clock can be moved from outside; the schedule goes by it, and its invocation is told.
+#[tokio::test]
+async fn a_day_that_passes_at_once_has_the_function_reconcile() {
+    let mut served = Served::start(&["--reconcile-every", "24h"]).await;
+    let command = format!("curl -X POST '{}/_sandbox/clock?advance=25h'", served.aws());
+    assert!(served.banner.contains(&command), "{}", served.banner);
+    assert!(served.banner.contains("reconcile every 1day"));
+    served.advance().await;
+    let told = served.until("done in").await;
+    assert!(
+        told.contains("\n  reconcile\n") || told.starts_with("  reconcile\n"),
+        "{told}"
+    );
+    served.interrupt().await;
+}
+
+/// A rotation is followed by `EventBridge`'s event for the label that it moved.
+#[tokio::test]
+async fn the_function_is_told_that_the_key_in_use_has_changed() {
+    let mut served = Served::start(&[]).await;
+    served.secrets("RotateSecret").await;
+    served.until("finishSecret").await;
+    served.until("Secret Label Updated").await;
+    served.until("done in").await;
+    served.interrupt().await;
+}
+
+/// Then only a person invokes the function.
+#[tokio::test]
+async fn by_hand_nothing_comes_from_event_bridge() {
+    let mut served = Served::start(&["--by-hand"]).await;
+    assert!(!served.banner.contains("EventBridge"), "{}", served.banner);
+    served.advance().await;
+    for file in ["create-secret.json", "finish-secret.json"] {
+        served.invoke(example(file)).await;
+    }
+    served
+        .invoke(json!({ "Step": "the last" }).to_string())
+        .await;
+    let told = served.until("the last").await;
+    assert!(
+        !told.contains("reconcile") && !told.contains("Label"),
+        "{told}"
     );
     served.interrupt().await;
 }

@@ -1,7 +1,6 @@
 //! `CreateApiKey`, `GetApiKeys`, `GetApiKey`, `UpdateApiKey`, `DeleteApiKey`.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -67,7 +66,7 @@ impl ApiGateway {
         if state.keys.iter().any(|key| key.value == value) {
             return Err(conflict("API Key already exists"));
         }
-        let now = SystemTime::now();
+        let now = self.clock.now();
         let key = ApiKey {
             number: state.next_number(),
             id: resource_id(),
@@ -80,7 +79,7 @@ impl ApiGateway {
             tags: input.tags,
             created: now,
             updated: now,
-            listed_from: Instant::now() + self.settings.list_lag,
+            listed_from: self.clock.instant() + self.settings.list_lag,
         };
         let view = key.view(true);
         state.keys.push(key);
@@ -94,7 +93,7 @@ impl ApiGateway {
         let customer = request.parameter("customerId");
         let with_values = request.flag("includeValues");
         let state = self.state.lock();
-        let now = Instant::now();
+        let now = self.clock.instant();
         let shown = state.keys.iter().filter(|key| {
             key.listed_from <= now
                 && key.name.as_deref().unwrap_or_default().starts_with(prefix)
@@ -120,7 +119,7 @@ impl ApiGateway {
         for operation in patch.patch_operations {
             apply(&mut changed, operation)?;
         }
-        changed.updated = SystemTime::now();
+        changed.updated = self.clock.now();
         let mut view = changed.view(false);
         view["tags"] = json!(changed.tags);
         *key = changed;
@@ -133,7 +132,7 @@ impl ApiGateway {
         let mut state = self.state.lock();
         let key = state.key_mut(id)?;
         edit(key);
-        key.updated = SystemTime::now();
+        key.updated = self.clock.now();
         state.propagate();
         Ok(())
     }

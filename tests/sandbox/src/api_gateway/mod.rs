@@ -15,7 +15,7 @@ mod store;
 mod tags;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -28,6 +28,7 @@ pub(crate) use self::plans::NewPlan;
 pub(crate) use self::route::{Request, operation, segments};
 use self::store::State;
 pub(crate) use self::store::{ApiKey, StageOf};
+use crate::clock::Clock;
 use crate::refusal::Refusal;
 
 /// What an operation answers: its status and body.
@@ -41,6 +42,7 @@ pub(crate) struct ApiGateway {
     /// Held by the one `CreateUsagePlanKey` that AWS lets run at a time.
     attaching: Arc<tokio::sync::Mutex<()>>,
     settings: Settings,
+    clock: Clock,
 }
 
 /// How the service behaves where that can be chosen.
@@ -57,12 +59,13 @@ pub(crate) struct Settings {
 }
 
 impl ApiGateway {
-    pub(crate) fn new(settings: Settings) -> ApiGateway {
+    pub(crate) fn new(settings: Settings, clock: Clock) -> ApiGateway {
         ApiGateway {
-            state: Arc::new(Mutex::new(State::new(settings.propagation))),
-            limits: Arc::new(Mutex::new(Limits::new(Instant::now()))),
+            state: Arc::new(Mutex::new(State::new(settings.propagation, clock.clone()))),
+            limits: Arc::new(Mutex::new(Limits::new(clock.instant()))),
             attaching: Arc::default(),
             settings,
+            clock,
         }
     }
 
@@ -71,7 +74,7 @@ impl ApiGateway {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         let operation = operation(&request.method, &path);
         if self.settings.rate_limits {
-            self.limits.lock().take(operation, Instant::now())?;
+            self.limits.lock().take(operation, self.clock.instant())?;
         }
         match (operation, path.as_slice()) {
             ("CreateApiKey", _) => self.create_key(request.body()?),
@@ -103,7 +106,7 @@ impl ApiGateway {
 
     /// Whether the data plane accepts this key value at a stage now.
     pub(crate) fn admits(&self, value: &str, stage: &StageOf) -> bool {
-        self.state.lock().admits(value, stage, Instant::now())
+        self.state.lock().admits(value, stage)
     }
 
     /// Copies of all keys, oldest first.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::admission::{Admission, Propagation};
 use super::not_found;
+use crate::clock::Clock;
 use crate::refusal::Refusal;
 
 /// A stage of a REST API.
@@ -56,6 +57,7 @@ pub(super) struct State {
     pub(super) plans: Vec<UsagePlan>,
     last_number: u64,
     propagation: Propagation,
+    clock: Clock,
 }
 
 impl ApiKey {
@@ -115,12 +117,13 @@ impl UsagePlan {
 }
 
 impl State {
-    pub(super) fn new(propagation: Duration) -> State {
+    pub(super) fn new(propagation: Duration, clock: Clock) -> State {
         State {
             keys: Vec::new(),
             plans: Vec::new(),
             last_number: 0,
             propagation: Propagation::new(propagation),
+            clock,
         }
     }
 
@@ -172,10 +175,11 @@ impl State {
                 key.stage_keys.iter().chain(through_plans).cloned(),
             );
         }
-        self.propagation.send(admission, Instant::now());
+        self.propagation.send(admission, self.clock.instant());
     }
 
-    pub(super) fn admits(&mut self, value: &str, stage: &StageOf, now: Instant) -> bool {
+    pub(super) fn admits(&mut self, value: &str, stage: &StageOf) -> bool {
+        let now = self.clock.instant();
         self.propagation.at(now).admits(value, stage)
     }
 }

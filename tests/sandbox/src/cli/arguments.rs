@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt as _};
 use sandbox::Ports;
 
@@ -19,13 +19,17 @@ options of serve:
   --function <path>           the function's binary; without it the events wait for whatever asks
                               the Lambda runtime API
   --by-hand                   announce a rotation and leave its steps to you, for events/*.json; once
-                              they are taken, rotate-secret works as without this
+                              they are taken, rotate-secret works as without this. EventBridge does
+                              not invoke the function
   --aws-port <port>           Secrets Manager, API Gateway and Lambda (4600)
   --gateway-port <port>       the API that wants a key (4601)
   --doppler-port <port>       the Doppler API (4602)
   --runtime-port <port>       the Lambda runtime API (4603)
   --also-listen-on <address>  an address besides 127.0.0.1, for a function in a container
   --propagation <duration>    how long a change to a key takes to take effect (3s)
+  --reconcile-every <duration>
+                              how often EventBridge has the function reconcile, by the sandbox's
+                              clock (15m)
 
 What takes a value can be set by a variable too: SANDBOX_FUNCTION, SANDBOX_AWS_PORT and so on.";
 
@@ -49,11 +53,15 @@ pub(crate) struct ServeSettings {
     pub(crate) ports: Ports,
     pub(crate) also_listen_on: Option<IpAddr>,
     pub(crate) propagation: Duration,
+    pub(crate) reconcile_every: Duration,
 }
 
 /// How long a change takes to take effect, where nobody says otherwise: long enough to be seen,
 /// short enough to wait.
 pub(crate) const PROPAGATION: Duration = Duration::from_secs(3);
+
+/// How often the function reconciles, where nobody says otherwise.
+const RECONCILE_EVERY: Duration = Duration::from_mins(15);
 
 /// Reads the arguments; `variable` gives the value of an environment variable.
 pub(crate) fn parse(
@@ -102,6 +110,7 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<S
         },
         also_listen_on: None,
         propagation: PROPAGATION,
+        reconcile_every: RECONCILE_EVERY,
     };
     for option in [
         "function",
@@ -111,6 +120,7 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<S
         "runtime-port",
         "also-listen-on",
         "propagation",
+        "reconcile-every",
     ] {
         let name = format!("SANDBOX_{}", option.replace('-', "_").to_uppercase());
         if let Some(value) = variable(&name).filter(|value| !value.is_empty()) {
@@ -126,6 +136,10 @@ fn set(settings: &mut ServeSettings, option: &str, value: &str) -> anyhow::Resul
             .parse::<u16>()
             .with_context(|| format!("--{option}: '{value}' is not a port"))
     };
+    let duration = || {
+        humantime::parse_duration(value)
+            .with_context(|| format!("--{option}: '{value}' is not a duration such as 3s"))
+    };
     match option {
         "function" => settings.function = Some(PathBuf::from(value)),
         "aws-port" => settings.ports.aws = port()?,
@@ -138,9 +152,13 @@ fn set(settings: &mut ServeSettings, option: &str, value: &str) -> anyhow::Resul
                 .with_context(|| format!("--{option}: '{value}' is not an IP address"))?;
             settings.also_listen_on = Some(address);
         }
-        "propagation" => {
-            let words = || format!("--{option}: '{value}' is not a duration such as 3s");
-            settings.propagation = humantime::parse_duration(value).with_context(words)?;
+        "propagation" => settings.propagation = duration()?,
+        "reconcile-every" => {
+            settings.reconcile_every = duration()?;
+            ensure!(
+                !settings.reconcile_every.is_zero(),
+                "--{option}: a schedule needs a period longer than none"
+            );
         }
         _ => bail!("there is no option --{option}; see --help"),
     }
@@ -200,12 +218,14 @@ mod tests {
         );
         assert_eq!((settings.ports.aws, settings.ports.gateway), (3, 2));
         assert_eq!(settings.propagation, Duration::from_millis(250));
+        assert_eq!(settings.reconcile_every, RECONCILE_EVERY);
     }
 
     #[test]
     fn complaints_name_what_is_wrong() {
         assert!(complaint(&["serve", "--aws-port", "x"], &[]).contains("'x' is not a port"));
         assert!(complaint(&["serve"], &[("SANDBOX_AWS_PORT", "x")]).contains("SANDBOX_AWS_PORT"));
+        assert!(complaint(&["serve", "--reconcile-every", "0s"], &[]).contains("a period"));
         assert!(complaint(&["serve", "--nothing", "x"], &[]).contains("--nothing"));
         assert!(complaint(&["dance"], &[]).contains("'dance'"));
         assert!(complaint(&["demo"], &[]).contains("--function"));

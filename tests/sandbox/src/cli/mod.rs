@@ -12,14 +12,17 @@ pub(crate) use self::arguments::{Command, HELP, parse};
 pub(crate) use self::demo::demo;
 pub(crate) use self::serve::serve;
 
-/// Waits for Ctrl-C or for a request to end.
-async fn interrupted() {
+/// Waits for Ctrl-C or for a request to end. Neither is missed from the call on, before the wait.
+fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async {
+        let [Ok(mut interrupt), Ok(mut terminate)] = signals else {
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }

@@ -30,7 +30,8 @@ const COLUMN: usize = 72;
 /// How often the wait for a new key is looked at.
 const GLANCE: Duration = Duration::from_millis(200);
 
-/// The story of one rotation after another.
+/// The story of one rotation after another, and of what `EventBridge` has the function do in
+/// between.
 pub(crate) struct Narration {
     pub(crate) paper: Paper,
     step_began: SystemTime,
@@ -89,7 +90,7 @@ impl Narration {
     fn tell(&mut self, sandbox: &Sandbox, event: &Event) {
         match event {
             Event::StepStarted { step } => {
-                self.step_began = SystemTime::now();
+                self.step_began = sandbox.now();
                 self.wait = Wait::Untold;
                 self.paper.line(Style::Bold, &format!("  {step}"));
             }
@@ -119,7 +120,7 @@ impl Narration {
             return;
         };
         let accepted = calls.iter().filter(in_step).find(|call| call.status == 200);
-        let now = accepted.map_or_else(SystemTime::now, |call| call.at);
+        let now = accepted.map_or_else(|| sandbox.now(), |call| call.at);
         let waited = in_words(now.duration_since(first.at).unwrap_or_default());
         let times = match refusals.len() {
             1 => "once".to_owned(),

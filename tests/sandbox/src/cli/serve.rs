@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sandbox::{ACCOUNT, FUNCTION_NAME, Options, REGION, STAGE, Sandbox};
+use sandbox::{ACCOUNT, FUNCTION_NAME, LabelRule, Options, REGION, STAGE, Sandbox};
 
 use super::arguments::ServeSettings;
 use super::narration::Narration;
@@ -13,6 +13,8 @@ use super::world::{self, CONFIG, DOPPLER_NAME, PLAN, PROJECT, SECRET, TOKEN, TOK
 
 /// Serves until interrupted and tells what the function does meanwhile.
 pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
+    // By hand means that nothing but a person invokes the function.
+    let by_itself = !settings.by_hand;
     let options = Options {
         ports: settings.ports,
         also_listen_on: settings.also_listen_on,
@@ -20,6 +22,11 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         // Secrets Manager tries a failed rotation again by itself; when and how often is not documented.
         rotation_attempts: 100,
         rotation_pause: Duration::from_secs(15),
+        label_events: by_itself.then(|| LabelRule {
+            secrets: vec![SECRET.to_owned()],
+            labels: vec!["AWSCURRENT".to_owned()],
+        }),
+        reconcile_every: by_itself.then_some(settings.reconcile_every),
         ..Options::default()
     };
     let next = "stop what listens on a port that is taken, or choose another: see `sandbox --help`";
@@ -39,14 +46,13 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     if settings.by_hand {
         sandbox.begin_rotation_as(SECRET, TOKEN);
     }
+    let interrupted = super::interrupted();
     let mut events = sandbox.watch();
     let mut narration = Narration::new(Paper::stdout());
     narration
         .paper
         .line(Style::Plain, &banner(&sandbox, &settings, &deployed));
-    narration
-        .until(super::interrupted(), &sandbox, &mut events)
-        .await;
+    narration.until(interrupted, &sandbox, &mut events).await;
     sandbox.undeploy().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -62,7 +68,7 @@ fn banner(sandbox: &Sandbox, settings: &ServeSettings, function: &str) -> String
     let rotation = if settings.by_hand {
         by_hand(&aws, settings)
     } else {
-        format!("To rotate:\n  aws secretsmanager rotate-secret --secret-id {SECRET}\n")
+        by_itself(settings)
     };
     format!(
         "\
@@ -85,6 +91,9 @@ A rotation that fails is tried again every 15 seconds. To see where it stands:
   aws secretsmanager get-secret-value --secret-id {SECRET}
   aws apigateway get-api-keys
 
+To let a day and an hour pass at once, for the services and the function:
+  curl -X POST '{aws}/_sandbox/clock?advance=25h'
+
 To use the key, and to read what Doppler has:
   KEY=$(aws secretsmanager get-secret-value --secret-id {SECRET} \\
     --query SecretString --output text | cut -d '\"' -f 4)
@@ -92,6 +101,19 @@ To use the key, and to read what Doppler has:
   DOPPLER_TOKEN=$(aws secretsmanager get-secret-value --secret-id {TOKEN_SECRET} \\
     --query SecretString --output text) \\
     doppler secrets get {DOPPLER_NAME} --plain --api-host {doppler}
+"
+    )
+}
+
+/// How a person sets off what the services then do by themselves.
+fn by_itself(settings: &ServeSettings) -> String {
+    let every = humantime::format_duration(settings.reconcile_every);
+    format!(
+        "\
+To rotate:
+  aws secretsmanager rotate-secret --secret-id {SECRET}
+
+EventBridge invokes the function whenever AWSCURRENT moves, and to reconcile every {every}.
 "
     )
 }

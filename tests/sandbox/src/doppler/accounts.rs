@@ -33,6 +33,7 @@ pub(super) fn me(_: &mut State, call: &Call) -> Answer {
 
 /// Creates a service token, to read unless told otherwise; its text is shown this once (DOC).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
+    let now = state.clock.now();
     let (id, config) = call.managed_config(state)?;
     let environment = config.environment.clone();
     let name = call.required("name")?;
@@ -48,6 +49,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
             access,
         },
         name,
+        now,
         expires_at,
     );
     let mut body = to_json(&token, &id, access, &environment);

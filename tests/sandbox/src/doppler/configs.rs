@@ -9,6 +9,7 @@ use super::reply::{Answer, Refusal, success, timestamp};
 
 /// Creates a branch config, whose name must already begin with its environment (3P).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
+    let now = state.clock.now();
     let (project_name, project) = call.managed_project(state)?;
     let name = call.required("name")?;
     let environment = environments::requested(project, call)?;
@@ -27,7 +28,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     }
     project
         .configs
-        .insert(name.to_owned(), Config::new(&environment, false));
+        .insert(name.to_owned(), Config::new(&environment, false, now));
     reply(
         state,
         &ConfigId {

@@ -8,6 +8,7 @@ use super::reply::{Answer, Refusal, success, timestamp};
 
 /// Creates an environment and its root config (3P).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
+    let now = state.clock.now();
     let (project_name, project) = call.managed_project(state)?;
     let (slug, name) = (call.required("slug")?, call.required("name")?);
     if project.environments.contains_key(slug) {
@@ -15,7 +16,8 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
             "Environment slug already exists in this project",
         ));
     }
-    project.add_environment(slug, name, call.flag("personal_configs").unwrap_or(false));
+    let personal_configs = call.flag("personal_configs").unwrap_or(false);
+    project.add_environment(slug, name, personal_configs, now);
     reply(project, &project_name, slug)
 }
 

@@ -55,8 +55,7 @@ impl Limits {
     }
 
     /// Counts one request.
-    pub(super) fn count(&mut self, token: &str, class: Class) -> Rate {
-        let now = SystemTime::now();
+    pub(super) fn count(&mut self, token: &str, class: Class, now: SystemTime) -> Rate {
         let window = self
             .used
             .entry((token.to_owned(), class))
@@ -88,11 +87,8 @@ impl Limits {
 
 impl Rate {
     /// Whole seconds to wait, when this request is one too many.
-    pub(super) fn retry_after(&self) -> Option<u64> {
-        let wait = self
-            .ends_at
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
+    pub(super) fn retry_after(&self, now: SystemTime) -> Option<u64> {
+        let wait = self.ends_at.duration_since(now).unwrap_or_default();
         (self.enforced && self.requests > self.limit).then(|| wait.as_secs() + 1)
     }
 

@@ -58,7 +58,7 @@ impl Change {
 
 impl Log {
     /// The wording of the text is ours (UNK); it holds names only.
-    pub(super) fn new(changes: Vec<Change>, author: &str, rollback: bool) -> Self {
+    pub(super) fn new(changes: Vec<Change>, author: &str, rollback: bool, now: SystemTime) -> Self {
         let names: Vec<_> = changes.iter().map(|change| change.name.as_str()).collect();
         let verb = if rollback { "Rolled back" } else { "Changed" };
         Self {
@@ -66,7 +66,7 @@ impl Log {
             text: format!("{verb} {}", names.join(", ")),
             author: author.to_owned(),
             rollback,
-            created_at: SystemTime::now(),
+            created_at: now,
             changes,
         }
     }

@@ -43,6 +43,7 @@ use axum::extract::Request;
 use axum::http::Method;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::clock::Clock;
 use model::{Config, ConfigId, Project, State};
 use token::{Holder, Token};
 use value::Secret;
@@ -72,8 +73,13 @@ impl Doppler {
     /// An empty workplace without tokens.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_clock(Clock::default())
+    }
+
+    /// The same by a clock that others go by too.
+    pub(crate) fn with_clock(clock: Clock) -> Self {
         Self {
-            state: Arc::new(Mutex::new(State::new())),
+            state: Arc::new(Mutex::new(State::new(clock))),
         }
     }
 
@@ -86,9 +92,9 @@ impl Doppler {
     /// Creates a project with the environments `dev`, `stg` and `prd` and their root configs. It
     /// replaces a project of that name.
     pub fn create_project(&self, name: &str) {
-        self.state()
-            .projects
-            .insert(name.to_owned(), Project::new("", true));
+        let mut state = self.state();
+        let project = Project::new("", true, state.clock.now());
+        state.projects.insert(name.to_owned(), project);
     }
 
     /// Creates a config that builds on the root config of `environment`.
@@ -98,10 +104,9 @@ impl Doppler {
     /// If there is no such project.
     pub fn create_branch_config(&self, project: &str, environment: &str, name: &str) {
         let mut state = self.state();
+        let config = Config::new(environment, false, state.clock.now());
         let project = state.projects.get_mut(project).expect("the project exists");
-        project
-            .configs
-            .insert(name.to_owned(), Config::new(environment, false));
+        project.configs.insert(name.to_owned(), config);
     }
 
     /// A new token for one config.
@@ -230,8 +235,9 @@ impl Doppler {
     }
 
     fn issue(&self, holder: Holder, name: &str) -> String {
-        let (text, token) = Token::issue(holder, name, None);
-        self.state().tokens.insert(text.clone(), token);
+        let mut state = self.state();
+        let (text, token) = Token::issue(holder, name, state.clock.now(), None);
+        state.tokens.insert(text.clone(), token);
         text
     }
 

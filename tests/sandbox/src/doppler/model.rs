@@ -12,6 +12,7 @@ use super::limits::Limits;
 use super::logs::{Change, Log};
 use super::token::{Holder, Token};
 use super::value::{Secret, Secrets, ValueType, Visibility};
+use crate::clock::Clock;
 
 /// Comes between a written value and what is kept of it.
 pub(super) type Alteration = Box<dyn Fn(&str) -> String + Send + Sync>;
@@ -21,6 +22,7 @@ pub(super) struct State {
     pub(super) projects: BTreeMap<String, Project>,
     /// By the token's own text.
     pub(super) tokens: HashMap<String, Token>,
+    pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) alterations: HashMap<(ConfigId, String), Alteration>,
     /// Names each config whose secrets changed, for those who watch it.
@@ -65,10 +67,11 @@ pub(super) struct Config {
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
             projects: BTreeMap::new(),
             tokens: HashMap::new(),
+            clock,
             limits: Limits::new(),
             alterations: HashMap::new(),
             updates: broadcast::channel(256).0,
@@ -158,6 +161,7 @@ impl State {
     ///
     /// A write that changes nothing leaves no log and wakes nobody (UNK).
     pub(super) fn commit(&mut self, id: &ConfigId, secrets: Secrets, author: &str, rollback: bool) {
+        let now = self.clock.now();
         let Some(config) = self.config_mut(id) else {
             return;
         };
@@ -166,7 +170,9 @@ impl State {
             return;
         }
         config.secrets = secrets;
-        config.logs.insert(0, Log::new(changes, author, rollback));
+        config
+            .logs
+            .insert(0, Log::new(changes, author, rollback, now));
 
         let affected = self
             .config_ids()
@@ -209,10 +215,10 @@ impl State {
 
 impl Project {
     /// A project with the three environments that Doppler gives a new one (3P).
-    pub(super) fn new(description: &str, default_environments: bool) -> Self {
+    pub(super) fn new(description: &str, default_environments: bool, now: SystemTime) -> Self {
         let mut project = Self {
             description: description.to_owned(),
-            created_at: SystemTime::now(),
+            created_at: now,
             environments: BTreeMap::new(),
             configs: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -223,30 +229,35 @@ impl Project {
                 ("stg", "Staging"),
                 ("prd", "Production"),
             ] {
-                project.add_environment(slug, name, false);
+                project.add_environment(slug, name, false, now);
             }
         }
         project
     }
 
     /// Adds an environment with its locked root config, which is named as its slug (3P).
-    pub(super) fn add_environment(&mut self, slug: &str, name: &str, personal_configs: bool) {
-        let created_at = SystemTime::now();
+    pub(super) fn add_environment(
+        &mut self,
+        slug: &str,
+        name: &str,
+        personal_configs: bool,
+        now: SystemTime,
+    ) {
         self.environments.insert(
             slug.to_owned(),
             Environment {
                 name: name.to_owned(),
                 personal_configs,
-                created_at,
+                created_at: now,
             },
         );
         self.configs
-            .insert(slug.to_owned(), Config::new(slug, true));
+            .insert(slug.to_owned(), Config::new(slug, true, now));
     }
 }
 
 impl Config {
-    pub(super) fn new(environment: &str, root: bool) -> Self {
+    pub(super) fn new(environment: &str, root: bool, now: SystemTime) -> Self {
         Self {
             slug: Uuid::new_v4().to_string(),
             environment: environment.to_owned(),
@@ -254,7 +265,7 @@ impl Config {
             locked: root,
             inheritable: false,
             inherits: Vec::new(),
-            created_at: SystemTime::now(),
+            created_at: now,
             initial_fetch_at: None,
             last_fetch_at: None,
             secrets: Secrets::new(),
@@ -263,8 +274,7 @@ impl Config {
     }
 
     /// Remembers that somebody read the secrets.
-    pub(super) fn fetched(&mut self) {
-        let now = SystemTime::now();
+    pub(super) fn fetched(&mut self, now: SystemTime) {
         self.initial_fetch_at.get_or_insert(now);
         self.last_fetch_at = Some(now);
     }

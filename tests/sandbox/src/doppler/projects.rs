@@ -18,6 +18,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     let project = Project::new(
         call.text("description").unwrap_or_default(),
         default_environments,
+        state.clock.now(),
     );
     let body = project.to_json(name);
     state.projects.insert(name.to_owned(), project);

@@ -125,8 +125,9 @@ pub(super) fn own_secrets(state: &State, id: &ConfigId) -> Secrets {
 }
 
 pub(super) fn mark_fetched(state: &mut State, id: &ConfigId) {
+    let now = state.clock.now();
     if let Some(config) = state.config_mut(id) {
-        config.fetched();
+        config.fetched(now);
     }
 }
 

@@ -1,7 +1,5 @@
 //! From a request to its reply: who calls, how often, what, and the headers on every reply.
 
-use std::time::SystemTime;
-
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -29,11 +27,12 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
     // No await from here on: the state is locked.
     let mut state = doppler.state();
     let caller = credentials(&parts.headers).filter(|text| state.tokens.contains_key(text));
+    let now = state.clock.now();
     let class = operations::class(&parts.method, parts.uri.path());
     let rate = state
         .limits
-        .count(caller.as_deref().unwrap_or_default(), class);
-    let answer = match rate.retry_after() {
+        .count(caller.as_deref().unwrap_or_default(), class, now);
+    let answer = match rate.retry_after(now) {
         Some(seconds) => Err(Refusal::rate_limited(seconds)),
         None => body.and_then(|body| answer(&mut state, caller.as_deref(), parts, &body)),
     };
@@ -46,13 +45,14 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
 }
 
 fn answer(state: &mut State, caller: Option<&str>, parts: Parts, body: &[u8]) -> Answer {
+    let now = state.clock.now();
     // What Doppler says without an `Authorization` header is UNK; a bad token's answer fits.
     let token = caller
         .and_then(|text| state.tokens.get_mut(text))
-        .filter(|token| token.is_valid());
+        .filter(|token| token.is_valid(now));
     let token = token.ok_or_else(Refusal::invalid_token)?;
     let seen = token.clone();
-    token.last_seen_at = Some(SystemTime::now());
+    token.last_seen_at = Some(now);
 
     let path = parts.uri.path();
     let operation = operations::find(&parts.method, path)

@@ -50,6 +50,7 @@ impl Token {
     pub(super) fn issue(
         holder: Holder,
         name: &str,
+        now: SystemTime,
         expires_at: Option<SystemTime>,
     ) -> (String, Self) {
         let random: String = rand::rng()
@@ -67,15 +68,15 @@ impl Token {
             name: name.to_owned(),
             holder,
             preview: format!("{kind}...{}", &random[random.len() - 6..]),
-            created_at: SystemTime::now(),
+            created_at: now,
             last_seen_at: None,
             expires_at,
         };
         (text, token)
     }
 
-    pub(super) fn is_valid(&self) -> bool {
-        self.expires_at.is_none_or(|end| SystemTime::now() < end)
+    pub(super) fn is_valid(&self, now: SystemTime) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
     }
 
     pub(super) fn sees(&self, project: &str) -> bool {

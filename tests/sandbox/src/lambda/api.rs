@@ -4,13 +4,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Invocation, Lambda};
-use crate::events::Event;
 use crate::names::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION};
 use crate::refusal::{ERROR_TYPE, json_response};
-use crate::rotation::StepRun;
 
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
@@ -44,35 +42,11 @@ pub(crate) async fn invoke_api(
     {
         Some(b"DryRun") => empty(StatusCode::NO_CONTENT),
         Some(b"Event") => {
-            let lambda = lambda.clone();
-            tokio::spawn(async move { lambda.invoke_by_hand(body).await });
+            lambda.invoke_asynchronously(body);
             empty(StatusCode::ACCEPTED)
         }
-        _ => answer(lambda.invoke_by_hand(body).await),
+        _ => answer(lambda.invoke_aloud(body, 1).await),
     }
-}
-
-impl Lambda {
-    /// Hands an event over and, if it is for a step, tells of that as of a step of a rotation.
-    async fn invoke_by_hand(&self, body: Bytes) -> Invocation {
-        let Some(step) = step_of(&body) else {
-            return self.invoke(body).await;
-        };
-        self.emit(&Event::StepStarted { step: step.clone() });
-        let invocation = self.invoke(body).await;
-        self.emit(&Event::StepEnded(StepRun {
-            step,
-            attempt: 1,
-            error: invocation.result.as_ref().err().cloned(),
-            took: invocation.took,
-        }));
-        invocation
-    }
-}
-
-fn step_of(event: &[u8]) -> Option<String> {
-    let event: Value = serde_json::from_slice(event).ok()?;
-    Some(event["Step"].as_str()?.to_owned())
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -1,6 +1,7 @@
 //! AWS Lambda: runs the function's binary and hands it one event at a time.
 
 mod api;
+mod asynchronous;
 mod process;
 mod runtime;
 
@@ -14,13 +15,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::task::JoinSet;
 
 pub(crate) use self::api::invoke_api;
+pub use self::asynchronous::Delivery;
 use self::process::Process;
 use self::runtime::Runtime;
 use crate::events::{Event, Events};
 use crate::names::random_uuid;
+use crate::rotation::StepRun;
 
 /// What the sandbox's Lambda runs.
 #[derive(Clone, Default)]
@@ -121,6 +125,10 @@ struct Shared {
     deployment: Mutex<Deployment>,
     log: Arc<Mutex<String>>,
     events: Events,
+    /// Every asynchronous invocation in the order of asking; none where it is not over yet.
+    deliveries: watch::Sender<Vec<Option<Delivery>>>,
+    /// Those that are not over.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 #[derive(Default)]
@@ -147,6 +155,8 @@ impl Lambda {
             deployment: Mutex::default(),
             log: Arc::default(),
             events,
+            deliveries: watch::Sender::default(),
+            tasks: Mutex::default(),
         };
         Ok(Lambda {
             shared: Arc::new(shared),
@@ -186,18 +196,14 @@ impl Lambda {
         }
     }
 
-    /// As `kill`, without waiting; for a drop.
+    /// As `kill`, without waiting, and nothing asynchronous comes any more; for a drop.
     pub(crate) fn kill_now(&self) {
+        self.shared.tasks.lock().abort_all();
         let mut deployment = self.shared.deployment.lock();
         deployment.idle.clear();
         for process in deployment.processes.drain(..) {
             process.request_kill();
         }
-    }
-
-    /// Tells whoever watches.
-    fn emit(&self, event: &Event) {
-        self.shared.events.emit(event);
     }
 
     /// All that the function has written to its standard output and error, line by line.
@@ -210,14 +216,38 @@ impl Lambda {
         self.shared.log.lock().clear();
     }
 
+    /// Whether there is a function: one is deployed, or one from outside has asked for events.
+    pub(crate) fn has_function(&self) -> bool {
+        self.shared.deployment.lock().function.is_some() || self.shared.outside.was_asked()
+    }
+
     /// Hands the event to the function when its turn comes, and waits for the answer.
     pub(crate) async fn invoke(&self, payload: Bytes) -> Invocation {
-        let _turn = self
-            .shared
-            .turns
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let _turn = self.turn().await;
+        self.run(payload).await
+    }
+
+    /// As `invoke`, and tells whoever watches when the turn has come and how it went, if the event
+    /// says what it is for.
+    pub(crate) async fn invoke_aloud(&self, payload: Bytes, attempt: u32) -> Invocation {
+        let Some(step) = step_of(&payload) else {
+            return self.invoke(payload).await;
+        };
+        let _turn = self.turn().await;
+        let events = &self.shared.events;
+        events.emit(&Event::StepStarted { step: step.clone() });
+        let invocation = self.run(payload).await;
+        let run = StepRun::new(step, attempt, &invocation);
+        events.emit(&Event::StepEnded(run));
+        invocation
+    }
+
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        let turn = self.shared.turns.acquire().await;
+        turn.expect("the semaphore is never closed")
+    }
+
+    async fn run(&self, payload: Bytes) -> Invocation {
         let request_id = random_uuid();
         let started = Instant::now();
         let timeout = self.shared.settings.timeout;
@@ -282,6 +312,13 @@ impl Lambda {
             deployment.idle.push(process);
         }
     }
+}
+
+/// What an event is for: its step, or for an event of `EventBridge` its type.
+fn step_of(event: &[u8]) -> Option<String> {
+    let event: Value = serde_json::from_slice(event).ok()?;
+    let step = event["Step"].as_str().or(event["detail-type"].as_str())?;
+    Some(step.to_owned())
 }
 
 /// Lambda's own words for an invocation that took too long.

@@ -41,6 +41,8 @@ struct Queue {
 struct State {
     waiting: VecDeque<WaitingEvent>,
     unanswered: HashMap<String, oneshot::Sender<Reply>>,
+    /// Whether a function has ever asked for an event.
+    asked: bool,
     /// Set by a function that cannot start; it is about to end.
     failed: bool,
 }
@@ -66,6 +68,11 @@ impl Runtime {
     /// Whether the function has said that it cannot start.
     pub(super) fn has_failed(&self) -> bool {
         self.queue.state.lock().failed
+    }
+
+    /// Whether a function has ever asked for an event.
+    pub(super) fn was_asked(&self) -> bool {
+        self.queue.state.lock().asked
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -143,6 +150,7 @@ impl Queue {
 
     /// The next event, as soon as there is one.
     async fn next(&self) -> Response<Body> {
+        self.state.lock().asked = true;
         loop {
             let event = self.state.lock().waiting.pop_front();
             if let Some(event) = event {
@@ -220,7 +228,8 @@ fn accepted() -> Response<Body> {
     )
 }
 
-fn response_value(body: &[u8]) -> Value {
+/// JSON as it is, and anything else as a text.
+pub(super) fn response_value(body: &[u8]) -> Value {
     serde_json::from_slice(body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
 }

@@ -126,11 +126,27 @@ fn page(
             ));
         }
     };
-    let end = entries
-        .len()
-        .min(start + most.unwrap_or(PAGE).clamp(1, PAGE));
+    let end = entries.len().min(start + page_size(most)?);
     let next = (end < entries.len()).then(|| end.to_string());
     Ok((entries.into_iter().take(end).skip(start).collect(), next))
+}
+
+/// \[DOC, service model: from 1 to 100\]; the text is that of AWS's other limits.
+fn page_size(most: Option<usize>) -> Result<usize, Refusal> {
+    let size = most.unwrap_or(PAGE);
+    if (1..=PAGE).contains(&size) {
+        return Ok(size);
+    }
+    let bound = if size < 1 {
+        "greater than or equal to 1"
+    } else {
+        "less than or equal to 100"
+    };
+    let message = format!(
+        "1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: \
+         Member must have value {bound}"
+    );
+    Err(Refusal::new(400, "ValidationException", message))
 }
 
 fn with_next(mut output: Value, next: Option<String>) -> Value {

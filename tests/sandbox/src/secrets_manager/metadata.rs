@@ -1,7 +1,7 @@
 //! The secret as a whole: create, update, tag, delete, restore.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -80,7 +80,7 @@ impl SecretsManager {
     pub(super) fn create_secret(&self, input: CreateSecret) -> Outcome {
         let token = token_or_new(input.client_request_token)?;
         let value = input.value.value()?;
-        let readable_from = self.readable_from();
+        let at = self.moment();
         let mut secrets = self.secrets.lock();
         if let Some(existing) = secrets.iter().find(|secret| secret.name == input.name) {
             if existing.deleted.is_some() {
@@ -103,15 +103,16 @@ impl SecretsManager {
             );
             return Err(Refusal::new(400, "ResourceExistsException", message));
         }
-        let mut secret = Secret::new(input.name);
+        let mut secret = Secret::new(input.name, at.now);
         secret.description = input.description;
         secret.kms_key_id = input.kms_key_id;
         secret.tags = as_map(input.tags);
         let mut output = json!({ "ARN": secret.arn, "Name": secret.name });
         if let Some(value) = value {
-            secret.put(&token, value, &[CURRENT.to_owned()], readable_from)?;
+            secret.put(&token, value, &[CURRENT.to_owned()], at)?;
             output["VersionId"] = json!(token);
         }
+        self.tell_moves(&secret, &BTreeMap::new());
         secrets.push(secret);
         Ok(output)
     }
@@ -119,7 +120,7 @@ impl SecretsManager {
     pub(super) fn update_secret(&self, input: UpdateSecret) -> Outcome {
         let token = token_or_new(input.client_request_token)?;
         let value = input.value.value()?;
-        let readable_from = self.readable_from();
+        let at = self.moment();
         self.with(&input.secret_id, |secret| {
             let mut output = json!({ "ARN": secret.arn, "Name": secret.name });
             if let Some(value) = value {
@@ -130,12 +131,12 @@ impl SecretsManager {
                 {
                     return Err(secret.token_in_use(&token));
                 }
-                secret.put(&token, value, &[CURRENT.to_owned()], readable_from)?;
+                secret.put(&token, value, &[CURRENT.to_owned()], at)?;
                 output["VersionId"] = json!(token);
             }
             secret.description = input.description.or(secret.description.take());
             secret.kms_key_id = input.kms_key_id.or(secret.kms_key_id.take());
-            secret.last_changed = SystemTime::now();
+            secret.last_changed = at.now;
             Ok(output)
         })
     }
@@ -159,7 +160,7 @@ impl SecretsManager {
             ));
         }
         let output = self.with_any(&input.secret_id, |secret| {
-            let now = SystemTime::now();
+            let now = self.clock.now();
             secret.deleted = Some(now);
             let gone = epoch_seconds(now + DAY * window.unwrap_or(0));
             Ok(json!({ "ARN": secret.arn, "Name": secret.name, "DeletionDate": gone }))

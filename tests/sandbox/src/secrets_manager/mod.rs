@@ -11,15 +11,19 @@ mod rotation;
 mod store;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) use self::rotation::RotationRequest;
+use self::store::Moment;
 pub(crate) use self::store::{CURRENT, PENDING, PREVIOUS, Secret, SecretValue, Version};
+use crate::clock::Clock;
+use crate::event_bridge::{EventBridge, ServiceEvent};
 use crate::refusal::Refusal;
 
 /// What an operation answers.
@@ -30,6 +34,8 @@ pub(crate) type Outcome = Result<Value, Refusal>;
 pub(crate) struct SecretsManager {
     secrets: Arc<Mutex<Vec<Secret>>>,
     settings: Settings,
+    clock: Clock,
+    event_bridge: EventBridge,
 }
 
 /// How the service behaves where that can be chosen.
@@ -43,10 +49,16 @@ pub(crate) struct Settings {
 }
 
 impl SecretsManager {
-    pub(crate) fn new(settings: Settings) -> SecretsManager {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        event_bridge: EventBridge,
+    ) -> SecretsManager {
         SecretsManager {
             secrets: Arc::default(),
             settings,
+            clock,
+            event_bridge,
         }
     }
 
@@ -83,7 +95,12 @@ impl SecretsManager {
     ) -> Result<T, Refusal> {
         let mut secrets = self.secrets.lock();
         match secrets.iter_mut().find(|secret| secret.answers_to(id)) {
-            Some(secret) => act(secret),
+            Some(secret) => {
+                let before = secret.holders();
+                let result = act(secret);
+                self.tell_moves(secret, &before);
+                result
+            }
             None => Err(not_found(
                 "Secrets Manager can't find the specified secret.",
             )),
@@ -105,9 +122,29 @@ impl SecretsManager {
         })
     }
 
-    /// When a value that is put now can be read.
-    fn readable_from(&self) -> Instant {
-        Instant::now() + self.settings.read_lag
+    /// Tells `EventBridge` of the labels that are on another version than `before`, except
+    /// AWSPENDING and AWSPREVIOUS. A label that was only taken away has not moved to any \[DOC\].
+    fn tell_moves(&self, secret: &Secret, before: &BTreeMap<String, String>) {
+        for (label, version) in secret.holders() {
+            if [PENDING, PREVIOUS].contains(&label.as_str()) || before.get(&label) == Some(&version)
+            {
+                continue;
+            }
+            self.event_bridge.put(&ServiceEvent {
+                source: "aws.secretsmanager",
+                detail_type: "Secret Label Updated",
+                resource: &secret.arn,
+                detail: json!({ "name": secret.name, "labelUpdated": label, "versionId": version }),
+            });
+        }
+    }
+
+    /// Now, for a version that is made.
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.clock.now(),
+            readable_from: self.clock.instant() + self.settings.read_lag,
+        }
     }
 }
 

@@ -1,15 +1,13 @@
 //! What rotation means for the secret itself. Invoking the function is the work of
 //! `crate::rotation`.
 
-use std::time::{Instant, SystemTime};
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::metadata::JustTheSecret;
 use super::store::token_or_new;
 use super::{
-    CURRENT, Outcome, PENDING, Secret, SecretsManager, invalid_parameter, invalid_request,
+    CURRENT, Moment, Outcome, PENDING, Secret, SecretsManager, invalid_parameter, invalid_request,
 };
 use crate::names::FUNCTION_ARN;
 use crate::refusal::Refusal;
@@ -70,6 +68,11 @@ impl SecretsManager {
     pub(crate) fn begin_rotation(&self, input: RotationRequest) -> Result<Begun, Refusal> {
         let token = token_or_new(input.client_request_token)?;
         let trial = input.rotate_immediately == Some(false);
+        // A trial is not meant to fail: its copy can be read at once.
+        let at = Moment {
+            readable_from: self.clock.instant(),
+            ..self.moment()
+        };
         self.with(&input.secret_id, |secret| {
             let function = input
                 .rotation_lambda_arn
@@ -89,9 +92,9 @@ impl SecretsManager {
             secret.rotation_enabled = Some(true);
             secret.rotation_rules = input.rotation_rules.or(secret.rotation_rules.take());
             if trial {
-                announce_copy(secret, &token)?;
+                announce_copy(secret, &token, at)?;
             } else {
-                secret.announce(&token);
+                secret.announce(&token, at);
             }
             Ok(Begun {
                 arn: secret.arn.clone(),
@@ -106,7 +109,7 @@ impl SecretsManager {
     pub(crate) fn conclude_rotation(&self, arn: &str) -> bool {
         let concluded = self.with(arn, |secret| {
             secret.refuse_second_rotation()?;
-            secret.last_rotated = Some(SystemTime::now());
+            secret.last_rotated = Some(self.clock.now());
             Ok(())
         });
         concluded.is_ok()
@@ -169,17 +172,17 @@ impl SecretsManager {
 }
 
 /// The trial's version is a copy of the current one under AWSPENDING \[AWSV\].
-fn announce_copy(secret: &mut Secret, token: &str) -> Result<(), Refusal> {
+fn announce_copy(secret: &mut Secret, token: &str, at: Moment) -> Result<(), Refusal> {
     // What AWS does without a current value is not known; the function is then asked to test an
     // empty version.
     let Some(value) = secret
         .holder(CURRENT)
         .and_then(|current| current.value.clone())
     else {
-        secret.announce(token);
+        secret.announce(token, at);
         return Ok(());
     };
-    secret.put(token, value, &[PENDING.to_owned()], Instant::now())
+    secret.put(token, value, &[PENDING.to_owned()], at)
 }
 
 /// The function must be one that Secrets Manager may invoke \[AWSV\].

@@ -45,6 +45,14 @@ pub(crate) struct Version {
     pub(crate) readable_from: Instant,
 }
 
+/// The time at which a version is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: SystemTime,
+    /// From when on its value can be read while it is pending.
+    pub(crate) readable_from: Instant,
+}
+
 /// A secret with all its versions, oldest first.
 #[derive(Clone)]
 pub(crate) struct Secret {
@@ -67,12 +75,11 @@ pub(crate) struct Secret {
 }
 
 impl Secret {
-    pub(crate) fn new(name: String) -> Secret {
+    pub(crate) fn new(name: String, now: SystemTime) -> Secret {
         let arn = format!(
             "arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-{}",
             alphanumeric(6)
         );
-        let now = SystemTime::now();
         Secret {
             name,
             arn,
@@ -107,6 +114,16 @@ impl Secret {
         self.versions.iter().find(|version| version.id == id)
     }
 
+    /// Every label with the id of the version that has it.
+    pub(crate) fn holders(&self) -> BTreeMap<String, String> {
+        let labels = |version: &Version| {
+            let id = version.id.clone();
+            let labels = version.labels.clone().into_iter();
+            labels.map(move |label| (label, id.clone()))
+        };
+        self.versions.iter().flat_map(labels).collect()
+    }
+
     /// The version with this label.
     pub(crate) fn holder(&self, label: &str) -> Option<&Version> {
         self.versions
@@ -122,7 +139,7 @@ impl Secret {
         token: &str,
         value: SecretValue,
         labels: &[String],
-        readable_from: Instant,
+        at: Moment,
     ) -> Result<(), Refusal> {
         if let Some(existing) = self
             .version(token)
@@ -155,7 +172,7 @@ impl Secret {
         {
             self.detach(PENDING);
         }
-        let now = SystemTime::now();
+        let Moment { now, readable_from } = at;
         match self.versions.iter_mut().find(|version| version.id == token) {
             Some(announced) => {
                 announced.value = Some(value);
@@ -197,15 +214,15 @@ impl Secret {
     }
 
     /// Announces a version that has no value yet under AWSPENDING \[AWSV\].
-    pub(crate) fn announce(&mut self, token: &str) {
+    pub(crate) fn announce(&mut self, token: &str, at: Moment) {
         if self.version(token).is_none() {
             self.versions.push(Version {
                 id: token.to_owned(),
                 labels: BTreeSet::new(),
                 value: None,
                 rotation_token: None,
-                created: SystemTime::now(),
-                readable_from: Instant::now(),
+                created: at.now,
+                readable_from: at.readable_from,
             });
         }
         self.attach(PENDING, token);

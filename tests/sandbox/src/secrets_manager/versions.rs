@@ -1,6 +1,6 @@
 //! Values and labels: `GetSecretValue`, `PutSecretValue`, `UpdateSecretVersionStage`.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -89,9 +89,10 @@ impl ValueInput {
 
 impl SecretsManager {
     pub(super) fn get_secret_value(&self, input: &GetSecretValue) -> Outcome {
+        let at = self.clock.instant();
         self.with(&input.secret_id, |secret| {
-            let version = find(secret, input)?.clone();
-            secret.last_accessed = Some(SystemTime::now());
+            let version = find(secret, input, at)?.clone();
+            secret.last_accessed = Some(self.clock.now());
             let mut output = json!({
                 "ARN": secret.arn,
                 "Name": secret.name,
@@ -126,7 +127,7 @@ impl SecretsManager {
         let mut labels = input
             .version_stages
             .unwrap_or_else(|| vec![CURRENT.to_owned()]);
-        let readable_from = self.readable_from();
+        let at = self.moment();
         self.with(&input.secret_id, |secret| {
             let first = secret
                 .versions
@@ -136,7 +137,7 @@ impl SecretsManager {
             if first && !current && self.settings.first_value_is_current {
                 labels.push(CURRENT.to_owned());
             }
-            secret.put(&token, value, &labels, readable_from)?;
+            secret.put(&token, value, &labels, at)?;
             secret.note_rotation_token(&token, input.rotation_token);
             Ok(json!({
                 "ARN": secret.arn,
@@ -150,7 +151,7 @@ impl SecretsManager {
     pub(super) fn update_secret_version_stage(&self, input: &UpdateSecretVersionStage) -> Outcome {
         self.with(&input.secret_id, |secret| {
             move_label(secret, input)?;
-            secret.last_changed = SystemTime::now();
+            secret.last_changed = self.clock.now();
             secret.tidy();
             Ok(json!({ "ARN": secret.arn, "Name": secret.name }))
         })
@@ -158,7 +159,11 @@ impl SecretsManager {
 }
 
 /// The version that is asked for, if it has a value \[AWSV for the mismatch and the placeholder\].
-fn find<'a>(secret: &'a Secret, input: &GetSecretValue) -> Result<&'a Version, Refusal> {
+fn find<'a>(
+    secret: &'a Secret,
+    input: &GetSecretValue,
+    now: Instant,
+) -> Result<&'a Version, Refusal> {
     let missing = |what: String| {
         not_found(format!(
             "Secrets Manager can't find the specified secret value for {what}"
@@ -183,9 +188,7 @@ fn find<'a>(secret: &'a Secret, input: &GetSecretValue) -> Result<&'a Version, R
     };
     version
         .filter(|version| version.value.is_some())
-        .filter(|version| {
-            !version.labels.contains(PENDING) || version.readable_from <= Instant::now()
-        })
+        .filter(|version| !version.labels.contains(PENDING) || version.readable_from <= now)
         .ok_or(refusal)
 }
 

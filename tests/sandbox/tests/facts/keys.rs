@@ -262,6 +262,47 @@ async fn enabled_that_is_no_boolean_counts_as_false() {
     );
 }
 
+/// AWSV (snapshots of `LocalStack`): an update takes several changes at once.
+#[tokio::test]
+async fn several_changes_of_one_patch_happen_together() {
+    let sandbox = start().await;
+    let input = json!({ "name": "a", "enabled": true });
+    let id = create(&sandbox, input).await.text("id");
+    let both = json!({ "patchOperations": [
+        { "op": "replace", "path": "/enabled", "value": "false" },
+        { "op": "replace", "path": "/description", "value": "words" },
+    ] });
+    let answer = api(&sandbox, Method::PATCH, &format!("/apikeys/{id}"), both).await;
+    assert_eq!(answer.status, 200);
+    let shown = answer.ok();
+    assert_eq!(
+        (&shown["enabled"], &shown["description"], &shown["name"]),
+        (&json!(false), &json!("words"), &json!("a"))
+    );
+    let kept = get(&sandbox, &format!("/apikeys/{id}")).await.ok();
+    assert_eq!(
+        (&kept["enabled"], &kept["description"]),
+        (&json!(false), &json!("words"))
+    );
+}
+
+/// DOC (service model): 202 without a body; a key that is gone is not found.
+#[tokio::test]
+async fn a_key_is_deleted_once() {
+    let sandbox = start().await;
+    let id = create(&sandbox, json!({ "name": "a" })).await.text("id");
+    create(&sandbox, json!({ "name": "b" })).await.ok();
+    let path = format!("/apikeys/{id}");
+    let deleted = api(&sandbox, Method::DELETE, &path, Value::Null).await;
+    assert_eq!((deleted.status.as_u16(), deleted.body), (202, Value::Null));
+    for method in [Method::DELETE, Method::GET] {
+        let gone = api(&sandbox, method, &path, Value::Null).await;
+        let message = "Invalid API Key identifier specified";
+        gone.is_refused(404, "NotFoundException", message);
+    }
+    assert_eq!(names(&get(&sandbox, "/apikeys").await.ok()), ["b"]);
+}
+
 /// DOC: stage keys are given as an object and shown as `restApiId/stageName`.
 #[tokio::test]
 async fn stage_keys_are_shown_as_api_and_stage() {

@@ -2,6 +2,8 @@
 //! before its sentence say where it is known from, as in the sandbox's own documentation.
 
 mod client;
+mod clock;
+mod event_bridge;
 mod faults;
 mod gateway;
 mod keys;

@@ -127,6 +127,72 @@ async fn secrets_are_listed_page_by_page() {
     assert_eq!(names, ["s0", "s1", "s2", "s3", "s4"]);
 }
 
+/// DOC (service model): a page has from 1 to 100 secrets.
+#[tokio::test]
+async fn a_page_of_secrets_has_a_size() {
+    let sandbox = start().await;
+    for number in 0..101 {
+        sandbox.create_secret(&format!("s{number}"), None);
+    }
+    for size in [0, 101] {
+        let refused = secrets(&sandbox, "ListSecrets", json!({ "MaxResults": size })).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.code()),
+            (400, "ValidationException")
+        );
+    }
+    for (input, listed) in [
+        (json!({ "MaxResults": 1 }), 1),
+        (json!({ "MaxResults": 100 }), 100),
+        (json!({}), 100),
+    ] {
+        let page = secrets(&sandbox, "ListSecrets", input).await.ok();
+        assert_eq!(page["SecretList"].as_array().map(Vec::len), Some(listed));
+        assert!(page["NextToken"].is_string());
+    }
+    let beyond = secrets(&sandbox, "ListSecrets", json!({ "NextToken": "102" })).await;
+    assert_eq!(beyond.code(), "InvalidNextTokenException");
+}
+
+/// DOC (service model): what an entry says, and that secrets to be deleted are left out.
+#[tokio::test]
+async fn a_list_says_which_secrets_rotate_and_leaves_out_those_to_be_deleted() {
+    let sandbox = start().await;
+    for name in ["plain", "rotates", "rotated", "gone"] {
+        sandbox.create_secret(name, Some("one"));
+    }
+    for name in ["rotates", "rotated", "gone"] {
+        sandbox.enable_rotation(name);
+    }
+    sandbox.disable_rotation("rotated");
+    sandbox.delete_secret("gone");
+    let list = async |input: Value| {
+        let list = secrets(&sandbox, "ListSecrets", input).await.ok();
+        let entries = list["SecretList"].as_array().cloned().unwrap_or_default();
+        let fields = ["Name", "RotationEnabled", "RotationLambdaARN"];
+        let shown = entries
+            .iter()
+            .inspect(|entry| {
+                let name = entry["Name"].as_str().unwrap_or_default();
+                assert_eq!(entry["ARN"], *sandbox.secret(name).arn);
+            })
+            .map(|entry| json!(fields.map(|field| &entry[field])));
+        shown.collect::<Vec<_>>()
+    };
+    let function = sandbox::FUNCTION_ARN;
+    let mut expected = vec![
+        json!(["plain", null, null]),
+        json!(["rotates", true, function]),
+        json!(["rotated", false, function]),
+    ];
+    assert_eq!(list(json!({})).await, expected);
+    expected.push(json!(["gone", true, function]));
+    assert_eq!(
+        list(json!({ "IncludePlannedDeletion": true })).await,
+        expected
+    );
+}
+
 /// Tags come and go, and Describe shows them.
 #[tokio::test]
 async fn tags_are_added_and_removed() {

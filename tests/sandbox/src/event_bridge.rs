@@ -1,0 +1,147 @@
+//! Amazon `EventBridge`, as far as it invokes the function: by a rule for Secrets Manager's events,
+//! and by a schedule.
+//!
+//! Both invoke asynchronously, so that nothing here waits for the function.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::lambda::Lambda;
+use crate::names::{ACCOUNT, REGION, random_uuid};
+
+/// A rule for `Secret Label Updated`: which moves of a staging label invoke the function. The
+/// default is all that there are events of.
+#[derive(Debug, Clone, Default)]
+pub struct LabelRule {
+    /// The names of the secrets; empty for all.
+    pub secrets: Vec<String>,
+    /// The labels; empty for all.
+    pub labels: Vec<String>,
+}
+
+/// An event as a service puts it on the account's bus.
+pub(crate) struct ServiceEvent<'a> {
+    pub(crate) source: &'static str,
+    pub(crate) detail_type: &'static str,
+    /// The ARN of what it is about.
+    pub(crate) resource: &'a str,
+    pub(crate) detail: Value,
+}
+
+/// The bus and the schedule. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct EventBridge {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    rule: Option<LabelRule>,
+    schedule: Option<Schedule>,
+    clock: Clock,
+    lambda: Lambda,
+}
+
+struct Schedule {
+    every: Duration,
+    /// When it fires next.
+    due: Mutex<Instant>,
+}
+
+impl EventBridge {
+    /// Without a rule no event invokes the function, and without a period no schedule does.
+    pub(crate) fn new(
+        rule: Option<LabelRule>,
+        reconcile_every: Option<Duration>,
+        clock: Clock,
+        lambda: Lambda,
+    ) -> EventBridge {
+        let schedule = reconcile_every.map(|every| Schedule {
+            every,
+            due: Mutex::new(clock.instant() + every),
+        });
+        EventBridge {
+            shared: Arc::new(Shared {
+                rule,
+                schedule,
+                clock,
+                lambda,
+            }),
+        }
+    }
+
+    /// Hands an event to the function, if the rule matches it.
+    pub(crate) fn put(&self, event: &ServiceEvent<'_>) {
+        let rule = self.shared.rule.as_ref();
+        if rule.is_some_and(|rule| rule.matches(&event.detail)) {
+            let time = humantime::format_rfc3339_seconds(self.shared.clock.now());
+            self.invoke(&json!({
+                "version": "0",
+                "id": random_uuid(),
+                "detail-type": event.detail_type,
+                "source": event.source,
+                "account": ACCOUNT,
+                "time": time.to_string(),
+                "region": REGION,
+                "resources": [event.resource],
+                "detail": event.detail,
+            }));
+        }
+    }
+
+    /// Moves the clock forwards and fires the schedule, once for however many periods that passes.
+    /// Returns the clock's new time; none, and nothing happens, if that is too far.
+    ///
+    /// At once and not by `keep_schedule`, so that whoever moves the clock can wait for what that
+    /// sets off.
+    pub(crate) fn advance(&self, by: Duration) -> Option<SystemTime> {
+        let now = self.shared.clock.advance(by)?;
+        self.fire_if_due();
+        Some(now)
+    }
+
+    /// Fires the schedule as time passes. Never ends while there is a schedule.
+    pub(crate) async fn keep_schedule(self) {
+        while let Some(schedule) = &self.shared.schedule {
+            let due = *schedule.due.lock();
+            self.shared.clock.reaches(due).await;
+            self.fire_if_due();
+        }
+    }
+
+    fn fire_if_due(&self) {
+        let Some(Schedule { every, due }) = &self.shared.schedule else {
+            return;
+        };
+        // Locked to the end: whoever comes second returns when the invocation has been asked for.
+        let mut due = due.lock();
+        let now = self.shared.clock.instant();
+        if *due <= now {
+            *due = now + *every;
+            self.invoke(&json!({ "Step": "reconcile" }));
+        }
+    }
+
+    /// Without a function there is no target yet, and rule and schedule come to nothing, as before
+    /// they are deployed.
+    fn invoke(&self, payload: &Value) {
+        if self.shared.lambda.has_function() {
+            let payload = payload.to_string();
+            self.shared.lambda.invoke_asynchronously(payload.into());
+        }
+    }
+}
+
+impl LabelRule {
+    /// As an event pattern does \[DOC\]: a field that is not in it matches anything, one that is any
+    /// of its values.
+    fn matches(&self, detail: &Value) -> bool {
+        let admits = |values: &[String], field: &str| {
+            values.is_empty() || values.iter().any(|value| detail[field] == **value)
+        };
+        admits(&self.secrets, "name") && admits(&self.labels, "labelUpdated")
+    }
+}

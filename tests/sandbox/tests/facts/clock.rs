@@ -1,0 +1,283 @@
+//! The services go by a clock that a test can move.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, Method, Request, StatusCode};
+use sandbox::doppler::Access;
+use sandbox::{Fault, FaultKind, Options, Sandbox, Service, http_client};
+use serde_json::{Value, json};
+
+use crate::client::{api, names, probe, secrets, start, start_with, template_function};
+
+const VALUE: &str = "abcdefghijklmnopqrst";
+const DAY: Duration = Duration::from_hours(24);
+
+/// Whether a time that an answer gave is the clock's, on a machine that may be slow.
+fn is_now(sandbox: &Sandbox, time: SystemTime) -> bool {
+    let age = sandbox.now().duration_since(time);
+    age.is_ok_and(|age| age < Duration::from_mins(1))
+}
+
+/// The same for seconds since 1970.
+fn seconds_are_now(sandbox: &Sandbox, seconds: &Value) -> bool {
+    let seconds = seconds.as_f64().expect("it is a number");
+    is_now(sandbox, UNIX_EPOCH + Duration::from_secs_f64(seconds))
+}
+
+fn date(headers: &HeaderMap) -> SystemTime {
+    let date = headers["date"].to_str().expect("it is text");
+    httpdate::parse_http_date(date).expect("it is a date as HTTP writes it")
+}
+
+/// Asks Doppler with a token.
+async fn doppler(
+    sandbox: &Sandbox,
+    token: &str,
+    path: &str,
+    body: Option<Value>,
+) -> http::Response<bytes::Bytes> {
+    let request = Request::builder()
+        .uri(format!("{}{path}", sandbox.doppler_url()))
+        .method(if body.is_some() { "POST" } else { "GET" })
+        .header("authorization", format!("Bearer {token}"))
+        .body(body.map(|body| body.to_string()).unwrap_or_default());
+    let answer = http_client::send(request.expect("the request is valid")).await;
+    answer.expect("Doppler answers")
+}
+
+async fn move_clock(sandbox: &Sandbox, query: &str) -> (StatusCode, Value) {
+    let url = format!("{}/_sandbox/clock{query}", sandbox.aws_url());
+    let request = Request::post(url).body("").expect("the request is valid");
+    let answer = http_client::send(request)
+        .await
+        .expect("there is an answer");
+    let body = serde_json::from_slice(answer.body()).expect("it is JSON");
+    (answer.status(), body)
+}
+
+#[tokio::test]
+async fn the_clock_shows_real_time_until_it_is_moved() {
+    let sandbox = start().await;
+    let before = SystemTime::now();
+    let shown = sandbox.now();
+    assert!((before..=SystemTime::now()).contains(&shown));
+    sandbox.advance(DAY);
+    let shown = sandbox.now();
+    assert!((before + DAY..=SystemTime::now() + DAY).contains(&shown));
+}
+
+/// Also where a fault answers instead of the service.
+#[tokio::test]
+async fn every_answer_says_what_time_it_is() {
+    let sandbox = start().await;
+    let refusal = || FaultKind::refuse(500, "InternalServiceError", "no");
+    let gateway = format!("{}/prod/ping", sandbox.gateway_url());
+    for _ in 0..2 {
+        sandbox.advance(DAY);
+        for fault in [false, true] {
+            for service in [Service::ApiGateway, Service::Gateway, Service::Doppler] {
+                if fault {
+                    sandbox.faults().inject(Fault::new(refusal()).of(service));
+                }
+            }
+            let keys = api(&sandbox, Method::GET, "/apikeys", Value::Null).await;
+            let ping = Request::get(&gateway).body("").expect("it is valid");
+            let ping = http_client::send(ping).await.expect("the gateway answers");
+            let me = doppler(&sandbox, "nobody", "/v3/me", None).await;
+            for (status, headers) in [
+                (keys.status, &keys.headers),
+                (ping.status(), ping.headers()),
+                (me.status(), me.headers()),
+            ] {
+                assert_eq!(status == 500, fault);
+                assert!(is_now(&sandbox, date(headers)), "{headers:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn secrets_and_keys_are_dated_by_the_clock() {
+    let sandbox = start().await;
+    sandbox.create_secret("old", Some("one"));
+    let key = sandbox.create_key("old", VALUE, &[]);
+    sandbox.advance(DAY);
+
+    let old = json!({ "SecretId": "old" });
+    let described = secrets(&sandbox, "DescribeSecret", old.clone()).await.ok();
+    assert!(!seconds_are_now(&sandbox, &described["CreatedDate"]));
+    let put = json!({ "SecretId": "old", "SecretString": "two" });
+    secrets(&sandbox, "PutSecretValue", put).await.ok();
+    let value = secrets(&sandbox, "GetSecretValue", old.clone()).await.ok();
+    assert!(seconds_are_now(&sandbox, &value["CreatedDate"]));
+    let described = secrets(&sandbox, "DescribeSecret", old).await.ok();
+    for field in ["LastChangedDate", "LastAccessedDate"] {
+        assert!(seconds_are_now(&sandbox, &described[field]), "{field}");
+    }
+    sandbox.create_secret("new", None);
+    let described = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "new" })).await;
+    assert!(seconds_are_now(&sandbox, &described.ok()["CreatedDate"]));
+
+    let path = format!("/apikeys/{key}");
+    let disable = json!({ "patchOperations": [
+        { "op": "replace", "path": "/enabled", "value": "false" },
+    ] });
+    let patched = api(&sandbox, Method::PATCH, &path, disable).await.ok();
+    assert!(!seconds_are_now(&sandbox, &patched["createdDate"]));
+    assert!(seconds_are_now(&sandbox, &patched["lastUpdatedDate"]));
+    let created = api(&sandbox, Method::POST, "/apikeys", json!({})).await;
+    assert!(seconds_are_now(&sandbox, &created.ok()["createdDate"]));
+}
+
+/// DOC: the date is absent until the first rotation succeeds.
+#[tokio::test]
+async fn the_last_rotation_is_dated_by_the_clock() {
+    let sandbox = start().await;
+    sandbox.deploy(template_function()).await;
+    sandbox.create_secret("s", Some("one"));
+    sandbox.enable_rotation("s");
+    let date = async || {
+        let description = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "s" })).await;
+        description.ok()["LastRotatedDate"].clone()
+    };
+    assert_eq!(date().await, Value::Null);
+    sandbox.advance(DAY);
+    let token = sandbox.rotate("s");
+    sandbox.rotation(&token).await;
+    let first = date().await;
+    assert!(seconds_are_now(&sandbox, &first));
+    sandbox.advance(DAY);
+    assert_eq!(date().await, first);
+}
+
+/// Nobody has to wait for a propagation or a lag, whatever the clock shows at its beginning.
+#[tokio::test]
+async fn moving_the_clock_ends_every_lag() {
+    let lag = Duration::from_hours(1);
+    let sandbox = start_with(Options {
+        propagation: lag,
+        list_lag: lag,
+        read_lag: lag,
+        ..Options::default()
+    })
+    .await;
+    sandbox.advance(DAY);
+    let plan = sandbox.create_usage_plan("p");
+    sandbox.create_key("a", VALUE, &[&plan]);
+    sandbox.create_secret("s", Some("one"));
+    let token = "0".repeat(32);
+    let pending = json!({
+        "SecretId": "s",
+        "ClientRequestToken": token,
+        "SecretString": "two",
+        "VersionStages": ["AWSPENDING"],
+    });
+    secrets(&sandbox, "PutSecretValue", pending).await.ok();
+    let read = json!({ "SecretId": "s", "VersionStage": "AWSPENDING" });
+
+    for (status, listed) in [(403, vec![]), (200, vec!["a"])] {
+        assert_eq!(probe(&sandbox, Some(VALUE)).await, status);
+        let list = api(&sandbox, Method::GET, "/apikeys", Value::Null).await;
+        assert_eq!(names(&list.ok()), listed);
+        let value = secrets(&sandbox, "GetSecretValue", read.clone()).await;
+        assert_eq!(value.status == 200, status == 200);
+        sandbox.advance(lag);
+    }
+}
+
+/// DOC (quotas of API Gateway): five keys a second.
+#[tokio::test]
+async fn moving_the_clock_fills_the_rate_limits() {
+    let sandbox = start_with(Options {
+        rate_limits: true,
+        ..Options::default()
+    })
+    .await;
+    let create = async || {
+        let answer = api(&sandbox, Method::POST, "/apikeys", json!({})).await;
+        answer.status.as_u16()
+    };
+    while create().await != 429 {}
+    sandbox.advance(Duration::from_mins(1));
+    for _ in 0..5 {
+        assert_eq!(create().await, 201);
+    }
+}
+
+#[tokio::test]
+async fn doppler_goes_by_the_clock() {
+    let sandbox = start().await;
+    sandbox.advance(DAY);
+    sandbox.doppler().create_project("acme");
+    let person = sandbox.doppler().personal_token();
+    let projects = doppler(&sandbox, &person, "/v3/projects", None).await;
+    let projects: Value = serde_json::from_slice(projects.body()).expect("it is JSON");
+    let created = projects["projects"][0]["created_at"].as_str();
+    let created = humantime::parse_rfc3339(created.expect("it is text"));
+    assert!(is_now(&sandbox, created.expect("it is a time")));
+
+    let path = "/v3/configs/config/secrets?project=acme&config=prd";
+    let writer = sandbox
+        .doppler()
+        .service_token("acme", "prd", Access::ReadWrite);
+    sandbox.doppler().set_write_limit(1);
+    let write = async || {
+        let change = json!({ "secrets": { "A": "1" } });
+        doppler(&sandbox, &writer, path, Some(change)).await
+    };
+    let written = write().await;
+    assert_eq!(written.status(), 200);
+    let reset = written.headers()["x-ratelimit-reset"].to_str();
+    let reset: u64 = reset
+        .ok()
+        .and_then(|reset| reset.parse().ok())
+        .expect("it is a number");
+    let left = (UNIX_EPOCH + Duration::from_secs(reset)).duration_since(sandbox.now());
+    assert!(left.is_ok_and(|left| left <= Duration::from_mins(1)));
+    assert_eq!(write().await.status(), 429);
+    sandbox.advance(Duration::from_mins(1));
+    assert_eq!(write().await.status(), 200);
+
+    let end = sandbox.now() + DAY;
+    let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let new = json!({ "name": "ci", "expire_at": end });
+    let tokens = "/v3/configs/config/tokens?project=acme&config=prd";
+    let made = doppler(&sandbox, &person, tokens, Some(new)).await;
+    let made: Value = serde_json::from_slice(made.body()).expect("it is JSON");
+    let reader = made["token"]["key"].as_str().expect("the key is shown");
+    assert_eq!(doppler(&sandbox, reader, path, None).await.status(), 200);
+    sandbox.advance(DAY);
+    assert_eq!(doppler(&sandbox, reader, path, None).await.status(), 401);
+}
+
+#[tokio::test]
+async fn the_clock_is_moved_from_outside() {
+    let sandbox = start().await;
+    let real = SystemTime::now();
+    let (status, answer) = move_clock(&sandbox, "?advance=25h").await;
+    assert_eq!(status, 200);
+    let shown = answer["now"].as_str().map(humantime::parse_rfc3339);
+    assert!(is_now(
+        &sandbox,
+        shown.expect("it is text").expect("it is a time")
+    ));
+    let moved = sandbox.now().duration_since(real).unwrap_or_default();
+    assert!((Duration::from_hours(25)..Duration::from_hours(26)).contains(&moved));
+    assert!(
+        sandbox.calls().is_empty(),
+        "the function's calls are others"
+    );
+}
+
+/// Not backwards, and not to where a `Date` header ends.
+#[tokio::test]
+async fn the_clock_moves_forwards_and_not_without_end() {
+    let sandbox = start().await;
+    for query in ["", "?advance=", "?advance=-1h", "?advance=8000years"] {
+        let (status, answer) = move_clock(&sandbox, query).await;
+        assert_eq!(status, 400, "{query}");
+        assert!(answer["message"].is_string());
+    }
+    assert!(is_now(&sandbox, SystemTime::now()));
+    assert_eq!(probe(&sandbox, None).await, 403);
+}

@@ -1,0 +1,418 @@
+//! `EventBridge` invokes the function for what Secrets Manager tells it, and on a schedule.
+
+use std::time::Duration;
+
+use http::Request;
+use sandbox::{Delivery, Event, Function, LabelRule, Options, Sandbox, http_client};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::client::{secrets, start_with, template_function};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Every label event goes to the function.
+async fn telling(function: Function) -> Sandbox {
+    telling_by(LabelRule::default(), function).await
+}
+
+async fn telling_by(rule: LabelRule, function: Function) -> Sandbox {
+    let sandbox = start_with(Options {
+        label_events: Some(rule),
+        ..Options::default()
+    })
+    .await;
+    sandbox.deploy(function).await;
+    sandbox
+}
+
+/// The function reconciles every so often.
+async fn scheduled(every: Duration, function: Function) -> Sandbox {
+    let sandbox = start_with(Options {
+        reconcile_every: Some(every),
+        ..Options::default()
+    })
+    .await;
+    sandbox.deploy(function).await;
+    sandbox
+}
+
+/// All deliveries, when they are over.
+async fn delivered(sandbox: &Sandbox) -> Vec<Delivery> {
+    let done = timeout(MINUTE, sandbox.deliveries_done()).await;
+    done.expect("they end");
+    sandbox.deliveries()
+}
+
+/// Which labels moved to which versions, as the function was told.
+async fn told(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let deliveries = delivered(sandbox).await.into_iter();
+    let told = deliveries.map(|delivery| {
+        let text = |field: &str| {
+            let text = delivery.payload["detail"][field].as_str();
+            text.unwrap_or_default().to_owned()
+        };
+        (text("labelUpdated"), text("versionId"))
+    });
+    told.collect()
+}
+
+fn current(version: &str) -> (String, String) {
+    ("AWSCURRENT".to_owned(), version.to_owned())
+}
+
+/// DOC (event-detail-secret-label-updated): the whole event.
+#[tokio::test]
+async fn a_new_value_is_told_as_the_documentation_has_it() {
+    let sandbox = telling(template_function()).await;
+    sandbox.advance(Duration::from_hours(24));
+    let arn = sandbox.create_secret("s", Some("one"));
+    let version = sandbox
+        .secret("s")
+        .current()
+        .map(|version| version.id.clone());
+
+    let mut deliveries = delivered(&sandbox).await;
+    let Delivery {
+        mut payload,
+        attempts,
+        result,
+    } = deliveries.remove(0);
+    assert!(deliveries.is_empty());
+    assert_eq!(attempts, 1);
+    assert_eq!(result, Ok(json!({ "echo": payload })));
+    let (id, time) = (payload["id"].take(), payload["time"].take());
+    assert_eq!(id.as_str().map(str::len), Some(36));
+    let time = humantime::parse_rfc3339(time.as_str().expect("it is text"));
+    let age = sandbox.now().duration_since(time.expect("it is a time"));
+    assert!(age.is_ok_and(|age| age < MINUTE));
+    assert_eq!(
+        payload,
+        json!({
+            "version": "0",
+            "id": null,
+            "detail-type": "Secret Label Updated",
+            "source": "aws.secretsmanager",
+            "account": "123456789012",
+            "time": null,
+            "region": "us-east-1",
+            "resources": [arn],
+            "detail": { "name": "s", "labelUpdated": "AWSCURRENT", "versionId": version },
+        })
+    );
+}
+
+/// DOC: all labels except AWSPENDING and AWSPREVIOUS, which a rotation moves as well.
+#[tokio::test]
+async fn a_rotation_is_told_once_by_its_new_current_version() {
+    let sandbox = telling(template_function()).await;
+    sandbox.create_secret("s", None);
+    sandbox.enable_rotation("s");
+    let first = sandbox.rotate("s");
+    assert!(sandbox.rotation(&first).await.succeeded);
+    let second = sandbox.rotate("s");
+    assert!(sandbox.rotation(&second).await.succeeded);
+    assert!(sandbox.secret("s").previous().is_some());
+    assert_eq!(told(&sandbox).await, [current(&first), current(&second)]);
+}
+
+/// DOC: whichever operation moves the label, custom labels included.
+#[tokio::test]
+async fn every_operation_that_moves_a_label_is_told() {
+    let sandbox = telling(template_function()).await;
+    let ids: Vec<String> = (0..4).map(|id| id.to_string().repeat(32)).collect();
+    for (operation, input) in [
+        ("CreateSecret", json!({ "Name": "s", "SecretString": "0" })),
+        (
+            "PutSecretValue",
+            json!({ "SecretId": "s", "SecretString": "1" }),
+        ),
+        (
+            "UpdateSecret",
+            json!({ "SecretId": "s", "SecretString": "2" }),
+        ),
+        (
+            "PutSecretValue",
+            json!({ "SecretId": "s", "SecretString": "3", "VersionStages": ["MINE"] }),
+        ),
+    ] {
+        let mut input = input;
+        let number = input["SecretString"].as_str().unwrap_or_default();
+        input["ClientRequestToken"] = json!(number.repeat(32));
+        secrets(&sandbox, operation, input).await.ok();
+    }
+    sandbox.move_label("s", "AWSCURRENT", Some(&ids[2]), Some(&ids[1]));
+    sandbox.move_label("s", "MINE", Some(&ids[3]), Some(&ids[0]));
+    let mine = |version: &String| ("MINE".to_owned(), version.clone());
+    assert_eq!(
+        told(&sandbox).await,
+        [
+            current(&ids[0]),
+            current(&ids[1]),
+            current(&ids[2]),
+            mine(&ids[3]),
+            current(&ids[1]),
+            mine(&ids[0]),
+        ]
+    );
+}
+
+/// DOC: no label that is taken away, no metadata; and a label that stays where it is has not moved.
+#[tokio::test]
+async fn what_moves_no_label_is_not_told() {
+    let sandbox = telling(template_function()).await;
+    let id = "0".repeat(32);
+    let value = json!({ "SecretId": "s", "SecretString": "0", "ClientRequestToken": id });
+    sandbox.create_secret("s", None);
+    secrets(&sandbox, "PutSecretValue", value.clone())
+        .await
+        .ok();
+    sandbox.move_label("s", "MINE", None, Some(&id));
+    let before = told(&sandbox).await;
+    assert_eq!(before.len(), 2);
+
+    secrets(&sandbox, "PutSecretValue", value).await.ok();
+    sandbox.move_label("s", "MINE", Some(&id), None);
+    sandbox.move_label("s", "AWSCURRENT", None, Some(&id));
+    let tags = json!([{ "Key": "a", "Value": "1" }]);
+    for (operation, input) in [
+        (
+            "UpdateSecret",
+            json!({ "SecretId": "s", "Description": "words" }),
+        ),
+        ("TagResource", json!({ "SecretId": "s", "Tags": tags })),
+        ("DeleteSecret", json!({ "SecretId": "s" })),
+        ("RestoreSecret", json!({ "SecretId": "s" })),
+    ] {
+        secrets(&sandbox, operation, input).await.ok();
+    }
+    sandbox.enable_rotation("s");
+    let token = sandbox.begin_rotation("s");
+    sandbox.move_label("s", "AWSPENDING", Some(&token), None);
+    assert_eq!(told(&sandbox).await, before);
+}
+
+/// A refused call has moved nothing.
+#[tokio::test]
+async fn a_refused_move_is_not_told() {
+    let sandbox = telling(template_function()).await;
+    sandbox.create_secret("s", Some("one"));
+    let pending = json!({
+        "SecretId": "s",
+        "ClientRequestToken": "0".repeat(32),
+        "SecretString": "two",
+        "VersionStages": ["AWSPENDING"],
+    });
+    secrets(&sandbox, "PutSecretValue", pending).await.ok();
+    let steal = json!({
+        "SecretId": "s",
+        "VersionStage": "AWSCURRENT",
+        "MoveToVersionId": "0".repeat(32),
+    });
+    let refused = secrets(&sandbox, "UpdateSecretVersionStage", steal).await;
+    assert_eq!(refused.code(), "InvalidParameterException");
+    assert_eq!(told(&sandbox).await.len(), 1);
+}
+
+/// DOC (`EventBridge`, event patterns): a field matches one of its values.
+#[tokio::test]
+async fn the_rule_says_which_secrets_and_labels() {
+    let rule = LabelRule {
+        secrets: vec!["a".to_owned(), "b".to_owned()],
+        labels: vec!["AWSCURRENT".to_owned()],
+    };
+    let sandbox = telling_by(rule, template_function()).await;
+    for name in ["a", "b", "c"] {
+        sandbox.create_secret(name, Some("one"));
+    }
+    let secret = sandbox.secret("a");
+    let version = secret.current().map(|version| version.id.as_str());
+    sandbox.move_label("a", "MINE", None, version);
+    let deliveries = delivered(&sandbox).await;
+    let names: Vec<&Value> = deliveries
+        .iter()
+        .map(|delivery| &delivery.payload["detail"]["name"])
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn nothing_is_told_and_nothing_scheduled_unless_asked_for() {
+    let sandbox = start_with(Options::default()).await;
+    sandbox.deploy(template_function()).await;
+    sandbox.create_secret("s", Some("one"));
+    sandbox.advance(Duration::from_hours(1000));
+    assert_eq!(delivered(&sandbox).await, []);
+    assert_eq!(sandbox.function_log(), "");
+}
+
+/// There is no target before the function is deployed, nor after it is taken away.
+#[tokio::test]
+async fn without_a_function_events_are_lost() {
+    let sandbox = start_with(Options {
+        label_events: Some(LabelRule::default()),
+        reconcile_every: Some(MINUTE),
+        ..Options::default()
+    })
+    .await;
+    sandbox.create_secret("s", Some("one"));
+    sandbox.advance(MINUTE);
+    sandbox.deploy(template_function()).await;
+    let version = sandbox.put_secret("s", "two");
+    assert_eq!(told(&sandbox).await, [current(&version)]);
+    sandbox.undeploy().await;
+    sandbox.put_secret("s", "three");
+    assert_eq!(told(&sandbox).await.len(), 1);
+}
+
+/// A runtime from outside is a function as soon as it asks for events.
+#[tokio::test]
+async fn a_function_from_outside_is_told_too() {
+    let sandbox = start_with(Options {
+        label_events: Some(LabelRule::default()),
+        ..Options::default()
+    })
+    .await;
+    sandbox.create_secret("s", None);
+    let url = format!(
+        "http://{}/2018-06-01/runtime/invocation/next",
+        sandbox.runtime_api()
+    );
+    let next = Request::get(url).body("").expect("the request is valid");
+    let next = tokio::spawn(http_client::send(next));
+    // What comes before it has asked is lost.
+    let put_until_told = async {
+        while !next.is_finished() {
+            sandbox.put_secret("s", "one");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(MINUTE, put_until_told).await.expect("it is told");
+    let event = next.await.expect("it ends").expect("there is an event");
+    let event: Value = serde_json::from_slice(event.body()).expect("it is JSON");
+    assert_eq!(event["detail"]["labelUpdated"], "AWSCURRENT");
+}
+
+/// DOC (Lambda, asynchronous invocation): two more attempts after errors.
+#[tokio::test]
+async fn a_delivery_that_fails_is_tried_twice_more() {
+    let function = template_function().env("BEHAVIOUR", "fail:reconcile");
+    let sandbox = scheduled(MINUTE, function).await;
+    sandbox.advance(MINUTE);
+    let delivery = delivered(&sandbox).await.remove(0);
+    let error = delivery.result.expect_err("it fails");
+    assert_eq!(error.error_type, "StepFailed");
+    assert_eq!(delivery.attempts, 3);
+    assert_eq!(sandbox.function_log().matches("began reconcile").count(), 3);
+}
+
+/// The call is answered although the function takes its time.
+#[tokio::test]
+async fn no_call_waits_for_its_event() {
+    let sandbox = telling(template_function().env("BEHAVIOUR", "hang:")).await;
+    let create = json!({ "Name": "s", "SecretString": "one" });
+    let answer = timeout(MINUTE, secrets(&sandbox, "CreateSecret", create)).await;
+    answer.expect("it is answered").ok();
+    assert_eq!(sandbox.deliveries(), []);
+}
+
+/// The event of `finishSecret` does not come in between.
+#[tokio::test]
+async fn a_delivery_waits_for_its_turn_and_is_shown_to_those_who_watch() {
+    let sandbox = telling(template_function()).await;
+    sandbox.create_secret("s", None);
+    sandbox.enable_rotation("s");
+    let mut events = sandbox.watch();
+    let token = sandbox.rotate("s");
+    sandbox.rotation(&token).await;
+    delivered(&sandbox).await;
+    let mut seen = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        match event {
+            Event::StepStarted { step } => seen.push(format!("{step} began")),
+            Event::StepEnded(run) => seen.push(format!("{} ended, {}", run.step, run.attempt)),
+            Event::Log(_) => {}
+        }
+    }
+    assert_eq!(
+        seen[6..],
+        [
+            "finishSecret began",
+            "finishSecret ended, 1",
+            "Secret Label Updated began",
+            "Secret Label Updated ended, 1",
+        ]
+    );
+}
+
+/// DOC (`EventBridge`, schedules): the constant input is the event.
+#[tokio::test]
+async fn the_schedule_fires_once_for_each_move_past_its_time() {
+    let every = Duration::from_mins(15);
+    let sandbox = scheduled(every, template_function()).await;
+    let minute = |minutes| Duration::from_mins(minutes);
+    // Each move, and how often it has fired by then.
+    for (by, fired) in [
+        (14, 0),
+        (1, 1),
+        (14, 1),
+        (1, 2),
+        (60 * 24, 3),
+        (14, 3),
+        (1, 4),
+    ] {
+        sandbox.advance(minute(by));
+        let deliveries = delivered(&sandbox).await;
+        assert_eq!(deliveries.len(), fired);
+        for delivery in deliveries {
+            assert_eq!(delivery.payload, json!({ "Step": "reconcile" }));
+            assert!(delivery.result.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_schedule_fires_as_time_passes() {
+    let sandbox = scheduled(Duration::from_millis(200), template_function()).await;
+    let mut events = sandbox.watch();
+    let twice = async {
+        let mut ended = 0;
+        while ended < 2 {
+            if let Some(Event::StepEnded(run)) = events.recv().await {
+                assert_eq!(run.step, "reconcile");
+                ended += 1;
+            }
+        }
+    };
+    timeout(MINUTE, twice).await.expect("it fires again");
+}
+
+#[tokio::test]
+async fn a_schedule_without_a_period_is_refused() {
+    let options = Options {
+        reconcile_every: Some(Duration::ZERO),
+        ..Options::default()
+    };
+    assert!(Sandbox::start(options).await.is_err());
+}
+
+/// DOC (Lambda API reference, Invoke): `Event` is answered with 202 at once; it is one of the
+/// asynchronous invocations.
+#[tokio::test]
+async fn an_invocation_of_type_event_is_a_delivery_too() {
+    let function = template_function().env("BEHAVIOUR", "fail:b");
+    let sandbox = scheduled(MINUTE, function).await;
+    let url = format!(
+        "{}/2015-03-31/functions/rotation/invocations",
+        sandbox.aws_url()
+    );
+    let request = Request::post(url)
+        .header("x-amz-invocation-type", "Event")
+        .body(r#"{"Step":"b"}"#)
+        .expect("the request is valid");
+    let answer = http_client::send(request).await.expect("Lambda answers");
+    assert_eq!(answer.status(), 202);
+    let delivery = delivered(&sandbox).await.remove(0);
+    assert_eq!(delivery.payload, json!({ "Step": "b" }));
+    assert_eq!((delivery.attempts, delivery.result.is_err()), (3, true));
+}
