@@ -162,42 +162,44 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
             key.mark.as_ref().map(|_| Action::UnmarkKey(id))
         };
     }
-    if key.mirrored && !seen.setup.emergency {
-        // Its consumers have had another key only since this run. What was disabled stays so: it may have leaked.
-        return (key.enabled && key.mark.is_some()).then_some(Action::UnmarkKey(id));
-    }
     if !key.enabled {
         let over = key.disabled_by_us()? + seen.setup.quarantine <= now;
-        let deletable = over && every_target_was_read(seen) && !seen.disabled.contains(&key.id);
+        let unseen = every_target_was_read(seen) && !key.mirrored;
+        let deletable = over && unseen && !seen.disabled.contains(&key.id);
         return deletable.then_some(Action::DeleteKey(id));
     }
-    let mark = standing_mark(seen, key);
-    if mark.is_none() && !key.described && !key.is(Which::Previous) {
+    let standing = standing_mark(seen, key);
+    if standing.is_none() && !key.described && !key.is(Which::Previous) {
         return None;
     }
-    let is_marked = mark.is_some();
-    let mut mark = match mark {
-        Some(mark) => mark.clone(),
-        None => Mark {
-            superseded_at: now,
-            by: seen.version(Which::Current)?.clone(),
-            disabled_at: None,
-        },
-    };
-    if mark.superseded_at + seen.setup.grace <= now {
-        mark.disabled_at = Some(now);
-        return Some(Action::DisableKey(id, mark));
+    let mark = standing.cloned().unwrap_or(Mark {
+        superseded_at: now,
+        by: seen.version(Which::Current)?.clone(),
+        disabled_at: None,
+    });
+    let over = mark.superseded_at + seen.setup.grace <= now;
+    if over && (!key.mirrored || seen.setup.emergency) {
+        let disabled_at = Some(now);
+        return Some(Action::DisableKey(
+            id,
+            Mark {
+                disabled_at,
+                ..mark
+            },
+        ));
     }
-    (!is_marked).then_some(Action::MarkKey(id, mark))
+    standing.is_none().then_some(Action::MarkKey(id, mark))
 }
 
-/// The mark of `key`, if it speaks of the present overlap. Not so where a person enabled the key again, and where a
-/// rolled back secret has moved on from it once more.
+/// The mark of `key`, if it speaks of the present overlap. Not so where a person enabled the key again; where a rolled
+/// back secret has moved on from it once more; and where a Doppler target held it until this run, so that its readers have
+/// another key only since now.
 fn standing_mark<'a>(seen: &Observed, key: &'a Key) -> Option<&'a Mark> {
     let mark = key.mark.as_ref()?;
     let enabled_again = key.enabled && mark.disabled_at.is_some();
     let of_another_life = is_previous(seen, key) && Some(&mark.by) != seen.version(Which::Current);
-    (!enabled_again && !of_another_life).then_some(mark)
+    let held_until_now = key.mirrored && mark.superseded_at != seen.setup.now;
+    (!enabled_again && !of_another_life && !held_until_now).then_some(mark)
 }
 
 /// Whether AWSPREVIOUS holds the key. Its version tells as well as its value where the key was minted for that version.
@@ -253,7 +255,7 @@ fn find_hand_made(seen: &Observed) -> ControlFlow<Next> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// AWSCURRENT, another label or a Doppler target holds it.
+    /// AWSCURRENT holds it, or a version with another label than AWSPREVIOUS.
     InUse,
     /// Replaced, and enabled until its grace is over.
     Superseded,
@@ -275,7 +277,7 @@ pub fn state(seen: &Observed, key: &Key) -> State {
         State::DisabledByHand
     } else if key.version.is_none() || (due(seen, key).is_none() && is_foreign(seen, key)) {
         State::NotOurs
-    } else if key.is(Which::Current) || key.version.as_ref().is_some_and(labelled) || key.mirrored {
+    } else if key.is(Which::Current) || key.version.as_ref().is_some_and(labelled) {
         State::InUse
     } else {
         State::Superseded

@@ -84,7 +84,7 @@ pub struct TargetReport {
 pub struct Totals {
     /// Secrets that were looked at.
     pub secrets: usize,
-    /// Keys that AWSCURRENT, another label or a Doppler target holds.
+    /// Keys that AWSCURRENT holds, or a version with another label than AWSPREVIOUS.
     pub keys_in_use: usize,
     /// Replaced keys that are still enabled.
     pub keys_superseded: usize,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::doppler::Visibility;
-use sandbox::{Call, Fault, FaultKind, Options, Service};
+use sandbox::{Call, Fault, FaultKind, LabelRule, Options, Service};
 use serde_json::{Value, json};
 use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
 
@@ -224,7 +224,7 @@ async fn a_rollback_brings_the_old_key_its_plans_and_doppler_back_in_grace_quara
         ] {
             let mut setup = Setup {
                 options: Options {
-                    label_events: true,
+                    label_events: Some(LabelRule::default()),
                     ..Options::default()
                 },
                 ..Setup::holding(&format!(r#"{{"apiKey":"{BY_HAND}"}}"#))
@@ -367,7 +367,8 @@ async fn a_current_key_that_was_taken_off_its_configured_plan_is_put_back() {
 // Doppler.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn drift_in_doppler_is_repaired_with_its_visibility_kept_and_an_equal_target_is_not_written() {
+async fn drift_in_doppler_is_repaired_with_its_visibility_kept_and_an_equal_target_is_not_written()
+{
     let (world, _) = rotated(Setup::default()).await;
     let doppler = world.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
@@ -588,7 +589,9 @@ async fn fleet(size: usize, options: Options) -> (World, Vec<String>) {
 
 fn visited(report: &Value) -> Vec<String> {
     let secrets = report["secrets"].as_array().expect("a list");
-    let arns = secrets.iter().filter_map(|secret| secret["secret"].as_str());
+    let arns = secrets
+        .iter()
+        .filter_map(|secret| secret["secret"].as_str());
     arns.map(ToOwned::to_owned).collect()
 }
 
@@ -605,7 +608,11 @@ async fn without_a_secret_it_serves_all_of_this_function_page_by_page_also_with_
     arns.sort();
     assert_eq!(seen, arns);
     assert_eq!(made(&world.sandbox.calls(), "ListSecrets"), 2);
-    assert_eq!(report["totals"]["keysDisabled"], 130, "{}", report["totals"]);
+    assert_eq!(
+        report["totals"]["keysDisabled"], 130,
+        "{}",
+        report["totals"]
+    );
     assert_eq!(report["unvisited"], json!([]));
 }
 
@@ -615,8 +622,8 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
         function_timeout: Duration::from_secs(4),
         ..Options::default()
     };
-    let (world, arns) = fleet(9, options).await;
-    let slow = FaultKind::Delay(Duration::from_millis(500));
+    let (world, arns) = fleet(40, options).await;
+    let slow = FaultKind::Delay(Duration::from_millis(60));
     let slow = Fault::new(slow).on(Service::SecretsManager, "DescribeSecret");
     world.sandbox.faults().inject(slow.every());
     let mut begun = Vec::new();
@@ -626,7 +633,7 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
         let visited = visited(&report);
         let unvisited = report["unvisited"].as_array().expect("a list").len();
         assert!(unvisited > 0, "there was time for all");
-        assert_eq!(visited.len() + unvisited, 10);
+        assert_eq!(visited.len() + unvisited, 41);
         assert_eq!(report["totals"]["unvisited"], unvisited);
         assert_eq!(report["totals"]["failures"], 0, "{report}");
         begun.extend(visited.first().cloned());
@@ -649,7 +656,11 @@ async fn one_secret_that_fails_is_reported_and_the_others_are_served() {
     assert_eq!(report["totals"]["failures"], 1, "{report}");
     assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
     let secrets = report["secrets"].as_array().expect("a list");
-    let failed = secrets.iter().find(|secret| secret["secret"].as_str().is_some_and(|arn| arn.contains("fleet/1-")));
+    let failed = secrets.iter().find(|secret| {
+        secret["secret"]
+            .as_str()
+            .is_some_and(|arn| arn.contains("fleet/1-"))
+    });
     let left = failed.map(|secret| secret["left"].to_string());
     assert!(left.is_some_and(|left| left.contains("no object")));
 }
@@ -660,7 +671,7 @@ async fn one_secret_that_fails_is_reported_and_the_others_are_served() {
 async fn a_moved_label_is_noticed_and_a_schedule_retires_without_anybody_asking() {
     let setup = Setup {
         options: Options {
-            label_events: true,
+            label_events: Some(LabelRule::default()),
             reconcile_every: Some(Duration::from_hours(1)),
             ..Options::default()
         },
@@ -816,7 +827,8 @@ async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gateway_one_to_doppler() {
+async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gateway_one_to_doppler()
+ {
     let (world, _) = rotated(Setup::default()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
@@ -860,7 +872,9 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_retired_like_ours
         last = world.step(&token, step).await;
     }
     world.assert_agreement().await;
-    let says_how = |text: &str| text.contains("tag-resource") && text.contains("update-api-key") && text.contains(&id);
+    let says_how = |text: &str| {
+        text.contains("tag-resource") && text.contains("update-api-key") && text.contains(&id)
+    };
     assert!(says_how(&last["left"].to_string()), "{last}");
     world.sandbox.advance(GRACE + QUARANTINE);
     let report = world.reconcile(json!({"SecretId": SECRET})).await;
@@ -917,6 +931,8 @@ async fn a_machine_whose_clock_is_wrong_ends_no_overlap() {
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &replaced), Some(false));
     let marked = world.sandbox.keys();
-    let marked = marked.iter().filter(|key| key.description.starts_with("Superseded"));
+    let marked = marked
+        .iter()
+        .filter(|key| key.description.starts_with("Superseded"));
     assert_eq!(marked.filter(|key| key.enabled).count(), 1);
 }
