@@ -1,5 +1,8 @@
-//! The same rotation with moto in place of the sandbox's AWS: another reading of Secrets Manager and API Gateway than
-//! ours. The sandbox runs the function and is Doppler. Each test has a moto of its own, in memory.
+//! The same rotation, and what happens between rotations, with moto in place of the sandbox's AWS: another reading of
+//! Secrets Manager and API Gateway than ours. The sandbox runs the function and is Doppler. Each test has a moto of its
+//! own, in memory.
+//!
+//! The time is that of this machine, which moto sends as `Date`: it passes by writing an earlier one into a key's mark.
 //!
 //! Where moto 5.2.1 is unlike AWS, a comment that begins with `moto:` says how.
 
@@ -10,6 +13,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use http::Method;
+use humantime::{format_rfc3339_seconds, parse_rfc3339};
 use sandbox::doppler::Access;
 use sandbox::{
     FUNCTION_ARN, FUNCTION_NAME, Function, FunctionError, Options, REGION, STEPS, Sandbox, Service,
@@ -27,6 +31,12 @@ const TARGET: &str = "PARTNER_API_KEY";
 /// The tokens of the rotations in a test, which become the ids of versions.
 const FIRST: &str = "11111111-1111-4111-8111-111111111111";
 const SECOND: &str = "22222222-2222-4222-8222-222222222222";
+const THIRD: &str = "33333333-3333-4333-8333-333333333333";
+const FOURTH: &str = "44444444-4444-4444-8444-444444444444";
+/// The function's periods, as they are where nothing is set.
+const GRACE: Duration = Duration::from_hours(24);
+const QUARANTINE: Duration = Duration::from_hours(7 * 24);
+const MINUTE: Duration = Duration::from_mins(1);
 /// A key that somebody made by hand.
 const BY_HAND: &str = "MadeByHand0123456789abcdefghijk";
 /// So long one answer of moto may take, its start included.
@@ -71,7 +81,7 @@ async fn a_second_rotation_puts_its_key_on_the_configured_plan_and_marks_the_fir
     let first = world.assert_current(FIRST).await;
     let before = world.state().await;
 
-    let began = SystemTime::now() - Duration::from_secs(1); // The mark has no fractions of a second.
+    let began = SystemTime::now();
     world.rotate(SECOND).await;
     let second = world.assert_current(SECOND).await;
     assert!(second != first, "the key was not replaced");
@@ -85,17 +95,7 @@ async fn a_second_rotation_puts_its_key_on_the_configured_plan_and_marks_the_fir
     let [replaced, _] = &after.keys[..] else {
         panic!("not two keys: {:?}", after.keys);
     };
-    let marked_at = replaced
-        .description
-        .strip_prefix("Superseded at ")
-        .and_then(|rest| rest.strip_suffix(&format!(" by version {SECOND}.")))
-        .and_then(|time| humantime::parse_rfc3339(time).ok())
-        .unwrap_or_else(|| panic!("no mark: {}", replaced.description));
-    assert!(
-        (began..=SystemTime::now()).contains(&marked_at),
-        "{}",
-        replaced.description
-    );
+    assert_marked_since(began, replaced, SECOND);
     // All else of it is as it was: it is enabled, on its plan, and works on.
     let unmarked = Key {
         description: before.keys[0].description.clone(),
@@ -113,7 +113,11 @@ async fn without_configured_plans_each_key_takes_over_those_of_the_one_before() 
     let before = world.state().await;
     world.deploy(None).await;
 
-    world.rotate(FIRST).await;
+    let left = world.rotate_leaving(FIRST).await;
+    let [left] = &left[..] else {
+        panic!("not one thing is left: {left:?}");
+    };
+    assert!(left.contains(&by_hand), "it names the key: {left}");
     let key = world.assert_current(FIRST).await;
     assert!(
         world.text("AWSCURRENT").await == key,
@@ -311,6 +315,338 @@ async fn a_trial_run_between_two_rotations_changes_nothing() {
     assert_eq!(world.state().await, before);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quarantine_and_no_sooner()
+{
+    let world = World::rotated_twice().await;
+    let before = world.state().await;
+    let id = before.keys[0].id.as_str();
+
+    let described = superseded(GRACE - MINUTE, SECOND);
+    world.moto.update_key(id, "description", &described).await;
+    world.reconcile_in_vain().await;
+
+    let described = superseded(GRACE, SECOND);
+    world.moto.update_key(id, "description", &described).await;
+    let began = SystemTime::now();
+    let report = world.reconcile(json!({})).await;
+    let words = format!("disable API key {id}, which was replaced");
+    assert_eq!(report.done, [words]);
+    let after = world.state().await;
+    let disabled_at = after.keys[0]
+        .description
+        .strip_prefix(&format!("{described} Disabled at "))
+        .and_then(|rest| rest.strip_suffix('.'));
+    assert_since(began, disabled_at, &after.keys[0]);
+    let mut expected = before.clone();
+    expected.keys[0].enabled = false;
+    expected.keys[0].description = after.keys[0].description.clone();
+    assert_eq!(after, expected);
+    world.reconcile_in_vain().await;
+
+    let described = quarantined(QUARANTINE - MINUTE, SECOND);
+    world.moto.update_key(id, "description", &described).await;
+    world.reconcile_in_vain().await;
+
+    let described = quarantined(QUARANTINE, SECOND);
+    world.moto.update_key(id, "description", &described).await;
+    let report = world.reconcile(json!({})).await;
+    let words = format!("delete API key {id}, which was disabled long ago");
+    assert_eq!(report.done, [words]);
+    let mut expected = before.clone();
+    expected.keys.remove(0);
+    assert_eq!(world.state().await, expected);
+    world.reconcile_in_vain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_brings_back_a_key_that_was_marked_disabled_or_deleted() {
+    for (retired, repairs) in [("marked", 2), ("disabled", 2), ("deleted", 3)] {
+        let world = World::start("{}").await;
+        world.deploy(Some(&world.plan)).await;
+        world.rotate(FIRST).await;
+        let first = world.assert_current(FIRST).await;
+        world.rotate(SECOND).await;
+        world.retire_oldest(retired).await;
+
+        world.roll_back(SECOND, FIRST).await;
+        let report = world.reconcile(json!({})).await;
+        assert_eq!(report.totals["driftRepaired"], repairs, "{report:?}");
+        let current = world.assert_current(FIRST).await;
+        assert!(current == first, "{retired}: it has another value");
+
+        // Doppler held the other key until then, so it is marked only now.
+        let began = SystemTime::now();
+        world.reconcile(json!({})).await;
+        let state = world.state().await;
+        let other = state.keys.iter().find(|key| key.name.ends_with(SECOND));
+        let other = other.expect("it is there");
+        assert_marked_since(began, other, FIRST);
+        assert!(other.enabled, "{retired}: {other:?}");
+        assert_eq!(state.keys.len(), 2, "{retired}: {:?}", state.keys);
+        assert_eq!(state.versions[SECOND].labels, ["AWSPREVIOUS"]);
+        world.assert_current(FIRST).await;
+        world.reconcile_in_vain().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_configured_plans_a_deleted_key_comes_back_on_those_of_the_other_one() {
+    let world = World::start(BY_HAND).await;
+    let by_hand = world.moto.create_key("by hand", BY_HAND).await;
+    world.moto.attach(&by_hand, &world.plan).await;
+    world.deploy(None).await;
+    world.rotate_leaving(FIRST).await;
+    let first = world.assert_current(FIRST).await;
+    world.rotate(SECOND).await;
+    world.moto.delete_key(&by_hand).await;
+    world.retire_oldest("deleted").await;
+
+    world.roll_back(SECOND, FIRST).await;
+    world.reconcile(json!({})).await;
+    let state = world.state().await;
+    let key = state.keys.last().expect("there are keys");
+    assert_eq!(key.value, fingerprint(&first));
+    assert!(key.enabled, "{key:?}");
+    assert_eq!(key.plans, [world.plan.as_str()]);
+    assert!(
+        key.description.contains(". Resumed at "),
+        "it does not say since when the key is complete: {}",
+        key.description
+    );
+    assert_eq!(state.doppler, Some(fingerprint(&first)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_emergency_stop_disables_every_replaced_key_in_one_call_and_neither_the_current_nor_the_pending_one()
+ {
+    let world = World::rotated_twice().await;
+    world.rotate(THIRD).await;
+    world.begin(FOURTH).await;
+    world.step(FOURTH, "createSecret").await;
+    world.step(FOURTH, "setSecret").await;
+    let before = world.state().await;
+    world.reconcile_in_vain().await;
+
+    let event = json!({ "SecretId": world.arn, "GracePeriod": "0s" });
+    let report = world.reconcile(event.clone()).await;
+    assert_eq!(report.totals["keysDisabled"], 2, "{report:?}");
+    let after = world.state().await;
+    let mut expected = before.clone();
+    for (key, now) in expected.keys.iter_mut().zip(&after.keys).take(2) {
+        let mark = format!("{} Disabled at ", key.description);
+        assert!(now.description.starts_with(&mark), "{now:?}");
+        key.description.clone_from(&now.description);
+        key.enabled = false;
+    }
+    assert_eq!(after, expected);
+
+    let report = world.reconcile(event).await;
+    assert_eq!(report.done, [""; 0]);
+    assert_eq!(world.state().await, after);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_in_doppler_and_api_gateway_is_repaired_and_an_equal_target_is_not_written() {
+    let world = World::rotated_twice().await;
+    let before = world.state().await;
+    let doppler = world.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
+    let current = before.keys[1].id.as_str();
+    world.moto.detach(current, &world.plan).await;
+    assert!(world.state().await != before);
+
+    let report = world.reconcile(json!({})).await;
+    let words = [
+        format!("attach API key {current} to usage plan {}", world.plan),
+        format!("write the current key to the Doppler target {PROJECT}/{CONFIG}/{TARGET}"),
+    ];
+    assert_eq!(report.done, words);
+    assert_eq!(report.totals["driftRepaired"], 2);
+    assert_eq!(world.state().await, before);
+
+    world.sandbox.clear_calls();
+    world.reconcile_in_vain().await;
+    let calls = world.sandbox.calls();
+    let operations: Vec<_> = calls.iter().map(|call| &call.operation).collect();
+    assert_eq!(operations, ["GetSecret"], "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_person_disabled_stays_disabled_and_is_named() {
+    let world = World::rotated_twice().await;
+    let keys = world.state().await.keys;
+    let [replaced, current] = [&keys[0].id, &keys[1].id];
+    world.moto.update_key(replaced, "enabled", "false").await;
+    let described = superseded(GRACE + QUARANTINE, SECOND);
+    world
+        .moto
+        .update_key(replaced, "description", &described)
+        .await;
+    let left = world.reconcile_in_vain().await;
+    let [left] = &left[..] else {
+        panic!("not one thing is left: {left:?}");
+    };
+    let words = format!("API key {replaced} was disabled by a person");
+    assert!(left.starts_with(&words), "{left}");
+
+    // Nor is the current one enabled; and since it does not work, Doppler is not given it.
+    world.moto.update_key(current, "enabled", "false").await;
+    let doppler = world.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
+    let left = world.reconcile_in_vain().await;
+    assert!(
+        left.iter().any(|left| left.contains(current.as_str())),
+        "{left:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_like_ours() {
+    let world = World::start(BY_HAND).await;
+    let versions = world.state().await.versions;
+    let version = versions.keys().next().expect("there is one").as_str();
+    let tags = [
+        ("rotation:secret", world.arn.as_str()),
+        ("rotation:version", version),
+        ("rotation:function", FUNCTION_NAME),
+    ];
+    // moto: TagResource answers 404 for a key. So this one has the tags of the hand-over from the beginning; without the
+    // name they do not count.
+    let input = json!({
+        "name": "by hand",
+        "description": "Do not touch",
+        "value": BY_HAND,
+        "enabled": true,
+        "tags": BTreeMap::from(tags),
+    });
+    let by_hand = world
+        .moto
+        .api_gateway(Method::POST, "/apikeys", Some(input))
+        .await;
+    let by_hand = text_in(&by_hand["id"]);
+    world.moto.attach(&by_hand, &world.plan).await;
+    let before = world.state().await.keys;
+    world.deploy(None).await;
+    let at_once = world.rotate_leaving(FIRST).await;
+    world.assert_current(FIRST).await;
+
+    let report = world.reconcile(json!({ "SecretId": world.arn })).await;
+    let tags = tags
+        .map(|(name, value)| format!("{name}={value}"))
+        .join(",");
+    let name = format!("{SECRET}/{version}");
+    let commands = [
+        format!(
+            "aws apigateway tag-resource --resource-arn arn:aws:apigateway:{REGION}::/apikeys/{by_hand} --tags '{tags}'"
+        ),
+        format!(
+            "aws apigateway update-api-key --api-key {by_hand} --patch-operations 'op=replace,path=/name,value={name}'"
+        ),
+    ];
+    let [left] = &report.left[..] else {
+        panic!("not one thing is left: {:?}", report.left);
+    };
+    assert!(left.ends_with(&commands.join(" && ")), "{left}");
+    assert_eq!(report.left, at_once, "finishSecret said something else");
+    assert_eq!(report.done, [""; 0]);
+    assert_eq!(world.state().await.keys[0], before[0]);
+
+    world.moto.update_key(&by_hand, "name", &name).await;
+    let began = SystemTime::now();
+    world.reconcile(json!({})).await;
+    let state = world.state().await;
+    assert_marked_since(began, &state.keys[0], FIRST);
+    assert!(state.keys[0].enabled, "{:?}", state.keys[0]);
+    world.reconcile_in_vain().await;
+    world.retire_oldest("deleted").await;
+    assert_eq!(world.state().await.keys, state.keys[1..]);
+    world.assert_current(FIRST).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gateway_one_to_doppler()
+ {
+    let world = World::rotated_twice().await;
+    world.deploy(Some(&world.plan)).await;
+    // The second one still has the Doppler token.
+    for secrets_manager in [3, 2] {
+        world.moto.requests().await;
+        world.sandbox.clear_calls();
+        let report = world.reconcile(json!({})).await;
+        let mut calls = world.moto.requests().await;
+        assert_eq!(report.done, [""; 0]);
+        calls.sort();
+        let mut expected = vec![
+            ("GET /apikeys".to_owned(), 200),
+            ("GET /usageplans".to_owned(), 200),
+        ];
+        expected.resize(2 + secrets_manager, ("POST /".to_owned(), 200));
+        assert_eq!(calls, expected);
+        let doppler = world.sandbox.calls();
+        let doppler: Vec<_> = doppler.iter().map(|call| &call.operation).collect();
+        assert_eq!(doppler, ["GetSecret"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_secret_it_serves_all_of_this_function_also_with_rotation_off_and_no_others() {
+    let world = World::start("{}").await;
+    world.deploy(Some(&world.plan)).await;
+    world.rotate(FIRST).await;
+    world.rotate(SECOND).await;
+    let id = world.state().await.keys[0].id.clone();
+    let described = superseded(GRACE, SECOND);
+    world.moto.update_key(&id, "description", &described).await;
+    for function in ["", "other"] {
+        let name = format!("demo/of-function-{function}");
+        world.moto.create_secret(&name, "{}").await;
+        if !function.is_empty() {
+            let function = format!("{FUNCTION_ARN}-{function}");
+            world.announce_for(&name, &function, THIRD, true).await;
+        }
+    }
+    world
+        .moto
+        .secrets_manager("CancelRotateSecret", json!({ "SecretId": SECRET }))
+        .await;
+
+    let function = Function::new(binary()).env("AWS_ENDPOINT_URL", &world.moto.url);
+    world.sandbox.deploy(function).await;
+    let report = world.reconcile(json!({})).await;
+    let words = format!("disable API key {id}, which was replaced");
+    assert_eq!(report.done, [words]);
+    assert!(!world.state().await.keys[0].enabled, "it is enabled");
+}
+
+/// The description of a key that was replaced so long ago.
+fn superseded(ago: Duration, by: &str) -> String {
+    let at = format_rfc3339_seconds(SystemTime::now() - ago);
+    format!("Superseded at {at} by version {by}.")
+}
+
+/// The description of a key that was disabled so long ago, at the end of its grace.
+fn quarantined(ago: Duration, by: &str) -> String {
+    let at = format_rfc3339_seconds(SystemTime::now() - ago);
+    format!("{} Disabled at {at}.", superseded(ago + GRACE, by))
+}
+
+/// Demands that the key is marked as replaced by that version, since some time between `began` and now.
+fn assert_marked_since(began: SystemTime, key: &Key, by: &str) {
+    let time = key
+        .description
+        .strip_prefix("Superseded at ")
+        .and_then(|rest| rest.strip_suffix(&format!(" by version {by}.")));
+    assert_since(began, time, key);
+}
+
+fn assert_since(began: SystemTime, time: Option<&str>, key: &Key) {
+    let time = time.and_then(|time| parse_rfc3339(time).ok());
+    let time = time.unwrap_or_else(|| panic!("not the mark that it should have: {key:?}"));
+    let began = began - Duration::from_secs(1); // A mark has no fractions of a second.
+    assert!((began..=SystemTime::now()).contains(&time), "{key:?}");
+}
+
 /// moto as AWS, the sandbox as Doppler and as the Lambda that runs the function.
 struct World {
     moto: Moto,
@@ -330,6 +666,14 @@ struct State {
     keys: Vec<Key>,
     /// What the Doppler target delivers.
     doppler: Option<String>,
+}
+
+/// What a reconciliation says of the one secret.
+#[derive(Debug)]
+struct Reconciled {
+    done: Vec<String>,
+    left: Vec<String>,
+    totals: Value,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -373,6 +717,15 @@ impl World {
         }
     }
 
+    /// A world whose secret was rotated twice: the first key has just been replaced by the second.
+    async fn rotated_twice() -> World {
+        let world = World::start("{}").await;
+        world.deploy(Some(&world.plan)).await;
+        world.rotate(FIRST).await;
+        world.rotate(SECOND).await;
+        world
+    }
+
     /// Deploys the function without a probe, since nobody in moto's world accepts keys, and with these usage plans.
     async fn deploy(&self, plans: Option<&str>) {
         self.deploy_with(plans, "0s").await;
@@ -407,12 +760,17 @@ impl World {
     }
 
     async fn announce(&self, token: &str, immediately: bool) {
+        self.announce_for(SECRET, FUNCTION_ARN, token, immediately)
+            .await;
+    }
+
+    async fn announce_for(&self, secret: &str, function: &str, token: &str, immediately: bool) {
         // moto: a rotation with a function that it does not have fails only after it has turned rotation on and
         // announced the version, and leaves both; AWS would refuse at once. Rotation is on only with this rule.
         let input = json!({
-            "SecretId": SECRET,
+            "SecretId": secret,
             "ClientRequestToken": token,
-            "RotationLambdaARN": FUNCTION_ARN,
+            "RotationLambdaARN": function,
             "RotationRules": { "AutomaticallyAfterDays": 30 },
             "RotateImmediately": immediately,
         });
@@ -423,20 +781,33 @@ impl World {
 
     /// All four steps; each must succeed and leave nothing undone.
     async fn rotate(&self, token: &str) {
+        assert_eq!(self.rotate_leaving(token).await, [""; 0]);
+    }
+
+    /// All four steps; each must succeed. Returns what they leave, and say so.
+    async fn rotate_leaving(&self, token: &str) -> Vec<String> {
         self.begin(token).await;
+        let mut left = Vec::new();
         for step in STEPS {
-            self.step(token, step).await;
+            left.extend(texts(&self.report(token, step).await["left"]));
         }
+        left
     }
 
     /// Runs one step, which must succeed and leave nothing undone. Returns what it says it did.
     async fn step(&self, token: &str, step: &str) -> Vec<String> {
+        let report = self.report(token, step).await;
+        assert_eq!(report["left"], json!([]), "{step}");
+        texts(&report["done"])
+    }
+
+    /// Runs one step, which must succeed.
+    async fn report(&self, token: &str, step: &str) -> Value {
         let report = self.invoke(token, step).await.unwrap_or_else(|error| {
             panic!("{step}: {error}\n{}", self.sandbox.function_log());
         });
         assert_eq!(report["step"], step);
-        assert_eq!(report["left"], json!([]), "{step}");
-        serde_json::from_value(report["done"].clone()).expect("a list of what was done")
+        report
     }
 
     /// Runs one step, which must fail.
@@ -452,6 +823,81 @@ impl World {
             "RotationToken": "99999999-9999-4999-8999-999999999999",
         });
         self.sandbox.invoke(event.to_string()).await.result
+    }
+
+    /// Reconciles with these further fields in the event. It must succeed, and look at the one secret.
+    async fn reconcile(&self, fields: Value) -> Reconciled {
+        let mut event = fields;
+        event["Step"] = json!("reconcile");
+        let answer = self.sandbox.invoke(event.to_string()).await.result;
+        let report = answer.unwrap_or_else(|error| {
+            panic!("{event}: {error}\n{}", self.sandbox.function_log());
+        });
+        assert_eq!(report["step"], "reconcile");
+        assert_eq!(report["unvisited"], json!([]));
+        assert_eq!(report["totals"]["failures"], 0, "{report}");
+        let [secret] = &report["secrets"].as_array().expect("a list")[..] else {
+            panic!("not one secret: {report}");
+        };
+        assert_eq!(secret["secret"], self.arn);
+        Reconciled {
+            done: texts(&secret["done"]),
+            left: texts(&secret["left"]),
+            totals: report["totals"].clone(),
+        }
+    }
+
+    /// Reconciles, and demands that nothing changes. Returns what is left.
+    async fn reconcile_in_vain(&self) -> Vec<String> {
+        let before = self.state().await;
+        let report = self.reconcile(json!({})).await;
+        assert_eq!(report.done, [""; 0]);
+        assert_eq!(self.state().await, before);
+        report.left
+    }
+
+    /// Lets the oldest key, which is marked, become old enough to be disabled, or deleted after that.
+    async fn retire_oldest(&self, state: &str) {
+        let current = self.state().await.versions;
+        let current = current
+            .iter()
+            .find(|(_, version)| version.labels == ["AWSCURRENT"]);
+        let (by, _) = current.expect("one is current");
+        let oldest = self.state().await.keys.remove(0);
+        let passes = match state {
+            "marked" => vec![],
+            "disabled" => vec![superseded(GRACE, by)],
+            "deleted" => vec![superseded(GRACE, by), quarantined(QUARANTINE, by)],
+            _ => panic!("{state} is no state"),
+        };
+        let after = match passes.len() {
+            0 => Some(true),
+            1 => Some(false),
+            _ => None,
+        };
+        for description in passes {
+            self.moto
+                .update_key(&oldest.id, "description", &description)
+                .await;
+            let report = self.reconcile(json!({})).await;
+            assert_eq!(report.done.len(), 1, "{report:?}");
+        }
+        let keys = self.state().await.keys;
+        let oldest = keys.iter().find(|key| key.id == oldest.id);
+        assert_eq!(oldest.map(|key| key.enabled), after, "{state}");
+    }
+
+    /// Moves AWSCURRENT back, as a person does.
+    async fn roll_back(&self, from: &str, to: &str) {
+        let input = json!({
+            "SecretId": SECRET,
+            "VersionStage": "AWSCURRENT",
+            "RemoveFromVersionId": from,
+            "MoveToVersionId": to,
+        });
+        self.moto
+            .secrets_manager("UpdateSecretVersionStage", input)
+            .await;
     }
 
     /// Demands that the version is current, that no version is pending, that its key is complete, and that Doppler
@@ -622,6 +1068,18 @@ impl Moto {
         text_in(&created["id"])
     }
 
+    async fn update_key(&self, key: &str, field: &str, value: &str) {
+        let path = format!("/apikeys/{key}");
+        let operation = json!({ "op": "replace", "path": format!("/{field}"), "value": value });
+        let input = json!({ "patchOperations": [operation] });
+        self.api_gateway(Method::PATCH, &path, Some(input)).await;
+    }
+
+    async fn delete_key(&self, key: &str) {
+        let path = format!("/apikeys/{key}");
+        self.api_gateway(Method::DELETE, &path, None).await;
+    }
+
     async fn attach(&self, key: &str, plan: &str) {
         let path = format!("/usageplans/{plan}/keys");
         let input = json!({ "keyId": key, "keyType": "API_KEY" });
@@ -747,6 +1205,15 @@ fn key_of(text: &str) -> String {
         Ok(Value::Object(fields)) => text_in(&fields["apiKey"]),
         _ => text.to_owned(),
     }
+}
+
+/// The texts of a list.
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array()
+        .expect("a list")
+        .iter()
+        .map(text_in)
+        .collect()
 }
 
 fn text_in(value: &Value) -> String {

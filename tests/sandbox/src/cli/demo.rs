@@ -1,8 +1,10 @@
-//! `sandbox demo`: two rotations of a key, told as they happen.
+//! `sandbox demo`: two rotations of a key and the end of the one that was replaced, told as they happen.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use http::StatusCode;
 use sandbox::{Options, Outcome, Sandbox};
 
 use super::arguments::PROPAGATION;
@@ -11,10 +13,15 @@ use super::paper::{Paper, Style};
 use super::report;
 use super::world::{self, SECRET};
 
-/// Runs the demo; success means that both rotations succeeded.
+/// What the function does with a replaced key by default.
+const GRACE: Duration = Duration::from_hours(24);
+const QUARANTINE: Duration = Duration::from_hours(7 * 24);
+
+/// Runs the demo; success means that both rotations succeeded and that the replaced key came to its end.
 pub(crate) async fn demo(binary: &Path) -> anyhow::Result<ExitCode> {
     let sandbox = Sandbox::start(Options {
         propagation: PROPAGATION,
+        reconcile_every: Some(Duration::from_hours(1)),
         ..Options::default()
     })
     .await?;
@@ -48,6 +55,34 @@ async fn tell(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
         }
     }
     report::print(sandbox, &mut narration).await?;
+    let gets = |status: &str| format!("  A client with the replaced key gets {status}");
+    for (title, passes, expected) in [
+        (
+            "A day later: the grace of the replaced key is over",
+            GRACE,
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            "A week later: its quarantine is over",
+            QUARANTINE,
+            StatusCode::FORBIDDEN,
+        ),
+    ] {
+        narration.heading(title);
+        sandbox.advance(passes);
+        narration
+            .until(sandbox.deliveries_done(), sandbox, &mut events)
+            .await;
+        sandbox.advance(PROPAGATION);
+        let answer = report::answer_to_replaced_key(sandbox).await?;
+        narration.paper.line(Style::Plain, &gets(answer.as_str()));
+        if answer != expected {
+            let words = format!("  That should be {expected}.");
+            narration.paper.line(Style::Bad, &words);
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    report::print_keys(sandbox, &mut narration);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -156,6 +156,9 @@ fn end_of_step(run: &StepRun) -> (Style, String) {
 fn log_line(line: &str) -> (Style, String) {
     let fields: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    if fields.contains_key("_aws") {
+        return (Style::Dim, metrics(&fields));
+    }
     let Some(message) = text("message") else {
         return (Style::Dim, format!("      | {line}"));
     };
@@ -173,6 +176,15 @@ fn log_line(line: &str) -> (Style, String) {
         }
     }
     (style, sentence)
+}
+
+/// The metrics of a run that are not zero.
+fn metrics(fields: &Map<String, Value>) -> String {
+    let numbers = fields.iter().filter(|(_, value)| value.as_u64() > Some(0));
+    let words: Vec<String> = numbers
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    format!("    metrics: {}", words.join(", "))
 }
 
 /// The fields that only this line has, as ` (name=value, …)`.

@@ -1,7 +1,7 @@
 //! How things stand at the end of the demo, in small tables. Of values only fingerprints are shown.
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use sandbox::{Sandbox, SecretView, VersionView, fingerprint, http_client};
 use serde_json::Value;
 
@@ -28,22 +28,7 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) -> anyho
         &versions.collect::<Vec<_>>(),
     );
 
-    narration.heading("API Gateway: keys");
-    let keys = sandbox.keys().into_iter().map(|key| {
-        let enabled = if key.enabled { "yes" } else { "no" };
-        let (name, description) = (short(&key.name, &secret), short(&key.description, &secret));
-        let value = fingerprint(&key.value);
-        [
-            key.id,
-            value,
-            enabled.to_owned(),
-            key.plans.join(" "),
-            name,
-            description,
-        ]
-    });
-    let head = ["id", "key", "enabled", "plans", "name", "description"];
-    table(narration, head, &keys.collect::<Vec<_>>());
+    print_keys(sandbox, narration);
 
     narration.heading(&format!("Doppler: {PROJECT}/{CONFIG}"));
     let copy = sandbox.doppler().value(PROJECT, CONFIG, DOPPLER_NAME);
@@ -62,17 +47,46 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) -> anyho
         ("any other key", Some("no-such-key".to_owned())),
     ] {
         if let Some(key) = key {
-            let request = Request::get(probe_url(sandbox)).header("x-api-key", &key);
-            let answer = http_client::send(request.body(Bytes::new())?).await?;
-            answers.push([
-                whose.to_owned(),
-                fingerprint(&key),
-                answer.status().to_string(),
-            ]);
+            let answer = answer_to(sandbox, &key).await?.to_string();
+            answers.push([whose.to_owned(), fingerprint(&key), answer]);
         }
     }
     table(narration, ["with", "key", "answer"], &answers);
     Ok(())
+}
+
+/// What a client gets that still holds the replaced key.
+pub(crate) async fn answer_to_replaced_key(sandbox: &Sandbox) -> anyhow::Result<StatusCode> {
+    let secret = sandbox.secret(SECRET);
+    let key = secret.previous().and_then(key_of);
+    answer_to(sandbox, &key.unwrap_or_default()).await
+}
+
+async fn answer_to(sandbox: &Sandbox, key: &str) -> anyhow::Result<StatusCode> {
+    let request = Request::get(probe_url(sandbox)).header("x-api-key", key);
+    let answer = http_client::send(request.body(Bytes::new())?).await?;
+    Ok(answer.status())
+}
+
+/// Prints the keys.
+pub(crate) fn print_keys(sandbox: &Sandbox, narration: &mut Narration) {
+    let secret = sandbox.secret(SECRET);
+    narration.heading("API Gateway: keys");
+    let keys = sandbox.keys().into_iter().map(|key| {
+        let enabled = if key.enabled { "yes" } else { "no" };
+        let (name, description) = (short(&key.name, &secret), short(&key.description, &secret));
+        let value = fingerprint(&key.value);
+        [
+            key.id,
+            value,
+            enabled.to_owned(),
+            key.plans.join(" "),
+            name,
+            description,
+        ]
+    });
+    let head = ["id", "key", "enabled", "plans", "name", "description"];
+    table(narration, head, &keys.collect::<Vec<_>>());
 }
 
 /// The key in a version's text: the field `apiKey` of a JSON object, else the text itself.
