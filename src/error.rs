@@ -1,6 +1,7 @@
 //! What can go wrong, in one place: each error has a stable type for alarms and a message that says what to do.
 
 use std::fmt;
+use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 
@@ -8,7 +9,7 @@ use crate::event::EventError;
 use crate::next::Refusal;
 use crate::observed::Which;
 use crate::secret::InvalidSecret;
-use crate::settings::InvalidSettings;
+use crate::settings::{InvalidSettings, Target};
 
 /// Why a step failed. Neither `Display` nor `Debug` shows a value.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +183,17 @@ pub enum Fault {
     Unreadable(&'static str),
     /// Doppler keeps another value than it was given.
     Changed(String),
+    /// Doppler shows no such project or config.
+    Hidden {
+        /// What it said, masked.
+        answer: String,
+        /// Where the target is.
+        place: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Doppler said that no such call remains for so long, which is too long to wait for.
+    UsedUp(Duration),
 }
 
 impl CallError {
@@ -197,12 +209,45 @@ impl CallError {
     /// Whether another Doppler token might have been served.
     #[must_use]
     pub fn concerns_the_token(&self) -> bool {
-        match &self.fault {
+        matches!(
+            self.fault,
             Fault::Refused {
-                status, message, ..
-            } => matches!(status, 401 | 403) || names_hidden_target(message),
-            _ => false,
+                status: 401 | 403,
+                ..
+            }
+        ) || self.hides_the_target()
+    }
+
+    /// Whether Doppler says that it shows no such project or config. Neither a 400 nor a 404 tells that one is missing:
+    /// this token cannot see it, is all that is said (3P). So the words decide, not the status.
+    pub(crate) fn hides_the_target(&self) -> bool {
+        let Fault::Refused { message, .. } = &self.fault else {
+            return false;
+        };
+        [
+            "does not have access to requested",
+            "Could not find requested",
+            "Please provide a valid config",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
+    }
+
+    /// Makes of a refusal that `target` is missing or hidden, with what to do about it.
+    pub(crate) fn hidden(mut self, target: &Target, remedy: &'static str) -> Self {
+        if let Fault::Refused {
+            status,
+            code,
+            message,
+        } = &self.fault
+        {
+            self.fault = Fault::Hidden {
+                answer: answer(*status, code, message),
+                place: format!("project {} or its config {}", target.project, target.config),
+                remedy,
+            };
         }
+        self
     }
 
     fn error_type(&self) -> &'static str {
@@ -211,9 +256,7 @@ impl CallError {
             (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
             (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
             (Service::Doppler, Fault::Refused { status: 401, .. }) => "DopplerTokenRejected",
-            (Service::Doppler, Fault::Refused { message, .. }) if names_hidden_target(message) => {
-                "DopplerTargetHidden"
-            }
+            (Service::Doppler, Fault::Hidden { .. }) => "DopplerTargetHidden",
             (Service::Doppler, _) => "DopplerFailed",
         }
     }
@@ -233,9 +276,7 @@ impl CallError {
             (Service::Doppler, Fault::Refused { status: 401, .. }) => {
                 "put a valid token into the secret that DOPPLER_TOKEN_SECRET_ID names"
             }
-            (Service::Doppler, Fault::Refused { message, .. }) if names_hidden_target(message) => {
-                "check DOPPLER_TARGETS, and that the token may see and write that config"
-            }
+            (_, Fault::Hidden { remedy, .. }) => remedy,
             (Service::Doppler, Fault::Refused { status: 403, .. }) => {
                 "give the token read/write access; the config may also be protected"
             }
@@ -244,16 +285,13 @@ impl CallError {
     }
 }
 
-/// Neither a 400 nor a 404 tells that a project or config is missing: this token cannot see it, is all that is said
-/// (3P). So the words decide, not the status.
-fn names_hidden_target(message: &str) -> bool {
-    [
-        "does not have access to requested",
-        "Could not find requested",
-        "Please provide a valid config",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+/// A refusal in short.
+fn answer(status: u16, code: &str, message: &str) -> String {
+    if message.is_empty() {
+        format!("{status} {code}")
+    } else {
+        format!("{status} {code} ({message})")
+    }
 }
 
 impl fmt::Display for CallError {
@@ -270,16 +308,23 @@ impl fmt::Display for CallError {
                 code,
                 message,
             } => {
-                write!(out, "{service} refused {operation}: {status} {code}")?;
-                if !message.is_empty() {
-                    write!(out, " ({message})")?;
-                }
+                let answer = answer(*status, code, message);
+                write!(out, "{service} refused {operation}: {answer}")?;
             }
             Fault::NoReply(how) => write!(out, "{service} gave no reply to {operation}: {how}")?,
             Fault::Unreadable(how) => write!(out, "{service} answered {operation} with {how}")?,
             Fault::Changed(target) => write!(
                 out,
                 "{service} delivers another value at {target} than was written"
+            )?,
+            Fault::Hidden { answer, place, .. } => write!(
+                out,
+                "{place} is missing in {service} or hidden from the token: {operation} was refused with {answer}"
+            )?,
+            Fault::UsedUp(pause) => write!(
+                out,
+                "{service}'s rate limit leaves no {operation} for another {}, which is after this function's time-out",
+                humantime::format_duration(Duration::from_secs(pause.as_secs() + 1))
             )?,
         }
         if let Some(id) = request_id {

@@ -51,6 +51,8 @@ pub struct Mirror {
     pub token_secret_id: String,
     /// What to write, at least one.
     pub targets: Vec<Target>,
+    /// `DOPPLER_CREATE_MISSING`: whether to create a project, environment or config that a target names and is missing.
+    pub create_missing: bool,
 }
 
 /// One secret in Doppler.
@@ -246,6 +248,7 @@ impl Reader<'_> {
             "demo/doppler-token",
             parse_secret_id,
         );
+        let create_missing = self.one("DOPPLER_CREATE_MISSING", "true", parse_flag);
         self.get("DOPPLER_TARGETS")?;
         if self.get("DOPPLER_TOKEN_SECRET_ID").is_none() {
             let fault = "is required where DOPPLER_TARGETS is set".to_owned();
@@ -256,6 +259,7 @@ impl Reader<'_> {
             api_url,
             token_secret_id: token_secret_id?,
             targets,
+            create_missing: create_missing.unwrap_or(false),
         })
     }
 }
@@ -337,6 +341,11 @@ fn parse_target(text: &str) -> Result<Target, String> {
         config: config.to_owned(),
         name: name.to_owned(),
     })
+}
+
+fn parse_flag(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| "is neither true nor false".to_owned())
 }
 
 fn is_slug(text: &str) -> bool {

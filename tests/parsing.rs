@@ -50,6 +50,7 @@ fn all_settings_are_read() {
             "arn:aws:secretsmanager:eu-west-1:123456789012:secret:doppler-AbCdEf",
         ),
         ("DOPPLER_API_URL", "http://127.0.0.1:4602"),
+        ("DOPPLER_CREATE_MISSING", "true"),
         ("SETTLE_PERIOD", "30s"),
         ("GRACE_PERIOD", "0s"),
         ("QUARANTINE_PERIOD", "36h"),
@@ -58,10 +59,9 @@ fn all_settings_are_read() {
     assert_eq!(settings.usage_plans, ["a1b2c3", "d4e5f6"]);
     assert_eq!(settings.stage_keys[1].stage_name, "dev");
     assert_eq!(settings.targets()[1].to_string(), "worker/prd_eu/KEY2");
-    assert_eq!(
-        settings.mirror.expect("targets are set").api_url.as_str(),
-        "http://127.0.0.1:4602/"
-    );
+    let mirror = settings.mirror.expect("targets are set");
+    assert_eq!(mirror.api_url.as_str(), "http://127.0.0.1:4602/");
+    assert!(mirror.create_missing);
     assert_eq!(settings.grace_period, Duration::ZERO);
     assert_eq!(settings.quarantine_period, Duration::from_hours(36));
 }
@@ -79,6 +79,7 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
             "backend/prd/key,backend/KEY,b/prd/DOPPLER_PROJECT,b/prd/PATH",
         ),
         ("DOPPLER_API_URL", "https://user:hunter2@api.doppler.com"),
+        ("DOPPLER_CREATE_MISSING", "certainly"),
         ("SETTLE_PERIOD", "soon"),
         ("GRACE_PERIOD", "-1h"),
         ("QUARANTINE_PERIOD", "7 parsecs"),
@@ -94,6 +95,7 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
         ("DOPPLER_TARGETS", 4),
         ("DOPPLER_API_URL", 1),
         ("DOPPLER_TOKEN_SECRET_ID", 1),
+        ("DOPPLER_CREATE_MISSING", 1),
         ("SETTLE_PERIOD", 1),
         ("GRACE_PERIOD", 1),
         ("QUARANTINE_PERIOD", 1),
@@ -111,7 +113,14 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
             "{faults}"
         );
     }
-    for value in [token, "hunter2", "my plan", "parsecs", "just-an-api"] {
+    for value in [
+        token,
+        "hunter2",
+        "my plan",
+        "parsecs",
+        "just-an-api",
+        "certainly",
+    ] {
         assert!(!faults.contains(value), "{value} is quoted in:\n{faults}");
     }
 }
@@ -138,6 +147,34 @@ fn settings_for_one_secret_require_its_name() {
             .expect_err("one secret cannot be both")
             .contains("DOPPLER_TOKEN_SECRET_ID")
     );
+}
+
+#[test]
+fn nothing_is_created_in_doppler_unless_the_setting_says_true() {
+    let read = |text: &str| {
+        let settings = settings(&[
+            ("SECRET_ID", "s"),
+            ("DOPPLER_TARGETS", "p/c/KEY"),
+            ("DOPPLER_TOKEN_SECRET_ID", "t"),
+            ("DOPPLER_CREATE_MISSING", text),
+        ])?;
+        Ok::<_, String>(settings.mirror.expect("a target is set").create_missing)
+    };
+    for (text, expected) in [
+        ("", false),
+        ("false", false),
+        ("true", true),
+        (" true ", true),
+    ] {
+        assert_eq!(read(text), Ok(expected), "{text:?}");
+    }
+    for text in ["True", "TRUE", "yes", "1", "on", "true,"] {
+        let fault = read(text).expect_err(text);
+        assert_eq!(
+            fault,
+            "DOPPLER_CREATE_MISSING is neither true nor false; for example DOPPLER_CREATE_MISSING=true"
+        );
+    }
 }
 
 #[test]

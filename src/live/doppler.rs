@@ -1,6 +1,9 @@
-//! Doppler, in the two calls that a mirror needs.
+//! Doppler, in the two calls that a mirror needs, and those that create what it is to be written to.
 //! (Doppler publishes no shape of an error, so replies are read leniently and errors are told
 //! by status and words.)
+
+mod limits;
+mod missing;
 
 use std::time::Duration;
 
@@ -11,8 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use self::limits::{Limit, Limits};
 use super::Receipt;
 use super::secrets_manager::SecretsManager;
 use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
@@ -20,9 +24,14 @@ use crate::http::{retry_after, why_no_reply};
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
 
-/// The token, read once and kept while Doppler accepts it.
+/// What outlives an invocation.
 #[derive(Default)]
-pub(super) struct TokenCache(Mutex<Option<SecretString>>);
+pub(super) struct TokenCache {
+    /// The token as it was last read.
+    token: Mutex<Option<SecretString>>,
+    /// What may still be called with it.
+    limits: Limits,
+}
 
 pub(super) struct Doppler<'a> {
     pub(super) http: &'a reqwest::Client,
@@ -71,7 +80,8 @@ struct Failed {
 }
 
 impl Doppler<'_> {
-    /// What consumers of the target get; none where it does not exist yet.
+    /// What consumers of the target get; none where it does not exist yet. With `DOPPLER_CREATE_MISSING` that may be
+    /// its project or config too: a read creates neither.
     pub(super) async fn read(
         &self,
         target: &Target,
@@ -85,9 +95,13 @@ impl Doppler<'_> {
             "v3/configs/config/secret",
             &[("project", project), ("config", config), ("name", name)],
         );
-        let (reply, receipt) = self
-            .call::<Read>("GetSecret", Method::GET, url, None)
-            .await?;
+        let reply = self.call::<Read>("GetSecret", Method::GET, url, None).await;
+        let (reply, receipt) = match reply {
+            Err(Error::Call(failed)) if failed.hides_the_target() => {
+                return Ok((None, self.may_create(target, failed).await?));
+            }
+            reply => reply?,
+        };
         // Found out here, it stops `testSecret`; a write would be let through and could not be verified.
         if reply.value.is_hidden() {
             let fault = Fault::Unreadable(
@@ -110,20 +124,22 @@ impl Doppler<'_> {
     }
 
     /// Sets the target, and makes sure that consumers get just that. Repeating it is safe: it sets a value, whatever was
-    /// there. A visibility that a person chose is kept, as the request names none.
+    /// there. With `DOPPLER_CREATE_MISSING` its config is created if it cannot be seen.
     pub(super) async fn write(&self, target: &Target, key: &ApiKeyValue) -> Result<Receipt, Error> {
-        let Target {
-            project,
-            config,
-            name,
-        } = target;
-        let url = self.url("v3/configs/config/secrets", &[]);
-        let change = json!({ "name": name, "originalName": name, "value": key.expose() });
-        let body = json!({ "project": project, "config": config, "change_requests": [change] });
-        let (reply, receipt) = self
-            .call::<Written>("UpdateSecrets", Method::POST, url, Some(&body))
-            .await?;
-        let delivered = match reply.secrets.get(name) {
+        let (reply, receipt) = match self.update(target, key).await {
+            Err(Error::Call(failed)) if failed.hides_the_target() => {
+                self.may_create(target, failed).await?;
+                self.create(target).await?;
+                match self.update(target, key).await {
+                    Err(Error::Call(failed)) if failed.hides_the_target() => {
+                        return Err(failed.hidden(target, missing::LET_IT_CREATE).into());
+                    }
+                    reply => reply?,
+                }
+            }
+            reply => reply?,
+        };
+        let delivered = match reply.secrets.get(&target.name) {
             Some(written) => {
                 let is = |value: &Option<SecretString>| {
                     value
@@ -151,7 +167,47 @@ impl Doppler<'_> {
         .into())
     }
 
-    fn url(&self, path: &str, query: &[(&str, &String)]) -> Url {
+    /// A visibility that a person chose is kept, as the request names none.
+    async fn update(
+        &self,
+        target: &Target,
+        key: &ApiKeyValue,
+    ) -> Result<(Written, Receipt), Error> {
+        let Target {
+            project,
+            config,
+            name,
+        } = target;
+        let url = self.url("v3/configs/config/secrets", &[]);
+        let change = json!({ "name": name, "originalName": name, "value": key.expose() });
+        let body = json!({ "project": project, "config": config, "change_requests": [change] });
+        self.call("UpdateSecrets", Method::POST, url, Some(&body))
+            .await
+    }
+
+    /// Whether a target that `failed` hides may be created. (Whether it is missing, no reply tells.)
+    async fn may_create(&self, target: &Target, failed: CallError) -> Result<Receipt, CallError> {
+        if !self.mirror.create_missing {
+            let remedy = "check DOPPLER_TARGETS and what the token may see and write; if there is none, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
+            return Err(failed.hidden(target, remedy));
+        }
+        // A service token reaches the secrets of one config and nothing else (DOC).
+        let token = self.token.token.lock().await;
+        if token
+            .as_ref()
+            .is_some_and(|token| token.expose_secret().starts_with("dp.st."))
+        {
+            let remedy = "a service token (dp.st.) can create nothing: for DOPPLER_CREATE_MISSING=true, a service account token is needed in the secret that DOPPLER_TOKEN_SECRET_ID names";
+            return Err(failed.hidden(target, remedy));
+        }
+        Ok(Receipt {
+            service: failed.service,
+            operation: failed.operation,
+            request_id: failed.request_id,
+        })
+    }
+
+    fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = self.mirror.api_url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/{path}"));
@@ -180,10 +236,11 @@ impl Doppler<'_> {
                 None => request,
             }
         };
-        let mut kept = self.token.0.lock().await;
+        let limit = self.token.limits.of(&method);
+        let mut kept = self.token.token.lock().await;
         let mut refused = None;
         if let Some(token) = kept.as_ref() {
-            match self.attempts(operation, || request(token)).await {
+            match self.attempts(operation, limit, || request(token)).await {
                 Err(error) if error.concerns_the_token() => refused = Some(error),
                 result => return Ok(result?),
             }
@@ -195,9 +252,8 @@ impl Doppler<'_> {
         {
             return Err(error.into());
         }
-        let reply = self.attempts(operation, || request(&token)).await?;
-        *kept = Some(token);
-        Ok(reply)
+        let token = kept.insert(token);
+        Ok(self.attempts(operation, limit, || request(token)).await?)
     }
 
     async fn read_token(&self) -> Result<SecretString, Error> {
@@ -213,6 +269,7 @@ impl Doppler<'_> {
     async fn attempts<T: for<'de> Deserialize<'de>>(
         &self,
         operation: &'static str,
+        limit: &Limit,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<(T, Receipt), CallError> {
         let backoff = ExponentialBuilder::default()
@@ -220,7 +277,10 @@ impl Doppler<'_> {
             .with_max_delay(Duration::from_secs(8))
             .with_max_times(5)
             .with_jitter();
-        let attempt = || attempt(operation, request());
+        let attempt = async || {
+            self.turn(operation, limit).await?;
+            attempt(operation, limit, request()).await
+        };
         attempt
             .retry(backoff)
             .when(|failed: &Failed| failed.transient)
@@ -239,10 +299,37 @@ impl Doppler<'_> {
             .await
             .map_err(|failed| failed.error)
     }
+
+    /// Waits until Doppler answers such calls again, if it said that none remains.
+    async fn turn(&self, operation: &'static str, limit: &Limit) -> Result<(), Failed> {
+        let Some(until) = limit.used_up_until().await else {
+            return Ok(());
+        };
+        let pause = until.saturating_duration_since(Instant::now());
+        if until >= self.deadline {
+            return Err(Failed {
+                error: CallError {
+                    service: Service::Doppler,
+                    operation,
+                    fault: Fault::UsedUp(pause),
+                    request_id: None,
+                },
+                transient: false,
+                wait: None,
+            });
+        }
+        tracing::warn!(
+            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "Doppler's limit is used up; waiting before {operation}"
+        );
+        sleep_until(until).await;
+        Ok(())
+    }
 }
 
 async fn attempt<T: for<'de> Deserialize<'de>>(
     operation: &'static str,
+    limit: &Limit,
     request: RequestBuilder,
 ) -> Result<(T, Receipt), Failed> {
     let failed = |fault, request_id, transient, wait| Failed {
@@ -262,6 +349,8 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     let reply = request.send().await.map_err(no_reply)?;
     let (status, headers) = (reply.status(), reply.headers().clone());
     let id = request_id(&headers);
+    let pause = limits::pause(status, &headers);
+    limit.keep(pause).await;
     let body = reply.bytes().await.map_err(no_reply)?;
 
     // The envelope (SRC): every official client shows `messages`; `data` says at times whether to try again.
@@ -272,7 +361,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let after = envelope["data"]["isRetryableAfterSec"]
             .as_u64()
             .map(Duration::from_secs);
-        let wait = retry_after(&headers).or(after);
+        let wait = retry_after(&headers).or(after).or(pause);
         let transient =
             is_transient(status) || envelope["data"]["isRetryable"] == true || after.is_some();
         let code = status.canonical_reason().unwrap_or_default().to_owned();

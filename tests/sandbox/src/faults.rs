@@ -47,6 +47,13 @@ pub enum FaultKind {
         /// Whether the effect happens all the same.
         effect: bool,
     },
+    /// The service's own answer, with this header changed; without a value it is taken away.
+    Header {
+        /// The header's name.
+        name: &'static str,
+        /// Its value.
+        value: Option<String>,
+    },
     /// The call waits this long before its effect.
     Delay(Duration),
     /// The function's process is killed as by `kill -9`; no effect.
@@ -83,6 +90,20 @@ impl FaultKind {
         }
     }
 
+    /// The service's own answer with this value of a header.
+    pub fn header(name: &'static str, value: impl Into<String>) -> FaultKind {
+        FaultKind::Header {
+            name,
+            value: Some(value.into()),
+        }
+    }
+
+    /// The service's own answer without this header.
+    #[must_use]
+    pub fn no_header(name: &'static str) -> FaultKind {
+        FaultKind::Header { name, value: None }
+    }
+
     /// Runs `hook` between the call's arrival and its effect. A hook that needs the sandbox itself
     /// holds it by a weak reference: the sandbox keeps its faults, and so would keep itself alive.
     pub fn before<F, Fut>(hook: F) -> FaultKind
@@ -114,6 +135,7 @@ impl fmt::Debug for FaultKind {
             FaultKind::Answer { status, effect, .. } => {
                 write!(formatter, "Answer({status}, effect: {effect})")
             }
+            FaultKind::Header { name, value } => write!(formatter, "Header({name}: {value:?})"),
             FaultKind::Delay(pause) => write!(formatter, "Delay({pause:?})"),
             FaultKind::KillBefore => formatter.write_str("KillBefore"),
             FaultKind::KillAfter => formatter.write_str("KillAfter"),

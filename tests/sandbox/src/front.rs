@@ -50,7 +50,8 @@ impl Front {
             let mut response = self.serve(parts, body).await?;
             let date = httpdate::fmt_http_date(self.clock.now());
             let date = HeaderValue::try_from(date).map_err(|_| Dropped)?;
-            response.headers_mut().insert(DATE, date);
+            // Unless a fault says another time.
+            response.headers_mut().entry(DATE).or_insert(date);
             Ok(response)
         })
         .await
@@ -136,6 +137,7 @@ impl Front {
                 FaultKind::Before(hook) => hook().await,
                 FaultKind::LostReply
                 | FaultKind::CutReply
+                | FaultKind::Header { .. }
                 | FaultKind::KillAfter
                 | FaultKind::After(_)
                 | FaultKind::Answer { effect: true, .. } => {}
@@ -161,6 +163,14 @@ impl Front {
                     effect: true,
                 } => {
                     response = plain_answer(status, &content_type, &body);
+                }
+                FaultKind::Header { name, value } => {
+                    let headers = response.headers_mut();
+                    headers.remove(name);
+                    if let Some(value) = value {
+                        let value = HeaderValue::from_str(&value).map_err(|_| Dropped)?;
+                        headers.insert(name, value);
+                    }
                 }
                 FaultKind::After(hook) => hook().await,
                 FaultKind::Refuse { .. }

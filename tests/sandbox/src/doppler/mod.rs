@@ -109,6 +109,14 @@ impl Doppler {
         project.configs.insert(name.to_owned(), config);
     }
 
+    /// The names of a project's configs in alphabetical order; none, if there is no such project.
+    #[must_use]
+    pub fn configs(&self, project: &str) -> Option<Vec<String>> {
+        let state = self.state();
+        let project = state.projects.get(project)?;
+        Some(project.configs.keys().cloned().collect())
+    }
+
     /// A new token for one config.
     #[must_use]
     pub fn service_token(&self, project: &str, config: &str, access: Access) -> String {
