@@ -46,7 +46,7 @@ pub struct World {
     aws: OnceCell<SdkConfig>,
     secrets_manager: OnceCell<SecretsManager>,
     api_gateway: OnceCell<ApiGateway>,
-    doppler_token: doppler::TokenCache,
+    doppler_token: doppler::Remembered,
 }
 
 impl World {
@@ -61,7 +61,7 @@ impl World {
             aws: OnceCell::new(),
             secrets_manager: OnceCell::new(),
             api_gateway: OnceCell::new(),
-            doppler_token: doppler::TokenCache::default(),
+            doppler_token: doppler::Remembered::default(),
         }
     }
 
@@ -90,8 +90,7 @@ impl World {
     }
 
     async fn aws(&self) -> Result<&SdkConfig, Error> {
-        let build =
-            || async { Ok(aws::config(self.http().await?.clone(), self.clock.clone()).await) };
+        let build = || async { Ok(aws::config(self.http().await?.clone(), self.clock.clone())) };
         self.aws.get_or_try_init(build).await
     }
 

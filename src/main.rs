@@ -41,7 +41,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         }
         invocation
     });
-    Runtime::new(handler).layer(readable).run().await
+    Box::pin(Runtime::new(handler).layer(readable).run()).await
 }
 
 async fn handle(world: &World, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {

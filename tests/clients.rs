@@ -826,6 +826,36 @@ async fn the_example_events_rotate_when_the_aws_cli_invokes_the_function_with_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_events_reconcile_when_the_aws_cli_invokes_the_function_with_them() {
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+    world.rotate().await;
+    let replaced = world.current_key();
+    world.rotate().await;
+    let secret = world.sandbox.secret(SECRET);
+    for file in [
+        "reconcile",
+        "reconcile-all",
+        "label-updated",
+        "emergency-stop",
+    ] {
+        let mut event = example_event(file);
+        if file == "label-updated" {
+            event["resources"] = json!([secret.arn]);
+            event["detail"]["versionId"] = json!(secret.current().expect("there is one").id);
+        }
+        let (answer, report) = terminal.invoke(&event).await;
+        assert_eq!(answer.get("FunctionError"), None, "{report}");
+        assert_eq!(report["step"], "reconcile");
+        assert_eq!(text(&report, "/secrets/0/secret"), secret.arn);
+        let key = world.sandbox.key_with_value(&replaced);
+        let enabled = key.expect("it is there").enabled;
+        assert_eq!(enabled, file != "emergency-stop", "{file}: {report}");
+    }
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_aws_cli_shows_a_function_error_with_its_type_and_message() {
     let world = Setup::default().start().await;
     let terminal = Terminal::of(&world);

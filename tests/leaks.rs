@@ -3,15 +3,42 @@
 
 mod support;
 
+use std::time::Duration;
+
 use api_key_rotation::secret::ApiKeyValue;
 use sandbox::{Fault, FaultKind, STEPS, Service};
 use serde_json::json;
-use support::{SECRET, Setup, TOKEN_SECRET, World};
+use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
 
 /// A key value that a service puts into its replies where none belongs.
 const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
 /// A `RotationToken` that is known, unlike those that the sandbox makes.
 const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
+
+/// Replies with a value where none belongs.
+fn malformed() -> Vec<FaultKind> {
+    let said = format!(
+        "no: {STRAY} and {ROTATION_TOKEN} and {}",
+        ApiKeyValue::fresh().expose()
+    );
+    vec![
+        FaultKind::refuse(400, "ValidationException", said.clone()),
+        FaultKind::refuse(403, STRAY, said.clone()),
+        FaultKind::refuse(409, "ConflictException", said.clone()),
+        FaultKind::answer(
+            201,
+            "application/json",
+            format!(r#"{{"id":"a","value":"{STRAY}"#),
+        ),
+        FaultKind::answer(200, "text/html", format!("<html>{STRAY}")),
+        FaultKind::answer(
+            200,
+            "application/json",
+            format!(r#"{{"value":"{STRAY}","success":false,"messages":["{STRAY}"]}}"#),
+        ),
+        FaultKind::answer(200, "application/json", format!(r#"["{STRAY}"]"#)),
+    ]
+}
 
 /// Everything that the function has emitted: logs, answers, errors.
 struct Emitted(String);
@@ -35,6 +62,15 @@ impl Emitted {
             }
         }
         true
+    }
+
+    /// A reconciliation, whatever comes of it.
+    async fn reconcile(&mut self, world: &World) {
+        let event = json!({ "Step": "reconcile", "SecretId": SECRET });
+        match world.sandbox.invoke(event.to_string()).await.result {
+            Ok(report) => self.0.push_str(&report.to_string()),
+            Err(error) => self.0.push_str(&error.to_string()),
+        }
     }
 
     fn assert_no_value(&self, world: &World, what: &str) {
@@ -134,34 +170,11 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
         (Service::Doppler, "GetSecret"),
         (Service::Doppler, "UpdateSecrets"),
     ];
-    let said = format!(
-        "no: {STRAY} and {ROTATION_TOKEN} and {}",
-        ApiKeyValue::fresh().expose()
-    );
-    let kinds = || {
-        [
-            FaultKind::refuse(400, "ValidationException", said.clone()),
-            FaultKind::refuse(403, STRAY, said.clone()),
-            FaultKind::refuse(409, "ConflictException", said.clone()),
-            FaultKind::answer(
-                201,
-                "application/json",
-                format!(r#"{{"id":"a","value":"{STRAY}"#),
-            ),
-            FaultKind::answer(200, "text/html", format!("<html>{STRAY}")),
-            FaultKind::answer(
-                200,
-                "application/json",
-                format!(r#"{{"value":"{STRAY}","success":false,"messages":["{STRAY}"]}}"#),
-            ),
-            FaultKind::answer(200, "application/json", format!(r#"["{STRAY}"]"#)),
-        ]
-    };
     let world = most_verbose().await;
     world.rotate().await;
     let mut emitted = Emitted(String::new());
     for (service, operation) in operations {
-        for kind in kinds() {
+        for kind in malformed() {
             let token = world.sandbox.begin_rotation(SECRET);
             let what = format!("{operation} of {service}: {kind:?}");
             // Once: repeated faults would only wait longer for the same words.
@@ -185,6 +198,49 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_stay_secret_in_a_reconciliation_with_work_to_do_however_malformed_a_reply_is() {
+    let world = most_verbose().await;
+    let mut emitted = Emitted(String::new());
+    for (service, operation) in [
+        (Service::SecretsManager, "DescribeSecret"),
+        (Service::SecretsManager, "GetSecretValue"),
+        (Service::ApiGateway, "GetApiKeys"),
+        (Service::ApiGateway, "GetUsagePlans"),
+        (Service::ApiGateway, "CreateApiKey"),
+        (Service::ApiGateway, "CreateUsagePlanKey"),
+        (Service::ApiGateway, "UpdateApiKey"),
+        (Service::ApiGateway, "DeleteApiKey"),
+        (Service::Doppler, "GetSecret"),
+        (Service::Doppler, "UpdateSecrets"),
+    ] {
+        for kind in malformed() {
+            // A key to delete, one to disable, one to mint anew, and a target to write.
+            world.rotate().await;
+            world.sandbox.advance(Duration::from_hours(24));
+            world.rotate().await;
+            world.sandbox.advance(Duration::from_hours(8 * 24));
+            // Of a key that is minted anew it is known that it is on no plan yet.
+            if operation != "GetUsagePlans" {
+                let current = world.sandbox.key_with_value(&world.current_key());
+                world.sandbox.delete_key(&current.expect("it is there").id);
+            }
+            let doppler = world.sandbox.doppler();
+            doppler.set_value(PROJECT, CONFIG, "PARTNER_API_KEY", STRAY);
+
+            let what = format!("{operation} of {service}: {kind:?}");
+            let fault = Fault::new(kind).on(service, operation);
+            let handle = world.sandbox.faults().inject(fault);
+            emitted.reconcile(&world).await;
+            assert_eq!(handle.fired(), 1, "{what} never struck");
+            world.sandbox.faults().clear();
+            emitted.reconcile(&world).await;
+            emitted.assert_no_value(&world, &what);
+            world.assert_agreement().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
     let world = most_verbose().await;
     let mut emitted = Emitted(String::new());
@@ -194,6 +250,9 @@ async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
         json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": format!("{STRAY} {STRAY}") }),
         json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": token, "RotationToken": format!("{STRAY}!") }),
         json!({ "Step": "createSecret", "SecretId": [STRAY], "ClientRequestToken": token }),
+        json!({ "Step": "reconcile", "SecretId": SECRET, "GracePeriod": STRAY }),
+        json!({ "Step": "reconcile", STRAY: STRAY }),
+        json!({ "detail-type": STRAY, "source": STRAY, "resources": [STRAY], "detail": STRAY }),
         json!(STRAY),
     ] {
         let error = world

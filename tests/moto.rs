@@ -322,7 +322,7 @@ async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quaran
     let before = world.state().await;
     let id = before.keys[0].id.as_str();
 
-    let described = superseded(GRACE - MINUTE, SECOND);
+    let described = superseded(GRACE.saturating_sub(MINUTE), SECOND);
     world.moto.update_key(id, "description", &described).await;
     world.reconcile_in_vain().await;
 
@@ -344,7 +344,7 @@ async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quaran
     assert_eq!(after, expected);
     world.reconcile_in_vain().await;
 
-    let described = quarantined(QUARANTINE - MINUTE, SECOND);
+    let described = quarantined(QUARANTINE.saturating_sub(MINUTE), SECOND);
     world.moto.update_key(id, "description", &described).await;
     world.reconcile_in_vain().await;
 
@@ -361,29 +361,33 @@ async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quaran
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_brings_back_a_key_that_was_marked_disabled_or_deleted() {
-    for (retired, repairs) in [("marked", 2), ("disabled", 2), ("deleted", 3)] {
+    for (passes, enabled, repairs) in [(0, Some(true), 2), (1, Some(false), 2), (2, None, 3)] {
         let world = World::start("{}").await;
         world.deploy(Some(&world.plan)).await;
         world.rotate(FIRST).await;
         let first = world.assert_current(FIRST).await;
         world.rotate(SECOND).await;
-        world.retire_oldest(retired).await;
+        let id = world.key(FIRST).await.expect("it is there").id;
+        for description in RETIREMENT.into_iter().take(passes) {
+            world.retire(&id, &description(SECOND)).await;
+        }
+        let key = world.key(FIRST).await;
+        assert_eq!(key.map(|key| key.enabled), enabled);
 
+        let began = SystemTime::now();
         world.roll_back(SECOND, FIRST).await;
         let report = world.reconcile(json!({})).await;
         assert_eq!(report.totals["driftRepaired"], repairs, "{report:?}");
         let current = world.assert_current(FIRST).await;
-        assert!(current == first, "{retired}: it has another value");
+        assert!(current == first, "the key has another value");
+        let key = world.key(FIRST).await.expect("it is there");
+        assert_eq!(key.id == id, enabled.is_some());
 
-        // Doppler held the other key until then, so it is marked only now.
-        let began = SystemTime::now();
-        world.reconcile(json!({})).await;
+        let other = world.key(SECOND).await.expect("it is there");
+        assert_marked_since(began, &other, FIRST);
+        assert!(other.enabled, "{other:?}");
         let state = world.state().await;
-        let other = state.keys.iter().find(|key| key.name.ends_with(SECOND));
-        let other = other.expect("it is there");
-        assert_marked_since(began, other, FIRST);
-        assert!(other.enabled, "{retired}: {other:?}");
-        assert_eq!(state.keys.len(), 2, "{retired}: {:?}", state.keys);
+        assert_eq!(state.keys.len(), 2, "{:?}", state.keys);
         assert_eq!(state.versions[SECOND].labels, ["AWSPREVIOUS"]);
         world.assert_current(FIRST).await;
         world.reconcile_in_vain().await;
@@ -399,13 +403,15 @@ async fn without_configured_plans_a_deleted_key_comes_back_on_those_of_the_other
     world.rotate_leaving(FIRST).await;
     let first = world.assert_current(FIRST).await;
     world.rotate(SECOND).await;
-    world.moto.delete_key(&by_hand).await;
-    world.retire_oldest("deleted").await;
+    let id = world.key(FIRST).await.expect("it is there").id;
+    for description in RETIREMENT {
+        world.retire(&id, &description(SECOND)).await;
+    }
+    assert_eq!(world.key(FIRST).await, None);
 
     world.roll_back(SECOND, FIRST).await;
     world.reconcile(json!({})).await;
-    let state = world.state().await;
-    let key = state.keys.last().expect("there are keys");
+    let key = world.key(FIRST).await.expect("it is there");
     assert_eq!(key.value, fingerprint(&first));
     assert!(key.enabled, "{key:?}");
     assert_eq!(key.plans, [world.plan.as_str()]);
@@ -414,7 +420,7 @@ async fn without_configured_plans_a_deleted_key_comes_back_on_those_of_the_other
         "it does not say since when the key is complete: {}",
         key.description
     );
-    assert_eq!(state.doppler, Some(fingerprint(&first)));
+    assert_eq!(world.state().await.doppler, Some(fingerprint(&first)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -559,7 +565,9 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_lik
     assert_marked_since(began, &state.keys[0], FIRST);
     assert!(state.keys[0].enabled, "{:?}", state.keys[0]);
     world.reconcile_in_vain().await;
-    world.retire_oldest("deleted").await;
+    for description in RETIREMENT {
+        world.retire(&by_hand, &description(FIRST)).await;
+    }
     assert_eq!(world.state().await.keys, state.keys[1..]);
     world.assert_current(FIRST).await;
 }
@@ -591,21 +599,15 @@ async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gat
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_secret_it_serves_all_of_this_function_also_with_rotation_off_and_no_others() {
-    let world = World::start("{}").await;
-    world.deploy(Some(&world.plan)).await;
-    world.rotate(FIRST).await;
-    world.rotate(SECOND).await;
-    let id = world.state().await.keys[0].id.clone();
+    let world = World::rotated_twice().await;
+    let id = world.key(FIRST).await.expect("it is there").id;
     let described = superseded(GRACE, SECOND);
     world.moto.update_key(&id, "description", &described).await;
-    for function in ["", "other"] {
-        let name = format!("demo/of-function-{function}");
-        world.moto.create_secret(&name, "{}").await;
-        if !function.is_empty() {
-            let function = format!("{FUNCTION_ARN}-{function}");
-            world.announce_for(&name, &function, THIRD, true).await;
-        }
-    }
+    world.moto.create_secret("demo/never-rotated", "{}").await;
+    let other = "demo/of-another-function";
+    world.moto.create_secret(other, "{}").await;
+    let function = format!("{FUNCTION_ARN}-other");
+    world.announce_for(other, &function, THIRD, true).await;
     world
         .moto
         .secrets_manager("CancelRotateSecret", json!({ "SecretId": SECRET }))
@@ -618,6 +620,10 @@ async fn without_a_secret_it_serves_all_of_this_function_also_with_rotation_off_
     assert_eq!(report.done, [words]);
     assert!(!world.state().await.keys[0].enabled, "it is enabled");
 }
+
+/// The descriptions by which a key becomes due to be disabled, and then deleted.
+const RETIREMENT: [fn(&str) -> String; 2] =
+    [|by| superseded(GRACE, by), |by| quarantined(QUARANTINE, by)];
 
 /// The description of a key that was replaced so long ago.
 fn superseded(ago: Duration, by: &str) -> String {
@@ -856,35 +862,21 @@ impl World {
         report.left
     }
 
-    /// Lets the oldest key, which is marked, become old enough to be disabled, or deleted after that.
-    async fn retire_oldest(&self, state: &str) {
-        let current = self.state().await.versions;
-        let current = current
-            .iter()
-            .find(|(_, version)| version.labels == ["AWSCURRENT"]);
-        let (by, _) = current.expect("one is current");
-        let oldest = self.state().await.keys.remove(0);
-        let passes = match state {
-            "marked" => vec![],
-            "disabled" => vec![superseded(GRACE, by)],
-            "deleted" => vec![superseded(GRACE, by), quarantined(QUARANTINE, by)],
-            _ => panic!("{state} is no state"),
+    /// Gives a key this description, which makes it due, and lets a reconciliation do what is.
+    async fn retire(&self, key: &str, description: &str) {
+        self.moto.update_key(key, "description", description).await;
+        let report = self.reconcile(json!({})).await;
+        let [done] = &report.done[..] else {
+            panic!("not one thing was done: {report:?}");
         };
-        let after = match passes.len() {
-            0 => Some(true),
-            1 => Some(false),
-            _ => None,
-        };
-        for description in passes {
-            self.moto
-                .update_key(&oldest.id, "description", &description)
-                .await;
-            let report = self.reconcile(json!({})).await;
-            assert_eq!(report.done.len(), 1, "{report:?}");
-        }
+        assert!(done.contains(key), "{done}");
+    }
+
+    /// The key that says it is that version's.
+    async fn key(&self, version: &str) -> Option<Key> {
         let keys = self.state().await.keys;
-        let oldest = keys.iter().find(|key| key.id == oldest.id);
-        assert_eq!(oldest.map(|key| key.enabled), after, "{state}");
+        let name = format!("{SECRET}/{version}");
+        keys.into_iter().find(|key| key.name == name)
     }
 
     /// Moves AWSCURRENT back, as a person does.
@@ -1073,11 +1065,6 @@ impl Moto {
         let operation = json!({ "op": "replace", "path": format!("/{field}"), "value": value });
         let input = json!({ "patchOperations": [operation] });
         self.api_gateway(Method::PATCH, &path, Some(input)).await;
-    }
-
-    async fn delete_key(&self, key: &str) {
-        let path = format!("/apikeys/{key}");
-        self.api_gateway(Method::DELETE, &path, None).await;
     }
 
     async fn attach(&self, key: &str, plan: &str) {

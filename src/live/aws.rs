@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use aws_config::environment::{
-    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
-};
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_secretsmanager::config::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use tokio::time::Instant;
 
 use super::Receipt;
@@ -26,24 +26,48 @@ use crate::http;
 
 const UNREADABLE: &str = "something that cannot be understood";
 
-/// The SDK as Lambda wants it: credentials and Region from the environment, `AWS_ENDPOINT_URL` honoured, and its standard
-/// retries (throttling and transient errors, with backoff and jitter). All calls of this function may be repeated.
-pub(super) async fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
+/// The SDK as Lambda wants it: all that it is told comes from variables, and its standard retries (throttling and transient
+/// errors, with backoff and jitter). All calls of this function may be repeated.
+///
+/// Put together here and not by `aws_config::load`, which brings along profiles, STS, ECS and IMDS, half a megabyte that a
+/// Lambda function has no use for.
+pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
     let retries = RetryConfig::standard()
         .with_max_attempts(9)
         .with_initial_backoff(Duration::from_millis(250))
         // Also the longest `Retry-After` that is honoured; the function's deadline cuts every wait short.
         .with_max_backoff(Duration::from_mins(5));
-    aws_config::defaults(BehaviorVersion::latest())
-        .region(EnvironmentVariableRegionProvider::new())
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+    let is_on = |name| variable(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region.map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .service_config(Variables)
+        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
         .http_client(http::for_aws(client, clock))
         .retry_config(retries)
         // The HTTP client has its own time-outs, and replies are read as a whole.
         .timeout_config(TimeoutConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .load()
-        .await
+        .build()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// What the SDK asks for itself: a setting for one service, such as `AWS_ENDPOINT_URL_SECRETS_MANAGER`, or else for all.
+#[derive(Debug)]
+struct Variables;
+
+impl LoadServiceConfig for Variables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
+    }
 }
 
 tokio::task_local! {

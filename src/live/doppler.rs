@@ -24,9 +24,9 @@ use crate::http::{retry_after, why_no_reply};
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
 
-/// What outlives an invocation.
+/// What is remembered from one invocation to the next.
 #[derive(Default)]
-pub(super) struct TokenCache {
+pub(super) struct Remembered {
     /// The token as it was last read.
     token: Mutex<Option<SecretString>>,
     /// What may still be called with it.
@@ -36,7 +36,7 @@ pub(super) struct TokenCache {
 pub(super) struct Doppler<'a> {
     pub(super) http: &'a reqwest::Client,
     pub(super) secrets_manager: &'a SecretsManager,
-    pub(super) token: &'a TokenCache,
+    pub(super) token: &'a Remembered,
     pub(super) mirror: &'a Mirror,
     pub(super) deadline: Instant,
 }
