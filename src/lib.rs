@@ -7,20 +7,23 @@
 //! | `createSecret` | the AWSPENDING version holds a fresh value, beside the other fields of the secret as they are now |
 //! | `setSecret` | API Gateway has an enabled key with that value, on every usage plan |
 //! | `testSecret` | the key was accepted by the probe, or is complete and old enough; Doppler answers |
-//! | `finishSecret` | Doppler holds the value, AWSCURRENT is this version, AWSPENDING is gone, replaced keys are marked |
+//! | `finishSecret` | Doppler holds the value, AWSCURRENT is this version, AWSPENDING is gone, and all is as after a reconciliation |
+//! | `reconcile`, our own | AWSCURRENT's key works, Doppler holds it, and each replaced key is where its age says |
 //!
 //! ```text
-//!  event ──► main ──► rotate (driver) ──► rotation: create_secret · set_secret · test_secret · finish_secret   (pure)
-//!                         │                  │ decides from
-//!                         │                  └──► observed: facts and ids, never values
-//!                         └──► live: secrets_manager · api_gateway · doppler · probe   (only these do I/O and see values)
+//!  event ──► main ──► rotate ────┬──► drive ──► rotation: create_secret · set_secret · test_secret · finish_secret ┐
+//!                └──► reconcile ─┘      │       reconciliation: restore · mirror · retire                          ┴ (pure)
+//!                                       │          │ decide from
+//!                                       │          └──► observed: facts and ids, never values
+//!                                       └──► live: secrets_manager · api_gateway · doppler · probe   (only these do I/O and see values)
 //! ```
 //!
-//! Read [`rotation`] first: the four steps, from top to bottom. Then [`rotate`], the loop that drives them, and
-//! [`observed`], what they decide from. The adapters below [`live`] need no reading to understand the system.
+//! Read [`rotation`] and [`reconciliation`] first, from top to bottom. Then [`drive`], the loop that drives them, with
+//! [`next`], what it can be told to do, and [`observed`], what they decide from. The adapters below [`live`] need no reading
+//! to understand the system.
 //!
-//! What is *not* there: only `live` touches the network, and only `live` and [`secret`] see a value; `rotation` never
-//! awaits and has no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing but `main` and `http`
+//! What is *not* there: only `live` touches the network, and only `live` and [`secret`] see a value; `rotation` and
+//! `reconciliation` never await and have no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing but `main` and `http`
 //! reads the environment, the AWS SDK's own variables apart.
 //!
 //! Facts about the services carry how they are known: DOC, the service documents it; AWSV, an emulator's test recorded it

@@ -740,3 +740,17 @@ async fn a_rotation_token_is_handed_to_put_secret_value_and_none_is_made_up() {
             .move_label(SECRET, "AWSPENDING", Some(&token), None);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_of_one_service_counts_before_that_of_all() {
+    let world = Setup::default().start().await;
+    let aws = world.sandbox.aws_url();
+    let nowhere = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    let secrets_manager = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.as_str());
+    let api_gateway = ("AWS_ENDPOINT_URL_API_GATEWAY", aws.as_str());
+    world
+        .redeploy(&[nowhere, secrets_manager, api_gateway])
+        .await;
+    world.rotate().await;
+    world.assert_agreement().await;
+}
