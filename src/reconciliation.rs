@@ -359,16 +359,17 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
         let cut_off = certain || !every_target_was_read(seen);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
     }
+    let disabled_by_hand = !key.enabled && key.disabled_by_us().is_none();
+    if disabled_by_hand && key.is(Which::Current) {
+        return Some(Finding::CurrentKeyDisabled(id));
+    }
     if key.version.is_none() {
         let holder = key.held_by.iter().find_map(|which| seen.version(*which));
+        let holder = holder.filter(|_| seen.setup.thorough);
         return holder.map(|version| Finding::HandOver(id, version.clone()));
     }
-    if !key.enabled && key.disabled_by_us().is_none() {
-        return Some(if key.is(Which::Current) {
-            Finding::CurrentKeyDisabled(id)
-        } else {
-            Finding::DisabledByHand(id)
-        });
+    if disabled_by_hand {
+        return Some(Finding::DisabledByHand(id));
     }
     if is_foreign(seen, key) && key.mark.is_none() {
         return Some(Finding::NotAdopted(id));

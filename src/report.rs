@@ -197,7 +197,7 @@ async fn in_words(world: &World, secret: &Secret, finding: &Finding) -> (String,
         Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled and nothing else was touched; enable it, or rotate"),
         Finding::DisabledByHand(key) => format!("API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
         Finding::HandOver(key, version) => match world.hand_over(key, version, secret).await {
-            Ok(commands) => format!("API key {key} was not made by this function, so it is left alone; first take it out of whatever manages it, then this hands it over to be retired: {commands}"),
+            Ok(commands) => format!("API key {key} was not made by this function, so it is left alone; first take it out of whatever manages it, then this hands it over, to be retired once it is replaced: {commands}"),
             Err(failed) => failed.to_string(),
         },
         Finding::NotAdopted(key) => format!("API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),

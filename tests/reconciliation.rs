@@ -364,6 +364,19 @@ async fn a_current_key_that_was_taken_off_its_configured_plan_is_put_back() {
     world.assert_agreement().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_current_key_made_by_hand_that_is_disabled_is_reported_as_that() {
+    let world = Setup::holding(BY_HAND).start().await;
+    let id = world.sandbox.create_key("by hand", BY_HAND, &[]);
+    world.sandbox.set_key_enabled(&id, false);
+    let report = world.reconcile(json!({"SecretId": SECRET})).await;
+    assert!(
+        left(&report).contains("was disabled by a person"),
+        "{report}"
+    );
+    assert_eq!(world.doppler_value(TARGET), None);
+}
+
 // Doppler.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
