@@ -8,12 +8,11 @@
 //!          └────── in use again ──────────┴────────────────────────────────┴── minted anew, same value ┘
 //! ```
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use crate::mark::Mark;
 use crate::next::{Action, Look, Next, act, look};
-use crate::observed::{Held, Key, KeyId, Mint, Mirrored, Observed, PlanId, VersionId, Which};
+use crate::observed::{Held, Key, KeyId, Mint, Mirrored, Observed, VersionId, Which};
 
 /// AWSCURRENT's key works, every Doppler target holds it, and each of the other keys is where its age says.
 ///
@@ -63,7 +62,11 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
     // `finishSecret` has no call to spare for this; `testSecret` has just done it.
     let may_have_lost_one = seen.setup.version.is_none() && !seen.setup.plans.is_empty();
     if may_have_lost_one || key.unfinished {
-        let wanted = plans_of_current(seen, key)?;
+        let wanted = if seen.setup.plans.is_empty() {
+            seen.plans_of_newest_but(Which::Current)?
+        } else {
+            seen.setup.plans.iter().cloned().collect()
+        };
         if let Some(plan) = wanted.difference(seen.plans_of(&key.id)?).next() {
             return act(Action::AttachKey(key.id.clone(), plan.clone()));
         }
@@ -95,19 +98,6 @@ fn is_ours_to_recreate(seen: &Observed) -> bool {
     let of_our_form = seen.held.get(&Which::Current) == Some(&Held::Key { of_our_form: true });
     let mut keys = seen.keys.iter().flatten();
     of_our_form && (seen.secret.rotated_before || keys.any(|key| key.version.is_some()))
-}
-
-/// The configured plans; else those that the key is on, and where it was just recreated those of our newest other one.
-fn plans_of_current(seen: &Observed, key: &Key) -> ControlFlow<Next, BTreeSet<PlanId>> {
-    if !seen.setup.plans.is_empty() {
-        return Continue(seen.setup.plans.iter().cloned().collect());
-    }
-    let own = seen.plans_of(&key.id)?.clone();
-    if key.unfinished {
-        let others = seen.plans_of_newest_but(Which::Current)?;
-        return Continue(own.union(&others).cloned().collect());
-    }
-    Continue(own)
 }
 
 /// Every target holds AWSCURRENT's key, but one that holds the pending key: a rotation is about to promote that.

@@ -111,9 +111,13 @@ fn a_placeholder_is_neither_minted_nor_mirrored_and_retires_nothing() {
     world.values.insert("placeholder".to_owned(), 0);
     world.move_label(CURRENT, "placeholder");
     world.now += 1000;
-    let before = world.clone();
-    assert_eq!(reconcile(&mut world), []);
-    assert_eq!(world, before);
+    // Not even in an emergency: nothing has replaced what works.
+    for emergency in [false, true] {
+        world.emergency = emergency;
+        let before = world.clone();
+        assert_eq!(reconcile(&mut world), []);
+        assert_eq!(world, before);
+    }
 }
 
 #[test]
@@ -134,6 +138,28 @@ fn a_missing_key_is_minted_anew_only_where_the_secret_is_known_to_have_been_rota
         // Nothing else was touched where it could not be brought back.
         assert_eq!(world.marked_by(1), other_key.then_some(NEW));
     }
+}
+
+#[test]
+fn a_missing_key_that_does_not_look_like_ours_is_not_minted() {
+    let mut world = World::rotated(1);
+    world
+        .values
+        .insert("by hand".to_owned(), model::NOT_OUR_FORM);
+    world.move_label(CURRENT, "by hand");
+    assert_eq!(reconcile(&mut world), []);
+}
+
+#[test]
+fn a_current_key_made_by_hand_is_not_put_on_plans() {
+    let mut world = World::rotated(1);
+    world.values.insert("by hand".to_owned(), 7);
+    world.keys.insert(7, ModelKey::on(&[], None));
+    world.move_label(CURRENT, "by hand");
+    let by_hand = world.keys[&7].clone();
+    reconcile(&mut world);
+    assert_eq!(world.keys[&7], by_hand);
+    assert_eq!(world.mirror, [7]);
 }
 
 #[test]
@@ -406,9 +432,12 @@ fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
     let mut cuts = vec![world.clone()];
     let mut disabled = BTreeSet::new();
     let mut before = world.clone();
+    let mut last = Next::Done;
     after.run_with(Step::Reconcile, |now, next| {
+        let last = std::mem::replace(&mut last, next.clone());
         let Next::Act(action) = next else { return };
         if let Action::DisableKey(id, _) | Action::DeleteKey(id) = action {
+            assert_eq!(last, Next::Look(Look::Labels), "{action:?} by old labels");
             let value = number(id);
             let unused = unused_since.get(&value);
             let unused = unused.unwrap_or_else(|| panic!("{action:?}: it is in use, {before:?}"));
@@ -493,16 +522,19 @@ fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
         }
         for moment in 0..moments(&start) {
             let mut world = start.clone();
-            let (mut passed, mut last_look) = (0, 0);
+            let (mut passed, mut last_look, mut last_act) = (0, 0, 0);
             world.run_with(Step::Reconcile, |world, next| {
-                if *next == Next::Look(Look::Labels) {
-                    last_look = passed;
+                match next {
+                    Next::Look(Look::Labels) => last_look = passed,
+                    Next::Act(Action::DisableKey(..) | Action::DeleteKey(_)) => last_act = passed,
+                    _ => {}
                 }
                 if passed == moment {
                     world.move_label(CURRENT, OLD);
                 }
                 passed += 1;
             });
+            assert!(last_act <= last_look, "nobody looked afterwards: {world:?}");
             if is_enabled(&world, 1) != Some(true) {
                 // It came after the last look at the labels: EventBridge's notice of it brings the next run.
                 assert!(moment >= last_look, "moment {moment}: {world:?}");

@@ -20,6 +20,9 @@ pub(crate) const NEW: &str = "new-version";
 pub(crate) const GRACE: u32 = 24;
 pub(crate) const QUARANTINE: u32 = 168;
 
+/// Values from here on do not look like this function's.
+pub(crate) const NOT_OUR_FORM: u8 = 100;
+
 /// The model numbers its keys by their values.
 pub(crate) fn number(id: &KeyId) -> u8 {
     id.as_str().parse().expect("a number")
@@ -253,7 +256,9 @@ impl World {
                     held: match value {
                         None => Held::Nothing,
                         Some(0) => Held::NoKey,
-                        Some(_) => Held::Key { of_our_form: true },
+                        Some(value) => Held::Key {
+                            of_our_form: value < NOT_OUR_FORM,
+                        },
                     },
                     copy: read(Which::Pending) && read(Which::Current) && same,
                     keys: with(value),
