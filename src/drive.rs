@@ -16,6 +16,9 @@ use crate::settings::Settings;
 /// How often a run begins anew because AWSCURRENT has moved.
 const MOST_STARTS: u32 = 5;
 
+/// The pause before it does.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// What Lambda says of an invocation.
 #[derive(Debug)]
 pub struct Invocation {
@@ -37,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) failed: Vec<String>,
     /// Whatever brought secret, API Gateway and Doppler back into agreement.
     pub(crate) repaired: usize,
+    /// Keys that were disabled.
+    pub(crate) disabled: usize,
     /// Keys that were deleted.
     pub(crate) deleted: usize,
 }
@@ -55,6 +60,7 @@ pub(crate) async fn drive(
         done: Vec::new(),
         failed: Vec::new(),
         repaired: 0,
+        disabled: 0,
         deleted: 0,
     };
     let mut step = step;
@@ -74,6 +80,8 @@ pub(crate) async fn drive(
                 step = Step::Reconcile;
                 run.seen = run.seen.start_over();
                 live.start_over();
+                // The value may lag behind the labels.
+                tokio::time::sleep(PAUSE).await;
                 continue;
             }
             Next::Look(_) | Next::Act(_) => {}
@@ -103,6 +111,7 @@ pub(crate) async fn drive(
                 run.seen.learn(fact);
                 if let Next::Act(action) = &next {
                     run.repaired += usize::from(is_repair(action));
+                    run.disabled += usize::from(matches!(action, Action::DisableKey(..)));
                     run.deleted += usize::from(matches!(action, Action::DeleteKey(_)));
                     run.done.push(words);
                 }
@@ -164,7 +173,7 @@ pub(crate) fn setup(world: &World) -> Setup {
         grace: settings.grace_period,
         quarantine: settings.quarantine_period,
         emergency: false,
-        thorough: false,
+        finds_hand_made: false,
         now: world.clock().now(),
     }
 }
@@ -227,8 +236,7 @@ fn is_repair(action: &Action) -> bool {
         action,
         Action::MintKey { .. }
             | Action::AttachKey(..)
-            | Action::EnableKey(_)
-            | Action::UnmarkKey(_)
+            | Action::RestoreKey(_)
             | Action::WriteMirror(_, Which::Current)
     )
 }
@@ -286,8 +294,7 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             ),
             Action::Promote(_) => "make the pending version current".to_owned(),
             Action::RemovePending => "take AWSPENDING off the version".to_owned(),
-            Action::UnmarkKey(key) => format!("take the mark off API key {key}, which is in use"),
-            Action::EnableKey(key) => format!("enable API key {key} again, which is in use"),
+            Action::RestoreKey(key) => format!("restore API key {key}, which is in use"),
             Action::MarkKey(key, _) => format!("mark API key {key} as superseded"),
             Action::DisableKey(key, _) => format!("disable API key {key}, which was replaced"),
             Action::DeleteKey(key) => format!("delete API key {key}, which was disabled long ago"),

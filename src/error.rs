@@ -243,7 +243,12 @@ impl CallError {
         {
             self.fault = Fault::Hidden {
                 answer: answer(*status, code, message),
-                place: format!("project {} or its config {}", target.project, target.config),
+                place: format!(
+                    "project {}, its environment {} or its config {}",
+                    target.project,
+                    target.environment(),
+                    target.config
+                ),
                 remedy,
             };
         }
@@ -280,7 +285,7 @@ impl CallError {
             (Service::Doppler, Fault::Refused { status: 403, .. }) => {
                 "give the token read/write access; the config may also be protected"
             }
-            _ => "nothing is lost; Secrets Manager's next try goes on from here",
+            _ => "nothing is lost; the next try goes on from here",
         }
     }
 }

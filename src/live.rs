@@ -21,7 +21,7 @@ pub use self::secrets_manager::Secret;
 use crate::clock::Clock;
 use crate::error::{Error, Service};
 use crate::http;
-use crate::mark;
+use crate::mark::{self, Mark};
 use crate::next::{Action, Look, Next};
 use crate::observed::{
     CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, Observed, VersionId, Which,
@@ -124,21 +124,9 @@ impl World {
     }
 
     /// The commands by which the owner of a key hands it over to this function.
-    ///
-    /// # Errors
-    /// The AWS SDK cannot be set up.
-    pub async fn hand_over(
-        &self,
-        key: &KeyId,
-        version: &VersionId,
-        secret: &Secret,
-    ) -> Result<String, Error> {
-        let region = self.aws().await?.region();
-        let region = region.map(ToString::to_string).unwrap_or_default();
-        Ok(self
-            .api_gateway()
-            .await?
-            .hand_over(key, version, secret, &region))
+    #[must_use]
+    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> String {
+        api_gateway::hand_over(key, version, secret, &self.function_name)
     }
 }
 
@@ -331,8 +319,7 @@ impl<'a> Live<'a> {
             Action::MintKey { which, unfinished } => self.mint(seen, *which, *unfinished).await?,
             Action::NoteResumed(key) => {
                 let note = mark::resumed(&self.secret.name, self.world.clock.now());
-                let receipt = self.update(key, &note, None).await?;
-                (Fact::Changed(key.clone(), Change::Completed), receipt)
+                self.update(key, &note, None, Change::Completed).await?
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await?;
@@ -365,26 +352,26 @@ impl<'a> Live<'a> {
                     .await?;
                 (Fact::PendingRemoved, receipt)
             }
-            Action::UnmarkKey(key) | Action::EnableKey(key) => {
-                let enable = matches!(action, Action::EnableKey(_)).then_some(true);
+            Action::RestoreKey(key) => {
                 let text = mark::minted(&self.secret.name);
-                let receipt = self.update(key, &text, enable).await?;
-                (Fact::Changed(key.clone(), Change::Unmarked), receipt)
+                self.update(key, &text, Some(true), Change::Unmarked)
+                    .await?
             }
             Action::MarkKey(key, mark) => {
-                let receipt = self.update(key, &mark.to_string(), None).await?;
-                (
-                    Fact::Changed(key.clone(), Change::Marked(mark.clone())),
-                    receipt,
-                )
+                let superseded_at = self.world.clock.now();
+                let mark = Mark {
+                    superseded_at,
+                    ..mark.clone()
+                };
+                let (text, change) = (mark.to_string(), Change::Marked(mark.clone()));
+                let (fact, receipt) = self.update(key, &text, None, change).await?;
+                match fact {
+                    // An emergency stop came first, whose note was just overwritten.
+                    Fact::Changed(_, Change::Disabled(_)) => self.disable(key, &mark).await?,
+                    fact => (fact, receipt),
+                }
             }
-            Action::DisableKey(key, mark) => {
-                let receipt = self.update(key, &mark.to_string(), Some(false)).await?;
-                (
-                    Fact::Changed(key.clone(), Change::Disabled(mark.clone())),
-                    receipt,
-                )
-            }
+            Action::DisableKey(key, mark) => self.disable(key, mark).await?,
             Action::DeleteKey(key) => {
                 let receipt = self.gateway().await?.delete(key).await?;
                 (Fact::Changed(key.clone(), Change::Deleted), receipt)
@@ -402,9 +389,18 @@ impl<'a> Live<'a> {
     ) -> Result<(Fact, Receipt), Error> {
         let secrets_manager = self.world.secrets_manager().await?;
         let until = self.until(if expected { VISIBILITY } else { Duration::ZERO });
-        let (text, receipt) = secrets_manager
+        let (version, receipt) = secrets_manager
             .read(self.secret, which, seen.version(which), until)
             .await?;
+        let (version, text) = match version {
+            None => (None, None),
+            Some((version, Ok(text))) => (Some(version), Some(text)),
+            // What nobody is about to promote need not be usable: it holds no key.
+            Some((version, Err(_))) if which != Which::Current && !seen.is_pending() => {
+                (Some(version), Some(SecretText::empty()))
+            }
+            Some((_, Err(fault))) => return Err(Error::Secret(which, fault)),
+        };
         let key = text.as_ref().map(SecretText::key);
         let held = match key {
             None => Held::Nothing,
@@ -428,6 +424,7 @@ impl<'a> Live<'a> {
         };
         let fact = Fact::Holds {
             which,
+            version,
             held,
             copy: was_read(Which::Pending) && was_read(Which::Current) && same,
             keys,
@@ -530,14 +527,33 @@ impl<'a> Live<'a> {
         Ok((Fact::Settled, None))
     }
 
+    async fn disable(&self, key: &KeyId, mark: &Mark) -> Result<(Fact, Receipt), Error> {
+        let disabled_at = Some(self.world.clock.now());
+        let mark = Mark {
+            disabled_at,
+            ..mark.clone()
+        };
+        let text = mark.to_string();
+        self.update(key, &text, Some(false), Change::Disabled(mark))
+            .await
+    }
+
+    /// Changes a key, which comes to `change`, unless another run has deleted or disabled it meanwhile.
     async fn update(
         &self,
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
-    ) -> Result<Receipt, Error> {
+        change: Change,
+    ) -> Result<(Fact, Receipt), Error> {
         let gateway = self.gateway().await?;
-        Ok(gateway.update(key, description, enabled).await?)
+        let (enabled, receipt) = gateway.update(key, description, enabled).await?;
+        let change = match (enabled, change) {
+            (None, _) => Change::Deleted,
+            (Some(false), Change::Marked(mark)) => Change::Disabled(mark),
+            (_, change) => change,
+        };
+        Ok((Fact::Changed(key.clone(), change), receipt))
     }
 
     async fn gateway(&self) -> Result<&'a ApiGateway, Error> {

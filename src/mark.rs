@@ -29,15 +29,17 @@ impl Mark {
         let (_, rest) = description.split_once("Superseded at ")?;
         let (time, rest) = rest.split_once(" by version ")?;
         let (by, rest) = rest.split_once('.')?;
-        let past = |text: &str| parse_rfc3339(text).ok().filter(|time| *time <= now);
+        let superseded_at = parse_rfc3339(time).ok()?;
         let disabled_at = match rest.split_once("Disabled at ") {
-            Some((_, rest)) => Some(past(rest.split_once('.')?.0)?),
+            Some((_, rest)) => Some(parse_rfc3339(rest.split_once('.')?.0).ok()?),
+            None if superseded_at > now => return None,
             None => None,
         };
         Some(Self {
-            superseded_at: past(time)?,
+            superseded_at: superseded_at.min(now),
             by: VersionId::from(by),
-            disabled_at,
+            // A key that this function has disabled must not seem to be a person's, whatever the clocks say.
+            disabled_at: disabled_at.map(|at| at.min(now)),
         })
     }
 }

@@ -128,13 +128,12 @@ pub enum Action {
     Promote(Option<VersionId>),
     /// Take AWSPENDING off this version.
     RemovePending,
-    /// Take the mark off a key that is in use.
-    UnmarkKey(KeyId),
-    /// Enable a key that this function disabled, and take its mark off.
-    EnableKey(KeyId),
-    /// Mark a key as superseded.
+    /// Take the mark off a key that is in use, and enable it: a run that was about to disable it may have done so since
+    /// it was looked at.
+    RestoreKey(KeyId),
+    /// Mark a key as superseded, as of when that is done.
     MarkKey(KeyId, Mark),
-    /// Disable a superseded key, and note when.
+    /// Disable a superseded key, and note when that is done.
     DisableKey(KeyId, Mark),
     /// Delete a key whose quarantine is over.
     DeleteKey(KeyId),
@@ -270,8 +269,10 @@ impl Observed {
     /// Goes on without what `next` would have brought. For what is done after the point of no return.
     pub fn do_without(&mut self, next: &Next) {
         match next {
-            Next::Look(Look::Mirror(target)) | Next::Act(Action::WriteMirror(target, _)) => {
+            Next::Look(Look::Mirror(target)) => self.mirror[*target] = Mirrored::Unreachable,
+            Next::Act(Action::WriteMirror(target, _)) => {
                 self.mirror[*target] = Mirrored::Unreachable;
+                self.unconfirmed = true;
             }
             Next::Look(Look::Plans(_)) | Next::Act(Action::MintKey { .. }) => {
                 self.unrestored = true;
@@ -279,8 +280,7 @@ impl Observed {
             Next::Act(
                 Action::AttachKey(id, _)
                 | Action::NoteResumed(id)
-                | Action::UnmarkKey(id)
-                | Action::EnableKey(id)
+                | Action::RestoreKey(id)
                 | Action::MarkKey(id, _)
                 | Action::DisableKey(id, _)
                 | Action::DeleteKey(id),
@@ -291,11 +291,8 @@ impl Observed {
                     Next::Act(Action::DisableKey(..) | Action::DeleteKey(_))
                 );
                 let is_current = |key: &Key| key.id == *id && key.is(Which::Current);
-                if self.keys.iter().flatten().any(is_current) {
-                    self.unrestored = true;
-                } else if let Some(keys) = &mut self.keys {
-                    keys.retain(|key| key.id != *id);
-                }
+                self.unrestored |= self.keys.iter().flatten().any(is_current);
+                self.handled.insert(id.clone());
             }
             _ => self.given_up = true,
         }

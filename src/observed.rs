@@ -165,6 +165,8 @@ pub struct Key {
     pub described: bool,
     /// Whether it was recreated and is not known to be on all of its plans yet.
     pub unfinished: bool,
+    /// Whether its value has the form of those that this function makes, so that it could be made anew.
+    pub of_our_form: bool,
     /// Whether API Gateway accepts it.
     pub enabled: bool,
     /// Since when it has been complete, as far as the control plane tells.
@@ -238,8 +240,8 @@ pub struct Setup {
     pub quarantine: Duration,
     /// Whether the event asked for a grace of zero: replaced keys are disabled before anything else, whoever holds them.
     pub emergency: bool,
-    /// Whether the event named this secret, so that what its owner may want to know is worth some more calls.
-    pub thorough: bool,
+    /// Whether a replaced key that another tool made is searched for, which costs some more calls.
+    pub finds_hand_made: bool,
     /// When the run began.
     pub now: SystemTime,
 }
@@ -254,7 +256,7 @@ pub struct Observed {
     pub secret: Description,
     /// What the versions hold that were read.
     pub held: BTreeMap<Which, Held>,
-    /// The version that `Which::Current` was when it was read.
+    /// The version that carried AWSCURRENT when that was read.
     pub current_version: Option<VersionId>,
     /// Whether the pending and the current version hold the same text; known when both were read.
     pub copy: bool,
@@ -276,12 +278,12 @@ pub struct Observed {
     pub settled: bool,
     /// What each target holds.
     pub mirror: Vec<Mirrored>,
-    /// Whether the labels were looked at since the keys were listed.
+    /// Whether the labels were looked at since the keys were listed and the current version was read.
     pub relabelled: bool,
     /// Whether something was done since that must not stand if AWSCURRENT has moved meanwhile.
     pub unconfirmed: bool,
-    /// Keys that this run disabled, which it therefore does not delete.
-    pub disabled: BTreeSet<KeyId>,
+    /// Keys that this run is through with: it marked or disabled them, or failed to. So never are two things done to a key.
+    pub handled: BTreeSet<KeyId>,
     /// Whether it was said that the new key is on no plan.
     pub warned: bool,
     /// Whether AWSCURRENT's key could not be brought back.
@@ -299,6 +301,8 @@ pub enum Fact {
     Holds {
         /// The version.
         which: Which,
+        /// Its id, as it came with its value; none where it has no value.
+        version: Option<VersionId>,
         /// What it holds.
         held: Held,
         /// Whether by now the pending and the current version were read and hold the same text.
@@ -383,7 +387,7 @@ impl Observed {
             settled: false,
             relabelled: false,
             unconfirmed: false,
-            disabled: BTreeSet::new(),
+            handled: BTreeSet::new(),
             warned: false,
             unrestored: false,
             given_up: false,
@@ -398,7 +402,7 @@ impl Observed {
             ..self.setup
         };
         Self {
-            disabled: self.disabled,
+            handled: self.handled,
             ..Self::new(setup, self.secret)
         }
     }
@@ -472,12 +476,14 @@ impl Observed {
             }
             Fact::Holds {
                 which,
+                version,
                 held,
                 copy,
                 keys,
             } => {
                 if which == Which::Current {
-                    self.current_version = self.version(which).cloned();
+                    self.current_version = version;
+                    self.relabelled = false;
                 }
                 self.held.insert(which, held);
                 self.copy = copy;
@@ -546,14 +552,17 @@ impl Observed {
                 let plans = self.plans.entry(id.clone()).or_default();
                 plans.insert(plan.clone());
             }
-            Change::Disabled(_) => {
-                self.disabled.insert(id.clone());
+            Change::Marked(_) | Change::Disabled(_) => {
+                self.handled.insert(id.clone());
+            }
+            Change::Unmarked => {
+                self.handled.remove(id);
             }
             Change::Deleted => {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed | Change::Marked(_) | Change::Unmarked => {}
+            Change::Completed => {}
         }
         let Some(key) = self.those(std::slice::from_ref(id)).next() else {
             return;

@@ -75,7 +75,12 @@ async fn run(
                     .push(SecretReport::failed(secret, why.to_owned()));
                 return Ok(report);
             }
-            reconciled => report.secrets.push(reconciled?),
+            Err(failed) => {
+                report.totals.failures = 1;
+                report.totals.emit(world, false);
+                return Err(failed);
+            }
+            Ok(reconciled) => report.secrets.push(reconciled),
         }
     } else {
         every(world, event, invocation, &mut report).await?;
@@ -176,13 +181,13 @@ async fn one(
     let setup = Setup {
         grace: event.grace.unwrap_or(setup.grace),
         emergency: event.grace.is_some_and(|grace| grace.is_zero()),
-        thorough: event.secret_id.is_some(),
+        finds_hand_made: event.secret_id.is_some(),
         ..setup
     };
     let seen = Observed::new(setup, secret.description.clone());
     let live = Live::new(world, &secret, None, deadline);
     let run = drive(Step::Reconcile, seen, live, settings, deadline).await?;
     totals.add(&run);
-    let findings = report::findings(world, &secret, &run.seen).await;
+    let findings = report::findings(world, &secret, &run.seen);
     Ok(SecretReport::new(world, &secret, run, findings))
 }

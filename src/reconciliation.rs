@@ -8,6 +8,7 @@
 //!          └────── in use again ──────────┴────────────────────────────────┴── minted anew, same value ┘
 //! ```
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use crate::mark::Mark;
@@ -22,20 +23,20 @@ pub(crate) fn reconcile(seen: &Observed) -> ControlFlow<Next> {
     if seen.given_up || seen.version(Which::Current).is_none() {
         return Continue(());
     }
+    // Labels and value are two calls: only labels that are newer than the value tell that it has moved.
+    if seen.unconfirmed || (seen.current_has_moved() && !seen.relabelled) {
+        return look(Look::Labels);
+    }
     if seen.current_has_moved() {
         return Break(Next::StartOver);
-    }
-    if seen.unconfirmed {
-        return look(Look::Labels);
     }
     if !seen.read(Which::Current, true)?.is_key() {
         return Continue(());
     }
-    let works = restore(seen)?;
     if seen.setup.emergency {
         retire(seen)?;
     }
-    if works {
+    if restore(seen)? {
         mirror(seen)?;
         retire(seen)?;
     }
@@ -53,11 +54,11 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
     if key.version.is_none() {
         return Continue(key.enabled);
     }
-    if key.disabled_by_us().is_some() {
-        return act(Action::EnableKey(key.id.clone()));
-    }
-    if !key.enabled {
+    if !key.enabled && key.disabled_by_us().is_none() {
         return Continue(false);
+    }
+    if key.mark.is_some() {
+        return act(Action::RestoreKey(key.id.clone()));
     }
     // `finishSecret` has no call to spare for this; `testSecret` has just done it.
     let may_have_lost_one = seen.setup.version.is_none() && !seen.setup.plans.is_empty();
@@ -73,9 +74,6 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
     }
     if key.unfinished {
         return act(Action::NoteResumed(key.id.clone()));
-    }
-    if key.mark.is_some() {
-        return act(Action::UnmarkKey(key.id.clone()));
     }
     Continue(true)
 }
@@ -122,17 +120,18 @@ fn retire(seen: &Observed) -> ControlFlow<Next> {
     if keys.iter().any(|key| hinges_on_previous(seen, key)) {
         seen.read(Which::Previous, false)?;
     }
-    let Some((key, action)) = keys.iter().find_map(|key| Some((key, due(seen, key)?))) else {
+    let mut open = keys.iter().filter(|key| !seen.handled.contains(&key.id));
+    let Some((key, action)) = open.find_map(|key| Some((key, due(seen, key)?))) else {
         return Continue(());
     };
     // The labels are older than the list: a version that is not among them may be that of a rotation which began
-    // meanwhile. And nothing is disabled or deleted but by labels that were read after the list.
+    // meanwhile. And nothing but a mark is made by them.
     let known = key
         .version
         .as_ref()
         .is_some_and(|version| seen.labels().0.contains_key(version));
-    let takes_away = matches!(action, Action::DisableKey(..) | Action::DeleteKey(_));
-    if (takes_away || !known) && !seen.relabelled {
+    let only_marks = known && matches!(action, Action::MarkKey(..));
+    if !only_marks && !seen.relabelled {
         return look(Look::Labels);
     }
     act(action)
@@ -140,23 +139,21 @@ fn retire(seen: &Observed) -> ControlFlow<Next> {
 
 /// What is due for `key`, if it is ours.
 fn due(seen: &Observed, key: &Key) -> Option<Action> {
-    let version = key.version.as_ref()?;
+    key.version.as_ref()?;
     let (id, now) = (key.id.clone(), seen.setup.now);
     if key.is(Which::Current) {
         return None;
     }
-    if seen.labels().keep(version) || key.is(Which::Pending) {
-        return if key.disabled_by_us().is_some() {
-            Some(Action::EnableKey(id))
-        } else {
-            key.mark.as_ref().map(|_| Action::UnmarkKey(id))
-        };
+    if is_labelled(seen, key) || key.is(Which::Pending) {
+        let by_hand = !key.enabled && key.disabled_by_us().is_none();
+        return (key.mark.is_some() && !by_hand).then_some(Action::RestoreKey(id));
     }
     if !key.enabled {
         let over = key.disabled_by_us()? + seen.setup.quarantine <= now;
         let unseen = every_target_was_read(seen) && !key.mirrored;
-        let deletable = over && unseen && !seen.disabled.contains(&key.id);
-        return deletable.then_some(Action::DeleteKey(id));
+        // What cannot be made anew is kept for as long as a rollback may want it.
+        let wanted = !key.of_our_form && is_previous(seen, key);
+        return (over && unseen && !wanted).then_some(Action::DeleteKey(id));
     }
     let standing = standing_mark(seen, key);
     if standing.is_none() && !key.described && !key.is(Which::Previous) {
@@ -168,7 +165,7 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
         disabled_at: None,
     });
     let over = mark.superseded_at + seen.setup.grace <= now;
-    if over && (!key.mirrored || seen.setup.emergency) {
+    if over && !key.mirrored {
         let disabled_at = Some(now);
         return Some(Action::DisableKey(
             id,
@@ -188,7 +185,7 @@ fn standing_mark<'a>(seen: &Observed, key: &'a Key) -> Option<&'a Mark> {
     let mark = key.mark.as_ref()?;
     let enabled_again = key.enabled && mark.disabled_at.is_some();
     let of_another_life = is_previous(seen, key) && Some(&mark.by) != seen.version(Which::Current);
-    let held_until_now = key.mirrored && mark.superseded_at != seen.setup.now;
+    let held_until_now = key.mirrored && !seen.handled.contains(&key.id);
     (!enabled_again && !of_another_life && !held_until_now).then_some(mark)
 }
 
@@ -201,8 +198,7 @@ fn is_previous(seen: &Observed, key: &Key) -> bool {
 /// Whether the value of AWSPREVIOUS has to be known to say what is due for `key`: it was handed over, or its mark may be
 /// of another life. Where AWSPREVIOUS's own key is listed, the latter needs no reading.
 fn hinges_on_previous(seen: &Observed, key: &Key) -> bool {
-    let nobody_uses_it = |version| !key.is(Which::Current) && !seen.labels().keep(version);
-    if !key.enabled || !key.version.as_ref().is_some_and(nobody_uses_it) {
+    if !key.enabled || key.version.is_none() || key.is(Which::Current) || is_labelled(seen, key) {
         return false;
     }
     let Some(previous) = seen.version(Which::Previous) else {
@@ -211,6 +207,10 @@ fn hinges_on_previous(seen: &Observed, key: &Key) -> bool {
     let Some(mark) = &key.mark else {
         return !key.described;
     };
+    // Any grace of zero is over, whichever mark it counts from.
+    if seen.setup.emergency {
+        return false;
+    }
     let mut keys = seen.keys.iter().flatten();
     let listed = keys.any(|key| key.described && key.version.as_ref() == Some(previous));
     !listed && Some(&mark.by) != seen.version(Which::Current)
@@ -225,10 +225,8 @@ fn every_target_was_read(seen: &Observed) -> bool {
 /// Finds the replaced key also where a person or a tool made it, to say how it is handed over. Not in every
 /// reconciliation: once a replaced key of ours is deleted, nothing but a search tells that it was one of ours.
 fn find_hand_made(seen: &Observed) -> ControlFlow<Next> {
-    let Some(previous) = seen
-        .version(Which::Previous)
-        .filter(|_| seen.setup.thorough)
-    else {
+    let previous = seen.version(Which::Previous);
+    let Some(previous) = previous.filter(|_| seen.setup.finds_hand_made) else {
         return Continue(());
     };
     let keys = seen.keys()?;
@@ -260,14 +258,13 @@ pub enum State {
 /// What `key` is to its secret, as far as is known.
 #[must_use]
 pub fn state(seen: &Observed, key: &Key) -> State {
-    let labelled = |version| seen.labels().keep(version);
     if key.disabled_by_us().is_some() {
         State::Quarantined
     } else if !key.enabled {
         State::DisabledByHand
     } else if key.version.is_none() || (due(seen, key).is_none() && is_foreign(seen, key)) {
         State::NotOurs
-    } else if key.is(Which::Current) || key.version.as_ref().is_some_and(labelled) {
+    } else if key.is(Which::Current) || is_labelled(seen, key) {
         State::InUse
     } else {
         State::Superseded
@@ -276,11 +273,29 @@ pub fn state(seen: &Observed, key: &Key) -> State {
 
 /// Whether a key has our tags and name, but is neither of our making nor anything that this secret has held of late.
 fn is_foreign(seen: &Observed, key: &Key) -> bool {
-    let used = |version| seen.labels().keep(version);
-    !key.described
-        && !key.is(Which::Current)
-        && !key.is(Which::Previous)
-        && !key.version.as_ref().is_some_and(used)
+    let used = key.is(Which::Current) || key.is(Which::Previous) || is_labelled(seen, key);
+    !key.described && !used
+}
+
+/// Whether the version that the key was minted for carries a label other than AWSPREVIOUS.
+fn is_labelled(seen: &Observed, key: &Key) -> bool {
+    let version = key.version.as_ref();
+    version.is_some_and(|version| seen.labels().keep(version))
+}
+
+fn is_on_no_plan(seen: &Observed, id: &KeyId) -> bool {
+    !seen.setup.stage_keys && seen.plans.get(id).is_some_and(BTreeSet::is_empty)
+}
+
+/// Whether a key of ours is about to be disabled or deleted, as far as labels and marks tell.
+pub(crate) fn takes_one_away(seen: &Observed) -> bool {
+    let mut keys = seen.keys.iter().flatten();
+    keys.any(|key| {
+        matches!(
+            due(seen, key),
+            Some(Action::DisableKey(..) | Action::DeleteKey(_))
+        )
+    })
 }
 
 /// Something that a reconciliation leaves as it is, and that its reader should know.
@@ -294,6 +309,10 @@ pub enum Finding {
     CurrentKeyMissing,
     /// A person disabled AWSCURRENT's key.
     CurrentKeyDisabled(KeyId),
+    /// AWSCURRENT's key was minted anew, and no plan is known to put it on.
+    OnNoPlan(KeyId),
+    /// In an emergency, a key that stays because its version carries a label.
+    Spared(KeyId),
     /// A person disabled a replaced key.
     DisabledByHand(KeyId),
     /// A key that this function did not make is, or was until lately, the secret's: with the version that holds it.
@@ -344,10 +363,16 @@ pub fn findings(seen: &Observed) -> Vec<Finding> {
 
 fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     let id = key.id.clone();
-    if seen.disabled.contains(&id) && seen.setup.emergency && !key.is(Which::Current) {
+    if seen.setup.emergency && key.disabled_by_us().is_some() && seen.handled.contains(&id) {
         let certain = key.mirrored;
         let cut_off = certain || !every_target_was_read(seen);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
+    }
+    if key.is(Which::Current) && seen.mint == Mint::Fresh && is_on_no_plan(seen, &id) {
+        return Some(Finding::OnNoPlan(id));
+    }
+    if seen.setup.emergency && key.enabled && !key.is(Which::Current) && is_labelled(seen, key) {
+        return Some(Finding::Spared(id));
     }
     let disabled_by_hand = !key.enabled && key.disabled_by_us().is_none();
     if disabled_by_hand && key.is(Which::Current) {
@@ -355,7 +380,7 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     }
     if key.version.is_none() {
         let holder = key.held_by.iter().find_map(|which| seen.version(*which));
-        let holder = holder.filter(|_| seen.setup.thorough);
+        let holder = holder.filter(|_| seen.setup.finds_hand_made);
         return holder.map(|version| Finding::HandOver(id, version.clone()));
     }
     if disabled_by_hand {

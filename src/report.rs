@@ -172,10 +172,10 @@ fn key_report(seen: &Observed, key: &Key) -> KeyReport {
 }
 
 /// What is to be said of a secret, in words; each is a line of the log as well.
-pub(crate) async fn findings(world: &World, secret: &Secret, seen: &Observed) -> Vec<String> {
+pub(crate) fn findings(world: &World, secret: &Secret, seen: &Observed) -> Vec<String> {
     let mut words = Vec::new();
     for finding in reconciliation::findings(seen) {
-        let (text, is_for_someone) = in_words(world, secret, &finding).await;
+        let (text, is_for_someone) = in_words(world, secret, &finding);
         if is_for_someone {
             warn!("{text}");
         } else {
@@ -187,7 +187,7 @@ pub(crate) async fn findings(world: &World, secret: &Secret, seen: &Observed) ->
 }
 
 /// The words, and whether somebody should do something.
-async fn in_words(world: &World, secret: &Secret, finding: &Finding) -> (String, bool) {
+fn in_words(world: &World, secret: &Secret, finding: &Finding) -> (String, bool) {
     let text = match finding {
         Finding::NoCurrent => {
             "no version with a value carries AWSCURRENT, so nothing was touched".to_owned()
@@ -195,10 +195,12 @@ async fn in_words(world: &World, secret: &Secret, finding: &Finding) -> (String,
         Finding::Placeholder => "AWSCURRENT holds no key, so nothing was touched; `aws secretsmanager rotate-secret` makes one".to_owned(),
         Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made, so nothing was touched; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
         Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled and nothing else was touched; enable it, or rotate"),
+        Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, was minted anew, but no usage plan is known to put it on, so no API accepts it; set USAGE_PLAN_IDS"),
+        Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label; take that off first if this key has leaked"),
         Finding::DisabledByHand(key) => format!("API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
-        Finding::HandOver(key, version) => match world.hand_over(key, version, secret).await {
-            Ok(commands) => format!("API key {key} was not made by this function, so it is left alone; first take it out of whatever manages it, then this hands it over, to be retired once it is replaced: {commands}"),
-            Err(failed) => failed.to_string(),
+        Finding::HandOver(key, version) => {
+            let commands = world.hand_over(key, version, secret);
+            format!("API key {key} was not made by this function, so it is left alone; first take it out of whatever manages it, then this hands it over, to be retired once it is replaced: {commands}")
         },
         Finding::NotAdopted(key) => format!("API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),
         Finding::AwaitsPromotion(target) => {
@@ -223,6 +225,10 @@ impl Totals {
         let seen = &run.seen;
         self.secrets += 1;
         for key in seen.keys.iter().flatten() {
+            if key.is(Which::Current) {
+                let age = seen.setup.now.duration_since(key.since);
+                self.current_key_age = self.current_key_age.max(age.unwrap_or_default().as_secs());
+            }
             *(match state(seen, key) {
                 State::InUse => &mut self.keys_in_use,
                 State::Superseded => &mut self.keys_superseded,
@@ -230,16 +236,12 @@ impl Totals {
                 State::DisabledByHand => &mut self.keys_disabled_by_hand,
                 State::NotOurs => continue,
             }) += 1;
-            if key.is(Which::Current) {
-                let age = seen.setup.now.duration_since(key.since);
-                self.current_key_age = self.current_key_age.max(age.unwrap_or_default().as_secs());
-            }
         }
         let overdue = |finding: &Finding| matches!(finding, Finding::Withheld(_));
         let findings = reconciliation::findings(seen);
         self.keys_overdue += findings.iter().filter(|finding| overdue(finding)).count();
         self.drift_repaired += run.repaired;
-        self.keys_disabled += seen.disabled.len();
+        self.keys_disabled += run.disabled;
         self.keys_deleted += run.deleted;
         self.failures += run.failed.len();
     }
@@ -254,7 +256,14 @@ impl Totals {
         };
         let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
         let is_deed = |field: &str| {
-            ["driftRepaired", "keysDisabled", "keysDeleted", "failures"].contains(&field)
+            let deeds = [
+                "driftRepaired",
+                "keysDisabled",
+                "keysDeleted",
+                "failures",
+                "unvisited",
+            ];
+            deeds.contains(&field)
         };
         let metrics = sums.keys().filter(|field| every || is_deed(field));
         let metrics = metrics.map(|field| {

@@ -60,7 +60,7 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
     let setup = Setup {
         version: Some(event.version.clone()),
         // It is the one run that is sure to meet a key which another tool made and which was just replaced.
-        thorough: true,
+        finds_hand_made: true,
         ..drive::setup(world)
     };
     let seen = Observed::new(setup, secret.description.clone());
@@ -68,7 +68,7 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
     let run = drive(event.step, seen, live, settings, deadline).await?;
     let mut left = run.failed.clone();
     if event.step == Step::FinishSecret {
-        left.extend(report::findings(world, &secret, &run.seen).await);
+        left.extend(report::findings(world, &secret, &run.seen));
         let mut totals = Totals::default();
         totals.add(&run);
         totals.emit(world, settings.secret_id.is_some());

@@ -9,7 +9,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use crate::next::{Action, Look, Next, Refusal, Step, act, look, refuse};
 use crate::observed::{Held, Key, Mint, Mirrored, Observed, PlanId, Which};
-use crate::reconciliation::reconcile;
+use crate::reconciliation::{reconcile, takes_one_away};
 
 /// Decides what `step` does next. Every step has an answer for everything that can be known.
 #[must_use]
@@ -161,6 +161,13 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
             return refuse(Refusal::NoPendingKey);
         }
         working_key(seen)?;
+        // The value is fresh, so a target is written without being read; but where a key is about to be taken away, it must
+        // be seen whether a target still holds that.
+        for target in 0..seen.setup.targets {
+            if takes_one_away(seen) {
+                seen.mirrored(target)?;
+            }
+        }
         let stale = |mirrored: &Mirrored| *mirrored != Mirrored::Key(Which::Pending);
         if let Some(target) = seen.mirror.iter().position(stale) {
             return act(Action::WriteMirror(target, Which::Pending));
@@ -221,7 +228,7 @@ fn admit(seen: &Observed) -> ControlFlow<Next> {
 /// As `must_be_enabled`, but what this function disabled itself, for instance while the version was abandoned, it enables.
 fn enabled(key: &Key) -> ControlFlow<Next> {
     if key.disabled_by_us().is_some() {
-        return act(Action::EnableKey(key.id.clone()));
+        return act(Action::RestoreKey(key.id.clone()));
     }
     must_be_enabled(key)
 }

@@ -66,6 +66,14 @@ pub struct Target {
     pub name: String,
 }
 
+impl Target {
+    /// The environment that the config belongs to: its name up to the first underscore, as Doppler's CLI takes it (SRC).
+    #[must_use]
+    pub fn environment(&self) -> &str {
+        self.config.split('_').next().unwrap_or(&self.config)
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}/{}/{}", self.project, self.config, self.name)

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api_key_rotation::next::{Action, Look, Next, Step};
 use api_key_rotation::observed::{CURRENT, PENDING, PREVIOUS};
+use api_key_rotation::rotation::decide;
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
 
 fn reconcile(world: &mut World) -> Vec<Action> {
@@ -231,6 +232,115 @@ fn a_key_that_a_person_disabled_stays_disabled_for_ever() {
 }
 
 #[test]
+fn without_a_working_current_key_nothing_is_retired_also_where_there_is_no_mirror() {
+    let mut world = World::rotated(0);
+    world.keys.get_mut(&2).expect("it is there").enabled = false;
+    world.now += 1000;
+    assert_eq!(reconcile(&mut world), []);
+    // But in an emergency what was replaced is disabled all the same.
+    world.emergency = true;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(is_enabled(&world, 2), Some(false));
+    assert_eq!(world.marked_by(2), None);
+}
+
+#[test]
+fn nothing_is_deleted_that_a_target_held_until_now_or_may_hold() {
+    let mut world = World::rotated(1);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.now += QUARANTINE;
+    world.mirror = vec![1];
+    let held = world.clone();
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false), "it was deleted");
+    assert_eq!(world.mirror, [2]);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), None);
+    // Nor in an emergency that cannot see the target.
+    let mut world = held;
+    world.emergency = true;
+    world.unreachable.insert(0);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false), "it was deleted");
+}
+
+#[test]
+fn never_are_two_things_done_to_a_key_in_one_run_not_even_without_quarantine() {
+    let mut world = World::rotated(1);
+    world.quarantine = 0;
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), None);
+    // Nor where the run starts over: AWSCURRENT goes to a third version while the first key is disabled.
+    let mut world = World::rotated(1);
+    world.quarantine = 0;
+    world.now += GRACE;
+    world.values.insert("edited".to_owned(), 2);
+    world.run_with(Step::Reconcile, |world, next| {
+        if matches!(next, Next::Act(Action::DisableKey(..))) {
+            world.move_label(CURRENT, "edited");
+        }
+    });
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_is_kept_whose_value_the_pending_version_holds() {
+    let mut world = World::rotated(1);
+    world.values.insert("edited".to_owned(), 1);
+    world.move_label(PENDING, "edited");
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    assert_eq!(world.marked_by(1), None);
+}
+
+#[test]
+fn a_key_that_could_not_be_made_anew_is_kept_while_a_rollback_may_want_it() {
+    let mut world = World::rotated(1);
+    let by_hand = model::NOT_OUR_FORM;
+    world.values.insert(OLD.to_owned(), by_hand);
+    let key = world.keys.remove(&1).expect("it is there");
+    world.keys.insert(by_hand, key);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.now += QUARANTINE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, by_hand), Some(false));
+    world.values.insert("third".to_owned(), 2);
+    world.move_label(CURRENT, "third");
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, by_hand), None);
+}
+
+#[test]
+fn a_value_is_taken_for_that_of_the_version_it_came_with() {
+    // The leaked key 1 is in quarantine. Somebody rolls back, and forward again between the labels and the value.
+    let mut world = World::rotated(1);
+    world.emergency = true;
+    reconcile(&mut world);
+    world.emergency = false;
+    world.move_label(CURRENT, OLD);
+    let mut seen = world.observe(Step::Reconcile);
+    world.move_label(CURRENT, NEW);
+    loop {
+        match decide(Step::Reconcile, &seen) {
+            Next::Done => break,
+            Next::StartOver => seen = seen.start_over(),
+            next => {
+                let fact = world.perform(&seen, &next);
+                seen.learn(fact.expect("nothing fails here"));
+            }
+        }
+    }
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
 fn a_key_that_a_person_enabled_again_has_another_grace() {
     let mut world = World::rotated(1);
     world.now += GRACE;
@@ -432,12 +542,16 @@ fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
     let mut cuts = vec![world.clone()];
     let mut disabled = BTreeSet::new();
     let mut before = world.clone();
-    let mut last = Next::Done;
+    // Whether the labels are newer than the list of keys and than what was done.
+    let mut fresh = false;
     after.run_with(Step::Reconcile, |now, next| {
-        let last = std::mem::replace(&mut last, next.clone());
+        if matches!(next, Next::Look(Look::Labels | Look::Keys)) {
+            fresh = *next == Next::Look(Look::Labels);
+        }
         let Next::Act(action) = next else { return };
         if let Action::DisableKey(id, _) | Action::DeleteKey(id) = action {
-            assert_eq!(last, Next::Look(Look::Labels), "{action:?} by old labels");
+            let by_old_labels = !std::mem::replace(&mut fresh, false);
+            assert!(!by_old_labels, "{action:?} by old labels: {before:?}");
             let value = number(id);
             let unused = unused_since.get(&value);
             let unused = unused.unwrap_or_else(|| panic!("{action:?}: it is in use, {before:?}"));
@@ -510,9 +624,16 @@ fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
         world.clone().run_with(Step::Reconcile, |_, _| count += 1);
         count
     };
-    // Grace is over, quarantine is over, and both keys are due for something else.
-    for hours in [0, GRACE, GRACE + QUARANTINE] {
+    // Grace is over, quarantine is over, and both keys are due for something else; and Doppler has drifted.
+    for (hours, loses_replies) in [
+        (0, false),
+        (GRACE, false),
+        (GRACE, true),
+        (GRACE + QUARANTINE, false),
+        (GRACE + QUARANTINE, true),
+    ] {
         let mut start = World::rotated(1);
+        start.mirror = vec![0];
         if hours > GRACE {
             start.now += GRACE;
             reconcile(&mut start);
@@ -520,13 +641,16 @@ fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
         } else {
             start.now += hours;
         }
+        start.loses_replies = loses_replies;
         for moment in 0..moments(&start) {
             let mut world = start.clone();
             let (mut passed, mut last_look, mut last_act) = (0, 0, 0);
             world.run_with(Step::Reconcile, |world, next| {
                 match next {
                     Next::Look(Look::Labels) => last_look = passed,
-                    Next::Act(Action::DisableKey(..) | Action::DeleteKey(_)) => last_act = passed,
+                    Next::Act(
+                        Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteMirror(..),
+                    ) => last_act = passed,
                     _ => {}
                 }
                 if passed == moment {
@@ -541,6 +665,7 @@ fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
                 reconcile(&mut world);
             }
             assert_eq!(is_enabled(&world, 1), Some(true), "{hours}, {moment}");
+            world.loses_replies = false;
             reconcile(&mut world);
             assert_eq!(world.mirror, [1]);
             assert_eq!(world.marked_by(1), None);

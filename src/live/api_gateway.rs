@@ -233,6 +233,7 @@ impl ApiGateway {
                         version: Some(version.clone()),
                         described: true,
                         unfinished,
+                        of_our_form: value.is_of_our_form(),
                         enabled: true,
                         since: self.clock.now(),
                         mark: None,
@@ -300,34 +301,37 @@ impl ApiGateway {
         aws::must_say(reply.id() == Some(key.as_str()), receipt)
     }
 
-    /// Replaces the description of a key, and with `enabled` whether it is that, in one request.
+    /// Replaces the description of a key, and with `enabled` whether it is that, in one request. Answers whether it is
+    /// enabled now; none where there is no such key any more.
     pub(super) async fn update(
         &self,
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
-    ) -> Result<Receipt, CallError> {
+    ) -> Result<(Option<bool>, Receipt), CallError> {
         const OPERATION: &str = "UpdateApiKey";
         let replace = |path: &str, value: &str| {
             let operation = PatchOperation::builder().op(Op::Replace);
             operation.path(path).value(value).build()
         };
-        let reply = self
-            .client
-            .update_api_key()
-            .api_key(key.as_str())
-            .set_patch_operations(
-                enabled.map(|enabled| vec![replace("/enabled", &enabled.to_string())]),
-            )
-            .patch_operations(replace("/description", description))
-            .send()
-            .await;
-        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
-        aws::must_say(
-            enabled.is_none_or(|enabled| reply.enabled() == enabled),
-            receipt,
-        )
+        let enabling = enabled.map(|enabled| vec![replace("/enabled", &enabled.to_string())]);
+        let request = self.client.update_api_key().api_key(key.as_str());
+        let request = request
+            .set_patch_operations(enabling)
+            .patch_operations(replace("/description", description));
+        match request.send().await {
+            Ok(reply) => {
+                let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+                let complies = reply.id() == Some(key.as_str())
+                    && enabled.is_none_or(|enabled| reply.enabled() == enabled);
+                let receipt = aws::must_say(complies, receipt)?;
+                Ok((Some(reply.enabled()), receipt))
+            }
+            Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                failed if is_gone(&failed) => Ok((None, aws::receipt(SERVICE, OPERATION, &error))),
+                failed => Err(failed),
+            },
+        }
     }
 
     /// Deletes a key, and with it its place on its plans (AWSV). One that is gone already is deleted: by the attempt whose
@@ -343,29 +347,27 @@ impl ApiGateway {
         {
             Ok(reply) => Ok(aws::receipt(SERVICE, OPERATION, &reply)),
             Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
-                failed if failed.code() == Some("NotFoundException") => {
-                    Ok(aws::receipt(SERVICE, OPERATION, &error))
-                }
+                failed if is_gone(&failed) => Ok(aws::receipt(SERVICE, OPERATION, &error)),
                 failed => Err(failed),
             },
         }
     }
+}
 
-    /// The words to hand over a key that this function did not make: the commands that tag and rename it so that it is ours.
-    pub(super) fn hand_over(
-        &self,
-        key: &KeyId,
-        version: &VersionId,
-        secret: &Secret,
-        region: &str,
-    ) -> String {
-        // arn:<partition>:secretsmanager:…
-        let partition = secret.arn.split(':').nth(1).unwrap_or("aws");
-        let (identity, function, name) = (identity(&secret.arn), &self.function_name, &secret.name);
-        format!(
-            "aws apigateway tag-resource --resource-arn arn:{partition}:apigateway:{region}::/apikeys/{key} --tags '{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}' && aws apigateway update-api-key --api-key {key} --patch-operations 'op=replace,path=/name,value={name}/{version}'"
-        )
-    }
+/// The commands that tag and rename a key so that it is ours.
+pub(super) fn hand_over(
+    key: &KeyId,
+    version: &VersionId,
+    secret: &Secret,
+    function: &str,
+) -> String {
+    // arn:<partition>:secretsmanager:<region>:…
+    let mut arn = secret.arn.split(':').skip(1);
+    let (partition, region) = (arn.next().unwrap_or("aws"), arn.nth(1).unwrap_or_default());
+    let (identity, name) = (identity(&secret.arn), &secret.name);
+    format!(
+        "aws apigateway tag-resource --resource-arn arn:{partition}:apigateway:{region}::/apikeys/{key} --tags '{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}' && aws apigateway update-api-key --api-key {key} --patch-operations 'op=replace,path=/name,value={name}/{version}'"
+    )
 }
 
 /// Copies the facts out of a listed key, if it is ours or has the value of a version.
@@ -400,6 +402,7 @@ fn observe(
         version: version.map(VersionId::from),
         described: mark::is_ours(description),
         unfinished: mark::is_unfinished(description),
+        of_our_form: value.is_of_our_form(),
         enabled: key.enabled(),
         // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
         since: since.unwrap_or(now).min(now),
@@ -429,6 +432,10 @@ fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
 
 fn is_conflict(failed: &CallError) -> bool {
     failed.code() == Some("ConflictException")
+}
+
+fn is_gone(failed: &CallError) -> bool {
+    failed.code() == Some("NotFoundException")
 }
 
 fn is_in_doubt(failed: &CallError) -> bool {

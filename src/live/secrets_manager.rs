@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_sdk_secretsmanager::operation::get_secret_value::builders::GetSecretValueFluentBuilder;
-use aws_sdk_secretsmanager::operation::get_secret_value::{
-    GetSecretValueError, GetSecretValueOutput,
-};
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use aws_sdk_secretsmanager::{Client, config};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep};
 
 use super::{Receipt, aws};
-use crate::error::{CallError, Error, Fault, Service};
+use crate::error::{CallError, Fault, Service};
 use crate::observed::{CURRENT, Description, Labels, PENDING, VersionId, Which};
 use crate::secret::{InvalidSecret, SecretText};
 
@@ -36,6 +34,9 @@ pub struct Secret {
     /// The function that rotates it.
     pub rotation_function: Option<String>,
 }
+
+/// A version that has a value: its id, and its text or why that cannot be used.
+pub(super) type Version = (VersionId, Result<SecretText, InvalidSecret>);
 
 pub(super) struct SecretsManager(Client);
 
@@ -106,16 +107,16 @@ impl SecretsManager {
         which: Which,
         version: Option<&VersionId>,
         until: Instant,
-    ) -> Result<(Option<SecretText>, Receipt), Error> {
+    ) -> Result<(Option<Version>, Receipt), CallError> {
         loop {
             let request = self.0.get_secret_value().secret_id(&secret.arn);
             let request = match version.filter(|_| which != Which::Current) {
                 Some(id) => request.version_id(id.as_str()),
                 None => request.version_stage(CURRENT),
             };
-            let (text, receipt) = read(which, request).await?;
-            if text.is_some() || Instant::now() + POLL > until {
-                return Ok((text, receipt));
+            let (version, receipt) = read(request).await?;
+            if version.is_some() || Instant::now() + POLL > until {
+                return Ok((version, receipt));
             }
             sleep(POLL).await;
         }
@@ -210,24 +211,21 @@ impl SecretsManager {
 }
 
 async fn read(
-    which: Which,
     request: GetSecretValueFluentBuilder,
-) -> Result<(Option<SecretText>, Receipt), Error> {
+) -> Result<(Option<Version>, Receipt), CallError> {
     const OPERATION: &str = "GetSecretValue";
     let missing = GetSecretValueError::is_resource_not_found_exception;
     match request.send().await {
         Ok(reply) => {
             let receipt = aws::receipt(SERVICE, OPERATION, &reply);
-            let text = understand(reply).map_err(|fault| Error::Secret(which, fault))?;
-            Ok((Some(text), receipt))
+            let id = VersionId::from(reply.version_id().unwrap_or_default());
+            let text = reply.secret_string.ok_or(InvalidSecret::Binary);
+            let text = text.and_then(|text| SecretText::parse(text.into()));
+            Ok((Some((id, text)), receipt))
         }
         Err(error) if error.as_service_error().is_some_and(missing) => {
             Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
         }
-        Err(error) => Err(aws::failed(SERVICE, OPERATION, &error).into()),
+        Err(error) => Err(aws::failed(SERVICE, OPERATION, &error)),
     }
-}
-
-fn understand(reply: GetSecretValueOutput) -> Result<SecretText, InvalidSecret> {
-    SecretText::parse(reply.secret_string.ok_or(InvalidSecret::Binary)?.into())
 }

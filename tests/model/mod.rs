@@ -58,6 +58,10 @@ pub(crate) struct World {
     pub(crate) emergency: bool,
     /// Targets that cannot be reached.
     pub(crate) unreachable: BTreeSet<usize>,
+    /// Hours that a key stays disabled.
+    pub(crate) quarantine: u32,
+    /// Whether the replies to what takes a key away are lost, though not the effect.
+    pub(crate) loses_replies: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +111,8 @@ impl World {
             now: 1000,
             emergency: false,
             unreachable: BTreeSet::new(),
+            quarantine: QUARANTINE,
+            loses_replies: false,
         };
         if let Some(value) = value {
             world.move_label(CURRENT, OLD);
@@ -160,11 +166,17 @@ impl World {
         self.values.get(self.holder(label)?).copied()
     }
 
-    fn value(&self, which: Which, seen: &Observed) -> Option<u8> {
+    /// Where the value is read: by label or by id, as the adapter does.
+    fn version_of(&self, which: Which, seen: &Observed) -> Option<VersionId> {
         if which == Which::Current {
-            return self.labelled(CURRENT);
+            return Some(VersionId::from(self.holder(CURRENT)?.as_str()));
         }
-        self.values.get(seen.version(which)?.as_str()).copied()
+        seen.version(which).cloned()
+    }
+
+    fn value(&self, which: Which, seen: &Observed) -> Option<u8> {
+        let version = self.version_of(which, seen)?;
+        self.values.get(version.as_str()).copied()
     }
 
     pub(crate) fn description(&self) -> Description {
@@ -193,9 +205,9 @@ impl World {
             targets: self.mirror.len(),
             settle: Duration::ZERO,
             grace: Duration::from_hours(grace.into()),
-            quarantine: Duration::from_hours(QUARANTINE.into()),
+            quarantine: Duration::from_hours(self.quarantine.into()),
             emergency: self.emergency,
-            thorough: true,
+            finds_hand_made: true,
             now: at(self.now),
         };
         Observed::new(setup, self.description())
@@ -209,6 +221,7 @@ impl World {
             version: key.version.as_deref().map(VersionId::from),
             described: key.described,
             unfinished: key.unfinished,
+            of_our_form: value < NOT_OUR_FORM,
             enabled: key.enabled,
             since: SystemTime::UNIX_EPOCH,
             mark: key.mark.as_ref().map(|mark| Mark {
@@ -233,8 +246,14 @@ impl World {
             {
                 None
             }
+            // Another run has deleted it.
+            Next::Act(Action::AttachKey(id, _)) if !self.keys.contains_key(&number(id)) => None,
             Next::Look(look) => Some(self.look(seen, look)),
-            Next::Act(action) => Some(self.act(seen, action)),
+            Next::Act(action) => {
+                let takes_away = matches!(action, Action::DisableKey(..) | Action::DeleteKey(_));
+                let fact = self.act(seen, action);
+                (!takes_away || !self.loses_replies).then_some(fact)
+            }
             Next::Refuse(_) | Next::StartOver | Next::Done => unreachable!("nothing to perform"),
         }
     }
@@ -253,6 +272,7 @@ impl World {
                 let same = self.value(Which::Pending, seen) == self.value(Which::Current, seen);
                 Fact::Holds {
                     which: *which,
+                    version: value.and(self.version_of(*which, seen)),
                     held: match value {
                         None => Held::Nothing,
                         Some(0) => Held::NoKey,
@@ -277,7 +297,8 @@ impl World {
                 Fact::Found(*which, key.map(|key| self.key(value, key, seen)))
             }
             Look::Plans(id) => {
-                let plans = self.keys[&number(id)].plans.iter();
+                let key = self.keys.get(&number(id));
+                let plans = key.iter().flat_map(|key| &key.plans);
                 let plans = plans.map(|plan| PlanId::from(plan.as_str())).collect();
                 Fact::Plans(id.clone(), plans)
             }
@@ -359,28 +380,34 @@ impl World {
                 self.remove_label(PENDING);
                 Fact::PendingRemoved
             }
-            Action::UnmarkKey(id) => {
-                self.model(id).mark = None;
-                Fact::Changed(id.clone(), Change::Unmarked)
+            // Another run may have deleted it, or disabled it while this one still took it for enabled.
+            Action::RestoreKey(id) | Action::MarkKey(id, _) | Action::DisableKey(id, _)
+                if !self.keys.contains_key(&number(id)) =>
+            {
+                Fact::Changed(id.clone(), Change::Deleted)
             }
-            Action::EnableKey(id) => {
+            Action::RestoreKey(id) => {
                 let key = self.model(id);
                 (key.mark, key.enabled) = (None, true);
                 Fact::Changed(id.clone(), Change::Unmarked)
             }
-            Action::MarkKey(id, mark) => {
+            Action::MarkKey(id, mark) if self.keys[&number(id)].enabled => {
                 let key = self.model(id);
                 (key.mark, key.described) = (Some(mark.into()), true);
                 Fact::Changed(id.clone(), Change::Marked(mark.clone()))
             }
-            Action::DisableKey(id, mark) => {
+            Action::MarkKey(id, mark) | Action::DisableKey(id, mark) => {
+                let mark = Mark {
+                    disabled_at: Some(at(self.now)),
+                    ..mark.clone()
+                };
                 let key = self.model(id);
-                (key.mark, key.described) = (Some(mark.into()), true);
+                (key.mark, key.described) = (Some((&mark).into()), true);
                 key.enabled = false;
-                Fact::Changed(id.clone(), Change::Disabled(mark.clone()))
+                Fact::Changed(id.clone(), Change::Disabled(mark))
             }
             Action::DeleteKey(id) => {
-                self.keys.remove(&number(id)).expect("it exists");
+                self.keys.remove(&number(id));
                 Fact::Changed(id.clone(), Change::Deleted)
             }
         }

@@ -28,7 +28,7 @@ fn parts(target: &Target) -> Vec<Part<'_>> {
     let Target {
         project, config, ..
     } = target;
-    let environment = config.split('_').next().unwrap_or(config);
+    let environment = target.environment();
     let mut parts = vec![
         Part {
             kind: "project",

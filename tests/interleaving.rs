@@ -1,0 +1,236 @@
+//! Two runs over the model, one step of either at a time, in every order that is possible; and something that a person
+//! does at every moment.
+
+mod model;
+
+use std::collections::BTreeSet;
+
+use api_key_rotation::next::{Next, Step};
+use api_key_rotation::observed::{CURRENT, Observed, PENDING};
+use api_key_rotation::rotation::decide;
+use model::{GRACE, NEW, OLD, QUARANTINE, World};
+
+/// A run that is under way.
+#[derive(Clone)]
+struct Run {
+    step: Step,
+    emergency: bool,
+    seen: Option<Observed>,
+    done: bool,
+    steps: usize,
+}
+
+impl Run {
+    fn of(step: Step) -> Self {
+        Self {
+            step,
+            emergency: false,
+            seen: None,
+            done: false,
+            steps: 0,
+        }
+    }
+
+    fn emergency() -> Self {
+        Self {
+            emergency: true,
+            ..Self::of(Step::Reconcile)
+        }
+    }
+
+    /// Does one thing: describes the secret, looks or acts.
+    fn advance(&mut self, world: &mut World) {
+        self.steps += 1;
+        assert!(self.steps < 200, "{} does not end", self.step);
+        let Some(mut seen) = self.seen.take() else {
+            world.emergency = self.emergency;
+            self.seen = Some(world.observe(self.step));
+            world.emergency = false;
+            return;
+        };
+        loop {
+            match decide(self.step, &seen) {
+                Next::Done | Next::Refuse(_) => self.done = true,
+                Next::StartOver => {
+                    self.step = Step::Reconcile;
+                    seen = seen.start_over();
+                    continue;
+                }
+                next => match world.perform(&seen, &next) {
+                    Some(fact) => seen.learn(fact),
+                    None => seen.do_without(&next),
+                },
+            }
+            break;
+        }
+        self.seen = Some(seen);
+    }
+}
+
+/// What has happened by now.
+#[derive(Clone)]
+struct Moment {
+    world: World,
+    first: Run,
+    second: Run,
+    /// What a person is still to do; the second run begins only after it.
+    event: Option<fn(&mut World)>,
+}
+
+/// Every way in which both runs can come to their end. Panics where `check` does.
+fn every_order(start: Moment, check: &dyn Fn(World)) -> usize {
+    let (mut open, mut ends) = (vec![start], BTreeSet::new());
+    let mut moments = 0;
+    while let Some(moment) = open.pop() {
+        moments += 1;
+        if moment.first.done && moment.second.done && moment.event.is_none() {
+            if ends.insert(moment.world.clone()) {
+                check(moment.world);
+            }
+            continue;
+        }
+        if let Some(event) = moment.event {
+            let mut next = moment.clone();
+            event(&mut next.world);
+            next.event = None;
+            open.push(next);
+        }
+        if !moment.first.done {
+            let mut next = moment.clone();
+            next.first.advance(&mut next.world);
+            open.push(next);
+        }
+        if !moment.second.done && moment.event.is_none() {
+            let mut next = moment;
+            next.second.advance(&mut next.world);
+            open.push(next);
+        }
+    }
+    moments
+}
+
+fn reconcile(world: &mut World, times: usize) {
+    for _ in 0..times {
+        world.finish(Step::Reconcile);
+    }
+}
+
+#[test]
+fn a_rollback_between_two_reconciliations_ends_with_the_key_in_use() {
+    for deleting in [false, true] {
+        let mut world = World::rotated(0);
+        world.now += GRACE;
+        if deleting {
+            reconcile(&mut world, 1);
+            world.now += QUARANTINE;
+        }
+        let start = Moment {
+            world,
+            first: Run::of(Step::Reconcile),
+            second: Run::of(Step::Reconcile),
+            event: Some(|world| world.move_label(CURRENT, OLD)),
+        };
+        let moments = every_order(start, &|mut world| {
+            reconcile(&mut world, 1);
+            let key = world.keys.get(&1);
+            let works = key.is_some_and(|key| key.enabled && key.mark.is_none());
+            assert!(works, "{world:?}");
+        });
+        assert!(moments > 1000, "only {moments} moments");
+    }
+}
+
+#[test]
+fn a_secret_that_goes_back_and_forth_under_two_reconciliations_ends_in_agreement() {
+    for (targets, quarantined) in [(0, false), (0, true), (1, false)] {
+        let mut world = World::rotated(targets);
+        world.now += GRACE;
+        if quarantined {
+            reconcile(&mut world, 1);
+        }
+        world.move_label(CURRENT, OLD);
+        let start = Moment {
+            world,
+            first: Run::of(Step::Reconcile),
+            second: Run::of(Step::Reconcile),
+            event: Some(|world| world.move_label(CURRENT, NEW)),
+        };
+        every_order(start, &|mut world| {
+            reconcile(&mut world, 2);
+            let key = &world.keys[&2];
+            assert!(key.enabled && key.mark.is_none(), "{world:?}");
+            assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");
+        });
+    }
+}
+
+/// A rotation whose `finishSecret` has come so far that AWSPENDING is gone, which is when a person calls the stop.
+fn almost_finished(targets: usize) -> (World, Run) {
+    let mut world = World::rotating(Some(1), targets, true, false);
+    for step in [Step::CreateSecret, Step::SetSecret, Step::TestSecret] {
+        world.finish(step);
+    }
+    let mut finish = Run::of(Step::FinishSecret);
+    while world.holder(PENDING).is_some() {
+        finish.advance(&mut world);
+    }
+    (world, finish)
+}
+
+#[test]
+fn an_emergency_stop_during_any_other_run_disables_the_leaked_key_and_it_is_known_whose_doing_that_was()
+ {
+    for targets in [0, 1] {
+        let (world, finish) = almost_finished(targets);
+        for other in [finish, Run::of(Step::Reconcile)] {
+            let start = Moment {
+                world: world.clone(),
+                first: other,
+                second: Run::emergency(),
+                event: None,
+            };
+            every_order(start, &|world| {
+                let key = &world.keys[&1];
+                assert!(!key.enabled, "the leaked key is enabled: {world:?}");
+                let mark = key.mark.as_ref();
+                assert!(
+                    mark.is_some_and(|mark| mark.disabled.is_some()),
+                    "{world:?}"
+                );
+                assert!(world.keys[&2].enabled, "{world:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_rotation_and_a_reconciliation_at_once_end_in_agreement() {
+    for step in Step::ROTATION {
+        let mut world = World::rotating(Some(1), 1, true, false);
+        world.rotated_before = true;
+        for before in Step::ROTATION {
+            if before == step {
+                break;
+            }
+            world.finish(before);
+        }
+        let start = Moment {
+            world,
+            first: Run::of(step),
+            second: Run::of(Step::Reconcile),
+            event: None,
+        };
+        every_order(start, &|mut world| {
+            for step in Step::ROTATION {
+                world.finish(step);
+            }
+            reconcile(&mut world, 1);
+            world.no_dead_key();
+            assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
+            assert_eq!(world.mirror, [2], "{world:?}");
+            assert_eq!(world.marked_by(2), None, "{world:?}");
+            assert_eq!(world.marked_by(1), Some(NEW), "{world:?}");
+            assert!(world.keys[&1].enabled, "{world:?}");
+        });
+    }
+}
