@@ -116,7 +116,9 @@ async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
         };
         let (project, rest) = named.split_once('/').expect("it is a target");
         let config = rest.trim_end_matches("/KEY");
-        let place = format!("project {project} or its config {config} is missing in Doppler");
+        let place = format!(
+            "project {project}, its environment prd or its config {config} is missing in Doppler"
+        );
         for part in [
             place.as_str(),
             words,
@@ -340,7 +342,7 @@ async fn a_service_account_that_may_not_create_fails_before_promotion_with_doppl
     assert_eq!(handle.fired(), 1);
     assert_eq!(error.error_type, "DopplerTargetHidden");
     for part in [
-        "project shop or its config prd",
+        "project shop, its environment prd or its config prd",
         "CreateProject was refused with 403 Forbidden (no permission to create projects)",
         "create it yourself",
     ] {
