@@ -86,7 +86,8 @@ build: $(TOOLS)/build/.installed ## Build the function for Lambda; ARCH=x86_64 o
 .PHONY: verify
 verify: build tools ## Build as for Lambda, and run the tests of whole rotations against that binary
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
-	  cargo test --workspace --locked --test rotation --test faults --test leaks --test tls --test emulator
+	  cargo test --workspace --locked --test rotation --test reconciliation --test faults --test doppler --test leaks \
+	    --test tls --test emulator
 
 .PHONY: audit
 audit: ## Check licences, sources, banned and vulnerable dependencies; needs the network

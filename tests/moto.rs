@@ -565,11 +565,19 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_lik
     assert_marked_since(began, &state.keys[0], FIRST);
     assert!(state.keys[0].enabled, "{:?}", state.keys[0]);
     world.reconcile_in_vain().await;
-    for description in RETIREMENT {
-        world.retire(&by_hand, &description(FIRST)).await;
-    }
-    assert_eq!(world.state().await.keys, state.keys[1..]);
+    world.retire(&by_hand, &superseded(GRACE, FIRST)).await;
+    // It could not be minted anew, so it is kept for as long as a rollback may want it.
+    let description = quarantined(QUARANTINE, FIRST);
+    world
+        .moto
+        .update_key(&by_hand, "description", &description)
+        .await;
+    world.reconcile_in_vain().await;
     world.assert_current(FIRST).await;
+    world.rotate(SECOND).await;
+    let keys = world.state().await.keys;
+    assert!(keys.iter().all(|key| key.id != by_hand), "{keys:?}");
+    world.assert_current(SECOND).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -827,6 +827,45 @@ async fn a_notice_waits_until_the_description_shows_what_it_tells_of() {
     world.sandbox.faults().clear();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emergency_stop_or_a_deletion_just_before_a_key_is_marked_is_not_undone() {
+    for deleting in [false, true] {
+        let (world, _) = for_two_at_once().await;
+        let replaced = world.current_key();
+        let weak = Arc::downgrade(&world);
+        let hook = FaultKind::before({
+            let replaced = replaced.clone();
+            move || {
+                let (world, replaced) = (weak.clone(), replaced.clone());
+                async move {
+                    let Some(world) = world.upgrade() else { return };
+                    let key = world.sandbox.key_with_value(&replaced);
+                    if deleting {
+                        world.sandbox.delete_key(&key.expect("it is there").id);
+                    } else {
+                        let event = json!({"SecretId": SECRET, "GracePeriod": "0s"});
+                        world.reconcile(event).await;
+                    }
+                }
+            }
+        });
+        // The second change of a key in this rotation: the first disables the key before.
+        let fault = Fault::new(hook).on(Service::ApiGateway, "UpdateApiKey");
+        let fault = world.sandbox.faults().inject(fault.nth(2));
+        world.rotate().await;
+        assert_eq!(fault.fired(), 1);
+        world.sandbox.faults().clear();
+        if deleting {
+            assert_eq!(enabled(&world, &replaced), None);
+        } else {
+            assert_eq!(enabled(&world, &replaced), Some(false));
+            assert!(description(&world, &replaced).contains(" Disabled at "));
+        }
+        assert!(world.metrics().iter().all(|line| line["Failures"] == 0));
+        world.assert_agreement().await;
+    }
+}
+
 /// A world whose function may run twice at once, with a key whose grace is over.
 async fn for_two_at_once() -> (Arc<World>, String) {
     let setup = Setup {
