@@ -329,14 +329,12 @@ async fn a_rollback_in_the_middle_of_a_retirement_ends_with_the_key_in_use() {
                 world.sandbox.advance(*pass);
             }
             let world = Arc::new(world);
-            let hook = {
-                let world = Arc::downgrade(&world);
-                move || {
-                    if let Some(world) = world.upgrade() {
-                        roll_back(&world);
-                    }
-                    async {}
+            let weak = Arc::downgrade(&world);
+            let hook = move || {
+                if let Some(world) = weak.upgrade() {
+                    roll_back(&world);
                 }
+                async {}
             };
             let hook = if before {
                 FaultKind::before(hook)
@@ -827,43 +825,21 @@ async fn a_notice_waits_until_the_description_shows_what_it_tells_of() {
     world.sandbox.faults().clear();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emergency_stop_or_a_deletion_just_before_a_key_is_marked_is_not_undone() {
-    for deleting in [false, true] {
-        let (world, _) = for_two_at_once().await;
-        let replaced = world.current_key();
-        let weak = Arc::downgrade(&world);
-        let hook = FaultKind::before({
-            let replaced = replaced.clone();
-            move || {
-                let (world, replaced) = (weak.clone(), replaced.clone());
-                async move {
-                    let Some(world) = world.upgrade() else { return };
-                    let key = world.sandbox.key_with_value(&replaced);
-                    if deleting {
-                        world.sandbox.delete_key(&key.expect("it is there").id);
-                    } else {
-                        let event = json!({"SecretId": SECRET, "GracePeriod": "0s"});
-                        world.reconcile(event).await;
-                    }
-                }
+/// Does `what` before the call that the fault strikes. The sandbox keeps its faults, so it must not keep the world.
+fn meanwhile<F, Fut>(world: &Arc<World>, what: F) -> FaultKind
+where
+    F: Fn(Arc<World>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (world, what) = (Arc::downgrade(world), Arc::new(what));
+    FaultKind::before(move || {
+        let (world, what) = (world.clone(), Arc::clone(&what));
+        async move {
+            if let Some(world) = world.upgrade() {
+                what(world).await;
             }
-        });
-        // The second change of a key in this rotation: the first disables the key before.
-        let fault = Fault::new(hook).on(Service::ApiGateway, "UpdateApiKey");
-        let fault = world.sandbox.faults().inject(fault.nth(2));
-        world.rotate().await;
-        assert_eq!(fault.fired(), 1);
-        world.sandbox.faults().clear();
-        if deleting {
-            assert_eq!(enabled(&world, &replaced), None);
-        } else {
-            assert_eq!(enabled(&world, &replaced), Some(false));
-            assert!(description(&world, &replaced).contains(" Disabled at "));
         }
-        assert!(world.metrics().iter().all(|line| line["Failures"] == 0));
-        world.assert_agreement().await;
-    }
+    })
 }
 
 /// A world whose function may run twice at once, with a key whose grace is over.
@@ -881,51 +857,58 @@ async fn for_two_at_once() -> (Arc<World>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reconciliation_before_any_call_of_a_rotation_ends_in_agreement() {
-    for nth in 1.. {
-        let (world, replaced) = for_two_at_once().await;
-        let weak = Arc::downgrade(&world);
-        let hook = FaultKind::before(move || {
-            let world = weak.clone();
+async fn an_emergency_stop_or_a_deletion_just_before_a_key_is_marked_is_not_undone() {
+    for deleting in [false, true] {
+        let (world, _) = for_two_at_once().await;
+        let replaced = world.current_key();
+        let id = world.sandbox.key_with_value(&replaced);
+        let id = id.expect("it is there").id;
+        let kind = meanwhile(&world, move |world| {
+            let id = id.clone();
             async move {
-                if let Some(world) = world.upgrade() {
-                    let run = world.sandbox.invoke(RECONCILE).await;
-                    assert_eq!(run.result.err(), None);
+                if deleting {
+                    world.sandbox.delete_key(&id);
+                } else {
+                    let event = json!({"SecretId": SECRET, "GracePeriod": "0s"});
+                    world.reconcile(event).await;
                 }
             }
         });
-        let fault = world.sandbox.faults().inject(Fault::new(hook).nth(nth));
+        // The second change of a key in this rotation: the first disables the key before.
+        let fault = Fault::new(kind).on(Service::ApiGateway, "UpdateApiKey");
+        let fault = world.sandbox.faults().inject(fault.nth(2));
         world.rotate().await;
+        assert_eq!(fault.fired(), 1);
         world.sandbox.faults().clear();
-        if fault.fired() == 0 {
-            assert!(nth > 20, "only {nth} calls were made");
-            break;
+        if deleting {
+            assert_eq!(enabled(&world, &replaced), None);
+        } else {
+            assert_eq!(enabled(&world, &replaced), Some(false));
+            assert!(description(&world, &replaced).contains(" Disabled at "));
         }
-        world.reconcile(json!({})).await;
+        assert!(world.metrics().iter().all(|line| line["Failures"] == 0));
         world.assert_agreement().await;
-        assert_eq!(enabled(&world, &replaced), Some(false), "call {nth}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_or_a_reconciliation_before_any_call_of_a_reconciliation_ends_in_agreement() {
-    for rotating in [true, false] {
+async fn a_rotation_or_a_reconciliation_before_any_call_of_another_run_ends_in_agreement() {
+    for (rotating, during_a_rotation) in [(false, true), (true, false), (false, false)] {
         for nth in 1.. {
             let (world, replaced) = for_two_at_once().await;
-            let weak = Arc::downgrade(&world);
-            let hook = FaultKind::before(move || {
-                let world = weak.clone();
-                async move {
-                    let Some(world) = world.upgrade() else { return };
-                    if rotating {
-                        world.rotate().await;
-                    } else {
-                        world.reconcile(json!({})).await;
-                    }
+            let kind = meanwhile(&world, move |world| async move {
+                if rotating {
+                    world.rotate().await;
+                } else {
+                    world.reconcile(json!({})).await;
                 }
             });
-            let fault = world.sandbox.faults().inject(Fault::new(hook).nth(nth));
-            world.reconcile(json!({})).await;
+            let fault = world.sandbox.faults().inject(Fault::new(kind).nth(nth));
+            if during_a_rotation {
+                world.rotate().await;
+            } else {
+                world.reconcile(json!({})).await;
+            }
             world.sandbox.faults().clear();
             if fault.fired() == 0 {
                 assert!(nth > 6, "only {nth} calls were made");

@@ -21,6 +21,14 @@ fn reconcile(world: &mut World) -> Vec<Action> {
     done
 }
 
+/// A further version with a key of its own, as a rotation makes it.
+fn make_version(world: &mut World, version: &str, value: u8) {
+    world.values.insert(version.to_owned(), value);
+    world
+        .keys
+        .insert(value, ModelKey::on(&["p", "q"], Some(version)));
+}
+
 fn is_enabled(world: &World, value: u8) -> Option<bool> {
     world.keys.get(&value).map(|key| key.enabled)
 }
@@ -62,10 +70,7 @@ fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_g
     let mut world = World::rotated(1);
     world.now += 10;
     // The second rotation, whose version and key are 3.
-    world.values.insert("third".to_owned(), 3);
-    world
-        .keys
-        .insert(3, ModelKey::on(&["p", "q"], Some("third")));
+    make_version(&mut world, "third", 3);
     world.move_label(CURRENT, "third");
     world.mirror = vec![3];
     reconcile(&mut world);
@@ -86,10 +91,7 @@ fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_g
 #[test]
 fn the_key_of_an_abandoned_rotation_goes_the_same_way_and_that_of_a_pending_one_does_not() {
     let mut world = World::rotated(1);
-    world.values.insert("next".to_owned(), 3);
-    world
-        .keys
-        .insert(3, ModelKey::on(&["p", "q"], Some("next")));
+    make_version(&mut world, "next", 3);
     world.move_label(PENDING, "next");
     reconcile(&mut world);
     assert!(world.keys[&3].mark.is_none());
@@ -184,10 +186,7 @@ fn a_key_minted_anew_takes_the_plans_of_the_newest_other_one_also_if_cut_off_in_
 #[test]
 fn a_target_that_holds_the_pending_value_is_left_alone_and_any_other_is_not() {
     let mut world = World::rotated(2);
-    world.values.insert("next".to_owned(), 3);
-    world
-        .keys
-        .insert(3, ModelKey::on(&["p", "q"], Some("next")));
+    make_version(&mut world, "next", 3);
     world.move_label(PENDING, "next");
     world.mirror = vec![3, 1];
     reconcile(&mut world);
@@ -375,10 +374,7 @@ fn the_mark_of_a_rolled_back_key_does_not_count_when_the_secret_moves_on_even_af
     let mut world = World::rotated(1);
     world.values.insert("edited".to_owned(), 1);
     world.move_label(CURRENT, "edited");
-    world.values.insert("third".to_owned(), 3);
-    world
-        .keys
-        .insert(3, ModelKey::on(&["p", "q"], Some("third")));
+    make_version(&mut world, "third", 3);
     world.move_label(CURRENT, "third");
     world.mirror = vec![3];
     world.now += GRACE;
@@ -472,6 +468,17 @@ fn a_key_made_by_hand_is_left_alone_until_its_owner_hands_it_over_and_then_retir
     world.now += GRACE;
     reconcile(&mut world);
     assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_that_was_handed_over_while_it_was_current_is_marked_once_it_is_replaced() {
+    let mut world = World::rotated(0);
+    world.keys.get_mut(&2).expect("it is there").described = false;
+    assert_eq!(reconcile(&mut world), []);
+    make_version(&mut world, "third", 3);
+    world.move_label(CURRENT, "third");
+    reconcile(&mut world);
+    assert_eq!(world.marked_by(2), Some("third"));
 }
 
 #[test]
