@@ -23,8 +23,8 @@
 //! to understand the system.
 //!
 //! What is *not* there: only `live` touches the network, and only `live` and [`secret`] see a value; `rotation` and
-//! `reconciliation` never await and have no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing but `main` and `http`
-//! reads the environment, the AWS SDK's own variables apart.
+//! `reconciliation` never await and have no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing
+//! but `main` and `http` reads the environment, the AWS SDK's own variables apart.
 //!
 //! Facts about the services carry how they are known: DOC, the service documents it; AWSV, an emulator's test recorded it
 //! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere
