@@ -30,7 +30,7 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: programs ## Watch a rotation from beginning to end, on this machine alone
+run: programs ## Watch two rotations, and the replaced key come to its end a day and a week later
 	@$(SANDBOX) demo --function $(FUNCTION)
 
 .PHONY: sandbox

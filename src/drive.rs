@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use crate::error::Error;
 use crate::live::{Live, Receipt, Secret, World};
 use crate::next::{Action, Look, Next, Step};
-use crate::observed::{Fact, Observed, PlanId, Setup, VersionId, Which};
+use crate::observed::{CURRENT, Fact, Observed, PlanId, Setup, VersionId, Which};
 use crate::rotation::decide;
 use crate::settings::Settings;
 
@@ -141,18 +141,16 @@ pub(crate) async fn describe(
 ) -> Result<Secret, Error> {
     const PATIENCE: Duration = Duration::from_secs(5);
     const POLL: Duration = Duration::from_millis(500);
-    let until = deadline.min(Instant::now() + PATIENCE);
+    let began = Instant::now();
+    let until = deadline.min(began + PATIENCE);
     loop {
-        let started = Instant::now();
         let described = timeout_at(deadline, world.describe(secret_id)).await;
         let (secret, receipt) = described
             .unwrap_or_else(|_| Err(Error::OutOfTime("describe the secret".to_owned())))?;
-        log(false, "describe the secret", Some(&receipt), started);
-        let arrived = awaited.is_none_or(|version| {
-            let labels = &secret.description.labels;
-            labels.holder(crate::observed::CURRENT) == Some(version)
-        });
+        let labels = &secret.description.labels;
+        let arrived = awaited.is_none_or(|version| labels.holder(CURRENT) == Some(version));
         if arrived || Instant::now() + POLL > until {
+            log(false, "describe the secret", Some(&receipt), began);
             return Ok(secret);
         }
         tokio::time::sleep(POLL).await;
@@ -294,7 +292,9 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             ),
             Action::Promote(_) => "make the pending version current".to_owned(),
             Action::RemovePending => "take AWSPENDING off the version".to_owned(),
-            Action::RestoreKey(key) => format!("restore API key {key}, which is in use"),
+            Action::RestoreKey(key) => {
+                format!("enable API key {key} and take its mark off, as it is in use")
+            }
             Action::MarkKey(key, _) => format!("mark API key {key} as superseded"),
             Action::DisableKey(key, _) => format!("disable API key {key}, which was replaced"),
             Action::DeleteKey(key) => format!("delete API key {key}, which was disabled long ago"),

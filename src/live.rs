@@ -123,9 +123,9 @@ impl World {
         Ok(self.secrets_manager().await?.list().await?)
     }
 
-    /// The commands by which the owner of a key hands it over to this function.
+    /// The commands by which the owner of a key hands it over to this function: tag it, and rename it.
     #[must_use]
-    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> String {
+    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> [String; 2] {
         api_gateway::hand_over(key, version, secret, &self.function_name)
     }
 }

@@ -13,7 +13,7 @@ use crate::event::Reconciliation;
 use crate::live::{self, Live, World};
 use crate::next::Step;
 use crate::observed::{Observed, Setup};
-use crate::report::{self, SecretReport, Totals};
+use crate::report::{SecretReport, Totals};
 
 /// What a reconciliation found and did, as the function's answer.
 #[derive(Debug, Serialize)]
@@ -188,6 +188,5 @@ async fn one(
     let live = Live::new(world, &secret, None, deadline);
     let run = drive(Step::Reconcile, seen, live, settings, deadline).await?;
     totals.add(&run);
-    let findings = report::findings(world, &secret, &run.seen);
-    Ok(SecretReport::new(world, &secret, run, findings))
+    Ok(SecretReport::new(world, &secret, run))
 }

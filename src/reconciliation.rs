@@ -13,7 +13,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use crate::mark::Mark;
 use crate::next::{Action, Look, Next, act, look};
-use crate::observed::{Held, Key, KeyId, Mint, Mirrored, Observed, VersionId, Which};
+use crate::observed::{Held, Key, KeyId, Mint, Mirrored, Observed, PENDING, VersionId, Which};
 
 /// AWSCURRENT's key works, every Doppler target holds it, and each of the other keys is where its age says.
 ///
@@ -151,9 +151,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
     if !key.enabled {
         let over = key.disabled_by_us()? + seen.setup.quarantine <= now;
         let unseen = every_target_was_read(seen) && !key.mirrored;
-        // What cannot be made anew is kept for as long as a rollback may want it.
-        let wanted = !key.of_our_form && is_previous(seen, key);
-        return (over && unseen && !wanted).then_some(Action::DeleteKey(id));
+        let deletable = over && unseen && !is_irreplaceable(seen, key);
+        return deletable.then_some(Action::DeleteKey(id));
     }
     let standing = standing_mark(seen, key);
     if standing.is_none() && !key.described && !key.is(Which::Previous) {
@@ -193,6 +192,11 @@ fn standing_mark<'a>(seen: &Observed, key: &'a Key) -> Option<&'a Mark> {
 fn is_previous(seen: &Observed, key: &Key) -> bool {
     key.is(Which::Previous)
         || (key.version.is_some() && key.version.as_ref() == seen.version(Which::Previous))
+}
+
+/// Whether a rollback may want a key that could not be made anew.
+pub(crate) fn is_irreplaceable(seen: &Observed, key: &Key) -> bool {
+    !key.of_our_form && is_previous(seen, key)
 }
 
 /// Whether the value of AWSPREVIOUS has to be known to say what is due for `key`: it was handed over, or its mark may be
@@ -251,7 +255,7 @@ pub enum State {
     Quarantined,
     /// Disabled by a person.
     DisabledByHand,
-    /// Not ours: made by a person or another tool, and not handed over.
+    /// Replaced, but made by a person or another tool, and not handed over.
     NotOurs,
 }
 
@@ -262,10 +266,10 @@ pub fn state(seen: &Observed, key: &Key) -> State {
         State::Quarantined
     } else if !key.enabled {
         State::DisabledByHand
-    } else if key.version.is_none() || (due(seen, key).is_none() && is_foreign(seen, key)) {
-        State::NotOurs
     } else if key.is(Which::Current) || is_labelled(seen, key) {
         State::InUse
+    } else if key.version.is_none() || is_foreign(seen, key) {
+        State::NotOurs
     } else {
         State::Superseded
     }
@@ -311,8 +315,12 @@ pub enum Finding {
     CurrentKeyDisabled(KeyId),
     /// AWSCURRENT's key was minted anew, and no plan is known to put it on.
     OnNoPlan(KeyId),
-    /// In an emergency, a key that stays because its version carries a label.
+    /// In an emergency, a key that stays because its version carries a label of the owner's own.
     Spared(KeyId),
+    /// In an emergency, a replaced key that stays because this function did not make it.
+    StillWorks(KeyId),
+    /// The quarantine of a key is over, but it could not be made anew if a rollback wanted it.
+    Irreplaceable(KeyId),
     /// A person disabled a replaced key.
     DisabledByHand(KeyId),
     /// A key that this function did not make is, or was until lately, the secret's: with the version that holds it.
@@ -371,8 +379,18 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     if key.is(Which::Current) && seen.mint == Mint::Fresh && is_on_no_plan(seen, &id) {
         return Some(Finding::OnNoPlan(id));
     }
-    if seen.setup.emergency && key.enabled && !key.is(Which::Current) && is_labelled(seen, key) {
-        return Some(Finding::Spared(id));
+    let rotating = |version| seen.labels().on(version, PENDING);
+    let spared = is_labelled(seen, key) && !key.version.as_ref().is_some_and(rotating);
+    if seen.setup.emergency && key.enabled && !key.is(Which::Current) {
+        if spared {
+            return Some(Finding::Spared(id));
+        }
+        if key.version.is_none() || is_foreign(seen, key) {
+            return Some(Finding::StillWorks(id));
+        }
+    }
+    if key.disabled_by_us().is_some() && is_irreplaceable(seen, key) {
+        return Some(Finding::Irreplaceable(id));
     }
     let disabled_by_hand = !key.enabled && key.disabled_by_us().is_none();
     if disabled_by_hand && key.is(Which::Current) {

@@ -23,8 +23,10 @@ pub struct SecretReport {
     pub observed: Option<Standing>,
     /// What was done, in words and in order. Empty where nothing was left to do.
     pub done: Vec<String>,
-    /// What was left, and why.
+    /// What could not be done, and what stays as it is for a reason that its owner should know.
     pub left: Vec<String>,
+    /// Commands that hand over a key which another tool made.
+    pub hand_over: Vec<String>,
 }
 
 /// How things stand with a secret.
@@ -53,10 +55,12 @@ pub struct KeyReport {
     pub version: Option<String>,
     /// Whether its value is AWSCURRENT's.
     pub current: bool,
+    /// Whether this function made it, or was handed it.
+    pub ours: bool,
     /// What it is to the secret.
     pub state: State,
     /// Since when it has been complete.
-    pub since: String,
+    pub complete_since: String,
     /// When it was first seen to be replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<String>,
@@ -118,12 +122,13 @@ impl SecretReport {
         }
     }
 
-    pub(crate) fn new(world: &World, secret: &Secret, run: Run, findings: Vec<String>) -> Self {
+    pub(crate) fn new(world: &World, secret: &Secret, run: Run) -> Self {
         Self {
             secret: secret.arn.clone(),
             observed: Some(standing(world, &run.seen)),
+            left: left(world, &run),
+            hand_over: hand_over(world, secret, &run.seen),
             done: run.done,
-            left: run.failed.into_iter().chain(findings).collect(),
         }
     }
 }
@@ -156,6 +161,7 @@ fn key_report(seen: &Observed, key: &Key) -> KeyReport {
     let disabled_at = key.disabled_by_us();
     let next_at = match state {
         State::Superseded => mark.map(|mark| mark.superseded_at + seen.setup.grace),
+        State::Quarantined if reconciliation::is_irreplaceable(seen, key) => None,
         State::Quarantined => disabled_at.map(|at| at + seen.setup.quarantine),
         State::InUse | State::DisabledByHand | State::NotOurs => None,
     };
@@ -163,31 +169,42 @@ fn key_report(seen: &Observed, key: &Key) -> KeyReport {
         id: key.id.to_string(),
         version: key.version.as_ref().map(ToString::to_string),
         current: key.is(Which::Current),
+        ours: key.version.is_some(),
         state,
-        since: rfc3339(key.since),
+        complete_since: rfc3339(key.since),
         superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
         disabled_at: disabled_at.map(rfc3339),
         next_at: next_at.map(rfc3339),
     }
 }
 
-/// What is to be said of a secret, in words; each is a line of the log as well.
-pub(crate) fn findings(world: &World, secret: &Secret, seen: &Observed) -> Vec<String> {
-    let mut words = Vec::new();
-    for finding in reconciliation::findings(seen) {
-        let (text, is_for_someone) = in_words(world, secret, &finding);
+/// What could not be done, and what is to be said of the secret; the latter is written to the log as well.
+pub(crate) fn left(world: &World, run: &Run) -> Vec<String> {
+    let findings = reconciliation::findings(&run.seen);
+    let findings = findings.iter().map(|finding| {
+        let (text, is_for_someone) = in_words(world, finding);
         if is_for_someone {
             warn!("{text}");
         } else {
             info!("{text}");
         }
-        words.push(text);
-    }
-    words
+        text
+    });
+    run.failed.iter().cloned().chain(findings).collect()
+}
+
+/// The commands that hand over a key which another tool made, where one was found.
+pub(crate) fn hand_over(world: &World, secret: &Secret, seen: &Observed) -> Vec<String> {
+    let findings = reconciliation::findings(seen).into_iter();
+    let commands = findings.filter_map(|finding| match finding {
+        Finding::HandOver(key, version) => Some(world.hand_over(&key, &version, secret)),
+        _ => None,
+    });
+    commands.flatten().collect()
 }
 
 /// The words, and whether somebody should do something.
-fn in_words(world: &World, secret: &Secret, finding: &Finding) -> (String, bool) {
+fn in_words(world: &World, finding: &Finding) -> (String, bool) {
     let text = match finding {
         Finding::NoCurrent => {
             "no version with a value carries AWSCURRENT, so nothing was touched".to_owned()
@@ -196,12 +213,11 @@ fn in_words(world: &World, secret: &Secret, finding: &Finding) -> (String, bool)
         Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made, so nothing was touched; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
         Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled and nothing else was touched; enable it, or rotate"),
         Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, was minted anew, but no usage plan is known to put it on, so no API accepts it; set USAGE_PLAN_IDS"),
-        Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label; take that off first if this key has leaked"),
+        Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label of your own; take that off first if this key has leaked"),
+        Finding::StillWorks(key) => format!("API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),
+        Finding::Irreplaceable(key) => format!("API key {key} is kept, disabled, while AWSPREVIOUS holds it: its value does not look like one of this function's, so a rollback could not have it minted anew"),
         Finding::DisabledByHand(key) => format!("API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
-        Finding::HandOver(key, version) => {
-            let commands = world.hand_over(key, version, secret);
-            format!("API key {key} was not made by this function, so it is left alone; first take it out of whatever manages it, then this hands it over, to be retired once it is replaced: {commands}")
-        },
+        Finding::HandOver(key, _) => format!("API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOver hand it over, to be retired once it is replaced"),
         Finding::NotAdopted(key) => format!("API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),
         Finding::AwaitsPromotion(target) => {
             let target = world.settings().targets().get(*target);

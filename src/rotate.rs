@@ -25,6 +25,8 @@ pub struct Report {
     pub done: Vec<String>,
     /// What was left undone after the point of no return, and why; and what the secret's owner should know.
     pub left: Vec<String>,
+    /// Commands that hand over a key which another tool made and this rotation replaced.
+    pub hand_over: Vec<String>,
 }
 
 /// Runs one step to its end, or to the first thing that stops it.
@@ -66,18 +68,21 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
     let seen = Observed::new(setup, secret.description.clone());
     let live = Live::new(world, &secret, event.rotation_token.as_ref(), deadline);
     let run = drive(event.step, seen, live, settings, deadline).await?;
-    let mut left = run.failed.clone();
+    let mut report = Report {
+        step: event.step.as_str(),
+        secret: secret.arn.clone(),
+        version: event.version.to_string(),
+        done: run.done.clone(),
+        left: run.failed.clone(),
+        hand_over: Vec::new(),
+    };
+    // It ends with a reconciliation, and tells what that found.
     if event.step == Step::FinishSecret {
-        left.extend(report::findings(world, &secret, &run.seen));
+        report.left = report::left(world, &run);
+        report.hand_over = report::hand_over(world, &secret, &run.seen);
         let mut totals = Totals::default();
         totals.add(&run);
         totals.emit(world, settings.secret_id.is_some());
     }
-    Ok(Report {
-        step: event.step.as_str(),
-        secret: secret.arn.clone(),
-        version: event.version.to_string(),
-        done: run.done,
-        left,
-    })
+    Ok(report)
 }

@@ -360,14 +360,19 @@ pub(super) fn hand_over(
     version: &VersionId,
     secret: &Secret,
     function: &str,
-) -> String {
+) -> [String; 2] {
     // arn:<partition>:secretsmanager:<region>:…
     let mut arn = secret.arn.split(':').skip(1);
     let (partition, region) = (arn.next().unwrap_or("aws"), arn.nth(1).unwrap_or_default());
     let (identity, name) = (identity(&secret.arn), &secret.name);
-    format!(
-        "aws apigateway tag-resource --resource-arn arn:{partition}:apigateway:{region}::/apikeys/{key} --tags '{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}' && aws apigateway update-api-key --api-key {key} --patch-operations 'op=replace,path=/name,value={name}/{version}'"
-    )
+    [
+        format!(
+            "aws apigateway tag-resource --resource-arn arn:{partition}:apigateway:{region}::/apikeys/{key} --tags '{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}'"
+        ),
+        format!(
+            "aws apigateway update-api-key --api-key {key} --patch-operations 'op=replace,path=/name,value={name}/{version}'"
+        ),
+    ]
 }
 
 /// Copies the facts out of a listed key, if it is ours or has the value of a version.

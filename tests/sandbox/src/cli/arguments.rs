@@ -13,7 +13,7 @@ pub(crate) const HELP: &str = "\
 A local stand-in for Secrets Manager, API Gateway, Lambda and Doppler.
 
 usage: sandbox serve [options]          serve until Ctrl-C, for the AWS CLI, curl and Doppler's CLI
-       sandbox demo --function <path>   rotate a key twice and tell what happens
+       sandbox demo --function <path>   rotate a key twice, retire the first, and tell what happens
 
 options of serve:
   --function <path>           the function's binary; without it the events wait for whatever asks
