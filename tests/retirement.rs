@@ -6,7 +6,7 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_key_rotation::next::{Action, Look, Next, Step};
-use api_key_rotation::observed::{CURRENT, PENDING, PREVIOUS};
+use api_key_rotation::observed::{CURRENT, Fact, Held, PENDING, PREVIOUS, VersionId, Which};
 use api_key_rotation::rotation::decide;
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
 
@@ -336,6 +336,48 @@ fn a_value_is_taken_for_that_of_the_version_it_came_with() {
             }
         }
     }
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
+    let world = World::rotated(1);
+    let mut seen = world.observe(Step::Reconcile);
+    // The service still answers with the version before.
+    seen.learn(Fact::Holds {
+        which: Which::Current,
+        version: Some(VersionId::from(OLD)),
+        held: Held::Key { of_our_form: true },
+        copy: false,
+        keys: Vec::new(),
+    });
+    assert_eq!(
+        decide(Step::Reconcile, &seen),
+        Next::Look(Look::Labels),
+        "it went on with a value of another version"
+    );
+    seen.learn(Fact::Described(world.description()));
+    assert_eq!(decide(Step::Reconcile, &seen), Next::StartOver);
+}
+
+#[test]
+fn a_target_that_held_a_key_until_now_delays_even_a_grace_of_zero_by_one_run() {
+    let mut world = World::rotated(1);
+    world.grace = 0;
+    world.mirror = vec![1];
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [2]);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_marked_key_that_a_person_disabled_is_not_enabled_by_a_label() {
+    let mut world = World::rotated(1);
+    world.keys.get_mut(&1).expect("it is there").enabled = false;
+    world.move_label("mine", OLD);
+    assert_eq!(reconcile(&mut world), []);
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 

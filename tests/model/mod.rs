@@ -58,9 +58,11 @@ pub(crate) struct World {
     pub(crate) emergency: bool,
     /// Targets that cannot be reached.
     pub(crate) unreachable: BTreeSet<usize>,
+    /// Hours that a replaced key stays enabled.
+    pub(crate) grace: u32,
     /// Hours that a key stays disabled.
     pub(crate) quarantine: u32,
-    /// Whether the replies to what takes a key away are lost, though not the effect.
+    /// Whether the replies to what takes a key away or changes a target are lost, though not the effect.
     pub(crate) loses_replies: bool,
 }
 
@@ -111,6 +113,7 @@ impl World {
             now: 1000,
             emergency: false,
             unreachable: BTreeSet::new(),
+            grace: GRACE,
             quarantine: QUARANTINE,
             loses_replies: false,
         };
@@ -196,7 +199,7 @@ impl World {
         } else {
             Vec::new()
         };
-        let grace = if self.emergency { 0 } else { GRACE };
+        let grace = if self.emergency { 0 } else { self.grace };
         let setup = Setup {
             version: (step != Step::Reconcile).then(|| VersionId::from(NEW)),
             plans,
@@ -250,9 +253,13 @@ impl World {
             Next::Act(Action::AttachKey(id, _)) if !self.keys.contains_key(&number(id)) => None,
             Next::Look(look) => Some(self.look(seen, look)),
             Next::Act(action) => {
-                let takes_away = matches!(action, Action::DisableKey(..) | Action::DeleteKey(_));
                 let fact = self.act(seen, action);
-                (!takes_away || !self.loses_replies).then_some(fact)
+                let lost = self.loses_replies
+                    && matches!(
+                        action,
+                        Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteMirror(..)
+                    );
+                (!lost).then_some(fact)
             }
             Next::Refuse(_) | Next::StartOver | Next::Done => unreachable!("nothing to perform"),
         }
