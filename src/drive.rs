@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use crate::error::Error;
 use crate::live::{Live, Receipt, Secret, World};
 use crate::next::{Action, Look, Next, Step};
-use crate::observed::{CURRENT, Fact, Observed, PlanId, Setup, VersionId, Which};
+use crate::observed::{CURRENT, Change, Fact, Observed, PlanId, Setup, VersionId, Which};
 use crate::rotation::decide;
 use crate::settings::Settings;
 
@@ -108,11 +108,15 @@ pub(crate) async fn drive(
             }
             Ok((fact, receipt)) => {
                 log(is_worth_telling(&next), &words, receipt.as_ref(), started);
+                let deletes = matches!(next, Next::Act(Action::DeleteKey(_)));
+                let was_gone = matches!(fact, Fact::Changed(_, Change::Deleted)) && !deletes;
                 run.seen.learn(fact);
-                if let Next::Act(action) = &next {
+                if let Next::Act(action) = &next
+                    && !was_gone
+                {
                     run.repaired += usize::from(is_repair(action));
                     run.disabled += usize::from(matches!(action, Action::DisableKey(..)));
-                    run.deleted += usize::from(matches!(action, Action::DeleteKey(_)));
+                    run.deleted += usize::from(deletes);
                     run.done.push(words);
                 }
             }

@@ -206,6 +206,11 @@ impl CallError {
         }
     }
 
+    /// Whether API Gateway says that there is no such key.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.code() == Some("NotFoundException")
+    }
+
     /// Whether another Doppler token might have been served.
     #[must_use]
     pub fn concerns_the_token(&self) -> bool {

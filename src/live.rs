@@ -319,7 +319,8 @@ impl<'a> Live<'a> {
             Action::MintKey { which, unfinished } => self.mint(seen, *which, *unfinished).await?,
             Action::NoteResumed(key) => {
                 let note = mark::resumed(&self.secret.name, self.world.clock.now());
-                self.update(key, &note, None, Change::Completed).await?
+                self.update(seen, key, &note, None, Change::Completed)
+                    .await?
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await?;
@@ -354,7 +355,7 @@ impl<'a> Live<'a> {
             }
             Action::RestoreKey(key) => {
                 let text = mark::minted(&self.secret.name);
-                self.update(key, &text, Some(true), Change::Unmarked)
+                self.update(seen, key, &text, Some(true), Change::Unmarked)
                     .await?
             }
             Action::MarkKey(key, mark) => {
@@ -364,14 +365,16 @@ impl<'a> Live<'a> {
                     ..mark.clone()
                 };
                 let (text, change) = (mark.to_string(), Change::Marked(mark.clone()));
-                let (fact, receipt) = self.update(key, &text, None, change).await?;
+                let (fact, receipt) = self.update(seen, key, &text, None, change).await?;
                 match fact {
-                    // An emergency stop came first, whose note was just overwritten.
-                    Fact::Changed(_, Change::Disabled(_)) => self.disable(key, &mark).await?,
+                    // An emergency stop came first, whose note was just overwritten: it is made again.
+                    Fact::Changed(_, Change::Disabled(_)) => {
+                        self.disable(seen, key, &mark, None).await?
+                    }
                     fact => (fact, receipt),
                 }
             }
-            Action::DisableKey(key, mark) => self.disable(key, mark).await?,
+            Action::DisableKey(key, mark) => self.disable(seen, key, mark, Some(false)).await?,
             Action::DeleteKey(key) => {
                 let receipt = self.gateway().await?.delete(key).await?;
                 (Fact::Changed(key.clone(), Change::Deleted), receipt)
@@ -527,31 +530,50 @@ impl<'a> Live<'a> {
         Ok((Fact::Settled, None))
     }
 
-    async fn disable(&self, key: &KeyId, mark: &Mark) -> Result<(Fact, Receipt), Error> {
+    /// Notes in a key's mark that it is disabled from now on, and with `Some(false)` disables it.
+    async fn disable(
+        &self,
+        seen: &Observed,
+        key: &KeyId,
+        mark: &Mark,
+        enabled: Option<bool>,
+    ) -> Result<(Fact, Receipt), Error> {
         let disabled_at = Some(self.world.clock.now());
         let mark = Mark {
             disabled_at,
             ..mark.clone()
         };
         let text = mark.to_string();
-        self.update(key, &text, Some(false), Change::Disabled(mark))
+        self.update(seen, key, &text, enabled, Change::Disabled(mark))
             .await
     }
 
-    /// Changes a key, which comes to `change`, unless another run has deleted or disabled it meanwhile.
+    /// Changes a key, which comes to `change`, unless another run has deleted, disabled or enabled it meanwhile. A key that
+    /// a rotation has just found must be there.
     async fn update(
         &self,
+        seen: &Observed,
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
         change: Change,
     ) -> Result<(Fact, Receipt), Error> {
         let gateway = self.gateway().await?;
-        let (enabled, receipt) = gateway.update(key, description, enabled).await?;
-        let change = match (enabled, change) {
-            (None, _) => Change::Deleted,
-            (Some(false), Change::Marked(mark)) => Change::Disabled(mark),
-            (_, change) => change,
+        let (change, receipt) = match gateway.update(key, description, enabled).await {
+            Ok((enabled, receipt)) => match (enabled, change) {
+                (false, Change::Marked(mark)) => (Change::Disabled(mark), receipt),
+                (true, Change::Disabled(mark)) => (Change::Marked(mark), receipt),
+                (_, change) => (change, receipt),
+            },
+            Err(failed) if failed.is_gone() && !seen.is_pending() => {
+                let receipt = Receipt {
+                    service: failed.service,
+                    operation: failed.operation,
+                    request_id: failed.request_id,
+                };
+                (Change::Deleted, receipt)
+            }
+            Err(failed) => return Err(failed.into()),
         };
         Ok((Fact::Changed(key.clone(), change), receipt))
     }

@@ -133,7 +133,7 @@ pub enum Action {
     RestoreKey(KeyId),
     /// Mark a key as superseded, as of when that is done.
     MarkKey(KeyId, Mark),
-    /// Disable a superseded key, and note when that is done.
+    /// Disable a superseded key, and note in its mark when that is done.
     DisableKey(KeyId, Mark),
     /// Delete a key whose quarantine is over.
     DeleteKey(KeyId),
@@ -292,7 +292,7 @@ impl Observed {
                 );
                 let is_current = |key: &Key| key.id == *id && key.is(Which::Current);
                 self.unrestored |= self.keys.iter().flatten().any(is_current);
-                self.handled.insert(id.clone());
+                self.failed.insert(id.clone());
             }
             _ => self.given_up = true,
         }

@@ -282,8 +282,10 @@ pub struct Observed {
     pub relabelled: bool,
     /// Whether something was done since that must not stand if AWSCURRENT has moved meanwhile.
     pub unconfirmed: bool,
-    /// Keys that this run is through with: it marked or disabled them, or failed to. So never are two things done to a key.
+    /// Keys that this run marked or disabled, to which it does nothing more, unless they are in use again.
     pub handled: BTreeSet<KeyId>,
+    /// Keys that this run failed to change, and leaves to the next.
+    pub failed: BTreeSet<KeyId>,
     /// Whether it was said that the new key is on no plan.
     pub warned: bool,
     /// Whether AWSCURRENT's key could not be brought back.
@@ -388,6 +390,7 @@ impl Observed {
             relabelled: false,
             unconfirmed: false,
             handled: BTreeSet::new(),
+            failed: BTreeSet::new(),
             warned: false,
             unrestored: false,
             given_up: false,
@@ -403,6 +406,7 @@ impl Observed {
         };
         Self {
             handled: self.handled,
+            failed: self.failed,
             ..Self::new(setup, self.secret)
         }
     }
@@ -546,7 +550,10 @@ impl Observed {
 
     fn changed(&mut self, id: &KeyId, change: Change) {
         self.noted |= change == Change::Completed;
-        self.unconfirmed |= matches!(change, Change::Disabled(_) | Change::Deleted);
+        self.unconfirmed |= matches!(
+            change,
+            Change::Disabled(_) | Change::Deleted | Change::Unmarked
+        );
         match &change {
             Change::Attached(plan) => {
                 let plans = self.plans.entry(id.clone()).or_default();

@@ -102,7 +102,11 @@ async fn every(
     invocation: &Invocation,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let mut secrets = secrets(world, invocation).await?.into_iter();
+    let secrets = secrets(world, invocation).await.inspect_err(|_| {
+        report.totals.failures = 1;
+        report.totals.emit(world, false);
+    });
+    let mut secrets = secrets?.into_iter();
     let time = invocation
         .deadline
         .saturating_duration_since(Instant::now());

@@ -17,8 +17,8 @@ use crate::observed::{Held, Key, KeyId, Mint, Mirrored, Observed, PENDING, Versi
 
 /// AWSCURRENT's key works, every Doppler target holds it, and each of the other keys is where its age says.
 ///
-/// Without a working current key nothing is mirrored, and nothing retired either: one of the old keys may be the last
-/// that works.
+/// Without a working current key nothing is mirrored, and but for an emergency nothing retired either: one of the old keys
+/// may be the last that works.
 pub(crate) fn reconcile(seen: &Observed) -> ControlFlow<Next> {
     if seen.given_up || seen.version(Which::Current).is_none() {
         return Continue(());
@@ -57,7 +57,11 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
     if !key.enabled && key.disabled_by_us().is_none() {
         return Continue(false);
     }
-    if key.mark.is_some() {
+    // What this run disabled itself may still be listed as it was.
+    if key.mark.is_some() || seen.handled.contains(&key.id) {
+        if !seen.relabelled {
+            return look(Look::Labels);
+        }
         return act(Action::RestoreKey(key.id.clone()));
     }
     // `finishSecret` has no call to spare for this; `testSecret` has just done it.
@@ -120,8 +124,12 @@ fn retire(seen: &Observed) -> ControlFlow<Next> {
     if keys.iter().any(|key| hinges_on_previous(seen, key)) {
         seen.read(Which::Previous, false)?;
     }
-    let mut open = keys.iter().filter(|key| !seen.handled.contains(&key.id));
-    let Some((key, action)) = open.find_map(|key| Some((key, due(seen, key)?))) else {
+    let is_open = |(key, action): &(&Key, Action)| {
+        let restores = matches!(action, Action::RestoreKey(_));
+        !seen.failed.contains(&key.id) && (restores || !seen.handled.contains(&key.id))
+    };
+    let mut due = keys.iter().filter_map(|key| Some((key, due(seen, key)?)));
+    let Some((key, action)) = due.find(is_open) else {
         return Continue(());
     };
     // The labels are older than the list: a version that is not among them may be that of a rotation which began
@@ -150,7 +158,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
     }
     if !key.enabled {
         let over = key.disabled_by_us()? + seen.setup.quarantine <= now;
-        let unseen = every_target_was_read(seen) && !key.mirrored;
+        // An emergency goes on with targets unread, but deletes nothing then.
+        let unseen = !key.mirrored && (!seen.setup.emergency || every_target_was_read(seen));
         let deletable = over && unseen && !is_irreplaceable(seen, key);
         return deletable.then_some(Action::DeleteKey(id));
     }
@@ -165,14 +174,7 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
     });
     let over = mark.superseded_at + seen.setup.grace <= now;
     if over && !key.mirrored {
-        let disabled_at = Some(now);
-        return Some(Action::DisableKey(
-            id,
-            Mark {
-                disabled_at,
-                ..mark
-            },
-        ));
+        return Some(Action::DisableKey(id, mark));
     }
     standing.is_none().then_some(Action::MarkKey(id, mark))
 }
@@ -199,11 +201,15 @@ pub(crate) fn is_irreplaceable(seen: &Observed, key: &Key) -> bool {
     !key.of_our_form && is_previous(seen, key)
 }
 
-/// Whether the value of AWSPREVIOUS has to be known to say what is due for `key`: it was handed over, or its mark may be
-/// of another life. Where AWSPREVIOUS's own key is listed, the latter needs no reading.
+/// Whether the value of AWSPREVIOUS has to be known to say what is due for `key`: it was handed over, it could not be made
+/// anew, or its mark may be of another life. Where AWSPREVIOUS's own key is listed, the latter needs no reading.
 fn hinges_on_previous(seen: &Observed, key: &Key) -> bool {
-    if !key.enabled || key.version.is_none() || key.is(Which::Current) || is_labelled(seen, key) {
+    if key.version.is_none() || key.is(Which::Current) || is_labelled(seen, key) {
         return false;
+    }
+    if !key.enabled {
+        let has_previous = seen.version(Which::Previous).is_some();
+        return key.disabled_by_us().is_some() && !key.of_our_form && has_previous;
     }
     let Some(previous) = seen.version(Which::Previous) else {
         return false;
@@ -288,7 +294,8 @@ fn is_labelled(seen: &Observed, key: &Key) -> bool {
 }
 
 fn is_on_no_plan(seen: &Observed, id: &KeyId) -> bool {
-    !seen.setup.stage_keys && seen.plans.get(id).is_some_and(BTreeSet::is_empty)
+    let none_is_known = seen.setup.plans.is_empty() && !seen.setup.stage_keys;
+    none_is_known && !seen.unrestored && seen.plans.get(id).is_some_and(BTreeSet::is_empty)
 }
 
 /// Whether a key of ours is about to be disabled or deleted, as far as labels and marks tell.
@@ -319,7 +326,7 @@ pub enum Finding {
     Spared(KeyId),
     /// In an emergency, a replaced key that stays because this function did not make it.
     StillWorks(KeyId),
-    /// The quarantine of a key is over, but it could not be made anew if a rollback wanted it.
+    /// A key stays in quarantine, because it could not be made anew if a rollback wanted it.
     Irreplaceable(KeyId),
     /// A person disabled a replaced key.
     DisabledByHand(KeyId),
@@ -371,7 +378,8 @@ pub fn findings(seen: &Observed) -> Vec<Finding> {
 
 fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     let id = key.id.clone();
-    if seen.setup.emergency && key.disabled_by_us().is_some() && seen.handled.contains(&id) {
+    let disabled_now = key.disabled_by_us().is_some() && seen.handled.contains(&id);
+    if seen.setup.emergency && disabled_now && !key.is(Which::Current) {
         let certain = key.mirrored;
         let cut_off = certain || !every_target_was_read(seen);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
@@ -407,9 +415,9 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     if is_foreign(seen, key) && key.mark.is_none() {
         return Some(Finding::NotAdopted(id));
     }
-    matches!(
+    let taken = matches!(
         due(seen, key),
         Some(Action::DisableKey(..) | Action::DeleteKey(_))
-    )
-    .then_some(Finding::Withheld(id))
+    );
+    (taken && !seen.failed.contains(&id)).then_some(Finding::Withheld(id))
 }

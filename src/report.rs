@@ -210,8 +210,8 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
             "no version with a value carries AWSCURRENT, so nothing was touched".to_owned()
         }
         Finding::Placeholder => "AWSCURRENT holds no key, so nothing was touched; `aws secretsmanager rotate-secret` makes one".to_owned(),
-        Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made, so nothing was touched; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
-        Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled and nothing else was touched; enable it, or rotate"),
+        Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made; without it nothing is mirrored, and nothing retired but in an emergency; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
+        Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled; without it nothing is mirrored, and nothing retired but in an emergency; enable it, or rotate"),
         Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, was minted anew, but no usage plan is known to put it on, so no API accepts it; set USAGE_PLAN_IDS"),
         Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label of your own; take that off first if this key has leaked"),
         Finding::StillWorks(key) => format!("API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),

@@ -163,8 +163,8 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
         working_key(seen)?;
         // The value is fresh, so a target is written without being read; but where a key is about to be taken away, it must
         // be seen whether a target still holds that.
-        for target in 0..seen.setup.targets {
-            if takes_one_away(seen) {
+        if seen.setup.grace.is_zero() || takes_one_away(seen) {
+            for target in 0..seen.setup.targets {
                 seen.mirrored(target)?;
             }
         }

@@ -317,6 +317,55 @@ fn a_key_that_could_not_be_made_anew_is_kept_while_a_rollback_may_want_it() {
 }
 
 #[test]
+fn a_key_that_could_not_be_made_anew_is_kept_also_where_a_person_edited_the_version_that_holds_it()
+{
+    let mut world = World::rotated(0);
+    let by_hand = model::NOT_OUR_FORM;
+    let key = world.keys.remove(&1).expect("it is there");
+    world.keys.insert(by_hand, key);
+    world.values.insert(OLD.to_owned(), by_hand);
+    // AWSPREVIOUS is another version than the one that the key is tagged with, of the same value.
+    world.values.insert("edited".to_owned(), by_hand);
+    world.remove_label(PREVIOUS);
+    world.move_label(PREVIOUS, "edited");
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.now += QUARANTINE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, by_hand), Some(false));
+}
+
+#[test]
+fn a_label_that_comes_while_its_key_is_disabled_brings_it_back_in_the_same_run() {
+    let mut world = World::rotated(0);
+    world.now += GRACE;
+    world.run_with(Step::Reconcile, |world, next| {
+        if matches!(next, Next::Act(Action::DisableKey(..))) {
+            world.move_label("mine", OLD);
+        }
+    });
+    assert_eq!(is_enabled(&world, 1), Some(true));
+}
+
+#[test]
+fn a_key_is_not_restored_by_labels_that_are_older_than_the_list() {
+    // By mistake the leaked key 1 came back; while this run looks, it is taken away again and stopped.
+    let mut world = World::rotated(0);
+    world.now += 1;
+    world.move_label(CURRENT, OLD);
+    let mut stopped = false;
+    world.run_with(Step::Reconcile, |world, next| {
+        if *next == Next::Look(Look::Keys) && !std::mem::replace(&mut stopped, true) {
+            world.move_label(CURRENT, NEW);
+            world.emergency = true;
+            reconcile(world);
+            world.emergency = false;
+        }
+    });
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
 fn a_value_is_taken_for_that_of_the_version_it_came_with() {
     // The leaked key 1 is in quarantine. Somebody rolls back, and forward again between the labels and the value.
     let mut world = World::rotated(1);

@@ -302,13 +302,13 @@ impl ApiGateway {
     }
 
     /// Replaces the description of a key, and with `enabled` whether it is that, in one request. Answers whether it is
-    /// enabled now; none where there is no such key any more.
+    /// enabled now.
     pub(super) async fn update(
         &self,
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
-    ) -> Result<(Option<bool>, Receipt), CallError> {
+    ) -> Result<(bool, Receipt), CallError> {
         const OPERATION: &str = "UpdateApiKey";
         let replace = |path: &str, value: &str| {
             let operation = PatchOperation::builder().op(Op::Replace);
@@ -319,19 +319,12 @@ impl ApiGateway {
         let request = request
             .set_patch_operations(enabling)
             .patch_operations(replace("/description", description));
-        match request.send().await {
-            Ok(reply) => {
-                let receipt = aws::receipt(SERVICE, OPERATION, &reply);
-                let complies = reply.id() == Some(key.as_str())
-                    && enabled.is_none_or(|enabled| reply.enabled() == enabled);
-                let receipt = aws::must_say(complies, receipt)?;
-                Ok((Some(reply.enabled()), receipt))
-            }
-            Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
-                failed if is_gone(&failed) => Ok((None, aws::receipt(SERVICE, OPERATION, &error))),
-                failed => Err(failed),
-            },
-        }
+        let reply = request.send().await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        let complies = reply.id() == Some(key.as_str())
+            && enabled.is_none_or(|enabled| reply.enabled() == enabled);
+        Ok((reply.enabled(), aws::must_say(complies, receipt)?))
     }
 
     /// Deletes a key, and with it its place on its plans (AWSV). One that is gone already is deleted: by the attempt whose
@@ -347,7 +340,7 @@ impl ApiGateway {
         {
             Ok(reply) => Ok(aws::receipt(SERVICE, OPERATION, &reply)),
             Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
-                failed if is_gone(&failed) => Ok(aws::receipt(SERVICE, OPERATION, &error)),
+                failed if failed.is_gone() => Ok(aws::receipt(SERVICE, OPERATION, &error)),
                 failed => Err(failed),
             },
         }
@@ -437,10 +430,6 @@ fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
 
 fn is_conflict(failed: &CallError) -> bool {
     failed.code() == Some("ConflictException")
-}
-
-fn is_gone(failed: &CallError) -> bool {
-    failed.code() == Some("NotFoundException")
 }
 
 fn is_in_doubt(failed: &CallError) -> bool {

@@ -403,6 +403,7 @@ impl World {
                 (key.mark, key.described) = (Some(mark.into()), true);
                 Fact::Changed(id.clone(), Change::Marked(mark.clone()))
             }
+            // On a key that another run has disabled, the adapter completes the mark.
             Action::MarkKey(id, mark) | Action::DisableKey(id, mark) => {
                 let mark = Mark {
                     disabled_at: Some(at(self.now)),
