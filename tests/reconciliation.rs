@@ -719,16 +719,13 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
     let mut begun = Vec::new();
     let mut seen = Vec::new();
     while begun.len() < 40 {
-        world.sandbox.clear_function_log();
-        let report = world.reconcile(json!({})).await;
+        let (report, metrics) = world.reconcile_measured(json!({})).await;
         let visited = visited(&report);
         let unvisited = report["unvisited"].as_array().expect("a list").len();
         assert!(unvisited > 0, "there was time for all");
         assert_eq!(visited.len() + unvisited, 41);
         assert_eq!(report["totals"]["unvisited"], unvisited);
         assert_eq!(report["totals"]["failures"], 0, "{report}");
-        let metrics = world.metrics();
-        let metrics = metrics.last().expect("a line of metrics");
         let published = metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"].to_string();
         assert_eq!(metrics["Unvisited"], unvisited);
         assert!(published.contains("Unvisited") && !published.contains("KeysInUse"));
@@ -928,7 +925,8 @@ async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
     let (world, replaced) = rotated(quick()).await;
     world.sandbox.advance(Duration::from_hours(2));
     world.sandbox.clear_function_log();
-    let report = world.reconcile(json!({})).await;
+    let (report, line) = world.reconcile_measured(json!({})).await;
+    assert_eq!(world.metrics().len(), 1, "more than one line of metrics");
     let secret = &report["secrets"][0];
     let observed = &secret["observed"];
     let view = world.sandbox.secret(SECRET);
@@ -956,10 +954,6 @@ async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
         json!([{"target": format!("{PROJECT}/{CONFIG}/{TARGET}"), "holds": "current"}])
     );
 
-    let metrics = world.metrics();
-    let [line] = metrics.as_slice() else {
-        panic!("not one line of metrics: {metrics:?}");
-    };
     let directive = &line["_aws"]["CloudWatchMetrics"][0];
     for (name, expected) in [
         ("KeysInUse", 1),

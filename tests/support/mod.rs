@@ -215,6 +215,24 @@ impl World {
             .unwrap_or_else(|error| panic!("{event}: {error}\n{}", self.sandbox.function_log()))
     }
 
+    /// The same, with the line of metrics that it writes, which may come a moment after the answer.
+    pub(crate) async fn reconcile_measured(
+        &self,
+        fields: serde_json::Value,
+    ) -> (serde_json::Value, serde_json::Value) {
+        let mut events = self.sandbox.watch();
+        let report = self.reconcile(fields).await;
+        loop {
+            let event = events.recv().await.expect("the sandbox goes on");
+            if let sandbox::Event::Log(line) = event
+                && is_metrics(&line)
+            {
+                let metrics = serde_json::from_str(&line).expect("a line of JSON");
+                return (report, metrics);
+            }
+        }
+    }
+
     /// Runs a line of shell with the AWS CLI set up for the sandbox, and demands that it succeeds.
     pub(crate) async fn shell(&self, line: &str) {
         let aws = tool("aws");
@@ -321,7 +339,7 @@ impl World {
 
 /// `CloudWatch` knows its metrics by this field.
 fn is_metrics(line: &str) -> bool {
-    line.starts_with("{\"_aws\":")
+    line.starts_with('{') && line.contains("\"_aws\":{")
 }
 
 /// The binary under test: the one that cargo built for the tests, or the one that `FUNCTION` names.
