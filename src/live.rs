@@ -19,7 +19,7 @@ use tokio::time::Instant;
 pub(crate) use self::aws::DEADLINE;
 pub use self::secrets_manager::Secret;
 use crate::clock::Clock;
-use crate::error::{Error, Service};
+use crate::error::{CallError, Error, Service};
 use crate::http;
 use crate::mark::{self, Mark};
 use crate::next::{Action, Look, Next};
@@ -34,7 +34,7 @@ use self::doppler::Doppler;
 use self::secrets_manager::SecretsManager;
 
 /// How long to wait for something that must be there to become visible: neither service promises that a read sees
-/// the write before it (OBS; "not found" for API Gateway's lists, B2).
+/// the write before it (OBS; UNK for API Gateway's lists).
 const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// What outlives an invocation: the settings, and clients that are built when first needed.
@@ -139,6 +139,16 @@ pub struct Receipt {
     pub operation: &'static str,
     /// Its id of the request.
     pub request_id: Option<String>,
+}
+
+impl From<CallError> for Receipt {
+    fn from(failed: CallError) -> Self {
+        Self {
+            service: failed.service,
+            operation: failed.operation,
+            request_id: failed.request_id,
+        }
+    }
 }
 
 /// One run for one secret, with the values that it has read so far.
@@ -566,12 +576,7 @@ impl<'a> Live<'a> {
                 (_, change) => (change, receipt),
             },
             Err(failed) if failed.is_gone() && !seen.is_pending() => {
-                let receipt = Receipt {
-                    service: failed.service,
-                    operation: failed.operation,
-                    request_id: failed.request_id,
-                };
-                (Change::Deleted, receipt)
+                (Change::Deleted, Receipt::from(failed))
             }
             Err(failed) => return Err(failed.into()),
         };

@@ -139,6 +139,13 @@ pub enum Action {
     DeleteKey(KeyId),
 }
 
+impl Action {
+    /// Whether it is the end of a key, for those who use it.
+    pub(crate) fn takes_away(&self) -> bool {
+        matches!(self, Self::DisableKey(..) | Self::DeleteKey(_))
+    }
+}
+
 /// Why a step stops.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -286,10 +293,7 @@ impl Observed {
                 | Action::DeleteKey(id),
             ) => {
                 // Perhaps it was done all the same, and only the reply was lost.
-                self.unconfirmed |= matches!(
-                    next,
-                    Next::Act(Action::DisableKey(..) | Action::DeleteKey(_))
-                );
+                self.unconfirmed |= matches!(next, Next::Act(action) if action.takes_away());
                 let is_current = |key: &Key| key.id == *id && key.is(Which::Current);
                 self.unrestored |= self.keys.iter().flatten().any(is_current);
                 self.failed.insert(id.clone());

@@ -186,6 +186,12 @@ impl Key {
         self.held_by.contains(&which)
     }
 
+    /// Whether a person disabled it.
+    #[must_use]
+    pub fn disabled_by_hand(&self) -> bool {
+        !self.enabled && self.disabled_by_us().is_none()
+    }
+
     /// When this function disabled it, if it did.
     #[must_use]
     pub fn disabled_by_us(&self) -> Option<SystemTime> {

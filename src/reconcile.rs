@@ -66,7 +66,7 @@ async fn run(
         unvisited: Vec::new(),
         totals: Totals::default(),
     };
-    if let Some(secret) = named {
+    let visited = if let Some(secret) = named {
         match one(world, secret, event, invocation, &mut report.totals).await {
             // EventBridge tells of every secret that its rule does not leave out.
             Err(Error::NotServed(why)) if event.unasked => {
@@ -75,15 +75,15 @@ async fn run(
                     .push(SecretReport::failed(secret, why.to_owned()));
                 return Ok(report);
             }
-            Err(failed) => {
-                report.totals.failures = 1;
-                report.totals.emit(world, false);
-                return Err(failed);
-            }
-            Ok(reconciled) => report.secrets.push(reconciled),
+            reconciled => reconciled.map(|reconciled| report.secrets.push(reconciled)),
         }
     } else {
-        every(world, event, invocation, &mut report).await?;
+        every(world, event, invocation, &mut report).await
+    };
+    if let Err(failed) = visited {
+        report.totals.failures += 1;
+        report.totals.emit(world, false);
+        return Err(failed);
     }
     let every = event.secret_id.is_none() || world.settings().secret_id.is_some();
     report
@@ -102,11 +102,7 @@ async fn every(
     invocation: &Invocation,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let secrets = secrets(world, invocation).await.inspect_err(|_| {
-        report.totals.failures = 1;
-        report.totals.emit(world, false);
-    });
-    let mut secrets = secrets?.into_iter();
+    let mut secrets = secrets(world, invocation).await?.into_iter();
     let time = invocation
         .deadline
         .saturating_duration_since(Instant::now());

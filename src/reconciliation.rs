@@ -54,7 +54,7 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
     if key.version.is_none() {
         return Continue(key.enabled);
     }
-    if !key.enabled && key.disabled_by_us().is_none() {
+    if key.disabled_by_hand() {
         return Continue(false);
     }
     // What this run disabled itself may still be listed as it was.
@@ -153,8 +153,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
         return None;
     }
     if is_labelled(seen, key) || key.is(Which::Pending) {
-        let by_hand = !key.enabled && key.disabled_by_us().is_none();
-        return (key.mark.is_some() && !by_hand).then_some(Action::RestoreKey(id));
+        let restores = key.mark.is_some() && !key.disabled_by_hand();
+        return restores.then_some(Action::RestoreKey(id));
     }
     if !key.enabled {
         let over = key.disabled_by_us()? + seen.setup.quarantine <= now;
@@ -298,15 +298,14 @@ fn is_on_no_plan(seen: &Observed, id: &KeyId) -> bool {
     none_is_known && !seen.unrestored && seen.plans.get(id).is_some_and(BTreeSet::is_empty)
 }
 
+fn is_to_go(seen: &Observed, key: &Key) -> bool {
+    due(seen, key).is_some_and(|action| action.takes_away())
+}
+
 /// Whether a key of ours is about to be disabled or deleted, as far as labels and marks tell.
 pub(crate) fn takes_one_away(seen: &Observed) -> bool {
     let mut keys = seen.keys.iter().flatten();
-    keys.any(|key| {
-        matches!(
-            due(seen, key),
-            Some(Action::DisableKey(..) | Action::DeleteKey(_))
-        )
-    })
+    keys.any(|key| is_to_go(seen, key))
 }
 
 /// Something that a reconciliation leaves as it is, and that its reader should know.
@@ -400,8 +399,7 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     if key.disabled_by_us().is_some() && is_irreplaceable(seen, key) {
         return Some(Finding::Irreplaceable(id));
     }
-    let disabled_by_hand = !key.enabled && key.disabled_by_us().is_none();
-    if disabled_by_hand && key.is(Which::Current) {
+    if key.disabled_by_hand() && key.is(Which::Current) {
         return Some(Finding::CurrentKeyDisabled(id));
     }
     if key.version.is_none() {
@@ -409,15 +407,11 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
         let holder = holder.filter(|_| seen.setup.finds_hand_made);
         return holder.map(|version| Finding::HandOver(id, version.clone()));
     }
-    if disabled_by_hand {
+    if key.disabled_by_hand() {
         return Some(Finding::DisabledByHand(id));
     }
     if is_foreign(seen, key) && key.mark.is_none() {
         return Some(Finding::NotAdopted(id));
     }
-    let taken = matches!(
-        due(seen, key),
-        Some(Action::DisableKey(..) | Action::DeleteKey(_))
-    );
-    (taken && !seen.failed.contains(&id)).then_some(Finding::Withheld(id))
+    (is_to_go(seen, key) && !seen.failed.contains(&id)).then_some(Finding::Withheld(id))
 }

@@ -14,15 +14,6 @@ use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
 const DOPPLER: Service = Service::Doppler;
 const KEY: &str = "PARTNER_API_KEY";
 
-/// Without a probe, which plays no part here.
-fn quick() -> Setup {
-    Setup {
-        probe: false,
-        ..Setup::default()
-    }
-    .env("SETTLE_PERIOD", "0s")
-}
-
 /// With this target besides `acme/prd/PARTNER_API_KEY`, and a service account's token.
 async fn with_target(setup: Setup, target: &str) -> World {
     let targets = format!("{PROJECT}/{CONFIG}/{KEY},{target}");
@@ -100,7 +91,7 @@ async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
             "404 Not Found (Could not find requested config 'prd_eu')",
         ),
     ] {
-        let world = with_target(quick(), target).await;
+        let world = with_target(Setup::quick(), target).await;
         let doppler = world.sandbox.doppler();
         let token = doppler.service_account_token();
         doppler.restrict_to_projects(&token, seen);
@@ -149,7 +140,7 @@ async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_project_is_created_with_the_one_environment_and_its_root_config() {
-    let world = creating(quick(), "shop/prd/KEY").await;
+    let world = creating(Setup::quick(), "shop/prd/KEY").await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
         world.step(&token, step).await;
@@ -224,7 +215,7 @@ async fn only_what_is_missing_of_a_branch_config_is_created_and_the_rest_stays_a
             ],
         ),
     ] {
-        let world = creating(quick(), target).await;
+        let world = creating(Setup::quick(), target).await;
         let doppler = world.sandbox.doppler();
         doppler.set_value(PROJECT, CONFIG, "OTHER", "kept");
         world.rotate().await;
@@ -251,7 +242,7 @@ async fn creating_survives_a_lost_reply_and_a_death_at_any_call() {
         "CreateConfig",
     ] {
         for kind in [FaultKind::LostReply, FaultKind::KillAfter] {
-            let world = creating(quick(), target).await;
+            let world = creating(Setup::quick(), target).await;
             let fault = Fault::new(kind.clone()).on(DOPPLER, operation);
             let handle = world.sandbox.faults().inject(fault);
             let token = world.sandbox.rotate(SECRET);
@@ -280,7 +271,14 @@ async fn two_runs_that_create_the_same_at_once_both_succeed() {
         ..Options::default()
     };
     let target = "shop/prd_eu/KEY";
-    let world = creating(Setup { options, ..quick() }, target).await;
+    let world = creating(
+        Setup {
+            options,
+            ..Setup::quick()
+        },
+        target,
+    )
+    .await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in &STEPS[..3] {
         world.step(&token, step).await;
@@ -312,7 +310,7 @@ async fn two_runs_that_create_the_same_at_once_both_succeed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_service_token_it_is_said_that_a_service_account_token_is_needed() {
     for target in ["shop/prd/KEY", "acme/prd_eu/KEY"] {
-        let world = creating(quick(), target).await;
+        let world = creating(Setup::quick(), target).await;
         store_token(&world, &world.token);
         let (error, token) = world.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "DopplerTargetHidden");
@@ -332,7 +330,7 @@ async fn with_a_service_token_it_is_said_that_a_service_account_token_is_needed(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_account_that_may_not_create_fails_before_promotion_with_dopplers_words() {
-    let world = creating(quick(), "shop/prd/KEY").await;
+    let world = creating(Setup::quick(), "shop/prd/KEY").await;
     let denied = FaultKind::refuse(403, "", "no permission to create projects");
     let handle = world
         .sandbox
@@ -356,7 +354,7 @@ async fn a_service_account_that_may_not_create_fails_before_promotion_with_doppl
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_exists_and_is_hidden_is_neither_created_nor_taken_for_written() {
-    let world = creating(quick(), "shop/prd/KEY").await;
+    let world = creating(Setup::quick(), "shop/prd/KEY").await;
     let doppler = world.sandbox.doppler();
     doppler.create_project("shop");
     let token = doppler.service_account_token();
@@ -375,7 +373,7 @@ async fn what_exists_and_is_hidden_is_neither_created_nor_taken_for_written() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_trial_run_over_missing_targets_succeeds_and_creates_nothing() {
-    let world = quick().start().await;
+    let world = Setup::quick().start().await;
     world.rotate().await;
     store_token(&world, &world.sandbox.doppler().service_account_token());
     let targets = "acme/prd/PARTNER_API_KEY,shop/prd/KEY,acme/prd_eu/KEY,acme/qa/KEY";
@@ -403,7 +401,7 @@ async fn the_trial_run_over_missing_targets_succeeds_and_creates_nothing() {
 async fn a_write_waits_until_writes_are_counted_anew_within_a_run_and_across_runs() {
     let world = Setup {
         targets: vec!["KEY1", "KEY2", "KEY3"],
-        ..quick()
+        ..Setup::quick()
     }
     .start()
     .await;
@@ -426,7 +424,7 @@ async fn a_write_that_would_have_to_wait_past_the_deadline_fails_at_once_and_is_
             function_timeout: Duration::from_secs(20),
             ..Options::default()
         },
-        ..quick()
+        ..Setup::quick()
     }
     .start()
     .await;
@@ -459,7 +457,7 @@ async fn a_write_that_would_have_to_wait_past_the_deadline_fails_at_once_and_is_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_429_without_retry_after_is_followed_by_one_more_try_after_the_reset() {
-    let world = quick().start().await;
+    let world = Setup::quick().start().await;
     let doppler = world.sandbox.doppler();
     doppler.set_rate_window(Duration::from_secs(5));
     doppler.set_write_limit(1);
@@ -495,7 +493,7 @@ async fn the_time_of_the_reset_is_taken_by_dopplers_clock() {
     ] {
         let world = Setup {
             targets: vec!["KEY1", "KEY2"],
-            ..quick()
+            ..Setup::quick()
         }
         .start()
         .await;
@@ -522,7 +520,7 @@ async fn a_reset_that_is_said_to_be_far_away_is_believed_for_two_minutes_at_most
             function_timeout: Duration::from_secs(20),
             ..Options::default()
         },
-        ..quick()
+        ..Setup::quick()
     }
     .start()
     .await;
@@ -534,7 +532,10 @@ async fn a_reset_that_is_said_to_be_far_away_is_believed_for_two_minutes_at_most
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_far_reset_in_a_429_without_retry_after_is_waited_for_two_minutes_at_most() {
-    let world = quick().env("AWS_LAMBDA_LOG_FORMAT", "JSON").start().await;
+    let world = Setup::quick()
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .start()
+        .await;
     world.sandbox.doppler().set_write_limit(0);
     let bare = FaultKind::no_header("retry-after");
     world
@@ -563,7 +564,7 @@ async fn reads_that_are_used_up_hold_up_no_write_and_fail_no_promoted_version() 
             function_timeout: Duration::from_secs(20),
             ..Options::default()
         },
-        ..quick()
+        ..Setup::quick()
     }
     .start()
     .await;
@@ -593,7 +594,7 @@ fn used_up(world: &World, operation: &str, date: &str, reset: u64) {
 async fn the_visibility_that_a_person_chose_is_kept_and_a_new_target_gets_dopplers_own() {
     let world = Setup {
         targets: vec!["SHOWN", "RESTRICTED", "NEW"],
-        ..quick()
+        ..Setup::quick()
     }
     .start()
     .await;

@@ -16,15 +16,6 @@ const QUARANTINE: Duration = Duration::from_hours(7 * 24);
 const TARGET: &str = "PARTNER_API_KEY";
 const BY_HAND: &str = "HandMadeHandMadeHandMade";
 
-/// Without the probe, which takes a second of every rotation and is not what is tried here.
-fn quick() -> Setup {
-    let setup = Setup {
-        probe: false,
-        ..Setup::default()
-    };
-    setup.env("SETTLE_PERIOD", "0s")
-}
-
 /// A secret that was rotated twice: the first key was replaced by the second just now.
 async fn rotated(setup: Setup) -> (World, String) {
     let world = setup.start().await;
@@ -32,6 +23,15 @@ async fn rotated(setup: Setup) -> (World, String) {
     let replaced = world.current_key();
     world.rotate().await;
     (world, replaced)
+}
+
+/// A rotation that has minted its key and not promoted it.
+async fn half_a_rotation(world: &World) -> String {
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret"] {
+        world.step(&token, step).await;
+    }
+    token
 }
 
 /// Whether the key with this value is enabled; none where there is no such key.
@@ -79,7 +79,7 @@ fn made(calls: &[Call], operation: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_key_works_through_its_grace_is_then_refused_and_in_the_end_deleted() {
-    let (world, replaced) = rotated(quick()).await;
+    let (world, replaced) = rotated(Setup::quick()).await;
     let current = world.current_key();
     world.sandbox.advance(Duration::from_mins(24 * 60 - 1));
     world.reconcile(json!({})).await;
@@ -114,7 +114,7 @@ async fn ten_days_without_a_reconciliation_do_not_make_it_disable_and_delete_in_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_grace() {
-    let (world, first) = rotated(quick()).await;
+    let (world, first) = rotated(Setup::quick()).await;
     let second = world.current_key();
     world.sandbox.advance(Duration::from_hours(10));
     world.rotate().await;
@@ -131,12 +131,9 @@ async fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_key_of_an_abandoned_rotation_is_retired_like_a_replaced_one() {
-    let world = quick().start().await;
+    let world = Setup::quick().start().await;
     world.rotate().await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    for step in ["createSecret", "setSecret"] {
-        world.step(&token, step).await;
-    }
+    let token = half_a_rotation(&world).await;
     let abandoned = world.key_in("AWSPENDING").expect("it was stored");
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
@@ -158,12 +155,9 @@ async fn the_key_of_an_abandoned_rotation_is_retired_like_a_replaced_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_abandoned_version_that_gets_its_label_back_gets_its_disabled_key_back() {
-    let world = quick().start().await;
+    let world = Setup::quick().start().await;
     world.rotate().await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    for step in ["createSecret", "setSecret"] {
-        world.step(&token, step).await;
-    }
+    let token = half_a_rotation(&world).await;
     let key = world.key_in("AWSPENDING").expect("it was stored");
     let label = |from: Option<&str>, to: Option<&str>| {
         world.sandbox.move_label(SECRET, "AWSPENDING", from, to);
@@ -183,7 +177,7 @@ async fn an_abandoned_version_that_gets_its_label_back_gets_its_disabled_key_bac
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_retires_what_is_due_and_two_runs_apart_delete_it() {
-    let (world, first) = rotated(quick()).await;
+    let (world, first) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     world.rotate().await;
     assert_eq!(enabled(&world, &first), Some(false));
@@ -248,7 +242,7 @@ async fn grace_and_quarantine_are_those_of_the_settings_and_grace_for_one_run_th
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_sees_what_a_target_holds_before_it_takes_that_away() {
-    let (world, first) = rotated(quick()).await;
+    let (world, first) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     world
         .sandbox
@@ -283,7 +277,7 @@ async fn a_rollback_brings_the_old_key_its_plans_and_doppler_back_in_grace_quara
                     ..Options::default()
                 },
                 secret: Some(format!(r#"{{"apiKey":"{BY_HAND}"}}"#)),
-                ..quick()
+                ..Setup::quick()
             };
             if inherited {
                 setup = setup.inheriting();
@@ -321,7 +315,7 @@ async fn a_rollback_in_the_middle_of_a_retirement_ends_with_the_key_in_use() {
         ("DeleteApiKey", vec![GRACE, QUARANTINE]),
     ] {
         for before in [true, false] {
-            let (world, old) = rotated(quick()).await;
+            let (world, old) = rotated(Setup::quick()).await;
             for pass in &passes {
                 if enabled(&world, &old) == Some(true) && *pass == QUARANTINE {
                     world.reconcile(json!({})).await;
@@ -355,7 +349,7 @@ async fn a_rollback_in_the_middle_of_a_retirement_ends_with_the_key_in_use() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
-    let (world, _) = rotated(quick()).await;
+    let (world, _) = rotated(Setup::quick()).await;
     let key = world.current_key();
     for edit in 0..2 {
         let text = json!({ "apiKey": key, "edit": edit }).to_string();
@@ -370,7 +364,7 @@ async fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
-    let (world, replaced) = rotated(quick()).await;
+    let (world, replaced) = rotated(Setup::quick()).await;
     let current = world.current_key();
     for value in [&replaced, &current] {
         let id = world.sandbox.key_with_value(value).expect("it is there").id;
@@ -393,7 +387,7 @@ async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
-    let (world, _) = rotated(quick()).await;
+    let (world, _) = rotated(Setup::quick()).await;
     let current = world.current_key();
     let id = world.sandbox.key_with_value(&current);
     world.sandbox.delete_key(&id.expect("it is there").id);
@@ -409,7 +403,7 @@ async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_current_key_that_was_taken_off_its_configured_plan_is_put_back() {
-    let (world, _) = rotated(quick()).await;
+    let (world, _) = rotated(Setup::quick()).await;
     let key = world.sandbox.key_with_value(&world.current_key());
     world
         .sandbox
@@ -436,7 +430,7 @@ async fn a_current_key_made_by_hand_that_is_disabled_is_reported_as_that() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_in_doppler_is_repaired_with_its_visibility_kept_and_an_equal_target_is_not_written()
 {
-    let (world, _) = rotated(quick()).await;
+    let (world, _) = rotated(Setup::quick()).await;
     let doppler = world.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
     doppler.set_visibility(PROJECT, CONFIG, TARGET, Visibility::Unmasked);
@@ -465,12 +459,9 @@ async fn a_placeholder_is_never_mirrored_nor_minted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_holds_the_pending_value_is_left_alone() {
-    let world = quick().start().await;
+    let world = Setup::quick().start().await;
     world.rotate().await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    for step in ["createSecret", "setSecret"] {
-        world.step(&token, step).await;
-    }
+    let token = half_a_rotation(&world).await;
     let pending = world.key_in("AWSPENDING").expect("it was stored");
     world
         .sandbox
@@ -489,7 +480,7 @@ async fn a_target_that_holds_the_pending_value_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_retired_while_a_target_cannot_be_read_or_holds_it() {
-    let (world, replaced) = rotated(quick()).await;
+    let (world, replaced) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     let unreadable = FaultKind::refuse(400, "", "no");
     let fault = Fault::new(unreadable).of(Service::Doppler).every();
@@ -523,7 +514,7 @@ async fn the_emergency_stop_disables_every_replaced_key_within_the_one_call() {
             propagation: Duration::from_secs(30),
             ..Options::default()
         },
-        ..quick()
+        ..Setup::quick()
     };
     let (world, first) = rotated(setup).await;
     let leaked = world.current_key();
@@ -550,7 +541,7 @@ async fn the_emergency_stop_disables_every_replaced_key_within_the_one_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_emergency_stop_waits_for_nobody_and_says_whom_it_cut_off() {
-    let (world, leaked) = rotated(quick()).await;
+    let (world, leaked) = rotated(Setup::quick()).await;
     let event = json!({"SecretId": SECRET, "GracePeriod": "0s"});
     let down = FaultKind::Throttle { retry_after: None };
     let fault = Fault::new(down).of(Service::Doppler).every();
@@ -593,7 +584,7 @@ async fn the_emergency_stop_waits_for_nobody_and_says_whom_it_cut_off() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_of_another_function_and_the_doppler_tokens_are_refused_before_a_value_is_read() {
-    let world = quick().start().await;
+    let world = Setup::quick().start().await;
     world.sandbox.create_secret("another", Some(BY_HAND));
     for (secret, env) in [
         ("another", vec![]),
@@ -616,7 +607,7 @@ async fn a_secret_of_another_function_and_the_doppler_tokens_are_refused_before_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doppler_tokens_secret_is_refused_also_where_secret_id_names_it_in_another_way() {
-    let world = quick().start().await;
+    let world = Setup::quick().start().await;
     let arn = world.sandbox.secret(TOKEN_SECRET).arn;
     world
         .redeploy(&[
@@ -768,7 +759,7 @@ async fn a_moved_label_is_noticed_and_a_schedule_retires_without_anybody_asking(
             reconcile_every: Some(Duration::from_hours(1)),
             ..Options::default()
         },
-        ..quick()
+        ..Setup::quick()
     };
     let (world, replaced) = rotated(setup).await;
     world.sandbox.advance(GRACE);
@@ -790,7 +781,7 @@ async fn a_moved_label_is_noticed_and_a_schedule_retires_without_anybody_asking(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_notice_waits_until_the_description_shows_what_it_tells_of() {
-    let (world, old) = rotated(quick()).await;
+    let (world, old) = rotated(Setup::quick()).await;
     let secret = world.sandbox.secret(SECRET);
     let previous = secret.previous().expect("there is one").id.clone();
     let notice = json!({
@@ -846,7 +837,7 @@ async fn for_two_at_once() -> (Arc<World>, String) {
             function_concurrency: 2,
             ..Options::default()
         },
-        ..quick()
+        ..Setup::quick()
     };
     let (world, replaced) = rotated(setup).await;
     world.sandbox.advance(GRACE);
@@ -922,7 +913,7 @@ async fn a_rotation_or_a_reconciliation_before_any_call_of_another_run_ends_in_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
-    let (world, replaced) = rotated(quick()).await;
+    let (world, replaced) = rotated(Setup::quick()).await;
     world.sandbox.advance(Duration::from_hours(2));
     world.sandbox.clear_function_log();
     let (report, line) = world.reconcile_measured(json!({})).await;
@@ -979,7 +970,7 @@ async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gateway_one_to_doppler()
  {
-    let (world, _) = rotated(quick()).await;
+    let (world, _) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
     world.sandbox.advance(QUARANTINE);

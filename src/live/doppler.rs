@@ -200,11 +200,7 @@ impl Doppler<'_> {
             let remedy = "a service token (dp.st.) can create nothing: for DOPPLER_CREATE_MISSING=true, a service account token is needed in the secret that DOPPLER_TOKEN_SECRET_ID names";
             return Err(failed.hidden(target, remedy));
         }
-        Ok(Receipt {
-            service: failed.service,
-            operation: failed.operation,
-            request_id: failed.request_id,
-        })
+        Ok(failed.into())
     }
 
     fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {

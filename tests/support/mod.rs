@@ -50,14 +50,21 @@ impl Setup {
         }
     }
 
+    /// Without the probe, which takes a second of every rotation.
+    pub(crate) fn quick() -> Self {
+        let setup = Self {
+            probe: false,
+            ..Self::default()
+        };
+        setup.env("SETTLE_PERIOD", "0s")
+    }
+
     /// Neither probe nor Doppler.
     pub(crate) fn plain() -> Self {
         Self {
-            probe: false,
             targets: Vec::new(),
-            ..Self::default()
+            ..Self::quick()
         }
-        .env("SETTLE_PERIOD", "0s")
     }
 
     /// Without configured plans: those of the current key are inherited.
