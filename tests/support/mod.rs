@@ -357,6 +357,11 @@ pub(crate) fn binary() -> PathBuf {
     )
 }
 
+/// Whether everything is to be tried (`make prove`), and not the fixed share of it that every run of the tests tries.
+pub(crate) fn in_full() -> bool {
+    std::env::var_os("PROVE").is_some_and(|which| which == "full")
+}
+
 /// The path of a program that `make tools` installed.
 ///
 /// # Panics
