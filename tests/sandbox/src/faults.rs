@@ -32,6 +32,8 @@ pub enum FaultKind {
     },
     /// The connection is dropped; no effect.
     ResetBefore,
+    /// The same, and for so long every connection to this service's port is refused.
+    Down(Duration),
     /// The effect happens, then the connection is dropped without an answer.
     LostReply,
     /// The effect happens, then the connection is dropped after half of the answer's body.
@@ -130,6 +132,7 @@ impl fmt::Debug for FaultKind {
             FaultKind::Refuse { status, code, .. } => write!(formatter, "Refuse({status} {code})"),
             FaultKind::Throttle { retry_after } => write!(formatter, "Throttle({retry_after:?})"),
             FaultKind::ResetBefore => formatter.write_str("ResetBefore"),
+            FaultKind::Down(pause) => write!(formatter, "Down({pause:?})"),
             FaultKind::LostReply => formatter.write_str("LostReply"),
             FaultKind::CutReply => formatter.write_str("CutReply"),
             FaultKind::Answer { status, effect, .. } => {

@@ -21,7 +21,7 @@ use crate::journal::{Call, Journal, Service};
 use crate::lambda::Lambda;
 use crate::names::random_uuid;
 use crate::refusal::Refusal;
-use crate::server::{Answer, Dropped};
+use crate::server::{Answer, Dropped, Switch};
 
 /// Names the service and operation that a request is for; none, if it is for neither journal nor
 /// faults.
@@ -34,6 +34,7 @@ pub(crate) struct Front {
     pub(crate) faults: Faults,
     pub(crate) lambda: Lambda,
     pub(crate) clock: Clock,
+    pub(crate) switch: Switch,
     pub(crate) classify: Classify,
     pub(crate) routes: Router,
 }
@@ -129,6 +130,10 @@ impl Front {
                     return Some(Ok(plain_answer(*status, content_type, body)));
                 }
                 FaultKind::ResetBefore => return Some(Err(Dropped)),
+                FaultKind::Down(pause) => {
+                    self.switch.off(*pause);
+                    return Some(Err(Dropped));
+                }
                 FaultKind::KillBefore => {
                     self.lambda.kill().await;
                     return Some(Err(Dropped));
@@ -176,6 +181,7 @@ impl Front {
                 FaultKind::Refuse { .. }
                 | FaultKind::Throttle { .. }
                 | FaultKind::ResetBefore
+                | FaultKind::Down(_)
                 | FaultKind::KillBefore
                 | FaultKind::Delay(_)
                 | FaultKind::Before(_)

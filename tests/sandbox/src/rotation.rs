@@ -80,6 +80,8 @@ pub(crate) struct Rotator {
     pub(crate) lambda: Lambda,
     pub(crate) persistence: Persistence,
     pub(crate) outcomes: Outcomes,
+    /// Every `RotationToken` that was handed out.
+    pub(crate) tokens: Arc<Mutex<Vec<String>>>,
 }
 
 /// Each rotation by its token: none while it runs, then how it ended.
@@ -117,7 +119,7 @@ impl Rotator {
 
     /// Invokes the function for one step.
     pub(crate) async fn step(&self, arn: &str, token: &str, step: &str) -> Invocation {
-        self.lambda.invoke(event(arn, token, step)).await
+        self.lambda.invoke(self.event(arn, token, step)).await
     }
 
     fn in_background<F, Fut>(&self, arn: &str, token: &str, work: F)
@@ -183,7 +185,7 @@ impl Rotator {
         runs: &mut Vec<StepRun>,
     ) -> bool {
         for step in names {
-            let event = event(arn, token, step);
+            let event = self.event(arn, token, step);
             let invocation = self.lambda.invoke_aloud(event, attempt).await;
             runs.push(StepRun::new((*step).to_owned(), attempt, &invocation));
             if invocation.result.is_err() {
@@ -192,15 +194,17 @@ impl Rotator {
         }
         true
     }
-}
 
-/// The event of a step, with a fresh `RotationToken`.
-fn event(arn: &str, token: &str, step: &str) -> Bytes {
-    let event = json!({
-        "Step": step,
-        "SecretId": arn,
-        "ClientRequestToken": token,
-        "RotationToken": random_uuid(),
-    });
-    event.to_string().into()
+    /// The event of a step, with a fresh `RotationToken`.
+    fn event(&self, arn: &str, token: &str, step: &str) -> Bytes {
+        let rotation_token = random_uuid();
+        let event = json!({
+            "Step": step,
+            "SecretId": arn,
+            "ClientRequestToken": token,
+            "RotationToken": rotation_token,
+        });
+        self.tokens.lock().push(rotation_token);
+        event.to_string().into()
+    }
 }

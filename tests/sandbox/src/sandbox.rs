@@ -22,7 +22,7 @@ use crate::journal::{Call, Journal, Service};
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
 use crate::rotation::{Persistence, Rotator};
 use crate::secrets_manager::{self, SecretsManager};
-use crate::server::Server;
+use crate::server::{Server, Switch};
 
 /// Where and how a sandbox runs. The default is quick and lenient, for tests.
 #[derive(Debug, Clone)]
@@ -34,6 +34,9 @@ pub struct Options {
     /// How long a change to keys and plans takes to reach the data plane (on AWS seconds to two
     /// minutes).
     pub propagation: Duration,
+    /// How many nodes the data plane has. They answer in turn, and a change reaches one after the
+    /// other, the last one after `propagation`.
+    pub gateway_nodes: u32,
     /// How long a new key is missing from lists.
     pub list_lag: Duration,
     /// How long a value under AWSPENDING cannot be read after it was put.
@@ -81,6 +84,7 @@ impl Default for Options {
             ports: Ports::default(),
             also_listen_on: None,
             propagation: Duration::ZERO,
+            gateway_nodes: 1,
             list_lag: Duration::ZERO,
             read_lag: Duration::ZERO,
             attach_time: Duration::ZERO,
@@ -148,6 +152,7 @@ impl Sandbox {
         let secrets = SecretsManager::new(secrets_settings, clock.clone(), event_bridge.clone());
         let api_settings = api_gateway::Settings {
             propagation: options.propagation,
+            gateway_nodes: options.gateway_nodes,
             list_lag: options.list_lag,
             attach_time: options.attach_time,
             rate_limits: options.rate_limits,
@@ -161,12 +166,15 @@ impl Sandbox {
                 pause: options.rotation_pause,
             },
             outcomes: Arc::default(),
+            tokens: Arc::default(),
         };
         let doppler = Doppler::with_clock(clock.clone());
         let (journal, faults) = (Journal::default(), Faults::default());
 
         let serve = |port: u16, classify: Classify, routes: Router| {
+            let switch = Switch::default();
             let front = Arc::new(Front {
+                switch: switch.clone(),
                 journal: journal.clone(),
                 faults: faults.clone(),
                 lambda: lambda.clone(),
@@ -174,9 +182,12 @@ impl Sandbox {
                 classify,
                 routes,
             });
-            Server::start(port, options.also_listen_on, move |request| {
-                Arc::clone(&front).answer(request)
-            })
+            async move {
+                Server::start(port, options.also_listen_on, &switch, move |request| {
+                    Arc::clone(&front).answer(request)
+                })
+                .await
+            }
         };
         let aws = Aws {
             secrets: secrets.clone(),

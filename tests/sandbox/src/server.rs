@@ -4,6 +4,8 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::body::Body;
@@ -12,12 +14,27 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Returned by a handler that gives no answer: the connection is dropped.
 #[derive(Debug)]
 pub(crate) struct Dropped;
+
+/// Closes a port for a while.
+#[derive(Clone, Default)]
+pub(crate) struct Switch {
+    asked: Arc<watch::Sender<Option<Instant>>>,
+}
+
+impl Switch {
+    /// Ends every connection, and refuses new ones for so long.
+    pub(crate) fn off(&self, pause: Duration) {
+        self.asked.send_replace(Some(Instant::now() + pause));
+    }
+}
 
 impl fmt::Display for Dropped {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,10 +55,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens on 127.0.0.1, and on `also` if given, at `port` (0 for any free one) and lets
-    /// `handler` answer.
+    /// `handler` answer, unless it is switched off.
     pub(crate) async fn start<H, F>(
         port: u16,
         also: Option<IpAddr>,
+        switch: &Switch,
         handler: H,
     ) -> anyhow::Result<Server>
     where
@@ -58,7 +76,8 @@ impl Server {
         }
         let mut loops = JoinSet::new();
         for listener in listeners {
-            loops.spawn(accept(listener, handler.clone()));
+            let switch = switch.asked.subscribe();
+            loops.spawn(accept(listener, switch, handler.clone()));
         }
         Ok(Server {
             address,
@@ -81,15 +100,47 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         })
 }
 
-async fn accept<H, F>(listener: TcpListener, handler: H)
-where
+/// Refuses connections until then. The port stays bound, so that nobody else gets it.
+async fn closed_until(listener: TcpListener, until: Option<Instant>) -> TcpListener {
+    const BACKLOG: u32 = 1024;
+    let address = listener.local_addr().expect("it is bound");
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
+    .expect("there are sockets left");
+    socket
+        .set_reuseaddr(true)
+        .expect("any socket can be reused");
+    drop(listener);
+    socket.bind(address).expect("the port was ours just now");
+    if let Some(until) = until {
+        tokio::time::sleep_until(until).await;
+    }
+    socket.listen(BACKLOG).expect("the port is ours")
+}
+
+async fn accept<H, F>(
+    mut listener: TcpListener,
+    mut switch: watch::Receiver<Option<Instant>>,
+    handler: H,
+) where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Ok(()) = switch.changed() => {
+                let until = *switch.borrow_and_update();
+                connections.shutdown().await;
+                listener = closed_until(listener, until).await;
+                continue;
+            }
+        };
         // An error here concerns one connection that is already gone; the port stays open.
-        if let Ok((stream, _)) = listener.accept().await {
+        if let Ok((stream, _)) = accepted {
             // A short answer must not wait for the acknowledgement of the last one; without this it
             // is only slower.
             stream.set_nodelay(true).ok();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api_gateway::{NewKey, NewPlan};
+use crate::api_gateway::{NewKey, NewPlan, StageOf};
 use crate::lambda::Invocation;
 use crate::names::{FUNCTION_ARN, REST_API_ID, STAGE};
 use crate::refusal::Refusal;
@@ -190,6 +190,17 @@ impl Sandbox {
         .collect()
     }
 
+    /// Whether every node of the gateway accepts this value by now. Nobody notices the question: it is
+    /// in no journal, and no fault strikes it.
+    #[must_use]
+    pub fn is_admitted(&self, value: &str) -> bool {
+        let stage = StageOf {
+            api: REST_API_ID.to_owned(),
+            stage: STAGE.to_owned(),
+        };
+        self.api_gateway.all_admit(value, &stage)
+    }
+
     /// The key with this value.
     #[must_use]
     pub fn key_with_value(&self, value: &str) -> Option<KeyView> {
@@ -267,6 +278,12 @@ impl Sandbox {
     /// Invokes the function for one step, with a fresh `RotationToken`.
     pub async fn step(&self, name: &str, token: &str, step: &str) -> Invocation {
         self.rotator.step(&self.secret(name).arn, token, step).await
+    }
+
+    /// Every `RotationToken` that the function was given in an event of a rotation.
+    #[must_use]
+    pub fn rotation_tokens(&self) -> Vec<String> {
+        self.rotator.tokens.lock().clone()
     }
 
     fn begin(&self, request: RotationRequest) -> String {

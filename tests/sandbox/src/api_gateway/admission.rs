@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::store::StageOf;
 
 /// Every accepted value with the stages at which it is accepted.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Admission {
     stages: HashMap<String, HashSet<StageOf>>,
 }

@@ -50,6 +50,8 @@ pub(crate) struct ApiGateway {
 pub(crate) struct Settings {
     /// When a change on the control plane takes effect on the data plane.
     pub(crate) propagation: Duration,
+    /// How many nodes the data plane has.
+    pub(crate) gateway_nodes: u32,
     /// When a new key appears in lists.
     pub(crate) list_lag: Duration,
     /// How long a `CreateUsagePlanKey` takes.
@@ -61,7 +63,11 @@ pub(crate) struct Settings {
 impl ApiGateway {
     pub(crate) fn new(settings: Settings, clock: Clock) -> ApiGateway {
         ApiGateway {
-            state: Arc::new(Mutex::new(State::new(settings.propagation, clock.clone()))),
+            state: Arc::new(Mutex::new(State::new(
+                settings.propagation,
+                settings.gateway_nodes,
+                clock.clone(),
+            ))),
             limits: Arc::new(Mutex::new(Limits::new(clock.instant()))),
             attaching: Arc::default(),
             settings,
@@ -107,6 +113,11 @@ impl ApiGateway {
     /// Whether the data plane accepts this key value at a stage now.
     pub(crate) fn admits(&self, value: &str, stage: &StageOf) -> bool {
         self.state.lock().admits(value, stage)
+    }
+
+    /// Whether every node of the data plane does.
+    pub(crate) fn all_admit(&self, value: &str, stage: &StageOf) -> bool {
+        self.state.lock().all_admit(value, stage)
     }
 
     /// Copies of all keys, oldest first.

@@ -56,7 +56,10 @@ pub(super) struct State {
     pub(super) keys: Vec<ApiKey>,
     pub(super) plans: Vec<UsagePlan>,
     last_number: u64,
-    propagation: Propagation,
+    /// What each node of the data plane goes by.
+    nodes: Vec<Propagation>,
+    /// Whose turn it is to answer.
+    next_node: usize,
     clock: Clock,
 }
 
@@ -117,12 +120,17 @@ impl UsagePlan {
 }
 
 impl State {
-    pub(super) fn new(propagation: Duration, clock: Clock) -> State {
+    /// A change reaches the last node after `propagation`, and the others at equal distances before.
+    pub(super) fn new(propagation: Duration, nodes: u32, clock: Clock) -> State {
+        let nodes = nodes.max(1);
         State {
             keys: Vec::new(),
             plans: Vec::new(),
             last_number: 0,
-            propagation: Propagation::new(propagation),
+            nodes: (1..=nodes)
+                .map(|node| Propagation::new(propagation * node / nodes))
+                .collect(),
+            next_node: 0,
             clock,
         }
     }
@@ -175,12 +183,24 @@ impl State {
                 key.stage_keys.iter().chain(through_plans).cloned(),
             );
         }
-        self.propagation.send(admission, self.clock.instant());
+        let now = self.clock.instant();
+        for node in &mut self.nodes {
+            node.send(admission.clone(), now);
+        }
     }
 
+    /// What the next node answers: they take turns.
     pub(super) fn admits(&mut self, value: &str, stage: &StageOf) -> bool {
         let now = self.clock.instant();
-        self.propagation.at(now).admits(value, stage)
+        self.next_node = (self.next_node + 1) % self.nodes.len();
+        self.nodes[self.next_node].at(now).admits(value, stage)
+    }
+
+    /// Whether every node admits the value.
+    pub(super) fn all_admit(&mut self, value: &str, stage: &StageOf) -> bool {
+        let now = self.clock.instant();
+        let mut nodes = self.nodes.iter_mut();
+        nodes.all(|node| node.at(now).admits(value, stage))
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use super::FunctionError;
 use crate::names::FUNCTION_ARN;
 use crate::refusal::json_response;
-use crate::server::{Answer, Dropped, Server};
+use crate::server::{Answer, Dropped, Server, Switch};
 
 /// What a function answers to an event.
 pub(super) type Reply = Result<Value, FunctionError>;
@@ -58,7 +58,7 @@ impl Runtime {
     pub(super) async fn start(port: u16, also: Option<IpAddr>) -> anyhow::Result<Runtime> {
         let queue = Arc::new(Queue::default());
         let shared = Arc::clone(&queue);
-        let server = Server::start(port, also, move |request| {
+        let server = Server::start(port, also, &Switch::default(), move |request| {
             Arc::clone(&shared).answer(request)
         })
         .await?;

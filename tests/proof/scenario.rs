@@ -1,0 +1,172 @@
+//! The jobs that are disturbed, and the worlds in which they are to be done.
+
+use std::time::{Duration, SystemTime};
+
+use sandbox::{FUNCTION_NAME, Options};
+use serde_json::json;
+
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, World};
+
+/// The key that is AWSCURRENT's to begin with.
+pub(crate) const OLD: &str = "OldOldOldOldOldOldOldOldOldOldOldOldOldO";
+/// Another field of the secret, which has to stay.
+pub(crate) const PASSWORD: &str = "hunter2-hunter2-hunter2";
+
+/// Keys whose use is over, each at another point of its life.
+pub(crate) const DUE_TO_DELETE: &str = "DeleteDeleteDeleteDeleteDeleteDeleteDele";
+pub(crate) const DUE_TO_DISABLE: &str = "DisableDisableDisableDisableDisableDisab";
+pub(crate) const IN_GRACE: &str = "GraceGraceGraceGraceGraceGraceGraceGrace";
+pub(crate) const ABANDONED: &str = "AbandonedAbandonedAbandonedAbandonedAban";
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// A job to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scenario {
+    /// The rotation of a secret without a value.
+    First,
+    /// A rotation that inherits the plan of the key that it replaces.
+    Second,
+    /// A rotation with two plans and two targets, of a secret that is bare text.
+    Wide,
+    /// A rotation that replaces a key made by hand.
+    Adoption,
+    /// A reconciliation with a key to delete, to disable and to mark, a plan and a target to set right, and a mark to take
+    /// off.
+    Reconciliation,
+}
+
+impl Scenario {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::First,
+        Self::Second,
+        Self::Wide,
+        Self::Adoption,
+        Self::Reconciliation,
+    ];
+
+    pub(crate) async fn start(self, options: Options) -> World {
+        let json = json!({ "password": PASSWORD, "apiKey": OLD }).to_string();
+        let setup = match self {
+            Self::First => Setup::default(),
+            Self::Second => Setup::holding(&json).inheriting(),
+            Self::Wide => Setup {
+                secret: Some(OLD.to_owned()),
+                configured_plans: 2,
+                targets: vec!["PARTNER_API_KEY", "PARTNER_KEY_AGAIN"],
+                ..Setup::quick()
+            },
+            Self::Adoption => Setup {
+                secret: Some(json),
+                ..Setup::quick().inheriting()
+            },
+            Self::Reconciliation => Setup {
+                secret: Some(json),
+                configured_plans: 2,
+                ..Setup::quick()
+            },
+        };
+        let setup = setup
+            .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
+            .env("RUST_LOG", "trace");
+        let world = Setup { options, ..setup }.start().await;
+        self.furnish(&world);
+        world
+    }
+
+    fn furnish(self, world: &World) {
+        let plans: Vec<_> = world.plans.iter().map(String::as_str).collect();
+        match self {
+            Self::First => {}
+            Self::Second | Self::Wide => {
+                our_key(world, OLD, &current_version(world), &plans);
+            }
+            Self::Adoption => {
+                world.sandbox.create_key("by hand", OLD, &plans);
+            }
+            Self::Reconciliation => {
+                let current = current_version(world);
+                let now = world.sandbox.now();
+                let key = our_key(world, OLD, &current, &plans[..1]);
+                world
+                    .sandbox
+                    .describe_key(&key, &mark(now - DAY, "elsewhere", None));
+                for (value, description) in [
+                    (
+                        DUE_TO_DELETE,
+                        Some(mark(now - 9 * DAY, &current, Some(now - 8 * DAY))),
+                    ),
+                    (DUE_TO_DISABLE, Some(mark(now - 2 * DAY, &current, None))),
+                    (IN_GRACE, Some(mark(now - DAY / 2, &current, None))),
+                    (ABANDONED, None),
+                ] {
+                    let key = our_key(world, value, &version_of(value), &plans);
+                    if let Some(description) = description {
+                        world.sandbox.describe_key(&key, &description);
+                    }
+                    if value == DUE_TO_DELETE {
+                        world.sandbox.set_key_enabled(&key, false);
+                    }
+                }
+            }
+        }
+        // A target that holds what is no key has drifted.
+        let held = if self == Self::Reconciliation {
+            "drifted"
+        } else {
+            OLD
+        };
+        if self != Self::First {
+            for target in &world.targets {
+                world
+                    .sandbox
+                    .doppler()
+                    .set_value(PROJECT, CONFIG, target, held);
+            }
+        }
+    }
+
+    /// Keys that nobody is to notice a change of.
+    pub(crate) fn keeps_working(self) -> &'static [&'static str] {
+        match self {
+            Self::First => &[],
+            Self::Second | Self::Wide | Self::Adoption => &[OLD],
+            Self::Reconciliation => &[OLD, IN_GRACE, ABANDONED],
+        }
+    }
+}
+
+fn current_version(world: &World) -> String {
+    let secret = world.sandbox.secret(SECRET);
+    secret.current().expect("the secret has a value").id.clone()
+}
+
+/// The version that a retired key was once minted for.
+fn version_of(value: &str) -> String {
+    format!("{}-0000-4000-8000-000000000000", &value[..8])
+}
+
+fn mark(superseded: SystemTime, by: &str, disabled: Option<SystemTime>) -> String {
+    let time = humantime::format_rfc3339_seconds;
+    let mark = format!("Superseded at {} by version {by}.", time(superseded));
+    match disabled {
+        Some(disabled) => format!("{mark} Disabled at {}.", time(disabled)),
+        None => mark,
+    }
+}
+
+/// A key as this function mints it, some days old.
+fn our_key(world: &World, value: &str, version: &str, plans: &[&str]) -> String {
+    let sandbox = &world.sandbox;
+    let id = sandbox.create_key(&format!("{SECRET}/{version}"), value, plans);
+    for (name, text) in [
+        ("rotation:secret", sandbox.secret(SECRET).arn.as_str()),
+        ("rotation:version", version),
+        ("rotation:function", FUNCTION_NAME),
+    ] {
+        sandbox.tag_key(&id, name, text);
+    }
+    sandbox.describe_key(&id, &format!("Minted for the secret {SECRET}."));
+    sandbox.age_key(&id, 10 * DAY);
+    id
+}

@@ -1,0 +1,91 @@
+//! Which calls are struck, and by what.
+
+use std::fmt;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use sandbox::Options;
+
+use crate::kind::Kind;
+use crate::scenario::Scenario;
+
+/// One way in which a job can be disturbed.
+#[derive(Clone)]
+pub(crate) struct Schedule {
+    pub(crate) scenario: Scenario,
+    /// The calls, counted from 1 and on through the retries.
+    pub(crate) faults: Vec<(usize, Kind)>,
+    pub(crate) options: Options,
+}
+
+impl Schedule {
+    pub(crate) fn undisturbed(scenario: Scenario) -> Self {
+        Self::new(scenario, [])
+    }
+
+    fn new(scenario: Scenario, faults: impl Into<Vec<(usize, Kind)>>) -> Self {
+        Self {
+            scenario,
+            faults: faults.into(),
+            options: Options::default(),
+        }
+    }
+
+    /// The same where the services behave so.
+    pub(crate) fn with(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?} {:?}", self.scenario, self.faults)
+    }
+}
+
+/// Each of the kinds at each of the calls.
+pub(crate) fn singles(scenario: Scenario, calls: usize, kinds: &[Kind]) -> Vec<Schedule> {
+    let at = |call| kinds.iter().map(move |kind| (call, *kind));
+    let faults = (1..=calls).flat_map(at);
+    faults
+        .map(|fault| Schedule::new(scenario, [fault]))
+        .collect()
+}
+
+/// Each pair of the kinds at each pair of calls: any call, and any that can follow before the job, begun again, is done.
+pub(crate) fn pairs(scenario: Scenario, calls: usize, kinds: &[Kind]) -> Vec<Schedule> {
+    let mut pairs = Vec::new();
+    for first in 1..=calls {
+        for second in first + 1..=first + calls {
+            for one in kinds {
+                for other in kinds {
+                    let faults = [(first, *one), (second, *other)];
+                    pairs.push(Schedule::new(scenario, faults));
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// So many triples, the same ones for the same seed.
+pub(crate) fn triples(
+    scenario: Scenario,
+    calls: usize,
+    kinds: &[Kind],
+    seed: u64,
+    number: usize,
+) -> Vec<Schedule> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let triple = || {
+        let mut at = 0;
+        let faults: Vec<_> = (0..3)
+            .map(|_| {
+                at += random.random_range(1..=calls);
+                (at, kinds[random.random_range(0..kinds.len())])
+            })
+            .collect();
+        Schedule::new(scenario, faults)
+    };
+    std::iter::repeat_with(triple).take(number).collect()
+}
