@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -153,6 +154,10 @@ async fn exchange(
     }
     // Read to its end here, so that a reply which breaks off counts as none and is asked for again.
     let body = response.bytes().await.map_err(no_reply)?;
+    // Both services say with a 200 what they did (DOC); the SDK would take it for a reply whose fields are all missing.
+    if status == StatusCode::OK && body.is_empty() {
+        return Err(ConnectorError::io(Box::new(EmptyReply)));
+    }
 
     let mut response = HttpResponse::new(status.into(), SdkBody::from(body));
     *response.headers_mut() = headers
@@ -160,6 +165,11 @@ async fn exchange(
         .map_err(|error| ConnectorError::other(Box::new(error), None))?;
     Ok(response)
 }
+
+/// A reply without a body where there is always one.
+#[derive(Debug, thiserror::Error)]
+#[error("the reply is empty")]
+pub(crate) struct EmptyReply;
 
 fn no_reply(error: reqwest::Error) -> ConnectorError {
     let error = error.without_url();

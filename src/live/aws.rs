@@ -1,5 +1,6 @@
 //! What both AWS clients share: their configuration, and how their errors become ours.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -131,6 +132,7 @@ where
         SdkError::TimeoutError(_) => Fault::NoReply("timed out"),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Fault::NoReply("timed out"),
         SdkError::DispatchFailure(failure) if is_untrusted(failure) => Fault::NoReply(UNTRUSTED),
+        SdkError::DispatchFailure(failure) if is_empty(failure) => Fault::Unreadable(UNREADABLE),
         SdkError::DispatchFailure(failure) if failure.is_io() => Fault::NoReply(NO_CONNECTION),
         SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
         _ => Fault::NoReply("the request could not be made; are credentials and Region set?"),
@@ -144,10 +146,15 @@ where
 }
 
 fn is_untrusted(failure: &DispatchFailure) -> bool {
-    let error = failure
-        .as_connector_error()
-        .and_then(std::error::Error::source);
-    error.is_some_and(http::is_untrusted)
+    cause(failure).is_some_and(http::is_untrusted)
+}
+
+fn is_empty(failure: &DispatchFailure) -> bool {
+    cause(failure).is_some_and(<dyn Error>::is::<http::EmptyReply>)
+}
+
+fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {
+    failure.as_connector_error()?.source()
 }
 
 /// What to log where there was no reply, not even an empty list.

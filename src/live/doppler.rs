@@ -371,7 +371,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     }
     let Ok(value) = serde_json::from_slice(&body) else {
         let fault = Fault::Unreadable("something that is not its API's JSON");
-        return Err(failed(fault, id, false, None));
+        return Err(failed(fault, id, true, None));
     };
     let receipt = Receipt {
         service: Service::Doppler,

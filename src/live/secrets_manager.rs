@@ -217,7 +217,8 @@ async fn read(
     let missing = GetSecretValueError::is_resource_not_found_exception;
     match request.send().await {
         Ok(reply) => {
-            let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+            let holds = reply.secret_string.is_some() || reply.secret_binary.is_some();
+            let receipt = aws::must_say(holds, aws::receipt(SERVICE, OPERATION, &reply))?;
             let id = VersionId::from(reply.version_id().unwrap_or_default());
             let text = reply.secret_string.ok_or(InvalidSecret::Binary);
             let text = text.and_then(|text| SecretText::parse(text.into()));

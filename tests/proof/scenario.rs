@@ -124,6 +124,8 @@ impl Scenario {
                     .set_value(PROJECT, CONFIG, target, held);
             }
         }
+        // By now all services show it.
+        world.sandbox.advance(DAY / 24);
     }
 
     /// Keys that nobody is to notice a change of.

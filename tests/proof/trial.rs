@@ -166,6 +166,8 @@ async fn run(schedule: Schedule) -> Survived {
         assert!(!ended_by_lambda, "{error}");
     }
     assert!(job.reconcile(&world).await, "{:?}", job.errors);
+    // What only takes time has come to its end.
+    world.sandbox.advance(Duration::from_mins(1));
     watcher.assert_done(&world).await;
     let report = world.reconcile(json!({ "SecretId": SECRET })).await;
     assert_eq!(report["secrets"][0]["done"], json!([]), "it does not rest");
