@@ -48,6 +48,7 @@ pub(crate) async fn baseline(scenario: Scenario) -> usize {
 struct Job {
     /// The rotation's; a reconciliation has none.
     token: Option<String>,
+    /// All that the function answered.
     answers: String,
     errors: Vec<FunctionError>,
 }
@@ -68,6 +69,8 @@ impl Job {
             return self.reconcile(world).await;
         };
         let outcome = world.sandbox.retry(token).await;
+        let answers = outcome.steps.iter().flat_map(|run| &run.answer);
+        answers.for_each(|answer| self.answers += &answer.to_string());
         if let Some(error) = outcome.error() {
             self.errors.push(error.clone());
         }

@@ -25,6 +25,8 @@ pub struct StepRun {
     pub step: String,
     /// Which run of the whole process it belongs to, counted from 1.
     pub attempt: u32,
+    /// What the function answered, if it succeeded.
+    pub answer: Option<Value>,
     /// The function's error, if it failed.
     pub error: Option<FunctionError>,
     /// How long the invocation took.
@@ -36,6 +38,7 @@ impl StepRun {
         StepRun {
             step,
             attempt,
+            answer: invocation.result.as_ref().ok().cloned(),
             error: invocation.result.as_ref().err().cloned(),
             took: invocation.took,
         }

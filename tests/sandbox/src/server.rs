@@ -113,7 +113,10 @@ async fn closed_until(listener: TcpListener, until: Option<Instant>) -> TcpListe
         .set_reuseaddr(true)
         .expect("any socket can be reused");
     drop(listener);
-    socket.bind(address).expect("the port was ours just now");
+    // A child that is just being started has the listener until it has become another program.
+    while socket.bind(address).is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     if let Some(until) = until {
         tokio::time::sleep_until(until).await;
     }
