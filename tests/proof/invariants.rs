@@ -61,7 +61,15 @@ impl Watcher {
         let current = secret.current().map(|version| version.id.clone());
         match (&current, seen.current.last()) {
             (None, Some(_)) => seen.violations.push("AWSCURRENT is lost".to_owned()),
-            (Some(current), last) if last != Some(current) => seen.current.push(current.clone()),
+            (Some(current), last) if last != Some(current) => {
+                seen.current.push(current.clone());
+                let key = world.key_in("AWSCURRENT");
+                let mirrors = |target: &&str| world.doppler_value(target) == key;
+                if self.is_rotation() && !world.targets.iter().all(mirrors) {
+                    seen.violations
+                        .push("promoted before it was mirrored".to_owned());
+                }
+            }
             _ => {}
         }
         let keys = world.sandbox.keys();
@@ -101,6 +109,10 @@ impl Watcher {
                 seen.violations.push(format!("{value} was cut off"));
             }
         }
+    }
+
+    fn is_rotation(&self) -> bool {
+        self.scenario != Scenario::Reconciliation
     }
 
     /// Whether it is known of a key that the gateway accepts it.
@@ -154,7 +166,7 @@ impl Watcher {
                 }
             }
         }
-        let moved = usize::from(self.scenario != Scenario::Reconciliation);
+        let moved = usize::from(self.is_rotation());
         let before = usize::from(self.scenario != Scenario::First);
         let current = self.seen.lock().current.len();
         assert_eq!(current, before + moved, "AWSCURRENT moved to and fro");

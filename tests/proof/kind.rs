@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Html,
     /// An empty answer, with the status of a success and without effect.
     Empty,
+    /// JSON that says nothing, with the status of a success and without effect.
+    Blank,
     /// The request has its effect when the client has long given up waiting for the answer.
     Slow,
     /// The function is killed before the request has an effect.
@@ -36,7 +38,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Refused,
         Self::ResetBefore,
         Self::LostReply,
@@ -47,6 +49,7 @@ impl Kind {
         Self::ThrottledFor,
         Self::Html,
         Self::Empty,
+        Self::Blank,
         Self::Slow,
         Self::KillBefore,
         Self::KillAfter,
@@ -73,6 +76,7 @@ impl Kind {
             },
             Self::Html => FaultKind::answer(200, "text/html", "<html>Welcome</html>"),
             Self::Empty => FaultKind::answer(200, "application/json", ""),
+            Self::Blank => FaultKind::answer(200, "application/json", "{}"),
             Self::Slow => FaultKind::Delay(Self::SLOW),
             Self::KillBefore => FaultKind::KillBefore,
             Self::KillAfter => FaultKind::KillAfter,
