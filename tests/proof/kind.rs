@@ -62,6 +62,11 @@ impl Kind {
         matches!(self, Self::KillBefore | Self::KillAfter)
     }
 
+    /// Whether the function gets over it without being invoked again.
+    pub(crate) fn passes(self) -> bool {
+        !self.kills() && self != Self::Blank
+    }
+
     pub(crate) fn fault(self) -> FaultKind {
         match self {
             Self::Refused => FaultKind::Down(Duration::from_millis(300)),

@@ -74,7 +74,7 @@ fn lagging() -> Options {
     Options {
         read_lag: Duration::from_secs(2),
         list_lag: Duration::from_secs(3),
-        propagation: Duration::from_secs(4),
+        propagation: Duration::from_secs(9),
         gateway_nodes: 3,
         ..Options::default()
     }

@@ -168,6 +168,9 @@ async fn run(schedule: Schedule) -> Survived {
         let ended_by_lambda = error.error_type == "Sandbox.Timedout" || (died && !may_die);
         assert!(!ended_by_lambda, "{error}");
     }
+    if schedule.faults.iter().all(|(_, kind)| kind.passes()) {
+        assert_eq!(attempts, 1, "it took a retry: {:?}", job.errors);
+    }
     assert!(job.reconcile(&world).await, "{:?}", job.errors);
     // What only takes time has come to its end.
     world.sandbox.advance(Duration::from_mins(1));
