@@ -106,7 +106,12 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .trim()
         .parse()
         .ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    Some(wait(seconds))
+}
+
+/// So many seconds, as far as a service can mean them.
+pub(crate) fn wait(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST_WAIT)
 }
 
 /// Lends the client to the AWS SDK. Each reply sets the clock.

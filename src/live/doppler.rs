@@ -20,7 +20,7 @@ use self::limits::{Limit, Limits};
 use super::Receipt;
 use super::secrets_manager::SecretsManager;
 use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
-use crate::http::{retry_after, why_no_reply};
+use crate::http::{retry_after, wait, why_no_reply};
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
 
@@ -354,10 +354,8 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     if !status.is_success() || envelope["success"] == false {
         let messages = envelope["messages"].as_array().into_iter().flatten();
         let messages: Vec<_> = messages.filter_map(serde_json::Value::as_str).collect();
-        let after = envelope["data"]["isRetryableAfterSec"]
-            .as_u64()
-            .map(Duration::from_secs);
-        let wait = retry_after(&headers).or(after).or(pause);
+        let after = envelope["data"]["isRetryableAfterSec"].as_u64().map(wait);
+        let asked_for = retry_after(&headers).or(after).or(pause);
         let transient =
             is_transient(status) || envelope["data"]["isRetryable"] == true || after.is_some();
         let code = status.canonical_reason().unwrap_or_default().to_owned();
@@ -367,7 +365,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
             code,
             message,
         };
-        return Err(failed(fault, id, transient, wait));
+        return Err(failed(fault, id, transient, asked_for));
     }
     let Ok(value) = serde_json::from_slice(&body) else {
         let fault = Fault::Unreadable("something that is not its API's JSON");
