@@ -146,8 +146,10 @@ async fn exchange(
 
     let response = client.execute(request).await.map_err(no_reply)?;
     let (status, mut headers) = (response.status(), response.headers().clone());
-    if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
-        clock.set(date);
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+    if !date.is_some_and(|date| clock.set(date)) {
+        // The SDK signs by it, and panics where it cannot.
+        headers.remove(DATE);
     }
     // The SDK waits as long as this header of its own says, in milliseconds; API Gateway sends the standard one.
     if let Some(wait) = retry_after(&headers) {

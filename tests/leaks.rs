@@ -8,7 +8,7 @@ use std::time::Duration;
 use api_key_rotation::secret::ApiKeyValue;
 use sandbox::{Fault, FaultKind, Service};
 use serde_json::json;
-use support::emitted::{Emitted, ROTATION_TOKEN};
+use support::emitted::{Emitted, ROTATION_TOKEN, values};
 use support::{CONFIG, PROJECT, SECRET, Setup, World};
 
 /// A key value that a service puts into its replies where none belongs.
@@ -191,4 +191,56 @@ async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
         emitted.0.push_str(&error.to_string());
     }
     emitted.assert_no_value(&world, &[STRAY], "an event");
+}
+
+/// Every process that `parent` has started and not outlived, from the fields of each process's `stat` after its name.
+fn children(parent: u32) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("there is /proc");
+    let stats = processes.filter_map(|process| {
+        // A process may end meanwhile.
+        std::fs::read_to_string(process.ok()?.path().join("stat")).ok()
+    });
+    let is_child = |stat: &String| parent_and_faults(stat).is_some_and(|(of, _)| of == parent);
+    stats.filter(is_child).collect()
+}
+
+/// The parent of a process, and the page faults of the children that it had. (proc(5), `ppid` and `cminflt`.)
+fn parent_and_faults(stat: &str) -> Option<(u32, u64)> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<_> = fields.split(' ').collect();
+    Some((fields.get(1)?.parse().ok()?, fields.get(8)?.parse().ok()?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_neither_in_the_environment_nor_in_the_arguments_of_the_process_and_it_starts_no_other()
+ {
+    let world = most_verbose().await;
+    let mut emitted = Emitted::default();
+    let token = world.sandbox.begin_rotation(SECRET);
+    emitted.steps(&world, &token).await.expect("it succeeds");
+    emitted.reconcile(&world).await.expect("it succeeds");
+
+    let pids = world.sandbox.function_pids();
+    let [pid] = pids[..] else {
+        panic!("{pids:?} is not one process");
+    };
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).expect("it is alive");
+    let (environment, arguments) = (read("environ"), read("cmdline"));
+    let shown = [environment, arguments].concat();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains(&format!("SECRET_ID={SECRET}")),
+        "not that of the function"
+    );
+    for value in values(&world) {
+        assert!(!shown.contains(&value), "a value is shown");
+        // Nor the values within a JSON secret.
+        for part in value.split('"').filter(|part| part.len() > 8) {
+            assert!(!shown.contains(part), "a part of a value is shown");
+        }
+    }
+    assert_eq!(children(pid), Vec::<String>::new());
+    let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+    let (_, of_children) = parent_and_faults(&stat).expect("it has that form");
+    assert_eq!(of_children, 0, "it had a child");
 }

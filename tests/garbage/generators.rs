@@ -205,7 +205,9 @@ pub(crate) fn edited_bytes(
 ) -> impl Strategy<Value = Vec<u8>> + Clone {
     (text, vec(edit(), 0..=2)).prop_map(|(text, edits)| {
         let mut bytes = text.into_bytes();
-        edits.iter().for_each(|edit| edit.apply(&mut bytes));
+        for edit in &edits {
+            edit.apply(&mut bytes);
+        }
         bytes
     })
 }
