@@ -10,6 +10,9 @@ use aws_smithy_types::date_time::Format;
 /// A smaller difference says nothing: the header that tells it has whole seconds, and travels.
 const TOLERANCE_MS: u64 = 5_000;
 
+/// The times that are believed, up to the year 3000, from the Unix epoch: others cannot be reckoned with everywhere.
+const CREDIBLE_MS: std::ops::Range<i64> = 0..32_503_680_000_000;
+
 /// A clock that follows the `Date` of AWS's replies. What one run notes in a key's description another one judges, perhaps
 /// on a machine whose own clock is wrong, as a container's is after its host has slept; and a clock that is a day ahead
 /// must not end an overlap.
@@ -34,11 +37,12 @@ impl Clock {
         there.unwrap_or(here)
     }
 
-    /// Takes the time from a reply's `Date`, if it has one that can be read.
-    pub(crate) fn set(&self, date: &str) {
+    /// Takes the time from a reply's `Date`. Answers whether it is one that can be.
+    pub(crate) fn set(&self, date: &str) -> bool {
         let there = DateTime::from_str(date, Format::HttpDate).ok();
-        let Some(there) = there.and_then(|date| date.to_millis().ok()) else {
-            return;
+        let there = there.and_then(|date| date.to_millis().ok());
+        let Some(there) = there.filter(|there| CREDIBLE_MS.contains(there)) else {
+            return false;
         };
         let here = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let here = i64::try_from(here.unwrap_or_default().as_millis()).unwrap_or(there);
@@ -49,5 +53,6 @@ impl Clock {
             ahead
         };
         self.ahead_ms.store(ahead, Ordering::Relaxed);
+        true
     }
 }

@@ -346,6 +346,9 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// As long as the shortest value is.
+const LONG: usize = 20;
+
 /// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
 /// unrecognisable, whoever put it there. API Gateway's keys have 20 to 128 alphanumerics, Doppler's tokens end in 40, and
 /// a `RotationToken` has at least 36 letters, digits and hyphens.
@@ -360,17 +363,23 @@ pub fn masked_id(id: &str) -> String {
     mask(id, has_long_part)
 }
 
-/// A service's code for an error, fit to be shown. Codes are long words, and told from values by how they end.
+/// A service's code for an error, fit to be shown. Codes are long words, and told from values by having no digit and by how
+/// they end.
 #[must_use]
 pub fn masked_code(code: &str) -> String {
-    let named = ["Exception", "Error", "Failure"]
-        .iter()
-        .any(|end| code.ends_with(end));
-    mask(code, |run| !named && has_long_part(run))
+    let named = |part: &str| {
+        let ends = ["Exception", "Error", "Failure"];
+        part.bytes().all(|byte| byte.is_ascii_alphabetic())
+            && ends.iter().any(|end| part.ends_with(end))
+    };
+    mask(code, |run| {
+        run.split('-')
+            .any(|part| part.len() >= LONG && !named(part))
+    })
 }
 
 fn has_long_part(run: &str) -> bool {
-    run.split('-').any(|part| part.len() >= 20)
+    run.split('-').any(|part| part.len() >= LONG)
 }
 
 fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {

@@ -107,7 +107,12 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .trim()
         .parse()
         .ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    Some(wait(seconds))
+}
+
+/// So many seconds, as far as a service can mean them.
+pub(crate) fn wait(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST_WAIT)
 }
 
 /// Lends the client to the AWS SDK. Each reply sets the clock.
@@ -142,8 +147,10 @@ async fn exchange(
 
     let response = client.execute(request).await.map_err(no_reply)?;
     let (status, mut headers) = (response.status(), response.headers().clone());
-    if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
-        clock.set(date);
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+    if !date.is_some_and(|date| clock.set(date)) {
+        // The SDK signs by it, and panics where it cannot.
+        headers.remove(DATE);
     }
     // The SDK waits as long as this header of its own says, in milliseconds; API Gateway sends the standard one.
     if let Some(wait) = retry_after(&headers) {

@@ -1,7 +1,7 @@
 //! The description of a key of ours: a sentence or two for people that the function reads as well.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use humantime::{format_rfc3339_seconds, parse_rfc3339};
 
@@ -59,10 +59,13 @@ impl fmt::Display for Mark {
     }
 }
 
-/// A time as people and machines read it: RFC 3339, in whole seconds.
+/// A time as people and machines read it: RFC 3339, in whole seconds. What cannot be written so, because a reply dates a key
+/// before 1970 or puts the clock after the year 9999, is cut to what can.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
-    format_rfc3339_seconds(time).to_string()
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let earliest = SystemTime::UNIX_EPOCH;
+    format_rfc3339_seconds(time.clamp(earliest, earliest + LAST)).to_string()
 }
 
 /// The description of a key that is not superseded.

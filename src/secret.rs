@@ -12,6 +12,7 @@ use std::fmt;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -148,7 +149,7 @@ impl SecretText {
     pub fn with_key(&self, key: &ApiKeyValue) -> SecretString {
         match self.form {
             Form::Text => key.expose().into(),
-            Form::Json => replace_field(self.text.expose_secret(), key.expose()).into(),
+            Form::Json => replace_field(self.text.expose_secret(), key.expose()),
         }
     }
 
@@ -207,32 +208,35 @@ fn key_field(text: &str) -> Result<Option<ApiKeyValue>, InvalidSecret> {
 }
 
 /// `text`, which parsed as an object, with `FIELD` set to `key`.
-fn replace_field(text: &str, key: &str) -> String {
+fn replace_field(text: &str, key: &str) -> SecretString {
     let Fields(fields) = serde_json::from_str(text).expect("it parsed before");
-    let mut out = String::with_capacity(text.len() + key.len() + FIELD.len() + 8);
-    let mut write = |name: &str, value: &str| {
-        out.push(if out.is_empty() { '{' } else { ',' });
+    // The full length is reserved first, so that growing leaves no copy behind.
+    let length = text.len() + key.len() + FIELD.len() + 8;
+    let mut out = Zeroizing::new(String::with_capacity(length));
+    let mut write = |name: &str, value: [&str; 3]| {
+        let begins = if out.is_empty() { '{' } else { ',' };
+        out.push(begins);
         out.push_str(&serde_json::Value::from(name).to_string());
         out.push(':');
-        out.push_str(value);
+        out.extend(value);
     };
     // The key is alphanumeric wherever we write one, so quotes around it are all it needs.
-    let quoted = SecretString::from(format!("\"{key}\""));
+    let quoted = ["\"", key, "\""];
     for (name, value) in &fields {
         write(
             name,
             if name == FIELD {
-                quoted.expose_secret()
+                quoted
             } else {
-                value.get()
+                ["", value.get(), ""]
             },
         );
     }
     if !fields.iter().any(|(name, _)| name == FIELD) {
-        write(FIELD, quoted.expose_secret());
+        write(FIELD, quoted);
     }
     out.push('}');
-    out
+    out.as_str().into()
 }
 
 /// The fields of a JSON object in their order, values as they are written (a map would lose both).

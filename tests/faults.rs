@@ -327,7 +327,7 @@ async fn whatever_happens_to_create_api_key_there_is_one_key() {
     let broken = |effect, body: &str| FaultKind::Answer {
         status: 201,
         content_type: "application/json".to_owned(),
-        body: body.to_owned(),
+        body: body.to_owned().into(),
         effect,
     };
     for kind in [

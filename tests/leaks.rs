@@ -6,14 +6,13 @@ mod support;
 use std::time::Duration;
 
 use api_key_rotation::secret::ApiKeyValue;
-use sandbox::{Fault, FaultKind, STEPS, Service};
+use sandbox::{Fault, FaultKind, Service};
 use serde_json::json;
-use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use support::emitted::{Emitted, ROTATION_TOKEN, values};
+use support::{CONFIG, PROJECT, SECRET, Setup, World};
 
 /// A key value that a service puts into its replies where none belongs.
 const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
-/// A `RotationToken` that is known, unlike those that the sandbox makes.
-const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
 
 /// Replies with a value where none belongs.
 fn malformed() -> Vec<FaultKind> {
@@ -38,78 +37,6 @@ fn malformed() -> Vec<FaultKind> {
         ),
         FaultKind::answer(200, "application/json", format!(r#"["{STRAY}"]"#)),
     ]
-}
-
-/// Everything that the function has emitted: logs, answers, errors.
-struct Emitted(String);
-
-impl Emitted {
-    /// The four steps as the service sends them: up to the first that fails. Whether all succeeded.
-    async fn steps(&mut self, world: &World, token: &str) -> bool {
-        for step in STEPS {
-            let event = json!({
-                "Step": step,
-                "SecretId": world.sandbox.secret(SECRET).arn,
-                "ClientRequestToken": token,
-                "RotationToken": ROTATION_TOKEN,
-            });
-            match world.sandbox.invoke(event.to_string()).await.result {
-                Ok(report) => self.0.push_str(&report.to_string()),
-                Err(error) => {
-                    self.0.push_str(&error.to_string());
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// A reconciliation, whatever comes of it.
-    async fn reconcile(&mut self, world: &World) {
-        let event = json!({ "Step": "reconcile", "SecretId": SECRET });
-        match world.sandbox.invoke(event.to_string()).await.result {
-            Ok(report) => self.0.push_str(&report.to_string()),
-            Err(error) => self.0.push_str(&error.to_string()),
-        }
-    }
-
-    fn assert_no_value(&self, world: &World, what: &str) {
-        let log = world.sandbox.function_log();
-        assert!(!log.is_empty(), "there is no log to search");
-        let mut values: Vec<_> = world
-            .sandbox
-            .keys()
-            .into_iter()
-            .map(|key| key.value)
-            .collect();
-        values.extend(
-            world
-                .sandbox
-                .secret(SECRET)
-                .versions
-                .into_iter()
-                .filter_map(|version| version.text),
-        );
-        values.extend([STRAY, ROTATION_TOKEN].map(ToOwned::to_owned));
-        values.extend(
-            world
-                .sandbox
-                .secret(TOKEN_SECRET)
-                .versions
-                .into_iter()
-                .filter_map(|version| version.text),
-        );
-        for value in values.iter().filter(|value| value.len() > 4) {
-            assert!(!self.0.contains(value), "{what}: an answer holds a value");
-            assert!(!log.contains(value), "{what}: the log holds a value");
-            // Nor a good part of one.
-            let part = &value[value.len() / 2..];
-            assert!(
-                part.len() < 12 || !log.contains(part),
-                "{what}: the log holds half a value"
-            );
-        }
-    }
 }
 
 async fn most_verbose() -> World {
@@ -142,13 +69,13 @@ fn the_level_at_which_the_aws_sdk_prints_values_is_not_compiled_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_in_a_whole_rotation_at_the_most_verbose_level() {
     let world = most_verbose().await;
-    let mut emitted = Emitted(String::new());
+    let mut emitted = Emitted::default();
     for _ in 0..2 {
         let token = world.sandbox.begin_rotation(SECRET);
-        assert!(emitted.steps(&world, &token).await);
+        emitted.steps(&world, &token).await.expect("it succeeds");
         world.assert_agreement().await;
     }
-    emitted.assert_no_value(&world, "a rotation");
+    emitted.assert_no_value(&world, &[STRAY], "a rotation");
     assert!(
         world.sandbox.function_log().contains("DEBUG"),
         "the most verbose level was not in force"
@@ -172,7 +99,7 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
     ];
     let world = most_verbose().await;
     world.rotate().await;
-    let mut emitted = Emitted(String::new());
+    let mut emitted = Emitted::default();
     for (service, operation) in operations {
         for kind in malformed() {
             let token = world.sandbox.begin_rotation(SECRET);
@@ -182,13 +109,13 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
                 .sandbox
                 .faults()
                 .inject(Fault::new(kind).on(service, operation));
-            emitted.steps(&world, &token).await;
+            emitted.steps(&world, &token).await.ok();
             assert_eq!(handle.fired(), 1, "{what} never struck");
             world.sandbox.faults().clear();
-            emitted.assert_no_value(&world, &what);
+            emitted.assert_no_value(&world, &[STRAY], &what);
             // Whatever is left of this rotation is completed, so that the next one can begin.
             assert!(
-                emitted.steps(&world, &token).await,
+                emitted.steps(&world, &token).await.is_ok(),
                 "{what}: not resumed: {}",
                 emitted.0
             );
@@ -200,7 +127,7 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_in_a_reconciliation_with_work_to_do_however_malformed_a_reply_is() {
     let world = most_verbose().await;
-    let mut emitted = Emitted(String::new());
+    let mut emitted = Emitted::default();
     for (service, operation) in [
         (Service::SecretsManager, "DescribeSecret"),
         (Service::SecretsManager, "GetSecretValue"),
@@ -230,11 +157,11 @@ async fn values_stay_secret_in_a_reconciliation_with_work_to_do_however_malforme
             let what = format!("{operation} of {service}: {kind:?}");
             let fault = Fault::new(kind).on(service, operation);
             let handle = world.sandbox.faults().inject(fault);
-            emitted.reconcile(&world).await;
+            emitted.reconcile(&world).await.ok();
             assert_eq!(handle.fired(), 1, "{what} never struck");
             world.sandbox.faults().clear();
-            emitted.reconcile(&world).await;
-            emitted.assert_no_value(&world, &what);
+            emitted.reconcile(&world).await.ok();
+            emitted.assert_no_value(&world, &[STRAY], &what);
             world.assert_agreement().await;
         }
     }
@@ -243,7 +170,7 @@ async fn values_stay_secret_in_a_reconciliation_with_work_to_do_however_malforme
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
     let world = most_verbose().await;
-    let mut emitted = Emitted(String::new());
+    let mut emitted = Emitted::default();
     let token = world.sandbox.begin_rotation(SECRET);
     for event in [
         json!({ "Step": STRAY, "SecretId": SECRET, "ClientRequestToken": token }),
@@ -263,5 +190,57 @@ async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
             .expect_err("it is no event");
         emitted.0.push_str(&error.to_string());
     }
-    emitted.assert_no_value(&world, "an event");
+    emitted.assert_no_value(&world, &[STRAY], "an event");
+}
+
+/// Every process that `parent` has started and not outlived, from the fields of each process's `stat` after its name.
+fn children(parent: u32) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("there is /proc");
+    let stats = processes.filter_map(|process| {
+        // A process may end meanwhile.
+        std::fs::read_to_string(process.ok()?.path().join("stat")).ok()
+    });
+    let is_child = |stat: &String| parent_and_faults(stat).is_some_and(|(of, _)| of == parent);
+    stats.filter(is_child).collect()
+}
+
+/// The parent of a process, and the page faults of the children that it had. (proc(5), `ppid` and `cminflt`.)
+fn parent_and_faults(stat: &str) -> Option<(u32, u64)> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<_> = fields.split(' ').collect();
+    Some((fields.get(1)?.parse().ok()?, fields.get(8)?.parse().ok()?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_neither_in_the_environment_nor_in_the_arguments_of_the_process_and_it_starts_no_other()
+ {
+    let world = most_verbose().await;
+    let mut emitted = Emitted::default();
+    let token = world.sandbox.begin_rotation(SECRET);
+    emitted.steps(&world, &token).await.expect("it succeeds");
+    emitted.reconcile(&world).await.expect("it succeeds");
+
+    let pids = world.sandbox.function_pids();
+    let [pid] = pids[..] else {
+        panic!("{pids:?} is not one process");
+    };
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).expect("it is alive");
+    let (environment, arguments) = (read("environ"), read("cmdline"));
+    let shown = [environment, arguments].concat();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains(&format!("SECRET_ID={SECRET}")),
+        "not that of the function"
+    );
+    for value in values(&world) {
+        assert!(!shown.contains(&value), "a value is shown");
+        // Nor the values within a JSON secret.
+        for part in value.split('"').filter(|part| part.len() > 8) {
+            assert!(!shown.contains(part), "a part of a value is shown");
+        }
+    }
+    assert_eq!(children(pid), Vec::<String>::new());
+    let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+    let (_, of_children) = parent_and_faults(&stat).expect("it has that form");
+    assert_eq!(of_children, 0, "it had a child");
 }

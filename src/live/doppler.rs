@@ -20,7 +20,7 @@ use self::limits::{Limit, Limits};
 use super::Receipt;
 use super::secrets_manager::SecretsManager;
 use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
-use crate::http::{retry_after, why_no_reply};
+use crate::http::{retry_after, wait, why_no_reply};
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
 
@@ -68,6 +68,16 @@ struct Written {
     /// All secrets of the config, or only the one written: both are seen (3P).
     #[serde(default)]
     secrets: std::collections::HashMap<String, Value>,
+}
+
+/// What every reply may say (SRC): each official client shows `messages`; `data` says at times whether to try again. The
+/// rest, which may hold values, is left out.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Envelope {
+    success: serde_json::Value,
+    messages: serde_json::Value,
+    data: serde_json::Value,
 }
 
 /// One attempt that failed.
@@ -349,17 +359,14 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     limit.keep(pause).await;
     let body = reply.bytes().await.map_err(no_reply)?;
 
-    // The envelope (SRC): every official client shows `messages`; `data` says at times whether to try again.
-    let envelope: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    if !status.is_success() || envelope["success"] == false {
-        let messages = envelope["messages"].as_array().into_iter().flatten();
+    let envelope: Envelope = serde_json::from_slice(&body).unwrap_or_default();
+    if !status.is_success() || envelope.success == false {
+        let messages = envelope.messages.as_array().into_iter().flatten();
         let messages: Vec<_> = messages.filter_map(serde_json::Value::as_str).collect();
-        let after = envelope["data"]["isRetryableAfterSec"]
-            .as_u64()
-            .map(Duration::from_secs);
-        let wait = retry_after(&headers).or(after).or(pause);
+        let after = envelope.data["isRetryableAfterSec"].as_u64().map(wait);
+        let asked_for = retry_after(&headers).or(after).or(pause);
         let transient =
-            is_transient(status) || envelope["data"]["isRetryable"] == true || after.is_some();
+            is_transient(status) || envelope.data["isRetryable"] == true || after.is_some();
         let code = status.canonical_reason().unwrap_or_default().to_owned();
         let message = masked(&messages.join("; "));
         let fault = Fault::Refused {
@@ -367,7 +374,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
             code,
             message,
         };
-        return Err(failed(fault, id, transient, wait));
+        return Err(failed(fault, id, transient, asked_for));
     }
     let Ok(value) = serde_json::from_slice(&body) else {
         let fault = Fault::Unreadable("something that is not its API's JSON");

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod emitted;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
@@ -45,16 +46,17 @@ pub enum FaultKind {
         /// The `Content-Type` header.
         content_type: String,
         /// The whole body.
-        body: String,
+        body: Bytes,
         /// Whether the effect happens all the same.
         effect: bool,
     },
-    /// The service's own answer, with this header changed; without a value it is taken away.
+    /// The answer, whether the service's own or another fault's, with this header changed; without a
+    /// value it is taken away.
     Header {
         /// The header's name.
         name: &'static str,
         /// Its value.
-        value: Option<String>,
+        value: Option<Bytes>,
     },
     /// The call waits this long before its effect.
     Delay(Duration),
@@ -82,25 +84,25 @@ impl FaultKind {
     pub fn answer(
         status: u16,
         content_type: impl Into<String>,
-        body: impl Into<String>,
+        body: impl Into<Vec<u8>>,
     ) -> FaultKind {
         FaultKind::Answer {
             status,
             content_type: content_type.into(),
-            body: body.into(),
+            body: body.into().into(),
             effect: false,
         }
     }
 
-    /// The service's own answer with this value of a header.
-    pub fn header(name: &'static str, value: impl Into<String>) -> FaultKind {
+    /// The answer with this value of a header.
+    pub fn header(name: &'static str, value: impl Into<Vec<u8>>) -> FaultKind {
         FaultKind::Header {
             name,
-            value: Some(value.into()),
+            value: Some(value.into().into()),
         }
     }
 
-    /// The service's own answer without this header.
+    /// The answer without this header.
     #[must_use]
     pub fn no_header(name: &'static str) -> FaultKind {
         FaultKind::Header { name, value: None }

@@ -82,13 +82,14 @@ impl Front {
             answer
         } else {
             let response = self.effect(parts, body).await?;
-            self.after(response, faults).await
+            self.after(response, &faults).await
         };
         if let Ok(response) = &mut answer {
             let id = HeaderValue::from_str(&request_id).map_err(|_| Dropped)?;
             response
                 .headers_mut()
                 .insert(request_id_header(service), id);
+            set_headers(response, faults)?;
             self.journal.finish(&request_id, response.status().as_u16());
         }
         answer
@@ -152,7 +153,7 @@ impl Front {
     }
 
     /// What the faults make of the service's own answer.
-    async fn after(&self, mut response: Response<Body>, faults: Vec<FaultKind>) -> Answer {
+    async fn after(&self, mut response: Response<Body>, faults: &[FaultKind]) -> Answer {
         for fault in faults {
             match fault {
                 FaultKind::LostReply => return Err(Dropped),
@@ -167,15 +168,7 @@ impl Front {
                     body,
                     effect: true,
                 } => {
-                    response = plain_answer(status, &content_type, &body);
-                }
-                FaultKind::Header { name, value } => {
-                    let headers = response.headers_mut();
-                    headers.remove(name);
-                    if let Some(value) = value {
-                        let value = HeaderValue::from_str(&value).map_err(|_| Dropped)?;
-                        headers.insert(name, value);
-                    }
+                    response = plain_answer(*status, content_type, body);
                 }
                 FaultKind::After(hook) => hook().await,
                 FaultKind::Refuse { .. }
@@ -185,6 +178,7 @@ impl Front {
                 | FaultKind::KillBefore
                 | FaultKind::Delay(_)
                 | FaultKind::Before(_)
+                | FaultKind::Header { .. }
                 | FaultKind::Answer { effect: false, .. } => {}
             }
         }
@@ -199,8 +193,23 @@ fn request_id_header(service: Service) -> HeaderName {
     })
 }
 
-fn plain_answer(status: u16, content_type: &str, body: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_owned()));
+/// What the faults make of the headers of an answer, be it the service's or a fault's.
+fn set_headers(response: &mut Response<Body>, faults: Vec<FaultKind>) -> Result<(), Dropped> {
+    for fault in faults {
+        if let FaultKind::Header { name, value } = fault {
+            let headers = response.headers_mut();
+            headers.remove(name);
+            if let Some(value) = value {
+                let value = HeaderValue::from_maybe_shared(value).map_err(|_| Dropped)?;
+                headers.insert(name, value);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn plain_answer(status: u16, content_type: &str, body: &Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.clone()));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Ok(content_type) = HeaderValue::from_str(content_type) {

@@ -336,6 +336,12 @@ impl Sandbox {
         self.lambda.invoke(payload.as_ref().to_vec().into()).await
     }
 
+    /// The ids of the function's processes that are alive.
+    #[must_use]
+    pub fn function_pids(&self) -> Vec<u32> {
+        self.lambda.pids()
+    }
+
     /// All that the function has written to its standard output and error, line by line.
     #[must_use]
     pub fn function_log(&self) -> String {

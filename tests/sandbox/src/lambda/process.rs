@@ -22,6 +22,8 @@ const LAST_LINES: Duration = Duration::from_millis(3);
 /// was killed before.
 pub(super) struct Process {
     runtime: Runtime,
+    /// Its id; another process may get it after the end.
+    pid: Option<u32>,
     /// How the process ended, once it has.
     ended: watch::Receiver<Option<String>>,
     kill: Arc<Notify>,
@@ -51,11 +53,13 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(read_lines(stderr, on_line));
         }
+        let pid = child.id();
         let kill = Arc::new(Notify::new());
         let (sender, ended) = watch::channel(None);
         tokio::spawn(watch_over(child, Arc::clone(&kill), sender));
         Ok(Process {
             runtime,
+            pid,
             ended,
             kill,
         })
@@ -64,6 +68,11 @@ impl Process {
     /// Whether the process can serve another event.
     pub(super) fn is_alive(&self) -> bool {
         self.ended.borrow().is_none() && !self.runtime.has_failed()
+    }
+
+    /// The process's id, unless it has ended.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.pid.filter(|_| self.ended.borrow().is_none())
     }
 
     /// Asks for the end of the process and does not wait for it.

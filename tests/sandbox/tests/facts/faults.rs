@@ -132,7 +132,7 @@ async fn a_cut_reply_has_its_effect_and_half_of_its_body() {
 async fn a_foreign_answer_comes_with_or_without_effect() {
     let sandbox = start().await;
     for effect in [false, true] {
-        let (content_type, body) = ("text/html".to_owned(), "\"<html>\"".to_owned());
+        let (content_type, body) = ("text/html".to_owned(), "\"<html>\"".into());
         sandbox.faults().inject(on_create(FaultKind::Answer {
             status: 200,
             content_type,

@@ -1,0 +1,79 @@
+//! Everything that the function has emitted, to be searched for values.
+
+use sandbox::{FunctionError, STEPS};
+use serde_json::json;
+
+use super::{SECRET, TOKEN_SECRET, World};
+
+/// A `RotationToken` that is known, unlike those that the sandbox makes.
+pub(crate) const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
+
+/// The answers of the function, errors among them. Its log is the sandbox's.
+#[derive(Default)]
+pub(crate) struct Emitted(pub(crate) String);
+
+impl Emitted {
+    /// The four steps as the service sends them: up to the first that fails.
+    pub(crate) async fn steps(&mut self, world: &World, token: &str) -> Result<(), FunctionError> {
+        for step in STEPS {
+            let event = json!({
+                "Step": step,
+                "SecretId": world.sandbox.secret(SECRET).arn,
+                "ClientRequestToken": token,
+                "RotationToken": ROTATION_TOKEN,
+            });
+            self.invoke(world, event).await?;
+        }
+        Ok(())
+    }
+
+    /// A reconciliation, whatever comes of it.
+    pub(crate) async fn reconcile(&mut self, world: &World) -> Result<(), FunctionError> {
+        let event = json!({ "Step": "reconcile", "SecretId": SECRET });
+        self.invoke(world, event).await
+    }
+
+    /// Any event.
+    pub(crate) async fn invoke(
+        &mut self,
+        world: &World,
+        event: serde_json::Value,
+    ) -> Result<(), FunctionError> {
+        let result = world.sandbox.invoke(event.to_string()).await.result;
+        match &result {
+            Ok(report) => self.0.push_str(&report.to_string()),
+            Err(error) => self.0.push_str(&error.to_string()),
+        }
+        result.map(drop)
+    }
+
+    /// Demands that neither an answer nor the log holds a value of this world, or one of `strays`.
+    pub(crate) fn assert_no_value(&self, world: &World, strays: &[&str], what: &str) {
+        let log = world.sandbox.function_log();
+        assert!(!log.is_empty(), "there is no log to search");
+        let values = values(world).into_iter();
+        for value in values.chain(strays.iter().map(ToString::to_string)) {
+            assert!(!self.0.contains(&value), "{what}: an answer holds a value");
+            assert!(!log.contains(&value), "{what}: the log holds a value");
+            // Nor a good part of one.
+            let part = &value[value.len() / 2..];
+            assert!(
+                part.len() < 12 || !log.contains(part),
+                "{what}: the log holds half a value"
+            );
+        }
+    }
+}
+
+/// Every value that must stay secret in this world: of keys, of the secret and of the Doppler token, in all versions, and the
+/// `RotationToken`.
+pub(crate) fn values(world: &World) -> Vec<String> {
+    let keys = world.sandbox.keys().into_iter().map(|key| key.value);
+    let secrets = [SECRET, TOKEN_SECRET].map(|name| world.sandbox.secret(name).versions);
+    let texts = secrets
+        .into_iter()
+        .flatten()
+        .filter_map(|version| version.text);
+    let values = keys.chain(texts).chain([ROTATION_TOKEN.to_owned()]);
+    values.filter(|value| value.len() > 4).collect()
+}
