@@ -320,6 +320,12 @@ impl Sandbox {
         self.lambda.kill().await;
     }
 
+    /// The ids of the function's processes that run, for the operating system.
+    #[must_use]
+    pub fn function_pids(&self) -> Vec<u32> {
+        self.lambda.pids()
+    }
+
     /// Hands an event to the function and waits for its answer. Other events have their turn first.
     pub async fn invoke(&self, payload: impl AsRef<[u8]>) -> Invocation {
         self.lambda.invoke(payload.as_ref().to_vec().into()).await

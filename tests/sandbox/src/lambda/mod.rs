@@ -206,6 +206,13 @@ impl Lambda {
         }
     }
 
+    /// The ids of the processes that run.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let deployment = self.shared.deployment.lock();
+        let processes = deployment.processes.iter();
+        processes.filter_map(|process| process.id()).collect()
+    }
+
     /// All that the function has written to its standard output and error, line by line.
     pub(crate) fn log(&self) -> String {
         self.shared.log.lock().clone()

@@ -22,6 +22,8 @@ const LAST_LINES: Duration = Duration::from_millis(3);
 /// was killed before.
 pub(super) struct Process {
     runtime: Runtime,
+    /// As the operating system knows it; none, if it ended at once.
+    id: Option<u32>,
     /// How the process ended, once it has.
     ended: watch::Receiver<Option<String>>,
     kill: Arc<Notify>,
@@ -53,12 +55,19 @@ impl Process {
         }
         let kill = Arc::new(Notify::new());
         let (sender, ended) = watch::channel(None);
+        let id = child.id();
         tokio::spawn(watch_over(child, Arc::clone(&kill), sender));
         Ok(Process {
             runtime,
+            id,
             ended,
             kill,
         })
+    }
+
+    /// Its id for the operating system, while it runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.id.filter(|_| self.ended.borrow().is_none())
     }
 
     /// Whether the process can serve another event.
