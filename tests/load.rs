@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api_key_rotation::mark;
-use sandbox::{Call, FUNCTION_NAME, Function, Options, Outcome, Sandbox, Service};
+use sandbox::{
+    Call, FUNCTION_NAME, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service,
+};
 use support::{Setup, binary, in_full};
 use tokio::task::JoinSet;
 
@@ -25,6 +27,9 @@ const ATTACH_TIME: Duration = Duration::from_millis(50);
 /// How often and after what pause Secrets Manager runs a failed rotation again. Assumptions, too.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a step may take: the function's time-out, without what it keeps to end in time.
+const STEP: Duration = Duration::from_secs(298);
 
 /// So many times the time that the limits set is allowed.
 const MOST: f64 = 1.2;
@@ -91,12 +96,49 @@ async fn a_fleet_rotated_at_once_takes_little_longer_than_the_limits_of_api_gate
         assert!(outcome.succeeded, "{}: {:?}", outcome.arn, outcome.error());
     }
     fleet.assert_agreement();
+    // Whoever waits for the last of the calls waits no longer than a step may take.
+    if bound < STEP.as_secs_f64() / MOST {
+        assert_eq!(at_first, outcomes.len(), "a step gave up");
+    }
     let throttled: usize = count(&calls)
         .values()
         .map(|[_, throttled, _]| throttled)
         .sum();
     assert!(throttled > 0, "the limits were never met");
     assert!(ratio <= MOST, "{took:.1} s, {ratio:.3} times {bound:.1} s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_got_in_each_others_way_do_not_come_back_in_step() {
+    let world = Setup::plain().start().await;
+    let words =
+        "Unable to complete operation due to concurrent modification. Please try again later.";
+    let conflict = || {
+        let kind = FaultKind::refuse(409, "ConflictException", words);
+        Fault::new(kind).on(Service::ApiGateway, "CreateUsagePlanKey")
+    };
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        world.redeploy(&[]).await;
+        world.sandbox.clear_calls();
+        world.sandbox.faults().inject(conflict());
+        world.rotate().await;
+        let mut calls = world.sandbox.calls();
+        calls.retain(|call| call.operation == "CreateUsagePlanKey");
+        let [first, second] = &calls[..] else {
+            panic!("{calls:?}");
+        };
+        pauses.push(second.at.duration_since(first.at).unwrap_or_default());
+    }
+    pauses.sort_unstable();
+    // They are drawn from 200 ms.
+    let spread = pauses[7].saturating_sub(pauses[0]);
+    assert!(spread > Duration::from_millis(30), "{pauses:?}");
+    let calls = world.sandbox.calls();
+    let looks = calls
+        .iter()
+        .filter(|call| call.operation == "GetUsagePlanKey");
+    assert_eq!(looks.count(), 0, "what is known was looked up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
