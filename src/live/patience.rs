@@ -21,11 +21,12 @@ use tokio::time::{Instant, sleep};
 use super::aws::retry_after;
 use crate::http::AWS_RETRY_AFTER;
 
-/// By so much the pause may be longer than `Retry-After`: at first, and so much more after each further throttling.
+/// By so much the pause may at first be longer than `Retry-After`; by a third more after each further throttling.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// The most by which it may be.
-const WIDEST_SPREAD: Duration = Duration::from_secs(30);
+/// The most by which it may be. The longer, the fewer requests are throttled; but the last of them may leave the limits
+/// unused for so long.
+const WIDEST_SPREAD: Duration = Duration::from_secs(40);
 
 /// For so long a request is repeated as it was signed; AWS takes a signature for five minutes (DOC). Then the SDK signs
 /// it anew.
@@ -100,7 +101,7 @@ async fn send(
         }
         sleep(wait).await;
         if !has_begun {
-            spread = (spread + SPREAD).min(WIDEST_SPREAD);
+            spread = (spread * 4 / 3).min(WIDEST_SPREAD);
         }
     }
 }
