@@ -90,13 +90,14 @@ verify: build tools ## Build as for Lambda, and run the tests of whole rotations
 	    --test tls --test emulator
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
-PROOFS := garbage
+PROOFS := proof garbage load
 
 .PHONY: prove
 prove: tools ## Try every fault, order and kind of garbage against the release binary, not only the share that test tries
 	@[[ -x $(TARGET)/release/api-key-rotation ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
 	@cargo build --release --locked --package api-key-rotation
-	@PROVE=full FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
+# A thousand processes, each with some connections to the sandbox.
+	@ulimit -n "$$(ulimit -H -n)"; PROVE=full FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
 	  cargo test --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
 
 .PHONY: audit

@@ -5,6 +5,7 @@
 mod api_gateway;
 mod aws;
 mod doppler;
+mod patience;
 mod probe;
 mod secrets_manager;
 
@@ -16,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-pub(crate) use self::aws::DEADLINE;
+pub(crate) use self::patience::{TURN, Turn};
 pub use self::secrets_manager::Secret;
 use crate::clock::Clock;
 use crate::error::{CallError, Error, Service};

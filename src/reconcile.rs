@@ -46,7 +46,8 @@ pub async fn reconcile(
         secret = event.secret_id,
         lambda_request_id = invocation.request_id,
     );
-    let result = live::DEADLINE.scope(invocation.deadline, run(world, event, invocation));
+    let turn = live::Turn::new(invocation.deadline, false);
+    let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
 }

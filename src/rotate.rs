@@ -46,7 +46,10 @@ pub async fn rotate(
         version = %event.version,
         lambda_request_id = invocation.request_id,
     );
-    let result = live::DEADLINE.scope(invocation.deadline, run(world, event, invocation));
+    // Both come after setSecret, which made the key.
+    let has_begun = matches!(event.step, Step::TestSecret | Step::FinishSecret);
+    let turn = live::Turn::new(invocation.deadline, has_begun);
+    let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
 }

@@ -11,6 +11,7 @@ use backon::{ExponentialBuilder, Retryable};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
+use super::patience::patient;
 use super::{Receipt, Secret, aws};
 use crate::clock::Clock;
 use crate::error::{CallError, Fault, Service};
@@ -76,7 +77,10 @@ pub(super) struct ApiGateway {
 
 impl ApiGateway {
     pub(super) fn new(config: &aws_config::SdkConfig, function_name: &str, clock: Clock) -> Self {
-        let config = config::Builder::from(config).retry_classifier(aws::Retries);
+        let http = config.http_client().expect("it was lent one");
+        let config = config::Builder::from(config)
+            .http_client(patient(http))
+            .retry_classifier(aws::Retries);
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),
@@ -254,8 +258,9 @@ impl ApiGateway {
         create.retry(backoff(deadline)).when(is_concurrent).await
     }
 
-    /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, another key may be in
-    /// the way, or just another request. So look, and try again unless it is there.
+    /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
+    /// the way. So look, and try again unless it is there. Where it says that just another request is in the way, a look
+    /// would only use up what the limits leave.
     pub(super) async fn attach(
         &self,
         key: &KeyId,
@@ -264,7 +269,7 @@ impl ApiGateway {
     ) -> Result<Receipt, CallError> {
         let attach = || async {
             let in_doubt = match self.create_usage_plan_key(key, plan).await {
-                Err(failed) if is_in_doubt(&failed) => failed,
+                Err(failed) if is_in_doubt(&failed) && !is_concurrent(&failed) => failed,
                 result => return result,
             };
             let request = self

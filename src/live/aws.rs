@@ -19,6 +19,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use tokio::time::Instant;
 
 use super::Receipt;
+use super::patience::TURN;
 use crate::clock::Clock;
 use crate::error::{
     CallError, Fault, NO_CONNECTION, Service, UNTRUSTED, masked, masked_code, masked_id,
@@ -71,11 +72,6 @@ impl LoadServiceConfig for Variables {
     }
 }
 
-tokio::task_local! {
-    /// When the step in progress has to stop, for the retries below.
-    pub(crate) static DEADLINE: Instant;
-}
-
 /// Completes the SDK's own idea of what to try again.
 #[derive(Debug)]
 pub(super) struct Retries;
@@ -87,13 +83,9 @@ impl ClassifyRetry for Retries {
             return RetryAction::NoActionIndicated;
         };
         // A wait past the deadline would end as "out of time"; what the service says is the better error.
-        let wait = reply
-            .headers()
-            .get(http::AWS_RETRY_AFTER)
-            .and_then(|wait| wait.parse().ok());
-        let wait = wait.map_or(Duration::ZERO, Duration::from_millis);
-        if DEADLINE
-            .try_with(|deadline| Instant::now() + wait >= *deadline)
+        let until = Instant::now() + retry_after(reply);
+        if TURN
+            .try_with(|turn| until >= turn.deadline)
             .unwrap_or(false)
         {
             return RetryAction::RetryForbidden;
@@ -109,6 +101,13 @@ impl ClassifyRetry for Retries {
     fn name(&self) -> &'static str {
         "deadline and unreadable replies"
     }
+}
+
+/// How long the service asks to wait before the next attempt.
+pub(super) fn retry_after(reply: &HttpResponse) -> Duration {
+    let wait = reply.headers().get(http::AWS_RETRY_AFTER);
+    let wait = wait.and_then(|wait| wait.parse().ok());
+    wait.map_or(Duration::ZERO, Duration::from_millis)
 }
 
 /// Copies out of the SDK's error what may be shown. The error itself may hold the raw reply with a value in it.

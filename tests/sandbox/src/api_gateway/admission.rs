@@ -44,6 +44,8 @@ impl Propagation {
 
     /// Puts an admission on its way; it is in force after the delay.
     pub(super) fn send(&mut self, admission: Admission, now: Instant) {
+        // Those that have arrived are not kept, also while nobody asks.
+        self.at(now);
         self.under_way.push_back((now + self.delay, admission));
     }
 

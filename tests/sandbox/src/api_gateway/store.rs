@@ -1,6 +1,6 @@
 //! Keys and usage plans as they are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -172,16 +172,17 @@ impl State {
     /// Sends the present state on its way to the data plane; to be called after every change.
     pub(super) fn propagate(&mut self) {
         let mut admission = Admission::default();
+        // Looked up by the key: there may be a thousand.
+        let mut through_plans: HashMap<&str, Vec<&StageOf>> = HashMap::new();
+        for plan in &self.plans {
+            for (_, id) in &plan.keys {
+                through_plans.entry(id).or_default().extend(&plan.stages);
+            }
+        }
         for key in self.keys.iter().filter(|key| key.enabled) {
-            let through_plans = self
-                .plans
-                .iter()
-                .filter(|plan| plan.has_key(&key.id))
-                .flat_map(|plan| &plan.stages);
-            admission.allow(
-                &key.value,
-                key.stage_keys.iter().chain(through_plans).cloned(),
-            );
+            let through_plans = through_plans.remove(key.id.as_str()).unwrap_or_default();
+            let stages = key.stage_keys.iter().chain(through_plans);
+            admission.allow(&key.value, stages.cloned());
         }
         let now = self.clock.instant();
         for node in &mut self.nodes {

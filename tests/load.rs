@@ -1,0 +1,349 @@
+//! Load: a fleet of secrets rotated at once against API Gateway's limits, and the memory of one process that goes on and on.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api_key_rotation::mark;
+use sandbox::{
+    Call, FUNCTION_NAME, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service,
+};
+use support::{Setup, binary, in_full};
+use tokio::task::JoinSet;
+
+/// How many processes of a function Lambda runs at once where nothing else is said (DOC).
+const CONCURRENCY: usize = 1_000;
+
+/// API Gateway's limits of an account (DOC), which the sandbox keeps.
+const CALLS_PER_SECOND: f64 = 10.0;
+const BURST: f64 = 40.0;
+const CREATE_API_KEY_PER_SECOND: f64 = 5.0;
+
+/// How long one `CreateUsagePlanKey` takes, of which API Gateway serves one at a time. An assumption: no figure is known.
+const ATTACH_TIME: Duration = Duration::from_millis(50);
+
+/// How often and after what pause Secrets Manager runs a failed rotation again. Assumptions, too.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a step may take: the function's time-out, without what it keeps to end in time.
+const STEP: Duration = Duration::from_secs(298);
+
+/// So many times the time that the limits set is allowed.
+const MOST: f64 = 1.2;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_rotated_at_once_takes_little_longer_than_the_limits_of_api_gateway_make_it() {
+    let fleet = Fleet::start(if in_full() { 1_000 } else { 30 }).await;
+    let calls_each = fleet.calls_of_a_rotation_alone().await;
+
+    let began = Instant::now();
+    let outcomes = fleet.rotate(began).await;
+    let took = began.elapsed().as_secs_f64();
+    let calls = fleet.calls();
+    let n = as_f64(outcomes.len());
+    let bounds = [
+        (
+            "(calls × n − burst) / 10 a second",
+            (as_f64(calls_each) * n - BURST) / CALLS_PER_SECOND,
+        ),
+        (
+            "CreateApiKey, n / 5 a second",
+            n / CREATE_API_KEY_PER_SECOND,
+        ),
+        (
+            "CreateUsagePlanKey, n × 50 ms, one at a time",
+            n * ATTACH_TIME.as_secs_f64(),
+        ),
+    ];
+    let bound = bounds
+        .iter()
+        .fold(0.0_f64, |most, (_, bound)| most.max(*bound));
+
+    let runs = |outcome: &Outcome| outcome.steps.last().map_or(0, |step| step.attempt);
+    let at_first = outcomes.iter().filter(|outcome| runs(outcome) == 1).count();
+    println!(
+        "{n} secrets rotated at once, {} processes of {} KiB each",
+        fleet.sandbox.function_pids().len(),
+        fleet.typical_memory(),
+    );
+    println!("  at the first try   {at_first:>8}");
+    println!("  after a retry      {:>8}", outcomes.len() - at_first);
+    println!(
+        "  most tries         {:>8}",
+        outcomes.iter().map(runs).max().unwrap_or_default()
+    );
+    println!("  calls of a rotation alone {calls_each}");
+    println!(
+        "  {:<22} {:>8} {:>10} {:>10}",
+        "operation", "served", "throttled", "conflict"
+    );
+    for (operation, [served, throttled, conflict]) in count(&calls) {
+        println!("  {operation:<22} {served:>8} {throttled:>10} {conflict:>10}");
+    }
+    for (words, bound) in bounds {
+        println!("  {bound:>7.1} s  {words}");
+    }
+    let ratio = took / bound;
+    println!(
+        "  {took:>7.1} s  taken: {ratio:.3} times the longest of these; load {}",
+        load()
+    );
+
+    for outcome in &outcomes {
+        assert!(outcome.succeeded, "{}: {:?}", outcome.arn, outcome.error());
+    }
+    fleet.assert_agreement();
+    // Whoever waits for the last of the calls waits no longer than a step may take.
+    if bound < STEP.as_secs_f64() / MOST {
+        assert_eq!(at_first, outcomes.len(), "a step gave up");
+    }
+    let throttled: usize = count(&calls)
+        .values()
+        .map(|[_, throttled, _]| throttled)
+        .sum();
+    assert!(throttled > 0, "the limits were never met");
+    assert!(ratio <= MOST, "{took:.1} s, {ratio:.3} times {bound:.1} s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_got_in_each_others_way_do_not_come_back_in_step() {
+    let world = Setup::plain().start().await;
+    let words =
+        "Unable to complete operation due to concurrent modification. Please try again later.";
+    let conflict = || {
+        let kind = FaultKind::refuse(409, "ConflictException", words);
+        Fault::new(kind).on(Service::ApiGateway, "CreateUsagePlanKey")
+    };
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        world.redeploy(&[]).await;
+        world.sandbox.clear_calls();
+        world.sandbox.faults().inject(conflict());
+        world.rotate().await;
+        let mut calls = world.sandbox.calls();
+        calls.retain(|call| call.operation == "CreateUsagePlanKey");
+        let [first, second] = &calls[..] else {
+            panic!("{calls:?}");
+        };
+        pauses.push(second.at.duration_since(first.at).unwrap_or_default());
+    }
+    pauses.sort_unstable();
+    // They are drawn from 200 ms.
+    let spread = pauses[7].saturating_sub(pauses[0]);
+    assert!(spread > Duration::from_millis(30), "{pauses:?}");
+    let calls = world.sandbox.calls();
+    let looks = calls
+        .iter()
+        .filter(|call| call.operation == "GetUsagePlanKey");
+    assert_eq!(looks.count(), 0, "what is known was looked up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_a_process_stays_flat_over_warm_rotations() {
+    /// What the allocator may keep or give back meanwhile. To stay below it, a rotation could leak no more than some
+    /// hundred bytes over a thousand rotations.
+    const TOLERANCE: u64 = 256;
+
+    let rotations = if in_full() { 1_000 } else { 100 };
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let pids = world.sandbox.function_pids();
+    let [pid] = pids[..] else {
+        panic!("there are the processes {pids:?}");
+    };
+    let mut memory = Vec::with_capacity(rotations);
+    for done in 1..=rotations {
+        world.rotate().await;
+        memory.push(resident(pid));
+        // The function lists its keys: that there are more of them is no growth of the function.
+        let current = world.current_key();
+        let replaced = world.sandbox.keys().into_iter();
+        for key in replaced.filter(|key| key.value != current) {
+            world.sandbox.delete_key(&key.id);
+        }
+        world.sandbox.clear_calls();
+        world.sandbox.clear_function_log();
+        if done % (rotations / 10) == 0 {
+            println!("  {done:>5} rotations  {:>6} KiB", resident(pid));
+        }
+    }
+    assert_eq!(world.sandbox.function_pids(), [pid], "another process");
+    world.assert_agreement().await;
+
+    let tenth = rotations / 10;
+    // The first tenth is warming up.
+    let early = median(&memory[tenth..2 * tenth]);
+    let late = median(&memory[rotations - tenth..]);
+    println!("{rotations} warm rotations in one process: {early} KiB early, {late} KiB late");
+    assert!(late <= early + TOLERANCE, "{early} KiB grew to {late} KiB");
+}
+
+/// Secrets whose keys are the function's, on one plan; the function serves all that name it. It has no probe and no
+/// mirror then, and a new key inherits its plan.
+struct Fleet {
+    sandbox: Arc<Sandbox>,
+    plan: String,
+    /// The secrets' names, each with the id of its key.
+    members: Vec<(String, String)>,
+}
+
+impl Fleet {
+    async fn start(members: usize) -> Fleet {
+        let options = Options {
+            rate_limits: true,
+            attach_time: ATTACH_TIME,
+            function_concurrency: CONCURRENCY,
+            rotation_attempts: ATTEMPTS,
+            rotation_pause: PAUSE,
+            ..Options::default()
+        };
+        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
+        let plan = sandbox.create_usage_plan("partners");
+        let member = |number| {
+            let name = format!("fleet/{number}");
+            let id = create_member(&sandbox, &plan, &name, &format!("Leaked{number:034}"));
+            (name, id)
+        };
+        // One more than asked for, to see what a rotation takes alone.
+        let members = (0..=members).map(member).collect();
+        // Without a probe each key settles for a time, at most once after the last is made; what is measured here is
+        // what the limits do.
+        let function = Function::new(binary()).env("SETTLE_PERIOD", "0s");
+        sandbox.deploy(function).await;
+        Fleet {
+            sandbox: Arc::new(sandbox),
+            plan,
+            members,
+        }
+    }
+
+    /// Rotates the first secret by itself.
+    async fn calls_of_a_rotation_alone(&self) -> usize {
+        let token = self.sandbox.rotate(&self.members[0].0);
+        let outcome = self.sandbox.rotation(&token).await;
+        assert!(outcome.succeeded, "{:?}", outcome.error());
+        let calls = self.calls().len();
+        self.sandbox.clear_calls();
+        calls
+    }
+
+    /// Rotates the others at once.
+    async fn rotate(&self, began: Instant) -> Vec<Outcome> {
+        let mut rotations = JoinSet::new();
+        for (name, _) in &self.members[1..] {
+            let (sandbox, token) = (Arc::clone(&self.sandbox), self.sandbox.rotate(name));
+            rotations.spawn(async move { sandbox.rotation(&token).await });
+        }
+        let all = rotations.len();
+        let mut outcomes = Vec::with_capacity(all);
+        while let Some(outcome) = rotations.join_next().await {
+            outcomes.push(outcome.expect("waiting does not panic"));
+            if outcomes.len() % all.div_ceil(20) == 0 {
+                println!(
+                    "  {:>5} of {all} after {:>4} s",
+                    outcomes.len(),
+                    began.elapsed().as_secs()
+                );
+            }
+        }
+        outcomes
+    }
+
+    /// What was asked of API Gateway's control plane.
+    fn calls(&self) -> Vec<Call> {
+        let mut calls = self.sandbox.calls();
+        calls.retain(|call| call.service == Service::ApiGateway);
+        calls
+    }
+
+    /// Each secret has one new key, current and on the plan, and its old one, marked and not yet disabled.
+    fn assert_agreement(&self) {
+        let mut keys = BTreeMap::<_, Vec<_>>::new();
+        for key in self.sandbox.keys() {
+            let name = key.name.rsplit_once('/').expect("it names its secret").0;
+            keys.entry(name.to_owned()).or_default().push(key);
+        }
+        for (name, replaced) in &self.members {
+            let secret = self.sandbox.secret(name);
+            assert!(secret.pending().is_none(), "{name} has AWSPENDING");
+            let current = secret.current().and_then(|version| version.text.clone());
+            let [old, new] = &keys[name][..] else {
+                panic!("{name} has the keys {:?}", keys[name]);
+            };
+            assert_eq!(old.id, *replaced, "{name}");
+            assert!(
+                old.enabled && old.description.starts_with("Superseded at "),
+                "{old:?}"
+            );
+            assert!(
+                current.as_ref() == Some(&new.value),
+                "{name} holds another key"
+            );
+            assert!(new.enabled && new.plans == [self.plan.as_str()], "{new:?}");
+            assert_eq!(new.description, mark::minted(name));
+        }
+    }
+
+    fn typical_memory(&self) -> u64 {
+        let pids = self.sandbox.function_pids();
+        median(&pids.into_iter().map(resident).collect::<Vec<_>>())
+    }
+}
+
+/// A secret that was rotated before: its key has the name, the tags and the description that this function gives.
+fn create_member(sandbox: &Sandbox, plan: &str, name: &str, value: &str) -> String {
+    let arn = sandbox.create_secret(name, Some(value));
+    sandbox.enable_rotation(name);
+    let secret = sandbox.secret(name);
+    let version = &secret.current().expect("it has a value").id;
+    let id = sandbox.create_key(&format!("{name}/{version}"), value, &[plan]);
+    sandbox.describe_key(&id, &mark::minted(name));
+    sandbox.tag_key(&id, "rotation:secret", &arn);
+    sandbox.tag_key(&id, "rotation:version", version);
+    sandbox.tag_key(&id, "rotation:function", FUNCTION_NAME);
+    id
+}
+
+/// By operation: what was served, what was throttled, and what another call was in the way of.
+fn count(calls: &[Call]) -> BTreeMap<&str, [usize; 3]> {
+    let mut counts = BTreeMap::<_, [usize; 3]>::new();
+    for call in calls {
+        let what = match call.status {
+            429 => 1,
+            409 => 2,
+            _ => 0,
+        };
+        counts.entry(call.operation.as_str()).or_default()[what] += 1;
+    }
+    counts
+}
+
+/// Resident memory of a process, in KiB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let figure = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    figure.expect("Linux tells its memory")
+}
+
+/// How busy the machine is, which lengthens what is measured.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn median(figures: &[u64]) -> u64 {
+    let mut figures = figures.to_vec();
+    figures.sort_unstable();
+    figures[figures.len() / 2]
+}
+
+fn as_f64(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("a small number"))
+}
