@@ -69,6 +69,11 @@ impl Lane {
     pub fn function_log(&self) -> String {
         self.lambda.log()
     }
+
+    /// Forgets what the lane's function has written.
+    pub fn clear_function_log(&self) {
+        self.lambda.clear_log();
+    }
 }
 
 impl Drop for Lane {
