@@ -8,8 +8,10 @@
 mod explorer;
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use explorer::{Dice, Explorer, Guide, Touch, Walk};
@@ -17,8 +19,6 @@ use sandbox::{Call, FUNCTION_NAME, Function, Held, KeyView, Lane, STEPS, SecretV
 use serde_json::{Value, json};
 use support::{CONFIG, PROJECT, SECRET, Setup, World, binary, in_full};
 use tokio::task::JoinSet;
-
-const TARGET: &str = "PARTNER_API_KEY";
 
 /// How many worlds there are at once. More than processors, as runs wait at times.
 const WORLDS: usize = 4;
@@ -32,11 +32,13 @@ struct Arena {
     lanes: [Lane; 2],
     /// Counts the values that it made up.
     values: usize,
+    /// Whether a rotation meets a key whose grace is over.
+    with_an_old_key: bool,
 }
 
 impl Arena {
-    async fn open() -> Self {
-        let world = Setup::quick().start().await;
+    async fn open(setup: Setup, with_an_old_key: bool) -> Self {
+        let world = setup.start().await;
         let doppler = world.sandbox.doppler();
         // Of so many calls a minute Doppler would say that it takes no more.
         doppler.set_rate_window(Duration::from_millis(1));
@@ -55,14 +57,14 @@ impl Arena {
             world,
             lanes: lanes.try_into().ok().expect("there are two"),
             values: 0,
+            with_an_old_key,
         };
         // From here on both processes know the Doppler token.
-        let cast = arena.rotated_once();
+        arena.rotated_once();
         for lane in &arena.lanes {
             let warm = lane.invoke(RECONCILE).await;
             warm.result.expect("there is nothing to do");
         }
-        drop(cast);
         arena
     }
 
@@ -91,8 +93,8 @@ impl Arena {
         }
     }
 
-    /// A secret in agreement with its one key.
-    fn rotated_once(&mut self) -> Cast {
+    /// A secret in agreement with its one key, whose value is returned.
+    fn rotated_once(&mut self) -> String {
         let value = self.fresh_value();
         let sandbox = &self.world.sandbox;
         for key in sandbox.keys() {
@@ -102,55 +104,63 @@ impl Arena {
         let version = sandbox.put_secret(SECRET, &json!({ "apiKey": value }).to_string());
         self.take_label("AWSPREVIOUS");
         self.mint(&version, &value);
-        let doppler = sandbox.doppler();
-        doppler.set_value(PROJECT, CONFIG, TARGET, &value);
+        self.mirror(&value);
         for lane in &self.lanes {
             lane.clear_function_log();
         }
-        Cast {
-            old: value,
-            ..Cast::default()
-        }
+        value
     }
 
-    /// A secret in agreement, and its key of before.
+    /// A secret in agreement, and the key that it replaced long ago.
     fn rotated_twice(&mut self) -> Cast {
-        let Cast { old, .. } = self.rotated_once();
-        let new = self.fresh_value();
+        let retires = self.rotated_once();
+        let value = self.fresh_value();
         let sandbox = &self.world.sandbox;
-        let version = sandbox.put_secret(SECRET, &json!({ "apiKey": new }).to_string());
-        self.mint(&version, &new);
-        sandbox.doppler().set_value(PROJECT, CONFIG, TARGET, &new);
-        let replaced = sandbox.key_with_value(&old).expect("it was minted");
-        // Its grace has long been over.
+        let version = sandbox.put_secret(SECRET, &json!({ "apiKey": value }).to_string());
+        self.mint(&version, &value);
+        self.mirror(&value);
+        let replaced = sandbox.key_with_value(&retires).expect("it was minted");
         let mark = format!("Superseded at 2001-01-01T00:00:00Z by version {version}.");
         sandbox.describe_key(&replaced.id, &mark);
         Cast {
-            old,
-            new: Some(new),
+            keeps: Some(value),
+            retires: vec![retires],
             ..Cast::default()
         }
     }
 
     /// A rotation under way, up to this step.
     fn rotating(&mut self, step: &str) -> Cast {
-        let mut cast = self.rotated_once();
-        self.begin_rotation(step, &mut cast);
+        let mut cast = if self.with_an_old_key {
+            self.rotated_twice()
+        } else {
+            Cast {
+                keeps: Some(self.rotated_once()),
+                ..Cast::default()
+            }
+        };
+        cast.token = Some(self.begin_rotation(step));
         cast
     }
 
-    fn begin_rotation(&mut self, step: &str, cast: &mut Cast) {
+    fn begin_rotation(&mut self, step: &str) -> String {
         let token = self.world.sandbox.begin_rotation(SECRET);
         if step != "createSecret" {
-            let new = self.fresh_value();
-            let text = json!({ "apiKey": new }).to_string();
+            let value = self.fresh_value();
+            let text = json!({ "apiKey": value }).to_string();
             self.world.sandbox.put_pending(SECRET, &token, &text);
             if step != "setSecret" {
-                self.mint(&token, &new);
+                self.mint(&token, &value);
             }
-            cast.new = Some(new);
         }
-        cast.token = Some(token);
+        token
+    }
+
+    fn mirror(&self, value: &str) {
+        for target in &self.world.targets {
+            let doppler = self.world.sandbox.doppler();
+            doppler.set_value(PROJECT, CONFIG, target, value);
+        }
     }
 
     /// How things stand.
@@ -159,7 +169,12 @@ impl Arena {
         View {
             secret: sandbox.secret(SECRET),
             keys: sandbox.keys(),
-            target: self.world.doppler_value(TARGET),
+            targets: self
+                .world
+                .targets
+                .iter()
+                .map(|target| self.world.doppler_value(target))
+                .collect(),
         }
     }
 }
@@ -169,10 +184,10 @@ const RECONCILE: &str = r#"{"Step":"reconcile"}"#;
 /// Who plays a part in a scene.
 #[derive(Debug, Clone, Default)]
 struct Cast {
-    /// The value of the key that AWSCURRENT holds at first, or of the one before.
-    old: String,
-    /// The value of the key that comes after it, if that is known.
-    new: Option<String>,
+    /// The value of the key that AWSCURRENT holds at first. Whoever has it must not be cut off.
+    keeps: Option<String>,
+    /// The values of the keys that are to be disabled.
+    retires: Vec<String>,
     /// The token of the rotation.
     token: Option<String>,
     /// The token of the rotation before, if that is not quite over.
@@ -186,7 +201,7 @@ struct Cast {
 struct View {
     secret: SecretView,
     keys: Vec<KeyView>,
-    target: Option<String>,
+    targets: Vec<Option<String>>,
 }
 
 const PLACES: usize = 3;
@@ -202,7 +217,7 @@ impl View {
         View {
             secret: places[0].secret.clone(),
             keys: places[1].keys.clone(),
-            target: places[2].target.clone(),
+            targets: places[2].targets.clone(),
         }
     }
 
@@ -218,47 +233,40 @@ impl View {
         key.enabled && plans.iter().all(|plan| key.plans.contains(plan))
     }
 
-    /// What is wrong now that was right just `before`, and what must never be.
-    fn wrong_since(
-        &self,
-        before: &View,
-        scene: &Scene,
-        cast: &Cast,
-        plans: &[String],
-    ) -> Vec<String> {
-        let mut wrong = Vec::new();
+    /// What a consumer could use `before` and cannot use now.
+    fn lost_since(&self, before: &View, cast: &Cast, plans: &[String]) -> Vec<String> {
         let holders = |view: &View| {
-            [
-                ("AWSCURRENT", view.current()),
-                ("Doppler", view.target.clone()),
-                ("the replaced key's consumer", Some(cast.old.clone())),
-            ]
+            let mut held = vec![("AWSCURRENT", view.current())];
+            let targets = view.targets.iter().cloned();
+            held.extend(targets.map(|value| ("Doppler", value)));
+            held.push(("whoever has AWSCURRENT's first key", cast.keeps.clone()));
+            held
         };
-        for ((holder, held), (_, held_before)) in holders(self).iter().zip(holders(before)) {
-            let exempt = holder.starts_with("the replaced") && scene.retires;
-            let worked = before.works(held_before.as_deref(), plans);
-            if worked && !self.works(held.as_deref(), plans) && !exempt {
-                wrong.push(format!("{holder} has a key that does not work"));
-            }
-        }
-        let held: BTreeSet<_> = self
-            .secret
-            .versions
-            .iter()
+        let holders = std::iter::zip(holders(before), holders(self));
+        let lost = holders.filter(|((_, before_it), (_, now))| {
+            before.works(before_it.as_deref(), plans) && !self.works(now.as_deref(), plans)
+        });
+        lost.map(|((holder, _), _)| format!("{holder} has a key that does not work"))
+            .collect()
+    }
+
+    /// What must never be.
+    fn wrong(&self) -> Vec<String> {
+        let versions = self.secret.versions.iter();
+        let held: BTreeSet<_> = versions
             .filter_map(|version| key_of(version.text.as_ref()?))
             .collect();
-        for key in self.keys.iter().filter(|key| !held.contains(&key.value)) {
-            wrong.push(format!("no version ever held key {}", key.id));
-        }
-        if let Some(token) = &cast.token {
-            let minted = self
-                .keys
-                .iter()
-                .filter(|key| key.tags.get("rotation:version") == Some(token));
-            let minted = minted.count();
-            if minted > 1 {
-                wrong.push(format!("{minted} keys were minted for one version"));
-            }
+        let orphans = self.keys.iter().filter(|key| !held.contains(&key.value));
+        let mut wrong: Vec<_> = orphans
+            .map(|key| format!("no version holds key {}", key.id))
+            .collect();
+        let versions: BTreeSet<_> = self
+            .keys
+            .iter()
+            .map(|key| key.tags.get("rotation:version"))
+            .collect();
+        if versions.len() < self.keys.len() {
+            wrong.push("two keys were minted for one version".to_owned());
         }
         wrong
     }
@@ -293,6 +301,10 @@ enum Run {
 }
 
 impl Run {
+    fn is_step(self, step: &str) -> bool {
+        matches!(self, Run::Step(name) if name == step)
+    }
+
     fn event(self, cast: &Cast, secret: &str) -> String {
         let step = |step: &str, token: &Option<String>| {
             let rotation_token = "6c6f1b1e-0000-4000-8000-000000000000";
@@ -312,24 +324,43 @@ impl Run {
 
 /// Two runs over a world.
 struct Scene {
-    world: fn(&mut Arena) -> Cast,
+    world: Box<dyn Fn(&mut Arena) -> Cast + Send + Sync>,
     runs: [Run; 2],
     /// What a person does some time.
     person: Option<fn(&Arena)>,
     /// The errors that a run may end with, for its next try to go on from.
     errors: &'static [&'static str],
-    /// Whether the old key is disabled by it.
-    retires: bool,
 }
 
 impl Scene {
-    fn new(world: fn(&mut Arena) -> Cast, runs: [Run; 2]) -> Self {
+    fn new(world: impl Fn(&mut Arena) -> Cast + Send + Sync + 'static, runs: [Run; 2]) -> Self {
         Self {
-            world,
+            world: Box::new(world),
             runs,
             person: None,
             errors: &[],
-            retires: false,
+        }
+    }
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second] = self.runs;
+        write!(out, "{first} with {second}")?;
+        if self.person.is_some() {
+            write!(out, " and a person")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Run::Step(step) => write!(out, "{step}"),
+            Run::StepBefore(step) => write!(out, "{step} of the rotation before"),
+            Run::Reconciliation => write!(out, "reconcile"),
+            Run::EmergencyStop => write!(out, "an emergency stop"),
         }
     }
 }
@@ -348,7 +379,7 @@ impl Drop for Story {
 
 /// Tries one order, and demands that all holds that has to. Answers whether it was tried to its end.
 async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Guide) -> bool {
-    let mut story = Story(format!("{:?}", scene.runs));
+    let mut story = Story(scene.to_string());
     let cast = (scene.world)(arena);
     let arn = arena.world.sandbox.secret(SECRET).arn;
     let mut held: Vec<Held> = std::iter::zip(&arena.lanes, scene.runs)
@@ -387,9 +418,11 @@ async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Guide) -> 
         path.0.push((lane, went));
         views.push(arena.view());
     }
+    let mut failed = false;
     for (run, kind) in held.into_iter().zip(scene.runs) {
         if let Err(error) = run.end().await.result {
-            write!(story.0, "\n  {kind:?}: {error}").expect("a string grows");
+            failed = true;
+            write!(story.0, "\n  {kind}: {error}").expect("a string grows");
             let error_type = error.error_type.as_str();
             assert!(scene.errors.contains(&error_type), "{error}");
         }
@@ -398,11 +431,12 @@ async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Guide) -> 
         write!(story.0, "\n{}", lane.function_log()).expect("a string grows");
     }
     check_instants(arena, scene, &cast, &path, &views);
-    come_to_rest(arena, scene, &cast, &arn).await;
+    come_to_rest(arena, scene, &cast, &arn, failed).await;
     true
 }
 
-/// Every instant of every order that this one stands for; only those of this order, where a person took part.
+/// Every instant of every order that this one stands for. Where a person took part, only those of this order: what worked
+/// just after may fail for as long as runs are under way that began before, and works again after them.
 fn check_instants(
     arena: &Arena,
     scene: &Scene,
@@ -410,17 +444,24 @@ fn check_instants(
     path: &explorer::Path,
     views: &[View],
 ) {
-    let plans = &arena.world.plans;
     let check = |before: &View, after: &View| {
-        let wrong = after.wrong_since(before, scene, cast, plans);
-        assert!(wrong.is_empty(), "{wrong:?}");
+        let lost = after.lost_since(before, cast, &arena.world.plans);
+        assert!(lost.is_empty(), "{lost:?}");
     };
+    for view in views {
+        let wrong = view.wrong();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
     if scene.person.is_some() {
-        for ((lane, _), pair) in path.0.iter().zip(views.windows(2)) {
-            if *lane < 2 {
-                check(&pair[0], &pair[1]);
-            }
+        let person = path
+            .0
+            .iter()
+            .position(|(lane, _)| *lane == 2)
+            .expect("a person always acts");
+        for pair in views[..=person].windows(2) {
+            check(&pair[0], &pair[1]);
         }
+        check(&views[person + 1], &views[views.len() - 1]);
         return;
     }
     for (before, after) in path.instants(PLACES) {
@@ -428,14 +469,26 @@ fn check_instants(
             let last = |place: usize| &views[instant[place].map_or(0, |call| call + 1)];
             View::of([last(0), last(1), last(2)])
         };
-        check(&view(&before), &view(&after));
+        let (before, after) = (view(&before), view(&after));
+        check(&before, &after);
+        let wrong = after.wrong();
+        assert!(wrong.is_empty(), "{wrong:?}");
     }
 }
 
-/// Secrets Manager runs all four steps once more, and the schedule a reconciliation: then all agree.
-async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str) {
-    let steps = STEPS.iter().filter(|_| cast.token.is_some());
-    let mut runs: Vec<_> = steps.map(|step| Run::Step(step)).collect();
+/// What Secrets Manager and the schedule do next: the steps that are left, or all four again if one failed, and a
+/// reconciliation. Then all agree.
+async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str, failed: bool) {
+    let mut runs = Vec::new();
+    if cast.token.is_some() {
+        let is_over = |step: &&str| scene.runs.iter().any(|run| run.is_step(step));
+        let left = STEPS.iter().rposition(is_over).filter(|_| !failed);
+        runs.extend(
+            STEPS[left.map_or(0, |last| last + 1)..]
+                .iter()
+                .map(|step| Run::Step(step)),
+        );
+    }
     runs.extend(
         scene
             .runs
@@ -447,7 +500,7 @@ async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str) {
         let invocation = arena.lanes[0].invoke(run.event(cast, arn)).await;
         if let Err(error) = invocation.result {
             panic!(
-                "{run:?}, afterwards: {error}\n{}",
+                "{run}, afterwards: {error}\n{}",
                 arena.lanes[0].function_log()
             );
         }
@@ -459,23 +512,31 @@ async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str) {
         assert_eq!(current.id, *token, "another version is current");
     }
     let value = view.current();
+    let previous = view
+        .secret
+        .previous()
+        .and_then(|version| key_of(version.text.as_ref()?));
     for key in view
         .keys
         .iter()
         .filter(|key| Some(&key.value) != value.as_ref())
     {
-        let marked = key
+        assert!(key.description.starts_with("Superseded at "), "{key:?}");
+        let is_previous = previous.as_ref() == Some(&key.value);
+        let by_current = key
             .description
             .contains(&format!(" by version {}.", current.id));
-        assert!(marked, "it carries no mark of now: {key:?}");
-        let disabled = scene.retires && key.value == cast.old;
+        assert!(
+            by_current || !is_previous,
+            "its mark is of another life: {key:?}"
+        );
+        let disabled = cast.retires.contains(&key.value);
         assert_eq!(key.enabled, !disabled, "{key:?}");
     }
-    assert!(
-        view.keys.len() >= 2 || cast.new.is_none(),
-        "a key is gone: {:?}",
-        view.keys
-    );
+    for kept in cast.keeps.iter().chain(&cast.retires) {
+        let mut keys = view.keys.iter();
+        assert!(keys.any(|key| key.value == *kept), "a key is gone");
+    }
 }
 
 /// What is to be tried.
@@ -511,94 +572,226 @@ impl Plan for Chances {
     fn learn(&mut self, _: &Dice) {}
 }
 
-/// Tries all of `plan`, in as many worlds at once as there are.
-async fn try_all(arenas: &mut Vec<Arena>, scene: Scene, plan: &mut impl Plan) {
-    let scene = std::sync::Arc::new(scene);
-    let mut under_way = JoinSet::new();
-    loop {
-        while let Some(mut arena) = arenas.pop() {
-            let Some(mut guide) = plan.next() else {
-                arenas.push(arena);
-                break;
-            };
-            let scene = std::sync::Arc::clone(&scene);
-            under_way.spawn(async move {
-                try_order(&mut arena, &scene, &mut guide).await;
-                (arena, guide)
-            });
-        }
-        let Some(done) = under_way.join_next().await else {
-            return;
+/// Where scenes are played: worlds that begin alike.
+struct Stage {
+    name: &'static str,
+    setup: fn() -> Setup,
+    with_an_old_key: bool,
+    /// Those that are open, and free.
+    arenas: Vec<Arena>,
+}
+
+/// The ordinary stage; in full also others.
+fn stages() -> Vec<Stage> {
+    let stage = |name, setup, with_an_old_key| Stage {
+        name,
+        setup,
+        with_an_old_key,
+        arenas: Vec::new(),
+    };
+    let mut stages = vec![stage("one plan, one target", Setup::quick, false)];
+    if in_full() {
+        stages.push(stage("a key whose grace is over", Setup::quick, true));
+        stages.push(stage(
+            "an inherited plan",
+            || Setup::quick().inheriting(),
+            false,
+        ));
+        let two = || Setup {
+            configured_plans: 2,
+            targets: vec!["PARTNER_API_KEY", "ALSO_HERE"],
+            ..Setup::quick()
         };
-        let (arena, guide) =
-            done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
-        plan.learn(&guide);
-        arenas.push(arena);
+        stages.push(stage("two plans, two targets", two, false));
+    }
+    stages
+}
+
+impl Stage {
+    /// Tries all of `plan`, in as many worlds at once as there may be.
+    async fn try_all(&mut self, scene: Scene, plan: &mut impl Plan) {
+        let scene = Arc::new(scene);
+        let mut under_way = JoinSet::new();
+        loop {
+            while under_way.len() < WORLDS
+                && let Some(mut guide) = plan.next()
+            {
+                let (arena, setup, scene) = (self.arenas.pop(), self.setup, Arc::clone(&scene));
+                let with_an_old_key = self.with_an_old_key;
+                under_way.spawn(async move {
+                    let mut arena = match arena {
+                        Some(arena) => arena,
+                        None => Arena::open(setup(), with_an_old_key).await,
+                    };
+                    try_order(&mut arena, &scene, &mut guide).await;
+                    (arena, guide)
+                });
+            }
+            let Some(done) = under_way.join_next().await else {
+                return;
+            };
+            let (arena, guide) = done.unwrap_or_else(|failed| resume_unwind(failed.into_panic()));
+            plan.learn(&guide);
+            self.arenas.push(arena);
+        }
+    }
+
+    async fn try_every_order(&mut self, scene: Scene) {
+        let (began, name) = (Instant::now(), scene.to_string());
+        let mut explorer = Explorer::default();
+        self.try_all(scene, &mut explorer).await;
+        let Explorer {
+            tried,
+            orders,
+            cut_short,
+            ..
+        } = explorer;
+        let (stage, took) = (self.name, began.elapsed());
+        println!(
+            "{stage}: {name}: {tried} orders tried, which stand for {orders}, and {cut_short} begun in vain, in {took:.1?}"
+        );
+    }
+
+    /// For where a person takes part; and where a run waits for what the other does: it asks for it again and again, and
+    /// there is no end of orders.
+    async fn try_orders_by_chance(&mut self, scene: Scene) {
+        let (began, name) = (Instant::now(), scene.to_string());
+        let some = if in_full() { 100 } else { 6 };
+        self.try_all(scene, &mut Chances(0..some)).await;
+        let (stage, took) = (self.name, began.elapsed());
+        println!("{stage}: {name}: {some} orders tried by chance, in {took:.1?}");
     }
 }
 
-async fn open_arenas() -> Vec<Arena> {
-    let mut arenas = Vec::new();
-    for _ in 0..WORLDS {
-        arenas.push(Arena::open().await);
-    }
-    arenas
-}
-
-/// A secret in agreement but for its Doppler target, the current key's plan, and a key whose grace is over.
+/// A secret in agreement but for its Doppler targets, a lost plan of the current key, and a key whose grace is over.
 fn with_work_to_do(arena: &mut Arena) -> Cast {
     let cast = arena.rotated_twice();
+    arena.mirror("edited by hand");
     let sandbox = &arena.world.sandbox;
-    sandbox
-        .doppler()
-        .set_value(PROJECT, CONFIG, TARGET, "edited by hand");
-    let current = cast
-        .new
-        .as_ref()
-        .and_then(|new| sandbox.key_with_value(new));
-    sandbox.detach_key(&current.expect("it was minted").id, &arena.world.plans[0]);
+    let current = sandbox.key_with_value(&arena.world.current_key());
+    if arena.world.env.contains_key("USAGE_PLAN_IDS") {
+        sandbox.detach_key(&current.expect("it was minted").id, &arena.world.plans[0]);
+    }
     cast
 }
 
+/// AWSCURRENT's key was deleted, and the grace of the one before is over.
+fn with_a_lost_key(arena: &mut Arena) -> Cast {
+    let cast = arena.rotated_twice();
+    let sandbox = &arena.world.sandbox;
+    let current = sandbox.key_with_value(&arena.world.current_key());
+    sandbox.delete_key(&current.expect("it was minted").id);
+    cast
+}
+
+/// The next rotation was begun before the end of `finishSecret`, whose marks are still to come.
+fn with_a_rotation_not_quite_over(arena: &mut Arena) -> Cast {
+    let mut cast = arena.rotating("finishSecret");
+    let sandbox = &arena.world.sandbox;
+    let current = sandbox
+        .secret(SECRET)
+        .current()
+        .expect("there is one")
+        .id
+        .clone();
+    sandbox.move_label(SECRET, "AWSCURRENT", Some(&current), cast.token.as_deref());
+    arena.take_label("AWSPENDING");
+    arena.mirror(&arena.world.current_key());
+    cast.before = cast.token.replace(arena.begin_rotation("createSecret"));
+    cast
+}
+
+fn roll_back(arena: &Arena) {
+    let sandbox = &arena.world.sandbox;
+    let secret = sandbox.secret(SECRET);
+    let id = |label| Some(secret.labelled(label)?.id.clone());
+    let (from, to) = (id("AWSCURRENT"), id("AWSPREVIOUS"));
+    sandbox.move_label(SECRET, "AWSCURRENT", from.as_deref(), to.as_deref());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_of_one_step_at_once_in_every_order() {
-    let mut arenas = open_arenas().await;
-    let pair = |step| [Run::Step(step); 2];
-    let scenes: [(&str, Scene); 5] = [
-        (
-            "createSecret",
-            Scene::new(|arena| arena.rotating("createSecret"), pair("createSecret")),
-        ),
-        (
-            "setSecret",
-            Scene::new(|arena| arena.rotating("setSecret"), pair("setSecret")),
-        ),
-        (
-            "testSecret",
-            Scene::new(|arena| arena.rotating("testSecret"), pair("testSecret")),
-        ),
-        (
-            "finishSecret",
-            Scene::new(|arena| arena.rotating("finishSecret"), pair("finishSecret")),
-        ),
-        (
-            "reconcile",
-            Scene {
-                retires: true,
-                ..Scene::new(with_work_to_do, [Run::Reconciliation; 2])
-            },
-        ),
-    ];
-    for (name, scene) in scenes {
-        let mut explorer = Explorer::default();
-        let began = Instant::now();
-        try_all(&mut arenas, scene, &mut explorer).await;
-        println!(
-            "{name}: {} tried for {}, {} cut short, {:.1?}",
-            explorer.tried,
-            explorer.orders,
-            explorer.cut_short,
-            began.elapsed()
-        );
+async fn two_runs_of_one_step_at_once_come_to_agree_in_every_order() {
+    for mut stage in stages() {
+        for step in STEPS {
+            let world = move |arena: &mut Arena| arena.rotating(step);
+            stage
+                .try_every_order(Scene::new(world, [Run::Step(step); 2]))
+                .await;
+        }
+        let scene = Scene::new(with_work_to_do, [Run::Reconciliation; 2]);
+        stage.try_every_order(scene).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_reconciliations_at_once_make_a_lost_key_anew_once() {
+    for mut stage in stages() {
+        let scene = Scene::new(with_a_lost_key, [Run::Reconciliation; 2]);
+        if in_full() {
+            stage.try_every_order(scene).await;
+        } else {
+            stage.try_orders_by_chance(scene).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn successive_steps_at_once_come_to_agree() {
+    for mut stage in stages() {
+        let waiting = [
+            &["NoPendingKey"][..],
+            &["KeyMissing", "NotOnPlan", "NoPlan"],
+        ];
+        for (pair, errors) in STEPS.windows(2).zip(waiting) {
+            let step = pair[0];
+            let world = move |arena: &mut Arena| arena.rotating(step);
+            let scene = Scene::new(world, [Run::Step(step), Run::Step(pair[1])]);
+            stage.try_orders_by_chance(Scene { errors, ..scene }).await;
+        }
+        let world = |arena: &mut Arena| arena.rotating("testSecret");
+        let runs = [Run::Step("testSecret"), Run::Step("finishSecret")];
+        stage.try_every_order(Scene::new(world, runs)).await;
+        let runs = [Run::StepBefore("finishSecret"), Run::Step("createSecret")];
+        stage
+            .try_every_order(Scene::new(with_a_rotation_not_quite_over, runs))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_and_a_reconciliation_at_once_come_to_agree_in_every_order() {
+    for mut stage in stages() {
+        for step in STEPS {
+            let world = move |arena: &mut Arena| arena.rotating(step);
+            let runs = [Run::Step(step), Run::Reconciliation];
+            stage.try_every_order(Scene::new(world, runs)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_reconciliations_and_a_rollback_at_once_come_to_agree() {
+    for mut stage in stages() {
+        let world = |arena: &mut Arena| Cast {
+            retires: Vec::new(),
+            ..arena.rotated_twice()
+        };
+        let scene = Scene::new(world, [Run::Reconciliation; 2]);
+        let person: Option<fn(&Arena)> = Some(roll_back);
+        stage.try_orders_by_chance(Scene { person, ..scene }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn finish_secret_and_an_emergency_stop_at_once_disable_the_leaked_key_in_every_order() {
+    for mut stage in stages() {
+        // The key that AWSCURRENT holds until then has leaked.
+        let world = |arena: &mut Arena| {
+            let mut cast = arena.rotating("finishSecret");
+            cast.retires.extend(cast.keeps.take());
+            cast
+        };
+        let runs = [Run::Step("finishSecret"), Run::EmergencyStop];
+        stage.try_every_order(Scene::new(world, runs)).await;
     }
 }

@@ -112,7 +112,7 @@ fn toy(program: &[(usize, bool)], memory: u64) -> Toy {
 }
 
 /// Tries all that is to be tried of two runs that make these calls, whatever comes of them.
-fn tried_and_orders(calls: [(Touch, usize); 2]) -> (usize, u128) {
+fn tried_and_orders(calls: &[(Touch, usize); 2]) -> (usize, u128) {
     let mut explorer = Explorer::default();
     while let Some(order) = explorer.next() {
         let mut walk = Walk::along(order);
@@ -139,9 +139,9 @@ fn one_order_stands_for_all_that_cannot_be_told_apart_and_for_no_other() {
     let (read, write, elsewhere) = (touch(0, false), touch(0, true), touch(1, true));
     for (other, tried) in [(&read, 35), (&write, 35), (&elsewhere, 1)] {
         let calls = [(write.clone(), 3), (other.clone(), 4)];
-        assert_eq!(tried_and_orders(calls), (tried, 35));
+        assert_eq!(tried_and_orders(&calls), (tried, 35));
     }
-    assert_eq!(tried_and_orders([(read.clone(), 4), (read, 4)]), (1, 70));
+    assert_eq!(tried_and_orders(&[(read.clone(), 4), (read, 4)]), (1, 70));
 }
 
 #[test]
