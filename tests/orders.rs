@@ -795,3 +795,57 @@ async fn finish_secret_and_an_emergency_stop_at_once_disable_the_leaked_key_in_e
         stage.try_every_order(Scene::new(world, runs)).await;
     }
 }
+
+/// Lets calls go until it is this one that waits.
+async fn go_until(held: &mut Held, operation: &str) {
+    while held.call().await.expect("it comes to that").operation != operation {
+        held.go().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emergency_stop_disables_also_what_was_replaced_and_marked_since_it_began() {
+    let mut arena = Arena::open(Setup::quick(), false).await;
+    let cast = arena.rotating("finishSecret");
+    let arn = arena.world.sandbox.secret(SECRET).arn;
+    let mut stop = arena.lanes[1].hold(Run::EmergencyStop.event(&cast, &arn));
+    go_until(&mut stop, "GetSecretValue").await;
+    arena.world.sandbox.advance(Duration::from_mins(1));
+    let finish = Run::Step("finishSecret").event(&cast, &arn);
+    let finished = arena.lanes[0].invoke(finish).await;
+    finished.result.expect("nothing is in its way");
+    stop.end().await.result.expect("it starts over");
+    let leaked = cast
+        .keeps
+        .and_then(|leaked| arena.world.sandbox.key_with_value(&leaked));
+    assert!(
+        !leaked.expect("it is there").enabled,
+        "the leaked key works"
+    );
+    arena.world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_that_is_made_while_the_keys_are_listed_is_kept() {
+    let mut arena = Arena::open(Setup::quick(), false).await;
+    let cast = arena.rotated_twice();
+    let mark = || {
+        let keys = &arena.world.sandbox;
+        keys.key_with_value(&cast.retires[0]).expect("it is there")
+    };
+    let sandbox = &arena.world.sandbox;
+    sandbox.describe_key(&mark().id, &format!("Minted for the secret {SECRET}."));
+    let mut listing = arena.lanes[1].hold(RECONCILE);
+    go_until(&mut listing, "GetApiKeys").await;
+    sandbox.advance(Duration::from_mins(1));
+    arena.lanes[0]
+        .invoke(RECONCILE)
+        .await
+        .result
+        .expect("nothing is in its way");
+    let made = mark().description;
+    assert!(made.starts_with("Superseded at "), "{made}");
+    sandbox.advance(Duration::from_mins(1));
+    listing.end().await.result.expect("nothing is left to do");
+    assert_eq!(mark().description, made);
+}
