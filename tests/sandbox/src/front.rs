@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::faults::{FaultKind, Faults};
 use crate::journal::{Call, Journal, Service};
 use crate::lambda::Lambda;
+use crate::lane::Gate;
 use crate::names::random_uuid;
 use crate::refusal::Refusal;
 use crate::server::{Answer, Dropped, Switch};
@@ -32,6 +33,7 @@ pub(crate) type Classify = fn(&Parts) -> Option<(Service, String)>;
 pub(crate) struct Front {
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
+    pub(crate) gate: Gate,
     pub(crate) lambda: Lambda,
     pub(crate) clock: Clock,
     pub(crate) switch: Switch,
@@ -64,7 +66,7 @@ impl Front {
             return self.effect(parts, body).await;
         };
         let request_id = random_uuid();
-        self.journal.begin(Call {
+        let call = Call {
             at: self.clock.now(),
             service,
             operation: operation.clone(),
@@ -76,7 +78,10 @@ impl Front {
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
-        });
+        };
+        // Held until the answer is ready.
+        let _pass = self.gate.pass(&call).await;
+        self.journal.begin(call);
         let faults = self.faults.strike(service, &operation);
         let mut answer = if let Some(answer) = self.before(service, &faults).await {
             answer

@@ -20,6 +20,7 @@ use crate::front::{Classify, Front};
 use crate::gateway;
 use crate::journal::{Call, Journal, Service};
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
+use crate::lane::{Gate, Lane};
 use crate::rotation::{Persistence, Rotator};
 use crate::secrets_manager::{self, SecretsManager};
 use crate::server::{Server, Switch};
@@ -106,15 +107,10 @@ pub struct Sandbox {
     pub(crate) api_gateway: ApiGateway,
     pub(crate) rotator: Rotator,
     lambda: Lambda,
-    event_bridge: EventBridge,
-    clock: Clock,
-    doppler: Doppler,
-    journal: Journal,
-    faults: Faults,
+    services: Services,
     events: Events,
-    aws_server: Server,
-    gateway_server: Server,
-    doppler_server: Server,
+    doors: Doors,
+    options: Options,
     _schedule: JoinSet<()>,
 }
 
@@ -140,7 +136,7 @@ impl Sandbox {
             .await
             .context("the Lambda runtime API")?;
         let event_bridge = EventBridge::new(
-            options.label_events,
+            options.label_events.clone(),
             options.reconcile_every,
             clock.clone(),
             lambda.clone(),
@@ -171,24 +167,6 @@ impl Sandbox {
         let doppler = Doppler::with_clock(clock.clone());
         let (journal, faults) = (Journal::default(), Faults::default());
 
-        let serve = |port: u16, classify: Classify, routes: Router| {
-            let switch = Switch::default();
-            let front = Arc::new(Front {
-                switch: switch.clone(),
-                journal: journal.clone(),
-                faults: faults.clone(),
-                lambda: lambda.clone(),
-                clock: clock.clone(),
-                classify,
-                routes,
-            });
-            async move {
-                Server::start(port, options.also_listen_on, &switch, move |request| {
-                    Arc::clone(&front).answer(request)
-                })
-                .await
-            }
-        };
         let aws = Aws {
             secrets: secrets.clone(),
             api_gateway: api_gateway.clone(),
@@ -196,57 +174,67 @@ impl Sandbox {
             rotator: rotator.clone(),
             event_bridge: event_bridge.clone(),
         };
-        let ports = options.ports;
-        let aws_server = serve(ports.aws, aws::classify, aws.router())
-            .await
-            .context("the AWS services")?;
-        let gateway_server = serve(
-            ports.gateway,
-            gateway::classify,
-            gateway::router(&api_gateway),
-        )
-        .await
-        .context("the gateway")?;
-        let doppler_server = serve(ports.doppler, classify_doppler, doppler.router())
-            .await
-            .context("the Doppler API")?;
-        lambda.set_endpoint(format!("http://{}", aws_server.address()));
+        let services = Services {
+            aws,
+            doppler,
+            journal,
+            faults,
+            clock,
+            also: options.also_listen_on,
+        };
+        let doors = services
+            .open(options.ports, &lambda, &Gate::default())
+            .await?;
         let mut schedule = JoinSet::new();
-        schedule.spawn(event_bridge.clone().keep_schedule());
+        schedule.spawn(event_bridge.keep_schedule());
         Ok(Sandbox {
             secrets,
             api_gateway,
             rotator,
             lambda,
-            event_bridge,
-            clock,
-            doppler,
-            journal,
-            faults,
+            services,
             events,
-            aws_server,
-            gateway_server,
-            doppler_server,
+            doors,
+            options,
             _schedule: schedule,
         })
+    }
+
+    /// Opens a lane: another Lambda over the same services, whose calls a test can hold back.
+    ///
+    /// # Errors
+    ///
+    /// If a port cannot be had.
+    pub async fn lane(&self) -> anyhow::Result<Lane> {
+        let settings = LambdaSettings {
+            timeout: self.options.function_timeout,
+            concurrency: 1,
+            also: None,
+            port: 0,
+        };
+        let lambda = Lambda::start(settings, self.events.clone()).await?;
+        let gate = Gate::default();
+        let ports = Ports::default();
+        let doors = self.services.open(ports, &lambda, &gate).await?;
+        Ok(Lane::new(lambda, gate, doors))
     }
 
     /// The endpoint URL for AWS clients.
     #[must_use]
     pub fn aws_url(&self) -> String {
-        format!("http://{}", self.aws_server.address())
+        self.doors.aws_url()
     }
 
     /// The base URL of the API that wants a key; append `/<stage>/…`.
     #[must_use]
     pub fn gateway_url(&self) -> String {
-        format!("http://{}", self.gateway_server.address())
+        self.doors.gateway_url()
     }
 
     /// The base URL for Doppler clients.
     #[must_use]
     pub fn doppler_url(&self) -> String {
-        format!("http://{}", self.doppler_server.address())
+        self.doors.doppler_url()
     }
 
     /// `host:port` of the Lambda runtime API that hands out events while no function is deployed.
@@ -258,24 +246,24 @@ impl Sandbox {
     /// The Doppler workplace.
     #[must_use]
     pub fn doppler(&self) -> &Doppler {
-        &self.doppler
+        &self.services.doppler
     }
 
     /// The faults to come.
     #[must_use]
     pub fn faults(&self) -> &Faults {
-        &self.faults
+        &self.services.faults
     }
 
     /// Every call to a service since the start or the last `clear_calls`, in the order of arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        self.journal.calls()
+        self.services.journal.calls()
     }
 
     /// Forgets the calls so far.
     pub fn clear_calls(&self) {
-        self.journal.clear();
+        self.services.journal.clear();
     }
 
     /// Everything that the function logs and every step of a rotation, from now on.
@@ -287,7 +275,7 @@ impl Sandbox {
     /// What the services' clock shows: real time, and what `advance` has added.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        self.clock.now()
+        self.services.clock.now()
     }
 
     /// Moves the services' clock forwards. If the schedule is due by then, it fires once, for however
@@ -300,7 +288,7 @@ impl Sandbox {
     ///
     /// If that were beyond the year 9999, which no `Date` header can write.
     pub fn advance(&self, by: Duration) {
-        let now = self.event_bridge.advance(by);
+        let now = self.services.aws.event_bridge.advance(by);
         assert!(now.is_some(), "the clock cannot go that far");
     }
 
@@ -357,6 +345,80 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.lambda.kill_now();
+    }
+}
+
+/// The services with what every call to them passes on its way.
+struct Services {
+    aws: Aws,
+    doppler: Doppler,
+    journal: Journal,
+    faults: Faults,
+    clock: Clock,
+    also: Option<IpAddr>,
+}
+
+impl Services {
+    /// Opens ports to them for what runs in `lambda`, and tells it where AWS is.
+    async fn open(&self, ports: Ports, lambda: &Lambda, gate: &Gate) -> anyhow::Result<Doors> {
+        let serve = |port: u16, classify: Classify, routes: Router| {
+            let switch = Switch::default();
+            let front = Arc::new(Front {
+                switch: switch.clone(),
+                journal: self.journal.clone(),
+                faults: self.faults.clone(),
+                gate: gate.clone(),
+                lambda: lambda.clone(),
+                clock: self.clock.clone(),
+                classify,
+                routes,
+            });
+            async move {
+                Server::start(port, self.also, &switch, move |request| {
+                    Arc::clone(&front).answer(request)
+                })
+                .await
+            }
+        };
+        let aws = Aws {
+            lambda: lambda.clone(),
+            ..self.aws.clone()
+        };
+        let gateway = gateway::router(&self.aws.api_gateway);
+        let doors = Doors {
+            aws: serve(ports.aws, aws::classify, aws.router())
+                .await
+                .context("the AWS services")?,
+            gateway: serve(ports.gateway, gateway::classify, gateway)
+                .await
+                .context("the gateway")?,
+            doppler: serve(ports.doppler, classify_doppler, self.doppler.router())
+                .await
+                .context("the Doppler API")?,
+        };
+        lambda.set_endpoint(doors.aws_url());
+        Ok(doors)
+    }
+}
+
+/// Open ports to the services.
+pub(crate) struct Doors {
+    aws: Server,
+    gateway: Server,
+    doppler: Server,
+}
+
+impl Doors {
+    pub(crate) fn aws_url(&self) -> String {
+        format!("http://{}", self.aws.address())
+    }
+
+    pub(crate) fn gateway_url(&self) -> String {
+        format!("http://{}", self.gateway.address())
+    }
+
+    pub(crate) fn doppler_url(&self) -> String {
+        format!("http://{}", self.doppler.address())
     }
 }
 

@@ -36,6 +36,17 @@ impl Sandbox {
         text_of(&self.secretly("PutSecretValue", input), "VersionId")
     }
 
+    /// Puts the value of a version that a rotation has announced, as `createSecret` does.
+    pub fn put_pending(&self, name: &str, token: &str, text: &str) {
+        let input = json!({
+            "SecretId": name,
+            "ClientRequestToken": token,
+            "SecretString": text,
+            "VersionStages": ["AWSPENDING"],
+        });
+        self.secretly("PutSecretValue", input);
+    }
+
     /// Moves a staging label from one version to another; without `to` it is removed.
     pub fn move_label(&self, name: &str, label: &str, from: Option<&str>, to: Option<&str>) {
         let input = json!({

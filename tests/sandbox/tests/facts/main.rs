@@ -8,6 +8,7 @@ mod faults;
 mod gateway;
 mod keys;
 mod lambda;
+mod lane;
 mod plans;
 mod rotation;
 mod secrets;

@@ -1,0 +1,167 @@
+//! The explorer finds every order that can be told apart: shown on runs so small that all orders can be tried.
+
+use std::collections::BTreeSet;
+
+use super::{Dice, Explorer, Guide as _, Lane, Touch, Walk};
+
+/// A run that reads and writes numbers. What it reads decides what it writes, and whether it leaves its next call out.
+#[derive(Debug, Clone)]
+struct Toy {
+    program: Vec<(usize, bool)>,
+    at: usize,
+    memory: u64,
+}
+
+impl Toy {
+    fn next(&self) -> Option<Touch> {
+        let (place, changes) = *self.program.get(self.at)?;
+        let words = format!("{}{place}", if changes { "write " } else { "read " });
+        Some(Touch {
+            words,
+            place,
+            changes,
+        })
+    }
+
+    fn go(&mut self, places: &mut [u64]) {
+        let (place, changes) = self.program[self.at];
+        let met = &mut places[place];
+        self.memory = self.memory.wrapping_mul(31).wrapping_add(*met + 1);
+        if changes {
+            *met = self.memory;
+        }
+        self.at += if self.memory.is_multiple_of(3) { 2 } else { 1 };
+    }
+}
+
+const PLACES: usize = 3;
+
+/// How both runs and all places are at the end.
+type End = Vec<u64>;
+
+/// Tries an order, as far as its guide goes. With the numbers at each place before all calls and after each one.
+fn run(mut toys: [Toy; 2], walk: &mut Walk) -> (End, Vec<[u64; PLACES]>) {
+    let mut places = [0; PLACES];
+    let mut between = vec![places];
+    loop {
+        let next = [toys[0].next(), toys[1].next()];
+        let over = next.iter().all(Option::is_none);
+        let Some(lane) = (!over).then(|| walk.choose(&next)).flatten() else {
+            break;
+        };
+        toys[lane].go(&mut places);
+        between.push(places);
+    }
+    let mut end = vec![toys[0].memory, toys[1].memory];
+    end.extend(places);
+    (end, between)
+}
+
+/// Every order there is, one after the other: how each ends, and all states that any of them goes through.
+fn every_order(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>) {
+    let (mut ends, mut between) = (Vec::new(), BTreeSet::new());
+    let mut open = vec![(toys.clone(), [0; PLACES])];
+    while let Some((toys, places)) = open.pop() {
+        between.insert(places);
+        let mut over = true;
+        for lane in 0..2 {
+            if toys[lane].next().is_some() {
+                over = false;
+                let (mut toys, mut places) = (toys.clone(), places);
+                toys[lane].go(&mut places);
+                open.push((toys, places));
+            }
+        }
+        if over {
+            let mut end = vec![toys[0].memory, toys[1].memory];
+            end.extend(places);
+            ends.push(end);
+        }
+    }
+    (ends, between)
+}
+
+/// What the explorer makes of it: the same, and the explorer.
+fn explored(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>, Explorer) {
+    let (mut ends, mut seen, mut explorer) = (Vec::new(), BTreeSet::new(), Explorer::default());
+    while let Some(order) = explorer.next() {
+        let mut walk = Walk::along(order);
+        let (end, between) = run(toys.clone(), &mut walk);
+        explorer.learn(&walk);
+        if walk.cut_short {
+            continue;
+        }
+        ends.push(end);
+        for (from, to) in walk.path.instants(PLACES) {
+            for instant in [from, to] {
+                let state =
+                    |place: usize| between[instant[place].map_or(0, |call| call + 1)][place];
+                seen.insert(std::array::from_fn(state));
+            }
+        }
+    }
+    (ends, seen, explorer)
+}
+
+fn toy(program: &[(usize, bool)], memory: u64) -> Toy {
+    Toy {
+        program: program.to_vec(),
+        at: 0,
+        memory,
+    }
+}
+
+/// Tries all that is to be tried of two runs that make these calls, whatever comes of them.
+fn tried_and_orders(calls: &[(Touch, usize); 2]) -> (usize, u128) {
+    let mut explorer = Explorer::default();
+    while let Some(order) = explorer.next() {
+        let mut walk = Walk::along(order);
+        let mut left = [calls[0].1, calls[1].1];
+        while left != [0, 0] {
+            let next = [0, 1].map(|lane: Lane| (left[lane] > 0).then(|| calls[lane].0.clone()));
+            let Some(lane) = walk.choose(&next) else {
+                break;
+            };
+            left[lane] -= 1;
+        }
+        explorer.learn(&walk);
+    }
+    (explorer.tried, explorer.orders)
+}
+
+#[test]
+fn one_order_stands_for_all_that_cannot_be_told_apart_and_for_no_other() {
+    let touch = |place, changes| Touch {
+        words: String::new(),
+        place,
+        changes,
+    };
+    let (read, write, elsewhere) = (touch(0, false), touch(0, true), touch(1, true));
+    for (other, tried) in [(&read, 35), (&write, 35), (&elsewhere, 1)] {
+        let calls = [(write.clone(), 3), (other.clone(), 4)];
+        assert_eq!(tried_and_orders(&calls), (tried, 35));
+    }
+    assert_eq!(tried_and_orders(&[(read.clone(), 4), (read, 4)]), (1, 70));
+}
+
+#[test]
+fn every_end_and_every_instant_of_every_order_is_found_and_none_is_tried_twice() {
+    let mut dice = Dice(1);
+    let (mut all, mut tried) = (0, 0);
+    for _ in 0..500 {
+        let toys = [1, 2].map(|memory| {
+            let calls = 1 + dice.below(5);
+            let mut call = || (dice.below(PLACES), dice.below(2) == 0);
+            toy(&(0..calls).map(|_| call()).collect::<Vec<_>>(), memory)
+        });
+        let (every_end, every_instant) = every_order(&toys);
+        let (ends, instants, explorer) = explored(&toys);
+        let set = |ends: &[End]| ends.iter().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(set(&every_end), set(&ends), "{toys:?}");
+        assert_eq!(every_instant, instants, "{toys:?}");
+        assert_eq!(explorer.orders, every_end.len() as u128, "{toys:?}");
+        all += every_end.len();
+        tried += explorer.tried;
+    }
+    assert!(tried * 4 < all, "of {all} orders {tried} were tried");
+}

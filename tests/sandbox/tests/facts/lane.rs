@@ -1,0 +1,85 @@
+//! A lane holds each call back until it is let go, and lets one go at a time.
+
+use sandbox::{Held, Lane, Sandbox};
+use serde_json::json;
+
+use crate::client::{start, template_function};
+
+async fn lane(sandbox: &Sandbox) -> Lane {
+    let lane = sandbox.lane().await.expect("a lane opens on free ports");
+    lane.deploy(template_function()).await;
+    lane
+}
+
+/// A rotation that is to be finished in a lane. It takes two calls: one to look and one to change.
+async fn finish(sandbox: &Sandbox, lane: &Lane, secret: &str) -> Held {
+    sandbox.create_secret(secret, Some("old"));
+    sandbox.enable_rotation(secret);
+    let token = sandbox.begin_rotation(secret);
+    let event = |step| {
+        let event = json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token });
+        event.to_string()
+    };
+    let created = lane.invoke(event("createSecret")).await;
+    created.result.expect("nothing is held back yet");
+    sandbox.clear_calls();
+    lane.hold(event("finishSecret"))
+}
+
+async fn operation(held: &mut Held) -> Option<String> {
+    held.call().await.map(|call| call.operation.clone())
+}
+
+/// What was answered, in the order in which it went.
+fn answered(sandbox: &Sandbox) -> Vec<String> {
+    let calls = sandbox.calls().into_iter();
+    let answered = calls.filter(|call| call.status == 200);
+    answered.map(|call| call.operation).collect()
+}
+
+fn is_current(sandbox: &Sandbox, secret: &str) -> bool {
+    let secret = sandbox.secret(secret);
+    secret.pending() == secret.current()
+}
+
+#[tokio::test]
+async fn each_call_waits_until_it_is_let_go_and_no_other_goes_with_it() {
+    const LOOK: &str = "DescribeSecret";
+    const MOVE: &str = "UpdateSecretVersionStage";
+    let sandbox = start().await;
+    let lanes = [lane(&sandbox).await, lane(&sandbox).await];
+    let mut a = finish(&sandbox, &lanes[0], "a").await;
+    let mut b = finish(&sandbox, &lanes[1], "b").await;
+
+    assert_eq!(operation(&mut a).await.as_deref(), Some(LOOK));
+    assert_eq!(operation(&mut b).await.as_deref(), Some(LOOK));
+    assert!(sandbox.calls().is_empty());
+    b.go().await;
+    assert_eq!(answered(&sandbox), [LOOK]);
+    assert_eq!(operation(&mut b).await.as_deref(), Some(MOVE));
+    assert_eq!(answered(&sandbox), [LOOK]);
+    assert!(!is_current(&sandbox, "b"));
+    b.go().await;
+    assert!(is_current(&sandbox, "b"));
+    assert_eq!(operation(&mut b).await, None);
+    assert_eq!(answered(&sandbox), [LOOK, MOVE]);
+    b.end().await.result.expect("the step succeeds");
+
+    assert_eq!(operation(&mut a).await.as_deref(), Some(LOOK));
+    assert!(!is_current(&sandbox, "a"));
+    a.end().await.result.expect("all of its calls go by then");
+    assert!(is_current(&sandbox, "a"));
+}
+
+#[tokio::test]
+async fn nothing_is_held_back_unless_asked_for() {
+    let sandbox = start().await;
+    let lane = lane(&sandbox).await;
+    let mut held = finish(&sandbox, &lane, "a").await;
+    assert!(held.call().await.is_some());
+    drop(held);
+    let event = json!({ "Step": "echo" }).to_string();
+    // The function serves one event after the other: the first is over by then, without being let go.
+    lane.invoke(event).await.result.expect("the echo answers");
+    assert!(is_current(&sandbox, "a"));
+}
