@@ -151,7 +151,7 @@ impl Action {
 pub enum Refusal {
     /// The token is no version that the secret shows.
     #[error(
-        "the secret shows no such version; ask for a rotation with `aws secretsmanager rotate-secret`"
+        "the secret shows no such version: a value was put by hand, AWSPENDING was removed, or it never was; rotate again with `aws secretsmanager rotate-secret`"
     )]
     UnknownVersion,
     /// The version has labels, but neither AWSCURRENT nor AWSPENDING.

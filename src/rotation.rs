@@ -38,7 +38,7 @@ fn create_secret(seen: &Observed) -> ControlFlow<Next> {
     seen.current()?;
     match pending {
         Held::Nothing => act(Action::StoreValue),
-        _ if seen.edited => refuse(Refusal::EditedMeanwhile),
+        Held::Key { .. } if seen.edited => refuse(Refusal::EditedMeanwhile),
         Held::Key { .. } if !seen.copy || seen.is_current() => Continue(()),
         Held::Key { .. } | Held::NoKey => refuse(Refusal::NotFresh),
     }
