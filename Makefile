@@ -90,7 +90,7 @@ verify: build tools ## Build as for Lambda, and run the tests of whole rotations
 	    --test tls --test emulator
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
-PROOFS := proof orders garbage load
+PROOFS := proof orders operators garbage load
 
 .PHONY: prove
 prove: tools ## Try every fault, order and kind of garbage against the release binary, not only the share that test tries

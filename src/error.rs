@@ -96,6 +96,7 @@ fn refused_type(refusal: &Refusal) -> &'static str {
         Refusal::RotationDisabled => "RotationDisabled",
         Refusal::NoPendingKey => "NoPendingKey",
         Refusal::NotFresh => "NotFresh",
+        Refusal::EditedMeanwhile => "EditedMeanwhile",
         Refusal::CurrentMissing => "CurrentMissing",
         Refusal::ValueTaken => "ValueTaken",
         Refusal::KeyNotOurs(_) => "KeyNotOurs",
@@ -277,7 +278,20 @@ impl CallError {
             |code: &str| code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
         match (self.service, &self.fault) {
             (_, Fault::Refused { code, .. }) if denied(code) => "allow it in the function's role",
-            (Service::ApiGateway, Fault::Refused { status: 404, .. }) => {
+            (Service::SecretsManager, Fault::Refused { message, .. })
+                if message.contains("marked for deletion") =>
+            {
+                "take that back with `aws secretsmanager restore-secret`; the next try goes on from here"
+            }
+            // Keys have ids that nobody configures: the plan or stage is meant.
+            (
+                Service::ApiGateway,
+                Fault::Refused {
+                    status: 404,
+                    message,
+                    ..
+                },
+            ) if !message.contains("API Key") => {
                 "check that USAGE_PLAN_IDS and STAGE_KEYS name what exists in this account and Region"
             }
             (Service::Doppler, Fault::Changed(_)) => {

@@ -432,15 +432,20 @@ impl<'a> Live<'a> {
             None => versions.remove(&which),
         };
         let was_read = |other| which == other || seen.held.contains_key(&other);
-        let same = match (versions.get(&Which::Pending), versions.get(&Which::Current)) {
-            (Some(pending), Some(current)) => pending.equals(current),
-            (pending, current) => pending.is_none() && current.is_none(),
+        let both = (versions.get(&Which::Pending), versions.get(&Which::Current));
+        let (same, edited) = match both {
+            (Some(pending), Some(current)) => (
+                pending.equals(current),
+                !pending.equals_but_for_the_key(current),
+            ),
+            (pending, current) => (pending.is_none() && current.is_none(), false),
         };
         let fact = Fact::Holds {
             which,
             version,
             held,
             copy: was_read(Which::Pending) && was_read(Which::Current) && same,
+            edited,
             keys,
         };
         Ok((fact, receipt))

@@ -151,7 +151,7 @@ impl Action {
 pub enum Refusal {
     /// The token is no version that the secret shows.
     #[error(
-        "the secret shows no such version; ask for a rotation with `aws secretsmanager rotate-secret`"
+        "the secret shows no such version: a value was put by hand, AWSPENDING was removed, or it never was; rotate again with `aws secretsmanager rotate-secret`"
     )]
     UnknownVersion,
     /// The version has labels, but neither AWSCURRENT nor AWSPENDING.
@@ -161,7 +161,7 @@ pub enum Refusal {
     NotPending,
     /// Rotation is off.
     #[error(
-        "rotation is off for this secret; switch it on with `aws secretsmanager rotate-secret --rotation-lambda-arn …`"
+        "rotation is off for this secret; to switch it on, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
     RotationDisabled,
     /// The pending version has no value.
@@ -174,6 +174,11 @@ pub enum Refusal {
         "the pending version holds no fresh key, but a copy of the current one or a text without a key; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
     NotFresh,
+    /// The secret was edited by hand while the pending version was made.
+    #[error(
+        "the secret was edited while this rotation stored its key, and the pending version lacks that edit; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
+    )]
+    EditedMeanwhile,
     /// AWSCURRENT is on another version, and that version cannot be read.
     #[error(
         "a version carries AWSCURRENT, but its value is not found, so its fields cannot be carried over; if that stays so, put a value and rotate again"

@@ -266,6 +266,8 @@ pub struct Observed {
     pub current_version: Option<VersionId>,
     /// Whether the pending and the current version hold the same text; known when both were read.
     pub copy: bool,
+    /// Whether they differ in more than the key; known when both were read.
+    pub edited: bool,
     /// Our keys, and those of others that were found by value.
     pub keys: Option<Vec<Key>>,
     /// Whose key was looked for among all keys of the account.
@@ -315,6 +317,8 @@ pub enum Fact {
         held: Held,
         /// Whether by now the pending and the current version were read and hold the same text.
         copy: bool,
+        /// Whether they differ in more than the key.
+        edited: bool,
         /// Those of the listed keys that have its value.
         keys: Vec<KeyId>,
     },
@@ -385,6 +389,7 @@ impl Observed {
             held: BTreeMap::new(),
             current_version: None,
             copy: false,
+            edited: false,
             keys: None,
             searched: Vec::new(),
             mint: Mint::Untried,
@@ -489,6 +494,7 @@ impl Observed {
                 version,
                 held,
                 copy,
+                edited,
                 keys,
             } => {
                 if which == Which::Current {
@@ -497,6 +503,7 @@ impl Observed {
                 }
                 self.held.insert(which, held);
                 self.copy = copy;
+                self.edited = edited;
                 for key in self.those(&keys) {
                     key.held_by.insert(which);
                 }
@@ -616,6 +623,7 @@ impl Observed {
         }
         self.searched = self.searched.iter().filter_map(succeeds).collect();
         self.copy = false;
+        self.edited = false;
         self.unconfirmed = false;
         // Until now another run may have written AWSCURRENT's old key.
         self.mirror.fill(Mirrored::Unread);

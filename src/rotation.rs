@@ -38,6 +38,7 @@ fn create_secret(seen: &Observed) -> ControlFlow<Next> {
     seen.current()?;
     match pending {
         Held::Nothing => act(Action::StoreValue),
+        Held::Key { .. } if seen.edited => refuse(Refusal::EditedMeanwhile),
         Held::Key { .. } if !seen.copy || seen.is_current() => Continue(()),
         Held::Key { .. } | Held::NoKey => refuse(Refusal::NotFresh),
     }
@@ -92,6 +93,10 @@ fn test_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.copy && !seen.is_current() {
         return trial(seen);
     }
+    // Put while `createSecret` stored: it takes AWSPENDING off, which the storing then brought back.
+    if seen.edited {
+        return refuse(Refusal::EditedMeanwhile);
+    }
     match (pending.is_key(), seen.setup.probe) {
         (false, _) => refuse(Refusal::NoPendingKey),
         (true, true) => seen.probed(Look::ProbeAccepts),
@@ -110,8 +115,17 @@ fn test_on_control_plane(seen: &Observed, current: Held) -> ControlFlow<Next> {
         return refuse(Refusal::NotOnPlan(key.id.clone(), missing.clone()));
     }
     if plans.is_empty() && !seen.setup.stage_keys {
-        if current.is_key() && !seen.is_current() && seen.key_of(Which::Current)?.is_some() {
-            return refuse(Refusal::NoPlan(key.id.clone()));
+        if current.is_key() && !seen.is_current() {
+            let exists = seen.key_of(Which::Current)?.is_some();
+            // It was deleted meanwhile, and its plans with it; setSecret knows those of another.
+            let existed = seen
+                .keys
+                .iter()
+                .flatten()
+                .any(|other| other.version.is_some() && other.id != key.id);
+            if exists || existed {
+                return refuse(Refusal::NoPlan(key.id.clone()));
+            }
         }
         if !seen.warned {
             return act(Action::WarnOfNoPlan);
@@ -151,6 +165,13 @@ fn trial(seen: &Observed) -> ControlFlow<Next> {
 /// Mirror, promote, remove AWSPENDING, and put the rest right as every reconciliation does. A failure before promotion
 /// leaves AWSCURRENT alone and Doppler with a key that works; after it, what is left is done by the next run.
 fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
+    // Promoted by this run, and replaced since by another.
+    if seen.current_version.is_some()
+        && seen.current_version == seen.setup.version
+        && !seen.is_current()
+    {
+        return reconcile(seen);
+    }
     let admitted = admit(seen);
     if let Break(Next::Refuse(Refusal::UnknownVersion | Refusal::NotPending)) = admitted {
         give_back(seen)?;
@@ -241,16 +262,16 @@ fn must_be_enabled(key: &Key) -> ControlFlow<Next> {
     }
 }
 
-/// The configured plans; else those of the current key; else, where that key is gone, those of our newest other one.
+/// The configured plans; else those of the current key; else, where there is none, those of our newest other one.
 fn wanted_plans(seen: &Observed) -> ControlFlow<Next, BTreeSet<PlanId>> {
     if !seen.setup.plans.is_empty() {
         return Continue(seen.setup.plans.iter().cloned().collect());
     }
-    if !seen.current()?.is_key() {
-        return Continue(BTreeSet::new());
+    seen.keys()?;
+    if seen.current()?.is_key()
+        && let Some(key) = seen.key_of(Which::Current)?
+    {
+        return Continue(seen.plans_of(&key.id)?.clone());
     }
-    match seen.key_of(Which::Current)? {
-        Some(key) => Continue(seen.plans_of(&key.id)?.clone()),
-        None => seen.plans_of_newest_but(Which::Pending),
-    }
+    seen.plans_of_newest_but(Which::Pending)
 }

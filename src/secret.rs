@@ -158,6 +158,23 @@ impl SecretText {
     pub fn equals(&self, other: &Self) -> bool {
         self.text.expose_secret() == other.text.expose_secret()
     }
+
+    /// Whether both texts are the same but for the key, and for the order of their fields.
+    #[must_use]
+    pub fn equals_but_for_the_key(&self, other: &Self) -> bool {
+        self.form == other.form && self.other_fields() == other.other_fields()
+    }
+
+    fn other_fields(&self) -> Vec<(String, &str)> {
+        if self.form == Form::Text {
+            return Vec::new();
+        }
+        let Fields(fields) = fields(self.text.expose_secret());
+        let fields = fields.into_iter().filter(|(name, _)| name != FIELD);
+        let mut fields: Vec<_> = fields.map(|(name, raw)| (name, raw.get())).collect();
+        fields.sort();
+        fields
+    }
 }
 
 fn understand(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> {
@@ -207,9 +224,14 @@ fn key_field(text: &str) -> Result<Option<ApiKeyValue>, InvalidSecret> {
     Ok((!key.expose().is_empty()).then_some(key))
 }
 
+/// The fields of `text`, which parsed as an object.
+fn fields(text: &str) -> Fields<'_> {
+    serde_json::from_str(text).expect("it parsed before")
+}
+
 /// `text`, which parsed as an object, with `FIELD` set to `key`.
 fn replace_field(text: &str, key: &str) -> SecretString {
-    let Fields(fields) = serde_json::from_str(text).expect("it parsed before");
+    let Fields(fields) = fields(text);
     // The full length is reserved first, so that growing leaves no copy behind.
     let length = text.len() + key.len() + FIELD.len() + 8;
     let mut out = Zeroizing::new(String::with_capacity(length));

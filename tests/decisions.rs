@@ -198,10 +198,13 @@ fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
     let nothing = |_: &mut World| ();
     let (copy, placeholder) = (holding(NEW, Some(1)), holding(NEW, Some(0)));
     let unreadable = holding(OLD, None);
+    let edited = |world: &mut World| world.edited = true;
     let cases: &[Case] = &[
         (0, &copy, Step::CreateSecret, Refusal::NotFresh),
         (0, &placeholder, Step::CreateSecret, Refusal::NotFresh),
         (0, &unreadable, Step::CreateSecret, Refusal::CurrentMissing),
+        (1, &edited, Step::CreateSecret, Refusal::EditedMeanwhile),
+        (2, &edited, Step::TestSecret, Refusal::EditedMeanwhile),
         (0, &nothing, Step::SetSecret, Refusal::NoPendingKey),
         (0, &nothing, Step::TestSecret, Refusal::NoPendingKey),
         (0, &nothing, Step::FinishSecret, Refusal::NoPendingKey),
@@ -328,6 +331,52 @@ fn a_new_key_without_plan_is_refused_only_where_the_secret_holds_a_key() {
     placeholder.run(Step::CreateSecret, |_| ());
     placeholder.run(Step::SetSecret, |_| ());
     assert_eq!(placeholder.run(Step::TestSecret, |_| ()), Next::Done);
+}
+
+#[test]
+fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes_anothers_plans() {
+    for value in [0, 1] {
+        let mut world = World::rotating(Some(value), 0, false, false);
+        world.keys.clear();
+        world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
+        for step in [Step::CreateSecret, Step::SetSecret, Step::TestSecret] {
+            assert_eq!(world.run(step, |_| ()), Next::Done, "{step}");
+        }
+        assert_eq!(world.keys[&2].plans, BTreeSet::from(["p".to_owned()]));
+    }
+    // It was deleted between the list of keys and the list of its plans.
+    let mut world = World::rotating(Some(1), 0, false, false);
+    world.keys.clear();
+    world.run(Step::CreateSecret, |_| ());
+    world.run(Step::SetSecret, |_| ());
+    world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
+    assert_eq!(
+        world.run(Step::TestSecret, |_| ()),
+        Next::Refuse(Refusal::NoPlan(KeyId::from("2")))
+    );
+    assert_eq!(world.run(Step::SetSecret, |_| ()), Next::Done);
+    assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);
+}
+
+#[test]
+fn a_version_that_is_replaced_as_soon_as_it_is_promoted_fails_nothing() {
+    let mut world = after(3);
+    let mut replaced = false;
+    let end = world.run_with(Step::FinishSecret, |world, _| {
+        let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
+        if promoted && !std::mem::replace(&mut replaced, true) {
+            world.remove_label(PENDING);
+            world.values.insert("next".to_owned(), 3);
+            world
+                .keys
+                .insert(3, ModelKey::on(&["p", "q"], Some("next")));
+            world.move_label(CURRENT, "next");
+        }
+    });
+    assert_eq!(end, Next::Done);
+    assert_eq!(world.mirror, [3]);
+    assert_eq!(world.marked_by(2), Some("next"));
+    assert_eq!(world.marked_by(3), None);
 }
 
 #[test]

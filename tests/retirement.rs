@@ -398,6 +398,7 @@ fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
         version: Some(VersionId::from(OLD)),
         held: Held::Key { of_our_form: true },
         copy: false,
+        edited: false,
         keys: Vec::new(),
     });
     assert_eq!(

@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) quarantine: u32,
     /// Whether the replies to what takes a key away or changes a target are lost, though not the effect.
     pub(crate) loses_replies: bool,
+    /// Whether the current version got other fields by hand since the pending one was made.
+    pub(crate) edited: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +118,7 @@ impl World {
             grace: GRACE,
             quarantine: QUARANTINE,
             loses_replies: false,
+            edited: false,
         };
         if let Some(value) = value {
             world.move_label(CURRENT, OLD);
@@ -288,6 +291,10 @@ impl World {
                         },
                     },
                     copy: read(Which::Pending) && read(Which::Current) && same,
+                    edited: self.edited
+                        && read(Which::Pending)
+                        && read(Which::Current)
+                        && self.holder(CURRENT).is_some_and(|current| current != NEW),
                     keys: with(value),
                 }
             }

@@ -242,8 +242,8 @@ impl World {
         }
     }
 
-    /// Runs a line of shell with the AWS CLI set up for the sandbox, and demands that it succeeds.
-    pub(crate) async fn shell(&self, line: &str) {
+    /// Runs lines of shell with the AWS CLI set up for the sandbox, and demands that they succeed. Returns what they print.
+    pub(crate) async fn shell(&self, line: &str) -> String {
         let aws = tool("aws");
         let tools = aws.parent().expect("it is in a folder").display();
         let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
@@ -264,6 +264,7 @@ impl World {
             "{line}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The key that a version of the secret holds, in whatever form.

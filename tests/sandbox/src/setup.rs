@@ -77,6 +77,11 @@ impl Sandbox {
         self.secretly("DeleteSecret", json!({ "SecretId": name }));
     }
 
+    /// Takes back that a secret was deleted.
+    pub fn restore_secret(&self, name: &str) {
+        self.secretly("RestoreSecret", json!({ "SecretId": name }));
+    }
+
     /// The secret as it stands.
     #[must_use]
     pub fn secret(&self, name: &str) -> SecretView {
@@ -110,6 +115,12 @@ impl Sandbox {
     #[must_use]
     pub fn create_empty_usage_plan(&self, name: &str) -> String {
         self.plan_from(None, json!({ "name": name }))
+    }
+
+    /// Deletes a usage plan as the console does: takes its stages away first.
+    pub fn delete_usage_plan(&self, id: &str) {
+        must("delete a usage plan", self.api_gateway.clear_plan(id));
+        must("delete a usage plan", self.api_gateway.delete_plan(id));
     }
 
     /// Creates an enabled key on these usage plans, as a person does by hand, and returns its id.
@@ -174,6 +185,16 @@ impl Sandbox {
         must(
             "tag a key",
             self.api_gateway.edit_key(id, |key| key.tags.extend([tag])),
+        );
+    }
+
+    /// Removes one tag of a key.
+    pub fn untag_key(&self, id: &str, name: &str) {
+        must(
+            "untag a key",
+            self.api_gateway.edit_key(id, |key| {
+                key.tags.remove(name);
+            }),
         );
     }
 

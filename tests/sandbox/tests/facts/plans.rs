@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::Method;
-use sandbox::{Options, REST_API_ID, Sandbox};
+use sandbox::{Options, REST_API_ID, STAGE, Sandbox};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, api, names, start, start_with};
@@ -207,6 +207,28 @@ async fn a_plans_stages_can_be_changed() {
         .ok();
         assert_eq!(answer["apiStages"], stages);
     }
+}
+
+/// OBS (aws-sdk-js issue 3841, serverless issue 4006): a plan is deleted once no stage is on it, whatever keys are.
+#[tokio::test]
+async fn a_plan_with_a_stage_is_not_deleted_and_one_without_is() {
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    let key = sandbox.create_key("a", VALUE, &[&plan]);
+    let path = format!("/usageplans/{plan}");
+    let refused = api(&sandbox, Method::DELETE, &path, Value::Null).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (400, "BadRequestException")
+    );
+    let remove = json!([{ "op": "remove", "path": "/apiStages", "value": format!("{REST_API_ID}:{STAGE}") }]);
+    let input = json!({ "patchOperations": remove });
+    api(&sandbox, Method::PATCH, &path, input).await.ok();
+    let deleted = api(&sandbox, Method::DELETE, &path, Value::Null).await;
+    assert_eq!(deleted.status, 202);
+    assert_eq!(get(&sandbox, &path).await.status, 404);
+    let key = sandbox.keys().pop().filter(|left| left.id == key);
+    assert_eq!(key.expect("the key stays").plans, Vec::<String>::new());
 }
 
 /// DOC: ten requests a second after a burst of forty, then 429 with Retry-After.
