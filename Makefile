@@ -90,7 +90,7 @@ verify: build tools ## Build as for Lambda, and run the tests of whole rotations
 	    --test tls --test emulator
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
-PROOFS :=
+PROOFS := observations
 
 .PHONY: prove
 prove: tools ## Try every fault, order and kind of garbage against the release binary, not only the share that test tries
@@ -98,6 +98,11 @@ prove: tools ## Try every fault, order and kind of garbage against the release b
 	@cargo build --release --locked --package api-key-rotation
 	@PROVE=full FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
 	  cargo test --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
+
+.PHONY: mutants
+mutants: ## Break the code on purpose, one place at a time, and demand that a test notices; ARGS=5 only for invariant 5
+	@tests/tools/need python
+	@$(PYTHON) tests/tools/mutants.py $(ARGS)
 
 .PHONY: audit
 audit: ## Check licences, sources, banned and vulnerable dependencies; needs the network
