@@ -27,7 +27,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: programs ## Watch two rotations, and the replaced key come to its end a day and a week later
@@ -98,6 +98,11 @@ prove: tools ## Try every fault, order and kind of garbage against the release b
 	@cargo build --release --locked --package api-key-rotation
 	@PROVE=full FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
 	  cargo test --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
+
+.PHONY: decisions
+decisions: ## Write src/decisions.md, the table of what the code decides, anew
+	@DECISIONS=write cargo test --quiet --locked --test table
+	@git --no-pager diff --stat src/decisions.md
 
 .PHONY: mutants
 mutants: ## Break the code on purpose, one place at a time, and demand that a test notices; ARGS=5 only for invariant 5
