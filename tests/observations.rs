@@ -104,46 +104,40 @@ fn moved() -> Vec<Description> {
 
 /// Every set-up that makes a difference to the step.
 fn setups(step: Step) -> Vec<Setup> {
-    let is = |steps: &[Step]| steps.contains(&step);
-    let ways = |matters: bool| {
-        if matters {
-            vec![false, true]
-        } else {
-            vec![false]
-        }
+    let (tests, reconciles) = (step == Step::TestSecret, step == Step::Reconcile);
+    let setup = |ways: u32| {
+        let [
+            configured,
+            target,
+            probe,
+            stage_keys,
+            no_grace,
+            emergency,
+            hand_made,
+        ] = std::array::from_fn(|way| ways & (1 << way) != 0);
+        let matters = (!configured || step != Step::CreateSecret)
+            && (!target || tests || retires(step))
+            && (!(probe || stage_keys) || tests)
+            && (!no_grace || retires(step))
+            && (!emergency || (reconciles && no_grace))
+            && (!hand_made || (reconciles && !no_grace));
+        let plans = plans(if configured { &["p"] } else { &[] });
+        let period = |period| if no_grace { Duration::ZERO } else { period };
+        matters.then(|| Setup {
+            version: (!reconciles).then(|| VersionId::from(NEW)),
+            plans: plans.into_iter().collect(),
+            stage_keys,
+            probe,
+            targets: usize::from(target),
+            settle: SETTLE,
+            grace: period(GRACE),
+            quarantine: period(QUARANTINE),
+            emergency,
+            finds_hand_made: hand_made || !reconciles,
+            now: now(),
+        })
     };
-    let mut all = Vec::new();
-    for configured in ways(step != Step::CreateSecret) {
-        for target in ways(is(&[Step::TestSecret, Step::FinishSecret, Step::Reconcile])) {
-            for probe in ways(step == Step::TestSecret) {
-                for stage_keys in ways(step == Step::TestSecret) {
-                    for no_grace in ways(retires(step)) {
-                        for emergency in ways(step == Step::Reconcile && no_grace) {
-                            for finds_hand_made in ways(step == Step::Reconcile && !no_grace) {
-                                all.push(Setup {
-                                    version: (step != Step::Reconcile)
-                                        .then(|| VersionId::from(NEW)),
-                                    plans: plans(if configured { &["p"] } else { &[] })
-                                        .into_iter()
-                                        .collect(),
-                                    stage_keys,
-                                    probe,
-                                    targets: usize::from(target),
-                                    settle: SETTLE,
-                                    grace: if no_grace { Duration::ZERO } else { GRACE },
-                                    quarantine: if no_grace { Duration::ZERO } else { QUARANTINE },
-                                    emergency,
-                                    finds_hand_made: finds_hand_made || step != Step::Reconcile,
-                                    now: now(),
-                                });
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-    all
+    (0..1 << 7).filter_map(setup).collect()
 }
 
 /// A key that is minted and nothing else.
@@ -297,15 +291,10 @@ fn answers(step: Step, seen: &Observed, look: &Look) -> Vec<(Fact, bool)> {
                     Which::Pending => seen.held.get(&Which::Current),
                     Which::Previous => None,
                 };
-                let copies: &[_] = if other == Some(&held) {
-                    &[false, true]
-                } else {
-                    &[false]
-                };
-                for (keys, copy) in holders
+                let ways = holders
                     .iter()
-                    .flat_map(|keys| copies.iter().map(move |copy| (keys, *copy)))
-                {
+                    .flat_map(|keys| [(keys, false), (keys, true)]);
+                for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
                     let version = |version: Option<&VersionId>| Fact::Holds {
                         which: *which,
                         version: version.filter(|_| held != Held::Nothing).cloned(),
@@ -524,7 +513,8 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
     // A key may yet turn up in a search.
     let unsearched = 3 - seen.searched.len();
     let over_keys = |most: usize, count: &dyn Fn(&Key) -> usize| {
-        let open = |key: &&Key| !seen.failed.contains(&key.id);
+        let is_tried = |key: &Key| key.is(Which::Current) && !seen.unrestored;
+        let open = |key: &&Key| is_tried(key) || !seen.failed.contains(&key.id);
         let known = seen.keys.as_ref();
         let known = known.map(|keys| keys.iter().filter(open).map(count).sum());
         known.unwrap_or(KEYS * most) + unsearched * most
@@ -832,7 +822,7 @@ fn with_a_fact_less(seen: &Observed) -> Vec<Observed> {
 /// Follows runs of the step from each of its beginnings. At every moment of each run, every step must have an answer; the
 /// decision must contradict no invariant; and what comes of it must bring the run closer to its end.
 fn follow(step: Step) {
-    let runs = if in_full() { 300_000 } else { 20_000 };
+    let runs = if in_full() { 200_000 } else { 20_000 };
     let mut dice = Dice(1);
     let mut applied = vec![0; CLAIMS.len()];
     let (mut moments, mut acts) = (0, 0);
