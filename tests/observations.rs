@@ -268,48 +268,51 @@ fn lists(step: Step, seen: &Observed) -> Vec<Vec<Key>> {
     lists
 }
 
+/// What a version may hold, and whether AWSCURRENT has moved by then.
+fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
+    let mut facts = Vec::new();
+    let theirs = Held::Key { of_our_form: false };
+    for held in [
+        Held::Nothing,
+        Held::NoKey,
+        Held::Key { of_our_form: true },
+        theirs,
+    ] {
+        let mut holders = vec![Vec::new()];
+        if held.is_key() {
+            holders.extend(seen.keys.iter().flatten().map(|key| vec![key.id.clone()]));
+        }
+        let other = match which {
+            Which::Current => seen.held.get(&Which::Pending),
+            Which::Pending => seen.held.get(&Which::Current),
+            Which::Previous => None,
+        };
+        let ways = holders
+            .iter()
+            .flat_map(|keys| [(keys, false), (keys, true)]);
+        for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
+            let version = |version: Option<&VersionId>| Fact::Holds {
+                which,
+                version: version.filter(|_| held != Held::Nothing).cloned(),
+                held,
+                copy: copy || (which == Which::Previous && seen.copy),
+                keys: keys.clone(),
+            };
+            facts.push((version(seen.version(which)), false));
+            if which == Which::Current && held != Held::Nothing {
+                facts.push((version(Some(&VersionId::from("moved"))), true));
+            }
+        }
+    }
+    facts
+}
+
 /// What may come of a look: what it teaches, and whether somebody moved a label meanwhile.
 fn answers(step: Step, seen: &Observed, look: &Look) -> Vec<(Fact, bool)> {
     let undisturbed = |facts: Vec<Fact>| facts.into_iter().map(|fact| (fact, false)).collect();
     let listed = seen.keys.iter().flatten();
     match look {
-        Look::Version { which, .. } => {
-            let mut facts = Vec::new();
-            let theirs = Held::Key { of_our_form: false };
-            for held in [
-                Held::Nothing,
-                Held::NoKey,
-                Held::Key { of_our_form: true },
-                theirs,
-            ] {
-                let mut holders = vec![Vec::new()];
-                if held.is_key() {
-                    holders.extend(listed.clone().map(|key| vec![key.id.clone()]));
-                }
-                let other = match which {
-                    Which::Current => seen.held.get(&Which::Pending),
-                    Which::Pending => seen.held.get(&Which::Current),
-                    Which::Previous => None,
-                };
-                let ways = holders
-                    .iter()
-                    .flat_map(|keys| [(keys, false), (keys, true)]);
-                for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
-                    let version = |version: Option<&VersionId>| Fact::Holds {
-                        which: *which,
-                        version: version.filter(|_| held != Held::Nothing).cloned(),
-                        held,
-                        copy: copy || (*which == Which::Previous && seen.copy),
-                        keys: keys.clone(),
-                    };
-                    facts.push((version(seen.version(*which)), false));
-                    if *which == Which::Current && held != Held::Nothing {
-                        facts.push((version(Some(&VersionId::from("moved"))), true));
-                    }
-                }
-            }
-            facts
-        }
+        Look::Version { which, .. } => versions(seen, *which),
         Look::Labels => {
             let mut facts = vec![(Fact::Described(seen.secret.clone()), false)];
             let others = moved().into_iter();
@@ -703,7 +706,7 @@ const CLAIMS: &[Claim] = &[
         "4. Promotion is the commit point: a version that lost AWSPENDING before it only gives a target AWSCURRENT's key back",
         |_, seen, action| {
             let lost = seen.setup.version.is_some() && !seen.is_pending() && !seen.is_current();
-            lost.then(|| matches!(action, Action::WriteMirror(_, Which::Current)))
+            lost.then_some(matches!(action, Action::WriteMirror(_, Which::Current)))
         },
     ),
     (

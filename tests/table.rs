@@ -347,7 +347,7 @@ fn create_secret() -> String {
             }
             case.copy = same == YES;
             let alike = held(pending) == held(holds);
-            if (case.copy && !alike) || (current == "this version" && !(case.copy && alike)) {
+            if case.copy && !alike || current == "this version" && !case.copy {
                 return None;
             }
             if !case.copy && alike && held(pending) == Held::Nothing {
@@ -362,6 +362,7 @@ const ENABLED: &str = "enabled";
 const BY_US: &str = "disabled by us";
 const BY_HAND: &str = "disabled by a person";
 
+#[allow(clippy::unnecessary_wraps, reason = "as a key has it")]
 fn mark(hours: u32, by: &str, disabled: Option<u32>) -> Option<Mark> {
     let ago = |hours| now() - Duration::from_hours(u64::from(hours));
     Some(Mark {
@@ -488,7 +489,7 @@ fn test_secret() -> String {
                 state,
                 configured,
                 on,
-                stage,
+                with_stage_keys,
                 current,
                 warned,
                 old,
@@ -528,7 +529,7 @@ fn test_secret() -> String {
                 case.on_plan.insert(KeyId::from("new"));
             }
             let setup = &mut case.seen.setup;
-            (setup.probe, setup.stage_keys) = (probe == YES, stage == YES);
+            (setup.probe, setup.stage_keys) = (probe == YES, with_stage_keys == YES);
             case.seen.warned = warned == YES;
             Some(case.next(Step::TestSecret))
         },
