@@ -27,7 +27,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: programs ## Watch two rotations, and the replaced key come to its end a day and a week later
@@ -90,7 +90,7 @@ verify: build tools ## Build as for Lambda, and run the tests of whole rotations
 	    --test tls --test emulator
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
-PROOFS := proof orders operators garbage load
+PROOFS := observations proof orders operators garbage load
 
 .PHONY: prove
 prove: tools ## Try every fault, order and kind of garbage against the release binary, not only the share that test tries
@@ -99,6 +99,16 @@ prove: tools ## Try every fault, order and kind of garbage against the release b
 # A thousand processes, each with some connections to the sandbox.
 	@ulimit -n "$$(ulimit -H -n)"; PROVE=full FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
 	  cargo test --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
+
+.PHONY: decisions
+decisions: ## Write src/decisions.md, the table of what the code decides, anew
+	@DECISIONS=write cargo test --quiet --locked --test table
+	@git --no-pager diff --stat src/decisions.md
+
+.PHONY: mutants
+mutants: ## Break the code on purpose, one place at a time, and demand that a test notices; ARGS=5 only for invariant 5
+	@tests/tools/need python
+	@$(PYTHON) tests/tools/mutants.py $(ARGS)
 
 .PHONY: audit
 audit: ## Check licences, sources, banned and vulnerable dependencies; needs the network

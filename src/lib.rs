@@ -18,9 +18,9 @@
 //!                                       └──► live: secrets_manager · api_gateway · doppler · probe   (only these do I/O and see values)
 //! ```
 //!
-//! Read [`rotation`] and [`reconciliation`] first, from top to bottom. Then [`drive`], the loop that drives them, with
-//! [`next`], what it can be told to do, and [`observed`], what they decide from. The adapters below [`live`] need no reading
-//! to understand the system.
+//! Read [`rotation`] and [`reconciliation`] first, from top to bottom; [`decisions`] shows as tables what comes of them. Then
+//! [`drive`], the loop that drives them, with [`next`], what it can be told to do, and [`observed`], what they decide from.
+//! The adapters below [`live`] need no reading to understand the system.
 //!
 //! What is *not* there: only `live` touches the network, and only `live` and [`secret`] see a value; `rotation` and
 //! `reconciliation` never await and have no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing
@@ -31,6 +31,9 @@
 //! found.
 
 pub mod clock;
+#[cfg(doc)]
+#[doc = include_str!("decisions.md")]
+pub mod decisions {}
 pub mod drive;
 pub mod error;
 pub mod event;

@@ -441,6 +441,14 @@ fn an_event_cannot_be_printed_with_its_rotation_token() {
     assert!(!format!("{event:?}").contains("cafe"));
 }
 
+#[test]
+fn what_holds_a_value_cannot_be_printed() {
+    let key = ApiKeyValue::fresh();
+    let text = SecretText::parse(format!(r#"{{"apiKey":"{}"}}"#, key.expose()).into());
+    let printed = format!("{key:?} {:?}", text.expect("it is an object"));
+    assert!(!printed.contains(key.expose()));
+}
+
 fn with_key(text: &str) -> String {
     let text = SecretText::parse(text.into()).unwrap_or_else(|fault| panic!("{text}: {fault}"));
     text.with_key(&ApiKeyValue::from("NEWKEYNEWKEYNEWKEYNEWKEY"))

@@ -214,6 +214,24 @@ async fn a_retirement_that_is_killed_before_or_after_any_call_is_completed_by_th
 const RECONCILE: &str = r#"{"Step":"reconcile"}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_whose_reply_is_lost_is_a_deletion() {
+    let (world, replaced) = rotated(Setup::plain()).await;
+    world.sandbox.advance(GRACE);
+    world.reconcile(json!({})).await;
+    world.sandbox.advance(QUARANTINE);
+    let fault = Fault::new(FaultKind::LostReply).on(Service::ApiGateway, "DeleteApiKey");
+    let handle = world.sandbox.faults().inject(fault);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(handle.fired(), 1);
+    assert_eq!(
+        (done(&report).len(), left(&report)),
+        (1, String::new()),
+        "{report}"
+    );
+    assert_eq!(enabled(&world, &replaced), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grace_and_quarantine_are_those_of_the_settings_and_grace_for_one_run_that_of_the_event() {
     let setup = Setup::plain().env("GRACE_PERIOD", "2h");
     let (world, replaced) = rotated(setup.env("QUARANTINE_PERIOD", "3h")).await;

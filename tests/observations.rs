@@ -1,0 +1,913 @@
+//! The decisions over observations of every kind that can come about, whatever the services answer: a look is answered in
+//! any way, an act succeeds, fails, or finds that another run came first. No answer has to fit the one before, so this is
+//! more than any world can bring; only what the adapters make sure of is taken for granted.
+//!
+//! Runs begin in every way, and are followed by a seeded choice among the answers. (`decisions.rs` and `retirement.rs`
+//! take every turn, in a world whose answers fit.) The universe is small: two plans, one of them configured or none; at
+//! most one Doppler target; a list has at most one key beside AWSCURRENT's; and in a run somebody moves a label at most
+//! once.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use api_key_rotation::mark::Mark;
+use api_key_rotation::next::{Action, Look, Next, Step};
+use api_key_rotation::observed::{
+    CURRENT, Change, Description, Fact, Held, Key, KeyId, Labels, Mint, Mirrored, Observed,
+    PENDING, PREVIOUS, PlanId, Setup, VersionId, Which,
+};
+use api_key_rotation::rotation::decide;
+use support::in_full;
+
+const HOUR: Duration = Duration::from_hours(1);
+const GRACE: Duration = Duration::from_hours(24);
+const QUARANTINE: Duration = Duration::from_hours(168);
+const SETTLE: Duration = Duration::from_mins(2);
+
+const STEPS: [Step; 5] = [
+    Step::CreateSecret,
+    Step::SetSecret,
+    Step::TestSecret,
+    Step::FinishSecret,
+    Step::Reconcile,
+];
+
+/// The version of the rotation.
+const NEW: &str = "new";
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + HOUR * 1000
+}
+
+fn plans(names: &[&str]) -> BTreeSet<PlanId> {
+    names.iter().map(|name| PlanId::from(*name)).collect()
+}
+
+fn description(versions: &[(&str, &[&str])]) -> Description {
+    let versions = versions.iter().map(|(version, labels)| {
+        let labels = labels.iter().map(ToString::to_string).collect();
+        (VersionId::from(*version), labels)
+    });
+    Description {
+        labels: Labels(versions.collect()),
+        rotation_enabled: true,
+        rotated_before: true,
+    }
+}
+
+/// Every place that the labels can be in.
+fn descriptions() -> Vec<Description> {
+    let mut all = vec![
+        description(&[]),
+        description(&[(NEW, &[PENDING])]),
+        description(&[(NEW, &[PENDING]), ("old", &[CURRENT])]),
+        description(&[
+            (NEW, &[PENDING]),
+            ("old", &[CURRENT]),
+            ("older", &[PREVIOUS]),
+        ]),
+        description(&[(NEW, &[PENDING, CURRENT]), ("old", &[PREVIOUS])]),
+        description(&[(NEW, &[PENDING, CURRENT])]),
+        description(&[(NEW, &[CURRENT]), ("old", &[PREVIOUS])]),
+        description(&[
+            (NEW, &[CURRENT]),
+            ("old", &[PREVIOUS]),
+            ("next", &[PENDING]),
+        ]),
+        description(&[(NEW, &[CURRENT]), ("old", &[PREVIOUS, "mine"])]),
+        description(&[(NEW, &["mine"]), ("old", &[CURRENT])]),
+        description(&[(NEW, &[PREVIOUS]), ("old", &[CURRENT])]),
+        description(&[("old", &[CURRENT])]),
+    ];
+    let with_two = all[2].clone();
+    all.push(Description {
+        rotation_enabled: false,
+        ..with_two.clone()
+    });
+    all.push(Description {
+        rotated_before: false,
+        ..with_two
+    });
+    all
+}
+
+/// Where the labels may be once somebody has moved one.
+fn moved() -> Vec<Description> {
+    vec![
+        description(&[("old", &[CURRENT]), (NEW, &[PREVIOUS])]),
+        description(&[(NEW, &[CURRENT]), ("old", &[PREVIOUS, "mine"])]),
+        description(&[("moved", &[CURRENT]), ("old", &[PREVIOUS])]),
+    ]
+}
+
+/// Every set-up that makes a difference to the step.
+fn setups(step: Step) -> Vec<Setup> {
+    let (tests, reconciles) = (step == Step::TestSecret, step == Step::Reconcile);
+    let setup = |ways: u32| {
+        let [
+            configured,
+            target,
+            probe,
+            stage_keys,
+            no_grace,
+            emergency,
+            hand_made,
+        ] = std::array::from_fn(|way| ways & (1 << way) != 0);
+        let matters = (!configured || step != Step::CreateSecret)
+            && (!target || tests || retires(step))
+            && (!(probe || stage_keys) || tests)
+            && (!no_grace || retires(step))
+            && (!emergency || (reconciles && no_grace))
+            && (!hand_made || (reconciles && !no_grace));
+        let plans = plans(if configured { &["p"] } else { &[] });
+        let period = |period| if no_grace { Duration::ZERO } else { period };
+        matters.then(|| Setup {
+            version: (!reconciles).then(|| VersionId::from(NEW)),
+            plans: plans.into_iter().collect(),
+            stage_keys,
+            probe,
+            targets: usize::from(target),
+            settle: SETTLE,
+            grace: period(GRACE),
+            quarantine: period(QUARANTINE),
+            emergency,
+            finds_hand_made: hand_made || !reconciles,
+            now: now(),
+        })
+    };
+    (0..1 << 7).filter_map(setup).collect()
+}
+
+/// A key that is minted and nothing else.
+fn key(id: &str, version: Option<&VersionId>) -> Key {
+    Key {
+        id: KeyId::from(id),
+        version: version.cloned(),
+        described: version.is_some(),
+        unfinished: false,
+        of_our_form: true,
+        enabled: true,
+        since: SystemTime::UNIX_EPOCH,
+        mark: None,
+        held_by: BTreeSet::new(),
+        mirrored: false,
+    }
+}
+
+/// Every state that a key can be in by itself and that makes a difference to the step.
+fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
+    let current = seen.version(Which::Current).cloned();
+    let current = current.unwrap_or_else(|| VersionId::from("nobody"));
+    let mark = |hours: u32, by: &VersionId, disabled: Option<u32>| {
+        Some(Mark {
+            superseded_at: now() - HOUR * hours,
+            by: by.clone(),
+            disabled_at: disabled.map(|hours| now() - HOUR * hours),
+        })
+    };
+    let in_state = |enabled, mark| Key {
+        enabled,
+        mark,
+        ..of.clone()
+    };
+    let quarantined = in_state(false, mark(300, &current, Some(1)));
+    let mut states = vec![of.clone(), in_state(false, None), quarantined];
+    if !retires(step) {
+        states.push(Key {
+            since: now(),
+            ..of.clone()
+        });
+        return states;
+    }
+    let other = VersionId::from("other");
+    let over = in_state(false, mark(300, &other, Some(168)));
+    states.extend([
+        in_state(true, mark(1, &current, None)),
+        in_state(true, mark(24, &current, None)),
+        in_state(true, mark(24, &other, None)),
+        in_state(true, mark(300, &current, Some(200))),
+        in_state(false, mark(300, &current, None)),
+        Key {
+            of_our_form: false,
+            ..over.clone()
+        },
+        over,
+        Key {
+            described: false,
+            ..of.clone()
+        },
+        Key {
+            unfinished: true,
+            ..of.clone()
+        },
+    ]);
+    states
+}
+
+/// Whether the step ends by retiring keys.
+fn retires(step: Step) -> bool {
+    matches!(step, Step::FinishSecret | Step::Reconcile)
+}
+
+/// The versions whose value one key can have, of those that were read.
+fn holders(seen: &Observed) -> Vec<BTreeSet<Which>> {
+    let read = seen.held.iter().filter(|(_, held)| held.is_key());
+    let read: Vec<_> = read.map(|(which, _)| *which).collect();
+    let alone = read.iter().map(|which| BTreeSet::from([*which]));
+    let mut all: Vec<_> = [BTreeSet::new()].into_iter().chain(alone).collect();
+    if seen.copy && read.contains(&Which::Current) && read.contains(&Which::Pending) {
+        let one = |holders: &BTreeSet<Which>| {
+            !holders.contains(&Which::Current) && !holders.contains(&Which::Pending)
+        };
+        all.retain(one);
+        all.push(BTreeSet::from([Which::Current, Which::Pending]));
+    }
+    all
+}
+
+/// The lists that API Gateway can answer with.
+fn lists(step: Step, seen: &Observed) -> Vec<Vec<Key>> {
+    let gone = VersionId::from("gone");
+    let versions: Vec<_> = seen.labels().0.keys().chain([&gone]).cloned().collect();
+    let mut one = Vec::new();
+    for version in &versions {
+        for held_by in holders(seen) {
+            for mirrored in [false, true] {
+                if mirrored && seen.mirror.iter().all(|held| *held == Mirrored::Unread) {
+                    continue;
+                }
+                let of = Key {
+                    held_by: held_by.clone(),
+                    mirrored,
+                    ..key("a", Some(version))
+                };
+                one.extend(states(&of, step, seen));
+            }
+        }
+    }
+    let mut lists = vec![Vec::new()];
+    // And the same beside a current key that works.
+    if seen
+        .held
+        .get(&Which::Current)
+        .is_some_and(|held| held.is_key())
+    {
+        for key in &one {
+            if !key.is(Which::Current) {
+                let current = Key {
+                    held_by: BTreeSet::from([Which::Current]),
+                    ..self::key("current", seen.version(Which::Current))
+                };
+                lists.push(vec![current, key.clone()]);
+            }
+        }
+    }
+    lists.extend(one.into_iter().map(|key| vec![key]));
+    lists
+}
+
+/// What a version may hold, and whether AWSCURRENT has moved by then.
+fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
+    let mut facts = Vec::new();
+    let theirs = Held::Key { of_our_form: false };
+    for held in [
+        Held::Nothing,
+        Held::NoKey,
+        Held::Key { of_our_form: true },
+        theirs,
+    ] {
+        let mut holders = vec![Vec::new()];
+        if held.is_key() {
+            holders.extend(seen.keys.iter().flatten().map(|key| vec![key.id.clone()]));
+        }
+        let other = match which {
+            Which::Current => seen.held.get(&Which::Pending),
+            Which::Pending => seen.held.get(&Which::Current),
+            Which::Previous => None,
+        };
+        let ways = holders
+            .iter()
+            .flat_map(|keys| [(keys, false), (keys, true)]);
+        for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
+            let version = |version: Option<&VersionId>| Fact::Holds {
+                which,
+                version: version.filter(|_| held != Held::Nothing).cloned(),
+                held,
+                copy: copy || (which == Which::Previous && seen.copy),
+                keys: keys.clone(),
+            };
+            facts.push((version(seen.version(which)), false));
+            if which == Which::Current && held != Held::Nothing {
+                facts.push((version(Some(&VersionId::from("moved"))), true));
+            }
+        }
+    }
+    facts
+}
+
+/// What may come of a look: what it teaches, and whether somebody moved a label meanwhile.
+fn answers(step: Step, seen: &Observed, look: &Look) -> Vec<(Fact, bool)> {
+    let undisturbed = |facts: Vec<Fact>| facts.into_iter().map(|fact| (fact, false)).collect();
+    let listed = seen.keys.iter().flatten();
+    match look {
+        Look::Version { which, .. } => versions(seen, *which),
+        Look::Labels => {
+            let mut facts = vec![(Fact::Described(seen.secret.clone()), false)];
+            let others = moved().into_iter();
+            facts.extend(others.map(|description| (Fact::Described(description), true)));
+            facts
+        }
+        Look::Keys => undisturbed(lists(step, seen).into_iter().map(Fact::Keys).collect()),
+        Look::EveryKey(which) => {
+            let mut facts = vec![Fact::Found(*which, None)];
+            if seen.held.get(which).is_some_and(|held| held.is_key()) {
+                let mut held_by = BTreeSet::from([*which]);
+                if seen.copy && *which != Which::Previous {
+                    held_by.extend([Which::Current, Which::Pending]);
+                }
+                for version in [None, seen.version(*which)] {
+                    let of = Key {
+                        held_by: held_by.clone(),
+                        ..key(&format!("found for {which}"), version)
+                    };
+                    let states = states(&of, step, seen).into_iter();
+                    facts.extend(states.map(|key| Fact::Found(*which, Some(key))));
+                }
+            }
+            undisturbed(facts)
+        }
+        Look::Plans(id) => {
+            let answers = [plans(&[]), plans(&["p"]), plans(&["p", "q"])].into_iter();
+            undisturbed(answers.map(|on| Fact::Plans(id.clone(), on)).collect())
+        }
+        Look::Plan(plan) => undisturbed(vec![Fact::PlanExists(plan.clone())]),
+        Look::Mirror(target) => {
+            let readable = |which: &Which| seen.held.get(which).is_some_and(|held| held.is_key());
+            let mut facts = Vec::new();
+            let mut held = |holds, keys| {
+                facts.push(Fact::Mirror {
+                    target: *target,
+                    holds,
+                    keys,
+                });
+            };
+            for which in [Which::Current, Which::Pending]
+                .into_iter()
+                .filter(readable)
+            {
+                let keys = listed.clone().filter(|key| key.is(which));
+                held(
+                    Mirrored::Key(which),
+                    keys.map(|key| key.id.clone()).collect(),
+                );
+            }
+            held(Mirrored::Other, Vec::new());
+            for key in listed.clone() {
+                if !key.is(Which::Current) && !key.is(Which::Pending) {
+                    held(Mirrored::Other, vec![key.id.clone()]);
+                }
+            }
+            undisturbed(facts)
+        }
+        Look::ProbeAccepts | Look::ProbeAnswers => undisturbed(vec![Fact::Probed]),
+        Look::Settled(_) => undisturbed(vec![Fact::Settled]),
+    }
+}
+
+/// What may come of an act.
+fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
+    let changed = |id: &KeyId, changes: Vec<Change>| {
+        let facts = changes
+            .into_iter()
+            .map(|change| Fact::Changed(id.clone(), change));
+        // A key that a rotation has just found must be there.
+        let facts = facts.filter(|fact| {
+            !seen.is_pending() || !matches!(fact, Fact::Changed(_, Change::Deleted))
+        });
+        facts.collect()
+    };
+    let disabled = |mark: &Mark| {
+        Change::Disabled(Mark {
+            disabled_at: Some(now()),
+            ..mark.clone()
+        })
+    };
+    let facts = match action {
+        Action::StoreValue => vec![Fact::Stored],
+        Action::MintKey { which, unfinished } => {
+            let mut held_by = BTreeSet::from([*which]);
+            if seen.copy {
+                held_by.extend([Which::Current, Which::Pending]);
+            }
+            let minted = Key {
+                unfinished: *unfinished,
+                since: now(),
+                held_by,
+                ..key("minted", seen.version(*which))
+            };
+            vec![Fact::Minted(minted), Fact::AlreadyMinted]
+        }
+        Action::NoteResumed(id) => changed(id, vec![Change::Completed, Change::Deleted]),
+        Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
+        Action::WarnOfNoPlan => vec![Fact::Warned],
+        Action::WriteMirror(target, which) => vec![Fact::Written(*target, *which)],
+        Action::Promote(_) => {
+            let moved = moved().into_iter();
+            let moved = moved.filter(|now| now.labels != *seen.labels());
+            let moved = moved.filter(|now| !now.labels.on(&VersionId::from(NEW), CURRENT));
+            let moved = moved.map(|now| (Fact::Described(now), true));
+            return [(Fact::Promoted, false)].into_iter().chain(moved).collect();
+        }
+        Action::RemovePending => vec![Fact::PendingRemoved],
+        Action::RestoreKey(id) => changed(id, vec![Change::Unmarked, Change::Deleted]),
+        Action::MarkKey(id, mark) => {
+            let marked = Change::Marked(mark.clone());
+            changed(id, vec![marked, disabled(mark), Change::Deleted])
+        }
+        Action::DisableKey(id, mark) => {
+            let enabled_again = Change::Marked(mark.clone());
+            changed(id, vec![disabled(mark), enabled_again, Change::Deleted])
+        }
+        Action::DeleteKey(id) => changed(id, vec![Change::Deleted]),
+    };
+    facts.into_iter().map(|fact| (fact, false)).collect()
+}
+
+/// A run at a moment.
+#[derive(Debug, Clone)]
+struct Moment {
+    step: Step,
+    seen: Observed,
+    /// Whether somebody has moved a label in this run.
+    disturbed: bool,
+}
+
+impl Moment {
+    /// Every beginning of a run.
+    fn beginnings(step: Step) -> Vec<Self> {
+        let of = |setup: Setup| {
+            descriptions().into_iter().map(move |secret| Self {
+                step,
+                seen: Observed::new(setup.clone(), secret),
+                disturbed: false,
+            })
+        };
+        setups(step).into_iter().flat_map(of).collect()
+    }
+
+    /// Something that may come of `next`; none where the run ends.
+    fn after(&self, next: &Next, dice: &mut Dice) -> Option<Self> {
+        let mut after = self.clone();
+        let facts = match next {
+            Next::Done | Next::Refuse(_) => return None,
+            Next::StartOver => {
+                after.step = Step::Reconcile;
+                after.seen = after.seen.start_over();
+                return Some(after);
+            }
+            Next::Look(look) => answers(self.step, &self.seen, look),
+            Next::Act(action) => effects(&self.seen, action),
+        };
+        // As the driver: what fails before the point of no return fails the step.
+        if dice.throw(8) == 0 {
+            after.seen.do_without(next);
+            return (!self.seen.is_pending()).then_some(after);
+        }
+        let (likely, disturbing): (Vec<_>, Vec<_>) =
+            facts.into_iter().partition(|(_, disturbs)| !disturbs);
+        let disturbs = !disturbing.is_empty() && !self.disturbed && dice.throw(8) == 0;
+        let mut possible = if disturbs { disturbing } else { likely };
+        let (fact, disturbs) = possible.swap_remove(dice.throw(possible.len()));
+        after.seen.learn(fact);
+        after.disturbed |= disturbs;
+        Some(after)
+    }
+}
+
+/// Throws that are the same in every run of the test (`SplitMix64`).
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 33).expect("31 bits") % sides
+    }
+}
+
+/// How far a run is from its end, as long as nobody interferes: what is still to be done at most, the most important
+/// first, and how much is not known. What is not known counts as the most that it can turn out to be.
+fn distance(seen: &Observed) -> (Vec<usize>, usize) {
+    /// Keys and plans in this universe.
+    const KEYS: usize = 2;
+    const PLANS: usize = 2;
+    let promotes = seen.is_pending() && !seen.is_current();
+    let goal = if promotes {
+        Which::Pending
+    } else {
+        Which::Current
+    };
+    let is_open = |mirrored: &&Mirrored| {
+        !matches!(mirrored, Mirrored::Unreachable) && **mirrored != Mirrored::Key(goal)
+    };
+    // A key may yet turn up in a search.
+    let unsearched = 3 - seen.searched.len();
+    let over_keys = |most: usize, count: &dyn Fn(&Key) -> usize| {
+        let is_tried = |key: &Key| key.is(Which::Current) && !seen.unrestored;
+        let open = |key: &&Key| is_tried(key) || !seen.failed.contains(&key.id);
+        let known = seen.keys.as_ref();
+        let known = known.map(|keys| keys.iter().filter(open).map(count).sum());
+        known.unwrap_or(KEYS * most) + unsearched * most
+    };
+    let missing = |key: &Key| PLANS - seen.plans.get(&key.id).map_or(0, BTreeSet::len);
+    let to_change = |key: &Key| {
+        let handled = usize::from(seen.handled.contains(&key.id));
+        if is_wanted(seen, key) {
+            usize::from(key.mark.is_some() || !key.enabled).max(handled)
+        } else {
+            2 - handled
+        }
+    };
+    let to_do = vec![
+        usize::from(seen.setup.version.is_some() && !seen.is_current()),
+        usize::from(seen.is_pending()),
+        usize::from(
+            !seen
+                .held
+                .get(&Which::Pending)
+                .is_some_and(|held| held.is_key()),
+        ),
+        usize::from(seen.mint == Mint::Untried),
+        usize::from(!seen.unrestored),
+        usize::from(!seen.noted),
+        over_keys(1, &|_| 1),
+        over_keys(PLANS, &missing),
+        usize::from(!seen.warned),
+        seen.mirror.iter().filter(is_open).count(),
+        over_keys(2, &to_change),
+    ];
+    let unknown_plans = |key: &Key| usize::from(!seen.plans.contains_key(&key.id));
+    let unread = |mirrored: &&Mirrored| **mirrored == Mirrored::Unread;
+    let unknown = [
+        // With what it shows, the labels may have to be read again.
+        2 * (3 - seen.held.len()),
+        2 * usize::from(seen.keys.is_none()),
+        seen.keys
+            .as_ref()
+            .map_or(KEYS, |keys| keys.iter().map(unknown_plans).sum()),
+        2 * unsearched,
+        PLANS - seen.existing_plans.len(),
+        seen.mirror.iter().filter(unread).count(),
+        usize::from(!seen.probed),
+        usize::from(!seen.settled),
+        usize::from(!seen.relabelled),
+        usize::from(seen.unconfirmed),
+        usize::from(!seen.given_up),
+    ];
+    (to_do, unknown.into_iter().sum())
+}
+
+/// Whether a version that is wanted holds the key, or was made with it.
+fn is_wanted(seen: &Observed, key: &Key) -> bool {
+    let labelled = key.version.as_ref();
+    let labelled = labelled.is_some_and(|version| seen.labels().keep(version));
+    labelled || key.is(Which::Current) || key.is(Which::Pending)
+}
+
+/// A claim about what is decided: none where it does not apply.
+type Claim = (&'static str, fn(Step, &Observed, &Action) -> Option<bool>);
+
+fn listed<'a>(seen: &'a Observed, id: &KeyId) -> &'a Key {
+    let mut keys = seen.keys.iter().flatten();
+    keys.find(|key| key.id == *id)
+        .expect("only a key that was seen is changed")
+}
+
+fn with_value(seen: &Observed, which: Which) -> Option<&Key> {
+    seen.keys.iter().flatten().find(|key| key.is(which))
+}
+
+/// What the invariants demand of every act.
+const CLAIMS: &[Claim] = &[
+    (
+        "1. No dead key is handed out: AWSCURRENT is moved to a key that is enabled",
+        |_, seen, action| match action {
+            Action::Promote(_) => {
+                Some(with_value(seen, Which::Pending).is_some_and(|key| key.enabled))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "1. No dead key is handed out: a target is given a key that is enabled",
+        |_, seen, action| match action {
+            Action::WriteMirror(_, which) => {
+                Some(with_value(seen, *which).is_some_and(|key| key.enabled))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "1. No dead key is handed out: no key in use is marked, disabled or deleted",
+        |_, seen, action| match action {
+            Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
+                Some(!is_wanted(seen, listed(seen, id)))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "1. No dead key is handed out: what a target held is not taken away (but in an emergency not deleted)",
+        |_, seen, action| match action {
+            Action::DisableKey(id, _) if !seen.setup.emergency => Some(!listed(seen, id).mirrored),
+            Action::DeleteKey(id) => Some(!listed(seen, id).mirrored),
+            _ => None,
+        },
+    ),
+    (
+        "2. Store before mint: the value was read from the version that the key is for",
+        |_, seen, action| match action {
+            Action::MintKey { which, .. } => {
+                Some(seen.held.get(which).is_some_and(|held| held.is_key()))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "2. Store before mint: a value is stored only where there is none, by the step that does so, before any key",
+        |step, seen, action| match action {
+            Action::StoreValue => Some(
+                step == Step::CreateSecret
+                    && seen.held.get(&Which::Pending) == Some(&Held::Nothing)
+                    && seen.mint == Mint::Untried,
+            ),
+            _ => None,
+        },
+    ),
+    (
+        "3. Any step, any number of times: nothing is done that is known to be done",
+        |_, seen, action| match action {
+            Action::MintKey { .. } => Some(seen.mint == Mint::Untried),
+            Action::AttachKey(id, plan) => {
+                Some(seen.plans.get(id).is_some_and(|on| !on.contains(plan)))
+            }
+            Action::WriteMirror(target, which) => {
+                Some(seen.mirror[*target] != Mirrored::Key(*which))
+            }
+            Action::RestoreKey(id) => {
+                let key = listed(seen, id);
+                let changed = key.mark.is_some() || !key.enabled;
+                Some(changed || seen.handled.contains(id))
+            }
+            Action::DisableKey(id, _) => Some(listed(seen, id).enabled),
+            _ => None,
+        },
+    ),
+    (
+        "4. Promotion is the commit point: it comes once, where rotation is on, after every target, from where AWSCURRENT was seen",
+        |step, seen, action| match action {
+            Action::Promote(from) => {
+                let mirrored = |held: &Mirrored| *held == Mirrored::Key(Which::Pending);
+                Some(
+                    step == Step::FinishSecret
+                        && seen.is_pending()
+                        && !seen.is_current()
+                        && seen.secret.rotation_enabled
+                        && seen.mirror.iter().all(mirrored)
+                        && from.as_ref() == seen.labels().holder(CURRENT),
+                )
+            }
+            _ => None,
+        },
+    ),
+    (
+        "4. Promotion is the commit point: before it nothing is done to AWSCURRENT's key or to replaced ones",
+        |_, seen, action| {
+            let is_its_own = |id: &KeyId| listed(seen, id).is(Which::Pending);
+            (seen.is_pending() && !seen.is_current()).then(|| match action {
+                Action::StoreValue | Action::WarnOfNoPlan | Action::Promote(_) => true,
+                Action::MintKey { which, .. } | Action::WriteMirror(_, which) => {
+                    *which == Which::Pending
+                }
+                Action::NoteResumed(id) | Action::AttachKey(id, _) | Action::RestoreKey(id) => {
+                    is_its_own(id)
+                }
+                Action::RemovePending
+                | Action::MarkKey(..)
+                | Action::DisableKey(..)
+                | Action::DeleteKey(_) => false,
+            })
+        },
+    ),
+    (
+        "4. Promotion is the commit point: a version that lost AWSPENDING before it only gives a target AWSCURRENT's key back",
+        |_, seen, action| {
+            let lost = seen.setup.version.is_some() && !seen.is_pending() && !seen.is_current();
+            lost.then_some(matches!(action, Action::WriteMirror(_, Which::Current)))
+        },
+    ),
+    (
+        "4. Promotion is the commit point: AWSPENDING is taken off after it",
+        |_, seen, action| (*action == Action::RemovePending).then(|| seen.is_current()),
+    ),
+    (
+        "5. Overlap: a key is disabled no sooner than its grace after it was marked",
+        |_, seen, action| match action {
+            Action::DisableKey(id, mark) if !seen.setup.grace.is_zero() => Some(
+                mark.superseded_at + seen.setup.grace <= seen.setup.now
+                    && listed(seen, id).mark.as_ref() == Some(mark),
+            ),
+            _ => None,
+        },
+    ),
+    (
+        "5. Overlap: a key is deleted no sooner than the quarantine after this function disabled it",
+        |_, seen, action| match action {
+            Action::DeleteKey(id) => {
+                let since = listed(seen, id).disabled_by_us();
+                Some(since.is_some_and(|at| at + seen.setup.quarantine <= seen.setup.now))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "5. Overlap: a key is marked, disabled or deleted once in a run",
+        |_, seen, action| match action {
+            Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
+                Some(!seen.handled.contains(id))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "5. Overlap: every target was seen before (but for disabling in an emergency)",
+        |_, seen, action| {
+            let seen_all = || {
+                let unseen = [Mirrored::Unread, Mirrored::Unreachable];
+                !seen.mirror.iter().any(|held| unseen.contains(held))
+            };
+            match action {
+                Action::DeleteKey(_) => Some(seen_all()),
+                Action::MarkKey(..) | Action::DisableKey(..) if !seen.setup.emergency => {
+                    Some(seen_all())
+                }
+                _ => None,
+            }
+        },
+    ),
+    (
+        "5. Overlap: the labels are newer than the list, and AWSCURRENT is where its value was read",
+        |_, seen, action| match action {
+            Action::DisableKey(..) | Action::DeleteKey(_) => {
+                Some(seen.relabelled && !seen.unconfirmed && !seen.current_has_moved())
+            }
+            _ => None,
+        },
+    ),
+    (
+        "5. Overlap: only what is this secret's is marked, disabled or deleted, and a person's own doing is not undone",
+        |_, seen, action| match action {
+            Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
+                let key = listed(seen, id);
+                Some(key.version.is_some() && !key.disabled_by_hand())
+            }
+            Action::RestoreKey(id) => Some(!listed(seen, id).disabled_by_hand()),
+            _ => None,
+        },
+    ),
+    (
+        "7. The trial run changes nothing, and testSecret never more than to warn",
+        |step, seen, action| {
+            let trial = seen.copy && !seen.is_current();
+            (step == Step::TestSecret).then(|| *action == Action::WarnOfNoPlan && !trial)
+        },
+    ),
+    (
+        "A reconciliation makes no new value, and promotes nothing",
+        |step, _, action| {
+            (step == Step::Reconcile).then(|| match action {
+                Action::MintKey { which, .. } | Action::WriteMirror(_, which) => {
+                    *which == Which::Current
+                }
+                Action::StoreValue
+                | Action::Promote(_)
+                | Action::RemovePending
+                | Action::WarnOfNoPlan => false,
+                _ => true,
+            })
+        },
+    ),
+];
+
+/// The same observation with one fact less, each in turn, as no step makes it.
+fn with_a_fact_less(seen: &Observed) -> Vec<Observed> {
+    let forgetting: [fn(&mut Observed); 8] = [
+        |seen| seen.held.retain(|which, _| *which != Which::Current),
+        |seen| seen.held.retain(|which, _| *which != Which::Pending),
+        |seen| seen.keys = None,
+        |seen| seen.plans.clear(),
+        |seen| seen.mirror.clear(),
+        |seen| seen.secret = Description::default(),
+        |seen| seen.current_version = None,
+        |seen| seen.setup.version = None,
+    ];
+    let forget = |forget: &fn(&mut Observed)| {
+        let mut seen = seen.clone();
+        forget(&mut seen);
+        seen
+    };
+    forgetting.iter().map(forget).collect()
+}
+
+/// Follows runs of the step from each of its beginnings. At every moment of each run, every step must have an answer; the
+/// decision must contradict no invariant; and what comes of it must bring the run closer to its end.
+fn follow(step: Step) {
+    let runs = if in_full() { 200_000 } else { 20_000 };
+    let mut dice = Dice(1);
+    let mut applied = vec![0; CLAIMS.len()];
+    let (mut moments, mut acts) = (0, 0);
+    let beginnings = Moment::beginnings(step);
+    for beginning in &beginnings {
+        for _ in 0..=runs / beginnings.len() {
+            let (mut moment, mut starts) = (beginning.clone(), 0);
+            loop {
+                moments += 1;
+                for step in STEPS {
+                    let _ = decide(step, &moment.seen);
+                }
+                if moments % 50 == 0 {
+                    for less in with_a_fact_less(&moment.seen) {
+                        let _ = STEPS.map(|step| decide(step, &less));
+                    }
+                }
+                let next = decide(moment.step, &moment.seen);
+                if let Next::Act(action) = &next {
+                    acts += 1;
+                    for ((claim, holds), applied) in CLAIMS.iter().zip(&mut applied) {
+                        let holds = holds(moment.step, &moment.seen, action);
+                        assert_ne!(holds, Some(false), "{claim}: {action:?} in {moment:#?}");
+                        *applied += usize::from(holds.is_some());
+                    }
+                }
+                let Some(after) = moment.after(&next, &mut dice) else {
+                    break;
+                };
+                if next == Next::StartOver {
+                    assert!(after.disturbed, "nobody moved a label: {moment:#?}");
+                    starts += 1;
+                    assert!(starts < 3, "it does not end: {moment:#?}");
+                } else if after.disturbed == moment.disturbed {
+                    let (before, now) = (distance(&moment.seen), distance(&after.seen));
+                    assert!(
+                        now < before,
+                        "{next:?} brings no closer to the end: {before:?}, {now:?}, {moment:#?}"
+                    );
+                    let less_to_do = now.0 < before.0;
+                    assert!(
+                        less_to_do || !matches!(next, Next::Act(_)),
+                        "{next:?} leaves as much to do: {moment:#?}"
+                    );
+                }
+                moment = after;
+            }
+        }
+    }
+    println!("{step}: {moments} moments, {acts} acts");
+    for ((claim, _), applied) in CLAIMS.iter().zip(applied) {
+        if applied > 0 {
+            println!("  {applied} acts: {claim}");
+        }
+    }
+}
+
+#[test]
+fn create_secret_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradicts_no_invariant()
+ {
+    follow(Step::CreateSecret);
+}
+
+#[test]
+fn set_secret_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradicts_no_invariant() {
+    follow(Step::SetSecret);
+}
+
+#[test]
+fn test_secret_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradicts_no_invariant()
+{
+    follow(Step::TestSecret);
+}
+
+#[test]
+fn finish_secret_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradicts_no_invariant()
+ {
+    follow(Step::FinishSecret);
+}
+
+#[test]
+fn reconciliation_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradicts_no_invariant()
+ {
+    follow(Step::Reconcile);
+}

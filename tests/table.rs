@@ -1,0 +1,956 @@
+//! The decision table: what each step does next, for all that can be known. It is made from the code and kept in
+//! `src/decisions.md`; this fails when the two differ, and `make decisions` writes it anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use api_key_rotation::mark::Mark;
+use api_key_rotation::next::{Look, Next, Step};
+use api_key_rotation::observed::{
+    CURRENT, Description, Fact, Held, Key, KeyId, Labels, Mint, Mirrored, Observed, PENDING,
+    PREVIOUS, PlanId, Setup, VersionId, Which,
+};
+use api_key_rotation::rotation::decide;
+
+const HEAD: &str = "\
+What each step does next, for all that can be known. Written by `make decisions` from what
+[`decide`](crate::rotation::decide) answers; a test fails when the two differ.
+
+The facts stand in the order in which they matter. `·` is a fact that is not asked for, or whose value makes no
+difference. The last column is the next [action](crate::next::Action), [refusal](crate::next::Refusal), or *done*; looks
+are left out, but for those that wait. After an action the run goes on with what is then known. A look or an action that
+fails fails the step; after promotion, and in a reconciliation, the run goes on without.
+
+The tables are complete for one usage plan, one Doppler target and one key beside AWSCURRENT's. With more of them, the
+first that is not as it should be is next.
+";
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_hours(1000)
+}
+
+/// What there is to be known, and what a run knows at its beginning.
+#[derive(Clone)]
+struct Case {
+    seen: Observed,
+    held: BTreeMap<Which, Held>,
+    copy: bool,
+    /// Every key with the versions and targets that hold it.
+    keys: Vec<Key>,
+    /// Those that are on the plan.
+    on_plan: BTreeSet<KeyId>,
+    /// What the target holds; none where it cannot be reached.
+    target: Option<Mirrored>,
+    /// Where AWSCURRENT is by the time its value is read.
+    moved: bool,
+}
+
+impl Case {
+    /// Nothing but labels: those of a rotation (of `new`) or of a reconciliation.
+    fn new(step: Step, labels: &[(&str, &[&str])]) -> Self {
+        let labels = labels.iter().map(|(version, labels)| {
+            let labels = labels.iter().map(ToString::to_string).collect();
+            (VersionId::from(*version), labels)
+        });
+        let secret = Description {
+            labels: Labels(labels.collect()),
+            rotation_enabled: true,
+            rotated_before: false,
+        };
+        let setup = Setup {
+            version: (step != Step::Reconcile).then(|| VersionId::from("new")),
+            plans: Vec::new(),
+            stage_keys: false,
+            probe: false,
+            targets: 0,
+            settle: Duration::from_mins(2),
+            grace: Duration::from_hours(24),
+            quarantine: Duration::from_hours(168),
+            emergency: false,
+            finds_hand_made: false,
+            now: now(),
+        };
+        Self {
+            seen: Observed::new(setup, secret),
+            held: BTreeMap::new(),
+            copy: false,
+            keys: Vec::new(),
+            on_plan: BTreeSet::new(),
+            target: None,
+            moved: false,
+        }
+    }
+
+    fn with_plan(&mut self) {
+        self.seen.setup.plans = vec![PlanId::from("p")];
+    }
+
+    fn with_target(&mut self, holds: Option<Mirrored>) {
+        self.seen.setup.targets = 1;
+        self.seen.mirror = vec![Mirrored::Unread];
+        self.target = holds;
+    }
+
+    fn with_key(&mut self, id: &str, version: Option<&str>, held_by: &[Which]) -> &mut Key {
+        self.keys.push(Key {
+            id: KeyId::from(id),
+            version: version.map(VersionId::from),
+            described: version.is_some(),
+            unfinished: false,
+            of_our_form: true,
+            enabled: true,
+            since: SystemTime::UNIX_EPOCH,
+            mark: None,
+            held_by: held_by.iter().copied().collect(),
+            mirrored: false,
+        });
+        self.keys.last_mut().expect("it was just put there")
+    }
+
+    fn held(&self, which: Which) -> Held {
+        self.held.get(&which).copied().unwrap_or(Held::Nothing)
+    }
+
+    /// A key as far as it is known by now.
+    fn known(&self, key: &Key) -> Key {
+        let read = |which: &&Which| self.seen.held.contains_key(which);
+        Key {
+            held_by: key.held_by.iter().filter(read).copied().collect(),
+            mirrored: key.mirrored && !self.seen.mirror.contains(&Mirrored::Unread),
+            ..key.clone()
+        }
+    }
+
+    fn ids(&self, has_it: impl Fn(&Key) -> bool) -> Vec<KeyId> {
+        let keys = self.keys.iter().filter(|key| has_it(key));
+        keys.map(|key| key.id.clone()).collect()
+    }
+
+    /// What a look brings; none where the service does not answer.
+    fn answer(&self, look: &Look) -> Option<Fact> {
+        Some(match look {
+            Look::Version { which, .. } => {
+                let held = self.held(*which);
+                let moved = VersionId::from("moved");
+                let version = match which {
+                    Which::Current if self.moved => Some(&moved),
+                    _ => self.seen.version(*which),
+                };
+                let read = |other| *which == other || self.seen.held.contains_key(&other);
+                Fact::Holds {
+                    which: *which,
+                    version: version.filter(|_| held != Held::Nothing).cloned(),
+                    held,
+                    copy: self.copy && read(Which::Pending) && read(Which::Current),
+                    keys: self.ids(|key| key.is(*which)),
+                }
+            }
+            Look::Labels => Fact::Described(self.seen.secret.clone()),
+            Look::Keys => {
+                let ours = self.keys.iter().filter(|key| key.version.is_some());
+                Fact::Keys(ours.map(|key| self.known(key)).collect())
+            }
+            Look::EveryKey(which) => {
+                let found = self.keys.iter().find(|key| key.is(*which));
+                Fact::Found(*which, found.map(|key| self.known(key)))
+            }
+            Look::Plans(id) => {
+                let plans = self.on_plan.contains(id).then(|| PlanId::from("p"));
+                Fact::Plans(id.clone(), plans.into_iter().collect())
+            }
+            Look::Plan(plan) => Fact::PlanExists(plan.clone()),
+            Look::Mirror(target) => Fact::Mirror {
+                target: *target,
+                holds: self.target?,
+                keys: self.ids(|key| key.mirrored),
+            },
+            Look::ProbeAccepts | Look::ProbeAnswers => Fact::Probed,
+            Look::Settled(_) => Fact::Settled,
+        })
+    }
+
+    /// What the step does next, once it has looked at all that it wants to know.
+    fn next(mut self, step: Step) -> String {
+        let mut words = String::new();
+        loop {
+            let next = decide(step, &self.seen);
+            let what = match &next {
+                Next::Look(look) => {
+                    match look {
+                        Look::ProbeAccepts => words += "`ProbeAccepts`, then ",
+                        Look::ProbeAnswers => words += "`ProbeAnswers`, then ",
+                        Look::Settled(_) => words += "`Settled`, then ",
+                        _ => {}
+                    }
+                    match self.answer(look) {
+                        Some(fact) => self.seen.learn(fact),
+                        None => self.seen.do_without(&next),
+                    }
+                    continue;
+                }
+                Next::Done => "*done*".to_owned(),
+                Next::StartOver => "`StartOver`".to_owned(),
+                Next::Refuse(refusal) => format!("refuse: `{}`", name(refusal)),
+                Next::Act(action) => format!("`{}`", name(action)),
+            };
+            return words + &what;
+        }
+    }
+}
+
+/// The name of an action or a refusal, and of which version's key it is.
+fn name(of: &impl std::fmt::Debug) -> String {
+    let text = format!("{of:?}");
+    let end = text.find(|letter: char| !letter.is_alphanumeric());
+    let name = text[..end.unwrap_or(text.len())].to_owned();
+    let which = ["Pending", "Current"].iter().find(|which| {
+        [format!("which: {which}"), format!(", {which})")]
+            .iter()
+            .any(|words| text.contains(words))
+    });
+    which.map_or(name.clone(), |which| format!("{name}({which})"))
+}
+
+/// A fact and the values that it may have.
+type Column = (&'static str, &'static [&'static str]);
+
+/// Every row, given the values of the first columns. Where values of the next one make no difference to what follows,
+/// they share their rows.
+fn rows(
+    columns: &[Column],
+    given: &mut Vec<&'static str>,
+    next: &dyn Fn(&[&str]) -> Option<String>,
+) -> Vec<Vec<String>> {
+    let Some(((_, values), columns)) = columns.split_first() else {
+        return next(given).map(|next| vec![next]).into_iter().collect();
+    };
+    let mut groups: Vec<(Vec<&str>, Vec<Vec<String>>)> = Vec::new();
+    for value in *values {
+        given.push(value);
+        let following = rows(columns, given, next);
+        given.pop();
+        if following.is_empty() {
+            continue;
+        }
+        match groups.iter_mut().find(|(_, rows)| *rows == following) {
+            Some((values, _)) => values.push(value),
+            None => groups.push((vec![value], following)),
+        }
+    }
+    let alone = groups.len() == 1;
+    let mut all = Vec::new();
+    for (values, following) in groups {
+        let values = if alone {
+            "·".to_owned()
+        } else {
+            values.join(", ")
+        };
+        for row in following {
+            all.push([vec![values.clone()], row].concat());
+        }
+    }
+    all
+}
+
+/// A table. `next` answers for one value of each column; none where they cannot come together.
+fn table(title: &str, columns: &[Column], next: &dyn Fn(&[&str]) -> Option<String>) -> String {
+    let mut text = format!("\n# {title}\n\n");
+    let names = columns.iter().map(|(name, _)| *name);
+    let names: Vec<_> = names.chain(["next"]).collect();
+    writeln!(text, "| {} |", names.join(" | ")).expect("it is a string");
+    writeln!(text, "|{}", "---|".repeat(names.len())).expect("it is a string");
+    for row in rows(columns, &mut Vec::new(), next) {
+        writeln!(text, "| {} |", row.join(" | ")).expect("it is a string");
+    }
+    text
+}
+
+const YES: &str = "yes";
+const NO_YES: &[&str] = &["no", YES];
+const OURS: Held = Held::Key { of_our_form: true };
+
+const UNKNOWN: &str = "none";
+const OTHERS: &str = "others";
+const OFF: &str = "AWSPENDING while rotation is off";
+const IS_PENDING: &str = "AWSPENDING";
+const IS_BOTH: &str = "both";
+const IS_CURRENT: &str = "AWSCURRENT";
+
+/// A rotation of `new`, by the labels of that version.
+fn rotation(step: Step, labels: &str) -> Case {
+    let mut case = match labels {
+        UNKNOWN => Case::new(step, &[("old", &[CURRENT])]),
+        OTHERS => Case::new(step, &[("new", &["mine"]), ("old", &[CURRENT])]),
+        IS_PENDING | OFF => Case::new(step, &[("new", &[PENDING]), ("old", &[CURRENT])]),
+        IS_BOTH => Case::new(step, &[("new", &[PENDING, CURRENT]), ("old", &[PREVIOUS])]),
+        IS_CURRENT => Case::new(step, &[("new", &[CURRENT]), ("old", &[PREVIOUS])]),
+        other => panic!("{other}"),
+    };
+    case.seen.secret.rotation_enabled = labels != OFF;
+    case
+}
+
+fn step(name: &str) -> Step {
+    Step::from_wire(name.trim_matches('`')).expect("a step")
+}
+
+fn admission() -> String {
+    let labels = (
+        "labels of the version",
+        &[UNKNOWN, OTHERS, OFF, IS_CURRENT][..],
+    );
+    let steps = (
+        "step",
+        &["`createSecret`", "`setSecret`", "`testSecret`"][..],
+    );
+    table("Which version is worked on", &[labels, steps], &|given| {
+        Some(rotation(step(given[1]), given[0]).next(step(given[1])))
+    })
+}
+
+fn held(words: &str) -> Held {
+    match words {
+        "nothing" | "no value" => Held::Nothing,
+        "no key" => Held::NoKey,
+        _ => OURS,
+    }
+}
+
+fn create_secret() -> String {
+    table(
+        "`createSecret`",
+        &[
+            ("labels", &[IS_PENDING, IS_BOTH]),
+            ("the version holds", &["nothing", "no key", "a key"]),
+            (
+                "AWSCURRENT is on",
+                &["no version", "another version", "this version"],
+            ),
+            ("that holds", &["no value", "no key", "a key"]),
+            ("both are the same text", NO_YES),
+        ],
+        &|given| {
+            let &[labels, pending, current, holds, same] = given else {
+                unreachable!()
+            };
+            if (labels == IS_BOTH) != (current == "this version") {
+                return None;
+            }
+            let mut case = rotation(Step::CreateSecret, labels);
+            case.held.insert(Which::Pending, held(pending));
+            match current {
+                "no version" if holds != "no value" => return None,
+                "no version" => drop(case.seen.secret.labels.0.remove(&VersionId::from("old"))),
+                _ => drop(case.held.insert(Which::Current, held(holds))),
+            }
+            case.copy = same == YES;
+            let alike = held(pending) == held(holds);
+            if case.copy && !alike || current == "this version" && !case.copy {
+                return None;
+            }
+            if !case.copy && alike && held(pending) == Held::Nothing {
+                return None;
+            }
+            Some(case.next(Step::CreateSecret))
+        },
+    )
+}
+
+const ENABLED: &str = "enabled";
+const BY_US: &str = "disabled by us";
+const BY_HAND: &str = "disabled by a person";
+
+#[allow(clippy::unnecessary_wraps, reason = "as a key has it")]
+fn mark(hours: u32, by: &str, disabled: Option<u32>) -> Option<Mark> {
+    let ago = |hours| now() - Duration::from_hours(u64::from(hours));
+    Some(Mark {
+        superseded_at: ago(hours),
+        by: VersionId::from(by),
+        disabled_at: disabled.map(ago),
+    })
+}
+
+fn put_into(key: &mut Key, state: &str) {
+    match state {
+        BY_US => (key.enabled, key.mark) = (false, mark(300, "old", Some(1))),
+        BY_HAND => key.enabled = false,
+        _ => {}
+    }
+}
+
+fn set_secret() -> String {
+    const INHERITED: &str = "AWSCURRENT's key's";
+    const NEWEST: &str = "our newest other key's";
+    table(
+        "`setSecret`",
+        &[
+            ("the version holds a key", NO_YES),
+            (
+                "`CreateApiKey` in this run",
+                &["not called", "made it", "it existed"],
+            ),
+            (
+                "the key with that value",
+                &["missing", "another's", ENABLED, BY_US, BY_HAND],
+            ),
+            ("the version has AWSCURRENT, too", NO_YES),
+            (
+                "plans to be on",
+                &["none", "the configured ones", INHERITED, NEWEST],
+            ),
+            ("is on them", NO_YES),
+            ("resumption noted", NO_YES),
+        ],
+        &|given| {
+            let &[holds, called, state, both, wanted, on, noted] = given else {
+                unreachable!()
+            };
+            let both = both == YES;
+            let mut case = rotation(Step::SetSecret, if both { IS_BOTH } else { IS_PENDING });
+            if both && [INHERITED, NEWEST].contains(&wanted) {
+                return None;
+            }
+            let pending = if holds == YES { OURS } else { Held::NoKey };
+            case.held.insert(Which::Pending, pending);
+            if both {
+                case.held.insert(Which::Current, pending);
+                case.copy = true;
+            }
+            match wanted {
+                "the configured ones" => case.with_plan(),
+                "none" if both => {}
+                "none" => drop(case.held.insert(Which::Current, Held::NoKey)),
+                _ => {
+                    case.held.insert(Which::Current, OURS);
+                    let holders: &[_] = if wanted == INHERITED {
+                        &[Which::Current]
+                    } else {
+                        &[]
+                    };
+                    case.with_key("other", Some("old"), holders);
+                    case.on_plan.insert(KeyId::from("other"));
+                }
+            }
+            let holders: &[_] = if both {
+                &[Which::Pending, Which::Current]
+            } else {
+                &[Which::Pending]
+            };
+            match state {
+                "missing" => {}
+                "another's" => drop(case.with_key("new", None, holders).enabled),
+                state => put_into(case.with_key("new", Some("new"), holders), state),
+            }
+            case.seen.mint = match called {
+                "made it" => Mint::Fresh,
+                "it existed" => Mint::Existed,
+                _ => Mint::Untried,
+            };
+            // What was just made is there, and ours.
+            if called == "made it" && (state != ENABLED || noted == YES) {
+                return None;
+            }
+            case.seen.noted = noted == YES;
+            if on == YES {
+                case.on_plan.insert(KeyId::from("new"));
+            }
+            Some(case.next(Step::SetSecret))
+        },
+    )
+}
+
+fn test_secret() -> String {
+    table(
+        "`testSecret`",
+        &[
+            ("labels", &[IS_PENDING, IS_BOTH]),
+            ("the version holds a key", NO_YES),
+            ("a trial run: a copy of AWSCURRENT", NO_YES),
+            ("a probe", NO_YES),
+            (
+                "the key with that value",
+                &["missing", ENABLED, BY_US, BY_HAND],
+            ),
+            ("plan configured", NO_YES),
+            ("on a plan", NO_YES),
+            ("stage keys", NO_YES),
+            ("AWSCURRENT's key", &["none", "missing", "is there"]),
+            ("warned", NO_YES),
+            ("old enough", NO_YES),
+        ],
+        &|given| {
+            let &[
+                labels,
+                holds,
+                trial,
+                probe,
+                state,
+                configured,
+                on,
+                with_stage_keys,
+                current,
+                warned,
+                old,
+            ] = given
+            else {
+                unreachable!()
+            };
+            let mut case = rotation(Step::TestSecret, labels);
+            let pending = if holds == YES { OURS } else { Held::NoKey };
+            case.copy = trial == YES || labels == IS_BOTH;
+            let mut holders = vec![Which::Pending];
+            if case.copy {
+                // AWSCURRENT's key is that with this value.
+                if current != "none" || (trial == YES && labels == IS_BOTH) {
+                    return None;
+                }
+                holders.push(Which::Current);
+            }
+            case.held.insert(Which::Pending, pending);
+            let there = if current == "none" { Held::NoKey } else { OURS };
+            let there = if case.copy { pending } else { there };
+            case.held.insert(Which::Current, there);
+            if current == "is there" {
+                case.with_key("old", Some("old"), &[Which::Current]);
+            }
+            if holds == YES && state != "missing" {
+                let key = case.with_key("new", Some("new"), &holders);
+                put_into(key, state);
+                if old != YES {
+                    key.since = now();
+                }
+            }
+            if configured == YES {
+                case.with_plan();
+            }
+            if on == YES {
+                case.on_plan.insert(KeyId::from("new"));
+            }
+            let setup = &mut case.seen.setup;
+            (setup.probe, setup.stage_keys) = (probe == YES, with_stage_keys == YES);
+            case.seen.warned = warned == YES;
+            Some(case.next(Step::TestSecret))
+        },
+    )
+}
+
+fn finish_secret() -> String {
+    table(
+        "`finishSecret`",
+        &[
+            (
+                "labels",
+                &[UNKNOWN, OTHERS, OFF, IS_PENDING, IS_BOTH, IS_CURRENT],
+            ),
+            ("the version holds a key", NO_YES),
+            (
+                "the key with that value",
+                &["missing", ENABLED, BY_US, BY_HAND],
+            ),
+            ("a replaced key is about to be taken away", NO_YES),
+            (
+                "the target",
+                &[
+                    "there is none",
+                    "not read",
+                    "holds this key",
+                    "holds another",
+                    "was given this key",
+                ],
+            ),
+            ("AWSCURRENT's key is enabled", NO_YES),
+        ],
+        &|given| {
+            let &[labels, holds, state, takes, target, works] = given else {
+                unreachable!()
+            };
+            let step = Step::FinishSecret;
+            let mut case = rotation(step, labels);
+            let pending = if holds == YES { OURS } else { Held::NoKey };
+            case.held.insert(Which::Pending, pending);
+            case.held.insert(Which::Current, OURS);
+            let enabled = works == YES;
+            case.with_key("old", Some("old"), &[Which::Current]).enabled = enabled;
+            if state != "missing" {
+                put_into(case.with_key("new", Some("new"), &[Which::Pending]), state);
+            }
+            if takes == YES {
+                let key = case.with_key("gone", Some("gone"), &[]);
+                key.mark = mark(300, "old", None);
+            }
+            match target {
+                "there is none" => {}
+                // Where the target is read anyway.
+                "not read" if takes == YES || [UNKNOWN, OTHERS].contains(&labels) => return None,
+                "not read" => case.with_target(None),
+                "holds this key" => case.with_target(Some(Mirrored::Key(Which::Pending))),
+                "holds another" => case.with_target(Some(Mirrored::Other)),
+                _ => {
+                    case.with_target(None);
+                    case.seen.mirror = vec![Mirrored::Key(Which::Pending)];
+                }
+            }
+            let as_reconcile = labels == IS_CURRENT
+                && case.clone().next(step) == case.clone().next(Step::Reconcile);
+            Some(if as_reconcile {
+                "as `reconcile`".to_owned()
+            } else {
+                case.next(step)
+            })
+        },
+    )
+}
+
+/// A reconciliation over a current key that works.
+fn reconciliation(labels: &[(&str, &[&str])]) -> Case {
+    let mut case = Case::new(Step::Reconcile, labels);
+    case.held.insert(Which::Current, OURS);
+    case.with_key("current", Some("now"), &[Which::Current]);
+    case
+}
+
+fn reconcile_current() -> String {
+    table(
+        "`reconcile`: AWSCURRENT's key",
+        &[
+            (
+                "AWSCURRENT is on",
+                &[
+                    "no version",
+                    "a version",
+                    "another since its value was read",
+                ],
+            ),
+            ("that holds", &["nothing", "no key", "a key"]),
+            (
+                "its key",
+                &[
+                    "missing",
+                    "ours",
+                    "ours and marked",
+                    BY_US,
+                    BY_HAND,
+                    "another's",
+                    "another's and disabled",
+                ],
+            ),
+            ("the value has our form", NO_YES),
+            ("rotated before or another key of ours", NO_YES),
+            ("`CreateApiKey` was called in this run", NO_YES),
+            ("was minted anew and is not finished", NO_YES),
+            (
+                "plans to be on",
+                &["none", "the configured ones", "our newest other key's"],
+            ),
+            ("is on them", NO_YES),
+        ],
+        &|given| {
+            let &[
+                on,
+                holds,
+                state,
+                our_form,
+                rotated,
+                called,
+                unfinished,
+                plans,
+                is_on,
+            ] = given
+            else {
+                unreachable!()
+            };
+            let labels: &[(&str, &[&str])] = match on {
+                "no version" => &[],
+                _ => &[("now", &[CURRENT])],
+            };
+            let mut case = Case::new(Step::Reconcile, labels);
+            case.moved = on == "another since its value was read";
+            let of_our_form = our_form == YES;
+            let held = match holds {
+                "a key" => Held::Key { of_our_form },
+                words => held(words),
+            };
+            case.held.insert(Which::Current, held);
+            // It differs, which shows whether the run goes on.
+            case.with_target(Some(Mirrored::Other));
+            case.seen.secret.rotated_before = rotated == YES;
+            let version = (!state.starts_with("another's")).then_some("now");
+            if state != "missing" && held.is_key() {
+                let key = case.with_key("current", version, &[Which::Current]);
+                key.unfinished = unfinished == YES;
+                match state {
+                    "ours and marked" => key.mark = mark(1, "x", None),
+                    "another's and disabled" => key.enabled = false,
+                    state => put_into(key, state),
+                }
+            }
+            if called == YES {
+                case.seen.mint = Mint::Existed;
+            }
+            match plans {
+                "the configured ones" => case.with_plan(),
+                "none" => {}
+                // There is another key of ours.
+                _ if rotated != YES => return None,
+                _ => {
+                    case.with_key("other", Some("gone"), &[]);
+                    case.on_plan.insert(KeyId::from("other"));
+                }
+            }
+            // Whether there is another key matters to its plans, and otherwise only where AWSCURRENT's is missing.
+            if state == "ours" && rotated != YES {
+                return None;
+            }
+            if is_on == YES {
+                case.on_plan.insert(KeyId::from("current"));
+            }
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
+fn reconcile_targets() -> String {
+    table(
+        "`reconcile`: each target",
+        &[
+            ("AWSCURRENT's key is enabled", NO_YES),
+            (
+                "the target",
+                &[
+                    "holds it",
+                    "holds something else",
+                    "holds the pending key",
+                    "cannot be read",
+                ],
+            ),
+            ("a rotation is under way", NO_YES),
+        ],
+        &|given| {
+            let &[works, target, rotating] = given else {
+                unreachable!()
+            };
+            let mut labels: Vec<(&str, &[&str])> = vec![("now", &[CURRENT])];
+            if rotating == YES {
+                labels.push(("next", &[PENDING]));
+            } else if target == "holds the pending key" {
+                return None;
+            }
+            let mut case = reconciliation(&labels);
+            case.keys[0].enabled = works == YES;
+            case.held.insert(Which::Pending, OURS);
+            case.with_target(match target {
+                "holds it" => Some(Mirrored::Key(Which::Current)),
+                "holds something else" => Some(Mirrored::Other),
+                "holds the pending key" => Some(Mirrored::Key(Which::Pending)),
+                _ => None,
+            });
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
+const EMERGENCY: Column = ("emergency stop", NO_YES);
+/// What this run saw of the target, which by now it has mended.
+const TARGET: Column = (
+    "the target",
+    &["was read", "held the key until now", "could not be read"],
+);
+
+/// The same beside another key, whose version has these labels.
+fn replaced(emergency: &str, target: &str, labels: &[&str]) -> (Case, Key) {
+    let all: &[(&str, &[&str])] = &[("now", &[CURRENT]), ("old", labels)];
+    let mut case = reconciliation(all);
+    if emergency == YES {
+        case.seen.setup.emergency = true;
+        case.seen.setup.grace = Duration::ZERO;
+    }
+    case.with_target(None);
+    case.seen.mirror = vec![match target {
+        "could not be read" => Mirrored::Unreachable,
+        _ => Mirrored::Key(Which::Current),
+    }];
+    let mut key = case.with_key("old", Some("old"), &[]).clone();
+    case.keys.pop();
+    key.mirrored = target == "held the key until now";
+    (case, key)
+}
+
+fn reconcile_wanted() -> String {
+    table(
+        "`reconcile`: another key that is wanted",
+        &[
+            EMERGENCY,
+            TARGET,
+            (
+                "it is wanted",
+                &["by a label but AWSPREVIOUS", "as the pending value"],
+            ),
+            ("marked", NO_YES),
+            ("the key", &[ENABLED, BY_US, BY_HAND]),
+        ],
+        &|given| {
+            let &[emergency, target, wanted, marked, state] = given else {
+                unreachable!()
+            };
+            let by_label = wanted == "by a label but AWSPREVIOUS";
+            let labels: &[&str] = if by_label { &["mine"] } else { &[] };
+            let (mut case, mut key) = replaced(emergency, target, labels);
+            if !by_label {
+                let labels = &mut case.seen.secret.labels.0;
+                labels.insert(
+                    VersionId::from("next"),
+                    BTreeSet::from([PENDING.to_owned()]),
+                );
+                case.held.insert(Which::Pending, OURS);
+                case.seen.held.insert(Which::Pending, OURS);
+                key.held_by.insert(Which::Pending);
+            }
+            match (marked, state) {
+                (YES, BY_HAND) => (key.mark, key.enabled) = (mark(1, "now", None), false),
+                (YES, ENABLED) => key.mark = mark(1, "now", None),
+                ("no", BY_US) => return None,
+                (_, state) => put_into(&mut key, state),
+            }
+            case.keys.push(key);
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
+fn reconcile_enabled() -> String {
+    table(
+        "`reconcile`: a replaced key that is enabled",
+        &[
+            ("in this run", &["untouched", "marked or disabled"]),
+            EMERGENCY,
+            TARGET,
+            ("the key was", &["minted here", "handed over"]),
+            ("AWSPREVIOUS holds it", NO_YES),
+            (
+                "the mark",
+                &[
+                    "none",
+                    "by AWSCURRENT's version",
+                    "by another version",
+                    "says that it was disabled",
+                ],
+            ),
+            ("its grace", &["runs", "is over"]),
+        ],
+        &|given| {
+            let &[run, emergency, target, origin, previous, marked, grace] = given else {
+                unreachable!()
+            };
+            let previous = previous == YES;
+            let labels: &[&str] = if previous { &[PREVIOUS] } else { &[] };
+            let (mut case, mut key) = replaced(emergency, target, labels);
+            if previous {
+                case.held.insert(Which::Previous, OURS);
+                key.held_by.insert(Which::Previous);
+            }
+            let hours = if grace == "runs" { 1 } else { 24 };
+            // Then any is over, and the key is disabled before the targets are read.
+            let late = target == "held the key until now" && run == "untouched";
+            if emergency == YES && (grace == "runs" || late) {
+                return None;
+            }
+            key.described = origin == "minted here" || marked != "none";
+            key.mark = match marked {
+                "none" if grace != "runs" && emergency != YES => return None,
+                "none" => None,
+                "by AWSCURRENT's version" => mark(hours, "now", None),
+                "by another version" => mark(hours, "x", None),
+                _ => mark(hours, "now", Some(hours)),
+            };
+            if origin == "handed over" && marked != "none" {
+                return None;
+            }
+            if run == "marked or disabled" {
+                case.seen.handled.insert(key.id.clone());
+            }
+            case.keys.push(key);
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
+fn reconcile_disabled() -> String {
+    table(
+        "`reconcile`: a replaced key that is disabled",
+        &[
+            ("by", &["a person", "us"]),
+            ("in this run", &["untouched", "disabled"]),
+            ("its quarantine", &["runs", "is over"]),
+            EMERGENCY,
+            TARGET,
+            ("AWSPREVIOUS holds it", NO_YES),
+            ("could be made anew", NO_YES),
+        ],
+        &|given| {
+            let &[
+                by,
+                run,
+                quarantine,
+                emergency,
+                target,
+                previous,
+                of_our_form,
+            ] = given
+            else {
+                unreachable!()
+            };
+            let previous = previous == YES;
+            let labels: &[&str] = if previous { &[PREVIOUS] } else { &[] };
+            let (mut case, mut key) = replaced(emergency, target, labels);
+            if previous {
+                case.held.insert(Which::Previous, OURS);
+                key.held_by.insert(Which::Previous);
+            }
+            let hours = if quarantine == "runs" { 167 } else { 168 };
+            let disabled = (by == "us").then_some(hours);
+            (key.enabled, key.mark) = (false, mark(300, "now", disabled));
+            key.of_our_form = of_our_form == YES;
+            if run == "disabled" {
+                case.seen.handled.insert(key.id.clone());
+            }
+            case.keys.push(key);
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
+fn made() -> String {
+    [
+        HEAD.to_owned(),
+        admission(),
+        create_secret(),
+        set_secret(),
+        test_secret(),
+        finish_secret(),
+        reconcile_current(),
+        reconcile_targets(),
+        reconcile_wanted(),
+        reconcile_enabled(),
+        reconcile_disabled(),
+    ]
+    .concat()
+}
+
+#[test]
+fn the_decision_table_is_what_the_code_decides() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/decisions.md");
+    let made = made();
+    if std::env::var_os("DECISIONS").is_some_and(|what| what == "write") {
+        std::fs::write(&path, &made).expect("it can be written");
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = |(kept, made): &(&str, &str)| kept != made;
+    let first = kept.lines().zip(made.lines()).find(differs);
+    assert!(
+        kept == made,
+        "src/decisions.md is not what the code decides. If that is meant, `make decisions` writes it anew; look at the \
+         difference before you commit it. The first line that differs, as it is kept and as it should be: {first:#?}"
+    );
+}

@@ -1,0 +1,125 @@
+"""Breaks the code on purpose, one place at a time, and demands that a test notices: mutants.py [WORD...]
+
+mutants.toml lists what is broken, by the invariant that this violates, and the test that must then fail. Only that test
+is run. With words, only the mutants with one of them in their name, or whose invariant has that number.
+
+The work is done in a copy below target/, so the files here stay as they are.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORK = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "mutants"
+TREE = WORK / "tree"
+# The slowest of the tests takes two minutes.
+MOST_SECONDS = 900
+
+
+def fail(words):
+    sys.exit(f"mutants.py: {words}")
+
+
+def cargo(*arguments):
+    """Runs cargo over the copy. Returns whether it succeeded, and what it said."""
+    environment = os.environ | {"CARGO_TARGET_DIR": str(WORK / "target"), "CARGO_TERM_COLOR": "never"}
+    # They name what is not the mutant.
+    environment.pop("FUNCTION", None)
+    environment.pop("PROVE", None)
+    try:
+        done = subprocess.run(
+            ["cargo", *arguments], cwd=TREE, env=environment, timeout=MOST_SECONDS, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
+        )
+    except subprocess.TimeoutExpired as expired:
+        said = expired.stdout or b""
+        return False, said.decode(errors="replace") + f"\nnot done after {MOST_SECONDS} seconds"
+    return done.returncode == 0, done.stdout
+
+
+def test(tests):
+    """Builds and runs these tests. Returns what became of each; one that did not run to its end is not there."""
+    files = sorted({file for file, _ in tests})
+    binaries = [word for file in files for word in ("--test", file)]
+    built, said = cargo("test", "--locked", "--no-run", *binaries)
+    if not built:
+        fail(f"it does not compile:\n{said}")
+    names = sorted({name for _, name in tests})
+    _, said = cargo("test", "--locked", "--no-fail-fast", *binaries, "--", "--exact", *names)
+    # What a test prints may come in the middle of its line.
+    began = {name for name in names if f"test {name} ..." in said}
+    failed = {name for name in names if f"---- {name} stdout ----" in said}
+    if missing := set(names) - began or "test result:" not in said:
+        fail(f"{missing} did not run to its end:\n{said}")
+    return {name: name not in failed for name in names}, said
+
+
+def copy_tree():
+    shutil.rmtree(TREE, ignore_errors=True)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, text=True, capture_output=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        (TREE / name).parent.mkdir(parents=True, exist_ok=True)
+        # With the time of now, by which cargo sees that this is not the mutant it built last.
+        shutil.copyfile(ROOT / name, TREE / name)
+
+
+def mutate(mutant):
+    """Changes the file, and returns it with its text as it was."""
+    file = TREE / mutant["file"]
+    text = file.read_text(encoding="utf-8")
+    if (count := text.count(mutant["old"])) != 1:
+        fail(f"{mutant['name']!r}: the text to replace is {count} times in {mutant['file']}, not once")
+    file.write_text(text.replace(mutant["old"], mutant["new"]), encoding="utf-8")
+    return file, text
+
+
+def main():
+    with open(pathlib.Path(__file__).with_suffix(".toml"), "rb") as file:
+        listed = tomllib.load(file)
+    invariants, mutants = listed["invariants"], listed["mutant"]
+    words = sys.argv[1:]
+    chosen = [
+        mutant for mutant in mutants
+        if not words or any(word == str(mutant["invariant"]) or word in mutant["name"] for word in words)
+    ]
+    for mutant in mutants:
+        mutant["test"] = tuple(mutant["test"].split("::"))
+
+    copy_tree()
+    # Each fits, before an hour is spent on those ahead of it.
+    for mutant in mutants:
+        file, text = mutate(mutant)
+        file.write_text(text, encoding="utf-8")
+
+    print(f"{len(chosen)} mutants; first, the tests without any", flush=True)
+    results, said = test([mutant["test"] for mutant in chosen])
+    if not all(results.values()):
+        fail(f"without any mutant there fails {[name for name, passed in results.items() if not passed]}:\n{said}")
+
+    rows, survived = [], 0
+    for number, mutant in enumerate(chosen, 1):
+        started = time.monotonic()
+        file, text = mutate(mutant)
+        results, said = test([mutant["test"]])
+        file.write_text(text, encoding="utf-8")
+        caught = not all(results.values())
+        survived += not caught
+        seconds = round(time.monotonic() - started)
+        verdict = "caught" if caught else "SURVIVED"
+        print(f"{number}/{len(chosen)} {verdict}, {seconds} s: {mutant['name']}", flush=True)
+        invariant = f"{mutant['invariant']}. {invariants[str(mutant['invariant'])]}"
+        by = "::".join(mutant["test"])
+        rows.append(f"| {invariant} | {mutant['name']} | {by if caught else f'nothing: not by {by}'} | {seconds} |")
+
+    print("\n| invariant | what was broken | caught by | seconds |\n|---|---|---|---|")
+    print("\n".join(rows))
+    print(f"\n{len(chosen)} mutants, {len(chosen) - survived} caught, {survived} survived")
+    sys.exit(survived > 0)
+
+
+main()
