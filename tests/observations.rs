@@ -291,16 +291,24 @@ fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
             .iter()
             .flat_map(|keys| [(keys, false), (keys, true)]);
         for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
-            let version = |version: Option<&VersionId>| Fact::Holds {
-                which,
-                version: version.filter(|_| held != Held::Nothing).cloned(),
-                held,
-                copy: copy || (which == Which::Previous && seen.copy),
-                keys: keys.clone(),
-            };
-            facts.push((version(seen.version(which)), false));
-            if which == Which::Current && held != Held::Nothing {
-                facts.push((version(Some(&VersionId::from("moved"))), true));
+            let both = held != Held::Nothing && other.is_some_and(|other| *other != Held::Nothing);
+            let editable = both && !copy;
+            for edited in [false, true]
+                .into_iter()
+                .filter(|edited| !edited || editable)
+            {
+                let version = |version: Option<&VersionId>| Fact::Holds {
+                    which,
+                    version: version.filter(|_| held != Held::Nothing).cloned(),
+                    held,
+                    copy: copy || (which == Which::Previous && seen.copy),
+                    edited: edited || (which == Which::Previous && seen.edited),
+                    keys: keys.clone(),
+                };
+                facts.push((version(seen.version(which)), false));
+                if which == Which::Current && held != Held::Nothing {
+                    facts.push((version(Some(&VersionId::from("moved"))), true));
+                }
             }
         }
     }

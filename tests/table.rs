@@ -37,6 +37,7 @@ struct Case {
     seen: Observed,
     held: BTreeMap<Which, Held>,
     copy: bool,
+    edited: bool,
     /// Every key with the versions and targets that hold it.
     keys: Vec<Key>,
     /// Those that are on the plan.
@@ -76,6 +77,7 @@ impl Case {
             seen: Observed::new(setup, secret),
             held: BTreeMap::new(),
             copy: false,
+            edited: false,
             keys: Vec::new(),
             on_plan: BTreeSet::new(),
             target: None,
@@ -144,6 +146,7 @@ impl Case {
                     version: version.filter(|_| held != Held::Nothing).cloned(),
                     held,
                     copy: self.copy && read(Which::Pending) && read(Which::Current),
+                    edited: self.edited && read(Which::Pending) && read(Which::Current),
                     keys: self.ids(|key| key.is(*which)),
                 }
             }
@@ -318,6 +321,10 @@ fn held(words: &str) -> Held {
     }
 }
 
+const SAME: &str = "the same text";
+const EDITED: &str = "other fields";
+const BESIDE: &[&str] = &["another key", SAME, EDITED];
+
 fn create_secret() -> String {
     table(
         "`createSecret`",
@@ -329,10 +336,10 @@ fn create_secret() -> String {
                 &["no version", "another version", "this version"],
             ),
             ("that holds", &["no value", "no key", "a key"]),
-            ("both are the same text", NO_YES),
+            ("beside it, the version has", BESIDE),
         ],
         &|given| {
-            let &[labels, pending, current, holds, same] = given else {
+            let &[labels, pending, current, holds, beside] = given else {
                 unreachable!()
             };
             if (labels == IS_BOTH) != (current == "this version") {
@@ -345,7 +352,11 @@ fn create_secret() -> String {
                 "no version" => drop(case.seen.secret.labels.0.remove(&VersionId::from("old"))),
                 _ => drop(case.held.insert(Which::Current, held(holds))),
             }
-            case.copy = same == YES;
+            (case.copy, case.edited) = (beside == SAME, beside == EDITED);
+            let none = held(pending) == Held::Nothing || held(holds) == Held::Nothing;
+            if case.edited && (none || current != "another version") {
+                return None;
+            }
             let alike = held(pending) == held(holds);
             if case.copy && !alike || current == "this version" && !case.copy {
                 return None;
@@ -461,13 +472,15 @@ fn set_secret() -> String {
     )
 }
 
+const MISSING_BESIDE: &str = "missing beside others of ours";
+
 fn test_secret() -> String {
     table(
         "`testSecret`",
         &[
             ("labels", &[IS_PENDING, IS_BOTH]),
             ("the version holds a key", NO_YES),
-            ("a trial run: a copy of AWSCURRENT", NO_YES),
+            ("beside AWSCURRENT it has", BESIDE),
             ("a probe", NO_YES),
             (
                 "the key with that value",
@@ -476,7 +489,10 @@ fn test_secret() -> String {
             ("plan configured", NO_YES),
             ("on a plan", NO_YES),
             ("stage keys", NO_YES),
-            ("AWSCURRENT's key", &["none", "missing", "is there"]),
+            (
+                "AWSCURRENT's key",
+                &["none", "missing", MISSING_BESIDE, "is there"],
+            ),
             ("warned", NO_YES),
             ("old enough", NO_YES),
         ],
@@ -484,7 +500,7 @@ fn test_secret() -> String {
             let &[
                 labels,
                 holds,
-                trial,
+                beside,
                 probe,
                 state,
                 configured,
@@ -499,11 +515,15 @@ fn test_secret() -> String {
             };
             let mut case = rotation(Step::TestSecret, labels);
             let pending = if holds == YES { OURS } else { Held::NoKey };
-            case.copy = trial == YES || labels == IS_BOTH;
+            case.copy = beside == SAME || labels == IS_BOTH;
+            case.edited = beside == EDITED;
+            if case.edited && labels == IS_BOTH {
+                return None;
+            }
             let mut holders = vec![Which::Pending];
             if case.copy {
                 // AWSCURRENT's key is that with this value.
-                if current != "none" || (trial == YES && labels == IS_BOTH) {
+                if current != "none" || (beside == SAME && labels == IS_BOTH) {
                     return None;
                 }
                 holders.push(Which::Current);
@@ -514,6 +534,9 @@ fn test_secret() -> String {
             case.held.insert(Which::Current, there);
             if current == "is there" {
                 case.with_key("old", Some("old"), &[Which::Current]);
+            }
+            if current == MISSING_BESIDE {
+                case.with_key("older", Some("older"), &[]);
             }
             if holds == YES && state != "missing" {
                 let key = case.with_key("new", Some("new"), &holders);
