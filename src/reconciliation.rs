@@ -172,7 +172,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
         by: seen.version(Which::Current)?.clone(),
         disabled_at: None,
     });
-    let over = mark.superseded_at + seen.setup.grace <= now;
+    // Also of a key that another run has marked since this one began.
+    let over = seen.setup.grace.is_zero() || mark.superseded_at + seen.setup.grace <= now;
     if over && !key.mirrored {
         return Some(Action::DisableKey(id, mark));
     }

@@ -1,9 +1,9 @@
 //! Two runs at once, as two processes of the real binary: at every call it is decided which of them goes on.
 //!
-//! Of two runs of one step every order is tried, but for swaps of neighbouring calls that cannot tell the difference (see
-//! [`explorer`]); of other pairs a number of orders chosen by chance, with fixed seeds. At every instant of every order a
-//! consumer can read a key that works; at the end, once the service has repeated what failed and one reconciliation has
-//! succeeded, secret, API Gateway and Doppler agree.
+//! Every order is tried, but for swaps of neighbouring calls that cannot tell the difference (see [`explorer`]). Where a
+//! person takes part, and where one run waits for what the other does, a number of orders chosen by chance, with fixed
+//! seeds. At every instant of every order a consumer can read a key that works; at the end, once the service has run what
+//! is left or failed and one reconciliation has succeeded, secret, API Gateway and Doppler agree.
 
 mod explorer;
 mod support;

@@ -131,7 +131,6 @@ impl ApiGateway {
     ) -> Result<(Vec<Listed>, Receipt), CallError> {
         const OPERATION: &str = "GetApiKeys";
         let identity = identity(&secret.arn);
-        let now = self.clock.now();
         let request = self
             .client
             .get_api_keys()
@@ -142,6 +141,8 @@ impl ApiGateway {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
             receipt = aws::receipt(SERVICE, OPERATION, &page);
+            // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
+            let now = self.clock.now();
             let seen = page.items().iter();
             keys.extend(seen.filter_map(|key| observe(key, secret, &identity, values, now)));
             if keys.iter().any(&enough) {
