@@ -143,8 +143,7 @@ async fn processes_that_got_in_each_others_way_do_not_come_back_in_step() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_of_a_process_stays_flat_over_warm_rotations() {
-    /// What the allocator may keep or give back meanwhile. To stay below it, a rotation could leak no more than some
-    /// hundred bytes over a thousand rotations.
+    /// What the allocator may keep meanwhile, in KiB. Over 1,000 rotations that is a leak of 300 bytes in each.
     const TOLERANCE: u64 = 256;
 
     let rotations = if in_full() { 1_000 } else { 100 };
@@ -283,7 +282,9 @@ impl Fleet {
                 "{name} holds another key"
             );
             assert!(new.enabled && new.plans == [self.plan.as_str()], "{new:?}");
-            assert_eq!(new.description, mark::minted(name));
+            // Where a step was cut off, it also says when it was resumed.
+            let description = mark::minted(name);
+            assert!(new.description.starts_with(&description), "{new:?}");
         }
     }
 
