@@ -52,16 +52,20 @@ pub(crate) fn singles(scenario: Scenario, calls: usize, kinds: &[Kind]) -> Vec<S
         .collect()
 }
 
-/// Each pair of the kinds at each pair of calls: any call, and any that can follow before the job, begun again, is done.
+/// Each pair of the kinds at each pair of calls: any call, and any that can follow before the job is done. After a death
+/// it is begun again from the first call.
 pub(crate) fn pairs(scenario: Scenario, calls: usize, kinds: &[Kind]) -> Vec<Schedule> {
     let mut pairs = Vec::new();
     for first in 1..=calls {
-        for second in first + 1..=first + calls {
-            for one in kinds {
-                for other in kinds {
-                    let faults = [(first, *one), (second, *other)];
-                    pairs.push(Schedule::new(scenario, faults));
-                }
+        for one in kinds {
+            let last = if one.kills() {
+                first + calls
+            } else {
+                calls + 1
+            };
+            for second in first + 1..=last {
+                let at = |other: &Kind| [(first, *one), (second, *other)];
+                pairs.extend(kinds.iter().map(|other| Schedule::new(scenario, at(other))));
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::schedule::Schedule;
 use crate::support::{SECRET, World};
 
 /// How many worlds there are at once. They wait most of the time.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 40;
 
 /// How often a job is begun before it counts as lost.
 const MOST_ATTEMPTS: u32 = 6;
