@@ -65,8 +65,8 @@ fn until_reset(headers: &HeaderMap) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.unwrap_or_default()
     });
-    let left = reset.saturating_sub(now).min(LONGEST_PAUSE);
-    Some(left + Duration::from_secs(1))
+    let left = reset.saturating_sub(now);
+    Some(left.saturating_add(Duration::from_secs(1)).min(LONGEST_PAUSE))
 }
 
 fn date(headers: &HeaderMap) -> Option<Duration> {
