@@ -22,6 +22,9 @@ FUNCTION := $(TARGET)/debug/api-key-rotation
 SANDBOX := $(TARGET)/debug/sandbox
 BENCH := $(TARGET)/debug/bench
 
+# Most tests wait for most of their time, so more of them run at once than there are cores.
+export RUST_TEST_THREADS ?= 4
+
 # SAM would otherwise send a report of every call.
 export SAM_CLI_TELEMETRY := 0
 
