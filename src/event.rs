@@ -49,6 +49,14 @@ pub struct Reconciliation {
     pub unasked: bool,
 }
 
+impl Reconciliation {
+    /// Whether what was replaced is to be disabled now: a grace of zero was asked for.
+    #[must_use]
+    pub fn is_emergency(&self) -> bool {
+        self.grace.is_some_and(|grace| grace.is_zero())
+    }
+}
+
 /// What is wrong with an event. Quotes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {

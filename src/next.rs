@@ -1,5 +1,6 @@
 //! What a step can do next, and the questions by which it finds out.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -174,9 +175,9 @@ pub enum Refusal {
         "the pending version holds no fresh key, but a copy of the current one or a text without a key; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
     NotFresh,
-    /// The secret was edited by hand while the pending version was made.
+    /// The pending version does not carry the other fields of AWSCURRENT.
     #[error(
-        "the secret was edited while this rotation stored its key, and the pending version lacks that edit; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
+        "AWSCURRENT has other fields than this version, which was made before somebody edited the secret or moved AWSCURRENT; take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
     EditedMeanwhile,
     /// AWSCURRENT is on another version, and that version cannot be read.
@@ -253,14 +254,21 @@ impl Observed {
         known(self.plans.get(key), || Look::Plans(key.clone()))
     }
 
-    /// The plans of our newest key but those with the value of that version.
+    /// The plans of our newest key that has any, but for those with the value of that version.
     pub(crate) fn plans_of_newest_but(&self, which: Which) -> ControlFlow<Next, BTreeSet<PlanId>> {
-        let keys = self.keys.iter().flatten();
-        let others = keys.filter(|key| key.version.is_some() && !key.is(which));
-        match others.max_by_key(|key| key.since) {
-            Some(key) => Continue(self.plans_of(&key.id)?.clone()),
-            None => Continue(BTreeSet::new()),
+        let keys = self.keys()?.iter();
+        let mut others: Vec<_> = keys
+            .filter(|key| key.version.is_some() && !key.is(which))
+            .collect();
+        others.sort_by_key(|key| Reverse(key.since));
+        for key in others {
+            // That of an abandoned rotation may never have got one.
+            let plans = self.plans_of(&key.id)?;
+            if !plans.is_empty() {
+                return Continue(plans.clone());
+            }
         }
+        Continue(BTreeSet::new())
     }
 
     pub(crate) fn mirrored(&self, target: usize) -> ControlFlow<Next, Mirrored> {

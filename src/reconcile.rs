@@ -46,7 +46,7 @@ pub async fn reconcile(
         secret = event.secret_id,
         lambda_request_id = invocation.request_id,
     );
-    let turn = live::Turn::new(invocation.deadline, false);
+    let turn = live::Turn::new(invocation.deadline, event.is_emergency());
     let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
@@ -181,7 +181,7 @@ async fn one(
     let setup = drive::setup(world);
     let setup = Setup {
         grace: event.grace.unwrap_or(setup.grace),
-        emergency: event.grace.is_some_and(|grace| grace.is_zero()),
+        emergency: event.is_emergency(),
         finds_hand_made: event.secret_id.is_some(),
         ..setup
     };

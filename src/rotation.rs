@@ -166,10 +166,7 @@ fn trial(seen: &Observed) -> ControlFlow<Next> {
 /// leaves AWSCURRENT alone and Doppler with a key that works; after it, what is left is done by the next run.
 fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     // Promoted by this run, and replaced since by another.
-    if seen.current_version.is_some()
-        && seen.current_version == seen.setup.version
-        && !seen.is_current()
-    {
+    if seen.current_has_moved() && seen.current_version == seen.setup.version {
         return reconcile(seen);
     }
     let admitted = admit(seen);
@@ -267,7 +264,6 @@ fn wanted_plans(seen: &Observed) -> ControlFlow<Next, BTreeSet<PlanId>> {
     if !seen.setup.plans.is_empty() {
         return Continue(seen.setup.plans.iter().cloned().collect());
     }
-    seen.keys()?;
     if seen.current()?.is_key()
         && let Some(key) = seen.key_of(Which::Current)?
     {

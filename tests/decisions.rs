@@ -339,6 +339,8 @@ fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes
         let mut world = World::rotating(Some(value), 0, false, false);
         world.keys.clear();
         world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
+        // An abandoned rotation's, which never got a plan.
+        world.keys.insert(4, ModelKey::on(&[], Some("newer")));
         for step in [Step::CreateSecret, Step::SetSecret, Step::TestSecret] {
             assert_eq!(world.run(step, |_| ()), Next::Done, "{step}");
         }

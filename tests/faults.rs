@@ -409,6 +409,59 @@ async fn retry_after_of_api_gateway_is_honoured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_says_when_to_come_back_is_waited_for_also_more_than_nine_times() {
+    let world = rotated(quick()).await;
+    let faults = world.sandbox.faults();
+    for nth in 1..=11 {
+        let limit = FaultKind::refuse(429, "LimitExceededException", "Rate exceeded");
+        for kind in [limit, FaultKind::header("retry-after", "0")] {
+            faults.inject(Fault::new(kind).on(KEYS, "CreateApiKey").nth(nth));
+        }
+    }
+    world.rotate().await;
+    world.assert_agreement().await;
+    let calls = world.sandbox.calls().into_iter();
+    let throttled = calls.filter(|call| call.operation == "CreateApiKey" && call.status == 429);
+    assert_eq!(throttled.count(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_no_waiting_changes_is_an_error_after_nine_attempts() {
+    let limit = FaultKind::refuse(429, "LimitExceededException", "API Keys limit exceeded");
+    let fault = Fault::new(limit).on(KEYS, "CreateApiKey");
+    let words = ["LimitExceededException", "limit exceeded"];
+    fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_of_awscurrent_that_lags_behind_an_edit_is_not_taken_for_another_one() {
+    let world = rotated(quick()).await;
+    let key = world.current_key();
+    let secret = world.sandbox.secret(SECRET);
+    let before = secret.current().expect("it was rotated");
+    let edited = json!({ "apiKey": key, "note": "edited" }).to_string();
+    world.sandbox.put_secret(SECRET, &edited);
+    world.redeploy(&[]).await;
+    let stale = json!({
+        "ARN": secret.arn, "Name": SECRET, "VersionId": before.id, "SecretString": before.text,
+        "VersionStages": ["AWSCURRENT"], "CreatedDate": 1_700_000_000,
+    });
+    let stale = FaultKind::answer(200, "application/x-amz-json-1.1", stale.to_string());
+    // createSecret reads both versions, setSecret the pending one, testSecret both.
+    let stale = Fault::new(stale).on(SECRETS, "GetSecretValue").nth(5);
+    let handle = world.sandbox.faults().inject(stale);
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1);
+    world.assert_agreement().await;
+    let secret = world.sandbox.secret(SECRET);
+    let text = secret.current().and_then(|version| version.text.clone());
+    assert!(
+        text.is_some_and(|text| text.contains("edited")),
+        "the edit is lost"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttling_and_errors_of_the_server_are_retried_for_every_service() {
     for (service, operation) in [
         (SECRETS, "GetSecretValue"),

@@ -2,15 +2,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api_key_rotation::mark;
-use sandbox::{
-    Call, FUNCTION_NAME, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service,
-};
-use support::{Setup, binary, in_full};
+use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
+use support::{Setup, binary, in_full, minted_key};
 use tokio::task::JoinSet;
 
 /// How many processes of a function Lambda runs at once where nothing else is said (DOC).
@@ -105,7 +103,10 @@ async fn a_fleet_rotated_at_once_takes_little_longer_than_the_limits_of_api_gate
         .map(|[_, throttled, _]| throttled)
         .sum();
     assert!(throttled > 0, "the limits were never met");
-    assert!(ratio <= MOST, "{took:.1} s, {ratio:.3} times {bound:.1} s");
+    // Of a few, the last one's pause alone may be a part of the whole.
+    let most = if in_full() { MOST } else { 2.0 * MOST };
+    assert!(ratio > 0.9, "the limits were not in force");
+    assert!(ratio <= most, "{took:.1} s, {ratio:.3} times {bound:.1} s");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,23 +118,21 @@ async fn processes_that_got_in_each_others_way_do_not_come_back_in_step() {
         let kind = FaultKind::refuse(409, "ConflictException", words);
         Fault::new(kind).on(Service::ApiGateway, "CreateUsagePlanKey")
     };
-    let mut pauses = Vec::new();
     for _ in 0..8 {
         world.redeploy(&[]).await;
         world.sandbox.clear_calls();
         world.sandbox.faults().inject(conflict());
         world.rotate().await;
-        let mut calls = world.sandbox.calls();
-        calls.retain(|call| call.operation == "CreateUsagePlanKey");
-        let [first, second] = &calls[..] else {
-            panic!("{calls:?}");
-        };
-        pauses.push(second.at.duration_since(first.at).unwrap_or_default());
     }
-    pauses.sort_unstable();
-    // They are drawn from 200 ms.
-    let spread = pauses[7].saturating_sub(pauses[0]);
-    assert!(spread > Duration::from_millis(30), "{pauses:?}");
+    let log = world.log();
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("concurrent modification"));
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let pauses: BTreeSet<_> = lines
+        .map(|line| line["fields"]["pause_ms"].as_u64())
+        .collect();
+    assert!(pauses.len() > 4, "eight pauses: {pauses:?}");
     let calls = world.sandbox.calls();
     let looks = calls
         .iter()
@@ -296,16 +295,11 @@ impl Fleet {
 
 /// A secret that was rotated before: its key has the name, the tags and the description that this function gives.
 fn create_member(sandbox: &Sandbox, plan: &str, name: &str, value: &str) -> String {
-    let arn = sandbox.create_secret(name, Some(value));
+    sandbox.create_secret(name, Some(value));
     sandbox.enable_rotation(name);
     let secret = sandbox.secret(name);
     let version = &secret.current().expect("it has a value").id;
-    let id = sandbox.create_key(&format!("{name}/{version}"), value, &[plan]);
-    sandbox.describe_key(&id, &mark::minted(name));
-    sandbox.tag_key(&id, "rotation:secret", &arn);
-    sandbox.tag_key(&id, "rotation:version", version);
-    sandbox.tag_key(&id, "rotation:function", FUNCTION_NAME);
-    id
+    minted_key(sandbox, name, version, value, &[plan])
 }
 
 /// By operation: what was served, what was throttled, and what another call was in the way of.

@@ -12,7 +12,8 @@ use sandbox::{
     FUNCTION_NAME, Fault, FaultKind, FunctionError, KeyView, Outcome, REST_API_ID, STAGE,
 };
 use serde_json::{Value, json};
-use support::{CONFIG, PROJECT, SECRET, Setup, World, in_full};
+use support::emitted::{assert_absent, values};
+use support::{CONFIG, PROJECT, SECRET, Setup, World, in_full, minted_key};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -290,11 +291,7 @@ impl Scene {
         let minted = |number: &str| {
             let value = format!("{:0>40}", format!("key{number}"));
             let version = sandbox.put_secret(SECRET, &text_with(&value, "us"));
-            let id = sandbox.create_key(&format!("{SECRET}/{version}"), &value, &[&world.plans[0]]);
-            for (tag, value) in TAGS.iter().zip([&arn, &version, FUNCTION_NAME]) {
-                sandbox.tag_key(&id, tag, value);
-            }
-            sandbox.describe_key(&id, &format!("Minted for the secret {SECRET}."));
+            let id = minted_key(sandbox, SECRET, &version, &value, &[&world.plans[0]]);
             (Minted { id, value }, version)
         };
         let theirs = sandbox.create_key(&format!("{SECRET}/eu/1"), NEIGHBOURS, &[]);
@@ -787,6 +784,11 @@ async fn try_schedule(
     }
     world.reconcile(json!({ "SecretId": SECRET })).await;
     scene.assert_all_well(deed, &what).await;
+    let emitted =
+        sandbox.function_log() + &error.as_ref().map(ToString::to_string).unwrap_or_default();
+    for value in values(world) {
+        assert_absent(&emitted, &value, &what);
+    }
     (end, error.map(|error| error.error_type))
 }
 
@@ -837,6 +839,10 @@ async fn whatever_somebody_does_before_any_call_nothing_is_lost_and_the_runbook_
         }
     }
     print(&table);
+    for (deed, row) in &table {
+        let done = row.by_itself + row.after_retry + row.after_commands;
+        assert!(done > 0, "{deed:?} was never done");
+    }
     failed.sort();
     assert!(
         failed.is_empty(),

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use explorer::{Dice, Explorer, Guide, Touch, Walk};
-use sandbox::{Call, FUNCTION_NAME, Function, Held, KeyView, Lane, STEPS, SecretView, Service};
-use serde_json::{Value, json};
-use support::{CONFIG, PROJECT, SECRET, Setup, World, binary, in_full};
+use sandbox::{Call, Function, Held, KeyView, Lane, STEPS, SecretView, Service};
+use serde_json::json;
+use support::emitted::{ROTATION_TOKEN, assert_absent, values};
+use support::{CONFIG, PROJECT, SECRET, Setup, World, binary, in_full, key_in, minted_key};
 use tokio::task::JoinSet;
 
 /// How many worlds there are at once. More than processors, as runs wait at times.
@@ -77,12 +78,7 @@ impl Arena {
     fn mint(&self, version: &str, value: &str) -> String {
         let sandbox = &self.world.sandbox;
         let plans: Vec<_> = self.world.plans.iter().map(String::as_str).collect();
-        let id = sandbox.create_key(&format!("{SECRET}/{version}"), value, &plans);
-        sandbox.describe_key(&id, &format!("Minted for the secret {SECRET}."));
-        sandbox.tag_key(&id, "rotation:secret", &sandbox.secret(SECRET).arn);
-        sandbox.tag_key(&id, "rotation:version", version);
-        sandbox.tag_key(&id, "rotation:function", FUNCTION_NAME);
-        id
+        minted_key(sandbox, SECRET, version, value, &plans)
     }
 
     fn take_label(&self, label: &str) {
@@ -206,11 +202,6 @@ struct View {
 
 const PLACES: usize = 3;
 
-fn key_of(text: &str) -> Option<String> {
-    let fields: Value = serde_json::from_str(text).ok()?;
-    Some(fields["apiKey"].as_str()?.to_owned())
-}
-
 impl View {
     /// That of each place from another view.
     fn of(places: [&View; PLACES]) -> View {
@@ -222,7 +213,7 @@ impl View {
     }
 
     fn current(&self) -> Option<String> {
-        key_of(self.secret.current()?.text.as_ref()?)
+        key_in(self.secret.current()?.text.as_ref()?)
     }
 
     fn works(&self, value: Option<&str>, plans: &[String]) -> bool {
@@ -254,7 +245,7 @@ impl View {
     fn wrong(&self) -> Vec<String> {
         let versions = self.secret.versions.iter();
         let held: BTreeSet<_> = versions
-            .filter_map(|version| key_of(version.text.as_ref()?))
+            .filter_map(|version| key_in(version.text.as_ref()?))
             .collect();
         let orphans = self.keys.iter().filter(|key| !held.contains(&key.value));
         let mut wrong: Vec<_> = orphans
@@ -306,10 +297,7 @@ impl Run {
     }
 
     fn event(self, cast: &Cast, secret: &str) -> String {
-        let step = |step: &str, token: &Option<String>| {
-            let rotation_token = "6c6f1b1e-0000-4000-8000-000000000000";
-            json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token, "RotationToken": rotation_token })
-        };
+        let step = |step: &str, token: &Option<String>| json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token, "RotationToken": ROTATION_TOKEN });
         let event = match self {
             Run::Step(name) => step(name, &cast.token),
             Run::StepBefore(name) => step(name, &cast.before),
@@ -430,6 +418,9 @@ async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Guide) -> 
     for lane in &arena.lanes {
         write!(story.0, "\n{}", lane.function_log()).expect("a string grows");
     }
+    for value in values(&arena.world) {
+        assert_absent(&story.0, &value, "what was emitted");
+    }
     check_instants(arena, scene, &cast, &path, &views);
     come_to_rest(arena, scene, &cast, &arn, failed).await;
     true
@@ -515,7 +506,7 @@ async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str, fail
     let previous = view
         .secret
         .previous()
-        .and_then(|version| key_of(version.text.as_ref()?));
+        .and_then(|version| key_in(version.text.as_ref()?));
     for key in view
         .keys
         .iter()
@@ -647,6 +638,9 @@ impl Stage {
             ..
         } = explorer;
         let (stage, took) = (self.name, began.elapsed());
+        // Where one of them only reads, there may be no more than one.
+        let reads = name.contains("testSecret");
+        assert!(tried > 1 || reads, "{stage}: {name}: they never met");
         println!(
             "{stage}: {name}: {tried} orders tried, which stand for {orders}, and {cut_short} begun in vain, in {took:.1?}"
         );

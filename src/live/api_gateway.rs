@@ -256,7 +256,8 @@ impl ApiGateway {
                 },
             }
         };
-        create.retry(backoff(deadline)).when(is_concurrent).await
+        let create = create.retry(backoff(deadline)).when(is_concurrent);
+        create.notify(aws::trying_again).await
     }
 
     /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
@@ -284,7 +285,8 @@ impl ApiGateway {
                 _ => Err(in_doubt),
             }
         };
-        attach.retry(backoff(deadline)).when(is_in_doubt).await
+        let attach = attach.retry(backoff(deadline)).when(is_in_doubt);
+        attach.notify(aws::trying_again).await
     }
 
     async fn create_usage_plan_key(

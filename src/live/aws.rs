@@ -156,6 +156,14 @@ fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {
     failure.as_connector_error()?.source()
 }
 
+/// Says that a call is repeated where the SDK does not do it.
+pub(super) fn trying_again(failed: &CallError, pause: Duration) {
+    tracing::warn!(
+        pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+        "{failed}; trying again"
+    );
+}
+
 /// What to log where there was no reply, not even an empty list.
 pub(super) fn no_receipt(service: Service, operation: &'static str) -> Receipt {
     Receipt {

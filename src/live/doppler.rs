@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::limits::{Limit, Limits};
 use super::Receipt;
+use super::aws::trying_again;
 use super::secrets_manager::SecretsManager;
 use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
 use crate::http::{retry_after, wait, why_no_reply};
@@ -295,13 +296,7 @@ impl Doppler<'_> {
                 let pause = pause?.max(failed.wait.unwrap_or_default());
                 (Instant::now() + pause < self.deadline).then_some(pause)
             })
-            .notify(|failed, pause| {
-                tracing::warn!(
-                    pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-                    "{}; trying again",
-                    failed.error
-                );
-            })
+            .notify(|failed, pause| trying_again(&failed.error, pause))
             .await
             .map_err(|failed| failed.error)
     }

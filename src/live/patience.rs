@@ -42,7 +42,7 @@ pub(crate) struct Turn {
     /// When it has to stop.
     pub(super) deadline: Instant,
     /// Whether API Gateway has already served this rotation. It then goes ahead of those that have not begun: a rotation
-    /// that is cut off half-way by its deadline repeats calls that others could have used.
+    /// that is cut off half-way by its deadline repeats calls that others could have used. So does an emergency stop.
     has_begun: Cell<bool>,
 }
 
@@ -78,10 +78,14 @@ async fn send(
     request: &HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
     let signed = Instant::now();
-    let mut spread = SPREAD;
+    let (mut spread, mut has_waited) = (SPREAD, false);
     loop {
         let copy = request.try_clone().expect("its body is held in memory");
         let mut reply = connector.call(copy).await?;
+        if has_waited {
+            // The SDK, which measures from the first attempt on, would take the pauses for a wrong clock.
+            reply.headers_mut().remove("date");
+        }
         if !is_throttled(&reply) {
             TURN.try_with(|turn| turn.has_begun.set(true)).ok();
             return Ok(reply);
@@ -100,16 +104,19 @@ async fn send(
             return Ok(reply);
         }
         sleep(wait).await;
+        has_waited = true;
         if !has_begun {
             spread = (spread * 4 / 3).min(WIDEST_SPREAD);
         }
     }
 }
 
-/// A limit that is none of requests, such as that of keys in an account, has the same status and another name (DOC).
+/// `LimitExceededException` has the same status and may mean a limit that no waiting changes, such as that of keys in an
+/// account; but not where it says how long to wait (DOC).
 fn is_throttled(reply: &HttpResponse) -> bool {
     let name = reply.headers().get("x-amzn-errortype").unwrap_or_default();
-    reply.status().as_u16() == 429 && !name.starts_with("LimitExceededException")
+    let says_when = reply.headers().contains_key(AWS_RETRY_AFTER);
+    reply.status().as_u16() == 429 && (says_when || !name.starts_with("LimitExceededException"))
 }
 
 fn jitter(random: &mut impl Rng, spread: Duration) -> Duration {

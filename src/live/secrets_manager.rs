@@ -19,6 +19,9 @@ const SERVICE: Service = Service::SecretsManager;
 /// Secrets per page; the service's most (DOC).
 const PAGE: i32 = 100;
 
+/// For how long another version than that which is labelled AWSCURRENT may be read, before it is taken for moved.
+const LAG: Duration = Duration::from_secs(2);
+
 /// How often a value that should be there is asked for.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -100,23 +103,30 @@ impl SecretsManager {
 
     /// Reads a version by its id, which works whatever labels it has (AWSV: before `createSecret` the version is in the
     /// description, and reading it says not found); the current version by its label, which is where consumers look. Asks
-    /// until `until` for a value that is not there.
+    /// until `until` for a value that is not there, and a little for that of the version which `labelled` says is current:
+    /// a read may lag behind the labels (OBS).
     pub(super) async fn read(
         &self,
         secret: &Secret,
         which: Which,
-        version: Option<&VersionId>,
+        labelled: Option<&VersionId>,
         until: Instant,
     ) -> Result<(Option<Version>, Receipt), CallError> {
+        let caught_up = until.min(Instant::now() + LAG);
         loop {
             let request = self.0.get_secret_value().secret_id(&secret.arn);
-            let request = match version.filter(|_| which != Which::Current) {
+            let request = match labelled.filter(|_| which != Which::Current) {
                 Some(id) => request.version_id(id.as_str()),
                 None => request.version_stage(CURRENT),
             };
-            let (version, receipt) = read(request).await?;
-            if version.is_some() || Instant::now() + POLL > until {
-                return Ok((version, receipt));
+            let (found, receipt) = read(request).await?;
+            let patience = match (&found, labelled) {
+                (Some((id, _)), Some(labelled)) if id != labelled => caught_up,
+                (Some(_), _) => return Ok((found, receipt)),
+                (None, _) => until,
+            };
+            if Instant::now() + POLL > patience {
+                return Ok((found, receipt));
             }
             sleep(POLL).await;
         }

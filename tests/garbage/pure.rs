@@ -28,10 +28,11 @@ const FULL: u32 = 95;
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Tries `known` inputs, which once were findings or stand for a corner, and `share` generated ones, `FULL` times as many in
-/// full. `check` says in a word what became of one.
+/// full. `check` says in a word what became of one; at least so many `ends` there must be.
 fn try_all<T: Debug>(
     target: &str,
     share: u32,
+    ends: usize,
     known: &[T],
     inputs: impl Strategy<Value = T>,
     check: impl Fn(&T) -> &'static str,
@@ -55,6 +56,7 @@ fn try_all<T: Debug>(
         panic!("{target}: {finding}");
     }
     let counts = counts.into_inner();
+    assert!(counts.len() >= ends, "{target}: never more than {counts:?}");
     let all: u32 = counts.values().sum();
     let shares = counts
         .iter()
@@ -160,7 +162,7 @@ fn no_event_makes_the_function_panic_or_quote_it() {
         1 => noise(),
     ];
     let known = ["[".repeat(200_000), "{\"Step\":".repeat(100_000)];
-    try_all("events", 2_000, &known, inputs, |input| {
+    try_all("events", 2_000, 4, &known, inputs, |input| {
         let event = match Event::parse(input) {
             Err(fault) => {
                 let became = match fault {
@@ -222,6 +224,7 @@ fn a_valid_event_is_read_as_it_is_whatever_stands_beside_its_fields() {
     try_all(
         "valid events",
         250,
+        1,
         &[],
         inputs,
         |((step, secret, version, token), json)| match Event::parse(json) {
@@ -299,7 +302,7 @@ fn no_text_of_the_secret_makes_the_function_panic_or_quote_it_and_only_its_key_c
         format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
     ];
     let (key, other) = (ApiKeyValue::fresh(), ApiKeyValue::fresh());
-    try_all("texts of the secret", 2_000, &known, inputs, |input| {
+    try_all("texts of the secret", 2_000, 6, &known, inputs, |input| {
         let text = match SecretText::parse(input.as_str().into()) {
             Ok(text) => text,
             Err(fault) => {
@@ -363,7 +366,7 @@ fn an_object_keeps_all_its_other_fields_byte_for_byte_and_in_their_order() {
         fields.iter().all(|(name, ..)| unquoted(name).is_some())
     });
     let key = ApiKeyValue::fresh();
-    try_all("objects", 700, &[], inputs, |fields| {
+    try_all("objects", 700, 1, &[], inputs, |fields| {
         let text = SecretText::parse(object(fields).into());
         let Ok(text) = text else {
             return "refused";
@@ -436,7 +439,7 @@ fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
     let inputs = one.collect::<Vec<_>>();
     let inputs = inputs.prop_map(|set| set.into_iter().flatten().collect::<BTreeMap<_, _>>());
     let many = BTreeMap::from([("DOPPLER_TARGETS", "qxzj,".repeat(800))]);
-    try_all("settings", 700, &[many], inputs, |set| {
+    try_all("settings", 700, 2, &[many], inputs, |set| {
         let read_all = read(set);
         let told: Vec<_> = read_all
             .as_ref()
@@ -492,7 +495,7 @@ fn valid_settings_are_read_as_they_are_whatever_else_is_set() {
         space(),
         others,
     );
-    try_all("valid settings", 250, &[], inputs, |input| {
+    try_all("valid settings", 250, 1, &[], inputs, |input| {
         let (secret, token, plans, targets, (days, seconds), space, others) = input;
         // An item twice is a fault.
         let each_once = |items: &[String]| {
@@ -545,7 +548,7 @@ fn no_bundle_of_certificates_makes_the_function_panic_or_quote_it() {
         6 => edited(select(vec![pem.clone(), format!("{pem}{pem}"), key.serialize_pem()])),
         1 => noise(),
     ];
-    try_all("bundles of certificates", 150, &[], inputs, |text| {
+    try_all("bundles of certificates", 150, 1, &[], inputs, |text| {
         std::fs::write(&file, text).expect("it can be written");
         match read(&BTreeMap::from([("AWS_CA_BUNDLE", path.clone())])) {
             Ok(_) => "accepted",
@@ -586,7 +589,7 @@ fn no_description_of_a_key_makes_the_function_panic_and_a_mark_is_read_as_it_was
         "Superseded at 2016-12-31T23:59:60.999999999Z by version . Disabled at 1970-01-01T00:00:00Z.",
     ];
     let known = known.map(ToOwned::to_owned);
-    try_all("descriptions", 3_000, &known, inputs, |text| {
+    try_all("descriptions", 3_000, 3, &known, inputs, |text| {
         let resumed = mark::resumed_at(text);
         assert!(resumed.is_none_or(|at| !mark::rfc3339(at).is_empty()));
         let _ = (mark::is_ours(text), mark::is_unfinished(text));
@@ -649,7 +652,7 @@ fn no_words_of_a_service_show_what_could_be_a_value() {
         format!("{}7Error", "q".repeat(40)),
         format!("{}-Error", "q".repeat(40)),
     ];
-    try_all("words of a service", 2_000, &known, inputs, |text| {
+    try_all("words of a service", 2_000, 2, &known, inputs, |text| {
         let (message, id, code) = (masked(text), masked_id(text), masked_code(text));
         for shown in [&message, &id, &code] {
             assert!(

@@ -69,7 +69,7 @@ impl Kind {
 
     pub(crate) fn fault(self) -> FaultKind {
         match self {
-            Self::Refused => FaultKind::Down(Duration::from_millis(300)),
+            Self::Refused => FaultKind::Down(Duration::from_millis(700)),
             Self::ResetBefore => FaultKind::ResetBefore,
             Self::LostReply => FaultKind::LostReply,
             Self::CutReply => FaultKind::CutReply,

@@ -42,7 +42,7 @@ fn share(schedules: Vec<Schedule>, n: usize) -> Vec<Schedule> {
 async fn any_one_fault_at_any_call_is_survived() {
     let mut schedules = Vec::new();
     for scenario in Scenario::ALL {
-        let calls = baseline(scenario).await;
+        let calls = baseline(scenario, Options::default()).await;
         // A number that has no factor with that of the kinds, so that each kind and each call has its turn.
         schedules.extend(share(singles(scenario, calls, &Kind::ALL), 11));
     }
@@ -52,7 +52,7 @@ async fn any_one_fault_at_any_call_is_survived() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_two_faults_are_survived() {
     for scenario in [Scenario::Second, Scenario::Reconciliation] {
-        let calls = baseline(scenario).await;
+        let calls = baseline(scenario, Options::default()).await;
         let schedules = pairs(scenario, calls, &INTERACTING);
         prove("two faults", share(schedules, 151)).await;
     }
@@ -62,7 +62,7 @@ async fn any_two_faults_are_survived() {
 async fn any_three_faults_are_survived() {
     const SEED: u64 = 20_261_122;
     for scenario in [Scenario::Second, Scenario::Reconciliation] {
-        let calls = baseline(scenario).await;
+        let calls = baseline(scenario, Options::default()).await;
         let number = if in_full() { 1000 } else { 20 };
         let schedules = triples(scenario, calls, &INTERACTING, SEED, number);
         prove("three faults", schedules).await;
@@ -85,7 +85,7 @@ async fn whatever_is_seen_late_is_waited_for_also_when_the_function_dies_meanwhi
     let mut schedules = Vec::new();
     for scenario in Scenario::ALL {
         schedules.push(Schedule::undisturbed(scenario).with(lagging()));
-        let calls = baseline(scenario).await;
+        let calls = baseline(scenario, lagging()).await;
         let kills = singles(scenario, calls, &[Kind::KillAfter, Kind::LostReply]);
         let kills = share(kills, 7).into_iter();
         schedules.extend(kills.map(|schedule| schedule.with(lagging())));

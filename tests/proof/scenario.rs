@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use sandbox::{FUNCTION_NAME, Options};
+use sandbox::Options;
 use serde_json::json;
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World};
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key};
 
 /// The key that is AWSCURRENT's to begin with.
 pub(crate) const OLD: &str = "OldOldOldOldOldOldOldOldOldOldOldOldOldO";
@@ -159,16 +159,7 @@ fn mark(superseded: SystemTime, by: &str, disabled: Option<SystemTime>) -> Strin
 
 /// A key as this function mints it, some days old.
 fn our_key(world: &World, value: &str, version: &str, plans: &[&str]) -> String {
-    let sandbox = &world.sandbox;
-    let id = sandbox.create_key(&format!("{SECRET}/{version}"), value, plans);
-    for (name, text) in [
-        ("rotation:secret", sandbox.secret(SECRET).arn.as_str()),
-        ("rotation:version", version),
-        ("rotation:function", FUNCTION_NAME),
-    ] {
-        sandbox.tag_key(&id, name, text);
-    }
-    sandbox.describe_key(&id, &format!("Minted for the secret {SECRET}."));
-    sandbox.age_key(&id, 10 * DAY);
+    let id = minted_key(&world.sandbox, SECRET, version, value, plans);
+    world.sandbox.age_key(&id, 10 * DAY);
     id
 }

@@ -31,6 +31,11 @@ impl Schedule {
         }
     }
 
+    /// Whether each of its faults must come about.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.faults.len() < 2 && self.options.read_lag.is_zero()
+    }
+
     /// The same where the services behave so.
     pub(crate) fn with(self, options: Options) -> Self {
         Self { options, ..self }
@@ -82,11 +87,13 @@ pub(crate) fn triples(
 ) -> Vec<Schedule> {
     let mut random = StdRng::seed_from_u64(seed);
     let triple = || {
-        let mut at = 0;
+        let (mut at, mut last) = (0, calls);
         let faults: Vec<_> = (0..3)
             .map(|_| {
-                at += random.random_range(1..=calls);
-                (at, kinds[random.random_range(0..kinds.len())])
+                at = random.random_range(at + 1..=last);
+                let kind = kinds[random.random_range(0..kinds.len())];
+                last = if kind.kills() { at + calls } else { last + 1 };
+                (at, kind)
             })
             .collect();
         Schedule::new(scenario, faults)

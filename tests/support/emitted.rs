@@ -47,22 +47,32 @@ impl Emitted {
         result.map(drop)
     }
 
+    /// Forgets it all.
+    pub(crate) fn forget(&mut self, world: &World) {
+        self.0.clear();
+        world.sandbox.clear_function_log();
+    }
+
     /// Demands that neither an answer nor the log holds a value of this world, or one of `strays`.
     pub(crate) fn assert_no_value(&self, world: &World, strays: &[&str], what: &str) {
         let log = world.sandbox.function_log();
         assert!(!log.is_empty(), "there is no log to search");
         let values = values(world).into_iter();
         for value in values.chain(strays.iter().map(ToString::to_string)) {
-            assert!(!self.0.contains(&value), "{what}: an answer holds a value");
-            assert!(!log.contains(&value), "{what}: the log holds a value");
-            // Nor a good part of one.
-            let part = &value[value.len() / 2..];
-            assert!(
-                part.len() < 12 || !log.contains(part),
-                "{what}: the log holds half a value"
-            );
+            assert_absent(&self.0, &value, &format!("{what}: an answer"));
+            assert_absent(&log, &value, &format!("{what}: the log"));
         }
     }
+}
+
+/// Demands that `shown` holds neither the value nor a good part of it.
+pub(crate) fn assert_absent(shown: &str, value: &str, what: &str) {
+    assert!(!shown.contains(value), "{what} holds a value");
+    let part = &value[value.len() / 2..];
+    assert!(
+        part.len() < 12 || !shown.contains(part),
+        "{what} holds half a value"
+    );
 }
 
 /// Every value that must stay secret in this world: of keys, of the secret and of the Doppler token, in all versions, and the
@@ -74,6 +84,17 @@ pub(crate) fn values(world: &World) -> Vec<String> {
         .into_iter()
         .flatten()
         .filter_map(|version| version.text);
-    let values = keys.chain(texts).chain([ROTATION_TOKEN.to_owned()]);
-    values.filter(|value| value.len() > 4).collect()
+    let texts: Vec<_> = texts.collect();
+    // Also the single values in a JSON object.
+    let parts = texts
+        .iter()
+        .flat_map(|text| text.split('"'))
+        .filter(|part| part.len() > 8)
+        .map(ToOwned::to_owned);
+    let mut values: Vec<_> = keys.chain(parts).collect();
+    values.extend(world.sandbox.rotation_tokens());
+    values.push(ROTATION_TOKEN.to_owned());
+    values.extend(texts);
+    values.retain(|value| value.len() > 4);
+    values
 }

@@ -7,8 +7,9 @@ pub(crate) mod emitted;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use api_key_rotation::mark;
 use sandbox::doppler::Access;
-use sandbox::{Function, FunctionError, Options, Outcome, STAGE, Sandbox};
+use sandbox::{FUNCTION_NAME, Function, FunctionError, Options, Outcome, STAGE, Sandbox};
 
 /// The secret that is rotated.
 pub(crate) const SECRET: &str = "demo/partner-api-key";
@@ -269,13 +270,7 @@ impl World {
 
     /// The key that a version of the secret holds, in whatever form.
     pub(crate) fn key_in(&self, label: &str) -> Option<String> {
-        let text = self.sandbox.secret(SECRET).labelled(label)?.text.clone()?;
-        match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(serde_json::Value::Object(fields)) => {
-                Some(fields.get("apiKey")?.as_str()?.to_owned())
-            }
-            _ => Some(text),
-        }
+        key_in(self.sandbox.secret(SECRET).labelled(label)?.text.as_ref()?)
     }
 
     /// The key in AWSCURRENT.
@@ -358,6 +353,35 @@ pub(crate) fn binary() -> PathBuf {
         || env!("CARGO_BIN_EXE_api-key-rotation").into(),
         PathBuf::from,
     )
+}
+
+/// The key in the text of a version, in whatever form.
+pub(crate) fn key_in(text: &str) -> Option<String> {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Object(fields)) => Some(fields.get("apiKey")?.as_str()?.to_owned()),
+        _ => Some(text.to_owned()),
+    }
+}
+
+/// Puts a key there as the function mints it, with its name, its description and its tags, and returns its id.
+pub(crate) fn minted_key(
+    sandbox: &Sandbox,
+    secret: &str,
+    version: &str,
+    value: &str,
+    plans: &[&str],
+) -> String {
+    let id = sandbox.create_key(&format!("{secret}/{version}"), value, plans);
+    sandbox.describe_key(&id, &mark::minted(secret));
+    let arn = sandbox.secret(secret).arn;
+    for (name, text) in [
+        ("rotation:secret", arn.as_str()),
+        ("rotation:version", version),
+        ("rotation:function", FUNCTION_NAME),
+    ] {
+        sandbox.tag_key(&id, name, text);
+    }
+    id
 }
 
 /// Whether everything is to be tried (`make prove`), and not the fixed share of it that every run of the tests tries.

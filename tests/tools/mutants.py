@@ -88,7 +88,7 @@ def main():
         if not words or any(word == str(mutant["invariant"]) or word in mutant["name"] for word in words)
     ]
     for mutant in mutants:
-        mutant["test"] = tuple(mutant["test"].split("::"))
+        mutant["test"] = tuple(mutant["test"].split("::", 1))
 
     copy_tree()
     # Each fits, before an hour is spent on those ahead of it.

@@ -66,7 +66,10 @@ fn until_reset(headers: &HeaderMap) -> Option<Duration> {
         now.unwrap_or_default()
     });
     let left = reset.saturating_sub(now);
-    Some(left.saturating_add(Duration::from_secs(1)).min(LONGEST_PAUSE))
+    Some(
+        left.saturating_add(Duration::from_secs(1))
+            .min(LONGEST_PAUSE),
+    )
 }
 
 fn date(headers: &HeaderMap) -> Option<Duration> {

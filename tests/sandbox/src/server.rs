@@ -100,7 +100,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         })
 }
 
-/// Refuses connections until then. The port stays bound, so that nobody else gets it.
+/// Refuses connections until then. The port stays bound meanwhile, so that nobody else gets it.
 async fn closed_until(listener: TcpListener, until: Option<Instant>) -> TcpListener {
     const BACKLOG: u32 = 1024;
     let address = listener.local_addr().expect("it is bound");
@@ -114,7 +114,10 @@ async fn closed_until(listener: TcpListener, until: Option<Instant>) -> TcpListe
         .expect("any socket can be reused");
     drop(listener);
     // A child that is just being started has the listener until it has become another program.
-    while socket.bind(address).is_err() {
+    let mut tries = 0;
+    while let Err(error) = socket.bind(address) {
+        tries += 1;
+        assert!(tries < 5_000, "{address} cannot be bound again: {error}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     if let Some(until) = until {
