@@ -90,7 +90,7 @@ build: $(TOOLS)/build/.installed ## Build the function for Lambda; ARCH=x86_64 o
 verify: build tools ## Build as for Lambda, and run the tests of whole rotations against that binary
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test rotation --test reconciliation --test faults --test doppler --test leaks \
-	    --test tls --test emulator
+	    --test tls --test emulator --test proof --test orders --test operators
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
 PROOFS := observations proof orders operators garbage load

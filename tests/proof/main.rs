@@ -46,6 +46,11 @@ async fn any_one_fault_at_any_call_is_survived() {
         // A number that has no factor with that of the kinds, so that each kind and each call has its turn.
         schedules.extend(share(singles(scenario, calls, &Kind::ALL), 11));
     }
+    if !in_full() {
+        // A reply that says nothing must be taken for a success nowhere.
+        let calls = baseline(Scenario::Wide, Options::default()).await;
+        schedules.extend(singles(Scenario::Wide, calls, &[Kind::Blank]));
+    }
     prove("one fault", schedules).await;
 }
 
