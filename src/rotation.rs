@@ -55,7 +55,9 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     }
     // First, so that a plan that cannot be known fails before a key is minted.
     let wanted = wanted_plans(seen)?;
-    if seen.mint == Mint::Untried {
+    // Where our keys were listed for that, it is known if an earlier run made this one.
+    let listed = seen.keys.iter().flatten().any(|key| key.is(Which::Pending));
+    if seen.mint == Mint::Untried && !listed {
         return act(Action::MintKey {
             which: Which::Pending,
             unfinished: false,
@@ -74,7 +76,7 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     let Some(plan) = wanted.difference(attached).next() else {
         return Continue(());
     };
-    if seen.mint == Mint::Existed && !seen.noted {
+    if seen.mint != Mint::Fresh && !seen.noted {
         return act(Action::NoteResumed(key.id.clone()));
     }
     act(Action::AttachKey(key.id.clone(), plan.clone()))

@@ -131,9 +131,7 @@ async fn processes_that_got_in_each_others_way_do_not_come_back_in_step() {
         .lines()
         .filter(|line| line.contains("concurrent modification"));
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
-    let pauses: BTreeSet<_> = lines
-        .map(|line| line["fields"]["pause_ms"].as_u64())
-        .collect();
+    let pauses: BTreeSet<_> = lines.map(|line| line["pause_ms"].as_u64()).collect();
     assert!(pauses.len() > 4, "eight pauses: {pauses:?}");
     let calls = world.sandbox.calls();
     let looks = calls
