@@ -605,6 +605,7 @@ async fn strike(
         |(name, _): &(_, _)| matches!(*name, name if str::starts_with(name, "x-ratelimit"));
     if garbage.headers.iter().any(limits) {
         sandbox.kill_function().await;
+        world.reconcile(json!({ "SecretId": SECRET })).await;
     }
     tidy(world);
     Met {
