@@ -272,8 +272,9 @@ pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
         lost.len(),
         lost.join("\n")
     );
-    // One fault always strikes. The place of a second one is reckoned, as retries and polls shift the calls.
-    let most = if certain { 0 } else { all / 3 };
+    // One fault always strikes. The place of the next is reckoned: retries and polls shift the calls, and a job that is
+    // begun again may have less to do.
+    let most = if certain { 0 } else { all * 2 / 3 };
     assert!(too_late <= most, "{too_late} of {all} never struck");
     assert!(looks > all, "nobody looked at the world");
 }
