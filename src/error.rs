@@ -277,6 +277,10 @@ impl CallError {
         let denied =
             |code: &str| code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
         match (self.service, &self.fault) {
+            // The role is for this function's secrets only, so it is asked for another before we can say that we serve it not.
+            (Service::SecretsManager, Fault::Refused { code, .. }) if denied(code) => {
+                "if the secret is this function's, allow it in the function's role, and the use of its KMS key"
+            }
             (_, Fault::Refused { code, .. }) if denied(code) => "allow it in the function's role",
             (Service::SecretsManager, Fault::Refused { message, .. })
                 if message.contains("marked for deletion") =>

@@ -98,8 +98,12 @@ pub struct Totals {
     pub keys_disabled_by_hand: usize,
     /// Keys whose grace or quarantine was over, and that are still there.
     pub keys_overdue: usize,
-    /// Age of the oldest current key, in seconds.
-    pub current_key_age: u64,
+    /// Secrets whose consumers are locked out: AWSCURRENT holds no key, or one that is gone, that a person disabled, or that
+    /// is on no plan.
+    pub secrets_without_working_key: usize,
+    /// Age of the oldest current key, in seconds; none, where there is no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_key_age: Option<u64>,
     /// Whatever was brought back: keys enabled, minted anew, put on plans or unmarked; targets rewritten.
     pub drift_repaired: usize,
     /// Keys that were disabled.
@@ -243,7 +247,8 @@ impl Totals {
         for key in seen.keys.iter().flatten() {
             if key.is(Which::Current) {
                 let age = seen.setup.now.duration_since(key.since);
-                self.current_key_age = self.current_key_age.max(age.unwrap_or_default().as_secs());
+                let age = age.unwrap_or_default().as_secs();
+                self.current_key_age = self.current_key_age.max(Some(age));
             }
             *(match state(seen, key) {
                 State::InUse => &mut self.keys_in_use,
@@ -255,6 +260,17 @@ impl Totals {
         }
         let overdue = |finding: &Finding| matches!(finding, Finding::Withheld(_));
         let findings = reconciliation::findings(seen);
+        let locks_out = |finding: &Finding| {
+            matches!(
+                finding,
+                Finding::NoCurrent
+                    | Finding::Placeholder
+                    | Finding::CurrentKeyMissing
+                    | Finding::CurrentKeyDisabled(_)
+                    | Finding::OnNoPlan(_)
+            )
+        };
+        self.secrets_without_working_key += usize::from(findings.iter().any(locks_out));
         self.keys_overdue += findings.iter().filter(|finding| overdue(finding)).count();
         self.drift_repaired += run.repaired;
         self.keys_disabled += run.disabled;
