@@ -32,7 +32,7 @@ pub(crate) struct Aws {
 }
 
 /// Whom a request is for.
-enum Target {
+pub(crate) enum Target {
     /// An operation of Secrets Manager, from `X-Amz-Target`.
     Secrets(String),
     /// A path of API Gateway.
@@ -137,7 +137,7 @@ pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     }
 }
 
-fn target(parts: &Parts) -> Target {
+pub(crate) fn target(parts: &Parts) -> Target {
     if let Some(target) = parts
         .headers
         .get("x-amz-target")

@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 
 use crate::clock::Clock;
 use crate::faults::{FaultKind, Faults};
+use crate::iam::Gatekeeper;
 use crate::journal::{Call, Journal, Service};
 use crate::lambda::Lambda;
 use crate::lane::Gate;
@@ -38,6 +39,8 @@ pub(crate) struct Front {
     pub(crate) clock: Clock,
     pub(crate) switch: Switch,
     pub(crate) classify: Classify,
+    /// Before the AWS services only.
+    pub(crate) gatekeeper: Option<Gatekeeper>,
     pub(crate) routes: Router,
 }
 
@@ -82,12 +85,20 @@ impl Front {
         // Held until the answer is ready.
         let _pass = self.gate.pass(&call).await;
         self.journal.begin(call);
-        let faults = self.faults.strike(service, &operation);
-        let mut answer = if let Some(answer) = self.before(service, &faults).await {
-            answer
+        // Asked before any fault strikes: also a call that is lost takes a permission.
+        let gatekeeper = self.gatekeeper.as_ref();
+        let denied = gatekeeper.and_then(|keeper| keeper.refusal(&operation, &parts, &body));
+        let mut faults = Vec::new();
+        let mut answer = if let Some(denied) = denied {
+            Ok(denied.into_response(service))
         } else {
-            let response = self.effect(parts, body).await?;
-            self.after(response, &faults).await
+            faults = self.faults.strike(service, &operation);
+            if let Some(answer) = self.before(service, &faults).await {
+                answer
+            } else {
+                let response = self.effect(parts, body).await?;
+                self.after(response, &faults).await
+            }
         };
         if let Ok(response) = &mut answer {
             let id = HeaderValue::from_str(&request_id).map_err(|_| Dropped)?;

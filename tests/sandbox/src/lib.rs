@@ -26,6 +26,7 @@ mod faults;
 mod front;
 mod gateway;
 pub mod http_client;
+pub mod iam;
 mod journal;
 mod lambda;
 mod lane;
@@ -45,7 +46,10 @@ pub use faults::{Fault, FaultHandle, FaultKind, Faults, Hook, When};
 pub use journal::{Call, Service};
 pub use lambda::{Delivery, Function, FunctionError, Invocation};
 pub use lane::{Held, Lane};
-pub use names::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE, fingerprint};
+pub use names::{
+    ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE,
+    fingerprint,
+};
 pub use rotation::{Outcome, STEPS, StepRun};
 pub use sandbox::{Options, Ports, Sandbox};
 pub use view::{KeyView, SecretView, VersionView};

@@ -11,6 +11,8 @@ pub const ACCOUNT: &str = "123456789012";
 pub const FUNCTION_NAME: &str = "rotation";
 /// The unqualified ARN of the one Lambda function.
 pub const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:rotation";
+/// The access key with which the function signs: of a role, as the first letters say.
+pub const FUNCTION_ACCESS_KEY_ID: &str = "ASIAROTATIONSANDBOX1";
 /// The id of the one REST API.
 pub const REST_API_ID: &str = "demo4api01";
 /// The one stage of the one REST API.

@@ -18,6 +18,7 @@ use crate::events::{Event, Events};
 use crate::faults::Faults;
 use crate::front::{Classify, Front};
 use crate::gateway;
+use crate::iam::Gatekeeper;
 use crate::journal::{Call, Journal, Service};
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
 use crate::lane::{Gate, Lane};
@@ -58,6 +59,9 @@ pub struct Options {
     pub function_timeout: Duration,
     /// How many processes of the function may run at once. A kill ends all of them.
     pub function_concurrency: usize,
+    /// Whether a call of the function for an API key that does not exist is checked as one without tags, and so denied by a
+    /// role that asks for a tag; otherwise API Gateway says that it does not exist. Which one AWS does is not known.
+    pub missing_key_is_denied: bool,
     /// The rule by which `EventBridge` invokes the function for Secrets Manager's events
     /// `Secret Label Updated`; none: it does not.
     pub label_events: Option<LabelRule>,
@@ -95,6 +99,7 @@ impl Default for Options {
             rotation_pause: Duration::from_millis(100),
             function_timeout: Duration::from_mins(5),
             function_concurrency: 1,
+            missing_key_is_denied: false,
             label_events: None,
             reconcile_every: None,
         }
@@ -181,6 +186,7 @@ impl Sandbox {
             faults,
             clock,
             also: options.also_listen_on,
+            missing_key_is_denied: options.missing_key_is_denied,
         };
         let doors = services
             .open(options.ports, &lambda, &Gate::default())
@@ -356,43 +362,52 @@ struct Services {
     faults: Faults,
     clock: Clock,
     also: Option<IpAddr>,
+    missing_key_is_denied: bool,
 }
 
 impl Services {
     /// Opens ports to them for what runs in `lambda`, and tells it where AWS is.
     async fn open(&self, ports: Ports, lambda: &Lambda, gate: &Gate) -> anyhow::Result<Doors> {
-        let serve = |port: u16, classify: Classify, routes: Router| {
-            let switch = Switch::default();
-            let front = Arc::new(Front {
-                switch: switch.clone(),
-                journal: self.journal.clone(),
-                faults: self.faults.clone(),
-                gate: gate.clone(),
-                lambda: lambda.clone(),
-                clock: self.clock.clone(),
-                classify,
-                routes,
-            });
-            async move {
-                Server::start(port, self.also, &switch, move |request| {
-                    Arc::clone(&front).answer(request)
-                })
-                .await
-            }
+        let gatekeeper = Gatekeeper {
+            secrets: self.aws.secrets.clone(),
+            api_gateway: self.aws.api_gateway.clone(),
+            lambda: lambda.clone(),
+            missing_key_is_denied: self.missing_key_is_denied,
         };
+        let serve =
+            |port: u16, gatekeeper: Option<Gatekeeper>, classify: Classify, routes: Router| {
+                let switch = Switch::default();
+                let front = Arc::new(Front {
+                    switch: switch.clone(),
+                    journal: self.journal.clone(),
+                    faults: self.faults.clone(),
+                    gate: gate.clone(),
+                    lambda: lambda.clone(),
+                    clock: self.clock.clone(),
+                    classify,
+                    gatekeeper,
+                    routes,
+                });
+                async move {
+                    Server::start(port, self.also, &switch, move |request| {
+                        Arc::clone(&front).answer(request)
+                    })
+                    .await
+                }
+            };
         let aws = Aws {
             lambda: lambda.clone(),
             ..self.aws.clone()
         };
         let gateway = gateway::router(&self.aws.api_gateway);
         let doors = Doors {
-            aws: serve(ports.aws, aws::classify, aws.router())
+            aws: serve(ports.aws, Some(gatekeeper), aws::classify, aws.router())
                 .await
                 .context("the AWS services")?,
-            gateway: serve(ports.gateway, gateway::classify, gateway)
+            gateway: serve(ports.gateway, None, gateway::classify, gateway)
                 .await
                 .context("the gateway")?,
-            doppler: serve(ports.doppler, classify_doppler, self.doppler.router())
+            doppler: serve(ports.doppler, None, classify_doppler, self.doppler.router())
                 .await
                 .context("the Doppler API")?,
         };

@@ -22,7 +22,13 @@ impl Sandbox {
     /// Creates a secret, without any value if `text` is none, and returns its ARN.
     #[allow(clippy::must_use_candidate, reason = "the name is as good as the ARN")]
     pub fn create_secret(&self, name: &str, text: Option<&str>) -> String {
-        let mut input = json!({ "Name": name });
+        self.create_secret_under(name, text, None)
+    }
+
+    /// As `create_secret`, encrypted with this KMS key; none is AWS's own for Secrets Manager.
+    #[allow(clippy::must_use_candidate, reason = "the name is as good as the ARN")]
+    pub fn create_secret_under(&self, name: &str, text: Option<&str>, key: Option<&str>) -> String {
+        let mut input = json!({ "Name": name, "KmsKeyId": key });
         if let Some(text) = text {
             input["SecretString"] = json!(text);
         }
@@ -90,6 +96,19 @@ impl Sandbox {
             self.secrets
                 .with_any(name, |secret| Ok(SecretView::new(secret))),
         )
+    }
+
+    /// The ARN by which IAM knows what `id` names: that of the secret, or without its random end that of none.
+    #[must_use]
+    pub fn arn_of(&self, id: &str) -> String {
+        self.secrets.arn_of(id)
+    }
+
+    /// The KMS key that was given for a secret, if it exists.
+    #[must_use]
+    pub fn key_of(&self, id: &str) -> Option<String> {
+        let secret = self.secrets.with_any(id, |secret| Ok(secret.clone()));
+        secret.ok()?.kms_key_id
     }
 
     fn secretly(&self, operation: &str, input: Value) -> Value {

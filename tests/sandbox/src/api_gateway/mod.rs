@@ -14,6 +14,7 @@ mod route;
 mod store;
 mod tags;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +124,11 @@ impl ApiGateway {
     /// Copies of all keys, oldest first.
     pub(crate) fn keys(&self) -> Vec<ApiKey> {
         self.state.lock().keys.clone()
+    }
+
+    /// The tags of what an ARN names; none, if there is no such thing.
+    pub(crate) fn tags(&self, arn: &str) -> Option<BTreeMap<String, String>> {
+        tags::tags_of(&mut self.state.lock(), arn).ok().cloned()
     }
 
     /// The ids of the usage plans that a key is on.

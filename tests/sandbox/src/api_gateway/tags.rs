@@ -36,7 +36,7 @@ impl ApiGateway {
 
 /// The tags of `arn:aws:apigateway:<region>::/apikeys/<id>` or `…::/usageplans/<id>`; it has no
 /// account id.
-fn tags_of<'a>(
+pub(super) fn tags_of<'a>(
     state: &'a mut State,
     arn: &str,
 ) -> Result<&'a mut BTreeMap<String, String>, Refusal> {

@@ -23,7 +23,8 @@ pub use self::asynchronous::Delivery;
 use self::process::Process;
 use self::runtime::Runtime;
 use crate::events::{Event, Events};
-use crate::names::random_uuid;
+use crate::iam::{self, Role};
+use crate::names::{FUNCTION_NAME, random_uuid};
 use crate::rotation::StepRun;
 
 /// What the sandbox's Lambda runs.
@@ -33,6 +34,8 @@ pub struct Function {
     pub binary: PathBuf,
     /// Its environment on top of Lambda's own variables, which it may override.
     pub env: BTreeMap<String, String>,
+    /// What its calls to AWS may do; none: everything.
+    pub role: Option<Role>,
 }
 
 impl Function {
@@ -41,7 +44,15 @@ impl Function {
         Function {
             binary: binary.into(),
             env: BTreeMap::new(),
+            role: None,
         }
+    }
+
+    /// With this role.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Function {
+        self.role = Some(role);
+        self
     }
 
     /// Sets one variable.
@@ -59,6 +70,7 @@ impl fmt::Debug for Function {
             .debug_struct("Function")
             .field("binary", &self.binary)
             .field("env", &self.env.keys())
+            .field("role", &self.role)
             .finish()
     }
 }
@@ -136,6 +148,8 @@ struct Deployment {
     function: Option<Function>,
     /// The address of the AWS services, for `AWS_ENDPOINT_URL`.
     endpoint: String,
+    /// That of the function that was deployed last, also when it is not deployed any more: it may go on elsewhere.
+    role: Option<Role>,
     /// Counts deployments, so that a process of an earlier one is not used again.
     number: usize,
     /// Every process that may be alive.
@@ -177,11 +191,19 @@ impl Lambda {
     pub(crate) async fn deploy(&self, function: Option<Function>) {
         {
             let mut deployment = self.shared.deployment.lock();
+            if let Some(function) = &function {
+                deployment.role.clone_from(&function.role);
+            }
             deployment.function = function;
             deployment.number += 1;
             deployment.idle.clear();
         }
         self.kill().await;
+    }
+
+    /// What the function's calls may do.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.shared.deployment.lock().role.clone()
     }
 
     /// Kills every process as by `kill -9` and waits until it is gone.
@@ -300,7 +322,13 @@ impl Lambda {
         };
         let log = Arc::clone(&self.shared.log);
         let events = self.shared.events.clone();
+        // The log is written by Lambda itself with the function's role: a stream for each process, and its lines.
+        let role = function.role.clone();
+        let name = function.env.get("AWS_LAMBDA_FUNCTION_NAME").cloned();
+        let name = name.unwrap_or_else(|| FUNCTION_NAME.to_owned());
+        iam::log(role.as_ref(), &name, "CreateLogStream");
         let on_line = move |line: String| {
+            iam::log(role.as_ref(), &name, "PutLogEvents");
             let mut log = log.lock();
             log.push_str(&line);
             log.push('\n');

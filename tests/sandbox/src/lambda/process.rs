@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::runtime::{Reply, Runtime};
 use super::{Function, FunctionError, timed_out};
-use crate::names::{FUNCTION_NAME, REGION};
+use crate::names::{FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
 
 /// The function writes its log before it answers; so long the answer is held until the last lines
 /// are read as well.
@@ -174,7 +174,7 @@ fn lambda_variables(runtime_api: &str, endpoint: &str) -> Vec<(&'static str, Str
         ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023".to_owned()),
         ("AWS_REGION", REGION.to_owned()),
         ("AWS_DEFAULT_REGION", REGION.to_owned()),
-        ("AWS_ACCESS_KEY_ID", "sandbox".to_owned()),
+        ("AWS_ACCESS_KEY_ID", FUNCTION_ACCESS_KEY_ID.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "sandbox".to_owned()),
         ("AWS_SESSION_TOKEN", "sandbox".to_owned()),
         ("AWS_ENDPOINT_URL", endpoint.to_owned()),

@@ -24,6 +24,7 @@ use self::store::Moment;
 pub(crate) use self::store::{CURRENT, PENDING, PREVIOUS, Secret, SecretValue, Version};
 use crate::clock::Clock;
 use crate::event_bridge::{EventBridge, ServiceEvent};
+use crate::names::{ACCOUNT, REGION};
 use crate::refusal::Refusal;
 
 /// What an operation answers.
@@ -104,6 +105,15 @@ impl SecretsManager {
             None => Err(not_found(
                 "Secrets Manager can't find the specified secret.",
             )),
+        }
+    }
+
+    /// The ARN of what `id` names. IAM resolves the name of no secret to an ARN without the random end.
+    pub(crate) fn arn_of(&self, id: &str) -> String {
+        match self.with_any(id, |secret| Ok(secret.arn.clone())) {
+            Ok(arn) => arn,
+            Err(_) if id.starts_with("arn:") => id.to_owned(),
+            Err(_) => format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{id}"),
         }
     }
 

@@ -6,6 +6,7 @@ mod clock;
 mod event_bridge;
 mod faults;
 mod gateway;
+mod iam;
 mod keys;
 mod lambda;
 mod lane;

@@ -1,0 +1,283 @@
+//! A policy, and what it says of a call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use super::condition::{Condition, Context};
+use super::pattern::{matches, matches_arn};
+
+/// What IAM checks of a call: an action on a resource. A call may come to several, all of which must be allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    action: String,
+    resource: String,
+    context: Context,
+}
+
+impl Check {
+    /// The check of `action` on the resource with this ARN; `*`, where an action knows no resources.
+    pub fn new(action: impl Into<String>, resource: impl Into<String>) -> Check {
+        Check {
+            action: action.into(),
+            resource: resource.into(),
+            context: Context::new(),
+        }
+    }
+
+    /// With a condition key.
+    #[must_use]
+    pub fn with(self, key: &str, value: impl Into<String>) -> Check {
+        self.with_all(key, [value.into()])
+    }
+
+    /// With a condition key that has several values. IAM has no key without any.
+    #[must_use]
+    pub fn with_all(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Check {
+        let values: Vec<_> = values.into_iter().collect();
+        if !values.is_empty() {
+            self.context.insert(key.to_lowercase(), values);
+        }
+        self
+    }
+
+    /// The action, such as `apigateway:GET`.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// The resource's ARN.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} on {}", self.action, self.resource)
+    }
+}
+
+/// A part of a policy that can be taken out of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Element {
+    /// The statement's `Sid`.
+    pub statement: String,
+    /// `Action`, `Resource`, or the number of the condition.
+    part: String,
+    /// Which of its entries.
+    place: usize,
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Element {
+            statement,
+            part,
+            place,
+        } = self;
+        write!(formatter, "{statement}: {part} {}", place + 1)
+    }
+}
+
+/// A policy of a role. An element, an operator or a key that is not known here is an error, never passed over.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug, Clone)]
+struct Statement {
+    sid: String,
+    allows: bool,
+    actions: Vec<String>,
+    resources: Vec<String>,
+    conditions: Vec<Condition>,
+}
+
+impl Policy {
+    /// Reads policy documents as one policy. Every statement must have a `Sid` of its own, by which it is spoken of.
+    ///
+    /// # Errors
+    ///
+    /// If it has what is not known here.
+    pub fn read<'a>(documents: impl IntoIterator<Item = &'a Value>) -> anyhow::Result<Policy> {
+        let mut statements = Vec::new();
+        for document in documents {
+            let fields = document.as_object().context("a policy is no object")?;
+            for name in fields.keys() {
+                ensure!(
+                    ["Version", "Statement"].contains(&name.as_str()),
+                    "a policy has the element {name}, which is not known"
+                );
+            }
+            ensure!(
+                fields.get("Version").and_then(Value::as_str) == Some("2012-10-17"),
+                "a policy is not of the version 2012-10-17"
+            );
+            let list = fields.get("Statement").and_then(Value::as_array);
+            for statement in list.context("a policy has no list of statements")? {
+                statements.push(Statement::read(statement)?);
+            }
+        }
+        let sids: BTreeSet<_> = statements.iter().map(|statement| &statement.sid).collect();
+        ensure!(sids.len() == statements.len(), "two statements share a Sid");
+        Ok(Policy { statements })
+    }
+
+    /// Everything in it that can be taken out, each with its text.
+    #[must_use]
+    pub fn elements(&self) -> BTreeMap<Element, String> {
+        let mut elements = BTreeMap::new();
+        for statement in &self.statements {
+            let mut add = |part: &str, entries: &[String]| {
+                elements.extend(
+                    entries
+                        .iter()
+                        .enumerate()
+                        .map(|(place, entry)| (statement.element(part, place), entry.clone())),
+                );
+            };
+            add(ACTION, &statement.actions);
+            add(RESOURCE, &statement.resources);
+            for (number, condition) in statement.conditions.iter().enumerate() {
+                add(&condition_part(number), &condition.values);
+            }
+        }
+        elements
+    }
+
+    /// Whether it allows what is checked, and which of its elements that takes: without any one of them the answer would
+    /// be another.
+    pub(super) fn decide(&self, check: &Check) -> (bool, BTreeSet<Element>) {
+        let of = |allows: bool| {
+            let statements = self.statements.iter();
+            let statements = statements.filter(move |statement| statement.allows == allows);
+            statements
+                .flat_map(|statement| statement.ways(check))
+                .collect::<Vec<_>>()
+        };
+        let denials = of(false);
+        let is_denied = !denials.is_empty();
+        let ways = if is_denied { denials } else { of(true) };
+        let allowed = !is_denied && !ways.is_empty();
+        let needed = ways.into_iter().reduce(|one, other| &one & &other);
+        (allowed, needed.unwrap_or_default())
+    }
+}
+
+const ACTION: &str = "Action";
+const RESOURCE: &str = "Resource";
+
+fn condition_part(number: usize) -> String {
+    format!("Condition {} value", number + 1)
+}
+
+impl Statement {
+    fn read(statement: &Value) -> anyhow::Result<Statement> {
+        let fields = statement.as_object().context("a statement is no object")?;
+        let sid = fields.get("Sid").and_then(Value::as_str);
+        let sid = sid
+            .with_context(|| format!("a statement has no Sid: {statement}"))?
+            .to_owned();
+        let read = || {
+            for name in fields.keys() {
+                ensure!(
+                    ["Sid", "Effect", "Action", "Resource", "Condition"].contains(&name.as_str()),
+                    "the element {name} is not known"
+                );
+            }
+            let allows = match fields.get("Effect").and_then(Value::as_str) {
+                Some("Allow") => true,
+                Some("Deny") => false,
+                _ => bail!("the effect is neither Allow nor Deny"),
+            };
+            let entries = |name: &str| {
+                let entries = texts(fields.get(name).context("it is missing")?)?;
+                ensure!(!entries.is_empty(), "it is empty");
+                ensure!(
+                    entries.iter().all(|entry| !entry.contains("${")),
+                    "policy variables are not known"
+                );
+                Ok(entries)
+            };
+            let conditions = fields.get("Condition").map(Condition::read).transpose()?;
+            Ok(Statement {
+                sid: sid.clone(),
+                allows,
+                actions: entries(ACTION).context(ACTION)?,
+                resources: entries(RESOURCE).context(RESOURCE)?,
+                conditions: conditions.unwrap_or_default(),
+            })
+        };
+        read().with_context(|| format!("the statement {sid}"))
+    }
+
+    fn element(&self, part: &str, place: usize) -> Element {
+        Element {
+            statement: self.sid.clone(),
+            part: part.to_owned(),
+            place,
+        }
+    }
+
+    /// Every way in which it applies to what is checked: by one action and one resource, and by the values without which
+    /// a condition would not be met.
+    fn ways(&self, check: &Check) -> Vec<BTreeSet<Element>> {
+        let Check {
+            action,
+            resource,
+            context,
+        } = check;
+        let met = |condition: &Condition| condition.is_met(context);
+        if !self.conditions.iter().all(met) {
+            return Vec::new();
+        }
+        let mut values = BTreeSet::new();
+        for (number, condition) in self.conditions.iter().enumerate() {
+            let needed = (0..condition.values.len())
+                .filter(|value| !condition.is_met_by(context, |other| other != *value));
+            values.extend(needed.map(|value| self.element(&condition_part(number), value)));
+        }
+        let action = action.to_lowercase();
+        let actions = places(&self.actions, |pattern| {
+            matches(&pattern.to_lowercase(), &action)
+        });
+        let resources = places(&self.resources, |pattern| matches_arn(pattern, resource));
+        let mut ways = Vec::new();
+        for action in actions {
+            for resource in &resources {
+                let mut way = values.clone();
+                way.insert(self.element(ACTION, action));
+                way.insert(self.element(RESOURCE, *resource));
+                ways.push(way);
+            }
+        }
+        ways
+    }
+}
+
+fn places(entries: &[String], fits: impl Fn(&str) -> bool) -> Vec<usize> {
+    let entries = entries.iter().enumerate();
+    entries
+        .filter(|(_, entry)| fits(entry))
+        .map(|(place, _)| place)
+        .collect()
+}
+
+/// A text, or a list of texts.
+pub(super) fn texts(value: &Value) -> anyhow::Result<Vec<String>> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(bool) => Ok(bool.to_string()),
+        other => bail!("{other} is no text"),
+    };
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        one => Ok(vec![text(one)?]),
+    }
+}
