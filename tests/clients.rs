@@ -2,91 +2,42 @@
 
 mod support;
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use sandbox::{FUNCTION_ARN, FUNCTION_NAME, Options, Outcome, REGION, REST_API_ID, STAGE, STEPS};
 use serde_json::{Value, json};
+use support::programs::{AwsCli, Group, PATIENCE, first_words, stdout_of, text, texts, until};
 use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, tool};
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::process::Command;
+use tokio::time::timeout;
 
-/// Far more than any program here takes, also on a busy machine. Whatever takes longer hangs.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// The target of the ordinary world.
 const TARGET: &str = "PARTNER_API_KEY";
 /// The value of a key that no rotation made.
 const MADE_BY_HAND: &str = "HandMadeHandMadeHandMade";
 
-/// A person's terminal. What runs in it sees this world, and of the machine only its programs.
+/// A person's terminal in this world.
 struct Terminal<'a> {
     world: &'a World,
-    home: TempDir,
+    cli: AwsCli,
 }
 
 impl<'a> Terminal<'a> {
     fn of(world: &'a World) -> Self {
-        let home = TempDir::new().expect("a temporary directory can be made");
-        Self { world, home }
+        let cli = AwsCli::at(world.sandbox.aws_url());
+        Self { world, cli }
     }
 
-    /// A file in the directory in which everything runs.
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.home.path())
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        command
-    }
-
-    /// What points AWS's clients at the sandbox, and keeps them from asking or trying anything else.
-    fn aws_env(&self) -> [(&'static str, String); 8] {
-        [
-            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
-            // botocore's name for it.
-            ("AWS_DEFAULT_REGION", REGION.to_owned()),
-            ("AWS_ENDPOINT_URL", self.world.sandbox.aws_url()),
-            ("AWS_MAX_ATTEMPTS", "1".to_owned()),
-            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-            ("AWS_PAGER", String::new()),
-        ]
-    }
-
-    /// Runs `aws` with a line of arguments, none of which contains a space.
-    async fn aws_output(&self, line: &str) -> Output {
-        let mut aws = self.command(tool("aws"));
-        aws.args(line.split_whitespace()).envs(self.aws_env());
-        output_of(aws, &first_words(line)).await
-    }
-
-    /// What `aws` answers; null, where that is nothing.
+    /// What `aws` answers.
     async fn aws(&self, line: &str) -> Value {
-        let output = self.aws_output(line).await;
-        let answer = successful(output, &first_words(line));
-        if answer.is_empty() {
-            return Value::Null;
-        }
-        serde_json::from_str(&answer).expect("aws answers JSON")
+        self.cli.run(line).await
     }
 
-    /// Demands that `aws` fails, and returns what it says.
+    /// What `aws` says when it fails.
     async fn aws_refuses(&self, line: &str) -> String {
-        let output = self.aws_output(line).await;
-        assert!(!output.status.success(), "{} succeeded", first_words(line));
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        self.cli.refuses(line).await
     }
 
     /// `describe-secret`.
@@ -125,20 +76,12 @@ impl<'a> Terminal<'a> {
 
     /// `lambda invoke`: its answer and the function's.
     async fn invoke(&self, event: &Value) -> (Value, Value) {
-        std::fs::write(self.path("event.json"), event.to_string()).expect("it can be written");
-        let answer = self
-            .aws(&format!(
-                "lambda invoke --function-name {FUNCTION_NAME} --payload file://event.json answer.json"
-            ))
-            .await;
-        let payload = std::fs::read(self.path("answer.json")).expect("aws wrote the payload");
-        let payload = serde_json::from_slice(&payload).expect("the payload is JSON");
-        (answer, payload)
+        self.cli.invoke(FUNCTION_NAME, event).await
     }
 
     /// `doppler` with a line of arguments, none of which contains a space.
     fn doppler_command(&self, line: &str) -> Command {
-        let directory = self.path("doppler");
+        let directory = self.cli.path("doppler");
         std::fs::create_dir_all(&directory).expect("a directory can be made");
         // Nothing of a test is to be reported anywhere, whatever the version's default.
         std::fs::write(
@@ -146,7 +89,7 @@ impl<'a> Terminal<'a> {
             "flags:\n  analytics: false\n  update-check: false\n",
         )
         .expect("it can be written");
-        let mut doppler = self.command(tool("doppler"));
+        let mut doppler = self.cli.command(tool("doppler"));
         doppler
             .args([
                 "--no-check-version",
@@ -169,7 +112,7 @@ impl<'a> Terminal<'a> {
 
     /// The status that curl gets from the gateway.
     async fn curl(&self, key: Option<&str>) -> u16 {
-        let mut curl = self.command("curl");
+        let mut curl = self.cli.command("curl");
         curl.args(["--silent", "--show-error", "--output", "/dev/null"])
             .args(["--write-out", "%{http_code}", &self.world.probe_url])
             .args(
@@ -178,38 +121,6 @@ impl<'a> Terminal<'a> {
             );
         let status = stdout_of(curl, "curl").await;
         status.parse().expect("curl prints the status")
-    }
-}
-
-/// A program with all that it starts, of which nothing outlives the test.
-struct Group {
-    leader: Child,
-    id: u32,
-}
-
-impl Group {
-    fn start(mut command: Command) -> Self {
-        let leader = command.process_group(0).spawn().expect("it starts");
-        let id = leader.id().expect("it has not been waited for");
-        Self { leader, id }
-    }
-
-    fn runs(&mut self) -> bool {
-        matches!(self.leader.try_wait(), Ok(None))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let kill = format!("kill -s KILL -- -{}", self.id);
-        let killed = std::process::Command::new("sh")
-            .args(["-c", &kill])
-            .status();
-        // A test that fails already shows what matters; the group may be gone then.
-        assert!(
-            std::thread::panicking() || killed.is_ok_and(|status| status.success()),
-            "the group cannot be killed"
-        );
     }
 }
 
@@ -222,50 +133,6 @@ fn propagating(propagation: Duration) -> Setup {
         },
         ..Setup::default()
     }
-}
-
-/// Runs a program to its end.
-async fn output_of(mut command: Command, what: &str) -> Output {
-    let output = timeout(PATIENCE, command.output()).await;
-    output
-        .unwrap_or_else(|_| panic!("{what} hangs"))
-        .unwrap_or_else(|error| panic!("{what} cannot be started: {error}"))
-}
-
-/// What a program prints. Neither its arguments nor its output are shown if it fails: they may hold keys.
-async fn stdout_of(command: Command, what: &str) -> String {
-    successful(output_of(command, what).await, what)
-}
-
-fn successful(output: Output, what: &str) -> String {
-    assert!(
-        output.status.success(),
-        "{what}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{what} prints no text"))
-}
-
-/// What of a line of arguments may be shown: the command, and none of its values.
-fn first_words(line: &str) -> String {
-    line.split_whitespace()
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// Waits for what nothing announces.
-async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let seen = timeout(PATIENCE, async {
-        loop {
-            if let Some(seen) = look() {
-                return seen;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    seen.await.unwrap_or_else(|_| panic!("no {what} in time"))
 }
 
 /// The file's lines, once there are as many.
@@ -299,28 +166,10 @@ fn example_event(name: &str) -> Value {
     serde_json::from_str(&text).expect("the example is JSON")
 }
 
-/// A text in an answer.
-#[track_caller]
-fn text<'a>(answer: &'a Value, pointer: &str) -> &'a str {
-    let text = answer.pointer(pointer).and_then(Value::as_str);
-    text.unwrap_or_else(|| panic!("the answer has no {pointer}"))
-}
-
-/// A text of each entry of a list in an answer.
-#[track_caller]
-fn texts<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
-    let list = answer.pointer(list).and_then(Value::as_array);
-    let entries = list.expect("the answer has the list").iter();
-    entries
-        .map(|entry| entry[field].as_str().unwrap_or_default())
-        .collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_created_with_the_aws_cli_is_rotated_with_it() {
     const NAME: &str = "orders/partner-api-key";
     let world = Setup::default().start().await;
-    world.redeploy(&[("SECRET_ID", NAME)]).await;
     let terminal = Terminal::of(&world);
 
     let created = terminal
@@ -329,6 +178,8 @@ async fn a_secret_created_with_the_aws_cli_is_rotated_with_it() {
              --secret-string {{\"apiKey\":\"{MADE_BY_HAND}\",\"owner\":\"orders\"}}"
         ))
         .await;
+    // Its ARN is in the function's role.
+    world.redeploy(&[("SECRET_ID", NAME)]).await;
     let first = text(&created, "/VersionId");
     let described = terminal.describe(NAME).await;
     assert_eq!(text(&described, "/ARN"), text(&created, "/ARN"));
@@ -509,8 +360,8 @@ print(json.dumps({'token': answer['VersionId'], 'pages': names}))
 ";
     let world = Setup::default().start().await;
     let terminal = Terminal::of(&world);
-    let mut python = terminal.command(tool("python"));
-    python.args(["-c", SCRIPT, SECRET]).envs(terminal.aws_env());
+    let mut python = terminal.cli.command(tool("python"));
+    python.args(["-c", SCRIPT, SECRET]).envs(terminal.cli.env());
     let answer: Value =
         serde_json::from_str(&stdout_of(python, "boto3").await).expect("the script prints JSON");
     assert_eq!(answer["pages"], json!([[SECRET], [TOKEN_SECRET]]));
@@ -727,7 +578,7 @@ async fn doppler_run_watch_restarts_its_child_with_the_new_key() {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut doppler = Group::start(command);
-    let file = terminal.path("keys");
+    let file = terminal.cli.path("keys");
     until("start of the child", || written(&file, 1)).await;
     // A change before the watch stands may go unnoticed.
     until("watch", || {

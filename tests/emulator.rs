@@ -3,25 +3,23 @@
 
 mod support;
 
-use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sandbox::{
-    Fault, FaultKind, FunctionError, Options, REGION, STEPS, Service, http_client::send,
+    FUNCTION_ACCESS_KEY_ID, Fault, FaultKind, FunctionError, Options, REGION, STEPS, Service,
+    http_client::send,
 };
 use serde_json::{Value, json};
+use support::programs::{PATIENCE, free_port, keep};
 use support::{SECRET, Setup, World, binary, tool};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 /// The function's name, which is not the one that the sandbox's Lambda gives it.
 const NAME: &str = "emulated";
-/// So long the emulator may take to start, and one answer to come.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_rotation_succeeds_step_by_step() {
@@ -190,6 +188,8 @@ impl Emulator {
     /// Starts it with the function's time-out in seconds, and waits until it listens. It starts the function itself, with
     /// the first event.
     async fn start(world: &World, seconds: u64) -> Emulator {
+        // For its role, which is that of a function of this name.
+        world.redeploy(&[("AWS_LAMBDA_FUNCTION_NAME", NAME)]).await;
         // The ports are free now; if others take them before it does, it ends.
         for _ in 0..3 {
             if let Some(emulator) = Self::try_start(world, seconds).await {
@@ -200,7 +200,8 @@ impl Emulator {
     }
 
     async fn try_start(world: &World, seconds: u64) -> Option<Emulator> {
-        let [address, runtime_api] = free_addresses();
+        let ports = [free_port(), free_port()];
+        let [address, runtime_api] = ports.map(|(port, _)| format!("127.0.0.1:{port}"));
         let mut process = Command::new(tool("aws-lambda-rie"))
             .args(["--runtime-interface-emulator-address", &address])
             .args(["--runtime-api-address", &runtime_api])
@@ -209,7 +210,7 @@ impl Emulator {
             .env("AWS_LAMBDA_FUNCTION_NAME", NAME)
             .env("AWS_LAMBDA_FUNCTION_TIMEOUT", seconds.to_string())
             .env("AWS_REGION", REGION)
-            .env("AWS_ACCESS_KEY_ID", "sandbox")
+            .env("AWS_ACCESS_KEY_ID", FUNCTION_ACCESS_KEY_ID)
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .env("AWS_SESSION_TOKEN", "sandbox")
             .env("AWS_ENDPOINT_URL", world.sandbox.aws_url())
@@ -325,28 +326,6 @@ impl Drop for Emulator {
             "the emulator or the function could not be killed"
         );
     }
-}
-
-/// Two different addresses that nobody uses.
-fn free_addresses() -> [String; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| {
-        let address = listener.local_addr().expect("it is bound");
-        address.to_string()
-    })
-}
-
-/// Reads a stream to its end, line by line.
-fn keep(log: &Arc<Mutex<String>>, stream: impl AsyncRead + Send + Unpin + 'static) {
-    let log = Arc::clone(log);
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(stream).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            let mut log = log.lock().expect("no panic held it");
-            log.push_str(&line);
-            log.push('\n');
-        }
-    });
 }
 
 /// The ids of the processes that `parent` has started and that have not ended.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use api_key_rotation::mark;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
+use support::role::{self, Roles};
 use support::{Setup, binary, in_full, minted_key};
 use tokio::task::JoinSet;
 
@@ -182,6 +183,7 @@ async fn the_memory_of_a_process_stays_flat_over_warm_rotations() {
 /// Secrets whose keys are the function's, on one plan; the function serves all that name it. It has no probe and no
 /// mirror then, and a new key inherits its plan.
 struct Fleet {
+    _roles: Roles,
     sandbox: Arc<Sandbox>,
     plan: String,
     /// The secrets' names, each with the id of its key.
@@ -210,8 +212,11 @@ impl Fleet {
         // Without a probe each key settles for a time, at most once after the last is made; what is measured here is
         // what the limits do.
         let function = Function::new(binary()).env("SETTLE_PERIOD", "0s");
-        sandbox.deploy(function).await;
+        let (role, roles) = (role::role(&function.env, &sandbox, false), Roles::default());
+        roles.add(&role);
+        sandbox.deploy(function.role(role)).await;
         Fleet {
+            _roles: roles,
             sandbox: Arc::new(sandbox),
             plan,
             members,

@@ -1,5 +1,5 @@
 //! What people do by hand before any call of a rotation or a reconciliation: nothing is lost but what the deed itself
-//! takes away, the error says what to do, and what the README's runbook says brings everything back into agreement.
+//! takes away, the error says what to do, and what `docs/runbook.md` says brings everything back into agreement.
 
 mod support;
 
@@ -12,6 +12,7 @@ use sandbox::{
     FUNCTION_NAME, Fault, FaultKind, FunctionError, KeyView, Outcome, REST_API_ID, STAGE,
 };
 use serde_json::{Value, json};
+use support::blocks::blocks;
 use support::emitted::{assert_absent, values};
 use support::{CONFIG, PROJECT, SECRET, Setup, World, in_full, minted_key};
 use tokio::sync::Semaphore;
@@ -148,7 +149,7 @@ fn next_step(deed: Deed, error_type: &str) -> &'static str {
     }
 }
 
-/// What the README has people run.
+/// What the runbook has people run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Command {
     RotateAfterPut,
@@ -201,7 +202,7 @@ impl Command {
         runbook()
             .get(title)
             .and_then(|blocks| blocks.get(block))
-            .unwrap_or_else(|| panic!("the README has no block {block} below {title:?}"))
+            .unwrap_or_else(|| panic!("the runbook has no block {block} below {title:?}"))
     }
 
     fn rotates(self) -> bool {
@@ -215,36 +216,18 @@ impl Command {
     }
 }
 
-/// The blocks of commands below each title of the README's runbook, and of the errors that it refers to.
+/// The blocks of commands below each title of the runbook, where it says what to do after a deed or an error.
 fn runbook() -> &'static BTreeMap<String, Vec<String>> {
     static RUNBOOK: OnceLock<BTreeMap<String, Vec<String>>> = OnceLock::new();
     RUNBOOK.get_or_init(|| {
-        let (mut blocks, mut section, mut title, mut open) =
-            (BTreeMap::<_, Vec<String>>::new(), "", "", None::<String>);
-        for line in include_str!("../README.md").lines() {
-            match &mut open {
-                Some(block) if line == "```" => {
-                    let wanted = section == "Errors" || section.starts_with("Runbook");
-                    if wanted {
-                        blocks
-                            .entry(title.to_owned())
-                            .or_default()
-                            .push(block.clone());
-                    }
-                    open = None;
-                }
-                Some(block) => block.extend([line, "\n"]),
-                None if line == "```" => open = Some(String::new()),
-                None => {
-                    if let Some(heading) = line.strip_prefix("## ") {
-                        (section, title) = (heading, heading);
-                    } else if let Some(heading) = line.strip_prefix("### ") {
-                        title = heading;
-                    }
-                }
+        let mut runbook = BTreeMap::<_, Vec<_>>::new();
+        for block in blocks(include_str!("../docs/runbook.md")) {
+            let is_theirs = ["Errors", "Somebody intervened"].contains(&block.section.as_str());
+            if is_theirs && block.language.is_empty() {
+                runbook.entry(block.title).or_default().push(block.text);
             }
         }
-        blocks
+        runbook
     })
 }
 
@@ -565,11 +548,11 @@ fn text_with(key: &str, owner: &str) -> String {
     json!({ "apiKey": key, "owner": owner }).to_string()
 }
 
-/// The commands that were run as the README has them.
+/// The commands that were run as the runbook has them.
 type Tried = Arc<Mutex<BTreeSet<Command>>>;
 
 impl Scene {
-    /// Follows the README: by the shell where nobody has yet, else by what is quicker.
+    /// Follows the runbook: by the shell where nobody has yet, else by what is quicker.
     async fn follow(&self, command: Command, tried: &Tried, what: &str) {
         let first = tried.lock().expect("no panic").insert(command);
         let token = if first {
@@ -609,8 +592,7 @@ impl Scene {
             let plan = output.lines().find_map(|line| line.strip_prefix("plan "));
             self.state.lock().expect("no panic").plan = plan.map(str::to_owned);
         }
-        if let Some((_, plan)) = output.split_once("sam deploy --parameter-overrides UsagePlanIds=")
-        {
+        if let Some((_, plan)) = output.split_once("--parameter-overrides UsagePlanIds=") {
             let plan = plan.lines().next().expect("a line");
             self.world.redeploy(&[("USAGE_PLAN_IDS", plan)]).await;
         }
@@ -673,7 +655,7 @@ impl Scene {
 }
 
 impl Scene {
-    /// What the README says to run after `deed`, given how the run ended.
+    /// What the runbook says to run after `deed`, given how the run ended.
     fn commands(&self, deed: Deed, error: Option<&FunctionError>) -> Vec<Command> {
         let secret = self.world.sandbox.secret(SECRET);
         let held = self.world.key_in("AWSCURRENT");

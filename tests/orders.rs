@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use explorer::{Dice, Explorer, Guide, Touch, Walk};
-use sandbox::{Call, Function, Held, KeyView, Lane, STEPS, SecretView, Service};
+use sandbox::{Call, Held, KeyView, Lane, STEPS, SecretView, Service};
 use serde_json::json;
 use support::emitted::{ROTATION_TOKEN, assert_absent, values};
-use support::{CONFIG, PROJECT, SECRET, Setup, World, binary, in_full, key_in, minted_key};
+use support::{CONFIG, PROJECT, SECRET, Setup, World, in_full, key_in, minted_key};
 use tokio::task::JoinSet;
 
 /// How many worlds there are at once. More than processors, as runs wait at times.
@@ -46,11 +46,8 @@ impl Arena {
         let mut lanes = Vec::new();
         for _ in 0..2 {
             let lane = world.sandbox.lane().await.expect("a lane opens");
-            let mut function = Function::new(binary());
-            for (name, value) in &world.env {
-                function = function.env(name, value);
-            }
-            lane.deploy(function.env("DOPPLER_API_URL", lane.doppler_url()))
+            let doppler = lane.doppler_url();
+            lane.deploy(world.function(&[("DOPPLER_API_URL", &doppler)]))
                 .await;
             lanes.push(lane);
         }

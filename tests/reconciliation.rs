@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::doppler::Visibility;
-use sandbox::{Call, Fault, FaultKind, LabelRule, Options, Service};
+use sandbox::{Call, FUNCTION_NAME, Fault, FaultKind, LabelRule, Options, Service};
 use serde_json::{Value, json};
 use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
 
@@ -384,7 +384,7 @@ async fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
 async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
     let (world, replaced) = rotated(Setup::quick()).await;
     let current = world.current_key();
-    for value in [&replaced, &current] {
+    for (value, locked_out) in [(&replaced, 0), (&current, 1)] {
         let id = world.sandbox.key_with_value(value).expect("it is there").id;
         world.sandbox.set_key_enabled(&id, false);
         world.sandbox.advance(GRACE + QUARANTINE);
@@ -392,6 +392,7 @@ async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
         assert_eq!(enabled(&world, value), Some(false));
         assert!(left(&report).contains(&id), "{report}");
         assert_eq!(report["totals"]["driftRepaired"], 0);
+        assert_eq!(report["totals"]["secretsWithoutWorkingKey"], locked_out);
     }
     // And with the current key gone dark, nothing is done to Doppler.
     world
@@ -414,9 +415,12 @@ async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
     world.assert_agreement().await;
 
     let world = Setup::holding(BY_HAND).start().await;
-    let report = world.reconcile(json!({})).await;
+    let (report, line) = world.reconcile_measured(json!({})).await;
     assert!(left(&report).contains("no key with AWSCURRENT's value"));
     assert_eq!(world.sandbox.keys().len(), 0);
+    // An alarm on this is not to be cleared by an age of zero.
+    assert_eq!(line["SecretsWithoutWorkingKey"], 1);
+    assert_eq!(line.get("CurrentKeyAge"), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -613,7 +617,7 @@ async fn a_secret_of_another_function_and_the_doppler_tokens_are_refused_before_
         if !env.is_empty() {
             env.extend(NO_SETTINGS);
         }
-        world.redeploy(&env).await;
+        world.redeploy_unrestricted(&env).await;
         world.sandbox.clear_calls();
         let event = json!({"Step": "reconcile", "SecretId": secret});
         let error = world.sandbox.invoke(event.to_string()).await.result;
@@ -674,6 +678,10 @@ async fn fleet(size: usize, options: Options) -> (World, Vec<String>) {
         world.sandbox.rename_key(&id, &format!("{name}/{version}"));
         world.sandbox.tag_key(&id, "rotation:secret", &arn);
         world.sandbox.tag_key(&id, "rotation:version", version);
+        // Without it the role would leave the key alone.
+        world
+            .sandbox
+            .tag_key(&id, "rotation:function", FUNCTION_NAME);
         world.sandbox.describe_key(
             &id,
             "Superseded at 2026-01-01T00:00:00Z by version 88888888-8888-4888-8888-888888888888.",
@@ -789,6 +797,7 @@ async fn a_moved_label_is_noticed_and_a_schedule_retires_without_anybody_asking(
         "{deliveries:?}"
     );
     // Of a secret of another function it says so, which is no failure.
+    world.redeploy_unrestricted(&[]).await;
     world.sandbox.create_secret("another", None);
     world.sandbox.put_secret("another", BY_HAND);
     world.sandbox.deliveries_done().await;

@@ -501,6 +501,7 @@ async fn the_function_serves_its_secret_and_refuses_every_other_before_reading_i
         .sandbox
         .create_secret("another", Some("HandMadeHandMadeHandMade2"));
     world.sandbox.enable_rotation("another");
+    world.redeploy_unrestricted(&[]).await;
     for name in ["another", TOKEN_SECRET] {
         world.sandbox.enable_rotation(name);
         let token = world.sandbox.begin_rotation(name);
@@ -554,7 +555,7 @@ async fn without_a_secret_of_its_own_it_serves_those_that_name_it() {
 
     let token = world.sandbox.begin_rotation(SECRET);
     world
-        .redeploy(&[("AWS_LAMBDA_FUNCTION_NAME", "another"), ("SECRET_ID", "")])
+        .redeploy_unrestricted(&[("AWS_LAMBDA_FUNCTION_NAME", "another"), ("SECRET_ID", "")])
         .await;
     world.sandbox.create_secret("unrelated", None);
     let event =

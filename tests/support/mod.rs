@@ -2,12 +2,17 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod blocks;
 pub(crate) mod emitted;
+pub(crate) mod programs;
+pub(crate) mod role;
+pub(crate) mod sam;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use api_key_rotation::mark;
+use role::Roles;
 use sandbox::doppler::Access;
 use sandbox::{FUNCTION_NAME, Function, FunctionError, Options, Outcome, STAGE, Sandbox};
 
@@ -28,6 +33,10 @@ pub(crate) struct Setup {
     pub(crate) probe: bool,
     pub(crate) targets: Vec<&'static str>,
     pub(crate) env: BTreeMap<String, String>,
+    /// Whether the stack makes the secret, and not just names it.
+    pub(crate) makes_secret: bool,
+    /// The customer managed keys that encrypt the secret and the one with the token.
+    pub(crate) kms_keys: [Option<&'static str>; 2],
     pub(crate) options: Options,
 }
 
@@ -39,6 +48,8 @@ impl Default for Setup {
             probe: true,
             targets: vec!["PARTNER_API_KEY"],
             env: BTreeMap::from([("AWS_LAMBDA_LOG_LEVEL".to_owned(), "DEBUG".to_owned())]),
+            makes_secret: false,
+            kms_keys: [None, None],
             options: Options::default(),
         }
     }
@@ -93,12 +104,13 @@ impl Setup {
             (1..self.configured_plans)
                 .map(|n| sandbox.create_empty_usage_plan(&format!("more{n}"))),
         );
-        sandbox.create_secret(SECRET, self.secret.as_deref());
+        let [key, token_key] = self.kms_keys;
+        sandbox.create_secret_under(SECRET, self.secret.as_deref(), key);
         sandbox.enable_rotation(SECRET);
         let doppler = sandbox.doppler();
         doppler.create_project(PROJECT);
         let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
-        sandbox.create_secret(TOKEN_SECRET, Some(&token));
+        sandbox.create_secret_under(TOKEN_SECRET, Some(&token), token_key);
 
         let mut env = BTreeMap::from([("SECRET_ID".to_owned(), SECRET.to_owned())]);
         if self.configured_plans > 0 {
@@ -129,6 +141,8 @@ impl Setup {
             token,
             probe_url,
             env,
+            makes_secret: self.makes_secret,
+            roles: Roles::default(),
         };
         world.redeploy(&[]).await;
         world
@@ -143,19 +157,43 @@ pub(crate) struct World {
     pub(crate) token: String,
     pub(crate) probe_url: String,
     pub(crate) env: BTreeMap<String, String>,
+    makes_secret: bool,
+    /// Under which the function runs. Dropping them fails the test if they denied the function a call.
+    pub(crate) roles: Roles,
 }
 
 impl World {
     /// Deploys the function anew, with these variables instead of what was set before.
     pub(crate) async fn redeploy(&self, changes: &[(&str, &str)]) {
-        let mut function = Function::new(binary());
-        for (name, value) in &self.env {
-            function = function.env(name, value);
+        self.sandbox.deploy(self.function(changes)).await;
+    }
+
+    /// The same without a role, for what the function itself refuses where the template's role would deny it before: the one
+    /// must not rest on the other.
+    pub(crate) async fn redeploy_unrestricted(&self, changes: &[(&str, &str)]) {
+        let function = self.function(changes);
+        let unrestricted = Function {
+            role: None,
+            ..function
+        };
+        self.sandbox.deploy(unrestricted).await;
+    }
+
+    /// The function with these variables instead of what was set before, under the role that the template gives it for them.
+    pub(crate) fn function(&self, changes: &[(&str, &str)]) -> Function {
+        let mut env = self.env.clone();
+        env.extend(
+            changes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let role = role::role(&env, &self.sandbox, self.makes_secret);
+        self.roles.add(&role);
+        Function {
+            env,
+            ..Function::new(binary())
         }
-        for (name, value) in changes {
-            function = function.env(*name, *value);
-        }
-        self.sandbox.deploy(function).await;
+        .role(role)
     }
 
     /// Rotates, and demands that it succeeds.
@@ -245,27 +283,30 @@ impl World {
 
     /// Runs lines of shell with the AWS CLI set up for the sandbox, and demands that they succeed. Returns what they print.
     pub(crate) async fn shell(&self, line: &str) -> String {
-        let aws = tool("aws");
-        let tools = aws.parent().expect("it is in a folder").display();
-        let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
-        let output = tokio::process::Command::new("bash")
-            .args(["-euc", line])
-            .env("PATH", path)
-            .env("AWS_ENDPOINT_URL", self.sandbox.aws_url())
-            .env("AWS_REGION", sandbox::REGION)
-            .env("AWS_DEFAULT_REGION", sandbox::REGION)
-            .env("AWS_ACCESS_KEY_ID", "sandbox")
-            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
-            .env("AWS_PAGER", "")
-            .output()
-            .await
-            .expect("bash runs");
+        let output = self.bash(line).output().await.expect("bash runs");
         assert!(
             output.status.success(),
             "{line}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Lines of shell with the AWS CLI set up for the sandbox, to be started.
+    pub(crate) fn bash(&self, line: &str) -> tokio::process::Command {
+        let aws = tool("aws");
+        let tools = aws.parent().expect("it is in a folder").display();
+        let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
+        let mut bash = tokio::process::Command::new("bash");
+        bash.args(["-euc", line])
+            .env("PATH", path)
+            .env("AWS_ENDPOINT_URL", self.sandbox.aws_url())
+            .env("AWS_REGION", sandbox::REGION)
+            .env("AWS_DEFAULT_REGION", sandbox::REGION)
+            .env("AWS_ACCESS_KEY_ID", "sandbox")
+            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_PAGER", "");
+        bash
     }
 
     /// The key that a version of the secret holds, in whatever form.
@@ -394,18 +435,31 @@ pub(crate) fn in_full() -> bool {
 /// # Panics
 /// If it is not there: a test never passes because its tool is missing.
 pub(crate) fn tool(name: &str) -> PathBuf {
-    let tools = std::env::var_os("TOOLS").map_or_else(
+    let path = if name == "aws-lambda-rie" {
+        tools().join(name)
+    } else {
+        tools().join("test/bin").join(name)
+    };
+    installed(path, "tools")
+}
+
+/// The path of a program in another of the lists in `tests/tools`, which `make e2e` installed.
+pub(crate) fn e2e_tool(list: &str, name: &str) -> PathBuf {
+    installed(tools().join(list).join("bin").join(name), "e2e")
+}
+
+/// Where the programs are installed.
+pub(crate) fn tools() -> PathBuf {
+    std::env::var_os("TOOLS").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools")),
         PathBuf::from,
-    );
-    let path = if name == "aws-lambda-rie" {
-        tools.join(name)
-    } else {
-        tools.join("test/bin").join(name)
-    };
+    )
+}
+
+fn installed(path: PathBuf, target: &str) -> PathBuf {
     assert!(
         path.exists(),
-        "{} is missing; `make tools` installs it",
+        "{} is missing; `make {target}` installs it",
         path.display()
     );
     path

@@ -1,0 +1,219 @@
+//! Programs that the tests start: how they are waited for, and that none outlives its test.
+
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use super::tool;
+
+/// Far more than any program here takes, also on a busy machine. Whatever takes longer hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A terminal with the AWS CLI pointed at a stand-in for AWS. What runs in it sees of the machine only its programs.
+pub(crate) struct AwsCli {
+    url: String,
+    home: TempDir,
+}
+
+impl AwsCli {
+    pub(crate) fn at(url: String) -> Self {
+        let home = TempDir::new().expect("a temporary directory can be made");
+        Self { url, home }
+    }
+
+    /// A file in the directory in which everything runs.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home.path())
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// What points AWS's clients at the stand-in, and keeps them from asking or trying anything else.
+    pub(crate) fn env(&self) -> [(&'static str, String); 8] {
+        [
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", sandbox::REGION.to_owned()),
+            // botocore's name for it.
+            ("AWS_DEFAULT_REGION", sandbox::REGION.to_owned()),
+            ("AWS_ENDPOINT_URL", self.url.clone()),
+            ("AWS_MAX_ATTEMPTS", "1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_PAGER", String::new()),
+        ]
+    }
+
+    /// Runs `aws` with a line of arguments, none of which contains a space.
+    pub(crate) async fn output(&self, line: &str) -> Output {
+        let mut aws = self.command(tool("aws"));
+        aws.args(line.split_whitespace()).envs(self.env());
+        output_of(aws, &first_words(line)).await
+    }
+
+    /// What `aws` answers; null, where that is nothing.
+    pub(crate) async fn run(&self, line: &str) -> Value {
+        let output = self.output(line).await;
+        let answer = successful(output, &first_words(line));
+        if answer.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&answer).expect("aws answers JSON")
+    }
+
+    /// Demands that `aws` fails, and returns what it says.
+    pub(crate) async fn refuses(&self, line: &str) -> String {
+        let output = self.output(line).await;
+        assert!(!output.status.success(), "{} succeeded", first_words(line));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// `lambda invoke` with more options: its answer and the function's.
+    pub(crate) async fn invoke(&self, function: &str, event: &Value) -> (Value, Value) {
+        std::fs::write(self.path("event.json"), event.to_string()).expect("it can be written");
+        let answer = self
+            .run(&format!(
+                "lambda invoke --function-name {function} --payload file://event.json answer.json"
+            ))
+            .await;
+        let payload = std::fs::read(self.path("answer.json")).expect("aws wrote the payload");
+        let payload = serde_json::from_slice(&payload).expect("the payload is JSON");
+        (answer, payload)
+    }
+}
+
+/// A program with all that it starts, of which nothing outlives the test.
+pub(crate) struct Group {
+    pub(crate) leader: Child,
+    id: u32,
+}
+
+impl Group {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let leader = command.process_group(0).spawn().expect("it starts");
+        let id = leader.id().expect("it has not been waited for");
+        Self { leader, id }
+    }
+
+    pub(crate) fn runs(&mut self) -> bool {
+        matches!(self.leader.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let kill = format!("kill -s KILL -- -{}", self.id);
+        let killed = std::process::Command::new("sh")
+            .args(["-c", &kill])
+            .status();
+        // A test that fails already shows what matters; the group may be gone then.
+        assert!(
+            std::thread::panicking() || killed.is_ok_and(|status| status.success()),
+            "the group cannot be killed"
+        );
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) async fn output_of(command: Command, what: &str) -> Output {
+    output_within(PATIENCE, command, what).await
+}
+
+/// Runs a program that may take so long to its end.
+pub(crate) async fn output_within(patience: Duration, mut command: Command, what: &str) -> Output {
+    let output = timeout(patience, command.output()).await;
+    output
+        .unwrap_or_else(|_| panic!("{what} hangs"))
+        .unwrap_or_else(|error| panic!("{what} cannot be started: {error}"))
+}
+
+/// What a program prints. Neither its arguments nor its output are shown if it fails: they may hold keys.
+pub(crate) async fn stdout_of(command: Command, what: &str) -> String {
+    successful(output_of(command, what).await, what)
+}
+
+pub(crate) fn successful(output: Output, what: &str) -> String {
+    assert!(
+        output.status.success(),
+        "{what}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{what} prints no text"))
+}
+
+/// What of a line of arguments may be shown: the command, and none of its values.
+pub(crate) fn first_words(line: &str) -> String {
+    line.split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Waits for what nothing announces.
+pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let seen = timeout(PATIENCE, async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    seen.await.unwrap_or_else(|_| panic!("no {what} in time"))
+}
+
+/// A port that nobody uses, with the listener that keeps it so until it is dropped.
+pub(crate) fn free_port() -> (u16, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    (address.port(), listener)
+}
+
+/// Reads a stream to its end, line by line.
+pub(crate) fn keep(log: &Arc<Mutex<String>>, stream: impl AsyncRead + Send + Unpin + 'static) {
+    let log = Arc::clone(log);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut log = log.lock().expect("no panic held it");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}
+
+/// A text in an answer.
+#[track_caller]
+pub(crate) fn text<'a>(answer: &'a Value, pointer: &str) -> &'a str {
+    let text = answer.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_else(|| panic!("the answer has no {pointer}"))
+}
+
+/// A text of each entry of a list in an answer.
+#[track_caller]
+pub(crate) fn texts<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
+    let list = answer.pointer(list).and_then(Value::as_array);
+    let entries = list.expect("the answer has the list").iter();
+    entries
+        .map(|entry| entry[field].as_str().unwrap_or_default())
+        .collect()
+}

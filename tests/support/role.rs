@@ -1,0 +1,139 @@
+//! The role of the template, for a function with given settings: what a test's function may do is what it may do once deployed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
+use sandbox::iam::{Denial, Element, Policy, Role};
+use sandbox::{ACCOUNT, FUNCTION_NAME, REGION, Sandbox};
+use template::{Deployment, Stack, Template};
+
+/// The template of this repository, or the one that `TEMPLATE` names, for instance as `sam build` wrote it.
+pub(crate) static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
+    let path = std::env::var_os("TEMPLATE").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml")),
+        PathBuf::from,
+    );
+    Template::read(&path).unwrap_or_else(|error| panic!("{error:#}"))
+});
+
+/// The parameters with which the template gives a function this environment, as far as its role depends on them.
+pub(crate) fn parameters(
+    env: &BTreeMap<String, String>,
+    sandbox: &Sandbox,
+) -> BTreeMap<String, String> {
+    let get = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    let mut parameters = BTreeMap::new();
+    let mut set = |name: &str, value: Option<String>| {
+        parameters.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    let Some(secret) = get("SECRET_ID") else {
+        set("Fleet", Some("true".to_owned()));
+        set("KmsKeyArn", sandbox.key_of(super::SECRET));
+        return parameters;
+    };
+    set("ExistingSecretArn", Some(sandbox.arn_of(secret)));
+    set("KmsKeyArn", sandbox.key_of(secret));
+    let list = |list: &String| list.split(',').map(str::trim).collect::<Vec<_>>().join(",");
+    set("UsagePlanIds", get("USAGE_PLAN_IDS").map(list));
+    set("StageKeys", get("STAGE_KEYS").map(list));
+    if let (Some(targets), Some(token)) = (get("DOPPLER_TARGETS"), get("DOPPLER_TOKEN_SECRET_ID")) {
+        set("DopplerTargets", Some(targets.clone()));
+        set("DopplerTokenSecretArn", Some(sandbox.arn_of(token)));
+        set("DopplerTokenKmsKeyArn", sandbox.key_of(token));
+    }
+    parameters
+}
+
+/// The template as it is deployed with these parameters.
+pub(crate) fn stack(
+    name: &str,
+    parameters: BTreeMap<String, String>,
+    made: BTreeMap<String, String>,
+) -> Stack<'static> {
+    let deployment = Deployment {
+        stack: name.to_owned(),
+        region: REGION.to_owned(),
+        account: ACCOUNT.to_owned(),
+        parameters,
+        made,
+    };
+    let stack = TEMPLATE.deploy(deployment);
+    stack.unwrap_or_else(|error| panic!("the template cannot be deployed: {error:#}"))
+}
+
+/// The role of the function in a stack.
+pub(crate) fn role_in(stack: &Stack<'_>) -> Role {
+    let role = stack.resource("Role").and_then(|role| {
+        let role = role.expect("there is always a role");
+        let policies = role["Properties"]["Policies"].as_array();
+        let policies = policies.expect("the role has policies").iter();
+        Policy::read(policies.map(|policy| &policy["PolicyDocument"]))
+    });
+    Role::new(role.unwrap_or_else(|error| panic!("the role of the template: {error:#}")))
+}
+
+/// The role of a function with this environment, whose secret the template makes itself, if so.
+pub(crate) fn role(env: &BTreeMap<String, String>, sandbox: &Sandbox, makes_secret: bool) -> Role {
+    let (mut parameters, mut made) = (parameters(env, sandbox), BTreeMap::new());
+    if makes_secret && let Some(arn) = parameters.remove("ExistingSecretArn") {
+        parameters.insert("SecretName".to_owned(), env["SECRET_ID"].clone());
+        made.insert("Secret".to_owned(), arn);
+    }
+    let name = env.get("AWS_LAMBDA_FUNCTION_NAME");
+    let name = name.map_or(FUNCTION_NAME, String::as_str);
+    role_in(&stack(name, parameters, made))
+}
+
+/// Every role that a world's function has had. At its end none of them may have denied anything, unless the test has asked
+/// what was.
+#[derive(Default)]
+pub(crate) struct Roles(Mutex<Vec<Role>>);
+
+impl Roles {
+    /// Keeps one more.
+    pub(crate) fn add(&self, role: &Role) {
+        self.0.lock().push(role.clone());
+    }
+
+    /// Every element of their policy, each with its text, and whether a call has needed it. Policies of one shape have the same
+    /// elements, though not with the same text: ids and ARNs differ from world to world.
+    pub(crate) fn elements(&self) -> BTreeMap<Element, (String, bool)> {
+        let roles = self.0.lock();
+        let needed: BTreeSet<_> = roles.iter().flat_map(Role::needed).collect();
+        let elements = roles.iter().flat_map(|role| role.policy().elements());
+        elements
+            .map(|(element, text)| {
+                let is_needed = needed.contains(&element);
+                (element, (text, is_needed))
+            })
+            .collect()
+    }
+
+    /// The role of the function as it is deployed now.
+    pub(crate) fn current(&self) -> Role {
+        self.0.lock().last().expect("it is deployed").clone()
+    }
+
+    /// What was denied since this was last asked.
+    pub(crate) fn take_denials(&self) -> Vec<Denial> {
+        self.0.lock().iter().flat_map(Role::take_denials).collect()
+    }
+}
+
+impl Drop for Roles {
+    fn drop(&mut self) {
+        let denials: Vec<_> = self
+            .take_denials()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        // A test that fails already shows what matters.
+        assert!(
+            std::thread::panicking() || denials.is_empty(),
+            "the template's role does not allow what the function did:\n{}",
+            denials.join("\n")
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! Reads the SAM template as `CloudFormation` would: with given parameters, to the plain resources that come of it.
+//!
+//! It knows the part of the language that the template uses. Whatever else it meets is an error, never passed over, so that
+//! nothing in a resource is left out of what is tested. Both notations are read: `!If` as a person writes it, and `Fn::If` as
+//! `sam build` does. What is left to `CloudFormation`: the patterns of parameters, and what SAM makes of its own resources.
+
+mod resolve;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Map, Value};
+
+/// A template.
+#[derive(Debug, Clone)]
+pub struct Template {
+    sections: Map<String, Value>,
+}
+
+/// Where and as what a template is deployed.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// The stack's name.
+    pub stack: String,
+    /// The Region.
+    pub region: String,
+    /// The account.
+    pub account: String,
+    /// What the caller wants otherwise than by default.
+    pub parameters: BTreeMap<String, String>,
+    /// What `Ref` gives of resources whose name or ARN is only known once they are made, by their logical ids.
+    pub made: BTreeMap<String, String>,
+}
+
+/// A template with its parameters.
+#[derive(Debug)]
+pub struct Stack<'a> {
+    template: &'a Template,
+    deployment: Deployment,
+}
+
+impl Template {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or is no template.
+    pub fn read(path: &Path) -> anyhow::Result<Template> {
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Reads the text of a template.
+    ///
+    /// # Errors
+    ///
+    /// If it is none.
+    pub fn parse(text: &str) -> anyhow::Result<Template> {
+        match yaml::read(text)? {
+            Value::Object(sections) => Ok(Template { sections }),
+            _ => bail!("a template is a mapping"),
+        }
+    }
+
+    /// Whether it has this parameter.
+    #[must_use]
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.section("Parameters").contains_key(name)
+    }
+
+    /// Applies parameters to it.
+    ///
+    /// # Errors
+    ///
+    /// If one is missing, not known, or not allowed, or a rule says that they do not go together.
+    pub fn deploy(&self, deployment: Deployment) -> anyhow::Result<Stack<'_>> {
+        let known = self.section("Parameters");
+        for name in deployment.parameters.keys() {
+            ensure!(known.contains_key(name), "there is no parameter {name}");
+        }
+        let stack = Stack {
+            template: self,
+            deployment,
+        };
+        for (name, parameter) in known {
+            let value = stack.parameter(name)?;
+            let allowed = parameter["AllowedValues"].as_array();
+            ensure!(
+                allowed.is_none_or(|allowed| allowed
+                    .iter()
+                    .any(|one| resolve::text(one).is_ok_and(|one| one == value))),
+                "the parameter {name} cannot be {value}"
+            );
+        }
+        for (name, rule) in self.section("Rules") {
+            stack
+                .keeps(rule)
+                .with_context(|| format!("the rule {name}"))?;
+        }
+        Ok(stack)
+    }
+
+    /// A part of it as it is written, with nothing applied; empty, if there is none.
+    #[must_use]
+    pub fn section(&self, name: &str) -> &Map<String, Value> {
+        static NONE: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+        self.sections
+            .get(name)
+            .and_then(Value::as_object)
+            .unwrap_or(&NONE)
+    }
+}
+
+impl Stack<'_> {
+    /// A resource with its `Properties` and all, without anything left to resolve; none, if its condition is not met.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such resource, or something in it that is not known here.
+    pub fn resource(&self, name: &str) -> anyhow::Result<Option<Value>> {
+        let resource = self.declared(name)?;
+        if !self.makes(resource)? {
+            return Ok(None);
+        }
+        let mut fields = resource
+            .as_object()
+            .context("a resource is a mapping")?
+            .clone();
+        // The name of a condition, not a function.
+        fields.remove("Condition");
+        let resolved = self.resolve(&Value::Object(fields));
+        resolved.with_context(|| format!("the resource {name}"))
+    }
+
+    /// The values of the outputs whose condition is met.
+    ///
+    /// # Errors
+    ///
+    /// If there is something in one that is not known here.
+    pub fn outputs(&self) -> anyhow::Result<Map<String, Value>> {
+        let mut values = Map::new();
+        for (name, output) in self.template.section("Outputs") {
+            if self.makes(output)?
+                && let Some(value) = self.resolve(&output["Value"])?
+            {
+                values.insert(name.clone(), value);
+            }
+        }
+        Ok(values)
+    }
+
+    fn declared(&self, name: &str) -> anyhow::Result<&Value> {
+        let resource = self.template.section("Resources").get(name);
+        resource.with_context(|| format!("there is no resource {name}"))
+    }
+
+    fn makes(&self, resource: &Value) -> anyhow::Result<bool> {
+        match resource.get("Condition") {
+            None => Ok(true),
+            Some(name) => self.condition(name.as_str().context("a condition is named")?),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> anyhow::Result<String> {
+        if let Some(given) = self.deployment.parameters.get(name) {
+            return Ok(given.clone());
+        }
+        let declared = &self.template.section("Parameters")[name];
+        let default = declared.get("Default");
+        resolve::text(default.with_context(|| format!("the parameter {name} is missing"))?)
+    }
+
+    /// Whether the parameters go together.
+    fn keeps(&self, rule: &Value) -> anyhow::Result<()> {
+        if let Some(applies) = rule.get("RuleCondition")
+            && !self.holds(applies)?
+        {
+            return Ok(());
+        }
+        for assertion in rule["Assertions"]
+            .as_array()
+            .context("a rule has assertions")?
+        {
+            let words = assertion["AssertDescription"].as_str().unwrap_or_default();
+            ensure!(self.holds(&assertion["Assert"])?, "{words}");
+        }
+        Ok(())
+    }
+}
