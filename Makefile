@@ -30,7 +30,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: programs ## Watch two rotations, and the replaced key come to its end a day and a week later
@@ -46,19 +46,24 @@ programs:
 	@cargo build --locked --package api-key-rotation --package sandbox
 
 .PHONY: test
-test: tools ## Run every test, then the linters over the template
+test: tools ## Run every test
 	@[[ -d $(TARGET)/debug ]] || echo 'Building and running the tests. The first time takes about 14 minutes on 2 cores.'
 	@TOOLS=$(TOOLS) cargo test --workspace --locked
-	@$(MAKE) --no-print-directory lint
 
 .PHONY: lint
-lint: $(TOOLS)/test/.installed ## Run the linters over the template; part of test
+lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.installed ## Run the linters over the template and the workflows; part of check
 	@$(TOOLS)/test/bin/sam validate --lint --template template.yaml
 	@$(TOOLS)/test/bin/cfn-lint template.yaml
 # Both leave most of the function's own properties unchecked until it is expanded as AWS would expand it.
 	@$(TOOLS)/test/bin/python tests/tools/expand.py template.yaml >$(TOOLS)/template.json
 	@$(TOOLS)/test/bin/cfn-lint $(TOOLS)/template.json
 	@echo 'template.yaml: sam validate and cfn-lint found nothing, as it is and expanded'
+# What is waived stands in the template, with its reason. The guidelines that it would fetch are only links.
+	@$(TOOLS)/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
+	@echo 'template.yaml: checkov found nothing but what is waived there'
+	@$(TOOLS)/workflows/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(TOOLS)/workflows/bin/zizmor --offline --quiet --persona pedantic .github/workflows
+	@echo '.github/workflows: check-jsonschema and zizmor found nothing'
 
 .PHONY: bench
 bench: ## Measure the function next to an empty one: size, instructions, memory, start, and the calls of a rotation
@@ -71,9 +76,11 @@ bench: ## Measure the function next to an empty one: size, instructions, memory,
 	@$(BENCH) $(TARGET)/release/api-key-rotation $(TARGET)/release/empty-function
 
 .PHONY: check
-check: ## Check formatting, compiler and Clippy warnings, and the documentation
+check: lint ## Check the template, the workflows, formatting, compiler and Clippy warnings, and the documentation
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
+# Which of the tests takes those that `cargo test` does.
+	@cargo clippy --locked $(addprefix --test ,$(E2E)) -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 .PHONY: build
@@ -86,11 +93,24 @@ build: $(TOOLS)/build/.installed ## Build the function for Lambda; ARCH=x86_64 o
 	  $(if $(filter $(HOST_ARCH),$(ARCH)),,--target $(RUST_TARGET))
 	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/api-key-rotation/bootstrap
 
+.PHONY: package
+package: $(TOOLS)/build/.installed ## Zip the function for each processor of Lambda that this toolchain builds for, with checksums; ARCH=x86_64 or ARCH=arm64 for one
+	@tests/tools/package $(TARGET)/package $(if $(filter-out file,$(origin ARCH)),$(ARCH))
+
 .PHONY: verify
 verify: build tools ## Build as for Lambda, and run the tests of whole rotations against that binary
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test rotation --test reconciliation --test faults --test doppler --test leaks \
-	    --test tls --test emulator --test proof --test orders --test operators
+	    --test tls --test emulator --test proof --test orders --test operators --test handbook
+
+# The tests that are no part of `cargo test`.
+E2E := deploy local reproducible
+
+.PHONY: e2e
+e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an emulator of AWS with the SAM CLI, run each of events/ in a container, package twice
+	@echo 'Deploying, invoking in a container, packaging twice. This takes about 6 minutes on 2 cores.'
+	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	  cargo test --locked $(addprefix --test ,$(E2E)) -- --nocapture
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
 PROOFS := observations proof orders operators garbage load
