@@ -8,15 +8,16 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sandbox::{REGION, STEPS, http_client::send};
 use serde_json::{Value, json};
+use support::blocks::blocks;
 use support::programs::{
-    AwsCli, Group, PATIENCE, free_port, keep, output_within, successful, text, texts,
+    AwsCli, Group, PATIENCE, free_port, keep, output_within, stdout_of, successful, text, texts,
 };
 use support::sam::{architecture, built};
 use support::{e2e_tool, key_in, tool};
@@ -205,6 +206,20 @@ async fn a_stack_for_a_secret_that_exists_takes_over_its_plans_and_may_read_no_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_is_deployed_as_the_readme_says_where_nothing_is_built() {
+    const STACK: &str = "release";
+    let cloud = Cloud::start().await;
+    let template = cloud.release().await;
+    let settings = [("SecretName", SECRET), ("UsagePlanIds", &cloud.plan)];
+    let deployed = cloud.sam_deploy(&template, STACK, &settings).await;
+    successful(deployed, "sam deploy");
+    let arn = cloud.outputs(STACK).await["SecretArn"].clone();
+    cloud.rotate(STACK, &arn, FIRST).await;
+    cloud.assert_current(STACK, &arn, FIRST).await;
+    cloud.delete(STACK).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_that_cannot_be_meant_are_refused_in_words_before_anything_is_made() {
     const STACK: &str = "refused";
     const EXISTING: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:shop/key-AbCdEf";
@@ -321,8 +336,58 @@ impl Cloud {
         Some((url, folder, process))
     }
 
-    /// `sam deploy` with these parameters, and those that a quick test needs.
+    /// Makes a template for the zip of a release, by the commands of the README. Returns its path.
+    async fn release(&self) -> PathBuf {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let zip = |processor: &str| {
+            let version = env!("CARGO_PKG_VERSION");
+            format!("api-key-rotation-{version}-{processor}.zip")
+        };
+        let own = zip(&architecture().replace("Architecture=", ""));
+        let template = self.cli.path("template.yaml");
+        std::fs::copy(here.join("template.yaml"), template).expect("it can be copied");
+        let mut python = self.cli.command(tool("python"));
+        python
+            .arg(here.join("tests/tools/zip.py"))
+            .arg(std::env::var_os("FUNCTION").expect("`make e2e` names the build for Lambda"))
+            .arg(&own);
+        stdout_of(python, "zip.py").await;
+        self.shell(&format!("sha256sum {own} >SHA256SUMS")).await;
+
+        let readme = std::fs::read_to_string(here.join("README.md")).expect("it can be read");
+        let block = blocks(&readme)
+            .into_iter()
+            .find(|block| block.text.contains(&zip("x86_64")));
+        let block = block
+            .expect("the README names the zip of this version")
+            .text;
+        // What comes after it asks for the parameters.
+        let (commands, _) = block
+            .split_once("sam deploy")
+            .expect("it deploys in the end");
+        self.shell(&commands.replace(&zip("x86_64"), &own)).await;
+        let release = self.cli.path("release.yaml");
+        let text = std::fs::read_to_string(&release).expect("the commands make it");
+        assert!(
+            text.contains(&format!("CodeUri: {own}\n")),
+            "it names no zip"
+        );
+        release
+    }
+
+    /// `sam deploy` of what `sam build` made.
     async fn try_deploy(&self, stack: &str, parameters: &[(&str, &str)]) -> Output {
+        let template = built().await.join("template.yaml");
+        self.sam_deploy(&template, stack, parameters).await
+    }
+
+    /// `sam deploy` with these parameters, and those that a quick test needs.
+    async fn sam_deploy(
+        &self,
+        template: &Path,
+        stack: &str,
+        parameters: &[(&str, &str)],
+    ) -> Output {
         let names = parameters.iter().map(|(name, _)| *name);
         let names = names.collect::<Vec<_>>().join(", ");
         eprintln!("sam deploy {stack}: {names}");
@@ -331,7 +396,7 @@ impl Cloud {
         let mut sam = self.cli.command(tool("sam"));
         sam.args(["deploy", "--stack-name", stack])
             .arg("--template-file")
-            .arg(built().await.join("template.yaml"))
+            .arg(template)
             .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
             .args(["--no-confirm-changeset", "--no-progressbar"])
             .arg("--parameter-overrides")
