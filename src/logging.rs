@@ -5,7 +5,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging as `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL` say; Lambda leaves both to the function (DOC).
+/// Starts logging as `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL` say. Lambda leaves the form to the function, and drops
+/// a line in JSON whose `level` is below (DOC, Lambda developer guide, "Log-level filtering").
 ///
 /// At TRACE the AWS SDK prints requests and replies, key values among them, and the Lambda runtime the event. Three
 /// things stand before that: the feature `max_level_debug` of `tracing`, with which TRACE is not compiled in; this

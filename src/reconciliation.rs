@@ -294,9 +294,9 @@ fn is_labelled(seen: &Observed, key: &Key) -> bool {
     version.is_some_and(|version| seen.labels().keep(version))
 }
 
+/// Whether no API accepts the key, as far as this run looked at its plans.
 fn is_on_no_plan(seen: &Observed, id: &KeyId) -> bool {
-    let none_is_known = seen.setup.plans.is_empty() && !seen.setup.stage_keys;
-    none_is_known && !seen.unrestored && seen.plans.get(id).is_some_and(BTreeSet::is_empty)
+    !seen.setup.stage_keys && seen.plans.get(id).is_some_and(BTreeSet::is_empty)
 }
 
 fn is_to_go(seen: &Observed, key: &Key) -> bool {
@@ -320,7 +320,7 @@ pub enum Finding {
     CurrentKeyMissing,
     /// A person disabled AWSCURRENT's key.
     CurrentKeyDisabled(KeyId),
-    /// AWSCURRENT's key was minted anew, and no plan is known to put it on.
+    /// AWSCURRENT's key was seen to be on no usage plan, and could be put on none.
     OnNoPlan(KeyId),
     /// In an emergency, a key that stays because its version carries a label of the owner's own.
     Spared(KeyId),
@@ -384,7 +384,7 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
         let cut_off = certain || !every_target_was_read(seen);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
     }
-    if key.is(Which::Current) && seen.mint == Mint::Fresh && is_on_no_plan(seen, &id) {
+    if key.is(Which::Current) && is_on_no_plan(seen, &id) {
         return Some(Finding::OnNoPlan(id));
     }
     let rotating = |version| seen.labels().on(version, PENDING);

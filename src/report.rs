@@ -99,7 +99,7 @@ pub struct Totals {
     /// Keys whose grace or quarantine was over, and that are still there.
     pub keys_overdue: usize,
     /// Secrets whose consumers are locked out: AWSCURRENT holds no key, or one that is gone, that a person disabled, or that
-    /// is on no plan.
+    /// is on no plan (which is looked at only where plans are configured, or a key was minted anew).
     pub secrets_without_working_key: usize,
     /// Age of the oldest current key, in seconds; none, where there is no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,7 +216,7 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::Placeholder => "AWSCURRENT holds no key, so nothing was touched; `aws secretsmanager rotate-secret` makes one".to_owned(),
         Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made; without it nothing is mirrored, and nothing retired but in an emergency; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
         Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled; without it nothing is mirrored, and nothing retired but in an emergency; enable it, or rotate"),
-        Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, was minted anew, but no usage plan is known to put it on, so no API accepts it; set USAGE_PLAN_IDS"),
+        Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, is on no usage plan, so no API accepts it; set USAGE_PLAN_IDS to one that exists"),
         Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label of your own; take that off first if this key has leaked"),
         Finding::StillWorks(key) => format!("API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),
         Finding::Irreplaceable(key) => format!("API key {key} is kept, disabled, while AWSPREVIOUS holds it: its value does not look like one of this function's, so a rollback could not have it minted anew"),
@@ -280,24 +280,19 @@ impl Totals {
 
     /// Writes the sums as metrics: one line on standard output, which `CloudWatch` reads. (DOC, `CloudWatch` user guide,
     /// "embedded metric format".) Past the log, whose own JSON would hide it. How things stand is a metric only where
-    /// `every` secret of this function was looked at; what was done is one always.
+    /// `every` secret of this function was looked at, but for consumers that are locked out; what was done is one always.
     pub(crate) fn emit(&self, world: &World, every: bool) {
         let now = world.clock().now().duration_since(SystemTime::UNIX_EPOCH);
         let Ok(serde_json::Value::Object(sums)) = serde_json::to_value(self) else {
             return;
         };
         let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
-        let is_deed = |field: &str| {
-            let deeds = [
-                "driftRepaired",
-                "keysDisabled",
-                "keysDeleted",
-                "failures",
-                "unvisited",
-            ];
-            deeds.contains(&field)
+        let is_always_told = |field: &str| match field {
+            "driftRepaired" | "keysDisabled" | "keysDeleted" | "failures" | "unvisited" => true,
+            "secretsWithoutWorkingKey" => self.secrets_without_working_key > 0,
+            _ => false,
         };
-        let metrics = sums.keys().filter(|field| every || is_deed(field));
+        let metrics = sums.keys().filter(|field| every || is_always_told(field));
         let metrics = metrics.map(|field| {
             let unit = if field == "currentKeyAge" {
                 "Seconds"

@@ -86,6 +86,13 @@ async fn a_stack_is_made_works_is_updated_and_leaves_its_secret_and_key_behind()
     assert_eq!(cloud.answer(None).await, 403);
     let id = cloud.shell(&outputs["CurrentKeyIdCommand"]).await;
     assert_eq!(id.trim(), cloud.key(&first).await["id"]);
+    // What the runbook has people set before anything else.
+    let [set, ..] = &blocks(include_str!("../docs/runbook.md"))[..] else {
+        panic!("the runbook has no block");
+    };
+    let set = set.text.replacen("partner-api-key", STACK, 1);
+    let printed = cloud.shell(&format!("{set}\necho $F $S")).await;
+    assert_eq!(printed, format!("{STACK} {SECRET}\n"));
     let report = cloud.reconcile(STACK, json!({ "Step": "reconcile" })).await;
     assert_eq!(text(&report, "/secrets/0/secret"), arn);
     assert_eq!(report["totals"]["keysInUse"], 1);

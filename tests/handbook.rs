@@ -1,5 +1,6 @@
-//! What README.md, "Rotate it", and docs/consumers.md tell people to run, run as it stands, with the real AWS CLI, Doppler
-//! CLI and boto3; and that they see what is said that they see.
+//! What README.md, "Rotate it", docs/consumers.md and docs/runbook.md tell people to run, run as it stands, with the real AWS
+//! CLI, Doppler CLI and boto3; and that they see what is said that they see, and no value. What the runbook says to do after a
+//! deed or an error is run by `tests/operators.rs`.
 
 mod support;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use sandbox::{Options, Outcome};
 use serde_json::{Value, json};
 use support::blocks::{Block, blocks};
+use support::emitted::{assert_absent, values};
 use support::{CONFIG, PROJECT, SECRET, Setup, World};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -27,11 +29,15 @@ const BY_HAND: &str = "HandMadeHandMadeHandMade";
 
 const README: &str = include_str!("../README.md");
 const CONSUMERS: &str = include_str!("../docs/consumers.md");
+const RUNBOOK: &str = include_str!("../docs/runbook.md");
 
-/// The pages, and of which of their sections every block is accounted for; none: of all.
-const PAGES: [(&str, &str, Option<&str>); 2] = [
-    ("README", README, Some("Rotate it")),
-    ("consumers", CONSUMERS, None),
+/// The pages, and whether every block of a section is accounted for here.
+const PAGES: [(&str, &str, fn(&str) -> bool); 3] = [
+    ("README", README, |section| section == "Rotate it"),
+    ("consumers", CONSUMERS, |_| true),
+    ("runbook", RUNBOOK, |section| {
+        !["Errors", "Somebody intervened"].contains(&section)
+    }),
 ];
 
 /// Where a block stands: its page, the title above it, and which one below that title it is, outputs not counted.
@@ -76,6 +82,9 @@ runs! {
     Cancel: ("consumers", "Removing the stack and keeping the key", 3),
     DeleteReplaced: ("consumers", "Removing the stack and keeping the key", 4),
     DeleteSecret: ("consumers", "Removing the stack and keeping the key", 5),
+    Replace: ("runbook", "A key has leaked", 0),
+    EmergencyStop: ("runbook", "A key has leaked", 1),
+    RollBack: ("runbook", "Rolling back", 0),
 }
 
 const LOG_OF_ROTATION: Place = ("README", "On the schedule", 1);
@@ -96,6 +105,12 @@ const NOT_RUN: &[(Place, &str)] = &[
         LOG_OF_FAILURE,
         "CloudWatch Logs and CloudTrail; the line is compared likewise",
     ),
+    (
+        ("runbook", "", 0),
+        "CloudFormation; tests/deploy.rs runs it",
+    ),
+    (("runbook", "The log", 0), "CloudWatch Logs"),
+    (("runbook", "The log", 1), "CloudTrail"),
     (("consumers", "ECS", 0), "a part of a task definition"),
     (("consumers", "ECS", 1), "ECS"),
     (("consumers", "ECS", 2), "a pattern of EventBridge"),
@@ -142,7 +157,7 @@ const NOT_RUN: &[(Place, &str)] = &[
 /// Every block that is accounted for, with what the page says that it prints.
 fn handbook() -> Vec<(Place, String, Option<String>)> {
     let mut handbook: Vec<(Place, String, Option<String>)> = Vec::new();
-    for (page, text, section) in PAGES {
+    for (page, text, is_accounted_for) in PAGES {
         let text: &'static str = text;
         let headings = text
             .lines()
@@ -150,7 +165,7 @@ fn handbook() -> Vec<(Place, String, Option<String>)> {
         let headings: Vec<_> = headings.collect();
         let mut follows = None;
         for block in blocks(text) {
-            if section.is_some_and(|section| block.section != section) {
+            if !is_accounted_for(&block.section) {
                 follows = None;
                 continue;
             }
@@ -160,10 +175,9 @@ fn handbook() -> Vec<(Place, String, Option<String>)> {
                 text,
                 ..
             } = block;
-            let title = *headings
-                .iter()
-                .find(|heading| **heading == title)
-                .expect("its heading");
+            // What stands at the top of a page is below none.
+            let title = headings.iter().find(|heading| **heading == title);
+            let title = title.copied().unwrap_or_default();
             if language == "text" {
                 assert_eq!(
                     follows,
@@ -272,7 +286,12 @@ impl<'a> Terminal<'a> {
              {commands}"
         );
         let output = timeout(PATIENCE, self.set_up(self.world.bash(&script)).output()).await;
-        output.expect("it hangs").expect("bash runs")
+        let output = output.expect("it hangs").expect("bash runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        for value in values(self.world) {
+            assert_absent(&printed, &value, commands);
+        }
+        output
     }
 
     /// Runs a block, demands that it prints what the page says, and answers with that.
@@ -607,6 +626,26 @@ async fn an_existing_secret_is_looked_at_tried_and_found_before_its_first_rotati
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_look_at_an_existing_secret_tells_its_form_whatever_it_holds_and_not_its_value() {
+    let world = Setup::plain().start().await;
+    let person = Terminal::of(&world, SECRET);
+    let (commands, _) = find(Runs::LookFirst.place());
+    for (text, form) in [
+        (BY_HAND.to_owned(), "the key alone"),
+        (json!({ "key": BY_HAND }).to_string(), "JSON with key"),
+        (json!(BY_HAND).to_string(), "JSON that is no object"),
+        (json!([BY_HAND]).to_string(), "JSON that is no object"),
+        (format!("{BY_HAND}!"), "a text that is no key"),
+        (format!("{{\"apiKey\":\"{BY_HAND}"), "a text that is no key"),
+    ] {
+        world.sandbox.put_secret(SECRET, &text);
+        let printed = person.types(&commands).await.stdout;
+        let printed = String::from_utf8_lossy(&printed);
+        assert_eq!(printed.lines().last(), Some(form));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_in_another_field_stays_there_beside_the_new_one() {
     let setup = Setup {
         secret: Some(json!({ "token": BY_HAND }).to_string()),
@@ -661,6 +700,43 @@ async fn a_secret_that_is_to_be_deleted_cannot_be_read_and_its_keys_go_on_workin
     let printed = String::from_utf8_lossy(&printed);
     assert!(printed.contains("marked for deletion"), "{printed}");
     assert_eq!(world.gateway_answer(&current).await, 200);
+}
+
+// docs/runbook.md.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaked_key_is_replaced_and_disabled_at_once_with_all_that_was_replaced_before() {
+    let (world, long_ago) = rotated_twice(Setup::quick()).await;
+    let leaked = world.current_key();
+    let person = Terminal::of(&world, SECRET);
+    let outcome = person.begins(Runs::Replace).await;
+    assert!(outcome.succeeded, "{:?}\n{}", outcome.error(), world.log());
+    assert_eq!(world.gateway_answer(&leaked).await, 200);
+    person.run(Runs::EmergencyStop).await;
+    for key in [&leaked, &long_ago] {
+        assert_eq!(world.gateway_answer(key).await, 403);
+    }
+    assert!(world.current_key() != leaked, "it was not replaced");
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_brings_back_the_replaced_key_in_its_grace_and_after_its_end() {
+    let (world, replaced) = rotated_twice(Setup::quick()).await;
+    let newest = world.current_key();
+    let person = Terminal::of(&world, SECRET);
+    for (passed, wanted) in [
+        (Duration::ZERO, &replaced),
+        (GRACE, &newest),
+        (GRACE + QUARANTINE, &replaced),
+    ] {
+        world.sandbox.advance(passed);
+        world.reconcile(json!({})).await;
+        person.run(Runs::RollBack).await;
+        world.reconcile(json!({ "SecretId": SECRET })).await;
+        assert!(world.current_key() == *wanted, "after {passed:?}");
+        world.assert_agreement().await;
+    }
 }
 
 // The pages themselves.
@@ -718,11 +794,7 @@ fn every_output_that_is_shown_is_compared_with_what_is_printed() {
 fn every_link_between_the_pages_leads_to_a_heading() {
     let pages = [
         ("README.md", "", README),
-        (
-            "docs/runbook.md",
-            "docs/",
-            include_str!("../docs/runbook.md"),
-        ),
+        ("docs/runbook.md", "docs/", RUNBOOK),
         ("docs/consumers.md", "docs/", CONSUMERS),
         ("docs/proof.md", "docs/", include_str!("../docs/proof.md")),
     ];

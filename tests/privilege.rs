@@ -613,7 +613,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
                 "/apikeys".to_owned(),
                 json!({ "name": "x", "tags": { "rotation:function": FUNCTION_NAME, "team": "billing" } }),
             ),
-            Allowed,
+            Denied,
         ),
         // Tags.
         (

@@ -435,6 +435,22 @@ async fn a_current_key_that_was_taken_off_its_configured_plan_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_locked_out_by_the_end_of_a_configured_plan_is_told_of_until_there_is_one() {
+    let (world, _) = rotated(Setup::quick()).await;
+    let plan = &world.plans[0];
+    world.sandbox.delete_usage_plan(plan);
+    for _ in 0..2 {
+        let report = world.reconcile(json!({})).await;
+        assert!(left(&report).contains("is on no usage plan"), "{report}");
+        assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 1);
+    }
+    world.sandbox.create_usage_plan_as(plan, "partners");
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 0, "{report}");
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_current_key_made_by_hand_that_is_disabled_is_reported_as_that() {
     let world = Setup::holding(BY_HAND).start().await;
     let id = world.sandbox.create_key("by hand", BY_HAND, &[]);
@@ -746,6 +762,9 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
         let published = metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"].to_string();
         assert_eq!(metrics["Unvisited"], unvisited);
         assert!(published.contains("Unvisited") && !published.contains("KeysInUse"));
+        // The one that has no key yet is told of all the same.
+        let locked_out = visited.contains(&world.sandbox.secret(SECRET).arn);
+        assert_eq!(published.contains("SecretsWithoutWorkingKey"), locked_out);
         begun.extend(visited.first().cloned());
         seen.extend(visited);
         if arns.iter().all(|arn| seen.contains(arn)) {

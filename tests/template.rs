@@ -281,6 +281,12 @@ fn every_metric_that_an_alarm_looks_at_is_one_that_is_published_for_this_functio
 }
 
 #[test]
+fn no_log_level_on_offer_is_above_that_of_the_metrics_which_lambda_takes_for_info() {
+    let level = &TEMPLATE.section("Parameters")["LogLevel"];
+    assert_eq!(level["AllowedValues"], json!(["DEBUG", "INFO"]));
+}
+
+#[test]
 fn every_error_type_is_in_the_runbook() {
     let source = include_str!("../src/error.rs");
     let types = Regex::new(r#"=> "([A-Z][A-Za-z]+)","#).expect("it is a pattern");
@@ -408,6 +414,8 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
             "rate(30 minutes)",
             "rate(240 minutes)",
             "cron(0/30 * * * ? *)",
+            "cron(15 */2 ? * * *)",
+            "cron(0 1/4 * * ? *)",
         ],
         &[
             "1 hour",
@@ -416,6 +424,9 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
             "rate(5 hours)",
             "rate(241 minutes)",
             "rate(1 day)",
+            "cron(0 3 * * ? *)",
+            "cron(0 */6 * * ? *)",
+            "cron(0 * ? * MON *)",
         ],
     ),
     (
