@@ -31,8 +31,11 @@ const README: &str = include_str!("../README.md");
 const CONSUMERS: &str = include_str!("../docs/consumers.md");
 const RUNBOOK: &str = include_str!("../docs/runbook.md");
 
-/// The pages, and whether every block of a section is accounted for here.
-const PAGES: [(&str, &str, fn(&str) -> bool); 3] = [
+/// Whether every block of a section is accounted for here.
+type Accounted = fn(&str) -> bool;
+
+/// The pages, each with its name and text.
+const PAGES: [(&str, &str, Accounted); 3] = [
     ("README", README, |section| section == "Rotate it"),
     ("consumers", CONSUMERS, |_| true),
     ("runbook", RUNBOOK, |section| {
