@@ -108,7 +108,7 @@ E2E := deploy local reproducible
 
 .PHONY: e2e
 e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an emulator of AWS with the SAM CLI, run each of events/ in a container, package twice
-	@echo 'Deploying, invoking in a container, packaging twice. This takes about 6 minutes on 2 cores.'
+	@echo 'Deploying, invoking in a container, packaging twice. This takes about 8 minutes on 2 cores.'
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --locked $(addprefix --test ,$(E2E)) -- --nocapture
 
