@@ -8,12 +8,13 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span, error_span, warn};
 
 use crate::drive::{self, Invocation, drive, log_error, must_serve, unqualified};
-use crate::error::Error;
+use crate::error::{CallError, Error, Fault};
 use crate::event::Reconciliation;
 use crate::live::{self, Live, World};
 use crate::next::Step;
 use crate::observed::{Observed, Setup};
 use crate::report::{SecretReport, Totals};
+use crate::settings::Settings;
 
 /// What a reconciliation found and did, as the function's answer.
 #[derive(Debug, Serialize)]
@@ -70,10 +71,9 @@ async fn run(
     let visited = if let Some(secret) = named {
         match one(world, secret, event, invocation, &mut report.totals).await {
             // EventBridge tells of every secret that its rule does not leave out.
-            Err(Error::NotServed(why)) if event.unasked => {
-                report
-                    .secrets
-                    .push(SecretReport::failed(secret, why.to_owned()));
+            Err(failed) if event.unasked && is_anothers(&failed, world.settings()) => {
+                let failed = SecretReport::failed(secret, failed.to_string());
+                report.secrets.push(failed);
                 return Ok(report);
             }
             reconciled => reconciled.map(|reconciled| report.secrets.push(reconciled)),
@@ -87,10 +87,26 @@ async fn run(
         return Err(failed);
     }
     let every = event.secret_id.is_none() || world.settings().secret_id.is_some();
-    report
-        .totals
-        .emit(world, every && report.unvisited.is_empty());
+    let totals = &report.totals;
+    totals.emit(world, every && totals.unvisited == 0 && totals.unseen == 0);
     Ok(report)
+}
+
+/// Whether it failed because the secret is not this function's. Nobody shows a fleet all that it hears of; should it be one
+/// of its own after all, the next run over all of them says so.
+fn is_anothers(failed: &Error, settings: &Settings) -> bool {
+    match failed {
+        Error::NotServed(_) => true,
+        Error::Call(CallError {
+            operation: "DescribeSecret",
+            fault: Fault::Refused { code, .. },
+            ..
+        }) => {
+            settings.secret_id.is_none()
+                && ["AccessDeniedException", "ResourceNotFoundException"].contains(&code.as_str())
+        }
+        _ => false,
+    }
 }
 
 /// The least time that one more secret is given: a call or two that are slow.
@@ -120,6 +136,7 @@ async fn every(
         let reconciled = reconciled.unwrap_or_else(|failed| {
             span.in_scope(|| log_error(&failed));
             report.totals.failures += 1;
+            report.totals.unseen += 1;
             SecretReport::failed(&secret, failed.to_string())
         });
         report.secrets.push(reconciled);

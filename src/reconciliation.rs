@@ -320,6 +320,8 @@ pub enum Finding {
     CurrentKeyMissing,
     /// A person disabled AWSCURRENT's key.
     CurrentKeyDisabled(KeyId),
+    /// This function had disabled AWSCURRENT's key, and could not enable it.
+    NotRestored(KeyId),
     /// AWSCURRENT's key was seen to be on no usage plan, and could be put on none.
     OnNoPlan(KeyId),
     /// In an emergency, a key that stays because its version carries a label of the owner's own.
@@ -383,6 +385,9 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
         let certain = key.mirrored;
         let cut_off = certain || !every_target_was_read(seen);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
+    }
+    if key.is(Which::Current) && key.disabled_by_us().is_some() {
+        return Some(Finding::NotRestored(id));
     }
     if key.is(Which::Current) && is_on_no_plan(seen, &id) {
         return Some(Finding::OnNoPlan(id));

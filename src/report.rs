@@ -114,6 +114,9 @@ pub struct Totals {
     pub failures: usize,
     /// Secrets that no time was left for.
     pub unvisited: usize,
+    /// Secrets that could not be looked at as a whole, which are among the failures.
+    #[serde(skip)]
+    pub unseen: usize,
 }
 
 impl SecretReport {
@@ -216,6 +219,7 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::Placeholder => "AWSCURRENT holds no key, so nothing was touched; `aws secretsmanager rotate-secret` makes one".to_owned(),
         Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made; without it nothing is mirrored, and nothing retired but in an emergency; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
         Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled; without it nothing is mirrored, and nothing retired but in an emergency; enable it, or rotate"),
+        Finding::NotRestored(key) => format!("API key {key}, which is AWSCURRENT's, is still disabled, because it could not be enabled, which the next run tries again; without it nothing is mirrored, and nothing retired but in an emergency"),
         Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, is on no usage plan, so no API accepts it; set USAGE_PLAN_IDS to one that exists"),
         Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label of your own; take that off first if this key has leaked"),
         Finding::StillWorks(key) => format!("API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),
@@ -267,6 +271,7 @@ impl Totals {
                     | Finding::Placeholder
                     | Finding::CurrentKeyMissing
                     | Finding::CurrentKeyDisabled(_)
+                    | Finding::NotRestored(_)
                     | Finding::OnNoPlan(_)
             )
         };
@@ -276,11 +281,12 @@ impl Totals {
         self.keys_disabled += run.disabled;
         self.keys_deleted += run.deleted;
         self.failures += run.failed.len();
+        self.unseen += usize::from(seen.given_up);
     }
 
     /// Writes the sums as metrics: one line on standard output, which `CloudWatch` reads. (DOC, `CloudWatch` user guide,
     /// "embedded metric format".) Past the log, whose own JSON would hide it. How things stand is a metric only where
-    /// `every` secret of this function was looked at, but for consumers that are locked out; what was done is one always.
+    /// `every` secret of this function was seen, but for what is wrong already; what was done is one always.
     pub(crate) fn emit(&self, world: &World, every: bool) {
         let now = world.clock().now().duration_since(SystemTime::UNIX_EPOCH);
         let Ok(serde_json::Value::Object(sums)) = serde_json::to_value(self) else {
@@ -289,7 +295,7 @@ impl Totals {
         let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
         let is_always_told = |field: &str| match field {
             "driftRepaired" | "keysDisabled" | "keysDeleted" | "failures" | "unvisited" => true,
-            "secretsWithoutWorkingKey" => self.secrets_without_working_key > 0,
+            "secretsWithoutWorkingKey" | "keysOverdue" | "keysDisabledByHand" => sums[field] != 0,
             _ => false,
         };
         let metrics = sums.keys().filter(|field| every || is_always_told(field));

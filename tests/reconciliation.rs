@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -324,6 +325,25 @@ async fn a_rollback_brings_the_old_key_its_plans_and_doppler_back_in_grace_quara
             assert_eq!(enabled(&world, &new), Some(true), "{what}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_rollback_could_not_enable_locks_its_consumers_out_until_the_next_run() {
+    let (world, old) = rotated(Setup::quick()).await;
+    world.sandbox.advance(GRACE);
+    world.reconcile(json!({})).await;
+    roll_back(&world);
+    let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
+    let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
+    let denied = world.sandbox.faults().inject(denied.every());
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &old), Some(false));
+    assert!(left(&report).contains("is still disabled"), "{report}");
+    assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 1);
+    denied.remove();
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 0);
+    world.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -759,12 +779,13 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
         assert_eq!(visited.len() + unvisited, 41);
         assert_eq!(report["totals"]["unvisited"], unvisited);
         assert_eq!(report["totals"]["failures"], 0, "{report}");
-        let published = metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"].to_string();
         assert_eq!(metrics["Unvisited"], unvisited);
-        assert!(published.contains("Unvisited") && !published.contains("KeysInUse"));
         // The one that has no key yet is told of all the same.
         let locked_out = visited.contains(&world.sandbox.secret(SECRET).arn);
-        assert_eq!(published.contains("SecretsWithoutWorkingKey"), locked_out);
+        let expected = AS_FAR_AS_SEEN
+            .into_iter()
+            .filter(|name| locked_out || *name != "SecretsWithoutWorkingKey");
+        assert_eq!(published(&metrics), Vec::from_iter(expected));
         begun.extend(visited.first().cloned());
         seen.extend(visited);
         if arns.iter().all(|arn| seen.contains(arn)) {
@@ -781,7 +802,8 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
 async fn one_secret_that_fails_is_reported_and_the_others_are_served() {
     let (world, _) = fleet(3, Options::default()).await;
     world.sandbox.put_secret("fleet/1", "[1]");
-    let report = world.reconcile(json!({})).await;
+    let (report, metrics) = world.reconcile_measured(json!({})).await;
+    assert_eq!(published(&metrics), AS_FAR_AS_SEEN);
     assert_eq!(report["totals"]["failures"], 1, "{report}");
     assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
     let secrets = report["secrets"].as_array().expect("a list");
@@ -792,6 +814,48 @@ async fn one_secret_that_fails_is_reported_and_the_others_are_served() {
     });
     let left = failed.map(|secret| secret["left"].to_string());
     assert!(left.is_some_and(|left| left.contains("no object")));
+}
+
+/// The metrics of a run that did not see every secret, and knows of one without a key.
+const AS_FAR_AS_SEEN: [&str; 6] = [
+    "DriftRepaired",
+    "Failures",
+    "KeysDeleted",
+    "KeysDisabled",
+    "SecretsWithoutWorkingKey",
+    "Unvisited",
+];
+
+/// The names of the metrics that a line has.
+fn published(metrics: &Value) -> Vec<&str> {
+    let named = metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array();
+    let names = named.into_iter().flatten();
+    let names = names.filter_map(|metric| metric["Name"].as_str());
+    BTreeSet::from_iter(names).into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_looked_at_is_not_told_of_as_well() {
+    let (world, _) = rotated(Setup::quick()).await;
+    for (service, operation) in [
+        (Service::SecretsManager, "GetSecretValue"),
+        (Service::ApiGateway, "GetApiKeys"),
+    ] {
+        let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
+        let denied = Fault::new(denied).on(service, operation).every();
+        let denied = world.sandbox.faults().inject(denied);
+        let (report, metrics) = world.reconcile_measured(json!({})).await;
+        assert_eq!(report["totals"]["failures"], 1, "{report}");
+        let expected =
+            AS_FAR_AS_SEEN.map(|name| (name != "SecretsWithoutWorkingKey").then_some(name));
+        assert_eq!(
+            published(&metrics),
+            Vec::from_iter(expected.into_iter().flatten())
+        );
+        denied.remove();
+    }
+    let (_, metrics) = world.reconcile_measured(json!({})).await;
+    assert!(published(&metrics).contains(&"Secrets"), "{metrics}");
 }
 
 // Notices and schedules.
@@ -825,20 +889,48 @@ async fn a_moved_label_is_noticed_and_a_schedule_retires_without_anybody_asking(
     assert!(left(&report).contains("SECRET_ID names another one"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_notice_waits_until_the_description_shows_what_it_tells_of() {
-    let (world, old) = rotated(Setup::quick()).await;
-    let secret = world.sandbox.secret(SECRET);
-    let previous = secret.previous().expect("there is one").id.clone();
-    let notice = json!({
+/// What EventBridge sends when AWSCURRENT has moved to a version.
+fn notice(secret: &str, version: &str) -> String {
+    json!({
         "version": "0",
         "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
         "detail-type": "Secret Label Updated",
         "source": "aws.secretsmanager",
         "time": "2026-02-06T16:43:48Z",
-        "resources": [secret.arn],
-        "detail": {"name": SECRET, "labelUpdated": "AWSCURRENT", "versionId": previous},
-    });
+        "resources": [secret],
+        "detail": {"name": SECRET, "labelUpdated": "AWSCURRENT", "versionId": version},
+    })
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_leaves_alone_what_it_hears_of_and_may_not_see() {
+    const VERSION: &str = "11111111-1111-4111-8111-111111111111";
+    let (world, arns) = fleet(1, Options::default()).await;
+    let gone = format!("{}x", arns[0]);
+    let denied = FaultKind::refuse(400, "AccessDeniedException", "no");
+    let denied = Fault::new(denied).on(Service::SecretsManager, "DescribeSecret");
+    for secret in [&gone, &arns[0]] {
+        let answer = world.sandbox.invoke(notice(secret, VERSION)).await;
+        let report = answer.result.expect("it is no failure");
+        assert!(!left(&report).is_empty(), "{report}");
+        world.sandbox.faults().inject(denied.clone().every());
+    }
+    // Its own secret, if somebody asks.
+    let event = json!({ "Step": "reconcile", "SecretId": arns[0] });
+    let answer = world.sandbox.invoke(event.to_string()).await;
+    assert_eq!(
+        answer.result.err().map(|error| error.error_type),
+        Some("SecretsManagerFailed".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notice_waits_until_the_description_shows_what_it_tells_of() {
+    let (world, old) = rotated(Setup::quick()).await;
+    let secret = world.sandbox.secret(SECRET);
+    let previous = secret.previous().expect("there is one").id.clone();
+    let notice = notice(&secret.arn, &previous);
     let world = Arc::new(world);
     let late = {
         let world = Arc::downgrade(&world);
@@ -851,7 +943,7 @@ async fn a_notice_waits_until_the_description_shows_what_it_tells_of() {
     };
     let late = Fault::new(late).on(Service::SecretsManager, "DescribeSecret");
     let late = world.sandbox.faults().inject(late.nth(2));
-    let answer = world.sandbox.invoke(notice.to_string()).await;
+    let answer = world.sandbox.invoke(notice).await;
     assert_eq!(answer.result.err(), None);
     assert_eq!(late.fired(), 1);
     assert!(world.current_key() == old, "it was not rolled back");
