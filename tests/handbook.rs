@@ -84,9 +84,10 @@ runs! {
     Shorten: ("consumers", "Removing the stack and keeping the key", 1),
     Cancel: ("consumers", "Removing the stack and keeping the key", 3),
     DeleteReplaced: ("consumers", "Removing the stack and keeping the key", 4),
-    DeleteSecret: ("consumers", "Removing the stack and keeping the key", 5),
+    DeleteSecret: ("consumers", "Another secret", 0),
     Replace: ("runbook", "A key has leaked", 0),
-    EmergencyStop: ("runbook", "A key has leaked", 1),
+    Promote: ("runbook", "A key has leaked", 1),
+    EmergencyStop: ("runbook", "A key has leaked", 2),
     RollBack: ("runbook", "Rolling back", 0),
 }
 
@@ -720,6 +721,27 @@ async fn a_leaked_key_is_replaced_and_disabled_at_once_with_all_that_was_replace
         assert_eq!(world.gateway_answer(key).await, 403);
     }
     assert!(world.current_key() != leaked, "it was not replaced");
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaked_key_is_replaced_and_disabled_at_once_also_while_doppler_cannot_be_written() {
+    let (world, _) = rotated_twice(Setup::quick()).await;
+    let leaked = world.current_key();
+    let hidden = format!("{PROJECT}/nosuchconfig/{TARGET}");
+    world.redeploy(&[("DOPPLER_TARGETS", &hidden)]).await;
+    let person = Terminal::of(&world, SECRET);
+    let outcome = person.begins(Runs::Replace).await;
+    assert!(!outcome.succeeded, "it succeeded");
+    person.run(Runs::Promote).await;
+    assert!(world.current_key() != leaked, "it was not replaced");
+    person.run(Runs::EmergencyStop).await;
+    assert_eq!(world.gateway_answer(&leaked).await, 403);
+    assert_eq!(world.gateway_answer(&world.current_key()).await, 200);
+    // And when Doppler is back.
+    world.redeploy(&[]).await;
+    world.retry(&outcome.token).await;
+    world.reconcile(json!({})).await;
     world.assert_agreement().await;
 }
 
