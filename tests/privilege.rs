@@ -987,16 +987,44 @@ async fn only_lambda_takes_the_role_and_only_the_secret_calls_the_function() {
                 }],
             })
         );
-        let role = resource("Role");
-        let role = role.as_object().expect("a mapping");
-        assert!(!role.contains_key("ManagedPolicyArns"), "{role:?}");
         let permission = resource("SecretsManagerMayInvoke");
         assert_eq!(permission["Principal"], "secretsmanager.amazonaws.com");
         assert_eq!(permission["Action"], "lambda:InvokeFunction");
         assert_eq!(permission["FunctionName"], FUNCTION_ARN);
         assert_eq!(permission["SourceAccount"], ACCOUNT);
         assert_eq!(permission["SourceArn"], source);
+        // What SAM adds for an event is a permission for the event alone, of these two kinds; a URL would be for anybody.
+        let function = resource("RotationFunction");
+        assert_eq!(function.get("FunctionUrlConfig"), None);
+        for (name, event) in function["Events"].as_object().expect("a mapping") {
+            let kind = event["Type"].as_str().expect("an event has a type");
+            assert!(["Schedule", "EventBridgeRule"].contains(&kind), "{name}");
+        }
     }
+}
+
+#[test]
+fn nothing_in_the_template_gives_rights_but_the_one_role_and_the_one_permission() {
+    let resources = TEMPLATE.section("Resources");
+    let kinds = resources.values().map(|resource| {
+        // SAM makes policies of them.
+        assert_eq!(resource.get("Connectors"), None);
+        resource["Type"].as_str().expect("a resource has a type")
+    });
+    let watches = |kind: &&str| kind.starts_with("AWS::CloudWatch::");
+    let mut kinds: Vec<_> = kinds.filter(|kind| !watches(kind)).collect();
+    kinds.sort_unstable();
+    assert_eq!(
+        kinds,
+        [
+            "AWS::IAM::Role",
+            "AWS::Lambda::Permission",
+            "AWS::Logs::LogGroup",
+            "AWS::SecretsManager::RotationSchedule",
+            "AWS::SecretsManager::Secret",
+            "AWS::Serverless::Function",
+        ]
+    );
 }
 
 #[test]
