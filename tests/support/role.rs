@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use parking_lot::Mutex;
 use sandbox::iam::{Denial, Element, Policy, Role};
 use sandbox::{ACCOUNT, FUNCTION_NAME, REGION, Sandbox};
+use serde_json::json;
 use template::{Deployment, Stack, Template};
 
 /// The template of this repository, or the one that `TEMPLATE` names, for instance as `sam build` wrote it.
@@ -63,11 +64,23 @@ pub(crate) fn stack(
     stack.unwrap_or_else(|error| panic!("the template cannot be deployed: {error:#}"))
 }
 
-/// The role of the function in a stack.
+/// The role of the function in a stack: its policies are all that gives the function rights.
 pub(crate) fn role_in(stack: &Stack<'_>) -> Role {
+    let resources = TEMPLATE.section("Resources");
+    let of_iam = resources.iter().filter(|(_, resource)| {
+        let kind = resource["Type"].as_str();
+        kind.is_some_and(|kind| kind.starts_with("AWS::IAM::"))
+    });
+    let of_iam: Vec<_> = of_iam.map(|(name, _)| name.as_str()).collect();
+    assert_eq!(of_iam, ["Role"], "a policy of its own adds to a role");
+    let function = &resources["RotationFunction"]["Properties"];
+    assert_eq!(function["Role"], json!({ "Fn::GetAtt": ["Role", "Arn"] }));
+    assert_eq!(function.get("Policies"), None, "they are of another role");
+
     let role = stack.resource("Role").and_then(|role| {
-        let role = role.expect("there is always a role");
-        let policies = role["Properties"]["Policies"].as_array();
+        let role = &role.expect("there is always a role")["Properties"];
+        assert_eq!(role.get("ManagedPolicyArns"), None, "they are not read");
+        let policies = role["Policies"].as_array();
         let policies = policies.expect("the role has policies").iter();
         Policy::read(policies.map(|policy| &policy["PolicyDocument"]))
     });
