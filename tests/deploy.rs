@@ -277,12 +277,13 @@ fn step_event(secret: &str, token: &str, step: &str) -> Value {
 
 /// A running ministack with an API that wants a key, and a usage plan for it. Dropping it ends it and the functions in it.
 struct Cloud {
+    /// The first to be dropped, as it writes to the folder.
+    _process: Group,
     url: String,
     cli: AwsCli,
     plan: String,
     api: String,
     _folder: TempDir,
-    _process: Group,
 }
 
 impl Cloud {

@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -20,6 +21,7 @@ use support::sam::{architecture, built};
 use support::{SECRET, key_in, tool, tools};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use tokio::time::timeout;
 
 /// The function's logical id in the template.
@@ -137,19 +139,26 @@ fn repository() -> &'static Path {
 }
 
 /// A Docker engine with an image to run the function in. Dropping it removes the image, if it was made here.
+///
+/// There is one at a time: two tests in AWS's image could not tell whose container is whose.
 struct Engine {
     /// Its address in the containers' network.
     address: String,
     /// What is to be said to SAM of the image.
     image: Vec<String>,
-    /// Which containers are this test's.
-    filter: String,
+    /// The name of the image that SAM runs.
+    runs: String,
+    /// The containers of that image which were there before.
+    before: BTreeSet<String>,
     made: Option<String>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Engine {
     /// Nothing, where no engine answers: then this says so.
     async fn found(purpose: &str) -> Option<Engine> {
+        static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
+        let turn = TURN.lock().await;
         let answer = docker(&["version", "--format", "{{.Server.Version}}"]).await;
         let reason = match &answer {
             Ok(answer) if answer.status.success() => None,
@@ -166,11 +175,14 @@ impl Engine {
         let there = docker(&["image", "inspect", &of_aws]).await;
         if there.is_ok_and(|there| there.status.success()) {
             eprintln!("in AWS's image {of_aws}");
+            let runs = of_aws.replace("al2023-", "al2023-rapid-");
             return Some(Engine {
                 address,
                 image: Vec::new(),
-                filter: format!("ancestor={}", of_aws.replace("al2023-", "al2023-rapid-")),
+                before: containers(&runs).await,
+                runs,
                 made: None,
+                _turn: turn,
             });
         }
         let name = format!("api-key-rotation-{}-{purpose}", std::process::id());
@@ -182,14 +194,17 @@ impl Engine {
         Some(Engine {
             address,
             image: vec!["--invoke-image".to_owned(), name],
-            filter: format!("ancestor={made}"),
+            runs: made.clone(),
+            before: BTreeSet::new(),
             made: Some(made),
+            _turn: turn,
         })
     }
 
     async fn assert_no_container_is_left(&self) {
-        let left = printed(&["ps", "--all", "--quiet", "--filter", &self.filter]).await;
-        assert_eq!(left, "", "containers are left");
+        let there = containers(&self.runs).await;
+        let left: Vec<_> = there.difference(&self.before).collect();
+        assert!(left.is_empty(), "containers are left: {left:?}");
     }
 }
 
@@ -209,6 +224,13 @@ impl Drop for Engine {
             "the image cannot be removed"
         );
     }
+}
+
+/// The containers of an image.
+async fn containers(image: &str) -> BTreeSet<String> {
+    let filter = format!("ancestor={image}");
+    let containers = printed(&["ps", "--all", "--quiet", "--filter", &filter]).await;
+    containers.lines().map(str::to_owned).collect()
 }
 
 /// This machine's address in the network of the containers.

@@ -1,7 +1,7 @@
 //! The role of the template, for a function with given settings: what a test's function may do is what it may do once deployed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use parking_lot::Mutex;
@@ -10,12 +10,9 @@ use sandbox::{ACCOUNT, FUNCTION_NAME, REGION, Sandbox};
 use serde_json::json;
 use template::{Deployment, Stack, Template};
 
-/// The template of this repository, or the one that `TEMPLATE` names, for instance as `sam build` wrote it.
+/// The template of this repository.
 pub(crate) static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
-    let path = std::env::var_os("TEMPLATE").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml")),
-        PathBuf::from,
-    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("template.yaml");
     Template::read(&path).unwrap_or_else(|error| panic!("{error:#}"))
 });
 

@@ -59,10 +59,27 @@ impl Template {
     ///
     /// If it is none.
     pub fn parse(text: &str) -> anyhow::Result<Template> {
-        match yaml::read(text)? {
-            Value::Object(sections) => Ok(Template { sections }),
-            _ => bail!("a template is a mapping"),
+        const TEXTS: [&str; 3] = ["AWSTemplateFormatVersion", "Transform", "Description"];
+        const MAPPINGS: [&str; 6] = [
+            "Metadata",
+            "Parameters",
+            "Rules",
+            "Conditions",
+            "Resources",
+            "Outputs",
+        ];
+        let Value::Object(sections) = yaml::read(text)? else {
+            bail!("a template is a mapping");
+        };
+        for (name, section) in &sections {
+            let known = TEXTS.contains(&name.as_str()) && section.is_string()
+                || MAPPINGS.contains(&name.as_str()) && section.is_object();
+            ensure!(
+                known,
+                "the section {name} is not known, or not in this form"
+            );
         }
+        Ok(Template { sections })
     }
 
     /// Whether it has this parameter.

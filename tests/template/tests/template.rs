@@ -163,6 +163,20 @@ fn what_is_not_known_is_an_error() {
 }
 
 #[test]
+fn a_section_that_is_not_known_or_no_mapping_is_an_error() {
+    assert!(Template::parse("Resources: {}").is_ok());
+    for text in [
+        "Globals: {Function: {Policies: [AdministratorAccess]}}",
+        "Mappings: {}",
+        "Rules: [a]",
+        "Conditions:",
+        "Transform: [AWS::Serverless-2016-10-31, Another]",
+    ] {
+        assert!(Template::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_resource_that_is_not_made_cannot_be_referred_to() {
     // Only its plans are given, which the rule of the template would not allow: so without it.
     let template = TEMPLATE.replace("NoPlansWithoutName", "Other").replace(
