@@ -210,18 +210,21 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let Some(image) = &self.made else {
-            return;
-        };
         // A test that fails may leave a container.
         let removed = std::process::Command::new("sh")
             .arg("-c")
-            .arg("docker ps --all --quiet --filter \"ancestor=$0\" | xargs -r docker rm --force; docker rmi \"$0\"")
-            .arg(image)
+            .arg(
+                "docker ps --all --quiet --filter \"ancestor=$0\" | grep -vxF \"$1\" | xargs -r docker rm --force
+                 [ -z \"$2\" ] || docker rmi \"$2\"",
+            )
+            .arg(&self.runs)
+            // Without any, a line that no container is.
+            .arg(self.before.iter().fold("none".to_owned(), |all, one| all + "\n" + one))
+            .arg(self.made.as_deref().unwrap_or_default())
             .output();
         assert!(
             std::thread::panicking() || removed.is_ok_and(|removed| removed.status.success()),
-            "the image cannot be removed"
+            "what the test made cannot be removed"
         );
     }
 }
