@@ -35,6 +35,9 @@ pub enum Error {
     /// A call failed for good.
     #[error("{0}")]
     Call(CallError),
+    /// The same, with what the step was about to do by it: which target, plan or key.
+    #[error("could not {0}: {1}")]
+    Attempt(String, CallError),
     /// The probe URL answered with something that no waiting will change.
     #[error(
         "PROBE_URL answered {0}: it must name a method behind the usage plan that answers 2xx with a key and 403 without"
@@ -47,7 +50,7 @@ pub enum Error {
     ProbeNotAccepted(String),
     /// In a trial run the probe URL gave an answer that tells nothing.
     #[error(
-        "PROBE_URL cannot be tried now ({0}); check that it is right and its API is up, then try again"
+        "PROBE_URL cannot be tried now ({0}); check that it is right, behind the current key's usage plan, and its API up, then try again"
     )]
     ProbeUnclear(String),
     /// Without a probe the key must have an age that it does not reach in time.
@@ -79,7 +82,7 @@ impl Error {
             Self::Secret(..) => "InvalidSecret",
             Self::DopplerToken(_) => "InvalidDopplerToken",
             Self::Refused(refusal) => refused_type(refusal),
-            Self::Call(call) => call.error_type(),
+            Self::Call(call) | Self::Attempt(_, call) => call.error_type(),
             Self::ProbeRejected(_) => "ProbeRejected",
             Self::ProbeNotAccepted(_) => "ProbeNotAccepted",
             Self::ProbeUnclear(_) => "ProbeUnclear",
@@ -145,6 +148,10 @@ impl fmt::Display for Service {
         })
     }
 }
+
+/// What API Gateway says when two requests got in each other's way, for instance because it serves one
+/// `CreateUsagePlanKey` at a time in a Region (OBS). The same status means other things, too.
+pub(crate) const CONCURRENT: &str = "concurrent modification";
 
 /// No connection came about, or it broke.
 pub(crate) const NO_CONNECTION: &str = "the connection failed";
@@ -287,6 +294,14 @@ impl CallError {
             {
                 "take that back with `aws secretsmanager restore-secret`; the next try goes on from here"
             }
+            // What one tries again by itself and what may be there already is not told here any more.
+            (Service::ApiGateway, Fault::Refused { code, message, .. })
+                if self.operation == "CreateUsagePlanKey"
+                    && code == "ConflictException"
+                    && !message.contains(CONCURRENT) =>
+            {
+                "API Gateway allows a key one usage plan for each stage: see that no two of USAGE_PLAN_IDS cover the same stage, and that the key is on no other plan that does"
+            }
             // Keys have ids that nobody configures: the plan or stage is meant.
             (
                 Service::ApiGateway,
@@ -364,6 +379,9 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// Stands for what was not fit to be shown.
+pub(crate) const MASK: &str = "[masked]";
+
 /// As long as the shortest value is.
 const LONG: usize = 20;
 
@@ -408,7 +426,7 @@ fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {
             run.push(letter);
             continue;
         }
-        shown.push_str(if is_value(&run) { "[masked]" } else { &run });
+        shown.push_str(if is_value(&run) { MASK } else { &run });
         run.clear();
         shown.push(if letter.is_control() { ' ' } else { letter });
     }

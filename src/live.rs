@@ -38,6 +38,12 @@ use self::secrets_manager::SecretsManager;
 /// the write before it (OBS; UNK for API Gateway's lists).
 const VISIBILITY: Duration = Duration::from_secs(10);
 
+/// The longest that a key takes to take effect (AWSV).
+const PROPAGATION: Duration = Duration::from_mins(2);
+
+/// So long a key may take to get onto a plan without counting as minted only then.
+const SWIFT: Duration = Duration::from_secs(10);
+
 /// What outlives an invocation: the settings, and clients that are built when first needed.
 pub struct World {
     settings: Settings,
@@ -304,10 +310,17 @@ impl<'a> Live<'a> {
                     .probe_url
                     .as_ref()
                     .expect("a probe is asked for only with its URL");
+                let is_trial = seen.copy && !seen.is_current();
                 let probe = probe::Probe {
                     http: self.world.http().await?,
                     url,
-                    deadline: self.deadline,
+                    // The current key has long taken effect, if it was not made just now.
+                    deadline: if is_trial {
+                        self.until(PROPAGATION)
+                    } else {
+                        self.deadline
+                    },
+                    is_trial,
                 };
                 let receipt = match (look, self.values.key(Which::Pending)) {
                     (Look::ProbeAccepts, Some(key)) => probe.accepts(key).await?,
@@ -335,11 +348,13 @@ impl<'a> Live<'a> {
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await?;
+                let began = Instant::now();
                 let receipt = gateway.attach(key, plan, self.deadline).await?;
-                (
-                    Fact::Changed(key.clone(), Change::Attached(plan.clone())),
-                    receipt,
-                )
+                let change = Change::Attached {
+                    plan: plan.clone(),
+                    late: began.elapsed() > SWIFT,
+                };
+                (Fact::Changed(key.clone(), change), receipt)
             }
             Action::WarnOfNoPlan => {
                 tracing::warn!(
@@ -365,7 +380,12 @@ impl<'a> Live<'a> {
                 (Fact::PendingRemoved, receipt)
             }
             Action::RestoreKey(key) => {
-                let text = mark::minted(&self.secret.name);
+                // A pending key takes effect anew, which `testSecret` has to wait for.
+                let text = if seen.is_pending() {
+                    mark::resumed(&self.secret.name, self.world.clock.now())
+                } else {
+                    mark::minted(&self.secret.name)
+                };
                 self.update(seen, key, &text, Some(true), Change::Unmarked)
                     .await?
             }

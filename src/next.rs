@@ -202,7 +202,7 @@ pub enum Refusal {
     KeyMissing,
     /// The key was disabled.
     #[error(
-        "API key {0} is disabled, which this function did not do; enable it or delete it, and Secrets Manager's next try goes on"
+        "API key {0} is disabled; what this function disabled itself, Secrets Manager's next try enables; otherwise enable it or delete it first"
     )]
     KeyDisabled(KeyId),
     /// The key lost a plan, or never got it.

@@ -280,6 +280,8 @@ pub struct Observed {
     pub existing_plans: BTreeSet<PlanId>,
     /// Whether the time at which a resumed key became complete is in its description.
     pub noted: bool,
+    /// Whether the pending key got onto a plan so late that it is complete only since then.
+    pub late: bool,
     /// Whether the probe accepted the pending key, or in a trial run answered at all.
     pub probed: bool,
     /// Whether the pending key is old enough.
@@ -367,7 +369,12 @@ pub enum Change {
     /// The time at which it became complete is noted.
     Completed,
     /// It is on this plan.
-    Attached(PlanId),
+    Attached {
+        /// The plan.
+        plan: PlanId,
+        /// Whether that took long: then it took effect there long after it was minted.
+        late: bool,
+    },
     /// It carries this mark.
     Marked(Mark),
     /// It is enabled and carries no mark.
@@ -396,6 +403,7 @@ impl Observed {
             plans: BTreeMap::new(),
             existing_plans: BTreeSet::new(),
             noted: false,
+            late: false,
             probed: false,
             settled: false,
             relabelled: false,
@@ -568,9 +576,10 @@ impl Observed {
             Change::Disabled(_) | Change::Deleted | Change::Unmarked
         );
         match &change {
-            Change::Attached(plan) => {
+            Change::Attached { plan, late } => {
                 let plans = self.plans.entry(id.clone()).or_default();
                 plans.insert(plan.clone());
+                self.late |= late;
             }
             Change::Marked(_) | Change::Disabled(_) => {
                 self.handled.insert(id.clone());
@@ -582,7 +591,7 @@ impl Observed {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed => {}
+            Change::Completed => self.late = false,
         }
         let Some(key) = self.those(std::slice::from_ref(id)).next() else {
             return;
@@ -594,7 +603,7 @@ impl Observed {
             Change::Disabled(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, false);
             }
-            Change::Attached(_) | Change::Deleted => {}
+            Change::Attached { .. } | Change::Deleted => {}
         }
     }
 

@@ -64,8 +64,9 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
         }
         return act(Action::RestoreKey(key.id.clone()));
     }
-    // `finishSecret` has no call to spare for this; `testSecret` has just done it.
-    let may_have_lost_one = seen.setup.version.is_none() && !seen.setup.plans.is_empty();
+    // `finishSecret` has no call to spare for this, unless it has minted the key anew; `testSecret` has just done it.
+    let looks_for_it = seen.setup.version.is_none() || seen.mint != Mint::Untried;
+    let may_have_lost_one = looks_for_it && !seen.setup.plans.is_empty();
     if may_have_lost_one || key.unfinished {
         let wanted = if seen.setup.plans.is_empty() {
             seen.plans_of_newest_but(Which::Current)?

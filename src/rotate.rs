@@ -85,7 +85,7 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
         report.hand_over = report::hand_over(world, &secret, &run.seen);
         let mut totals = Totals::default();
         totals.add(&run);
-        totals.emit(world, settings.secret_id.is_some());
+        totals.emit(world, settings.secret_id.is_some() && totals.unseen == 0);
     }
     Ok(report)
 }

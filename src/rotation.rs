@@ -74,6 +74,10 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     }
     let attached = seen.plans_of(&key.id)?;
     let Some(plan) = wanted.difference(attached).next() else {
+        // Complete only now, long after it was minted: its age counts from here.
+        if seen.late {
+            return act(Action::NoteResumed(key.id.clone()));
+        }
         return Continue(());
     };
     if seen.mint != Mint::Fresh && !seen.noted {

@@ -232,7 +232,7 @@ impl Reader<'_> {
         if values.len() > most {
             self.problem(
                 name,
-                format!("has {} items; at most {most} are possible", values.len()),
+                format!("has {} items; at most {most} are taken", values.len()),
                 example,
             );
         }

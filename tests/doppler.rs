@@ -619,3 +619,24 @@ async fn the_visibility_that_a_person_chose_is_kept_and_a_new_target_gets_dopple
         }
     }
 }
+
+// What a refusal quotes.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_of_another_form_than_ours_is_not_shown_where_doppler_quotes_it() {
+    const BY_HAND: &str = "partner_key_by_hand_2024";
+    let text = json!({ "apiKey": BY_HAND }).to_string();
+    let world = Setup::holding(&text).start().await;
+    let sandbox = &world.sandbox;
+    sandbox.create_key("by hand", BY_HAND, &[&world.plans[0]]);
+    let quoting = format!("The value {BY_HAND} is not one that this config takes");
+    let quoting = Fault::new(FaultKind::refuse(400, "", quoting));
+    sandbox
+        .faults()
+        .inject(quoting.on(Service::Doppler, "UpdateSecrets").every());
+    let report = world.reconcile(json!({})).await.to_string();
+    assert!(report.contains("The value [masked] is not one"), "{report}");
+    for shown in [report, world.log()] {
+        assert!(!shown.contains(BY_HAND), "it is shown");
+    }
+}

@@ -418,7 +418,13 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             vec![Fact::Minted(minted), Fact::AlreadyMinted]
         }
         Action::NoteResumed(id) => changed(id, vec![Change::Completed, Change::Deleted]),
-        Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
+        Action::AttachKey(id, plan) => {
+            let attached = |late| Change::Attached {
+                plan: plan.clone(),
+                late,
+            };
+            changed(id, vec![attached(false), attached(true)])
+        }
         Action::WarnOfNoPlan => vec![Fact::Warned],
         Action::WriteMirror(target, which) => vec![Fact::Written(*target, *which)],
         Action::Promote(_) => {
@@ -553,6 +559,7 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
         usize::from(!seen.noted),
         over_keys(1, &|_| 1),
         over_keys(PLANS, &missing),
+        usize::from(seen.late),
         usize::from(!seen.warned),
         seen.mirror.iter().filter(is_open).count(),
         over_keys(2, &to_change),
@@ -632,6 +639,20 @@ const CLAIMS: &[Claim] = &[
         |_, seen, action| match action {
             Action::DisableKey(id, _) if !seen.setup.emergency => Some(!listed(seen, id).mirrored),
             Action::DeleteKey(id) => Some(!listed(seen, id).mirrored),
+            _ => None,
+        },
+    ),
+    (
+        "1. No dead key is handed out: where its plans were looked at, AWSCURRENT's key is on the configured ones before a target gets it or another key is taken away",
+        |_, seen, action| match action {
+            Action::DisableKey(..) if seen.setup.emergency => None,
+            Action::WriteMirror(_, Which::Current)
+            | Action::DisableKey(..)
+            | Action::DeleteKey(_) => {
+                let key = with_value(seen, Which::Current)?;
+                let on = seen.plans.get(&key.id)?;
+                Some(seen.setup.plans.iter().all(|plan| on.contains(plan)))
+            }
             _ => None,
         },
     ),
@@ -905,4 +926,37 @@ fn every_step_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradi
     let idle = claims.filter(|(_, applied)| *applied == 0);
     let idle: Vec<_> = idle.map(|((claim, _), _)| claim).collect();
     assert!(idle.is_empty(), "never put to the test: {idle:?}");
+}
+
+#[test]
+fn a_key_that_took_long_to_get_onto_its_plan_counts_as_new_from_then_on() {
+    let id = KeyId::from("minted");
+    for late in [false, true] {
+        let setup = setups(Step::SetSecret).into_iter();
+        let setup = setup.filter(|setup| !setup.plans.is_empty()).last();
+        let labels = description(&[(NEW, &[PENDING])]);
+        let mut seen = Observed::new(setup.expect("a plan is configured"), labels);
+        seen.learn(Fact::Holds {
+            which: Which::Pending,
+            version: Some(VersionId::from(NEW)),
+            held: Held::Key { of_our_form: true },
+            copy: false,
+            edited: false,
+            keys: Vec::new(),
+        });
+        seen.learn(Fact::Minted(Key {
+            held_by: BTreeSet::from([Which::Pending]),
+            ..key("minted", Some(&VersionId::from(NEW)))
+        }));
+        let plan = PlanId::from("p");
+        let attached = Next::Act(Action::AttachKey(id.clone(), plan.clone()));
+        assert_eq!(decide(Step::SetSecret, &seen), attached);
+        seen.learn(Fact::Changed(id.clone(), Change::Attached { plan, late }));
+        if late {
+            let noted = Next::Act(Action::NoteResumed(id.clone()));
+            assert_eq!(decide(Step::SetSecret, &seen), noted);
+            seen.learn(Fact::Changed(id.clone(), Change::Completed));
+        }
+        assert_eq!(decide(Step::SetSecret, &seen), Next::Done);
+    }
 }

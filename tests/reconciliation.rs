@@ -169,7 +169,11 @@ async fn an_abandoned_version_that_gets_its_label_back_gets_its_disabled_key_bac
         .await;
     assert_eq!(enabled(&world, &key), Some(false));
     label(None, Some(&token));
-    for step in ["setSecret", "testSecret", "finishSecret"] {
+    world.step(&token, "setSecret").await;
+    // It takes effect anew, for which testSecret waits.
+    let description = description(&world, &key);
+    assert!(description.contains("Resumed at "), "{description}");
+    for step in ["testSecret", "finishSecret"] {
         world.step(&token, step).await;
     }
     assert!(world.current_key() == key, "it was not promoted");
@@ -441,6 +445,23 @@ async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
     // An alarm on this is not to be cleared by an age of zero.
     assert_eq!(line["SecretsWithoutWorkingKey"], 1);
     assert_eq!(line.get("CurrentKeyAge"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promoted_key_that_was_deleted_before_finish_secret_is_done_is_back_on_its_plan_after_it()
+{
+    let (world, _) = rotated(Setup::quick()).await;
+    let token = half_a_rotation(&world).await;
+    world.step(&token, "testSecret").await;
+    let killed = Fault::new(FaultKind::KillBefore);
+    let killed = killed.on(Service::SecretsManager, "UpdateSecretVersionStage");
+    world.sandbox.faults().inject(killed.nth(2));
+    let finished = world.sandbox.step(SECRET, &token, "finishSecret").await;
+    assert!(finished.result.is_err(), "it was not killed");
+    let key = world.sandbox.key_with_value(&world.current_key());
+    world.sandbox.delete_key(&key.expect("it is there").id);
+    world.step(&token, "finishSecret").await;
+    world.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -850,6 +871,14 @@ async fn what_could_not_be_looked_at_is_not_told_of_as_well() {
     }
     let (_, metrics) = world.reconcile_measured(json!({})).await;
     assert!(published(&metrics).contains("Secrets"), "{metrics}");
+
+    // Nor by a finishSecret that comes again.
+    let token = world.rotate().await.token;
+    let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
+    let denied = Fault::new(denied).on(Service::ApiGateway, "GetApiKeys");
+    world.sandbox.faults().inject(denied.every());
+    let (_, metrics) = world.measured(world.step(&token, "finishSecret")).await;
+    assert_eq!(published(&metrics), as_far_as_seen(false));
 }
 
 // Notices and schedules.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::doppler::Visibility;
-use sandbox::{Call, Options, REST_API_ID, STAGE, STEPS, Service};
+use sandbox::{Call, Fault, FaultKind, Options, REST_API_ID, STAGE, STEPS, Service};
 use serde_json::{Value, json};
 use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
 
@@ -372,6 +372,27 @@ async fn the_trial_run_finds_a_wrong_set_up() {
             "{name}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_run_whose_probe_refuses_the_current_key_says_so_and_speaks_of_no_new_one() {
+    let setup = Setup {
+        options: Options {
+            function_timeout: Duration::from_secs(4),
+            ..Options::default()
+        },
+        ..Setup::default()
+    };
+    let world = setup.start().await;
+    world.rotate().await;
+    let refuses = FaultKind::answer(403, "application/json", "{}");
+    let refuses = Fault::new(refuses).on(Service::Gateway, "Probe").every();
+    world.sandbox.faults().inject(refuses);
+    let outcome = world.sandbox.trial(SECRET).await;
+    let error = outcome.error().expect("it fails");
+    assert_eq!(error.error_type, "ProbeUnclear");
+    let words = "does not accept the current key; last answer: 403";
+    assert!(error.error_message.contains(words), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,7 +20,7 @@ use self::limits::{Limit, Limits};
 use super::Receipt;
 use super::aws::trying_again;
 use super::secrets_manager::SecretsManager;
-use crate::error::{CallError, Error, Fault, Service, masked, masked_id};
+use crate::error::{CallError, Error, Fault, MASK, Service, masked, masked_id};
 use crate::http::{retry_after, wait, why_no_reply};
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
@@ -243,11 +243,16 @@ impl Doppler<'_> {
                 None => request,
             }
         };
+        // A refusal may quote it. One that another tool made need not be of the form that is masked anyway.
+        let value = body.and_then(|body| body["change_requests"][0]["value"].as_str());
         let limit = self.token.limits.of(&method);
         let mut kept = self.token.token.lock().await;
         let mut refused = None;
         if let Some(token) = kept.as_ref() {
-            match self.attempts(operation, limit, || request(token)).await {
+            match self
+                .attempts(operation, limit, value, || request(token))
+                .await
+            {
                 Err(error) if error.concerns_the_token() => refused = Some(error),
                 result => return Ok(result?),
             }
@@ -260,7 +265,9 @@ impl Doppler<'_> {
             return Err(error.into());
         }
         let token = kept.insert(token);
-        Ok(self.attempts(operation, limit, || request(token)).await?)
+        Ok(self
+            .attempts(operation, limit, value, || request(token))
+            .await?)
     }
 
     async fn read_token(&self) -> Result<SecretString, Error> {
@@ -277,6 +284,7 @@ impl Doppler<'_> {
         &self,
         operation: &'static str,
         limit: &Limit,
+        value: Option<&str>,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<(T, Receipt), CallError> {
         let backoff = ExponentialBuilder::default()
@@ -286,7 +294,7 @@ impl Doppler<'_> {
             .with_jitter();
         let attempt = async || {
             self.turn(operation, limit).await?;
-            attempt(operation, limit, request()).await
+            attempt(operation, limit, value, request()).await
         };
         attempt
             .retry(backoff)
@@ -331,6 +339,7 @@ impl Doppler<'_> {
 async fn attempt<T: for<'de> Deserialize<'de>>(
     operation: &'static str,
     limit: &Limit,
+    value: Option<&str>,
     request: RequestBuilder,
 ) -> Result<(T, Receipt), Failed> {
     let failed = |fault, request_id, transient, wait| Failed {
@@ -363,7 +372,8 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let transient =
             is_transient(status) || envelope.data["isRetryable"] == true || after.is_some();
         let code = status.canonical_reason().unwrap_or_default().to_owned();
-        let message = masked(&messages.join("; "));
+        let message = messages.join("; ");
+        let message = masked(&value.map_or(message.clone(), |value| message.replace(value, MASK)));
         let fault = Fault::Refused {
             status: status.as_u16(),
             code,

@@ -23,6 +23,8 @@ pub(super) struct Probe<'a> {
     pub(super) http: &'a reqwest::Client,
     pub(super) url: &'a Url,
     pub(super) deadline: Instant,
+    /// Whether the key is the current one and not a new one.
+    pub(super) is_trial: bool,
 }
 
 /// What one answer says.
@@ -42,7 +44,7 @@ impl Probe<'_> {
         loop {
             // One that hangs until the deadline must not hide what the others said.
             let Ok(asked) = timeout_at(self.deadline, self.ask(Some(key))).await else {
-                return Err(Error::ProbeNotAccepted(last));
+                return Err(self.not_accepted(last));
             };
             let (answer, receipt) = asked?;
             let asked_for = match answer {
@@ -67,15 +69,23 @@ impl Probe<'_> {
                 }
             };
             if in_a_row == 0 {
-                tracing::debug!(answer = last, "the gateway does not accept the new key yet");
+                tracing::debug!(answer = last, "the gateway does not accept the key yet");
             }
             let wait = asked_for.unwrap_or_default().max(pause);
             if Instant::now() + wait >= self.deadline {
-                return Err(Error::ProbeNotAccepted(last));
+                return Err(self.not_accepted(last));
             }
             sleep(wait).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
+    }
+
+    fn not_accepted(&self, last: String) -> Error {
+        if self.is_trial {
+            let words = format!("the gateway does not accept the current key; last answer: {last}");
+            return Error::ProbeUnclear(words);
+        }
+        Error::ProbeNotAccepted(last)
     }
 
     /// Asks once, for a set-up with a placeholder: only an answer that a right URL gives will do.

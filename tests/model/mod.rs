@@ -369,7 +369,11 @@ impl World {
             }
             Action::AttachKey(id, plan) => {
                 self.model(id).plans.insert(plan.to_string());
-                Fact::Changed(id.clone(), Change::Attached(plan.clone()))
+                let attached = Change::Attached {
+                    plan: plan.clone(),
+                    late: false,
+                };
+                Fact::Changed(id.clone(), attached)
             }
             Action::WarnOfNoPlan => Fact::Warned,
             Action::WriteMirror(target, which) => {

@@ -268,8 +268,16 @@ impl World {
         &self,
         fields: serde_json::Value,
     ) -> (serde_json::Value, serde_json::Value) {
+        self.measured(self.reconcile(fields)).await
+    }
+
+    /// What an invocation answers, with the line of metrics that it writes.
+    pub(crate) async fn measured(
+        &self,
+        invocation: impl Future<Output = serde_json::Value>,
+    ) -> (serde_json::Value, serde_json::Value) {
         let mut events = self.sandbox.watch();
-        let report = self.reconcile(fields).await;
+        let report = invocation.await;
         loop {
             let event = events.recv().await.expect("the sandbox goes on");
             if let sandbox::Event::Log(line) = event
