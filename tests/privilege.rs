@@ -352,6 +352,8 @@ impl Attempt {
 struct Others {
     secret: String,
     plan: String,
+    /// A plan that the function puts keys on.
+    own_plan: String,
     /// Another team's key, tagged by it.
     key: String,
     /// A key of another function of ours.
@@ -374,6 +376,7 @@ impl Others {
         Others {
             secret,
             plan: sandbox.create_empty_usage_plan("billing"),
+            own_plan: world.plans[0].clone(),
             key,
             sister,
             own: mint("OwnOwnOwnOwnOwnOwnOwnOwnOwnOwn"),
@@ -392,6 +395,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
     let Others {
         secret,
         plan,
+        own_plan,
         key,
         sister,
         own,
@@ -525,6 +529,26 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             a(get, format!("/usageplans/{plan}/keys/{own}"), Value::Null),
             any_plan,
         ),
+        // IAM knows the plan and not the key that is put on it, whose value the answer shows. Nor does it know a key on a
+        // plan by more than an id that API Gateway makes: neither can be avoided where the plan is its own.
+        (
+            "it puts another team's key on its own plan",
+            a(
+                post,
+                format!("/usageplans/{own_plan}/keys"),
+                json!({ "keyId": key, "keyType": "API_KEY" }),
+            ),
+            Allowed,
+        ),
+        (
+            "it sees another team's key on its own plan, with its value",
+            a(
+                get,
+                format!("/usageplans/{own_plan}/keys/{key}"),
+                Value::Null,
+            ),
+            Allowed,
+        ),
         (
             "it lists the keys of a plan, with their values",
             a(get, format!("/usageplans/{plan}/keys"), Value::Null),
@@ -596,7 +620,6 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             a(get, "/apikeys?includeValues=true".to_owned(), Value::Null),
             Allowed,
         ),
-        // Nothing is gained by it.
         (
             "it makes a key with the name of another function",
             a(
@@ -604,7 +627,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
                 "/apikeys".to_owned(),
                 json!({ "name": "x", "tags": { "rotation:function": "another" } }),
             ),
-            Allowed,
+            Denied,
         ),
         (
             "it makes a key with tags that are not its own",

@@ -130,7 +130,8 @@ fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_tha
 #[test]
 fn the_secret_outlives_the_stack_and_no_stack_update_can_write_a_value_into_it() {
     let secret = resource(&stack(NEW), "Secret").expect("it is made");
-    assert_eq!(secret["DeletionPolicy"], "Retain");
+    // But for a first deployment that fails, of which nothing stays.
+    assert_eq!(secret["DeletionPolicy"], "RetainExceptOnCreate");
     assert_eq!(secret["UpdateReplacePolicy"], "Retain");
     for value in ["SecretString", "GenerateSecretString"] {
         assert!(secret["Properties"].get(value).is_none(), "{value}");
@@ -141,10 +142,21 @@ fn the_secret_outlives_the_stack_and_no_stack_update_can_write_a_value_into_it()
 }
 
 #[test]
-fn secrets_manager_is_given_the_permission_before_the_schedule() {
+fn the_schedule_which_begins_a_rotation_comes_after_the_permission_and_all_the_rest() {
     for (parameters, secret) in [(NEW, MADE), (EXISTS, EXISTING)] {
         let schedule = resource(&stack(parameters), "SecretRotation").expect("it is made");
-        assert_eq!(schedule["DependsOn"], "SecretsManagerMayInvoke");
+        let before = schedule["DependsOn"].as_array().expect("a list");
+        let before: BTreeSet<_> = before.iter().filter_map(Value::as_str).collect();
+        // What these refer to comes before them: the function and its role, the log group, all alarms and rules.
+        let mut last = BTreeSet::from(["SecretsManagerMayInvoke", "Dashboard"]);
+        let function = properties(&stack(parameters), "RotationFunction");
+        let events = function["Events"].as_object().expect("a mapping");
+        let permissions = events
+            .keys()
+            .map(|event| format!("RotationFunction{event}Permission"));
+        let permissions: Vec<_> = permissions.collect();
+        last.extend(permissions.iter().map(String::as_str));
+        assert_eq!(before, last);
         assert_eq!(schedule["Properties"]["SecretId"], secret);
         assert_eq!(schedule["Properties"]["RotateImmediatelyOnUpdate"], "true");
     }
@@ -182,13 +194,21 @@ fn it_hears_of_its_own_secret_only_and_a_fleet_of_all_that_is_promoted() {
         })
     );
     assert_eq!(failed["Input"], r#"{"Step":"reconcile"}"#);
-    assert_eq!(failed["State"], "ENABLED");
+    assert!(failed["Pattern"]["detail"].get("errorMessage").is_none());
     let of_all = events(FLEET);
     let moved = &of_all["CurrentVersionMoved"]["Properties"]["Pattern"];
     assert!(moved.get("resources").is_none());
-    // CloudTrail does not say whose function it was.
-    let failed = &of_all["RotationFailed"]["Properties"];
-    assert_eq!(failed["State"], "DISABLED");
+    let failed = &of_all["RotationFailed"]["Properties"]["Pattern"]["detail"];
+    assert!(failed.get("additionalEventData").is_none(), "{failed}");
+    let wildcard = failed["errorMessage"][0]["wildcard"].as_str();
+    let words = regex::escape(wildcard.expect("words with stars")).replace(r"\*", ".*");
+    let words = Regex::new(&format!("^{words}$")).expect("it is a pattern");
+    for (function, heard) in [("rotation", true), ("rotation-2", false), ("a", false)] {
+        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}");
+        // DOC: the user guide's example.
+        let said = format!("Error when executing lambda {arn} during setSecret step");
+        assert_eq!(words.is_match(&said), heard, "{said}");
+    }
 }
 
 #[test]
@@ -353,12 +373,14 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
             "",
             "rate(1 day)",
             "rate(30 days)",
+            "rate(999 days)",
             "rate(4 hours)",
             "rate(12 hours)",
             "cron(0 3 1 * ? *)",
         ],
         &[
             "rate(3 hours)",
+            "rate(1000 days)",
             "rate(30 minutes)",
             "cron(30 3 1 * ? *)",
             "cron(0 3 1 * ? 2027)",
@@ -473,6 +495,8 @@ fn the_outputs_are_names_and_arns_and_show_no_value() {
             secret
         );
         assert_eq!(outputs["FunctionName"], "rotation");
+        let tag = format!("v{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(outputs["Version"], tag, "what is deployed says so");
         for (name, output) in &outputs {
             let output = output.as_str().expect("a text");
             for reveals in ["get-secret-value", "include-value", "resolve:"] {

@@ -29,7 +29,35 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     pattern[at..].iter().all(|rest| *rest == '*')
 }
 
-/// The same for an ARN, where a wildcard stays within its part of it; the sixth and last part may itself have colons (DOC).
+/// The same for the ARN of a `Resource`: a wildcard stays within its part of it, but a star at the end of a part goes past the
+/// colon as well; the sixth and last part may itself have colons (DOC, IAM user guide, "Resource").
+pub(super) fn matches_resource(pattern: &str, arn: &str) -> bool {
+    fn fits(pattern: &str, colons: usize, arn: &str) -> bool {
+        let Some(wanted) = pattern.chars().next() else {
+            return arn.is_empty();
+        };
+        let rest = &pattern[wanted.len_utf8()..];
+        let is_last = colons >= 5;
+        match (wanted, arn.chars().next()) {
+            ('*', next) => {
+                let goes_on = is_last || rest.is_empty() || rest.starts_with(':');
+                fits(rest, colons, arn)
+                    || next.is_some_and(|next| {
+                        (goes_on || next != ':') && fits(pattern, colons, &arn[next.len_utf8()..])
+                    })
+            }
+            (_, Some(next)) => {
+                let one = wanted == next || wanted == '?' && (is_last || next != ':');
+                let colons = colons + usize::from(wanted == ':');
+                one && fits(rest, colons, &arn[next.len_utf8()..])
+            }
+            (_, None) => false,
+        }
+    }
+    fits(pattern, 0, arn)
+}
+
+/// The same for the ARN in a condition, of which each part is compared by itself (DOC, IAM user guide, "Condition operators").
 pub(super) fn matches_arn(pattern: &str, arn: &str) -> bool {
     if pattern == "*" {
         return true;

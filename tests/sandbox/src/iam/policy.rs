@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::condition::{Condition, Context};
-use super::pattern::{matches, matches_arn};
+use super::pattern::{matches, matches_resource};
 
 /// What IAM checks of a call: an action on a resource. A call may come to several, all of which must be allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,7 +247,9 @@ impl Statement {
         let actions = places(&self.actions, |pattern| {
             matches(&pattern.to_lowercase(), &action)
         });
-        let resources = places(&self.resources, |pattern| matches_arn(pattern, resource));
+        let resources = places(&self.resources, |pattern| {
+            matches_resource(pattern, resource)
+        });
         let mut ways = Vec::new();
         for action in actions {
             for resource in &resources {

@@ -68,7 +68,7 @@ fn a_statement_that_denies_wins_whatever_others_allow() {
 // DOC: IAM user guide, "IAM JSON policy elements: Action", "Resource".
 
 #[test]
-fn a_wildcard_stands_for_any_text_but_stays_within_its_part_of_an_arn() {
+fn a_wildcard_stays_within_its_part_of_an_arn_but_a_star_at_its_end_goes_on() {
     for (pattern, resource, fits) in [
         ("*", "*", true),
         (
@@ -79,7 +79,27 @@ fn a_wildcard_stands_for_any_text_but_stays_within_its_part_of_an_arn() {
         (
             "arn:aws:apigateway:*:/apikeys",
             "arn:aws:apigateway:us-east-1::/apikeys",
+            true,
+        ),
+        (
+            "arn:aws:apigateway:*-1:/apikeys",
+            "arn:aws:apigateway:us-east-1::/apikeys",
             false,
+        ),
+        (
+            "arn:aws:apigateway:us-east-?:/apikeys",
+            "arn:aws:apigateway:us-east-1::/apikeys",
+            false,
+        ),
+        (
+            "arn:aws:apigateway:us*1::/apikeys",
+            "arn:aws:apigateway:us:east:1::/apikeys",
+            false,
+        ),
+        (
+            "arn:aws:apigateway:*",
+            "arn:aws:apigateway:us-east-1::/apikeys",
+            true,
         ),
         (
             "arn:*:apigateway:*::/usageplans/a/keys",
