@@ -8,6 +8,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -19,9 +20,11 @@ use support::blocks::blocks;
 use support::programs::{
     AwsCli, Group, PATIENCE, free_port, keep, output_within, stdout_of, successful, text, texts,
 };
+use support::role::TEMPLATE;
 use support::sam::{architecture, built};
 use support::{e2e_tool, key_in, tool};
 use tempfile::TempDir;
+use template::Template;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -52,6 +55,28 @@ async fn sam_builds_the_same_program_as_make_build_and_it_starts_where_lambda_ha
     let [by_sam, by_make] =
         [built, made.into()].map(|path| std::fs::read(path).expect("it is there"));
     assert!(by_sam == by_make, "`make build` makes another program");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sam_changes_nothing_in_the_template_that_other_tests_look_at_but_where_the_code_is() {
+    let built = Template::read(&built().await.join("template.yaml")).expect("it is a template");
+    for section in ["Parameters", "Rules", "Conditions", "Outputs"] {
+        assert_eq!(built.section(section), TEMPLATE.section(section));
+    }
+    let resources = |template: &Template| {
+        let mut resources = template.section("Resources").clone();
+        for (name, resource) in &mut resources {
+            let properties = resource["Properties"].as_object_mut();
+            let code = properties.expect("a mapping").remove("CodeUri");
+            assert_eq!(code.is_some(), name == "RotationFunction");
+            if let Some(Value::Object(metadata)) = resource.get_mut("Metadata") {
+                // Its own note of the logical id.
+                metadata.remove("SamResourceId");
+            }
+        }
+        resources
+    };
+    assert_eq!(resources(&built), resources(&TEMPLATE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -209,6 +234,72 @@ async fn a_stack_for_a_secret_that_exists_takes_over_its_plans_and_may_read_no_o
         text(&error, "/errorMessage").contains("secretsmanager:DescribeSecret"),
         "IAM lets it look at another secret: {error}"
     );
+    cloud.delete(STACK).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_answers_sams_questions_has_a_stack_and_deploys_it_anew_from_what_sam_has_saved() {
+    const STACK: &str = "guided";
+    let cloud = Cloud::start().await;
+    let answer = |question: &str| match question {
+        "SecretName" => SECRET.to_owned(),
+        "UsagePlanIds" => cloud.plan.clone(),
+        // As the others deploy it.
+        "SettlePeriod" => "1s".to_owned(),
+        "EndpointUrl" => cloud.url.clone(),
+        "Architecture" => architecture().replace("Architecture=", ""),
+        _ => String::new(),
+    };
+    // Enter takes what SAM proposes: for the Region and the rest of the parameters, and in the end to the yes-or-no's.
+    let template = std::fs::read_to_string(built().await.join("template.yaml"));
+    let template = template.expect("it can be read");
+    let parameters = template.lines().skip_while(|line| *line != "Parameters:");
+    let parameters = parameters.skip(1).take_while(|line| line.starts_with(' '));
+    let parameters = parameters.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let parameters: Vec<_> = parameters.filter(|name| !name.starts_with(' ')).collect();
+    assert_eq!(parameters.len(), TEMPLATE.section("Parameters").len());
+    let answers = [STACK.to_owned(), String::new()].into_iter();
+    let answers = answers.chain(parameters.into_iter().map(answer));
+    let answers = answers.map(|line| line + "\n").collect::<String>() + &"\n".repeat(6);
+    let file = cloud.cli.path("answers");
+    std::fs::write(&file, answers).expect("it can be written");
+
+    // Where `sam build` puts it, unless it is told otherwise.
+    std::fs::create_dir(cloud.cli.path(".aws-sam")).expect("a directory can be made");
+    symlink(built().await, cloud.cli.path(".aws-sam/build")).expect("a link can be made");
+    let deploy = async |arguments: &[&str], answers: Stdio| {
+        let mut sam = cloud.cli.command(tool("sam"));
+        sam.arg("deploy")
+            .args(arguments)
+            .envs(cloud.cli.env())
+            .env("SAM_CLI_TELEMETRY", "0")
+            .env("SAM_CLI_POLL_DELAY", "1")
+            .stdin(answers);
+        successful(
+            output_within(DEPLOY_PATIENCE, sam, "sam deploy").await,
+            "sam deploy",
+        );
+    };
+    eprintln!("sam deploy --guided");
+    let answers = std::fs::File::open(file).expect("it is there");
+    deploy(
+        &["--guided", "--capabilities", "CAPABILITY_IAM"],
+        answers.into(),
+    )
+    .await;
+    let arn = cloud.outputs(STACK).await["SecretArn"].clone();
+    cloud.rotate(STACK, &arn, FIRST).await;
+    cloud.assert_current(STACK, &arn, FIRST).await;
+
+    let saved = cloud.cli.path("samconfig.toml");
+    let text = std::fs::read_to_string(&saved).expect("SAM has saved the answers");
+    let changed = text.replace(r#"GracePeriod=\"24h\""#, r#"GracePeriod=\"36h\""#);
+    assert!(changed != text, "{text}");
+    std::fs::write(saved, changed).expect("it can be written");
+    eprintln!("sam deploy");
+    deploy(&[], Stdio::null()).await;
+    assert_eq!(cloud.setting(STACK, "GRACE_PERIOD").await, "36h");
+    assert_eq!(cloud.outputs(STACK).await["SecretArn"], arn);
     cloud.delete(STACK).await;
 }
 

@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use http::{Method, Request};
@@ -16,8 +17,11 @@ use sandbox::{
     Options, REGION, REST_API_ID, STAGE, Service, http_client,
 };
 use serde_json::{Value, json};
+use support::programs::stdout_of;
 use support::role::{TEMPLATE, role_in, stack};
-use support::{SECRET, Setup, TOKEN_SECRET, World, minted_key};
+use support::{SECRET, Setup, TOKEN_SECRET, World, minted_key, tool};
+use template::Template;
+use tokio::process::Command;
 
 const BY_HAND: &str = "HandMadeHandMadeHandMadeHandMadeHandMade";
 const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
@@ -1016,14 +1020,51 @@ async fn only_lambda_takes_the_role_and_only_the_secret_calls_the_function() {
         assert_eq!(permission["FunctionName"], FUNCTION_ARN);
         assert_eq!(permission["SourceAccount"], ACCOUNT);
         assert_eq!(permission["SourceArn"], source);
-        // What SAM adds for an event is a permission for the event alone, of these two kinds; a URL would be for anybody.
-        let function = resource("RotationFunction");
-        assert_eq!(function.get("FunctionUrlConfig"), None);
-        for (name, event) in function["Events"].as_object().expect("a mapping") {
-            let kind = event["Type"].as_str().expect("an event has a type");
-            assert!(["Schedule", "EventBridgeRule"].contains(&kind), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sam_makes_of_the_template_has_the_same_role_and_adds_one_permission_for_each_rule() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut expand = Command::new(tool("python"));
+    expand
+        .arg(here.join("tests/tools/expand.py"))
+        .arg(here.join("template.yaml"));
+    let expanded = stdout_of(expand, "expand.py").await;
+    let expanded = Template::parse(&expanded).expect("it is a template");
+    let (resources, written) = (expanded.section("Resources"), TEMPLATE.section("Resources"));
+    for same in ["Role", "SecretsManagerMayInvoke"] {
+        assert_eq!(resources[same], written[same], "{same}");
+    }
+    // Rights are in these two services. Of a rule's permission this is all there is.
+    let mut rules = 0;
+    for (name, resource) in resources {
+        let kind = resource["Type"].as_str().expect("a resource has a type");
+        if !(kind.starts_with("AWS::IAM::") || kind.starts_with("AWS::Lambda::")) {
+            continue;
+        }
+        match name.strip_suffix("Permission") {
+            Some(rule) => {
+                assert_eq!(
+                    *resource,
+                    json!({ "Type": "AWS::Lambda::Permission", "Properties": {
+                        "Action": "lambda:InvokeFunction",
+                        "FunctionName": { "Ref": "RotationFunction" },
+                        "Principal": "events.amazonaws.com",
+                        "SourceArn": { "Fn::GetAtt": [rule, "Arn"] },
+                    }}),
+                    "{name}"
+                );
+                assert_eq!(resources[rule]["Type"], "AWS::Events::Rule", "{rule}");
+                rules += 1;
+            }
+            None => assert!(
+                ["Role", "SecretsManagerMayInvoke", "RotationFunction"].contains(&name.as_str()),
+                "{name} gives rights that are not looked at here"
+            ),
         }
     }
+    assert_eq!(rules, 3);
 }
 
 #[test]
