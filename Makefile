@@ -47,7 +47,7 @@ programs:
 
 .PHONY: test
 test: tools ## Run every test
-	@[[ -d $(TARGET)/debug ]] || echo 'Building and running the tests. The first time takes about 14 minutes on 2 cores.'
+	@[[ -d $(TARGET)/debug ]] || echo 'Building and running the tests. The first time takes about 15 minutes on 2 cores.'
 	@TOOLS=$(TOOLS) cargo test --workspace --locked
 
 .PHONY: lint

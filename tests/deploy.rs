@@ -300,6 +300,17 @@ async fn whoever_answers_sams_questions_has_a_stack_and_deploys_it_anew_from_wha
     deploy(&[], Stdio::null()).await;
     assert_eq!(cloud.setting(STACK, "GRACE_PERIOD").await, "36h");
     assert_eq!(cloud.outputs(STACK).await["SecretArn"], arn);
+
+    // Nor does it take SAM, or the source, to change a parameter.
+    let readme = include_str!("../README.md");
+    let mut blocks = blocks(readme).into_iter();
+    let change = blocks.find(|block| block.text.contains("change() {"));
+    let change = change.expect("the README says how").text;
+    let change = change.replace("CurrentKeyMaxAgeDays 100", "GracePeriod '1d 12h'");
+    cloud.shell(&format!("F={STACK}\n{change}")).await;
+    assert_eq!(cloud.setting(STACK, "GRACE_PERIOD").await, "1d 12h");
+    assert_eq!(cloud.setting(STACK, "SETTLE_PERIOD").await, "1s");
+    assert_eq!(cloud.outputs(STACK).await["SecretArn"], arn);
     cloud.delete(STACK).await;
 }
 

@@ -1,6 +1,6 @@
-//! What README.md, "Rotate it", docs/consumers.md and docs/runbook.md tell people to run, run as it stands, with the real AWS
-//! CLI, Doppler CLI and boto3; and that they see what is said that they see, and no value. What the runbook says to do after a
-//! deed or an error is run by `tests/operators.rs`.
+//! What README.md, from "Deploy it" to "Security", docs/consumers.md and docs/runbook.md tell people to run, run as it stands,
+//! with the real AWS CLI, Doppler CLI and boto3; and that they see what is said that they see, and no value. What the runbook
+//! says to do after a deed or an error is run by `tests/operators.rs`.
 
 mod support;
 
@@ -36,7 +36,9 @@ type Accounted = fn(&str) -> bool;
 
 /// The pages, each with its name and text.
 const PAGES: [(&str, &str, Accounted); 3] = [
-    ("README", README, |section| section == "Rotate it"),
+    ("README", README, |section| {
+        ["Deploy it", "Rotate it", "Security"].contains(&section)
+    }),
     ("consumers", CONSUMERS, |_| true),
     ("runbook", RUNBOOK, |section| {
         !["Errors", "Somebody intervened"].contains(&section)
@@ -85,9 +87,12 @@ runs! {
     Cancel: ("consumers", "Removing the stack and keeping the key", 3),
     DeleteReplaced: ("consumers", "Removing the stack and keeping the key", 4),
     DeleteSecret: ("consumers", "Another secret", 0),
-    Replace: ("runbook", "A key has leaked", 0),
-    Promote: ("runbook", "A key has leaked", 1),
-    EmergencyStop: ("runbook", "A key has leaked", 2),
+    HowThingsStand: ("runbook", "How things stand", 0),
+    AskForValue: ("runbook", "A key has leaked", 0),
+    WhoseKey: ("runbook", "A key has leaked", 1),
+    Replace: ("runbook", "Replace", 0),
+    Promote: ("runbook", "Replace", 1),
+    EmergencyStop: ("runbook", "Disable", 0),
     RollBack: ("runbook", "Rolling back", 0),
 }
 
@@ -97,6 +102,40 @@ const LOG_OF_FAILURE: Place = ("README", "When a rotation failed", 0);
 
 /// The blocks that cannot be run here, and why.
 const NOT_RUN: &[(Place, &str)] = &[
+    (
+        ("README", "Deploy it", 0),
+        "what it installs is what the tests run with; tests/deploy.rs answers its questions",
+    ),
+    (("README", "Deploy it", 1), "SAM, which deploys to AWS"),
+    (("README", "Without Rust", 0), "tests/deploy.rs runs it"),
+    (
+        ("README", "What a stack is for", 0),
+        "CloudFormation; tests/deploy.rs runs the output",
+    ),
+    (
+        ("README", "What a stack is for", 1),
+        "a secret of the example's name",
+    ),
+    (("README", "The mirror in Doppler", 0), "a question"),
+    (
+        ("README", "The mirror in Doppler", 1),
+        "a secret of the example's name",
+    ),
+    (
+        ("README", "Changing a stack", 0),
+        "CloudFormation; tests/deploy.rs runs it",
+    ),
+    (
+        ("README", "Changing a stack", 1),
+        "SAM, which deploys to AWS",
+    ),
+    (("README", "What AWS does not say", 0), "CloudTrail"),
+    (
+        ("README", "What AWS does not say", 1),
+        "what only AWS's own IAM and API Gateway answer",
+    ),
+    (("README", "What AWS does not say", 2), "likewise"),
+    (("README", "What AWS does not say", 3), "likewise"),
     (
         LOG_OF_ROTATION,
         "CloudWatch Logs; the lines are compared with the function's log",
@@ -709,6 +748,56 @@ async fn a_secret_that_is_to_be_deleted_cannot_be_read_and_its_keys_go_on_workin
 // docs/runbook.md.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_things_stand_is_shown_key_by_key_and_a_refusal_as_that() {
+    let (world, replaced) = rotated_twice(Setup::quick()).await;
+    let person = Terminal::of(&world, SECRET);
+    let printed = person.run(Runs::HowThingsStand).await;
+    let line = |value: &str| {
+        let key = world.sandbox.key_with_value(value).expect("it is there");
+        let mut lines = printed.lines();
+        let line = lines.find(|line| line.contains(&key.id));
+        line.expect("it is shown").to_owned()
+    };
+    assert!(line(&world.current_key()).starts_with("current "));
+    assert!(line(&replaced).contains(" superseded until "));
+    let (commands, _) = find(Runs::HowThingsStand.place());
+    let refused = Terminal::of(&world, "another").types(&commands).await;
+    assert!(!refused.status.success());
+    let printed = String::from_utf8_lossy(&refused.stdout);
+    assert!(printed.contains("SecretsManagerFailed: "), "{printed}");
+    drop(world.roles.take_denials());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_a_leaked_value_is_can_be_told_without_showing_it_anywhere() {
+    let (world, replaced) = rotated_twice(Setup::quick()).await;
+    let person = Terminal::of(&world, SECRET);
+    let [ask, tell] = [Runs::AskForValue, Runs::WhoseKey].map(|block| find(block.place()));
+    let current = world.current_key();
+    for (value, words) in [
+        (current.as_str(), "enabled Minted for"),
+        (replaced.as_str(), "enabled Superseded at"),
+        ("NobodysNobodysNobodysNobodys", ""),
+    ] {
+        // What is asked for is typed.
+        let typed = format!("exec <<<{value}\n{}\n{}", ask.0, tell.0);
+        let output = person.types(&typed).await;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{printed}");
+        assert!(printed.contains(words), "{printed}");
+        assert_absent(&printed, value, "what is printed");
+        if value == current {
+            assert_seen(
+                &tell.1.clone().expect("an output"),
+                &printed,
+                Runs::WhoseKey.place(),
+            );
+        }
+        assert_eq!(printed.trim().is_empty(), words.is_empty(), "{printed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leaked_key_is_replaced_and_disabled_at_once_with_all_that_was_replaced_before() {
     let (world, long_ago) = rotated_twice(Setup::quick()).await;
     let leaked = world.current_key();
@@ -779,7 +868,7 @@ async fn what_needs_aws_is_at_least_understood_by_the_aws_cli() {
             .count();
         // Nobody listens there. An option or a query that it does not know is refused before.
         let nowhere = format!(
-            "export AWS_ENDPOINT_URL=http://127.0.0.1:1 AWS_MAX_ATTEMPTS=1; set +e; CLUSTER=c SERVICE=s\n{commands}"
+            "export AWS_ENDPOINT_URL=http://127.0.0.1:1 AWS_MAX_ATTEMPTS=1; set +e; CLUSTER=c SERVICE=s TOKEN=t KEY=k\n{commands}"
         );
         if expected > 0 {
             let printed = person.types(&nowhere).await.stdout;

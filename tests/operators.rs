@@ -586,7 +586,7 @@ impl Scene {
         // A deployment is the one thing that the sandbox cannot do; that of the test is told of it.
         let script = format!(
             "cd \"$(mktemp -d)\"; F={FUNCTION_NAME} S={SECRET} API={REST_API_ID} STAGE={STAGE} PLAN={plan}\n\
-             sam() {{ echo \"sam $*\"; }}\n{}\necho \"plan $PLAN\"",
+             change() {{ echo \"change $*\"; }}\n{}\necho \"plan $PLAN\"",
             command.text()
         );
         let output = self.world.shell(&script).await;
@@ -597,7 +597,7 @@ impl Scene {
             let plan = output.lines().find_map(|line| line.strip_prefix("plan "));
             self.state.lock().expect("no panic").plan = plan.map(str::to_owned);
         }
-        if let Some((_, plan)) = output.split_once("--parameter-overrides UsagePlanIds=") {
+        if let Some((_, plan)) = output.split_once("change UsagePlanIds ") {
             let plan = plan.lines().next().expect("a line");
             self.world.redeploy(&[("USAGE_PLAN_IDS", plan)]).await;
         }
