@@ -2,66 +2,18 @@
 
 mod support;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use sandbox::Sandbox;
+use sandbox::tls::Authority;
 use support::{SECRET, Setup};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// An authority of its own, as such a proxy has one.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
-        .expect("a certificate")
+fn authority() -> Authority {
+    Authority::new().expect("keys can be made")
 }
 
-/// Takes TLS off and hands on to `behind`. Returns its URL.
-async fn inspect(authority: &CertifiedIssuer<'static, KeyPair>, behind: &str) -> String {
-    let behind: SocketAddr = behind
-        .trim_start_matches("http://")
-        .parse()
-        .expect("an address");
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(["localhost".to_owned()]).expect("a valid name");
-    let certificate = params.signed_by(&key, authority).expect("a certificate");
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the default versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
-        .expect("the key belongs to the certificate");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .expect("a free port");
-    let port = listener.local_addr().expect("it is bound").port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                // A client that does not trust us hangs up, which is what one of the tests is about.
-                let Ok(mut client) = acceptor.accept(client).await else {
-                    return;
-                };
-                let Ok(mut server) = TcpStream::connect(behind).await else {
-                    return;
-                };
-                let _ = copy_bidirectional(&mut client, &mut server).await;
-            });
-        }
-    });
-    format!("https://localhost:{port}")
+async fn inspect(authority: &Authority, behind: &str) -> String {
+    let url = authority.stand_before(behind).await;
+    url.expect("it can listen")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

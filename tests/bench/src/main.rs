@@ -6,6 +6,7 @@ mod instructions;
 mod memory;
 mod process;
 mod runtime;
+mod sizes;
 mod start;
 mod table;
 mod world;
@@ -45,7 +46,10 @@ async fn bench(ours: &Path, empty: &Path) -> anyhow::Result<Vec<&'static str>> {
     progress("the calls of a rotation");
     let calls = calls::count(ours).await?;
 
-    println!("\n{}\n{calls}", figure::report(&figures));
+    progress("what each memory size buys");
+    let sizes = sizes::compare(ours).await?;
+
+    println!("\n{}\n{sizes}\n{calls}", figure::report(&figures));
     let missed = figures.iter().filter(|figure| !figure.met);
     Ok(missed.map(|figure| figure.what).collect())
 }

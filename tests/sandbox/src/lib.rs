@@ -37,6 +37,7 @@ mod sandbox;
 mod secrets_manager;
 mod server;
 mod setup;
+pub mod tls;
 mod view;
 
 pub use doppler::Doppler;
