@@ -131,7 +131,7 @@ pub(crate) async fn drive(
                 run.seen.given_up |= matches!(failed, Error::OutOfTime(_));
                 run.failed.push(format!("{words}: {failed}"));
             }
-            Err(Error::Call(failed)) => return Err(Error::Attempt(words, failed)),
+            Err(Error::Call(failed)) => return Err(Error::Attempt(words, Box::new(failed))),
             Err(failed) => return Err(failed),
         }
     }

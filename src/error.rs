@@ -37,7 +37,7 @@ pub enum Error {
     Call(CallError),
     /// The same, with what the step was about to do by it: which target, plan or key.
     #[error("could not {0}: {1}")]
-    Attempt(String, CallError),
+    Attempt(String, Box<CallError>),
     /// The probe URL answered with something that no waiting will change.
     #[error(
         "PROBE_URL answered {0}: it must name a method behind the usage plan that answers 2xx with a key and 403 without"
@@ -82,7 +82,8 @@ impl Error {
             Self::Secret(..) => "InvalidSecret",
             Self::DopplerToken(_) => "InvalidDopplerToken",
             Self::Refused(refusal) => refused_type(refusal),
-            Self::Call(call) | Self::Attempt(_, call) => call.error_type(),
+            Self::Call(call) => call.error_type(),
+            Self::Attempt(_, call) => call.error_type(),
             Self::ProbeRejected(_) => "ProbeRejected",
             Self::ProbeNotAccepted(_) => "ProbeNotAccepted",
             Self::ProbeUnclear(_) => "ProbeUnclear",

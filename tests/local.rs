@@ -251,7 +251,10 @@ async fn host_address() -> String {
 }
 
 async fn docker(arguments: &[&str]) -> std::io::Result<Output> {
-    Command::new("docker").args(arguments).output().await
+    let mut docker = Command::new("docker");
+    docker.args(arguments).kill_on_drop(true);
+    // One that hangs does not answer either.
+    timeout(PATIENCE, docker.output()).await?
 }
 
 /// What `docker` prints.
