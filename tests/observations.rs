@@ -932,8 +932,8 @@ fn every_step_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradi
 fn a_key_that_took_long_to_get_onto_its_plan_counts_as_new_from_then_on() {
     let id = KeyId::from("minted");
     for late in [false, true] {
-        let setup = setups(Step::SetSecret).into_iter();
-        let setup = setup.filter(|setup| !setup.plans.is_empty()).last();
+        let mut setups = setups(Step::SetSecret).into_iter();
+        let setup = setups.find(|setup| !setup.plans.is_empty());
         let labels = description(&[(NEW, &[PENDING])]);
         let mut seen = Observed::new(setup.expect("a plan is configured"), labels);
         seen.learn(Fact::Holds {
