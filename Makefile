@@ -81,6 +81,7 @@ check: lint ## Check the template, the workflows, formatting, compiler and Clipp
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 # Which of the tests takes those that `cargo test` does.
 	@cargo clippy --locked $(addprefix --test ,$(E2E)) -- -D warnings
+	@$(PYTHON) tests/tools/mutants.py --fits
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 .PHONY: build

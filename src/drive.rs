@@ -237,7 +237,7 @@ fn is_worth_telling(next: &Next) -> bool {
 fn is_repair(action: &Action) -> bool {
     matches!(
         action,
-        Action::MintKey { .. }
+        Action::MintKey(_)
             | Action::AttachKey(..)
             | Action::RestoreKey(_)
             | Action::WriteMirror(_, Which::Current)
@@ -278,7 +278,7 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             Look::Plans(key) => format!("see which usage plans API key {key} is on"),
             Look::Plan(plan) => format!("see whether usage plan {plan} exists"),
             Look::Mirror(index) => format!("read the Doppler target {}", target(*index)),
-            Look::ProbeAccepts => "wait until the gateway accepts the new key".to_owned(),
+            Look::ProbeAccepts => "wait until the gateway accepts the key".to_owned(),
             Look::ProbeAnswers => "see whether the probe URL answers".to_owned(),
             Look::Settled(_) => format!(
                 "wait until the new key is {} old",
@@ -287,7 +287,7 @@ fn in_words(next: &Next, settings: &Settings) -> String {
         },
         Next::Act(action) => match action {
             Action::StoreValue => "store a fresh value as the pending version".to_owned(),
-            Action::MintKey { which, .. } => format!("mint the API key with the {which} value"),
+            Action::MintKey(which) => format!("mint the API key with the {which} value"),
             Action::NoteResumed(key) => format!("note that API key {key} is completed only now"),
             Action::AttachKey(key, plan) => format!("attach API key {key} to usage plan {plan}"),
             Action::WarnOfNoPlan => "warn that the new key is on no usage plan".to_owned(),

@@ -295,13 +295,13 @@ impl CallError {
             {
                 "take that back with `aws secretsmanager restore-secret`; the next try goes on from here"
             }
-            // What one tries again by itself and what may be there already is not told here any more.
+            // Concurrent requests were waited for, and a key that is there already was looked for: another plan is in the way.
             (Service::ApiGateway, Fault::Refused { code, message, .. })
                 if self.operation == "CreateUsagePlanKey"
                     && code == "ConflictException"
                     && !message.contains(CONCURRENT) =>
             {
-                "API Gateway allows a key one usage plan for each stage: see that no two of USAGE_PLAN_IDS cover the same stage, and that the key is on no other plan that does"
+                "API Gateway allows a key one usage plan for each stage: see that no two of the new key's plans (USAGE_PLAN_IDS, else those of the current key) cover the same one"
             }
             // Keys have ids that nobody configures: the plan or stage is meant.
             (

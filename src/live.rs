@@ -41,9 +41,6 @@ const VISIBILITY: Duration = Duration::from_secs(10);
 /// The longest that a key takes to take effect (AWSV).
 const PROPAGATION: Duration = Duration::from_mins(2);
 
-/// So long a key may take to get onto a plan without counting as minted only then.
-const SWIFT: Duration = Duration::from_secs(10);
-
 /// What outlives an invocation: the settings, and clients that are built when first needed.
 pub struct World {
     settings: Settings,
@@ -340,7 +337,7 @@ impl<'a> Live<'a> {
     ) -> Result<(Fact, Option<Receipt>), Error> {
         let (fact, receipt) = match action {
             Action::StoreValue => self.store(seen).await?,
-            Action::MintKey { which, unfinished } => self.mint(seen, *which, *unfinished).await?,
+            Action::MintKey(which) => self.mint(seen, *which).await?,
             Action::NoteResumed(key) => {
                 let note = mark::resumed(&self.secret.name, self.world.clock.now());
                 self.update(seen, key, &note, None, Change::Completed)
@@ -348,13 +345,11 @@ impl<'a> Live<'a> {
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await?;
-                let began = Instant::now();
                 let receipt = gateway.attach(key, plan, self.deadline).await?;
-                let change = Change::Attached {
-                    plan: plan.clone(),
-                    late: began.elapsed() > SWIFT,
-                };
-                (Fact::Changed(key.clone(), change), receipt)
+                (
+                    Fact::Changed(key.clone(), Change::Attached(plan.clone())),
+                    receipt,
+                )
             }
             Action::WarnOfNoPlan => {
                 tracing::warn!(
@@ -380,8 +375,8 @@ impl<'a> Live<'a> {
                 (Fact::PendingRemoved, receipt)
             }
             Action::RestoreKey(key) => {
-                // A pending key takes effect anew, which `testSecret` has to wait for.
-                let text = if seen.is_pending() {
+                // It takes effect anew, which `testSecret` has to wait for.
+                let text = if seen.is_to_be_promoted(key) {
                     mark::resumed(&self.secret.name, self.world.clock.now())
                 } else {
                     mark::minted(&self.secret.name)
@@ -504,19 +499,14 @@ impl<'a> Live<'a> {
     }
 
     /// Creates the key with the value of a version.
-    async fn mint(
-        &mut self,
-        seen: &Observed,
-        which: Which,
-        unfinished: bool,
-    ) -> Result<(Fact, Receipt), Error> {
+    async fn mint(&mut self, seen: &Observed, which: Which) -> Result<(Fact, Receipt), Error> {
         const READ: &str = "a key is minted only once its version was read";
         let value = self.values.key(which).expect(READ);
         let new = api_gateway::NewKey {
             version: seen.version(which).expect(READ),
             value,
             stage_keys: &self.world.settings.stage_keys,
-            unfinished,
+            unfinished: which == Which::Current,
         };
         let gateway = self.gateway().await?;
         let (minted, receipt) = gateway.mint(self.secret, new, self.deadline).await?;

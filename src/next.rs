@@ -109,14 +109,9 @@ pub enum Look {
 pub enum Action {
     /// Store a fresh value in the pending version.
     StoreValue,
-    /// Create the key with the value of that version. With `unfinished` its description says that its plans are still to
-    /// come.
-    MintKey {
-        /// The version.
-        which: Which,
-        /// Whether its description is to say so.
-        unfinished: bool,
-    },
+    /// Create the key with the value of that version. AWSCURRENT's says in its description that its plans are still to come:
+    /// no step looks after them otherwise, should the run be cut off.
+    MintKey(Which),
     /// Note in a key's description that it is completed only now.
     NoteResumed(KeyId),
     /// Put a key on a plan.
@@ -294,7 +289,7 @@ impl Observed {
                 self.mirror[*target] = Mirrored::Unreachable;
                 self.unconfirmed = true;
             }
-            Next::Look(Look::Plans(_)) | Next::Act(Action::MintKey { .. }) => {
+            Next::Look(Look::Plans(_)) | Next::Act(Action::MintKey(_)) => {
                 self.unrestored = true;
             }
             Next::Act(

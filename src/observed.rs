@@ -280,8 +280,6 @@ pub struct Observed {
     pub existing_plans: BTreeSet<PlanId>,
     /// Whether the time at which a resumed key became complete is in its description.
     pub noted: bool,
-    /// Whether the pending key got onto a plan so late that it is complete only since then.
-    pub late: bool,
     /// Whether the probe accepted the pending key, or in a trial run answered at all.
     pub probed: bool,
     /// Whether the pending key is old enough.
@@ -369,12 +367,7 @@ pub enum Change {
     /// The time at which it became complete is noted.
     Completed,
     /// It is on this plan.
-    Attached {
-        /// The plan.
-        plan: PlanId,
-        /// Whether that took long: then it took effect there long after it was minted.
-        late: bool,
-    },
+    Attached(PlanId),
     /// It carries this mark.
     Marked(Mark),
     /// It is enabled and carries no mark.
@@ -403,7 +396,6 @@ impl Observed {
             plans: BTreeMap::new(),
             existing_plans: BTreeSet::new(),
             noted: false,
-            late: false,
             probed: false,
             settled: false,
             relabelled: false,
@@ -480,6 +472,15 @@ impl Observed {
     pub fn current_has_moved(&self) -> bool {
         self.current_version.is_some()
             && self.version(Which::Current) != self.current_version.as_ref()
+    }
+
+    /// Whether the key was minted for a version that is pending and not current.
+    #[must_use]
+    pub fn is_to_be_promoted(&self, id: &KeyId) -> bool {
+        let key = self.keys.iter().flatten().find(|key| key.id == *id);
+        let version = key.and_then(|key| key.version.as_ref());
+        let on = |label, version| self.labels().on(version, label);
+        version.is_some_and(|version| on(PENDING, version) && !on(CURRENT, version))
     }
 
     /// Whether AWSPENDING is on another version than AWSCURRENT.
@@ -576,10 +577,9 @@ impl Observed {
             Change::Disabled(_) | Change::Deleted | Change::Unmarked
         );
         match &change {
-            Change::Attached { plan, late } => {
+            Change::Attached(plan) => {
                 let plans = self.plans.entry(id.clone()).or_default();
                 plans.insert(plan.clone());
-                self.late |= late;
             }
             Change::Marked(_) | Change::Disabled(_) => {
                 self.handled.insert(id.clone());
@@ -591,7 +591,7 @@ impl Observed {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed => self.late = false,
+            Change::Completed => {}
         }
         let Some(key) = self.those(std::slice::from_ref(id)).next() else {
             return;
@@ -603,7 +603,7 @@ impl Observed {
             Change::Disabled(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, false);
             }
-            Change::Attached { .. } | Change::Deleted => {}
+            Change::Attached(_) | Change::Deleted => {}
         }
     }
 

@@ -64,9 +64,8 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
         }
         return act(Action::RestoreKey(key.id.clone()));
     }
-    // `finishSecret` has no call to spare for this, unless it has minted the key anew; `testSecret` has just done it.
-    let looks_for_it = seen.setup.version.is_none() || seen.mint != Mint::Untried;
-    let may_have_lost_one = looks_for_it && !seen.setup.plans.is_empty();
+    // `finishSecret` has no call to spare for this; `testSecret` has just done it.
+    let may_have_lost_one = seen.setup.version.is_none() && !seen.setup.plans.is_empty();
     if may_have_lost_one || key.unfinished {
         let wanted = if seen.setup.plans.is_empty() {
             seen.plans_of_newest_but(Which::Current)?
@@ -88,11 +87,7 @@ fn recreate(seen: &Observed) -> ControlFlow<Next, bool> {
     if !is_ours_to_recreate(seen) || seen.mint != Mint::Untried {
         return Continue(false);
     }
-    let inherits = seen.setup.plans.is_empty();
-    act(Action::MintKey {
-        which: Which::Current,
-        unfinished: inherits,
-    })
+    act(Action::MintKey(Which::Current))
 }
 
 /// Whether a missing key with the value of AWSCURRENT was minted by this function, as far as can be told: it looks like

@@ -58,10 +58,7 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     // Where our keys were listed for that, it is known if an earlier run made this one.
     let listed = seen.keys.iter().flatten().any(|key| key.is(Which::Pending));
     if seen.mint == Mint::Untried && !listed {
-        return act(Action::MintKey {
-            which: Which::Pending,
-            unfinished: false,
-        });
+        return act(Action::MintKey(Which::Pending));
     }
     let Some(key) = seen.key_of(Which::Pending)? else {
         return refuse(Refusal::ValueTaken);
@@ -74,10 +71,6 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     }
     let attached = seen.plans_of(&key.id)?;
     let Some(plan) = wanted.difference(attached).next() else {
-        // Complete only now, long after it was minted: its age counts from here.
-        if seen.late {
-            return act(Action::NoteResumed(key.id.clone()));
-        }
         return Continue(());
     };
     if seen.mint != Mint::Fresh && !seen.noted {

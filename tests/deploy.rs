@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{REGION, STEPS, http_client::send};
 use serde_json::{Value, json};
-use support::blocks::blocks;
+use support::blocks::block_with;
 use support::programs::{
     AwsCli, Group, PATIENCE, free_port, keep, output_within, stdout_of, successful, text, texts,
 };
@@ -29,6 +29,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
+const README: &str = include_str!("../README.md");
 /// The name of the secret that a stack makes.
 const SECRET: &str = "shop/partner-api-key";
 /// The tokens of the rotations in a test, which become the ids of versions.
@@ -109,13 +110,13 @@ async fn a_stack_is_made_works_is_updated_and_leaves_its_secret_and_key_behind()
     assert_eq!(cloud.answer(Some(&first)).await, 200);
     assert_eq!(cloud.answer(Some(BY_HAND)).await, 403);
     assert_eq!(cloud.answer(None).await, 403);
-    let id = cloud.shell(&outputs["CurrentKeyIdCommand"]).await;
+    let eval = block_with(README, "CurrentKeyIdCommand");
+    let id = cloud.shell(&eval.replace("partner-api-key", STACK)).await;
     assert_eq!(id.trim(), cloud.key(&first).await["id"]);
     // What the runbook has people set before anything else.
-    let [set, ..] = &blocks(include_str!("../docs/runbook.md"))[..] else {
-        panic!("the runbook has no block");
-    };
-    let set = set.text.replacen("partner-api-key", STACK, 1);
+    let set = block_with(include_str!("../docs/runbook.md"), "S=$(");
+    let set = set.replacen("partner-api-key", STACK, 1);
+    let set = set.replace("eu-west-1", REGION);
     let printed = cloud.shell(&format!("{set}\necho $F $S")).await;
     assert_eq!(printed, format!("{STACK} {SECRET}\n"));
     let report = cloud.reconcile(STACK, json!({ "Step": "reconcile" })).await;
@@ -302,14 +303,18 @@ async fn whoever_answers_sams_questions_has_a_stack_and_deploys_it_anew_from_wha
     assert_eq!(cloud.outputs(STACK).await["SecretArn"], arn);
 
     // Nor does it take SAM, or the source, to change a parameter.
-    let readme = include_str!("../README.md");
-    let mut blocks = blocks(readme).into_iter();
-    let change = blocks.find(|block| block.text.contains("change() {"));
-    let change = change.expect("the README says how").text;
-    let change = change.replace("CurrentKeyMaxAgeDays 100", "GracePeriod '1d 12h'");
+    let change = block_with(README, "change() {").replace(
+        "CurrentKeyMaxAgeDays 100",
+        "GracePeriod '1d 12h' QuarantinePeriod 8d",
+    );
     cloud.shell(&format!("F={STACK}\n{change}")).await;
-    assert_eq!(cloud.setting(STACK, "GRACE_PERIOD").await, "1d 12h");
-    assert_eq!(cloud.setting(STACK, "SETTLE_PERIOD").await, "1s");
+    for (name, expected) in [
+        ("GRACE_PERIOD", "1d 12h"),
+        ("QUARANTINE_PERIOD", "8d"),
+        ("SETTLE_PERIOD", "1s"),
+    ] {
+        assert_eq!(cloud.setting(STACK, name).await, expected, "{name}");
+    }
     assert_eq!(cloud.outputs(STACK).await["SecretArn"], arn);
     cloud.delete(STACK).await;
 }
@@ -464,13 +469,7 @@ impl Cloud {
         stdout_of(python, "zip.py").await;
         self.shell(&format!("sha256sum {own} >SHA256SUMS")).await;
 
-        let readme = std::fs::read_to_string(here.join("README.md")).expect("it can be read");
-        let block = blocks(&readme)
-            .into_iter()
-            .find(|block| block.text.contains(&zip("x86_64")));
-        let block = block
-            .expect("the README names the zip of this version")
-            .text;
+        let block = block_with(README, &zip("x86_64"));
         // What comes after it asks for the parameters.
         let (commands, _) = block
             .split_once("sam deploy")

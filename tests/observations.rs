@@ -404,13 +404,13 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
     };
     let facts = match action {
         Action::StoreValue => vec![Fact::Stored],
-        Action::MintKey { which, unfinished } => {
+        Action::MintKey(which) => {
             let mut held_by = BTreeSet::from([*which]);
             if seen.copy {
                 held_by.extend([Which::Current, Which::Pending]);
             }
             let minted = Key {
-                unfinished: *unfinished,
+                unfinished: *which == Which::Current,
                 since: now(),
                 held_by,
                 ..key("minted", seen.version(*which))
@@ -418,13 +418,7 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             vec![Fact::Minted(minted), Fact::AlreadyMinted]
         }
         Action::NoteResumed(id) => changed(id, vec![Change::Completed, Change::Deleted]),
-        Action::AttachKey(id, plan) => {
-            let attached = |late| Change::Attached {
-                plan: plan.clone(),
-                late,
-            };
-            changed(id, vec![attached(false), attached(true)])
-        }
+        Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
         Action::WarnOfNoPlan => vec![Fact::Warned],
         Action::WriteMirror(target, which) => vec![Fact::Written(*target, *which)],
         Action::Promote(_) => {
@@ -559,7 +553,6 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
         usize::from(!seen.noted),
         over_keys(1, &|_| 1),
         over_keys(PLANS, &missing),
-        usize::from(seen.late),
         usize::from(!seen.warned),
         seen.mirror.iter().filter(is_open).count(),
         over_keys(2, &to_change),
@@ -659,9 +652,7 @@ const CLAIMS: &[Claim] = &[
     (
         "2. Store before mint: the value was read from the version that the key is for",
         |_, seen, action| match action {
-            Action::MintKey { which, .. } => {
-                Some(seen.held.get(which).is_some_and(|held| held.is_key()))
-            }
+            Action::MintKey(which) => Some(seen.held.get(which).is_some_and(|held| held.is_key())),
             _ => None,
         },
     ),
@@ -679,7 +670,7 @@ const CLAIMS: &[Claim] = &[
     (
         "3. Any step, any number of times: nothing is done that is known to be done",
         |_, seen, action| match action {
-            Action::MintKey { .. } => Some(seen.mint == Mint::Untried),
+            Action::MintKey(_) => Some(seen.mint == Mint::Untried),
             Action::AttachKey(id, plan) => {
                 Some(seen.plans.get(id).is_some_and(|on| !on.contains(plan)))
             }
@@ -718,9 +709,7 @@ const CLAIMS: &[Claim] = &[
             let is_its_own = |id: &KeyId| listed(seen, id).is(Which::Pending);
             (seen.is_pending() && !seen.is_current()).then(|| match action {
                 Action::StoreValue | Action::WarnOfNoPlan | Action::Promote(_) => true,
-                Action::MintKey { which, .. } | Action::WriteMirror(_, which) => {
-                    *which == Which::Pending
-                }
+                Action::MintKey(which) | Action::WriteMirror(_, which) => *which == Which::Pending,
                 Action::NoteResumed(id) | Action::AttachKey(id, _) | Action::RestoreKey(id) => {
                     is_its_own(id)
                 }
@@ -818,9 +807,7 @@ const CLAIMS: &[Claim] = &[
         "A reconciliation makes no new value, and promotes nothing",
         |step, _, action| {
             (step == Step::Reconcile).then(|| match action {
-                Action::MintKey { which, .. } | Action::WriteMirror(_, which) => {
-                    *which == Which::Current
-                }
+                Action::MintKey(which) | Action::WriteMirror(_, which) => *which == Which::Current,
                 Action::StoreValue
                 | Action::Promote(_)
                 | Action::RemovePending
@@ -926,37 +913,4 @@ fn every_step_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradi
     let idle = claims.filter(|(_, applied)| *applied == 0);
     let idle: Vec<_> = idle.map(|((claim, _), _)| claim).collect();
     assert!(idle.is_empty(), "never put to the test: {idle:?}");
-}
-
-#[test]
-fn a_key_that_took_long_to_get_onto_its_plan_counts_as_new_from_then_on() {
-    let id = KeyId::from("minted");
-    for late in [false, true] {
-        let mut setups = setups(Step::SetSecret).into_iter();
-        let setup = setups.find(|setup| !setup.plans.is_empty());
-        let labels = description(&[(NEW, &[PENDING])]);
-        let mut seen = Observed::new(setup.expect("a plan is configured"), labels);
-        seen.learn(Fact::Holds {
-            which: Which::Pending,
-            version: Some(VersionId::from(NEW)),
-            held: Held::Key { of_our_form: true },
-            copy: false,
-            edited: false,
-            keys: Vec::new(),
-        });
-        seen.learn(Fact::Minted(Key {
-            held_by: BTreeSet::from([Which::Pending]),
-            ..key("minted", Some(&VersionId::from(NEW)))
-        }));
-        let plan = PlanId::from("p");
-        let attached = Next::Act(Action::AttachKey(id.clone(), plan.clone()));
-        assert_eq!(decide(Step::SetSecret, &seen), attached);
-        seen.learn(Fact::Changed(id.clone(), Change::Attached { plan, late }));
-        if late {
-            let noted = Next::Act(Action::NoteResumed(id.clone()));
-            assert_eq!(decide(Step::SetSecret, &seen), noted);
-            seen.learn(Fact::Changed(id.clone(), Change::Completed));
-        }
-        assert_eq!(decide(Step::SetSecret, &seen), Next::Done);
-    }
 }

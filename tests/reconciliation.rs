@@ -169,11 +169,11 @@ async fn an_abandoned_version_that_gets_its_label_back_gets_its_disabled_key_bac
         .await;
     assert_eq!(enabled(&world, &key), Some(false));
     label(None, Some(&token));
-    world.step(&token, "setSecret").await;
-    // It takes effect anew, for which testSecret waits.
+    // It takes effect anew, for which testSecret waits, whichever run enables it.
+    world.reconcile(json!({})).await;
     let description = description(&world, &key);
     assert!(description.contains("Resumed at "), "{description}");
-    for step in ["testSecret", "finishSecret"] {
+    for step in ["setSecret", "testSecret", "finishSecret"] {
         world.step(&token, step).await;
     }
     assert!(world.current_key() == key, "it was not promoted");
@@ -460,6 +460,12 @@ async fn a_promoted_key_that_was_deleted_before_finish_secret_is_done_is_back_on
     assert!(finished.result.is_err(), "it was not killed");
     let key = world.sandbox.key_with_value(&world.current_key());
     world.sandbox.delete_key(&key.expect("it is there").id);
+    // Also where the one that mints it does not come to the plan.
+    let killed = Fault::new(FaultKind::KillBefore);
+    let killed = killed.on(Service::ApiGateway, "CreateUsagePlanKey");
+    world.sandbox.faults().inject(killed);
+    let finished = world.sandbox.step(SECRET, &token, "finishSecret").await;
+    assert!(finished.result.is_err(), "it was not killed");
     world.step(&token, "finishSecret").await;
     world.assert_agreement().await;
 }

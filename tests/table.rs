@@ -209,7 +209,7 @@ fn name(of: &impl std::fmt::Debug) -> String {
     let end = text.find(|letter: char| !letter.is_alphanumeric());
     let name = text[..end.unwrap_or(text.len())].to_owned();
     let which = ["Pending", "Current"].iter().find(|which| {
-        [format!("which: {which}"), format!(", {which})")]
+        [format!("({which})"), format!(", {which})")]
             .iter()
             .any(|words| text.contains(words))
     });

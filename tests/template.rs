@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api_key_rotation::event::Event;
 use api_key_rotation::settings::Settings;
 use regex::Regex;
 use sandbox::{ACCOUNT, REGION};
@@ -193,13 +194,28 @@ fn it_hears_of_its_own_secret_only_and_a_fleet_of_all_that_is_promoted() {
             "additionalEventData": { "SecretId": [EXISTING] },
         })
     );
-    assert_eq!(failed["Input"], r#"{"Step":"reconcile"}"#);
+    // A reconciliation of the secret that failed, and of no other.
+    let sent = &failed["InputTransformer"];
+    assert_eq!(
+        sent["InputPathsMap"],
+        json!({ "secret": "$.detail.additionalEventData.SecretId" })
+    );
+    let sent = sent["InputTemplate"].as_str().expect("a text");
+    let sent = sent.replace("<secret>", &json!(EXISTING).to_string());
+    match Event::parse(&sent).expect("it is an event") {
+        Event::Reconciliation(of) => assert_eq!(of.secret_id.as_deref(), Some(EXISTING)),
+        Event::Rotation(_) => panic!("it is a step"),
+    }
+    assert_eq!(failed.get("Input"), None);
     assert!(failed["Pattern"]["detail"].get("errorMessage").is_none());
     let of_all = events(FLEET);
     let moved = &of_all["CurrentVersionMoved"]["Properties"]["Pattern"];
     assert!(moved.get("resources").is_none());
     let failed = &of_all["RotationFailed"]["Properties"]["Pattern"]["detail"];
-    assert!(failed.get("additionalEventData").is_none(), "{failed}");
+    assert_eq!(
+        failed["additionalEventData"],
+        json!({ "SecretId": [{ "exists": true }] })
+    );
     let wildcard = failed["errorMessage"][0]["wildcard"].as_str();
     let words = regex::escape(wildcard.expect("words with stars")).replace(r"\*", ".*");
     let words = Regex::new(&format!("^{words}$")).expect("it is a pattern");

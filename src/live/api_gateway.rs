@@ -373,8 +373,8 @@ pub(super) fn hand_over(
 }
 
 /// Copies the facts out of a listed key, if it is ours or has the value of a version. That a list shows tags is documented by
-/// the shape of its items, and others rely on it (DOC, 3P); it was not seen on AWS itself. Without them no key were ours, and
-/// none ever retired.
+/// the shape of its items, and others rely on it (DOC, 3P); it was not seen on AWS itself. Without them no key would be ours,
+/// and none would ever be retired.
 fn observe(
     key: &ApiKey,
     secret: &Secret,

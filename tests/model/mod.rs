@@ -349,7 +349,7 @@ impl World {
                 }
                 Fact::Stored
             }
-            Action::MintKey { which, unfinished } => {
+            Action::MintKey(which) => {
                 let value = self
                     .value(*which, seen)
                     .expect("the value is stored before the key is minted");
@@ -358,7 +358,7 @@ impl World {
                 }
                 let version = seen.version(*which).map(VersionId::as_str);
                 let mut key = ModelKey::on(&[], version);
-                key.unfinished = *unfinished;
+                key.unfinished = *which == Which::Current;
                 let minted = self.key(value, &key, seen);
                 self.keys.insert(value, key);
                 Fact::Minted(minted)
@@ -369,11 +369,7 @@ impl World {
             }
             Action::AttachKey(id, plan) => {
                 self.model(id).plans.insert(plan.to_string());
-                let attached = Change::Attached {
-                    plan: plan.clone(),
-                    late: false,
-                };
-                Fact::Changed(id.clone(), attached)
+                Fact::Changed(id.clone(), Change::Attached(plan.clone()))
             }
             Action::WarnOfNoPlan => Fact::Warned,
             Action::WriteMirror(target, which) => {

@@ -13,6 +13,14 @@ pub(crate) struct Block {
     pub(crate) text: String,
 }
 
+/// The text of the one block of a page that holds these words.
+pub(crate) fn block_with(page: &str, words: &str) -> String {
+    let mut blocks = blocks(page);
+    blocks.retain(|block| block.text.contains(words));
+    assert_eq!(blocks.len(), 1, "blocks with {words:?}");
+    blocks.remove(0).text
+}
+
 /// All blocks of a page, in their order.
 pub(crate) fn blocks(page: &str) -> Vec<Block> {
     let (mut blocks, mut section, mut title, mut open) = (Vec::new(), "", "", None::<Block>);

@@ -1,7 +1,8 @@
 """Breaks the code on purpose, one place at a time, and demands that a test notices: mutants.py [WORD...]
 
 mutants.toml lists what is broken, by the invariant that this violates, and the test that must then fail. Only that test
-is run. With words, only the mutants with one of them in their name, or whose invariant has that number.
+is run. With words, only the mutants with one of them in their name, or whose invariant has that number. With --fits nothing
+is run: it only says whether each place is still there to be broken.
 
 The work is done in a copy below target/, so the files here stay as they are.
 """
@@ -95,6 +96,9 @@ def main():
     for mutant in mutants:
         file, text = mutate(mutant)
         file.write_text(text, encoding="utf-8")
+
+    if words == ["--fits"]:
+        return
 
     print(f"{len(chosen)} mutants; first, the tests without any", flush=True)
     results, said = test([mutant["test"] for mutant in chosen])
