@@ -301,7 +301,7 @@ impl CallError {
                     && code == "ConflictException"
                     && !message.contains(CONCURRENT) =>
             {
-                "API Gateway allows a key one usage plan for each stage: see that no two of the new key's plans (USAGE_PLAN_IDS, else those of the current key) cover the same one"
+                "API Gateway allows a key one usage plan for each stage: see that no two of its plans (USAGE_PLAN_IDS, else those of the current key) cover the same one, and that it is on no other plan that does; after a change of USAGE_PLAN_IDS, rotate"
             }
             // Keys have ids that nobody configures: the plan or stage is meant.
             (

@@ -74,7 +74,7 @@ pub fn minted(secret_name: &str) -> String {
     format!("Minted for the secret {secret_name}.")
 }
 
-/// The same for a key that was minted anew, whose plans are those of another key: until it is on all of them.
+/// The same for a key that was minted anew: until it is on all of its plans.
 #[must_use]
 pub fn unfinished(secret_name: &str) -> String {
     format!("{} {UNFINISHED}", minted(secret_name))

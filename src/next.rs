@@ -303,7 +303,9 @@ impl Observed {
                 // Perhaps it was done all the same, and only the reply was lost.
                 self.unconfirmed |= matches!(next, Next::Act(action) if action.takes_away());
                 let is_current = |key: &Key| key.id == *id && key.is(Which::Current);
-                self.unrestored |= self.keys.iter().flatten().any(is_current);
+                // That a key is complete may go without saying until the next run.
+                self.unrestored |= !matches!(next, Next::Act(Action::NoteResumed(_)))
+                    && self.keys.iter().flatten().any(is_current);
                 self.failed.insert(id.clone());
             }
             _ => self.given_up = true,

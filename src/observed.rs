@@ -474,13 +474,19 @@ impl Observed {
             && self.version(Which::Current) != self.current_version.as_ref()
     }
 
-    /// Whether the key was minted for a version that is pending and not current.
+    /// Whether a rotation is about to promote the key: a version that is pending and not current holds it, or it was minted
+    /// for that.
     #[must_use]
     pub fn is_to_be_promoted(&self, id: &KeyId) -> bool {
-        let key = self.keys.iter().flatten().find(|key| key.id == *id);
-        let version = key.and_then(|key| key.version.as_ref());
-        let on = |label, version| self.labels().on(version, label);
-        version.is_some_and(|version| on(PENDING, version) && !on(CURRENT, version))
+        let of_pending = |key: &Key| {
+            let version = key.version.as_ref();
+            let minted = version.is_some_and(|version| {
+                self.labels().on(version, PENDING) && !self.labels().on(version, CURRENT)
+            });
+            minted || (key.is(Which::Pending) && !key.is(Which::Current))
+        };
+        let mut keys = self.keys.iter().flatten();
+        keys.any(|key| key.id == *id && of_pending(key))
     }
 
     /// Whether AWSPENDING is on another version than AWSCURRENT.

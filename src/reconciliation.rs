@@ -76,7 +76,7 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
             return act(Action::AttachKey(key.id.clone(), plan.clone()));
         }
     }
-    if key.unfinished {
+    if key.unfinished && !seen.failed.contains(&key.id) {
         return act(Action::NoteResumed(key.id.clone()));
     }
     Continue(true)

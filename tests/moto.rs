@@ -931,12 +931,20 @@ impl World {
             ("rotation:version", version),
             ("rotation:function", FUNCTION_NAME),
         ];
+        // One that was minted anew says since when it is complete.
+        let minted = format!("Minted for the secret {SECRET}.");
+        let since = found.description.strip_prefix(&minted);
+        let since = since.expect("it is this function's");
+        assert!(
+            since.is_empty() || since.starts_with(" Resumed at "),
+            "{since}"
+        );
         let expected = Key {
             id: found.id.clone(),
             name: format!("{SECRET}/{version}"),
             value: fingerprint(&key),
             enabled: true,
-            description: format!("Minted for the secret {SECRET}."),
+            description: found.description.clone(),
             tags: tags
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),

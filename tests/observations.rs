@@ -531,6 +531,7 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
         known.unwrap_or(KEYS * most) + unsearched * most
     };
     let missing = |key: &Key| PLANS - seen.plans.get(&key.id).map_or(0, BTreeSet::len);
+    let to_note = |key: &Key| usize::from(key.unfinished && !seen.failed.contains(&key.id));
     let to_change = |key: &Key| {
         let handled = usize::from(seen.handled.contains(&key.id));
         if is_wanted(seen, key) {
@@ -553,6 +554,7 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
         usize::from(!seen.noted),
         over_keys(1, &|_| 1),
         over_keys(PLANS, &missing),
+        over_keys(1, &to_note),
         usize::from(!seen.warned),
         seen.mirror.iter().filter(is_open).count(),
         over_keys(2, &to_change),

@@ -438,6 +438,19 @@ async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
     assert_eq!(report["totals"]["driftRepaired"], 2, "{report}");
     world.assert_agreement().await;
 
+    // It works, and Doppler gets it, also where that cannot be noted in its description.
+    let id = world.sandbox.key_with_value(&current);
+    world.sandbox.delete_key(&id.expect("it is there").id);
+    let doppler = world.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, TARGET, "drifted");
+    let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
+    let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
+    let denied = world.sandbox.faults().inject(denied.every());
+    let report = world.reconcile(json!({})).await;
+    assert!(left(&report).contains("completed only now"), "{report}");
+    world.assert_agreement().await;
+    denied.remove();
+
     let world = Setup::holding(BY_HAND).start().await;
     let (report, line) = world.reconcile_measured(json!({})).await;
     assert!(left(&report).contains("no key with AWSCURRENT's value"));

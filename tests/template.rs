@@ -214,7 +214,7 @@ fn it_hears_of_its_own_secret_only_and_a_fleet_of_all_that_is_promoted() {
     let failed = &of_all["RotationFailed"]["Properties"]["Pattern"]["detail"];
     assert_eq!(
         failed["additionalEventData"],
-        json!({ "SecretId": [{ "exists": true }] })
+        json!({ "SecretId": [{ "prefix": "arn:" }] })
     );
     let wildcard = failed["errorMessage"][0]["wildcard"].as_str();
     let words = regex::escape(wildcard.expect("words with stars")).replace(r"\*", ".*");

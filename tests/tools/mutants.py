@@ -69,12 +69,18 @@ def copy_tree():
         shutil.copyfile(ROOT / name, TREE / name)
 
 
-def mutate(mutant):
-    """Changes the file, and returns it with its text as it was."""
-    file = TREE / mutant["file"]
+def fitting(mutant, tree):
+    """The file to be changed, with its text as it is."""
+    file = tree / mutant["file"]
     text = file.read_text(encoding="utf-8")
     if (count := text.count(mutant["old"])) != 1:
         fail(f"{mutant['name']!r}: the text to replace is {count} times in {mutant['file']}, not once")
+    return file, text
+
+
+def mutate(mutant):
+    """Changes the file, and returns it with its text as it was."""
+    file, text = fitting(mutant, TREE)
     file.write_text(text.replace(mutant["old"], mutant["new"]), encoding="utf-8")
     return file, text
 
@@ -91,15 +97,13 @@ def main():
     for mutant in mutants:
         mutant["test"] = tuple(mutant["test"].split("::", 1))
 
-    copy_tree()
     # Each fits, before an hour is spent on those ahead of it.
     for mutant in mutants:
-        file, text = mutate(mutant)
-        file.write_text(text, encoding="utf-8")
-
+        fitting(mutant, ROOT)
     if words == ["--fits"]:
         return
 
+    copy_tree()
     print(f"{len(chosen)} mutants; first, the tests without any", flush=True)
     results, said = test([mutant["test"] for mutant in chosen])
     if not all(results.values()):
