@@ -372,8 +372,11 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let transient =
             is_transient(status) || envelope.data["isRetryable"] == true || after.is_some();
         let code = status.canonical_reason().unwrap_or_default().to_owned();
-        let message = messages.join("; ");
-        let message = masked(&value.map_or(message.clone(), |value| message.replace(value, MASK)));
+        let mut message = messages.join("; ");
+        if let Some(value) = value {
+            message = message.replace(value, MASK);
+        }
+        let message = masked(&message);
         let fault = Fault::Refused {
             status: status.as_u16(),
             code,

@@ -65,8 +65,8 @@ def copy_tree():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, text=True, capture_output=True)
     for name in filter(None, listed.stdout.split("\0")):
         (TREE / name).parent.mkdir(parents=True, exist_ok=True)
-        # With the time of now, by which cargo sees that this is not the mutant it built last.
-        shutil.copyfile(ROOT / name, TREE / name)
+        # With the time of now, by which cargo sees that this is not the mutant it built last; and what can be run stays so.
+        shutil.copy(ROOT / name, TREE / name)
 
 
 def fitting(mutant, tree):
