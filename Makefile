@@ -130,9 +130,9 @@ decisions: ## Write src/decisions.md, the table of what the code decides, anew
 	@git --no-pager diff --stat src/decisions.md
 
 .PHONY: mutants
-mutants: ## Break the code on purpose, one place at a time, and demand that a test notices; ARGS=5 only for invariant 5
+mutants: tools ## Break the code on purpose, one place at a time, and demand that a test notices; ARGS=5 only for invariant 5
 	@tests/tools/need python
-	@$(PYTHON) tests/tools/mutants.py $(ARGS)
+	@TOOLS=$(TOOLS) $(PYTHON) tests/tools/mutants.py $(ARGS)
 
 .PHONY: audit
 audit: ## Check licences, sources, banned and vulnerable dependencies; needs the network
