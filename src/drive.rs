@@ -8,7 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::error::Error;
 use crate::live::{Live, Receipt, Secret, World};
-use crate::next::{Action, Look, Next, Step};
+use crate::next::{Action, Look, Next, Refusal, Step};
 use crate::observed::{CURRENT, Change, Fact, Observed, PlanId, Setup, VersionId, Which};
 use crate::rotation::decide;
 use crate::settings::Settings;
@@ -68,6 +68,9 @@ pub(crate) async fn drive(
         let next = decide(step, &run.seen);
         match &next {
             Next::Done => return Ok(run),
+            Next::Refuse(Refusal::TargetTaken(target)) => {
+                return Err(Error::TargetTaken(target_name(settings, *target)));
+            }
             Next::Refuse(refusal) => return Err(Error::Refused(refusal.clone())),
             Next::StartOver if starts == MOST_STARTS => {
                 let words = "AWSCURRENT keeps moving; the next reconciliation goes on".to_owned();
@@ -110,7 +113,9 @@ pub(crate) async fn drive(
                 log(is_worth_telling(&next), &words, receipt.as_ref(), started);
                 let deletes = matches!(next, Next::Act(Action::DeleteKey(_)));
                 let was_gone = matches!(fact, Fact::Changed(_, Change::Deleted)) && !deletes;
+                let revoked_before = run.seen.revoked_again.len();
                 run.seen.learn(fact);
+                run.repaired += run.seen.revoked_again.len() - revoked_before;
                 if let Next::Act(action) = &next
                     && !was_gone
                 {
@@ -170,13 +175,17 @@ pub(crate) fn setup(world: &World) -> Setup {
         version: None,
         plans: plans.map(|plan| PlanId::from(plan.as_str())).collect(),
         stage_keys: !settings.stage_keys.is_empty(),
+        allows_no_plan: settings.allow_key_without_plan,
+        looks_at_plans: false,
         probe: settings.probe_url.is_some(),
         targets: settings.targets().len(),
+        adopted: settings.adopted_targets(),
         settle: settings.settle_period,
         grace: settings.grace_period,
         quarantine: settings.quarantine_period,
         emergency: false,
         finds_hand_made: false,
+        knows_time: world.clock().is_believed(),
         now: world.clock().now(),
     }
 }
@@ -229,7 +238,7 @@ pub(crate) fn unqualified(arn: &str) -> String {
 fn is_worth_telling(next: &Next) -> bool {
     matches!(
         next,
-        Next::Act(_) | Next::Look(Look::ProbeAccepts | Look::Settled(_))
+        Next::Act(_) | Next::Look(Look::ProbeAccepts | Look::Replicated | Look::Settled(_))
     )
 }
 
@@ -261,14 +270,14 @@ pub(crate) fn log(worth_telling: bool, words: &str, receipt: Option<&Receipt>, s
     }
 }
 
+/// What a target is called in the settings.
+pub(crate) fn target_name(settings: &Settings, index: usize) -> String {
+    let target = settings.targets().get(index);
+    target.map(ToString::to_string).unwrap_or_default()
+}
+
 fn in_words(next: &Next, settings: &Settings) -> String {
-    let target = |index: usize| {
-        settings
-            .targets()
-            .get(index)
-            .map(ToString::to_string)
-            .unwrap_or_default()
-    };
+    let target = |index: usize| target_name(settings, index);
     match next {
         Next::Look(look) => match look {
             Look::Version { which, .. } => format!("read the {which} version"),
@@ -280,6 +289,7 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             Look::Mirror(index) => format!("read the Doppler target {}", target(*index)),
             Look::ProbeAccepts => "wait until the gateway accepts the key".to_owned(),
             Look::ProbeAnswers => "see whether the probe URL answers".to_owned(),
+            Look::Replicated => "wait until the replicas are in sync".to_owned(),
             Look::Settled(_) => format!(
                 "wait until the new key is {} old",
                 humantime::format_duration(settings.settle_period)
@@ -290,7 +300,6 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             Action::MintKey(which) => format!("mint the API key with the {which} value"),
             Action::NoteResumed(key) => format!("note that API key {key} is completed only now"),
             Action::AttachKey(key, plan) => format!("attach API key {key} to usage plan {plan}"),
-            Action::WarnOfNoPlan => "warn that the new key is on no usage plan".to_owned(),
             Action::WriteMirror(index, which) => format!(
                 "write the {which} key to the Doppler target {}",
                 target(*index)
@@ -302,6 +311,10 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             }
             Action::MarkKey(key, _) => format!("mark API key {key} as superseded"),
             Action::DisableKey(key, _) => format!("disable API key {key}, which was replaced"),
+            Action::NoteRevoked(key, _) => format!("note that API key {key} is revoked"),
+            Action::NotePostponed(key, _) => {
+                format!("note that API key {key} was changed by another, so that its period starts again")
+            }
             Action::DeleteKey(key) => format!("delete API key {key}, which was disabled long ago"),
         },
         Next::Refuse(_) | Next::StartOver | Next::Done => String::new(),

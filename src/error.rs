@@ -7,8 +7,6 @@ use lambda_runtime::Diagnostic;
 
 use crate::event::EventError;
 use crate::next::Refusal;
-use crate::observed::Which;
-use crate::secret::InvalidSecret;
 use crate::settings::{InvalidSettings, Target};
 
 /// Why a step failed. Neither `Display` nor `Debug` shows a value.
@@ -23,9 +21,6 @@ pub enum Error {
     /// The event names a secret that this function does not serve.
     #[error("this function does not serve that secret: {0}")]
     NotServed(&'static str),
-    /// The text of a version of the secret cannot be used.
-    #[error("the secret's {0} version cannot be used: {1}")]
-    Secret(Which, InvalidSecret),
     /// The Doppler token cannot be had.
     #[error("the secret that DOPPLER_TOKEN_SECRET_ID names gives no Doppler token: {0}")]
     DopplerToken(String),
@@ -58,6 +53,16 @@ pub enum Error {
         "the new key takes effect by {0}, which is after this function's time-out; Secrets Manager tries again by itself, or shorten SETTLE_PERIOD"
     )]
     NotSettled(String),
+    /// The first write to a Doppler target would overwrite somebody else's value.
+    #[error(
+        "the Doppler target {0} holds a value that is neither this secret's nor one of its keys, so nothing was written; to have it overwritten, set DOPPLER_ADOPT_TARGETS={0} (beside what it lists already), else correct DOPPLER_TARGETS; then Secrets Manager's next try succeeds, or test it at once: aws secretsmanager rotate-secret --no-rotate-immediately --secret-id NAME"
+    )]
+    TargetTaken(String),
+    /// The secret's replicas have not got AWSCURRENT in time.
+    #[error(
+        "AWSCURRENT is moved, but the secret's replicas in {0} are still being updated; Secrets Manager's next try waits again and completes the rotation; if it ends so again, look at the replication status with `aws secretsmanager describe-secret`"
+    )]
+    ReplicasNotInSync(String),
     /// Lambda is about to stop the function.
     #[error(
         "ran out of time, trying to {0}; the next try goes on from there; if it ends so again, raise the function's time-out"
@@ -79,7 +84,6 @@ impl Error {
             Self::Event(EventError::GraceWithoutSecret) => "GraceWithoutSecret",
             Self::Event(EventError::UnknownNotice) => "UnknownNotice",
             Self::NotServed(_) => "SecretNotServed",
-            Self::Secret(..) => "InvalidSecret",
             Self::DopplerToken(_) => "InvalidDopplerToken",
             Self::Refused(refusal) => refused_type(refusal),
             Self::Call(call) => call.error_type(),
@@ -88,6 +92,8 @@ impl Error {
             Self::ProbeNotAccepted(_) => "ProbeNotAccepted",
             Self::ProbeUnclear(_) => "ProbeUnclear",
             Self::NotSettled(_) => "NotSettled",
+            Self::TargetTaken(_) => "DopplerTargetTaken",
+            Self::ReplicasNotInSync(_) => "ReplicasNotInSync",
             Self::OutOfTime(_) => "OutOfTime",
         }
     }
@@ -97,6 +103,9 @@ fn refused_type(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::UnknownVersion => "UnknownVersion",
         Refusal::NotPending => "NotPending",
+        Refusal::InvalidSecret(..) => "InvalidSecret",
+        Refusal::KeyRevoked(_) => "KeyRevoked",
+        Refusal::TargetTaken(_) => "DopplerTargetTaken",
         Refusal::RotationDisabled => "RotationDisabled",
         Refusal::NoPendingKey => "NoPendingKey",
         Refusal::NotFresh => "NotFresh",
@@ -107,7 +116,7 @@ fn refused_type(refusal: &Refusal) -> &'static str {
         Refusal::KeyMissing => "KeyMissing",
         Refusal::KeyDisabled(_) => "KeyDisabled",
         Refusal::NotOnPlan(..) => "NotOnPlan",
-        Refusal::NoPlan(_) => "NoPlan",
+        Refusal::NoPlan => "NoPlan",
     }
 }
 

@@ -9,7 +9,7 @@ mod patience;
 mod probe;
 mod secrets_manager;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -25,7 +25,7 @@ use crate::http;
 use crate::mark::{self, Mark};
 use crate::next::{Action, Look, Next};
 use crate::observed::{
-    CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, Observed, VersionId, Which,
+    CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, Observed, Replication, VersionId, Which,
 };
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::settings::Settings;
@@ -186,15 +186,24 @@ impl Values {
         keys.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Those of the targets that were read which hold this key.
+    fn targets_with(&self, key: Option<&ApiKeyValue>) -> BTreeSet<usize> {
+        let holds = |held: &SecretString| key.is_some_and(|key| key.is(held.expose_secret()));
+        let targets = self.targets.iter().filter(|(_, held)| holds(held));
+        targets.map(|(target, _)| *target).collect()
+    }
+
     /// Everything that a listed key is compared with.
     fn known(&self) -> api_gateway::Values<'_> {
         let versions = self.versions.iter();
-        let targets = self.targets.values();
+        let targets = self.targets.iter();
         api_gateway::Values {
             versions: versions
                 .filter_map(|(which, text)| Some((*which, text.key()?)))
                 .collect(),
-            targets: targets.map(ExposeSecret::expose_secret).collect(),
+            targets: targets
+                .map(|(target, held)| (*target, held.expose_secret()))
+                .collect(),
         }
     }
 
@@ -276,7 +285,9 @@ impl<'a> Live<'a> {
             }
             Look::Keys => {
                 let gateway = self.gateway().await?;
-                let (keys, receipt) = gateway.keys(self.secret, &self.values.known()).await?;
+                let known = self.values.known();
+                let all = seen.setup.emergency;
+                let (keys, receipt) = gateway.keys(self.secret, &known, all).await?;
                 self.values.keys.clear();
                 (Fact::Keys(self.values.keep(keys)), receipt)
             }
@@ -325,6 +336,21 @@ impl<'a> Live<'a> {
                 };
                 (Fact::Probed, receipt)
             }
+            Look::Replicated => {
+                let secrets_manager = self.world.secrets_manager().await?;
+                let replicated = secrets_manager.replicated(self.secret, self.deadline);
+                let (now, receipt) = replicated.await?;
+                let description = now.description;
+                let behind = description.replicas.iter();
+                let behind: Vec<_> = behind
+                    .filter(|replica| replica.status == Replication::Underway)
+                    .map(|replica| replica.region.as_str())
+                    .collect();
+                if !behind.is_empty() {
+                    return Err(Error::ReplicasNotInSync(behind.join(", ")));
+                }
+                (Fact::Replicated(description), receipt)
+            }
             Look::Settled(at) => return self.settle(*at).await,
         };
         Ok((fact, Some(receipt)))
@@ -350,12 +376,6 @@ impl<'a> Live<'a> {
                     Fact::Changed(key.clone(), Change::Attached(plan.clone())),
                     receipt,
                 )
-            }
-            Action::WarnOfNoPlan => {
-                tracing::warn!(
-                    "the new key is on no usage plan and has no stage key, so no API will accept it; set USAGE_PLAN_IDS or STAGE_KEYS"
-                );
-                return Ok((Fact::Warned, None));
             }
             Action::WriteMirror(target, which) => {
                 let key = self
@@ -395,12 +415,26 @@ impl<'a> Live<'a> {
                 match fact {
                     // An emergency stop came first, whose note was just overwritten: it is made again.
                     Fact::Changed(_, Change::Disabled(_)) => {
+                        let revoked_at = Some(superseded_at);
+                        let mark = Mark { revoked_at, ..mark };
                         self.disable(seen, key, &mark, None).await?
                     }
                     fact => (fact, receipt),
                 }
             }
             Action::DisableKey(key, mark) => self.disable(seen, key, mark, Some(false)).await?,
+            Action::NoteRevoked(key, mark) => {
+                let revoked_at = Some(self.world.clock.now());
+                let mark = Mark { revoked_at, ..mark.clone() };
+                self.renew(seen, key, mark).await?
+            }
+            Action::NotePostponed(key, mark) => {
+                let mut mark = mark.clone();
+                if let Some(postponed) = &mut mark.postponed {
+                    postponed.at = self.world.clock.now();
+                }
+                self.renew(seen, key, mark).await?
+            }
             Action::DeleteKey(key) => {
                 let receipt = self.gateway().await?.delete(key).await?;
                 (Fact::Changed(key.clone(), Change::Deleted), receipt)
@@ -421,47 +455,50 @@ impl<'a> Live<'a> {
         let (version, receipt) = secrets_manager
             .read(self.secret, which, seen.version(which), until)
             .await?;
-        let (version, text) = match version {
-            None => (None, None),
-            Some((version, Ok(text))) => (Some(version), Some(text)),
-            // What nobody is about to promote need not be usable: it holds no key.
-            Some((version, Err(_))) if which != Which::Current && !seen.is_pending() => {
-                (Some(version), Some(SecretText::empty()))
-            }
-            Some((_, Err(fault))) => return Err(Error::Secret(which, fault)),
+        let (version, created, text) = match version {
+            None => (None, None, None),
+            Some(version) => (Some(version.id), version.created, Some(version.text)),
         };
-        let key = text.as_ref().map(SecretText::key);
-        let held = match key {
+        let held = match &text {
             None => Held::Nothing,
-            Some(None) => Held::NoKey,
-            Some(Some(key)) => Held::Key {
+            Some(Err(fault)) => Held::Unusable(*fault),
+            Some(Ok(text)) => text.key().map_or(Held::NoKey, |key| Held::Key {
                 of_our_form: key.is_of_our_form(),
-            },
+            }),
         };
-        let keys = self
-            .values
-            .keys_with(key.flatten().map(ApiKeyValue::expose));
+        let text = text.and_then(Result::ok);
+        let key = text.as_ref().and_then(SecretText::key);
+        let keys = self.values.keys_with(key.map(ApiKeyValue::expose));
+        let targets = self.values.targets_with(key);
         let versions = &mut self.values.versions;
         match text {
             Some(text) => versions.insert(which, text),
             None => versions.remove(&which),
         };
-        let was_read = |other| which == other || seen.held.contains_key(&other);
+        let other = match which {
+            Which::Pending => seen.held.get(&Which::Current),
+            Which::Current => seen.held.get(&Which::Pending),
+            Which::Previous => None,
+        };
         let both = (versions.get(&Which::Pending), versions.get(&Which::Current));
-        let (same, edited) = match both {
+        let (copy, edited) = match both {
+            _ if which == Which::Previous => (seen.copy, seen.edited),
+            _ if other.is_none() => (false, false),
             (Some(pending), Some(current)) => (
                 pending.equals(current),
                 !pending.equals_but_for_the_key(current),
             ),
-            (pending, current) => (pending.is_none() && current.is_none(), false),
+            _ => (held == Held::Nothing && other == Some(&Held::Nothing), false),
         };
         let fact = Fact::Holds {
             which,
             version,
+            created,
             held,
-            copy: was_read(Which::Pending) && was_read(Which::Current) && same,
+            copy,
             edited,
             keys,
+            targets,
         };
         Ok((fact, receipt))
     }
@@ -474,10 +511,21 @@ impl<'a> Live<'a> {
             let key = self.values.key(*which).zip(held);
             key.is_some_and(|(key, held)| key.is(held))
         };
-        let which = [Which::Current, Which::Pending].into_iter().find(is);
+        let which = [Which::Current, Which::Pending, Which::Previous]
+            .into_iter()
+            .find(is);
+        let is_placeholder = |held: &str| {
+            let versions = self.values.versions.values();
+            held.is_empty() || versions.into_iter().any(|text| text.shows(held))
+        };
+        let otherwise = if held.is_none_or(is_placeholder) {
+            Mirrored::Vacant
+        } else {
+            Mirrored::Other
+        };
         let fact = Fact::Mirror {
             target,
-            holds: which.map_or(Mirrored::Other, Mirrored::Key),
+            holds: which.map_or(otherwise, Mirrored::Key),
             keys: self.values.keys_with(held),
         };
         self.values
@@ -554,6 +602,17 @@ impl<'a> Live<'a> {
         }
         tokio::time::sleep(wait).await;
         Ok((Fact::Settled, None))
+    }
+
+    /// Writes a key's mark anew, and leaves the key as it is.
+    async fn renew(
+        &self,
+        seen: &Observed,
+        key: &KeyId,
+        mark: Mark,
+    ) -> Result<(Fact, Receipt), Error> {
+        let text = mark.to_string();
+        self.update(seen, key, &text, None, Change::Marked(mark)).await
     }
 
     /// Notes in a key's mark that it is disabled from now on, and with `Some(false)` disables it.

@@ -19,9 +19,23 @@ pub struct Mark {
     pub by: VersionId,
     /// When the function disabled it: the quarantine period counts from here.
     pub disabled_at: Option<SystemTime>,
+    pub revoked_at: Option<SystemTime>,
+    pub postponed: Option<Postponed>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postponed {
+    pub times: u32,
+    pub at: SystemTime,
 }
 
 impl Mark {
+    pub fn newest(&self) -> SystemTime {
+        let postponed = self.postponed.as_ref().map(|postponed| postponed.at);
+        let others = [self.disabled_at, self.revoked_at, postponed];
+        others.into_iter().flatten().fold(self.superseded_at, SystemTime::max)
+    }
+
     /// Reads the mark in a description. None where there is none, or where a time cannot be read or lies in the
     /// future: then the mark is as good as missing, and marking anew only lengthens the overlap.
     #[must_use]
@@ -40,6 +54,8 @@ impl Mark {
             by: VersionId::from(by),
             // A key that this function has disabled must not seem to be a person's, whatever the clocks say.
             disabled_at: disabled_at.map(|at| at.min(now)),
+            revoked_at: None,
+            postponed: None,
         })
     }
 }

@@ -7,6 +7,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::SystemTime;
 
 use crate::mark::Mark;
+use crate::secret::InvalidSecret;
 use crate::observed::{Held, Key, KeyId, Mirrored, Observed, PlanId, VersionId, Which};
 
 /// What the function is asked to do. Displays as on the wire.
@@ -100,6 +101,8 @@ pub enum Look {
     ProbeAccepts,
     /// Whether the probe URL answers like one.
     ProbeAnswers,
+    /// Whether no replica of the secret is under way any more; waits until then.
+    Replicated,
     /// Whether the pending key has had time to take effect; waits until then.
     Settled(SystemTime),
 }
@@ -116,8 +119,6 @@ pub enum Action {
     NoteResumed(KeyId),
     /// Put a key on a plan.
     AttachKey(KeyId, PlanId),
-    /// Say that the new key is on no plan.
-    WarnOfNoPlan,
     /// Write the key of that version to a target.
     WriteMirror(usize, Which),
     /// Move AWSCURRENT to this version, from that one.
@@ -131,6 +132,10 @@ pub enum Action {
     MarkKey(KeyId, Mark),
     /// Disable a superseded key, and note in its mark when that is done.
     DisableKey(KeyId, Mark),
+    /// Note in the mark of a disabled key that an emergency stop revoked it.
+    NoteRevoked(KeyId, Mark),
+    /// Note in a key's mark that its period starts again, because somebody else changed it.
+    NotePostponed(KeyId, Mark),
     /// Delete a key whose quarantine is over.
     DeleteKey(KeyId),
 }
@@ -165,6 +170,9 @@ pub enum Refusal {
         "the pending version has no key; run createSecret first, which a retry of the rotation does"
     )]
     NoPendingKey,
+    /// A version holds a text that cannot be rotated.
+    #[error("the secret's {0} version cannot be used: {1}")]
+    InvalidSecret(Which, InvalidSecret),
     /// The pending version holds something that this rotation did not put there.
     #[error(
         "the pending version holds no fresh key, but a copy of the current one or a text without a key; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
@@ -200,6 +208,11 @@ pub enum Refusal {
         "API key {0} is disabled; what this function disabled itself, Secrets Manager's next try enables; otherwise enable it or delete it first"
     )]
     KeyDisabled(KeyId),
+    /// An emergency stop disabled the pending key.
+    #[error(
+        "API key {0} was revoked by an emergency stop, so its value is not handed out; take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage` and rotate again"
+    )]
+    KeyRevoked(KeyId),
     /// The key lost a plan, or never got it.
     #[error(
         "API key {0} is not on usage plan {1}; setSecret attaches it, which Secrets Manager's next try runs"
@@ -207,9 +220,12 @@ pub enum Refusal {
     NotOnPlan(KeyId, PlanId),
     /// No API would accept the key.
     #[error(
-        "the new API key {0} is on no usage plan and has no stage key, as the current key; set USAGE_PLAN_IDS, STAGE_KEYS or PROBE_URL"
+        "no API would accept the new key: USAGE_PLAN_IDS and STAGE_KEYS are not set, no PROBE_URL accepted it, and neither the current key nor an older key of this secret is on a usage plan; set one of them (or ALLOW_KEY_WITHOUT_PLAN=true where an authorizer compares the key), then Secrets Manager's next try succeeds; to cancel the rotation, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
     )]
-    NoPlan(KeyId),
+    NoPlan,
+    /// The first write to a target would overwrite somebody else's value. By its place among the targets.
+    #[error("the Doppler target number {0} holds a value that is not this secret's")]
+    TargetTaken(usize),
 }
 
 /// Each of these answers from what is known, or leaves the step to have it looked up.
@@ -222,13 +238,18 @@ impl Observed {
         })
     }
 
+    /// What the pending version holds, to go on with.
+    pub(crate) fn pending(&self, expected: bool) -> ControlFlow<Next, Held> {
+        usable(Which::Pending, self.read(Which::Pending, expected)?)
+    }
+
     /// What the current version holds. Where one is labelled so, it must be there.
     pub(crate) fn current(&self) -> ControlFlow<Next, Held> {
         let labelled = self.version(Which::Current);
         let expected = labelled.is_some() && labelled != self.setup.version.as_ref();
         match self.read(Which::Current, expected)? {
             Held::Nothing if expected => refuse(Refusal::CurrentMissing),
-            held => Continue(held),
+            held => usable(Which::Current, held),
         }
     }
 
@@ -277,6 +298,27 @@ impl Observed {
         })
     }
 
+    /// Whether a target holds a value of somebody else's, which may not be overwritten: it is no value of this secret's
+    /// versions and none of our keys', it is not listed to be overwritten, and the current key's description does not say that
+    /// it was written before.
+    pub(crate) fn is_taken(&self, target: usize) -> ControlFlow<Next, bool> {
+        if self.mirrored(target)? != Mirrored::Other || self.setup.adopted.contains(&target) {
+            return Continue(false);
+        }
+        let is_ours = |key: &Key| {
+            let was_written = key.is(Which::Current) && key.written.contains(&target);
+            let holds = (key.version.is_some() || key.namesake) && key.mirrored.contains(&target);
+            was_written || holds
+        };
+        if self.keys()?.iter().any(is_ours) {
+            return Continue(false);
+        }
+        if self.version(Which::Previous).is_some() {
+            self.read(Which::Previous, false)?;
+        }
+        Continue(self.mirrored(target)? == Mirrored::Other)
+    }
+
     pub(crate) fn probed(&self, how: Look) -> ControlFlow<Next> {
         if self.probed { Continue(()) } else { look(how) }
     }
@@ -289,6 +331,13 @@ impl Observed {
                 self.mirror[*target] = Mirrored::Unreachable;
                 self.unconfirmed = true;
             }
+            Next::Look(Look::Plans(_))
+                if self.setup.looks_at_plans
+                    && self.setup.plans.is_empty()
+                    && !self.plans_skipped =>
+            {
+                self.plans_skipped = true;
+            }
             Next::Look(Look::Plans(_)) | Next::Act(Action::MintKey(_)) => {
                 self.unrestored = true;
             }
@@ -298,6 +347,8 @@ impl Observed {
                 | Action::RestoreKey(id)
                 | Action::MarkKey(id, _)
                 | Action::DisableKey(id, _)
+                | Action::NoteRevoked(id, _)
+                | Action::NotePostponed(id, _)
                 | Action::DeleteKey(id),
             ) => {
                 // Perhaps it was done all the same, and only the reply was lost.
@@ -310,6 +361,14 @@ impl Observed {
             }
             _ => self.given_up = true,
         }
+    }
+}
+
+/// What a version holds, if that can be rotated.
+fn usable(which: Which, held: Held) -> ControlFlow<Next, Held> {
+    match held {
+        Held::Unusable(fault) => refuse(Refusal::InvalidSecret(which, fault)),
+        held => Continue(held),
     }
 }
 

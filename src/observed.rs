@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::mark::Mark;
+use crate::secret::InvalidSecret;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -108,6 +109,32 @@ pub struct Description {
     pub rotation_enabled: bool,
     /// Whether a rotation has ever succeeded.
     pub rotated_before: bool,
+    /// Its replicas in other Regions.
+    pub replicas: Vec<Replica>,
+}
+
+/// A replica of the secret in another Region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// The Region.
+    pub region: String,
+    /// How far it is.
+    pub status: Replication,
+    /// The service's words for it, masked.
+    pub message: String,
+}
+
+/// How far a replica is. (DOC, Secrets Manager API, `ReplicationStatusType`.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// `InSync`
+    InSync,
+    /// `InProgress` or `Pending`: it passes.
+    Underway,
+    /// `Failed`: it does not pass by itself.
+    Failed,
+    /// `Detached`: it does not follow the secret any more.
+    Detached,
 }
 
 /// What a version of the secret holds.
@@ -117,11 +144,13 @@ pub enum Held {
     Nothing,
     /// A text without a key: a placeholder.
     NoKey,
-    /// A key, by its form. Whether API Gateway knows it is another question.
+    /// A key, or a placeholder of the same form. Only a search among the keys tells which.
     Key {
         /// Whether it has the form of those that this function makes.
         of_our_form: bool,
     },
+    /// A text that cannot be rotated.
+    Unusable(InvalidSecret),
 }
 
 impl Held {
@@ -153,6 +182,10 @@ impl fmt::Display for Which {
     }
 }
 
+/// A change of a key counts as somebody else's if API Gateway dates it later than the newest time in the key's mark by more
+/// than this: the function reads its clock before it sends a change.
+const OWN_CHANGE: Duration = Duration::from_mins(1);
+
 /// A key in API Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -161,6 +194,9 @@ pub struct Key {
     pub id: KeyId,
     /// The version that it says it was minted for; none where the key is not ours.
     pub version: Option<VersionId>,
+    /// Whether it carries this function's tag, and name or tags place it at this secret's name, but it is not ours: an
+    /// earlier secret's of the same name, or one that was renamed or lost a tag.
+    pub namesake: bool,
     /// Whether its description is one of this function's. Otherwise, where it is ours, its owner handed it over.
     pub described: bool,
     /// Whether it was recreated and is not known to be on all of its plans yet.
@@ -169,14 +205,21 @@ pub struct Key {
     pub of_our_form: bool,
     /// Whether API Gateway accepts it.
     pub enabled: bool,
+    /// Whether it has stage keys, which open APIs older than usage plans.
+    pub stage_keys: bool,
     /// Since when it has been complete, as far as the control plane tells.
     pub since: SystemTime,
+    /// When it was last changed, by whomever. (That API Gateway dates every `UpdateApiKey` so, and only those that change the
+    /// key, is inferred from the field's name and was not verified on AWS. Where it is absent, the mark alone counts.)
+    pub changed_at: Option<SystemTime>,
     /// The mark in its description, if it is superseded.
     pub mark: Option<Mark>,
+    /// The Doppler targets that its description names: each was written with its value before it became AWSCURRENT.
+    pub written: BTreeSet<usize>,
     /// The versions, of those read so far, whose value it has.
     pub held_by: BTreeSet<Which>,
-    /// Whether a Doppler target held its value when that was read.
-    pub mirrored: bool,
+    /// The Doppler targets, of those read so far, that held its value when they were read.
+    pub mirrored: BTreeSet<usize>,
 }
 
 impl Key {
@@ -184,6 +227,20 @@ impl Key {
     #[must_use]
     pub fn is(&self, which: Which) -> bool {
         self.held_by.contains(&which)
+    }
+
+    /// Whether this function may retire it: it is ours, or was once and carries our mark.
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        self.version.is_some() || (self.namesake && self.mark.is_some())
+    }
+
+    /// Whether an emergency stop disabled it.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.mark
+            .as_ref()
+            .is_some_and(|mark| mark.revoked_at.is_some())
     }
 
     /// Whether a person disabled it.
@@ -198,6 +255,14 @@ impl Key {
         let mark = self.mark.as_ref().filter(|_| !self.enabled)?;
         mark.disabled_at
     }
+
+    /// When somebody else changed it after this function's last mark. Whoever may change a key may also write an old time into
+    /// its mark.
+    #[must_use]
+    pub fn changed_since_marked(&self) -> Option<SystemTime> {
+        let newest = self.mark.as_ref()?.newest();
+        self.changed_at.filter(|at| *at > newest + OWN_CHANGE)
+    }
 }
 
 /// What is known of one Doppler target.
@@ -207,7 +272,9 @@ pub enum Mirrored {
     Unread,
     /// It holds the key of that version.
     Key(Which),
-    /// It holds something else, or nothing.
+    /// It holds nothing of anybody's: no value, or the secret's own placeholder.
+    Vacant,
+    /// It holds something else.
     Other,
     /// It could not be read or written, and this run goes on without it.
     Unreachable,
@@ -234,10 +301,16 @@ pub struct Setup {
     pub plans: Vec<PlanId>,
     /// Whether stage keys are configured.
     pub stage_keys: bool,
+    /// Whether a key may be on no plan and have no stage key, because something else compares it.
+    pub allows_no_plan: bool,
+    /// Whether a reconciliation has time to look at the plans of AWSCURRENT's key where none are configured.
+    pub looks_at_plans: bool,
     /// Whether a probe URL is configured.
     pub probe: bool,
     /// Number of Doppler targets.
     pub targets: usize,
+    /// Those that may be overwritten whatever they hold.
+    pub adopted: BTreeSet<usize>,
     /// The age at which a key counts as in effect where there is no probe.
     pub settle: Duration,
     /// How long a replaced key stays enabled.
@@ -248,6 +321,8 @@ pub struct Setup {
     pub emergency: bool,
     /// Whether a replaced key that another tool made is searched for, which costs some more calls.
     pub finds_hand_made: bool,
+    /// Whether `now` is AWS's time. Otherwise it may be wrong by days.
+    pub knows_time: bool,
     /// When the run began.
     pub now: SystemTime,
 }
@@ -264,6 +339,8 @@ pub struct Observed {
     pub held: BTreeMap<Which, Held>,
     /// The version that carried AWSCURRENT when that was read.
     pub current_version: Option<VersionId>,
+    /// When that version was created.
+    pub current_created: Option<SystemTime>,
     /// Whether the pending and the current version hold the same text; known when both were read.
     pub copy: bool,
     /// Whether they differ in more than the key; known when both were read.
@@ -294,8 +371,14 @@ pub struct Observed {
     pub handled: BTreeSet<KeyId>,
     /// Keys that this run failed to change, and leaves to the next.
     pub failed: BTreeSet<KeyId>,
-    /// Whether it was said that the new key is on no plan.
-    pub warned: bool,
+    /// Whether the replicas were waited for since this rotation's version was promoted.
+    pub replicated: bool,
+    /// Keys that this run found enabled and disabled.
+    pub disabled: BTreeSet<KeyId>,
+    /// Those of them that an emergency stop had revoked before.
+    pub revoked_again: BTreeSet<KeyId>,
+    /// Whether the plans of AWSCURRENT's key, which only the report asks for, could not be looked at.
+    pub plans_skipped: bool,
     /// Whether AWSCURRENT's key could not be brought back.
     pub unrestored: bool,
     /// Whether something could not be looked at without which this run cannot go on.
@@ -313,6 +396,8 @@ pub enum Fact {
         which: Which,
         /// Its id, as it came with its value; none where it has no value.
         version: Option<VersionId>,
+        /// When it was created.
+        created: Option<SystemTime>,
         /// What it holds.
         held: Held,
         /// Whether by now the pending and the current version were read and hold the same text.
@@ -321,6 +406,8 @@ pub enum Fact {
         edited: bool,
         /// Those of the listed keys that have its value.
         keys: Vec<KeyId>,
+        /// Those of the targets that were read which hold its key.
+        targets: BTreeSet<usize>,
     },
     /// Our keys.
     Keys(Vec<Key>),
@@ -357,8 +444,8 @@ pub enum Fact {
     Promoted,
     /// AWSPENDING is on no version.
     PendingRemoved,
-    /// A person was told that the new key is on no plan.
-    Warned,
+    /// What the secret's description says once no replica is under way.
+    Replicated(Description),
 }
 
 /// How a key is now.
@@ -368,7 +455,7 @@ pub enum Change {
     Completed,
     /// It is on this plan.
     Attached(PlanId),
-    /// It carries this mark.
+    /// It carries this mark, and is enabled.
     Marked(Mark),
     /// It is enabled and carries no mark.
     Unmarked,
@@ -388,6 +475,7 @@ impl Observed {
             secret,
             held: BTreeMap::new(),
             current_version: None,
+            current_created: None,
             copy: false,
             edited: false,
             keys: None,
@@ -402,7 +490,10 @@ impl Observed {
             unconfirmed: false,
             handled: BTreeSet::new(),
             failed: BTreeSet::new(),
-            warned: false,
+            disabled: BTreeSet::new(),
+            revoked_again: BTreeSet::new(),
+            plans_skipped: false,
+            replicated: false,
             unrestored: false,
             given_up: false,
         }
@@ -418,6 +509,8 @@ impl Observed {
         Self {
             handled: self.handled,
             failed: self.failed,
+            disabled: self.disabled,
+            revoked_again: self.revoked_again,
             ..Self::new(setup, self.secret)
         }
     }
@@ -507,14 +600,22 @@ impl Observed {
             Fact::Holds {
                 which,
                 version,
+                created,
                 held,
                 copy,
                 edited,
                 keys,
+                targets,
             } => {
                 if which == Which::Current {
                     self.current_version = version;
+                    self.current_created = created;
                     self.relabelled = false;
+                }
+                for target in targets {
+                    if let Some(holds @ Mirrored::Other) = self.mirror.get_mut(target) {
+                        *holds = Mirrored::Key(which);
+                    }
                 }
                 self.held.insert(which, held);
                 self.copy = copy;
@@ -546,7 +647,7 @@ impl Observed {
             } => {
                 self.mirror[target] = holds;
                 for key in self.those(&keys) {
-                    key.mirrored = true;
+                    key.mirrored.insert(target);
                 }
             }
             Fact::Written(target, which) => {
@@ -571,7 +672,10 @@ impl Observed {
             }
             Fact::Promoted => self.promoted(),
             Fact::PendingRemoved => self.secret.labels.remove(PENDING),
-            Fact::Warned => self.warned = true,
+            Fact::Replicated(secret) => {
+                self.secret = secret;
+                self.replicated = true;
+            }
             Fact::Changed(id, change) => self.changed(&id, change),
         }
     }
@@ -587,6 +691,8 @@ impl Observed {
                 let plans = self.plans.entry(id.clone()).or_default();
                 plans.insert(plan.clone());
             }
+            // One that is enabled although an emergency stop revoked it is not done with.
+            Change::Marked(mark) if mark.revoked_at.is_some() => {}
             Change::Marked(_) | Change::Disabled(_) => {
                 self.handled.insert(id.clone());
             }
@@ -599,13 +705,22 @@ impl Observed {
             }
             Change::Completed => {}
         }
-        let Some(key) = self.those(std::slice::from_ref(id)).next() else {
+        let mut keys = self.keys.iter_mut().flatten();
+        let Some(key) = keys.find(|key| key.id == *id) else {
             return;
         };
+        if key.enabled && matches!(change, Change::Disabled(_)) {
+            self.disabled.insert(id.clone());
+            if key.is_revoked() {
+                self.revoked_again.insert(id.clone());
+            }
+        }
         match change {
             Change::Completed => key.unfinished = false,
             Change::Unmarked => (key.mark, key.enabled) = (None, true),
-            Change::Marked(mark) => (key.mark, key.described) = (Some(mark), true),
+            Change::Marked(mark) => {
+                (key.mark, key.described, key.enabled) = (Some(mark), true, true);
+            }
             Change::Disabled(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, false);
             }
@@ -624,6 +739,8 @@ impl Observed {
         }
         labels.put(CURRENT, &version);
         self.current_version = Some(version);
+        // The bound that it gives begins with the next run.
+        self.current_created = None;
         let succeeds = |which: &Which| match which {
             Which::Pending => Some(Which::Current),
             Which::Current => Some(Which::Previous),

@@ -68,8 +68,16 @@ async fn run(
         unvisited: Vec::new(),
         totals: Totals::default(),
     };
+    let began = Instant::now();
+    let halfway = began + invocation.deadline.saturating_duration_since(began) / 2;
+    let job = Job {
+        world,
+        event,
+        invocation,
+        halfway,
+    };
     let visited = if let Some(secret) = named {
-        match one(world, secret, event, invocation, &mut report.totals).await {
+        match one(&job, secret, &mut report.totals).await {
             // EventBridge tells of every secret that its rule does not leave out.
             Err(failed) if event.unasked && is_anothers(&failed, world.settings()) => {
                 let failed = SecretReport::failed(secret, failed.to_string());
@@ -79,7 +87,7 @@ async fn run(
             reconciled => reconciled.map(|reconciled| report.secrets.push(reconciled)),
         }
     } else {
-        every(world, event, invocation, &mut report).await
+        every(&job, &mut report).await
     };
     if let Err(failed) = visited {
         report.totals.failures += 1;
@@ -113,13 +121,9 @@ fn is_anothers(failed: &Error, settings: &Settings) -> bool {
 const ROOM: Duration = Duration::from_secs(10);
 
 /// Reconciles one secret after the other, for as long as there is room for one that takes as long as the longest did.
-async fn every(
-    world: &World,
-    event: &Reconciliation,
-    invocation: &Invocation,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let mut secrets = secrets(world, invocation).await?.into_iter();
+async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), Error> {
+    let invocation = job.invocation;
+    let mut secrets = secrets(job.world, invocation).await?.into_iter();
     let time = invocation
         .deadline
         .saturating_duration_since(Instant::now());
@@ -131,7 +135,7 @@ async fn every(
             break;
         }
         let span = error_span!("secret", secret);
-        let reconciled = one(world, &secret, event, invocation, &mut report.totals);
+        let reconciled = one(job, &secret, &mut report.totals);
         let reconciled = reconciled.instrument(span.clone()).await;
         let reconciled = reconciled.unwrap_or_else(|failed| {
             span.in_scope(|| log_error(&failed));
@@ -183,13 +187,26 @@ fn place(now: SystemTime, length: usize) -> usize {
     number.checked_rem(length).unwrap_or_default()
 }
 
+/// A reconciliation and what it has to go by.
+struct Job<'a> {
+    world: &'a World,
+    event: &'a Reconciliation,
+    invocation: &'a Invocation,
+    /// When half of the run's time is over.
+    halfway: Instant,
+}
+
 async fn one(
-    world: &World,
+    job: &Job<'_>,
     secret_id: &str,
-    event: &Reconciliation,
-    invocation: &Invocation,
     totals: &mut Totals,
 ) -> Result<SecretReport, Error> {
+    let Job {
+        world,
+        event,
+        invocation,
+        halfway,
+    } = *job;
     let (settings, deadline) = (world.settings(), invocation.deadline);
     let secret = drive::describe(world, secret_id, event.moved_to.as_ref(), deadline).await?;
     Span::current().record("secret", &secret.arn);
@@ -200,6 +217,8 @@ async fn one(
         grace: event.grace.unwrap_or(setup.grace),
         emergency: event.is_emergency(),
         finds_hand_made: event.secret_id.is_some(),
+        // A call that only the report asks for: the time that is left may be needed for what has to be done.
+        looks_at_plans: Instant::now() < halfway,
         ..setup
     };
     let seen = Observed::new(setup, secret.description.clone());

@@ -10,10 +10,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::time::SystemTime;
 
-use crate::mark::Mark;
+use crate::mark::{Mark, Postponed};
 use crate::next::{Action, Look, Next, act, look};
-use crate::observed::{Held, Key, KeyId, Mint, Mirrored, Observed, PENDING, VersionId, Which};
+use crate::observed::{
+    Held, Key, KeyId, Mint, Mirrored, Observed, PENDING, Replication, VersionId, Which,
+};
+use crate::secret::InvalidSecret;
 
 /// AWSCURRENT's key works, every Doppler target holds it, and each of the other keys is where its age says.
 ///
@@ -30,17 +34,25 @@ pub(crate) fn reconcile(seen: &Observed) -> ControlFlow<Next> {
     if seen.current_has_moved() {
         return Break(Next::StartOver);
     }
-    if !seen.read(Which::Current, true)?.is_key() {
+    let current = seen.read(Which::Current, true)?;
+    // An emergency goes ahead whatever AWSCURRENT holds; only where its value is not visible, it may be any key's.
+    if current == Held::Nothing || !(current.is_key() || seen.setup.emergency) {
         return Continue(());
     }
+    keep_revoked(seen)?;
     if seen.setup.emergency {
         retire(seen)?;
     }
-    if restore(seen)? {
+    if current.is_key() && restore(seen)? {
         mirror(seen)?;
         retire(seen)?;
     }
     find_hand_made(seen)
+}
+
+/// A key that an emergency stop revoked and somebody enabled again is disabled before anything else.
+fn keep_revoked(seen: &Observed) -> ControlFlow<Next> {
+    perform_first(seen, |key| key.is_revoked() && key.enabled)
 }
 
 /// Brings AWSCURRENT's key back, as far as that is ours to do. Answers whether it works then.
@@ -51,10 +63,11 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
     let Some(key) = seen.key_of(Which::Current)? else {
         return recreate(seen);
     };
-    if key.version.is_none() {
+    if !key.is_managed() {
+        look_at_plans(seen, key)?;
         return Continue(key.enabled);
     }
-    if key.disabled_by_hand() {
+    if key.disabled_by_hand() || (key.is_revoked() && !is_reinstated(seen, key)) {
         return Continue(false);
     }
     // What this run disabled itself may still be listed as it was.
@@ -76,10 +89,20 @@ fn restore(seen: &Observed) -> ControlFlow<Next, bool> {
             return act(Action::AttachKey(key.id.clone(), plan.clone()));
         }
     }
+    look_at_plans(seen, key)?;
     if key.unfinished && !seen.failed.contains(&key.id) {
         return act(Action::NoteResumed(key.id.clone()));
     }
     Continue(true)
+}
+
+/// Without configured plans, whether an API accepts AWSCURRENT's key is known only from its own.
+fn look_at_plans(seen: &Observed, key: &Key) -> ControlFlow<Next> {
+    let may_look = seen.setup.looks_at_plans && !seen.plans_skipped;
+    if may_look && seen.setup.plans.is_empty() && !key.stage_keys {
+        seen.plans_of(&key.id)?;
+    }
+    Continue(())
 }
 
 /// Mints AWSCURRENT's key anew, unless its value is no key of ours.
@@ -98,13 +121,20 @@ fn is_ours_to_recreate(seen: &Observed) -> bool {
     of_our_form && (seen.secret.rotated_before || keys.any(|key| key.version.is_some()))
 }
 
-/// Every target holds AWSCURRENT's key, but one that holds the pending key: a rotation is about to promote that.
+/// Every target holds AWSCURRENT's key, but one that holds the pending key, because a rotation is about to promote that, and
+/// one that holds somebody else's value and was never written.
 fn mirror(seen: &Observed) -> ControlFlow<Next> {
     if seen.setup.targets > 0 && seen.is_rotating() {
         seen.read(Which::Pending, false)?;
     }
     for target in 0..seen.setup.targets {
-        if seen.mirrored(target)? == Mirrored::Other {
+        let drifted = match seen.mirrored(target)? {
+            Mirrored::Unread | Mirrored::Unreachable => false,
+            Mirrored::Key(Which::Current | Which::Pending) => false,
+            Mirrored::Key(Which::Previous) | Mirrored::Vacant => true,
+            Mirrored::Other => !seen.is_taken(target)?,
+        };
+        if drifted {
             return act(Action::WriteMirror(target, Which::Current));
         }
     }
@@ -114,17 +144,23 @@ fn mirror(seen: &Observed) -> ControlFlow<Next> {
 /// Every key of ours that nobody uses is marked, disabled or deleted, as its age says; one in use again loses its mark.
 fn retire(seen: &Observed) -> ControlFlow<Next> {
     let keys = seen.keys()?;
-    if !seen.setup.emergency && !every_target_was_read(seen) {
+    if !seen.setup.emergency && (!every_target_was_read(seen) || awaits_replicas(seen)) {
         return Continue(());
     }
     if keys.iter().any(|key| hinges_on_previous(seen, key)) {
         seen.read(Which::Previous, false)?;
     }
+    perform_first(seen, |_| true)
+}
+
+/// Does what is due for the first of such keys, if this run may still do it.
+fn perform_first(seen: &Observed, which: impl Fn(&Key) -> bool) -> ControlFlow<Next> {
     let is_open = |(key, action): &(&Key, Action)| {
         let restores = matches!(action, Action::RestoreKey(_));
         !seen.failed.contains(&key.id) && (restores || !seen.handled.contains(&key.id))
     };
-    let mut due = keys.iter().filter_map(|key| Some((key, due(seen, key)?)));
+    let keys = seen.keys()?.iter().filter(|key| which(key));
+    let mut due = keys.filter_map(|key| Some((key, due(seen, key)?)));
     let Some((key, action)) = due.find(is_open) else {
         return Continue(());
     };
@@ -141,23 +177,39 @@ fn retire(seen: &Observed) -> ControlFlow<Next> {
     act(action)
 }
 
-/// What is due for `key`, if it is ours.
+/// What is due for `key`, if this function may retire it.
 fn due(seen: &Observed, key: &Key) -> Option<Action> {
-    key.version.as_ref()?;
+    if !key.is_managed() {
+        return None;
+    }
     let (id, now) = (key.id.clone(), seen.setup.now);
+    if key.is_revoked() && key.enabled && !is_reinstated(seen, key) {
+        return Some(Action::DisableKey(id, key.mark.clone()?));
+    }
     if key.is(Which::Current) {
         return None;
     }
     if is_labelled(seen, key) || key.is(Which::Pending) {
         let restores = key.mark.is_some() && !key.disabled_by_hand();
-        return restores.then_some(Action::RestoreKey(id));
+        let stays_revoked = key.is_revoked() && !is_reinstated(seen, key);
+        return (restores && !stays_revoked).then_some(Action::RestoreKey(id));
+    }
+    if let Some(disabled_at) = key.disabled_by_us() {
+        let mark = key.mark.as_ref()?;
+        let over = since(key, disabled_at) + seen.setup.quarantine <= now;
+        // An emergency goes on with targets unread, but deletes nothing then.
+        let unseen =
+            key.mirrored.is_empty() && (!seen.setup.emergency || every_target_was_read(seen));
+        if over && unseen && seen.setup.knows_time && !is_irreplaceable(seen, key) {
+            return Some(Action::DeleteKey(id));
+        }
+        if seen.setup.emergency && !key.is_revoked() {
+            return Some(Action::NoteRevoked(id, mark.clone()));
+        }
+        return postponed(key, over).map(|mark| Action::NotePostponed(id, mark));
     }
     if !key.enabled {
-        let over = key.disabled_by_us()? + seen.setup.quarantine <= now;
-        // An emergency goes on with targets unread, but deletes nothing then.
-        let unseen = !key.mirrored && (!seen.setup.emergency || every_target_was_read(seen));
-        let deletable = over && unseen && !is_irreplaceable(seen, key);
-        return deletable.then_some(Action::DeleteKey(id));
+        return None;
     }
     let standing = standing_mark(seen, key);
     if standing.is_none() && !key.described && !key.is(Which::Previous) {
@@ -167,13 +219,58 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
         superseded_at: now,
         by: seen.version(Which::Current)?.clone(),
         disabled_at: None,
+        revoked_at: None,
+        postponed: None,
     });
+    if seen.setup.emergency {
+        let revoked_at = Some(now);
+        return Some(Action::DisableKey(id, Mark { revoked_at, ..mark }));
+    }
     // Also of a key that another run has marked since this one began.
-    let over = seen.setup.grace.is_zero() || mark.superseded_at + seen.setup.grace <= now;
-    if over && !key.mirrored {
+    let over = seen.setup.grace.is_zero() || superseded_since(seen, key, &mark) + seen.setup.grace <= now;
+    if over && seen.setup.knows_time && key.mirrored.is_empty() {
         return Some(Action::DisableKey(id, mark));
     }
-    standing.is_none().then_some(Action::MarkKey(id, mark))
+    if standing.is_none() {
+        return Some(Action::MarkKey(id, mark));
+    }
+    postponed(key, over).map(|mark| Action::NotePostponed(id, mark))
+}
+
+/// Whether AWSCURRENT was moved back to the version that the key was made for. Nothing else brings a revoked key back.
+fn is_reinstated(seen: &Observed, key: &Key) -> bool {
+    key.version.is_some() && key.version.as_ref() == seen.version(Which::Current)
+}
+
+/// From when on a period counts: from its time in the mark, or from when the key was changed by somebody else since, who may
+/// have written that time.
+pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
+    let postponed = key.mark.as_ref().and_then(|mark| mark.postponed.as_ref());
+    let postponed = postponed.map(|postponed| postponed.at);
+    let changed = key.changed_since_marked();
+    [postponed, changed].into_iter().flatten().fold(marked, SystemTime::max)
+}
+
+/// The same for the grace. AWSPREVIOUS's key was in use until AWSCURRENT's version was there. (After a rollback that version is
+/// older than the mark, so this says nothing.)
+pub(crate) fn superseded_since(seen: &Observed, key: &Key, mark: &Mark) -> SystemTime {
+    let created = seen.current_created.filter(|_| is_previous(seen, key));
+    since(key, mark.superseded_at).max(created.unwrap_or(mark.superseded_at))
+}
+
+/// The mark that says that a period which is not over starts again.
+fn postponed(key: &Key, over: bool) -> Option<Mark> {
+    let mark = key.mark.clone()?;
+    let at = key.changed_since_marked().filter(|_| !over)?;
+    let times = mark.postponed.as_ref().map_or(0, |before| before.times);
+    let postponed = Some(Postponed { times: times.saturating_add(1), at });
+    Some(Mark { postponed, ..mark })
+}
+
+/// Whether a replica has not yet what AWSCURRENT holds, so that its readers still take the key before: no period begins.
+fn awaits_replicas(seen: &Observed) -> bool {
+    let mut replicas = seen.secret.replicas.iter();
+    replicas.any(|replica| replica.status == Replication::Underway)
 }
 
 /// The mark of `key`, if it speaks of the present overlap. Not so where a person enabled the key again; where a rolled
@@ -183,7 +280,7 @@ fn standing_mark<'a>(seen: &Observed, key: &'a Key) -> Option<&'a Mark> {
     let mark = key.mark.as_ref()?;
     let enabled_again = key.enabled && mark.disabled_at.is_some();
     let of_another_life = is_previous(seen, key) && Some(&mark.by) != seen.version(Which::Current);
-    let held_until_now = key.mirrored && !seen.handled.contains(&key.id);
+    let held_until_now = !key.mirrored.is_empty() && !seen.handled.contains(&key.id);
     (!enabled_again && !of_another_life && !held_until_now).then_some(mark)
 }
 
@@ -201,7 +298,7 @@ pub(crate) fn is_irreplaceable(seen: &Observed, key: &Key) -> bool {
 /// Whether the value of AWSPREVIOUS has to be known to say what is due for `key`: it was handed over, it could not be made
 /// anew, or its mark may be of another life. Where AWSPREVIOUS's own key is listed, the latter needs no reading.
 fn hinges_on_previous(seen: &Observed, key: &Key) -> bool {
-    if key.version.is_none() || key.is(Which::Current) || is_labelled(seen, key) {
+    if !key.is_managed() || key.is(Which::Current) || is_labelled(seen, key) {
         return false;
     }
     if !key.enabled {
@@ -271,7 +368,7 @@ pub fn state(seen: &Observed, key: &Key) -> State {
         State::DisabledByHand
     } else if key.is(Which::Current) || is_labelled(seen, key) {
         State::InUse
-    } else if key.version.is_none() || is_foreign(seen, key) {
+    } else if !key.is_managed() || is_foreign(seen, key) {
         State::NotOurs
     } else {
         State::Superseded
@@ -291,8 +388,9 @@ fn is_labelled(seen: &Observed, key: &Key) -> bool {
 }
 
 /// Whether no API accepts the key, as far as this run looked at its plans.
-fn is_on_no_plan(seen: &Observed, id: &KeyId) -> bool {
-    !seen.setup.stage_keys && seen.plans.get(id).is_some_and(BTreeSet::is_empty)
+fn is_on_no_plan(seen: &Observed, key: &Key) -> bool {
+    let excused = key.stage_keys || seen.setup.stage_keys || seen.setup.allows_no_plan;
+    !excused && seen.plans.get(&key.id).is_some_and(BTreeSet::is_empty)
 }
 
 fn is_to_go(seen: &Observed, key: &Key) -> bool {
@@ -316,6 +414,12 @@ pub enum Finding {
     CurrentKeyMissing,
     /// A person disabled AWSCURRENT's key.
     CurrentKeyDisabled(KeyId),
+    /// AWSCURRENT holds a text that cannot be rotated.
+    Unusable(InvalidSecret),
+    /// AWSCURRENT holds a key that an emergency stop revoked, through another version than the one that it was made for.
+    CurrentKeyRevoked(KeyId),
+    /// Somebody enabled a key that an emergency stop had revoked; it was disabled again.
+    RevokedAgain(KeyId),
     /// This function had disabled AWSCURRENT's key, and could not enable it.
     NotRestored(KeyId),
     /// AWSCURRENT's key was seen to be on no usage plan, and could be put on none.
@@ -330,10 +434,24 @@ pub enum Finding {
     DisabledByHand(KeyId),
     /// A key that this function did not make is, or was until lately, the secret's: with the version that holds it.
     HandOver(KeyId, VersionId),
+    /// A key carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag.
+    Namesake(KeyId),
+    /// Somebody else changed a superseded key, so that its grace or quarantine counts from then.
+    Postponed(KeyId, SystemTime),
     /// A key has our tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's.
     NotAdopted(KeyId),
     /// A target holds the key of a rotation under way.
     AwaitsPromotion(usize),
+    /// A target holds somebody else's value and was never written, so it is left alone.
+    TargetTaken(usize),
+    /// A replica has not got AWSCURRENT yet, so no grace begins.
+    ReplicaUnderway(String),
+    /// A replica does not follow the secret: its Region, and the service's words.
+    ReplicaFailed(String, String),
+    /// Rotation is switched off.
+    RotationOff,
+    /// No reply told AWS's time, so nothing was disabled or deleted.
+    TimeUnknown,
     /// The grace of a key is over, but a target could not be read, which may hold it.
     Withheld(KeyId),
     /// A key was disabled at once, and whoever reads it from Doppler is cut off; or may be, where a target could not be
@@ -354,8 +472,10 @@ pub fn findings(seen: &Observed) -> Vec<Finding> {
         None if seen.version(Which::Current).is_some() => return found,
         None | Some(Held::Nothing) => found.push(Finding::NoCurrent),
         Some(Held::NoKey) => found.push(Finding::Placeholder),
+        Some(Held::Unusable(fault)) => found.push(Finding::Unusable(*fault)),
         Some(Held::Key { .. }) => {}
     }
+    found.extend(findings_of_secret(seen));
     let Some(keys) = &seen.keys else {
         return found;
     };
@@ -370,22 +490,51 @@ pub fn findings(seen: &Observed) -> Vec<Finding> {
         if *held == Mirrored::Key(Which::Pending) && seen.is_rotating() {
             found.push(Finding::AwaitsPromotion(target));
         }
+        if seen.is_taken(target) == Continue(true) {
+            found.push(Finding::TargetTaken(target));
+        }
+    }
+    found
+}
+
+fn findings_of_secret(seen: &Observed) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !seen.secret.rotation_enabled {
+        found.push(Finding::RotationOff);
+    }
+    if !seen.setup.knows_time {
+        found.push(Finding::TimeUnknown);
+    }
+    for replica in &seen.secret.replicas {
+        let region = replica.region.clone();
+        match replica.status {
+            Replication::InSync => {}
+            Replication::Underway => found.push(Finding::ReplicaUnderway(region)),
+            Replication::Failed | Replication::Detached => {
+                found.push(Finding::ReplicaFailed(region, replica.message.clone()));
+            }
+        }
     }
     found
 }
 
 fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     let id = key.id.clone();
-    let disabled_now = key.disabled_by_us().is_some() && seen.handled.contains(&id);
-    if seen.setup.emergency && disabled_now && !key.is(Which::Current) {
-        let certain = key.mirrored;
+    if key.is(Which::Current) && key.is_revoked() {
+        return Some(Finding::CurrentKeyRevoked(id));
+    }
+    if seen.revoked_again.contains(&id) {
+        return Some(Finding::RevokedAgain(id));
+    }
+    if seen.setup.emergency && seen.disabled.contains(&id) && !key.is(Which::Current) {
+        let certain = !key.mirrored.is_empty();
         let cut_off = certain || !every_target_was_read(seen);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
     }
     if key.is(Which::Current) && key.disabled_by_us().is_some() {
         return Some(Finding::NotRestored(id));
     }
-    if key.is(Which::Current) && is_on_no_plan(seen, &id) {
+    if key.is(Which::Current) && is_on_no_plan(seen, key) {
         return Some(Finding::OnNoPlan(id));
     }
     let rotating = |version| seen.labels().on(version, PENDING);
@@ -394,7 +543,7 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
         if spared {
             return Some(Finding::Spared(id));
         }
-        if key.version.is_none() || is_foreign(seen, key) {
+        if !key.is_managed() || is_foreign(seen, key) {
             return Some(Finding::StillWorks(id));
         }
     }
@@ -404,10 +553,8 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     if key.disabled_by_hand() && key.is(Which::Current) {
         return Some(Finding::CurrentKeyDisabled(id));
     }
-    if key.version.is_none() {
-        let holder = key.held_by.iter().find_map(|which| seen.version(*which));
-        let holder = holder.filter(|_| seen.setup.finds_hand_made);
-        return holder.map(|version| Finding::HandOver(id, version.clone()));
+    if !key.is_managed() {
+        return finding_of_unmanaged(seen, key);
     }
     if key.disabled_by_hand() {
         return Some(Finding::DisabledByHand(id));
@@ -415,5 +562,42 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     if is_foreign(seen, key) && key.mark.is_none() {
         return Some(Finding::NotAdopted(id));
     }
+    if let Some(at) = postponed_to(seen, key) {
+        return Some(Finding::Postponed(id, at));
+    }
     (is_to_go(seen, key) && !seen.failed.contains(&id)).then_some(Finding::Withheld(id))
+}
+
+/// A key that this function neither made nor was handed, as far as its tags, name and mark tell.
+fn finding_of_unmanaged(seen: &Observed, key: &Key) -> Option<Finding> {
+    let mut holders = key.held_by.iter().filter_map(|which| seen.version(*which));
+    match holders.next().filter(|_| seen.setup.finds_hand_made) {
+        Some(version) => Some(Finding::HandOver(key.id.clone(), version.clone())),
+        None if key.held_by.is_empty() && key.namesake && key.enabled => {
+            Some(Finding::Namesake(key.id.clone()))
+        }
+        None => None,
+    }
+}
+
+/// From when on the period of a superseded key counts, where that is later than its mark says, and the period is not over.
+fn postponed_to(seen: &Observed, key: &Key) -> Option<SystemTime> {
+    let mark = key.mark.as_ref()?;
+    let (marked, counts, period) = match key.disabled_by_us() {
+        Some(at) => (at, since(key, at), seen.setup.quarantine),
+        None if is_labelled(seen, key) || key.is(Which::Current) => return None,
+        None => {
+            let counts = superseded_since(seen, key, standing_mark(seen, key)?);
+            (mark.superseded_at, counts, seen.setup.grace)
+        }
+    };
+    (counts > marked && counts + period > seen.setup.now).then_some(counts)
+}
+
+/// Whether somebody else has changed a superseded key again and again, so that it may never be retired.
+pub(crate) fn is_postponed_again(key: &Key) -> bool {
+    /// One change may be a mistake, and two a coincidence.
+    const OFTEN: u32 = 3;
+    let postponed = key.mark.as_ref().and_then(|mark| mark.postponed.as_ref());
+    postponed.is_some_and(|postponed| postponed.times >= OFTEN)
 }

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::drive::Run;
+use crate::drive::{Run, target_name};
 use crate::live::{Secret, World};
 use crate::mark::rfc3339;
 use crate::observed::{Key, Mirrored, Observed, Which};
-use crate::reconciliation::{self, Finding, State, state};
+use crate::reconciliation::{self, Finding, State, is_postponed_again, state};
 
 /// One secret.
 #[derive(Debug, Default, Serialize)]
@@ -67,6 +67,9 @@ pub struct KeyReport {
     /// When this function disabled it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<String>,
+    /// When an emergency stop revoked it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
     /// From when on it is disabled, or if it is that, deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_at: Option<String>,
@@ -96,6 +99,8 @@ pub struct Totals {
     pub keys_quarantined: usize,
     /// Keys that a person disabled.
     pub keys_disabled_by_hand: usize,
+    /// Superseded keys that somebody else has changed three times or more, so that they may never be retired.
+    pub keys_postponed: usize,
     /// Keys whose grace or quarantine was over, and that are still there.
     pub keys_overdue: usize,
     /// Secrets whose consumers are locked out: AWSCURRENT holds no key, or one that is gone, that a person disabled, or that
@@ -104,6 +109,12 @@ pub struct Totals {
     /// Age of the oldest current key, in seconds; none, where there is no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_key_age: Option<u64>,
+    /// Doppler targets that hold somebody else's value and were never written, so that they are left alone.
+    pub doppler_targets_taken: usize,
+    /// Replicas of secrets that failed or were detached.
+    pub replicas_failed: usize,
+    /// Secrets whose rotation is switched off.
+    pub secrets_with_rotation_off: usize,
     /// Whatever was brought back: keys enabled, minted anew, put on plans or unmarked; targets rewritten.
     pub drift_repaired: usize,
     /// Keys that were disabled.
@@ -154,7 +165,7 @@ fn standing(world: &World, seen: &Observed) -> Standing {
                 holds: match held {
                     Mirrored::Key(Which::Current) => "current",
                     Mirrored::Key(Which::Pending) => "pending",
-                    Mirrored::Key(Which::Previous) | Mirrored::Other => "other",
+                    Mirrored::Key(Which::Previous) | Mirrored::Other | Mirrored::Vacant => "other",
                     Mirrored::Unread | Mirrored::Unreachable => "unknown",
                 },
             })
@@ -167,9 +178,13 @@ fn key_report(seen: &Observed, key: &Key) -> KeyReport {
     let mark = key.mark.as_ref();
     let disabled_at = key.disabled_by_us();
     let next_at = match state {
-        State::Superseded => mark.map(|mark| mark.superseded_at + seen.setup.grace),
+        State::Superseded => {
+            mark.map(|mark| reconciliation::superseded_since(seen, key, mark) + seen.setup.grace)
+        }
         State::Quarantined if reconciliation::is_irreplaceable(seen, key) => None,
-        State::Quarantined => disabled_at.map(|at| at + seen.setup.quarantine),
+        State::Quarantined => {
+            disabled_at.map(|at| reconciliation::since(key, at) + seen.setup.quarantine)
+        }
         State::InUse | State::DisabledByHand | State::NotOurs => None,
     };
     KeyReport {
@@ -181,6 +196,7 @@ fn key_report(seen: &Observed, key: &Key) -> KeyReport {
         complete_since: rfc3339(key.since),
         superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
         disabled_at: disabled_at.map(rfc3339),
+        revoked_at: mark.and_then(|mark| mark.revoked_at).map(rfc3339),
         next_at: next_at.map(rfc3339),
     }
 }
@@ -219,6 +235,9 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::Placeholder => "AWSCURRENT holds no key, so nothing was touched; `aws secretsmanager rotate-secret` makes one".to_owned(),
         Finding::CurrentKeyMissing => "API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made; without it nothing is mirrored, and nothing retired but in an emergency; `aws secretsmanager rotate-secret` makes a new one".to_owned(),
         Finding::CurrentKeyDisabled(key) => format!("API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled; without it nothing is mirrored, and nothing retired but in an emergency; enable it, or rotate"),
+        Finding::Unusable(fault) => format!("AWSCURRENT cannot be used, so nothing was touched: {fault}"),
+        Finding::CurrentKeyRevoked(key) => format!("API key {key} was revoked by an emergency stop, and AWSCURRENT holds its value again through another version, so it is not enabled; rotate, or if it is to work again after all, move AWSCURRENT to the version that the key's name carries"),
+        Finding::RevokedAgain(key) => format!("API key {key} was revoked by an emergency stop and had been enabled again, so it was disabled again; if it is to work again after all, move AWSCURRENT to the version that the key's name carries"),
         Finding::NotRestored(key) => format!("API key {key}, which is AWSCURRENT's, is still disabled, because it could not be enabled, which the next run tries again; without it nothing is mirrored, and nothing retired but in an emergency"),
         Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, is on no usage plan, so no API accepts it; set USAGE_PLAN_IDS to one that exists"),
         Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label of your own; take that off first if this key has leaked"),
@@ -226,10 +245,19 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::Irreplaceable(key) => format!("API key {key} is kept, disabled, while AWSPREVIOUS holds it: its value does not look like one of this function's, so a rollback could not have it minted anew"),
         Finding::DisabledByHand(key) => format!("API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
         Finding::HandOver(key, _) => format!("API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOver hand it over, to be retired once it is replaced"),
+        Finding::Namesake(key) => format!("API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),
+        Finding::Postponed(key, at) => format!("API key {key} was changed by somebody else after it was marked, so its grace or quarantine counts from {}", rfc3339(*at)),
+        Finding::TargetTaken(target) => {
+            let target = target_name(world.settings(), *target);
+            format!("the Doppler target {target} holds a value that is neither this secret's nor one of its keys and was not written before, so it is left alone; to have it overwritten, set DOPPLER_ADOPT_TARGETS={target} (beside what it lists already), else correct DOPPLER_TARGETS")
+        }
+        Finding::ReplicaUnderway(region) => format!("the secret's replica in {region} has not got AWSCURRENT yet, so no grace begins and nothing is disabled"),
+        Finding::ReplicaFailed(region, words) => format!("the secret's replica in {region} does not follow it ({words}): its readers keep what it held; repair it with `aws secretsmanager replicate-secret-to-regions` or remove it with `aws secretsmanager remove-regions-from-replication`"),
+        Finding::RotationOff => "rotation is switched off for this secret, so its key only gets older; switch it on with `aws secretsmanager rotate-secret`".to_owned(),
+        Finding::TimeUnknown => "no reply of AWS told a time that can be believed, so nothing was disabled or deleted but by an emergency stop".to_owned(),
         Finding::NotAdopted(key) => format!("API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),
         Finding::AwaitsPromotion(target) => {
-            let target = world.settings().targets().get(*target);
-            let target = target.map(ToString::to_string).unwrap_or_default();
+            let target = target_name(world.settings(), *target);
             format!("the Doppler target {target} holds the key of a rotation under way, so it is left alone")
         }
         Finding::Withheld(key) => format!("API key {key} is due, but stays as it is for now, because what uses it could not be seen as a whole"),
@@ -238,7 +266,10 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
     };
     let is_for_someone = !matches!(
         finding,
-        Finding::NoCurrent | Finding::Placeholder | Finding::AwaitsPromotion(_)
+        Finding::NoCurrent
+            | Finding::Placeholder
+            | Finding::AwaitsPromotion(_)
+            | Finding::ReplicaUnderway(_)
     );
     (text, is_for_someone)
 }
@@ -262,13 +293,15 @@ impl Totals {
                 State::NotOurs => continue,
             }) += 1;
         }
-        let overdue = |finding: &Finding| matches!(finding, Finding::Withheld(_));
         let findings = reconciliation::findings(seen);
+        let count = |is: fn(&Finding) -> bool| findings.iter().filter(|found| is(found)).count();
         let locks_out = |finding: &Finding| {
             matches!(
                 finding,
                 Finding::NoCurrent
                     | Finding::Placeholder
+                    | Finding::Unusable(_)
+                    | Finding::CurrentKeyRevoked(_)
                     | Finding::CurrentKeyMissing
                     | Finding::CurrentKeyDisabled(_)
                     | Finding::NotRestored(_)
@@ -276,7 +309,12 @@ impl Totals {
             )
         };
         self.secrets_without_working_key += usize::from(findings.iter().any(locks_out));
-        self.keys_overdue += findings.iter().filter(|finding| overdue(finding)).count();
+        self.keys_overdue += count(|found| matches!(found, Finding::Withheld(_)));
+        self.doppler_targets_taken += count(|found| matches!(found, Finding::TargetTaken(_)));
+        self.replicas_failed += count(|found| matches!(found, Finding::ReplicaFailed(..)));
+        self.secrets_with_rotation_off += count(|found| *found == Finding::RotationOff);
+        let keys = seen.keys.iter().flatten();
+        self.keys_postponed += keys.filter(|key| is_postponed_again(key)).count();
         self.drift_repaired += run.repaired;
         self.keys_disabled += run.disabled;
         self.keys_deleted += run.deleted;
@@ -295,7 +333,10 @@ impl Totals {
         let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
         let is_always_told = |field: &str| match field {
             "driftRepaired" | "keysDisabled" | "keysDeleted" | "failures" | "unvisited" => true,
-            "secretsWithoutWorkingKey" | "keysOverdue" | "keysDisabledByHand" => sums[field] != 0,
+            "secretsWithoutWorkingKey" | "keysOverdue" | "keysDisabledByHand" | "keysPostponed"
+            | "dopplerTargetsTaken" | "replicasFailed" | "secretsWithRotationOff" => {
+                sums[field] != 0
+            }
             _ => false,
         };
         let metrics = sums.keys().filter(|field| every || is_always_told(field));

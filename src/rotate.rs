@@ -1,7 +1,7 @@
 //! One step of a rotation, from the event to the answer.
 
 use serde::Serialize;
-use tracing::{Instrument, Span, error_span};
+use tracing::{Instrument, Span, error_span, warn};
 
 use crate::drive::{self, Invocation, drive, log_error, must_serve};
 use crate::error::Error;
@@ -71,17 +71,23 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
     let seen = Observed::new(setup, secret.description.clone());
     let live = Live::new(world, &secret, event.rotation_token.as_ref(), deadline);
     let run = drive(event.step, seen, live, settings, deadline).await?;
+    let mut left = run.failed.clone();
+    if settings.allow_key_without_plan {
+        let words = "ALLOW_KEY_WITHOUT_PLAN is set: a key on no usage plan counts as one that works";
+        warn!("{words}");
+        left.push(words.to_owned());
+    }
     let mut report = Report {
         step: event.step.as_str(),
         secret: secret.arn.clone(),
         version: event.version.to_string(),
         done: run.done.clone(),
-        left: run.failed.clone(),
+        left,
         hand_over: Vec::new(),
     };
     // It ends with a reconciliation, and tells what that found.
     if event.step == Step::FinishSecret {
-        report.left = report::left(world, &run);
+        report.left.extend(report::left(world, &run).split_off(run.failed.len()));
         report.hand_over = report::hand_over(world, &secret, &run.seen);
         let mut totals = Totals::default();
         totals.add(&run);

@@ -33,14 +33,14 @@ fn create_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.is_finished() {
         return Continue(());
     }
-    let pending = seen.read(Which::Pending, false)?;
+    let pending = seen.pending(false)?;
     // The other fields are carried over from it; and a leftover copy of it is not fresh.
     seen.current()?;
     match pending {
         Held::Nothing => act(Action::StoreValue),
         Held::Key { .. } if seen.edited => refuse(Refusal::EditedMeanwhile),
         Held::Key { .. } if !seen.copy || seen.is_current() => Continue(()),
-        Held::Key { .. } | Held::NoKey => refuse(Refusal::NotFresh),
+        Held::Key { .. } | Held::NoKey | Held::Unusable(_) => refuse(Refusal::NotFresh),
     }
 }
 
@@ -50,11 +50,14 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.is_finished() {
         return Continue(());
     }
-    if !seen.read(Which::Pending, true)?.is_key() {
+    if !seen.pending(true)?.is_key() {
         return refuse(Refusal::NoPendingKey);
     }
     // First, so that a plan that cannot be known fails before a key is minted.
     let wanted = wanted_plans(seen)?;
+    if wanted.is_empty() && !seen.setup.probe && !is_on_a_plan(seen)? {
+        may_be_without_plan(seen)?;
+    }
     // Where our keys were listed for that, it is known if an earlier run made this one.
     let listed = seen.keys.iter().flatten().any(|key| key.is(Which::Pending));
     if seen.mint == Mint::Untried && !listed {
@@ -85,9 +88,12 @@ fn test_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.is_finished() {
         return Continue(());
     }
-    let (pending, current) = (seen.read(Which::Pending, true)?, seen.current()?);
+    let pending = seen.pending(true)?;
+    seen.current()?;
     for target in 0..seen.setup.targets {
-        seen.mirrored(target)?;
+        if seen.is_taken(target)? {
+            return refuse(Refusal::TargetTaken(target));
+        }
     }
     if seen.copy && !seen.is_current() {
         return trial(seen);
@@ -99,12 +105,12 @@ fn test_secret(seen: &Observed) -> ControlFlow<Next> {
     match (pending.is_key(), seen.setup.probe) {
         (false, _) => refuse(Refusal::NoPendingKey),
         (true, true) => seen.probed(Look::ProbeAccepts),
-        (true, false) => test_on_control_plane(seen, current),
+        (true, false) => test_on_control_plane(seen),
     }
 }
 
 /// What the control plane can say of the pending key: enabled, on its plans, and old enough to have taken effect.
-fn test_on_control_plane(seen: &Observed, current: Held) -> ControlFlow<Next> {
+fn test_on_control_plane(seen: &Observed) -> ControlFlow<Next> {
     let Some(key) = seen.key_of(Which::Pending)? else {
         return refuse(Refusal::KeyMissing);
     };
@@ -113,22 +119,8 @@ fn test_on_control_plane(seen: &Observed, current: Held) -> ControlFlow<Next> {
     if let Some(missing) = seen.setup.plans.iter().find(|plan| !plans.contains(plan)) {
         return refuse(Refusal::NotOnPlan(key.id.clone(), missing.clone()));
     }
-    if plans.is_empty() && !seen.setup.stage_keys {
-        if current.is_key() && !seen.is_current() {
-            let exists = seen.key_of(Which::Current)?.is_some();
-            // It was deleted meanwhile, and its plans with it; setSecret knows those of another.
-            let existed = seen
-                .keys
-                .iter()
-                .flatten()
-                .any(|other| other.version.is_some() && other.id != key.id);
-            if exists || existed {
-                return refuse(Refusal::NoPlan(key.id.clone()));
-            }
-        }
-        if !seen.warned {
-            return act(Action::WarnOfNoPlan);
-        }
+    if plans.is_empty() && !key.stage_keys {
+        may_be_without_plan(seen)?;
     }
     let settled = key.since + seen.setup.settle;
     if seen.settled || settled <= seen.setup.now {
@@ -150,6 +142,10 @@ fn trial(seen: &Observed) -> ControlFlow<Next> {
         return look(Look::Plan(plan.clone()));
     }
     if !seen.setup.probe {
+        // What a rotation would say.
+        if wanted_plans(seen)?.is_empty() {
+            may_be_without_plan(seen)?;
+        }
         return Continue(());
     }
     let works =
@@ -174,7 +170,7 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     }
     admitted?;
     if !seen.is_current() {
-        if !seen.read(Which::Pending, true)?.is_key() {
+        if !seen.pending(true)?.is_key() {
             return refuse(Refusal::NoPendingKey);
         }
         working_key(seen)?;
@@ -193,6 +189,11 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     }
     // Left there, a later rollback by hand would leave it on another version than AWSCURRENT and block every rotation.
     if seen.is_pending() {
+        // In between, the replicas are waited for: of two label changes in a row the second left replicas stuck for good (OBS,
+        // one report, square/password-rotation-lambda#12).
+        if !seen.replicated && !seen.secret.replicas.is_empty() {
+            return look(Look::Replicated);
+        }
         return act(Action::RemovePending);
     }
     reconcile(seen)
@@ -213,7 +214,7 @@ fn give_back(seen: &Observed) -> ControlFlow<Next> {
     }
     for target in 0..seen.setup.targets {
         if seen.mirrored(target)? == Mirrored::Key(Which::Pending)
-            && seen.current()?.is_key()
+            && seen.read(Which::Current, true)?.is_key()
             && !seen.copy
             && seen.key_of(Which::Current)?.is_some_and(|key| key.enabled)
         {
@@ -244,6 +245,9 @@ fn admit(seen: &Observed) -> ControlFlow<Next> {
 
 /// As `must_be_enabled`, but what this function disabled itself, for instance while the version was abandoned, it enables.
 fn enabled(key: &Key) -> ControlFlow<Next> {
+    if key.is_revoked() {
+        return refuse(Refusal::KeyRevoked(key.id.clone()));
+    }
     if key.disabled_by_us().is_some() {
         return act(Action::RestoreKey(key.id.clone()));
     }
@@ -255,6 +259,24 @@ fn must_be_enabled(key: &Key) -> ControlFlow<Next> {
         Continue(())
     } else {
         refuse(Refusal::KeyDisabled(key.id.clone()))
+    }
+}
+
+/// Whether an earlier run, or a person since, put the pending key on a plan.
+fn is_on_a_plan(seen: &Observed) -> ControlFlow<Next, bool> {
+    let mut keys = seen.keys()?.iter();
+    let Some(key) = keys.find(|key| key.is(Which::Pending)) else {
+        return Continue(false);
+    };
+    Continue(key.stage_keys || !seen.plans_of(&key.id)?.is_empty())
+}
+
+/// No API would accept a key that is on no plan and has no stage key, but one whose authorizer compares it by itself.
+fn may_be_without_plan(seen: &Observed) -> ControlFlow<Next> {
+    if seen.setup.stage_keys || seen.setup.allows_no_plan {
+        Continue(())
+    } else {
+        refuse(Refusal::NoPlan)
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! | the text | its form | its key |
 //! |---|---|---|
-//! | 20 to 128 alphanumerics, also where they would parse as JSON | text | the whole |
-//! | a JSON object | JSON | the field `apiKey`, if it is there |
-//! | anything else that is not JSON (a generated placeholder) | text | none |
-//! | another JSON type, a broken object, an `apiKey` that is no string | refused | |
+//! | a JSON object | JSON | the field `apiKey`, if it can be a key |
+//! | one word that can be a key, also where it would parse as a JSON number | text | the whole |
+//! | any other word (a generated placeholder) | text | none |
+//! | white space inside, another JSON type, a broken object, an `apiKey` that is not a string | refused | |
+//!
+//! A word can be a key if API Gateway could have such a value: 20 to 128 characters of any kind. Whether it is a key, only a
+//! search among the keys tells; a placeholder of that length looks the same.
 
 use std::fmt;
 
@@ -21,8 +24,8 @@ use serde_json::value::RawValue;
 /// Characters in a key value that this function makes.
 const FRESH_LENGTH: usize = 40;
 
-/// What API Gateway takes as a key value: alphanumerics, and this many of them.
-/// (DOC, API Gateway developer guide, "usage plans".)
+/// How many characters API Gateway takes as a key value. (AWSV. The developer guide speaks of alphanumerics; punctuation is
+/// taken as well: OBS, the Terraform provider's acceptance tests. The exact alphabet is not documented.)
 const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 20..=128;
 
 /// The field of a JSON secret that holds the key.
@@ -64,6 +67,12 @@ impl ApiKeyValue {
         value.len() == FRESH_LENGTH && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
+    /// Whether API Gateway could have such a value.
+    fn can_be_a_key(&self) -> bool {
+        let value = self.expose();
+        KEY_LENGTHS.contains(&value.chars().count()) && !value.contains(is_gap)
+    }
+
     /// Whether `other`, as a service holds it, is this key; white space around it does not count.
     #[must_use]
     pub fn is(&self, other: &str) -> bool {
@@ -82,7 +91,8 @@ impl From<&str> for ApiKeyValue {
 pub struct SecretText {
     text: SecretString,
     form: Form,
-    key: Option<ApiKeyValue>,
+    /// What stands where the key belongs, whether it can be a key or not.
+    word: Option<ApiKeyValue>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +108,14 @@ pub enum InvalidSecret {
     #[error("it is binary; store a text or a JSON object instead")]
     Binary,
     /// Valid JSON of another type.
-    #[error("it is JSON, but no object; store the key as bare text or as {{\"apiKey\":\"…\"}}")]
+    #[error("it is JSON, but not an object; store the key as bare text or as {{\"apiKey\":\"…\"}}")]
     NotAnObject,
-    /// It begins like a JSON object and is none.
+    /// More than one word, such as a dotenv file: a rotation would throw the rest away.
+    #[error(
+        "it is text with white space inside, so it holds more than a key; store the key alone, or as {{\"apiKey\":\"…\"}} beside other fields, or start without one: aws secretsmanager put-secret-value --secret-id NAME --secret-string '{{}}'"
+    )]
+    WhiteSpace,
+    /// It begins like a JSON object, but is not valid JSON.
     #[error(
         "it begins like a JSON object, but breaks at line {line}, column {column}; store valid JSON"
     )]
@@ -111,7 +126,7 @@ pub enum InvalidSecret {
         column: usize,
     },
     /// The field is there, with another type or with characters that are none.
-    #[error("its field \"apiKey\" is no readable string; make it a string or remove it")]
+    #[error("its field \"apiKey\" is not a readable string; make it a string or remove it")]
     KeyIsNoString,
     /// The field is there more than once, so that readers may differ on which one counts.
     #[error("it has the field \"apiKey\" more than once; keep one")]
@@ -125,7 +140,7 @@ impl SecretText {
         Self {
             text: "{}".into(),
             form: Form::Json,
-            key: None,
+            word: None,
         }
     }
 
@@ -134,14 +149,20 @@ impl SecretText {
     /// # Errors
     /// See [`InvalidSecret`].
     pub fn parse(text: SecretString) -> Result<Self, InvalidSecret> {
-        let (form, key) = understand(text.expose_secret())?;
-        Ok(Self { text, form, key })
+        let (form, word) = understand(text.expose_secret())?;
+        Ok(Self { text, form, word })
     }
 
-    /// The key, if the text holds one. Whether API Gateway knows it is another question.
+    /// The key, if the text holds something that can be one. Whether API Gateway knows it is another question.
     #[must_use]
     pub fn key(&self) -> Option<&ApiKeyValue> {
-        self.key.as_ref()
+        self.word.as_ref().filter(|word| word.can_be_a_key())
+    }
+
+    /// Whether `value` is what stands in place of a key: a placeholder, or the key itself.
+    #[must_use]
+    pub fn shows(&self, value: &str) -> bool {
+        self.word.as_ref().is_some_and(|word| word.is(value))
     }
 
     /// The same text with another key: every other field stays, byte for byte and in its place.
@@ -178,20 +199,23 @@ impl SecretText {
 }
 
 fn understand(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> {
-    if is_plain_key(text.trim()) {
-        return Ok((Form::Text, Some(text.into())));
-    }
+    let word = ApiKeyValue::from(text);
     match serde_json::from_str::<&RawValue>(text) {
         Ok(json) if json.get().starts_with('{') => Ok((Form::Json, key_field(text)?)),
-        Ok(_) => Err(InvalidSecret::NotAnObject),
-        // A generated placeholder may begin with any character, so only what looks like an object is taken for a broken one: overwriting that as text would lose its other fields.
+        Ok(json) if json.get().starts_with(['[', '"']) || !word.can_be_a_key() => {
+            Err(InvalidSecret::NotAnObject)
+        }
+        // A generated placeholder may begin with any character, so only what looks like an object is taken for a broken
+        // one: overwriting that as text would lose its other fields.
         Err(fault) if looks_like_an_object(text) => Err(broken(&fault)),
-        Err(_) => Ok((Form::Text, None)),
+        _ if word.expose().contains(is_gap) => Err(InvalidSecret::WhiteSpace),
+        _ => Ok((Form::Text, Some(word))),
     }
 }
 
-fn is_plain_key(text: &str) -> bool {
-    KEY_LENGTHS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// White space and control characters, which no key has.
+fn is_gap(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control()
 }
 
 fn looks_like_an_object(text: &str) -> bool {
@@ -220,8 +244,7 @@ fn key_field(text: &str) -> Result<Option<ApiKeyValue>, InvalidSecret> {
     let value: SecretString = serde_json::from_str::<String>(raw.get())
         .map_err(|_| InvalidSecret::KeyIsNoString)?
         .into();
-    let key = ApiKeyValue::from(value.expose_secret());
-    Ok((!key.expose().is_empty()).then_some(key))
+    Ok(Some(ApiKeyValue::from(value.expose_secret())))
 }
 
 /// The fields of `text`, which parsed as an object.

@@ -21,6 +21,8 @@ pub struct Settings {
     pub usage_plans: Vec<String>,
     /// `STAGE_KEYS`: stages that a new key opens without a plan.
     pub stage_keys: Vec<StageKey>,
+    /// `ALLOW_KEY_WITHOUT_PLAN`: whether a key may be on no plan, because an authorizer compares it.
+    pub allow_key_without_plan: bool,
     /// `PROBE_URL`: where a new key is tried.
     pub probe_url: Option<Url>,
     /// `DOPPLER_*`: where the key is mirrored to.
@@ -115,6 +117,9 @@ impl Settings {
             secret_id: reader.one("SECRET_ID", "demo/partner-api-key", parse_secret_id),
             usage_plans: reader.list("USAGE_PLAN_IDS", "a1b2c3,d4e5f6", 10, parse_plan),
             stage_keys: reader.list("STAGE_KEYS", "a1b2c3d4e5/prod", 10, parse_stage_key),
+            allow_key_without_plan: reader
+                .one("ALLOW_KEY_WITHOUT_PLAN", "true", parse_flag)
+                .unwrap_or(false),
             probe_url: reader.one("PROBE_URL", "https://api.example.com/prod/ping", url),
             mirror: reader.mirror(url),
             settle_period: reader.period("SETTLE_PERIOD", Duration::from_mins(2), "2m"),

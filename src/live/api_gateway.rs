@@ -38,8 +38,8 @@ const POLL: Duration = Duration::from_millis(500);
 pub(super) struct Values<'a> {
     /// Those of the versions that were read.
     pub(super) versions: Vec<(Which, &'a ApiKeyValue)>,
-    /// What the Doppler targets hold that were read.
-    pub(super) targets: Vec<&'a str>,
+    /// What the Doppler targets hold that were read, by their place.
+    pub(super) targets: Vec<(usize, &'a str)>,
 }
 
 impl Values<'_> {
@@ -84,15 +84,19 @@ impl ApiGateway {
         }
     }
 
-    /// The keys of this secret. They have the secret's name before a slash, which the search for a prefix finds (AWSV).
+    /// The keys of this secret, and its namesakes. They have the secret's name before a slash, which the search for a prefix
+    /// finds (AWSV). With `all`, also those that were renamed, for which every key of the account is listed.
     pub(super) async fn keys(
         &self,
         secret: &Secret,
         values: &Values<'_>,
+        all: bool,
     ) -> Result<(Vec<Listed>, Receipt), CallError> {
-        let prefix = format!("{}/", secret.name);
-        let (keys, receipt) = self.list(Some(prefix), secret, values, |_| false).await?;
-        let ours = keys.into_iter().filter(|(key, _)| key.version.is_some());
+        let prefix = (!all).then(|| format!("{}/", secret.name));
+        let (keys, receipt) = self.list(prefix, secret, values, |_| false).await?;
+        let ours = keys
+            .into_iter()
+            .filter(|(key, _)| all || key.version.is_some() || key.namesake);
         Ok((ours.collect(), receipt))
     }
 
@@ -113,7 +117,7 @@ impl ApiGateway {
                 return Ok((found, receipt));
             }
             sleep(POLL).await;
-            (keys, receipt) = self.keys(secret, values).await?;
+            (keys, receipt) = self.keys(secret, values, false).await?;
         }
     }
 
@@ -140,7 +144,7 @@ impl ApiGateway {
             // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
             let now = self.clock.now();
             let seen = page.items().iter();
-            keys.extend(seen.filter_map(|key| observe(key, secret, &identity, values, now)));
+            keys.extend(seen.filter_map(|key| self.observe(key, secret, &identity, values, now)));
             if keys.iter().any(&enough) {
                 break;
             }
