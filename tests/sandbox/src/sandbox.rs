@@ -28,6 +28,7 @@ use crate::server::{Server, Switch};
 
 /// Where and how a sandbox runs. The default is quick and lenient, for tests.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
     /// The ports; 0 for any free one.
     pub ports: Ports,

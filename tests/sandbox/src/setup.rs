@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api_gateway::{NewKey, NewPlan, StageOf};
@@ -113,6 +114,10 @@ impl Sandbox {
     /// Gives a replica a status that stays whatever changes: `Failed` with AWS's words for why, or
     /// `InProgress` for one that is stuck. `InSync` lets it follow changes again. An empty message is
     /// not shown.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such replica.
     pub fn set_replica(&self, name: &str, region: &str, status: ReplicaStatus, message: &str) {
         let now = self.secrets.instant();
         let set = self.secrets.with_any(name, |secret| {
@@ -210,8 +215,10 @@ impl Sandbox {
         .flatten()
         .collect();
         let patch = json!({ "patchOperations": operations });
-        let patch = serde_json::from_value(patch).expect("the input has the operation's form");
-        must("update a key", self.api_gateway.update_key(id, patch));
+        must(
+            "update a key",
+            self.api_gateway.update_key(id, input_of(patch)),
+        );
     }
 
     /// Puts a key on a usage plan.
@@ -314,15 +321,15 @@ impl Sandbox {
     }
 
     fn key_from(&self, input: Value) -> String {
-        let input: NewKey =
-            serde_json::from_value(input).expect("the input has the operation's form");
-        let (_, key) = must("create a key", self.api_gateway.create_key(input));
+        let (_, key) = must(
+            "create a key",
+            self.api_gateway.create_key(input_of::<NewKey>(input)),
+        );
         text_of(&key.unwrap_or_default(), "id")
     }
 
     fn plan_from(&self, id: Option<&str>, input: Value) -> String {
-        let mut input: NewPlan =
-            serde_json::from_value(input).expect("the input has the operation's form");
+        let mut input: NewPlan = input_of(input);
         input.id = id.map(str::to_owned);
         let (_, plan) = must("create a usage plan", self.api_gateway.create_plan(input));
         text_of(&plan.unwrap_or_default(), "id")
@@ -411,6 +418,10 @@ fn plan_for_the_stage(name: &str) -> Value {
 
 fn must<T>(what: &str, result: Result<T, Refusal>) -> T {
     result.unwrap_or_else(|refusal| panic!("cannot {what}: {} {}", refusal.code, refusal.message))
+}
+
+fn input_of<T: DeserializeOwned>(input: Value) -> T {
+    serde_json::from_value(input).expect("the input has the operation's form")
 }
 
 fn text_of(output: &Value, field: &str) -> String {
