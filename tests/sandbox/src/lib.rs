@@ -53,4 +53,5 @@ pub use names::{
 };
 pub use rotation::{Outcome, STEPS, StepRun};
 pub use sandbox::{Options, Ports, Sandbox};
-pub use view::{KeyView, SecretView, VersionView};
+pub use secrets_manager::ReplicaStatus;
+pub use view::{KeyView, ReplicaView, SecretView, VersionView};

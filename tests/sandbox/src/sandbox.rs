@@ -28,6 +28,7 @@ use crate::server::{Server, Switch};
 
 /// Where and how a sandbox runs. The default is quick and lenient, for tests.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
     /// The ports; 0 for any free one.
     pub ports: Ports,
@@ -51,6 +52,12 @@ pub struct Options {
     /// only. The service model says so of `PutSecretValue`; whether it is so during a rotation is
     /// not known.
     pub first_value_is_current: bool,
+    /// How long a replica of a secret is in progress after a change of the secret's value or labels.
+    pub replica_lag: Duration,
+    /// Whether a replica stays in progress for good if AWSPENDING is removed while it is. One public
+    /// report says so (OBS: square/password-rotation-lambda#12); AWS neither confirms nor denies it.
+    /// It matters only with replicas and a lag.
+    pub replicas_get_stuck: bool,
     /// How often Secrets Manager runs all four steps of a rotation that fails.
     pub rotation_attempts: u32,
     /// The pause before it does so again.
@@ -95,6 +102,8 @@ impl Default for Options {
             attach_time: Duration::ZERO,
             rate_limits: false,
             first_value_is_current: false,
+            replica_lag: Duration::ZERO,
+            replicas_get_stuck: true,
             rotation_attempts: 1,
             rotation_pause: Duration::from_millis(100),
             function_timeout: Duration::from_mins(5),
@@ -149,6 +158,8 @@ impl Sandbox {
         let secrets_settings = secrets_manager::Settings {
             read_lag: options.read_lag,
             first_value_is_current: options.first_value_is_current,
+            replica_lag: options.replica_lag,
+            replicas_get_stuck: options.replicas_get_stuck,
         };
         let secrets = SecretsManager::new(secrets_settings, clock.clone(), event_bridge.clone());
         let api_settings = api_gateway::Settings {

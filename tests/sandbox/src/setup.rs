@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api_gateway::{NewKey, NewPlan, StageOf};
@@ -14,7 +15,7 @@ use crate::names::{FUNCTION_ARN, REST_API_ID, STAGE};
 use crate::refusal::Refusal;
 use crate::rotation::Outcome;
 use crate::sandbox::Sandbox;
-use crate::secrets_manager::RotationRequest;
+use crate::secrets_manager::{ReplicaStatus, RotationRequest};
 use crate::view::{KeyView, SecretView};
 
 /// Secrets.
@@ -91,11 +92,43 @@ impl Sandbox {
     /// The secret as it stands.
     #[must_use]
     pub fn secret(&self, name: &str) -> SecretView {
+        let now = self.secrets.instant();
         must(
             "look at a secret",
             self.secrets
-                .with_any(name, |secret| Ok(SecretView::new(secret))),
+                .with_any(name, |secret| Ok(SecretView::new(secret, now))),
         )
+    }
+
+    /// Replicates a secret to these Regions, as `ReplicateSecretToRegions` does: the replicas are in
+    /// progress until `Options::replica_lag` is over.
+    pub fn replicate(&self, name: &str, regions: &[&str]) {
+        let regions: Vec<Value> = regions
+            .iter()
+            .map(|region| json!({ "Region": region }))
+            .collect();
+        let input = json!({ "SecretId": name, "AddReplicaRegions": regions });
+        self.secretly("ReplicateSecretToRegions", input);
+    }
+
+    /// Gives a replica a status that stays whatever changes: `Failed` with AWS's words for why, or
+    /// `InProgress` for one that is stuck. `InSync` lets it follow changes again. An empty message is
+    /// not shown.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such replica.
+    pub fn set_replica(&self, name: &str, region: &str, status: ReplicaStatus, message: &str) {
+        let now = self.secrets.instant();
+        let set = self.secrets.with_any(name, |secret| {
+            let mut replicas = secret.replicas.iter_mut();
+            let replica = replicas.find(|replica| replica.region == region);
+            replica
+                .unwrap_or_else(|| panic!("{name} has no replica in {region}"))
+                .fix(status, message, now);
+            Ok(())
+        });
+        must("set a replica", set);
     }
 
     /// The ARN by which IAM knows what `id` names: that of the secret, or without its random end that of none.
@@ -145,18 +178,47 @@ impl Sandbox {
     /// Creates an enabled key on these usage plans, as a person does by hand, and returns its id.
     #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
     pub fn create_key(&self, name: &str, value: &str, plans: &[&str]) -> String {
-        let input = NewKey {
-            name: Some(name.to_owned()),
-            value: Some(value.to_owned()),
-            enabled: true,
-            ..NewKey::default()
-        };
-        let (_, key) = must("create a key", self.api_gateway.create_key(input));
-        let id = text_of(&key.unwrap_or_default(), "id");
+        let id = self.key_from(json!({ "name": name, "value": value, "enabled": true }));
         for plan in plans {
             self.attach_key(&id, plan);
         }
         id
+    }
+
+    /// Creates an enabled key with a stage key for the one stage, on no usage plan, and returns its id.
+    #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
+    pub fn create_key_with_stage(&self, name: &str, value: &str) -> String {
+        let stage = json!({ "restApiId": REST_API_ID, "stageName": STAGE });
+        self.key_from(
+            json!({ "name": name, "value": value, "enabled": true, "stageKeys": [stage] }),
+        )
+    }
+
+    /// Changes a key as an operator does with `UpdateApiKey`: it was last changed now. What is `None`
+    /// stays as it is.
+    ///
+    /// The other methods that change a key put it into a state that it came to before: then
+    /// `lastUpdatedDate` is the newest RFC 3339 time in its description, else its creation.
+    pub fn update_key_as_operator(
+        &self,
+        id: &str,
+        enabled: Option<bool>,
+        description: Option<&str>,
+    ) {
+        let replace =
+            |path: &str, value: String| json!({ "op": "replace", "path": path, "value": value });
+        let operations: Vec<Value> = [
+            enabled.map(|enabled| replace("/enabled", enabled.to_string())),
+            description.map(|text| replace("/description", text.to_owned())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let patch = json!({ "patchOperations": operations });
+        must(
+            "update a key",
+            self.api_gateway.update_key(id, input_of(patch)),
+        );
     }
 
     /// Puts a key on a usage plan.
@@ -258,9 +320,16 @@ impl Sandbox {
         self.keys().into_iter().find(|key| key.value == value)
     }
 
+    fn key_from(&self, input: Value) -> String {
+        let (_, key) = must(
+            "create a key",
+            self.api_gateway.create_key(input_of::<NewKey>(input)),
+        );
+        text_of(&key.unwrap_or_default(), "id")
+    }
+
     fn plan_from(&self, id: Option<&str>, input: Value) -> String {
-        let mut input: NewPlan =
-            serde_json::from_value(input).expect("the input has the operation's form");
+        let mut input: NewPlan = input_of(input);
         input.id = id.map(str::to_owned);
         let (_, plan) = must("create a usage plan", self.api_gateway.create_plan(input));
         text_of(&plan.unwrap_or_default(), "id")
@@ -349,6 +418,10 @@ fn plan_for_the_stage(name: &str) -> Value {
 
 fn must<T>(what: &str, result: Result<T, Refusal>) -> T {
     result.unwrap_or_else(|refusal| panic!("cannot {what}: {} {}", refusal.code, refusal.message))
+}
+
+fn input_of<T: DeserializeOwned>(input: Value) -> T {
+    serde_json::from_value(input).expect("the input has the operation's form")
 }
 
 fn text_of(output: &Value, field: &str) -> String {

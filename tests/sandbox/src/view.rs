@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::api_gateway::ApiKey;
 use crate::names::fingerprint;
-use crate::secrets_manager::{CURRENT, PENDING, PREVIOUS, Secret, SecretValue, Version};
+use crate::secrets_manager::{
+    CURRENT, PENDING, PREVIOUS, ReplicaStatus, Secret, SecretValue, Version,
+};
 
 /// A secret with its versions, oldest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,19 @@ pub struct SecretView {
     pub last_rotated: Option<SystemTime>,
     /// The secret's tags.
     pub tags: BTreeMap<String, String>,
+    /// Its replicas in other Regions.
+    pub replicas: Vec<ReplicaView>,
+}
+
+/// A replica of a secret in another Region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaView {
+    /// Its Region.
+    pub region: String,
+    /// How far it is.
+    pub status: ReplicaStatus,
+    /// Why; empty, if nothing is said.
+    pub message: String,
 }
 
 /// One version of a secret.
@@ -37,6 +52,8 @@ pub struct VersionView {
     pub binary: Option<Vec<u8>>,
     /// The `RotationToken` that `PutSecretValue` brought along with the value.
     pub rotation_token: Option<String>,
+    /// When it was created: for a version of a rotation, when its value was put.
+    pub created: SystemTime,
 }
 
 /// An API key.
@@ -60,16 +77,27 @@ pub struct KeyView {
     pub stage_keys: Vec<String>,
     /// When it was created.
     pub created: SystemTime,
+    /// When it was last changed.
+    pub updated: SystemTime,
 }
 
 impl SecretView {
-    pub(crate) fn new(secret: &Secret) -> SecretView {
+    pub(crate) fn new(secret: &Secret, now: Instant) -> SecretView {
+        let replicas = secret.replicas.iter().map(|replica| {
+            let (status, message) = replica.status(now);
+            ReplicaView {
+                region: replica.region.clone(),
+                status,
+                message: message.to_owned(),
+            }
+        });
         SecretView {
             arn: secret.arn.clone(),
             versions: secret.versions.iter().map(VersionView::new).collect(),
             rotation_enabled: secret.rotation_enabled == Some(true),
             last_rotated: secret.last_rotated,
             tags: secret.tags.clone(),
+            replicas: replicas.collect(),
         }
     }
 
@@ -117,6 +145,7 @@ impl VersionView {
             text,
             binary,
             rotation_token: version.rotation_token.clone(),
+            created: version.created,
         }
     }
 
@@ -139,7 +168,7 @@ impl fmt::Debug for VersionView {
                 "rotation_token",
                 &self.rotation_token.as_deref().map(fingerprint),
             )
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,6 +188,7 @@ impl KeyView {
             tags: key.tags,
             plans,
             created: key.created,
+            updated: key.updated,
         }
     }
 }

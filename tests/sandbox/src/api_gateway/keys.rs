@@ -1,6 +1,7 @@
 //! `CreateApiKey`, `GetApiKeys`, `GetApiKey`, `UpdateApiKey`, `DeleteApiKey`.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -38,14 +39,14 @@ pub(crate) struct StageKey {
 /// The body of a PATCH.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Patch {
+pub(crate) struct Patch {
     #[serde(default)]
     pub(super) patch_operations: Vec<PatchOperation>,
 }
 
 /// One change of a PATCH.
 #[derive(Deserialize)]
-pub(super) struct PatchOperation {
+pub(crate) struct PatchOperation {
     pub(super) op: String,
     pub(super) path: String,
     #[serde(default)]
@@ -112,7 +113,7 @@ impl ApiGateway {
     }
 
     /// All changes or none. The answer has no value but always `tags` \[AWSV\].
-    pub(super) fn update_key(&self, id: &str, patch: Patch) -> Outcome {
+    pub(crate) fn update_key(&self, id: &str, patch: Patch) -> Outcome {
         let mut state = self.state.lock();
         let key = state.key_mut(id)?;
         let mut changed = key.clone();
@@ -127,12 +128,14 @@ impl ApiGateway {
         ok(view)
     }
 
-    /// Changes a key by hand.
+    /// Puts a key into a state that it came to before now: `lastUpdatedDate` becomes the newest time in
+    /// its description, else its creation.
     pub(crate) fn edit_key(&self, id: &str, edit: impl FnOnce(&mut ApiKey)) -> Result<(), Refusal> {
         let mut state = self.state.lock();
         let key = state.key_mut(id)?;
         edit(key);
-        key.updated = self.clock.now();
+        let described = newest_time(key.description.as_deref().unwrap_or_default());
+        key.updated = described.map_or(key.created, |time| time.min(self.clock.now()));
         state.propagate();
         Ok(())
     }
@@ -148,6 +151,15 @@ impl ApiGateway {
         state.propagate();
         Ok((StatusCode::ACCEPTED, None))
     }
+}
+
+/// The newest RFC 3339 time in a text.
+fn newest_time(text: &str) -> Option<SystemTime> {
+    let words = text.split(|c: char| c.is_whitespace() || ",;()".contains(c));
+    let times = words.map(|word| word.trim_end_matches('.'));
+    times
+        .filter_map(|word| humantime::parse_rfc3339(word).ok())
+        .max()
 }
 
 /// Only four paths, only `replace`; what is no boolean counts as false \[AWSV\].

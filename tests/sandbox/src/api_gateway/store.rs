@@ -31,7 +31,8 @@ pub(crate) struct ApiKey {
     pub(crate) stage_keys: Vec<StageOf>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) created: SystemTime,
-    pub(super) updated: SystemTime,
+    /// `lastUpdatedDate`: the last PATCH. Whether other changes count is not known (UNK).
+    pub(crate) updated: SystemTime,
     /// From when on lists show it.
     pub(super) listed_from: Instant,
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::metadata::JustTheSecret;
 use super::{Outcome, Secret, SecretsManager, epoch_seconds};
+use crate::names::REGION;
 
 impl SecretsManager {
     pub(super) fn describe_secret(&self, input: &JustTheSecret) -> Outcome {
@@ -14,6 +15,10 @@ impl SecretsManager {
             let labels = secret.ids_to_labels();
             if labels.as_object().is_some_and(|labels| !labels.is_empty()) {
                 output.insert("VersionIdsToStages".to_owned(), labels);
+            }
+            if !secret.replicas.is_empty() {
+                let replication = secret.replication(self.clock.instant());
+                output.insert("ReplicationStatus".to_owned(), replication);
             }
             Ok(Value::Object(output))
         })
@@ -64,6 +69,10 @@ impl Secret {
             ("DeletedDate", time(self.deleted)),
             ("Tags", Some(json!(tags))),
             ("CreatedDate", time(Some(self.created))),
+            (
+                "PrimaryRegion",
+                (!self.replicas.is_empty()).then(|| json!(REGION)),
+            ),
         ];
         fields
             .into_iter()

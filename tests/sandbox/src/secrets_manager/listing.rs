@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Outcome, Secret, SecretsManager, epoch_seconds, invalid_parameter};
+use crate::names::REGION;
 use crate::refusal::Refusal;
 
 /// Most and default results of a page (service model).
@@ -96,6 +97,7 @@ impl Filter {
                 .chain(&secret.description)
                 .map(String::as_str)
                 .collect(),
+            "primary-region" if !secret.replicas.is_empty() => vec![REGION],
             "primary-region" | "owning-service" => Vec::new(),
             _ => return Err(invalid_parameter("The filter's key is not valid.")),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::replicas::NewReplica;
 use super::store::token_or_new;
 use super::versions::ValueInput;
 use super::{
@@ -24,6 +25,8 @@ pub(super) struct CreateSecret {
     kms_key_id: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
+    #[serde(default)]
+    add_replica_regions: Vec<NewReplica>,
     #[serde(flatten)]
     value: ValueInput,
 }
@@ -112,6 +115,10 @@ impl SecretsManager {
             secret.put(&token, value, &[CURRENT.to_owned()], at)?;
             output["VersionId"] = json!(token);
         }
+        if !input.add_replica_regions.is_empty() {
+            secret.add_replicas(input.add_replica_regions, self.replicas_in_sync_from())?;
+            output["ReplicationStatus"] = secret.replication(self.clock.instant());
+        }
         self.tell_moves(&secret, &BTreeMap::new());
         secrets.push(secret);
         Ok(output)
@@ -160,6 +167,13 @@ impl SecretsManager {
             ));
         }
         let output = self.with_any(&input.secret_id, |secret| {
+            if let Some(replica) = secret.replicas.first() {
+                let message = format!(
+                    "You can't delete secret {} that still has replica regions [{}]",
+                    secret.arn, replica.region
+                );
+                return Err(invalid_parameter(message));
+            }
             let now = self.clock.now();
             secret.deleted = Some(now);
             let gone = epoch_seconds(now + DAY * window.unwrap_or(0));

@@ -7,18 +7,20 @@
 mod describe;
 mod listing;
 mod metadata;
+mod replicas;
 mod rotation;
 mod store;
 mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub use self::replicas::ReplicaStatus;
 pub(crate) use self::rotation::RotationRequest;
 use self::store::Moment;
 pub(crate) use self::store::{CURRENT, PENDING, PREVIOUS, Secret, SecretValue, Version};
@@ -47,6 +49,10 @@ pub(crate) struct Settings {
     /// Whether the first value of a secret becomes AWSCURRENT also when it is put under another
     /// label.
     pub(crate) first_value_is_current: bool,
+    /// For so long a replica is in progress after a change of the secret.
+    pub(crate) replica_lag: Duration,
+    /// Whether a replica stays in progress for good if AWSPENDING is removed while it is.
+    pub(crate) replicas_get_stuck: bool,
 }
 
 impl SecretsManager {
@@ -61,6 +67,11 @@ impl SecretsManager {
             clock,
             event_bridge,
         }
+    }
+
+    /// The moment by which replicas and lags go.
+    pub(crate) fn instant(&self) -> Instant {
+        self.clock.instant()
     }
 
     /// Performs an operation, named as in `X-Amz-Target` after the dot. Rotation is started
@@ -79,6 +90,8 @@ impl SecretsManager {
             "UpdateSecretVersionStage" => self.update_secret_version_stage(&parse(input)?),
             "ListSecretVersionIds" => self.list_secret_version_ids(&parse(input)?),
             "ListSecrets" => self.list_secrets(&parse(input)?),
+            "ReplicateSecretToRegions" => self.replicate_secret(parse(input)?),
+            "RemoveRegionsFromReplication" => self.remove_regions(&parse(input)?),
             "CancelRotateSecret" => self.cancel_rotate_secret(&parse(input)?),
             _ => Err(Refusal::new(
                 400,
@@ -97,9 +110,12 @@ impl SecretsManager {
         let mut secrets = self.secrets.lock();
         match secrets.iter_mut().find(|secret| secret.answers_to(id)) {
             Some(secret) => {
-                let before = secret.holders();
+                let (before, contents) = (secret.holders(), secret.contents());
                 let result = act(secret);
                 self.tell_moves(secret, &before);
+                if secret.contents() != contents {
+                    secret.update_replicas(self.replicas_in_sync_from());
+                }
                 result
             }
             None => Err(not_found(

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
+use super::replicas::Replica;
 use super::{invalid_parameter, invalid_request};
 use crate::names::{ACCOUNT, REGION, alphanumeric};
 use crate::refusal::Refusal;
@@ -62,6 +63,7 @@ pub(crate) struct Secret {
     pub(crate) kms_key_id: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) versions: Vec<Version>,
+    pub(crate) replicas: Vec<Replica>,
     /// None, if rotation was never configured.
     pub(crate) rotation_enabled: Option<bool>,
     pub(crate) rotation_lambda_arn: Option<String>,
@@ -87,6 +89,7 @@ impl Secret {
             kms_key_id: None,
             tags: BTreeMap::new(),
             versions: Vec::new(),
+            replicas: Vec::new(),
             rotation_enabled: None,
             rotation_lambda_arn: None,
             rotation_rules: None,
@@ -122,6 +125,22 @@ impl Secret {
             labels.map(move |label| (label, id.clone()))
         };
         self.versions.iter().flat_map(labels).collect()
+    }
+
+    /// What replicas have to follow: every label with the id of the version that has it, and whether
+    /// that version has a value.
+    pub(crate) fn contents(&self) -> BTreeMap<String, (String, bool)> {
+        let holders = self.holders().into_iter();
+        let has_value = |id: &str| {
+            self.version(id)
+                .is_some_and(|version| version.value.is_some())
+        };
+        holders
+            .map(|(label, id)| {
+                let has_value = has_value(&id);
+                (label, (id, has_value))
+            })
+            .collect()
     }
 
     /// The version with this label.

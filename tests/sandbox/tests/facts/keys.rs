@@ -1,6 +1,6 @@
 //! API Gateway's control plane behaves as recorded on AWS, seen through its protocol.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::Method;
 use sandbox::{Options, REST_API_ID, Sandbox};
@@ -311,11 +311,17 @@ async fn stage_keys_are_shown_as_api_and_stage() {
     create(&sandbox, json!({ "name": "a", "stageKeys": [stage] }))
         .await
         .ok();
+    sandbox.create_key_with_stage("b", VALUE);
+    sandbox.create_key("c", &VALUE.to_uppercase(), &[]);
     let list = get(&sandbox, "/apikeys").await.ok();
-    assert_eq!(
-        list["item"][0]["stageKeys"],
-        json!([format!("{REST_API_ID}/prod")])
-    );
+    let keys = list["item"].as_array().map(Vec::as_slice);
+    let shown: Vec<&Value> = keys
+        .into_iter()
+        .flatten()
+        .map(|key| &key["stageKeys"])
+        .collect();
+    let stage = json!([format!("{REST_API_ID}/prod")]);
+    assert_eq!(shown, [&json!([]), &stage, &stage]);
 }
 
 /// DOC: tags by ARN, percent-encoded as the SDKs send it or not.
@@ -362,6 +368,88 @@ async fn times_are_epoch_seconds() {
             .as_u64()
             .is_some_and(|seconds| seconds > 1_700_000_000)
     );
+}
+
+/// DOC (the AWS CLI's example of `GetApiKeys`): a PATCH dates the key, in every answer. That other
+/// changes do not is a guess (UNK).
+#[tokio::test]
+async fn update_dates_the_key() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    let id = create(&sandbox, json!({ "name": "a" })).await.text("id");
+    let path = format!("/apikeys/{id}");
+    let ages = |key: &Value| {
+        let hours = |field: &str| {
+            let time = UNIX_EPOCH + Duration::from_secs(key[field].as_u64().unwrap_or_default());
+            let age = sandbox.now().duration_since(time).unwrap_or_default();
+            age.as_secs() / HOUR.as_secs()
+        };
+        (hours("createdDate"), hours("lastUpdatedDate"))
+    };
+    let shown = async || {
+        let (key, list) = (get(&sandbox, &path).await, get(&sandbox, "/apikeys").await);
+        let (key, item) = (ages(&key.ok()), ages(&list.ok()["item"][0]));
+        assert_eq!(key, item);
+        key
+    };
+    assert_eq!(shown().await, (0, 0));
+    sandbox.advance(HOUR);
+    sandbox.attach_key(&id, &plan);
+    let tags = format!("/tags/arn:aws:apigateway:us-east-1::{path}");
+    let tagged = api(
+        &sandbox,
+        Method::PUT,
+        &tags,
+        json!({ "tags": { "a": "1" } }),
+    )
+    .await;
+    assert_eq!(tagged.status, 204);
+    assert_eq!(shown().await, (1, 1));
+    for (path, value) in [("/description", "new"), ("/enabled", "true")] {
+        let changed = patch(&sandbox, &id, path, value).await.ok();
+        assert_eq!(ages(&changed).1, 0);
+        sandbox.advance(HOUR);
+    }
+    assert_eq!(shown().await, (3, 1));
+    sandbox.update_key_as_operator(&id, None, Some("by an operator"));
+    assert_eq!(shown().await, (3, 0));
+    let key = &sandbox.keys()[0];
+    assert!(key.enabled && key.description == "by an operator");
+    sandbox.update_key_as_operator(&id, Some(false), None);
+    let key = &sandbox.keys()[0];
+    assert!(!key.enabled && key.description == "by an operator");
+}
+
+/// A state that a test gives a key came about before: at the newest time in its description, else when
+/// the key was created.
+#[tokio::test]
+async fn given_state_is_dated_by_the_description() {
+    let sandbox = start().await;
+    let id = sandbox.create_key("a", VALUE, &[]);
+    let created = sandbox.keys()[0].created;
+    sandbox.advance(Duration::from_hours(1));
+    let updated = || sandbox.keys()[0].updated;
+    sandbox.set_key_enabled(&id, false);
+    assert_eq!(updated(), created);
+    let day = |day: u8| format!("2020-01-0{day}T00:00:00Z");
+    let text = format!(
+        "Superseded at {} by version v. Disabled at {}.",
+        day(1),
+        day(2)
+    );
+    sandbox.describe_key(&id, &text);
+    let newest = humantime::parse_rfc3339(&day(2)).expect("it is a time");
+    assert_eq!(updated(), newest);
+    sandbox.set_key_enabled(&id, true);
+    sandbox.rename_key(&id, "b");
+    sandbox.tag_key(&id, "a", "1");
+    assert_eq!(updated(), newest);
+    sandbox.describe_key(&id, "Superseded at 2999-01-01T00:00:00Z by version v.");
+    assert!(updated() <= sandbox.now(), "not in the future");
+    sandbox.describe_key(&id, "mine");
+    sandbox.age_key(&id, Duration::from_hours(1));
+    assert_eq!(updated(), created - Duration::from_hours(1));
 }
 
 /// A list may lag behind a creation; the key itself does not.

@@ -11,6 +11,7 @@ mod keys;
 mod lambda;
 mod lane;
 mod plans;
+mod replicas;
 mod rotation;
 mod secrets;
 mod versions;

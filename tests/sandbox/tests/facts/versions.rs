@@ -1,6 +1,6 @@
 //! Secrets Manager behaves as recorded on AWS, seen through its protocol.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::client::{Answer, secrets, start, start_with};
 use sandbox::{Options, Sandbox};
@@ -168,6 +168,31 @@ async fn current_does_not_move_from_a_version_that_does_not_hold_it() {
         (400, "InvalidParameterException")
     );
     assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
+}
+
+/// DOC (service model): `CreatedDate` is the version's, so it stays when labels move.
+#[tokio::test]
+async fn creation_date_of_a_version_stays() {
+    let sandbox = with_first_version().await;
+    put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
+    let created = async |id: &str| {
+        let read = json!({ "SecretId": "s", "VersionId": id });
+        let value = secrets(&sandbox, "GetSecretValue", read).await.ok();
+        value["CreatedDate"].as_f64().expect("it is a number")
+    };
+    let before = (created(FIRST).await, created(SECOND).await);
+    sandbox.advance(Duration::from_hours(1));
+    for (from, to) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        move_label(&sandbox, "AWSCURRENT", json!(from), json!(to))
+            .await
+            .ok();
+        assert_eq!((created(FIRST).await, created(SECOND).await), before);
+    }
+    let view = sandbox.secret("s");
+    let created = view.version(SECOND).map(|version| version.created);
+    let seconds = created.and_then(|created| created.duration_since(UNIX_EPOCH).ok());
+    let difference = seconds.unwrap_or_default().as_secs_f64() - before.1;
+    assert!(difference.abs() < 0.001);
 }
 
 /// AWSV (tests of moto): AWSPREVIOUS follows by itself; AWSPENDING stays.
