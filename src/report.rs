@@ -99,22 +99,22 @@ pub struct Totals {
     pub keys_quarantined: usize,
     /// Keys that a person disabled.
     pub keys_disabled_by_hand: usize,
-    /// Superseded keys that somebody else has changed three times or more, so that they may never be retired.
-    pub keys_postponed: usize,
     /// Keys whose grace or quarantine was over, and that are still there.
     pub keys_overdue: usize,
+    /// Superseded keys whose grace or quarantine starts again because something else changed them, from the third time on.
+    pub keys_postponed: usize,
     /// Secrets whose consumers are locked out: AWSCURRENT holds no key, or one that is gone, that a person disabled, or that
     /// is on no plan (which is looked at only where plans are configured, or a key was minted anew).
     pub secrets_without_working_key: usize,
+    /// Secrets whose rotation is switched off.
+    pub secrets_with_rotation_off: usize,
+    /// Replicas of secrets in other Regions whose replication failed, or that are detached.
+    pub replicas_failed: usize,
+    /// Doppler targets that hold a value which is not from this secret, and that this function has not written yet.
+    pub doppler_targets_taken: usize,
     /// Age of the oldest current key, in seconds; none, where there is no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_key_age: Option<u64>,
-    /// Doppler targets that hold somebody else's value and were never written, so that they are left alone.
-    pub doppler_targets_taken: usize,
-    /// Replicas of secrets that failed or were detached.
-    pub replicas_failed: usize,
-    /// Secrets whose rotation is switched off.
-    pub secrets_with_rotation_off: usize,
     /// Whatever was brought back: keys enabled, minted anew, put on plans or unmarked; targets rewritten.
     pub drift_repaired: usize,
     /// Keys that were disabled.
@@ -333,10 +333,13 @@ impl Totals {
         let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
         let is_always_told = |field: &str| match field {
             "driftRepaired" | "keysDisabled" | "keysDeleted" | "failures" | "unvisited" => true,
-            "secretsWithoutWorkingKey" | "keysOverdue" | "keysDisabledByHand" | "keysPostponed"
-            | "dopplerTargetsTaken" | "replicasFailed" | "secretsWithRotationOff" => {
-                sums[field] != 0
-            }
+            "secretsWithoutWorkingKey"
+            | "secretsWithRotationOff"
+            | "keysOverdue"
+            | "keysPostponed"
+            | "keysDisabledByHand"
+            | "replicasFailed"
+            | "dopplerTargetsTaken" => sums[field] != 0,
             _ => false,
         };
         let metrics = sums.keys().filter(|field| every || is_always_told(field));

@@ -231,7 +231,7 @@ fn it_hears_of_its_own_secret_only_and_a_fleet_of_all_that_is_promoted() {
 fn every_alarm_tells_the_topic_when_it_begins_and_ends_is_on_the_dashboard_and_in_the_runbook() {
     let told = stack(&[NEW, &[("AlarmTopicArn", TOPIC)]].concat());
     let alarms = of_type(&told, "AWS::CloudWatch::Alarm");
-    assert!(alarms.len() >= 11, "{}", alarms.len());
+    assert!(alarms.len() >= 15, "{}", alarms.len());
     let dashboard = properties(&told, "Dashboard")["DashboardBody"].clone();
     let dashboard: Value = serde_json::from_str(dashboard.as_str().expect("it is a text"))
         .expect("the dashboard's body is JSON");
