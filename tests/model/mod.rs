@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::mark::Mark;
+use api_key_rotation::mark::{Mark, Postponed};
 use api_key_rotation::next::{Action, Look, Next, Step};
 use api_key_rotation::observed::{
     CURRENT, Change, Description, Fact, Held, Key, KeyId, Labels, Mirrored, Observed, PENDING,
-    PREVIOUS, PlanId, Setup, VersionId, Which,
+    PREVIOUS, PlanId, Replica, Replication, Setup, VersionId, Which,
 };
 use api_key_rotation::rotation::decide;
 
@@ -66,6 +66,26 @@ pub(crate) struct World {
     pub(crate) loses_replies: bool,
     /// Whether the current version got other fields by hand since the pending one was made.
     pub(crate) edited: bool,
+    /// Whether a key may be on no plan.
+    pub(crate) allows_no_plan: bool,
+    /// Whether AWS's time is known.
+    pub(crate) knows_time: bool,
+    /// Targets that may be overwritten.
+    pub(crate) adopted: BTreeSet<usize>,
+    /// How far the replicas are.
+    pub(crate) replicas: Vec<ModelReplica>,
+    /// Whether rotation is on.
+    pub(crate) rotation_enabled: bool,
+    /// When a version was created, where that is known.
+    pub(crate) created: BTreeMap<String, u32>,
+}
+
+/// How far a replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ModelReplica {
+    InSync,
+    Underway,
+    Failed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +96,12 @@ pub(crate) struct ModelKey {
     pub(crate) mark: Option<ModelMark>,
     pub(crate) described: bool,
     pub(crate) unfinished: bool,
+    /// Whether it is an earlier secret's of the same name.
+    pub(crate) namesake: bool,
+    /// When somebody else changed it last.
+    pub(crate) changed: Option<u32>,
+    /// The targets that its description names.
+    pub(crate) written: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +109,9 @@ pub(crate) struct ModelMark {
     pub(crate) superseded: u32,
     pub(crate) by: String,
     pub(crate) disabled: Option<u32>,
+    pub(crate) revoked: Option<u32>,
+    /// How often its period started again, and when last.
+    pub(crate) postponed: Option<(u32, u32)>,
 }
 
 impl From<&Mark> for ModelMark {
@@ -91,6 +120,11 @@ impl From<&Mark> for ModelMark {
             superseded: hour(mark.superseded_at),
             by: mark.by.to_string(),
             disabled: mark.disabled_at.map(hour),
+            revoked: mark.revoked_at.map(hour),
+            postponed: mark
+                .postponed
+                .as_ref()
+                .map(|postponed| (postponed.times, hour(postponed.at))),
         }
     }
 }
@@ -119,6 +153,12 @@ impl World {
             quarantine: QUARANTINE,
             loses_replies: false,
             edited: false,
+            allows_no_plan: false,
+            knows_time: true,
+            adopted: BTreeSet::new(),
+            replicas: Vec::new(),
+            rotation_enabled: true,
+            created: BTreeMap::new(),
         };
         if let Some(value) = value {
             world.move_label(CURRENT, OLD);
@@ -191,8 +231,21 @@ impl World {
             labels.map(|(version, labels)| (VersionId::from(version.as_str()), labels.clone()));
         Description {
             labels: Labels(labels.collect()),
-            rotation_enabled: true,
+            rotation_enabled: self.rotation_enabled,
             rotated_before: self.rotated_before,
+            replicas: self
+                .replicas
+                .iter()
+                .map(|replica| Replica {
+                    region: "eu-west-1".to_owned(),
+                    status: match replica {
+                        ModelReplica::InSync => Replication::InSync,
+                        ModelReplica::Underway => Replication::Underway,
+                        ModelReplica::Failed => Replication::Failed,
+                    },
+                    message: String::new(),
+                })
+                .collect(),
         }
     }
 
@@ -207,13 +260,17 @@ impl World {
             version: (step != Step::Reconcile).then(|| VersionId::from(NEW)),
             plans,
             stage_keys: false,
+            allows_no_plan: self.allows_no_plan,
+            looks_at_plans: step == Step::Reconcile,
             probe: self.probe,
             targets: self.mirror.len(),
+            adopted: self.adopted.clone(),
             settle: Duration::ZERO,
             grace: Duration::from_hours(grace.into()),
             quarantine: Duration::from_hours(self.quarantine.into()),
             emergency: self.emergency,
             finds_hand_made: true,
+            knows_time: self.knows_time,
             now: at(self.now),
         };
         Observed::new(setup, self.description())
@@ -225,22 +282,36 @@ impl World {
         Key {
             id: KeyId::from(value.to_string().as_str()),
             version: key.version.as_deref().map(VersionId::from),
+            namesake: key.namesake,
             described: key.described,
             unfinished: key.unfinished,
             of_our_form: value < NOT_OUR_FORM,
             enabled: key.enabled,
+            stage_keys: false,
             since: SystemTime::UNIX_EPOCH,
+            changed_at: key.changed.map(at),
             mark: key.mark.as_ref().map(|mark| Mark {
                 superseded_at: at(mark.superseded),
                 by: VersionId::from(mark.by.as_str()),
                 disabled_at: mark.disabled.map(at),
+                revoked_at: mark.revoked.map(at),
+                postponed: mark.postponed.map(|(times, postponed)| Postponed {
+                    times,
+                    at: at(postponed),
+                }),
             }),
+            written: key.written.clone(),
             held_by: read
                 .filter(|which| self.value(*which, seen) == Some(value))
                 .collect(),
             mirrored: targets
-                .filter(|(_, seen)| !matches!(seen, Mirrored::Unread | Mirrored::Unreachable))
-                .any(|(held, _)| *held == value),
+                .enumerate()
+                .filter(|(_, (held, seen))| {
+                    let read = !matches!(seen, Mirrored::Unread | Mirrored::Unreachable);
+                    read && **held == value
+                })
+                .map(|(target, _)| target)
+                .collect(),
         }
     }
 
@@ -280,9 +351,20 @@ impl World {
                 let value = self.value(*which, seen);
                 let read = |other| *which == other || seen.held.contains_key(&other);
                 let same = self.value(Which::Pending, seen) == self.value(Which::Current, seen);
+                let version = value.and(self.version_of(*which, seen));
+                let created = version
+                    .as_ref()
+                    .and_then(|version| self.created.get(version.as_str()));
+                let targets = self.mirror.iter().zip(&seen.mirror).enumerate();
+                let targets = targets.filter(|(_, (held, seen))| {
+                    let read = !matches!(seen, Mirrored::Unread | Mirrored::Unreachable);
+                    read && **held != 0 && Some(**held) == value
+                });
                 Fact::Holds {
                     which: *which,
-                    version: value.and(self.version_of(*which, seen)),
+                    created: created.copied().map(at),
+                    targets: targets.map(|(target, _)| target).collect(),
+                    version,
                     held: match value {
                         None => Held::Nothing,
                         Some(0) => Held::NoKey,
@@ -299,7 +381,8 @@ impl World {
                 }
             }
             Look::Keys => {
-                let ours = self.keys.iter().filter(|(_, key)| key.version.is_some());
+                let ours = self.keys.iter();
+                let ours = ours.filter(|(_, key)| key.version.is_some() || key.namesake);
                 Fact::Keys(
                     ours.map(|(value, key)| self.key(*value, key, seen))
                         .collect(),
@@ -324,15 +407,22 @@ impl World {
                     seen.held.get(which).is_some_and(|held| held.is_key())
                         && held == self.value(*which, seen)
                 };
-                let which = [Which::Current, Which::Pending].into_iter().find(is);
+                let all = [Which::Current, Which::Pending, Which::Previous];
+                let which = all.into_iter().find(is);
+                let otherwise = if held == Some(0) {
+                    Mirrored::Vacant
+                } else {
+                    Mirrored::Other
+                };
                 Fact::Mirror {
                     target: *target,
-                    holds: which.map_or(Mirrored::Other, Mirrored::Key),
+                    holds: which.map_or(otherwise, Mirrored::Key),
                     keys: with(held),
                 }
             }
             Look::ProbeAccepts | Look::ProbeAnswers => Fact::Probed,
             Look::Settled(_) => Fact::Settled,
+            Look::Replicated => Fact::Replicated(self.description()),
         }
     }
 
@@ -359,6 +449,9 @@ impl World {
                 let version = seen.version(*which).map(VersionId::as_str);
                 let mut key = ModelKey::on(&[], version);
                 key.unfinished = *which == Which::Current;
+                if *which == Which::Pending {
+                    key.written = (0..self.mirror.len()).collect();
+                }
                 let minted = self.key(value, &key, seen);
                 self.keys.insert(value, key);
                 Fact::Minted(minted)
@@ -371,7 +464,6 @@ impl World {
                 self.model(id).plans.insert(plan.to_string());
                 Fact::Changed(id.clone(), Change::Attached(plan.clone()))
             }
-            Action::WarnOfNoPlan => Fact::Warned,
             Action::WriteMirror(target, which) => {
                 let value = self.value(*which, seen);
                 self.mirror[*target] = value.expect("only a value that was read is written");
@@ -395,31 +487,54 @@ impl World {
                 Fact::PendingRemoved
             }
             // Another run may have deleted it, or disabled it while this one still took it for enabled.
-            Action::RestoreKey(id) | Action::MarkKey(id, _) | Action::DisableKey(id, _)
+            Action::RestoreKey(id)
+            | Action::MarkKey(id, _)
+            | Action::DisableKey(id, _)
+            | Action::NoteRevoked(id, _)
+            | Action::NotePostponed(id, _)
                 if !self.keys.contains_key(&number(id)) =>
             {
                 Fact::Changed(id.clone(), Change::Deleted)
             }
             Action::RestoreKey(id) => {
                 let key = self.model(id);
-                (key.mark, key.enabled) = (None, true);
+                (key.mark, key.enabled, key.changed) = (None, true, None);
                 Fact::Changed(id.clone(), Change::Unmarked)
             }
             Action::MarkKey(id, mark) if self.keys[&number(id)].enabled => {
                 let key = self.model(id);
-                (key.mark, key.described) = (Some(mark.into()), true);
+                (key.mark, key.described, key.changed) = (Some(mark.into()), true, None);
                 Fact::Changed(id.clone(), Change::Marked(mark.clone()))
             }
             // On a key that another run has disabled, the adapter completes the mark.
             Action::MarkKey(id, mark) | Action::DisableKey(id, mark) => {
+                let revoked_now = matches!(action, Action::MarkKey(..)).then(|| at(self.now));
                 let mark = Mark {
                     disabled_at: Some(at(self.now)),
+                    revoked_at: mark.revoked_at.or(revoked_now),
                     ..mark.clone()
                 };
                 let key = self.model(id);
                 (key.mark, key.described) = (Some((&mark).into()), true);
-                key.enabled = false;
+                (key.enabled, key.changed) = (false, None);
                 Fact::Changed(id.clone(), Change::Disabled(mark))
+            }
+            Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
+                let mut mark = mark.clone();
+                match (action, &mut mark.postponed) {
+                    (Action::NoteRevoked(..), _) => mark.revoked_at = Some(at(self.now)),
+                    (_, Some(postponed)) => postponed.at = at(self.now),
+                    (_, None) => panic!("it notes nothing"),
+                }
+                let key = self.model(id);
+                (key.mark, key.described) = (Some((&mark).into()), true);
+                key.changed = None;
+                let change = if key.enabled {
+                    Change::Marked(mark)
+                } else {
+                    Change::Disabled(mark)
+                };
+                Fact::Changed(id.clone(), change)
             }
             Action::DeleteKey(id) => {
                 self.keys.remove(&number(id));
@@ -527,6 +642,9 @@ impl ModelKey {
             plans,
             mark: None,
             unfinished: false,
+            namesake: false,
+            changed: None,
+            written: BTreeSet::new(),
         }
     }
 
@@ -536,6 +654,8 @@ impl ModelKey {
             superseded: at,
             by: by.to_owned(),
             disabled: None,
+            revoked: None,
+            postponed: None,
         });
         self
     }
