@@ -163,11 +163,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
     if standing.is_none() && !key.described && !key.is(Which::Previous) {
         return None;
     }
-    let mark = standing.cloned().unwrap_or(Mark {
-        superseded_at: now,
-        by: seen.version(Which::Current)?.clone(),
-        disabled_at: None,
-    });
+    let by = seen.version(Which::Current)?.clone();
+    let mark = standing.cloned().unwrap_or(Mark::new(now, by));
     // Also of a key that another run has marked since this one began.
     let over = seen.setup.grace.is_zero() || mark.superseded_at + seen.setup.grace <= now;
     if over && !key.mirrored {

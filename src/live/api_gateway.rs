@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_apigateway::types::{ApiKey, Op, PatchOperation};
 use aws_sdk_apigateway::{Client, config};
 use backon::{ExponentialBuilder, Retryable};
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::patience::patient;
 use super::{Receipt, Secret, aws};
 use crate::clock::Clock;
 use crate::error::{CONCURRENT, CallError, Fault, Service};
-use crate::mark::{self, Mark};
+use crate::ids::hashed;
+use crate::mark::{self, Description};
 use crate::observed::{Key, KeyId, PlanId, VersionId, Which};
 use crate::secret::ApiKeyValue;
 use crate::settings::StageKey;
@@ -220,7 +220,7 @@ impl ApiGateway {
                 // Omitted means disabled (AWSV).
                 .enabled(true)
                 .tags(TAG_SECRET, identity(&secret.arn))
-                .tags(TAG_VERSION, version.as_str())
+                .tags(TAG_VERSION, version.text())
                 .tags(TAG_FUNCTION, &self.function_name)
                 .set_stage_keys(
                     (!stage_keys.is_empty()).then(|| stage_keys.iter().map(stage_key).collect()),
@@ -396,21 +396,22 @@ fn observe(
     if version.is_none() && held_by.is_empty() {
         return None;
     }
-    let description = key.description().unwrap_or_default();
+    let description = Description::parse(key.description().unwrap_or_default(), now);
+    let minted = description.minted();
     let since = key
         .created_date()
         .and_then(time)
-        .max(mark::resumed_at(description));
+        .max(minted.and_then(|minted| minted.resumed_at));
     let observed = Key {
         id: KeyId::from(key.id()?),
         version: version.map(VersionId::from),
-        described: mark::is_ours(description),
-        unfinished: mark::is_unfinished(description),
+        described: description.is_ours(),
+        unfinished: minted.is_some_and(|minted| minted.unfinished),
         of_our_form: value.is_of_our_form(),
         enabled: key.enabled(),
         // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
         since: since.unwrap_or(now).min(now),
-        mark: Mark::read(description, now),
+        mark: description.mark().cloned(),
         held_by,
         mirrored: values.targets.iter().any(|held| value.is(held)),
     };
@@ -424,10 +425,7 @@ fn identity(arn: &str) -> String {
     if arn.len() <= 256 && arn.bytes().all(fits) {
         return arn.to_owned();
     }
-    let hash = Sha256::digest(arn.as_bytes());
-    hash.iter().fold("sha256:".to_owned(), |text, byte| {
-        format!("{text}{byte:02x}")
-    })
+    hashed(arn)
 }
 
 fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {

@@ -231,9 +231,8 @@ impl World {
             enabled: key.enabled,
             since: SystemTime::UNIX_EPOCH,
             mark: key.mark.as_ref().map(|mark| Mark {
-                superseded_at: at(mark.superseded),
-                by: VersionId::from(mark.by.as_str()),
                 disabled_at: mark.disabled.map(at),
+                ..Mark::new(at(mark.superseded), VersionId::from(mark.by.as_str()))
             }),
             held_by: read
                 .filter(|which| self.value(*which, seen) == Some(value))
