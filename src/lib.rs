@@ -38,6 +38,7 @@ pub mod drive;
 pub mod error;
 pub mod event;
 mod http;
+pub mod ids;
 pub mod live;
 pub mod logging;
 pub mod mark;

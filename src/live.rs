@@ -22,13 +22,13 @@ pub use self::secrets_manager::Secret;
 use crate::clock::Clock;
 use crate::error::{CallError, Error, Service};
 use crate::http;
-use crate::mark::{self, Mark};
+use crate::mark::{self, Mark, Minted};
 use crate::next::{Action, Look, Next};
 use crate::observed::{
     CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, Observed, Replication, VersionId, Which,
 };
 use crate::secret::{ApiKeyValue, SecretText};
-use crate::settings::Settings;
+use crate::settings::{Settings, Target};
 
 use self::api_gateway::ApiGateway;
 use self::doppler::Doppler;
@@ -106,7 +106,8 @@ impl World {
     async fn api_gateway(&self) -> Result<&ApiGateway, Error> {
         let build = || async {
             let (config, clock) = (self.aws().await?, self.clock.clone());
-            Ok(ApiGateway::new(config, &self.function_name, clock))
+            let targets = self.settings.targets().iter().map(target_hash).collect();
+            Ok(ApiGateway::new(config, &self.function_name, targets, clock))
         };
         self.api_gateway.get_or_try_init(build).await
     }
@@ -365,8 +366,11 @@ impl<'a> Live<'a> {
             Action::StoreValue => self.store(seen).await?,
             Action::MintKey(which) => self.mint(seen, *which).await?,
             Action::NoteResumed(key) => {
-                let note = mark::resumed(&self.secret.name, self.world.clock.now());
-                self.update(seen, key, &note, None, Change::Completed)
+                let note = Minted {
+                    resumed_at: Some(self.world.clock.now()),
+                    ..self.described(seen, key)
+                };
+                self.update(seen, key, &note.to_string(), None, Change::Completed)
                     .await?
             }
             Action::AttachKey(key, plan) => {
@@ -396,12 +400,12 @@ impl<'a> Live<'a> {
             }
             Action::RestoreKey(key) => {
                 // It takes effect anew, which `testSecret` has to wait for.
-                let text = if seen.is_to_be_promoted(key) {
-                    mark::resumed(&self.secret.name, self.world.clock.now())
-                } else {
-                    mark::minted(&self.secret.name)
+                let now = self.world.clock.now();
+                let text = Minted {
+                    resumed_at: seen.is_to_be_promoted(key).then_some(now),
+                    ..self.described(seen, key)
                 };
-                self.update(seen, key, &text, Some(true), Change::Unmarked)
+                self.update(seen, key, &text.to_string(), Some(true), Change::Unmarked)
                     .await?
             }
             Action::MarkKey(key, mark) => {
@@ -554,7 +558,15 @@ impl<'a> Live<'a> {
             version: seen.version(which).expect(READ),
             value,
             stage_keys: &self.world.settings.stage_keys,
-            unfinished: which == Which::Current,
+            description: Minted {
+                unfinished: which == Which::Current,
+                targets: if which == Which::Pending {
+                    self.every_target()
+                } else {
+                    BTreeSet::new()
+                },
+                ..Minted::new(&self.secret.name)
+            },
         };
         let gateway = self.gateway().await?;
         let (minted, receipt) = gateway.mint(self.secret, new, self.deadline).await?;
@@ -563,6 +575,27 @@ impl<'a> Live<'a> {
         };
         key.held_by = self.values.known().holders(value);
         Ok((Fact::Minted(key), receipt))
+    }
+
+    /// The description of a key in use. It names the targets that were written: of a key that is yet to be promoted each,
+    /// since promotion comes after every write; of another those that it named before.
+    fn described(&self, seen: &Observed, id: &KeyId) -> Minted {
+        let targets = if seen.is_to_be_promoted(id) {
+            self.every_target()
+        } else {
+            let mut keys = seen.keys.iter().flatten();
+            let written = keys.find(|key| key.id == *id).map(|key| &key.written);
+            let written = written.into_iter().flatten();
+            written.map(|target| target_hash(self.target(*target))).collect()
+        };
+        Minted {
+            targets,
+            ..Minted::new(&self.secret.name)
+        }
+    }
+
+    fn every_target(&self) -> BTreeSet<String> {
+        self.world.settings.targets().iter().map(target_hash).collect()
     }
 
     /// Moves AWSCURRENT here. If it turns out to be neither here nor where it was `seen`, brings the labels instead.
@@ -685,6 +718,11 @@ impl<'a> Live<'a> {
     fn until(&self, patience: Duration) -> Instant {
         self.deadline.min(Instant::now() + patience)
     }
+}
+
+/// A target as the description of a key names it.
+fn target_hash(target: &Target) -> String {
+    mark::target_hash(&target.project, &target.config, &target.name)
 }
 
 /// The version that a rotation makes.

@@ -1,78 +1,308 @@
-//! The description of a key of ours: a sentence or two for people that the function reads as well.
+//! The description of a key: sentences for people that the function reads as well.
+//!
+//! | who | what the description says, whole and in this order; `[…]` may be missing |
+//! |---|---|
+//! | a key that is not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
+//! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` |
+//!
+//! Anybody who may change a key may write its description. So the grammar is anchored: a text is read only if all of it
+//! is what [`Description`] writes, and nothing but text in its own alphabet can stand for a name, an id, a time or a hash.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use humantime::{format_rfc3339_seconds, parse_rfc3339};
 
-use crate::observed::VersionId;
+use crate::ids::{VersionId, is_hash, is_hex, sha256};
+use crate::secret::is_secret_id;
 
-const UNFINISHED: &str = "Not on all of its usage plans yet.";
+const MINTED: &str = "Minted for the secret ";
+const UNFINISHED: &str = " Not on all of its usage plans yet.";
+const RESUMED: &str = " Resumed at ";
+const MIRRORED: &str = " Mirrored to ";
+const SUPERSEDED: &str = "Superseded at ";
+const BY: &str = " by version ";
+const DISABLED: &str = " Disabled at ";
+const REVOKED: &str = " Revoked at ";
+const POSTPONED: &str = " Postponed ";
+const TIMES: &str = " times, last at ";
 
-/// Says that a key was replaced: `Superseded at <RFC 3339> by version <id>.`, and once the function disabled it also
-/// `Disabled at <RFC 3339>.`
+/// Hexadecimal digits of a target's hash.
+const HASH: usize = 12;
+
+/// What the description of a key says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Description {
+    /// The function made the key, and it is not superseded.
+    Minted(Minted),
+    /// The key is superseded.
+    Superseded(Mark),
+    /// A mark of the function whose time lies in the future, of a key that was neither disabled nor revoked. It is as good
+    /// as no mark: marking the key again only lengthens the overlap.
+    Ahead,
+    /// Any other text.
+    Other,
+}
+
+/// Says that the function made a key, or keeps it in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Minted {
+    /// The name of the secret.
+    pub secret: String,
+    /// Whether the key was created again for AWSCURRENT, and is not known to be on all of its plans yet.
+    pub unfinished: bool,
+    /// When an interrupted step resumed. The key takes effect as a whole only from then on. May lie in the future.
+    pub resumed_at: Option<SystemTime>,
+    /// The Doppler targets that this function has written: a [`target_hash`] of each.
+    pub targets: BTreeSet<String>,
+}
+
+/// Says that a key is superseded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Since when the key has been replaced: the grace period counts from here.
+    /// Since when the key has been superseded: the grace period counts from here.
     pub superseded_at: SystemTime,
     /// The version that replaced it.
     pub by: VersionId,
     /// When the function disabled it: the quarantine period counts from here.
     pub disabled_at: Option<SystemTime>,
+    /// When an emergency stop disabled it.
     pub revoked_at: Option<SystemTime>,
+    /// How often and when its grace or quarantine began again, because somebody else had changed the key.
     pub postponed: Option<Postponed>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How often grace or quarantine began again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Postponed {
+    /// How often.
     pub times: u32,
+    /// The last time.
     pub at: SystemTime,
 }
 
-impl Mark {
-    pub fn newest(&self) -> SystemTime {
-        let postponed = self.postponed.as_ref().map(|postponed| postponed.at);
-        let others = [self.disabled_at, self.revoked_at, postponed];
-        others.into_iter().flatten().fold(self.superseded_at, SystemTime::max)
+impl Description {
+    /// Reads a description. What it says of the past is cut to `now`, except [`Minted::resumed_at`].
+    #[must_use]
+    pub fn parse(text: &str, now: SystemTime) -> Self {
+        if let Some(minted) = Minted::parse(text) {
+            return Self::Minted(minted);
+        }
+        match Mark::parse(text) {
+            None => Self::Other,
+            Some(mark) if mark.superseded_at > now && mark.is_enabled() => Self::Ahead,
+            Some(mark) => Self::Superseded(mark.until(now)),
+        }
     }
 
-    /// Reads the mark in a description. None where there is none, or where a time cannot be read or lies in the
-    /// future: then the mark is as good as missing, and marking anew only lengthens the overlap.
+    /// Whether the function wrote it. Where not, the key's owner handed the key over, or it is not managed at all.
     #[must_use]
-    pub fn read(description: &str, now: SystemTime) -> Option<Self> {
-        let (_, rest) = description.split_once("Superseded at ")?;
-        let (time, rest) = rest.split_once(" by version ")?;
-        let (by, rest) = rest.split_once('.')?;
-        let superseded_at = parse_rfc3339(time).ok()?;
-        let disabled_at = match rest.split_once("Disabled at ") {
-            Some((_, rest)) => Some(parse_rfc3339(rest.split_once('.')?.0).ok()?),
-            None if superseded_at > now => return None,
-            None => None,
-        };
-        Some(Self {
-            superseded_at: superseded_at.min(now),
-            by: VersionId::from(by),
-            // A key that this function has disabled must not seem to be a person's, whatever the clocks say.
-            disabled_at: disabled_at.map(|at| at.min(now)),
+    pub fn is_ours(&self) -> bool {
+        *self != Self::Other
+    }
+
+    /// What it says of a key that is not superseded.
+    #[must_use]
+    pub fn minted(&self) -> Option<&Minted> {
+        match self {
+            Self::Minted(minted) => Some(minted),
+            _ => None,
+        }
+    }
+
+    /// What it says of a superseded key.
+    #[must_use]
+    pub fn mark(&self) -> Option<&Mark> {
+        match self {
+            Self::Superseded(mark) => Some(mark),
+            _ => None,
+        }
+    }
+}
+
+impl Minted {
+    /// The description of a key that is complete, in the secret of that name.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self {
+            secret: secret.to_owned(),
+            unfinished: false,
+            resumed_at: None,
+            targets: BTreeSet::new(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut rest = Rest(text.strip_prefix(MINTED)?);
+        let mut minted = Self::new(rest.word().filter(|name| is_secret_id(name))?);
+        if rest.skip(UNFINISHED) {
+            minted.unfinished = true;
+        } else {
+            minted.resumed_at = rest.time_after(RESUMED)?;
+        }
+        if let Some(hashes) = rest.0.strip_prefix(MIRRORED) {
+            let hashes = hashes.strip_suffix('.')?.split(", ");
+            for hash in hashes {
+                let is_hash = hash.len() == HASH && is_hex(hash);
+                // In their order, so that each set has one text.
+                if !is_hash
+                    || minted
+                        .targets
+                        .last()
+                        .is_some_and(|last| last.as_str() >= hash)
+                {
+                    return None;
+                }
+                minted.targets.insert(hash.to_owned());
+            }
+            rest.0 = "";
+        }
+        rest.0.is_empty().then_some(minted)
+    }
+}
+
+impl fmt::Display for Minted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{MINTED}{}.", self.secret)?;
+        match self.resumed_at {
+            _ if self.unfinished => out.write_str(UNFINISHED)?,
+            Some(at) => write!(out, "{RESUMED}{}.", rfc3339(at))?,
+            None => {}
+        }
+        for (place, hash) in self.targets.iter().enumerate() {
+            write!(out, "{}{hash}", if place == 0 { MIRRORED } else { ", " })?;
+        }
+        out.write_str(if self.targets.is_empty() { "" } else { "." })
+    }
+}
+
+impl Mark {
+    /// The mark of a key that `by` replaced at `superseded_at`.
+    #[must_use]
+    pub fn new(superseded_at: SystemTime, by: VersionId) -> Self {
+        Self {
+            superseded_at,
+            by,
+            disabled_at: None,
             revoked_at: None,
             postponed: None,
-        })
+        }
+    }
+
+    /// The latest of its times.
+    #[must_use]
+    pub fn newest(&self) -> SystemTime {
+        let postponed = self.postponed.map(|postponed| postponed.at);
+        let later = [self.disabled_at, self.revoked_at, postponed];
+        later
+            .into_iter()
+            .flatten()
+            .fold(self.superseded_at, Ord::max)
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.disabled_at.is_none() && self.revoked_at.is_none()
+    }
+
+    /// The same with no time after `now`. A key that this function has disabled must not seem to be an operator's,
+    /// whatever the clocks say.
+    fn until(self, now: SystemTime) -> Self {
+        let cut = |at: SystemTime| at.min(now);
+        Self {
+            superseded_at: cut(self.superseded_at),
+            by: self.by,
+            disabled_at: self.disabled_at.map(cut),
+            revoked_at: self.revoked_at.map(cut),
+            postponed: self
+                .postponed
+                .map(|Postponed { times, at }| Postponed { times, at: cut(at) }),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut rest = Rest(text.strip_prefix(SUPERSEDED)?);
+        let superseded_at = time(rest.until(BY)?)?;
+        let by = rest.word().filter(|id| is_id(id))?;
+        let mut mark = Self::new(superseded_at, VersionId::from(by));
+        mark.disabled_at = rest.time_after(DISABLED)?;
+        mark.revoked_at = rest.time_after(REVOKED)?;
+        if rest.skip(POSTPONED) {
+            let digits = rest.until(TIMES)?;
+            let times = digits.parse().ok()?;
+            let at = time(rest.word()?)?;
+            let is_canonical = digits == format!("{times}");
+            mark.postponed = is_canonical.then_some(Postponed { times, at });
+            mark.postponed?;
+        }
+        rest.0.is_empty().then_some(mark)
     }
 }
 
 impl fmt::Display for Mark {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "Superseded at {} by version {}.",
-            rfc3339(self.superseded_at),
-            self.by
-        )?;
-        match self.disabled_at {
-            Some(time) => write!(out, " Disabled at {}.", rfc3339(time)),
+        let superseded_at = rfc3339(self.superseded_at);
+        write!(out, "{SUPERSEDED}{superseded_at}{BY}{}.", self.by)?;
+        for (sentence, at) in [(DISABLED, self.disabled_at), (REVOKED, self.revoked_at)] {
+            if let Some(at) = at {
+                write!(out, "{sentence}{}.", rfc3339(at))?;
+            }
+        }
+        match self.postponed {
+            Some(Postponed { times, at }) => {
+                write!(out, "{POSTPONED}{times}{TIMES}{}.", rfc3339(at))
+            }
             None => Ok(()),
         }
     }
+}
+
+/// What of a description is still to be read.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    /// Whether `words` come next; then they are read.
+    fn skip(&mut self, words: &str) -> bool {
+        let rest = self.0.strip_prefix(words);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    /// Reads up to `words`, and them.
+    fn until(&mut self, words: &str) -> Option<&'a str> {
+        let (before, rest) = self.0.split_once(words)?;
+        self.0 = rest;
+        Some(before)
+    }
+
+    /// Reads the last word of a sentence, up to white space or the end. Its full stop is left out.
+    fn word(&mut self) -> Option<&'a str> {
+        let end = self.0.find(char::is_whitespace).unwrap_or(self.0.len());
+        let (word, rest) = self.0.split_at(end);
+        self.0 = rest;
+        word.strip_suffix('.')
+    }
+
+    /// Reads a sentence that ends with a time, if it comes next. `None` where it does and the time cannot be read.
+    fn time_after(&mut self, words: &str) -> Option<Option<SystemTime>> {
+        if self.skip(words) {
+            time(self.word()?).map(Some)
+        } else {
+            Some(None)
+        }
+    }
+}
+
+/// Whether `text` can stand for a version in a mark. Earlier releases wrote ids as they were, so dots are read.
+fn is_id(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    is_hash(text) || ((1..=64).contains(&text.len()) && text.bytes().all(valid))
+}
+
+/// A time that [`rfc3339`] wrote.
+fn time(text: &str) -> Option<SystemTime> {
+    let time = parse_rfc3339(text).ok()?;
+    (rfc3339(time) == text).then_some(time)
 }
 
 /// A time as people and machines read it: RFC 3339, in whole seconds. What cannot be written so, because a reply dates a key
@@ -87,39 +317,36 @@ pub fn rfc3339(time: SystemTime) -> String {
 /// The description of a key that is not superseded.
 #[must_use]
 pub fn minted(secret_name: &str) -> String {
-    format!("Minted for the secret {secret_name}.")
+    Minted::new(secret_name).to_string()
 }
 
 /// The same for a key that was minted anew: until it is on all of its plans.
 #[must_use]
 pub fn unfinished(secret_name: &str) -> String {
-    format!("{} {UNFINISHED}", minted(secret_name))
-}
-
-/// Whether the description says so.
-#[must_use]
-pub fn is_unfinished(description: &str) -> bool {
-    description.ends_with(UNFINISHED)
-}
-
-/// Whether the description is one of this function's. That of a key which its owner handed over is not.
-#[must_use]
-pub fn is_ours(description: &str) -> bool {
-    ["Minted for the secret ", "Superseded at "]
-        .iter()
-        .any(|beginning| description.starts_with(beginning))
+    let unfinished = true;
+    Minted {
+        unfinished,
+        ..Minted::new(secret_name)
+    }
+    .to_string()
 }
 
 /// The same for a key that an interrupted step left without all of its plans: it takes effect as a whole only from
 /// `now` on, long after its creation perhaps.
 #[must_use]
 pub fn resumed(secret_name: &str, now: SystemTime) -> String {
-    format!("{} Resumed at {}.", minted(secret_name), rfc3339(now))
+    Minted {
+        resumed_at: Some(now),
+        ..Minted::new(secret_name)
+    }
+    .to_string()
 }
 
-/// When an interrupted step was resumed, if the description says so.
+/// What stands for a Doppler target in a description: the first 12 hexadecimal digits of the SHA-256 of
+/// `project/config/NAME`.
 #[must_use]
-pub fn resumed_at(description: &str) -> Option<SystemTime> {
-    let (_, rest) = description.split_once("Resumed at ")?;
-    parse_rfc3339(rest.split_once('.')?.0).ok()
+pub fn target_hash(project: &str, config: &str, name: &str) -> String {
+    let mut hash = sha256(&format!("{project}/{config}/{name}"));
+    hash.truncate(HASH);
+    hash
 }

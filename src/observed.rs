@@ -4,49 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+pub use crate::ids::{KeyId, PlanId, VersionId};
 use crate::mark::Mark;
 use crate::secret::InvalidSecret;
-
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-        pub struct $name(String);
-
-        impl $name {
-            /// The id as text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(id: &str) -> Self {
-                Self(id.to_owned())
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str(&self.0)
-            }
-        }
-    };
-}
-
-id! {
-    /// Id of a version of the secret; the same as the `ClientRequestToken` of the rotation that makes it.
-    VersionId
-}
-id! {
-    /// Id of a key in API Gateway (not its value).
-    KeyId
-}
-id! {
-    /// Id of a usage plan in API Gateway.
-    PlanId
-}
 
 /// The staging labels of the secret's versions, as `DescribeSecret` shows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -215,13 +215,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
     if standing.is_none() && !key.described && !key.is(Which::Previous) {
         return None;
     }
-    let mark = standing.cloned().unwrap_or(Mark {
-        superseded_at: now,
-        by: seen.version(Which::Current)?.clone(),
-        disabled_at: None,
-        revoked_at: None,
-        postponed: None,
-    });
+    let by = seen.version(Which::Current)?.clone();
+    let mark = standing.cloned().unwrap_or(Mark::new(now, by));
     if seen.setup.emergency {
         let revoked_at = Some(now);
         return Some(Action::DisableKey(id, Mark { revoked_at, ..mark }));

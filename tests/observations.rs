@@ -162,9 +162,8 @@ fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
     let current = current.unwrap_or_else(|| VersionId::from("nobody"));
     let mark = |hours: u32, by: &VersionId, disabled: Option<u32>| {
         Some(Mark {
-            superseded_at: now() - HOUR * hours,
-            by: by.clone(),
             disabled_at: disabled.map(|hours| now() - HOUR * hours),
+            ..Mark::new(now() - HOUR * hours, by.clone())
         })
     };
     let in_state = |enabled, mark| Key {

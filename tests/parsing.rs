@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use api_key_rotation::error::{masked, masked_code, masked_id};
 use api_key_rotation::event::{Event, EventError, Reconciliation};
-use api_key_rotation::mark::{self, Mark};
+use api_key_rotation::mark::{Description, Mark, Minted, Postponed, target_hash};
 use api_key_rotation::next::Step;
-use api_key_rotation::observed::VersionId;
+use api_key_rotation::observed::{KeyId, VersionId};
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText};
 use api_key_rotation::settings::Settings;
 use secrecy::ExposeSecret;
@@ -561,35 +561,234 @@ fn a_fresh_key_has_40_alphanumerics_and_is_never_the_same() {
     assert!(!format!("{one:?}").contains(one.expose()));
 }
 
+/// Now, in whole seconds: so times are written.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
+}
+
+const NOW: &str = "2027-01-15T08:00:00Z";
+const BEFORE: &str = "2027-01-15T07:00:00Z";
+
 #[test]
-fn the_mark_is_read_as_it_was_written_and_an_unreadable_or_future_one_counts_as_none() {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
-    let mark = Mark {
-        superseded_at: now,
-        by: VersionId::from(TOKEN),
-        disabled_at: None,
-    };
-    let text = mark.to_string();
-    assert_eq!(
-        text,
-        format!("Superseded at 2027-01-15T08:00:00Z by version {TOKEN}.")
-    );
-    assert_eq!(Mark::read(&text, now), Some(mark.clone()));
+fn mark_written_is_read_as_it_was() {
+    let before = now() - Duration::from_hours(1);
+    let mark = Mark::new(before, VersionId::from(TOKEN));
     let disabled = Mark {
-        disabled_at: Some(now),
-        ..mark
+        disabled_at: Some(now()),
+        ..mark.clone()
     };
-    assert_eq!(Mark::read(&disabled.to_string(), now), Some(disabled));
-    assert_eq!(Mark::read(&text, now - Duration::from_secs(1)), None);
-    for unreadable in [
+    let revoked = Mark {
+        revoked_at: Some(now()),
+        ..disabled.clone()
+    };
+    let postponed = Postponed {
+        times: 3,
+        at: now(),
+    };
+    let beginning = format!("Superseded at {BEFORE} by version {TOKEN}.");
+    for (mark, ending) in [
+        (mark.clone(), String::new()),
+        (disabled, format!(" Disabled at {NOW}.")),
+        (
+            revoked.clone(),
+            format!(" Disabled at {NOW}. Revoked at {NOW}."),
+        ),
+        (
+            Mark {
+                postponed: Some(postponed),
+                ..mark
+            },
+            format!(" Postponed 3 times, last at {NOW}."),
+        ),
+        (
+            Mark {
+                postponed: Some(postponed),
+                ..revoked
+            },
+            format!(" Disabled at {NOW}. Revoked at {NOW}. Postponed 3 times, last at {NOW}."),
+        ),
+    ] {
+        assert_eq!(mark.to_string(), format!("{beginning}{ending}"));
+        let read = Description::parse(&mark.to_string(), now());
+        assert_eq!(read, Description::Superseded(mark));
+    }
+}
+
+#[test]
+fn minted_written_is_read_as_it_was() {
+    let minted = Minted::new("shop/prod.key");
+    let hashes = [
+        target_hash("shop", "prd", "KEY"),
+        target_hash("shop", "prd_eu", "KEY"),
+    ];
+    // printf shop/prd/KEY | sha256sum
+    assert_eq!(hashes, ["d3fa92790a47", "5f9a5de66ffc"]);
+    let resumed = Minted {
+        resumed_at: Some(now()),
+        ..minted.clone()
+    };
+    let unfinished = Minted {
+        unfinished: true,
+        targets: hashes.clone().into(),
+        ..minted.clone()
+    };
+    let [one, other] = hashes;
+    let mirrored = Minted {
+        targets: [one.clone()].into(),
+        ..resumed.clone()
+    };
+    for (minted, ending) in [
+        (minted, String::new()),
+        (resumed, format!(" Resumed at {NOW}.")),
+        (
+            unfinished,
+            format!(" Not on all of its usage plans yet. Mirrored to {other}, {one}."),
+        ),
+        (mirrored, format!(" Resumed at {NOW}. Mirrored to {one}.")),
+    ] {
+        let text = minted.to_string();
+        assert_eq!(
+            text,
+            format!("Minted for the secret shop/prod.key.{ending}")
+        );
+        let read = Description::parse(&text, now());
+        assert_eq!(read, Description::Minted(minted));
+    }
+}
+
+#[test]
+fn description_with_anything_else_is_other() {
+    let hash = "0123456789ab";
+    for text in [
         "",
         "Superseded at noon by version x.",
         "Superseded at 2027-01-15T08:00:00Z",
-        &mark::minted("s"),
+        "Superseded at 2027-01-15T08:00:00Z by version x",
+        "Superseded at 2027-01-15T08:00:00.5Z by version x.",
+        "Superseded at 2027-01-15 08:00:00Z by version x.",
+        "Superseded at 2027-01-15T08:00:00Z by version .",
+        "Superseded at 2027-01-15T08:00:00Z by version it's.",
+        "Superseded at 2027-01-15T08:00:00Z by version sha256:12.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. ",
+        " Superseded at 2027-01-15T08:00:00Z by version x.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Disabled at noon.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Disabled at 2027-01-15T08:00:00Z",
+        "Superseded at 2027-01-15T08:00:00Z by version x.\nDisabled at 2027-01-15T08:00:00Z.",
+        "Superseded at 2027-01-15T08:00:00Z by version a b. Disabled at 2027-01-15T08:00:00Z.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Revoked at 2027-01-15T08:00:00Z. Disabled at 2027-01-15T08:00:00Z.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Disabled at 2027-01-15T08:00:00Z. Disabled at 2027-01-15T08:00:00Z.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Postponed 03 times, last at 2027-01-15T08:00:00Z.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Postponed 4294967296 times, last at 2027-01-15T08:00:00Z.",
+        "Minted for the secret .",
+        "Minted for the secret s",
+        "Minted for the secret s t.",
+        "Minted for the secret s. Superseded at 2027-01-15T08:00:00Z by version x.",
+        "Minted for the secret s. Resumed at noon.",
+        "Minted for the secret s. Resumed at 2027-01-15T08:00:00Z. Not on all of its usage plans yet.",
+        "Minted for the secret s. Mirrored to .",
+        "Minted for the secret s. Mirrored to 0123456789AB.",
+        &format!("Minted for the secret s. Mirrored to {hash}"),
+        &format!("Minted for the secret s. Mirrored to {hash}, {hash}."),
+        &format!("Minted for the secret s. Mirrored to {hash}, 0000456789ab."),
+        &format!("Minted for the secret s. Mirrored to {hash}. Resumed at {NOW}."),
+        &format!("Superseded at {NOW} by version {}.", "x".repeat(65)),
     ] {
-        assert_eq!(Mark::read(unreadable, now), None, "{unreadable}");
+        assert_eq!(
+            Description::parse(text, now()),
+            Description::Other,
+            "{text}"
+        );
     }
-    assert_eq!(mark::resumed_at(&mark::resumed("s", now)), Some(now));
+}
+
+/// Texts that earlier releases wrote, and texts whose times a wrong clock wrote.
+#[test]
+fn mark_with_dots_or_future_times_is_read() {
+    let dots = "release-2026.12.05-edited-by-hand";
+    let text = format!("Superseded at {NOW} by version {dots}. Disabled at {NOW}.");
+    let mark = Mark {
+        disabled_at: Some(now()),
+        ..Mark::new(now(), VersionId::from(dots))
+    };
+    let read = Description::parse(&text, now());
+    assert_eq!(read, Description::Superseded(mark));
+
+    let ahead = "2028-01-15T08:00:00Z";
+    let superseded = format!("Superseded at {ahead} by version x.");
+    let postponed = format!("{superseded} Postponed 1 times, last at {ahead}.");
+    for text in [&superseded, &postponed] {
+        let read = Description::parse(text, now());
+        assert_eq!(read, Description::Ahead, "{text}");
+        assert!(read.is_ours());
+    }
+    for (ending, disabled_at, revoked_at) in [
+        ("Disabled", Some(now()), None),
+        ("Revoked", None, Some(now())),
+    ] {
+        let read = Description::parse(&format!("{superseded} {ending} at {ahead}."), now());
+        let cut = Mark {
+            disabled_at,
+            revoked_at,
+            ..Mark::new(now(), VersionId::from("x"))
+        };
+        assert_eq!(read, Description::Superseded(cut), "{ending}");
+    }
+}
+
+#[test]
+fn newest_time_of_mark_is_any_of_them() {
+    let (old, new) = (now() - Duration::from_hours(1), now());
+    let mark = || Mark::new(old, VersionId::from("x"));
+    assert_eq!(mark().newest(), old);
+    let postponed = Some(Postponed { times: 1, at: new });
+    for mark in [
+        Mark::new(new, VersionId::from("x")),
+        Mark {
+            disabled_at: Some(new),
+            ..mark()
+        },
+        Mark {
+            revoked_at: Some(new),
+            ..mark()
+        },
+        Mark {
+            postponed,
+            ..mark()
+        },
+    ] {
+        assert_eq!(mark.newest(), new, "{mark}");
+    }
+}
+
+#[test]
+fn version_id_outside_alphabet_is_hashed() {
+    for plain in [TOKEN, "x", "new_2", &"x".repeat(64)] {
+        let id = VersionId::from(plain);
+        assert_eq!((id.as_str(), id.text()), (plain, plain));
+    }
+    let raw = "release-2026.12.05-edited-manually-0001";
+    let id = VersionId::from(raw);
+    // printf %s release-2026.12.05-edited-manually-0001 | sha256sum
+    let text = "sha256:d10156cf05a125c861917a6ccf1666a9d2b67da637ba3b629809674db1900f2f";
+    assert_eq!((id.as_str(), id.text()), (raw, text));
+    assert_eq!(format!("{id} {id:?}"), format!("{text} \"{text}\""));
+    // As it is read from a name, a tag or a mark.
+    assert_eq!(VersionId::from(text), id);
+    assert_eq!(VersionId::from(text).text(), text);
+    for other in ["", &"x".repeat(65), "sha256:12", "a b", "a'b", "a\nb", "é"] {
+        assert!(
+            VersionId::from(other).text().starts_with("sha256:"),
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn key_id_that_is_hidden_is_never_printed() {
+    let id = KeyId::hidden("kEySameAsIdkEySameAsId");
+    assert_eq!(format!("{id} {id:?}"), "[masked] \"[masked]\"");
+    assert_eq!(id, KeyId::from("kEySameAsIdkEySameAsId"));
+    assert_eq!(id.as_str(), "kEySameAsIdkEySameAsId");
 }
 
 #[test]

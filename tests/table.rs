@@ -377,9 +377,8 @@ const BY_HAND: &str = "disabled by a person";
 fn mark(hours: u32, by: &str, disabled: Option<u32>) -> Option<Mark> {
     let ago = |hours| now() - Duration::from_hours(u64::from(hours));
     Some(Mark {
-        superseded_at: ago(hours),
-        by: VersionId::from(by),
         disabled_at: disabled.map(ago),
+        ..Mark::new(ago(hours), VersionId::from(by))
     })
 }
 

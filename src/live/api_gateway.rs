@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_apigateway::types::{ApiKey, Op, PatchOperation};
 use aws_sdk_apigateway::{Client, config};
 use backon::{ExponentialBuilder, Retryable};
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::patience::patient;
 use super::{Receipt, Secret, aws};
 use crate::clock::Clock;
 use crate::error::{CONCURRENT, CallError, Fault, Service};
-use crate::mark::{self, Mark};
+use crate::ids::hashed;
+use crate::mark::{Description, Minted};
 use crate::observed::{Key, KeyId, PlanId, VersionId, Which};
 use crate::secret::ApiKeyValue;
 use crate::settings::StageKey;
@@ -55,24 +55,29 @@ impl Values<'_> {
 pub(super) type Listed = (Key, ApiKeyValue);
 
 /// A key to be made.
-#[derive(Clone, Copy)]
 pub(super) struct NewKey<'a> {
     pub(super) version: &'a VersionId,
     pub(super) value: &'a ApiKeyValue,
     pub(super) stage_keys: &'a [StageKey],
-    /// Whether its description says that its plans are still to come.
-    pub(super) unfinished: bool,
+    pub(super) description: Minted,
 }
 
 pub(super) struct ApiGateway {
     client: Client,
     /// The name of this function, which its keys are tagged with.
     function_name: String,
+    /// The configured Doppler targets, as descriptions name them.
+    targets: Vec<String>,
     clock: Clock,
 }
 
 impl ApiGateway {
-    pub(super) fn new(config: &aws_config::SdkConfig, function_name: &str, clock: Clock) -> Self {
+    pub(super) fn new(
+        config: &aws_config::SdkConfig,
+        function_name: &str,
+        targets: Vec<String>,
+        clock: Clock,
+    ) -> Self {
         let http = config.http_client().expect("it was lent one");
         let config = config::Builder::from(config)
             .http_client(patient(http))
@@ -80,6 +85,7 @@ impl ApiGateway {
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),
+            targets,
             clock,
         }
     }
@@ -130,7 +136,13 @@ impl ApiGateway {
         enough: impl Fn(&Listed) -> bool,
     ) -> Result<(Vec<Listed>, Receipt), CallError> {
         const OPERATION: &str = "GetApiKeys";
-        let identity = identity(&secret.arn);
+        let observer = Observer {
+            secret,
+            identity: identity(&secret.arn),
+            function_name: &self.function_name,
+            targets: &self.targets,
+            values,
+        };
         let request = self
             .client
             .get_api_keys()
@@ -144,7 +156,7 @@ impl ApiGateway {
             // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
             let now = self.clock.now();
             let seen = page.items().iter();
-            keys.extend(seen.filter_map(|key| self.observe(key, secret, &identity, values, now)));
+            keys.extend(seen.filter_map(|key| observer.observe(key, now)));
             if keys.iter().any(&enough) {
                 break;
             }
@@ -200,13 +212,10 @@ impl ApiGateway {
             version,
             value,
             stage_keys,
-            unfinished,
+            description,
         } = new;
-        let description = if unfinished {
-            mark::unfinished(&secret.name)
-        } else {
-            mark::minted(&secret.name)
-        };
+        let unfinished = description.unfinished;
+        let description = description.to_string();
         let stage_key = |stage: &StageKey| {
             let stage_key = aws_sdk_apigateway::types::StageKey::builder();
             stage_key
@@ -224,7 +233,7 @@ impl ApiGateway {
                 // Omitted means disabled (AWSV).
                 .enabled(true)
                 .tags(TAG_SECRET, identity(&secret.arn))
-                .tags(TAG_VERSION, version.as_str())
+                .tags(TAG_VERSION, version.text())
                 .tags(TAG_FUNCTION, &self.function_name)
                 .set_stage_keys(
                     (!stage_keys.is_empty()).then(|| stage_keys.iter().map(stage_key).collect()),
@@ -236,14 +245,18 @@ impl ApiGateway {
                     let key = reply.id().filter(|_| complete).map(|id| Key {
                         id: KeyId::from(id),
                         version: Some(version.clone()),
+                        namesake: false,
                         described: true,
                         unfinished,
                         of_our_form: value.is_of_our_form(),
                         enabled: true,
+                        stage_keys: !reply.stage_keys().is_empty(),
                         since: self.clock.now(),
+                        changed_at: None,
                         mark: None,
+                        written: BTreeSet::new(),
                         held_by: BTreeSet::new(),
-                        mirrored: false,
+                        mirrored: BTreeSet::new(),
                     });
                     // A reply that does not say so leaves it to the list whether there is a key.
                     Ok((key, aws::receipt(SERVICE, OPERATION, &reply)))
@@ -376,49 +389,113 @@ pub(super) fn hand_over(
     ]
 }
 
-/// Copies the facts out of a listed key, if it is ours or has the value of a version. That a list shows tags is documented by
-/// the shape of its items, and others rely on it (DOC, 3P); it was not seen on AWS itself. Without them no key would be ours,
-/// and none would ever be retired.
-fn observe(
-    key: &ApiKey,
-    secret: &Secret,
-    identity: &str,
-    values: &Values<'_>,
-    now: SystemTime,
-) -> Option<Listed> {
-    let tag = |name: &str| {
-        key.tags()
-            .and_then(|tags| tags.get(name))
-            .map(String::as_str)
-    };
-    let version = tag(TAG_VERSION).filter(|version| {
-        tag(TAG_SECRET) == Some(identity)
-            && key.name() == Some(format!("{}/{version}", secret.name).as_str())
-    });
-    let value = ApiKeyValue::from(key.value().unwrap_or_default());
-    let held_by = values.holders(&value);
-    if version.is_none() && held_by.is_empty() {
-        return None;
+/// What a key is to a secret, as far as its tags and name tell.
+enum Relation {
+    /// It is this secret's, made for that version.
+    Ours(VersionId),
+    /// It carries this function's tag, and name or tags place it at this secret's name: of an earlier secret of that name,
+    /// renamed, or without one of its tags.
+    Namesake,
+    /// It has a name as this secret's keys have, and nothing else.
+    Named,
+    /// None of these.
+    Foreign,
+}
+
+/// A secret as its keys name it, and what they are compared with.
+struct Observer<'a> {
+    secret: &'a Secret,
+    identity: String,
+    function_name: &'a str,
+    /// The configured Doppler targets, as descriptions name them.
+    targets: &'a [String],
+    values: &'a Values<'a>,
+}
+
+impl Observer<'_> {
+    /// Copies the facts out of a listed key, if it has to do with the secret or has the value of a version. That a list shows
+    /// tags is documented by the shape of its items, and others rely on it (DOC, 3P); it was not seen on AWS itself. Without
+    /// them no key would be ours, and none would ever be retired.
+    fn observe(&self, key: &ApiKey, now: SystemTime) -> Option<Listed> {
+        let relation = self.relation(key);
+        let value = ApiKeyValue::from(key.value().unwrap_or_default());
+        let held_by = self.values.holders(&value);
+        if matches!(relation, Relation::Foreign) && held_by.is_empty() {
+            return None;
+        }
+        let description = Description::parse(key.description().unwrap_or_default(), now);
+        let minted = description.minted();
+        let since = key
+            .created_date()
+            .and_then(time)
+            .max(minted.and_then(|minted| minted.resumed_at));
+        let is_written = |target: &usize| {
+            let hash = self.targets.get(*target);
+            minted.is_some_and(|minted| hash.is_some_and(|hash| minted.targets.contains(hash)))
+        };
+        let targets = self.values.targets.iter();
+        let observed = Key {
+            id: KeyId::from(key.id()?),
+            namesake: matches!(relation, Relation::Namesake),
+            version: match relation {
+                Relation::Ours(version) => Some(version),
+                _ => None,
+            },
+            described: description.is_ours(),
+            unfinished: minted.is_some_and(|minted| minted.unfinished),
+            of_our_form: value.is_of_our_form(),
+            enabled: key.enabled(),
+            stage_keys: !key.stage_keys().is_empty(),
+            // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
+            since: since.unwrap_or(now).min(now),
+            changed_at: key.last_updated_date().and_then(time).map(|at| at.min(now)),
+            written: (0..self.targets.len()).filter(is_written).collect(),
+            mark: description.mark().cloned(),
+            held_by,
+            mirrored: targets
+                .filter(|(_, held)| value.is(held))
+                .map(|(target, _)| *target)
+                .collect(),
+        };
+        Some((observed, value))
     }
-    let description = key.description().unwrap_or_default();
-    let since = key
-        .created_date()
-        .and_then(time)
-        .max(mark::resumed_at(description));
-    let observed = Key {
-        id: KeyId::from(key.id()?),
-        version: version.map(VersionId::from),
-        described: mark::is_ours(description),
-        unfinished: mark::is_unfinished(description),
-        of_our_form: value.is_of_our_form(),
-        enabled: key.enabled(),
-        // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
-        since: since.unwrap_or(now).min(now),
-        mark: Mark::read(description, now),
-        held_by,
-        mirrored: values.targets.iter().any(|held| value.is(held)),
-    };
-    Some((observed, value))
+
+    fn relation(&self, key: &ApiKey) -> Relation {
+        let tag = |name: &str| {
+            key.tags()
+                .and_then(|tags| tags.get(name))
+                .map(String::as_str)
+        };
+        let name = key.name().and_then(|name| name.strip_prefix(&self.secret.name));
+        let rest = name.and_then(|name| name.strip_prefix('/'));
+        let owner = tag(TAG_SECRET);
+        if let Some(version) = tag(TAG_VERSION)
+            && owner == Some(&self.identity)
+            && rest == Some(version)
+        {
+            return Relation::Ours(VersionId::from(version));
+        }
+        // Below `<this>/` come the keys of a secret named `<this>/…`, too.
+        let named = rest.is_some_and(|rest| !rest.contains('/'));
+        let placed = match owner.and_then(name_in_arn) {
+            Some(name) => name == self.secret.name,
+            None => named || owner == Some(&self.identity),
+        };
+        if placed && tag(TAG_FUNCTION) == Some(self.function_name) {
+            Relation::Namesake
+        } else if named {
+            Relation::Named
+        } else {
+            Relation::Foreign
+        }
+    }
+}
+
+/// The name in the ARN of a secret, which ends in a hyphen and six random characters (DOC).
+fn name_in_arn(arn: &str) -> Option<&str> {
+    let name = arn.strip_prefix("arn:")?.splitn(6, ':').last()?;
+    let (name, random) = name.rsplit_once('-')?;
+    (random.len() == 6).then_some(name)
 }
 
 /// How a key names its secret: by ARN, or by the ARN's hash where a tag cannot hold it. (DOC: at most 256 characters;
@@ -428,10 +505,7 @@ fn identity(arn: &str) -> String {
     if arn.len() <= 256 && arn.bytes().all(fits) {
         return arn.to_owned();
     }
-    let hash = Sha256::digest(arn.as_bytes());
-    hash.iter().fold("sha256:".to_owned(), |text, byte| {
-        format!("{text}{byte:02x}")
-    })
+    hashed(arn)
 }
 
 fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {

@@ -209,8 +209,8 @@ impl SecretsManager {
         let request = self.0.update_secret_version_stage().secret_id(&secret.arn);
         let request = request
             .version_stage(label)
-            .set_remove_from_version_id(from.map(ToString::to_string))
-            .set_move_to_version_id(to.map(ToString::to_string));
+            .set_remove_from_version_id(from.map(|version| version.as_str().to_owned()))
+            .set_move_to_version_id(to.map(|version| version.as_str().to_owned()));
         let reply = request.send().await;
         let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
         aws::must_say(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use api_key_rotation::error::{Error, masked, masked_code, masked_id};
 use api_key_rotation::event::Event;
-use api_key_rotation::mark::{self, Mark};
+use api_key_rotation::mark::{Description, Mark, Minted, Postponed, rfc3339};
 use api_key_rotation::observed::{VersionId, Which};
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText, is_secret_id};
 use api_key_rotation::settings::{InvalidSettings, Settings};
@@ -562,57 +562,119 @@ fn no_bundle_of_certificates_makes_the_function_panic_or_quote_it() {
 
 // Descriptions of keys.
 
-/// Now, in whole seconds: so times are written.
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
+/// After any time that can be written, so that none counts as the future.
+fn end_of_time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799)
+}
+
+fn time() -> impl Strategy<Value = SystemTime> + Clone {
+    (0..=253_402_300_799_u64).prop_map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at))
+}
+
+/// Ids of versions as the service's model allows them: 32 to 64 characters of any kind. Some are sentences of ours.
+fn version_id() -> impl Strategy<Value = String> + Clone {
+    let forged = select(vec![
+        "x. Disabled at 2020-01-02T00:00:00Z. Revoked at 2020-01-02T00:00",
+        "x. Disabled at 2020-01-02T00:00:00Z",
+        "' $(id) `id` \" \\ ; id & # a-b-c-d-e-f",
+        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012345678",
+    ]);
+    prop_oneof![
+        2 => "[A-Za-z0-9_-]{32,64}",
+        2 => "[A-Za-z0-9._-]{32,64}",
+        2 => "[ -~]{32,64}",
+        2 => "\\PC{32,64}",
+        1 => vec(any::<char>(), 32..=64).prop_map(String::from_iter),
+        1 => forged.prop_map(ToOwned::to_owned),
+    ]
+}
+
+fn mark() -> impl Strategy<Value = Mark> + Clone {
+    let some = || proptest::option::of(time());
+    let postponed = proptest::option::of((any::<u32>(), time()));
+    (time(), version_id(), some(), some(), postponed).prop_map(
+        |(superseded_at, by, disabled_at, revoked_at, postponed)| Mark {
+            superseded_at,
+            by: VersionId::from(by.as_str()),
+            disabled_at,
+            revoked_at,
+            postponed: postponed.map(|(times, at)| Postponed { times, at }),
+        },
+    )
+}
+
+fn minted() -> impl Strategy<Value = Minted> + Clone {
+    let targets = proptest::collection::btree_set("[0-9a-f]{12}", 0..4);
+    let how = prop_oneof![
+        Just((false, None)),
+        Just((true, None)),
+        time().prop_map(|at| (false, Some(at))),
+    ];
+    ("[A-Za-z0-9/_+=.@-]{1,20}", how, targets).prop_map(
+        |(secret, (unfinished, resumed_at), targets)| Minted {
+            secret,
+            unfinished,
+            resumed_at,
+            targets,
+        },
+    )
 }
 
 #[test]
-fn no_description_of_a_key_makes_the_function_panic_and_a_mark_is_read_as_it_was_written() {
-    let time =
-        || (0..=1_800_000_000_u64).prop_map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at));
-    let marks = (time(), "[A-Za-z0-9_-]{32,64}", proptest::option::of(time()));
-    let marks = marks.prop_map(|(superseded_at, by, disabled_at)| Mark {
-        superseded_at,
-        by: VersionId::from(by.as_str()),
-        disabled_at,
+fn every_mark_is_read_as_it_was_written() {
+    try_all("marks", 1_000, 1, &[], mark(), |mark| {
+        let read = Description::parse(&mark.to_string(), end_of_time());
+        assert_eq!(read, Description::Superseded(mark.clone()));
+        "read"
     });
+    try_all("other descriptions", 300, 1, &[], minted(), |minted| {
+        let read = Description::parse(&minted.to_string(), end_of_time());
+        assert_eq!(read, Description::Minted(minted.clone()));
+        "read"
+    });
+}
+
+/// So that nothing but what the function writes is taken for its words.
+#[test]
+fn description_that_is_read_is_written_the_same() {
     let ours = prop_oneof![
-        3 => marks.prop_map(|mark| mark.to_string()),
-        1 => "[a-z/]{1,12}".prop_map(|name| mark::unfinished(&name)),
-        1 => ("[a-z/]{1,12}", time()).prop_map(|(name, at)| mark::resumed(&name, at)),
+        3 => mark().prop_map(|mark| mark.to_string()),
+        // As earlier releases wrote it.
+        1 => (time(), version_id()).prop_map(|(at, id)| {
+            let at = rfc3339(at);
+            format!("Superseded at {at} by version {id}. Disabled at {at}.")
+        }),
+        1 => minted().prop_map(|minted| minted.to_string()),
     ];
     let inputs = prop_oneof![1 => ours.clone(), 6 => edited(ours), 1 => noise()];
     let known = [
         "Superseded at 9999-12-31T23:59:59Z by version a. Disabled at 9999-12-31T23:59:59Z.",
         "Superseded at 1969-12-31T23:59:59Z by version a.",
-        "Superseded at 2016-12-31T23:59:60.999999999Z by version . Disabled at 1970-01-01T00:00:00Z.",
+        "Superseded at 2016-12-31T23:59:60Z by version a.",
+        "Superseded at 2016-12-31T23:59:59.999999999Z by version . Disabled at 1970-01-01T00:00:00Z.",
+        "Superseded at 2020-01-01T00:00:00Z by version \u{a0}.",
+        "Minted for the secret s.\u{2003}Resumed at 2020-01-01T00:00:00Z.",
     ];
     let known = known.map(ToOwned::to_owned);
     try_all("descriptions", 3_000, 3, &known, inputs, |text| {
-        let resumed = mark::resumed_at(text);
-        assert!(resumed.is_none_or(|at| !mark::rfc3339(at).is_empty()));
-        let _ = (mark::is_ours(text), mark::is_unfinished(text));
-        let Some(mark) = Mark::read(text, now()) else {
-            return if resumed.is_some() {
-                "resumed"
-            } else {
-                "no mark"
-            };
-        };
-        assert!(mark.superseded_at <= now() && mark.disabled_at.is_none_or(|at| at <= now()));
-        let written = mark.to_string();
-        let again = Mark::read(&written, now()).expect("what was written can be read");
-        assert_eq!(again.to_string(), written);
-        assert_eq!(
-            (&again.by, again.disabled_at.is_some()),
-            (&mark.by, mark.disabled_at.is_some())
-        );
-        // A whole mark, with nothing around it, comes back as it is.
-        if written == *text {
-            "as written"
-        } else {
-            "a mark"
+        match Description::parse(text, end_of_time()) {
+            Description::Superseded(mark) => {
+                // An id outside the alphabet is written as its hash; all the rest is the same.
+                let written = mark.to_string();
+                let words = |text: &str| text.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
+                let (mut read, written) = (words(text), words(&written));
+                let id = read[5].trim_end_matches('.');
+                assert!(read[5].ends_with('.') && !id.is_empty(), "{text}");
+                read[5] = format!("{}.", mark.by);
+                assert_eq!(read, written);
+                "a mark"
+            }
+            Description::Minted(minted) => {
+                assert_eq!(minted.to_string(), *text);
+                "minted"
+            }
+            Description::Ahead => panic!("nothing is after the end of time: {text}"),
+            Description::Other => "other",
         }
     });
 }

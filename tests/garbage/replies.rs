@@ -468,9 +468,8 @@ fn prepare(world: &World, operation: &str) -> bool {
             let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(400_000);
             let by = VersionId::from("11111111-1111-4111-8111-111111111111");
             let mark = Mark {
-                superseded_at: long_ago,
-                by,
                 disabled_at: Some(long_ago),
+                ..Mark::new(long_ago, by)
             };
             sandbox.set_key_enabled(&old.id, false);
             sandbox.describe_key(&old.id, &mark.to_string());
