@@ -119,6 +119,20 @@ impl World {
         Ok(self.secrets_manager().await?.describe(secret_id).await?)
     }
 
+    /// Waits until no replica of the secret is `Underway`, or until shortly before the deadline, and returns the last
+    /// description. Takes at least one second, and one call for each further two seconds.
+    ///
+    /// # Errors
+    /// A call failed.
+    pub async fn replicated(
+        &self,
+        secret: &Secret,
+        deadline: Instant,
+    ) -> Result<(Secret, Receipt), Error> {
+        let secrets_manager = self.secrets_manager().await?;
+        Ok(secrets_manager.replicated(secret, deadline).await?)
+    }
+
     /// The ARNs of all secrets in the Region that have a rotation function, with its ARN.
     ///
     /// # Errors
@@ -421,6 +435,7 @@ impl<'a> Live<'a> {
         let (version, receipt) = secrets_manager
             .read(self.secret, which, seen.version(which), until)
             .await?;
+        let version = version.map(|version| (version.id, version.text));
         let (version, text) = match version {
             None => (None, None),
             Some((version, Ok(text))) => (Some(version), Some(text)),

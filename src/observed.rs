@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::error::masked;
 use crate::mark::Mark;
 
 macro_rules! id {
@@ -108,6 +109,61 @@ pub struct Description {
     pub rotation_enabled: bool,
     /// Whether a rotation has ever succeeded.
     pub rotated_before: bool,
+    /// Its replicas in other Regions.
+    pub replicas: Vec<Replica>,
+}
+
+/// A replica of the secret in another Region. Shows nothing that could be a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// Its Region.
+    pub region: String,
+    /// How far it is.
+    pub status: Replication,
+    /// What the service says about it; may be empty.
+    pub message: String,
+}
+
+/// How far a replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// It holds what the secret holds: `InSync`.
+    InSync,
+    /// A change is still to reach it: `InProgress` or `Pending`.
+    Underway,
+    /// It does not hold what the secret holds, and waiting does not change that: `Failed`, and every status that is not
+    /// known here.
+    Failed,
+    /// It no longer follows the secret: `Detached`.
+    Detached,
+}
+
+impl Replica {
+    /// Reads an entry of `ReplicationStatus`. The API reference documents three statuses, newer service models five (DOC).
+    ///
+    /// Any other status, or none, counts as `Failed`, and the message names it. Counted as `Underway` it would make
+    /// every rotation wait and fail; so the rotation succeeds, and the report shows what was not understood.
+    #[must_use]
+    pub fn read(region: &str, status: Option<&str>, message: Option<&str>) -> Self {
+        let known = match status {
+            Some("InSync") => Some(Replication::InSync),
+            Some("InProgress" | "Pending") => Some(Replication::Underway),
+            Some("Failed") => Some(Replication::Failed),
+            Some("Detached") => Some(Replication::Detached),
+            _ => None,
+        };
+        let message = message.unwrap_or_default();
+        let message = match (known, status) {
+            (Some(_), _) => message.to_owned(),
+            (None, Some(status)) => format!("unknown replication status {status}: {message}"),
+            (None, None) => format!("no replication status: {message}"),
+        };
+        Self {
+            region: masked(region),
+            status: known.unwrap_or(Replication::Failed),
+            message: masked(message.trim_end_matches([':', ' '])),
+        }
+    }
 }
 
 /// What a version of the secret holds.
@@ -169,6 +225,12 @@ pub struct Key {
     pub of_our_form: bool,
     /// Whether API Gateway accepts it.
     pub enabled: bool,
+    /// Whether it has a stage key, so that a stage accepts it without a usage plan.
+    pub stage_keys: bool,
+    /// When it was last changed, by whomever: `lastUpdatedDate`. `None` if the reply does not show it.
+    ///
+    /// Unverified on AWS: that every `UpdateApiKey` sets it, and that nothing else does (UNK).
+    pub changed_at: Option<SystemTime>,
     /// Since when it has been complete, as far as the control plane tells.
     pub since: SystemTime,
     /// The mark in its description, if it is superseded.

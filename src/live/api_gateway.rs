@@ -236,6 +236,8 @@ impl ApiGateway {
                         unfinished,
                         of_our_form: value.is_of_our_form(),
                         enabled: true,
+                        stage_keys: !stage_keys.is_empty(),
+                        changed_at: reply.last_updated_date().and_then(time),
                         since: self.clock.now(),
                         mark: None,
                         held_by: BTreeSet::new(),
@@ -408,6 +410,8 @@ fn observe(
         unfinished: mark::is_unfinished(description),
         of_our_form: value.is_of_our_form(),
         enabled: key.enabled(),
+        stage_keys: !key.stage_keys().is_empty(),
+        changed_at: key.last_updated_date().and_then(time),
         // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
         since: since.unwrap_or(now).min(now),
         mark: Mark::read(description, now),

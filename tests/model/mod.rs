@@ -193,6 +193,7 @@ impl World {
             labels: Labels(labels.collect()),
             rotation_enabled: true,
             rotated_before: self.rotated_before,
+            replicas: Vec::new(),
         }
     }
 
@@ -229,6 +230,8 @@ impl World {
             unfinished: key.unfinished,
             of_our_form: value < NOT_OUR_FORM,
             enabled: key.enabled,
+            stage_keys: false,
+            changed_at: None,
             since: SystemTime::UNIX_EPOCH,
             mark: key.mark.as_ref().map(|mark| Mark {
                 superseded_at: at(mark.superseded),
