@@ -37,6 +37,12 @@ impl Clock {
         there.unwrap_or(here)
     }
 
+    /// Whether AWS's time is known.
+    #[must_use]
+    pub fn is_believed(&self) -> bool {
+        true
+    }
+
     /// Takes the time from a reply's `Date`. Answers whether it is one that can be.
     pub(crate) fn set(&self, date: &str) -> bool {
         let there = DateTime::from_str(date, Format::HttpDate).ok();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::error::masked;
 pub use crate::ids::{KeyId, PlanId, VersionId};
 use crate::mark::Mark;
 use crate::secret::InvalidSecret;
@@ -73,28 +74,57 @@ pub struct Description {
     pub replicas: Vec<Replica>,
 }
 
-/// A replica of the secret in another Region.
+/// A replica of the secret in another Region. Shows nothing that could be a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
-    /// The Region.
+    /// Its Region.
     pub region: String,
     /// How far it is.
     pub status: Replication,
-    /// The service's words for it, masked.
+    /// What the service says about it; may be empty.
     pub message: String,
 }
 
-/// How far a replica is. (DOC, Secrets Manager API, `ReplicationStatusType`.)
+/// How far a replica is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replication {
-    /// `InSync`
+    /// It holds what the secret holds: `InSync`.
     InSync,
-    /// `InProgress` or `Pending`: it passes.
+    /// A change is still to reach it: `InProgress` or `Pending`.
     Underway,
-    /// `Failed`: it does not pass by itself.
+    /// It does not hold what the secret holds, and waiting does not change that: `Failed`, and every status that is not
+    /// known here.
     Failed,
-    /// `Detached`: it does not follow the secret any more.
+    /// It no longer follows the secret: `Detached`.
     Detached,
+}
+
+impl Replica {
+    /// Reads an entry of `ReplicationStatus`. The API reference documents three statuses, newer service models five (DOC).
+    ///
+    /// Any other status, or none, counts as `Failed`, and the message names it. Counted as `Underway` it would make
+    /// every rotation wait and fail; so the rotation succeeds, and the report shows what was not understood.
+    #[must_use]
+    pub fn read(region: &str, status: Option<&str>, message: Option<&str>) -> Self {
+        let known = match status {
+            Some("InSync") => Some(Replication::InSync),
+            Some("InProgress" | "Pending") => Some(Replication::Underway),
+            Some("Failed") => Some(Replication::Failed),
+            Some("Detached") => Some(Replication::Detached),
+            _ => None,
+        };
+        let message = message.unwrap_or_default();
+        let message = match (known, status) {
+            (Some(_), _) => message.to_owned(),
+            (None, Some(status)) => format!("unknown replication status {status}: {message}"),
+            (None, None) => format!("no replication status: {message}"),
+        };
+        Self {
+            region: masked(region),
+            status: known.unwrap_or(Replication::Failed),
+            message: masked(message.trim_end_matches([':', ' '])),
+        }
+    }
 }
 
 /// What a version of the secret holds.

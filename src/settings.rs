@@ -171,6 +171,12 @@ impl Settings {
         }
     }
 
+    /// Those of the targets that may be overwritten whatever they hold, by their place.
+    #[must_use]
+    pub fn adopted_targets(&self) -> BTreeSet<usize> {
+        BTreeSet::new()
+    }
+
     /// Where the key is mirrored to; none without Doppler.
     #[must_use]
     pub fn targets(&self) -> &[Target] {

@@ -54,6 +54,7 @@ fn description(versions: &[(&str, &[&str])]) -> Description {
         labels: Labels(versions.collect()),
         rotation_enabled: true,
         rotated_before: true,
+        replicas: Vec::new(),
     }
 }
 
@@ -149,6 +150,8 @@ fn key(id: &str, version: Option<&VersionId>) -> Key {
         unfinished: false,
         of_our_form: true,
         enabled: true,
+        stage_keys: false,
+        changed_at: None,
         since: SystemTime::UNIX_EPOCH,
         mark: None,
         held_by: BTreeSet::new(),

@@ -59,6 +59,7 @@ impl Case {
             labels: Labels(labels.collect()),
             rotation_enabled: true,
             rotated_before: false,
+            replicas: Vec::new(),
         };
         let setup = Setup {
             version: (step != Step::Reconcile).then(|| VersionId::from("new")),
@@ -103,6 +104,8 @@ impl Case {
             unfinished: false,
             of_our_form: true,
             enabled: true,
+            stage_keys: false,
+            changed_at: None,
             since: SystemTime::UNIX_EPOCH,
             mark: None,
             held_by: held_by.iter().copied().collect(),

@@ -1,17 +1,20 @@
 //! Secrets Manager, in the calls that a rotation function needs, and the list of its secrets.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_sdk_secretsmanager::operation::get_secret_value::builders::GetSecretValueFluentBuilder;
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+use aws_sdk_secretsmanager::types::StatusType;
 use aws_sdk_secretsmanager::{Client, config};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep};
 
 use super::{Receipt, aws};
 use crate::error::{CallError, Fault, Service};
-use crate::observed::{CURRENT, Description, Labels, PENDING, VersionId, Which};
+use crate::observed::{
+    CURRENT, Description, Labels, PENDING, Replica, Replication, VersionId, Which,
+};
 use crate::secret::{InvalidSecret, SecretText};
 
 const SERVICE: Service = Service::SecretsManager;
@@ -38,8 +41,19 @@ pub struct Secret {
     pub rotation_function: Option<String>,
 }
 
-/// A version that has a value: its id, and its text or why that cannot be used.
-pub(super) type Version = (VersionId, Result<SecretText, InvalidSecret>);
+/// When the replicas are first looked at after a change, and how long after that again.
+const REPLICAS_FIRST: Duration = Duration::from_secs(1);
+const REPLICAS_POLL: Duration = Duration::from_secs(2);
+
+/// A version that has a value.
+pub(super) struct Version {
+    /// Its id.
+    pub(super) id: VersionId,
+    /// When it was created: `CreatedDate`, which stays when labels move (DOC).
+    pub(super) created: Option<SystemTime>,
+    /// Its text, or why that cannot be used.
+    pub(super) text: Result<SecretText, InvalidSecret>,
+}
 
 pub(super) struct SecretsManager(Client);
 
@@ -69,6 +83,11 @@ impl SecretsManager {
                 labels.iter().cloned().collect(),
             )
         });
+        let replicas = reply.replication_status().iter().map(|replica| {
+            let status = replica.status().map(StatusType::as_str);
+            let region = replica.region().unwrap_or_default();
+            Replica::read(region, status, replica.status_message())
+        });
         let secret = Secret {
             arn: arn.to_owned(),
             name: name.to_owned(),
@@ -76,10 +95,34 @@ impl SecretsManager {
                 labels: Labels(labels.collect()),
                 rotation_enabled: reply.rotation_enabled().unwrap_or(false),
                 rotated_before: reply.last_rotated_date().is_some(),
+                replicas: replicas.collect(),
             },
             rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
         };
         Ok((secret, aws::receipt(SERVICE, OPERATION, &reply)))
+    }
+
+    /// Describes the secret until no replica is `Underway`, or the next look would be after the deadline.
+    ///
+    /// The first look is a second after the call: right after a change the service may not have noticed yet that replicas
+    /// are behind (UNK). At least one look is made, whatever the deadline.
+    pub(super) async fn replicated(
+        &self,
+        secret: &Secret,
+        deadline: Instant,
+    ) -> Result<(Secret, Receipt), CallError> {
+        if Instant::now() + REPLICAS_FIRST < deadline {
+            sleep(REPLICAS_FIRST).await;
+        }
+        loop {
+            let (now, receipt) = self.describe(&secret.arn).await?;
+            let mut replicas = now.description.replicas.iter();
+            let waits = replicas.any(|replica| replica.status == Replication::Underway);
+            if !waits || Instant::now() + REPLICAS_POLL >= deadline {
+                return Ok((now, receipt));
+            }
+            sleep(REPLICAS_POLL).await;
+        }
     }
 
     /// The ARNs of all secrets in the Region with the functions that rotate them, those without left out.
@@ -121,7 +164,7 @@ impl SecretsManager {
             };
             let (found, receipt) = read(request).await?;
             let patience = match (&found, labelled) {
-                (Some((id, _)), Some(labelled)) if id != labelled => caught_up,
+                (Some(version), Some(labelled)) if version.id != *labelled => caught_up,
                 (Some(_), _) => return Ok((found, receipt)),
                 (None, _) => until,
             };
@@ -230,9 +273,14 @@ async fn read(
             let holds = reply.secret_string.is_some() || reply.secret_binary.is_some();
             let receipt = aws::must_say(holds, aws::receipt(SERVICE, OPERATION, &reply))?;
             let id = VersionId::from(reply.version_id().unwrap_or_default());
+            let created = reply.created_date().copied();
             let text = reply.secret_string.ok_or(InvalidSecret::Binary);
-            let text = text.and_then(|text| SecretText::parse(text.into()));
-            Ok((Some((id, text)), receipt))
+            let version = Version {
+                id,
+                created: created.and_then(|created| SystemTime::try_from(created).ok()),
+                text: text.and_then(|text| SecretText::parse(text.into())),
+            };
+            Ok((Some(version), receipt))
         }
         Err(error) if error.as_service_error().is_some_and(missing) => {
             Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
