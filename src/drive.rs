@@ -299,6 +299,9 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             Action::StoreValue => "store a fresh value as the pending version".to_owned(),
             Action::MintKey(which) => format!("mint the API key with the {which} value"),
             Action::NoteResumed(key) => format!("note that API key {key} is completed only now"),
+            Action::NoteWritten(key, _) => {
+                format!("note with API key {key} which Doppler targets were written")
+            }
             Action::AttachKey(key, plan) => format!("attach API key {key} to usage plan {plan}"),
             Action::WriteMirror(index, which) => format!(
                 "write the {which} key to the Doppler target {}",
@@ -313,7 +316,9 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             Action::DisableKey(key, _) => format!("disable API key {key}, which was replaced"),
             Action::NoteRevoked(key, _) => format!("note that API key {key} is revoked"),
             Action::NotePostponed(key, _) => {
-                format!("note that API key {key} was changed by another, so that its period starts again")
+                format!(
+                    "note that API key {key} was changed by another, so that its period starts again"
+                )
             }
             Action::DeleteKey(key) => format!("delete API key {key}, which was disabled long ago"),
         },

@@ -22,7 +22,7 @@ pub use self::secrets_manager::Secret;
 use crate::clock::Clock;
 use crate::error::{CallError, Error, Service};
 use crate::http;
-use crate::mark::{self, Mark, Minted};
+use crate::mark::{self, Mark, Minted, Postponed};
 use crate::next::{Action, Look, Next};
 use crate::observed::{
     CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, Observed, Replication, VersionId, Which,
@@ -373,6 +373,15 @@ impl<'a> Live<'a> {
                 self.update(seen, key, &note.to_string(), None, Change::Completed)
                     .await?
             }
+            Action::NoteWritten(key, targets) => {
+                let note = Minted {
+                    targets: self.hashes(targets),
+                    ..Minted::new(&self.secret.name)
+                };
+                let change = Change::Written(targets.clone());
+                self.update(seen, key, &note.to_string(), None, change)
+                    .await?
+            }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await?;
                 let receipt = gateway.attach(key, plan, self.deadline).await?;
@@ -409,35 +418,47 @@ impl<'a> Live<'a> {
                     .await?
             }
             Action::MarkKey(key, mark) => {
-                let superseded_at = self.world.clock.now();
+                let now = self.world.clock.now();
                 let mark = Mark {
-                    superseded_at,
+                    superseded_at: now,
                     ..mark.clone()
                 };
-                let (text, change) = (mark.to_string(), Change::Marked(mark.clone()));
-                let (fact, receipt) = self.update(seen, key, &text, None, change).await?;
-                match fact {
+                let marked = self.write_mark(seen, key, mark.clone(), None).await?;
+                match marked {
                     // An emergency stop came first, whose note was just overwritten: it is made again.
-                    Fact::Changed(_, Change::Disabled(_)) => {
-                        let revoked_at = Some(superseded_at);
-                        let mark = Mark { revoked_at, ..mark };
-                        self.disable(seen, key, &mark, None).await?
+                    (Fact::Changed(_, Change::Disabled(_)), _) => {
+                        let mark = Mark {
+                            disabled_at: Some(now),
+                            revoked_at: Some(now),
+                            ..mark
+                        };
+                        self.write_mark(seen, key, mark, None).await?
                     }
-                    fact => (fact, receipt),
+                    marked => marked,
                 }
             }
-            Action::DisableKey(key, mark) => self.disable(seen, key, mark, Some(false)).await?,
+            Action::DisableKey(key, mark) => {
+                let mark = Mark {
+                    disabled_at: Some(self.world.clock.now()),
+                    ..mark.clone()
+                };
+                self.write_mark(seen, key, mark, Some(false)).await?
+            }
             Action::NoteRevoked(key, mark) => {
-                let revoked_at = Some(self.world.clock.now());
-                let mark = Mark { revoked_at, ..mark.clone() };
-                self.renew(seen, key, mark).await?
+                let mark = Mark {
+                    revoked_at: Some(self.world.clock.now()),
+                    ..mark.clone()
+                };
+                self.write_mark(seen, key, mark, None).await?
             }
             Action::NotePostponed(key, mark) => {
-                let mut mark = mark.clone();
-                if let Some(postponed) = &mut mark.postponed {
-                    postponed.at = self.world.clock.now();
-                }
-                self.renew(seen, key, mark).await?
+                let at = self.world.clock.now();
+                let again = |postponed: Postponed| Postponed { at, ..postponed };
+                let mark = Mark {
+                    postponed: mark.postponed.map(again),
+                    ..mark.clone()
+                };
+                self.write_mark(seen, key, mark, None).await?
             }
             Action::DeleteKey(key) => {
                 let receipt = self.gateway().await?.delete(key).await?;
@@ -492,7 +513,10 @@ impl<'a> Live<'a> {
                 pending.equals(current),
                 !pending.equals_but_for_the_key(current),
             ),
-            _ => (held == Held::Nothing && other == Some(&Held::Nothing), false),
+            _ => (
+                held == Held::Nothing && other == Some(&Held::Nothing),
+                false,
+            ),
         };
         let fact = Fact::Holds {
             which,
@@ -583,10 +607,7 @@ impl<'a> Live<'a> {
         let targets = if seen.is_to_be_promoted(id) {
             self.every_target()
         } else {
-            let mut keys = seen.keys.iter().flatten();
-            let written = keys.find(|key| key.id == *id).map(|key| &key.written);
-            let written = written.into_iter().flatten();
-            written.map(|target| target_hash(self.target(*target))).collect()
+            self.targets_named(seen, id)
         };
         Minted {
             targets,
@@ -594,8 +615,25 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// The targets that a key's description names.
+    fn targets_named(&self, seen: &Observed, id: &KeyId) -> BTreeSet<String> {
+        let mut keys = seen.keys.iter().flatten();
+        let key = keys.find(|key| key.id == *id);
+        key.map(|key| self.hashes(&key.written)).unwrap_or_default()
+    }
+
+    fn hashes(&self, targets: &BTreeSet<usize>) -> BTreeSet<String> {
+        let targets = targets.iter().map(|target| self.target(*target));
+        targets.map(target_hash).collect()
+    }
+
     fn every_target(&self) -> BTreeSet<String> {
-        self.world.settings.targets().iter().map(target_hash).collect()
+        self.world
+            .settings
+            .targets()
+            .iter()
+            .map(target_hash)
+            .collect()
     }
 
     /// Moves AWSCURRENT here. If it turns out to be neither here nor where it was `seen`, brings the labels instead.
@@ -637,33 +675,32 @@ impl<'a> Live<'a> {
         Ok((Fact::Settled, None))
     }
 
-    /// Writes a key's mark anew, and leaves the key as it is.
-    async fn renew(
+    /// Writes a key's mark, and with `Some(false)` disables it. AWSPREVIOUS's key goes on naming the targets that were written
+    /// with it, for a rollback; one of an abandoned rotation names targets that it never came to.
+    async fn write_mark(
         &self,
         seen: &Observed,
-        key: &KeyId,
+        id: &KeyId,
         mark: Mark,
-    ) -> Result<(Fact, Receipt), Error> {
-        let text = mark.to_string();
-        self.update(seen, key, &text, None, Change::Marked(mark)).await
-    }
-
-    /// Notes in a key's mark that it is disabled from now on, and with `Some(false)` disables it.
-    async fn disable(
-        &self,
-        seen: &Observed,
-        key: &KeyId,
-        mark: &Mark,
         enabled: Option<bool>,
     ) -> Result<(Fact, Receipt), Error> {
-        let disabled_at = Some(self.world.clock.now());
-        let mark = Mark {
-            disabled_at,
-            ..mark.clone()
+        let mut keys = seen.keys.iter().flatten();
+        let version = keys
+            .find(|key| key.id == *id)
+            .and_then(|key| key.version.as_ref());
+        let targets = if version.is_some() && version == seen.version(Which::Previous) {
+            self.targets_named(seen, id)
+        } else {
+            BTreeSet::new()
         };
+        let mark = Mark { targets, ..mark };
         let text = mark.to_string();
-        self.update(seen, key, &text, enabled, Change::Disabled(mark))
-            .await
+        let change = if enabled == Some(false) {
+            Change::Disabled(mark)
+        } else {
+            Change::Marked(mark)
+        };
+        self.update(seen, id, &text, enabled, change).await
     }
 
     /// Changes a key, which comes to `change`, unless another run has deleted, disabled or enabled it meanwhile. A key that

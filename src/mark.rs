@@ -3,7 +3,7 @@
 //! | who | what the description says, whole and in this order; `[…]` may be missing |
 //! |---|---|
 //! | a key that is not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
-//! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` |
+//! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
 //!
 //! Anybody who may change a key may write its description. So the grammar is anchored: a text is read only if all of it
 //! is what [`Description`] writes, and nothing but text in its own alphabet can stand for a name, an id, a time or a hash.
@@ -71,6 +71,8 @@ pub struct Mark {
     pub revoked_at: Option<SystemTime>,
     /// How often and when its grace or quarantine began again, because somebody else had changed the key.
     pub postponed: Option<Postponed>,
+    /// The Doppler targets that this function has written with it: a [`target_hash`] of each.
+    pub targets: BTreeSet<String>,
 }
 
 /// How often grace or quarantine began again.
@@ -111,6 +113,16 @@ impl Description {
         }
     }
 
+    /// The Doppler targets that it names.
+    #[must_use]
+    pub fn names_target(&self, hash: &str) -> bool {
+        match self {
+            Self::Minted(minted) => minted.targets.contains(hash),
+            Self::Superseded(mark) => mark.targets.contains(hash),
+            Self::Ahead | Self::Other => false,
+        }
+    }
+
     /// What it says of a superseded key.
     #[must_use]
     pub fn mark(&self) -> Option<&Mark> {
@@ -141,24 +153,8 @@ impl Minted {
         } else {
             minted.resumed_at = rest.time_after(RESUMED)?;
         }
-        if let Some(hashes) = rest.0.strip_prefix(MIRRORED) {
-            let hashes = hashes.strip_suffix('.')?.split(", ");
-            for hash in hashes {
-                let is_hash = hash.len() == HASH && is_hex(hash);
-                // In their order, so that each set has one text.
-                if !is_hash
-                    || minted
-                        .targets
-                        .last()
-                        .is_some_and(|last| last.as_str() >= hash)
-                {
-                    return None;
-                }
-                minted.targets.insert(hash.to_owned());
-            }
-            rest.0 = "";
-        }
-        rest.0.is_empty().then_some(minted)
+        minted.targets = rest.targets()?;
+        Some(minted)
     }
 }
 
@@ -170,10 +166,7 @@ impl fmt::Display for Minted {
             Some(at) => write!(out, "{RESUMED}{}.", rfc3339(at))?,
             None => {}
         }
-        for (place, hash) in self.targets.iter().enumerate() {
-            write!(out, "{}{hash}", if place == 0 { MIRRORED } else { ", " })?;
-        }
-        out.write_str(if self.targets.is_empty() { "" } else { "." })
+        write_targets(out, &self.targets)
     }
 }
 
@@ -187,6 +180,7 @@ impl Mark {
             disabled_at: None,
             revoked_at: None,
             postponed: None,
+            targets: BTreeSet::new(),
         }
     }
 
@@ -217,6 +211,7 @@ impl Mark {
             postponed: self
                 .postponed
                 .map(|Postponed { times, at }| Postponed { times, at: cut(at) }),
+            targets: self.targets,
         }
     }
 
@@ -235,7 +230,8 @@ impl Mark {
             mark.postponed = is_canonical.then_some(Postponed { times, at });
             mark.postponed?;
         }
-        rest.0.is_empty().then_some(mark)
+        mark.targets = rest.targets()?;
+        Some(mark)
     }
 }
 
@@ -248,13 +244,18 @@ impl fmt::Display for Mark {
                 write!(out, "{sentence}{}.", rfc3339(at))?;
             }
         }
-        match self.postponed {
-            Some(Postponed { times, at }) => {
-                write!(out, "{POSTPONED}{times}{TIMES}{}.", rfc3339(at))
-            }
-            None => Ok(()),
+        if let Some(Postponed { times, at }) = self.postponed {
+            write!(out, "{POSTPONED}{times}{TIMES}{}.", rfc3339(at))?;
         }
+        write_targets(out, &self.targets)
     }
+}
+
+fn write_targets(out: &mut fmt::Formatter<'_>, targets: &BTreeSet<String>) -> fmt::Result {
+    for (place, hash) in targets.iter().enumerate() {
+        write!(out, "{}{hash}", if place == 0 { MIRRORED } else { ", " })?;
+    }
+    out.write_str(if targets.is_empty() { "" } else { "." })
 }
 
 /// What of a description is still to be read.
@@ -281,6 +282,27 @@ impl<'a> Rest<'a> {
         let (word, rest) = self.0.split_at(end);
         self.0 = rest;
         word.strip_suffix('.')
+    }
+
+    /// Reads the targets, which end a description. `None` where something else comes.
+    fn targets(self) -> Option<BTreeSet<String>> {
+        if self.0.is_empty() {
+            return Some(BTreeSet::new());
+        }
+        let hashes = self.0.strip_prefix(MIRRORED)?.strip_suffix('.')?;
+        let mut targets = BTreeSet::new();
+        for hash in hashes.split(", ") {
+            let is_hash = hash.len() == HASH && is_hex(hash);
+            // In their order, so that each set has one text.
+            let ascends = targets
+                .last()
+                .is_none_or(|last: &String| last.as_str() < hash);
+            if !is_hash || !ascends {
+                return None;
+            }
+            targets.insert(hash.to_owned());
+        }
+        Some(targets)
     }
 
     /// Reads a sentence that ends with a time, if it comes next. `None` where it does and the time cannot be read.

@@ -7,8 +7,8 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::SystemTime;
 
 use crate::mark::Mark;
-use crate::secret::InvalidSecret;
 use crate::observed::{Held, Key, KeyId, Mirrored, Observed, PlanId, VersionId, Which};
+use crate::secret::InvalidSecret;
 
 /// What the function is asked to do. Displays as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,8 @@ pub enum Action {
     MintKey(Which),
     /// Note in a key's description that it is completed only now.
     NoteResumed(KeyId),
+    /// Note in the description of AWSCURRENT's key the targets that were written with its value.
+    NoteWritten(KeyId, BTreeSet<usize>),
     /// Put a key on a plan.
     AttachKey(KeyId, PlanId),
     /// Write the key of that version to a target.
@@ -344,6 +346,7 @@ impl Observed {
             Next::Act(
                 Action::AttachKey(id, _)
                 | Action::NoteResumed(id)
+                | Action::NoteWritten(id, _)
                 | Action::RestoreKey(id)
                 | Action::MarkKey(id, _)
                 | Action::DisableKey(id, _)
@@ -354,9 +357,12 @@ impl Observed {
                 // Perhaps it was done all the same, and only the reply was lost.
                 self.unconfirmed |= matches!(next, Next::Act(action) if action.takes_away());
                 let is_current = |key: &Key| key.id == *id && key.is(Which::Current);
-                // That a key is complete may go without saying until the next run.
-                self.unrestored |= !matches!(next, Next::Act(Action::NoteResumed(_)))
-                    && self.keys.iter().flatten().any(is_current);
+                // What is only noted may go without saying until the next run.
+                let notes = matches!(
+                    next,
+                    Next::Act(Action::NoteResumed(_) | Action::NoteWritten(..))
+                );
+                self.unrestored |= !notes && self.keys.iter().flatten().any(is_current);
                 self.failed.insert(id.clone());
             }
             _ => self.given_up = true,

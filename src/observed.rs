@@ -443,6 +443,8 @@ pub enum Fact {
 pub enum Change {
     /// The time at which it became complete is noted.
     Completed,
+    /// Its description names these targets.
+    Written(BTreeSet<usize>),
     /// It is on this plan.
     Attached(PlanId),
     /// It carries this mark, and is enabled.
@@ -693,7 +695,7 @@ impl Observed {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed => {}
+            Change::Completed | Change::Written(_) => {}
         }
         let mut keys = self.keys.iter_mut().flatten();
         let Some(key) = keys.find(|key| key.id == *id) else {
@@ -707,6 +709,7 @@ impl Observed {
         }
         match change {
             Change::Completed => key.unfinished = false,
+            Change::Written(targets) => key.written = targets,
             Change::Unmarked => (key.mark, key.enabled) = (None, true),
             Change::Marked(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, true);

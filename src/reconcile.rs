@@ -196,11 +196,7 @@ struct Job<'a> {
     halfway: Instant,
 }
 
-async fn one(
-    job: &Job<'_>,
-    secret_id: &str,
-    totals: &mut Totals,
-) -> Result<SecretReport, Error> {
+async fn one(job: &Job<'_>, secret_id: &str, totals: &mut Totals) -> Result<SecretReport, Error> {
     let Job {
         world,
         event,

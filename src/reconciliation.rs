@@ -35,8 +35,9 @@ pub(crate) fn reconcile(seen: &Observed) -> ControlFlow<Next> {
         return Break(Next::StartOver);
     }
     let current = seen.read(Which::Current, true)?;
-    // An emergency goes ahead whatever AWSCURRENT holds; only where its value is not visible, it may be any key's.
-    if current == Held::Nothing || !(current.is_key() || seen.setup.emergency) {
+    // A placeholder has replaced nothing that works, not even in an emergency. What cannot be rotated has: it is its owner's.
+    let goes_ahead = seen.setup.emergency && matches!(current, Held::Unusable(_));
+    if !current.is_key() && !goes_ahead {
         return Continue(());
     }
     keep_revoked(seen)?;
@@ -138,7 +139,24 @@ fn mirror(seen: &Observed) -> ControlFlow<Next> {
             return act(Action::WriteMirror(target, Which::Current));
         }
     }
-    Continue(())
+    note_written(seen)
+}
+
+/// AWSCURRENT's key says which targets were written with it, so that those are repaired whatever they hold. A rotation's key
+/// says so from the beginning; this is for a target that was configured since, and for a key whose description was
+/// rewritten.
+fn note_written(seen: &Observed) -> ControlFlow<Next> {
+    let Some(key) = seen.key_of(Which::Current)? else {
+        return Continue(());
+    };
+    let is_written = |target: &usize| seen.mirror[*target] == Mirrored::Key(Which::Current);
+    let mut written: BTreeSet<_> = (0..seen.mirror.len()).filter(is_written).collect();
+    let is_new = written.iter().any(|target| !key.written.contains(target));
+    if !is_new || key.version.is_none() || seen.failed.contains(&key.id) {
+        return Continue(());
+    }
+    written.extend(&key.written);
+    act(Action::NoteWritten(key.id.clone(), written))
 }
 
 /// Every key of ours that nobody uses is marked, disabled or deleted, as its age says; one in use again loses its mark.
@@ -222,7 +240,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
         return Some(Action::DisableKey(id, Mark { revoked_at, ..mark }));
     }
     // Also of a key that another run has marked since this one began.
-    let over = seen.setup.grace.is_zero() || superseded_since(seen, key, &mark) + seen.setup.grace <= now;
+    let over =
+        seen.setup.grace.is_zero() || superseded_since(seen, key, &mark) + seen.setup.grace <= now;
     if over && seen.setup.knows_time && key.mirrored.is_empty() {
         return Some(Action::DisableKey(id, mark));
     }
@@ -243,7 +262,10 @@ pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
     let postponed = key.mark.as_ref().and_then(|mark| mark.postponed.as_ref());
     let postponed = postponed.map(|postponed| postponed.at);
     let changed = key.changed_since_marked();
-    [postponed, changed].into_iter().flatten().fold(marked, SystemTime::max)
+    [postponed, changed]
+        .into_iter()
+        .flatten()
+        .fold(marked, SystemTime::max)
 }
 
 /// The same for the grace. AWSPREVIOUS's key was in use until AWSCURRENT's version was there. (After a rollback that version is
@@ -258,7 +280,10 @@ fn postponed(key: &Key, over: bool) -> Option<Mark> {
     let mark = key.mark.clone()?;
     let at = key.changed_since_marked().filter(|_| !over)?;
     let times = mark.postponed.as_ref().map_or(0, |before| before.times);
-    let postponed = Some(Postponed { times: times.saturating_add(1), at });
+    let postponed = Some(Postponed {
+        times: times.saturating_add(1),
+        at,
+    });
     Some(Mark { postponed, ..mark })
 }
 

@@ -73,7 +73,8 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
     let run = drive(event.step, seen, live, settings, deadline).await?;
     let mut left = run.failed.clone();
     if settings.allow_key_without_plan {
-        let words = "ALLOW_KEY_WITHOUT_PLAN is set: a key on no usage plan counts as one that works";
+        let words =
+            "ALLOW_KEY_WITHOUT_PLAN is set: a key on no usage plan counts as one that works";
         warn!("{words}");
         left.push(words.to_owned());
     }
@@ -87,7 +88,9 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
     };
     // It ends with a reconciliation, and tells what that found.
     if event.step == Step::FinishSecret {
-        report.left.extend(report::left(world, &run).split_off(run.failed.len()));
+        report
+            .left
+            .extend(report::left(world, &run).split_off(run.failed.len()));
         report.hand_over = report::hand_over(world, &secret, &run.seen);
         let mut totals = Totals::default();
         totals.add(&run);

@@ -18,7 +18,10 @@ fn starts() -> Vec<World> {
         for targets in [0, 1, 2] {
             for configured_plans in [true, false] {
                 for probe in [true, false] {
-                    starts.push(World::rotating(value, targets, configured_plans, probe));
+                    let mut start = World::rotating(value, targets, configured_plans, probe);
+                    // Without a plan to be had, only an authorizer of its own accepts the key.
+                    start.allows_no_plan = !configured_plans && value != Some(1);
+                    starts.push(start);
                 }
             }
         }
@@ -29,6 +32,9 @@ fn starts() -> Vec<World> {
             starts.push(start);
         }
     }
+    let mut replicated = World::rotating(Some(1), 1, true, false);
+    replicated.replicas = vec![model::ModelReplica::InSync];
+    starts.push(replicated);
     // The current key was made by hand.
     for start in starts.clone() {
         if start.keys.contains_key(&1) {
@@ -313,24 +319,51 @@ fn a_mark_from_an_earlier_life_of_the_replaced_key_is_renewed() {
     assert_eq!(world.marked_by(1), Some(NEW));
 }
 
+/// Whatever the secret held before, nothing is created that no API would accept.
 #[test]
-fn a_new_key_without_plan_is_refused_only_where_the_secret_holds_a_key() {
-    let mut world = World::rotating(Some(1), 0, false, false);
-    world.keys.insert(1, ModelKey::on(&[], Some(OLD)));
-    world.run(Step::CreateSecret, |_| ());
-    world.run(Step::SetSecret, |_| ());
-    assert_eq!(
-        world.run(Step::TestSecret, |_| ()),
-        Next::Refuse(Refusal::NoPlan(KeyId::from("2")))
-    );
+fn set_secret_without_plan_refuses_before_minting() {
+    for value in [None, Some(0), Some(1)] {
+        let mut world = World::rotating(value, 0, false, false);
+        if value == Some(1) {
+            world.keys.insert(1, ModelKey::on(&[], Some(OLD)));
+        }
+        world.run(Step::CreateSecret, |_| ());
+        let before = world.keys.clone();
+        let refused = Next::Refuse(Refusal::NoPlan);
+        assert_eq!(world.run(Step::SetSecret, |_| ()), refused, "{value:?}");
+        assert_eq!(world.keys, before, "a key was created");
 
-    world.probe = true;
-    assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);
+        world.allows_no_plan = true;
+        assert_eq!(world.run(Step::SetSecret, |_| ()), Next::Done);
+        assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);
 
-    let mut placeholder = World::rotating(Some(0), 0, false, false);
-    placeholder.run(Step::CreateSecret, |_| ());
-    placeholder.run(Step::SetSecret, |_| ());
-    assert_eq!(placeholder.run(Step::TestSecret, |_| ()), Next::Done);
+        // The plans were taken away since.
+        world.allows_no_plan = false;
+        assert_eq!(world.run(Step::TestSecret, |_| ()), refused);
+        world.probe = true;
+        assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);
+    }
+}
+
+/// It says what a rotation would say, and passes where that would.
+#[test]
+fn trial_run_without_plan_is_refused() {
+    for (value, plans, passes) in [(0, &[][..], false), (1, &[], false), (1, &["p"], true)] {
+        let mut world = World::rotating(Some(value), 0, false, false);
+        world.values.insert(NEW.to_owned(), value);
+        world.keys.clear();
+        if value == 1 {
+            world.keys.insert(1, ModelKey::on(plans, Some(OLD)));
+        }
+        let before = world.clone();
+        let expected = if passes {
+            Next::Done
+        } else {
+            Next::Refuse(Refusal::NoPlan)
+        };
+        assert_eq!(world.run(Step::TestSecret, |_| ()), expected);
+        assert_eq!(world, before);
+    }
 }
 
 #[test]
@@ -350,11 +383,15 @@ fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes
     let mut world = World::rotating(Some(1), 0, false, false);
     world.keys.clear();
     world.run(Step::CreateSecret, |_| ());
-    world.run(Step::SetSecret, |_| ());
+    assert_eq!(
+        world.run(Step::SetSecret, |_| ()),
+        Next::Refuse(Refusal::NoPlan)
+    );
+    world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
     world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
     assert_eq!(
         world.run(Step::TestSecret, |_| ()),
-        Next::Refuse(Refusal::NoPlan(KeyId::from("2")))
+        Next::Refuse(Refusal::NoPlan)
     );
     assert_eq!(world.run(Step::SetSecret, |_| ()), Next::Done);
     assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);

@@ -12,13 +12,14 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::mark::Mark;
+use api_key_rotation::mark::{Mark, Postponed};
 use api_key_rotation::next::{Action, Look, Next, Step};
 use api_key_rotation::observed::{
     CURRENT, Change, Description, Fact, Held, Key, KeyId, Labels, Mint, Mirrored, Observed,
-    PENDING, PREVIOUS, PlanId, Setup, VersionId, Which,
+    PENDING, PREVIOUS, PlanId, Replica, Replication, Setup, VersionId, Which,
 };
 use api_key_rotation::rotation::decide;
+use api_key_rotation::secret::InvalidSecret;
 use support::in_full;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -91,7 +92,28 @@ fn descriptions() -> Vec<Description> {
         rotated_before: false,
         ..with_two
     });
+    let promoted = all[4].clone();
+    all.extend(replicas().map(|replicas| Description {
+        replicas,
+        ..promoted.clone()
+    }));
     all
+}
+
+/// How far a replica can be.
+fn replicas() -> impl Iterator<Item = Vec<Replica>> {
+    let status = [
+        Replication::InSync,
+        Replication::Underway,
+        Replication::Failed,
+    ];
+    status.into_iter().map(|status| {
+        vec![Replica {
+            region: "eu-west-1".to_owned(),
+            status,
+            message: String::new(),
+        }]
+    })
 }
 
 /// Where the labels may be once somebody has moved one.
@@ -115,30 +137,40 @@ fn setups(step: Step) -> Vec<Setup> {
             no_grace,
             emergency,
             hand_made,
+            free,
+            timeless,
+            adopted,
         ] = std::array::from_fn(|way| ways & (1 << way) != 0);
         let matters = (!configured || step != Step::CreateSecret)
             && (!target || tests || retires(step))
             && (!(probe || stage_keys) || tests)
             && (!no_grace || retires(step))
             && (!emergency || (reconciles && no_grace))
-            && (!hand_made || (reconciles && !no_grace));
+            && (!hand_made || (reconciles && !no_grace))
+            && (!free || (!configured && !stage_keys && (tests || step == Step::SetSecret)))
+            && (!timeless || (retires(step) && !no_grace))
+            && (!adopted || (target && !no_grace));
         let plans = plans(if configured { &["p"] } else { &[] });
         let period = |period| if no_grace { Duration::ZERO } else { period };
         matters.then(|| Setup {
             version: (!reconciles).then(|| VersionId::from(NEW)),
             plans: plans.into_iter().collect(),
             stage_keys,
+            allows_no_plan: free,
+            looks_at_plans: reconciles,
             probe,
             targets: usize::from(target),
+            adopted: adopted.then_some(0).into_iter().collect(),
             settle: SETTLE,
             grace: period(GRACE),
             quarantine: period(QUARANTINE),
             emergency,
             finds_hand_made: hand_made || !reconciles,
+            knows_time: !timeless,
             now: now(),
         })
     };
-    (0..1 << 7).filter_map(setup).collect()
+    (0..1 << 10).filter_map(setup).collect()
 }
 
 /// A key that is minted and nothing else.
@@ -146,6 +178,7 @@ fn key(id: &str, version: Option<&VersionId>) -> Key {
     Key {
         id: KeyId::from(id),
         version: version.cloned(),
+        namesake: false,
         described: version.is_some(),
         unfinished: false,
         of_our_form: true,
@@ -154,8 +187,9 @@ fn key(id: &str, version: Option<&VersionId>) -> Key {
         changed_at: None,
         since: SystemTime::UNIX_EPOCH,
         mark: None,
+        written: BTreeSet::new(),
         held_by: BTreeSet::new(),
-        mirrored: false,
+        mirrored: BTreeSet::new(),
     }
 }
 
@@ -177,10 +211,21 @@ fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
     let quarantined = in_state(false, mark(300, &current, Some(1)));
     let mut states = vec![of.clone(), in_state(false, None), quarantined];
     if !retires(step) {
-        states.push(Key {
-            since: now(),
-            ..of.clone()
-        });
+        states.extend([
+            Key {
+                since: now(),
+                ..of.clone()
+            },
+            Key {
+                stage_keys: true,
+                ..of.clone()
+            },
+            Key {
+                written: BTreeSet::from([0]),
+                ..of.clone()
+            },
+            in_state(false, revoked(mark(300, &current, Some(1)))),
+        ]);
         return states;
     }
     let other = VersionId::from("other");
@@ -204,8 +249,46 @@ fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
             unfinished: true,
             ..of.clone()
         },
+        Key {
+            written: BTreeSet::from([0]),
+            ..of.clone()
+        },
+        in_state(true, revoked(mark(300, &current, Some(1)))),
+        in_state(false, revoked(mark(300, &current, Some(168)))),
     ]);
+    // Changed by somebody else just now, or so long ago that this is over, too.
+    for hours in [0, 200] {
+        let changed_at = Some(now() - HOUR * hours);
+        let changed = [
+            in_state(true, mark(300, &current, None)),
+            in_state(false, mark(300, &current, Some(290))),
+        ];
+        states.extend(changed.map(|key| Key { changed_at, ..key }));
+    }
+    let often = Postponed {
+        times: 3,
+        at: now() - HOUR,
+    };
+    let postponed = mark(300, &current, None).map(|mark| Mark {
+        postponed: Some(often),
+        ..mark
+    });
+    states.push(in_state(true, postponed));
+    let namesakes = states.clone().into_iter().map(|key| Key {
+        version: None,
+        namesake: true,
+        ..key
+    });
+    states.extend(namesakes.collect::<Vec<_>>());
     states
+}
+
+/// The same mark, made by an emergency stop.
+fn revoked(mark: Option<Mark>) -> Option<Mark> {
+    mark.map(|mark| Mark {
+        revoked_at: mark.disabled_at,
+        ..mark
+    })
 }
 
 /// Whether the step ends by retiring keys.
@@ -242,7 +325,7 @@ fn lists(step: Step, seen: &Observed) -> Vec<Vec<Key>> {
                 }
                 let of = Key {
                     held_by: held_by.clone(),
-                    mirrored,
+                    mirrored: mirrored.then_some(0).into_iter().collect(),
                     ..key("a", Some(version))
                 };
                 one.extend(states(&of, step, seen));
@@ -279,6 +362,7 @@ fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
         Held::NoKey,
         Held::Key { of_our_form: true },
         theirs,
+        Held::Unusable(InvalidSecret::WhiteSpace),
     ] {
         let mut holders = vec![Vec::new()];
         if held.is_key() {
@@ -293,23 +377,43 @@ fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
             .iter()
             .flat_map(|keys| [(keys, false), (keys, true)]);
         for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
-            let both = held != Held::Nothing && other.is_some_and(|other| *other != Held::Nothing);
+            let has_text = |held: &Held| !matches!(held, Held::Nothing | Held::Unusable(_));
+            // Of what cannot be rotated nothing is compared.
+            if copy && matches!(held, Held::Unusable(_)) {
+                continue;
+            }
+            let both = has_text(&held) && other.is_some_and(has_text);
             let editable = both && !copy;
             for edited in [false, true]
                 .into_iter()
                 .filter(|edited| !edited || editable)
             {
-                let version = |version: Option<&VersionId>| Fact::Holds {
+                // The target is AWSPREVIOUS's where it was not known whose it is.
+                let target_is_its = which == Which::Previous
+                    && held.is_key()
+                    && keys.is_empty()
+                    && seen.mirror == [Mirrored::Other];
+                let version = |version: Option<&VersionId>, created| Fact::Holds {
                     which,
                     version: version.filter(|_| held != Held::Nothing).cloned(),
+                    created,
+                    targets: target_is_its.then_some(0).into_iter().collect(),
                     held,
                     copy: copy || (which == Which::Previous && seen.copy),
                     edited: edited || (which == Which::Previous && seen.edited),
                     keys: keys.clone(),
                 };
-                facts.push((version(seen.version(which)), false));
+                // What bounds the grace of AWSPREVIOUS's key, while it runs and when it is over.
+                let ages = match which {
+                    Which::Current => &[None, Some(1), Some(200)][..],
+                    _ => &[None],
+                };
+                for hours in ages {
+                    let created = hours.map(|hours| now() - HOUR * hours);
+                    facts.push((version(seen.version(which), created), false));
+                }
                 if which == Which::Current && held != Held::Nothing {
-                    facts.push((version(Some(&VersionId::from("moved"))), true));
+                    facts.push((version(Some(&VersionId::from("moved")), None), true));
                 }
             }
         }
@@ -374,6 +478,7 @@ fn answers(step: Step, seen: &Observed, look: &Look) -> Vec<(Fact, bool)> {
                 );
             }
             held(Mirrored::Other, Vec::new());
+            held(Mirrored::Vacant, Vec::new());
             for key in listed.clone() {
                 if !key.is(Which::Current) && !key.is(Which::Pending) {
                     held(Mirrored::Other, vec![key.id.clone()]);
@@ -382,6 +487,14 @@ fn answers(step: Step, seen: &Observed, look: &Look) -> Vec<(Fact, bool)> {
             undisturbed(facts)
         }
         Look::ProbeAccepts | Look::ProbeAnswers => undisturbed(vec![Fact::Probed]),
+        Look::Replicated => {
+            let now = replicas().filter(|replicas| replicas[0].status != Replication::Underway);
+            let now = now.map(|replicas| Description {
+                replicas,
+                ..seen.secret.clone()
+            });
+            undisturbed(now.map(Fact::Replicated).collect())
+        }
         Look::Settled(_) => undisturbed(vec![Fact::Settled]),
     }
 }
@@ -420,8 +533,10 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             vec![Fact::Minted(minted), Fact::AlreadyMinted]
         }
         Action::NoteResumed(id) => changed(id, vec![Change::Completed, Change::Deleted]),
+        Action::NoteWritten(id, targets) => {
+            changed(id, vec![Change::Written(targets.clone()), Change::Deleted])
+        }
         Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
-        Action::WarnOfNoPlan => vec![Fact::Warned],
         Action::WriteMirror(target, which) => vec![Fact::Written(*target, *which)],
         Action::Promote(_) => {
             let moved = moved().into_iter();
@@ -434,11 +549,32 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
         Action::RestoreKey(id) => changed(id, vec![Change::Unmarked, Change::Deleted]),
         Action::MarkKey(id, mark) => {
             let marked = Change::Marked(mark.clone());
-            changed(id, vec![marked, disabled(mark), Change::Deleted])
+            // An emergency stop came first, whose note is made again; and then the key was enabled again.
+            let stopped = Mark {
+                disabled_at: Some(now()),
+                revoked_at: Some(now()),
+                ..mark.clone()
+            };
+            let again = Change::Marked(stopped.clone());
+            let stopped = Change::Disabled(stopped);
+            changed(id, vec![marked, stopped, again, Change::Deleted])
         }
-        Action::DisableKey(id, mark) => {
-            let enabled_again = Change::Marked(mark.clone());
-            changed(id, vec![disabled(mark), enabled_again, Change::Deleted])
+        Action::DisableKey(id, mark) => changed(id, vec![disabled(mark), Change::Deleted]),
+        Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
+            let revoked_at = match action {
+                Action::NoteRevoked(..) => Some(now()),
+                _ => mark.revoked_at,
+            };
+            let mark = Mark {
+                revoked_at,
+                ..mark.clone()
+            };
+            let changes = vec![
+                Change::Marked(mark.clone()),
+                Change::Disabled(mark),
+                Change::Deleted,
+            ];
+            changed(id, changes)
         }
         Action::DeleteKey(id) => changed(id, vec![Change::Deleted]),
     };
@@ -533,13 +669,19 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
         known.unwrap_or(KEYS * most) + unsearched * most
     };
     let missing = |key: &Key| PLANS - seen.plans.get(&key.id).map_or(0, BTreeSet::len);
-    let to_note = |key: &Key| usize::from(key.unfinished && !seen.failed.contains(&key.id));
+    let to_note = |key: &Key| {
+        let open = !seen.failed.contains(&key.id);
+        usize::from(key.unfinished && open) + usize::from(key.written.is_empty() && open)
+    };
     let to_change = |key: &Key| {
         let handled = usize::from(seen.handled.contains(&key.id));
+        let to_revoke = 2 * usize::from(!key.is_revoked());
         if is_wanted(seen, key) {
-            usize::from(key.mark.is_some() || !key.enabled).max(handled)
+            let restorable = usize::from(key.mark.is_some() || !key.enabled).max(handled);
+            // A revoked key in use is disabled.
+            restorable + usize::from(key.is_revoked() && key.enabled)
         } else {
-            2 - handled
+            2 - handled + to_revoke + usize::from(key.is_revoked() && key.enabled)
         }
     };
     let to_do = vec![
@@ -556,10 +698,9 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
         usize::from(!seen.noted),
         over_keys(1, &|_| 1),
         over_keys(PLANS, &missing),
-        over_keys(1, &to_note),
-        usize::from(!seen.warned),
+        over_keys(2, &to_note),
         seen.mirror.iter().filter(is_open).count(),
-        over_keys(2, &to_change),
+        over_keys(4, &to_change),
     ];
     let unknown_plans = |key: &Key| usize::from(!seen.plans.contains_key(&key.id));
     let unread = |mirrored: &&Mirrored| **mirrored == Mirrored::Unread;
@@ -575,6 +716,8 @@ fn distance(seen: &Observed) -> (Vec<usize>, usize) {
         seen.mirror.iter().filter(unread).count(),
         usize::from(!seen.probed),
         usize::from(!seen.settled),
+        usize::from(!seen.replicated),
+        usize::from(!seen.plans_skipped),
         usize::from(!seen.relabelled),
         usize::from(seen.unconfirmed),
         usize::from(!seen.given_up),
@@ -625,6 +768,7 @@ const CLAIMS: &[Claim] = &[
     (
         "1. No dead key is handed out: no key in use is marked, disabled or deleted",
         |_, seen, action| match action {
+            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
             Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
                 Some(!is_wanted(seen, listed(seen, id)))
             }
@@ -632,10 +776,63 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
+        "1. No dead key is handed out: a revoked key comes back only where AWSCURRENT is on the version that it was made for",
+        |_, seen, action| match action {
+            Action::RestoreKey(id) if listed(seen, id).is_revoked() => {
+                let version = listed(seen, id).version.as_ref();
+                Some(version.is_some() && version == seen.labels().holder(CURRENT))
+            }
+            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => {
+                let version = listed(seen, id).version.as_ref();
+                Some(version.is_none() || version != seen.labels().holder(CURRENT))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "1. No dead key is handed out: a key is made only where a plan, a stage key or a probe may show that it works",
+        |_, seen, action| match action {
+            Action::MintKey(Which::Pending) => {
+                let setup = &seen.setup;
+                let inherits = seen.plans.values().any(|on| !on.is_empty());
+                Some(
+                    setup.probe
+                        || setup.stage_keys
+                        || setup.allows_no_plan
+                        || !setup.plans.is_empty()
+                        || inherits,
+                )
+            }
+            _ => None,
+        },
+    ),
+    (
+        "1. No dead key is handed out: nothing of somebody else's in a target is overwritten before it was written once",
+        |_, seen, action| match action {
+            Action::WriteMirror(target, Which::Current)
+                if seen.mirror[*target] == Mirrored::Other =>
+            {
+                let mut keys = seen.keys.iter().flatten();
+                let knows = |key: &Key| {
+                    (key.is(Which::Current) && key.written.contains(target))
+                        || key.mirrored.contains(target)
+                };
+                let adopted = seen.setup.adopted.contains(target);
+                // A version that was not promoted gives back what it took.
+                let gives_back = !seen.is_current() && seen.setup.version.is_some();
+                Some(adopted || gives_back || keys.any(knows))
+            }
+            _ => None,
+        },
+    ),
+    (
         "1. No dead key is handed out: what a target held is not taken away (but in an emergency not deleted)",
         |_, seen, action| match action {
-            Action::DisableKey(id, _) if !seen.setup.emergency => Some(!listed(seen, id).mirrored),
-            Action::DeleteKey(id) => Some(!listed(seen, id).mirrored),
+            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
+            Action::DisableKey(id, _) if !seen.setup.emergency => {
+                Some(listed(seen, id).mirrored.is_empty())
+            }
+            Action::DeleteKey(id) => Some(listed(seen, id).mirrored.is_empty()),
             _ => None,
         },
     ),
@@ -643,6 +840,7 @@ const CLAIMS: &[Claim] = &[
         "1. No dead key is handed out: where its plans were looked at, AWSCURRENT's key is on the configured ones before a target gets it or another key is taken away",
         |_, seen, action| match action {
             Action::DisableKey(..) if seen.setup.emergency => None,
+            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
             Action::WriteMirror(_, Which::Current)
             | Action::DisableKey(..)
             | Action::DeleteKey(_) => {
@@ -712,14 +910,17 @@ const CLAIMS: &[Claim] = &[
         |_, seen, action| {
             let is_its_own = |id: &KeyId| listed(seen, id).is(Which::Pending);
             (seen.is_pending() && !seen.is_current()).then(|| match action {
-                Action::StoreValue | Action::WarnOfNoPlan | Action::Promote(_) => true,
+                Action::StoreValue | Action::Promote(_) => true,
                 Action::MintKey(which) | Action::WriteMirror(_, which) => *which == Which::Pending,
                 Action::NoteResumed(id) | Action::AttachKey(id, _) | Action::RestoreKey(id) => {
                     is_its_own(id)
                 }
                 Action::RemovePending
+                | Action::NoteWritten(..)
                 | Action::MarkKey(..)
                 | Action::DisableKey(..)
+                | Action::NoteRevoked(..)
+                | Action::NotePostponed(..)
                 | Action::DeleteKey(_) => false,
             })
         },
@@ -736,12 +937,66 @@ const CLAIMS: &[Claim] = &[
         |_, seen, action| (*action == Action::RemovePending).then(|| seen.is_current()),
     ),
     (
+        "4. Promotion is the commit point: between it and taking AWSPENDING off the replicas are waited for",
+        |_, seen, action| {
+            let waits = !seen.secret.replicas.is_empty();
+            (*action == Action::RemovePending && waits).then_some(seen.replicated)
+        },
+    ),
+    (
         "5. Overlap: a key is disabled no sooner than its grace after it was marked",
         |_, seen, action| match action {
-            Action::DisableKey(id, mark) if !seen.setup.grace.is_zero() => Some(
-                mark.superseded_at + seen.setup.grace <= seen.setup.now
-                    && listed(seen, id).mark.as_ref() == Some(mark),
-            ),
+            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
+            Action::DisableKey(id, mark)
+                if !seen.setup.grace.is_zero() && !seen.setup.emergency =>
+            {
+                let key = listed(seen, id);
+                let over = |at: SystemTime| at + seen.setup.grace <= seen.setup.now;
+                Some(
+                    over(mark.superseded_at)
+                        && key.changed_since_marked().is_none_or(over)
+                        && mark.postponed.is_none_or(|postponed| over(postponed.at))
+                        && key.mark.as_ref() == Some(mark),
+                )
+            }
+            _ => None,
+        },
+    ),
+    (
+        "5. Overlap: AWSPREVIOUS's key is not disabled sooner than its grace after AWSCURRENT's version was made",
+        |_, seen, action| match action {
+            Action::DisableKey(id, _)
+                if !seen.setup.grace.is_zero()
+                    && !seen.setup.emergency
+                    && !listed(seen, id).is_revoked()
+                    && listed(seen, id).is(Which::Previous) =>
+            {
+                let created = seen.current_created?;
+                Some(created + seen.setup.grace <= seen.setup.now)
+            }
+            _ => None,
+        },
+    ),
+    (
+        "5. Overlap: where AWS's time is not known, nothing is disabled or deleted but what an emergency stop revokes",
+        |_, seen, action| match action {
+            Action::DisableKey(id, _) if !listed(seen, id).is_revoked() => {
+                (!seen.setup.emergency).then_some(seen.setup.knows_time)
+            }
+            Action::DeleteKey(_) => Some(seen.setup.knows_time),
+            _ => None,
+        },
+    ),
+    (
+        "5. Overlap: no period begins or ends while a replica has not got AWSCURRENT",
+        |_, seen, action| match action {
+            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
+            Action::MarkKey(..) | Action::DisableKey(..) | Action::DeleteKey(_)
+                if !seen.setup.emergency =>
+            {
+                let mut replicas = seen.secret.replicas.iter();
+                Some(replicas.all(|replica| replica.status != Replication::Underway))
+            }
             _ => None,
         },
     ),
@@ -749,8 +1004,10 @@ const CLAIMS: &[Claim] = &[
         "5. Overlap: a key is deleted no sooner than the quarantine after this function disabled it",
         |_, seen, action| match action {
             Action::DeleteKey(id) => {
-                let since = listed(seen, id).disabled_by_us();
-                Some(since.is_some_and(|at| at + seen.setup.quarantine <= seen.setup.now))
+                let key = listed(seen, id);
+                let over = |at: SystemTime| at + seen.setup.quarantine <= seen.setup.now;
+                let since = key.disabled_by_us();
+                Some(since.is_some_and(over) && key.changed_since_marked().is_none_or(over))
             }
             _ => None,
         },
@@ -773,6 +1030,7 @@ const CLAIMS: &[Claim] = &[
             };
             match action {
                 Action::DeleteKey(_) => Some(seen_all()),
+                Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
                 Action::MarkKey(..) | Action::DisableKey(..) if !seen.setup.emergency => {
                     Some(seen_all())
                 }
@@ -794,17 +1052,10 @@ const CLAIMS: &[Claim] = &[
         |_, seen, action| match action {
             Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
                 let key = listed(seen, id);
-                Some(key.version.is_some() && !key.disabled_by_hand())
+                Some(key.is_managed() && !key.disabled_by_hand())
             }
             Action::RestoreKey(id) => Some(!listed(seen, id).disabled_by_hand()),
             _ => None,
-        },
-    ),
-    (
-        "7. The trial run changes nothing, and testSecret never more than to warn",
-        |step, seen, action| {
-            let trial = seen.copy && !seen.is_current();
-            (step == Step::TestSecret).then(|| *action == Action::WarnOfNoPlan && !trial)
         },
     ),
     (
@@ -812,10 +1063,7 @@ const CLAIMS: &[Claim] = &[
         |step, _, action| {
             (step == Step::Reconcile).then(|| match action {
                 Action::MintKey(which) | Action::WriteMirror(_, which) => *which == Which::Current,
-                Action::StoreValue
-                | Action::Promote(_)
-                | Action::RemovePending
-                | Action::WarnOfNoPlan => false,
+                Action::StoreValue | Action::Promote(_) | Action::RemovePending => false,
                 _ => true,
             })
         },
@@ -867,6 +1115,11 @@ fn follow(step: Step) -> Vec<usize> {
                 let next = decide(moment.step, &moment.seen);
                 if let Next::Act(action) = &next {
                     acts += 1;
+                    assert_ne!(
+                        moment.step,
+                        Step::TestSecret,
+                        "7. The trial run changes nothing: testSecret never does: {action:?}"
+                    );
                     for ((claim, holds), applied) in CLAIMS.iter().zip(&mut applied) {
                         let holds = holds(moment.step, &moment.seen, action);
                         assert_ne!(holds, Some(false), "{claim}: {action:?} in {moment:#?}");

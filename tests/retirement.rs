@@ -400,6 +400,8 @@ fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
         copy: false,
         edited: false,
         keys: Vec::new(),
+        created: None,
+        targets: BTreeSet::new(),
     });
     assert_eq!(
         decide(Step::Reconcile, &seen),
@@ -687,6 +689,8 @@ fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whi
     let mut unused = BTreeMap::new();
     note_use(&start, true, &mut unused);
     start.rotated_before = true;
+    // Where every key was deleted, nothing tells any more that the target was ever written.
+    start.adopted.insert(0);
     let mut open = vec![(start, unused, 0)];
     let mut seen = BTreeSet::new();
     while let Some((world, unused, depth)) = open.pop() {

@@ -10,7 +10,7 @@ use api_key_rotation::mark::Mark;
 use api_key_rotation::next::{Look, Next, Step};
 use api_key_rotation::observed::{
     CURRENT, Description, Fact, Held, Key, KeyId, Labels, Mint, Mirrored, Observed, PENDING,
-    PREVIOUS, PlanId, Setup, VersionId, Which,
+    PREVIOUS, PlanId, Replica, Replication, Setup, VersionId, Which,
 };
 use api_key_rotation::rotation::decide;
 
@@ -65,13 +65,17 @@ impl Case {
             version: (step != Step::Reconcile).then(|| VersionId::from("new")),
             plans: Vec::new(),
             stage_keys: false,
+            allows_no_plan: false,
+            looks_at_plans: false,
             probe: false,
             targets: 0,
+            adopted: BTreeSet::new(),
             settle: Duration::from_mins(2),
             grace: Duration::from_hours(24),
             quarantine: Duration::from_hours(168),
             emergency: false,
             finds_hand_made: false,
+            knows_time: true,
             now: now(),
         };
         Self {
@@ -100,6 +104,7 @@ impl Case {
         self.keys.push(Key {
             id: KeyId::from(id),
             version: version.map(VersionId::from),
+            namesake: false,
             described: version.is_some(),
             unfinished: false,
             of_our_form: true,
@@ -108,8 +113,9 @@ impl Case {
             changed_at: None,
             since: SystemTime::UNIX_EPOCH,
             mark: None,
+            written: BTreeSet::new(),
             held_by: held_by.iter().copied().collect(),
-            mirrored: false,
+            mirrored: BTreeSet::new(),
         });
         self.keys.last_mut().expect("it was just put there")
     }
@@ -121,9 +127,14 @@ impl Case {
     /// A key as far as it is known by now.
     fn known(&self, key: &Key) -> Key {
         let read = |which: &&Which| self.seen.held.contains_key(which);
+        let mirrored = if self.seen.mirror.contains(&Mirrored::Unread) {
+            BTreeSet::new()
+        } else {
+            key.mirrored.clone()
+        };
         Key {
             held_by: key.held_by.iter().filter(read).copied().collect(),
-            mirrored: key.mirrored && !self.seen.mirror.contains(&Mirrored::Unread),
+            mirrored,
             ..key.clone()
         }
     }
@@ -147,15 +158,18 @@ impl Case {
                 Fact::Holds {
                     which: *which,
                     version: version.filter(|_| held != Held::Nothing).cloned(),
+                    created: None,
                     held,
                     copy: self.copy && read(Which::Pending) && read(Which::Current),
                     edited: self.edited && read(Which::Pending) && read(Which::Current),
                     keys: self.ids(|key| key.is(*which)),
+                    targets: BTreeSet::new(),
                 }
             }
             Look::Labels => Fact::Described(self.seen.secret.clone()),
             Look::Keys => {
-                let ours = self.keys.iter().filter(|key| key.version.is_some());
+                let ours = self.keys.iter();
+                let ours = ours.filter(|key| key.version.is_some() || key.namesake);
                 Fact::Keys(ours.map(|key| self.known(key)).collect())
             }
             Look::EveryKey(which) => {
@@ -170,9 +184,10 @@ impl Case {
             Look::Mirror(target) => Fact::Mirror {
                 target: *target,
                 holds: self.target?,
-                keys: self.ids(|key| key.mirrored),
+                keys: self.ids(|key| !key.mirrored.is_empty()),
             },
             Look::ProbeAccepts | Look::ProbeAnswers => Fact::Probed,
+            Look::Replicated => Fact::Replicated(self.seen.secret.clone()),
             Look::Settled(_) => Fact::Settled,
         })
     }
@@ -187,6 +202,7 @@ impl Case {
                     match look {
                         Look::ProbeAccepts => words += "`ProbeAccepts`, then ",
                         Look::ProbeAnswers => words += "`ProbeAnswers`, then ",
+                        Look::Replicated => words += "`Replicated`, then ",
                         Look::Settled(_) => words += "`Settled`, then ",
                         _ => {}
                     }
@@ -415,9 +431,10 @@ fn set_secret() -> String {
             ),
             ("is on them", NO_YES),
             ("resumption noted", NO_YES),
+            ("may be on none", NO_YES),
         ],
         &|given| {
-            let &[holds, called, state, both, wanted, on, noted] = given else {
+            let &[holds, called, state, both, wanted, on, noted, free] = given else {
                 unreachable!()
             };
             let both = both == YES;
@@ -425,6 +442,7 @@ fn set_secret() -> String {
             if both && [INHERITED, NEWEST].contains(&wanted) {
                 return None;
             }
+            case.seen.setup.allows_no_plan = free == YES;
             let pending = if holds == YES { OURS } else { Held::NoKey };
             case.held.insert(Which::Pending, pending);
             if both {
@@ -474,8 +492,6 @@ fn set_secret() -> String {
     )
 }
 
-const MISSING_BESIDE: &str = "missing beside others of ours";
-
 fn test_secret() -> String {
     table(
         "`testSecret`",
@@ -490,12 +506,11 @@ fn test_secret() -> String {
             ),
             ("plan configured", NO_YES),
             ("on a plan", NO_YES),
-            ("stage keys", NO_YES),
             (
-                "AWSCURRENT's key",
-                &["none", "missing", MISSING_BESIDE, "is there"],
+                "without a plan",
+                &["nothing accepts it", "a stage key", "is allowed"],
             ),
-            ("warned", NO_YES),
+            ("AWSCURRENT's key", &["none", "is there"]),
             ("old enough", NO_YES),
         ],
         &|given| {
@@ -507,9 +522,8 @@ fn test_secret() -> String {
                 state,
                 configured,
                 on,
-                with_stage_keys,
+                without,
                 current,
-                warned,
                 old,
             ] = given
             else {
@@ -537,9 +551,6 @@ fn test_secret() -> String {
             if current == "is there" {
                 case.with_key("old", Some("old"), &[Which::Current]);
             }
-            if current == MISSING_BESIDE {
-                case.with_key("older", Some("older"), &[]);
-            }
             if holds == YES && state != "missing" {
                 let key = case.with_key("new", Some("new"), &holders);
                 put_into(key, state);
@@ -554,9 +565,108 @@ fn test_secret() -> String {
                 case.on_plan.insert(KeyId::from("new"));
             }
             let setup = &mut case.seen.setup;
-            (setup.probe, setup.stage_keys) = (probe == YES, with_stage_keys == YES);
-            case.seen.warned = warned == YES;
+            (setup.probe, setup.stage_keys) = (probe == YES, without == "a stage key");
+            setup.allows_no_plan = without == "is allowed";
             Some(case.next(Step::TestSecret))
+        },
+    )
+}
+
+fn first_write() -> String {
+    table(
+        "`testSecret`: each target, before it is written",
+        &[
+            ("a trial run", NO_YES),
+            (
+                "the target holds",
+                &[
+                    "nothing, or the secret's placeholder",
+                    "AWSCURRENT's key",
+                    "the pending key",
+                    "AWSPREVIOUS's key",
+                    "another key of this secret",
+                    "something else",
+                ],
+            ),
+            ("it may be overwritten", NO_YES),
+            ("AWSCURRENT's key says that it was written", NO_YES),
+        ],
+        &|given| {
+            let &[trial, target, adopted, written] = given else {
+                unreachable!()
+            };
+            let labels: &[(&str, &[&str])] = &[
+                ("new", &[PENDING]),
+                ("old", &[CURRENT]),
+                ("older", &[PREVIOUS]),
+            ];
+            let mut case = Case::new(Step::TestSecret, labels);
+            case.copy = trial == YES;
+            for which in [Which::Pending, Which::Current, Which::Previous] {
+                case.held.insert(which, OURS);
+            }
+            let holders: &[_] = if case.copy {
+                &[Which::Pending, Which::Current]
+            } else {
+                &[Which::Current]
+            };
+            let current = case.with_key("old", Some("old"), holders);
+            if written == YES {
+                current.written.insert(0);
+            }
+            if !case.copy {
+                case.with_key("new", Some("new"), &[Which::Pending]);
+            }
+            case.with_plan();
+            case.on_plan.insert(KeyId::from("new"));
+            let other = case.with_key("gone", Some("gone"), &[]);
+            if target == "another key of this secret" {
+                other.mirrored.insert(0);
+            }
+            case.with_target(Some(match target {
+                "nothing, or the secret's placeholder" => Mirrored::Vacant,
+                "AWSCURRENT's key" => Mirrored::Key(Which::Current),
+                "the pending key" => Mirrored::Key(Which::Pending),
+                "AWSPREVIOUS's key" => Mirrored::Key(Which::Previous),
+                _ => Mirrored::Other,
+            }));
+            if adopted == YES {
+                case.seen.setup.adopted.insert(0);
+            }
+            Some(case.next(Step::TestSecret))
+        },
+    )
+}
+
+fn replicas() -> String {
+    table(
+        "`finishSecret`: the secret's replicas, once the version has AWSCURRENT",
+        &[
+            (
+                "the replicas",
+                &["there is none", "in sync", "under way", "failed"],
+            ),
+            ("waited for in this run", NO_YES),
+        ],
+        &|given| {
+            let &[replicas, waited] = given else {
+                unreachable!()
+            };
+            let mut case = rotation(Step::FinishSecret, IS_BOTH);
+            let status = match replicas {
+                "there is none" => None,
+                "in sync" => Some(Replication::InSync),
+                "under way" => Some(Replication::Underway),
+                _ => Some(Replication::Failed),
+            };
+            let replica = status.map(|status| Replica {
+                region: "eu-west-1".to_owned(),
+                status,
+                message: String::new(),
+            });
+            case.seen.secret.replicas.extend(replica);
+            case.seen.replicated = waited == YES;
+            Some(case.next(Step::FinishSecret))
         },
     )
 }
@@ -632,7 +742,9 @@ fn finish_secret() -> String {
 fn reconciliation(labels: &[(&str, &[&str])]) -> Case {
     let mut case = Case::new(Step::Reconcile, labels);
     case.held.insert(Which::Current, OURS);
-    case.with_key("current", Some("now"), &[Which::Current]);
+    case.with_key("current", Some("now"), &[Which::Current])
+        .written
+        .insert(0);
     case
 }
 
@@ -699,7 +811,7 @@ fn reconcile_current() -> String {
             };
             case.held.insert(Which::Current, held);
             // It differs, which shows whether the run goes on.
-            case.with_target(Some(Mirrored::Other));
+            case.with_target(Some(Mirrored::Vacant));
             case.seen.secret.rotated_before = rotated == YES;
             let version = (!state.starts_with("another's")).then_some("now");
             if state != "missing" && held.is_key() {
@@ -745,15 +857,17 @@ fn reconcile_targets() -> String {
                 "the target",
                 &[
                     "holds it",
+                    "holds nothing",
                     "holds something else",
                     "holds the pending key",
                     "cannot be read",
                 ],
             ),
             ("a rotation is under way", NO_YES),
+            ("it may be overwritten, or was written before", NO_YES),
         ],
         &|given| {
-            let &[works, target, rotating] = given else {
+            let &[works, target, rotating, writable] = given else {
                 unreachable!()
             };
             let mut labels: Vec<(&str, &[&str])> = vec![("now", &[CURRENT])];
@@ -764,9 +878,13 @@ fn reconcile_targets() -> String {
             }
             let mut case = reconciliation(&labels);
             case.keys[0].enabled = works == YES;
+            if writable != YES {
+                case.keys[0].written.clear();
+            }
             case.held.insert(Which::Pending, OURS);
             case.with_target(match target {
                 "holds it" => Some(Mirrored::Key(Which::Current)),
+                "holds nothing" => Some(Mirrored::Vacant),
                 "holds something else" => Some(Mirrored::Other),
                 "holds the pending key" => Some(Mirrored::Key(Which::Pending)),
                 _ => None,
@@ -798,7 +916,9 @@ fn replaced(emergency: &str, target: &str, labels: &[&str]) -> (Case, Key) {
     }];
     let mut key = case.with_key("old", Some("old"), &[]).clone();
     case.keys.pop();
-    key.mirrored = target == "held the key until now";
+    if target == "held the key until now" {
+        key.mirrored.insert(0);
+    }
     (case, key)
 }
 
@@ -946,6 +1066,131 @@ fn reconcile_disabled() -> String {
     )
 }
 
+fn reconcile_revoked() -> String {
+    table(
+        "`reconcile`: a key that an emergency stop revoked",
+        &[
+            EMERGENCY,
+            ("the key", &["enabled again", "disabled"]),
+            (
+                "AWSCURRENT",
+                &[
+                    "is another version with another value",
+                    "is another version with its value",
+                    "is the version that its name carries",
+                ],
+            ),
+            ("a label of the owner's own is on its version", NO_YES),
+            ("its quarantine", &["runs", "is over"]),
+        ],
+        &|given| {
+            let &[emergency, state, current, labelled, quarantine] = given else {
+                unreachable!()
+            };
+            let is_current = current == "is the version that its name carries";
+            let mine: &[&str] = if labelled == YES { &["mine"] } else { &[] };
+            let labels: &[(&str, &[&str])] = if is_current {
+                &[("old", &[CURRENT]), ("now", &[])]
+            } else {
+                &[("now", &[CURRENT]), ("old", mine)]
+            };
+            if is_current && labelled == YES {
+                return None;
+            }
+            let mut case = Case::new(Step::Reconcile, labels);
+            case.held.insert(Which::Current, OURS);
+            case.seen.setup.emergency = emergency == YES;
+            let holds = current != "is another version with another value";
+            if !holds {
+                case.with_key("current", Some("now"), &[Which::Current]);
+            }
+            let holders: &[_] = if holds { &[Which::Current] } else { &[] };
+            let hours = if quarantine == "runs" { 167 } else { 168 };
+            let key = case.with_key("old", Some("old"), holders);
+            key.enabled = state == "enabled again";
+            key.mark = mark(300, "now", Some(hours)).map(|mark| Mark {
+                revoked_at: mark.disabled_at,
+                ..mark
+            });
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
+fn reconcile_changed() -> String {
+    table(
+        "`reconcile`: a superseded key whose time in the mark may be wrong",
+        &[
+            ("the key", &[ENABLED, BY_US]),
+            ("by its mark, its grace or quarantine", &["runs", "is over"]),
+            (
+                "somebody else changed it since",
+                &["no", "so that the time runs", "and that time is over, too"],
+            ),
+            (
+                "AWSPREVIOUS's, and AWSCURRENT is younger than the grace",
+                NO_YES,
+            ),
+            ("AWS's time is known", NO_YES),
+        ],
+        &|given| {
+            let &[state, period, changed, young, known] = given else {
+                unreachable!()
+            };
+            let labels: &[&str] = if young == YES { &[PREVIOUS] } else { &[] };
+            let (mut case, mut key) = replaced("no", "was read", labels);
+            let hours = if period == "runs" { 1 } else { 200 };
+            if state == ENABLED {
+                key.mark = mark(hours, "now", None);
+            } else {
+                (key.enabled, key.mark) = (false, mark(300, "now", Some(hours)));
+            }
+            let ago = |hours| now() - Duration::from_hours(hours);
+            key.changed_at = match changed {
+                "no" => None,
+                "so that the time runs" => Some(now()),
+                // It cannot be both over and later than a mark that is not.
+                _ if period == "runs" => return None,
+                _ => Some(ago(170)),
+            };
+            case.seen.current_created = (young == YES).then(|| ago(2));
+            case.seen.held.insert(Which::Current, OURS);
+            case.seen.current_version = Some(VersionId::from("now"));
+            case.seen.setup.knows_time = known == YES;
+            case.keys.push(key);
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
+fn reconcile_namesake() -> String {
+    table(
+        "`reconcile`: a key with this function's tag that name or tags place at this secret's name only",
+        &[
+            EMERGENCY,
+            ("it carries our mark", NO_YES),
+            ("the key", &[ENABLED, BY_US]),
+            ("its grace or quarantine", &["runs", "is over"]),
+        ],
+        &|given| {
+            let &[emergency, marked, state, period] = given else {
+                unreachable!()
+            };
+            let (mut case, mut key) = replaced(emergency, "was read", &[]);
+            (key.version, key.namesake, key.described) = (None, true, marked == YES);
+            let hours = if period == "runs" { 1 } else { 200 };
+            match (marked, state) {
+                ("no", BY_US) => return None,
+                ("no", _) => {}
+                (_, ENABLED) => key.mark = mark(hours, "older", None),
+                _ => (key.enabled, key.mark) = (false, mark(300, "older", Some(hours))),
+            }
+            case.keys.push(key);
+            Some(case.next(Step::Reconcile))
+        },
+    )
+}
+
 fn made() -> String {
     [
         HEAD.to_owned(),
@@ -953,12 +1198,17 @@ fn made() -> String {
         create_secret(),
         set_secret(),
         test_secret(),
+        first_write(),
         finish_secret(),
+        replicas(),
         reconcile_current(),
         reconcile_targets(),
         reconcile_wanted(),
         reconcile_enabled(),
         reconcile_disabled(),
+        reconcile_revoked(),
+        reconcile_changed(),
+        reconcile_namesake(),
     ]
     .concat()
 }

@@ -431,7 +431,7 @@ impl Observer<'_> {
             .max(minted.and_then(|minted| minted.resumed_at));
         let is_written = |target: &usize| {
             let hash = self.targets.get(*target);
-            minted.is_some_and(|minted| hash.is_some_and(|hash| minted.targets.contains(hash)))
+            hash.is_some_and(|hash| description.names_target(hash))
         };
         let targets = self.values.targets.iter();
         let observed = Key {
@@ -466,7 +466,9 @@ impl Observer<'_> {
                 .and_then(|tags| tags.get(name))
                 .map(String::as_str)
         };
-        let name = key.name().and_then(|name| name.strip_prefix(&self.secret.name));
+        let name = key
+            .name()
+            .and_then(|name| name.strip_prefix(&self.secret.name));
         let rest = name.and_then(|name| name.strip_prefix('/'));
         let owner = tag(TAG_SECRET);
         if let Some(version) = tag(TAG_VERSION)

@@ -165,7 +165,9 @@ impl World {
             world.values.insert(OLD.to_owned(), value);
         }
         if value == Some(1) {
-            world.keys.insert(1, ModelKey::on(&["p", "q"], Some(OLD)));
+            let mut key = ModelKey::on(&["p", "q"], Some(OLD));
+            key.written = (0..targets).collect();
+            world.keys.insert(1, key);
         }
         world
     }
@@ -291,14 +293,13 @@ impl World {
             since: SystemTime::UNIX_EPOCH,
             changed_at: key.changed.map(at),
             mark: key.mark.as_ref().map(|mark| Mark {
-                superseded_at: at(mark.superseded),
-                by: VersionId::from(mark.by.as_str()),
                 disabled_at: mark.disabled.map(at),
                 revoked_at: mark.revoked.map(at),
                 postponed: mark.postponed.map(|(times, postponed)| Postponed {
                     times,
                     at: at(postponed),
                 }),
+                ..Mark::new(at(mark.superseded), VersionId::from(mark.by.as_str()))
             }),
             written: key.written.clone(),
             held_by: read
@@ -460,6 +461,10 @@ impl World {
                 self.model(id).unfinished = false;
                 Fact::Changed(id.clone(), Change::Completed)
             }
+            Action::NoteWritten(id, targets) => {
+                self.model(id).written.clone_from(targets);
+                Fact::Changed(id.clone(), Change::Written(targets.clone()))
+            }
             Action::AttachKey(id, plan) => {
                 self.model(id).plans.insert(plan.to_string());
                 Fact::Changed(id.clone(), Change::Attached(plan.clone()))
@@ -504,6 +509,7 @@ impl World {
             Action::MarkKey(id, mark) if self.keys[&number(id)].enabled => {
                 let key = self.model(id);
                 (key.mark, key.described, key.changed) = (Some(mark.into()), true, None);
+                self.forget_written(id);
                 Fact::Changed(id.clone(), Change::Marked(mark.clone()))
             }
             // On a key that another run has disabled, the adapter completes the mark.
@@ -517,6 +523,7 @@ impl World {
                 let key = self.model(id);
                 (key.mark, key.described) = (Some((&mark).into()), true);
                 (key.enabled, key.changed) = (false, None);
+                self.forget_written(id);
                 Fact::Changed(id.clone(), Change::Disabled(mark))
             }
             Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
@@ -540,6 +547,15 @@ impl World {
                 self.keys.remove(&number(id));
                 Fact::Changed(id.clone(), Change::Deleted)
             }
+        }
+    }
+
+    /// As the adapter: only AWSPREVIOUS's key goes on naming targets.
+    fn forget_written(&mut self, id: &KeyId) {
+        let previous = self.holder(PREVIOUS).cloned();
+        let key = self.model(id);
+        if key.version.is_none() || key.version != previous {
+            key.written.clear();
         }
     }
 
