@@ -6,7 +6,7 @@
 //! | `GET /prod/ping` | 200 to a key that is enabled and on a plan for the stage; else 403 `ForbiddenException` | AWSV |
 //! | `GET /prod/open` | 200: the method requires no key | AWSV |
 //! | `GET /prod/denied` | 403 `AccessDeniedException`: the resource policy denies it explicitly | DOC |
-//! | `GET /prod/blocked` | 403 with an HTML page and no error type: AWS WAF at CloudFront | OBS |
+//! | `GET /prod/blocked` | 403 with an HTML page and no error type: AWS WAF at `CloudFront` | OBS |
 //! | `GET /prod/filtered` | 403 `ForbiddenException`, as for a wrong key: AWS WAF at the stage | DOC and OBS |
 //! | any other path or method of the stage | 403 `MissingAuthenticationTokenException` | DOC and OBS |
 //! | any other stage | 403 `ForbiddenException` | OBS |
