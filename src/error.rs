@@ -34,13 +34,16 @@ pub enum Error {
     #[error("could not {0}: {1}")]
     Attempt(String, Box<CallError>),
     /// The probe URL answered with something that no waiting will change.
+    #[error("PROBE_URL answered {0}")]
+    ProbeRejected(ProbeFault),
+    /// The probe URL accepted a random key, with this status.
     #[error(
-        "PROBE_URL answered {0}: it must name a method behind the usage plan that answers 2xx with a key and 403 without"
+        "PROBE_URL answered {0} to a random key, so it proves nothing about a key; it must name a deployed GET method that requires an API key (not /ping or /sping, which AWS answers itself), then try again"
     )]
-    ProbeRejected(u16),
-    /// The probe URL did not accept the key in time.
+    ProbeNotProtected(u16),
+    /// The probe URL did not accept the key in time, or did not refuse a random one before that.
     #[error(
-        "the gateway did not accept the new key in time (last answer: {0}); check that PROBE_URL is behind the key's usage plan, then Secrets Manager's next try succeeds"
+        "the gateway did not accept the new key in time ({0}); check that PROBE_URL is behind the key's usage plan, then Secrets Manager's next try succeeds"
     )]
     ProbeNotAccepted(String),
     /// In a trial run the probe URL gave an answer that tells nothing.
@@ -89,6 +92,7 @@ impl Error {
             Self::Call(call) => call.error_type(),
             Self::Attempt(_, call) => call.error_type(),
             Self::ProbeRejected(_) => "ProbeRejected",
+            Self::ProbeNotProtected(_) => "ProbeNotProtected",
             Self::ProbeNotAccepted(_) => "ProbeNotAccepted",
             Self::ProbeUnclear(_) => "ProbeUnclear",
             Self::NotSettled(_) => "NotSettled",
@@ -96,6 +100,34 @@ impl Error {
             Self::ReplicasNotInSync(_) => "ReplicasNotInSync",
             Self::OutOfTime(_) => "OutOfTime",
         }
+    }
+}
+
+/// An answer of the probe URL that shows a wrong URL or a wrong set-up of its API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeFault {
+    /// A status that no method behind a usage plan answers.
+    #[error("{0}: it must name a GET method that answers 2xx with a valid API key and 403 without")]
+    Status(u16),
+    /// API Gateway knows no such method, or the method requires a signature. (DOC)
+    #[error(
+        "403 MissingAuthenticationTokenException: the stage has no such path or no GET method there, or the method requires IAM authorization; correct the path, or deploy the API to the stage"
+    )]
+    NoSuchMethod,
+    /// A resource policy, an authorizer or an IAM policy denies the call. (DOC)
+    #[error(
+        "403 AccessDeniedException: the API's resource policy or authorizer denies this function's calls; allow them there, or name a method without such a rule"
+    )]
+    AccessDenied,
+    /// No reply that can be trusted.
+    #[error("nothing: {0}")]
+    NoReply(&'static str),
+}
+
+impl ProbeFault {
+    /// Whether the same call may have another answer some seconds later.
+    pub(crate) fn may_pass(self) -> bool {
+        !matches!(self, Self::Status(_))
     }
 }
 

@@ -333,7 +333,7 @@ impl<'a> Live<'a> {
                 };
                 let receipt = match (look, self.values.key(Which::Pending)) {
                     (Look::ProbeAccepts, Some(key)) => probe.accepts(key).await?,
-                    (_, key) => probe.answers(key).await?,
+                    _ => probe.refuses().await?,
                 };
                 (Fact::Probed, receipt)
             }

@@ -97,9 +97,9 @@ pub enum Look {
     Plan(PlanId),
     /// What a target holds.
     Mirror(usize),
-    /// Whether the gateway accepts the pending key; waits until it does.
+    /// Whether the gateway refuses a random key and accepts the pending one; waits until it does.
     ProbeAccepts,
-    /// Whether the probe URL answers like one.
+    /// Whether the gateway refuses a random key.
     ProbeAnswers,
     /// Whether no replica of the secret is under way any more; waits until then.
     Replicated,

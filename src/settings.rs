@@ -12,6 +12,11 @@ use crate::secret::is_secret_id;
 /// The longest period that is believed to be meant.
 const LONGEST_PERIOD: Duration = Duration::from_hours(366 * 24);
 
+/// An example of `PROBE_URL`. Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC,
+/// API Gateway developer guide, "Important notes"). Settings with such a path are not refused: whether AWS answers it for
+/// a given domain is not verified, and the probe itself notices a URL that requires no key.
+const PROBE_EXAMPLE: &str = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/prod/health";
+
 /// Everything that can be set. Holds no secret: the Doppler token is named, not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -120,7 +125,7 @@ impl Settings {
             allow_key_without_plan: reader
                 .one("ALLOW_KEY_WITHOUT_PLAN", "true", parse_flag)
                 .unwrap_or(false),
-            probe_url: reader.one("PROBE_URL", "https://api.example.com/prod/ping", url),
+            probe_url: reader.one("PROBE_URL", PROBE_EXAMPLE, url),
             mirror: reader.mirror(url),
             settle_period: reader.period("SETTLE_PERIOD", Duration::from_mins(2), "2m"),
             grace_period: reader.period("GRACE_PERIOD", Duration::from_hours(24), "24h"),

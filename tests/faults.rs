@@ -3,12 +3,13 @@
 
 mod support;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use sandbox::doppler::{Access, Visibility};
 use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
 use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use tokio::io::AsyncWriteExt as _;
 
 /// A world after its first rotation, so that there is a key which must not be lost.
 async fn rotated(setup: Setup) -> World {
@@ -1001,10 +1002,17 @@ async fn a_probe_that_never_accepts_fails_before_the_function_is_stopped() {
         function_timeout: Duration::from_secs(8),
         ..Options::default()
     };
+    let refuse = |code| FaultKind::refuse(403, code, "no");
+    let wrong_path = "MissingAuthenticationTokenException";
+    let denied = "AccessDeniedException";
     for (kind, words) in [
         (FaultKind::answer(403, "application/json", "{}"), "403"),
         (FaultKind::answer(500, "application/json", "{}"), "500"),
         (FaultKind::answer(429, "application/json", "{}"), "429"),
+        (FaultKind::answer(403, "text/html", "<HTML>"), "firewall"),
+        (refuse("ForbiddenException"), "usage plan"),
+        (refuse(wrong_path), wrong_path),
+        (refuse(denied), denied),
     ] {
         let setup = Setup {
             options: options(),
@@ -1036,6 +1044,113 @@ async fn a_probe_that_never_accepts_fails_before_the_function_is_stopped() {
     .await;
 }
 
+/// The probe URL of another method of the API.
+fn another_method(world: &World, path: &str) -> String {
+    format!("{}/{}/{path}", world.sandbox.gateway_url(), sandbox::STAGE)
+}
+
+/// A method that requires no key accepts a new key at once, long before consumers can use it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_without_protection_fails_at_once() {
+    let world = rotated(Setup::default()).await;
+    let before = world.current_key();
+    let url = another_method(&world, "open");
+    world.redeploy(&[("PROBE_URL", &url)]).await;
+    world.sandbox.clear_calls();
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
+    for word in ["PROBE_URL answered 200", "random key"] {
+        assert!(error.error_message.contains(word), "{error}");
+    }
+    assert_eq!(probes(&world), 1, "the new key was sent to it");
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+/// What a deployment answers at first ends nothing; what it answers for 15 seconds does, long before the deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_lasting_answer_ends_the_step_early() {
+    let fails = |path: &'static str, words: [&'static str; 2]| async move {
+        let world = rotated(Setup::default()).await;
+        let before = world.current_key();
+        let url = another_method(&world, path);
+        world.redeploy(&[("PROBE_URL", &url)]).await;
+        let began = Instant::now();
+        let (error, token) = world.rotate_and_fail("testSecret").await;
+        let took = began.elapsed();
+        assert_eq!(error.error_type, "ProbeRejected", "{error}");
+        for word in words {
+            assert!(error.error_message.contains(word), "{error}");
+        }
+        assert!(took > Duration::from_secs(15), "after {took:?}");
+        assert!(took < Duration::from_secs(40), "after {took:?}");
+        assert_safe_then_complete(&world, &token, &before).await;
+    };
+    tokio::join!(
+        fails(
+            "nosuchpath",
+            ["403 MissingAuthenticationTokenException", "path"]
+        ),
+        fails("denied", ["403 AccessDeniedException", "resource policy"]),
+    );
+}
+
+/// Neither a refusal nor an end: the answer of a deployment under way, a firewall's, a throttle's and an outage's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_passing_answer_to_random_key_is_polled() {
+    let refuse = |code| FaultKind::refuse(403, code, "no");
+    for kind in [
+        refuse("MissingAuthenticationTokenException"),
+        refuse("AccessDeniedException"),
+        FaultKind::answer(403, "text/html; charset=utf-8", "<HTML>"),
+        FaultKind::Throttle { retry_after: None },
+        FaultKind::answer(503, "application/json", "{}"),
+        FaultKind::ResetBefore,
+    ] {
+        let world = rotated(Setup::default()).await;
+        world.sandbox.clear_calls();
+        let fault = Fault::new(kind.clone()).on(GATEWAY, "Probe");
+        world.sandbox.faults().inject(fault);
+        world.rotate().await;
+        assert_eq!(
+            probes(&world),
+            5,
+            "{kind:?}, a random key, and three times the new one"
+        );
+        world.assert_agreement().await;
+    }
+}
+
+/// The body is nobody's business: one that never ends costs neither time nor memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_endless_body_is_not_read() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let server = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n";
+            client.write_all(head).await.ok();
+            while client.write_all(&[b'x'; 65_536]).await.is_ok() {}
+        }
+    });
+    let world = rotated(Setup::default()).await;
+    let url = format!("http://{address}/");
+    world.redeploy(&[("PROBE_URL", &url)]).await;
+    let began = Instant::now();
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "after {took:?}");
+    server.abort();
+}
+
+/// How often the probed API was called.
+fn probes(world: &World) -> usize {
+    let calls = world.sandbox.calls().into_iter();
+    calls.filter(|call| call.service == GATEWAY).count()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acceptance_followed_by_a_refusal_does_not_count() {
     let world = rotated(Setup::default()).await;
@@ -1043,18 +1158,13 @@ async fn an_acceptance_followed_by_a_refusal_does_not_count() {
     world
         .sandbox
         .faults()
-        .inject(Fault::new(refused).on(GATEWAY, "Probe").nth(3));
+        .inject(Fault::new(refused).on(GATEWAY, "Probe").nth(4));
     world.sandbox.clear_calls();
     world.rotate().await;
-    let probes = world
-        .sandbox
-        .calls()
-        .into_iter()
-        .filter(|call| call.service == GATEWAY)
-        .count();
     assert_eq!(
-        probes, 6,
-        "two acceptances, a refusal, and then three in a row"
+        probes(&world),
+        7,
+        "a random key, two acceptances, a refusal, and then three in a row"
     );
 }
 

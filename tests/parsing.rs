@@ -177,6 +177,17 @@ fn nothing_is_created_in_doppler_unless_the_setting_says_true() {
     }
 }
 
+/// AWS answers `/ping` and `/sping` itself, to any key.
+#[test]
+fn probe_url_example_is_not_a_health_check() {
+    let faults = settings(&[("SECRET_ID", "s"), ("PROBE_URL", "nowhere")]).expect_err("no URL");
+    let (_, example) = faults.rsplit_once('=').expect("there is an example");
+    assert!(example.starts_with("https://"), "{faults}");
+    assert!(!example.ends_with("ping"), "{faults}");
+    let read = settings(&[("SECRET_ID", "s"), ("PROBE_URL", example)]);
+    read.unwrap_or_else(|faults| panic!("{faults}"));
+}
+
 #[test]
 fn http_is_for_loopback_and_sam_local_only() {
     let probe = |url: &str, sam_local: &str| {

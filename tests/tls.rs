@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use sandbox::Sandbox;
 use sandbox::tls::Authority;
 use support::{SECRET, Setup};
@@ -60,4 +62,23 @@ async fn a_bundle_of_certificates_is_honoured_for_aws_and_doppler_and_nothing_el
     world
         .step_fails(&token, "createSecret", "SecretsManagerFailed")
         .await;
+}
+
+/// A certificate that is not trusted stays so: the step ends long before its deadline, and says what to set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_with_untrusted_certificate_ends_early() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    let gateway = inspect(&authority(), &world.sandbox.gateway_url()).await;
+    let url = format!("{gateway}/{}/ping", sandbox::STAGE);
+    world.redeploy(&[("PROBE_URL", &url)]).await;
+    let began = Instant::now();
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let took = began.elapsed();
+    assert_eq!(error.error_type, "ProbeRejected", "{error}");
+    assert!(error.error_message.contains("AWS_CA_BUNDLE"), "{error}");
+    assert!(took < Duration::from_secs(40), "after {took:?}");
+    world.redeploy(&[]).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
 }

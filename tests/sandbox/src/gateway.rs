@@ -1,19 +1,40 @@
-//! The data plane: an API at `/<stage>/…` that wants a key in `x-api-key`.
+//! The data plane: the one REST API, deployed to the one stage. Each of its methods stands for an API
+//! with another set-up.
+//!
+//! | request | answer | source |
+//! |---|---|---|
+//! | `GET /prod/ping` | 200 to a key that is enabled and on a plan for the stage; else 403 `ForbiddenException` | AWSV |
+//! | `GET /prod/open` | 200: the method requires no key | AWSV |
+//! | `GET /prod/denied` | 403 `AccessDeniedException`: the resource policy denies it explicitly | DOC |
+//! | `GET /prod/blocked` | 403 with an HTML page and no error type: AWS WAF at `CloudFront` | OBS |
+//! | `GET /prod/filtered` | 403 `ForbiddenException`, as for a wrong key: AWS WAF at the stage | DOC and OBS |
+//! | any other path or method of the stage | 403 `MissingAuthenticationTokenException` | DOC and OBS |
+//! | any other stage | 403 `ForbiddenException` | OBS |
+//! | `/ping`, `/sping` | 200: AWS's own health check | DOC that they are reserved; the answer is UNK |
+//!
+//! DOC: re:Post, "How do I troubleshoot HTTP 403 errors from API Gateway", and the developer guide's
+//! "Important notes". OBS: headers quoted in public issue trackers, such as aws/chalice#12.
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
 use crate::api_gateway::{ApiGateway, StageOf};
 use crate::journal::Service;
-use crate::names::REST_API_ID;
+use crate::names::{REGION, REST_API_ID, STAGE};
 use crate::refusal::{Refusal, json_response};
 
 /// The name under which the journal has a request to the data plane.
 pub(crate) const PROBE: &str = "Probe";
+
+/// The page with which `CloudFront` answers what AWS WAF blocked.
+const BLOCKED: &str = "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01 Transitional//EN\">\
+    <HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE></HEAD>\
+    <BODY><H1>403 ERROR</H1><H2>The request could not be satisfied.</H2>Request blocked.</BODY></HTML>";
 
 /// Names the call for the journal.
 #[allow(clippy::unnecessary_wraps, reason = "the shape that `Front` asks for")]
@@ -21,7 +42,7 @@ pub(crate) fn classify(_: &Parts) -> Option<(Service, String)> {
     Some((Service::Gateway, PROBE.to_owned()))
 }
 
-/// Answers 200 to a key that is enabled and on a plan for the stage, 403 to any other \[AWSV\].
+/// Answers as the table above says.
 pub(crate) fn router(api_gateway: &ApiGateway) -> Router {
     let api_gateway = api_gateway.clone();
     Router::new().fallback(move |request: Request| {
@@ -32,23 +53,69 @@ pub(crate) fn router(api_gateway: &ApiGateway) -> Router {
 
 fn answer(api_gateway: &ApiGateway, request: &Request) -> Response<Body> {
     let path = request.uri().path();
-    let stage = path
-        .trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default();
+    if matches!(path, "/ping" | "/sping") {
+        return Response::new(Body::from("healthy"));
+    }
+    let (stage, resource) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    if stage != STAGE {
+        return forbidden();
+    }
+    match resource {
+        _ if request.method() != Method::GET => unknown_method(),
+        "ping" if admits(api_gateway, request) => pong(path),
+        "open" => pong(path),
+        "denied" => denied(resource),
+        "blocked" => blocked(),
+        "ping" | "filtered" => forbidden(),
+        _ => unknown_method(),
+    }
+}
+
+/// Whether the request carries a key that the stage admits.
+fn admits(api_gateway: &ApiGateway, request: &Request) -> bool {
     let stage = StageOf {
         api: REST_API_ID.to_owned(),
-        stage: stage.to_owned(),
+        stage: STAGE.to_owned(),
     };
-    let key = request
-        .headers()
-        .get("x-api-key")
-        .and_then(|key| key.to_str().ok());
-    if key.is_some_and(|key| api_gateway.admits(key, &stage)) {
-        let body = json!({ "message": "pong", "path": path });
-        json_response(StatusCode::OK, "application/json", &body)
-    } else {
-        Refusal::new(403, "ForbiddenException", "Forbidden").into_response(Service::Gateway)
-    }
+    let key = request.headers().get("x-api-key");
+    key.and_then(|key| key.to_str().ok())
+        .is_some_and(|key| api_gateway.admits(key, &stage))
+}
+
+fn pong(path: &str) -> Response<Body> {
+    let body = json!({ "message": "pong", "path": path });
+    json_response(StatusCode::OK, "application/json", &body)
+}
+
+fn forbidden() -> Response<Body> {
+    refuse("ForbiddenException", "Forbidden")
+}
+
+fn unknown_method() -> Response<Body> {
+    refuse(
+        "MissingAuthenticationTokenException",
+        "Missing Authentication Token",
+    )
+}
+
+fn denied(resource: &str) -> Response<Body> {
+    // AWS masks the account except its last four digits (OBS).
+    let method =
+        format!("arn:aws:execute-api:{REGION}:********9012:{REST_API_ID}/{STAGE}/GET/{resource}");
+    let message = format!(
+        "User: anonymous is not authorized to perform: execute-api:Invoke on resource: {method} with an explicit deny"
+    );
+    refuse("AccessDeniedException", &message)
+}
+
+fn refuse(code: &str, message: &str) -> Response<Body> {
+    Refusal::new(403, code, message).into_response(Service::Gateway)
+}
+
+fn blocked() -> Response<Body> {
+    let mut response = Response::new(Body::from(BLOCKED));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    let html = HeaderValue::from_static("text/html");
+    response.headers_mut().insert(CONTENT_TYPE, html);
+    response
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, Request};
-use sandbox::{Call, Options, REST_API_ID, Service, http_client};
+use sandbox::{Call, Options, REST_API_ID, Sandbox, Service, http_client};
 use serde_json::{Value, json};
 
 use crate::client::{api, probe, secrets, start, start_with};
@@ -50,6 +50,66 @@ async fn a_stage_key_admits_without_a_plan() {
         Request::get(format!("{}/test/ping", sandbox.gateway_url())).header("x-api-key", VALUE);
     let answer = http_client::send(elsewhere.body("").expect("the request is valid")).await;
     assert_eq!(answer.expect("the gateway answers").status(), 403);
+}
+
+/// Each method's 403 names its cause in `x-amzn-errortype`, except AWS WAF's at `CloudFront`, which is an HTML page.
+#[tokio::test]
+async fn each_kind_of_403_has_its_error_type() {
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    sandbox.create_key("a", VALUE, &[&plan]);
+    let (forbidden, json) = (Some("ForbiddenException"), "application/json");
+    let missing = Some("MissingAuthenticationTokenException");
+    let denied = Some("AccessDeniedException");
+    for (method, path, error_type, content_type) in [
+        (Method::GET, "/prod/nosuchpath", missing, json),
+        (Method::GET, "/prod", missing, json),
+        (Method::POST, "/prod/ping", missing, json),
+        (Method::GET, "/prod/denied", denied, json),
+        (Method::GET, "/prod/filtered", forbidden, json),
+        (Method::GET, "/nosuchstage/ping", forbidden, json),
+        (Method::GET, "/prod/blocked", None, "text/html"),
+    ] {
+        let answer = call(&sandbox, method, path, Some(VALUE)).await;
+        assert_eq!(answer.status(), 403, "{path}");
+        let header = |name| answer.headers().get(name)?.to_str().ok();
+        assert_eq!(header("x-amzn-errortype"), error_type, "{path}");
+        assert_eq!(header("content-type"), Some(content_type), "{path}");
+    }
+    let answer = call(&sandbox, Method::GET, "/prod/ping", None).await;
+    assert_eq!(answer.headers()["x-amzn-errortype"], "ForbiddenException");
+    assert_eq!(answer.body().as_ref(), br#"{"message":"Forbidden"}"#);
+}
+
+/// A method that requires no key answers any call, and AWS's health check does too.
+#[tokio::test]
+async fn an_open_method_answers_any_key() {
+    let sandbox = start().await;
+    for path in ["/prod/open", "/ping", "/sping"] {
+        for key in [None, Some("unknown")] {
+            let answer = call(&sandbox, Method::GET, path, key).await;
+            assert_eq!(answer.status(), 200, "{path}");
+        }
+    }
+}
+
+async fn call(
+    sandbox: &Sandbox,
+    method: Method,
+    path: &str,
+    key: Option<&str>,
+) -> http::Response<bytes::Bytes> {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", sandbox.gateway_url()));
+    let request = match key {
+        Some(key) => request.header("x-api-key", key),
+        None => request,
+    };
+    let request = request.body("").expect("the request is valid");
+    http_client::send(request)
+        .await
+        .expect("the gateway answers")
 }
 
 /// AWSV (test comment) and OBS: a change takes effect only after a while, a removal too.
