@@ -100,7 +100,8 @@ pub enum Replication {
 }
 
 impl Replica {
-    /// Reads an entry of `ReplicationStatus`. The API reference documents three statuses, newer service models five (DOC).
+    /// Reads an entry of `ReplicationStatus`. The API reference documents three statuses (DOC), newer service models
+    /// five (SRC, botocore 1.44).
     ///
     /// Any other status, or none, counts as `Failed`, and the message names it. Counted as `Underway` it would make
     /// every rotation wait and fail; so the rotation succeeds, and the report shows what was not understood.

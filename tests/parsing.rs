@@ -7,7 +7,7 @@ use api_key_rotation::error::{masked, masked_code, masked_id};
 use api_key_rotation::event::{Event, EventError, Reconciliation};
 use api_key_rotation::mark::{Description, Mark, Minted, Postponed, target_hash};
 use api_key_rotation::next::Step;
-use api_key_rotation::observed::{KeyId, VersionId};
+use api_key_rotation::observed::{KeyId, Replica, Replication, VersionId};
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText};
 use api_key_rotation::settings::Settings;
 use secrecy::ExposeSecret;
@@ -829,4 +829,45 @@ fn a_services_words_are_shown_without_anything_that_could_be_a_value() {
         "InternalServiceErrorException"
     );
     assert_eq!(masked_code(key.expose()), "[masked]");
+}
+
+/// Service model: five statuses. A status that nobody knows must not make a rotation wait and fail.
+#[test]
+fn replica_status_is_read_and_unknown_ones_fail() {
+    use Replication::{Detached, Failed, InSync, Underway};
+    let read = |status| Replica::read("eu-west-1", status, Some("why"));
+    for (status, expected, message) in [
+        (Some("InSync"), InSync, "why"),
+        (Some("InProgress"), Underway, "why"),
+        (Some("Pending"), Underway, "why"),
+        (Some("Failed"), Failed, "why"),
+        (Some("Detached"), Detached, "why"),
+        (
+            Some("insync"),
+            Failed,
+            "unknown replication status insync: why",
+        ),
+        (Some(""), Failed, "unknown replication status : why"),
+        (None, Failed, "no replication status: why"),
+    ] {
+        let replica = read(status);
+        let read = (replica.status, replica.message.as_str());
+        assert_eq!(read, (expected, message), "{status:?}");
+        assert_eq!(replica.region, "eu-west-1");
+    }
+    let silent = |status| Replica::read("eu-west-1", status, None).message;
+    assert_eq!(silent(Some("Failed")), "");
+    assert_eq!(silent(None), "no replication status");
+}
+
+/// Whoever may replicate the secret chooses some of the words.
+#[test]
+fn replica_shows_no_value_and_no_control_character() {
+    let key = ApiKeyValue::fresh();
+    let text = format!("a{}\u{1b}[0m\n{}", "\u{7}", key.expose());
+    let long = "word ".repeat(1000);
+    let replica = Replica::read(&text, Some(&text), Some(&format!("{text} {long}")));
+    let shown = format!("{replica:?}");
+    assert!(!shown.contains(key.expose()) && !shown.contains("\\n") && !shown.contains("\\u{"));
+    assert!(replica.message.contains("[masked]") && replica.message.chars().count() <= 500);
 }

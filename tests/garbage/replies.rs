@@ -299,12 +299,27 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
             ("note", json()),
         ])
     };
+    let status = select(vec![
+        "InSync",
+        "InProgress",
+        "Pending",
+        "Failed",
+        "Detached",
+    ])
+    .prop_map(|status| quoted(status, false));
+    let replica = some(vec![
+        ("Region", string().boxed()),
+        ("Status", prop_oneof![4 => status, 1 => json()].boxed()),
+        ("StatusMessage", string().boxed()),
+    ]);
     let shaped = match operation {
         "DescribeSecret" => some(vec![
             ("VersionIdsToStages", stages),
             ("RotationEnabled", flag()),
             ("LastRotatedDate", number()),
             ("RotationLambdaARN", text("$FUNCTION")),
+            ("PrimaryRegion", string().boxed()),
+            ("ReplicationStatus", list(replica)),
         ]),
         // A text would be a lie.
         "GetSecretValue" => some(vec![
@@ -462,7 +477,7 @@ fn prepare(world: &World, operation: &str) -> bool {
             .set_value(PROJECT, CONFIG, "PARTNER_API_KEY", "stray"),
         "UpdateApiKey" => {
             sandbox.set_key_enabled(&old.id, true);
-            sandbox.describe_key(&old.id, &mark::minted(SECRET));
+            sandbox.describe_key(&old.id, &crate::support::minted(SECRET));
         }
         "DeleteApiKey" => {
             let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(400_000);

@@ -11,7 +11,7 @@ pub(crate) mod sam;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use api_key_rotation::mark;
+use api_key_rotation::mark::{self, Minted};
 use role::Roles;
 use sandbox::doppler::Access;
 use sandbox::{FUNCTION_NAME, Function, FunctionError, Options, Outcome, STAGE, Sandbox};
@@ -24,6 +24,9 @@ pub(crate) const TOKEN_SECRET: &str = "demo/doppler-token";
 pub(crate) const PROJECT: &str = "acme";
 /// The config of every target.
 pub(crate) const CONFIG: &str = "prd";
+
+/// The targets that some test has.
+const TARGETS: [&str; 3] = ["PARTNER_API_KEY", "PARTNER_KEY_AGAIN", "ALSO_HERE"];
 
 /// How a test's world differs from the ordinary one: one usage plan, configured; a probe; one Doppler target; and no
 /// value in the secret yet.
@@ -421,7 +424,7 @@ pub(crate) fn minted_key(
     plans: &[&str],
 ) -> String {
     let id = sandbox.create_key(&format!("{secret}/{version}"), value, plans);
-    sandbox.describe_key(&id, &mark::minted(secret));
+    sandbox.describe_key(&id, &minted(secret));
     let arn = sandbox.secret(secret).arn;
     for (name, text) in [
         ("rotation:secret", arn.as_str()),
@@ -431,6 +434,16 @@ pub(crate) fn minted_key(
         sandbox.tag_key(&id, name, text);
     }
     id
+}
+
+/// The description of a key that the function made and that was written to every target of these tests.
+pub(crate) fn minted(secret: &str) -> String {
+    let hash = |name| mark::target_hash(PROJECT, CONFIG, name);
+    Minted {
+        targets: TARGETS.into_iter().map(hash).collect(),
+        ..Minted::new(secret)
+    }
+    .to_string()
 }
 
 /// Whether everything is to be tried (`make prove`), and not the fixed share of it that every run of the tests tries.

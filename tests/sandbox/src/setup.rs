@@ -84,6 +84,12 @@ impl Sandbox {
         self.secretly("DeleteSecret", json!({ "SecretId": name }));
     }
 
+    /// Deletes a secret without a recovery window, so that its name is free for another secret at once.
+    pub fn delete_secret_for_good(&self, name: &str) {
+        let input = json!({ "SecretId": name, "ForceDeleteWithoutRecovery": true });
+        self.secretly("DeleteSecret", input);
+    }
+
     /// Takes back that a secret was deleted.
     pub fn restore_secret(&self, name: &str) {
         self.secretly("RestoreSecret", json!({ "SecretId": name }));

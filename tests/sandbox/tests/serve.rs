@@ -249,3 +249,18 @@ async fn the_example_settings_fit_the_ports_and_the_usage_plan() {
     assert_eq!(setting("SECRET_ID"), SECRET);
     served.interrupt().await;
 }
+
+/// The replicas of the secret go by the sandbox's clock.
+#[tokio::test]
+async fn replicas_follow_after_their_lag() {
+    let arguments = ["--replica-region", "eu-west-1", "--replica-lag", "1h"];
+    let served = Served::start(&arguments).await;
+    for status in ["InProgress", "InSync"] {
+        let described = served.secrets("DescribeSecret").await;
+        let replica = &described["ReplicationStatus"][0];
+        assert_eq!(replica["Region"], "eu-west-1");
+        assert_eq!(replica["Status"], status);
+        served.advance().await;
+    }
+    served.interrupt().await;
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt as _};
-use sandbox::Ports;
+use sandbox::{Ports, REGION};
 
 /// Shown by `--help`.
 pub(crate) const HELP: &str = "\
@@ -27,6 +27,8 @@ options of serve:
   --runtime-port <port>       the Lambda runtime API (4603)
   --also-listen-on <address>  an address besides 127.0.0.1, for a function in a container
   --propagation <duration>    how long a change to a key takes to take effect (3s)
+  --replica-region <region>   a Region with a replica of the secret; may be given several times
+  --replica-lag <duration>    how long a replica is in progress after a change of the secret (3s)
   --reconcile-every <duration>
                               how often EventBridge has the function reconcile, by the sandbox's
                               clock (15m)
@@ -53,12 +55,17 @@ pub(crate) struct ServeSettings {
     pub(crate) ports: Ports,
     pub(crate) also_listen_on: Option<IpAddr>,
     pub(crate) propagation: Duration,
+    pub(crate) replica_regions: Vec<String>,
+    pub(crate) replica_lag: Duration,
     pub(crate) reconcile_every: Duration,
 }
 
 /// How long a change takes to take effect, where nobody says otherwise: long enough to be seen,
 /// short enough to wait.
 pub(crate) const PROPAGATION: Duration = Duration::from_secs(3);
+
+/// How long a replica is in progress, unless `--replica-lag` says otherwise.
+const REPLICA_LAG: Duration = Duration::from_secs(3);
 
 /// How often the function reconciles, where nobody says otherwise.
 const RECONCILE_EVERY: Duration = Duration::from_mins(15);
@@ -110,6 +117,8 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<S
         },
         also_listen_on: None,
         propagation: PROPAGATION,
+        replica_regions: Vec::new(),
+        replica_lag: REPLICA_LAG,
         reconcile_every: RECONCILE_EVERY,
     };
     for option in [
@@ -120,6 +129,8 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<S
         "runtime-port",
         "also-listen-on",
         "propagation",
+        "replica-region",
+        "replica-lag",
         "reconcile-every",
     ] {
         let name = format!("SANDBOX_{}", option.replace('-', "_").to_uppercase());
@@ -153,6 +164,14 @@ fn set(settings: &mut ServeSettings, option: &str, value: &str) -> anyhow::Resul
             settings.also_listen_on = Some(address);
         }
         "propagation" => settings.propagation = duration()?,
+        "replica-region" => {
+            ensure!(
+                value != REGION,
+                "--{option}: {value} is the Region of the secret itself"
+            );
+            settings.replica_regions.push(value.to_owned());
+        }
+        "replica-lag" => settings.replica_lag = duration()?,
         "reconcile-every" => {
             settings.reconcile_every = duration()?;
             ensure!(
@@ -222,10 +241,29 @@ mod tests {
     }
 
     #[test]
+    fn replicas_have_regions_and_a_lag() {
+        let settings = served(&["serve"], &[]);
+        assert!(settings.replica_regions.is_empty());
+        let variables = [("SANDBOX_REPLICA_REGION", "eu-west-1")];
+        let arguments = [
+            "serve",
+            "--replica-region",
+            "eu-west-2",
+            "--replica-lag",
+            "1m",
+        ];
+        let settings = served(&arguments, &variables);
+        assert_eq!(settings.replica_regions, ["eu-west-1", "eu-west-2"]);
+        assert_eq!(settings.replica_lag, Duration::from_mins(1));
+    }
+
+    #[test]
     fn complaints_name_what_is_wrong() {
         assert!(complaint(&["serve", "--aws-port", "x"], &[]).contains("'x' is not a port"));
         assert!(complaint(&["serve"], &[("SANDBOX_AWS_PORT", "x")]).contains("SANDBOX_AWS_PORT"));
         assert!(complaint(&["serve", "--reconcile-every", "0s"], &[]).contains("a period"));
+        let own = complaint(&["serve", "--replica-region", REGION], &[]);
+        assert!(own.contains("--replica-region"));
         assert!(complaint(&["serve", "--nothing", "x"], &[]).contains("--nothing"));
         assert!(complaint(&["dance"], &[]).contains("'dance'"));
         assert!(complaint(&["demo"], &[]).contains("--function"));

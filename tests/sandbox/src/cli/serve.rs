@@ -19,6 +19,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         ports: settings.ports,
         also_listen_on: settings.also_listen_on,
         propagation: settings.propagation,
+        replica_lag: settings.replica_lag,
         // Secrets Manager tries a failed rotation again by itself; when and how often is not documented.
         rotation_attempts: 100,
         rotation_pause: Duration::from_secs(15),
@@ -34,6 +35,14 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot serve ({next})"))?;
     let function_settings = world::seed(&sandbox);
+    if !settings.replica_regions.is_empty() {
+        let regions: Vec<&str> = settings
+            .replica_regions
+            .iter()
+            .map(String::as_str)
+            .collect();
+        sandbox.replicate(SECRET, &regions);
+    }
     let deployed = match &settings.function {
         None => "none; events wait at the runtime API".to_owned(),
         Some(binary) => {

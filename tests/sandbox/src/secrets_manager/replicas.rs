@@ -16,7 +16,8 @@ use crate::refusal::Refusal;
 /// The KMS key of a replica that was given none (the AWS CLI's example of the operation).
 const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
 
-/// How far a replica is (service model; the words of the API reference are the first three).
+/// How far a replica is. The API reference knows `InSync`, `InProgress` and `Failed`; newer service models
+/// the others too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaStatus {
     /// It holds what the primary secret holds.

@@ -227,3 +227,16 @@ async fn a_view_never_prints_a_value() {
     assert!(!printed.contains("very-secret-text"));
     assert!(printed.contains(&fingerprint("very-secret-text")));
 }
+
+/// DOC: the random end of an ARN tells a secret from an earlier one of the same name.
+#[tokio::test]
+async fn secret_of_a_freed_name_has_another_arn() {
+    let sandbox = start().await;
+    let first = sandbox.create_secret("s", Some("one"));
+    sandbox.delete_secret_for_good("s");
+    let second = sandbox.create_secret("s", Some("two"));
+    assert_ne!(first, second);
+    assert_eq!(sandbox.secret("s").arn, second);
+    let read = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": first })).await;
+    assert_eq!(read.code(), "ResourceNotFoundException");
+}
