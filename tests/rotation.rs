@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api_key_rotation::mark::target_hash;
 use sandbox::doppler::Visibility;
 use sandbox::{Call, Fault, FaultKind, Options, REST_API_ID, STAGE, STEPS, Service};
 use serde_json::{Value, json};
@@ -62,7 +63,7 @@ async fn a_replaced_key_is_marked_and_works_on() {
     assert!(
         replaced
             .description
-            .ends_with(&format!(" by version {current}.")),
+            .contains(&format!(" by version {current}. Mirrored to ")),
         "{}",
         replaced.description
     );
@@ -97,14 +98,16 @@ async fn a_minted_key_is_named_tagged_and_described_so_that_it_is_known_as_ours(
         key.tags,
         tags.map(|(name, value)| (name.to_owned(), value)).into()
     );
-    assert_eq!(key.description, format!("Minted for the secret {SECRET}."));
+    let target = target_hash(PROJECT, CONFIG, "PARTNER_API_KEY");
+    let description = format!("Minted for the secret {SECRET}. Mirrored to {target}.");
+    assert_eq!(key.description, description);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_form_of_secret_keeps_its_form() {
     let forms = [
         ("{}", r#"{"apiKey":"KEY"}"#),
-        ("a generated placeholder: {,'$", "KEY"),
+        ("a-generated-placeholder:{,'$", "KEY"),
         (BY_HAND, "KEY"),
         (
             r#"{"zone":"eu", "apiKey":"HandMadeHandMadeHandMade","limit": 1.0,"nested":{"b":[1e3 ],"a":"é"}}"#,

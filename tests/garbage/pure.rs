@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use api_key_rotation::error::{Error, masked, masked_code, masked_id};
 use api_key_rotation::event::Event;
 use api_key_rotation::mark::{Description, Mark, Minted, Postponed, rfc3339};
+use api_key_rotation::next::Refusal;
 use api_key_rotation::observed::{VersionId, Which};
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText, is_secret_id};
 use api_key_rotation::settings::{InvalidSettings, Settings};
@@ -280,7 +281,7 @@ fn unquoted(json: &str) -> Option<String> {
 
 /// The sentences that a faulty secret gets, and what they leave open.
 fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
-    assert_quotes_nothing(&Error::Secret(Which::Current, fault));
+    assert_quotes_nothing(&Error::Refused(Refusal::InvalidSecret(Which::Current, fault)));
     if let InvalidSecret::BrokenJson { line, column } = fault {
         assert!(line <= text.lines().count() + 1 && column <= text.len() + 1);
     }
@@ -592,13 +593,15 @@ fn version_id() -> impl Strategy<Value = String> + Clone {
 fn mark() -> impl Strategy<Value = Mark> + Clone {
     let some = || proptest::option::of(time());
     let postponed = proptest::option::of((any::<u32>(), time()));
-    (time(), version_id(), some(), some(), postponed).prop_map(
-        |(superseded_at, by, disabled_at, revoked_at, postponed)| Mark {
+    let targets = proptest::collection::btree_set("[0-9a-f]{12}", 0..4);
+    (time(), version_id(), some(), some(), postponed, targets).prop_map(
+        |(superseded_at, by, disabled_at, revoked_at, postponed, targets)| Mark {
             superseded_at,
             by: VersionId::from(by.as_str()),
             disabled_at,
             revoked_at,
             postponed: postponed.map(|(times, at)| Postponed { times, at }),
+            targets,
         },
     )
 }

@@ -9,7 +9,7 @@ use std::panic;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use api_key_rotation::mark::{self, Mark};
+use api_key_rotation::mark::Mark;
 use api_key_rotation::observed::VersionId;
 use proptest::collection::vec;
 use proptest::prelude::*;
