@@ -246,7 +246,7 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::DisabledByHand(key) => format!("API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
         Finding::HandOver(key, _) => format!("API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOver hand it over, to be retired once it is replaced"),
         Finding::Namesake(key) => format!("API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),
-        Finding::Postponed(key, at) => format!("API key {key} was changed by somebody else after it was marked, so its grace or quarantine counts from {}", rfc3339(*at)),
+        Finding::Postponed(key, at) => format!("API key {key} was changed by somebody else after this function marked it, or marked before AWSCURRENT's version was created, so its grace or quarantine counts from {}", rfc3339(*at)),
         Finding::TargetTaken(target) => {
             let target = target_name(world.settings(), *target);
             format!("the Doppler target {target} holds a value that is neither this secret's nor one of its keys and was not written before, so it is left alone; to have it overwritten, set DOPPLER_ADOPT_TARGETS={target} (beside what it lists already), else correct DOPPLER_TARGETS")
@@ -318,8 +318,9 @@ impl Totals {
         self.drift_repaired += run.repaired;
         self.keys_disabled += run.disabled;
         self.keys_deleted += run.deleted;
-        self.failures += run.failed.len();
-        self.unseen += usize::from(seen.given_up);
+        let unusable = count(|found| matches!(found, Finding::Unusable(_)));
+        self.failures += run.failed.len() + unusable;
+        self.unseen += usize::from(seen.given_up || unusable > 0);
     }
 
     /// Writes the sums as metrics: one line on standard output, which `CloudWatch` reads. (DOC, `CloudWatch` user guide,

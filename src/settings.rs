@@ -58,6 +58,8 @@ pub struct Mirror {
     pub token_secret_id: String,
     /// What to write, at least one.
     pub targets: Vec<Target>,
+    /// `DOPPLER_ADOPT_TARGETS`: those that may be overwritten whatever they hold. May name others, too.
+    pub adopted: Vec<Target>,
     /// `DOPPLER_CREATE_MISSING`: whether to create a project, environment or config that a target names and is missing.
     pub create_missing: bool,
 }
@@ -179,7 +181,13 @@ impl Settings {
     /// Those of the targets that may be overwritten whatever they hold, by their place.
     #[must_use]
     pub fn adopted_targets(&self) -> BTreeSet<usize> {
-        BTreeSet::new()
+        let mirror = self.mirror.iter();
+        let adopted: BTreeSet<_> = mirror.flat_map(|mirror| &mirror.adopted).collect();
+        let targets = (0..).zip(self.targets());
+        targets
+            .filter(|(_, target)| adopted.contains(target))
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Where the key is mirrored to; none without Doppler.
@@ -266,6 +274,12 @@ impl Reader<'_> {
             50,
             parse_target,
         );
+        let adopted = self.list(
+            "DOPPLER_ADOPT_TARGETS",
+            "backend/prd/PARTNER_API_KEY",
+            50,
+            parse_target,
+        );
         let api_url = self.one("DOPPLER_API_URL", "https://api.doppler.com", url);
         let token_secret_id = self.one(
             "DOPPLER_TOKEN_SECRET_ID",
@@ -283,6 +297,7 @@ impl Reader<'_> {
             api_url,
             token_secret_id: token_secret_id?,
             targets,
+            adopted,
             create_missing: create_missing.unwrap_or(false),
         })
     }

@@ -596,6 +596,10 @@ async fn the_visibility_that_a_person_chose_is_kept_and_a_new_target_gets_dopple
         targets: vec!["SHOWN", "RESTRICTED", "NEW"],
         ..Setup::quick()
     }
+    .env(
+        "DOPPLER_ADOPT_TARGETS",
+        "acme/prd/SHOWN,acme/prd/RESTRICTED",
+    )
     .start()
     .await;
     let doppler = world.sandbox.doppler();

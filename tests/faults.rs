@@ -564,8 +564,9 @@ async fn a_new_key_without_a_plan_does_not_replace_one_that_works() {
     .start()
     .await;
     let id = world.sandbox.create_key("by hand", by_hand, &[]);
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let (error, token) = world.rotate_and_fail("setSecret").await;
     assert_eq!(error.error_type, "NoPlan");
+    assert_eq!(world.sandbox.keys().len(), 1, "a key was created");
     assert!(world.current_key() == by_hand);
     world.sandbox.attach_key(&id, &world.plans[0]);
     world.retry(&token).await;
@@ -595,7 +596,7 @@ async fn a_pending_version_that_holds_a_copy_or_a_placeholder_is_refused_with_th
         .secret(SECRET)
         .current()
         .and_then(|version| version.text.clone());
-    for held in [text.expect("it holds a key"), "a placeholder".to_owned()] {
+    for held in [text.expect("it holds a key"), "a-placeholder".to_owned()] {
         let token = world.sandbox.begin_rotation(SECRET);
         let body = json!({
             "SecretId": SECRET, "ClientRequestToken": token, "SecretString": held, "VersionStages": ["AWSPENDING"],

@@ -478,8 +478,8 @@ fn every_form_of_secret_keeps_its_form_and_its_other_fields_to_the_byte() {
         ("oldoldoldoldoldoldold", "NEWKEYNEWKEYNEWKEYNEWKEY"),
         ("oldoldoldoldoldoldold\n", "NEWKEYNEWKEYNEWKEYNEWKEY"),
         ("1234567890123456789012345", "NEWKEYNEWKEYNEWKEYNEWKEY"),
-        ("k9{,'$ a placeholder", "NEWKEYNEWKEYNEWKEYNEWKEY"),
-        ("{9'(generated, but unlucky", "NEWKEYNEWKEYNEWKEYNEWKEY"),
+        ("k9{,'$a-placeholder", "NEWKEYNEWKEYNEWKEYNEWKEY"),
+        ("{9'(generated,but-unlucky", "NEWKEYNEWKEYNEWKEYNEWKEY"),
         (
             r#" { "z" : 1.0, "apiKey" : "old", "a": [1e400, 0.10], "u":"é😀" , "big":12345678901234567890123 } "#,
             r#"{"z":1.0,"apiKey":"NEWKEYNEWKEYNEWKEYNEWKEY","a":[1e400, 0.10],"u":"é😀","big":12345678901234567890123}"#,
@@ -506,6 +506,12 @@ fn a_secret_that_cannot_be_rotated_is_refused_without_quoting_it() {
         ("\"hunter2\"", InvalidSecret::NotAnObject),
         ("12345", InvalidSecret::NotAnObject),
         ("null", InvalidSecret::NotAnObject),
+        (
+            "A=1\nPARTNER_API_KEY=hunter2\nB=2\n",
+            InvalidSecret::WhiteSpace,
+        ),
+        ("hunter2 and more", InvalidSecret::WhiteSpace),
+        ("hunter2\u{0}hunter2", InvalidSecret::WhiteSpace),
         (r#"{"apiKey":7}"#, InvalidSecret::KeyIsNoString),
         (r#"{"apiKey":null}"#, InvalidSecret::KeyIsNoString),
         (
@@ -555,8 +561,37 @@ fn the_key_is_found_in_every_form_and_white_space_around_it_does_not_count() {
         Some("abcdefghij0123456789")
     );
     assert_eq!(key(r#"{"apiKey":""}"#), None);
-    assert_eq!(key("a placeholder, no key"), None);
     assert_eq!(key("tooshorttobeakey"), None);
+}
+
+/// A value that API Gateway could have is a key, whatever it looks like; nothing else is.
+#[test]
+fn secret_text_of_any_form_holds_its_key() {
+    let key = |text: &str| {
+        let text = SecretText::parse(text.into()).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        text.key().map(|key| key.expose().to_owned())
+    };
+    let longest = "a".repeat(128);
+    for value in [
+        "0b4c9a3e-6a51-4d0e-9f7e-2c1f6b1f9a57",
+        "MyCustomToken#@&1234567890",
+        "partner_live.2024-06/abcdef",
+        "-12345678901234567890.5e3",
+        "ключключключключключ",
+        &longest,
+    ] {
+        assert_eq!(key(value).as_deref(), Some(value));
+        assert_eq!(key(&format!(" {value}\n")).as_deref(), Some(value));
+        let json = serde_json::json!({ "apiKey": value }).to_string();
+        assert_eq!(key(&json).as_deref(), Some(value));
+    }
+    let too_long = "a".repeat(129);
+    for placeholder in ["nineteen-characters", &too_long] {
+        assert_eq!(key(placeholder), None);
+        let json = serde_json::json!({ "apiKey": placeholder }).to_string();
+        assert_eq!(key(&json), None);
+    }
+    assert_eq!(key(r#"{"apiKey":"a placeholder with white space"}"#), None);
 }
 
 #[test]

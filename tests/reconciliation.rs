@@ -164,9 +164,9 @@ async fn an_abandoned_version_that_gets_its_label_back_gets_its_disabled_key_bac
         world.sandbox.move_label(SECRET, "AWSPENDING", from, to);
     };
     label(Some(&token), None);
-    world
-        .reconcile(json!({"SecretId": SECRET, "GracePeriod": "0s"}))
-        .await;
+    world.reconcile(json!({})).await;
+    world.sandbox.advance(GRACE);
+    world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &key), Some(false));
     label(None, Some(&token));
     // It takes effect anew, for which testSecret waits, whichever run enables it.
@@ -430,7 +430,7 @@ async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, replaced) = rotated(Setup::quick()).await;
     let current = world.current_key();
     let id = world.sandbox.key_with_value(&current);
     world.sandbox.delete_key(&id.expect("it is there").id);
@@ -442,7 +442,8 @@ async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
     let id = world.sandbox.key_with_value(&current);
     world.sandbox.delete_key(&id.expect("it is there").id);
     let doppler = world.sandbox.doppler();
-    doppler.set_value(PROJECT, CONFIG, TARGET, "drifted");
+    // Not somebody else's value: with the key went the memory of what was written.
+    doppler.set_value(PROJECT, CONFIG, TARGET, &replaced);
     let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
     let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
     let denied = world.sandbox.faults().inject(denied.every());
@@ -546,10 +547,15 @@ async fn drift_in_doppler_is_repaired_with_its_visibility_kept_and_an_equal_targ
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_placeholder_is_never_mirrored_nor_minted() {
-    for placeholder in ["{}", "generated-placeholder!"] {
+    for (placeholder, words) in [
+        ("{}", "holds no key"),
+        ("placeholder!", "holds no key"),
+        // Long enough to be a key, and searched for.
+        ("generated-placeholder!", "no key with AWSCURRENT's value"),
+    ] {
         let world = Setup::holding(placeholder).start().await;
         let report = world.reconcile(json!({})).await;
-        assert!(left(&report).contains("holds no key"), "{report}");
+        assert!(left(&report).contains(words), "{report}");
         assert_eq!(world.doppler_value(TARGET), None);
         assert_eq!(world.sandbox.keys().len(), 0);
     }
@@ -763,7 +769,7 @@ async fn fleet(size: usize, options: Options) -> (World, Vec<String>) {
             "Superseded at 2026-01-01T00:00:00Z by version 88888888-8888-4888-8888-888888888888.",
         );
         let current = format!("Current{number:033}");
-        world.sandbox.create_key("y", &current, &[]);
+        world.sandbox.create_key("y", &current, &[&world.plans[0]]);
         world.sandbox.put_secret(&name, &current);
         names.push(arn);
     }
@@ -850,7 +856,7 @@ async fn one_secret_that_fails_is_reported_and_the_others_are_served() {
             .is_some_and(|arn| arn.contains("fleet/1-"))
     });
     let left = failed.map(|secret| secret["left"].to_string());
-    assert!(left.is_some_and(|left| left.contains("no object")));
+    assert!(left.is_some_and(|left| left.contains("not an object")));
 }
 
 /// The metrics of a run that did not see every secret, and of those that it saw knows whether one is without a key.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_sdk_secretsmanager::operation::get_secret_value::builders::GetSecretValueFluentBuilder;
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::StatusType;
 use aws_sdk_secretsmanager::{Client, config};
 use secrecy::{ExposeSecret, SecretString};
@@ -273,7 +274,10 @@ async fn read(
             let holds = reply.secret_string.is_some() || reply.secret_binary.is_some();
             let receipt = aws::must_say(holds, aws::receipt(SERVICE, OPERATION, &reply))?;
             let id = VersionId::from(reply.version_id().unwrap_or_default());
-            let created = reply.created_date().copied();
+            // In whole seconds, as the marks that it is compared with.
+            let created = reply
+                .created_date()
+                .map(|created| DateTime::from_secs(created.secs()));
             let text = reply.secret_string.ok_or(InvalidSecret::Binary);
             let version = Version {
                 id,

@@ -281,7 +281,10 @@ fn unquoted(json: &str) -> Option<String> {
 
 /// The sentences that a faulty secret gets, and what they leave open.
 fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
-    assert_quotes_nothing(&Error::Refused(Refusal::InvalidSecret(Which::Current, fault)));
+    assert_quotes_nothing(&Error::Refused(Refusal::InvalidSecret(
+        Which::Current,
+        fault,
+    )));
     if let InvalidSecret::BrokenJson { line, column } = fault {
         assert!(line <= text.lines().count() + 1 && column <= text.len() + 1);
     }
