@@ -306,6 +306,10 @@ impl<'a> Rest<'a> {
     }
 
     /// Reads a sentence that ends with a time, if it comes next. `None` where it does and the time cannot be read.
+    #[allow(
+        clippy::option_option,
+        reason = "with `?` it reads as one step of the grammar"
+    )]
     fn time_after(&mut self, words: &str) -> Option<Option<SystemTime>> {
         if self.skip(words) {
             time(self.word()?).map(Some)

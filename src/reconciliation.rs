@@ -130,8 +130,9 @@ fn mirror(seen: &Observed) -> ControlFlow<Next> {
     }
     for target in 0..seen.setup.targets {
         let drifted = match seen.mirrored(target)? {
-            Mirrored::Unread | Mirrored::Unreachable => false,
-            Mirrored::Key(Which::Current | Which::Pending) => false,
+            Mirrored::Unread
+            | Mirrored::Unreachable
+            | Mirrored::Key(Which::Current | Which::Pending) => false,
             Mirrored::Key(Which::Previous) | Mirrored::Vacant => true,
             Mirrored::Other => !seen.is_taken(target)?,
         };
