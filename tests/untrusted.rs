@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use sandbox::{LabelRule, Options};
+use sandbox::LabelRule;
 use serde_json::{Value, json};
 use support::emitted::Emitted;
 use support::{SECRET, Setup, World, minted_key};
@@ -68,8 +68,7 @@ async fn version_under_any_id_is_rotated_and_retired() {
         setup.options.label_events = Some(LabelRule::default());
         let world = setup.start().await;
         world.sandbox.begin_rotation_as(SECRET, id);
-        let outcome = world.sandbox.rotation(id).await;
-        assert!(outcome.succeeded, "{id}: {:?}", outcome.error());
+        world.retry(id).await;
         world.sandbox.deliveries_done().await;
         let deliveries = world.sandbox.deliveries();
         assert!(!deliveries.is_empty(), "{id}: nobody heard of it");
