@@ -891,7 +891,7 @@ async fn leaked_key_with_hostile_name_prints_quoted_line() {
         let typed = format!("exec <<<{value}\n{}\n{}", ask.0, tell.0);
         let printed = person.types(&typed).await.stdout;
         let printed = String::from_utf8_lossy(&printed).into_owned();
-        let [key, set] = printed.trim().split('\n').collect::<Vec<_>>()[..] else {
+        let [key, set] = printed.trim().lines().collect::<Vec<_>>()[..] else {
             panic!("not two lines: {printed}");
         };
         assert!(key.starts_with(&format!("{shown} enabled Minted")), "{key}");
