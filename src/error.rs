@@ -425,7 +425,7 @@ impl std::error::Error for CallError {}
 pub(crate) const MASK: &str = "[masked]";
 
 /// As long as the shortest value is.
-const LONG: usize = 20;
+pub(crate) const LONG: usize = 20;
 
 /// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
 /// unrecognisable, whoever put it there. API Gateway's keys have 20 to 128 alphanumerics, Doppler's tokens end in 40, and
@@ -439,6 +439,15 @@ pub fn masked(message: &str) -> String {
 #[must_use]
 pub fn masked_id(id: &str) -> String {
     mask(id, has_long_part)
+}
+
+/// The `SecretId` of an event, fit to be shown before a service has said that there is such a secret: somebody may have put
+/// a value there. An ARN is no value.
+#[must_use]
+pub fn masked_secret_id(id: &str) -> String {
+    let is_arn = id.starts_with("arn:") && id.contains(":secretsmanager:");
+    let shown = if is_arn { id.to_owned() } else { masked(id) };
+    shown.chars().take(500).collect()
 }
 
 /// A service's code for an error, fit to be shown. Codes are long words, and told from values by having no digit and by how

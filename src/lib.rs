@@ -31,6 +31,7 @@
 //! found.
 
 pub mod clock;
+pub mod command;
 #[cfg(doc)]
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}

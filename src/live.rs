@@ -130,7 +130,7 @@ impl World {
 
     /// The commands by which the owner of a key hands it over to this function: tag it, and rename it.
     #[must_use]
-    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> [String; 2] {
+    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> Vec<String> {
         api_gateway::hand_over(key, version, secret, &self.function_name)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::error::{masked, masked_code, masked_id};
+use api_key_rotation::error::{masked, masked_code, masked_id, masked_secret_id};
 use api_key_rotation::event::{Event, EventError, Reconciliation};
 use api_key_rotation::mark::{Description, Mark, Minted, Postponed, target_hash};
 use api_key_rotation::next::Step;
@@ -440,6 +440,60 @@ fn a_wrong_event_gets_an_error_of_its_kind_that_quotes_nothing() {
         );
         assert!(!error.to_string().contains("hunter2"));
     }
+}
+
+#[test]
+fn event_with_any_version_id_is_read() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:demo/key-AbCdEf";
+    for id in [
+        "release-2026.12.05-edited-manually-0001",
+        "x. Disabled at 2020-01-02T00:00:00Z",
+        "'; touch pwned; echo '$(id) `id` \"\\",
+        "\0\u{1b}[31m and thirty more letters\n\u{202e}",
+        &"ü".repeat(32),
+        &"日".repeat(64),
+    ] {
+        let json = serde_json::json!({ "Step": "createSecret", "SecretId": "s", "ClientRequestToken": id });
+        let event = Event::parse(&json.to_string());
+        assert!(!format!("{event:?}").contains(id), "{id:?} is printed");
+        let Ok(Event::Rotation(event)) = event else {
+            panic!("{id:?}: {event:?}");
+        };
+        assert_eq!(event.version.as_str(), id);
+        let notice = serde_json::json!({
+            "detail-type": "Secret Label Updated", "source": "aws.secretsmanager", "resources": [arn],
+            "detail": { "name": "demo/key", "labelUpdated": "AWSCURRENT", "versionId": id },
+        });
+        let event = reconciliation(&notice.to_string()).expect("it is a notice");
+        assert_eq!(event.moved_to, Some(VersionId::from(id)));
+    }
+    for id in [&"ü".repeat(31), &"x".repeat(65)] {
+        let json = serde_json::json!({ "Step": "createSecret", "SecretId": "s", "ClientRequestToken": id });
+        Event::parse(&json.to_string()).expect_err(id);
+    }
+}
+
+#[test]
+fn doppler_token_as_secret_id_is_refused() {
+    let json = r#"{"Step":"reconcile","SecretId":"dp.st.prd.AAAAAAAAAAAAAAAAAAAA"}"#;
+    let error = Event::parse(json).expect_err("it is a token").to_string();
+    assert!(
+        error.contains("not a Doppler token; replace that token"),
+        "{error}"
+    );
+    assert!(!error.contains("AAAA"), "{error}");
+}
+
+#[test]
+fn secret_id_is_masked_unless_it_is_arn() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-name-that-is-quite-long-indeed-AbCdEf";
+    assert_eq!(masked_secret_id(arn), arn);
+    assert_eq!(
+        masked_secret_id("demo/partner-api-key"),
+        "demo/partner-api-key"
+    );
+    assert_eq!(masked_secret_id(ApiKeyValue::fresh().expose()), "[masked]");
+    assert_eq!(masked_secret_id(TOKEN), "[masked]");
 }
 
 #[test]

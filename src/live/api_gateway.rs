@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::patience::patient;
 use super::{Receipt, Secret, aws};
 use crate::clock::Clock;
-use crate::error::{CONCURRENT, CallError, Fault, Service};
+use crate::command::Command;
+use crate::error::{CONCURRENT, CallError, Fault, LONG, Service};
 use crate::ids::hashed;
 use crate::mark::{Description, Minted};
 use crate::observed::{Key, KeyId, PlanId, VersionId, Which};
@@ -243,7 +244,7 @@ impl ApiGateway {
                     let complete =
                         reply.enabled() && reply.value().is_some_and(|theirs| value.is(theirs));
                     let key = reply.id().filter(|_| complete).map(|id| Key {
-                        id: KeyId::from(id),
+                        id: key_id(id, [value.expose()].into_iter()),
                         version: Some(version.clone()),
                         namesake: false,
                         described: true,
@@ -368,25 +369,41 @@ impl ApiGateway {
     }
 }
 
-/// The commands that tag and rename a key so that it is ours.
+/// The commands that tag and rename a key so that it is ours. None where they would need an id that is not shown.
 pub(super) fn hand_over(
     key: &KeyId,
     version: &VersionId,
     secret: &Secret,
     function: &str,
-) -> [String; 2] {
+) -> Vec<String> {
+    if key.is_hidden() {
+        return Vec::new();
+    }
     // arn:<partition>:secretsmanager:<region>:…
     let mut arn = secret.arn.split(':').skip(1);
     let (partition, region) = (arn.next().unwrap_or("aws"), arn.nth(1).unwrap_or_default());
     let (identity, name) = (identity(&secret.arn), &secret.name);
-    [
-        format!(
-            "aws apigateway tag-resource --resource-arn arn:{partition}:apigateway:{region}::/apikeys/{key} --tags '{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}'"
-        ),
-        format!(
-            "aws apigateway update-api-key --api-key {key} --patch-operations 'op=replace,path=/name,value={name}/{version}'"
-        ),
-    ]
+    let resource = format!("arn:{partition}:apigateway:{region}::/apikeys/{key}");
+    let tags = format!("{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}");
+    let renaming = format!("op=replace,path=/name,value={name}/{version}");
+    let aws = |operation: &str| Command::new("aws").args(["apigateway", operation]);
+    let commands = [
+        aws("tag-resource").args(["--resource-arn", &resource, "--tags", &tags]),
+        aws("update-api-key").args(["--api-key", key.as_str(), "--patch-operations", &renaming]),
+    ];
+    commands.iter().map(ToString::to_string).collect()
+}
+
+/// The id of a key, hidden if it may be one of `known` or any other value. Keys that older versions of other tools made have
+/// their value as their id (DOC, service model: the deprecated `generateDistinctId`), and no id of API Gateway's own was seen
+/// to be as long as a value (UNK whether one can be).
+fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> KeyId {
+    let is_long = id.chars().count() >= LONG;
+    if is_long || known.any(|value| value.trim() == id) || id.contains(char::is_control) {
+        KeyId::hidden(id)
+    } else {
+        KeyId::from(id)
+    }
 }
 
 /// What a key is to a secret, as far as its tags and name tell.
@@ -434,8 +451,11 @@ impl Observer<'_> {
             hash.is_some_and(|hash| description.names_target(hash))
         };
         let targets = self.values.targets.iter();
+        let versions = self.values.versions.iter();
+        let versions = versions.map(|(_, version)| version.expose());
+        let known = versions.chain(targets.clone().map(|(_, held)| *held));
         let observed = Key {
-            id: KeyId::from(key.id()?),
+            id: key_id(key.id()?, known.chain([value.expose()])),
             namesake: matches!(relation, Relation::Namesake),
             version: match relation {
                 Relation::Ours(version) => Some(version),
