@@ -112,7 +112,7 @@ impl Probe<'_> {
             Ok(reply) => reply,
             Err(error) => {
                 let (how, _) = why_no_reply(&error);
-                return Ok((Answer::Unclear(how.to_owned(), None), receipt));
+                return Ok((Answer::Unclear(how.to_string(), None), receipt));
             }
         };
         let id = reply
