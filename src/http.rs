@@ -26,6 +26,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one attempt may take, from the connection to the last byte of the reply.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// So often the SDK may try where no connection comes about, which takes half a minute at most. A route that is missing does
+/// not come by waiting, and one that is away for a moment is back by then.
+const MOST_CONNECTIONS: u32 = 7;
+
 /// The AWS SDK's own header for how long to wait before the next attempt, in milliseconds.
 pub(crate) const AWS_RETRY_AFTER: &str = "x-amz-retry-after";
 
@@ -145,6 +149,8 @@ async fn exchange(
     let request = request.map(|body| body.bytes().map(ToOwned::to_owned).unwrap_or_default());
     let request = reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))?;
 
+    let attempt = attempt(request.headers());
+    let no_reply = |error| no_reply(error, attempt);
     let response = client.execute(request).await.map_err(no_reply)?;
     let (status, mut headers) = (response.status(), response.headers().clone());
     let date = headers.get(DATE).and_then(|date| date.to_str().ok());
@@ -178,12 +184,23 @@ async fn exchange(
 #[error("the reply is empty")]
 pub(crate) struct EmptyReply;
 
-fn no_reply(error: reqwest::Error) -> ConnectorError {
+/// Which attempt of a call this is, as the SDK says in a header of its own (SRC); 0 where it does not.
+fn attempt(headers: &HeaderMap) -> u32 {
+    let header = headers.get("amz-sdk-request");
+    let header = header.and_then(|header| header.to_str().ok());
+    let attempt = header.and_then(|header| header.strip_prefix("attempt=")?.split(';').next());
+    attempt
+        .and_then(|attempt| attempt.parse().ok())
+        .unwrap_or_default()
+}
+
+fn no_reply(error: reqwest::Error, attempt: u32) -> ConnectorError {
     let error = error.without_url();
     let how = how_it_failed(&error);
+    let is_unconnected = matches!(how, NoReply::NoConnection | NoReply::ProxyRefused);
     if how == NoReply::TimedOut {
         ConnectorError::timeout(error.into())
-    } else if how.may_pass() {
+    } else if how.may_pass() && !(is_unconnected && attempt >= MOST_CONNECTIONS) {
         ConnectorError::io(error.into())
     } else {
         ConnectorError::other(error.into(), None)

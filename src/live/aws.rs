@@ -153,13 +153,13 @@ where
         }
         SdkError::ServiceError(refused) => {
             let (reply, refused) = (refused.raw(), refused.err());
-            let message = refused.message().unwrap_or_default();
+            let message = masked(refused.message().unwrap_or_default());
             Fault::Refused {
                 status: reply.status().as_u16(),
                 code: masked_code(refused.code().unwrap_or(NO_CODE)),
                 message: match says_when(reply) {
-                    Some(wait) => advice::after(&masked(message), wait.as_secs()),
-                    None => masked(message),
+                    Some(wait) => advice::after(&message, wait.as_secs()),
+                    None => message,
                 },
             }
         }
