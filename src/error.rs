@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 
+use crate::advice::{self, Cause, NoReply};
 use crate::event::EventError;
 use crate::next::Refusal;
 use crate::settings::{InvalidSettings, Target};
@@ -120,8 +121,8 @@ pub enum ProbeFault {
     )]
     AccessDenied,
     /// No reply that can be trusted.
-    #[error("nothing: {0}")]
-    NoReply(&'static str),
+    #[error("nothing: {0}; {}", .0.cause().remedy())]
+    NoReply(NoReply),
 }
 
 impl ProbeFault {
@@ -195,13 +196,6 @@ impl fmt::Display for Service {
 /// `CreateUsagePlanKey` at a time in a Region (OBS). The same status means other things, too.
 pub(crate) const CONCURRENT: &str = "concurrent modification";
 
-/// No connection came about, or it broke.
-pub(crate) const NO_CONNECTION: &str = "the connection failed";
-
-/// The server's certificate was refused.
-pub(crate) const UNTRUSTED: &str =
-    "its certificate is not trusted; behind a proxy that inspects TLS, set AWS_CA_BUNDLE";
-
 /// One call that failed, all retries included. Copied out of the client's error, which may hold values and is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
@@ -228,7 +222,7 @@ pub enum Fault {
         message: String,
     },
     /// No whole reply came.
-    NoReply(&'static str),
+    NoReply(NoReply),
     /// A reply came that is not what the service documents.
     Unreadable(&'static str),
     /// Doppler keeps another value than it was given.
@@ -323,37 +317,18 @@ impl CallError {
 
     /// What to do about it.
     fn advice(&self) -> &'static str {
-        let denied =
-            |code: &str| code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
         match (self.service, &self.fault) {
-            // The role is for this function's secrets only, so it is asked for another before we can say that we serve it not.
-            (Service::SecretsManager, Fault::Refused { code, .. }) if denied(code) => {
-                "if the secret is this function's, allow it in the function's role, and the use of its KMS key"
-            }
-            (_, Fault::Refused { code, .. }) if denied(code) => "allow it in the function's role",
-            (Service::SecretsManager, Fault::Refused { message, .. })
-                if message.contains("marked for deletion") =>
-            {
-                "take that back with `aws secretsmanager restore-secret`; the next try goes on from here"
-            }
-            // Concurrent requests were waited for, and a key that is there already was looked for: another plan is in the way.
-            (Service::ApiGateway, Fault::Refused { code, message, .. })
-                if self.operation == "CreateUsagePlanKey"
-                    && code == "ConflictException"
-                    && !message.contains(CONCURRENT) =>
-            {
-                "API Gateway allows a key one usage plan for each stage: see that no two of its plans (USAGE_PLAN_IDS, else those of the current key) cover the same one, and that it is on no other plan that does; after a change of USAGE_PLAN_IDS, rotate"
-            }
-            // Keys have ids that nobody configures: the plan or stage is meant.
+            (_, Fault::NoReply(how)) => how.cause().remedy(),
             (
-                Service::ApiGateway,
+                Service::SecretsManager | Service::ApiGateway,
                 Fault::Refused {
-                    status: 404,
+                    status,
+                    code,
                     message,
-                    ..
                 },
-            ) if !message.contains("API Key") => {
-                "check that USAGE_PLAN_IDS and STAGE_KEYS name what exists in this account and Region"
+            ) => advice::of_refusal(self.service, self.operation, *status, code, message).remedy(),
+            (Service::SecretsManager | Service::ApiGateway, Fault::Unreadable(_)) => {
+                Cause::Unreadable.remedy()
             }
             (Service::Doppler, Fault::Changed(_)) => {
                 "make the target a plain value that refers to no other"
@@ -365,7 +340,7 @@ impl CallError {
             (Service::Doppler, Fault::Refused { status: 403, .. }) => {
                 "give the token read/write access; the config may also be protected"
             }
-            _ => "nothing is lost; the next try goes on from here",
+            _ => Cause::Passing.remedy(),
         }
     }
 }
@@ -427,6 +402,9 @@ pub(crate) const MASK: &str = "[masked]";
 /// As long as the shortest value is.
 pub(crate) const LONG: usize = 20;
 
+/// So many characters of a service's words are shown at most.
+const LONGEST: usize = 500;
+
 /// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
 /// unrecognisable, whoever put it there. API Gateway's keys have 20 to 128 alphanumerics, Doppler's tokens end in 40, and
 /// a `RotationToken` has at least 36 letters, digits and hyphens.
@@ -481,6 +459,12 @@ fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {
         run.clear();
         shown.push(if letter.is_control() { ' ' } else { letter });
     }
-    // Cut last: a cut value would not be recognised.
-    shown.trim().chars().take(500).collect()
+    // Cut last: a cut value would not be recognised. In the middle: AWS says first what was refused, and last why.
+    let shown: Vec<char> = shown.trim().chars().collect();
+    if shown.len() <= LONGEST {
+        return shown.into_iter().collect();
+    }
+    let (first, rest) = shown.split_at(LONGEST / 2);
+    let last = &rest[rest.len() - (LONGEST / 2 - 1)..];
+    first.iter().chain(&['…']).chain(last).collect()
 }

@@ -14,10 +14,10 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
+use crate::advice::NoReply;
 use crate::clock::Clock;
-use crate::error::{NO_CONNECTION, UNTRUSTED};
 use crate::settings::{InvalidSettings, Problem};
 
 /// How long a connection may take to come about.
@@ -25,6 +25,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long one attempt may take, from the connection to the last byte of the reply.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// So often the SDK may try where no connection comes about, which takes half a minute at most. A route that is missing does
+/// not come by waiting, and one that is away for a moment is back by then.
+const MOST_CONNECTIONS: u32 = 7;
 
 /// The AWS SDK's own header for how long to wait before the next attempt, in milliseconds.
 pub(crate) const AWS_RETRY_AFTER: &str = "x-amz-retry-after";
@@ -145,6 +149,8 @@ async fn exchange(
     let request = request.map(|body| body.bytes().map(ToOwned::to_owned).unwrap_or_default());
     let request = reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))?;
 
+    let attempt = attempt(request.headers());
+    let no_reply = |error| no_reply(error, attempt);
     let response = client.execute(request).await.map_err(no_reply)?;
     let (status, mut headers) = (response.status(), response.headers().clone());
     let date = headers.get(DATE).and_then(|date| date.to_str().ok());
@@ -178,44 +184,80 @@ async fn exchange(
 #[error("the reply is empty")]
 pub(crate) struct EmptyReply;
 
-fn no_reply(error: reqwest::Error) -> ConnectorError {
+/// Which attempt of a call this is, as the SDK says in a header of its own (SRC); 0 where it does not.
+fn attempt(headers: &HeaderMap) -> u32 {
+    let header = headers.get("amz-sdk-request");
+    let header = header.and_then(|header| header.to_str().ok());
+    let attempt = header.and_then(|header| header.strip_prefix("attempt=")?.split(';').next());
+    attempt
+        .and_then(|attempt| attempt.parse().ok())
+        .unwrap_or_default()
+}
+
+fn no_reply(error: reqwest::Error, attempt: u32) -> ConnectorError {
     let error = error.without_url();
-    if error.is_timeout() {
+    let how = how_it_failed(&error);
+    let is_unconnected = matches!(how, NoReply::NoConnection | NoReply::ProxyRefused);
+    if how == NoReply::TimedOut {
         ConnectorError::timeout(error.into())
-    } else if is_untrusted(&error) {
-        // Nothing that another attempt would change.
-        ConnectorError::other(error.into(), None)
-    } else {
+    } else if how.may_pass() && !(is_unconnected && attempt >= MOST_CONNECTIONS) {
         ConnectorError::io(error.into())
+    } else {
+        ConnectorError::other(error.into(), None)
     }
 }
 
 /// How a request failed that brought no whole reply, and whether another attempt may do better.
-pub(crate) fn why_no_reply(error: &reqwest::Error) -> (&'static str, bool) {
-    if error.is_timeout() {
-        ("timed out", true)
-    } else if is_untrusted(error) {
-        (UNTRUSTED, false)
+pub(crate) fn why_no_reply(error: &reqwest::Error) -> (NoReply, bool) {
+    let how = how_it_failed(error);
+    (how, how.may_pass())
+}
+
+/// How a request of this client failed that brought no whole reply.
+pub(crate) fn how_it_failed(error: &reqwest::Error) -> NoReply {
+    if let Some(how) = chain(error).find_map(in_the_way) {
+        how
+    } else if error.is_connect() {
+        NoReply::NoConnection
+    } else if error.is_timeout() {
+        NoReply::TimedOut
     } else {
-        (NO_CONNECTION, true)
+        NoReply::ConnectionLost
     }
 }
 
-/// Whether the server's certificate is behind `error`.
-pub(crate) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return true;
-        }
+/// Whether one link of an error is a certificate or a proxy in the way.
+fn in_the_way(error: &(dyn Error + 'static)) -> Option<NoReply> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(match why {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => NoReply::CertificateExpired,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                NoReply::WrongHost
+            }
+            _ => NoReply::UnknownIssuer,
+        });
+    }
+    // Its type is private (SRC: hyper-util's `Tunnel`), so its words have to do.
+    match error.to_string().as_str() {
+        "tunnel error: proxy authorization required" => Some(NoReply::ProxyCredentials),
+        "tunnel error: unsuccessful" => Some(NoReply::ProxyRefused),
+        _ => None,
+    }
+}
+
+/// An error and what is behind it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
         // What an I/O error wraps is not its source, but the source's parent.
         let wrapped = error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);
-        next = match wrapped {
+        match wrapped {
             Some(wrapped) => Some(wrapped),
             None => error.source(),
-        };
-    }
-    false
+        }
+    })
 }

@@ -11,7 +11,8 @@ use backon::{ExponentialBuilder, Retryable};
 use tokio::time::{Instant, sleep};
 
 use super::patience::patient;
-use super::{Receipt, Secret, aws};
+use super::{Receipt, Secret, VISIBILITY, aws};
+use crate::advice;
 use crate::clock::Clock;
 use crate::command::Command;
 use crate::error::{CONCURRENT, CallError, Fault, LONG, Service};
@@ -31,7 +32,7 @@ const TAG_FUNCTION: &str = "rotation:function";
 /// Keys per page; API Gateway's most (DOC).
 const PAGE: i32 = 500;
 
-/// How often a list is asked for a key that should be in it.
+/// How often a key that should be there is looked for.
 const POLL: Duration = Duration::from_millis(500);
 
 /// The values to compare a listed key with.
@@ -276,13 +277,15 @@ impl ApiGateway {
 
     /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
     /// the way. So look, and try again unless it is there. Where it says that just another request is in the way, a look
-    /// would only use up what the limits leave.
+    /// would only use up what the limits leave. A 404 about the key is waited for like a read: the key was created or listed
+    /// just now (UNK: nothing says that this call sees it from then on). A 404 about the plan is an error at once.
     pub(super) async fn attach(
         &self,
         key: &KeyId,
         plan: &PlanId,
         deadline: Instant,
     ) -> Result<Receipt, CallError> {
+        let visible_by = deadline.min(Instant::now() + VISIBILITY);
         let attach = || async {
             let in_doubt = match self.create_usage_plan_key(key, plan).await {
                 Err(failed) if is_in_doubt(&failed) && !is_concurrent(&failed) => failed,
@@ -299,7 +302,15 @@ impl ApiGateway {
                 _ => Err(in_doubt),
             }
         };
-        let attach = attach.retry(backoff(deadline)).when(is_in_doubt);
+        let attach = attach
+            .retry(backoff(deadline))
+            .when(|failed| is_in_doubt(failed) || is_not_visible(failed))
+            .adjust(|failed, pause| {
+                if !is_not_visible(failed) {
+                    return pause;
+                }
+                (Instant::now() + POLL <= visible_by).then_some(POLL)
+            });
         attach.notify(aws::trying_again).await
     }
 
@@ -536,6 +547,11 @@ fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
 
 fn is_conflict(failed: &CallError) -> bool {
     failed.code() == Some("ConflictException")
+}
+
+/// Whether API Gateway says that it has no such key, and says nothing against the plan.
+fn is_not_visible(failed: &CallError) -> bool {
+    matches!(&failed.fault, Fault::Refused { status: 404, message, .. } if advice::is_about_a_key(message))
 }
 
 fn is_in_doubt(failed: &CallError) -> bool {

@@ -16,14 +16,14 @@ use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryA
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Receipt;
 use super::patience::TURN;
+use crate::advice::{self, NO_CODE, NoReply};
 use crate::clock::Clock;
-use crate::error::{
-    CallError, Fault, NO_CONNECTION, Service, UNTRUSTED, masked, masked_code, masked_id,
-};
+use crate::error::{CallError, Fault, Service, masked, masked_code, masked_id};
 use crate::http;
 
 const UNREADABLE: &str = "something that cannot be understood";
@@ -91,23 +91,51 @@ impl ClassifyRetry for Retries {
             return RetryAction::RetryForbidden;
         }
         // The service said yes, but the reply cannot be understood. By itself the SDK asks again only where it could not
-        // read the reply at all.
-        if reply.status().is_success() {
+        // read the reply at all; and after four of the statuses from 500 on (SRC), while a proxy may send others.
+        if reply.status().is_success() || reply.status().is_server_error() {
             return RetryAction::transient_error();
+        }
+        // The SDK takes every limit for throttling.
+        if says_when(reply).is_none() && is_quota(reply) {
+            return RetryAction::RetryForbidden;
         }
         RetryAction::NoActionIndicated
     }
 
     fn name(&self) -> &'static str {
-        "deadline and unreadable replies"
+        "deadline, unreadable replies and quotas"
     }
 }
 
 /// How long the service asks to wait before the next attempt.
 pub(super) fn retry_after(reply: &HttpResponse) -> Duration {
-    let wait = reply.headers().get(http::AWS_RETRY_AFTER);
-    let wait = wait.and_then(|wait| wait.parse().ok());
-    wait.map_or(Duration::ZERO, Duration::from_millis)
+    says_when(reply).unwrap_or_default()
+}
+
+/// The same, where it asks at all.
+fn says_when(reply: &HttpResponse) -> Option<Duration> {
+    let wait = reply.headers().get(http::AWS_RETRY_AFTER)?;
+    wait.parse().ok().map(Duration::from_millis)
+}
+
+/// Whether a reply says that a quota is reached, as far as both services' forms of errors go (DOC: API Gateway names the
+/// error in a header, Secrets Manager in the body).
+fn is_quota(reply: &HttpResponse) -> bool {
+    #[derive(Default, Deserialize)]
+    struct Refusal {
+        #[serde(default, rename = "__type")]
+        code: String,
+        #[serde(default, alias = "Message")]
+        message: String,
+    }
+    let body = reply.body().bytes().unwrap_or_default();
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let code = reply.headers().get("x-amzn-errortype");
+    let code = code.unwrap_or(&refusal.code);
+    // Both may come with a namespace before them, and an address after them.
+    let code = code.split(':').next().unwrap_or_default();
+    let code = code.rsplit('#').next().unwrap_or_default();
+    advice::is_quota(code, &refusal.message)
 }
 
 /// Copies out of the SDK's error what may be shown. The error itself may hold the raw reply with a value in it.
@@ -123,18 +151,23 @@ where
         SdkError::ServiceError(answered) if answered.raw().status().is_success() => {
             Fault::Unreadable(UNREADABLE)
         }
-        SdkError::ServiceError(refused) => Fault::Refused {
-            status: refused.raw().status().as_u16(),
-            code: masked_code(refused.err().code().unwrap_or("without a code")),
-            message: masked(refused.err().message().unwrap_or_default()),
-        },
-        SdkError::TimeoutError(_) => Fault::NoReply("timed out"),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => Fault::NoReply("timed out"),
-        SdkError::DispatchFailure(failure) if is_untrusted(failure) => Fault::NoReply(UNTRUSTED),
+        SdkError::ServiceError(refused) => {
+            let (reply, refused) = (refused.raw(), refused.err());
+            let message = masked(refused.message().unwrap_or_default());
+            Fault::Refused {
+                status: reply.status().as_u16(),
+                code: masked_code(refused.code().unwrap_or(NO_CODE)),
+                message: match says_when(reply) {
+                    Some(wait) => advice::after(&message, wait.as_secs()),
+                    None => message,
+                },
+            }
+        }
+        SdkError::TimeoutError(_) => Fault::NoReply(NoReply::TimedOut),
         SdkError::DispatchFailure(failure) if is_empty(failure) => Fault::Unreadable(UNREADABLE),
-        SdkError::DispatchFailure(failure) if failure.is_io() => Fault::NoReply(NO_CONNECTION),
+        SdkError::DispatchFailure(failure) => Fault::NoReply(how_it_failed(failure)),
         SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
-        _ => Fault::NoReply("the request could not be made; are credentials and Region set?"),
+        _ => Fault::NoReply(NoReply::NotSent),
     };
     CallError {
         service,
@@ -144,8 +177,10 @@ where
     }
 }
 
-fn is_untrusted(failure: &DispatchFailure) -> bool {
-    cause(failure).is_some_and(http::is_untrusted)
+fn how_it_failed(failure: &DispatchFailure) -> NoReply {
+    cause(failure)
+        .and_then(<dyn Error>::downcast_ref)
+        .map_or(NoReply::NotSent, http::how_it_failed)
 }
 
 fn is_empty(failure: &DispatchFailure) -> bool {

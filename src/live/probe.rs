@@ -176,7 +176,7 @@ impl Probe<'_> {
             Ok(reply) => reply,
             Err(error) => {
                 let answer = match why_no_reply(&error) {
-                    (how, true) => Answer::Unclear(how.to_owned()),
+                    (how, true) => Answer::Unclear(how.to_string()),
                     (how, false) => Answer::Wrong(ProbeFault::NoReply(how)),
                 };
                 return (answer, None, receipt);

@@ -86,6 +86,7 @@ impl ApiGateway {
             created: now,
             updated: now,
             listed_from: self.clock.instant() + self.settings.list_lag,
+            attachable_from: self.clock.instant() + self.settings.attach_lag,
         };
         let view = key.view(true);
         state.keys.push(key);
