@@ -176,7 +176,12 @@ const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// clock. Botocore does not (SRC), and the machine that it runs on does not move its clock along with the sandbox's: it is let
 /// through.
 pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<Refusal> {
-    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let agent = text("user-agent").unwrap_or_default();
     if agent.to_lowercase().contains("botocore") {
         return None;
@@ -187,10 +192,14 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<Refusal> {
     let (earliest, latest) = (now - SIGNED_FOR, now + SIGNED_FOR);
     let message = if signed < earliest {
         let earliest = time_stamp(earliest);
-        format!("Signature expired: {stamp} is now earlier than {earliest} ({now_stamp} - {minutes} min.)")
+        format!(
+            "Signature expired: {stamp} is now earlier than {earliest} ({now_stamp} - {minutes} min.)"
+        )
     } else if signed > latest {
         let latest = time_stamp(latest);
-        format!("Signature not yet current: {stamp} is still later than {latest} ({now_stamp} + {minutes} min.)")
+        format!(
+            "Signature not yet current: {stamp} is still later than {latest} ({now_stamp} + {minutes} min.)"
+        )
     } else {
         return None;
     };
