@@ -8,6 +8,7 @@ use lambda_runtime::Diagnostic;
 use crate::advice::{self, Cause, NoReply};
 use crate::event::EventError;
 use crate::next::Refusal;
+use crate::observed::KeyId;
 use crate::settings::{InvalidSettings, Target};
 
 /// Why a step failed. Neither `Display` nor `Debug` shows a value.
@@ -121,8 +122,11 @@ pub enum ProbeFault {
     )]
     AccessDenied,
     /// No reply that can be trusted.
-    #[error("nothing: {0}; {}", .0.cause().remedy())]
-    NoReply(NoReply),
+    #[error("nothing: {how}; {}", .how.cause().remedy())]
+    NoReply {
+        /// Why there was none.
+        how: NoReply,
+    },
 }
 
 impl ProbeFault {
@@ -225,6 +229,12 @@ pub enum Fault {
     NoReply(NoReply),
     /// A reply came that is not what the service documents.
     Unreadable(&'static str),
+    /// A reply came that is longer than this many bytes, and was not read to its end.
+    TooLarge(usize),
+    /// API Gateway lists a key whose entry alone is longer than this many bytes: the one after this key, else the first.
+    KeyTooLarge(usize, Option<KeyId>),
+    /// API Gateway lists more keys of the secret than this.
+    TooManyKeys(usize),
     /// Doppler keeps another value than it was given.
     Changed(String),
     /// Doppler shows no such project or config.
@@ -307,6 +317,7 @@ impl CallError {
     fn error_type(&self) -> &'static str {
         match (self.service, &self.fault) {
             (Service::SecretsManager, _) => "SecretsManagerFailed",
+            (Service::ApiGateway, Fault::TooManyKeys(_)) => "TooManyKeys",
             (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
             (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
             (Service::Doppler, Fault::Refused { status: 401, .. }) => "DopplerTokenRejected",
@@ -329,6 +340,15 @@ impl CallError {
             ) => advice::of_refusal(self.service, self.operation, *status, code, message).remedy(),
             (Service::SecretsManager | Service::ApiGateway, Fault::Unreadable(_)) => {
                 Cause::Unreadable.remedy()
+            }
+            (_, Fault::TooLarge(_)) => {
+                "check what answers at that endpoint, and proxies on the way to it"
+            }
+            (_, Fault::KeyTooLarge(..)) => {
+                "list the keys one by one with `aws apigateway get-api-keys --page-size 1`, and delete that key or remove its tags and stage keys"
+            }
+            (_, Fault::TooManyKeys(_)) => {
+                "find out what creates them; list them with `aws apigateway get-api-keys --name-query` and the secret's name, and delete those that are not in use with `aws apigateway delete-api-key`"
             }
             (Service::Doppler, Fault::Changed(_)) => {
                 "make the target a plain value that refers to no other"
@@ -373,6 +393,26 @@ impl fmt::Display for CallError {
             }
             Fault::NoReply(how) => write!(out, "{service} gave no reply to {operation}: {how}")?,
             Fault::Unreadable(how) => write!(out, "{service} answered {operation} with {how}")?,
+            Fault::TooLarge(most) => write!(
+                out,
+                "{service} answered {operation} with more than {} MiB, which were not read",
+                most >> 20
+            )?,
+            Fault::KeyTooLarge(most, after) => {
+                write!(
+                    out,
+                    "{service} answered {operation} with a single API key that takes more than {} MiB: ",
+                    most >> 20
+                )?;
+                match after {
+                    Some(key) => write!(out, "the one that is listed after API key {key}")?,
+                    None => write!(out, "the first one that is listed")?,
+                }
+            }
+            Fault::TooManyKeys(most) => write!(
+                out,
+                "{service} has more than {most} API keys of this secret, which is the most that this function works with"
+            )?,
             Fault::Changed(target) => write!(
                 out,
                 "{service} delivers another value at {target} than was written"

@@ -374,8 +374,11 @@ impl<'a> Live<'a> {
                     .await?
             }
             Action::NoteWritten(key, targets) => {
+                let mut keys = seen.keys.iter().flatten();
+                let resumed = keys.find(|listed| listed.id == *key && listed.resumed);
                 let note = Minted {
                     targets: self.hashes(targets),
+                    resumed_at: resumed.map(|key| key.since),
                     ..Minted::new(&self.secret.name)
                 };
                 let change = Change::Written(targets.clone());

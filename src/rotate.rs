@@ -47,12 +47,19 @@ pub async fn rotate(
         version = masked_id(event.version.text()),
         lambda_request_id = invocation.request_id,
     );
+    world.clock().begin();
     // Both come after setSecret, which made the key.
     let has_begun = matches!(event.step, Step::TestSecret | Step::FinishSecret);
     let turn = live::Turn::new(invocation.deadline, has_begun);
     let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
-    span.in_scope(|| result.inspect_err(log_error))
+    span.in_scope(|| {
+        // The step that retires keys.
+        if event.step == Step::FinishSecret && result.is_ok() {
+            world.clock().warn_unless_believed();
+        }
+        result.inspect_err(log_error)
+    })
 }
 
 async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result<Report, Error> {

@@ -32,6 +32,20 @@ const TAG_FUNCTION: &str = "rotation:function";
 /// Keys per page; API Gateway's most (DOC).
 const PAGE: i32 = 500;
 
+/// The most keys of one secret that are worked with. A secret has one for each rotation of the last eight days by default;
+/// a secret that is rotated every four hours, the shortest interval (DOC), has 48. More than this are a fault that retiring
+/// does not catch up with, or were created by somebody else with the names and tags of this function's; and a run that
+/// looked at each of them would not end before its deadline.
+const MOST_KEYS: usize = 1_000;
+
+/// The most items of a list of keys that are looked at: twice as many as an account can have (DOC: 10,000, not adjustable).
+const MOST_LISTED: usize = 20_000;
+
+/// The most plans of a key that are looked at; it can be on ten, which is adjustable (DOC).
+const MOST_PLANS: usize = 1_000;
+
+const ENDLESS: &str = "a list that does not end";
+
 /// How often a key that should be there is looked for.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -150,18 +164,54 @@ impl ApiGateway {
             .get_api_keys()
             .set_name_query(prefix)
             .include_values(true);
-        let mut pages = request.into_paginator().page_size(PAGE).send();
         let (mut keys, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let (mut limit, mut position, mut last, mut listed) = (PAGE, None, None, 0);
+        loop {
+            let page = request.clone().limit(limit).set_position(position.clone());
+            let page = match page.send().await {
+                Ok(page) => page,
+                Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                    CallError {
+                        fault: Fault::TooLarge(_),
+                        ..
+                    } if limit > 1 => {
+                        limit /= 2;
+                        continue;
+                    }
+                    CallError {
+                        fault: Fault::TooLarge(most),
+                        ..
+                    } => return Err(refused(Fault::KeyTooLarge(most, last), receipt)),
+                    failed => return Err(failed),
+                },
+            };
             receipt = aws::receipt(SERVICE, OPERATION, &page);
             // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
             let now = self.clock.now();
             let seen = page.items().iter();
             keys.extend(seen.filter_map(|key| observer.observe(key, now)));
+            if keys.len() > MOST_KEYS {
+                return Err(refused(Fault::TooManyKeys(MOST_KEYS), receipt));
+            }
             if keys.iter().any(&enough) {
                 break;
             }
+            last = page
+                .items()
+                .iter()
+                .rev()
+                .find_map(ApiKey::id)
+                .map(KeyId::from)
+                .or(last);
+            listed += page.items().len().max(1);
+            let next = page.position.filter(|next| !next.is_empty());
+            if next.is_none() {
+                break;
+            }
+            if next == position || listed > MOST_LISTED {
+                return Err(refused(Fault::Unreadable(ENDLESS), receipt));
+            }
+            position = next;
         }
         Ok((keys, receipt))
     }
@@ -183,6 +233,9 @@ impl ApiGateway {
                     .iter()
                     .filter_map(|plan| plan.id().map(PlanId::from)),
             );
+            if plans.len() > MOST_PLANS {
+                return Err(refused(Fault::Unreadable(ENDLESS), receipt));
+            }
         }
         Ok((plans, receipt))
     }
@@ -254,6 +307,7 @@ impl ApiGateway {
                         enabled: true,
                         stage_keys: !reply.stage_keys().is_empty(),
                         since: self.clock.now(),
+                        resumed: false,
                         changed_at: None,
                         mark: None,
                         written: BTreeSet::new(),
@@ -479,6 +533,7 @@ impl Observer<'_> {
             stage_keys: !key.stage_keys().is_empty(),
             // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
             since: since.unwrap_or(now).min(now),
+            resumed: minted.is_some_and(|minted| minted.resumed_at.is_some()),
             changed_at: key.last_updated_date().and_then(time).map(|at| at.min(now)),
             written: (0..self.targets.len()).filter(is_written).collect(),
             mark: description.mark().cloned(),
@@ -539,6 +594,21 @@ fn identity(arn: &str) -> String {
         return arn.to_owned();
     }
     hashed(arn)
+}
+
+/// The fault of a list that was read in part.
+fn refused(fault: Fault, receipt: Receipt) -> CallError {
+    let Receipt {
+        service,
+        operation,
+        request_id,
+    } = receipt;
+    CallError {
+        service,
+        operation,
+        fault,
+        request_id,
+    }
 }
 
 fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {

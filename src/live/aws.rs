@@ -25,6 +25,7 @@ use crate::advice::{self, NO_CODE, NoReply};
 use crate::clock::Clock;
 use crate::error::{CallError, Fault, Service, masked, masked_code, masked_id};
 use crate::http;
+use crate::settings::library;
 
 const UNREADABLE: &str = "something that cannot be understood";
 
@@ -39,7 +40,6 @@ pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
         .with_initial_backoff(Duration::from_millis(250))
         // Also the longest `Retry-After` that is honoured; the function's deadline cuts every wait short.
         .with_max_backoff(Duration::from_mins(5));
-    let is_on = |name| variable(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let credentials = EnvironmentVariableCredentialsProvider::new();
     SdkConfig::builder()
@@ -47,8 +47,8 @@ pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
         .region(region.map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .service_config(Variables)
-        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
+        .use_fips(library::uses_fips(&variable))
+        .use_dual_stack(library::uses_dual_stack(&variable))
         .http_client(http::for_aws(client, clock))
         .retry_config(retries)
         // The HTTP client has its own time-outs, and replies are read as a whole.
@@ -61,14 +61,16 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// What the SDK asks for itself: a setting for one service, such as `AWS_ENDPOINT_URL_SECRETS_MANAGER`, or else for all.
+/// What the SDK requests itself: the endpoint of a service. Its settings were checked at start-up.
 #[derive(Debug)]
 struct Variables;
 
 impl LoadServiceConfig for Variables {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let service = key.service_id().to_uppercase().replace(' ', "_");
-        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
+        if key.env() != "AWS_ENDPOINT_URL" {
+            return None;
+        }
+        library::endpoint_url(&variable, key.service_id())
     }
 }
 
@@ -165,6 +167,9 @@ where
         }
         SdkError::TimeoutError(_) => Fault::NoReply(NoReply::TimedOut),
         SdkError::DispatchFailure(failure) if is_empty(failure) => Fault::Unreadable(UNREADABLE),
+        SdkError::DispatchFailure(failure) if is_too_large(failure) => {
+            Fault::TooLarge(http::AWS_REPLY_MAX)
+        }
         SdkError::DispatchFailure(failure) => Fault::NoReply(how_it_failed(failure)),
         SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
         _ => Fault::NoReply(NoReply::NotSent),
@@ -185,6 +190,10 @@ fn how_it_failed(failure: &DispatchFailure) -> NoReply {
 
 fn is_empty(failure: &DispatchFailure) -> bool {
     cause(failure).is_some_and(<dyn Error>::is::<http::EmptyReply>)
+}
+
+fn is_too_large(failure: &DispatchFailure) -> bool {
+    cause(failure).is_some_and(<dyn Error>::is::<http::TooLarge>)
 }
 
 fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {

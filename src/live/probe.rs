@@ -177,7 +177,7 @@ impl Probe<'_> {
             Err(error) => {
                 let answer = match why_no_reply(&error) {
                     (how, true) => Answer::Unclear(how.to_string()),
-                    (how, false) => Answer::Wrong(ProbeFault::NoReply(how)),
+                    (how, false) => Answer::Wrong(ProbeFault::NoReply { how }),
                 };
                 return (answer, None, receipt);
             }

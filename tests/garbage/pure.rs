@@ -397,6 +397,7 @@ fn an_object_keeps_all_its_other_fields_byte_for_byte_and_in_their_order() {
 fn variables() -> BTreeMap<&'static str, BoxedStrategy<String>> {
     let list = |item: &'static str| vec(item, 1..4).prop_map(|items| items.join(",")).boxed();
     let url = "https://[a-z]{1,10}\\.example(:[0-9]{1,5})?(/[a-z?=&%#]{0,10})?|http://127\\.0\\.0\\.1:[0-9]{1,6}|http://\\[::1\\]";
+    let proxy = "(https?://)?([a-z]{1,9}:[a-z%0-9]{1,9}@)?[a-z]{1,9}(:[0-9]{1,6})?/?";
     BTreeMap::from([
         ("SECRET_ID", secret_id().boxed()),
         ("USAGE_PLAN_IDS", list("[a-z0-9]{1,12}")),
@@ -418,6 +419,21 @@ fn variables() -> BTreeMap<&'static str, BoxedStrategy<String>> {
         ("AWS_CA_BUNDLE", "/nonexistent/[qxzj.]{1,10}".boxed()),
         ("SSL_CERT_FILE", "/nonexistent/[qxzj.]{1,10}".boxed()),
         ("AWS_SAM_LOCAL", "true|false".boxed()),
+        ("HTTPS_PROXY", proxy.boxed()),
+        ("https_proxy", proxy.boxed()),
+        ("HTTP_PROXY", proxy.boxed()),
+        ("ALL_PROXY", proxy.boxed()),
+        (
+            "NO_PROXY",
+            "([.]?[a-z]{1,9}[.]example|10[.]0[.]0[.]0/[0-9]{1,2}|::1|[*]|, ){1,4}".boxed(),
+        ),
+        ("AWS_USE_FIPS_ENDPOINT", "true|false|TRUE|yes".boxed()),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true|false|True|1".boxed()),
+        (
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+            "true|false|on".boxed(),
+        ),
+        ("AWS_REGION", "[a-z]{2}-[a-z]{4,5}-[0-9]".boxed()),
     ])
 }
 
@@ -454,7 +470,11 @@ fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
             .map(|value| ("AWS_SAM_LOCAL", value.clone()));
         for (name, value) in set {
             // It counts only where the other is not set.
-            let stands_back = *name == "SSL_CERT_FILE" && set.contains_key("AWS_CA_BUNDLE");
+            let stands_back = *name == "SSL_CERT_FILE" && set.contains_key("AWS_CA_BUNDLE")
+                || name.starts_with("AWS_ENDPOINT_URL")
+                    && set
+                        .get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+                        .is_some_and(|ignored| ignored.eq_ignore_ascii_case("true"));
             let mut alone = BTreeMap::from([(*name, value.clone())]);
             alone.extend(everywhere.clone());
             for problem in read(&alone).err().map_or(Vec::new(), |faults| faults.0) {
