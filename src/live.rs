@@ -663,8 +663,8 @@ impl<'a> Live<'a> {
         }
         let disables = matches!(action, Action::DisableKey(..)).then_some(false);
         let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
-        let disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
-        if matches!(action, Action::MarkKey(..)) && disabled {
+        let was_stopped = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
+        if matches!(action, Action::MarkKey(..)) && was_stopped {
             // An emergency stop came first, whose note was just overwritten: it is made again.
             (mark.disabled_at, mark.revoked_at) = (Some(now), Some(now));
             return self.write_mark(seen, key, mark, None).await;
