@@ -249,6 +249,30 @@ async fn forged_date_of_a_refusal_ends_no_grace() {
     }
 }
 
+/// Its `Date` may be near the time of signing, and is not AWS's all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn date_of_a_refusal_alone_is_not_believed() {
+    let (world, _) = rotated(Setup::plain()).await;
+    let faults = world.sandbox.faults();
+    let refuse = FaultKind::refuse(500, "InternalServiceError", "not now");
+    faults.inject(Fault::new(refuse).on(Service::SecretsManager, "DescribeSecret"));
+    let forged = || Fault::new(FaultKind::header("date", "tomorrow"));
+    for nth in 2..10 {
+        faults.inject(
+            forged()
+                .on(Service::SecretsManager, "DescribeSecret")
+                .nth(nth),
+        );
+    }
+    let value = forged().on(Service::SecretsManager, "GetSecretValue");
+    faults.inject(value.every());
+    faults.inject(forged().of(Service::ApiGateway).every());
+    world.sandbox.clear_function_log();
+    world.reconcile(json!({})).await;
+    let log = world.log();
+    assert!(log.contains("the time is not known"), "{log}");
+}
+
 /// The sandbox refuses what is signed at this machine's time then, and the SDK corrects it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock_that_moved_ends_grace_without_extra_calls() {

@@ -217,10 +217,24 @@ fn http_is_for_loopback_and_sam_local_only() {
         .expect("SAM runs the function in a container");
 }
 
-/// What a library reads, what is wrong with it, and which variable is named. None of these values is quoted.
+/// Reads settings that are wrong in one variable, which is named and not quoted.
+fn assert_only_fault(set: &[(&str, &str)], named: &str) {
+    let faults = settings(set).expect_err(named);
+    assert!(
+        faults.starts_with(&format!("{named} ")),
+        "{set:?}: {faults}"
+    );
+    assert_eq!(faults.lines().count(), 1, "{set:?}: {faults}");
+    for (_, value) in set {
+        // Shorter ones stand in the messages by chance.
+        let told = value.len() < 8 || *value == "http://proxy" || !faults.contains(value);
+        assert!(told, "{faults}");
+    }
+}
+
+/// The HTTP client would call directly, or nowhere.
 #[test]
-fn malformed_library_variable_is_a_fault() {
-    let long = "a".repeat(64);
+fn malformed_proxy_variable_is_a_fault() {
     for (set, named) in [
         // A password that is not encoded, a port that is not a number, and so on: the HTTP client would call directly.
         (
@@ -266,6 +280,15 @@ fn malformed_library_variable_is_a_fault() {
             vec![("NO_PROXY", ""), ("no_proxy", "a.example")],
             "NO_PROXY",
         ),
+    ] {
+        assert_only_fault(&set, named);
+    }
+}
+
+#[test]
+fn malformed_endpoint_variable_is_a_fault() {
+    let long = "a".repeat(64);
+    for (set, named) in [
         (vec![("AWS_CA_BUNDLE", "/no/such/file")], "AWS_CA_BUNDLE"),
         (vec![("SSL_CERT_FILE", "/no/such/file")], "SSL_CERT_FILE"),
         (
@@ -325,17 +348,7 @@ fn malformed_library_variable_is_a_fault() {
         (vec![("AWS_REGION", "eu-west-1/x")], "AWS_REGION"),
         (vec![("AWS_DEFAULT_REGION", &long)], "AWS_DEFAULT_REGION"),
     ] {
-        let faults = settings(&set).expect_err(named);
-        assert!(
-            faults.starts_with(&format!("{named} ")),
-            "{set:?}: {faults}"
-        );
-        assert_eq!(faults.lines().count(), 1, "{set:?}: {faults}");
-        for (_, value) in &set {
-            // Shorter ones stand in the messages by chance.
-            let told = value.len() < 8 || *value == "http://proxy" || !faults.contains(value);
-            assert!(told, "{faults}");
-        }
+        assert_only_fault(&set, named);
     }
 }
 

@@ -175,7 +175,8 @@ impl ApiGateway {
                         fault: Fault::TooLarge(_),
                         ..
                     } if limit > 1 => {
-                        limit /= 2;
+                        // In few steps: each costs a request, and those are scarce.
+                        limit = (limit / 8).max(1);
                         continue;
                     }
                     CallError {
