@@ -239,7 +239,8 @@ impl Reader<'_> {
         for (number, item) in (1..).zip(text.split(',')) {
             match parse(item.trim()) {
                 Ok(value) if seen.insert(value.clone()) => values.push(value),
-                Ok(_) => self.problem(name, format!("has item {number} twice"), example),
+                // A repeated item changes nothing, and the template's pattern cannot refuse it.
+                Ok(_) => {}
                 Err(fault) => {
                     self.problem(name, format!("has an item {number} that {fault}"), example);
                 }
@@ -324,8 +325,7 @@ fn parse_secret_id(text: &str) -> Result<String, String> {
 }
 
 fn parse_plan(text: &str) -> Result<String, String> {
-    if !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    {
+    if text.len() <= 64 && is_id(text) {
         return Ok(text.to_owned());
     }
     Err("is no id of a usage plan (letters and digits; not its name)".to_owned())
@@ -333,7 +333,7 @@ fn parse_plan(text: &str) -> Result<String, String> {
 
 fn parse_stage_key(text: &str) -> Result<StageKey, String> {
     match text.split_once('/') {
-        Some((api, stage)) if is_slug(api) && is_slug(stage) => Ok(StageKey {
+        Some((api, stage)) if is_id(api) && is_slug(stage) => Ok(StageKey {
             rest_api_id: api.to_owned(),
             stage_name: stage.to_owned(),
         }),
@@ -377,6 +377,10 @@ fn parse_target(text: &str) -> Result<Target, String> {
 fn parse_flag(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_| "is neither true nor false".to_owned())
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_slug(text: &str) -> bool {

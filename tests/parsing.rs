@@ -38,8 +38,9 @@ fn without_any_setting_the_defaults_hold() {
 fn all_settings_are_read() {
     let settings = settings(&[
         ("SECRET_ID", "demo/partner"),
-        ("USAGE_PLAN_IDS", "a1b2c3, d4e5f6"),
-        ("STAGE_KEYS", "api1/prod,api2/dev"),
+        // A repeated item changes nothing.
+        ("USAGE_PLAN_IDS", "a1b2c3, d4e5f6,a1b2c3"),
+        ("STAGE_KEYS", "api1/prod,api2/dev,api1/prod"),
         ("PROBE_URL", "https://api.example.com/prod/ping"),
         (
             "DOPPLER_TARGETS",
@@ -58,6 +59,7 @@ fn all_settings_are_read() {
     .expect("all are valid");
     assert_eq!(settings.usage_plans, ["a1b2c3", "d4e5f6"]);
     assert_eq!(settings.stage_keys[1].stage_name, "dev");
+    assert_eq!(settings.stage_keys.len(), 2);
     assert_eq!(settings.targets()[1].to_string(), "worker/prd_eu/KEY2");
     let mirror = settings.mirror.expect("targets are set");
     assert_eq!(mirror.api_url.as_str(), "http://127.0.0.1:4602/");
@@ -71,7 +73,7 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
     let token = "dp.st.prd.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let faults = settings(&[
         ("SECRET_ID", token),
-        ("USAGE_PLAN_IDS", "a1b2c3,my plan,a1b2c3"),
+        ("USAGE_PLAN_IDS", "a1b2c3,my plan,d4-e5,a1b2c3"),
         ("STAGE_KEYS", "just-an-api"),
         ("PROBE_URL", "http://api.example.com/ping"),
         (

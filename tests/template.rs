@@ -88,6 +88,7 @@ fn it_is_deployed_for_one_new_secret_or_one_that_exists_or_a_fleet_and_nothing_e
     }
     let error = deploy(&NEW[..1]).expect_err("no plan to put the key on");
     assert!(error.contains("no API accepts its key"), "{error}");
+    stack(&[NEW[0], ("AllowKeyWithoutPlan", "true")]);
     let mirror = [("DopplerTargets", "acme/prd/KEY")];
     let error = deploy(&[NEW, &mirror].concat()).expect_err("no token");
     assert!(error.contains("needs DopplerTokenSecretArn"), "{error}");
@@ -100,8 +101,10 @@ fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_tha
         ("StageKeys", "a1b2c3d4e5/prod"),
         ("ProbeUrl", "https://example.com/health"),
         ("DopplerTargets", "acme/prd/KEY"),
+        ("DopplerAdoptTargets", "acme/prd/KEY"),
         ("DopplerTokenSecretArn", TOKEN),
         ("DopplerCreateMissing", "true"),
+        ("AllowKeyWithoutPlan", "true"),
         ("SettlePeriod", "3m"),
         ("GracePeriod", "1d 12h"),
         ("QuarantinePeriod", "14d"),
@@ -123,6 +126,8 @@ fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_tha
         if parameters.len() > 2 {
             assert_eq!(settings.usage_plans.len(), 2);
             assert_eq!(settings.targets().len(), 1);
+            assert_eq!(variables["DOPPLER_ADOPT_TARGETS"], "acme/prd/KEY");
+            assert_eq!(variables["ALLOW_KEY_WITHOUT_PLAN"], "true");
             assert_eq!(settings.grace_period.as_secs(), 36 * 3600);
         }
     }
@@ -393,6 +398,7 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
             "rate(4 hours)",
             "rate(12 hours)",
             "cron(0 3 1 * ? *)",
+            "cron(0 2/12 ? * MON-FRI *)",
         ],
         &[
             "rate(3 hours)",
@@ -425,10 +431,14 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "SettlePeriod",
-        &["2m", "90s", "1m 30s"],
-        &["2", "2 minutes", "", "m"],
+        &["2m", "90s", "1m 30s", "0s", "4m59s"],
+        &["2", "2 minutes", "", "m", "5m", "300s", "1h"],
     ),
-    ("GracePeriod", &["24h", "0s", "1d 12h"], &["1w", "24"]),
+    (
+        "GracePeriod",
+        &["24h", "0s", "90m", "1d 12h", "365d"],
+        &["1w", "24", "366d", "12h 1d"],
+    ),
     ("QuarantinePeriod", &["7d"], &["7 d"]),
     (
         "ReconcileSchedule",
@@ -456,7 +466,17 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     (
         "DopplerTargets",
         &["", "shop/prd/KEY", "shop/prd/KEY,shop/prd_eu/KEY_2"],
-        &["shop/KEY", "shop/prd/key", "shop/prd/KEY, shop/dev/KEY"],
+        &[
+            "shop/KEY",
+            "shop/prd/key",
+            "shop/prd/KEY, shop/dev/KEY",
+            "shop/prd/PATH",
+        ],
+    ),
+    (
+        "DopplerAdoptTargets",
+        &["", "shop/prd/KEY,shop/prd_eu/KEY_2"],
+        &["shop/KEY", "shop/prd/LD_PRELOAD"],
     ),
     (
         "DopplerTokenSecretArn",
@@ -465,8 +485,11 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "DopplerApiUrl",
-        &["https://api.doppler.com"],
-        &["http://api.doppler.com", ""],
+        &[
+            "https://api.doppler.com",
+            "https://doppler.example.com:8443/v1",
+        ],
+        &["http://api.doppler.com", "", "https://api.doppler.com?x"],
     ),
     (
         "AlarmTopicArn",
@@ -475,8 +498,8 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "EndpointUrl",
-        &["", "http://127.0.0.1:4566"],
-        &["127.0.0.1:4566"],
+        &["", "http://127.0.0.1:4566", "https://vpce-1.example.com"],
+        &["127.0.0.1:4566", "http://10.0.0.1:4566"],
     ),
     ("SecretDescription", &["", "Key of the partner API"], &[]),
 ];
@@ -488,12 +511,13 @@ fn the_patterns_take_what_is_right_and_refuse_what_is_nearly_right() {
         let pattern = parameters[*name]["AllowedPattern"]
             .as_str()
             .expect("a pattern");
-        let pattern = Regex::new(pattern).expect("it is a pattern");
+        let pattern = fancy_regex::Regex::new(pattern).expect("it is a pattern");
+        let takes = |value: &str| pattern.is_match(value).expect("it comes to an end");
         for value in *right {
-            assert!(pattern.is_match(value), "{name} refuses {value:?}");
+            assert!(takes(value), "{name} refuses {value:?}");
         }
         for value in *wrong {
-            assert!(!pattern.is_match(value), "{name} takes {value:?}");
+            assert!(!takes(value), "{name} takes {value:?}");
         }
     }
     let patterns = parameters.iter();

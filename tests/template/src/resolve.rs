@@ -54,6 +54,12 @@ impl Stack<'_> {
                 };
                 Ok(self.text_of(one)? == self.text_of(other)?)
             }
+            "Fn::Contains" => {
+                let [texts, one] = list()?.as_slice() else {
+                    bail!("it takes a list and a text");
+                };
+                Ok(self.texts_of(texts)?.contains(&self.text_of(one)?))
+            }
             "Fn::Not" => {
                 let [one] = list()?.as_slice() else {
                     bail!("it takes one");

@@ -5,10 +5,11 @@ use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
 /// The functions that can be written as a tag.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 13] = [
     "And",
     "Base64",
     "Cidr",
+    "Contains",
     "Equals",
     "FindInMap",
     "GetAtt",

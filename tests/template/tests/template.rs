@@ -17,6 +17,11 @@ Rules:
     Assertions:
       - Assert: !Not [!Equals [!Ref Name, '']]
         AssertDescription: plans need a name
+  NoPlanOfThese:
+    RuleCondition: !Contains [[a, b], !Ref Name]
+    Assertions:
+      - Assert: !Not [!Contains [[x, y], !Ref Plans]]
+        AssertDescription: not these
 Conditions:
   HasName: !Not [!Equals [!Ref Name, '']]
   HasPlans: !Not [!Equals [!Ref Plans, '']]
@@ -130,9 +135,14 @@ fn parameters_are_held_to_what_they_may_be() {
         (&[("Nmae", "a")][..], "there is no parameter Nmae"),
         (&[("Days", "2")], "the parameter Days cannot be 2"),
         (&[("Plans", "p")], "plans need a name"),
+        (&[("Plans", "y"), ("Name", "b")], "not these"),
     ] {
         let error = property("X: 1", parameters).expect_err(words);
         assert!(format!("{error:#}").contains(words), "{error:#}");
+    }
+    for name in ["b", "c"] {
+        let plans = if name == "b" { "z" } else { "y" };
+        property("X: 1", &[("Plans", plans), ("Name", name)]).expect("the rules are kept");
     }
 }
 
