@@ -63,16 +63,6 @@ impl Clock {
         self.state.believed.load(Ordering::Relaxed)
     }
 
-    /// Warns at the end of a run in which no `Date` was believed.
-    pub(crate) fn warn_unless_believed(&self) {
-        if !self.is_believed() {
-            tracing::warn!(
-                "no reply of AWS had a Date within 15 minutes of the time at which its request was signed, so the time is \
-                 not known and no grace or quarantine ended in this run; check what is between the function and AWS"
-            );
-        }
-    }
-
     /// Sets it by the `Date` of a reply to a request that was served.
     pub(crate) fn set(&self, date: Date) {
         let here = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -51,12 +51,7 @@ pub async fn reconcile(
     let turn = live::Turn::new(invocation.deadline, event.is_emergency());
     let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
-    span.in_scope(|| {
-        if result.is_ok() {
-            world.clock().warn_unless_believed();
-        }
-        result.inspect_err(log_error)
-    })
+    span.in_scope(|| result.inspect_err(log_error))
 }
 
 async fn run(

@@ -267,7 +267,7 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::ReplicaUnderway(region) => format!("the secret's replica in {region} has not got AWSCURRENT yet, so no grace begins and nothing is disabled"),
         Finding::ReplicaFailed(region, words) => format!("the secret's replica in {region} does not follow it ({words}): its readers keep what it held; repair it with `aws secretsmanager replicate-secret-to-regions` or remove it with `aws secretsmanager remove-regions-from-replication`"),
         Finding::RotationOff => "rotation is switched off for this secret, so its key only gets older; switch it on with `aws secretsmanager rotate-secret`".to_owned(),
-        Finding::TimeUnknown => "no reply of AWS told a time that can be believed, so nothing was disabled or deleted but by an emergency stop".to_owned(),
+        Finding::TimeUnknown => "no reply of AWS had a Date within 15 minutes of the time at which its request was signed, so the time is not known, and nothing was disabled or deleted except by an emergency stop; check what is between the function and AWS".to_owned(),
         Finding::NotAdopted(key) => format!("API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),
         Finding::AwaitsPromotion(target) => {
             let target = target_name(world.settings(), *target);

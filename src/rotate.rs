@@ -53,13 +53,7 @@ pub async fn rotate(
     let turn = live::Turn::new(invocation.deadline, has_begun);
     let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
-    span.in_scope(|| {
-        // The step that retires keys.
-        if event.step == Step::FinishSecret && result.is_ok() {
-            world.clock().warn_unless_believed();
-        }
-        result.inspect_err(log_error)
-    })
+    span.in_scope(|| result.inspect_err(log_error))
 }
 
 async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result<Report, Error> {

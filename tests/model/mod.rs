@@ -89,6 +89,7 @@ pub(crate) enum ModelReplica {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct ModelKey {
     pub(crate) version: Option<String>,
     pub(crate) enabled: bool,
@@ -432,6 +433,7 @@ impl World {
         self.keys.get_mut(&number(id)).expect("it exists")
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm for each action")]
     fn act(&mut self, seen: &Observed, action: &Action) -> Fact {
         match action {
             Action::StoreValue => {
