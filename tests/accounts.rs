@@ -373,9 +373,9 @@ async fn value_under_twenty_characters_is_not_searched() {
 
 // A key on no plan.
 
-/// `ALLOW_KEY_WITHOUT_PLAN` lets a rotation pass, also one that was refused before, and each step tells so.
+/// `ALLOW_KEY_WITHOUT_PLAN` lets a rotation pass, also one that was refused before, and each run tells so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn allowed_key_without_plan_is_told_in_each_step() {
+async fn allowed_key_without_plan_is_told_in_each_run() {
     let world = fleet(Some("{}")).start().await;
     let (_, token) = world.rotate_and_fail("setSecret").await;
     let allowed = [("ALLOW_KEY_WITHOUT_PLAN", "true")];
@@ -404,6 +404,10 @@ async fn allowed_key_without_plan_is_told_in_each_step() {
     // Such a key counts as one that works, and no call is made to learn its plans for the report.
     let (report, line) = reconcile(&world).await;
     assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
+    assert!(
+        left(&report).contains("ALLOW_KEY_WITHOUT_PLAN is set"),
+        "{report}"
+    );
     let outcome = world.sandbox.trial(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
 }
@@ -462,6 +466,36 @@ async fn managed_key_taken_off_inherited_plan_is_counted() {
     assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
     assert!(left(&report).contains(&current.id), "{report}");
     assert_eq!(made(&world, "GetUsagePlans"), 1);
+}
+
+/// Those calls serve the report only: they are not made once half of the run's time is over, and where they fail, the rest
+/// is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plans_for_report_do_not_hinder_repair() {
+    let late = Fault::new(FaultKind::Delay(Duration::from_secs(5)));
+    let late = late.on(Service::SecretsManager, "DescribeSecret");
+    let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
+    let denied = Fault::new(denied).on(Service::ApiGateway, "GetUsagePlans");
+    for (fault, is_called) in [(late, false), (denied.every(), true)] {
+        let setup = Setup {
+            secret: Some(OPERATORS_KEY.to_owned()),
+            options: Options {
+                function_timeout: Duration::from_secs(10),
+                ..Options::default()
+            },
+            ..Setup::quick().inheriting()
+        };
+        let world = setup.start().await;
+        world.sandbox.create_key("operators", OPERATORS_KEY, &[]);
+        world.sandbox.clear_calls();
+        let fault = world.sandbox.faults().inject(fault);
+        let (report, line) = reconcile(&world).await;
+        assert!(fault.fired() > 0);
+        assert_eq!(made(&world, "GetUsagePlans") > 0, is_called, "{report}");
+        assert_eq!(line["Failures"], usize::from(is_called), "{report}");
+        assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
+        assert!(delivers(&world, TARGET, OPERATORS_KEY), "{report}");
+    }
 }
 
 // A text that is not a key.
@@ -701,6 +735,23 @@ async fn emergency_stop_finds_renamed_keys() {
     world.assert_agreement().await;
 }
 
+/// A key that has the secret's name and none of the tags still works after the stop, which says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emergency_stop_mentions_key_without_tags() {
+    let (world, _) = rotated(Setup::quick()).await;
+    let name = format!("{SECRET}/by-terraform");
+    let id = world.sandbox.create_key(&name, OPERATORS_KEY, &[]);
+    let report = world.reconcile(json!({})).await;
+    assert!(!report.to_string().contains(&id), "{report}");
+    let report = world.reconcile(stop()).await;
+    let command = command_in(&left(&report));
+    assert!(command.contains(&id), "{report}");
+    assert_eq!(enabled(&world, OPERATORS_KEY), Some(true));
+    world.shell(&command).await;
+    let report = world.reconcile(stop()).await;
+    assert!(!left(&report).contains("still works"), "{report}");
+}
+
 /// A key of another secret of this function is not a namesake.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_spares_other_secrets_keys() {
@@ -758,6 +809,33 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
     world.sandbox.advance(MINUTE * 2);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), None);
+}
+
+/// A newer time elsewhere in the mark hides that it was changed, so the period counts from that time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_newer_time_in_mark_keeps_quarantine() {
+    for forged in [
+        "Superseded at NOW by version BY. Disabled at 2020-01-02T00:00:00Z.",
+        "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Revoked at NOW.",
+        "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Postponed 1 times, last at NOW.",
+    ] {
+        let (world, first) = rotated(Setup::quick()).await;
+        world.sandbox.advance(GRACE / 2);
+        let now = humantime::format_rfc3339_seconds(world.sandbox.now());
+        let by = labelled(&world, "AWSCURRENT").expect("there is one");
+        let text = forged.replace("NOW", &now.to_string()).replace("BY", &by);
+        let id = key(&world, &first).id;
+        let sandbox = &world.sandbox;
+        sandbox.update_key_as_operator(&id, Some(false), Some(&text));
+        let report = world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
+        world.sandbox.advance(QUARANTINE - MINUTE);
+        let report = world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
+        world.sandbox.advance(MINUTE * 2);
+        world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &first), None, "{forged}");
+    }
 }
 
 /// The same of a key that is still enabled, and its grace.
@@ -989,6 +1067,10 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
     let report = world.reconcile(stop()).await;
     let description = key(&world, &first).description;
     assert!(description.contains(" Revoked at "), "{report}");
+    assert!(!left(&report).contains("changed by somebody"), "{report}");
+    world.sandbox.advance(MINUTE * 5);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(left(&report), "", "{report}");
     let id = key(&world, &first).id;
     world.sandbox.advance(MINUTE * 5);
     world.sandbox.update_key_as_operator(&id, Some(true), None);
