@@ -15,6 +15,10 @@ use support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key};
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
 const MINUTE: Duration = Duration::from_mins(1);
+/// A minute less than the grace.
+const NEARLY_GRACE: Duration = Duration::from_mins(24 * 60 - 1);
+/// A minute less than the quarantine.
+const NEARLY_QUARANTINE: Duration = Duration::from_mins(7 * 24 * 60 - 1);
 const TARGET: &str = "PARTNER_API_KEY";
 
 /// A key that an operator made, in the form that API Gateway's guide describes.
@@ -244,7 +248,7 @@ async fn uuid_key_handed_over_is_retired() {
         world.shell(command).await;
     }
     world.reconcile(json!({})).await;
-    world.sandbox.advance(GRACE - MINUTE);
+    world.sandbox.advance(NEARLY_GRACE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, uuid), Some(true));
     world.sandbox.advance(MINUTE);
@@ -637,7 +641,7 @@ async fn keys_of_earlier_secret_are_retired_or_reported() {
     world.sandbox.advance(GRACE);
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
-    world.sandbox.advance(QUARANTINE - MINUTE);
+    world.sandbox.advance(NEARLY_QUARANTINE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &superseded), Some(false));
     world.sandbox.advance(MINUTE);
@@ -803,7 +807,7 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
     );
     assert!(words.contains("changed by somebody else"), "{report}");
 
-    world.sandbox.advance(QUARANTINE - MINUTE);
+    world.sandbox.advance(NEARLY_QUARANTINE);
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
     world.sandbox.advance(MINUTE * 2);
@@ -829,7 +833,7 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
         sandbox.update_key_as_operator(&id, Some(false), Some(&text));
         let report = world.reconcile(json!({})).await;
         assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
-        world.sandbox.advance(QUARANTINE - MINUTE);
+        world.sandbox.advance(NEARLY_QUARANTINE);
         let report = world.reconcile(json!({})).await;
         assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
         world.sandbox.advance(MINUTE * 2);
@@ -855,7 +859,7 @@ async fn backdated_enabled_key_keeps_its_grace() {
         words.contains(&id) && words.contains(&day(&world)),
         "{report}"
     );
-    world.sandbox.advance(GRACE - MINUTE);
+    world.sandbox.advance(NEARLY_GRACE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(true));
     world.sandbox.advance(MINUTE * 2);
@@ -883,7 +887,7 @@ async fn third_postponement_counts_as_postponed_key() {
     let (world, first) = rotated(Setup::quick()).await;
     let id = key(&world, &first).id;
     for time in 1..=4 {
-        world.sandbox.advance(GRACE - MINUTE);
+        world.sandbox.advance(NEARLY_GRACE);
         world.sandbox.update_key_as_operator(&id, Some(true), None);
         let (report, line) = reconcile(&world).await;
         assert_eq!(enabled(&world, &first), Some(true), "{report}");
@@ -910,7 +914,7 @@ async fn backdated_previous_key_is_bounded_by_current_version() {
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(true), "{report}");
     assert!(left(&report).contains(&id), "{report}");
-    world.sandbox.advance(GRACE - MINUTE);
+    world.sandbox.advance(NEARLY_GRACE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(true));
     world.sandbox.advance(MINUTE);
@@ -992,7 +996,7 @@ async fn rollback_by_label_reinstates_revoked_key() {
     let description = key(&world, &revoked).description;
     assert!(description.starts_with("Superseded at "), "{description}");
     assert!(!description.contains("Revoked at"), "{description}");
-    world.sandbox.advance(GRACE - MINUTE);
+    world.sandbox.advance(NEARLY_GRACE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &revoked), Some(true));
     world.sandbox.advance(MINUTE);
@@ -1415,7 +1419,7 @@ async fn replica_in_progress_at_deadline_fails_step() {
         world.assert_agreement().await;
         let description = key(&world, &superseded).description;
         assert!(description.starts_with("Superseded at "), "{description}");
-        world.sandbox.advance(GRACE - MINUTE);
+        world.sandbox.advance(NEARLY_GRACE);
         world.reconcile(json!({})).await;
         assert_eq!(enabled(&world, &superseded), Some(true));
     }
