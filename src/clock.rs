@@ -1,7 +1,7 @@
 //! The time as AWS has it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::DateTime;
@@ -10,23 +10,37 @@ use aws_smithy_types::date_time::Format;
 /// A smaller difference says nothing: the header that tells it has whole seconds, and travels.
 const TOLERANCE_MS: u64 = 5_000;
 
+/// How far a reply's `Date` may be from the time at which its request was signed. AWS takes a signature for five minutes
+/// (DOC), some services for fifteen (OBS); a request that is repeated as it was signed is up to two minutes old.
+const NEAR_MS: u64 = 15 * 60 * 1000;
+
 /// The times that are believed, up to the year 3000, from the Unix epoch: others cannot be reckoned with everywhere.
 const CREDIBLE_MS: std::ops::Range<i64> = 0..32_503_680_000_000;
 
 /// A clock that follows the `Date` of AWS's replies. What one run notes in a key's description another one judges, perhaps
 /// on a machine whose own clock is wrong, as a container's is after its host has slept; and a clock that is a day ahead
 /// must not end an overlap.
+///
+/// It follows only the `Date` of a reply to a request that was served and that was signed at about that time: a forged `Date`
+/// that is days ahead must not end an overlap either.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// By how many milliseconds AWS is ahead of this machine.
-    ahead_ms: Arc<AtomicI64>,
+    ahead_ms: AtomicI64,
+    /// Whether a `Date` set it since the run began.
+    believed: AtomicBool,
 }
 
 impl Clock {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        let ahead = self.state.ahead_ms.load(Ordering::Relaxed);
         let by = Duration::from_millis(ahead.unsigned_abs());
         let here = SystemTime::now();
         let there = if ahead < 0 {
@@ -37,28 +51,72 @@ impl Clock {
         there.unwrap_or(here)
     }
 
-    /// Whether AWS's time is known.
-    #[must_use]
-    pub fn is_believed(&self) -> bool {
-        true
+    /// Begins a run (one invocation). Nothing is believed in it yet: this machine may have slept since the last one.
+    pub fn begin(&self) {
+        self.state.believed.store(false, Ordering::Relaxed);
     }
 
-    /// Takes the time from a reply's `Date`. Answers whether it is one that can be.
-    pub(crate) fn set(&self, date: &str) -> bool {
-        let there = DateTime::from_str(date, Format::HttpDate).ok();
-        let there = there.and_then(|date| date.to_millis().ok());
-        let Some(there) = there.filter(|there| CREDIBLE_MS.contains(there)) else {
-            return false;
-        };
+    /// Whether a `Date` was believed since [`Clock::begin`]. As long as none was, [`Clock::now`] may be wrong by any amount,
+    /// and no overlap may end by it.
+    #[must_use]
+    pub fn is_believed(&self) -> bool {
+        self.state.believed.load(Ordering::Relaxed)
+    }
+
+    /// Warns at the end of a run in which no `Date` was believed.
+    pub(crate) fn warn_unless_believed(&self) {
+        if !self.is_believed() {
+            tracing::warn!(
+                "no reply of AWS had a Date within 15 minutes of the time at which its request was signed, so the time is \
+                 not known and no grace or quarantine ended in this run; check what is between the function and AWS"
+            );
+        }
+    }
+
+    /// Sets it by the `Date` of a reply to a request that was served.
+    pub(crate) fn set(&self, date: Date) {
         let here = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let here = i64::try_from(here.unwrap_or_default().as_millis()).unwrap_or(there);
-        let ahead = there.saturating_sub(here);
+        let here = i64::try_from(here.unwrap_or_default().as_millis()).unwrap_or(date.0);
+        let ahead = date.0.saturating_sub(here);
         let ahead = if ahead.unsigned_abs() <= TOLERANCE_MS {
             0
         } else {
             ahead
         };
-        self.ahead_ms.store(ahead, Ordering::Relaxed);
-        true
+        self.state.ahead_ms.store(ahead, Ordering::Relaxed);
+        self.state.believed.store(true, Ordering::Relaxed);
     }
+}
+
+/// The `Date` of a reply, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Date(i64);
+
+impl Date {
+    /// Returns `None` if it is not a date that can be reckoned with.
+    pub(crate) fn parse(header: &str) -> Option<Self> {
+        let date = DateTime::from_str(header, Format::HttpDate).ok()?;
+        let date = date.to_millis().ok()?;
+        CREDIBLE_MS.contains(&date).then_some(Self(date))
+    }
+
+    /// Whether it is within 15 minutes of an `x-amz-date`, such as `20261122T143005Z`.
+    pub(crate) fn is_near(self, signed: &str) -> bool {
+        let Some(signed) = signing_time(signed) else {
+            return false;
+        };
+        self.0.abs_diff(signed) <= NEAR_MS
+    }
+}
+
+/// Reads an `x-amz-date`, in milliseconds since the Unix epoch.
+fn signing_time(text: &str) -> Option<i64> {
+    let plain = text.len() == 16 && text.is_ascii();
+    let (date, time) = text.split_at_checked(8).filter(|_| plain)?;
+    let time = time.strip_prefix('T')?.strip_suffix('Z')?;
+    let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+    let (hours, minutes, seconds) = (&time[..2], &time[2..4], &time[4..]);
+    let text = format!("{year}-{month}-{day}T{hours}:{minutes}:{seconds}Z");
+    let time = DateTime::from_str(&text, Format::DateTime).ok()?;
+    time.to_millis().ok()
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 
+use crate::advice::{self, Cause, NoReply};
 use crate::event::EventError;
 use crate::next::Refusal;
+use crate::observed::KeyId;
 use crate::settings::{InvalidSettings, Target};
 
 /// Why a step failed. Neither `Display` nor `Debug` shows a value.
@@ -120,8 +122,11 @@ pub enum ProbeFault {
     )]
     AccessDenied,
     /// No reply that can be trusted.
-    #[error("nothing: {0}")]
-    NoReply(&'static str),
+    #[error("nothing: {how}; {}", .how.cause().remedy())]
+    NoReply {
+        /// Why there was none.
+        how: NoReply,
+    },
 }
 
 impl ProbeFault {
@@ -195,13 +200,6 @@ impl fmt::Display for Service {
 /// `CreateUsagePlanKey` at a time in a Region (OBS). The same status means other things, too.
 pub(crate) const CONCURRENT: &str = "concurrent modification";
 
-/// No connection came about, or it broke.
-pub(crate) const NO_CONNECTION: &str = "the connection failed";
-
-/// The server's certificate was refused.
-pub(crate) const UNTRUSTED: &str =
-    "its certificate is not trusted; behind a proxy that inspects TLS, set AWS_CA_BUNDLE";
-
 /// One call that failed, all retries included. Copied out of the client's error, which may hold values and is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
@@ -228,9 +226,15 @@ pub enum Fault {
         message: String,
     },
     /// No whole reply came.
-    NoReply(&'static str),
+    NoReply(NoReply),
     /// A reply came that is not what the service documents.
     Unreadable(&'static str),
+    /// A reply came that is longer than this many bytes, and was not read to its end.
+    TooLarge(usize),
+    /// API Gateway lists a key whose entry alone is longer than this many bytes: the one after this key, else the first.
+    KeyTooLarge(usize, Option<KeyId>),
+    /// API Gateway lists more keys of the secret than this.
+    TooManyKeys(usize),
     /// Doppler keeps another value than it was given.
     Changed(String),
     /// Doppler shows no such project or config.
@@ -313,6 +317,7 @@ impl CallError {
     fn error_type(&self) -> &'static str {
         match (self.service, &self.fault) {
             (Service::SecretsManager, _) => "SecretsManagerFailed",
+            (Service::ApiGateway, Fault::TooManyKeys(_)) => "TooManyKeys",
             (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
             (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
             (Service::Doppler, Fault::Refused { status: 401, .. }) => "DopplerTokenRejected",
@@ -323,37 +328,27 @@ impl CallError {
 
     /// What to do about it.
     fn advice(&self) -> &'static str {
-        let denied =
-            |code: &str| code.contains("AccessDenied") || code.contains("UnauthorizedOperation");
         match (self.service, &self.fault) {
-            // The role is for this function's secrets only, so it is asked for another before we can say that we serve it not.
-            (Service::SecretsManager, Fault::Refused { code, .. }) if denied(code) => {
-                "if the secret is this function's, allow it in the function's role, and the use of its KMS key"
-            }
-            (_, Fault::Refused { code, .. }) if denied(code) => "allow it in the function's role",
-            (Service::SecretsManager, Fault::Refused { message, .. })
-                if message.contains("marked for deletion") =>
-            {
-                "take that back with `aws secretsmanager restore-secret`; the next try goes on from here"
-            }
-            // Concurrent requests were waited for, and a key that is there already was looked for: another plan is in the way.
-            (Service::ApiGateway, Fault::Refused { code, message, .. })
-                if self.operation == "CreateUsagePlanKey"
-                    && code == "ConflictException"
-                    && !message.contains(CONCURRENT) =>
-            {
-                "API Gateway allows a key one usage plan for each stage: see that no two of its plans (USAGE_PLAN_IDS, else those of the current key) cover the same one, and that it is on no other plan that does; after a change of USAGE_PLAN_IDS, rotate"
-            }
-            // Keys have ids that nobody configures: the plan or stage is meant.
+            (_, Fault::NoReply(how)) => how.cause().remedy(),
             (
-                Service::ApiGateway,
+                Service::SecretsManager | Service::ApiGateway,
                 Fault::Refused {
-                    status: 404,
+                    status,
+                    code,
                     message,
-                    ..
                 },
-            ) if !message.contains("API Key") => {
-                "check that USAGE_PLAN_IDS and STAGE_KEYS name what exists in this account and Region"
+            ) => advice::of_refusal(self.service, self.operation, *status, code, message).remedy(),
+            (Service::SecretsManager | Service::ApiGateway, Fault::Unreadable(_)) => {
+                Cause::Unreadable.remedy()
+            }
+            (_, Fault::TooLarge(_)) => {
+                "check what answers at that endpoint, and proxies on the way to it"
+            }
+            (_, Fault::KeyTooLarge(..)) => {
+                "list the keys one by one with `aws apigateway get-api-keys --page-size 1`, and delete that key or remove its tags and stage keys"
+            }
+            (_, Fault::TooManyKeys(_)) => {
+                "find out what creates them; list them with `aws apigateway get-api-keys --name-query` and the secret's name, and delete those that are not in use with `aws apigateway delete-api-key`"
             }
             (Service::Doppler, Fault::Changed(_)) => {
                 "make the target a plain value that refers to no other"
@@ -365,7 +360,7 @@ impl CallError {
             (Service::Doppler, Fault::Refused { status: 403, .. }) => {
                 "give the token read/write access; the config may also be protected"
             }
-            _ => "nothing is lost; the next try goes on from here",
+            _ => Cause::Passing.remedy(),
         }
     }
 }
@@ -398,6 +393,26 @@ impl fmt::Display for CallError {
             }
             Fault::NoReply(how) => write!(out, "{service} gave no reply to {operation}: {how}")?,
             Fault::Unreadable(how) => write!(out, "{service} answered {operation} with {how}")?,
+            Fault::TooLarge(most) => write!(
+                out,
+                "{service} answered {operation} with more than {} MiB, which were not read",
+                most >> 20
+            )?,
+            Fault::KeyTooLarge(most, after) => {
+                write!(
+                    out,
+                    "{service} answered {operation} with a single API key that takes more than {} MiB: ",
+                    most >> 20
+                )?;
+                match after {
+                    Some(key) => write!(out, "the one that is listed after API key {key}")?,
+                    None => write!(out, "the first one that is listed")?,
+                }
+            }
+            Fault::TooManyKeys(most) => write!(
+                out,
+                "{service} has more than {most} API keys of this secret, which is the most that this function works with"
+            )?,
             Fault::Changed(target) => write!(
                 out,
                 "{service} delivers another value at {target} than was written"
@@ -425,7 +440,10 @@ impl std::error::Error for CallError {}
 pub(crate) const MASK: &str = "[masked]";
 
 /// As long as the shortest value is.
-const LONG: usize = 20;
+pub(crate) const LONG: usize = 20;
+
+/// So many characters of a service's words are shown at most.
+const LONGEST: usize = 500;
 
 /// A service's own words, fit to be shown: on one line, not long, and with whatever could be a value made
 /// unrecognisable, whoever put it there. API Gateway's keys have 20 to 128 alphanumerics, Doppler's tokens end in 40, and
@@ -439,6 +457,15 @@ pub fn masked(message: &str) -> String {
 #[must_use]
 pub fn masked_id(id: &str) -> String {
     mask(id, has_long_part)
+}
+
+/// The `SecretId` of an event, fit to be shown before a service has said that there is such a secret: somebody may have put
+/// a value there. An ARN is no value.
+#[must_use]
+pub fn masked_secret_id(id: &str) -> String {
+    let is_arn = id.starts_with("arn:") && id.contains(":secretsmanager:");
+    let shown = if is_arn { id.to_owned() } else { masked(id) };
+    shown.chars().take(500).collect()
 }
 
 /// A service's code for an error, fit to be shown. Codes are long words, and told from values by having no digit and by how
@@ -472,6 +499,12 @@ fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {
         run.clear();
         shown.push(if letter.is_control() { ' ' } else { letter });
     }
-    // Cut last: a cut value would not be recognised.
-    shown.trim().chars().take(500).collect()
+    // Cut last: a cut value would not be recognised. In the middle: AWS says first what was refused, and last why.
+    let shown: Vec<char> = shown.trim().chars().collect();
+    if shown.len() <= LONGEST {
+        return shown.into_iter().collect();
+    }
+    let (first, rest) = shown.split_at(LONGEST / 2);
+    let last = &rest[rest.len() - (LONGEST / 2 - 1)..];
+    first.iter().chain(&['…']).chain(last).collect()
 }

@@ -165,7 +165,7 @@ fn rotation(step: Step, wire: &Wire<'_>) -> Result<Rotation, EventError> {
     let version = required(
         "ClientRequestToken",
         wire.client_request_token,
-        "a string of 32 to 64 letters, digits, '-' or '_'",
+        "a string of 32 to 64 characters",
         is_version,
     )?;
     let rotation_token = match wire.rotation_token {
@@ -174,10 +174,7 @@ fn rotation(step: Step, wire: &Wire<'_>) -> Result<Rotation, EventError> {
             "RotationToken",
             token,
             "a string of 36 to 256 letters, digits or '-'",
-            |text| {
-                (36..=256).contains(&text.len())
-                    && text.bytes().all(|byte| is_token(byte) && byte != b'_')
-            },
+            |text| (36..=256).contains(&text.len()) && text.bytes().all(is_token),
         )?),
     };
     Ok(Rotation {
@@ -237,16 +234,22 @@ fn notice(json: &str) -> Result<Reconciliation, EventError> {
 }
 
 fn secret_id(raw: Option<&RawValue>) -> Result<String, EventError> {
-    let id = required("SecretId", raw, "the name or ARN of a secret", is_secret_id)?;
+    let name = "SecretId";
+    let id = required(name, raw, "the name or ARN of a secret", is_secret_id)?;
+    if id.expose_secret().starts_with("dp.") {
+        let expected = "the name or ARN of a secret, not a Doppler token; replace that token, because Lambda or a queue may keep the event, and name the secret that holds it in DOPPLER_TOKEN_SECRET_ID";
+        return Err(EventError::InvalidField { name, expected });
+    }
     Ok(id.expose_secret().to_owned())
 }
 
+/// Whether a version can have this id. (DOC, service model: 32 to 64 characters of any kind.)
 fn is_version(text: &str) -> bool {
-    (32..=64).contains(&text.len()) && text.bytes().all(is_token)
+    (32..=64).contains(&text.chars().count())
 }
 
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 /// A field's text. As a secret until it is known what it is: a token may stand in the wrong field.

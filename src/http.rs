@@ -11,13 +11,13 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use reqwest::StatusCode;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{AGE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
-use crate::clock::Clock;
-use crate::error::{NO_CONNECTION, UNTRUSTED};
+use crate::advice::NoReply;
+use crate::clock::{Clock, Date};
 use crate::settings::{InvalidSettings, Problem};
 
 /// How long a connection may take to come about.
@@ -26,11 +26,31 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one attempt may take, from the connection to the last byte of the reply.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// So often the SDK may try where no connection comes about, which takes half a minute at most. A route that is missing does
+/// not come by waiting, and one that is away for a moment is back by then.
+const MOST_CONNECTIONS: u32 = 7;
+
 /// The AWS SDK's own header for how long to wait before the next attempt, in milliseconds.
 pub(crate) const AWS_RETRY_AFTER: &str = "x-amz-retry-after";
 
 /// The longest wait that is believed to be meant.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// The longest reply that is read from AWS, in bytes. Every reply of the operations in use is smaller (DOC: a secret has at
+/// most 64 KiB, a list at most 500 items), except a page of keys with many tags each.
+pub(crate) const AWS_REPLY_MAX: usize = 10 << 20;
+
+/// The longest reply that is read from Doppler, in bytes.
+pub(crate) const DOPPLER_REPLY_MAX: usize = 1 << 20;
+
+/// How AWS names a refusal that may be about the time of signing, in the order of how often it does. `RequestExpired` and
+/// the last one are of services that this function does not call.
+const SIGNATURE_REFUSALS: [&str; 4] = [
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+];
 
 /// Builds the client. It follows no redirect: that would hand a key or a token to another host.
 ///
@@ -115,7 +135,36 @@ pub(crate) fn wait(seconds: u64) -> Duration {
     Duration::from_secs(seconds).min(LONGEST_WAIT)
 }
 
-/// Lends the client to the AWS SDK. Each reply sets the clock.
+/// Why the body of a reply was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It broke off.
+    Broken(reqwest::Error),
+    /// It is longer than the bound.
+    TooLarge,
+}
+
+/// Reads a body to its end, but at most `most` bytes of it: a reply that never ends would otherwise use up the memory.
+///
+/// # Errors
+/// [`Unread`]. The connection is closed then.
+pub(crate) async fn body(mut reply: reqwest::Response, most: usize) -> Result<Vec<u8>, Unread> {
+    let announced = reply.content_length().unwrap_or_default();
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    if announced > most {
+        return Err(Unread::TooLarge);
+    }
+    let mut body = Vec::with_capacity(announced);
+    while let Some(chunk) = reply.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > most {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Lends the client to the AWS SDK. Replies set the clock.
 #[must_use]
 pub(crate) fn for_aws(client: reqwest::Client, clock: Clock) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client, clock));
@@ -144,14 +193,12 @@ async fn exchange(
     // Every request of ours is held in memory as a whole, so there is nothing to stream.
     let request = request.map(|body| body.bytes().map(ToOwned::to_owned).unwrap_or_default());
     let request = reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))?;
+    let signed = request.headers().get("x-amz-date").cloned();
 
+    let attempt = attempt(request.headers());
+    let no_reply = |error| no_reply(error, attempt);
     let response = client.execute(request).await.map_err(no_reply)?;
     let (status, mut headers) = (response.status(), response.headers().clone());
-    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
-    if !date.is_some_and(|date| clock.set(date)) {
-        // The SDK signs by it, and panics where it cannot.
-        headers.remove(DATE);
-    }
     // The SDK waits as long as this header of its own says, in milliseconds; API Gateway sends the standard one.
     if let Some(wait) = retry_after(&headers) {
         headers.insert(
@@ -160,7 +207,17 @@ async fn exchange(
         );
     }
     // Read to its end here, so that a reply which breaks off counts as none and is asked for again.
-    let body = response.bytes().await.map_err(no_reply)?;
+    let body = match body(response, AWS_REPLY_MAX).await {
+        Ok(body) => body,
+        Err(Unread::Broken(error)) => return Err(no_reply(error)),
+        // What a refusal says that long is of no use; its status is.
+        Err(Unread::TooLarge) if !status.is_success() => Vec::new(),
+        // Another attempt would be answered alike.
+        Err(Unread::TooLarge) => return Err(ConnectorError::other(Box::new(TooLarge), None)),
+    };
+    if !keeps_date(clock, status, signed.as_ref(), &headers, &body) {
+        headers.remove(DATE);
+    }
     // Both services say with a 200 what they did (DOC); the SDK would take it for a reply whose fields are all missing.
     if status == StatusCode::OK && body.is_empty() {
         return Err(ConnectorError::io(Box::new(EmptyReply)));
@@ -173,49 +230,136 @@ async fn exchange(
     Ok(response)
 }
 
+/// Sets the clock by a reply to a request that was signed at `signed`. Returns whether the AWS SDK may see the reply's
+/// `Date`.
+///
+/// AWS serves a request only if it was signed within a few minutes of AWS's own time (DOC: five). So a request that was
+/// served proves when it was, and a `Date` that says otherwise is not AWS's. A reply that is not 2xx proves nothing, and does
+/// not set the clock.
+///
+/// The SDK measures by any `Date` how far its clock is off, and signs accordingly from then on (SRC: aws-runtime,
+/// `service_clock_skew`). It needs that where AWS refused a signature. If the `Date` of such a refusal was forged, AWS
+/// refuses the next request, whose reply corrects it. Elsewhere a `Date` that is far off would only spoil requests that are
+/// signed well.
+fn keeps_date(
+    clock: &Clock,
+    status: StatusCode,
+    signed: Option<&HeaderValue>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> bool {
+    let text = |value: &HeaderValue| value.to_str().map(ToOwned::to_owned).ok();
+    let Some(date) = headers.get(DATE).and_then(text) else {
+        return false;
+    };
+    // A cache's. The SDK does not heed it either.
+    if headers.contains_key(AGE) {
+        return false;
+    }
+    let Some(date) = Date::parse(&date) else {
+        // The SDK panics where it cannot reckon with it.
+        return false;
+    };
+    if let Some(signed) = signed.and_then(text)
+        && date.is_near(&signed)
+    {
+        if status.is_success() {
+            clock.set(date);
+        }
+        return true;
+    }
+    let named = |name: &str| {
+        let header = headers.get("x-amzn-errortype").map(HeaderValue::as_bytes);
+        header.is_some_and(|header| header.starts_with(name.as_bytes()))
+            || body.windows(name.len()).any(|part| part == name.as_bytes())
+    };
+    status.is_client_error() && SIGNATURE_REFUSALS.iter().any(|name| named(name))
+}
+
 /// A reply without a body where there is always one.
 #[derive(Debug, thiserror::Error)]
 #[error("the reply is empty")]
 pub(crate) struct EmptyReply;
 
-fn no_reply(error: reqwest::Error) -> ConnectorError {
+/// A reply that is longer than [`AWS_REPLY_MAX`].
+#[derive(Debug, thiserror::Error)]
+#[error("the reply is too large")]
+pub(crate) struct TooLarge;
+
+/// Which attempt of a call this is, as the SDK says in a header of its own (SRC); 0 where it does not.
+fn attempt(headers: &HeaderMap) -> u32 {
+    let header = headers.get("amz-sdk-request");
+    let header = header.and_then(|header| header.to_str().ok());
+    let attempt = header.and_then(|header| header.strip_prefix("attempt=")?.split(';').next());
+    attempt
+        .and_then(|attempt| attempt.parse().ok())
+        .unwrap_or_default()
+}
+
+fn no_reply(error: reqwest::Error, attempt: u32) -> ConnectorError {
     let error = error.without_url();
-    if error.is_timeout() {
+    let how = how_it_failed(&error);
+    let is_unconnected = matches!(how, NoReply::NoConnection | NoReply::ProxyRefused);
+    if how == NoReply::TimedOut {
         ConnectorError::timeout(error.into())
-    } else if is_untrusted(&error) {
-        // Nothing that another attempt would change.
-        ConnectorError::other(error.into(), None)
-    } else {
+    } else if how.may_pass() && !(is_unconnected && attempt >= MOST_CONNECTIONS) {
         ConnectorError::io(error.into())
+    } else {
+        ConnectorError::other(error.into(), None)
     }
 }
 
 /// How a request failed that brought no whole reply, and whether another attempt may do better.
-pub(crate) fn why_no_reply(error: &reqwest::Error) -> (&'static str, bool) {
-    if error.is_timeout() {
-        ("timed out", true)
-    } else if is_untrusted(error) {
-        (UNTRUSTED, false)
+pub(crate) fn why_no_reply(error: &reqwest::Error) -> (NoReply, bool) {
+    let how = how_it_failed(error);
+    (how, how.may_pass())
+}
+
+/// How a request of this client failed that brought no whole reply.
+pub(crate) fn how_it_failed(error: &reqwest::Error) -> NoReply {
+    if let Some(how) = chain(error).find_map(in_the_way) {
+        how
+    } else if error.is_connect() {
+        NoReply::NoConnection
+    } else if error.is_timeout() {
+        NoReply::TimedOut
     } else {
-        (NO_CONNECTION, true)
+        NoReply::ConnectionLost
     }
 }
 
-/// Whether the server's certificate is behind `error`.
-pub(crate) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return true;
-        }
+/// Whether one link of an error is a certificate or a proxy in the way.
+fn in_the_way(error: &(dyn Error + 'static)) -> Option<NoReply> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(match why {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => NoReply::CertificateExpired,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                NoReply::WrongHost
+            }
+            _ => NoReply::UnknownIssuer,
+        });
+    }
+    // Its type is private (SRC: hyper-util's `Tunnel`), so its words have to do.
+    match error.to_string().as_str() {
+        "tunnel error: proxy authorization required" => Some(NoReply::ProxyCredentials),
+        "tunnel error: unsuccessful" => Some(NoReply::ProxyRefused),
+        _ => None,
+    }
+}
+
+/// An error and what is behind it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
         // What an I/O error wraps is not its source, but the source's parent.
         let wrapped = error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);
-        next = match wrapped {
+        match wrapped {
             Some(wrapped) => Some(wrapped),
             None => error.source(),
-        };
-    }
-    false
+        }
+    })
 }

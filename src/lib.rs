@@ -30,7 +30,9 @@
 //! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere
 //! found.
 
+pub mod advice;
 pub mod clock;
+pub mod command;
 #[cfg(doc)]
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}

@@ -130,7 +130,7 @@ impl World {
 
     /// The commands by which the owner of a key hands it over to this function: tag it, and rename it.
     #[must_use]
-    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> [String; 2] {
+    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> Vec<String> {
         api_gateway::hand_over(key, version, secret, &self.function_name)
     }
 }
@@ -374,8 +374,11 @@ impl<'a> Live<'a> {
                     .await?
             }
             Action::NoteWritten(key, targets) => {
+                let mut keys = seen.keys.iter().flatten();
+                let resumed = keys.find(|listed| listed.id == *key && listed.resumed);
                 let note = Minted {
                     targets: self.hashes(targets),
+                    resumed_at: resumed.map(|key| key.since),
                     ..Minted::new(&self.secret.name)
                 };
                 let change = Change::Written(targets.clone());
@@ -417,49 +420,10 @@ impl<'a> Live<'a> {
                 self.update(seen, key, &text.to_string(), Some(true), Change::Unmarked)
                     .await?
             }
-            Action::MarkKey(key, mark) => {
-                let now = self.world.clock.now();
-                let mark = Mark {
-                    superseded_at: now,
-                    ..mark.clone()
-                };
-                let marked = self.write_mark(seen, key, mark.clone(), None).await?;
-                match marked {
-                    // An emergency stop came first, whose note was just overwritten: it is made again.
-                    (Fact::Changed(_, Change::Disabled(_)), _) => {
-                        let mark = Mark {
-                            disabled_at: Some(now),
-                            revoked_at: Some(now),
-                            ..mark
-                        };
-                        self.write_mark(seen, key, mark, None).await?
-                    }
-                    marked => marked,
-                }
-            }
-            Action::DisableKey(key, mark) => {
-                let mark = Mark {
-                    disabled_at: Some(self.world.clock.now()),
-                    ..mark.clone()
-                };
-                self.write_mark(seen, key, mark, Some(false)).await?
-            }
-            Action::NoteRevoked(key, mark) => {
-                let mark = Mark {
-                    revoked_at: Some(self.world.clock.now()),
-                    ..mark.clone()
-                };
-                self.write_mark(seen, key, mark, None).await?
-            }
-            Action::NotePostponed(key, mark) => {
-                let at = self.world.clock.now();
-                let again = |postponed: Postponed| Postponed { at, ..postponed };
-                let mark = Mark {
-                    postponed: mark.postponed.map(again),
-                    ..mark.clone()
-                };
-                self.write_mark(seen, key, mark, None).await?
-            }
+            Action::MarkKey(key, mark)
+            | Action::DisableKey(key, mark)
+            | Action::NoteRevoked(key, mark)
+            | Action::NotePostponed(key, mark) => self.change_mark(seen, action, key, mark).await?,
             Action::DeleteKey(key) => {
                 let receipt = self.gateway().await?.delete(key).await?;
                 (Fact::Changed(key.clone(), Change::Deleted), receipt)
@@ -673,6 +637,39 @@ impl<'a> Live<'a> {
         }
         tokio::time::sleep(wait).await;
         Ok((Fact::Settled, None))
+    }
+
+    /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago.
+    async fn change_mark(
+        &self,
+        seen: &Observed,
+        action: &Action,
+        key: &KeyId,
+        mark: &Mark,
+    ) -> Result<(Fact, Receipt), Error> {
+        let now = self.world.clock.now();
+        let mut mark = mark.clone();
+        match action {
+            Action::DisableKey(..) => mark.disabled_at = Some(now),
+            Action::NoteRevoked(..) => mark.revoked_at = Some(now),
+            Action::NotePostponed(..) => {
+                let again = |postponed: Postponed| Postponed {
+                    at: now,
+                    ..postponed
+                };
+                mark.postponed = mark.postponed.map(again);
+            }
+            _ => mark.superseded_at = now,
+        }
+        let disables = matches!(action, Action::DisableKey(..)).then_some(false);
+        let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
+        let disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
+        if matches!(action, Action::MarkKey(..)) && disabled {
+            // An emergency stop came first, whose note was just overwritten: it is made again.
+            (mark.disabled_at, mark.revoked_at) = (Some(now), Some(now));
+            return self.write_mark(seen, key, mark, None).await;
+        }
+        Ok((fact, receipt))
     }
 
     /// Writes a key's mark, and with `Some(false)` disables it. AWSPREVIOUS's key goes on naming the targets that were written

@@ -151,7 +151,7 @@ impl Minted {
         if rest.skip(UNFINISHED) {
             minted.unfinished = true;
         } else {
-            minted.resumed_at = rest.time_after(RESUMED)?;
+            rest.time_after(RESUMED, &mut minted.resumed_at)?;
         }
         minted.targets = rest.targets()?;
         Some(minted)
@@ -220,8 +220,8 @@ impl Mark {
         let superseded_at = time(rest.until(BY)?)?;
         let by = rest.word().filter(|id| is_id(id))?;
         let mut mark = Self::new(superseded_at, VersionId::from(by));
-        mark.disabled_at = rest.time_after(DISABLED)?;
-        mark.revoked_at = rest.time_after(REVOKED)?;
+        rest.time_after(DISABLED, &mut mark.disabled_at)?;
+        rest.time_after(REVOKED, &mut mark.revoked_at)?;
         if rest.skip(POSTPONED) {
             let digits = rest.until(TIMES)?;
             let times = digits.parse().ok()?;
@@ -305,13 +305,12 @@ impl<'a> Rest<'a> {
         Some(targets)
     }
 
-    /// Reads a sentence that ends with a time, if it comes next. `None` where it does and the time cannot be read.
-    fn time_after(&mut self, words: &str) -> Option<Option<SystemTime>> {
+    /// Reads a sentence that ends with a time into `at`, if it comes next. `None` where the time cannot be read.
+    fn time_after(&mut self, words: &str, at: &mut Option<SystemTime>) -> Option<()> {
         if self.skip(words) {
-            time(self.word()?).map(Some)
-        } else {
-            Some(None)
+            *at = Some(time(self.word()?)?);
         }
+        Some(())
     }
 }
 

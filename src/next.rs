@@ -167,9 +167,9 @@ pub enum Refusal {
         "rotation is off for this secret; to switch it on, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
     RotationDisabled,
-    /// The pending version has no value.
+    /// The pending version has no key, although its value was waited for.
     #[error(
-        "the pending version has no key; run createSecret first, which a retry of the rotation does"
+        "the pending version has no key, although it was read again for 10 seconds: either createSecret has not stored one, or the stored value is not visible yet; Secrets Manager's next try begins with createSecret, which keeps a value that is there"
     )]
     NoPendingKey,
     /// A version holds a text that cannot be rotated.

@@ -200,6 +200,8 @@ pub struct Key {
     pub stage_keys: bool,
     /// Since when it has been complete, as far as the control plane tells.
     pub since: SystemTime,
+    /// Whether its description says so, because that was long after it was created.
+    pub resumed: bool,
     /// When it was last changed, by whomever. (That API Gateway dates every `UpdateApiKey` so, and only those that change the
     /// key, is inferred from the field's name and was not verified on AWS. Where it is absent, the mark alone counts.)
     pub changed_at: Option<SystemTime>,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span, error_span, warn};
 
 use crate::drive::{self, Invocation, drive, log_error, must_serve, unqualified};
-use crate::error::{CallError, Error, Fault};
+use crate::error::{CallError, Error, Fault, masked_secret_id};
 use crate::event::Reconciliation;
 use crate::live::{self, Live, World};
 use crate::next::Step;
@@ -44,13 +44,19 @@ pub async fn reconcile(
     let span = error_span!(
         "reconciliation",
         step = Step::Reconcile.as_str(),
-        secret = event.secret_id,
+        secret = event.secret_id.as_deref().map(masked_secret_id),
         lambda_request_id = invocation.request_id,
     );
+    world.clock().begin();
     let turn = live::Turn::new(invocation.deadline, event.is_emergency());
     let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
-    span.in_scope(|| result.inspect_err(log_error))
+    span.in_scope(|| {
+        if result.is_ok() {
+            world.clock().warn_unless_believed();
+        }
+        result.inspect_err(log_error)
+    })
 }
 
 async fn run(

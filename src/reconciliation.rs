@@ -130,8 +130,9 @@ fn mirror(seen: &Observed) -> ControlFlow<Next> {
     }
     for target in 0..seen.setup.targets {
         let drifted = match seen.mirrored(target)? {
-            Mirrored::Unread | Mirrored::Unreachable => false,
-            Mirrored::Key(Which::Current | Which::Pending) => false,
+            Mirrored::Unread
+            | Mirrored::Unreachable
+            | Mirrored::Key(Which::Current | Which::Pending) => false,
             Mirrored::Key(Which::Previous) | Mirrored::Vacant => true,
             Mirrored::Other => !seen.is_taken(target)?,
         };
@@ -152,7 +153,9 @@ fn note_written(seen: &Observed) -> ControlFlow<Next> {
     let is_written = |target: &usize| seen.mirror[*target] == Mirrored::Key(Which::Current);
     let mut written: BTreeSet<_> = (0..seen.mirror.len()).filter(is_written).collect();
     let is_new = written.iter().any(|target| !key.written.contains(target));
-    if !is_new || key.version.is_none() || seen.failed.contains(&key.id) {
+    // What was noted of a key in this run is not known well enough to be written again.
+    let is_open = !seen.noted && !seen.failed.contains(&key.id);
+    if !is_new || key.version.is_none() || !is_open {
         return Continue(());
     }
     written.extend(&key.written);

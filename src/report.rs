@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{info, warn};
 
+use crate::command::Command;
 use crate::drive::{Run, target_name};
 use crate::live::{Secret, World};
 use crate::mark::rfc3339;
-use crate::observed::{Key, Mirrored, Observed, Which};
+use crate::observed::{Key, KeyId, Mirrored, Observed, Which};
 use crate::reconciliation::{self, Finding, State, is_postponed_again, state};
 use crate::settings::Settings;
 
@@ -238,6 +239,17 @@ pub(crate) fn hand_over(world: &World, secret: &Secret, seen: &Observed) -> Vec<
     commands.flatten().collect()
 }
 
+/// How an operator disables a key: the command, or where its id is not shown, how to find the key.
+fn to_disable(key: &KeyId) -> String {
+    if key.is_hidden() {
+        return "its id is not shown, because it may be the key's value; find the key by its value (runbook, \"A key has leaked\")".to_owned();
+    }
+    let command = Command::new("aws").args(["apigateway", "update-api-key"]);
+    let command = command.args(["--api-key", key.as_str(), "--patch-operations"]);
+    let command = command.arg("op=replace,path=/enabled,value=false");
+    command.to_string()
+}
+
 /// The words, and whether somebody should do something.
 fn in_words(world: &World, finding: &Finding) -> (String, bool) {
     let text = match finding {
@@ -253,11 +265,12 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::NotRestored(key) => format!("API key {key}, which is AWSCURRENT's, is still disabled, because it could not be enabled, which the next run tries again; without it nothing is mirrored, and nothing retired but in an emergency"),
         Finding::OnNoPlan(key) => format!("API key {key}, which is AWSCURRENT's, is on no usage plan, so no API accepts it; set USAGE_PLAN_IDS to one that exists"),
         Finding::Spared(key) => format!("API key {key} stays enabled, because its version carries a label of your own; take that off first if this key has leaked"),
-        Finding::StillWorks(key) => format!("API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),
+        Finding::StillWorks(key) => format!("API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: {}", to_disable(key)),
         Finding::Irreplaceable(key) => format!("API key {key} is kept, disabled, while AWSPREVIOUS holds it: its value does not look like one of this function's, so a rollback could not have it minted anew"),
         Finding::DisabledByHand(key) => format!("API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
+        Finding::HandOver(key, _) if key.is_hidden() => format!("API key {key} was not made by this function, so it is left alone; its id is not shown, because it may be the key's value, so handOver has no commands for it; find it by its value (runbook, \"A key has leaked\"), and disable it once it is replaced and nobody uses it"),
         Finding::HandOver(key, _) => format!("API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOver hand it over, to be retired once it is replaced"),
-        Finding::Namesake(key) => format!("API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: aws apigateway update-api-key --api-key {key} --patch-operations op=replace,path=/enabled,value=false"),
+        Finding::Namesake(key) => format!("API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: {}", to_disable(key)),
         Finding::Postponed(key, at) => format!("API key {key} was changed by somebody else after this function marked it, or marked before AWSCURRENT's version was created, so its grace or quarantine counts from {}", rfc3339(*at)),
         Finding::TargetTaken(target) => {
             let target = target_name(world.settings(), *target);

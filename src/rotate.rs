@@ -4,7 +4,7 @@ use serde::Serialize;
 use tracing::{Instrument, Span, error_span};
 
 use crate::drive::{self, Invocation, drive, log_error, must_serve};
-use crate::error::Error;
+use crate::error::{Error, masked_id, masked_secret_id};
 use crate::event::Rotation;
 use crate::live::{self, Live, World};
 use crate::next::Step;
@@ -42,23 +42,36 @@ pub async fn rotate(
     let span = error_span!(
         "rotation",
         step = %event.step,
-        secret = event.secret_id,
-        version = %event.version,
+        secret = masked_secret_id(&event.secret_id),
+        // It is shown in full once the secret has such a version: somebody may have put a value there.
+        version = masked_id(event.version.text()),
         lambda_request_id = invocation.request_id,
     );
+    world.clock().begin();
     // Both come after setSecret, which made the key.
     let has_begun = matches!(event.step, Step::TestSecret | Step::FinishSecret);
     let turn = live::Turn::new(invocation.deadline, has_begun);
     let result = live::TURN.scope(turn, run(world, event, invocation));
     let result = result.instrument(span.clone()).await;
-    span.in_scope(|| result.inspect_err(log_error))
+    span.in_scope(|| {
+        // The step that retires keys.
+        if event.step == Step::FinishSecret && result.is_ok() {
+            world.clock().warn_unless_believed();
+        }
+        result.inspect_err(log_error)
+    })
 }
 
 async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result<Report, Error> {
     let (settings, deadline) = (world.settings(), invocation.deadline);
     let secret = drive::describe(world, &event.secret_id, None, deadline).await?;
-    if secret.arn != event.secret_id {
+    if secret.arn != masked_secret_id(&event.secret_id) {
         Span::current().record("secret", &secret.arn);
+    }
+    let version = event.version.text();
+    let has_version = secret.description.labels.0.contains_key(&event.version);
+    if has_version && version != masked_id(version) {
+        Span::current().record("version", version);
     }
     must_serve(settings, &secret, &invocation.function_arn)?;
 

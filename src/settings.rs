@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::http;
 use crate::secret::is_secret_id;
+
+pub(crate) mod library;
 
 /// The longest period that is believed to be meant.
 const LONGEST_PERIOD: Duration = Duration::from_hours(366 * 24);
@@ -138,18 +139,9 @@ impl Settings {
             ),
         };
 
-        // The AWS SDK reads these itself, and panics where one is no URL. SAM's emulator sets what the template leaves out.
-        for name in [
-            "AWS_ENDPOINT_URL",
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-            "AWS_ENDPOINT_URL_API_GATEWAY",
-        ] {
-            if variable(name).is_some_and(|url| Url::parse(&url).is_err()) {
-                let fault = "is no URL; leave it out to call AWS itself".to_owned();
-                reader.problem(name, fault, "http://127.0.0.1:4600");
-            }
-        }
-        reader.problems.extend(http::bundle(&variable).err());
+        reader
+            .problems
+            .extend(library::problems(&variable, http_anywhere));
         let needs_secret_id = [
             "USAGE_PLAN_IDS",
             "PROBE_URL",

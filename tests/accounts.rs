@@ -1497,3 +1497,56 @@ async fn rotation_switched_off_is_reported_and_counted() {
     assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
     assert_eq!(left(&report), "", "{report}");
 }
+
+// A time that is not known.
+
+/// Two keys that no label keeps: one whose quarantine is over, and one whose grace is.
+async fn due() -> (World, [String; 2]) {
+    let (world, first) = rotated(Setup::quick()).await;
+    let second = world.current_key();
+    world.rotate().await;
+    world.rotate().await;
+    for (value, is_disabled) in [(&first, true), (&second, false)] {
+        let id = key(&world, value).id;
+        world
+            .sandbox
+            .describe_key(&id, &backdated(&world, is_disabled));
+        world.sandbox.set_key_enabled(&id, !is_disabled);
+    }
+    (world, [first, second])
+}
+
+/// Without a `Date` that can be believed nothing that is due is disabled or deleted, the report says so, and an emergency
+/// stop goes ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_time_keeps_due_keys_except_in_emergency() {
+    let (world, [first, second]) = due().await;
+    for service in [Service::SecretsManager, Service::ApiGateway] {
+        let forged = Fault::new(FaultKind::header("date", "tomorrow")).of(service);
+        world.sandbox.faults().inject(forged.every());
+    }
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    assert_eq!(enabled(&world, &second), Some(true), "{report}");
+    assert!(
+        left(&report).contains("time that can be believed"),
+        "{report}"
+    );
+    assert!(world.log().contains("time that can be believed"));
+    let report = world.reconcile(stop()).await;
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    assert_eq!(enabled(&world, &second), Some(false), "{report}");
+
+    world.sandbox.faults().clear();
+    let report = world.reconcile(json!({})).await;
+    assert!(!left(&report).contains("believed"), "{report}");
+}
+
+/// The same keys, with the time known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn known_time_ends_old_periods() {
+    let (world, [first, second]) = due().await;
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), None);
+    assert_eq!(enabled(&world, &second), Some(false));
+}

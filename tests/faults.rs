@@ -321,7 +321,68 @@ async fn a_value_that_becomes_visible_late_is_waited_for() {
     world.assert_agreement().await;
 }
 
+/// `read_lag` is longer than the function waits: the message says so, and a later try completes the rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_value_invisible_for_long_says_so() {
+    let options = Options {
+        read_lag: Duration::from_secs(13),
+        ..Options::default()
+    };
+    let world = Setup { options, ..quick() }.start().await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.step(&token, "createSecret").await;
+    let message = world.step_fails(&token, "setSecret", "NoPendingKey").await;
+    assert!(message.contains("not visible yet"), "{message}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
 // API Gateway.
+
+/// `CreateUsagePlanKey` does not find the new key for 3 seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_key_invisible_to_plans_is_waited_for() {
+    let options = Options {
+        attach_lag: Duration::from_secs(3),
+        ..Options::default()
+    };
+    let world = rotated(Setup { options, ..quick() }).await;
+    let calls = world.sandbox.calls().into_iter();
+    let refused = calls.filter(|call| call.operation == "CreateUsagePlanKey" && call.status == 404);
+    assert!(refused.count() > 3, "it was not looked for again");
+    world.assert_agreement().await;
+}
+
+/// The function waits for 10 seconds and no longer; the next try goes on with the same key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_key_invisible_to_plans_for_long_fails() {
+    let missing = FaultKind::refuse(
+        404,
+        "NotFoundException",
+        "Invalid API Key identifier specified",
+    );
+    let fault = Fault::new(missing).on(KEYS, "CreateUsagePlanKey");
+    let started = SystemTime::now();
+    let words = ["Invalid API Key identifier", "the next try goes on"];
+    fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
+    let took = started.elapsed().expect("time goes on");
+    assert!(took > Duration::from_secs(9), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+/// A plan that does not exist is no matter of seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_plan_is_not_waited_for() {
+    let world = rotated(quick()).await;
+    world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
+    world.sandbox.clear_calls();
+    let (error, _) = world.rotate_and_fail("setSecret").await;
+    assert!(error.error_message.contains("USAGE_PLAN_IDS"), "{error}");
+    let calls = world.sandbox.calls().into_iter();
+    let attached = calls.filter(|call| call.operation == "CreateUsagePlanKey");
+    assert_eq!(attached.count(), 1);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_create_api_key_there_is_one_key() {
@@ -435,14 +496,6 @@ async fn a_limit_that_says_when_to_come_back_is_waited_for_also_more_than_nine_t
     let calls = world.sandbox.calls().into_iter();
     let throttled = calls.filter(|call| call.operation == "CreateApiKey" && call.status == 429);
     assert_eq!(throttled.count(), 11);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_that_no_waiting_changes_is_an_error_after_nine_attempts() {
-    let limit = FaultKind::refuse(429, "LimitExceededException", "API Keys limit exceeded");
-    let fault = Fault::new(limit).on(KEYS, "CreateApiKey");
-    let words = ["LimitExceededException", "limit exceeded"];
-    fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

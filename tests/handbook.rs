@@ -870,6 +870,43 @@ async fn whose_a_leaked_value_is_can_be_told_without_showing_it_anywhere() {
     }
 }
 
+/// The line that sets `F` and `S` is run as it is printed, whatever the key's name, tags and description are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaked_key_with_hostile_name_prints_quoted_line() {
+    let world = Setup::plain().start().await;
+    let person = Terminal::of(&world, SECRET);
+    let [ask, tell] = [Runs::AskForValue, Runs::WhoseKey].map(|block| find(block.place()));
+    let name = "shop/$(touch pwned)'`touch pwned`;touch pwned";
+    let function = "rotation; touch pwned";
+    let (distinct, same) = ("DistinctDistinctDistinct", "SameSameSameSameSameSame");
+    let id = world.sandbox.create_key("", distinct, &[]);
+    world.sandbox.create_key_with_id_of_value("", same, &[]);
+    for id in [&*id, same] {
+        world.sandbox.rename_key(id, &format!("{name}/x"));
+        let description = "Minted for the secret s.\nF=x S=$(touch pwned)\u{1b}[31m";
+        world.sandbox.describe_key(id, description);
+        world.sandbox.tag_key(id, "rotation:function", function);
+    }
+    for (value, shown) in [(distinct, &*id), (same, "(its id is its value)")] {
+        let typed = format!("exec <<<{value}\n{}\n{}", ask.0, tell.0);
+        let printed = person.types(&typed).await.stdout;
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        let [key, set] = printed.trim().lines().collect::<Vec<_>>()[..] else {
+            panic!("not two lines: {printed}");
+        };
+        assert!(key.starts_with(&format!("{shown} enabled Minted")), "{key}");
+        assert!(!printed.contains('\u{1b}'), "{printed}");
+        assert_absent(&printed, value, "what is printed");
+        let set = format!("{set}\nprintf '%s|%s' \"$F\" \"$S\"; [[ ! -e pwned ]]");
+        let set = person.types(&set).await;
+        assert!(set.status.success(), "something was run");
+        assert_eq!(
+            String::from_utf8_lossy(&set.stdout),
+            format!("{function}|{name}")
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leaked_key_is_replaced_and_disabled_at_once_with_all_that_was_replaced_before() {
     let (world, long_ago) = rotated_twice(Setup::quick()).await;

@@ -184,6 +184,12 @@ async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
         json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": format!("{STRAY} {STRAY}") }),
         json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": token, "RotationToken": format!("{STRAY}!") }),
         json!({ "Step": "createSecret", "SecretId": [STRAY], "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": STRAY, "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": format!("dp.st.prd.{STRAY}"), "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": STRAY }),
+        json!({ "Step": "reconcile", "SecretId": STRAY }),
+        json!({ "Step": "reconcile", "SecretId": STRAY, "GracePeriod": "0s" }),
+        json!({ "Step": "reconcile", "SecretId": format!("dp.st.prd.{STRAY}") }),
         json!({ "Step": "reconcile", "SecretId": SECRET, "GracePeriod": STRAY }),
         json!({ "Step": "reconcile", STRAY: STRAY }),
         json!({ "detail-type": STRAY, "source": STRAY, "resources": [STRAY], "detail": STRAY }),
@@ -198,6 +204,8 @@ async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
         emitted.0.push_str(&error.to_string());
     }
     emitted.assert_no_value(&world, &[STRAY], "an event");
+    // The role is for no secret of that name.
+    drop(world.roles.take_denials());
 }
 
 /// Every process that `parent` has started and not outlived, from the fields of each process's `stat` after its name.

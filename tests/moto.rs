@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use api_key_rotation::mark::target_hash;
 use http::Method;
 use humantime::{format_rfc3339_seconds, parse_rfc3339};
 use sandbox::doppler::Access;
@@ -24,7 +25,7 @@ use support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, binary, tool};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The Doppler target's name.
 const TARGET: &str = "PARTNER_API_KEY";
@@ -36,7 +37,6 @@ const FOURTH: &str = "44444444-4444-4444-8444-444444444444";
 /// The function's periods, as they are where nothing is set.
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
-const MINUTE: Duration = Duration::from_mins(1);
 /// A key that somebody made by hand.
 const BY_HAND: &str = "MadeByHand0123456789abcdefghijk";
 /// So long one answer of moto may take, its start included.
@@ -322,20 +322,18 @@ async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quaran
     let before = world.state().await;
     let id = before.keys[0].id.as_str();
 
-    let described = superseded(GRACE.saturating_sub(MINUTE), SECOND);
-    world.moto.update_key(id, "description", &described).await;
     world.reconcile_in_vain().await;
 
-    let described = superseded(GRACE, SECOND);
-    world.moto.update_key(id, "description", &described).await;
+    let plan = Some(world.plan.as_str());
+    let described = before.keys[0].description.clone();
     let began = SystemTime::now();
-    let report = world.reconcile(json!({})).await;
-    let words = format!("disable API key {id}, which was replaced");
-    assert_eq!(report.done, [words]);
+    let done = world.retire(id, plan).await;
+    assert_eq!(done, format!("disable API key {id}, which was replaced"));
     let after = world.state().await;
     let disabled_at = after.keys[0]
         .description
-        .strip_prefix(&format!("{described} Disabled at "))
+        .strip_prefix(&described.replace(&mirrored(), " Disabled at "))
+        .and_then(|rest| rest.strip_suffix(&mirrored()))
         .and_then(|rest| rest.strip_suffix('.'));
     assert_since(began, disabled_at, &after.keys[0]);
     let mut expected = before.clone();
@@ -344,15 +342,11 @@ async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quaran
     assert_eq!(after, expected);
     world.reconcile_in_vain().await;
 
-    let described = quarantined(QUARANTINE.saturating_sub(MINUTE), SECOND);
-    world.moto.update_key(id, "description", &described).await;
-    world.reconcile_in_vain().await;
-
-    let described = quarantined(QUARANTINE, SECOND);
-    world.moto.update_key(id, "description", &described).await;
-    let report = world.reconcile(json!({})).await;
-    let words = format!("delete API key {id}, which was disabled long ago");
-    assert_eq!(report.done, [words]);
+    let done = world.retire(id, plan).await;
+    assert_eq!(
+        done,
+        format!("delete API key {id}, which was disabled long ago")
+    );
     let mut expected = before.clone();
     expected.keys.remove(0);
     assert_eq!(world.state().await, expected);
@@ -368,8 +362,8 @@ async fn a_rollback_brings_back_a_key_that_was_marked_disabled_or_deleted() {
         let first = world.assert_current(FIRST).await;
         world.rotate(SECOND).await;
         let id = world.key(FIRST).await.expect("it is there").id;
-        for description in RETIREMENT.into_iter().take(passes) {
-            world.retire(&id, &description(SECOND)).await;
+        for _ in 0..passes {
+            world.retire(&id, Some(&world.plan)).await;
         }
         let key = world.key(FIRST).await;
         assert_eq!(key.map(|key| key.enabled), enabled);
@@ -404,8 +398,8 @@ async fn without_configured_plans_a_deleted_key_comes_back_on_those_of_the_other
     let first = world.assert_current(FIRST).await;
     world.rotate(SECOND).await;
     let id = world.key(FIRST).await.expect("it is there").id;
-    for description in RETIREMENT {
-        world.retire(&id, &description(SECOND)).await;
+    for _ in 0..2 {
+        world.retire(&id, None).await;
     }
     assert_eq!(world.key(FIRST).await, None);
 
@@ -440,8 +434,9 @@ async fn the_emergency_stop_disables_every_replaced_key_in_one_call_and_neither_
     let after = world.state().await;
     let mut expected = before.clone();
     for (key, now) in expected.keys.iter_mut().zip(&after.keys).take(2) {
-        let mark = format!("{} Disabled at ", key.description);
+        let mark = format!("{} Disabled at ", key.description.replace(&mirrored(), ""));
         assert!(now.description.starts_with(&mark), "{now:?}");
+        assert!(now.description.contains(" Revoked at "), "{now:?}");
         key.description.clone_from(&now.description);
         key.enabled = false;
     }
@@ -566,13 +561,10 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_lik
     assert_marked_since(began, &state.keys[0], FIRST);
     assert!(state.keys[0].enabled, "{:?}", state.keys[0]);
     world.reconcile_in_vain().await;
-    world.retire(&by_hand, &superseded(GRACE, FIRST)).await;
+    world.retire(&by_hand, None).await;
     // It could not be minted anew, so it is kept for as long as a rollback may want it.
-    let description = quarantined(QUARANTINE, FIRST);
-    world
-        .moto
-        .update_key(&by_hand, "description", &description)
-        .await;
+    world.deploy_for(None, "0s", Some("1s")).await;
+    sleep(Duration::from_millis(1_100)).await;
     world.reconcile_in_vain().await;
     world.assert_current(FIRST).await;
     world.rotate(SECOND).await;
@@ -610,8 +602,6 @@ async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gat
 async fn without_a_secret_it_serves_all_of_this_function_also_with_rotation_off_and_no_others() {
     let world = World::rotated_twice().await;
     let id = world.key(FIRST).await.expect("it is there").id;
-    let described = superseded(GRACE, SECOND);
-    world.moto.update_key(&id, "description", &described).await;
     world.moto.create_secret("demo/never-rotated", "{}").await;
     let other = "demo/of-another-function";
     world.moto.create_secret(other, "{}").await;
@@ -622,17 +612,16 @@ async fn without_a_secret_it_serves_all_of_this_function_also_with_rotation_off_
         .secrets_manager("CancelRotateSecret", json!({ "SecretId": SECRET }))
         .await;
 
-    let function = Function::new(binary()).env("AWS_ENDPOINT_URL", &world.moto.url);
+    let function = Function::new(binary())
+        .env("AWS_ENDPOINT_URL", &world.moto.url)
+        .env("GRACE_PERIOD", "1s");
     world.sandbox.deploy(function).await;
+    sleep(Duration::from_millis(1_100)).await;
     let report = world.reconcile(json!({})).await;
     let words = format!("disable API key {id}, which was replaced");
     assert_eq!(report.done, [words]);
     assert!(!world.state().await.keys[0].enabled, "it is enabled");
 }
-
-/// The descriptions by which a key becomes due to be disabled, and then deleted.
-const RETIREMENT: [fn(&str) -> String; 2] =
-    [|by| superseded(GRACE, by), |by| quarantined(QUARANTINE, by)];
 
 /// The description of a key that was replaced so long ago.
 fn superseded(ago: Duration, by: &str) -> String {
@@ -640,16 +629,16 @@ fn superseded(ago: Duration, by: &str) -> String {
     format!("Superseded at {at} by version {by}.")
 }
 
-/// The description of a key that was disabled so long ago, at the end of its grace.
-fn quarantined(ago: Duration, by: &str) -> String {
-    let at = format_rfc3339_seconds(SystemTime::now() - ago);
-    format!("{} Disabled at {at}.", superseded(ago + GRACE, by))
+/// How a description names the target.
+fn mirrored() -> String {
+    let hash = target_hash(PROJECT, CONFIG, TARGET);
+    format!(" Mirrored to {hash}.")
 }
 
 /// Demands that the key is marked as replaced by that version, since some time between `began` and now.
 fn assert_marked_since(began: SystemTime, key: &Key, by: &str) {
-    let time = key
-        .description
+    let time = key.description.replace(&mirrored(), "");
+    let time = time
         .strip_prefix("Superseded at ")
         .and_then(|rest| rest.strip_suffix(&format!(" by version {by}.")));
     assert_since(began, time, key);
@@ -748,6 +737,11 @@ impl World {
     }
 
     async fn deploy_with(&self, plans: Option<&str>, settle_period: &str) {
+        self.deploy_for(plans, settle_period, None).await;
+    }
+
+    /// The same with this grace and quarantine.
+    async fn deploy_for(&self, plans: Option<&str>, settle_period: &str, periods: Option<&str>) {
         let mut function = Function::new(binary())
             .env("AWS_ENDPOINT_URL", &self.moto.url)
             .env("AWS_LAMBDA_LOG_LEVEL", "DEBUG")
@@ -758,6 +752,11 @@ impl World {
             .env("DOPPLER_API_URL", self.sandbox.doppler_url());
         if let Some(plans) = plans {
             function = function.env("USAGE_PLAN_IDS", plans);
+        }
+        for name in ["GRACE_PERIOD", "QUARANTINE_PERIOD"] {
+            if let Some(period) = periods {
+                function = function.env(name, period);
+            }
         }
         self.sandbox.deploy(function).await;
     }
@@ -874,13 +873,17 @@ impl World {
     }
 
     /// Gives a key this description, which makes it due, and lets a reconciliation do what is.
-    async fn retire(&self, key: &str, description: &str) {
-        self.moto.update_key(key, "description", description).await;
+    async fn retire(&self, key: &str, plans: Option<&str>) -> String {
+        // moto dates neither keys nor versions back, so the periods are short instead.
+        self.deploy_for(plans, "0s", Some("1s")).await;
+        sleep(Duration::from_millis(1_100)).await;
         let report = self.reconcile(json!({})).await;
+        self.deploy(plans).await;
         let [done] = &report.done[..] else {
             panic!("not one thing was done: {report:?}");
         };
         assert!(done.contains(key), "{done}");
+        done.clone()
     }
 
     /// The key that says it is that version's.
@@ -934,7 +937,9 @@ impl World {
         // One that was minted anew says since when it is complete.
         let minted = format!("Minted for the secret {SECRET}.");
         let since = found.description.strip_prefix(&minted);
-        let since = since.expect("it is this function's");
+        let since = since
+            .expect("it is this function's")
+            .replace(&mirrored(), "");
         assert!(
             since.is_empty() || since.starts_with(" Resumed at "),
             "{since}"

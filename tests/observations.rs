@@ -186,6 +186,7 @@ fn key(id: &str, version: Option<&VersionId>) -> Key {
         stage_keys: false,
         changed_at: None,
         since: SystemTime::UNIX_EPOCH,
+        resumed: false,
         mark: None,
         written: BTreeSet::new(),
         held_by: BTreeSet::new(),

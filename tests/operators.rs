@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use api_key_rotation::mark::rfc3339;
 use sandbox::{
@@ -288,7 +288,9 @@ impl Scene {
         } else {
             25
         };
-        let since = rfc3339(SystemTime::now() - Duration::from_hours(hours));
+        // AWSCURRENT's version is as old: its age bounds the grace of what it replaced.
+        let since = rfc3339(sandbox.now());
+        sandbox.advance(Duration::from_hours(hours));
         let mark = format!("Superseded at {since} by version {version}.");
         sandbox.describe_key(&replaced.id, &mark);
         let held = if matches!(work, Work::Rotation { .. }) {

@@ -115,6 +115,8 @@ impl Arena {
         let replaced = sandbox.key_with_value(&retires).expect("it was minted");
         let mark = format!("Superseded at 2001-01-01T00:00:00Z by version {version}.");
         sandbox.describe_key(&replaced.id, &mark);
+        // AWSCURRENT's version is not younger than the grace either.
+        sandbox.advance(Duration::from_hours(48));
         Cast {
             keeps: Some(value),
             retires: vec![retires],

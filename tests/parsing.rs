@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::error::{masked, masked_code, masked_id};
+use api_key_rotation::error::{masked, masked_code, masked_id, masked_secret_id};
 use api_key_rotation::event::{Event, EventError, Reconciliation};
 use api_key_rotation::mark::{Description, Mark, Minted, Postponed, target_hash};
 use api_key_rotation::next::Step;
@@ -215,6 +215,168 @@ fn http_is_for_loopback_and_sam_local_only() {
     }
     probe("http://host.docker.internal:4601/", "true")
         .expect("SAM runs the function in a container");
+}
+
+/// What a library reads, what is wrong with it, and which variable is named. None of these values is quoted.
+#[test]
+fn malformed_library_variable_is_a_fault() {
+    let long = "a".repeat(64);
+    for (set, named) in [
+        // A password that is not encoded, a port that is not a number, and so on: the HTTP client would call directly.
+        (
+            vec![("HTTP_PROXY", "http://corp:pa/ss@proxy:3128")],
+            "HTTP_PROXY",
+        ),
+        (vec![("HTTPS_PROXY", "http://proxy:3128x")], "HTTPS_PROXY"),
+        (vec![("https_proxy", " http://proxy:3128")], "https_proxy"),
+        (vec![("all_proxy", "http://proxy:3128 ")], "all_proxy"),
+        (vec![("ALL_PROXY", "socks5://proxy:1080")], "ALL_PROXY"),
+        (vec![("HTTPS_PROXY", "http://a:b@c@proxy")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://a:%zz@proxy")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://proxy:0")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://proxy:")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://proxy:65536")], "HTTPS_PROXY"),
+        (
+            vec![("HTTPS_PROXY", "http://proxy:3128/path")],
+            "HTTPS_PROXY",
+        ),
+        (vec![("HTTPS_PROXY", "http://proxy:3128?a")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http:/proxy:3128")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "proxy:3128/")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://10.0.0.300:1")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://[::1:3128")], "HTTPS_PROXY"),
+        (vec![("HTTPS_PROXY", "http://pröxy:3128")], "HTTPS_PROXY"),
+        (
+            vec![("HTTPS_PROXY", ""), ("https_proxy", "http://proxy")],
+            "HTTPS_PROXY",
+        ),
+        (
+            vec![("HTTPS_PROXY", "http://proxy"), ("REQUEST_METHOD", "")],
+            "HTTPS_PROXY",
+        ),
+        (vec![("NO_PROXY", "localhost:8080")], "NO_PROXY"),
+        (vec![("NO_PROXY", "*.example.com")], "NO_PROXY"),
+        (vec![("no_proxy", "a.example b.example")], "no_proxy"),
+        (vec![("NO_PROXY", "10.0.0.0/33")], "NO_PROXY"),
+        (vec![("NO_PROXY", "[::1]")], "NO_PROXY"),
+        (vec![("NO_PROXY", "10.9.0")], "NO_PROXY"),
+        (vec![("NO_PROXY", "http://a.example")], "NO_PROXY"),
+        (
+            vec![("NO_PROXY", ""), ("no_proxy", "a.example")],
+            "NO_PROXY",
+        ),
+        (vec![("AWS_CA_BUNDLE", "/no/such/file")], "AWS_CA_BUNDLE"),
+        (vec![("SSL_CERT_FILE", "/no/such/file")], "SSL_CERT_FILE"),
+        (
+            vec![("AWS_USE_FIPS_ENDPOINT", "1")],
+            "AWS_USE_FIPS_ENDPOINT",
+        ),
+        (
+            vec![("AWS_USE_FIPS_ENDPOINT", " true")],
+            "AWS_USE_FIPS_ENDPOINT",
+        ),
+        (
+            vec![("AWS_USE_DUALSTACK_ENDPOINT", "yes")],
+            "AWS_USE_DUALSTACK_ENDPOINT",
+        ),
+        (
+            vec![("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "on")],
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        ),
+        (
+            vec![
+                ("AWS_USE_FIPS_ENDPOINT", "true"),
+                ("AWS_ENDPOINT_URL", "https://a.example"),
+            ],
+            "AWS_USE_FIPS_ENDPOINT",
+        ),
+        (
+            vec![
+                ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+                ("AWS_ENDPOINT_URL_API_GATEWAY", "https://a.example"),
+            ],
+            "AWS_USE_DUALSTACK_ENDPOINT",
+        ),
+        (
+            vec![("AWS_ENDPOINT_URL", "http://a.example")],
+            "AWS_ENDPOINT_URL",
+        ),
+        (
+            vec![("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://172.17.0.1:4566")],
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        ),
+        (
+            vec![("AWS_ENDPOINT_URL", "ftp://a.example")],
+            "AWS_ENDPOINT_URL",
+        ),
+        (
+            vec![("AWS_ENDPOINT_URL", " https://a.example")],
+            "AWS_ENDPOINT_URL",
+        ),
+        (
+            vec![("AWS_ENDPOINT_URL", "https://a.example?b")],
+            "AWS_ENDPOINT_URL",
+        ),
+        (
+            vec![("AWS_ENDPOINT_URL", "https://u:hunter2@a.example")],
+            "AWS_ENDPOINT_URL",
+        ),
+        (vec![("AWS_REGION", "eu-west-1/x")], "AWS_REGION"),
+        (vec![("AWS_DEFAULT_REGION", &long)], "AWS_DEFAULT_REGION"),
+    ] {
+        let faults = settings(&set).expect_err(named);
+        assert!(
+            faults.starts_with(&format!("{named} ")),
+            "{set:?}: {faults}"
+        );
+        assert_eq!(faults.lines().count(), 1, "{set:?}: {faults}");
+        for (_, value) in &set {
+            // Shorter ones stand in the messages by chance.
+            let told = value.len() < 8 || *value == "http://proxy" || !faults.contains(value);
+            assert!(told, "{faults}");
+        }
+    }
+}
+
+#[test]
+fn well_formed_library_variable_is_accepted() {
+    for set in [
+        vec![("HTTPS_PROXY", "http://proxy.example.com:3128")],
+        vec![("https_proxy", "https://proxy:443/")],
+        vec![("HTTP_PROXY", "proxy:3128")],
+        vec![("HTTP_PROXY", "HTTP://user:p%40s$@10.1.2.3")],
+        vec![("ALL_PROXY", "http://[fd00::1]:3128")],
+        vec![("HTTP_PROXY", "")],
+        vec![("REQUEST_METHOD", "GET")],
+        vec![(
+            "NO_PROXY",
+            "localhost, .example.com,10.0.0.0/8,::1,fd00::/8,169.254.169.254,,*",
+        )],
+        vec![
+            ("AWS_USE_FIPS_ENDPOINT", "False"),
+            ("AWS_ENDPOINT_URL", "https://a.example/b"),
+        ],
+        vec![
+            ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE"),
+            ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ],
+        vec![("AWS_USE_FIPS_ENDPOINT", "")],
+        // An endpoint that is ignored is not looked at, as other SDKs do.
+        vec![
+            ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
+            ("AWS_ENDPOINT_URL", "http://a.example"),
+            ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ],
+        vec![("AWS_ENDPOINT_URL", "http://[::1]:4566")],
+        vec![
+            ("AWS_ENDPOINT_URL", "http://host.docker.internal:4600"),
+            ("AWS_SAM_LOCAL", "true"),
+        ],
+        vec![("AWS_REGION", "us-iso-east-1")],
+    ] {
+        settings(&set).unwrap_or_else(|faults| panic!("{set:?}: {faults}"));
+    }
 }
 
 #[test]
@@ -440,6 +602,60 @@ fn a_wrong_event_gets_an_error_of_its_kind_that_quotes_nothing() {
         );
         assert!(!error.to_string().contains("hunter2"));
     }
+}
+
+#[test]
+fn event_with_any_version_id_is_read() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:demo/key-AbCdEf";
+    for id in [
+        "release-2026.12.05-edited-manually-0001",
+        "x. Disabled at 2020-01-02T00:00:00Z",
+        "'; touch pwned; echo '$(id) `id` \"\\",
+        "\0\u{1b}[31m and thirty more letters\n\u{202e}",
+        &"ü".repeat(32),
+        &"日".repeat(64),
+    ] {
+        let json = serde_json::json!({ "Step": "createSecret", "SecretId": "s", "ClientRequestToken": id });
+        let event = Event::parse(&json.to_string());
+        assert!(!format!("{event:?}").contains(id), "{id:?} is printed");
+        let Ok(Event::Rotation(event)) = event else {
+            panic!("{id:?}: {event:?}");
+        };
+        assert_eq!(event.version.as_str(), id);
+        let notice = serde_json::json!({
+            "detail-type": "Secret Label Updated", "source": "aws.secretsmanager", "resources": [arn],
+            "detail": { "name": "demo/key", "labelUpdated": "AWSCURRENT", "versionId": id },
+        });
+        let event = reconciliation(&notice.to_string()).expect("it is a notice");
+        assert_eq!(event.moved_to, Some(VersionId::from(id)));
+    }
+    for id in [&"ü".repeat(31), &"x".repeat(65)] {
+        let json = serde_json::json!({ "Step": "createSecret", "SecretId": "s", "ClientRequestToken": id });
+        Event::parse(&json.to_string()).expect_err(id);
+    }
+}
+
+#[test]
+fn doppler_token_as_secret_id_is_refused() {
+    let json = r#"{"Step":"reconcile","SecretId":"dp.st.prd.AAAAAAAAAAAAAAAAAAAA"}"#;
+    let error = Event::parse(json).expect_err("it is a token").to_string();
+    assert!(
+        error.contains("not a Doppler token; replace that token"),
+        "{error}"
+    );
+    assert!(!error.contains("AAAA"), "{error}");
+}
+
+#[test]
+fn secret_id_is_masked_unless_it_is_arn() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-name-that-is-quite-long-indeed-AbCdEf";
+    assert_eq!(masked_secret_id(arn), arn);
+    assert_eq!(
+        masked_secret_id("demo/partner-api-key"),
+        "demo/partner-api-key"
+    );
+    assert_eq!(masked_secret_id(ApiKeyValue::fresh().expose()), "[masked]");
+    assert_eq!(masked_secret_id(TOKEN), "[masked]");
 }
 
 #[test]

@@ -112,6 +112,7 @@ impl Case {
             stage_keys: false,
             changed_at: None,
             since: SystemTime::UNIX_EPOCH,
+            resumed: false,
             mark: None,
             written: BTreeSet::new(),
             held_by: held_by.iter().copied().collect(),

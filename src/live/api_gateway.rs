@@ -11,9 +11,11 @@ use backon::{ExponentialBuilder, Retryable};
 use tokio::time::{Instant, sleep};
 
 use super::patience::patient;
-use super::{Receipt, Secret, aws};
+use super::{Receipt, Secret, VISIBILITY, aws};
+use crate::advice;
 use crate::clock::Clock;
-use crate::error::{CONCURRENT, CallError, Fault, Service};
+use crate::command::Command;
+use crate::error::{CONCURRENT, CallError, Fault, LONG, Service};
 use crate::ids::hashed;
 use crate::mark::{Description, Minted};
 use crate::observed::{Key, KeyId, PlanId, VersionId, Which};
@@ -30,7 +32,21 @@ const TAG_FUNCTION: &str = "rotation:function";
 /// Keys per page; API Gateway's most (DOC).
 const PAGE: i32 = 500;
 
-/// How often a list is asked for a key that should be in it.
+/// The most keys of one secret that are worked with. A secret has one for each rotation of the last eight days by default;
+/// a secret that is rotated every four hours, the shortest interval (DOC), has 48. More than this are a fault that retiring
+/// does not catch up with, or were created by somebody else with the names and tags of this function's; and a run that
+/// looked at each of them would not end before its deadline.
+const MOST_KEYS: usize = 1_000;
+
+/// The most items of a list of keys that are looked at: twice as many as an account can have (DOC: 10,000, not adjustable).
+const MOST_LISTED: usize = 20_000;
+
+/// The most plans of a key that are looked at; it can be on ten, which is adjustable (DOC).
+const MOST_PLANS: usize = 1_000;
+
+const ENDLESS: &str = "a list that does not end";
+
+/// How often a key that should be there is looked for.
 const POLL: Duration = Duration::from_millis(500);
 
 /// The values to compare a listed key with.
@@ -148,18 +164,54 @@ impl ApiGateway {
             .get_api_keys()
             .set_name_query(prefix)
             .include_values(true);
-        let mut pages = request.into_paginator().page_size(PAGE).send();
         let (mut keys, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let (mut limit, mut position, mut last, mut listed) = (PAGE, None, None, 0);
+        loop {
+            let page = request.clone().limit(limit).set_position(position.clone());
+            let page = match page.send().await {
+                Ok(page) => page,
+                Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                    CallError {
+                        fault: Fault::TooLarge(_),
+                        ..
+                    } if limit > 1 => {
+                        limit /= 2;
+                        continue;
+                    }
+                    CallError {
+                        fault: Fault::TooLarge(most),
+                        ..
+                    } => return Err(refused(Fault::KeyTooLarge(most, last), receipt)),
+                    failed => return Err(failed),
+                },
+            };
             receipt = aws::receipt(SERVICE, OPERATION, &page);
             // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
             let now = self.clock.now();
             let seen = page.items().iter();
             keys.extend(seen.filter_map(|key| observer.observe(key, now)));
+            if keys.len() > MOST_KEYS {
+                return Err(refused(Fault::TooManyKeys(MOST_KEYS), receipt));
+            }
             if keys.iter().any(&enough) {
                 break;
             }
+            last = page
+                .items()
+                .iter()
+                .rev()
+                .find_map(ApiKey::id)
+                .map(KeyId::from)
+                .or(last);
+            listed += page.items().len().max(1);
+            let next = page.position.filter(|next| !next.is_empty());
+            if next.is_none() {
+                break;
+            }
+            if next == position || listed > MOST_LISTED {
+                return Err(refused(Fault::Unreadable(ENDLESS), receipt));
+            }
+            position = next;
         }
         Ok((keys, receipt))
     }
@@ -181,6 +233,9 @@ impl ApiGateway {
                     .iter()
                     .filter_map(|plan| plan.id().map(PlanId::from)),
             );
+            if plans.len() > MOST_PLANS {
+                return Err(refused(Fault::Unreadable(ENDLESS), receipt));
+            }
         }
         Ok((plans, receipt))
     }
@@ -243,7 +298,7 @@ impl ApiGateway {
                     let complete =
                         reply.enabled() && reply.value().is_some_and(|theirs| value.is(theirs));
                     let key = reply.id().filter(|_| complete).map(|id| Key {
-                        id: KeyId::from(id),
+                        id: key_id(id, [value.expose()].into_iter()),
                         version: Some(version.clone()),
                         namesake: false,
                         described: true,
@@ -252,6 +307,7 @@ impl ApiGateway {
                         enabled: true,
                         stage_keys: !reply.stage_keys().is_empty(),
                         since: self.clock.now(),
+                        resumed: false,
                         changed_at: None,
                         mark: None,
                         written: BTreeSet::new(),
@@ -275,13 +331,15 @@ impl ApiGateway {
 
     /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
     /// the way. So look, and try again unless it is there. Where it says that just another request is in the way, a look
-    /// would only use up what the limits leave.
+    /// would only use up what the limits leave. A 404 about the key is waited for like a read: the key was created or listed
+    /// just now (UNK: nothing says that this call sees it from then on). A 404 about the plan is an error at once.
     pub(super) async fn attach(
         &self,
         key: &KeyId,
         plan: &PlanId,
         deadline: Instant,
     ) -> Result<Receipt, CallError> {
+        let visible_by = deadline.min(Instant::now() + VISIBILITY);
         let attach = || async {
             let in_doubt = match self.create_usage_plan_key(key, plan).await {
                 Err(failed) if is_in_doubt(&failed) && !is_concurrent(&failed) => failed,
@@ -298,7 +356,15 @@ impl ApiGateway {
                 _ => Err(in_doubt),
             }
         };
-        let attach = attach.retry(backoff(deadline)).when(is_in_doubt);
+        let attach = attach
+            .retry(backoff(deadline))
+            .when(|failed| is_in_doubt(failed) || is_not_visible(failed))
+            .adjust(|failed, pause| {
+                if !is_not_visible(failed) {
+                    return pause;
+                }
+                (Instant::now() + POLL <= visible_by).then_some(POLL)
+            });
         attach.notify(aws::trying_again).await
     }
 
@@ -368,25 +434,41 @@ impl ApiGateway {
     }
 }
 
-/// The commands that tag and rename a key so that it is ours.
+/// The commands that tag and rename a key so that it is ours. None where they would need an id that is not shown.
 pub(super) fn hand_over(
     key: &KeyId,
     version: &VersionId,
     secret: &Secret,
     function: &str,
-) -> [String; 2] {
+) -> Vec<String> {
+    if key.is_hidden() {
+        return Vec::new();
+    }
     // arn:<partition>:secretsmanager:<region>:…
     let mut arn = secret.arn.split(':').skip(1);
     let (partition, region) = (arn.next().unwrap_or("aws"), arn.nth(1).unwrap_or_default());
     let (identity, name) = (identity(&secret.arn), &secret.name);
-    [
-        format!(
-            "aws apigateway tag-resource --resource-arn arn:{partition}:apigateway:{region}::/apikeys/{key} --tags '{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}'"
-        ),
-        format!(
-            "aws apigateway update-api-key --api-key {key} --patch-operations 'op=replace,path=/name,value={name}/{version}'"
-        ),
-    ]
+    let resource = format!("arn:{partition}:apigateway:{region}::/apikeys/{key}");
+    let tags = format!("{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}");
+    let renaming = format!("op=replace,path=/name,value={name}/{version}");
+    let aws = |operation: &str| Command::new("aws").args(["apigateway", operation]);
+    let commands = [
+        aws("tag-resource").args(["--resource-arn", &resource, "--tags", &tags]),
+        aws("update-api-key").args(["--api-key", key.as_str(), "--patch-operations", &renaming]),
+    ];
+    commands.iter().map(ToString::to_string).collect()
+}
+
+/// The id of a key, hidden if it may be one of `known` or any other value. Keys that older versions of other tools made have
+/// their value as their id (DOC, service model: the deprecated `generateDistinctId`), and no id of API Gateway's own was seen
+/// to be as long as a value (UNK whether one can be).
+fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> KeyId {
+    let is_long = id.chars().count() >= LONG;
+    if is_long || known.any(|value| value.trim() == id) || id.contains(char::is_control) {
+        KeyId::hidden(id)
+    } else {
+        KeyId::from(id)
+    }
 }
 
 /// What a key is to a secret, as far as its tags and name tell.
@@ -434,8 +516,11 @@ impl Observer<'_> {
             hash.is_some_and(|hash| description.names_target(hash))
         };
         let targets = self.values.targets.iter();
+        let versions = self.values.versions.iter();
+        let versions = versions.map(|(_, version)| version.expose());
+        let known = versions.chain(targets.clone().map(|(_, held)| *held));
         let observed = Key {
-            id: KeyId::from(key.id()?),
+            id: key_id(key.id()?, known.chain([value.expose()])),
             namesake: matches!(relation, Relation::Namesake),
             version: match relation {
                 Relation::Ours(version) => Some(version),
@@ -448,6 +533,7 @@ impl Observer<'_> {
             stage_keys: !key.stage_keys().is_empty(),
             // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
             since: since.unwrap_or(now).min(now),
+            resumed: minted.is_some_and(|minted| minted.resumed_at.is_some()),
             changed_at: key.last_updated_date().and_then(time).map(|at| at.min(now)),
             written: (0..self.targets.len()).filter(is_written).collect(),
             mark: description.mark().cloned(),
@@ -510,12 +596,32 @@ fn identity(arn: &str) -> String {
     hashed(arn)
 }
 
+/// The fault of a list that was read in part.
+fn refused(fault: Fault, receipt: Receipt) -> CallError {
+    let Receipt {
+        service,
+        operation,
+        request_id,
+    } = receipt;
+    CallError {
+        service,
+        operation,
+        fault,
+        request_id,
+    }
+}
+
 fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
     SystemTime::try_from(*time).ok()
 }
 
 fn is_conflict(failed: &CallError) -> bool {
     failed.code() == Some("ConflictException")
+}
+
+/// Whether API Gateway says that it has no such key, and says nothing against the plan.
+fn is_not_visible(failed: &CallError) -> bool {
+    matches!(&failed.fault, Fault::Refused { status: 404, message, .. } if advice::is_about_a_key(message))
 }
 
 fn is_in_doubt(failed: &CallError) -> bool {

@@ -16,15 +16,16 @@ use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryA
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Receipt;
 use super::patience::TURN;
+use crate::advice::{self, NO_CODE, NoReply};
 use crate::clock::Clock;
-use crate::error::{
-    CallError, Fault, NO_CONNECTION, Service, UNTRUSTED, masked, masked_code, masked_id,
-};
+use crate::error::{CallError, Fault, Service, masked, masked_code, masked_id};
 use crate::http;
+use crate::settings::library;
 
 const UNREADABLE: &str = "something that cannot be understood";
 
@@ -39,7 +40,6 @@ pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
         .with_initial_backoff(Duration::from_millis(250))
         // Also the longest `Retry-After` that is honoured; the function's deadline cuts every wait short.
         .with_max_backoff(Duration::from_mins(5));
-    let is_on = |name| variable(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let credentials = EnvironmentVariableCredentialsProvider::new();
     SdkConfig::builder()
@@ -47,8 +47,8 @@ pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
         .region(region.map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .service_config(Variables)
-        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
-        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
+        .use_fips(library::uses_fips(&variable))
+        .use_dual_stack(library::uses_dual_stack(&variable))
         .http_client(http::for_aws(client, clock))
         .retry_config(retries)
         // The HTTP client has its own time-outs, and replies are read as a whole.
@@ -61,14 +61,16 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// What the SDK asks for itself: a setting for one service, such as `AWS_ENDPOINT_URL_SECRETS_MANAGER`, or else for all.
+/// What the SDK requests itself: the endpoint of a service. Its settings were checked at start-up.
 #[derive(Debug)]
 struct Variables;
 
 impl LoadServiceConfig for Variables {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let service = key.service_id().to_uppercase().replace(' ', "_");
-        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
+        if key.env() != "AWS_ENDPOINT_URL" {
+            return None;
+        }
+        library::endpoint_url(&variable, key.service_id())
     }
 }
 
@@ -91,23 +93,51 @@ impl ClassifyRetry for Retries {
             return RetryAction::RetryForbidden;
         }
         // The service said yes, but the reply cannot be understood. By itself the SDK asks again only where it could not
-        // read the reply at all.
-        if reply.status().is_success() {
+        // read the reply at all; and after four of the statuses from 500 on (SRC), while a proxy may send others.
+        if reply.status().is_success() || reply.status().is_server_error() {
             return RetryAction::transient_error();
+        }
+        // The SDK takes every limit for throttling.
+        if says_when(reply).is_none() && is_quota(reply) {
+            return RetryAction::RetryForbidden;
         }
         RetryAction::NoActionIndicated
     }
 
     fn name(&self) -> &'static str {
-        "deadline and unreadable replies"
+        "deadline, unreadable replies and quotas"
     }
 }
 
 /// How long the service asks to wait before the next attempt.
 pub(super) fn retry_after(reply: &HttpResponse) -> Duration {
-    let wait = reply.headers().get(http::AWS_RETRY_AFTER);
-    let wait = wait.and_then(|wait| wait.parse().ok());
-    wait.map_or(Duration::ZERO, Duration::from_millis)
+    says_when(reply).unwrap_or_default()
+}
+
+/// The same, where it asks at all.
+fn says_when(reply: &HttpResponse) -> Option<Duration> {
+    let wait = reply.headers().get(http::AWS_RETRY_AFTER)?;
+    wait.parse().ok().map(Duration::from_millis)
+}
+
+/// Whether a reply says that a quota is reached, as far as both services' forms of errors go (DOC: API Gateway names the
+/// error in a header, Secrets Manager in the body).
+fn is_quota(reply: &HttpResponse) -> bool {
+    #[derive(Default, Deserialize)]
+    struct Refusal {
+        #[serde(default, rename = "__type")]
+        code: String,
+        #[serde(default, alias = "Message")]
+        message: String,
+    }
+    let body = reply.body().bytes().unwrap_or_default();
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let code = reply.headers().get("x-amzn-errortype");
+    let code = code.unwrap_or(&refusal.code);
+    // Both may come with a namespace before them, and an address after them.
+    let code = code.split(':').next().unwrap_or_default();
+    let code = code.rsplit('#').next().unwrap_or_default();
+    advice::is_quota(code, &refusal.message)
 }
 
 /// Copies out of the SDK's error what may be shown. The error itself may hold the raw reply with a value in it.
@@ -123,18 +153,26 @@ where
         SdkError::ServiceError(answered) if answered.raw().status().is_success() => {
             Fault::Unreadable(UNREADABLE)
         }
-        SdkError::ServiceError(refused) => Fault::Refused {
-            status: refused.raw().status().as_u16(),
-            code: masked_code(refused.err().code().unwrap_or("without a code")),
-            message: masked(refused.err().message().unwrap_or_default()),
-        },
-        SdkError::TimeoutError(_) => Fault::NoReply("timed out"),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => Fault::NoReply("timed out"),
-        SdkError::DispatchFailure(failure) if is_untrusted(failure) => Fault::NoReply(UNTRUSTED),
+        SdkError::ServiceError(refused) => {
+            let (reply, refused) = (refused.raw(), refused.err());
+            let message = masked(refused.message().unwrap_or_default());
+            Fault::Refused {
+                status: reply.status().as_u16(),
+                code: masked_code(refused.code().unwrap_or(NO_CODE)),
+                message: match says_when(reply) {
+                    Some(wait) => advice::after(&message, wait.as_secs()),
+                    None => message,
+                },
+            }
+        }
+        SdkError::TimeoutError(_) => Fault::NoReply(NoReply::TimedOut),
         SdkError::DispatchFailure(failure) if is_empty(failure) => Fault::Unreadable(UNREADABLE),
-        SdkError::DispatchFailure(failure) if failure.is_io() => Fault::NoReply(NO_CONNECTION),
+        SdkError::DispatchFailure(failure) if is_too_large(failure) => {
+            Fault::TooLarge(http::AWS_REPLY_MAX)
+        }
+        SdkError::DispatchFailure(failure) => Fault::NoReply(how_it_failed(failure)),
         SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
-        _ => Fault::NoReply("the request could not be made; are credentials and Region set?"),
+        _ => Fault::NoReply(NoReply::NotSent),
     };
     CallError {
         service,
@@ -144,12 +182,18 @@ where
     }
 }
 
-fn is_untrusted(failure: &DispatchFailure) -> bool {
-    cause(failure).is_some_and(http::is_untrusted)
+fn how_it_failed(failure: &DispatchFailure) -> NoReply {
+    cause(failure)
+        .and_then(<dyn Error>::downcast_ref)
+        .map_or(NoReply::NotSent, http::how_it_failed)
 }
 
 fn is_empty(failure: &DispatchFailure) -> bool {
     cause(failure).is_some_and(<dyn Error>::is::<http::EmptyReply>)
+}
+
+fn is_too_large(failure: &DispatchFailure) -> bool {
+    cause(failure).is_some_and(<dyn Error>::is::<http::TooLarge>)
 }
 
 fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {

@@ -21,7 +21,7 @@ use super::Receipt;
 use super::aws::trying_again;
 use super::secrets_manager::SecretsManager;
 use crate::error::{CallError, Error, Fault, MASK, Service, masked, masked_id};
-use crate::http::{retry_after, wait, why_no_reply};
+use crate::http::{self, DOPPLER_REPLY_MAX, Unread, retry_after, wait, why_no_reply};
 use crate::secret::ApiKeyValue;
 use crate::settings::{Mirror, Target};
 
@@ -64,7 +64,7 @@ struct Read {
     value: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Written {
     /// All secrets of the config, or only the one written: both are seen (3P).
     #[serde(default)]
@@ -147,6 +147,10 @@ impl Doppler<'_> {
                     }
                     reply => reply?,
                 }
+            }
+            // It may list every secret of the config. Then the target is read, as where the reply does not show it.
+            Err(Error::Call(failed)) if matches!(failed.fault, Fault::TooLarge(_)) => {
+                (Written::default(), failed.into())
             }
             reply => reply?,
         };
@@ -361,7 +365,15 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     let id = request_id(&headers);
     let pause = limits::pause(status, &headers);
     limit.keep(pause).await;
-    let body = reply.bytes().await.map_err(no_reply)?;
+    let body = match http::body(reply, DOPPLER_REPLY_MAX).await {
+        Ok(body) => body,
+        Err(Unread::Broken(error)) => return Err(no_reply(error)),
+        // What a refusal says that long is of no use; its status is.
+        Err(Unread::TooLarge) if !status.is_success() => Vec::new(),
+        Err(Unread::TooLarge) => {
+            return Err(failed(Fault::TooLarge(DOPPLER_REPLY_MAX), id, false, None));
+        }
+    };
 
     let envelope: Envelope = serde_json::from_slice(&body).unwrap_or_default();
     if !status.is_success() || envelope.success == false {
@@ -415,6 +427,8 @@ fn parse_token(text: SecretString) -> Result<SecretString, String> {
     let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     match token.expose_secret() {
         "" => Err("it is empty or binary; store the bare token, or {\"token\":\"…\"}".to_owned()),
+        // Doppler's have some fifty.
+        text if text.len() > 1024 => Err("it is longer than 1,024 characters, which no token is; store the bare token, or {\"token\":\"…\"}".to_owned()),
         text if text.bytes().all(well_formed) => Ok(token),
         _ => Err(
             "it has characters that no token has; store the bare token, or {\"token\":\"…\"}"

@@ -176,8 +176,8 @@ impl Probe<'_> {
             Ok(reply) => reply,
             Err(error) => {
                 let answer = match why_no_reply(&error) {
-                    (how, true) => Answer::Unclear(how.to_owned()),
-                    (how, false) => Answer::Wrong(ProbeFault::NoReply(how)),
+                    (how, true) => Answer::Unclear(how.to_string()),
+                    (how, false) => Answer::Wrong(ProbeFault::NoReply { how }),
                 };
                 return (answer, None, receipt);
             }

@@ -23,6 +23,10 @@ const SERVICE: Service = Service::SecretsManager;
 /// Secrets per page; the service's most (DOC).
 const PAGE: i32 = 100;
 
+/// The most secrets with a rotation function that are looked at; a Region has at most 500,000 secrets (DOC). A function
+/// could not serve nearly as many.
+const MOST_SECRETS: usize = 100_000;
+
 /// For how long another version than that which is labelled AWSCURRENT may be read, before it is taken for moved.
 const LAG: Duration = Duration::from_secs(2);
 
@@ -141,6 +145,14 @@ impl SecretsManager {
                     secret.rotation_lambda_arn()?.to_owned(),
                 ))
             }));
+            if secrets.len() > MOST_SECRETS {
+                return Err(CallError {
+                    service: SERVICE,
+                    operation: OPERATION,
+                    fault: Fault::Unreadable("a list that does not end"),
+                    request_id: receipt.request_id,
+                });
+            }
         }
         Ok((secrets, receipt))
     }

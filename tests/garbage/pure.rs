@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
+use api_key_rotation::command::Command;
 use api_key_rotation::error::{Error, masked, masked_code, masked_id};
 use api_key_rotation::event::Event;
-use api_key_rotation::mark::{Description, Mark, Minted, Postponed, rfc3339};
+use api_key_rotation::live::{Secret, World};
+use api_key_rotation::mark::{self, Mark, Minted, Postponed, rfc3339};
 use api_key_rotation::next::Refusal;
-use api_key_rotation::observed::{VersionId, Which};
+use api_key_rotation::observed::{Description, KeyId, VersionId, Which};
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText, is_secret_id};
 use api_key_rotation::settings::{InvalidSettings, Settings};
 use proptest::collection::{btree_map, vec};
@@ -129,6 +131,7 @@ fn field() -> impl Strategy<Value = (String, &'static str, String)> + Clone {
     let named = prop_oneof![
         text("Step", steps.boxed()),
         text("SecretId", secret_id().boxed()),
+        text("ClientRequestToken", version_id().boxed()),
         text("ClientRequestToken", "[A-Za-z0-9_-]{30,66}".boxed()),
         text("RotationToken", "[qxzjQXZJ-]{34,60}".boxed()),
         text("GracePeriod", "[0-9]{1,20}[smhdwy]( [0-9]{1,3}m)?".boxed()),
@@ -179,7 +182,7 @@ fn no_event_makes_the_function_panic_or_quote_it() {
         match event {
             Event::Rotation(rotation) => {
                 assert!(is_secret_id(&rotation.secret_id));
-                assert!((32..=64).contains(&rotation.version.as_str().len()));
+                assert!((32..=64).contains(&rotation.version.as_str().chars().count()));
                 let token = rotation.rotation_token;
                 let token = token.as_ref().map_or("none", |token| token.expose_secret());
                 assert!(!shown.contains(token), "a RotationToken is printed");
@@ -199,12 +202,7 @@ fn no_event_makes_the_function_panic_or_quote_it() {
 #[test]
 fn a_valid_event_is_read_as_it_is_whatever_stands_beside_its_fields() {
     let others = vec(("[a-z]{1,12}", space(), json()), 0..4);
-    let fields = (
-        step(),
-        secret_id(),
-        "[A-Za-z0-9_-]{32,64}",
-        "[A-Za-z0-9-]{36,256}",
-    );
+    let fields = (step(), secret_id(), version_id(), "[A-Za-z0-9-]{36,256}");
     let inputs =
         (fields, any::<bool>(), space(), others).prop_map(|(asked, escaped, space, others)| {
             let (step, secret, version, token) = &asked;
@@ -399,6 +397,7 @@ fn an_object_keeps_all_its_other_fields_byte_for_byte_and_in_their_order() {
 fn variables() -> BTreeMap<&'static str, BoxedStrategy<String>> {
     let list = |item: &'static str| vec(item, 1..4).prop_map(|items| items.join(",")).boxed();
     let url = "https://[a-z]{1,10}\\.example(:[0-9]{1,5})?(/[a-z?=&%#]{0,10})?|http://127\\.0\\.0\\.1:[0-9]{1,6}|http://\\[::1\\]";
+    let proxy = "(https?://)?([a-z]{1,9}:[a-z%0-9]{1,9}@)?[a-z]{1,9}(:[0-9]{1,6})?/?";
     BTreeMap::from([
         ("SECRET_ID", secret_id().boxed()),
         ("USAGE_PLAN_IDS", list("[a-z0-9]{1,12}")),
@@ -420,6 +419,21 @@ fn variables() -> BTreeMap<&'static str, BoxedStrategy<String>> {
         ("AWS_CA_BUNDLE", "/nonexistent/[qxzj.]{1,10}".boxed()),
         ("SSL_CERT_FILE", "/nonexistent/[qxzj.]{1,10}".boxed()),
         ("AWS_SAM_LOCAL", "true|false".boxed()),
+        ("HTTPS_PROXY", proxy.boxed()),
+        ("https_proxy", proxy.boxed()),
+        ("HTTP_PROXY", proxy.boxed()),
+        ("ALL_PROXY", proxy.boxed()),
+        (
+            "NO_PROXY",
+            "([.]?[a-z]{1,9}[.]example|10[.]0[.]0[.]0/[0-9]{1,2}|::1|[*]|, ){1,4}".boxed(),
+        ),
+        ("AWS_USE_FIPS_ENDPOINT", "true|false|TRUE|yes".boxed()),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true|false|True|1".boxed()),
+        (
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+            "true|false|on".boxed(),
+        ),
+        ("AWS_REGION", "[a-z]{2}-[a-z]{4,5}-[0-9]".boxed()),
     ])
 }
 
@@ -456,7 +470,11 @@ fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
             .map(|value| ("AWS_SAM_LOCAL", value.clone()));
         for (name, value) in set {
             // It counts only where the other is not set.
-            let stands_back = *name == "SSL_CERT_FILE" && set.contains_key("AWS_CA_BUNDLE");
+            let stands_back = *name == "SSL_CERT_FILE" && set.contains_key("AWS_CA_BUNDLE")
+                || name.starts_with("AWS_ENDPOINT_URL")
+                    && set
+                        .get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+                        .is_some_and(|ignored| ignored.eq_ignore_ascii_case("true"));
             let mut alone = BTreeMap::from([(*name, value.clone())]);
             alone.extend(everywhere.clone());
             for problem in read(&alone).err().map_or(Vec::new(), |faults| faults.0) {
@@ -629,13 +647,13 @@ fn minted() -> impl Strategy<Value = Minted> + Clone {
 #[test]
 fn every_mark_is_read_as_it_was_written() {
     try_all("marks", 1_000, 1, &[], mark(), |mark| {
-        let read = Description::parse(&mark.to_string(), end_of_time());
-        assert_eq!(read, Description::Superseded(mark.clone()));
+        let read = mark::Description::parse(&mark.to_string(), end_of_time());
+        assert_eq!(read, mark::Description::Superseded(mark.clone()));
         "read"
     });
     try_all("other descriptions", 300, 1, &[], minted(), |minted| {
-        let read = Description::parse(&minted.to_string(), end_of_time());
-        assert_eq!(read, Description::Minted(minted.clone()));
+        let read = mark::Description::parse(&minted.to_string(), end_of_time());
+        assert_eq!(read, mark::Description::Minted(minted.clone()));
         "read"
     });
 }
@@ -663,8 +681,8 @@ fn description_that_is_read_is_written_the_same() {
     ];
     let known = known.map(ToOwned::to_owned);
     try_all("descriptions", 3_000, 3, &known, inputs, |text| {
-        match Description::parse(text, end_of_time()) {
-            Description::Superseded(mark) => {
+        match mark::Description::parse(text, end_of_time()) {
+            mark::Description::Superseded(mark) => {
                 // An id outside the alphabet is written as its hash; all the rest is the same.
                 let written = mark.to_string();
                 let words = |text: &str| text.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
@@ -675,13 +693,116 @@ fn description_that_is_read_is_written_the_same() {
                 assert_eq!(read, written);
                 "a mark"
             }
-            Description::Minted(minted) => {
+            mark::Description::Minted(minted) => {
                 assert_eq!(minted.to_string(), *text);
                 "minted"
             }
-            Description::Ahead => panic!("nothing is after the end of time: {text}"),
-            Description::Other => "other",
+            mark::Description::Ahead => panic!("nothing is after the end of time: {text}"),
+            mark::Description::Other => "other",
         }
+    });
+}
+
+// Commands that are shown.
+
+/// The words that a POSIX shell reads from each command.
+fn words_in(commands: &[String]) -> Vec<Vec<String>> {
+    let lines = commands
+        .iter()
+        .map(|command| format!("set -- {command}\nprintf '%s\\0' \"$#\" \"$@\"\n"));
+    let mut sh = std::process::Command::new("sh");
+    let output = sh.arg("-euc").arg(lines.collect::<String>()).output();
+    let output = output.expect("sh runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
+    let printed = String::from_utf8(output.stdout).expect("it is a text");
+    let mut words = printed.split_terminator('\0').map(ToOwned::to_owned);
+    let of_one = |_: &String| {
+        let count = words.next().expect("a number").parse().expect("a number");
+        words.by_ref().take(count).collect()
+    };
+    commands.iter().map(of_one).collect()
+}
+
+#[test]
+fn command_shown_is_read_by_shell_as_built() {
+    let word = prop_oneof![
+        2 => "[ -~]{0,20}",
+        1 => "[^\\x00]{0,20}",
+        1 => version_id().prop_map(|id| id.replace('\0', "")),
+        1 => select(vec!["'", "''", "\\", "\\'", "-", "~", "*", "$(id)", "`id`", "a=b", "#", "\n", "!", ""])
+            .prop_map(ToOwned::to_owned),
+    ];
+    let inputs = vec(vec(word, 0..6), 1..30);
+    try_all("commands", 40, 1, &[], inputs, |commands| {
+        let built: Vec<_> = commands
+            .iter()
+            .map(|words| {
+                let words = words.iter().cloned();
+                words.fold(Command::new("aws"), Command::arg).to_string()
+            })
+            .collect();
+        let read = words_in(&built);
+        for (words, read) in commands.iter().zip(read) {
+            assert_eq!(read[0], "aws");
+            assert_eq!(read[1..], *words);
+        }
+        "read"
+    });
+}
+
+/// Whatever a key's id, a version's id and a secret's name are, the shell sees them as text.
+#[test]
+fn hand_over_of_any_ids_is_text_to_shell() {
+    let settings = Settings::read(|_| None).expect("nothing is required");
+    let world = World::new(settings, "rotation".to_owned());
+    let key = prop_oneof!["[a-z0-9]{10}", "[ -~]{1,19}", "\\PC{1,19}"];
+    let name = prop_oneof!["[A-Za-z0-9/_+=.@-]{1,40}", "[ -~]{1,40}"];
+    let inputs = vec((key, version_id(), name), 1..20);
+    try_all("hand-overs", 40, 1, &[], inputs, |asked| {
+        let commands = asked.iter().flat_map(|(key, version, name)| {
+            let secret = Secret {
+                arn: format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf"),
+                name: name.clone(),
+                description: Description::default(),
+                rotation_function: None,
+            };
+            world.hand_over(
+                &KeyId::from(key.as_str()),
+                &VersionId::from(version.as_str()),
+                &secret,
+            )
+        });
+        let commands: Vec<_> = commands.collect();
+        for command in &commands {
+            assert!(!command.contains(char::is_control), "{command}");
+        }
+        let read = words_in(&commands);
+        for ((key, version, name), read) in asked.iter().zip(read.chunks(2)) {
+            let version = VersionId::from(version.as_str());
+            let tags = read[0].last().expect("tags");
+            assert!(
+                tags.contains(&format!(",rotation:version={version},")),
+                "{tags}"
+            );
+            assert!(read[0][4].ends_with(&format!("/apikeys/{key}")), "{read:?}");
+            let renaming = format!("op=replace,path=/name,value={name}/{version}");
+            let update = ["aws", "apigateway", "update-api-key", "--api-key", key];
+            let update = [&update[..], &["--patch-operations", &renaming]].concat();
+            assert_eq!(read[1], update);
+        }
+        let none = world.hand_over(
+            &KeyId::hidden("a"),
+            &VersionId::from("b"),
+            &Secret {
+                arn: String::new(),
+                name: String::new(),
+                description: Description::default(),
+                rotation_function: None,
+            },
+        );
+        assert!(none.is_empty());
+        "read"
     });
 }
 

@@ -291,6 +291,7 @@ impl World {
             enabled: key.enabled,
             stage_keys: false,
             since: SystemTime::UNIX_EPOCH,
+            resumed: false,
             changed_at: key.changed.map(at),
             mark: key.mark.as_ref().map(|mark| Mark {
                 disabled_at: mark.disabled.map(at),

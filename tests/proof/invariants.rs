@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use crate::scenario::{
-    ABANDONED, DUE_TO_DELETE, DUE_TO_DISABLE, IN_GRACE, OLD, PASSWORD, Scenario,
+    ABANDONED, DUE_TO_DELETE, DUE_TO_DISABLE, IN_GRACE, OLD, PASSWORD, REVOKED, Scenario,
 };
 use crate::support::emitted::assert_absent;
 use crate::support::{SECRET, World, key_in};
@@ -158,10 +158,12 @@ impl Watcher {
                 assert_eq!(world.sandbox.keys().len(), 2);
             }
             Scenario::Reconciliation => {
-                unmarked(4);
+                unmarked(5);
                 assert_eq!(description(DUE_TO_DELETE), None);
                 let (enabled, text) = description(DUE_TO_DISABLE).expect("it is in quarantine");
                 assert!(!enabled && text.contains(" Disabled at "), "{text}");
+                let (enabled, text) = description(REVOKED).expect("it is in quarantine");
+                assert!(!enabled && text.contains(" Revoked at "), "{text}");
                 for value in [IN_GRACE, ABANDONED] {
                     assert!(description(value).expect("it is in grace").0);
                 }

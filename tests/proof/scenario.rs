@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use sandbox::Options;
 use serde_json::json;
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key};
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key, mirrored};
 
 /// The key that is AWSCURRENT's to begin with.
 pub(crate) const OLD: &str = "OldOldOldOldOldOldOldOldOldOldOldOldOldO";
@@ -16,6 +16,7 @@ pub(crate) const PASSWORD: &str = "hunter2-hunter2-hunter2";
 pub(crate) const DUE_TO_DELETE: &str = "DeleteDeleteDeleteDeleteDeleteDeleteDele";
 pub(crate) const DUE_TO_DISABLE: &str = "DisableDisableDisableDisableDisableDisab";
 pub(crate) const IN_GRACE: &str = "GraceGraceGraceGraceGraceGraceGraceGrace";
+pub(crate) const REVOKED: &str = "RevokedRevokedRevokedRevokedRevokedRevok";
 pub(crate) const ABANDONED: &str = "AbandonedAbandonedAbandonedAbandonedAban";
 
 const DAY: Duration = Duration::from_hours(24);
@@ -27,12 +28,12 @@ pub(crate) enum Scenario {
     First,
     /// A rotation that inherits the plan of the key that it replaces.
     Second,
-    /// A rotation with two plans and two targets, of a secret that is bare text.
+    /// A rotation with two plans and two targets, of a secret that is bare text and has a replica.
     Wide,
     /// A rotation that replaces a key made by hand.
     Adoption,
-    /// A reconciliation with a key to delete, to disable and to mark, a plan and a target to set right, and a mark to take
-    /// off.
+    /// A reconciliation with a key to delete, to disable, to disable again and to mark, a plan and a target to set right, and a
+    /// mark to take off.
     Reconciliation,
 }
 
@@ -80,6 +81,9 @@ impl Scenario {
             Self::First => {}
             Self::Second | Self::Wide => {
                 our_key(world, OLD, &current_version(world), &plans);
+                if self == Self::Wide {
+                    world.sandbox.replicate(SECRET, &["eu-west-1"]);
+                }
             }
             Self::Adoption => {
                 world.sandbox.create_key("by hand", OLD, &plans);
@@ -90,7 +94,7 @@ impl Scenario {
                 let key = our_key(world, OLD, &current, &plans[..1]);
                 world
                     .sandbox
-                    .describe_key(&key, &mark(now - DAY, "elsewhere", None));
+                    .describe_key(&key, &(mark(now - DAY, "elsewhere", None) + &mirrored()));
                 for (value, description) in [
                     (
                         DUE_TO_DELETE,
@@ -98,6 +102,7 @@ impl Scenario {
                     ),
                     (DUE_TO_DISABLE, Some(mark(now - 2 * DAY, &current, None))),
                     (IN_GRACE, Some(mark(now - DAY / 2, &current, None))),
+                    (REVOKED, Some(revoked(now - DAY / 2, &current))),
                     (ABANDONED, None),
                 ] {
                     let key = our_key(world, value, &version_of(value), &plans);
@@ -155,6 +160,12 @@ fn mark(superseded: SystemTime, by: &str, disabled: Option<SystemTime>) -> Strin
         Some(disabled) => format!("{mark} Disabled at {}.", time(disabled)),
         None => mark,
     }
+}
+
+/// Of a key that an emergency stop disabled.
+fn revoked(at: SystemTime, by: &str) -> String {
+    let time = humantime::format_rfc3339_seconds(at);
+    format!("{} Revoked at {time}.", mark(at, by, Some(at)))
 }
 
 /// A key as this function mints it, some days old.

@@ -436,6 +436,11 @@ pub(crate) fn minted_key(
     id
 }
 
+/// How a description names every target of these tests.
+pub(crate) fn mirrored() -> String {
+    minted(SECRET).replace(&mark::minted(SECRET), "")
+}
+
 /// The description of a key that the function made and that was written to every target of these tests.
 pub(crate) fn minted(secret: &str) -> String {
     let hash = |name| mark::target_hash(PROJECT, CONFIG, name);

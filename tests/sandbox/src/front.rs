@@ -15,6 +15,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
+use crate::aws;
 use crate::clock::Clock;
 use crate::faults::{FaultKind, Faults};
 use crate::iam::Gatekeeper;
@@ -68,6 +69,11 @@ impl Front {
         let Some((service, operation)) = (self.classify)(&parts) else {
             return self.effect(parts, body).await;
         };
+        // Before anything else, and in no journal: whoever signs is not known yet.
+        let aws = matches!(service, Service::SecretsManager | Service::ApiGateway);
+        if aws && let Some(refusal) = aws::stale(&parts, self.clock.now()) {
+            return Ok(refusal.into_response(service));
+        }
         let request_id = random_uuid();
         let call = Call {
             at: self.clock.now(),

@@ -42,6 +42,8 @@ pub struct Options {
     pub gateway_nodes: u32,
     /// How long a new key is missing from lists.
     pub list_lag: Duration,
+    /// How long `CreateUsagePlanKey` does not find a new key.
+    pub attach_lag: Duration,
     /// How long a value under AWSPENDING cannot be read after it was put.
     pub read_lag: Duration,
     /// How long a `CreateUsagePlanKey` takes; another one in the meantime is refused.
@@ -98,6 +100,7 @@ impl Default for Options {
             propagation: Duration::ZERO,
             gateway_nodes: 1,
             list_lag: Duration::ZERO,
+            attach_lag: Duration::ZERO,
             read_lag: Duration::ZERO,
             attach_time: Duration::ZERO,
             rate_limits: false,
@@ -166,6 +169,7 @@ impl Sandbox {
             propagation: options.propagation,
             gateway_nodes: options.gateway_nodes,
             list_lag: options.list_lag,
+            attach_lag: options.attach_lag,
             attach_time: options.attach_time,
             rate_limits: options.rate_limits,
         };

@@ -43,6 +43,12 @@ impl Sandbox {
         text_of(&self.secretly("PutSecretValue", input), "VersionId")
     }
 
+    /// The same under an id of one's own, as an operator may.
+    pub fn put_secret_as(&self, name: &str, token: &str, text: &str) {
+        let input = json!({ "SecretId": name, "ClientRequestToken": token, "SecretString": text });
+        self.secretly("PutSecretValue", input);
+    }
+
     /// Puts the value of a version that a rotation has announced, as `createSecret` does.
     pub fn put_pending(&self, name: &str, token: &str, text: &str) {
         let input = json!({
@@ -184,7 +190,19 @@ impl Sandbox {
     /// Creates an enabled key on these usage plans, as a person does by hand, and returns its id.
     #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
     pub fn create_key(&self, name: &str, value: &str, plans: &[&str]) -> String {
-        let id = self.key_from(json!({ "name": name, "value": value, "enabled": true }));
+        self.create_key_as(name, value, plans, true)
+    }
+
+    /// The same, with the value as the key's id.
+    #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
+    pub fn create_key_with_id_of_value(&self, name: &str, value: &str, plans: &[&str]) -> String {
+        self.create_key_as(name, value, plans, false)
+    }
+
+    fn create_key_as(&self, name: &str, value: &str, plans: &[&str], distinct_id: bool) -> String {
+        let id = self.key_from(json!({
+            "name": name, "value": value, "enabled": true, "generateDistinctId": distinct_id,
+        }));
         for plan in plans {
             self.attach_key(&id, plan);
         }

@@ -4,13 +4,31 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+/// What a server's certificate says.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate {
+    /// The host name that it is for.
+    pub host: &'static str,
+    /// The first year in which it is not valid any more.
+    pub until: i32,
+}
+
+impl Default for Certificate {
+    fn default() -> Certificate {
+        Certificate {
+            host: "localhost",
+            until: 4000,
+        }
+    }
+}
 
 /// Who signs the certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -40,12 +58,26 @@ impl Authority {
     ///
     /// If it cannot listen, or `behind` is no such URL.
     pub async fn stand_before(&self, behind: &str) -> anyhow::Result<String> {
+        self.stand_with(Certificate::default(), behind).await
+    }
+
+    /// The same with another certificate.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub async fn stand_with(
+        &self,
+        certificate: Certificate,
+        behind: &str,
+    ) -> anyhow::Result<String> {
         let behind: SocketAddr = behind
             .strip_prefix("http://")
             .and_then(|address| address.parse().ok())
             .with_context(|| format!("{behind} is no address of this machine"))?;
         let key = KeyPair::generate()?;
-        let params = CertificateParams::new(["localhost".to_owned()])?;
+        let mut params = CertificateParams::new([certificate.host.to_owned()])?;
+        params.not_after = date_time_ymd(certificate.until, 1, 1);
         let certificate = params.signed_by(&key, &self.0)?;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?

@@ -25,6 +25,8 @@ pub(crate) struct NewKey {
     pub(crate) value: Option<String>,
     pub(crate) stage_keys: Vec<StageKey>,
     pub(crate) customer_id: Option<String>,
+    /// If false, the key's id is its value \[DOC: deprecated\].
+    pub(crate) generate_distinct_id: Option<bool>,
     pub(crate) tags: BTreeMap<String, String>,
 }
 
@@ -70,7 +72,10 @@ impl ApiGateway {
         let now = self.clock.now();
         let key = ApiKey {
             number: state.next_number(),
-            id: resource_id(),
+            id: match input.generate_distinct_id {
+                Some(false) => value.clone(),
+                _ => resource_id(),
+            },
             name: input.name,
             value,
             description: input.description,
@@ -81,6 +86,7 @@ impl ApiGateway {
             created: now,
             updated: now,
             listed_from: self.clock.instant() + self.settings.list_lag,
+            attachable_from: self.clock.instant() + self.settings.attach_lag,
         };
         let view = key.view(true);
         state.keys.push(key);

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) gateway_nodes: u32,
     /// When a new key appears in lists.
     pub(crate) list_lag: Duration,
+    /// When a new key can be put on a plan.
+    pub(crate) attach_lag: Duration,
     /// How long a `CreateUsagePlanKey` takes.
     pub(crate) attach_time: Duration,
     /// Whether calls are limited as in an AWS account.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::page::page;
 use super::route::Request;
-use super::store::{ApiKey, State};
+use super::store::{ApiKey, State, no_such_key};
 use super::{ApiGateway, Outcome, bad_request, conflict, not_found, ok};
 use crate::refusal::Refusal;
 
@@ -29,6 +29,9 @@ impl ApiGateway {
         tokio::time::sleep(self.settings.attach_time).await;
         if input.key_type != "API_KEY" {
             return Err(bad_request("Invalid key type specified. Must be API_KEY"));
+        }
+        if self.state.lock().key(&input.key_id)?.attachable_from > self.clock.instant() {
+            return Err(no_such_key());
         }
         self.attach_key(plan_id, &input.key_id)
     }

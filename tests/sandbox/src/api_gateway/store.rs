@@ -35,6 +35,8 @@ pub(crate) struct ApiKey {
     pub(crate) updated: SystemTime,
     /// From when on lists show it.
     pub(super) listed_from: Instant,
+    /// From then on `CreateUsagePlanKey` finds it.
+    pub(super) attachable_from: Instant,
 }
 
 /// A usage plan.
@@ -213,7 +215,7 @@ fn whole_seconds(time: SystemTime) -> u64 {
         .as_secs()
 }
 
-fn no_such_key() -> Refusal {
+pub(super) fn no_such_key() -> Refusal {
     not_found("Invalid API Key identifier specified")
 }
 

@@ -308,7 +308,7 @@ impl Secret {
 pub(crate) fn token_or_new(token: Option<String>) -> Result<String, Refusal> {
     match token {
         None => Ok(crate::names::random_uuid()),
-        Some(token) if (32..=64).contains(&token.len()) => Ok(token),
+        Some(token) if (32..=64).contains(&token.chars().count()) => Ok(token),
         Some(_) => Err(invalid_parameter(
             "ClientRequestToken must be 32-64 characters long.",
         )),

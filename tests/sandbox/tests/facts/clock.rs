@@ -281,3 +281,87 @@ async fn the_clock_moves_forwards_and_not_without_end() {
     assert!(is_now(&sandbox, SystemTime::now()));
     assert_eq!(probe(&sandbox, None).await, 403);
 }
+
+fn stamp(time: SystemTime) -> String {
+    let time = humantime::format_rfc3339_seconds(time).to_string();
+    time.replace(['-', ':'], "")
+}
+
+/// Asks either service with a request that looks signed at this time. Returns status, code and message.
+async fn signed_at(
+    sandbox: &Sandbox,
+    service: Service,
+    time: SystemTime,
+    agent: &str,
+) -> (u16, String, String) {
+    let (url, body) = match service {
+        Service::SecretsManager => (sandbox.aws_url(), r#"{"SecretId":"s"}"#),
+        _ => (format!("{}/apikeys", sandbox.aws_url()), ""),
+    };
+    let request = match service {
+        Service::SecretsManager => {
+            Request::post(url).header("x-amz-target", "secretsmanager.DescribeSecret")
+        }
+        _ => Request::get(url),
+    };
+    let scope = "Credential=sandbox/20261122/us-east-1/x/aws4_request";
+    let request = request
+        .header("authorization", format!("AWS4-HMAC-SHA256 {scope}"))
+        .header("user-agent", agent)
+        .header("x-amz-date", stamp(time))
+        .body(body)
+        .expect("the request is valid");
+    let answer = http_client::send(request).await.expect("it answers");
+    let code = answer.headers().get("x-amzn-errortype");
+    let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
+    let body: Value = serde_json::from_slice(answer.body()).expect("it is JSON");
+    let message = body["message"].as_str().unwrap_or_default();
+    (
+        answer.status().as_u16(),
+        code.to_owned(),
+        message.to_owned(),
+    )
+}
+
+/// OBS (boto/botocore#3587, aws-amplify/amplify-js#2014): within five minutes, else 400 over JSON and 403 over REST.
+#[tokio::test]
+async fn stale_signature_is_refused_as_by_aws() {
+    let sandbox = start().await;
+    sandbox.create_secret("s", Some("one"));
+    sandbox.advance(DAY);
+    let now = sandbox.now();
+    let minutes = |minutes| Duration::from_mins(minutes);
+    for (service, status) in [(Service::SecretsManager, 400), (Service::ApiGateway, 403)] {
+        for near in [now - minutes(4), now, now + minutes(4)] {
+            let answer = signed_at(&sandbox, service, near, "aws-sdk-rust/1.0").await;
+            assert_eq!(answer.0, 200, "{answer:?}");
+        }
+        let heard = sandbox.calls().len();
+        for (far, words) in [
+            (now - DAY, "Signature expired: "),
+            (now - minutes(6), "Signature expired: "),
+            (now + minutes(6), "Signature not yet current: "),
+        ] {
+            let (refused, code, message) =
+                signed_at(&sandbox, service, far, "aws-sdk-rust/1.0").await;
+            assert_eq!(
+                (refused, code.as_str()),
+                (status, "InvalidSignatureException")
+            );
+            assert!(
+                message.starts_with(&format!("{words}{}", stamp(far))),
+                "{message}"
+            );
+            assert!(message.ends_with("5 min.)"), "{message}");
+        }
+        assert_eq!(
+            sandbox.calls().len(),
+            heard,
+            "a refused signature is no call"
+        );
+        // It cannot correct its time, and its machine's is not the sandbox's.
+        let agent = "aws-cli/1.46.3 md/Botocore#1.43.62";
+        let answer = signed_at(&sandbox, service, now - DAY, agent).await;
+        assert_eq!(answer.0, 200, "{answer:?}");
+    }
+}

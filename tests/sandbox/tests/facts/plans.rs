@@ -65,6 +65,32 @@ async fn an_unknown_plan_lists_no_keys_and_is_not_found() {
     plan.is_refused(404, "NotFoundException", "Invalid Usage Plan ID specified");
 }
 
+/// UNK: a new key may be missing for `CreateUsagePlanKey` for a while, which does not touch an unknown plan.
+#[tokio::test]
+async fn attach_lag_hides_new_key_from_plans() {
+    let lag = Duration::from_secs(1);
+    let sandbox = start_with(Options {
+        attach_lag: lag,
+        ..Options::default()
+    })
+    .await;
+    let plan = sandbox.create_usage_plan("p");
+    let key = create(&sandbox).await.text("id");
+    attach(&sandbox, &plan, &key).await.is_refused(
+        404,
+        "NotFoundException",
+        "Invalid API Key identifier specified",
+    );
+    get(&sandbox, &format!("/apikeys/{key}")).await.ok();
+    tokio::time::sleep(lag).await;
+    attach(&sandbox, "nowhere", &key).await.is_refused(
+        404,
+        "NotFoundException",
+        "Invalid Usage Plan ID specified",
+    );
+    assert_eq!(attach(&sandbox, &plan, &key).await.status, 201);
+}
+
 /// OBS: a key that is already on the plan is a conflict, and stays there.
 #[tokio::test]
 async fn attaching_a_key_twice_is_a_conflict() {
