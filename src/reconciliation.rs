@@ -259,13 +259,13 @@ fn is_reinstated(seen: &Observed, key: &Key) -> bool {
     key.version.is_some() && key.version.as_ref() == seen.version(Which::Current)
 }
 
-/// From when on a period counts: from its time in the mark, or from when the key was changed by somebody else since, who may
-/// have written that time.
+/// From when on a period counts: from the newest time in the mark, or from when the key was changed by somebody else since,
+/// who may have written the older ones. Of a mark that this function writes the newest time is the period's own, but for a
+/// key that an emergency stop revoked in its quarantine: that begins again.
 pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
-    let postponed = key.mark.as_ref().and_then(|mark| mark.postponed.as_ref());
-    let postponed = postponed.map(|postponed| postponed.at);
+    let newest = key.mark.as_ref().map(Mark::newest);
     let changed = key.changed_since_marked();
-    [postponed, changed]
+    [newest, changed]
         .into_iter()
         .flatten()
         .fold(marked, SystemTime::max)
@@ -607,7 +607,14 @@ fn finding_of_unmanaged(seen: &Observed, key: &Key) -> Option<Finding> {
 fn postponed_to(seen: &Observed, key: &Key) -> Option<SystemTime> {
     let mark = key.mark.as_ref()?;
     let (marked, counts, period) = match key.disabled_by_us() {
-        Some(at) => (at, since(key, at), seen.setup.quarantine),
+        Some(at) => {
+            let own = Mark {
+                postponed: None,
+                ..mark.clone()
+            }
+            .newest();
+            (own, since(key, at), seen.setup.quarantine)
+        }
         None if is_labelled(seen, key) || key.is(Which::Current) => return None,
         None => {
             let counts = superseded_since(seen, key, standing_mark(seen, key)?);

@@ -12,6 +12,7 @@ use crate::live::{Secret, World};
 use crate::mark::rfc3339;
 use crate::observed::{Key, KeyId, Mirrored, Observed, Which};
 use crate::reconciliation::{self, Finding, State, is_postponed_again, state};
+use crate::settings::Settings;
 
 /// One secret.
 #[derive(Debug, Default, Serialize)]
@@ -142,10 +143,12 @@ impl SecretReport {
     }
 
     pub(crate) fn new(world: &World, secret: &Secret, run: Run) -> Self {
+        let mut left = left(world, &run);
+        left.extend(allowance(world.settings()));
         Self {
             secret: secret.arn.clone(),
             observed: Some(standing(world, &run.seen)),
-            left: left(world, &run),
+            left,
             hand_over: hand_over(world, secret, &run.seen),
             done: run.done,
         }
@@ -215,6 +218,15 @@ pub(crate) fn left(world: &World, run: &Run) -> Vec<String> {
         text
     });
     run.failed.iter().cloned().chain(findings).collect()
+}
+
+/// Says that a key may be on no plan, where a setting allows that: what every run tells. Written to the log as well.
+pub(crate) fn allowance(settings: &Settings) -> Option<String> {
+    let words = "ALLOW_KEY_WITHOUT_PLAN is set: a key on no usage plan counts as one that works";
+    settings.allow_key_without_plan.then(|| {
+        warn!("{words}");
+        words.to_owned()
+    })
 }
 
 /// The commands that hand over a key which another tool made, where one was found.

@@ -1,7 +1,7 @@
 //! One step of a rotation, from the event to the answer.
 
 use serde::Serialize;
-use tracing::{Instrument, Span, error_span, warn};
+use tracing::{Instrument, Span, error_span};
 
 use crate::drive::{self, Invocation, drive, log_error, must_serve};
 use crate::error::{Error, masked_id, masked_secret_id};
@@ -79,12 +79,7 @@ async fn run(world: &World, event: &Rotation, invocation: &Invocation) -> Result
     let live = Live::new(world, &secret, event.rotation_token.as_ref(), deadline);
     let run = drive(event.step, seen, live, settings, deadline).await?;
     let mut left = run.failed.clone();
-    if settings.allow_key_without_plan {
-        let words =
-            "ALLOW_KEY_WITHOUT_PLAN is set: a key on no usage plan counts as one that works";
-        warn!("{words}");
-        left.push(words.to_owned());
-    }
+    left.extend(report::allowance(settings));
     let mut report = Report {
         step: event.step.as_str(),
         secret: secret.arn.clone(),
