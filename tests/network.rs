@@ -57,7 +57,7 @@ where
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut request = [0; 4096];
-                stream.read(&mut request).await.ok();
+                let _ = stream.read(&mut request).await;
                 stream.write_all(head.as_bytes()).await.ok();
                 body(stream).await;
             });
@@ -68,7 +68,7 @@ where
 
 /// Sends chunks until the other end hangs up.
 async fn send_without_end(mut stream: TcpStream) {
-    let chunk = [b"10000\r\n", &[b' '; 0x10000][..], b"\r\n"].concat();
+    let chunk = [b"10000\r\n", &vec![b' '; 0x10000][..], b"\r\n"].concat();
     while stream.write_all(&chunk).await.is_ok() {}
 }
 

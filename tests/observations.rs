@@ -570,12 +570,12 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
                 revoked_at,
                 ..mark.clone()
             };
-            let changes = vec![
+            let outcomes = vec![
                 Change::Marked(mark.clone()),
                 Change::Disabled(mark),
                 Change::Deleted,
             ];
-            changed(id, changes)
+            changed(id, outcomes)
         }
         Action::DeleteKey(id) => changed(id, vec![Change::Deleted]),
     };
