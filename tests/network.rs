@@ -56,8 +56,12 @@ where
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                // A request of this function without a body comes as a whole.
-                stream.readable().await.ok();
+                let mut lines = BufReader::new(&mut stream).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    if line.is_empty() {
+                        break;
+                    }
+                }
                 stream.write_all(head.as_bytes()).await.ok();
                 body(stream).await;
             });
