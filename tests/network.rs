@@ -10,7 +10,7 @@ use aws_smithy_types::date_time::Format;
 use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
 use support::{SECRET, Setup, World, minted_key};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 const GRACE: Duration = Duration::from_hours(24);
@@ -56,8 +56,12 @@ where
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let mut request = [0; 4096];
-                let _ = stream.read(&mut request).await;
+                let mut lines = BufReader::new(&mut stream).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    if line.is_empty() {
+                        break;
+                    }
+                }
                 stream.write_all(head.as_bytes()).await.ok();
                 body(stream).await;
             });
@@ -68,7 +72,7 @@ where
 
 /// Sends chunks until the other end hangs up.
 async fn send_without_end(mut stream: TcpStream) {
-    let chunk = [b"10000\r\n", &vec![b' '; 0x10000][..], b"\r\n"].concat();
+    let chunk = [b"1000\r\n", &[b' '; 0x1000][..], b"\r\n"].concat();
     while stream.write_all(&chunk).await.is_ok() {}
 }
 
