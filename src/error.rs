@@ -6,6 +6,7 @@ use std::time::Duration;
 use lambda_runtime::Diagnostic;
 
 use crate::event::EventError;
+use crate::live::refusal::{self, Answer, Cause};
 use crate::next::Refusal;
 use crate::settings::{InvalidSettings, Target};
 
@@ -227,12 +228,16 @@ pub enum Fault {
         /// The service's words, masked.
         message: String,
     },
+    /// Doppler, or something in front of it, said no.
+    Declined(Answer),
     /// No whole reply came.
     NoReply(&'static str),
     /// A reply came that is not what the service documents.
     Unreadable(&'static str),
     /// Doppler keeps another value than it was given.
     Changed(String),
+    /// Doppler keeps the value of this target from the token.
+    NotVisible(String),
     /// Doppler shows no such project or config.
     Hidden {
         /// What it said, masked.
@@ -264,46 +269,29 @@ impl CallError {
     /// Whether another Doppler token might have been served.
     #[must_use]
     pub fn concerns_the_token(&self) -> bool {
-        matches!(
-            self.fault,
-            Fault::Refused {
-                status: 401 | 403,
-                ..
-            }
-        ) || self.hides_the_target()
-    }
-
-    /// Whether Doppler says that it shows no such project or config. Neither a 400 nor a 404 tells that one is missing:
-    /// this token cannot see it, is all that is said (3P). So the words decide, not the status.
-    pub(crate) fn hides_the_target(&self) -> bool {
-        let Fault::Refused { message, .. } = &self.fault else {
+        let Fault::Declined(answer) = &self.fault else {
             return false;
         };
-        [
-            "does not have access to requested",
-            "Could not find requested",
-            "Please provide a valid config",
-        ]
-        .iter()
-        .any(|words| message.contains(words))
+        [401, 403].contains(&answer.status) || answer.cause() == Cause::Hidden
+    }
+
+    /// Whether Doppler says that it shows no such project or config.
+    pub(crate) fn hides_the_target(&self) -> bool {
+        matches!(&self.fault, Fault::Declined(answer) if answer.cause() == Cause::Hidden)
     }
 
     /// Makes of a refusal that `target` is missing or hidden, with what to do about it.
     pub(crate) fn hidden(mut self, target: &Target, remedy: &'static str) -> Self {
-        if let Fault::Refused {
-            status,
-            code,
-            message,
-        } = &self.fault
-        {
+        if let Fault::Declined(answer) = &self.fault {
             self.fault = Fault::Hidden {
-                answer: answer(*status, code, message),
-                place: format!(
-                    "project {}, its environment {} or its config {}",
-                    target.project,
-                    target.environment(),
-                    target.config
-                ),
+                answer: answer.to_string(),
+                place: match &target.environment {
+                    Some(environment) => format!(
+                        "project {}, its environment {environment} or its config {}",
+                        target.project, target.config
+                    ),
+                    None => format!("project {} or its config {}", target.project, target.config),
+                },
                 remedy,
             };
         }
@@ -315,7 +303,10 @@ impl CallError {
             (Service::SecretsManager, _) => "SecretsManagerFailed",
             (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
             (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
-            (Service::Doppler, Fault::Refused { status: 401, .. }) => "DopplerTokenRejected",
+            (Service::Doppler, Fault::NotVisible(_)) => "DopplerValueNotVisible",
+            (Service::Doppler, Fault::Declined(answer)) if answer.cause() == Cause::Token => {
+                "DopplerTokenRejected"
+            }
             (Service::Doppler, Fault::Hidden { .. }) => "DopplerTargetHidden",
             (Service::Doppler, _) => "DopplerFailed",
         }
@@ -358,13 +349,10 @@ impl CallError {
             (Service::Doppler, Fault::Changed(_)) => {
                 "make the target a plain value that refers to no other"
             }
-            (Service::Doppler, Fault::Refused { status: 401, .. }) => {
-                "put a valid token into the secret that DOPPLER_TOKEN_SECRET_ID names"
-            }
+            (_, Fault::Declined(answer)) => answer.cause().advice(),
+            (_, Fault::NotVisible(_)) => refusal::NOT_VISIBLE,
+            (Service::Doppler, Fault::Unreadable(_)) => refusal::NOT_DOPPLERS_JSON,
             (_, Fault::Hidden { remedy, .. }) => remedy,
-            (Service::Doppler, Fault::Refused { status: 403, .. }) => {
-                "give the token read/write access; the config may also be protected"
-            }
             _ => "nothing is lost; the next try goes on from here",
         }
     }
@@ -396,6 +384,11 @@ impl fmt::Display for CallError {
                 let answer = answer(*status, code, message);
                 write!(out, "{service} refused {operation}: {answer}")?;
             }
+            Fault::Declined(answer) => write!(out, "{service} refused {operation}: {answer}")?,
+            Fault::NotVisible(target) => write!(
+                out,
+                "{service} does not show this token the value at {target} ({operation}), so what consumers get there cannot be verified"
+            )?,
             Fault::NoReply(how) => write!(out, "{service} gave no reply to {operation}: {how}")?,
             Fault::Unreadable(how) => write!(out, "{service} answered {operation} with {how}")?,
             Fault::Changed(target) => write!(
