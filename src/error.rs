@@ -7,6 +7,7 @@ use lambda_runtime::Diagnostic;
 
 use crate::advice::{self, Cause, NoReply};
 use crate::event::EventError;
+use crate::live::refusal::{self, Answer};
 use crate::next::Refusal;
 use crate::observed::KeyId;
 use crate::settings::{InvalidSettings, Target};
@@ -225,6 +226,8 @@ pub enum Fault {
         /// The service's words, masked.
         message: String,
     },
+    /// Doppler, or something in front of it, said no.
+    Declined(Answer),
     /// No whole reply came.
     NoReply(NoReply),
     /// A reply came that is not what the service documents.
@@ -237,6 +240,8 @@ pub enum Fault {
     TooManyKeys(usize),
     /// Doppler keeps another value than it was given.
     Changed(String),
+    /// Doppler keeps the value of this target from the token.
+    NotVisible(String),
     /// Doppler shows no such project or config.
     Hidden {
         /// What it said, masked.
@@ -268,46 +273,29 @@ impl CallError {
     /// Whether another Doppler token might have been served.
     #[must_use]
     pub fn concerns_the_token(&self) -> bool {
-        matches!(
-            self.fault,
-            Fault::Refused {
-                status: 401 | 403,
-                ..
-            }
-        ) || self.hides_the_target()
-    }
-
-    /// Whether Doppler says that it shows no such project or config. Neither a 400 nor a 404 tells that one is missing:
-    /// this token cannot see it, is all that is said (3P). So the words decide, not the status.
-    pub(crate) fn hides_the_target(&self) -> bool {
-        let Fault::Refused { message, .. } = &self.fault else {
+        let Fault::Declined(answer) = &self.fault else {
             return false;
         };
-        [
-            "does not have access to requested",
-            "Could not find requested",
-            "Please provide a valid config",
-        ]
-        .iter()
-        .any(|words| message.contains(words))
+        [401, 403].contains(&answer.status) || answer.cause() == refusal::Cause::Hidden
+    }
+
+    /// Whether Doppler says that it shows no such project or config.
+    pub(crate) fn hides_the_target(&self) -> bool {
+        matches!(&self.fault, Fault::Declined(answer) if answer.cause() == refusal::Cause::Hidden)
     }
 
     /// Makes of a refusal that `target` is missing or hidden, with what to do about it.
     pub(crate) fn hidden(mut self, target: &Target, remedy: &'static str) -> Self {
-        if let Fault::Refused {
-            status,
-            code,
-            message,
-        } = &self.fault
-        {
+        if let Fault::Declined(answer) = &self.fault {
             self.fault = Fault::Hidden {
-                answer: answer(*status, code, message),
-                place: format!(
-                    "project {}, its environment {} or its config {}",
-                    target.project,
-                    target.environment(),
-                    target.config
-                ),
+                answer: answer.to_string(),
+                place: match &target.environment {
+                    Some(environment) => format!(
+                        "project {}, its environment {environment} or its config {}",
+                        target.project, target.config
+                    ),
+                    None => format!("project {} or its config {}", target.project, target.config),
+                },
                 remedy,
             };
         }
@@ -320,7 +308,10 @@ impl CallError {
             (Service::ApiGateway, Fault::TooManyKeys(_)) => "TooManyKeys",
             (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
             (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
-            (Service::Doppler, Fault::Refused { status: 401, .. }) => "DopplerTokenRejected",
+            (Service::Doppler, Fault::NotVisible(_)) => "DopplerValueNotVisible",
+            (Service::Doppler, Fault::Declined(answer)) if answer.cause() == refusal::Cause::Token => {
+                "DopplerTokenRejected"
+            }
             (Service::Doppler, Fault::Hidden { .. }) => "DopplerTargetHidden",
             (Service::Doppler, _) => "DopplerFailed",
         }
@@ -353,13 +344,10 @@ impl CallError {
             (Service::Doppler, Fault::Changed(_)) => {
                 "make the target a plain value that refers to no other"
             }
-            (Service::Doppler, Fault::Refused { status: 401, .. }) => {
-                "put a valid token into the secret that DOPPLER_TOKEN_SECRET_ID names"
-            }
+            (_, Fault::Declined(answer)) => answer.cause().advice(),
+            (_, Fault::NotVisible(_)) => refusal::NOT_VISIBLE,
+            (Service::Doppler, Fault::Unreadable(_)) => refusal::NOT_DOPPLERS_JSON,
             (_, Fault::Hidden { remedy, .. }) => remedy,
-            (Service::Doppler, Fault::Refused { status: 403, .. }) => {
-                "give the token read/write access; the config may also be protected"
-            }
             _ => Cause::Passing.remedy(),
         }
     }
@@ -391,6 +379,11 @@ impl fmt::Display for CallError {
                 let answer = answer(*status, code, message);
                 write!(out, "{service} refused {operation}: {answer}")?;
             }
+            Fault::Declined(answer) => write!(out, "{service} refused {operation}: {answer}")?,
+            Fault::NotVisible(target) => write!(
+                out,
+                "{service} does not show this token the value at {target} ({operation}), so what consumers get there cannot be verified"
+            )?,
             Fault::NoReply(how) => write!(out, "{service} gave no reply to {operation}: {how}")?,
             Fault::Unreadable(how) => write!(out, "{service} answered {operation} with {how}")?,
             Fault::TooLarge(most) => write!(

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+pub use self::doppler::classify as refusal;
 pub(crate) use self::patience::{TURN, Turn};
 pub use self::secrets_manager::Secret;
 use crate::clock::Clock;

@@ -1,5 +1,6 @@
 //! The function's settings: read from the environment once, at start-up, with every fault reported at once.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -65,28 +66,53 @@ pub struct Mirror {
     pub create_missing: bool,
 }
 
-/// One secret in Doppler.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// One secret in Doppler. The environment does not distinguish targets: a project has no two configs of the same name.
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Doppler project.
     pub project: String,
-    /// Doppler config within it.
+    /// The environment of the config, where it is named. Only needed to create the config.
+    pub environment: Option<String>,
+    /// Doppler config within the project.
     pub config: String,
     /// Name of the secret within that.
     pub name: String,
 }
 
 impl Target {
-    /// The environment that the config belongs to: its name up to the first underscore, as Doppler's CLI takes it (SRC).
-    #[must_use]
-    pub fn environment(&self) -> &str {
-        self.config.split('_').next().unwrap_or(&self.config)
+    fn place(&self) -> [&str; 3] {
+        [&self.project, &self.config, &self.name]
     }
 }
 
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Target {}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// As it is spelled in the settings.
 impl fmt::Display for Target {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}/{}", self.project, self.config, self.name)
+        write!(out, "{}/", self.project)?;
+        if let Some(environment) = &self.environment {
+            write!(out, "{environment}/")?;
+        }
+        write!(out, "{}/{}", self.config, self.name)
     }
 }
 
@@ -342,12 +368,23 @@ fn parse_stage_key(text: &str) -> Result<StageKey, String> {
 }
 
 fn parse_target(text: &str) -> Result<Target, String> {
-    let [project, config, name] = text.split('/').collect::<Vec<_>>()[..] else {
-        return Err("is not of the form project/config/NAME".to_owned());
+    let (project, environment, config, name) = match text.split('/').collect::<Vec<_>>()[..] {
+        [project, config, name] => (project, None, config, name),
+        [project, environment, config, name] => (project, Some(environment), config, name),
+        _ => {
+            return Err(
+                "is not of the form project/config/NAME or project/environment/config/NAME"
+                    .to_owned(),
+            );
+        }
     };
-    if !is_slug(project) || !is_slug(config) {
+    if ![project, config]
+        .into_iter()
+        .chain(environment)
+        .all(is_slug)
+    {
         return Err(
-            "has a project or config with other characters than letters, digits, '-' and '_'"
+            "has a project, environment or config with other characters than letters, digits, '-' and '_'"
                 .to_owned(),
         );
     }
@@ -369,6 +406,7 @@ fn parse_target(text: &str) -> Result<Target, String> {
     }
     Ok(Target {
         project: project.to_owned(),
+        environment: environment.map(ToOwned::to_owned),
         config: config.to_owned(),
         name: name.to_owned(),
     })

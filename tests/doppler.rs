@@ -56,8 +56,9 @@ fn statuses(world: &World, operation: &str) -> Vec<u16> {
 
 /// Demands that `project/config/NAME` holds the current key, in a project of just these configs.
 fn assert_mirrored(world: &World, target: &str, configs: &[&str]) {
-    let [project, config, name] = target.split('/').collect::<Vec<_>>()[..] else {
-        panic!("{target} is no target")
+    let (project, config, name) = match target.split('/').collect::<Vec<_>>()[..] {
+        [project, config, name] | [project, _, config, name] => (project, config, name),
+        _ => panic!("{target} is not a target"),
     };
     let doppler = world.sandbox.doppler();
     assert_eq!(
@@ -107,9 +108,7 @@ async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
         };
         let (project, rest) = named.split_once('/').expect("it is a target");
         let config = rest.trim_end_matches("/KEY");
-        let place = format!(
-            "project {project}, its environment prd or its config {config} is missing in Doppler"
-        );
+        let place = format!("project {project} or its config {config} is missing in Doppler");
         for part in [
             place.as_str(),
             words,
@@ -159,7 +158,7 @@ async fn a_missing_project_is_created_with_the_one_environment_and_its_root_conf
         [
             "UpdateSecrets",
             "UpdateSecrets",
-            "GetProject",
+            "ListEnvironments",
             "CreateProject",
             "CreateEnvironment",
             "UpdateSecrets",
@@ -191,24 +190,29 @@ async fn only_what_is_missing_of_a_branch_config_is_created_and_the_rest_stays_a
         (
             "acme/prd_eu/KEY",
             &["dev", "prd", "prd_eu", "stg"][..],
-            &["GetEnvironment", "CreateConfig"][..],
+            // One look before anything is written anywhere, and one before anything is created.
+            &["ListEnvironments", "ListEnvironments", "CreateConfig"][..],
         ),
         (
-            "acme/qa_eu_1/KEY",
+            "acme/prd/prd_eu/KEY",
+            &["dev", "prd", "prd_eu", "stg"],
+            &["ListEnvironments", "CreateConfig"],
+        ),
+        (
+            "acme/qa/qa_eu_1/KEY",
             &["dev", "prd", "qa", "qa_eu_1", "stg"],
-            &[
-                "GetEnvironment",
-                "GetProject",
-                "CreateEnvironment",
-                "CreateConfig",
-            ],
+            &["ListEnvironments", "CreateEnvironment", "CreateConfig"],
         ),
         (
-            "shop/qa_eu_1/KEY",
-            &["qa", "qa_eu_1"],
+            "acme/qa/KEY",
+            &["dev", "prd", "qa", "stg"],
+            &["ListEnvironments", "CreateEnvironment"],
+        ),
+        (
+            "shop/qa_eu/qa_eu_1/KEY",
+            &["qa_eu", "qa_eu_1"],
             &[
-                "GetEnvironment",
-                "GetProject",
+                "ListEnvironments",
                 "CreateProject",
                 "CreateEnvironment",
                 "CreateConfig",
@@ -233,10 +237,9 @@ async fn only_what_is_missing_of_a_branch_config_is_created_and_the_rest_stays_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creating_survives_a_lost_reply_and_a_death_at_any_call() {
-    let target = "shop/prd_eu/KEY";
+    let target = "shop/prd/prd_eu/KEY";
     for operation in [
-        "GetEnvironment",
-        "GetProject",
+        "ListEnvironments",
         "CreateProject",
         "CreateEnvironment",
         "CreateConfig",
@@ -270,7 +273,7 @@ async fn two_runs_that_create_the_same_at_once_both_succeed() {
         function_concurrency: 2,
         ..Options::default()
     };
-    let target = "shop/prd_eu/KEY";
+    let target = "shop/prd/prd_eu/KEY";
     let world = creating(
         Setup {
             options,
@@ -340,7 +343,7 @@ async fn a_service_account_that_may_not_create_fails_before_promotion_with_doppl
     assert_eq!(handle.fired(), 1);
     assert_eq!(error.error_type, "DopplerTargetHidden");
     for part in [
-        "project shop, its environment prd or its config prd",
+        "project shop or its config prd",
         "CreateProject was refused with 403 Forbidden (no permission to create projects)",
         "create it yourself",
     ] {
@@ -386,13 +389,155 @@ async fn the_trial_run_over_missing_targets_succeeds_and_creates_nothing() {
     world.sandbox.clear_calls();
     let outcome = world.sandbox.trial(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
-    assert_eq!(asked(&world), ["GetSecret"; 4]);
+    let mut calls = asked(&world);
+    calls.retain(|call| call != "GetSecret");
+    assert_eq!(calls, ["ListEnvironments"]);
     let doppler = world.sandbox.doppler();
     assert_eq!(doppler.configs("shop"), None);
     assert_eq!(
         doppler.configs(PROJECT),
         Some(["dev", "prd", "stg"].map(ToOwned::to_owned).to_vec())
     );
+}
+
+// Environments, whose slugs may contain underscores.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn config_is_created_in_longest_existing_environment() {
+    for (environments, target, expected) in [
+        (
+            &["dev", "dev_frontend"][..],
+            "shop/dev_frontend_eu/KEY",
+            "dev_frontend",
+        ),
+        (
+            &["dev_frontend"],
+            "shop/dev_frontend_eu/KEY",
+            "dev_frontend",
+        ),
+        (&["dev", "dev_front"], "shop/dev_frontend/KEY", "dev"),
+        (
+            &["dev", "dev_frontend"],
+            "shop/dev/dev_frontend_eu/KEY",
+            "dev",
+        ),
+        (
+            &["dev"],
+            "shop/dev_frontend/dev_frontend/KEY",
+            "dev_frontend",
+        ),
+    ] {
+        let world = creating(Setup::quick(), target).await;
+        let doppler = world.sandbox.doppler();
+        doppler.create_project("shop");
+        for environment in environments {
+            if !["dev", "stg", "prd"].contains(environment) {
+                doppler.create_environment("shop", environment);
+            }
+        }
+        let mut all = doppler.environments("shop");
+        world.rotate().await;
+        world.assert_agreement().await;
+        let config = target.rsplit('/').nth(1).expect("it is a target");
+        let environment = doppler.environment_of("shop", config);
+        assert_eq!(environment.as_deref(), Some(expected), "{target}");
+        if config == expected {
+            all.push(expected.to_owned());
+            all.sort();
+        }
+        assert_eq!(doppler.environments("shop"), all, "{target}");
+    }
+}
+
+/// An environment of its own whose root config the token does not see for a moment: no other is created beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_root_config_creates_no_other_environment() {
+    let world = creating(Setup::quick(), "shop/dev_frontend/KEY").await;
+    let doppler = world.sandbox.doppler();
+    doppler.create_project("shop");
+    doppler.create_environment("shop", "dev_frontend");
+    let before = doppler.environments("shop");
+    let hidden = FaultKind::refuse(404, "", "Could not find requested config 'dev_frontend'");
+    let fault = Fault::new(hidden).on(DOPPLER, "UpdateSecrets").nth(2);
+    let handle = world.sandbox.faults().inject(fault);
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1);
+    world.assert_agreement().await;
+    assert_eq!(doppler.environments("shop"), before);
+}
+
+/// Before anything lasting is written: no key in any target, no project, and the trial run says the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uncertain_environment_is_refused_before_any_write() {
+    for (target, words, corrected) in [
+        (
+            "shop/qa_eu/KEY",
+            "name the environment in DOPPLER_TARGETS",
+            "shop/qa/qa_eu/KEY",
+        ),
+        (
+            "acme/qa_eu/KEY",
+            "project/environment/config/NAME",
+            "acme/qa_eu/qa_eu/KEY",
+        ),
+        (
+            "acme/q/qa_eu/KEY",
+            "correct the environment or the config",
+            "acme/qa/qa_eu/KEY",
+        ),
+    ] {
+        let world = creating(Setup::quick(), target).await;
+        let doppler = world.sandbox.doppler();
+        let configs = doppler.configs(PROJECT);
+        // Once is enough: Secrets Manager tries a failed trial again for ten seconds.
+        if target == "shop/qa_eu/KEY" {
+            let trial = world.sandbox.trial(SECRET).await;
+            let trial = trial
+                .error()
+                .expect("a trial run says what a rotation says");
+            assert!(trial.error_message.contains(words), "{trial}");
+        }
+        let (error, token) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "DopplerTargetHidden", "{error}");
+        assert!(error.error_message.contains(words), "{error}");
+        assert_eq!(doppler.value(PROJECT, CONFIG, KEY), None, "it was written");
+        assert_eq!(doppler.configs("shop"), None);
+        assert_eq!(doppler.configs(PROJECT), configs);
+
+        let targets = format!("{PROJECT}/{CONFIG}/{KEY},{corrected}");
+        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        world.retry(&token).await;
+        world.assert_agreement().await;
+    }
+}
+
+/// A list of environments that is refused says nothing about what exists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_list_of_environments_creates_nothing() {
+    let world = creating(Setup::quick(), "acme/qa/KEY").await;
+    let denied = FaultKind::refuse(403, "", "no permission to list environments");
+    let fault = Fault::new(denied).on(DOPPLER, "ListEnvironments").every();
+    world.sandbox.faults().inject(fault);
+    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    assert!(error.error_message.contains("ListEnvironments"), "{error}");
+    assert!(!asked(&world).iter().any(|call| call.starts_with("Create")));
+}
+
+/// The environment that decides is on the second page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn environments_of_every_page_decide() {
+    let world = creating(Setup::quick(), "shop/z_long_eu/KEY").await;
+    let doppler = world.sandbox.doppler();
+    doppler.create_project("shop");
+    for number in 0..100 {
+        doppler.create_environment("shop", &format!("e{number}"));
+    }
+    doppler.create_environment("shop", "z");
+    doppler.create_environment("shop", "z_long");
+    world.rotate().await;
+    world.assert_agreement().await;
+    let environment = doppler.environment_of("shop", "z_long_eu");
+    assert_eq!(environment.as_deref(), Some("z_long"));
 }
 
 // Rate limits.
@@ -643,4 +788,123 @@ async fn a_value_of_another_form_than_ours_is_not_shown_where_doppler_quotes_it(
     for shown in [report, world.log()] {
         assert!(!shown.contains(BY_HAND), "it is shown");
     }
+}
+
+// Refusals for good, and those that pass.
+
+/// Strikes every call of `operation` in a second rotation, and returns the error and the number of calls.
+async fn refuse_always(operation: &str, step: &str, kind: FaultKind) -> (String, String, usize) {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let before = world.current_key();
+    let fault = Fault::new(kind).on(DOPPLER, operation).every();
+    let handle = world.sandbox.faults().inject(fault);
+    let (error, token) = world.rotate_and_fail(step).await;
+    assert!(world.current_key() == before, "it was promoted");
+    let calls = handle.fired();
+    handle.remove();
+    world.retry(&token).await;
+    world.assert_agreement().await;
+    (error.error_type, error.error_message, calls)
+}
+
+/// One of Cloudflare's pages instead of an answer costs a repetition and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_edge_error_page_is_retried() {
+    let world = Setup::quick().start().await;
+    for status in [501, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530] {
+        for operation in ["GetSecret", "UpdateSecrets"] {
+            let page = FaultKind::answer(status, "text/html", "<html>Web server is down</html>");
+            let fault = Fault::new(page).on(DOPPLER, operation);
+            let handle = world.sandbox.faults().inject(fault);
+            world.rotate().await;
+            assert_eq!(handle.fired(), 1, "{status} at {operation} never struck");
+        }
+    }
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_permanent_refusal_names_its_remedy_at_once() {
+    let page = |status| FaultKind::answer(status, "text/html", "<html>HandMade</html>");
+    let json = |status, message: &str| FaultKind::refuse(status, "", message);
+    for (kind, words) in [
+        (page(301), "DOPPLER_API_URL"),
+        (page(404), "must not end in /v3"),
+        (json(404, "Not found"), "must not end in /v3"),
+        (page(400), "trusted IP addresses"),
+        (page(403), "trusted IP addresses"),
+        (page(401), "trusted IP addresses"),
+        (json(423, "Locked"), "exempt the token"),
+        (json(400, "needs a change request"), "exempt the token"),
+        (json(422, "value is too odd"), "value is too odd"),
+    ] {
+        let shown = format!("{kind:?}");
+        let (error_type, message, calls) =
+            refuse_always("UpdateSecrets", "finishSecret", kind).await;
+        assert_eq!(error_type, "DopplerFailed", "{shown}: {message}");
+        assert!(message.contains(words), "{shown}: {message}");
+        assert!(
+            message.contains("waiting does not help"),
+            "{shown}: {message}"
+        );
+        assert!(!message.contains("nothing is lost"), "{shown}: {message}");
+        assert!(!message.contains("HandMade"), "{shown}: {message}");
+        // The token is read again after a 401 or 403, so that the same call is sent twice.
+        assert!(calls <= 2, "{shown} was repeated {calls} times");
+    }
+}
+
+/// The base URL with Doppler's version in it: the first call already says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_url_with_version_is_named_before_promotion() {
+    let world = Setup::quick().start().await;
+    let url = format!("{}/v3", world.sandbox.doppler_url());
+    world.redeploy(&[("DOPPLER_API_URL", &url)]).await;
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    for words in ["DOPPLER_API_URL", "must not end in /v3"] {
+        assert!(error.error_message.contains(words), "{error}");
+    }
+}
+
+/// A page with status 200 may be a proxy's: it is retried, and then the message says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_page_with_200_points_at_its_url() {
+    let page = FaultKind::answer(200, "text/html", "<html>Welcome</html>");
+    let (error_type, message, calls) = refuse_always("GetSecret", "testSecret", page).await;
+    assert_eq!(error_type, "DopplerFailed");
+    assert!(message.contains("DOPPLER_API_URL"), "{message}");
+    assert!(!message.contains("nothing is lost"), "{message}");
+    assert!(calls > 1, "it was not repeated");
+}
+
+/// The value becomes restricted between the look and the write, whose reply then hides it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_write_with_hidden_value_is_not_visible() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let before = world.current_key();
+    store_token(&world, &world.sandbox.doppler().personal_token());
+    world.redeploy(&[]).await;
+    let doppler = world.sandbox.doppler().clone();
+    let restrict = FaultKind::before(move || {
+        doppler.set_visibility(PROJECT, CONFIG, KEY, Visibility::Restricted);
+        async {}
+    });
+    let fault = Fault::new(restrict).on(DOPPLER, "UpdateSecrets");
+    let handle = world.sandbox.faults().inject(fault);
+    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(handle.fired(), 1);
+    assert_eq!(error.error_type, "DopplerValueNotVisible", "{error}");
+    for words in [
+        "acme/prd/PARTNER_API_KEY",
+        "service token",
+        "cannot be verified",
+    ] {
+        assert!(error.error_message.contains(words), "{error}");
+    }
+    assert!(world.current_key() == before, "it was promoted");
+    store_token(&world, &world.token);
+    world.retry(&token).await;
+    world.assert_agreement().await;
 }

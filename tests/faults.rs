@@ -807,7 +807,7 @@ async fn a_persons_token_that_cannot_see_a_restricted_value_is_told_apart_before
         .put_secret(TOKEN_SECRET, &doppler.personal_token());
     world.redeploy(&[]).await;
     let (error, token) = world.rotate_and_fail("testSecret").await;
-    assert_eq!(error.error_type, "DopplerFailed");
+    assert_eq!(error.error_type, "DopplerValueNotVisible");
     assert!(error.error_message.contains("service token"), "{error}");
     world.sandbox.put_secret(TOKEN_SECRET, &world.token);
     assert_safe_then_complete(&world, &token, &before).await;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use api_key_rotation::error::{masked, masked_code, masked_id, masked_secret_id};
 use api_key_rotation::event::{Event, EventError, Reconciliation};
+use api_key_rotation::live::refusal::{Answer, Cause};
 use api_key_rotation::mark::{Description, Mark, Minted, Postponed, target_hash};
 use api_key_rotation::next::Step;
 use api_key_rotation::observed::{KeyId, Replica, Replication, VersionId};
@@ -149,6 +150,39 @@ fn settings_for_one_secret_require_its_name() {
             .expect_err("one secret cannot be both")
             .contains("DOPPLER_TOKEN_SECRET_ID")
     );
+}
+
+#[test]
+fn target_may_name_its_environment() {
+    let targets = |text: &str| {
+        let read = settings(&[
+            ("SECRET_ID", "s"),
+            ("DOPPLER_TARGETS", text),
+            ("DOPPLER_TOKEN_SECRET_ID", "t"),
+        ]);
+        read.map(|settings| settings.targets().to_vec())
+    };
+    let named = targets("shop/dev_frontend/dev_frontend_eu/KEY,shop/dev_eu/KEY").expect("valid");
+    assert_eq!(named[0].environment.as_deref(), Some("dev_frontend"));
+    assert_eq!(named[0].config, "dev_frontend_eu");
+    assert_eq!(
+        named[0].to_string(),
+        "shop/dev_frontend/dev_frontend_eu/KEY"
+    );
+    assert_eq!(named[1].environment, None);
+    // Another environment does not make it another target.
+    let unnamed = targets("shop/dev_frontend_eu/KEY").expect("valid");
+    assert_eq!(named[0], unnamed[0]);
+    for bad in ["p/e/e/c/KEY", "p//c/KEY", "p/e f/c/KEY", "p/KEY"] {
+        let error = targets(bad).expect_err(bad);
+        assert!(
+            error.starts_with("DOPPLER_TARGETS has an item 1 that"),
+            "{error}"
+        );
+    }
+    let repeats = targets("p/c/KEY,p/e/c/KEY").map_err(|error| error.contains("item 2 twice"));
+    // A repeat is either reported or dropped.
+    assert!(repeats == Err(true) || repeats.is_ok_and(|targets| targets.len() == 1));
 }
 
 #[test]
@@ -1136,4 +1170,101 @@ fn replica_shows_no_value_and_no_control_character() {
     let shown = format!("{replica:?}");
     assert!(!shown.contains(key.expose()) && !shown.contains("\\n") && !shown.contains("\\u{"));
     assert!(replica.message.contains("[masked]") && replica.message.chars().count() <= 500);
+}
+
+// Refusals by Doppler.
+
+fn refused(status: u16, has_envelope: bool, message: &str) -> Answer {
+    Answer {
+        status,
+        has_envelope,
+        message: message.to_owned(),
+        retryable: false,
+    }
+}
+
+/// Every status, with Doppler's JSON and with a page: Cloudflare's own 5xx pass, and only what passes says so.
+#[test]
+fn doppler_status_and_body_decide_cause() {
+    for status in 300..=599 {
+        for has_envelope in [true, false] {
+            let expected = match (status, has_envelope) {
+                (408 | 429 | 500..=599, _) => Cause::Passing,
+                (300..=399 | 404, _) | (405, true) => Cause::WrongUrl,
+                (423, _) => Cause::Policy,
+                (407, _) | (_, false) => Cause::Firewall,
+                (401, true) => Cause::Token,
+                (403, true) => Cause::Permission,
+                (_, true) => Cause::Named,
+            };
+            let answer = refused(status, has_envelope, "");
+            assert_eq!(answer.cause(), expected, "{status} {has_envelope}");
+            let passes = expected == Cause::Passing;
+            assert_eq!(answer.may_pass(), passes);
+            let advice = expected.advice();
+            assert_eq!(advice.contains("nothing is lost"), passes, "{advice}");
+            let waits = advice.contains("waiting does not help");
+            assert_eq!(waits, !passes && expected != Cause::Token, "{advice}");
+        }
+    }
+}
+
+#[test]
+fn doppler_words_decide_cause_of_client_errors() {
+    for (message, expected) in [
+        (
+            "This token does not have access to requested config 'prd'",
+            Cause::Hidden,
+        ),
+        (
+            "Could not find requested project 'protected'",
+            Cause::Hidden,
+        ),
+        ("Please provide a valid config.", Cause::Hidden),
+        ("This config requires a Change Request", Cause::Policy),
+        ("The config is protected", Cause::Policy),
+        ("Your changes need approval by 2 others", Cause::Policy),
+        (
+            "Requests from this IP address are not allowed",
+            Cause::Firewall,
+        ),
+        ("Not in the Trusted IPs of the workplace", Cause::Firewall),
+    ] {
+        // A 200 that says `success: false` is refused, too.
+        for status in [200, 400, 401, 403, 404, 409, 422] {
+            let answer = refused(status, true, message);
+            assert_eq!(answer.cause(), expected, "{status} {message}");
+            assert!(!answer.may_pass());
+        }
+        assert!(refused(503, true, message).may_pass(), "{message}");
+    }
+    let named = refused(
+        400,
+        true,
+        "Secret name \"k\" may only contain uppercase letters",
+    );
+    assert_eq!(named.cause(), Cause::Named);
+}
+
+#[test]
+fn doppler_reply_may_ask_for_another_try() {
+    let mut answer = refused(409, true, "busy");
+    assert!(!answer.may_pass());
+    answer.retryable = true;
+    assert!(answer.may_pass());
+}
+
+#[test]
+fn doppler_refusal_displays_status_and_words() {
+    for (answer, expected) in [
+        (refused(423, true, "no"), "423 Locked (no)"),
+        (
+            refused(403, false, ""),
+            "403 Forbidden (without Doppler's JSON)",
+        ),
+        (refused(526, false, ""), "526 (without Doppler's JSON)"),
+        (refused(404, true, ""), "404 Not Found"),
+    ] {
+        assert_eq!(answer.to_string(), expected);
+    }
 }

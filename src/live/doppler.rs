@@ -2,6 +2,7 @@
 //! (Doppler publishes no shape of an error, so replies are read leniently and errors are told
 //! by status and words.)
 
+pub mod classify;
 mod limits;
 mod missing;
 
@@ -9,13 +10,14 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::header::{ACCEPT, HeaderMap};
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+use self::classify::Answer;
 use self::limits::{Limit, Limits};
 use super::Receipt;
 use super::aws::trying_again;
@@ -50,12 +52,17 @@ struct Value {
     raw: Option<SecretString>,
     computed: Option<SecretString>,
     raw_visibility: Option<String>,
+    computed_visibility: Option<String>,
 }
 
 impl Value {
-    /// A restricted value is null as well for a person's token, but keeps its visibility (DOC, 3P).
+    /// Whether the secret exists and the token does not see its value: a restricted value is null for a personal token, but
+    /// keeps its visibility (DOC, 3P).
     fn is_hidden(&self) -> bool {
-        self.raw.is_none() && self.raw_visibility.as_deref() == Some("restricted")
+        let hidden = |value: &Option<SecretString>, visibility: &Option<String>| {
+            value.is_none() && visibility.as_deref() == Some("restricted")
+        };
+        hidden(&self.raw, &self.raw_visibility) || hidden(&self.computed, &self.computed_visibility)
     }
 }
 
@@ -81,6 +88,13 @@ struct Envelope {
     data: serde_json::Value,
 }
 
+impl Envelope {
+    /// Whether the body is Doppler's, and not the JSON of something in front of it.
+    fn is_dopplers(&self) -> bool {
+        !(self.success.is_null() && self.messages.is_null() && self.data.is_null())
+    }
+}
+
 /// One attempt that failed.
 struct Failed {
     error: CallError,
@@ -101,6 +115,7 @@ impl Doppler<'_> {
             project,
             config,
             name,
+            ..
         } = target;
         let url = self.url(
             "v3/configs/config/secret",
@@ -109,27 +124,15 @@ impl Doppler<'_> {
         let reply = self.call::<Read>("GetSecret", Method::GET, url, None).await;
         let (reply, receipt) = match reply {
             Err(Error::Call(failed)) if failed.hides_the_target() => {
-                return Ok((None, self.may_create(target, failed).await?));
+                let failed = self.may_create(target, failed).await?;
+                self.is_certain(target, &failed).await?;
+                return Ok((None, failed.into()));
             }
             reply => reply?,
         };
         // Found out here, it stops `testSecret`; a write would be let through and could not be verified.
         if reply.value.is_hidden() {
-            let fault = Fault::Unreadable(
-                "a restricted value that it does not show to this kind of token; use a service token",
-            );
-            let Receipt {
-                service,
-                operation,
-                request_id,
-            } = receipt;
-            return Err(CallError {
-                service,
-                operation,
-                fault,
-                request_id,
-            }
-            .into());
+            return Err(self.not_visible(target, receipt).await);
         }
         Ok((reply.value.computed, receipt))
     }
@@ -139,8 +142,8 @@ impl Doppler<'_> {
     pub(super) async fn write(&self, target: &Target, key: &ApiKeyValue) -> Result<Receipt, Error> {
         let (reply, receipt) = match self.update(target, key).await {
             Err(Error::Call(failed)) if failed.hides_the_target() => {
-                self.may_create(target, failed).await?;
-                self.create(target).await?;
+                let failed = self.may_create(target, failed).await?;
+                self.create(target, &failed).await?;
                 match self.update(target, key).await {
                     Err(Error::Call(failed)) if failed.hides_the_target() => {
                         return Err(failed.hidden(target, missing::LET_IT_CREATE).into());
@@ -154,20 +157,18 @@ impl Doppler<'_> {
             }
             reply => reply?,
         };
+        let is = |value: &Option<SecretString>| {
+            value
+                .as_ref()
+                .is_some_and(|value| key.is(value.expose_secret()))
+        };
         let delivered = match reply.secrets.get(&target.name) {
-            Some(written) => {
-                let is = |value: &Option<SecretString>| {
-                    value
-                        .as_ref()
-                        .is_some_and(|value| key.is(value.expose_secret()))
-                };
-                is(&written.raw) && is(&written.computed)
+            // The write succeeded, but nothing shows what consumers get.
+            Some(written) if written.is_hidden() => {
+                return Err(self.not_visible(target, receipt).await);
             }
-            None => self
-                .read(target)
-                .await?
-                .0
-                .is_some_and(|value| key.is(value.expose_secret())),
+            Some(written) => is(&written.raw) && is(&written.computed),
+            None => is(&self.read(target).await?.0),
         };
         if delivered {
             return Ok(receipt);
@@ -182,6 +183,24 @@ impl Doppler<'_> {
         .into())
     }
 
+    /// The token hides the value of the target. It is read again for the next call, because a token of another kind helps.
+    async fn not_visible(&self, target: &Target, receipt: Receipt) -> Error {
+        *self.token.token.lock().await = None;
+        let Receipt {
+            service,
+            operation,
+            request_id,
+        } = receipt;
+        let fault = Fault::NotVisible(target.to_string());
+        CallError {
+            service,
+            operation,
+            fault,
+            request_id,
+        }
+        .into()
+    }
+
     /// A visibility that a person chose is kept, as the request names none.
     async fn update(
         &self,
@@ -192,6 +211,7 @@ impl Doppler<'_> {
             project,
             config,
             name,
+            ..
         } = target;
         let url = self.url("v3/configs/config/secrets", &[]);
         let change = json!({ "name": name, "originalName": name, "value": key.expose() });
@@ -200,8 +220,8 @@ impl Doppler<'_> {
             .await
     }
 
-    /// Whether a target that `failed` hides may be created. (Whether it is missing, no reply tells.)
-    async fn may_create(&self, target: &Target, failed: CallError) -> Result<Receipt, CallError> {
+    /// Returns `failed` if the target that it hides may be created. (Whether it is missing, no reply tells.)
+    async fn may_create(&self, target: &Target, failed: CallError) -> Result<CallError, CallError> {
         if !self.mirror.create_missing {
             let remedy = "check DOPPLER_TARGETS and what the token may see and write; if there is none, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
             return Err(failed.hidden(target, remedy));
@@ -215,7 +235,7 @@ impl Doppler<'_> {
             let remedy = "a service token (dp.st.) can create nothing: for DOPPLER_CREATE_MISSING=true, a service account token is needed in the secret that DOPPLER_TOKEN_SECRET_ID names";
             return Err(failed.hidden(target, remedy));
         }
-        Ok(failed.into())
+        Ok(failed)
     }
 
     fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
@@ -375,25 +395,28 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         }
     };
 
-    let envelope: Envelope = serde_json::from_slice(&body).unwrap_or_default();
+    let envelope = serde_json::from_slice(&body)
+        .ok()
+        .filter(Envelope::is_dopplers);
+    let has_envelope = envelope.is_some();
+    let envelope = envelope.unwrap_or_default();
     if !status.is_success() || envelope.success == false {
         let messages = envelope.messages.as_array().into_iter().flatten();
         let messages: Vec<_> = messages.filter_map(serde_json::Value::as_str).collect();
         let after = envelope.data["isRetryableAfterSec"].as_u64().map(wait);
         let asked_for = retry_after(&headers).or(after).or(pause);
-        let transient =
-            is_transient(status) || envelope.data["isRetryable"] == true || after.is_some();
-        let code = status.canonical_reason().unwrap_or_default().to_owned();
         let mut message = messages.join("; ");
         if let Some(value) = value {
             message = message.replace(value, MASK);
         }
-        let message = masked(&message);
-        let fault = Fault::Refused {
+        let answer = Answer {
             status: status.as_u16(),
-            code,
-            message,
+            has_envelope,
+            message: masked(&message),
+            retryable: envelope.data["isRetryable"] == true || after.is_some(),
         };
+        let transient = answer.may_pass();
+        let fault = Fault::Declined(answer);
         return Err(failed(fault, id, transient, asked_for));
     }
     let Ok(value) = serde_json::from_slice(&body) else {
@@ -410,10 +433,6 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
     Some(masked_id(headers.get("x-request-id")?.to_str().ok()?))
-}
-
-fn is_transient(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// The secret holds the bare token, or JSON with `token`.

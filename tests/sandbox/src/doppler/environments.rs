@@ -16,6 +16,12 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
             "Environment slug already exists in this project",
         ));
     }
+    // Its root config would have the name of a branch config (UNK).
+    if project.configs.contains_key(slug) {
+        return Err(Refusal::bad_request(
+            "Config name already exists in this project",
+        ));
+    }
     let personal_configs = call.flag("personal_configs").unwrap_or(false);
     project.add_environment(slug, name, personal_configs, now);
     reply(project, &project_name, slug)

@@ -97,6 +97,36 @@ impl Doppler {
         state.projects.insert(name.to_owned(), project);
     }
 
+    /// Creates an environment with its root config. Its slug may contain underscores.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such project.
+    pub fn create_environment(&self, project: &str, slug: &str) {
+        let mut state = self.state();
+        let now = state.clock.now();
+        let project = state.projects.get_mut(project).expect("the project exists");
+        project.add_environment(slug, slug, false, now);
+    }
+
+    /// The slugs of a project's environments in alphabetical order; none, if there is no such project.
+    #[must_use]
+    pub fn environments(&self, project: &str) -> Vec<String> {
+        let state = self.state();
+        let project = state.projects.get(project);
+        project.map_or_else(Vec::new, |project| {
+            project.environments.keys().cloned().collect()
+        })
+    }
+
+    /// The environment of a config.
+    #[must_use]
+    pub fn environment_of(&self, project: &str, config: &str) -> Option<String> {
+        let state = self.state();
+        let config = state.config(&config_id(project, config))?;
+        Some(config.environment.clone())
+    }
+
     /// Creates a config that builds on the root config of `environment`.
     ///
     /// # Panics
