@@ -309,7 +309,9 @@ impl CallError {
             (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
             (Service::Doppler, Fault::Changed(_)) => "MirrorChanged",
             (Service::Doppler, Fault::NotVisible(_)) => "DopplerValueNotVisible",
-            (Service::Doppler, Fault::Declined(answer)) if answer.cause() == refusal::Cause::Token => {
+            (Service::Doppler, Fault::Declined(answer))
+                if answer.cause() == refusal::Cause::Token =>
+            {
                 "DopplerTokenRejected"
             }
             (Service::Doppler, Fault::Hidden { .. }) => "DopplerTargetHidden",

@@ -1528,10 +1528,7 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
     assert_eq!(enabled(&world, &second), Some(true), "{report}");
-    assert!(
-        left(&report).contains("the time is not known"),
-        "{report}"
-    );
+    assert!(left(&report).contains("the time is not known"), "{report}");
     assert!(world.log().contains("time that can be believed"));
     let report = world.reconcile(stop()).await;
     assert_eq!(enabled(&world, &first), Some(false), "{report}");

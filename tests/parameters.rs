@@ -326,6 +326,8 @@ fn template_and_function_agree_at_the_limits() {
         ("DopplerTargets", times(50, target), true),
         ("DopplerTargets", times(51, target), false),
         ("DopplerTargets", "a/b/C,a/b/C".to_owned(), true),
+        ("DopplerTargets", "a/b/c/D,a/c/D".to_owned(), true),
+        ("DopplerTargets", "a/b/c/d/E".to_owned(), false),
         ("DopplerTargets", name(200), true),
         ("DopplerTargets", name(201), false),
         ("DopplerTargets", "a/b/C,a/b/PATH".to_owned(), false),
@@ -401,9 +403,7 @@ fn lists_that_the_function_takes_match_their_patterns() {
         prop::option::of(insertions),
         any::<bool>(),
     );
-    let lists = LISTS[..3]
-        .iter()
-        .map(|&parameter| values_of(parameter).prop_map(move |list| (parameter, list)));
+    let lists = LISTS.map(|parameter| values_of(parameter).prop_map(move |list| (parameter, list)));
     let lists = prop::strategy::Union::new(lists);
     let tried = runner(400).run(
         &(lists, edits),
