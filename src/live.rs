@@ -367,11 +367,13 @@ impl<'a> Live<'a> {
             Action::StoreValue => self.store(seen).await?,
             Action::MintKey(which) => self.mint(seen, *which).await?,
             Action::NoteResumed(key) => {
+                let now = self.world.clock.now();
                 let note = Minted {
-                    resumed_at: Some(self.world.clock.now()),
+                    resumed_at: Some(now),
                     ..self.described(seen, key)
                 };
-                self.update(seen, key, &note.to_string(), None, Change::Completed)
+                let change = Change::Completed(now);
+                self.update(seen, key, &note.to_string(), None, change)
                     .await?
             }
             Action::NoteWritten(key, targets) => {

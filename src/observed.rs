@@ -444,8 +444,8 @@ pub enum Fact {
 /// How a key is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The time at which it became complete is noted.
-    Completed,
+    /// It is complete since then, which its description says.
+    Completed(SystemTime),
     /// Its description names these targets.
     Written(BTreeSet<usize>),
     /// It is on this plan.
@@ -676,7 +676,7 @@ impl Observed {
     }
 
     fn changed(&mut self, id: &KeyId, change: Change) {
-        self.noted |= change == Change::Completed;
+        self.noted |= matches!(change, Change::Completed(_));
         self.unconfirmed |= matches!(
             change,
             Change::Disabled(_) | Change::Deleted | Change::Unmarked
@@ -698,7 +698,7 @@ impl Observed {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed | Change::Written(_) => {}
+            Change::Completed(_) | Change::Written(_) => {}
         }
         let mut keys = self.keys.iter_mut().flatten();
         let Some(key) = keys.find(|key| key.id == *id) else {
@@ -711,7 +711,9 @@ impl Observed {
             }
         }
         match change {
-            Change::Completed => key.unfinished = false,
+            Change::Completed(since) => {
+                (key.unfinished, key.resumed, key.since) = (false, true, since);
+            }
             Change::Written(targets) => key.written = targets,
             Change::Unmarked => (key.mark, key.enabled) = (None, true),
             Change::Marked(mark) => {

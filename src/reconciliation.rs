@@ -153,9 +153,7 @@ fn note_written(seen: &Observed) -> ControlFlow<Next> {
     let is_written = |target: &usize| seen.mirror[*target] == Mirrored::Key(Which::Current);
     let mut written: BTreeSet<_> = (0..seen.mirror.len()).filter(is_written).collect();
     let is_new = written.iter().any(|target| !key.written.contains(target));
-    // What was noted of a key in this run is not known well enough to be written again.
-    let is_open = !seen.noted && !seen.failed.contains(&key.id);
-    if !is_new || key.version.is_none() || !is_open {
+    if !is_new || key.version.is_none() || seen.failed.contains(&key.id) {
         return Continue(());
     }
     written.extend(&key.written);

@@ -533,7 +533,7 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             };
             vec![Fact::Minted(minted), Fact::AlreadyMinted]
         }
-        Action::NoteResumed(id) => changed(id, vec![Change::Completed, Change::Deleted]),
+        Action::NoteResumed(id) => changed(id, vec![Change::Completed(now()), Change::Deleted]),
         Action::NoteWritten(id, targets) => {
             changed(id, vec![Change::Written(targets.clone()), Change::Deleted])
         }

@@ -462,7 +462,7 @@ impl World {
             }
             Action::NoteResumed(id) => {
                 self.model(id).unfinished = false;
-                Fact::Changed(id.clone(), Change::Completed)
+                Fact::Changed(id.clone(), Change::Completed(at(self.now)))
             }
             Action::NoteWritten(id, targets) => {
                 self.model(id).written.clone_from(targets);
