@@ -1529,14 +1529,14 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
     assert_eq!(enabled(&world, &second), Some(true), "{report}");
     assert!(left(&report).contains("the time is not known"), "{report}");
-    assert!(world.log().contains("time that can be believed"));
+    assert!(world.log().contains("the time is not known"));
     let report = world.reconcile(stop()).await;
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
     assert_eq!(enabled(&world, &second), Some(false), "{report}");
 
     world.sandbox.faults().clear();
     let report = world.reconcile(json!({})).await;
-    assert!(!left(&report).contains("believed"), "{report}");
+    assert!(!left(&report).contains("the time is not known"), "{report}");
 }
 
 /// The same keys, with the time known.

@@ -56,9 +56,10 @@ fn statuses(world: &World, operation: &str) -> Vec<u16> {
 
 /// Demands that `project/config/NAME` holds the current key, in a project of just these configs.
 fn assert_mirrored(world: &World, target: &str, configs: &[&str]) {
-    let (project, config, name) = match target.split('/').collect::<Vec<_>>()[..] {
-        [project, config, name] | [project, _, config, name] => (project, config, name),
-        _ => panic!("{target} is not a target"),
+    let ([project, config, name] | [project, _, config, name]) =
+        target.split('/').collect::<Vec<_>>()[..]
+    else {
+        panic!("{target} is not a target")
     };
     let doppler = world.sandbox.doppler();
     assert_eq!(
@@ -876,6 +877,23 @@ async fn doppler_page_with_200_points_at_its_url() {
     assert!(message.contains("DOPPLER_API_URL"), "{message}");
     assert!(!message.contains("nothing is lost"), "{message}");
     assert!(calls > 1, "it was not repeated");
+}
+
+/// A reply to a write without the value and without a visibility: what was written cannot be told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_write_reply_with_nulls_is_not_visible() {
+    for value in [
+        json!({ "raw": null, "computed": null }),
+        json!({ "raw": null, "computed": null, "computedVisibility": "restricted" }),
+    ] {
+        let reply = json!({ "secrets": { KEY: value }, "success": true });
+        let kind = FaultKind::answer(200, "application/json", reply.to_string());
+        let (error_type, message, calls) =
+            refuse_always("UpdateSecrets", "finishSecret", kind).await;
+        assert_eq!(error_type, "DopplerValueNotVisible", "{message}");
+        assert!(!message.contains("nothing is lost"), "{message}");
+        assert_eq!(calls, 1);
+    }
 }
 
 /// The value becomes restricted between the look and the write, whose reply then hides it.

@@ -568,6 +568,7 @@ async fn a_reconciliation_is_asked_for_and_answers_with_a_report() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_leak_a_whole_fleet_is_rotated_and_stopped_and_no_secret_of_another_function() {
     let fleet = Setup::plain().inheriting().env("SECRET_ID", "");
+    let fleet = fleet.env("ALLOW_KEY_WITHOUT_PLAN", "true");
     let world = fleet.start().await;
     let sandbox = &world.sandbox;
     sandbox.create_secret("demo/second", None);

@@ -64,6 +64,13 @@ impl Value {
         };
         hidden(&self.raw, &self.raw_visibility) || hidden(&self.computed, &self.computed_visibility)
     }
+
+    /// Whether the reply to a write leaves open that the target holds `key`: a part is null, and no other part differs.
+    fn hides(&self, key: &ApiKeyValue) -> bool {
+        let parts = [&self.raw, &self.computed];
+        let mut shown = parts.into_iter().flatten();
+        parts.into_iter().any(Option::is_none) && shown.all(|value| key.is(value.expose_secret()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -163,8 +170,8 @@ impl Doppler<'_> {
                 .is_some_and(|value| key.is(value.expose_secret()))
         };
         let delivered = match reply.secrets.get(&target.name) {
-            // The write succeeded, but nothing shows what consumers get.
-            Some(written) if written.is_hidden() => {
+            // The write succeeded, but nothing shows what consumers get. A value that was just written is not absent.
+            Some(written) if written.hides(key) => {
                 return Err(self.not_visible(target, receipt).await);
             }
             Some(written) => is(&written.raw) && is(&written.computed),
