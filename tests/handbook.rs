@@ -752,7 +752,9 @@ async fn a_first_look_at_an_existing_secret_tells_its_form_whatever_it_holds_and
         (json!({ "key": BY_HAND }).to_string(), "JSON with key"),
         (json!(BY_HAND).to_string(), "JSON that is no object"),
         (json!([BY_HAND]).to_string(), "JSON that is no object"),
-        (format!("{BY_HAND}!"), "a text that is no key"),
+        (format!("{BY_HAND}-&!"), "the key alone"),
+        (format!("API_KEY={BY_HAND} A=b"), "a text that is no key"),
+        (BY_HAND[..19].to_owned(), "a text that is no key"),
         (format!("{{\"apiKey\":\"{BY_HAND}"), "a text that is no key"),
     ] {
         world.sandbox.put_secret(SECRET, &text);
