@@ -383,7 +383,9 @@ pub enum State {
 /// What `key` is to its secret, as far as is known.
 #[must_use]
 pub fn state(seen: &Observed, key: &Key) -> State {
-    if key.disabled_by_us().is_some() {
+    if !key.is_managed() && key.held_by.is_empty() {
+        State::NotOurs
+    } else if key.disabled_by_us().is_some() {
         State::Quarantined
     } else if !key.enabled {
         State::DisabledByHand

@@ -105,8 +105,8 @@ pub struct Totals {
     pub keys_overdue: usize,
     /// Superseded keys whose grace or quarantine starts again because something else changed them, from the third time on.
     pub keys_postponed: usize,
-    /// Secrets whose consumers are locked out: AWSCURRENT holds no key, or one that is gone, that a person disabled, or that
-    /// is on no plan (which is looked at only where plans are configured, or a key was minted anew).
+    /// Secrets whose consumers are locked out: AWSCURRENT holds no key, or one that is gone, that an operator disabled, that an
+    /// emergency stop revoked, or that is on no plan and has no stage key (where its plans were read).
     pub secrets_without_working_key: usize,
     /// Secrets whose rotation is switched off.
     pub secrets_with_rotation_off: usize,

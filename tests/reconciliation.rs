@@ -713,8 +713,9 @@ async fn a_secret_of_another_function_and_the_doppler_tokens_are_refused_before_
 async fn the_doppler_tokens_secret_is_refused_also_where_secret_id_names_it_in_another_way() {
     let world = Setup::quick().start().await;
     let arn = world.sandbox.secret(TOKEN_SECRET).arn;
+    // The template cannot be deployed so.
     world
-        .redeploy(&[
+        .redeploy_unrestricted(&[
             ("SECRET_ID", TOKEN_SECRET),
             ("DOPPLER_TOKEN_SECRET_ID", &arn),
         ])

@@ -174,22 +174,17 @@ impl World {
     /// The same without a role, for what the function itself refuses where the template's role would deny it before: the one
     /// must not rest on the other.
     pub(crate) async fn redeploy_unrestricted(&self, changes: &[(&str, &str)]) {
-        let function = self.function(changes);
+        let env = self.changed_env(changes);
         let unrestricted = Function {
-            role: None,
-            ..function
+            env,
+            ..Function::new(binary())
         };
         self.sandbox.deploy(unrestricted).await;
     }
 
     /// The function with these variables instead of what was set before, under the role that the template gives it for them.
     pub(crate) fn function(&self, changes: &[(&str, &str)]) -> Function {
-        let mut env = self.env.clone();
-        env.extend(
-            changes
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
+        let env = self.changed_env(changes);
         let role = role::role(&env, &self.sandbox, self.makes_secret);
         self.roles.add(&role);
         Function {
@@ -197,6 +192,12 @@ impl World {
             ..Function::new(binary())
         }
         .role(role)
+    }
+
+    fn changed_env(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let changes = changes.iter();
+        let changes = changes.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.env.clone().into_iter().chain(changes).collect()
     }
 
     /// Rotates, and demands that it succeeds.
