@@ -180,9 +180,46 @@ fn target_may_name_its_environment() {
             "{error}"
         );
     }
-    let repeats = targets("p/c/KEY,p/e/c/KEY").map_err(|error| error.contains("item 2 twice"));
-    // A repeat is either reported or dropped.
-    assert!(repeats == Err(true) || repeats.is_ok_and(|targets| targets.len() == 1));
+    // A repeated target changes nothing, even with another environment.
+    let repeated = targets("p/c/KEY,p/e/c/KEY").expect("valid");
+    assert_eq!(repeated.len(), 1);
+    assert_eq!(repeated[0].to_string(), "p/c/KEY");
+}
+
+/// The template's pattern cannot compare the two lists, so an entry that is not a target is ignored.
+#[test]
+fn adopted_targets_are_places_among_targets() {
+    let read = |adopted: &str| {
+        settings(&[
+            ("SECRET_ID", "s"),
+            ("DOPPLER_TARGETS", "p/c/A,p/c/B,p/e/e_x/C"),
+            ("DOPPLER_TOKEN_SECRET_ID", "t"),
+            ("DOPPLER_ADOPT_TARGETS", adopted),
+        ])
+    };
+    for (adopted, expected) in [
+        ("", vec![]),
+        ("p/c/B", vec![1]),
+        (" p/c/B , p/c/A,p/c/B", vec![0, 1]),
+        // The environment does not distinguish targets.
+        ("p/e_x/C", vec![2]),
+        ("p/c/OTHER,other/c/A,p/c/A", vec![0]),
+    ] {
+        let places = read(adopted).expect("valid").adopted_targets();
+        assert_eq!(
+            places.into_iter().collect::<Vec<_>>(),
+            expected,
+            "{adopted}"
+        );
+    }
+    for bad in ["p/c/a", "p/KEY", "p/c/PATH", "p/c/A,"] {
+        let faults = read(bad).expect_err(bad);
+        assert!(
+            faults.starts_with("DOPPLER_ADOPT_TARGETS has an item "),
+            "{faults}"
+        );
+        assert!(!faults.contains(bad), "{bad} is quoted: {faults}");
+    }
 }
 
 #[test]
