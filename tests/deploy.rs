@@ -353,7 +353,7 @@ async fn settings_that_cannot_be_meant_are_refused_in_words_before_anything_is_m
         ),
         (
             &[secret, plan, ("ScheduleExpression", "rate(1 hour)")],
-            "minute 0, year *",
+            "minute 0, one hour",
         ),
         (
             &[secret, ("UsagePlanIds", "a1b2c3, d4e5f6")],
