@@ -666,8 +666,9 @@ impl<'a> Live<'a> {
         }
         let disables = matches!(action, Action::DisableKey(..)).then_some(false);
         let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
-        let was_stopped = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
-        if matches!(action, Action::MarkKey(..)) && was_stopped {
+        let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
+        let was_stopped = is_disabled && disables.is_none() && mark.disabled_at.is_none();
+        if was_stopped {
             // An emergency stop came first, whose note was just overwritten: it is made again.
             (mark.disabled_at, mark.revoked_at) = (Some(now), Some(now));
             return self.write_mark(seen, key, mark, None).await;

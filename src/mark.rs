@@ -208,9 +208,8 @@ impl Mark {
             by: self.by,
             disabled_at: self.disabled_at.map(cut),
             revoked_at: self.revoked_at.map(cut),
-            postponed: self
-                .postponed
-                .map(|Postponed { times, at }| Postponed { times, at: cut(at) }),
+            // One of the future would begin again in every run, without ever being counted.
+            postponed: self.postponed.filter(|postponed| postponed.at <= now),
             targets: self.targets,
         }
     }

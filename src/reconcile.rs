@@ -81,7 +81,7 @@ async fn run(
         match one(&job, secret, &mut report.totals).await {
             // EventBridge tells of every secret that its rule does not leave out.
             Err(failed) if event.unasked && is_anothers(&failed, world.settings()) => {
-                let failed = SecretReport::failed(secret, failed.to_string());
+                let failed = SecretReport::failed(&masked_secret_id(secret), failed.to_string());
                 report.secrets.push(failed);
                 return Ok(report);
             }

@@ -247,7 +247,8 @@ fn due(seen: &Observed, key: &Key) -> Option<Action> {
         return Some(Action::DisableKey(id, mark));
     }
     if standing.is_none() {
-        return Some(Action::MarkKey(id, mark));
+        // A mark of a wrong time could end the grace early.
+        return seen.setup.knows_time.then_some(Action::MarkKey(id, mark));
     }
     postponed(key, over).map(|mark| Action::NotePostponed(id, mark))
 }

@@ -1083,6 +1083,17 @@ fn mark_with_dots_or_future_times_is_read() {
     }
 }
 
+/// It would postpone a key in every run, and never count.
+#[test]
+fn postponement_of_the_future_is_left_out() {
+    let text = format!(
+        "Superseded at {NOW} by version x. Postponed 7 times, last at 9999-12-31T23:59:59Z."
+    );
+    let read = Description::parse(&text, now());
+    let mark = Mark::new(now(), VersionId::from("x"));
+    assert_eq!(read, Description::Superseded(mark));
+}
+
 #[test]
 fn newest_time_of_mark_is_any_of_them() {
     let (old, new) = (now() - Duration::from_hours(1), now());

@@ -203,8 +203,7 @@ impl ApiGateway {
                 .items()
                 .iter()
                 .rev()
-                .find_map(ApiKey::id)
-                .map(KeyId::from)
+                .find_map(|key| Some(key_id(key.id()?, key.value().into_iter())))
                 .or(last);
             listed += page.items().len().max(1);
             let next = page.position.filter(|next| !next.is_empty());
@@ -481,7 +480,7 @@ enum Relation {
     /// It carries this function's tag, and name or tags place it at this secret's name: of an earlier secret of that name,
     /// renamed, or without one of its tags.
     Namesake,
-    /// It has a name as this secret's keys have, and nothing else.
+    /// It has a name as this secret's keys have, or this secret's tag, and nothing else.
     Named,
     /// None of these.
     Foreign,
@@ -574,7 +573,7 @@ impl Observer<'_> {
         };
         if placed && tag(TAG_FUNCTION) == Some(self.function_name) {
             Relation::Namesake
-        } else if named {
+        } else if named || owner == Some(&self.identity) {
             Relation::Named
         } else {
             Relation::Foreign
