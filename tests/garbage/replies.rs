@@ -438,7 +438,10 @@ async fn start(run: Run, number: usize) -> World {
         _ => setup,
     };
     let inherits = setup.configured_plans == 0;
-    let world = setup.start().await;
+    // A key that is created again does not know which targets were written, if that cannot be noted.
+    let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
+    let world = setup.env("DOPPLER_ADOPT_TARGETS", &target);
+    let world = world.start().await;
     let arn = &world.sandbox.secret(SECRET).arn;
     assert!(arn.ends_with(|letter: char| letter.is_ascii_alphanumeric()));
     if inherits {
