@@ -220,7 +220,7 @@ fn is_passing(code: &str) -> bool {
 }
 
 /// Whether a refusal is by a quota, which no waiting changes. Both services use one code for quotas and for rates; a reply
-/// that says when to come back (see [`after`]) is about a rate.
+/// that says when to come back (see `after`) is about a rate.
 #[must_use]
 pub fn is_quota(code: &str, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
