@@ -340,28 +340,6 @@ pub fn minted(secret_name: &str) -> String {
     Minted::new(secret_name).to_string()
 }
 
-/// The same for a key that was minted anew: until it is on all of its plans.
-#[must_use]
-pub fn unfinished(secret_name: &str) -> String {
-    let unfinished = true;
-    Minted {
-        unfinished,
-        ..Minted::new(secret_name)
-    }
-    .to_string()
-}
-
-/// The same for a key that an interrupted step left without all of its plans: it takes effect as a whole only from
-/// `now` on, long after its creation perhaps.
-#[must_use]
-pub fn resumed(secret_name: &str, now: SystemTime) -> String {
-    Minted {
-        resumed_at: Some(now),
-        ..Minted::new(secret_name)
-    }
-    .to_string()
-}
-
 /// What stands for a Doppler target in a description: the first 12 hexadecimal digits of the SHA-256 of
 /// `project/config/NAME`.
 #[must_use]
