@@ -10,7 +10,7 @@ use sandbox::{
     Call, Fault, FaultKind, KeyView, Options, ReplicaStatus, STEPS, Service, VersionView,
 };
 use serde_json::{Value, json};
-use support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key};
+use support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key, rotated};
 
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
@@ -55,15 +55,6 @@ fn fleet(text: Option<&str>) -> Setup {
 /// The same text as bare text and as JSON.
 fn as_text_and_json(text: &str) -> [String; 2] {
     [text.to_owned(), json!({ "apiKey": text }).to_string()]
-}
-
-/// A secret that was rotated twice, and the value of the key that is superseded since.
-async fn rotated(setup: Setup) -> (World, String) {
-    let world = setup.start().await;
-    world.rotate().await;
-    let superseded = world.current_key();
-    world.rotate().await;
-    (world, superseded)
 }
 
 fn key(world: &World, value: &str) -> KeyView {

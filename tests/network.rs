@@ -9,21 +9,12 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
-use support::{SECRET, Setup, World, minted_key};
+use support::{SECRET, Setup, World, minted_key, rotated};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 const GRACE: Duration = Duration::from_hours(24);
 const MIB: usize = 1 << 20;
-
-/// A secret that was rotated twice, with the value of its superseded key.
-async fn rotated(setup: Setup) -> (World, String) {
-    let world = setup.start().await;
-    world.rotate().await;
-    let superseded = world.current_key();
-    world.rotate().await;
-    (world, superseded)
-}
 
 fn is_enabled(world: &World, value: &str) -> bool {
     let key = world.sandbox.key_with_value(value);

@@ -10,21 +10,12 @@ use std::time::Duration;
 use sandbox::doppler::Visibility;
 use sandbox::{Call, FUNCTION_NAME, Fault, FaultKind, LabelRule, Options, Service};
 use serde_json::{Value, json};
-use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, rotated};
 
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
 const TARGET: &str = "PARTNER_API_KEY";
 const BY_HAND: &str = "HandMadeHandMadeHandMade";
-
-/// A secret that was rotated twice: the first key was replaced by the second just now.
-async fn rotated(setup: Setup) -> (World, String) {
-    let world = setup.start().await;
-    world.rotate().await;
-    let replaced = world.current_key();
-    world.rotate().await;
-    (world, replaced)
-}
 
 /// A rotation that has minted its key and not promoted it.
 async fn half_a_rotation(world: &World) -> String {

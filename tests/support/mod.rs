@@ -152,6 +152,15 @@ impl Setup {
     }
 }
 
+/// A secret that was rotated twice, and the value of the key that is superseded since.
+pub(crate) async fn rotated(setup: Setup) -> (World, String) {
+    let world = setup.start().await;
+    world.rotate().await;
+    let superseded = world.current_key();
+    world.rotate().await;
+    (world, superseded)
+}
+
 /// A running world. Dropping it ends its processes.
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
