@@ -50,13 +50,11 @@ fn set_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.is_finished() {
         return Continue(());
     }
-    if !seen.pending(true)?.is_key() {
-        return refuse(Refusal::NoPendingKey);
-    }
+    pending_key(seen)?;
     // First, so that a plan that cannot be known fails before a key is minted.
     let wanted = wanted_plans(seen)?;
-    if wanted.is_empty() && !seen.setup.probe && !is_on_a_plan(seen)? {
-        may_be_without_plan(seen)?;
+    if wanted.is_empty() && !seen.setup.probe {
+        must_be_on_a_plan(seen)?;
     }
     // Where our keys were listed for that, it is known if an earlier run made this one.
     let listed = seen.keys.iter().flatten().any(|key| key.is(Which::Pending));
@@ -88,7 +86,7 @@ fn test_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.is_finished() {
         return Continue(());
     }
-    let pending = seen.pending(true)?;
+    seen.pending(true)?;
     seen.current()?;
     for target in 0..seen.setup.targets {
         if seen.is_taken(target)? {
@@ -102,10 +100,11 @@ fn test_secret(seen: &Observed) -> ControlFlow<Next> {
     if seen.edited {
         return refuse(Refusal::EditedMeanwhile);
     }
-    match (pending.is_key(), seen.setup.probe) {
-        (false, _) => refuse(Refusal::NoPendingKey),
-        (true, true) => seen.probed(Look::ProbeAccepts),
-        (true, false) => test_on_control_plane(seen),
+    pending_key(seen)?;
+    if seen.setup.probe {
+        seen.probed(Look::ProbeAccepts)
+    } else {
+        test_on_control_plane(seen)
     }
 }
 
@@ -119,9 +118,7 @@ fn test_on_control_plane(seen: &Observed) -> ControlFlow<Next> {
     if let Some(missing) = seen.setup.plans.iter().find(|plan| !plans.contains(plan)) {
         return refuse(Refusal::NotOnPlan(key.id.clone(), missing.clone()));
     }
-    if plans.is_empty() && !key.stage_keys {
-        may_be_without_plan(seen)?;
-    }
+    works_on(plans, key, seen)?;
     let settled = key.since + seen.setup.settle;
     if seen.settled || settled <= seen.setup.now {
         Continue(())
@@ -142,11 +139,9 @@ fn trial(seen: &Observed) -> ControlFlow<Next> {
         return look(Look::Plan(plan.clone()));
     }
     if !seen.setup.probe {
-        // What a rotation would say.
-        if wanted_plans(seen)?.is_empty() {
-            may_be_without_plan(seen)?;
-        }
-        return Continue(());
+        // What a rotation would say of the key that it makes.
+        let accepted = seen.setup.stage_keys || !wanted_plans(seen)?.is_empty();
+        return may_be_without_plan(accepted, seen);
     }
     let works =
         seen.current()?.is_key() && seen.key_of(Which::Current)?.is_some_and(|key| key.enabled);
@@ -170,9 +165,7 @@ fn finish_secret(seen: &Observed) -> ControlFlow<Next> {
     }
     admitted?;
     if !seen.is_current() {
-        if !seen.pending(true)?.is_key() {
-            return refuse(Refusal::NoPendingKey);
-        }
+        pending_key(seen)?;
         working_key(seen)?;
         // The value is fresh, so a target is written without being read; but where a key is about to be taken away, it must
         // be seen whether a target still holds that.
@@ -262,18 +255,32 @@ fn must_be_enabled(key: &Key) -> ControlFlow<Next> {
     }
 }
 
-/// Whether an earlier run, or a person since, put the pending key on a plan.
-fn is_on_a_plan(seen: &Observed) -> ControlFlow<Next, bool> {
+/// The pending version holds a key. Its text was waited for.
+fn pending_key(seen: &Observed) -> ControlFlow<Next> {
+    match seen.pending(true)? {
+        Held::Key { .. } => Continue(()),
+        Held::Nothing => refuse(Refusal::NoPendingKey),
+        Held::NoKey | Held::Unusable(_) => refuse(Refusal::NotFresh),
+    }
+}
+
+/// Where no plan is known for the pending key, it must have one already, which an earlier run or a person gave it. One that is
+/// yet to be made gets the configured stage keys; one that was made before those were set has none.
+fn must_be_on_a_plan(seen: &Observed) -> ControlFlow<Next> {
     let mut keys = seen.keys()?.iter();
-    let Some(key) = keys.find(|key| key.is(Which::Pending)) else {
-        return Continue(false);
-    };
-    Continue(key.stage_keys || !seen.plans_of(&key.id)?.is_empty())
+    match keys.find(|key| key.is(Which::Pending)) {
+        Some(key) => works_on(seen.plans_of(&key.id)?, key, seen),
+        None => may_be_without_plan(seen.setup.stage_keys, seen),
+    }
+}
+
+fn works_on(plans: &BTreeSet<PlanId>, key: &Key, seen: &Observed) -> ControlFlow<Next> {
+    may_be_without_plan(key.stage_keys || !plans.is_empty(), seen)
 }
 
 /// No API would accept a key that is on no plan and has no stage key, but one whose authorizer compares it by itself.
-fn may_be_without_plan(seen: &Observed) -> ControlFlow<Next> {
-    if seen.setup.stage_keys || seen.setup.allows_no_plan {
+fn may_be_without_plan(accepted: bool, seen: &Observed) -> ControlFlow<Next> {
+    if accepted || seen.setup.allows_no_plan {
         Continue(())
     } else {
         refuse(Refusal::NoPlan)

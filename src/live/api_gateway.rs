@@ -307,7 +307,7 @@ impl ApiGateway {
                         unfinished,
                         of_our_form: value.is_of_our_form(),
                         enabled: true,
-                        stage_keys: !reply.stage_keys().is_empty(),
+                        stage_keys: !stage_keys.is_empty(),
                         since: self.clock.now(),
                         resumed: false,
                         changed_at: None,
