@@ -299,7 +299,7 @@ fn in_words(next: &Next, settings: &Settings) -> String {
             Action::StoreValue => "store a fresh value as the pending version".to_owned(),
             Action::MintKey(which) => format!("mint the API key with the {which} value"),
             Action::NoteResumed(key) => format!("note that API key {key} is completed only now"),
-            Action::NoteWritten(key, _) => {
+            Action::NoteWritten(key) => {
                 format!("note with API key {key} which Doppler targets were written")
             }
             Action::AttachKey(key, plan) => format!("attach API key {key} to usage plan {plan}"),

@@ -26,7 +26,8 @@ use crate::http;
 use crate::mark::{self, Mark, Minted, Postponed};
 use crate::next::{Action, Look, Next};
 use crate::observed::{
-    CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, Observed, Replication, VersionId, Which,
+    CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, OWN_CHANGE, Observed, Replication,
+    VersionId, Which,
 };
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::settings::{Settings, Target};
@@ -370,23 +371,18 @@ impl<'a> Live<'a> {
                 let now = self.world.clock.now();
                 let note = Minted {
                     resumed_at: Some(now),
-                    ..self.described(seen, key)
+                    ..self.described(seen)
                 };
-                let change = Change::Completed(now);
-                self.update(seen, key, &note.to_string(), None, change)
-                    .await?
+                self.note(seen, key, &note, Change::Completed(now)).await?
             }
-            Action::NoteWritten(key, targets) => {
+            Action::NoteWritten(key) => {
                 let mut keys = seen.keys.iter().flatten();
                 let resumed = keys.find(|listed| listed.id == *key && listed.resumed);
                 let note = Minted {
-                    targets: self.hashes(targets),
                     resumed_at: resumed.map(|key| key.since),
-                    ..Minted::new(&self.secret.name)
+                    ..self.described(seen)
                 };
-                let change = Change::Written(targets.clone());
-                self.update(seen, key, &note.to_string(), None, change)
-                    .await?
+                self.note(seen, key, &note, Change::Written).await?
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await?;
@@ -418,9 +414,10 @@ impl<'a> Live<'a> {
                 let now = self.world.clock.now();
                 let text = Minted {
                     resumed_at: seen.is_to_be_promoted(key).then_some(now),
-                    ..self.described(seen, key)
+                    ..self.described(seen)
                 };
-                self.update(seen, key, &text.to_string(), Some(true), Change::Unmarked)
+                let text = text.to_string();
+                self.update(seen, key, &text, Some(true), |_| Change::Unmarked)
                     .await?
             }
             Action::MarkKey(key, mark)
@@ -551,12 +548,7 @@ impl<'a> Live<'a> {
             stage_keys: &self.world.settings.stage_keys,
             description: Minted {
                 unfinished: which == Which::Current,
-                targets: if which == Which::Pending {
-                    self.every_target()
-                } else {
-                    BTreeSet::new()
-                },
-                ..Minted::new(&self.secret.name)
+                ..self.described(seen)
             },
         };
         let gateway = self.gateway().await?;
@@ -565,41 +557,23 @@ impl<'a> Live<'a> {
             return Ok((Fact::AlreadyMinted, receipt));
         };
         key.held_by = self.values.known().holders(value);
+        key.written = seen.written();
         Ok((Fact::Minted(key), receipt))
     }
 
-    /// The description of a key in use. It names the targets that were written: of a key that is yet to be promoted each,
-    /// since promotion comes after every write; of another those that it named before.
-    fn described(&self, seen: &Observed, id: &KeyId) -> Minted {
-        let targets = if seen.is_to_be_promoted(id) {
-            self.every_target()
-        } else {
-            self.targets_named(seen, id)
-        };
+    /// The description of a key in use.
+    fn described(&self, seen: &Observed) -> Minted {
         Minted {
-            targets,
+            targets: self.written(seen),
             ..Minted::new(&self.secret.name)
         }
     }
 
-    /// The targets that a key's description names.
-    fn targets_named(&self, seen: &Observed, id: &KeyId) -> BTreeSet<String> {
-        let mut keys = seen.keys.iter().flatten();
-        let key = keys.find(|key| key.id == *id);
-        key.map(|key| self.hashes(&key.written)).unwrap_or_default()
-    }
-
-    fn hashes(&self, targets: &BTreeSet<usize>) -> BTreeSet<String> {
-        let targets = targets.iter().map(|target| self.target(*target));
-        targets.map(target_hash).collect()
-    }
-
-    fn every_target(&self) -> BTreeSet<String> {
-        self.world
-            .settings
-            .targets()
-            .iter()
-            .map(target_hash)
+    /// The targets that are known to have been written, as descriptions name them.
+    fn written(&self, seen: &Observed) -> BTreeSet<String> {
+        let targets = seen.written().into_iter();
+        targets
+            .map(|target| target_hash(self.target(target)))
             .collect()
     }
 
@@ -642,7 +616,8 @@ impl<'a> Live<'a> {
         Ok((Fact::Settled, None))
     }
 
-    /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago.
+    /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago, and a call that was
+    /// throttled for long would count as somebody else's change, made after an old time was written.
     async fn change_mark(
         &self,
         seen: &Observed,
@@ -650,34 +625,72 @@ impl<'a> Live<'a> {
         key: &KeyId,
         mark: &Mark,
     ) -> Result<(Fact, Receipt), Error> {
-        let now = self.world.clock.now();
         let mut mark = mark.clone();
-        match action {
-            Action::DisableKey(..) => mark.disabled_at = Some(now),
-            Action::NoteRevoked(..) => mark.revoked_at = Some(now),
-            Action::NotePostponed(..) => {
-                let again = |postponed: Postponed| Postponed {
-                    at: now,
-                    ..postponed
-                };
-                mark.postponed = mark.postponed.map(again);
+        loop {
+            let now = self.world.clock.now();
+            match action {
+                Action::DisableKey(..) => mark.disabled_at = Some(now),
+                Action::NoteRevoked(..) => mark.revoked_at = Some(now),
+                Action::NotePostponed(..) => {
+                    let again = |postponed: Postponed| Postponed {
+                        at: now,
+                        ..postponed
+                    };
+                    mark.postponed = mark.postponed.map(again);
+                }
+                _ => mark.superseded_at = now,
             }
-            _ => mark.superseded_at = now,
+            let disables = matches!(action, Action::DisableKey(..)).then_some(false);
+            let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
+            let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
+            if is_disabled && disables.is_none() && mark.disabled_at.is_none() {
+                return self.revoke(seen, key, mark).await;
+            }
+            if self.world.clock.now() <= now + OWN_CHANGE {
+                return Ok((fact, receipt));
+            }
         }
-        let disables = matches!(action, Action::DisableKey(..)).then_some(false);
-        let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
-        let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
-        let was_stopped = is_disabled && disables.is_none() && mark.disabled_at.is_none();
-        if was_stopped {
-            // An emergency stop came first, whose note was just overwritten: it is made again.
-            (mark.disabled_at, mark.revoked_at) = (Some(now), Some(now));
-            return self.write_mark(seen, key, mark, None).await;
-        }
-        Ok((fact, receipt))
     }
 
-    /// Writes a key's mark, and with `Some(false)` disables it. AWSPREVIOUS's key goes on naming the targets that were written
-    /// with it, for a rollback; one of an abandoned rotation names targets that it never came to.
+    /// Writes the description of a key that is not superseded, as far as is known.
+    async fn note(
+        &self,
+        seen: &Observed,
+        key: &KeyId,
+        note: &Minted,
+        change: Change,
+    ) -> Result<(Fact, Receipt), Error> {
+        let mut keys = seen.keys.iter().flatten();
+        let was_enabled = keys.any(|listed| listed.id == *key && listed.enabled);
+        let by = seen.version(Which::Current).filter(|_| was_enabled);
+        let mark = by.map(|by| Mark::new(self.world.clock.now(), by.clone()));
+        let text = note.to_string();
+        let noted = self.update(seen, key, &text, None, |is_enabled| match &mark {
+            Some(mark) if !is_enabled => Change::Disabled(mark.clone()),
+            _ => change,
+        });
+        match (noted.await?, mark) {
+            ((Fact::Changed(_, Change::Disabled(_)), _), Some(mark)) => {
+                self.revoke(seen, key, mark).await
+            }
+            (noted, _) => Ok(noted),
+        }
+    }
+
+    /// Makes the note of an emergency stop again, which disabled the key while this run was under way, and whose note was just
+    /// overwritten. A person who disabled it in that moment is taken for one.
+    async fn revoke(
+        &self,
+        seen: &Observed,
+        key: &KeyId,
+        mut mark: Mark,
+    ) -> Result<(Fact, Receipt), Error> {
+        let now = Some(self.world.clock.now());
+        (mark.disabled_at, mark.revoked_at) = (now, now);
+        self.write_mark(seen, key, mark, None).await
+    }
+
+    /// Writes a key's mark, and with `Some(false)` disables it.
     async fn write_mark(
         &self,
         seen: &Observed,
@@ -685,42 +698,32 @@ impl<'a> Live<'a> {
         mark: Mark,
         enabled: Option<bool>,
     ) -> Result<(Fact, Receipt), Error> {
-        let mut keys = seen.keys.iter().flatten();
-        let version = keys
-            .find(|key| key.id == *id)
-            .and_then(|key| key.version.as_ref());
-        let targets = if version.is_some() && version == seen.version(Which::Previous) {
-            self.targets_named(seen, id)
-        } else {
-            BTreeSet::new()
-        };
+        let targets = self.written(seen);
         let mark = Mark { targets, ..mark };
         let text = mark.to_string();
-        let change = if enabled == Some(false) {
-            Change::Disabled(mark)
-        } else {
-            Change::Marked(mark)
-        };
-        self.update(seen, id, &text, enabled, change).await
+        self.update(seen, id, &text, enabled, |is_enabled| {
+            if is_enabled {
+                Change::Marked(mark)
+            } else {
+                Change::Disabled(mark)
+            }
+        })
+        .await
     }
 
-    /// Changes a key, which comes to `change`, unless another run has deleted, disabled or enabled it meanwhile. A key that
-    /// a rotation has just found must be there.
+    /// Changes a key, unless another run has deleted it meanwhile. What it comes to is told by whether it is enabled then: another
+    /// run may have disabled or enabled it. A key that a rotation has just found must be there.
     async fn update(
         &self,
         seen: &Observed,
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
-        change: Change,
+        change: impl FnOnce(bool) -> Change,
     ) -> Result<(Fact, Receipt), Error> {
         let gateway = self.gateway().await?;
         let (change, receipt) = match gateway.update(key, description, enabled).await {
-            Ok((enabled, receipt)) => match (enabled, change) {
-                (false, Change::Marked(mark)) => (Change::Disabled(mark), receipt),
-                (true, Change::Disabled(mark)) => (Change::Marked(mark), receipt),
-                (_, change) => (change, receipt),
-            },
+            Ok((is_enabled, receipt)) => (change(is_enabled), receipt),
             Err(failed) if failed.is_gone() && !seen.is_pending() => {
                 (Change::Deleted, Receipt::from(failed))
             }

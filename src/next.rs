@@ -117,8 +117,8 @@ pub enum Action {
     MintKey(Which),
     /// Note in a key's description that it is completed only now.
     NoteResumed(KeyId),
-    /// Note in the description of AWSCURRENT's key the targets that were written with its value.
-    NoteWritten(KeyId, BTreeSet<usize>),
+    /// Note in the description of AWSCURRENT's key the targets that were written.
+    NoteWritten(KeyId),
     /// Put a key on a plan.
     AttachKey(KeyId, PlanId),
     /// Write the key of that version to a target.
@@ -167,9 +167,9 @@ pub enum Refusal {
         "rotation is off for this secret; to switch it on, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
     RotationDisabled,
-    /// The pending version has no key, although its value was waited for.
+    /// The pending version has no value, although it was waited for.
     #[error(
-        "the pending version has no key, although it was read again for 10 seconds: either createSecret has not stored one, or the stored value is not visible yet; Secrets Manager's next try begins with createSecret, which keeps a value that is there"
+        "the pending version has no value, although it was read again for 10 seconds: either createSecret has not stored one, or what it stored is not visible yet; Secrets Manager's next try begins with createSecret, which keeps a value that is there"
     )]
     NoPendingKey,
     /// A version holds a text that cannot be rotated.
@@ -222,7 +222,7 @@ pub enum Refusal {
     NotOnPlan(KeyId, PlanId),
     /// No API would accept the key.
     #[error(
-        "no API would accept the new key: USAGE_PLAN_IDS and STAGE_KEYS are not set, no PROBE_URL accepted it, and neither the current key nor an older key of this secret is on a usage plan; set one of them (or ALLOW_KEY_WITHOUT_PLAN=true where an authorizer compares the key), then Secrets Manager's next try succeeds; to cancel the rotation, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
+        "no API would accept the new key: it is on no usage plan and has no stage key, and no PROBE_URL accepted it; put the current key on its usage plan, which the new key gets too, or set USAGE_PLAN_IDS (or ALLOW_KEY_WITHOUT_PLAN=true where an authorizer compares the key), then Secrets Manager's next try succeeds; STAGE_KEYS is for keys that are made after it was set, so then cancel the rotation and rotate again; to cancel it, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
     )]
     NoPlan,
     /// The first write to a target would overwrite somebody else's value. By its place among the targets.
@@ -301,14 +301,13 @@ impl Observed {
     }
 
     /// Whether a target holds a value of somebody else's, which may not be overwritten: it is no value of this secret's
-    /// versions and none of our keys', it is not listed to be overwritten, and the current key's description does not say that
-    /// it was written before.
+    /// versions and none of our keys', it is not listed to be overwritten, and no key of ours says that it was written before.
     pub(crate) fn is_taken(&self, target: usize) -> ControlFlow<Next, bool> {
         if self.mirrored(target)? != Mirrored::Other || self.setup.adopted.contains(&target) {
             return Continue(false);
         }
         let is_ours = |key: &Key| {
-            let was_written = key.is(Which::Current) && key.written.contains(&target);
+            let was_written = key.version.is_some() && key.written.contains(&target);
             let holds = (key.version.is_some() || key.namesake) && key.mirrored.contains(&target);
             was_written || holds
         };
@@ -346,7 +345,7 @@ impl Observed {
             Next::Act(
                 Action::AttachKey(id, _)
                 | Action::NoteResumed(id)
-                | Action::NoteWritten(id, _)
+                | Action::NoteWritten(id)
                 | Action::RestoreKey(id)
                 | Action::MarkKey(id, _)
                 | Action::DisableKey(id, _)
@@ -360,7 +359,7 @@ impl Observed {
                 // What is only noted may go without saying until the next run.
                 let notes = matches!(
                     next,
-                    Next::Act(Action::NoteResumed(_) | Action::NoteWritten(..))
+                    Next::Act(Action::NoteResumed(_) | Action::NoteWritten(_))
                 );
                 self.unrestored |= !notes && self.keys.iter().flatten().any(is_current);
                 self.failed.insert(id.clone());

@@ -175,7 +175,7 @@ impl fmt::Display for Which {
 
 /// A change of a key counts as somebody else's if API Gateway dates it later than the newest time in the key's mark by more
 /// than this: the function reads its clock before it sends a change.
-const OWN_CHANGE: Duration = Duration::from_mins(1);
+pub(crate) const OWN_CHANGE: Duration = Duration::from_mins(1);
 
 /// A key in API Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +207,7 @@ pub struct Key {
     pub changed_at: Option<SystemTime>,
     /// The mark in its description, if it is superseded.
     pub mark: Option<Mark>,
-    /// The Doppler targets that its description names: each was written with its value before it became AWSCURRENT.
+    /// The Doppler targets that its description names: each had been written for this secret by then.
     pub written: BTreeSet<usize>,
     /// The versions, of those read so far, whose value it has.
     pub held_by: BTreeSet<Which>,
@@ -446,8 +446,8 @@ pub enum Fact {
 pub enum Change {
     /// It is complete since then, which its description says.
     Completed(SystemTime),
-    /// Its description names these targets.
-    Written(BTreeSet<usize>),
+    /// Its description names the targets that were written.
+    Written,
     /// It is on this plan.
     Attached(PlanId),
     /// It carries this mark, and is enabled.
@@ -584,6 +584,23 @@ impl Observed {
         pending.is_some() && pending != self.version(Which::Current)
     }
 
+    /// The Doppler targets that are known to have been written for this secret: those that hold AWSCURRENT's key, and those that
+    /// the description of a key of ours names.
+    #[must_use]
+    pub fn written(&self) -> BTreeSet<usize> {
+        let holds_ours = |target: &usize| self.mirror[*target] == Mirrored::Key(Which::Current);
+        let named = self
+            .keys
+            .iter()
+            .flatten()
+            .filter(|key| key.version.is_some());
+        let named = named.flat_map(|key| key.written.iter().copied());
+        (0..self.mirror.len())
+            .filter(holds_ours)
+            .chain(named)
+            .collect()
+    }
+
     /// Takes in what was learnt.
     pub fn learn(&mut self, fact: Fact) {
         match fact {
@@ -676,6 +693,7 @@ impl Observed {
     }
 
     fn changed(&mut self, id: &KeyId, change: Change) {
+        let written = self.written();
         self.noted |= matches!(change, Change::Completed(_));
         self.unconfirmed |= matches!(
             change,
@@ -698,7 +716,7 @@ impl Observed {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed(_) | Change::Written(_) => {}
+            Change::Completed(_) | Change::Written => {}
         }
         let mut keys = self.keys.iter_mut().flatten();
         let Some(key) = keys.find(|key| key.id == *id) else {
@@ -710,11 +728,14 @@ impl Observed {
                 self.revoked_again.insert(id.clone());
             }
         }
+        // Each description that is written names them.
+        if !matches!(change, Change::Attached(_)) {
+            key.written = written;
+        }
         match change {
             Change::Completed(since) => {
                 (key.unfinished, key.resumed, key.since) = (false, true, since);
             }
-            Change::Written(targets) => key.written = targets,
             Change::Unmarked => (key.mark, key.enabled) = (None, true),
             Change::Marked(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, true);
@@ -722,7 +743,7 @@ impl Observed {
             Change::Disabled(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, false);
             }
-            Change::Attached(_) | Change::Deleted => {}
+            Change::Written | Change::Attached(_) | Change::Deleted => {}
         }
     }
 

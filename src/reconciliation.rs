@@ -47,6 +47,7 @@ pub(crate) fn reconcile(seen: &Observed) -> ControlFlow<Next> {
     if current.is_key() && restore(seen)? {
         mirror(seen)?;
         retire(seen)?;
+        note_written(seen)?;
     }
     find_hand_made(seen)
 }
@@ -140,24 +141,26 @@ fn mirror(seen: &Observed) -> ControlFlow<Next> {
             return act(Action::WriteMirror(target, Which::Current));
         }
     }
-    note_written(seen)
+    Continue(())
 }
 
-/// AWSCURRENT's key says which targets were written with it, so that those are repaired whatever they hold. A rotation's key
-/// says so from the beginning; this is for a target that was configured since, and for a key whose description was
-/// rewritten.
+/// Which targets were written is remembered in the descriptions of our keys, so that those are repaired whatever they hold.
+/// Whatever is written into a description names them; so in an ordinary rotation the mark of the superseded key does, which
+/// costs no call. Before that key comes to its end, AWSCURRENT's says so itself.
 fn note_written(seen: &Observed) -> ControlFlow<Next> {
     let Some(key) = seen.key_of(Which::Current)? else {
         return Continue(());
     };
-    let is_written = |target: &usize| seen.mirror[*target] == Mirrored::Key(Which::Current);
-    let mut written: BTreeSet<_> = (0..seen.mirror.len()).filter(is_written).collect();
-    let is_new = written.iter().any(|target| !key.written.contains(target));
-    if !is_new || key.version.is_none() || seen.failed.contains(&key.id) {
+    let keys = seen.keys.iter().flatten();
+    let lasting = keys.filter(|key| key.version.is_some() && key.enabled);
+    let named: BTreeSet<_> = lasting
+        .flat_map(|key| key.written.iter().copied())
+        .collect();
+    let is_noted = seen.written().is_subset(&named);
+    if is_noted || key.version.is_none() || seen.failed.contains(&key.id) {
         return Continue(());
     }
-    written.extend(&key.written);
-    act(Action::NoteWritten(key.id.clone(), written))
+    act(Action::NoteWritten(key.id.clone()))
 }
 
 /// Every key of ours that nobody uses is marked, disabled or deleted, as its age says; one in use again loses its mark.
@@ -413,7 +416,7 @@ fn is_labelled(seen: &Observed, key: &Key) -> bool {
 
 /// Whether no API accepts the key, as far as this run looked at its plans.
 fn is_on_no_plan(seen: &Observed, key: &Key) -> bool {
-    let excused = key.stage_keys || seen.setup.stage_keys || seen.setup.allows_no_plan;
+    let excused = key.stage_keys || seen.setup.allows_no_plan;
     !excused && seen.plans.get(&key.id).is_some_and(BTreeSet::is_empty)
 }
 
@@ -509,6 +512,10 @@ pub fn findings(seen: &Observed) -> Vec<Finding> {
     }
     for key in keys {
         found.extend(finding_of(seen, key));
+        // Beside what else there is to say of it, such as how it is handed over.
+        if key.is(Which::Current) && is_on_no_plan(seen, key) {
+            found.push(Finding::OnNoPlan(key.id.clone()));
+        }
     }
     for (target, held) in seen.mirror.iter().enumerate() {
         if *held == Mirrored::Key(Which::Pending) && seen.is_rotating() {
@@ -557,9 +564,6 @@ fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
     }
     if key.is(Which::Current) && key.disabled_by_us().is_some() {
         return Some(Finding::NotRestored(id));
-    }
-    if key.is(Which::Current) && is_on_no_plan(seen, key) {
-        return Some(Finding::OnNoPlan(id));
     }
     let rotating = |version| seen.labels().on(version, PENDING);
     let spared = is_labelled(seen, key) && !key.version.as_ref().is_some_and(rotating);

@@ -214,6 +214,9 @@ fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
         (0, &nothing, Step::SetSecret, Refusal::NoPendingKey),
         (0, &nothing, Step::TestSecret, Refusal::NoPendingKey),
         (0, &nothing, Step::FinishSecret, Refusal::NoPendingKey),
+        (1, &placeholder, Step::SetSecret, Refusal::NotFresh),
+        (2, &placeholder, Step::TestSecret, Refusal::NotFresh),
+        (3, &placeholder, Step::FinishSecret, Refusal::NotFresh),
         (1, &nothing, Step::TestSecret, Refusal::KeyMissing),
         (1, &nothing, Step::FinishSecret, Refusal::KeyMissing),
         (2, &disabled, Step::SetSecret, Refusal::KeyDisabled(key())),
@@ -437,4 +440,71 @@ fn a_key_without_probe_must_have_settled_before_it_passes() {
         }
     };
     assert_eq!(waited_for, SystemTime::UNIX_EPOCH + Duration::from_mins(2));
+}
+
+/// A refused target stays as it was, also where a person makes the version current all the same, or the service did at once.
+#[test]
+fn refused_target_is_left_after_promotion_by_hand() {
+    for first_is_current in [false, true] {
+        let value = (!first_is_current).then_some(1);
+        let mut world = World::rotating(value, 1, true, false);
+        world.first_is_current = first_is_current;
+        // Another team's.
+        world.mirror = vec![9];
+        world.held_ours.clear();
+        for key in world.keys.values_mut() {
+            key.written.clear();
+        }
+        for step in [Step::CreateSecret, Step::SetSecret] {
+            world.finish(step);
+        }
+        let refused = Next::Refuse(Refusal::TargetTaken(0));
+        assert_eq!(world.run(Step::TestSecret, |_| ()), refused);
+        world.move_label(CURRENT, NEW);
+        for step in [Step::FinishSecret, Step::Reconcile] {
+            world.finish(step);
+            assert_eq!(world.mirror, [9], "{step}");
+            assert!(world.keys.values().all(|key| key.written.is_empty()));
+        }
+        // Once it may be overwritten, it is the secret's for good.
+        world.adopted.insert(0);
+        world.finish(Step::Reconcile);
+        (world.adopted, world.mirror) = (BTreeSet::new(), vec![9]);
+        world.finish(Step::Reconcile);
+        assert_eq!(world.mirror, [2]);
+    }
+}
+
+/// Whatever of a rotation is cut off, the targets that it wrote are known before the keys that name them come to their end.
+#[test]
+fn written_targets_are_remembered_after_old_keys_end() {
+    let mut world = World::rotated(1);
+    for hours in [model::GRACE, model::QUARANTINE] {
+        world.now += hours;
+        world.finish(Step::Reconcile);
+    }
+    assert!(!world.keys.contains_key(&1), "it is still there");
+    world.mirror = vec![9];
+    world.finish(Step::Reconcile);
+    assert_eq!(world.mirror, [2]);
+}
+
+#[test]
+fn stage_keys_set_later_excuse_no_existing_key() {
+    let mut world = World::rotating(Some(0), 0, false, false);
+    world.finish(Step::CreateSecret);
+    world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
+    for step in [Step::SetSecret, Step::TestSecret] {
+        let mut seen = world.observe(step);
+        seen.setup.stage_keys = true;
+        let end = loop {
+            match decide(step, &seen) {
+                next @ Next::Look(_) => {
+                    seen.learn(world.perform(&seen, &next).expect("it answers"));
+                }
+                end => break end,
+            }
+        };
+        assert_eq!(end, Next::Refuse(Refusal::NoPlan), "{step}");
+    }
 }

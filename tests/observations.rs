@@ -534,9 +534,7 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             vec![Fact::Minted(minted), Fact::AlreadyMinted]
         }
         Action::NoteResumed(id) => changed(id, vec![Change::Completed(now()), Change::Deleted]),
-        Action::NoteWritten(id, targets) => {
-            changed(id, vec![Change::Written(targets.clone()), Change::Deleted])
-        }
+        Action::NoteWritten(id) => changed(id, vec![Change::Written, Change::Deleted]),
         Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
         Action::WriteMirror(target, which) => vec![Fact::Written(*target, *which)],
         Action::Promote(_) => {
@@ -643,6 +641,12 @@ impl Dice {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((mixed ^ (mixed >> 31)) >> 33).expect("31 bits") % sides
     }
+}
+
+/// Whether AWSPREVIOUS holds the key, by its value or by its version.
+fn is_previous(seen: &Observed, key: &Key) -> bool {
+    key.is(Which::Previous)
+        || (key.version.is_some() && key.version.as_ref() == seen.version(Which::Previous))
 }
 
 /// How far a run is from its end, as long as nobody interferes: what is still to be done at most, the most important
@@ -815,7 +819,7 @@ const CLAIMS: &[Claim] = &[
             {
                 let mut keys = seen.keys.iter().flatten();
                 let knows = |key: &Key| {
-                    (key.is(Which::Current) && key.written.contains(target))
+                    (key.version.is_some() && key.written.contains(target))
                         || key.mirrored.contains(target)
                 };
                 let adopted = seen.setup.adopted.contains(target);
@@ -917,7 +921,7 @@ const CLAIMS: &[Claim] = &[
                     is_its_own(id)
                 }
                 Action::RemovePending
-                | Action::NoteWritten(..)
+                | Action::NoteWritten(_)
                 | Action::MarkKey(..)
                 | Action::DisableKey(..)
                 | Action::NoteRevoked(..)
@@ -970,7 +974,7 @@ const CLAIMS: &[Claim] = &[
                 if !seen.setup.grace.is_zero()
                     && !seen.setup.emergency
                     && !listed(seen, id).is_revoked()
-                    && listed(seen, id).is(Which::Previous) =>
+                    && is_previous(seen, listed(seen, id)) =>
             {
                 let created = seen.current_created?;
                 Some(created + seen.setup.grace <= seen.setup.now)

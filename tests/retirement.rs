@@ -6,7 +6,7 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_key_rotation::next::{Action, Look, Next, Step};
-use api_key_rotation::observed::{CURRENT, Fact, Held, PENDING, PREVIOUS, VersionId, Which};
+use api_key_rotation::observed::{CURRENT, Fact, Held, KeyId, PENDING, PREVIOUS, VersionId, Which};
 use api_key_rotation::rotation::decide;
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
 
@@ -429,6 +429,9 @@ fn a_marked_key_that_a_person_disabled_is_not_enabled_by_a_label() {
     let mut world = World::rotated(1);
     world.keys.get_mut(&1).expect("it is there").enabled = false;
     world.move_label("mine", OLD);
+    // A disabled key is not relied on to remember which targets were written.
+    let noted = [Action::NoteWritten(KeyId::from("2"))];
+    assert_eq!(reconcile(&mut world), noted);
     assert_eq!(reconcile(&mut world), []);
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
@@ -550,6 +553,9 @@ fn an_emergency_disables_every_replaced_key_at_once_whoever_holds_it_and_never_t
 fn a_key_made_by_hand_is_left_alone_until_its_owner_hands_it_over_and_then_retired_like_ours() {
     let mut world = World::rotated(1);
     world.keys.insert(1, ModelKey::on(&["p", "q"], None));
+    // The replaced key, which remembered the target, is another tool's now.
+    let noted = [Action::NoteWritten(KeyId::from("2"))];
+    assert_eq!(reconcile(&mut world), noted);
     for _ in 0..3 {
         world.now += 1000;
         assert_eq!(reconcile(&mut world), []);

@@ -94,6 +94,12 @@ impl Case {
         self.seen.setup.plans = vec![PlanId::from("p")];
     }
 
+    fn without_plan(&mut self, without: &str) {
+        let setup = &mut self.seen.setup;
+        setup.stage_keys = without == CONFIGURED_STAGE_KEYS;
+        setup.allows_no_plan = without == ALLOWED;
+    }
+
     fn with_target(&mut self, holds: Option<Mirrored>) {
         self.seen.setup.targets = 1;
         self.seen.mirror = vec![Mirrored::Unread];
@@ -333,6 +339,10 @@ fn admission() -> String {
     })
 }
 
+const A_KEY: &str = "a key";
+/// What a version holds.
+const HOLDS: &[&str] = &["nothing", "no key", A_KEY];
+
 fn held(words: &str) -> Held {
     match words {
         "nothing" | "no value" => Held::Nothing,
@@ -350,7 +360,7 @@ fn create_secret() -> String {
         "`createSecret`",
         &[
             ("labels", &[IS_PENDING, IS_BOTH]),
-            ("the version holds", &["nothing", "no key", "a key"]),
+            ("the version holds", HOLDS),
             (
                 "AWSCURRENT is on",
                 &["no version", "another version", "this version"],
@@ -410,13 +420,24 @@ fn put_into(key: &mut Key, state: &str) {
     }
 }
 
+const CONFIGURED_STAGE_KEYS: &str = "stage keys are configured";
+const HAS_STAGE_KEY: &str = "the key has a stage key";
+const ALLOWED: &str = "is allowed";
+/// What accepts a key that is on no plan.
+const WITHOUT: &[&str] = &[
+    "nothing accepts it",
+    CONFIGURED_STAGE_KEYS,
+    HAS_STAGE_KEY,
+    ALLOWED,
+];
+
 fn set_secret() -> String {
     const INHERITED: &str = "AWSCURRENT's key's";
     const NEWEST: &str = "our newest other key's";
     table(
         "`setSecret`",
         &[
-            ("the version holds a key", NO_YES),
+            ("the version holds", HOLDS),
             (
                 "`CreateApiKey` in this run",
                 &["not called", "made it", "it existed"],
@@ -432,10 +453,10 @@ fn set_secret() -> String {
             ),
             ("is on them", NO_YES),
             ("resumption noted", NO_YES),
-            ("may be on none", NO_YES),
+            ("without a plan", WITHOUT),
         ],
         &|given| {
-            let &[holds, called, state, both, wanted, on, noted, free] = given else {
+            let &[holds, called, state, both, wanted, on, noted, without] = given else {
                 unreachable!()
             };
             let both = both == YES;
@@ -443,8 +464,8 @@ fn set_secret() -> String {
             if both && [INHERITED, NEWEST].contains(&wanted) {
                 return None;
             }
-            case.seen.setup.allows_no_plan = free == YES;
-            let pending = if holds == YES { OURS } else { Held::NoKey };
+            case.without_plan(without);
+            let pending = held(holds);
             case.held.insert(Which::Pending, pending);
             if both {
                 case.held.insert(Which::Current, pending);
@@ -473,7 +494,11 @@ fn set_secret() -> String {
             match state {
                 "missing" => {}
                 "another's" => drop(case.with_key("new", None, holders).enabled),
-                state => put_into(case.with_key("new", Some("new"), holders), state),
+                state => {
+                    let key = case.with_key("new", Some("new"), holders);
+                    key.stage_keys = without == HAS_STAGE_KEY;
+                    put_into(key, state);
+                }
             }
             case.seen.mint = match called {
                 "made it" => Mint::Fresh,
@@ -498,7 +523,7 @@ fn test_secret() -> String {
         "`testSecret`",
         &[
             ("labels", &[IS_PENDING, IS_BOTH]),
-            ("the version holds a key", NO_YES),
+            ("the version holds", HOLDS),
             ("beside AWSCURRENT it has", BESIDE),
             ("a probe", NO_YES),
             (
@@ -507,10 +532,7 @@ fn test_secret() -> String {
             ),
             ("plan configured", NO_YES),
             ("on a plan", NO_YES),
-            (
-                "without a plan",
-                &["nothing accepts it", "a stage key", "is allowed"],
-            ),
+            ("without a plan", WITHOUT),
             ("AWSCURRENT's key", &["none", "is there"]),
             ("old enough", NO_YES),
         ],
@@ -531,7 +553,7 @@ fn test_secret() -> String {
                 unreachable!()
             };
             let mut case = rotation(Step::TestSecret, labels);
-            let pending = if holds == YES { OURS } else { Held::NoKey };
+            let pending = held(holds);
             case.copy = beside == SAME || labels == IS_BOTH;
             case.edited = beside == EDITED;
             if case.edited && labels == IS_BOTH {
@@ -552,9 +574,10 @@ fn test_secret() -> String {
             if current == "is there" {
                 case.with_key("old", Some("old"), &[Which::Current]);
             }
-            if holds == YES && state != "missing" {
+            if holds == A_KEY && state != "missing" {
                 let key = case.with_key("new", Some("new"), &holders);
                 put_into(key, state);
+                key.stage_keys = without == HAS_STAGE_KEY;
                 if old != YES {
                     key.since = now();
                 }
@@ -565,9 +588,8 @@ fn test_secret() -> String {
             if on == YES {
                 case.on_plan.insert(KeyId::from("new"));
             }
-            let setup = &mut case.seen.setup;
-            (setup.probe, setup.stage_keys) = (probe == YES, without == "a stage key");
-            setup.allows_no_plan = without == "is allowed";
+            case.seen.setup.probe = probe == YES;
+            case.without_plan(without);
             Some(case.next(Step::TestSecret))
         },
     )
@@ -590,7 +612,10 @@ fn first_write() -> String {
                 ],
             ),
             ("it may be overwritten", NO_YES),
-            ("AWSCURRENT's key says that it was written", NO_YES),
+            (
+                "which key of this secret says that it was written",
+                &["none", "AWSCURRENT's", "a superseded one"],
+            ),
         ],
         &|given| {
             let &[trial, target, adopted, written] = given else {
@@ -612,7 +637,7 @@ fn first_write() -> String {
                 &[Which::Current]
             };
             let current = case.with_key("old", Some("old"), holders);
-            if written == YES {
+            if written == "AWSCURRENT's" {
                 current.written.insert(0);
             }
             if !case.copy {
@@ -623,6 +648,9 @@ fn first_write() -> String {
             let other = case.with_key("gone", Some("gone"), &[]);
             if target == "another key of this secret" {
                 other.mirrored.insert(0);
+            }
+            if written == "a superseded one" {
+                other.written.insert(0);
             }
             case.with_target(Some(match target {
                 "nothing, or the secret's placeholder" => Mirrored::Vacant,
@@ -680,7 +708,7 @@ fn finish_secret() -> String {
                 "labels",
                 &[UNKNOWN, OTHERS, OFF, IS_PENDING, IS_BOTH, IS_CURRENT],
             ),
-            ("the version holds a key", NO_YES),
+            ("the version holds", HOLDS),
             (
                 "the key with that value",
                 &["missing", ENABLED, BY_US, BY_HAND],
@@ -704,7 +732,7 @@ fn finish_secret() -> String {
             };
             let step = Step::FinishSecret;
             let mut case = rotation(step, labels);
-            let pending = if holds == YES { OURS } else { Held::NoKey };
+            let pending = held(holds);
             case.held.insert(Which::Pending, pending);
             case.held.insert(Which::Current, OURS);
             let enabled = works == YES;

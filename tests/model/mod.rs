@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) knows_time: bool,
     /// Targets that may be overwritten.
     pub(crate) adopted: BTreeSet<usize>,
+    /// Targets that have held a key of this secret.
+    pub(crate) held_ours: BTreeSet<usize>,
     /// How far the replicas are.
     pub(crate) replicas: Vec<ModelReplica>,
     /// Whether rotation is on.
@@ -157,6 +159,9 @@ impl World {
             allows_no_plan: false,
             knows_time: true,
             adopted: BTreeSet::new(),
+            held_ours: (0..targets)
+                .filter(|_| value.is_some_and(|held| held != 0))
+                .collect(),
             replicas: Vec::new(),
             rotation_enabled: true,
             created: BTreeMap::new(),
@@ -320,6 +325,10 @@ impl World {
 
     /// What the adapters would do and bring; none where a service fails.
     pub(crate) fn perform(&mut self, seen: &Observed, next: &Next) -> Option<Fact> {
+        let ours = self.mirror.iter().enumerate();
+        let ours = ours.filter(|(_, held)| self.is_ours(**held));
+        let ours: Vec<_> = ours.map(|(target, _)| target).collect();
+        self.held_ours.extend(ours);
         match next {
             Next::Look(Look::Mirror(target)) | Next::Act(Action::WriteMirror(target, _))
                 if self.unreachable.contains(target) =>
@@ -453,20 +462,19 @@ impl World {
                 let version = seen.version(*which).map(VersionId::as_str);
                 let mut key = ModelKey::on(&[], version);
                 key.unfinished = *which == Which::Current;
-                if *which == Which::Pending {
-                    key.written = (0..self.mirror.len()).collect();
-                }
+                key.written = seen.written();
                 let minted = self.key(value, &key, seen);
                 self.keys.insert(value, key);
                 Fact::Minted(minted)
             }
             Action::NoteResumed(id) => {
                 self.model(id).unfinished = false;
+                self.describe(id, seen);
                 Fact::Changed(id.clone(), Change::Completed(at(self.now)))
             }
-            Action::NoteWritten(id, targets) => {
-                self.model(id).written.clone_from(targets);
-                Fact::Changed(id.clone(), Change::Written(targets.clone()))
+            Action::NoteWritten(id) => {
+                self.describe(id, seen);
+                Fact::Changed(id.clone(), Change::Written)
             }
             Action::AttachKey(id, plan) => {
                 self.model(id).plans.insert(plan.to_string());
@@ -474,6 +482,12 @@ impl World {
             }
             Action::WriteMirror(target, which) => {
                 let value = self.value(*which, seen);
+                let held = self.mirror[*target];
+                let may = [&self.adopted, &self.held_ours].map(|targets| targets.contains(target));
+                assert!(
+                    held == 0 || self.is_ours(held) || may.contains(&true),
+                    "another's value is overwritten: {self:?}"
+                );
                 self.mirror[*target] = value.expect("only a value that was read is written");
                 Fact::Written(*target, *which)
             }
@@ -507,12 +521,13 @@ impl World {
             Action::RestoreKey(id) => {
                 let key = self.model(id);
                 (key.mark, key.enabled, key.changed) = (None, true, None);
+                self.describe(id, seen);
                 Fact::Changed(id.clone(), Change::Unmarked)
             }
             Action::MarkKey(id, mark) if self.keys[&number(id)].enabled => {
                 let key = self.model(id);
                 (key.mark, key.described, key.changed) = (Some(mark.into()), true, None);
-                self.forget_written(id);
+                self.describe(id, seen);
                 Fact::Changed(id.clone(), Change::Marked(mark.clone()))
             }
             // On a key that another run has disabled, the adapter completes the mark.
@@ -526,7 +541,7 @@ impl World {
                 let key = self.model(id);
                 (key.mark, key.described) = (Some((&mark).into()), true);
                 (key.enabled, key.changed) = (false, None);
-                self.forget_written(id);
+                self.describe(id, seen);
                 Fact::Changed(id.clone(), Change::Disabled(mark))
             }
             Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
@@ -539,7 +554,9 @@ impl World {
                 let key = self.model(id);
                 (key.mark, key.described) = (Some((&mark).into()), true);
                 key.changed = None;
-                let change = if key.enabled {
+                let enabled = key.enabled;
+                self.describe(id, seen);
+                let change = if enabled {
                     Change::Marked(mark)
                 } else {
                     Change::Disabled(mark)
@@ -553,13 +570,20 @@ impl World {
         }
     }
 
-    /// As the adapter: only AWSPREVIOUS's key goes on naming targets.
-    fn forget_written(&mut self, id: &KeyId) {
-        let previous = self.holder(PREVIOUS).cloned();
-        let key = self.model(id);
-        if key.version.is_none() || key.version != previous {
-            key.written.clear();
-        }
+    /// As the adapter: each description that is written names the targets.
+    fn describe(&mut self, id: &KeyId, seen: &Observed) {
+        let written = seen.written();
+        assert!(
+            written.is_subset(&self.held_ours),
+            "a target is named that never held a key of this secret: {self:?}"
+        );
+        self.model(id).written = written;
+    }
+
+    /// Whether a target's value is one of this secret's.
+    fn is_ours(&self, held: u8) -> bool {
+        held != 0
+            && (self.values.values().any(|value| *value == held) || self.keys.contains_key(&held))
     }
 
     /// Runs a step; calls `at` with the world after every action. Returns how it ended.
