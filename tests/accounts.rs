@@ -1117,7 +1117,9 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
         for words in [
             "DOPPLER_ADOPT_TARGETS=acme/prd/ALSO_HERE",
             "DOPPLER_TARGETS",
-            "aws secretsmanager rotate-secret --no-rotate-immediately",
+            "`aws secretsmanager rotate-secret`",
+            "--no-rotate-immediately",
+            "`aws secretsmanager update-secret-version-stage`",
         ] {
             assert!(message.contains(words), "{words}: {message}");
         }
@@ -1132,6 +1134,36 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
     set_target(&world, "ALSO_HERE", "");
     world.retry(&token).await;
     world.assert_agreement().await;
+}
+
+/// Whoever moves AWSCURRENT all the same to the version that was refused does not give the target away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_target_is_left_after_promotion_by_hand() {
+    for has_current_key in [false, true] {
+        let setup = Setup {
+            secret: (!has_current_key).then(|| "{}".to_owned()),
+            ..Setup::quick()
+        };
+        let world = setup.start().await;
+        if has_current_key {
+            world.rotate().await;
+        }
+        set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
+        let targets = listed(&[TARGET, "ALSO_HERE"]);
+        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        let (error, token) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
+        make_current(&world, &token);
+        world.step(&token, "finishSecret").await;
+        for _ in 0..2 {
+            let (report, line) = reconcile(&world).await;
+            assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
+            assert!(delivers(&world, TARGET, &world.current_key()), "{report}");
+            assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS), "{report}");
+        }
+        world.rotate_and_fail("testSecret").await;
+        assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS));
+    }
 }
 
 /// A target that is listed in `DOPPLER_ADOPT_TARGETS` is overwritten whatever it holds.
