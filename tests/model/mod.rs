@@ -467,13 +467,33 @@ impl World {
                 self.keys.insert(value, key);
                 Fact::Minted(minted)
             }
+            // Another run may have deleted it.
+            Action::RestoreKey(id)
+            | Action::MarkKey(id, _)
+            | Action::DisableKey(id, _)
+            | Action::NoteRevoked(id, _)
+            | Action::NotePostponed(id, _)
+            | Action::NoteResumed(id)
+            | Action::NoteWritten(id)
+                if !self.keys.contains_key(&number(id)) =>
+            {
+                Fact::Changed(id.clone(), Change::Deleted)
+            }
+            Action::NoteResumed(id) | Action::NoteWritten(id) if self.was_stopped(id, seen) => {
+                let by = seen
+                    .version(Which::Current)
+                    .expect("it is noted for AWSCURRENT");
+                self.revoke(id, seen, Mark::new(at(self.now), by.clone()))
+            }
             Action::NoteResumed(id) => {
-                self.model(id).unfinished = false;
                 self.describe(id, seen);
+                let key = self.model(id);
+                (key.unfinished, key.mark) = (false, None);
                 Fact::Changed(id.clone(), Change::Completed(at(self.now)))
             }
             Action::NoteWritten(id) => {
                 self.describe(id, seen);
+                self.model(id).mark = None;
                 Fact::Changed(id.clone(), Change::Written)
             }
             Action::AttachKey(id, plan) => {
@@ -508,16 +528,6 @@ impl World {
                 self.remove_label(PENDING);
                 Fact::PendingRemoved
             }
-            // Another run may have deleted it, or disabled it while this one still took it for enabled.
-            Action::RestoreKey(id)
-            | Action::MarkKey(id, _)
-            | Action::DisableKey(id, _)
-            | Action::NoteRevoked(id, _)
-            | Action::NotePostponed(id, _)
-                if !self.keys.contains_key(&number(id)) =>
-            {
-                Fact::Changed(id.clone(), Change::Deleted)
-            }
             Action::RestoreKey(id) => {
                 let key = self.model(id);
                 (key.mark, key.enabled, key.changed) = (None, true, None);
@@ -530,19 +540,18 @@ impl World {
                 self.describe(id, seen);
                 Fact::Changed(id.clone(), Change::Marked(mark.clone()))
             }
-            // On a key that another run has disabled, the adapter completes the mark.
-            Action::MarkKey(id, mark) | Action::DisableKey(id, mark) => {
-                let revoked_now = matches!(action, Action::MarkKey(..)).then(|| at(self.now));
+            Action::MarkKey(id, mark) => self.revoke(id, seen, mark.clone()),
+            Action::NotePostponed(id, mark)
+                if mark.disabled_at.is_none() && !self.keys[&number(id)].enabled =>
+            {
+                self.revoke(id, seen, mark.clone())
+            }
+            Action::DisableKey(id, mark) => {
                 let mark = Mark {
                     disabled_at: Some(at(self.now)),
-                    revoked_at: mark.revoked_at.or(revoked_now),
                     ..mark.clone()
                 };
-                let key = self.model(id);
-                (key.mark, key.described) = (Some((&mark).into()), true);
-                (key.enabled, key.changed) = (false, None);
-                self.describe(id, seen);
-                Fact::Changed(id.clone(), Change::Disabled(mark))
+                self.disable(id, seen, mark)
             }
             Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
                 let mut mark = mark.clone();
@@ -568,6 +577,32 @@ impl World {
                 Fact::Changed(id.clone(), Change::Deleted)
             }
         }
+    }
+
+    /// Whether an emergency stop has disabled a key that a run takes for enabled.
+    fn was_stopped(&self, id: &KeyId, seen: &Observed) -> bool {
+        let mut keys = seen.keys.iter().flatten();
+        let was_enabled = keys.any(|key| key.id == *id && key.enabled);
+        was_enabled && !self.keys[&number(id)].enabled
+    }
+
+    /// As the adapter: the note of an emergency stop that was overwritten is made again.
+    fn revoke(&mut self, id: &KeyId, seen: &Observed, mark: Mark) -> Fact {
+        let now = Some(at(self.now));
+        let mark = Mark {
+            disabled_at: now,
+            revoked_at: now,
+            ..mark
+        };
+        self.disable(id, seen, mark)
+    }
+
+    fn disable(&mut self, id: &KeyId, seen: &Observed, mark: Mark) -> Fact {
+        self.describe(id, seen);
+        let key = self.model(id);
+        (key.mark, key.described) = (Some((&mark).into()), true);
+        (key.enabled, key.changed) = (false, None);
+        Fact::Changed(id.clone(), Change::Disabled(mark))
     }
 
     /// As the adapter: each description that is written names the targets.
