@@ -729,6 +729,8 @@ async fn each_action_is_one_line_of_json_with_step_secret_version_and_request_id
         (("testSecret", "Probe"), 1),
         (("finishSecret", "UpdateSecrets"), 1),
         (("finishSecret", "UpdateSecretVersionStage"), 2),
+        // A first rotation has no key to mark, so the new one names the target that was written.
+        (("finishSecret", "UpdateApiKey"), 1),
     ];
     assert_eq!(by_operation, expected.into());
 }
