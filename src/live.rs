@@ -26,7 +26,7 @@ use crate::http;
 use crate::mark::{self, Mark, Minted, Postponed};
 use crate::next::{Action, Look, Next};
 use crate::observed::{
-    CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, OWN_CHANGE, Observed, Replication,
+    CURRENT, Change, Fact, Held, Key, KeyId, Mirrored, OWN_CHANGE, Observed, PENDING, Replication,
     VersionId, Which,
 };
 use crate::secret::{ApiKeyValue, SecretText};
@@ -616,8 +616,9 @@ impl<'a> Live<'a> {
         Ok((Fact::Settled, None))
     }
 
-    /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago, and a call that was
-    /// throttled for long would count as somebody else's change, made after an old time was written.
+    /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago. A call that was throttled
+    /// for long would count as somebody else's change, made after an old time was written; so the time is written once more,
+    /// where there is time for it. In an emergency the next key comes first.
     async fn change_mark(
         &self,
         seen: &Observed,
@@ -625,60 +626,64 @@ impl<'a> Live<'a> {
         key: &KeyId,
         mark: &Mark,
     ) -> Result<(Fact, Receipt), Error> {
-        let mut mark = mark.clone();
-        loop {
-            let now = self.world.clock.now();
-            match action {
-                Action::DisableKey(..) => mark.disabled_at = Some(now),
-                Action::NoteRevoked(..) => mark.revoked_at = Some(now),
-                Action::NotePostponed(..) => {
-                    let again = |postponed: Postponed| Postponed {
-                        at: now,
-                        ..postponed
-                    };
-                    mark.postponed = mark.postponed.map(again);
-                }
-                _ => mark.superseded_at = now,
-            }
-            let disables = matches!(action, Action::DisableKey(..)).then_some(false);
-            let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
-            let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
-            if is_disabled && disables.is_none() && mark.disabled_at.is_none() {
-                return self.revoke(seen, key, mark).await;
-            }
-            if self.world.clock.now() <= now + OWN_CHANGE {
-                return Ok((fact, receipt));
-            }
+        let now = self.world.clock.now();
+        let mark = dated(mark, action, now);
+        let disables = matches!(action, Action::DisableKey(..)).then_some(false);
+        let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
+        let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
+        if is_disabled && disables.is_none() && mark.disabled_at.is_none() {
+            return self.revoke(seen, key, mark).await;
         }
+        let later = self.world.clock.now();
+        let is_late = later > now + OWN_CHANGE && Instant::now() + OWN_CHANGE < self.deadline;
+        let is_there = !matches!(fact, Fact::Changed(_, Change::Deleted));
+        if is_late && is_there && !seen.setup.emergency {
+            let mark = dated(&mark, action, later);
+            return self.write_mark(seen, key, mark, None).await;
+        }
+        Ok((fact, receipt))
     }
 
-    /// Writes the description of a key that is not superseded, as far as is known.
+    /// Writes the description of a key that is not superseded, as far as is known. If the key is disabled by then although it was
+    /// enabled when it was listed, that was a person, or an emergency stop, for which the key must have been replaced.
     async fn note(
         &self,
         seen: &Observed,
-        key: &KeyId,
+        id: &KeyId,
         note: &Minted,
         change: Change,
     ) -> Result<(Fact, Receipt), Error> {
         let mut keys = seen.keys.iter().flatten();
-        let was_enabled = keys.any(|listed| listed.id == *key && listed.enabled);
-        let by = seen.version(Which::Current).filter(|_| was_enabled);
-        let mark = by.map(|by| Mark::new(self.world.clock.now(), by.clone()));
+        let key = keys.find(|key| key.id == *id && key.enabled);
+        let by = key.and_then(|_| seen.version(Which::Current)).cloned();
         let text = note.to_string();
-        let noted = self.update(seen, key, &text, None, |is_enabled| match &mark {
-            Some(mark) if !is_enabled => Change::Disabled(mark.clone()),
-            _ => change,
-        });
-        match (noted.await?, mark) {
-            ((Fact::Changed(_, Change::Disabled(_)), _), Some(mark)) => {
-                self.revoke(seen, key, mark).await
+        let noted = self.update(seen, id, &text, None, |is_enabled| {
+            if is_enabled || by.is_none() {
+                change
+            } else {
+                Change::DisabledByHand
             }
-            (noted, _) => Ok(noted),
+        });
+        let (fact, receipt) = noted.await?;
+        let (Fact::Changed(_, Change::DisabledByHand), Some(by)) = (&fact, by) else {
+            return Ok((fact, receipt));
+        };
+        let secrets_manager = self.world.secrets_manager().await?;
+        let (now, _) = secrets_manager.describe(&self.secret.arn).await?;
+        let label = if key.is_some_and(|key| key.is(Which::Current)) {
+            CURRENT
+        } else {
+            PENDING
+        };
+        if now.description.labels.holder(label) == seen.labels().holder(label) {
+            return Ok((fact, receipt));
         }
+        self.revoke(seen, id, Mark::new(self.world.clock.now(), by))
+            .await
     }
 
     /// Makes the note of an emergency stop again, which disabled the key while this run was under way, and whose note was just
-    /// overwritten. A person who disabled it in that moment is taken for one.
+    /// overwritten. A person who disabled a replaced key in that moment is taken for one.
     async fn revoke(
         &self,
         seen: &Observed,
@@ -759,6 +764,24 @@ impl<'a> Live<'a> {
     fn until(&self, patience: Duration) -> Instant {
         self.deadline.min(Instant::now() + patience)
     }
+}
+
+/// The mark with the time at which `action` writes it.
+fn dated(mark: &Mark, action: &Action, now: SystemTime) -> Mark {
+    let mut mark = mark.clone();
+    match action {
+        Action::DisableKey(..) => mark.disabled_at = Some(now),
+        Action::NoteRevoked(..) => mark.revoked_at = Some(now),
+        Action::NotePostponed(..) => {
+            let again = |postponed: Postponed| Postponed {
+                at: now,
+                ..postponed
+            };
+            mark.postponed = mark.postponed.map(again);
+        }
+        _ => mark.superseded_at = now,
+    }
+    mark
 }
 
 /// A target as the description of a key names it.

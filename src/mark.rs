@@ -38,9 +38,9 @@ pub enum Description {
     Minted(Minted),
     /// The key is superseded.
     Superseded(Mark),
-    /// A mark of the function whose time lies in the future, of a key that was neither disabled nor revoked. It is as good
-    /// as no mark: marking the key again only lengthens the overlap.
-    Ahead,
+    /// A mark of the function whose time lies in the future, of a key that was neither disabled nor revoked. Its time is as
+    /// good as none: marking the key again only lengthens the overlap. The targets that it names count.
+    Ahead(Mark),
     /// Any other text.
     Other,
 }
@@ -93,7 +93,7 @@ impl Description {
         }
         match Mark::parse(text) {
             None => Self::Other,
-            Some(mark) if mark.superseded_at > now && mark.is_enabled() => Self::Ahead,
+            Some(mark) if mark.superseded_at > now && mark.is_enabled() => Self::Ahead(mark),
             Some(mark) => Self::Superseded(mark.until(now)),
         }
     }
@@ -118,8 +118,8 @@ impl Description {
     pub fn names_target(&self, hash: &str) -> bool {
         match self {
             Self::Minted(minted) => minted.targets.contains(hash),
-            Self::Superseded(mark) => mark.targets.contains(hash),
-            Self::Ahead | Self::Other => false,
+            Self::Superseded(mark) | Self::Ahead(mark) => mark.targets.contains(hash),
+            Self::Other => false,
         }
     }
 

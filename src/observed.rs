@@ -356,6 +356,8 @@ pub struct Observed {
     pub settled: bool,
     /// What each target holds.
     pub mirror: Vec<Mirrored>,
+    /// The targets that this run wrote.
+    pub wrote: BTreeSet<usize>,
     /// Whether the labels were looked at since the keys were listed and the current version was read.
     pub relabelled: bool,
     /// Whether something was done since that must not stand if AWSCURRENT has moved meanwhile.
@@ -456,6 +458,8 @@ pub enum Change {
     Unmarked,
     /// It is disabled and carries this mark.
     Disabled(Mark),
+    /// A person disabled it: its description, which was written just now, carries no mark.
+    DisabledByHand,
     /// It is no more.
     Deleted,
 }
@@ -466,6 +470,7 @@ impl Observed {
     pub fn new(setup: Setup, secret: Description) -> Self {
         Self {
             mirror: vec![Mirrored::Unread; setup.targets],
+            wrote: BTreeSet::new(),
             setup,
             secret,
             held: BTreeMap::new(),
@@ -502,6 +507,7 @@ impl Observed {
             ..self.setup
         };
         Self {
+            wrote: self.wrote,
             handled: self.handled,
             failed: self.failed,
             disabled: self.disabled,
@@ -584,8 +590,8 @@ impl Observed {
         pending.is_some() && pending != self.version(Which::Current)
     }
 
-    /// The Doppler targets that are known to have been written for this secret: those that hold AWSCURRENT's key, and those that
-    /// the description of a key of ours names.
+    /// The Doppler targets that are known to have been written for this secret: those that this run wrote, those that hold
+    /// AWSCURRENT's key, and those that the description of a key of ours names.
     #[must_use]
     pub fn written(&self) -> BTreeSet<usize> {
         let holds_ours = |target: &usize| self.mirror[*target] == Mirrored::Key(Which::Current);
@@ -597,6 +603,7 @@ impl Observed {
         let named = named.flat_map(|key| key.written.iter().copied());
         (0..self.mirror.len())
             .filter(holds_ours)
+            .chain(self.wrote.iter().copied())
             .chain(named)
             .collect()
     }
@@ -664,6 +671,7 @@ impl Observed {
             }
             Fact::Written(target, which) => {
                 self.mirror[target] = Mirrored::Key(which);
+                self.wrote.insert(target);
                 self.unconfirmed = true;
             }
             Fact::Stored => {
@@ -694,7 +702,7 @@ impl Observed {
 
     fn changed(&mut self, id: &KeyId, change: Change) {
         let written = self.written();
-        self.noted |= matches!(change, Change::Completed(_));
+        self.noted |= matches!(change, Change::Completed(_) | Change::DisabledByHand);
         self.unconfirmed |= matches!(
             change,
             Change::Disabled(_) | Change::Deleted | Change::Unmarked
@@ -716,7 +724,7 @@ impl Observed {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed(_) | Change::Written => {}
+            Change::Completed(_) | Change::Written | Change::DisabledByHand => {}
         }
         let mut keys = self.keys.iter_mut().flatten();
         let Some(key) = keys.find(|key| key.id == *id) else {
@@ -737,6 +745,9 @@ impl Observed {
                 (key.unfinished, key.resumed, key.since) = (false, true, since);
             }
             Change::Unmarked => (key.mark, key.enabled) = (None, true),
+            Change::DisabledByHand => {
+                (key.unfinished, key.mark, key.enabled) = (false, None, false);
+            }
             Change::Marked(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, true);
             }

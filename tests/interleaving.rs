@@ -260,6 +260,29 @@ fn emergency_stop_outlasts_notes_of_an_older_run() {
     }
 }
 
+/// Nor is a person overruled, whom a run meets that notes something with AWSCURRENT's key.
+#[test]
+fn current_key_disabled_by_hand_stays_disabled_under_notes() {
+    for unfinished in [false, true] {
+        let mut world = World::rotated(1);
+        for key in world.keys.values_mut() {
+            key.written.clear();
+        }
+        world.keys.get_mut(&2).expect("it is there").unfinished = unfinished;
+        let start = Moment {
+            world,
+            first: Run::of(Step::Reconcile),
+            second: Run::of(Step::Reconcile),
+            event: Some(|world| world.keys.get_mut(&2).expect("it is there").enabled = false),
+        };
+        every_order(start, &|mut world| {
+            reconcile(&mut world, 1);
+            let key = &world.keys[&2];
+            assert!(!key.enabled && key.mark.is_none(), "{world:?}");
+        });
+    }
+}
+
 /// A run that disables the key at the end of its grace may overwrite the stop's note, without being told: API Gateway changes
 /// a key whatever it was before. The key is disabled all the same.
 #[test]

@@ -533,8 +533,18 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             };
             vec![Fact::Minted(minted), Fact::AlreadyMinted]
         }
-        Action::NoteResumed(id) => changed(id, vec![Change::Completed(now()), Change::Deleted]),
-        Action::NoteWritten(id) => changed(id, vec![Change::Written, Change::Deleted]),
+        Action::NoteResumed(id) => changed(
+            id,
+            vec![
+                Change::Completed(now()),
+                Change::DisabledByHand,
+                Change::Deleted,
+            ],
+        ),
+        Action::NoteWritten(id) => changed(
+            id,
+            vec![Change::Written, Change::DisabledByHand, Change::Deleted],
+        ),
         Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
         Action::WriteMirror(target, which) => vec![Fact::Written(*target, *which)],
         Action::Promote(_) => {

@@ -695,7 +695,7 @@ fn description_that_is_read_is_written_the_same() {
                 assert_eq!(minted.to_string(), *text);
                 "minted"
             }
-            mark::Description::Ahead => panic!("nothing is after the end of time: {text}"),
+            mark::Description::Ahead(_) => panic!("nothing is after the end of time: {text}"),
             mark::Description::Other => "other",
         }
     });

@@ -479,10 +479,15 @@ impl World {
             {
                 Fact::Changed(id.clone(), Change::Deleted)
             }
-            Action::NoteResumed(id) | Action::NoteWritten(id) if self.was_stopped(id, seen) => {
-                let by = seen
-                    .version(Which::Current)
-                    .expect("it is noted for AWSCURRENT");
+            Action::NoteResumed(id) | Action::NoteWritten(id) if self.was_disabled(id, seen) => {
+                let by = seen.version(Which::Current);
+                let by = by.expect("it is noted for AWSCURRENT");
+                if self.holder(CURRENT).map(String::as_str) == Some(by.as_str()) {
+                    self.describe(id, seen);
+                    let key = self.model(id);
+                    (key.unfinished, key.mark) = (false, None);
+                    return Fact::Changed(id.clone(), Change::DisabledByHand);
+                }
                 self.revoke(id, seen, Mark::new(at(self.now), by.clone()))
             }
             Action::NoteResumed(id) => {
@@ -579,8 +584,8 @@ impl World {
         }
     }
 
-    /// Whether an emergency stop has disabled a key that a run takes for enabled.
-    fn was_stopped(&self, id: &KeyId, seen: &Observed) -> bool {
+    /// Whether a person or an emergency stop has disabled a key that a run takes for enabled.
+    fn was_disabled(&self, id: &KeyId, seen: &Observed) -> bool {
         let mut keys = seen.keys.iter().flatten();
         let was_enabled = keys.any(|key| key.id == *id && key.enabled);
         was_enabled && !self.keys[&number(id)].enabled
