@@ -872,6 +872,58 @@ async fn own_changes_postpone_nothing() {
     assert_eq!(left(&report), "", "{report}");
 }
 
+/// A change that was throttled for over a minute is written once more, with the time at which it came about.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_change_that_took_long_postpones_nothing() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let world = Arc::new(world);
+    world.sandbox.advance(GRACE);
+    let weak = Arc::downgrade(&world);
+    let slow = FaultKind::before(move || {
+        if let Some(world) = weak.upgrade() {
+            world.sandbox.advance(MINUTE * 2);
+        }
+        async {}
+    });
+    let slow = Fault::new(slow).on(Service::ApiGateway, "UpdateApiKey");
+    let slow = world.sandbox.faults().inject(slow);
+    world.reconcile(json!({})).await;
+    assert_eq!(slow.fired(), 1);
+    assert_eq!(enabled(&world, &first), Some(false));
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(left(&report), "", "{report}");
+    assert_eq!(done(&report), [""; 0], "{report}");
+}
+
+/// A person who disables the current key while a run is about to note something with it is not overruled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn current_key_disabled_during_note_stays_disabled() {
+    let world = Arc::new(Setup::quick().start().await);
+    let weak = Arc::downgrade(&world);
+    let disable = FaultKind::before(move || {
+        if let Some(world) = weak.upgrade() {
+            let id = key(&world, &world.current_key()).id;
+            let sandbox = &world.sandbox;
+            sandbox.update_key_as_operator(&id, Some(false), None);
+        }
+        async {}
+    });
+    let disable = Fault::new(disable).on(Service::ApiGateway, "UpdateApiKey");
+    let disable = world.sandbox.faults().inject(disable);
+    world.rotate().await;
+    assert_eq!(disable.fired(), 1);
+    for _ in 0..2 {
+        let current = key(&world, &world.current_key());
+        assert!(!current.enabled, "{current:?}");
+        assert!(current.description.starts_with("Minted for"), "{current:?}");
+        let report = world.reconcile(json!({})).await;
+        assert!(
+            left(&report).contains("was disabled by a person"),
+            "{report}"
+        );
+    }
+}
+
 /// Somebody who changes a superseded key again and again keeps it, and from the third time on the metric tells.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn third_postponement_counts_as_postponed_key() {
