@@ -5,7 +5,7 @@
 //! to be changed, and where.
 //!
 //! The texts that causes are recognised by are the services' own. Where nothing else is said, they were seen by others
-//! (OBS), so a text that has changed leads to the general advice, never to a wrong one.
+//! (OBS), so a text that has changed leads to the general advice.
 
 use std::fmt;
 
