@@ -199,12 +199,12 @@ pub(crate) fn must_serve(
     if settings
         .mirror
         .as_ref()
-        .is_some_and(|mirror| names(&mirror.token_secret_id, secret))
+        .is_some_and(|mirror| secret.is_named(&mirror.token_secret_id))
     {
         return Err(Error::NotServed("it holds the Doppler token"));
     }
     match &settings.secret_id {
-        Some(id) if names(id, secret) => Ok(()),
+        Some(id) if secret.is_named(id) => Ok(()),
         Some(_) => Err(Error::NotServed("SECRET_ID names another one")),
         // Whoever may set a secret's rotation function may have it rotated; nobody else.
         None if secret.rotation_function.as_deref().map(unqualified)
@@ -216,17 +216,6 @@ pub(crate) fn must_serve(
             "its rotation function is another one; set SECRET_ID to serve it all the same",
         )),
     }
-}
-
-/// Whether `id` is the secret's name, its ARN, or its ARN without the six random characters.
-fn names(id: &str, secret: &Secret) -> bool {
-    let partial = || {
-        secret
-            .arn
-            .rsplit_once('-')
-            .is_some_and(|(partial, random)| partial == id && random.len() == 6)
-    };
-    id == secret.name || id == secret.arn || partial()
 }
 
 /// A function's ARN without version or alias.

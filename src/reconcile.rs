@@ -132,22 +132,26 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), Error> {
     for secret in secrets.by_ref() {
         let started = Instant::now();
         if started + longest >= invocation.deadline {
-            report.unvisited.push(secret);
+            report.unvisited.push(masked_secret_id(&secret));
             break;
         }
-        let span = error_span!("secret", secret);
+        // Until it is described, it is only what a reply says.
+        let shown = masked_secret_id(&secret);
+        let span = error_span!("secret", secret = shown);
         let reconciled = one(job, &secret, &mut report.totals);
         let reconciled = reconciled.instrument(span.clone()).await;
         let reconciled = reconciled.unwrap_or_else(|failed| {
             span.in_scope(|| log_error(&failed));
             report.totals.failures += 1;
             report.totals.unseen += 1;
-            SecretReport::failed(&secret, failed.to_string())
+            SecretReport::failed(&shown, failed.to_string())
         });
         report.secrets.push(reconciled);
         longest = longest.max(started.elapsed());
     }
-    report.unvisited.extend(secrets);
+    report
+        .unvisited
+        .extend(secrets.map(|secret| masked_secret_id(&secret)));
     report.totals.unvisited = report.unvisited.len();
     if report.totals.unvisited > 0 {
         let (left, seen) = (report.totals.unvisited, report.secrets.len());

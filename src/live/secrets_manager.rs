@@ -46,6 +46,17 @@ pub struct Secret {
     pub rotation_function: Option<String>,
 }
 
+impl Secret {
+    /// Whether `id` is the secret's name, its ARN, or its ARN without the six random characters.
+    pub(crate) fn is_named(&self, id: &str) -> bool {
+        let partial = || {
+            let partial = self.arn.rsplit_once('-');
+            partial.is_some_and(|(partial, random)| partial == id && random.len() == 6)
+        };
+        !id.is_empty() && (id == self.name || id == self.arn || partial())
+    }
+}
+
 /// When the replicas are first looked at after a change, and how long after that again.
 const REPLICAS_FIRST: Duration = Duration::from_secs(1);
 const REPLICAS_POLL: Duration = Duration::from_secs(2);
@@ -72,15 +83,9 @@ impl SecretsManager {
         const OPERATION: &str = "DescribeSecret";
         let reply = self.0.describe_secret().secret_id(secret_id).send().await;
         let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        let (Some(arn), Some(name)) = (reply.arn(), reply.name()) else {
-            let fault = Fault::Unreadable("no ARN or name");
-            return Err(CallError {
-                service: SERVICE,
-                operation: OPERATION,
-                fault,
-                request_id: None,
-            });
-        };
+        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        let (arn, name) = (reply.arn(), reply.name());
+        let (arn, name) = (arn.unwrap_or_default(), name.unwrap_or_default());
         let labels = reply.version_ids_to_stages().into_iter().flatten();
         let labels = labels.map(|(id, labels)| {
             (
@@ -104,7 +109,9 @@ impl SecretsManager {
             },
             rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
         };
-        Ok((secret, aws::receipt(SERVICE, OPERATION, &reply)))
+        // From here on it goes by the ARN of the reply.
+        let receipt = aws::must_say(secret.is_named(secret_id), receipt)?;
+        Ok((secret, receipt))
     }
 
     /// Describes the secret until no replica is `Underway`, or the next look would be after the deadline.
