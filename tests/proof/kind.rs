@@ -67,6 +67,11 @@ impl Kind {
         !self.kills() && self != Self::Blank
     }
 
+    /// Whether it has the status of a success, whatever was asked.
+    pub(crate) fn says_yes(self) -> bool {
+        matches!(self, Self::Html | Self::Empty | Self::Blank)
+    }
+
     pub(crate) fn fault(self) -> FaultKind {
         match self {
             Self::Refused => FaultKind::Down(Duration::from_millis(700)),
