@@ -14,7 +14,7 @@ use sandbox::{
 use serde_json::{Value, json};
 use support::blocks::blocks;
 use support::emitted::{assert_absent, values};
-use support::{CONFIG, PROJECT, SECRET, Setup, World, in_full, minted_key};
+use support::{CONFIG, PROJECT, SECRET, Setup, World, in_full, minted_key, mirrored};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -291,7 +291,8 @@ impl Scene {
         // AWSCURRENT's version is as old: its age bounds the grace of what it replaced.
         let since = rfc3339(sandbox.now());
         sandbox.advance(Duration::from_hours(hours));
-        let mark = format!("Superseded at {since} by version {version}.");
+        // As the function leaves it: the mark names the target that was written.
+        let mark = format!("Superseded at {since} by version {version}.{}", mirrored());
         sandbox.describe_key(&replaced.id, &mark);
         let held = if matches!(work, Work::Rotation { .. }) {
             &current.value

@@ -177,7 +177,12 @@ async fn run(schedule: Schedule) -> Survived {
     let misleading = schedule.faults.iter().filter(|(_, kind)| kind.says_yes());
     assert!(misled <= misleading.count(), "{:?}", job.errors);
     if schedule.faults.iter().all(|(_, kind)| kind.passes()) {
-        assert_eq!(attempts as usize, 1 + misled, "it took a retry: {:?}", job.errors);
+        assert_eq!(
+            attempts as usize,
+            1 + misled,
+            "it took a retry: {:?}",
+            job.errors
+        );
     }
     assert!(job.reconcile(&world).await, "{:?}", job.errors);
     // What only takes time has come to its end.
