@@ -7,10 +7,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::ids::is_secret_id;
 use crate::next::Step;
 use crate::observed::{CURRENT, VersionId};
-use crate::secret::is_secret_id;
-use crate::settings::parse_period;
+use crate::time::parse_period;
 
 /// What the function is asked to do.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::MASK;
+/// Stands for what was not fit to be shown.
+pub(crate) const MASK: &str = "[masked]";
 
 /// What begins the hash of a text that is not shown or written as it is. 64 lower-case hexadecimal digits follow.
 const HASHED: &str = "sha256:";
@@ -209,4 +210,12 @@ impl fmt::Display for PlanId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }
+}
+
+/// Whether a secret can have this name or ARN. (DOC, Secrets Manager API: names have up to 512 of these characters; an
+/// ARN adds colons.)
+#[must_use]
+pub fn is_secret_id(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);
+    (1..=2048).contains(&text.len()) && text.bytes().all(valid)
 }

@@ -54,3 +54,4 @@ pub mod rotate;
 pub mod rotation;
 pub mod secret;
 pub mod settings;
+pub mod time;

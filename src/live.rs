@@ -31,6 +31,7 @@ use crate::observed::{
 };
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::settings::{Settings, Target};
+use crate::time::rfc3339;
 
 use self::api_gateway::ApiGateway;
 use self::doppler::Doppler;
@@ -610,7 +611,7 @@ impl<'a> Live<'a> {
             .duration_since(self.world.clock.now())
             .unwrap_or_default();
         if Instant::now() + wait >= self.deadline {
-            return Err(Error::NotSettled(mark::rfc3339(at)));
+            return Err(Error::NotSettled(rfc3339(at)));
         }
         tokio::time::sleep(wait).await;
         Ok((Fact::Settled, None))

@@ -10,12 +10,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use humantime::{format_rfc3339_seconds, parse_rfc3339};
-
-use crate::ids::{VersionId, is_hash, is_hex, sha256};
-use crate::secret::is_secret_id;
+use crate::ids::{VersionId, is_hash, is_hex, is_secret_id, sha256};
+use crate::time::{parse_rfc3339_seconds, rfc3339};
 
 const MINTED: &str = "Minted for the secret ";
 const UNFINISHED: &str = " Not on all of its usage plans yet.";
@@ -216,7 +214,7 @@ impl Mark {
 
     fn parse(text: &str) -> Option<Self> {
         let mut rest = Rest(text.strip_prefix(SUPERSEDED)?);
-        let superseded_at = time(rest.until(BY)?)?;
+        let superseded_at = parse_rfc3339_seconds(rest.until(BY)?)?;
         let by = rest.word().filter(|id| is_id(id))?;
         let mut mark = Self::new(superseded_at, VersionId::from(by));
         rest.time_after(DISABLED, &mut mark.disabled_at)?;
@@ -224,7 +222,7 @@ impl Mark {
         if rest.skip(POSTPONED) {
             let digits = rest.until(TIMES)?;
             let times = digits.parse().ok()?;
-            let at = time(rest.word()?)?;
+            let at = parse_rfc3339_seconds(rest.word()?)?;
             let is_canonical = digits == format!("{times}");
             mark.postponed = is_canonical.then_some(Postponed { times, at });
             mark.postponed?;
@@ -307,7 +305,7 @@ impl<'a> Rest<'a> {
     /// Reads a sentence that ends with a time into `at`, if it comes next. `None` where the time cannot be read.
     fn time_after(&mut self, words: &str, at: &mut Option<SystemTime>) -> Option<()> {
         if self.skip(words) {
-            *at = Some(time(self.word()?)?);
+            *at = Some(parse_rfc3339_seconds(self.word()?)?);
         }
         Some(())
     }
@@ -317,21 +315,6 @@ impl<'a> Rest<'a> {
 fn is_id(text: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     is_hash(text) || ((1..=64).contains(&text.len()) && text.bytes().all(valid))
-}
-
-/// A time that [`rfc3339`] wrote.
-fn time(text: &str) -> Option<SystemTime> {
-    let time = parse_rfc3339(text).ok()?;
-    (rfc3339(time) == text).then_some(time)
-}
-
-/// A time as people and machines read it: RFC 3339, in whole seconds. What cannot be written so, because a reply dates a key
-/// before 1970 or puts the clock after the year 9999, is cut to what can.
-#[must_use]
-pub fn rfc3339(time: SystemTime) -> String {
-    const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let earliest = SystemTime::UNIX_EPOCH;
-    format_rfc3339_seconds(time.clamp(earliest, earliest + LAST)).to_string()
 }
 
 /// The description of a key that is not superseded.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::error::masked;
 pub use crate::ids::{KeyId, PlanId, VersionId};
 use crate::mark::Mark;
 use crate::secret::InvalidSecret;
+use crate::secret::redact::masked;
 
 /// The staging labels of the secret's versions, as `DescribeSecret` shows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use tracing::{info, warn};
 use crate::command::Command;
 use crate::drive::{Run, target_name};
 use crate::live::{Secret, World};
-use crate::mark::rfc3339;
 use crate::observed::{Key, KeyId, Mirrored, Observed, Which};
 use crate::reconciliation::{self, Finding, State, is_postponed_again, state};
 use crate::settings::Settings;
+use crate::time::rfc3339;
 
 /// One secret.
 #[derive(Debug, Default, Serialize)]

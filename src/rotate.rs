@@ -4,12 +4,13 @@ use serde::Serialize;
 use tracing::{Instrument, Span, error_span};
 
 use crate::drive::{self, Invocation, drive, log_error, must_serve};
-use crate::error::{Error, masked_id, masked_secret_id};
+use crate::error::Error;
 use crate::event::Rotation;
 use crate::live::{self, Live, World};
 use crate::next::Step;
 use crate::observed::{Observed, Setup};
 use crate::report::{self, Totals};
+use crate::secret::redact::{masked_id, masked_secret_id};
 
 /// What a step did, as the function's answer. Secrets Manager ignores it; a person who invokes a step sees it.
 #[derive(Debug, Serialize)]

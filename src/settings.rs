@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::secret::is_secret_id;
+use crate::ids::is_secret_id;
+use crate::time::parse_period;
 
 pub(crate) mod library;
-
-/// The longest period that is believed to be meant.
-const LONGEST_PERIOD: Duration = Duration::from_hours(366 * 24);
 
 /// An example of `PROBE_URL`. Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC,
 /// API Gateway developer guide, "Important notes"). Settings with such a path are not refused: whether AWS answers it for
@@ -319,18 +317,6 @@ impl Reader<'_> {
             adopted,
             create_missing: create_missing.unwrap_or(false),
         })
-    }
-}
-
-/// A duration such as `24h` or `7d`.
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn parse_period(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(period) if period <= LONGEST_PERIOD => Ok(period),
-        Ok(_) => Err("is longer than a year".to_owned()),
-        Err(_) => Err("is no duration of s, m, h or d".to_owned()),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use api_key_rotation::advice::{Cause, NoReply, Policy, is_quota, of_refusal};
 use api_key_rotation::error::{self, CallError};
+use api_key_rotation::secret::redact;
 use sandbox::tls::{Authority, Certificate};
 use sandbox::{Fault, FaultKind, Service as Sandboxed};
 use support::{SECRET, Setup, World};
@@ -684,7 +685,7 @@ fn long_refusal_keeps_its_end() {
         fault: error::Fault::Refused {
             status: 400,
             code: "AccessDeniedException".to_owned(),
-            message: error::masked(&message),
+            message: redact::masked(&message),
         },
         request_id: None,
     };

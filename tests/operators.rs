@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use api_key_rotation::mark::rfc3339;
+use api_key_rotation::time::rfc3339;
 use sandbox::{
     FUNCTION_NAME, Fault, FaultKind, FunctionError, KeyView, Outcome, REST_API_ID, STAGE,
 };

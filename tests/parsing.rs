@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::error::{masked, masked_code, masked_id, masked_secret_id};
 use api_key_rotation::event::{Event, EventError, Reconciliation};
 use api_key_rotation::live::refusal::{Answer, Cause};
 use api_key_rotation::mark::{Description, Mark, Minted, Postponed, target_hash};
 use api_key_rotation::next::Step;
 use api_key_rotation::observed::{KeyId, Replica, Replication, VersionId};
+use api_key_rotation::secret::redact::{masked, masked_code, masked_id, masked_secret_id};
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText};
 use api_key_rotation::settings::Settings;
 use secrecy::ExposeSecret;

@@ -23,8 +23,9 @@ use super::Receipt;
 use super::patience::TURN;
 use crate::advice::{self, NO_CODE, NoReply};
 use crate::clock::Clock;
-use crate::error::{CallError, Fault, Service, masked, masked_code, masked_id};
+use crate::error::{CallError, Fault, Service};
 use crate::http;
+use crate::secret::redact::{masked, masked_code, masked_id};
 use crate::settings::library;
 
 const UNREADABLE: &str = "something that cannot be understood";

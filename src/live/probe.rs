@@ -17,9 +17,10 @@ use reqwest::{StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Receipt;
-use crate::error::{Error, ProbeFault, Service, masked_id};
+use crate::error::{Error, ProbeFault, Service};
 use crate::http::{retry_after, why_no_reply};
 use crate::secret::ApiKeyValue;
+use crate::secret::redact::masked_id;
 
 /// A new key takes effect on one gateway node after the other, so one acceptance proves little.
 const ACCEPTANCES: u32 = 3;
