@@ -6,12 +6,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::field::display;
 use tracing::{debug, error, info, warn};
 
+use crate::config::Settings;
 use crate::error::Error;
 use crate::live::{Live, Receipt, Secret, World};
 use crate::next::{Action, Look, Next, Refusal, Step};
 use crate::observed::{CURRENT, Change, Fact, Observed, PlanId, Setup, VersionId, Which};
 use crate::rotation::decide;
-use crate::settings::Settings;
 
 /// How often a run begins anew because AWSCURRENT has moved.
 const MOST_STARTS: u32 = 5;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use lambda_runtime::Diagnostic;
 
 use crate::advice::{self, Cause, NoReply};
+use crate::config::{InvalidSettings, Target};
 use crate::event::EventError;
 use crate::live::refusal::{self, Answer};
 use crate::next::Refusal;
 use crate::observed::KeyId;
-use crate::settings::{InvalidSettings, Target};
 
 /// Why a step failed. Neither `Display` nor `Debug` shows a value.
 #[derive(Debug, thiserror::Error)]

@@ -12,13 +12,11 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use reqwest::StatusCode;
 use reqwest::header::{AGE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::TrustAnchor;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::advice::NoReply;
 use crate::clock::{Clock, Date};
-use crate::settings::{InvalidSettings, Problem};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -53,17 +51,17 @@ const SIGNATURE_REFUSALS: [&str; 4] = [
 ];
 
 /// Builds the client. It follows no redirect: that would hand a key or a token to another host.
-///
-/// # Errors
-/// `AWS_CA_BUNDLE` or `SSL_CERT_FILE` is set and cannot be used.
-pub(crate) fn client() -> Result<reqwest::Client, InvalidSettings> {
+/// Trusts `roots`, or else the certificates that are compiled in, which need no parsing.
+pub(crate) fn client(roots: Option<&[TrustAnchor<'static>]>) -> reqwest::Client {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring supports the default protocol versions")
-        .with_root_certificates(roots()?)
+        .with_root_certificates(RootCertStore {
+            roots: roots.unwrap_or(webpki_roots::TLS_SERVER_ROOTS).to_vec(),
+        })
         .with_no_client_auth();
-    let client = reqwest::Client::builder()
+    reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
@@ -74,46 +72,7 @@ pub(crate) fn client() -> Result<reqwest::Client, InvalidSettings> {
             env!("CARGO_PKG_VERSION")
         ))
         .build()
-        .expect("nothing that can be invalid was set");
-    Ok(client)
-}
-
-/// The certificates to trust: those compiled in, which need no parsing, or those of a bundle.
-fn roots() -> Result<RootCertStore, InvalidSettings> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let bundle = bundle(&variable).map_err(|problem| InvalidSettings(vec![problem]))?;
-    Ok(bundle.unwrap_or_else(|| RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    }))
-}
-
-/// Behind a proxy that inspects TLS: the certificates in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names. They
-/// replace those compiled in, as elsewhere.
-pub(crate) fn bundle(
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<RootCertStore>, Problem> {
-    for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
-        let Some(path) = variable(name).filter(|path| !path.is_empty()) else {
-            continue;
-        };
-        let unusable = |fault: &str| Problem {
-            variable: name,
-            fault: format!("names a file that {fault}"),
-            example: "/opt/ca-bundle.pem",
-        };
-        let certificates = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|_| unusable("cannot be read as PEM"))?;
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        let usable = !roots.is_empty();
-        return if usable {
-            Ok(Some(roots))
-        } else {
-            Err(unusable("holds no certificate"))
-        };
-    }
-    Ok(None)
+        .expect("nothing that can be invalid was set")
 }
 
 /// How long the server asks to wait before the next attempt: `Retry-After` in seconds. (Its other form, a date, is

@@ -34,6 +34,7 @@
 pub mod advice;
 pub mod clock;
 pub mod command;
+pub mod config;
 #[cfg(doc)]
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
@@ -53,5 +54,4 @@ pub mod report;
 pub mod rotate;
 pub mod rotation;
 pub mod secret;
-pub mod settings;
 pub mod time;

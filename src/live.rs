@@ -21,6 +21,7 @@ pub use self::doppler::classify as refusal;
 pub(crate) use self::patience::{TURN, Turn};
 pub use self::secrets_manager::Secret;
 use crate::clock::Clock;
+use crate::config::{Settings, Target};
 use crate::error::{CallError, Error, Service};
 use crate::http;
 use crate::mark::{self, Mark, Minted, Postponed};
@@ -30,7 +31,6 @@ use crate::observed::{
     VersionId, Which,
 };
 use crate::secret::{ApiKeyValue, SecretText};
-use crate::settings::{Settings, Target};
 use crate::time::rfc3339;
 
 use self::api_gateway::ApiGateway;
@@ -90,14 +90,13 @@ impl World {
         &self.clock
     }
 
-    async fn http(&self) -> Result<&reqwest::Client, Error> {
-        self.http
-            .get_or_try_init(|| async { http::client().map_err(Error::Settings) })
-            .await
+    async fn http(&self) -> &reqwest::Client {
+        let build = || async { http::client(self.settings.roots.as_deref()) };
+        self.http.get_or_init(build).await
     }
 
     async fn aws(&self) -> Result<&SdkConfig, Error> {
-        let build = || async { Ok(aws::config(self.http().await?.clone(), self.clock.clone())) };
+        let build = || async { Ok(aws::config(self.http().await.clone(), self.clock.clone())) };
         self.aws.get_or_try_init(build).await
     }
 
@@ -324,7 +323,7 @@ impl<'a> Live<'a> {
                     .expect("a probe is asked for only with its URL");
                 let is_trial = seen.copy && !seen.is_current();
                 let probe = probe::Probe {
-                    http: self.world.http().await?,
+                    http: self.world.http().await,
                     url,
                     // The current key has long taken effect, if it was not made just now.
                     deadline: if is_trial {
@@ -750,7 +749,7 @@ impl<'a> Live<'a> {
             .as_ref()
             .expect("a target is asked for only where there is one");
         Ok(Doppler {
-            http: world.http().await?,
+            http: world.http().await,
             secrets_manager: world.secrets_manager().await?,
             token: &world.doppler_token,
             mirror,
@@ -758,7 +757,7 @@ impl<'a> Live<'a> {
         })
     }
 
-    fn target(&self, index: usize) -> &'a crate::settings::Target {
+    fn target(&self, index: usize) -> &'a crate::config::Target {
         &self.world.settings.targets()[index]
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_key_rotation::config::Settings;
 use api_key_rotation::drive::{self, Invocation};
 use api_key_rotation::error::Error;
 use api_key_rotation::event::Event;
@@ -9,7 +10,6 @@ use api_key_rotation::live::World;
 use api_key_rotation::logging;
 use api_key_rotation::reconcile::{self, reconcile};
 use api_key_rotation::rotate::{self, rotate};
-use api_key_rotation::settings::Settings;
 use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span, error_span, warn};
 
+use crate::config::Settings;
 use crate::drive::{self, Invocation, drive, log_error, must_serve, unqualified};
 use crate::error::{CallError, Error, Fault};
 use crate::event::Reconciliation;
@@ -15,7 +16,6 @@ use crate::next::Step;
 use crate::observed::{Observed, Setup};
 use crate::report::{SecretReport, Totals};
 use crate::secret::redact::masked_secret_id;
-use crate::settings::Settings;
 
 /// What a reconciliation found and did, as the function's answer.
 #[derive(Debug, Serialize)]

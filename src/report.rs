@@ -7,11 +7,11 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use crate::command::Command;
+use crate::config::Settings;
 use crate::drive::{Run, target_name};
 use crate::live::{Secret, World};
 use crate::observed::{Key, KeyId, Mirrored, Observed, Which};
 use crate::reconciliation::{self, Finding, State, is_postponed_again, state};
-use crate::settings::Settings;
 use crate::time::rfc3339;
 
 /// One secret.

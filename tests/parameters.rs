@@ -5,7 +5,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use api_key_rotation::settings::Settings;
+use api_key_rotation::config::Settings;
 use fancy_regex::Regex;
 use proptest::prelude::*;
 use proptest::sample::select;

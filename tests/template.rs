@@ -5,8 +5,8 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api_key_rotation::config::Settings;
 use api_key_rotation::event::Event;
-use api_key_rotation::settings::Settings;
 use regex::Regex;
 use sandbox::{ACCOUNT, REGION};
 use serde_json::{Value, json};

@@ -15,13 +15,13 @@ use super::{Receipt, Secret, VISIBILITY, aws};
 use crate::advice;
 use crate::clock::Clock;
 use crate::command::Command;
+use crate::config::StageKey;
 use crate::error::{CONCURRENT, CallError, Fault, Service};
 use crate::ids::hashed;
 use crate::mark::{Description, Minted};
 use crate::observed::{Key, KeyId, PlanId, VersionId, Which};
 use crate::secret::ApiKeyValue;
 use crate::secret::redact::LONG;
-use crate::settings::StageKey;
 
 const SERVICE: Service = Service::ApiGateway;
 

@@ -23,10 +23,10 @@ use super::Receipt;
 use super::patience::TURN;
 use crate::advice::{self, NO_CODE, NoReply};
 use crate::clock::Clock;
+use crate::config::library;
 use crate::error::{CallError, Fault, Service};
 use crate::http;
 use crate::secret::redact::{masked, masked_code, masked_id};
-use crate::settings::library;
 
 const UNREADABLE: &str = "something that cannot be understood";
 

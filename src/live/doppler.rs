@@ -22,12 +22,12 @@ use self::limits::{Limit, Limits};
 use super::Receipt;
 use super::aws::trying_again;
 use super::secrets_manager::SecretsManager;
+use crate::config::{Mirror, Target};
 use crate::error::{CallError, Error, Fault, Service};
 use crate::http::{self, DOPPLER_REPLY_MAX, Unread, retry_after, wait, why_no_reply};
 use crate::ids::MASK;
 use crate::secret::ApiKeyValue;
 use crate::secret::redact::{masked, masked_id};
-use crate::settings::{Mirror, Target};
 
 /// What is remembered from one invocation to the next.
 #[derive(Default)]

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
 use api_key_rotation::command::Command;
+use api_key_rotation::config::{InvalidSettings, Settings};
 use api_key_rotation::error::Error;
 use api_key_rotation::event::Event;
 use api_key_rotation::ids::is_secret_id;
@@ -15,7 +16,6 @@ use api_key_rotation::next::Refusal;
 use api_key_rotation::observed::{Description, KeyId, VersionId, Which};
 use api_key_rotation::secret::redact::{masked, masked_code, masked_id};
 use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText};
-use api_key_rotation::settings::{InvalidSettings, Settings};
 use api_key_rotation::time::rfc3339;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;

@@ -7,8 +7,8 @@
 
 use std::net::IpAddr;
 
-use super::{Problem, parse_url};
-use crate::http;
+use super::Problem;
+use super::parse::parse_url;
 
 /// Where a variable is looked up, as by [`std::env::var`].
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -55,7 +55,6 @@ pub(crate) fn endpoint_url(variable: Lookup, service_id: &str) -> Option<String>
 /// Everything that is wrong with these variables.
 pub(super) fn problems(variable: Lookup, http_anywhere: bool) -> Vec<Problem> {
     let mut problems = proxies(variable);
-    problems.extend(http::bundle(variable).err());
     for name in [FIPS, DUAL_STACK, IGNORE_ENDPOINTS] {
         if set(variable, name).is_some_and(|text| flag(&text).is_none()) {
             problems.push(problem(name, "is neither true nor false", "true"));

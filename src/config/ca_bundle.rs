@@ -1,0 +1,35 @@
+//! The certificates to trust.
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+
+use super::Problem;
+
+/// Behind a proxy that inspects TLS: the certificates in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names. They
+/// replace those compiled in, as elsewhere.
+pub(super) fn read(
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Vec<TrustAnchor<'static>>>, Problem> {
+    for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let Some(path) = variable(name).filter(|path| !path.is_empty()) else {
+            continue;
+        };
+        let unusable = |fault: &str| Problem {
+            variable: name,
+            fault: format!("names a file that {fault}"),
+            example: "/opt/ca-bundle.pem",
+        };
+        let certificates = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|_| unusable("cannot be read as PEM"))?;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        return if roots.is_empty() {
+            Err(unusable("holds no certificate"))
+        } else {
+            Ok(Some(roots.roots))
+        };
+    }
+    Ok(None)
+}

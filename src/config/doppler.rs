@@ -1,0 +1,156 @@
+//! Doppler: where it is, and what is written there.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use reqwest::Url;
+
+use super::env::Reader;
+use super::parse::{is_slug, parse_flag, parse_secret_id};
+
+/// Doppler: where it is, who we are there, and what to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Base URL of the API.
+    pub api_url: Url,
+    /// The secret in Secrets Manager that holds the token.
+    pub token_secret_id: String,
+    /// What to write, at least one.
+    pub targets: Vec<Target>,
+    /// `DOPPLER_ADOPT_TARGETS`: those that may be overwritten whatever they hold. May name others, too.
+    pub adopted: Vec<Target>,
+    /// `DOPPLER_CREATE_MISSING`: whether to create a project, environment or config that a target names and is missing.
+    pub create_missing: bool,
+}
+
+/// One secret in Doppler. The environment does not distinguish targets: a project has no two configs of the same name.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Doppler project.
+    pub project: String,
+    /// The environment of the config, where it is named. Only needed to create the config.
+    pub environment: Option<String>,
+    /// Doppler config within the project.
+    pub config: String,
+    /// Name of the secret within that.
+    pub name: String,
+}
+
+impl Target {
+    fn place(&self) -> [&str; 3] {
+        [&self.project, &self.config, &self.name]
+    }
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Target {}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// As it is spelled in the settings.
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/", self.project)?;
+        if let Some(environment) = &self.environment {
+            write!(out, "{environment}/")?;
+        }
+        write!(out, "{}/{}", self.config, self.name)
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn mirror(&mut self, url: impl Fn(&str) -> Result<Url, String>) -> Option<Mirror> {
+        let targets = self.list(
+            "DOPPLER_TARGETS",
+            "backend/prd/PARTNER_API_KEY",
+            50,
+            parse_target,
+        );
+        let adopted = self.list(
+            "DOPPLER_ADOPT_TARGETS",
+            "backend/prd/PARTNER_API_KEY",
+            50,
+            parse_target,
+        );
+        let api_url = self.one("DOPPLER_API_URL", "https://api.doppler.com", url);
+        let token_secret_id = self.one(
+            "DOPPLER_TOKEN_SECRET_ID",
+            "demo/doppler-token",
+            parse_secret_id,
+        );
+        let create_missing = self.one("DOPPLER_CREATE_MISSING", "true", parse_flag);
+        self.get("DOPPLER_TARGETS")?;
+        if self.get("DOPPLER_TOKEN_SECRET_ID").is_none() {
+            let fault = "is required where DOPPLER_TARGETS is set".to_owned();
+            self.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
+        }
+        let api_url = api_url.or_else(|| Url::parse("https://api.doppler.com").ok())?;
+        Some(Mirror {
+            api_url,
+            token_secret_id: token_secret_id?,
+            targets,
+            adopted,
+            create_missing: create_missing.unwrap_or(false),
+        })
+    }
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    let (project, environment, config, name) = match text.split('/').collect::<Vec<_>>()[..] {
+        [project, config, name] => (project, None, config, name),
+        [project, environment, config, name] => (project, Some(environment), config, name),
+        _ => {
+            return Err(
+                "is not of the form project/config/NAME or project/environment/config/NAME"
+                    .to_owned(),
+            );
+        }
+    };
+    if ![project, config]
+        .into_iter()
+        .chain(environment)
+        .all(is_slug)
+    {
+        return Err(
+            "has a project, environment or config with other characters than letters, digits, '-' and '_'"
+                .to_owned(),
+        );
+    }
+    // (DOC, Doppler docs, "secrets"; a leading underscore is UNK, so we do not write one.)
+    let plain = name.len() <= 200
+        && name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    if !plain {
+        return Err("has a name that is not made of capitals, digits and underscores, beginning with a capital".to_owned());
+    }
+    // `doppler run` drops the first three from its child's environment and warns of LD_ (EMP, SRC); Doppler makes DOPPLER_.
+    if ["PATH", "HOME", "PS1"].contains(&name)
+        || name.starts_with("LD_")
+        || name.starts_with("DOPPLER_")
+    {
+        return Err("has a name that Doppler or its CLI reserves".to_owned());
+    }
+    Ok(Target {
+        project: project.to_owned(),
+        environment: environment.map(ToOwned::to_owned),
+        config: config.to_owned(),
+        name: name.to_owned(),
+    })
+}

@@ -1,0 +1,137 @@
+//! The function's settings: read from the environment once, at start-up, with every fault reported at once.
+
+mod api_gateway;
+mod ca_bundle;
+mod doppler;
+mod env;
+pub(crate) mod library;
+mod parse;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::Url;
+use rustls::pki_types::TrustAnchor;
+
+pub use self::api_gateway::StageKey;
+use self::api_gateway::{parse_plan, parse_stage_key};
+pub use self::doppler::{Mirror, Target};
+use self::env::Reader;
+pub use self::env::{InvalidSettings, Problem};
+use self::parse::{parse_flag, parse_secret_id, parse_url};
+
+/// An example of `PROBE_URL`. Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC,
+/// API Gateway developer guide, "Important notes"). Settings with such a path are not refused: whether AWS answers it for
+/// a given domain is not verified, and the probe itself notices a URL that requires no key.
+const PROBE_EXAMPLE: &str = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/prod/health";
+
+/// Everything that can be set. Holds no secret: the Doppler token is named, not given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `SECRET_ID`: the one secret that this function serves.
+    pub secret_id: Option<String>,
+    /// `USAGE_PLAN_IDS`: plans of a new key; empty means those of the current key.
+    pub usage_plans: Vec<String>,
+    /// `STAGE_KEYS`: stages that a new key opens without a plan.
+    pub stage_keys: Vec<StageKey>,
+    /// `ALLOW_KEY_WITHOUT_PLAN`: whether a key may be on no plan, because an authorizer compares it.
+    pub allow_key_without_plan: bool,
+    /// `PROBE_URL`: where a new key is tried.
+    pub probe_url: Option<Url>,
+    /// `DOPPLER_*`: where the key is mirrored to.
+    pub mirror: Option<Mirror>,
+    /// `SETTLE_PERIOD`: the age at which a key counts as in effect where there is no probe.
+    pub settle_period: Duration,
+    /// `GRACE_PERIOD`: how long a replaced key stays enabled.
+    pub grace_period: Duration,
+    /// `QUARANTINE_PERIOD`: how long it then stays disabled.
+    pub quarantine_period: Duration,
+    /// `AWS_CA_BUNDLE` or `SSL_CERT_FILE`: the certificates to trust instead of those that are compiled in.
+    pub roots: Option<Vec<TrustAnchor<'static>>>,
+}
+
+impl Settings {
+    /// Reads the settings; `variable` looks one up, as [`std::env::var`] does. An empty one counts as not set.
+    ///
+    /// # Errors
+    /// All faults together.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSettings> {
+        let mut reader = Reader {
+            variable: &variable,
+            problems: Vec::new(),
+        };
+        // SAM's emulator runs in a container, from where the sandbox on the host is no loopback address.
+        let http_anywhere = variable("AWS_SAM_LOCAL").as_deref() == Some("true");
+        let url = |text: &str| parse_url(text, http_anywhere);
+
+        let settings = Self {
+            secret_id: reader.one("SECRET_ID", "demo/partner-api-key", parse_secret_id),
+            usage_plans: reader.list("USAGE_PLAN_IDS", "a1b2c3,d4e5f6", 10, parse_plan),
+            stage_keys: reader.list("STAGE_KEYS", "a1b2c3d4e5/prod", 10, parse_stage_key),
+            allow_key_without_plan: reader
+                .one("ALLOW_KEY_WITHOUT_PLAN", "true", parse_flag)
+                .unwrap_or(false),
+            probe_url: reader.one("PROBE_URL", PROBE_EXAMPLE, url),
+            mirror: reader.mirror(url),
+            settle_period: reader.period("SETTLE_PERIOD", Duration::from_mins(2), "2m"),
+            grace_period: reader.period("GRACE_PERIOD", Duration::from_hours(24), "24h"),
+            quarantine_period: reader.period(
+                "QUARANTINE_PERIOD",
+                Duration::from_hours(7 * 24),
+                "7d",
+            ),
+            roots: ca_bundle::read(&variable).unwrap_or_else(|problem| {
+                reader.problems.push(problem);
+                None
+            }),
+        };
+
+        reader
+            .problems
+            .extend(library::problems(&variable, http_anywhere));
+        let needs_secret_id = [
+            "USAGE_PLAN_IDS",
+            "PROBE_URL",
+            "DOPPLER_TARGETS",
+            "STAGE_KEYS",
+        ];
+        if let Some(other) = needs_secret_id
+            .into_iter()
+            .find(|name| reader.get(name).is_some())
+            && reader.get("SECRET_ID").is_none()
+        {
+            let fault = format!("is required where {other} is set, which is meant for one secret");
+            reader.problem("SECRET_ID", fault, "demo/partner-api-key");
+        }
+        if let Some(mirror) = &settings.mirror
+            && settings.secret_id.as_ref() == Some(&mirror.token_secret_id)
+        {
+            let fault = "names the secret of SECRET_ID; the token must be in a secret of its own"
+                .to_owned();
+            reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
+        }
+        if reader.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(InvalidSettings(reader.problems))
+        }
+    }
+
+    /// Those of the targets that may be overwritten whatever they hold, by their place.
+    #[must_use]
+    pub fn adopted_targets(&self) -> BTreeSet<usize> {
+        let mirror = self.mirror.iter();
+        let adopted: BTreeSet<_> = mirror.flat_map(|mirror| &mirror.adopted).collect();
+        let targets = (0..).zip(self.targets());
+        targets
+            .filter(|(_, target)| adopted.contains(target))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// Where the key is mirrored to; none without Doppler.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        self.mirror.as_ref().map_or(&[], |mirror| &mirror.targets)
+    }
+}

@@ -1,0 +1,67 @@
+//! What single settings are made of.
+
+use reqwest::Url;
+
+use crate::ids::is_secret_id;
+
+pub(super) fn parse_secret_id(text: &str) -> Result<String, String> {
+    if !is_secret_id(text) {
+        return Err("has characters that a secret's name or ARN cannot have".to_owned());
+    }
+    if text.contains(':') && !(text.starts_with("arn:") && text.contains(":secretsmanager:")) {
+        return Err("has a colon, but is no ARN of a secret".to_owned());
+    }
+    if text.starts_with("dp.") {
+        return Err(
+            "looks like a Doppler token; store that in a secret, and name the secret here"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn parse_flag(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| "is neither true nor false".to_owned())
+}
+
+pub(super) fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+pub(super) fn is_slug(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+pub(super) fn parse_url(text: &str, http_anywhere: bool) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| "is no URL".to_owned())?;
+    if !text.is_ascii() {
+        return Err("has characters that a URL cannot have".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password; remove it".to_owned());
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if http_anywhere || is_loopback(&url) => Ok(url),
+        "http" => {
+            Err("is http to another host, which would send the key in clear; use https".to_owned())
+        }
+        _ => Err("is not https".to_owned()),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        // IPv6 addresses stand in brackets.
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}
