@@ -125,9 +125,9 @@ prove: tools ## Try every fault, order and kind of garbage against the release b
 	  cargo test --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
 
 .PHONY: decisions
-decisions: ## Write src/decisions.md, the table of what the code decides, anew
+decisions: ## Write src/decision/decisions.md, the table of what the code decides, anew
 	@DECISIONS=write cargo test --quiet --locked --test table
-	@git --no-pager diff --stat src/decisions.md
+	@git --no-pager diff --stat src/decision/decisions.md
 
 .PHONY: mutants
 mutants: tools ## Break the code on purpose, one place at a time, and demand that a test notices; ARGS=5 only for invariant 5

@@ -31,27 +31,13 @@
 //! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere
 //! found.
 
-pub mod advice;
-pub mod clock;
+pub mod adapters;
 pub mod command;
 pub mod config;
-#[cfg(doc)]
-#[doc = include_str!("decisions.md")]
-pub mod decisions {}
-pub mod drive;
-pub mod error;
-pub mod event;
-mod http;
+pub mod decision;
+pub mod driver;
+pub mod handler;
 pub mod ids;
-pub mod live;
 pub mod logging;
-pub mod mark;
-pub mod next;
-pub mod observed;
-pub mod reconcile;
-pub mod reconciliation;
-pub mod report;
-pub mod rotate;
-pub mod rotation;
 pub mod secret;
 pub mod time;

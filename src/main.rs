@@ -1,17 +1,11 @@
 //! Wires the function: logs, settings, Lambda.
 
-use std::time::Duration;
-
+use api_key_rotation::adapters::World;
 use api_key_rotation::config::Settings;
-use api_key_rotation::drive::{self, Invocation};
-use api_key_rotation::error::Error;
-use api_key_rotation::event::Event;
-use api_key_rotation::live::World;
+use api_key_rotation::handler::error::{HandlerError, log_error};
+use api_key_rotation::handler::handle;
 use api_key_rotation::logging;
-use api_key_rotation::reconcile::{self, reconcile};
-use api_key_rotation::rotate::{self, rotate};
 use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use tower::util::MapRequestLayer;
 
@@ -30,7 +24,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let handler = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         match &world {
             Ok(world) => handle(world, event).await,
-            Err(faults) => Err(Error::Settings(faults.clone())).inspect_err(drive::log_error),
+            Err(faults) => Err(HandlerError::Settings(faults.clone())).inspect_err(log_error),
         }
         .map_err(Diagnostic::from)
     });
@@ -42,29 +36,4 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         invocation
     });
     Box::pin(Runtime::new(handler).layer(readable).run()).await
-}
-
-async fn handle(world: &World, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Error> {
-    let (payload, context) = event.into_parts();
-    let event = Event::parse(payload.get()).map_err(Error::Event);
-    let event = event.inspect_err(drive::log_error)?;
-    let invocation = Invocation {
-        request_id: context.request_id,
-        function_arn: context.invoked_function_arn,
-        deadline: drive::deadline(Duration::from_millis(context.deadline)),
-    };
-    match event {
-        Event::Rotation(step) => rotate(world, &step, &invocation).await.map(Answer::Step),
-        Event::Reconciliation(of) => reconcile(world, &of, &invocation)
-            .await
-            .map(Answer::Reconciliation),
-    }
-}
-
-/// What the function answers.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Answer {
-    Step(rotate::Report),
-    Reconciliation(reconcile::Report),
 }

@@ -1355,7 +1355,7 @@ async fn later_target_is_left_alone_then_remembered() {
         "{report}"
     );
     let description = key(&world, &world.current_key()).description;
-    let hash = api_key_rotation::mark::target_hash(PROJECT, CONFIG, "ALSO_HERE");
+    let hash = api_key_rotation::adapters::description::target_hash(PROJECT, CONFIG, "ALSO_HERE");
     assert!(description.contains(&hash), "{description}");
     let report = world.reconcile(json!({})).await;
     assert_eq!(done(&report), Vec::<&str>::new(), "it is noted once");

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use api_key_rotation::advice::{Cause, NoReply, Policy, is_quota, of_refusal};
-use api_key_rotation::error::{self, CallError};
+use api_key_rotation::adapters;
+use api_key_rotation::adapters::CallError;
+use api_key_rotation::adapters::advice::{Cause, NoReply, Policy, is_quota, of_refusal};
+use api_key_rotation::driver::Service;
 use api_key_rotation::secret::redact;
 use sandbox::tls::{Authority, Certificate};
 use sandbox::{Fault, FaultKind, Service as Sandboxed};
@@ -16,8 +18,8 @@ use support::{SECRET, Setup, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const SECRETS: error::Service = error::Service::SecretsManager;
-const KEYS: error::Service = error::Service::ApiGateway;
+const SECRETS: Service = Service::SecretsManager;
+const KEYS: Service = Service::ApiGateway;
 const CONCURRENT: &str =
     "Unable to complete operation due to concurrent modification. Please try again later.";
 const NO_PLAN: &str = "Invalid Usage Plan ID specified";
@@ -94,7 +96,7 @@ const BUSY: Row = (409, "ConflictException", CONCURRENT, Cause::Passing);
 
 /// Every code of the operations in use, as the SDK's models have them; a code with several meanings has several rows.
 #[allow(clippy::too_many_lines, reason = "it is a table")]
-fn table() -> Vec<(error::Service, &'static str, Vec<Row>)> {
+fn table() -> Vec<(Service, &'static str, Vec<Row>)> {
     vec![
         (
             SECRETS,
@@ -310,7 +312,7 @@ fn table() -> Vec<(error::Service, &'static str, Vec<Row>)> {
 
 /// What every operation of a service may answer although no model has it: IAM, KMS, the signature, the network between.
 #[allow(clippy::too_many_lines, reason = "it is a table")]
-fn beyond_the_models(service: error::Service) -> Vec<Row> {
+fn beyond_the_models(service: Service) -> Vec<Row> {
     let denied = "AccessDeniedException";
     let mut rows = vec![
         (
@@ -564,8 +566,13 @@ fn every_operation_in_use_is_in_the_table() {
     let called = regex::Regex::new(r#"const OPERATION: &str = "(\w+)"|SERVICE, "(\w+)""#)
         .expect("it is one");
     let mut found = BTreeSet::new();
-    for file in ["secrets_manager", "api_gateway"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/live/{file}.rs"));
+    for file in [
+        "secrets_manager",
+        "api_gateway/mod",
+        "api_gateway/create",
+        "api_gateway/listing",
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/adapters/{file}.rs"));
         let source = read(&path);
         for captures in called.captures_iter(&source) {
             let name = captures.get(1).or(captures.get(2)).expect("one of them");
@@ -682,7 +689,7 @@ fn long_refusal_keeps_its_end() {
     let failed = CallError {
         service: SECRETS,
         operation: "GetSecretValue",
-        fault: error::Fault::Refused {
+        fault: adapters::Fault::Refused {
             status: 400,
             code: "AccessDeniedException".to_owned(),
             message: redact::masked(&message),

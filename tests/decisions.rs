@@ -6,9 +6,10 @@ mod model;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::next::{Look, Next, Refusal, Step};
-use api_key_rotation::observed::{CURRENT, KeyId, PENDING, PlanId};
-use api_key_rotation::rotation::decide;
+use api_key_rotation::decision::decide;
+use api_key_rotation::decision::{CURRENT, PENDING};
+use api_key_rotation::decision::{Look, Next, Refusal, Step};
+use api_key_rotation::ids::{KeyId, PlanId};
 use model::{ModelKey, NEW, OLD, World};
 
 /// Every secret that a rotation can start from.

@@ -5,9 +5,9 @@ mod model;
 
 use std::collections::BTreeSet;
 
-use api_key_rotation::next::{Next, Step};
-use api_key_rotation::observed::{CURRENT, Observed, PENDING};
-use api_key_rotation::rotation::decide;
+use api_key_rotation::decision::decide;
+use api_key_rotation::decision::{CURRENT, Observed, PENDING};
+use api_key_rotation::decision::{Next, Step};
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World};
 
 /// A run that is under way.

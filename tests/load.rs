@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api_key_rotation::mark;
+use api_key_rotation::adapters::description as mark;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
 use support::role::{self, Roles};
 use support::{Setup, binary, in_full, minted_key};

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::mark::target_hash;
+use api_key_rotation::adapters::description::target_hash;
 use http::Method;
 use humantime::{format_rfc3339_seconds, parse_rfc3339};
 use sandbox::doppler::Access;

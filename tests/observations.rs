@@ -12,14 +12,15 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::mark::{Mark, Postponed};
-use api_key_rotation::next::{Action, Look, Next, Step};
-use api_key_rotation::observed::{
-    CURRENT, Change, Description, Fact, Held, Key, KeyId, Labels, Mint, Mirrored, Observed,
-    PENDING, PREVIOUS, PlanId, Replica, Replication, Setup, VersionId, Which,
+use api_key_rotation::decision::InvalidSecret;
+use api_key_rotation::decision::decide;
+use api_key_rotation::decision::{Action, Look, Next, Step};
+use api_key_rotation::decision::{
+    CURRENT, Change, Description, Fact, Held, Key, Labels, Mint, Mirrored, Observed, PENDING,
+    PREVIOUS, Replica, Replication, Setup, Which,
 };
-use api_key_rotation::rotation::decide;
-use api_key_rotation::secret::InvalidSecret;
+use api_key_rotation::decision::{Mark, Postponed};
+use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 use support::in_full;
 
 const HOUR: Duration = Duration::from_hours(1);

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use api_key_rotation::adapters::description::{Description, Minted, target_hash};
+use api_key_rotation::adapters::refusal::{Answer, Cause};
 use api_key_rotation::config::Settings;
-use api_key_rotation::event::{Event, EventError, Reconciliation};
-use api_key_rotation::live::refusal::{Answer, Cause};
-use api_key_rotation::mark::{Description, Mark, Minted, Postponed, target_hash};
-use api_key_rotation::next::Step;
-use api_key_rotation::observed::{KeyId, Replica, Replication, VersionId};
+use api_key_rotation::decision::InvalidSecret;
+use api_key_rotation::decision::Step;
+use api_key_rotation::decision::{Mark, Postponed};
+use api_key_rotation::decision::{Replica, Replication};
+use api_key_rotation::handler::event::{Event, EventError, Reconciliation};
+use api_key_rotation::ids::{KeyId, VersionId};
 use api_key_rotation::secret::redact::{masked, masked_code, masked_id, masked_secret_id};
-use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText};
+use api_key_rotation::secret::{ApiKeyValue, SecretText};
 use secrecy::ExposeSecret;
 
 const TOKEN: &str = "11111111-1111-4111-8111-111111111111";

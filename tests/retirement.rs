@@ -5,9 +5,10 @@ mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_key_rotation::next::{Action, Look, Next, Step};
-use api_key_rotation::observed::{CURRENT, Fact, Held, KeyId, PENDING, PREVIOUS, VersionId, Which};
-use api_key_rotation::rotation::decide;
+use api_key_rotation::decision::decide;
+use api_key_rotation::decision::{Action, Look, Next, Step};
+use api_key_rotation::decision::{CURRENT, Fact, Held, PENDING, PREVIOUS, Which};
+use api_key_rotation::ids::{KeyId, VersionId};
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
 
 fn reconcile(world: &mut World) -> Vec<Action> {

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_key_rotation::mark::target_hash;
+use api_key_rotation::adapters::description::target_hash;
 use sandbox::doppler::Visibility;
 use sandbox::{Call, Fault, FaultKind, Options, REST_API_ID, STAGE, STEPS, Service};
 use serde_json::{Value, json};

@@ -1,18 +1,19 @@
 //! The decision table: what each step does next, for all that can be known. It is made from the code and kept in
-//! `src/decisions.md`; this fails when the two differ, and `make decisions` writes it anew.
+//! `src/decision/decisions.md`; this fails when the two differ, and `make decisions` writes it anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::mark::Mark;
-use api_key_rotation::next::{Look, Next, Step};
-use api_key_rotation::observed::{
-    CURRENT, Description, Fact, Held, Key, KeyId, Labels, Mint, Mirrored, Observed, PENDING,
-    PREVIOUS, PlanId, Replica, Replication, Setup, VersionId, Which,
+use api_key_rotation::decision::Mark;
+use api_key_rotation::decision::decide;
+use api_key_rotation::decision::{
+    CURRENT, Description, Fact, Held, Key, Labels, Mint, Mirrored, Observed, PENDING, PREVIOUS,
+    Replica, Replication, Setup, Which,
 };
-use api_key_rotation::rotation::decide;
+use api_key_rotation::decision::{Look, Next, Step};
+use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
 const HEAD: &str = "\
 What each step does next, for all that can be known. Written by `make decisions` from what
@@ -1244,7 +1245,7 @@ fn made() -> String {
 
 #[test]
 fn the_decision_table_is_what_the_code_decides() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/decisions.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/decision/decisions.md");
     let made = made();
     if std::env::var_os("DECISIONS").is_some_and(|what| what == "write") {
         std::fs::write(&path, &made).expect("it can be written");
@@ -1254,7 +1255,7 @@ fn the_decision_table_is_what_the_code_decides() {
     let first = kept.lines().zip(made.lines()).find(differs);
     assert!(
         kept == made,
-        "src/decisions.md is not what the code decides. If that is meant, `make decisions` writes it anew; look at the \
+        "src/decision/decisions.md is not what the code decides. If that is meant, `make decisions` writes it anew; look at the \
          difference before you commit it. The first line that differs, as it is kept and as it should be: {first:#?}"
     );
 }

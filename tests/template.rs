@@ -6,7 +6,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_key_rotation::config::Settings;
-use api_key_rotation::event::Event;
+use api_key_rotation::handler::event::Event;
 use regex::Regex;
 use sandbox::{ACCOUNT, REGION};
 use serde_json::{Value, json};
@@ -262,7 +262,7 @@ fn every_alarm_tells_the_topic_when_it_begins_and_ends_is_on_the_dashboard_and_i
 
 #[test]
 fn every_metric_that_an_alarm_looks_at_is_one_that_is_published_for_this_function() {
-    let source = include_str!("../src/report.rs");
+    let source = include_str!("../src/handler/metrics.rs");
     let totals = source.split("pub struct Totals {").nth(1);
     let totals = totals.and_then(|rest| rest.split("\n}").next());
     let fields = totals.expect("there are totals").lines();
@@ -315,11 +315,17 @@ fn no_log_level_on_offer_is_above_that_of_the_metrics_which_lambda_takes_for_inf
 
 #[test]
 fn every_error_type_is_in_the_runbook() {
-    let source = include_str!("../src/error.rs");
+    let source = [
+        include_str!("../src/adapters/call.rs"),
+        include_str!("../src/adapters/error.rs"),
+        include_str!("../src/decision/refusal.rs"),
+        include_str!("../src/handler/error.rs"),
+    ]
+    .concat();
     let types = Regex::new(r#"=> "([A-Z][A-Za-z]+)","#).expect("it is a pattern");
     let functions = source.split("fn ");
     let types: BTreeSet<_> = functions
-        .filter(|text| text.starts_with("error_type") || text.starts_with("refused_type"))
+        .filter(|text| text.starts_with("error_type"))
         .flat_map(|text| types.captures_iter(text))
         .map(|found| found.extract::<1>().1[0])
         .collect();

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
-use api_key_rotation::event::Event;
+use api_key_rotation::handler::event::Event;
 use api_key_rotation::secret::{ApiKeyValue, SecretText};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};

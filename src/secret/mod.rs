@@ -5,4 +5,4 @@ pub mod redact;
 mod secret_text;
 
 pub use self::api_key_value::ApiKeyValue;
-pub use self::secret_text::{InvalidSecret, SecretText};
+pub use self::secret_text::SecretText;

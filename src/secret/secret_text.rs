@@ -18,6 +18,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::decision::InvalidSecret;
+
 use super::api_key_value::{ApiKeyValue, is_gap};
 
 /// The field of a JSON secret that holds the key.
@@ -36,38 +38,6 @@ pub struct SecretText {
 enum Form {
     Text,
     Json,
-}
-
-/// Why the text of a secret cannot be rotated. Quotes nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidSecret {
-    /// The version holds bytes.
-    #[error("it is binary; store a text or a JSON object instead")]
-    Binary,
-    /// Valid JSON of another type.
-    #[error("it is JSON, but not an object; store the key as bare text or as {{\"apiKey\":\"…\"}}")]
-    NotAnObject,
-    /// More than one word, such as a dotenv file: a rotation would throw the rest away.
-    #[error(
-        "it is text with white space inside, so it holds more than a key; store the key alone, or as {{\"apiKey\":\"…\"}} beside other fields, or start without one: aws secretsmanager put-secret-value --secret-id NAME --secret-string '{{}}'"
-    )]
-    WhiteSpace,
-    /// It begins like a JSON object, but is not valid JSON.
-    #[error(
-        "it begins like a JSON object, but breaks at line {line}, column {column}; store valid JSON"
-    )]
-    BrokenJson {
-        /// Line of the fault, from 1.
-        line: usize,
-        /// Column of the fault, from 1.
-        column: usize,
-    },
-    /// The field is there, with another type or with characters that are none.
-    #[error("its field \"apiKey\" is not a readable string; make it a string or remove it")]
-    KeyIsNoString,
-    /// The field is there more than once, so that readers may differ on which one counts.
-    #[error("it has the field \"apiKey\" more than once; keep one")]
-    KeyTwice,
 }
 
 impl SecretText {

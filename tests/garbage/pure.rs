@@ -5,17 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
+use api_key_rotation::adapters::description as mark;
+use api_key_rotation::adapters::description::Minted;
+use api_key_rotation::adapters::{Secret, World};
 use api_key_rotation::command::Command;
 use api_key_rotation::config::{InvalidSettings, Settings};
-use api_key_rotation::error::Error;
-use api_key_rotation::event::Event;
+use api_key_rotation::decision::InvalidSecret;
+use api_key_rotation::decision::Refusal;
+use api_key_rotation::decision::{Description, Which};
+use api_key_rotation::decision::{Mark, Postponed};
+use api_key_rotation::handler::error::HandlerError;
+use api_key_rotation::handler::event::Event;
 use api_key_rotation::ids::is_secret_id;
-use api_key_rotation::live::{Secret, World};
-use api_key_rotation::mark::{self, Mark, Minted, Postponed};
-use api_key_rotation::next::Refusal;
-use api_key_rotation::observed::{Description, KeyId, VersionId, Which};
+use api_key_rotation::ids::{KeyId, VersionId};
 use api_key_rotation::secret::redact::{masked, masked_code, masked_id};
-use api_key_rotation::secret::{ApiKeyValue, InvalidSecret, SecretText};
+use api_key_rotation::secret::{ApiKeyValue, SecretText};
 use api_key_rotation::time::rfc3339;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -73,7 +77,7 @@ fn try_all<T: Debug>(
 }
 
 /// Demands that an error shows no value, however it is printed.
-fn assert_quotes_nothing(error: &Error) {
+fn assert_quotes_nothing(error: &HandlerError) {
     let shown = format!("{error} {error:?}");
     assert!(!shows_a_value(&shown, 4), "an error quotes: {shown}");
 }
@@ -173,10 +177,10 @@ fn no_event_makes_the_function_panic_or_quote_it() {
         let event = match Event::parse(input) {
             Err(fault) => {
                 let became = match fault {
-                    api_key_rotation::event::EventError::Malformed => "malformed",
+                    api_key_rotation::handler::event::EventError::Malformed => "malformed",
                     _ => "refused",
                 };
-                assert_quotes_nothing(&Error::Event(fault));
+                assert_quotes_nothing(&HandlerError::Event(fault));
                 return became;
             }
             Ok(event) => event,
@@ -282,7 +286,7 @@ fn unquoted(json: &str) -> Option<String> {
 
 /// The sentences that a faulty secret gets, and what they leave open.
 fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
-    assert_quotes_nothing(&Error::Refused(Refusal::InvalidSecret(
+    assert_quotes_nothing(&HandlerError::Refused(Refusal::InvalidSecret(
         Which::Current,
         fault,
     )));
@@ -494,7 +498,7 @@ fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
             }
             Err(faults) => {
                 assert!(!faults.0.is_empty(), "refused without a reason");
-                assert_quotes_nothing(&Error::Settings(faults));
+                assert_quotes_nothing(&HandlerError::Settings(faults));
                 "refused"
             }
         }
@@ -576,7 +580,7 @@ fn no_bundle_of_certificates_makes_the_function_panic_or_quote_it() {
         match read(&BTreeMap::from([("AWS_CA_BUNDLE", path.clone())])) {
             Ok(_) => "accepted",
             Err(faults) => {
-                assert_quotes_nothing(&Error::Settings(faults));
+                assert_quotes_nothing(&HandlerError::Settings(faults));
                 "refused"
             }
         }

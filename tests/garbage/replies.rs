@@ -9,8 +9,8 @@ use std::panic;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use api_key_rotation::mark::Mark;
-use api_key_rotation::observed::VersionId;
+use api_key_rotation::decision::Mark;
+use api_key_rotation::ids::VersionId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::mark::{Mark, Postponed};
-use api_key_rotation::next::{Action, Look, Next, Step};
-use api_key_rotation::observed::{
-    CURRENT, Change, Description, Fact, Held, Key, KeyId, Labels, Mirrored, Observed, PENDING,
-    PREVIOUS, PlanId, Replica, Replication, Setup, VersionId, Which,
+use api_key_rotation::decision::decide;
+use api_key_rotation::decision::{Action, Look, Next, Step};
+use api_key_rotation::decision::{
+    CURRENT, Change, Description, Fact, Held, Key, Labels, Mirrored, Observed, PENDING, PREVIOUS,
+    Replica, Replication, Setup, Which,
 };
-use api_key_rotation::rotation::decide;
+use api_key_rotation::decision::{Mark, Postponed};
+use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
 pub(crate) const OLD: &str = "old-version";
 pub(crate) const NEW: &str = "new-version";

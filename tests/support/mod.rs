@@ -11,7 +11,8 @@ pub(crate) mod sam;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use api_key_rotation::mark::{self, Minted};
+use api_key_rotation::adapters::description as mark;
+use api_key_rotation::adapters::description::Minted;
 use role::Roles;
 use sandbox::doppler::Access;
 use sandbox::{FUNCTION_NAME, Function, FunctionError, Options, Outcome, STAGE, Sandbox};

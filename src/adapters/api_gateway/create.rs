@@ -1,0 +1,176 @@
+//! `CreateApiKey` and `CreateUsagePlanKey`, whose refusals are ambiguous.
+
+use std::collections::BTreeSet;
+
+use backon::Retryable;
+use tokio::time::Instant;
+
+use super::super::call::{CallError, Fault};
+use super::super::secrets_manager::Secret;
+use super::super::session::VISIBILITY;
+use super::super::{advice, aws};
+use super::description::Minted;
+use super::listing::{identity, key_id};
+use super::{
+    ApiGateway, POLL, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION, backoff, is_concurrent,
+    is_conflict,
+};
+use crate::config::StageKey;
+use crate::decision::Key;
+use crate::driver::Receipt;
+use crate::ids::{KeyId, PlanId, VersionId};
+use crate::secret::ApiKeyValue;
+
+/// A key to be made.
+pub(in crate::adapters) struct NewKey<'a> {
+    pub(in crate::adapters) version: &'a VersionId,
+    pub(in crate::adapters) value: &'a ApiKeyValue,
+    pub(in crate::adapters) stage_keys: &'a [StageKey],
+    pub(in crate::adapters) description: Minted,
+}
+
+impl ApiGateway {
+    /// Creates the key, or says with `None` that one with this value exists: made by a lost or interrupted attempt,
+    /// by another run of the step, or by somebody else. Repeating this is safe because the value is ours: API Gateway
+    /// takes no value twice (OBS).
+    pub(in crate::adapters) async fn mint(
+        &self,
+        secret: &Secret,
+        new: NewKey<'_>,
+        deadline: Instant,
+    ) -> Result<(Option<Key>, Receipt), CallError> {
+        const OPERATION: &str = "CreateApiKey";
+        let NewKey {
+            version,
+            value,
+            stage_keys,
+            description,
+        } = new;
+        let unfinished = description.unfinished;
+        let description = description.to_string();
+        let stage_key = |stage: &StageKey| {
+            let stage_key = aws_sdk_apigateway::types::StageKey::builder();
+            stage_key
+                .rest_api_id(&stage.rest_api_id)
+                .stage_name(&stage.stage_name)
+                .build()
+        };
+        let create = || async {
+            let request = self
+                .client
+                .create_api_key()
+                .name(format!("{}/{version}", secret.name))
+                .description(&description)
+                .value(value.expose())
+                // Omitted means disabled (AWSV).
+                .enabled(true)
+                .tags(TAG_SECRET, identity(&secret.arn))
+                .tags(TAG_VERSION, version.text())
+                .tags(TAG_FUNCTION, &self.function_name)
+                .set_stage_keys(
+                    (!stage_keys.is_empty()).then(|| stage_keys.iter().map(stage_key).collect()),
+                );
+            match request.send().await {
+                Ok(reply) => {
+                    let complete =
+                        reply.enabled() && reply.value().is_some_and(|theirs| value.is(theirs));
+                    let key = reply.id().filter(|_| complete).map(|id| Key {
+                        id: key_id(id, [value.expose()].into_iter()),
+                        version: Some(version.clone()),
+                        namesake: false,
+                        described: true,
+                        unfinished,
+                        of_our_form: value.is_of_our_form(),
+                        enabled: true,
+                        stage_keys: !stage_keys.is_empty(),
+                        since: self.clock.now(),
+                        resumed: false,
+                        changed_at: None,
+                        mark: None,
+                        written: BTreeSet::new(),
+                        held_by: BTreeSet::new(),
+                        mirrored: BTreeSet::new(),
+                    });
+                    // A reply that does not say so leaves it to the list whether there is a key.
+                    Ok((key, aws::receipt(SERVICE, OPERATION, &reply)))
+                }
+                Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                    failed if is_conflict(&failed) && !is_concurrent(&failed) => {
+                        Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
+                    }
+                    failed => Err(failed),
+                },
+            }
+        };
+        let create = create.retry(backoff(deadline)).when(is_concurrent);
+        create.notify(aws::trying_again).await
+    }
+
+    /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
+    /// the way. So look, and try again unless it is there. Where it says that just another request is in the way, a look
+    /// would only use up what the limits leave. A 404 about the key is waited for like a read: the key was created or listed
+    /// just now (UNK: nothing says that this call sees it from then on). A 404 about the plan is an error at once.
+    pub(in crate::adapters) async fn attach(
+        &self,
+        key: &KeyId,
+        plan: &PlanId,
+        deadline: Instant,
+    ) -> Result<Receipt, CallError> {
+        let visible_by = deadline.min(Instant::now() + VISIBILITY);
+        let attach = || async {
+            let in_doubt = match self.create_usage_plan_key(key, plan).await {
+                Err(failed) if is_in_doubt(&failed) && !is_concurrent(&failed) => failed,
+                result => return result,
+            };
+            let request = self
+                .client
+                .get_usage_plan_key()
+                .usage_plan_id(plan.as_str());
+            match request.key_id(key.as_str()).send().await {
+                Ok(reply) if reply.id() == Some(key.as_str()) => {
+                    Ok(aws::receipt(SERVICE, "GetUsagePlanKey", &reply))
+                }
+                _ => Err(in_doubt),
+            }
+        };
+        let attach = attach
+            .retry(backoff(deadline))
+            .when(|failed| is_in_doubt(failed) || is_not_visible(failed))
+            .adjust(|failed, pause| {
+                if !is_not_visible(failed) {
+                    return pause;
+                }
+                (Instant::now() + POLL <= visible_by).then_some(POLL)
+            });
+        attach.notify(aws::trying_again).await
+    }
+
+    async fn create_usage_plan_key(
+        &self,
+        key: &KeyId,
+        plan: &PlanId,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "CreateUsagePlanKey";
+        let request = self
+            .client
+            .create_usage_plan_key()
+            .usage_plan_id(plan.as_str());
+        let reply = request
+            .key_id(key.as_str())
+            .key_type("API_KEY")
+            .send()
+            .await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        aws::must_say(reply.id() == Some(key.as_str()), receipt)
+    }
+}
+
+fn is_in_doubt(failed: &CallError) -> bool {
+    is_conflict(failed) || matches!(failed.fault, Fault::Unreadable(_))
+}
+
+/// Whether API Gateway says that it has no such key, and says nothing against the plan.
+fn is_not_visible(failed: &CallError) -> bool {
+    matches!(&failed.fault, Fault::Refused { status: 404, message, .. } if advice::is_about_a_key(message))
+}

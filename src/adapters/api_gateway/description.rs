@@ -1,0 +1,284 @@
+//! The description of a key: sentences for people that the function reads as well.
+//!
+//! | who | what the description says, whole and in this order; `[…]` may be missing |
+//! |---|---|
+//! | a key that is not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
+//! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
+//!
+//! Anybody who may change a key may write its description. So the grammar is anchored: a text is read only if all of it
+//! is what [`Description`] writes, and nothing but text in its own alphabet can stand for a name, an id, a time or a hash.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::decision::{Mark, Postponed};
+use crate::ids::{VersionId, is_hash, is_hex, is_secret_id, sha256};
+use crate::time::{parse_rfc3339_seconds, rfc3339};
+
+const MINTED: &str = "Minted for the secret ";
+const UNFINISHED: &str = " Not on all of its usage plans yet.";
+const RESUMED: &str = " Resumed at ";
+const MIRRORED: &str = " Mirrored to ";
+const SUPERSEDED: &str = "Superseded at ";
+const BY: &str = " by version ";
+const DISABLED: &str = " Disabled at ";
+const REVOKED: &str = " Revoked at ";
+const POSTPONED: &str = " Postponed ";
+const TIMES: &str = " times, last at ";
+
+/// Hexadecimal digits of a target's hash.
+const HASH: usize = 12;
+
+/// What the description of a key says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Description {
+    /// The function made the key, and it is not superseded.
+    Minted(Minted),
+    /// The key is superseded.
+    Superseded(Mark),
+    /// A mark of the function whose time lies in the future, of a key that was neither disabled nor revoked. Its time is as
+    /// good as none: marking the key again only lengthens the overlap. The targets that it names count.
+    Ahead(Mark),
+    /// Any other text.
+    Other,
+}
+
+/// Says that the function made a key, or keeps it in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Minted {
+    /// The name of the secret.
+    pub secret: String,
+    /// Whether the key was created again for AWSCURRENT, and is not known to be on all of its plans yet.
+    pub unfinished: bool,
+    /// When an interrupted step resumed. The key takes effect as a whole only from then on. May lie in the future.
+    pub resumed_at: Option<SystemTime>,
+    /// The Doppler targets that this function has written: a [`target_hash`] of each.
+    pub targets: BTreeSet<String>,
+}
+
+impl Description {
+    /// Reads a description. What it says of the past is cut to `now`, except [`Minted::resumed_at`].
+    #[must_use]
+    pub fn parse(text: &str, now: SystemTime) -> Self {
+        if let Some(minted) = Minted::parse(text) {
+            return Self::Minted(minted);
+        }
+        match Mark::parse(text) {
+            None => Self::Other,
+            Some(mark) if mark.superseded_at > now && mark.is_enabled() => Self::Ahead(mark),
+            Some(mark) => Self::Superseded(mark.until(now)),
+        }
+    }
+
+    /// Whether the function wrote it. Where not, the key's owner handed the key over, or it is not managed at all.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        *self != Self::Other
+    }
+
+    /// What it says of a key that is not superseded.
+    #[must_use]
+    pub fn minted(&self) -> Option<&Minted> {
+        match self {
+            Self::Minted(minted) => Some(minted),
+            _ => None,
+        }
+    }
+
+    /// The Doppler targets that it names.
+    #[must_use]
+    pub fn names_target(&self, hash: &str) -> bool {
+        match self {
+            Self::Minted(minted) => minted.targets.contains(hash),
+            Self::Superseded(mark) | Self::Ahead(mark) => mark.targets.contains(hash),
+            Self::Other => false,
+        }
+    }
+
+    /// What it says of a superseded key.
+    #[must_use]
+    pub fn mark(&self) -> Option<&Mark> {
+        match self {
+            Self::Superseded(mark) => Some(mark),
+            _ => None,
+        }
+    }
+}
+
+impl Minted {
+    /// The description of a key that is complete, in the secret of that name.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self {
+            secret: secret.to_owned(),
+            unfinished: false,
+            resumed_at: None,
+            targets: BTreeSet::new(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut rest = Rest(text.strip_prefix(MINTED)?);
+        let mut minted = Self::new(rest.word().filter(|name| is_secret_id(name))?);
+        if rest.skip(UNFINISHED) {
+            minted.unfinished = true;
+        } else {
+            rest.time_after(RESUMED, &mut minted.resumed_at)?;
+        }
+        minted.targets = rest.targets()?;
+        Some(minted)
+    }
+}
+
+impl fmt::Display for Minted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{MINTED}{}.", self.secret)?;
+        match self.resumed_at {
+            _ if self.unfinished => out.write_str(UNFINISHED)?,
+            Some(at) => write!(out, "{RESUMED}{}.", rfc3339(at))?,
+            None => {}
+        }
+        write_targets(out, &self.targets)
+    }
+}
+
+impl Mark {
+    fn is_enabled(&self) -> bool {
+        self.disabled_at.is_none() && self.revoked_at.is_none()
+    }
+
+    /// The same with no time after `now`. A key that this function has disabled must not seem to be an operator's,
+    /// whatever the clocks say.
+    fn until(self, now: SystemTime) -> Self {
+        let cut = |at: SystemTime| at.min(now);
+        Self {
+            superseded_at: cut(self.superseded_at),
+            by: self.by,
+            disabled_at: self.disabled_at.map(cut),
+            revoked_at: self.revoked_at.map(cut),
+            // One of the future would begin again in every run, without ever being counted.
+            postponed: self.postponed.filter(|postponed| postponed.at <= now),
+            targets: self.targets,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut rest = Rest(text.strip_prefix(SUPERSEDED)?);
+        let superseded_at = parse_rfc3339_seconds(rest.until(BY)?)?;
+        let by = rest.word().filter(|id| is_id(id))?;
+        let mut mark = Self::new(superseded_at, VersionId::from(by));
+        rest.time_after(DISABLED, &mut mark.disabled_at)?;
+        rest.time_after(REVOKED, &mut mark.revoked_at)?;
+        if rest.skip(POSTPONED) {
+            let digits = rest.until(TIMES)?;
+            let times = digits.parse().ok()?;
+            let at = parse_rfc3339_seconds(rest.word()?)?;
+            let is_canonical = digits == format!("{times}");
+            mark.postponed = is_canonical.then_some(Postponed { times, at });
+            mark.postponed?;
+        }
+        mark.targets = rest.targets()?;
+        Some(mark)
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let superseded_at = rfc3339(self.superseded_at);
+        write!(out, "{SUPERSEDED}{superseded_at}{BY}{}.", self.by)?;
+        for (sentence, at) in [(DISABLED, self.disabled_at), (REVOKED, self.revoked_at)] {
+            if let Some(at) = at {
+                write!(out, "{sentence}{}.", rfc3339(at))?;
+            }
+        }
+        if let Some(Postponed { times, at }) = self.postponed {
+            write!(out, "{POSTPONED}{times}{TIMES}{}.", rfc3339(at))?;
+        }
+        write_targets(out, &self.targets)
+    }
+}
+
+fn write_targets(out: &mut fmt::Formatter<'_>, targets: &BTreeSet<String>) -> fmt::Result {
+    for (place, hash) in targets.iter().enumerate() {
+        write!(out, "{}{hash}", if place == 0 { MIRRORED } else { ", " })?;
+    }
+    out.write_str(if targets.is_empty() { "" } else { "." })
+}
+
+/// What of a description is still to be read.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    /// Whether `words` come next; then they are read.
+    fn skip(&mut self, words: &str) -> bool {
+        let rest = self.0.strip_prefix(words);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    /// Reads up to `words`, and them.
+    fn until(&mut self, words: &str) -> Option<&'a str> {
+        let (before, rest) = self.0.split_once(words)?;
+        self.0 = rest;
+        Some(before)
+    }
+
+    /// Reads the last word of a sentence, up to white space or the end. Its full stop is left out.
+    fn word(&mut self) -> Option<&'a str> {
+        let end = self.0.find(char::is_whitespace).unwrap_or(self.0.len());
+        let (word, rest) = self.0.split_at(end);
+        self.0 = rest;
+        word.strip_suffix('.')
+    }
+
+    /// Reads the targets, which end a description. `None` where something else comes.
+    fn targets(self) -> Option<BTreeSet<String>> {
+        if self.0.is_empty() {
+            return Some(BTreeSet::new());
+        }
+        let hashes = self.0.strip_prefix(MIRRORED)?.strip_suffix('.')?;
+        let mut targets = BTreeSet::new();
+        for hash in hashes.split(", ") {
+            let is_hash = hash.len() == HASH && is_hex(hash);
+            // In their order, so that each set has one text.
+            let ascends = targets
+                .last()
+                .is_none_or(|last: &String| last.as_str() < hash);
+            if !is_hash || !ascends {
+                return None;
+            }
+            targets.insert(hash.to_owned());
+        }
+        Some(targets)
+    }
+
+    /// Reads a sentence that ends with a time into `at`, if it comes next. `None` where the time cannot be read.
+    fn time_after(&mut self, words: &str, at: &mut Option<SystemTime>) -> Option<()> {
+        if self.skip(words) {
+            *at = Some(parse_rfc3339_seconds(self.word()?)?);
+        }
+        Some(())
+    }
+}
+
+/// Whether `text` can stand for a version in a mark. Earlier releases wrote ids as they were, so dots are read.
+fn is_id(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    is_hash(text) || ((1..=64).contains(&text.len()) && text.bytes().all(valid))
+}
+
+/// The description of a key that is not superseded.
+#[must_use]
+pub fn minted(secret_name: &str) -> String {
+    Minted::new(secret_name).to_string()
+}
+
+/// What stands for a Doppler target in a description: the first 12 hexadecimal digits of the SHA-256 of
+/// `project/config/NAME`.
+#[must_use]
+pub fn target_hash(project: &str, config: &str, name: &str) -> String {
+    let mut hash = sha256(&format!("{project}/{config}/{name}"));
+    hash.truncate(HASH);
+    hash
+}

@@ -1,0 +1,290 @@
+//! A listed key, and what it is to a secret.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use aws_sdk_apigateway::types::ApiKey;
+
+use super::super::secrets_manager::Secret;
+use super::description::Description;
+use super::{ApiGateway, ENDLESS, PAGE, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION, refused};
+use crate::adapters::{CallError, Fault, aws};
+use crate::command::Command;
+use crate::decision::{Key, Which};
+use crate::driver::Receipt;
+use crate::ids::{KeyId, VersionId, hashed};
+use crate::secret::ApiKeyValue;
+use crate::secret::redact::LONG;
+
+/// The most keys of one secret that are worked with. A secret has one for each rotation of the last eight days by default;
+/// a secret that is rotated every four hours, the shortest interval (DOC), has 48. More than this are a fault that retiring
+/// does not catch up with, or were created by somebody else with the names and tags of this function's; and a run that
+/// looked at each of them would not end before its deadline.
+const MOST_KEYS: usize = 1_000;
+
+/// The most items of a list of keys that are looked at: twice as many as an account can have (DOC: 10,000, not adjustable).
+const MOST_LISTED: usize = 20_000;
+
+/// What a key is to a secret, as far as its tags and name tell.
+enum Relation {
+    /// It is this secret's, made for that version.
+    Ours(VersionId),
+    /// It carries this function's tag, and name or tags place it at this secret's name: of an earlier secret of that name,
+    /// renamed, or without one of its tags.
+    Namesake,
+    /// It has a name as this secret's keys have, or this secret's tag, and nothing else.
+    Named,
+    /// None of these.
+    Foreign,
+}
+
+/// A secret as its keys name it, and what they are compared with.
+pub(super) struct Observer<'a> {
+    pub(super) secret: &'a Secret,
+    pub(super) identity: String,
+    pub(super) function_name: &'a str,
+    /// The configured Doppler targets, as descriptions name them.
+    pub(super) targets: &'a [String],
+    pub(super) values: &'a Values<'a>,
+}
+
+impl Observer<'_> {
+    /// Copies the facts out of a listed key, if it has to do with the secret or has the value of a version. That a list shows
+    /// tags is documented by the shape of its items, and others rely on it (DOC, 3P); it was not seen on AWS itself. Without
+    /// them no key would be ours, and none would ever be retired.
+    pub(super) fn observe(&self, key: &ApiKey, now: SystemTime) -> Option<Listed> {
+        let relation = self.relation(key);
+        let value = ApiKeyValue::from(key.value().unwrap_or_default());
+        let held_by = self.values.holders(&value);
+        if matches!(relation, Relation::Foreign) && held_by.is_empty() {
+            return None;
+        }
+        let description = Description::parse(key.description().unwrap_or_default(), now);
+        let minted = description.minted();
+        let since = key
+            .created_date()
+            .and_then(time)
+            .max(minted.and_then(|minted| minted.resumed_at));
+        let is_written = |target: &usize| {
+            let hash = self.targets.get(*target);
+            hash.is_some_and(|hash| description.names_target(hash))
+        };
+        let targets = self.values.targets.iter();
+        let versions = self.values.versions.iter();
+        let versions = versions.map(|(_, version)| version.expose());
+        let known = versions.chain(targets.clone().map(|(_, held)| *held));
+        let observed = Key {
+            id: key_id(key.id()?, known.chain([value.expose()])),
+            namesake: matches!(relation, Relation::Namesake),
+            version: match relation {
+                Relation::Ours(version) => Some(version),
+                _ => None,
+            },
+            described: description.is_ours(),
+            unfinished: minted.is_some_and(|minted| minted.unfinished),
+            of_our_form: value.is_of_our_form(),
+            enabled: key.enabled(),
+            stage_keys: !key.stage_keys().is_empty(),
+            // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
+            since: since.unwrap_or(now).min(now),
+            resumed: minted.is_some_and(|minted| minted.resumed_at.is_some()),
+            changed_at: key.last_updated_date().and_then(time).map(|at| at.min(now)),
+            written: (0..self.targets.len()).filter(is_written).collect(),
+            mark: description.mark().cloned(),
+            held_by,
+            mirrored: targets
+                .filter(|(_, held)| value.is(held))
+                .map(|(target, _)| *target)
+                .collect(),
+        };
+        Some((observed, value))
+    }
+
+    fn relation(&self, key: &ApiKey) -> Relation {
+        let tag = |name: &str| {
+            key.tags()
+                .and_then(|tags| tags.get(name))
+                .map(String::as_str)
+        };
+        let name = key
+            .name()
+            .and_then(|name| name.strip_prefix(&self.secret.name));
+        let rest = name.and_then(|name| name.strip_prefix('/'));
+        let owner = tag(TAG_SECRET);
+        if let Some(version) = tag(TAG_VERSION)
+            && owner == Some(&self.identity)
+            && rest == Some(version)
+        {
+            return Relation::Ours(VersionId::from(version));
+        }
+        // Below `<this>/` come the keys of a secret named `<this>/…`, too.
+        let named = rest.is_some_and(|rest| !rest.contains('/'));
+        let placed = match owner.and_then(name_in_arn) {
+            Some(name) => name == self.secret.name,
+            None => named || owner == Some(&self.identity),
+        };
+        if placed && tag(TAG_FUNCTION) == Some(self.function_name) {
+            Relation::Namesake
+        } else if named || owner == Some(&self.identity) {
+            Relation::Named
+        } else {
+            Relation::Foreign
+        }
+    }
+}
+
+/// The name in the ARN of a secret, which ends in a hyphen and six random characters (DOC).
+fn name_in_arn(arn: &str) -> Option<&str> {
+    let name = arn.strip_prefix("arn:")?.splitn(6, ':').last()?;
+    let (name, random) = name.rsplit_once('-')?;
+    (random.len() == 6).then_some(name)
+}
+
+/// How a key names its secret: by ARN, or by the ARN's hash where a tag cannot hold it. (DOC: at most 256 characters;
+/// the API's model allows only these, the guide a few more.)
+pub(super) fn identity(arn: &str) -> String {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-=._:/".contains(&byte);
+    if arn.len() <= 256 && arn.bytes().all(fits) {
+        return arn.to_owned();
+    }
+    hashed(arn)
+}
+
+/// The id of a key, hidden if it may be one of `known` or any other value. Keys that older versions of other tools made have
+/// their value as their id (DOC, service model: the deprecated `generateDistinctId`), and no id of API Gateway's own was seen
+/// to be as long as a value (UNK whether one can be).
+pub(super) fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> KeyId {
+    let is_long = id.chars().count() >= LONG;
+    if is_long || known.any(|value| value.trim() == id) || id.contains(char::is_control) {
+        KeyId::hidden(id)
+    } else {
+        KeyId::from(id)
+    }
+}
+
+/// The values to compare a listed key with.
+#[derive(Clone)]
+pub(in crate::adapters) struct Values<'a> {
+    /// Those of the versions that were read.
+    pub(in crate::adapters) versions: Vec<(Which, &'a ApiKeyValue)>,
+    /// What the Doppler targets hold that were read, by their place.
+    pub(in crate::adapters) targets: Vec<(usize, &'a str)>,
+}
+
+impl Values<'_> {
+    /// The versions that hold this key.
+    pub(in crate::adapters) fn holders(&self, value: &ApiKeyValue) -> BTreeSet<Which> {
+        let versions = self.versions.iter();
+        let holders = versions.filter(|(_, held)| value.is(held.expose()));
+        holders.map(|(which, _)| *which).collect()
+    }
+}
+
+/// A key with its value, which stays in this layer.
+pub(in crate::adapters) type Listed = (Key, ApiKeyValue);
+
+fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
+    SystemTime::try_from(*time).ok()
+}
+
+/// The commands that tag and rename a key so that it is ours. None where they would need an id that is not shown.
+pub(in crate::adapters) fn hand_over(
+    key: &KeyId,
+    version: &VersionId,
+    secret: &Secret,
+    function: &str,
+) -> Vec<String> {
+    if key.is_hidden() {
+        return Vec::new();
+    }
+    // arn:<partition>:secretsmanager:<region>:…
+    let mut arn = secret.arn.split(':').skip(1);
+    let (partition, region) = (arn.next().unwrap_or("aws"), arn.nth(1).unwrap_or_default());
+    let (identity, name) = (identity(&secret.arn), &secret.name);
+    let resource = format!("arn:{partition}:apigateway:{region}::/apikeys/{key}");
+    let tags = format!("{TAG_SECRET}={identity},{TAG_VERSION}={version},{TAG_FUNCTION}={function}");
+    let renaming = format!("op=replace,path=/name,value={name}/{version}");
+    let aws = |operation: &str| Command::new("aws").args(["apigateway", operation]);
+    let commands = [
+        aws("tag-resource").args(["--resource-arn", &resource, "--tags", &tags]),
+        aws("update-api-key").args(["--api-key", key.as_str(), "--patch-operations", &renaming]),
+    ];
+    commands.iter().map(ToString::to_string).collect()
+}
+
+impl ApiGateway {
+    /// Lists keys page by page, up to the one that is `enough`.
+    pub(super) async fn list(
+        &self,
+        prefix: Option<String>,
+        secret: &Secret,
+        values: &Values<'_>,
+        enough: impl Fn(&Listed) -> bool,
+    ) -> Result<(Vec<Listed>, Receipt), CallError> {
+        const OPERATION: &str = "GetApiKeys";
+        let has_prefix = prefix.is_some();
+        let observer = Observer {
+            secret,
+            identity: identity(&secret.arn),
+            function_name: &self.function_name,
+            targets: &self.targets,
+            values,
+        };
+        let request = self
+            .client
+            .get_api_keys()
+            .set_name_query(prefix)
+            .include_values(true);
+        let (mut keys, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
+        let (mut limit, mut position, mut last, mut listed) = (PAGE, None, None, 0);
+        loop {
+            let page = request.clone().limit(limit).set_position(position.clone());
+            let page = match page.send().await {
+                Ok(page) => page,
+                Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                    CallError {
+                        fault: Fault::TooLarge(_),
+                        ..
+                    } if limit > 1 => {
+                        // In few steps: each costs a request, and those are scarce.
+                        limit = (limit / 8).max(1);
+                        continue;
+                    }
+                    CallError {
+                        fault: Fault::TooLarge(most),
+                        ..
+                    } => return Err(refused(Fault::KeyTooLarge(most, last), receipt)),
+                    failed => return Err(failed),
+                },
+            };
+            receipt = aws::receipt(SERVICE, OPERATION, &page);
+            // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
+            let now = self.clock.now();
+            let seen = page.items().iter();
+            keys.extend(seen.filter_map(|key| observer.observe(key, now)));
+            // An emergency stop, which lists without a prefix, goes ahead with however many.
+            if has_prefix && keys.len() > MOST_KEYS {
+                return Err(refused(Fault::TooManyKeys(MOST_KEYS), receipt));
+            }
+            if keys.iter().any(&enough) {
+                break;
+            }
+            last = page
+                .items()
+                .iter()
+                .rev()
+                .find_map(|key| Some(key_id(key.id()?, key.value().into_iter())))
+                .or(last);
+            listed += page.items().len().max(1);
+            let next = page.position.filter(|next| !next.is_empty());
+            if next.is_none() {
+                break;
+            }
+            if next == position || listed > MOST_LISTED {
+                return Err(refused(Fault::Unreadable(ENDLESS), receipt));
+            }
+            position = next;
+        }
+        Ok((keys, receipt))
+    }
+}

@@ -1,0 +1,254 @@
+//! What both AWS clients share: their configuration, and how their errors become ours.
+
+mod connector;
+pub(crate) mod throttle;
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_secretsmanager::config::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use self::throttle::TURN;
+use crate::adapters::advice::{self, NO_CODE, NoReply};
+use crate::adapters::clock::Clock;
+use crate::adapters::http;
+use crate::adapters::{CallError, Fault};
+use crate::config::library;
+use crate::driver::Receipt;
+use crate::driver::Service;
+use crate::secret::redact::{masked, masked_code, masked_id};
+
+const UNREADABLE: &str = "something that cannot be understood";
+
+/// The SDK as Lambda wants it: all that it is told comes from variables, and its standard retries (throttling and transient
+/// errors, with backoff and jitter). All calls of this function may be repeated.
+///
+/// Put together here and not by `aws_config::load`, which brings along profiles, STS, ECS and IMDS, half a megabyte that a
+/// Lambda function has no use for.
+pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
+    let retries = RetryConfig::standard()
+        .with_max_attempts(9)
+        .with_initial_backoff(Duration::from_millis(250))
+        // Also the longest `Retry-After` that is honoured; the function's deadline cuts every wait short.
+        .with_max_backoff(Duration::from_mins(5));
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region.map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .service_config(Variables)
+        .use_fips(library::uses_fips(&variable))
+        .use_dual_stack(library::uses_dual_stack(&variable))
+        .http_client(connector::for_aws(client, clock))
+        .retry_config(retries)
+        // The HTTP client has its own time-outs, and replies are read as a whole.
+        .timeout_config(TimeoutConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// What the SDK requests itself: the endpoint of a service. Its settings were checked at start-up.
+#[derive(Debug)]
+struct Variables;
+
+impl LoadServiceConfig for Variables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        if key.env() != "AWS_ENDPOINT_URL" {
+            return None;
+        }
+        library::endpoint_url(&variable, key.service_id())
+    }
+}
+
+/// Completes the SDK's own idea of what to try again.
+#[derive(Debug)]
+pub(super) struct Retries;
+
+impl ClassifyRetry for Retries {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let failed = matches!(context.output_or_error(), Some(Err(_)));
+        let Some(reply) = context.response().filter(|_| failed) else {
+            return RetryAction::NoActionIndicated;
+        };
+        // A wait past the deadline would end as "out of time"; what the service says is the better error.
+        let until = Instant::now() + retry_after(reply);
+        if TURN
+            .try_with(|turn| until >= turn.deadline)
+            .unwrap_or(false)
+        {
+            return RetryAction::RetryForbidden;
+        }
+        // The service said yes, but the reply cannot be understood. By itself the SDK asks again only where it could not
+        // read the reply at all; and after four of the statuses from 500 on (SRC), while a proxy may send others.
+        if reply.status().is_success() || reply.status().is_server_error() {
+            return RetryAction::transient_error();
+        }
+        // The SDK takes every limit for throttling.
+        if says_when(reply).is_none() && is_quota(reply) {
+            return RetryAction::RetryForbidden;
+        }
+        RetryAction::NoActionIndicated
+    }
+
+    fn name(&self) -> &'static str {
+        "deadline, unreadable replies and quotas"
+    }
+}
+
+/// How long the service asks to wait before the next attempt.
+pub(super) fn retry_after(reply: &HttpResponse) -> Duration {
+    says_when(reply).unwrap_or_default()
+}
+
+/// The same, where it asks at all.
+fn says_when(reply: &HttpResponse) -> Option<Duration> {
+    let wait = reply.headers().get(http::AWS_RETRY_AFTER)?;
+    wait.parse().ok().map(Duration::from_millis)
+}
+
+/// Whether a reply says that a quota is reached, as far as both services' forms of errors go (DOC: API Gateway names the
+/// error in a header, Secrets Manager in the body).
+fn is_quota(reply: &HttpResponse) -> bool {
+    #[derive(Default, Deserialize)]
+    struct Refusal {
+        #[serde(default, rename = "__type")]
+        code: String,
+        #[serde(default, alias = "Message")]
+        message: String,
+    }
+    let body = reply.body().bytes().unwrap_or_default();
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let code = reply.headers().get("x-amzn-errortype");
+    let code = code.unwrap_or(&refusal.code);
+    // Both may come with a namespace before them, and an address after them.
+    let code = code.split(':').next().unwrap_or_default();
+    let code = code.rsplit('#').next().unwrap_or_default();
+    advice::is_quota(code, &refusal.message)
+}
+
+/// Copies out of the SDK's error what may be shown. The error itself may hold the raw reply with a value in it.
+pub(super) fn failed<E>(
+    service: Service,
+    operation: &'static str,
+    error: &SdkError<E, HttpResponse>,
+) -> CallError
+where
+    E: ProvideErrorMetadata,
+{
+    let fault = match error {
+        SdkError::ServiceError(answered) if answered.raw().status().is_success() => {
+            Fault::Unreadable(UNREADABLE)
+        }
+        SdkError::ServiceError(refused) => {
+            let (reply, refused) = (refused.raw(), refused.err());
+            let message = masked(refused.message().unwrap_or_default());
+            Fault::Refused {
+                status: reply.status().as_u16(),
+                code: masked_code(refused.code().unwrap_or(NO_CODE)),
+                message: match says_when(reply) {
+                    Some(wait) => advice::after(&message, wait.as_secs()),
+                    None => message,
+                },
+            }
+        }
+        SdkError::TimeoutError(_) => Fault::NoReply(NoReply::TimedOut),
+        SdkError::DispatchFailure(failure) if is_empty(failure) => Fault::Unreadable(UNREADABLE),
+        SdkError::DispatchFailure(failure) if is_too_large(failure) => {
+            Fault::TooLarge(connector::AWS_REPLY_MAX)
+        }
+        SdkError::DispatchFailure(failure) => Fault::NoReply(how_it_failed(failure)),
+        SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
+        _ => Fault::NoReply(NoReply::NotSent),
+    };
+    CallError {
+        service,
+        operation,
+        fault,
+        request_id: error.request_id().map(masked_id),
+    }
+}
+
+fn how_it_failed(failure: &DispatchFailure) -> NoReply {
+    cause(failure)
+        .and_then(<dyn Error>::downcast_ref)
+        .map_or(NoReply::NotSent, http::how_it_failed)
+}
+
+fn is_empty(failure: &DispatchFailure) -> bool {
+    cause(failure).is_some_and(<dyn Error>::is::<connector::EmptyReply>)
+}
+
+fn is_too_large(failure: &DispatchFailure) -> bool {
+    cause(failure).is_some_and(<dyn Error>::is::<connector::TooLarge>)
+}
+
+fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {
+    failure.as_connector_error()?.source()
+}
+
+/// Says that a call is repeated where the SDK does not do it.
+pub(super) fn trying_again(failed: &CallError, pause: Duration) {
+    tracing::warn!(
+        pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+        "{failed}; trying again"
+    );
+}
+
+/// What to log where there was no reply, not even an empty list.
+pub(super) fn no_receipt(service: Service, operation: &'static str) -> Receipt {
+    Receipt {
+        service,
+        operation,
+        request_id: None,
+    }
+}
+
+/// What to log of a reply.
+pub(super) fn receipt(
+    service: Service,
+    operation: &'static str,
+    reply: &impl RequestId,
+) -> Receipt {
+    Receipt {
+        service,
+        operation,
+        request_id: reply.request_id().map(masked_id),
+    }
+}
+
+/// Takes a reply for what it says and not for its status: one without what the service always puts into it is no success.
+pub(super) fn must_say(what_it_should: bool, receipt: Receipt) -> Result<Receipt, CallError> {
+    if what_it_should {
+        return Ok(receipt);
+    }
+    let Receipt {
+        service,
+        operation,
+        request_id,
+    } = receipt;
+    Err(CallError {
+        service,
+        operation,
+        fault: Fault::Unreadable(UNREADABLE),
+        request_id,
+    })
+}

@@ -1,0 +1,124 @@
+//! How API Gateway's limits are shared. They are an account's (DOC: 10 requests a second with a burst of 40, and 5
+//! `CreateApiKey`), so when a fleet is rotated at once, nearly every request is throttled first.
+//!
+//! A throttled request had no effect, and is repeated until the deadline. The SDK would give up after some attempts, and it
+//! would wait exactly as long as `Retry-After` says, which is the same for everybody who was throttled with it.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use rand::{Rng, RngExt};
+use tokio::time::{Instant, sleep};
+
+use super::retry_after;
+use crate::adapters::http::AWS_RETRY_AFTER;
+
+/// By so much the pause may at first be longer than `Retry-After`; by a third more after each further throttling.
+const SPREAD: Duration = Duration::from_secs(1);
+
+/// The most by which it may be. The longer, the fewer requests are throttled; but the last of them may leave the limits
+/// unused for so long.
+const WIDEST_SPREAD: Duration = Duration::from_secs(40);
+
+/// For so long a request is repeated as it was signed; AWS takes a signature for five minutes (DOC). Then the SDK signs
+/// it anew.
+const SIGNED_FOR: Duration = Duration::from_mins(2);
+
+tokio::task_local! {
+    /// The step in progress.
+    pub(crate) static TURN: Turn;
+}
+
+/// What a step has to do with the limits.
+pub(crate) struct Turn {
+    /// When it has to stop.
+    pub(super) deadline: Instant,
+    /// Whether API Gateway has already served this rotation. It then goes ahead of those that have not begun: a rotation
+    /// that is cut off half-way by its deadline repeats calls that others could have used. So does an emergency stop.
+    has_begun: Cell<bool>,
+}
+
+impl Turn {
+    pub(crate) fn new(deadline: Instant, has_begun: bool) -> Self {
+        let has_begun = Cell::new(has_begun);
+        Self {
+            deadline,
+            has_begun,
+        }
+    }
+}
+
+/// The client that repeats what is throttled.
+pub(in crate::adapters) fn patient(client: SharedHttpClient) -> SharedHttpClient {
+    http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(Patient(client.http_connector(settings, components)))
+    })
+}
+
+#[derive(Debug)]
+struct Patient(SharedHttpConnector);
+
+impl HttpConnector for Patient {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let connector = self.0.clone();
+        HttpConnectorFuture::new(async move { send(&connector, &request).await })
+    }
+}
+
+async fn send(
+    connector: &SharedHttpConnector,
+    request: &HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let signed = Instant::now();
+    let (mut spread, mut has_waited) = (SPREAD, false);
+    loop {
+        let copy = request.try_clone().expect("its body is held in memory");
+        let mut reply = connector.call(copy).await?;
+        if has_waited {
+            // The SDK, which measures from the first attempt on, would take the pauses for a wrong clock.
+            reply.headers_mut().remove("date");
+        }
+        if !is_throttled(&reply) {
+            TURN.try_with(|turn| turn.has_begun.set(true)).ok();
+            return Ok(reply);
+        }
+        let wait = retry_after(&reply) + jitter(&mut UnwrapErr(SysRng), spread);
+        let until = Instant::now() + wait;
+        let (deadline, has_begun) = TURN
+            .try_with(|turn| (turn.deadline, turn.has_begun.get()))
+            .unwrap_or((until, false));
+        if until >= deadline.min(signed + SIGNED_FOR) {
+            // The SDK waits for so long, or gives up where that is beyond the deadline.
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            reply
+                .headers_mut()
+                .insert(AWS_RETRY_AFTER, wait.to_string());
+            return Ok(reply);
+        }
+        sleep(wait).await;
+        has_waited = true;
+        if !has_begun {
+            spread = (spread * 4 / 3).min(WIDEST_SPREAD);
+        }
+    }
+}
+
+/// `LimitExceededException` has the same status and may mean a limit that no waiting changes, such as that of keys in an
+/// account; but not where it says how long to wait (DOC).
+fn is_throttled(reply: &HttpResponse) -> bool {
+    let name = reply.headers().get("x-amzn-errortype").unwrap_or_default();
+    let says_when = reply.headers().contains_key(AWS_RETRY_AFTER);
+    reply.status().as_u16() == 429 && (says_when || !name.starts_with("LimitExceededException"))
+}
+
+fn jitter(random: &mut impl Rng, spread: Duration) -> Duration {
+    spread.mul_f64(random.random_range(0.0..1.0))
+}

@@ -1,0 +1,111 @@
+//! What outlives an invocation: the settings, and clients that are built when first needed.
+
+use aws_config::SdkConfig;
+use tokio::sync::OnceCell;
+
+use super::api_gateway::{self, ApiGateway};
+use super::clock::Clock;
+use super::description::target_hash;
+use super::secrets_manager::{Secret, SecretsManager};
+use super::{AdapterError, aws, doppler, http};
+use crate::config::{Settings, Target};
+use crate::driver::Receipt;
+use crate::ids::{KeyId, VersionId};
+
+/// What outlives an invocation: the settings, and clients that are built when first needed.
+pub struct World {
+    pub(super) settings: Settings,
+    pub(super) function_name: String,
+    pub(super) clock: Clock,
+    http: OnceCell<reqwest::Client>,
+    aws: OnceCell<SdkConfig>,
+    secrets_manager: OnceCell<SecretsManager>,
+    api_gateway: OnceCell<ApiGateway>,
+    pub(super) doppler_token: doppler::Remembered,
+}
+
+impl World {
+    /// Calls nobody and builds nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings, function_name: String) -> Self {
+        Self {
+            settings,
+            function_name,
+            clock: Clock::default(),
+            http: OnceCell::new(),
+            aws: OnceCell::new(),
+            secrets_manager: OnceCell::new(),
+            api_gateway: OnceCell::new(),
+            doppler_token: doppler::Remembered::default(),
+        }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The name of this function.
+    #[must_use]
+    pub fn function_name(&self) -> &str {
+        &self.function_name
+    }
+
+    /// The time as AWS has it.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) async fn http(&self) -> &reqwest::Client {
+        let build = || async { http::client(self.settings.roots.as_deref()) };
+        self.http.get_or_init(build).await
+    }
+
+    async fn aws(&self) -> Result<&SdkConfig, AdapterError> {
+        let build = || async { Ok(aws::config(self.http().await.clone(), self.clock.clone())) };
+        self.aws.get_or_try_init(build).await
+    }
+
+    pub(super) async fn secrets_manager(&self) -> Result<&SecretsManager, AdapterError> {
+        let build = || async { Ok(SecretsManager::new(self.aws().await?)) };
+        self.secrets_manager.get_or_try_init(build).await
+    }
+
+    pub(super) async fn api_gateway(&self) -> Result<&ApiGateway, AdapterError> {
+        let build = || async {
+            let (config, clock) = (self.aws().await?, self.clock.clone());
+            let targets = self.settings.targets().iter().map(hash_of).collect();
+            Ok(ApiGateway::new(config, &self.function_name, targets, clock))
+        };
+        self.api_gateway.get_or_try_init(build).await
+    }
+
+    /// Looks at a secret without reading its value.
+    ///
+    /// # Errors
+    /// The call failed.
+    pub async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), AdapterError> {
+        Ok(self.secrets_manager().await?.describe(secret_id).await?)
+    }
+
+    /// The ARNs of all secrets in the Region that have a rotation function, with its ARN.
+    ///
+    /// # Errors
+    /// A call failed.
+    pub async fn secrets(&self) -> Result<(Vec<(String, String)>, Receipt), AdapterError> {
+        Ok(self.secrets_manager().await?.list().await?)
+    }
+
+    /// The commands by which the owner of a key hands it over to this function: tag it, and rename it.
+    #[must_use]
+    pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> Vec<String> {
+        api_gateway::hand_over(key, version, secret, &self.function_name)
+    }
+}
+
+/// A target as the description of a key names it.
+pub(super) fn hash_of(target: &Target) -> String {
+    target_hash(&target.project, &target.config, &target.name)
+}

@@ -1,0 +1,265 @@
+//! One request to Doppler: with which token, how often, and what is made of the answer.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::{Method, RequestBuilder, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::Doppler;
+use super::classify::Answer;
+use super::rate_limit::{self, Limit, Limits};
+use crate::adapters::aws::trying_again;
+use crate::adapters::http::{self, DOPPLER_REPLY_MAX, Unread, retry_after, wait, why_no_reply};
+use crate::adapters::{AdapterError, CallError, Fault};
+use crate::driver::{Receipt, Service};
+use crate::ids::MASK;
+use crate::secret::redact::{masked, masked_id};
+
+/// What is remembered from one invocation to the next.
+#[derive(Default)]
+pub(in crate::adapters) struct Remembered {
+    /// The token as it was last read.
+    pub(super) token: Mutex<Option<SecretString>>,
+    /// What may still be called with it.
+    limits: Limits,
+}
+
+/// What every reply may say (SRC): each official client shows `messages`; `data` says at times whether to try again. The
+/// rest, which may hold values, is left out.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Envelope {
+    success: serde_json::Value,
+    messages: serde_json::Value,
+    data: serde_json::Value,
+}
+
+impl Envelope {
+    /// Whether the body is Doppler's, and not the JSON of something in front of it.
+    fn is_dopplers(&self) -> bool {
+        !(self.success.is_null() && self.messages.is_null() && self.data.is_null())
+    }
+}
+
+/// One attempt that failed.
+struct Failed {
+    error: CallError,
+    /// Whether another attempt may succeed.
+    transient: bool,
+    /// The pause that Doppler asks for.
+    wait: Option<Duration>,
+}
+
+impl Doppler<'_> {
+    /// Calls with the kept token. If there is none, or it does not serve, calls with the token as it is now: an operator
+    /// who was told to store a better one need not wait for a new process.
+    pub(super) async fn call<T: for<'de> Deserialize<'de>>(
+        &self,
+        operation: &'static str,
+        method: Method,
+        url: Url,
+        body: Option<&serde_json::Value>,
+    ) -> Result<(T, Receipt), AdapterError> {
+        let request = |token: &SecretString| {
+            let request = self.http.request(method.clone(), url.clone());
+            let request = request
+                .header(ACCEPT, "application/json")
+                .bearer_auth(token.expose_secret());
+            match body {
+                Some(body) => request.json(body),
+                None => request,
+            }
+        };
+        // A refusal may quote it. One that another tool made need not be of the form that is masked anyway.
+        let value = body.and_then(|body| body["change_requests"][0]["value"].as_str());
+        let limit = self.token.limits.of(&method);
+        let mut kept = self.token.token.lock().await;
+        let mut refused = None;
+        if let Some(token) = kept.as_ref() {
+            match self
+                .attempts(operation, limit, value, || request(token))
+                .await
+            {
+                Err(error) if error.concerns_the_token() => refused = Some(error),
+                result => return Ok(result?),
+            }
+        }
+        let token = self.read_token().await?;
+        let same = |kept: &SecretString| kept.expose_secret() == token.expose_secret();
+        if let Some(error) = refused
+            && kept.as_ref().is_some_and(same)
+        {
+            return Err(error.into());
+        }
+        let token = kept.insert(token);
+        Ok(self
+            .attempts(operation, limit, value, || request(token))
+            .await?)
+    }
+
+    pub(super) async fn read_token(&self) -> Result<SecretString, AdapterError> {
+        let text = self
+            .secrets_manager
+            .read_other(&self.mirror.token_secret_id)
+            .await;
+        text.map_err(|failed| failed.to_string())
+            .and_then(parse_token)
+            .map_err(AdapterError::DopplerToken)
+    }
+
+    pub(super) async fn attempts<T: for<'de> Deserialize<'de>>(
+        &self,
+        operation: &'static str,
+        limit: &Limit,
+        value: Option<&str>,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<(T, Receipt), CallError> {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(250))
+            .with_max_delay(Duration::from_secs(8))
+            .with_max_times(5)
+            .with_jitter();
+        let attempt = async || {
+            self.turn(operation, limit).await?;
+            attempt(operation, limit, value, request()).await
+        };
+        attempt
+            .retry(backoff)
+            .when(|failed: &Failed| failed.transient)
+            // No sense in waiting for what comes after the deadline: the error is clearer now.
+            .adjust(|failed, pause| {
+                let pause = pause?.max(failed.wait.unwrap_or_default());
+                (Instant::now() + pause < self.deadline).then_some(pause)
+            })
+            .notify(|failed, pause| trying_again(&failed.error, pause))
+            .await
+            .map_err(|failed| failed.error)
+    }
+
+    /// Waits until Doppler answers such calls again, if it said that none remains.
+    async fn turn(&self, operation: &'static str, limit: &Limit) -> Result<(), Failed> {
+        let Some(until) = limit.used_up_until().await else {
+            return Ok(());
+        };
+        let pause = until.saturating_duration_since(Instant::now());
+        if until >= self.deadline {
+            return Err(Failed {
+                error: CallError {
+                    service: Service::Doppler,
+                    operation,
+                    fault: Fault::UsedUp(pause),
+                    request_id: None,
+                },
+                transient: false,
+                wait: None,
+            });
+        }
+        tracing::warn!(
+            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "Doppler's limit is used up; waiting before {operation}"
+        );
+        sleep_until(until).await;
+        Ok(())
+    }
+}
+
+async fn attempt<T: for<'de> Deserialize<'de>>(
+    operation: &'static str,
+    limit: &Limit,
+    value: Option<&str>,
+    request: RequestBuilder,
+) -> Result<(T, Receipt), Failed> {
+    let failed = |fault, request_id, transient, wait| Failed {
+        error: CallError {
+            service: Service::Doppler,
+            operation,
+            fault,
+            request_id,
+        },
+        transient,
+        wait,
+    };
+    let no_reply = |error: reqwest::Error| {
+        let (how, transient) = why_no_reply(&error);
+        failed(Fault::NoReply(how), None, transient, None)
+    };
+    let reply = request.send().await.map_err(no_reply)?;
+    let (status, headers) = (reply.status(), reply.headers().clone());
+    let id = request_id(&headers);
+    let pause = rate_limit::pause(status, &headers);
+    limit.keep(pause).await;
+    let body = match http::body(reply, DOPPLER_REPLY_MAX).await {
+        Ok(body) => body,
+        Err(Unread::Broken(error)) => return Err(no_reply(error)),
+        // What a refusal says that long is of no use; its status is.
+        Err(Unread::TooLarge) if !status.is_success() => Vec::new(),
+        Err(Unread::TooLarge) => {
+            return Err(failed(Fault::TooLarge(DOPPLER_REPLY_MAX), id, false, None));
+        }
+    };
+
+    let envelope = serde_json::from_slice(&body)
+        .ok()
+        .filter(Envelope::is_dopplers);
+    let has_envelope = envelope.is_some();
+    let envelope = envelope.unwrap_or_default();
+    if !status.is_success() || envelope.success == false {
+        let messages = envelope.messages.as_array().into_iter().flatten();
+        let messages: Vec<_> = messages.filter_map(serde_json::Value::as_str).collect();
+        let after = envelope.data["isRetryableAfterSec"].as_u64().map(wait);
+        let asked_for = retry_after(&headers).or(after).or(pause);
+        let mut message = messages.join("; ");
+        if let Some(value) = value {
+            message = message.replace(value, MASK);
+        }
+        let answer = Answer {
+            status: status.as_u16(),
+            has_envelope,
+            message: masked(&message),
+            retryable: envelope.data["isRetryable"] == true || after.is_some(),
+        };
+        let transient = answer.may_pass();
+        let fault = Fault::Declined(answer);
+        return Err(failed(fault, id, transient, asked_for));
+    }
+    let Ok(value) = serde_json::from_slice(&body) else {
+        let fault = Fault::Unreadable("something that is not its API's JSON");
+        return Err(failed(fault, id, true, None));
+    };
+    let receipt = Receipt {
+        service: Service::Doppler,
+        operation,
+        request_id: id,
+    };
+    Ok((value, receipt))
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    Some(masked_id(headers.get("x-request-id")?.to_str().ok()?))
+}
+
+/// The secret holds the bare token, or JSON with `token`.
+fn parse_token(text: SecretString) -> Result<SecretString, String> {
+    #[derive(Deserialize)]
+    struct Json {
+        token: SecretString,
+    }
+    let token = serde_json::from_str::<Json>(text.expose_secret()).map_or(text, |json| json.token);
+    let token = SecretString::from(token.expose_secret().trim());
+    let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match token.expose_secret() {
+        "" => Err("it is empty or binary; store the bare token, or {\"token\":\"…\"}".to_owned()),
+        // Doppler's have some fifty.
+        text if text.len() > 1024 => Err("it is longer than 1,024 characters, which no token is; store the bare token, or {\"token\":\"…\"}".to_owned()),
+        text if text.bytes().all(well_formed) => Ok(token),
+        _ => Err(
+            "it has characters that no token has; store the bare token, or {\"token\":\"…\"}"
+                .to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,220 @@
+//! Doppler, in the two calls that a mirror needs, and those that create what it is to be written to.
+//! (Doppler publishes no shape of an error, so replies are read leniently and errors are told
+//! by status and words.)
+
+pub mod classify;
+mod client;
+mod provision;
+mod rate_limit;
+
+use reqwest::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+pub(super) use self::client::Remembered;
+use super::secrets_manager::SecretsManager;
+use crate::adapters::{AdapterError, CallError, Fault};
+use crate::config::{Mirror, Target};
+use crate::driver::Receipt;
+use crate::driver::Service;
+use crate::secret::ApiKeyValue;
+
+pub(super) struct Doppler<'a> {
+    pub(super) http: &'a reqwest::Client,
+    pub(super) secrets_manager: &'a SecretsManager,
+    pub(super) token: &'a Remembered,
+    pub(super) mirror: &'a Mirror,
+    pub(super) deadline: Instant,
+}
+
+/// A secret's value as Doppler shows it: as written, and as consumers get it, with references resolved.
+/// Both are null where there is no such secret (3P; it is no 404).
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Value {
+    raw: Option<SecretString>,
+    computed: Option<SecretString>,
+    raw_visibility: Option<String>,
+    computed_visibility: Option<String>,
+}
+
+impl Value {
+    /// Whether the secret exists and the token does not see its value: a restricted value is null for a personal token, but
+    /// keeps its visibility (DOC, 3P).
+    fn is_hidden(&self) -> bool {
+        let hidden = |value: &Option<SecretString>, visibility: &Option<String>| {
+            value.is_none() && visibility.as_deref() == Some("restricted")
+        };
+        hidden(&self.raw, &self.raw_visibility) || hidden(&self.computed, &self.computed_visibility)
+    }
+
+    /// Whether the reply to a write leaves open that the target holds `key`: a part is null, and no other part differs.
+    fn hides(&self, key: &ApiKeyValue) -> bool {
+        let parts = [&self.raw, &self.computed];
+        let mut shown = parts.into_iter().flatten();
+        parts.into_iter().any(Option::is_none) && shown.all(|value| key.is(value.expose_secret()))
+    }
+}
+
+#[derive(Deserialize)]
+struct Read {
+    value: Value,
+}
+
+#[derive(Deserialize, Default)]
+struct Written {
+    /// All secrets of the config, or only the one written: both are seen (3P).
+    #[serde(default)]
+    secrets: std::collections::HashMap<String, Value>,
+}
+
+impl Doppler<'_> {
+    /// What consumers of the target get; none where it does not exist yet. With `DOPPLER_CREATE_MISSING` that may be
+    /// its project or config too: a read creates neither.
+    pub(super) async fn read(
+        &self,
+        target: &Target,
+    ) -> Result<(Option<SecretString>, Receipt), AdapterError> {
+        let Target {
+            project,
+            config,
+            name,
+            ..
+        } = target;
+        let url = self.url(
+            "v3/configs/config/secret",
+            &[("project", project), ("config", config), ("name", name)],
+        );
+        let reply = self.call::<Read>("GetSecret", Method::GET, url, None).await;
+        let (reply, receipt) = match reply {
+            Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
+                let failed = self.may_create(target, failed).await?;
+                self.is_certain(target, &failed).await?;
+                return Ok((None, failed.into()));
+            }
+            reply => reply?,
+        };
+        // Found out here, it stops `testSecret`; a write would be let through and could not be verified.
+        if reply.value.is_hidden() {
+            return Err(self.not_visible(target, receipt).await);
+        }
+        Ok((reply.value.computed, receipt))
+    }
+
+    /// Sets the target, and makes sure that consumers get just that. Repeating it is safe: it sets a value, whatever was
+    /// there. With `DOPPLER_CREATE_MISSING` its config is created if it cannot be seen.
+    pub(super) async fn write(
+        &self,
+        target: &Target,
+        key: &ApiKeyValue,
+    ) -> Result<Receipt, AdapterError> {
+        let (reply, receipt) = match self.update(target, key).await {
+            Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
+                let failed = self.may_create(target, failed).await?;
+                self.create(target, &failed).await?;
+                match self.update(target, key).await {
+                    Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
+                        return Err(failed.hidden(target, provision::LET_IT_CREATE).into());
+                    }
+                    reply => reply?,
+                }
+            }
+            // It may list every secret of the config. Then the target is read, as where the reply does not show it.
+            Err(AdapterError::Call(failed)) if matches!(failed.fault, Fault::TooLarge(_)) => {
+                (Written::default(), failed.into())
+            }
+            reply => reply?,
+        };
+        let is = |value: &Option<SecretString>| {
+            value
+                .as_ref()
+                .is_some_and(|value| key.is(value.expose_secret()))
+        };
+        let delivered = match reply.secrets.get(&target.name) {
+            // The write succeeded, but nothing shows what consumers get. A value that was just written is not absent.
+            Some(written) if written.hides(key) => {
+                return Err(self.not_visible(target, receipt).await);
+            }
+            Some(written) => is(&written.raw) && is(&written.computed),
+            None => is(&self.read(target).await?.0),
+        };
+        if delivered {
+            return Ok(receipt);
+        }
+        let fault = Fault::Changed(target.to_string());
+        Err(CallError {
+            service: Service::Doppler,
+            operation: "UpdateSecrets",
+            fault,
+            request_id: receipt.request_id,
+        }
+        .into())
+    }
+
+    /// The token hides the value of the target. It is read again for the next call, because a token of another kind helps.
+    async fn not_visible(&self, target: &Target, receipt: Receipt) -> AdapterError {
+        *self.token.token.lock().await = None;
+        let Receipt {
+            service,
+            operation,
+            request_id,
+        } = receipt;
+        let fault = Fault::NotVisible(target.to_string());
+        CallError {
+            service,
+            operation,
+            fault,
+            request_id,
+        }
+        .into()
+    }
+
+    /// A visibility that a person chose is kept, as the request names none.
+    async fn update(
+        &self,
+        target: &Target,
+        key: &ApiKeyValue,
+    ) -> Result<(Written, Receipt), AdapterError> {
+        let Target {
+            project,
+            config,
+            name,
+            ..
+        } = target;
+        let url = self.url("v3/configs/config/secrets", &[]);
+        let change = json!({ "name": name, "originalName": name, "value": key.expose() });
+        let body = json!({ "project": project, "config": config, "change_requests": [change] });
+        self.call("UpdateSecrets", Method::POST, url, Some(&body))
+            .await
+    }
+
+    /// Returns `failed` if the target that it hides may be created. (Whether it is missing, no reply tells.)
+    async fn may_create(&self, target: &Target, failed: CallError) -> Result<CallError, CallError> {
+        if !self.mirror.create_missing {
+            let remedy = "check DOPPLER_TARGETS and what the token may see and write; if there is none, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
+            return Err(failed.hidden(target, remedy));
+        }
+        // A service token reaches the secrets of one config and nothing else (DOC).
+        let token = self.token.token.lock().await;
+        if token
+            .as_ref()
+            .is_some_and(|token| token.expose_secret().starts_with("dp.st."))
+        {
+            let remedy = "a service token (dp.st.) can create nothing: for DOPPLER_CREATE_MISSING=true, a service account token is needed in the secret that DOPPLER_TOKEN_SECRET_ID names";
+            return Err(failed.hidden(target, remedy));
+        }
+        Ok(failed)
+    }
+
+    fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
+        let mut url = self.mirror.api_url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/{path}"));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+}

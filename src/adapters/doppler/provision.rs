@@ -1,0 +1,269 @@
+//! Makes what a target needs and Doppler does not have: its project, its environment, its config. Nothing that exists is
+//! changed, so any part of this may be repeated, and run twice at once.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use super::Doppler;
+use super::classify::Cause;
+use crate::adapters::{AdapterError, CallError, Fault};
+use crate::config::Target;
+
+/// What to do when something could neither be seen nor created, or was created and still cannot be seen.
+pub(super) const LET_IT_CREATE: &str = "let the service account of the token create it and see it, or create it yourself and let the token read and write it";
+
+/// What to do where several environments could hold the config, and none of them exists.
+const NAME_IT: &str = "no environment of the project that the token sees has a name with which the config's begins, so DOPPLER_CREATE_MISSING does not know where to create it: name the environment in DOPPLER_TARGETS, as project/environment/config/NAME";
+
+/// What to do where the named environment cannot hold the config.
+const MISNAMED: &str = "DOPPLER_CREATE_MISSING cannot create it: Doppler requires a config to be named as its environment, or to begin with the environment's name and an underscore; correct the environment or the config in DOPPLER_TARGETS (project/environment/config/NAME)";
+
+/// A project, environment or config: how to ask for it, and how to create it.
+struct Part<'a> {
+    kind: &'static str,
+    name: &'a str,
+    get: (&'static str, &'static str),
+    create: (&'static str, &'static str),
+    query: Vec<(&'static str, &'a str)>,
+    body: Value,
+}
+
+fn project(target: &Target) -> Part<'_> {
+    let project = &target.project;
+    Part {
+        kind: "project",
+        name: project,
+        get: ("GetProject", "v3/projects/project"),
+        create: ("CreateProject", "v3/projects"),
+        query: vec![("project", project)],
+        body: json!({
+            "name": project,
+            "description": "Made for an API key that is rotated.",
+            "create_default_environments": false,
+        }),
+    }
+}
+
+fn environment<'a>(target: &'a Target, environment: &'a str) -> Part<'a> {
+    let project = &target.project;
+    Part {
+        kind: "environment",
+        name: environment,
+        get: ("GetEnvironment", "v3/environments/environment"),
+        create: ("CreateEnvironment", "v3/environments"),
+        query: vec![("project", project), ("environment", environment)],
+        body: json!({ "project": project, "name": environment, "slug": environment }),
+    }
+}
+
+fn config<'a>(target: &'a Target, environment: &str) -> Part<'a> {
+    let Target {
+        project, config, ..
+    } = target;
+    Part {
+        kind: "config",
+        name: config,
+        get: ("GetConfig", "v3/configs/config"),
+        create: ("CreateConfig", "v3/configs"),
+        query: vec![("project", project), ("config", config)],
+        body: json!({ "project": project, "environment": environment, "name": config }),
+    }
+}
+
+/// Whether Doppler lets a config of this name be in the environment: a root config is named as its environment and comes
+/// with it, and a branch config begins with its environment's slug and an underscore (3P).
+fn may_hold(environment: &str, config: &str) -> bool {
+    config.strip_prefix(environment).is_some_and(|branch| {
+        branch.is_empty()
+            || branch
+                .strip_prefix('_')
+                .is_some_and(|branch| !branch.is_empty())
+    })
+}
+
+/// The environment of the target's config: the one named, else the one of those that exist with the longest slug that fits.
+/// Slugs may contain underscores, so the config's name alone does not say where its environment's slug ends.
+///
+/// # Errors
+/// What to do where the environment is not certain.
+fn environment_of<'a>(
+    target: &'a Target,
+    existing: &'a BTreeSet<String>,
+) -> Result<&'a str, &'static str> {
+    let config = target.config.as_str();
+    if let Some(named) = &target.environment {
+        return if may_hold(named, config) {
+            Ok(named)
+        } else {
+            Err(MISNAMED)
+        };
+    }
+    let fitting = existing.iter().filter(|slug| may_hold(slug, config));
+    match fitting.max_by_key(|slug| slug.len()) {
+        Some(slug) => Ok(slug),
+        None if config.contains('_') => Err(NAME_IT),
+        None => Ok(config),
+    }
+}
+
+/// A page of a project's environments. More fields follow.
+#[derive(Deserialize)]
+struct Environments {
+    environments: Vec<Slug>,
+}
+
+#[derive(Deserialize)]
+struct Slug {
+    slug: String,
+}
+
+/// How many environments are requested at once.
+const PAGE: usize = 100;
+
+/// Doppler's page where no size is requested (SRC, the CLI's default). A shorter page is the last, whether or not Doppler
+/// serves pages as long as requested (UNK).
+const SHORTEST_FULL_PAGE: usize = 20;
+
+impl Doppler<'_> {
+    /// Creates what is missing of a target whose config was not seen just now. Looks first: nothing is created before the
+    /// environment is certain.
+    pub(super) async fn create(
+        &self,
+        target: &Target,
+        failed: &CallError,
+    ) -> Result<(), AdapterError> {
+        let found = self.environments(target).await?;
+        let none = BTreeSet::new();
+        let existing = found.as_ref().unwrap_or(&none);
+        let slug = environment_of(target, existing)
+            .map_err(|remedy| failed.clone().hidden(target, remedy))?;
+        let mut missing = Vec::new();
+        if found.is_none() {
+            missing.push(project(target));
+        }
+        if !existing.contains(slug) {
+            missing.push(environment(target, slug));
+        }
+        if slug != target.config {
+            missing.push(config(target, slug));
+        }
+        for part in &missing {
+            self.create_part(part, target).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a target whose config was not seen just now could be created, without creating anything. Costs a call
+    /// only where the environments that exist decide.
+    pub(super) async fn is_certain(
+        &self,
+        target: &Target,
+        failed: &CallError,
+    ) -> Result<(), AdapterError> {
+        let depends = target.environment.is_none() && target.config.contains('_');
+        let existing = if depends {
+            self.environments(target).await?
+        } else {
+            None
+        };
+        match environment_of(target, &existing.unwrap_or_default()) {
+            Ok(_) => Ok(()),
+            Err(remedy) => Err(failed.clone().hidden(target, remedy).into()),
+        }
+    }
+
+    /// The slugs of the project's environments. Returns `None` if Doppler shows no such project.
+    async fn environments(
+        &self,
+        target: &Target,
+    ) -> Result<Option<BTreeSet<String>>, AdapterError> {
+        let size = PAGE.to_string();
+        let mut slugs = BTreeSet::new();
+        for page in 1.. {
+            let page: usize = page;
+            let page = page.to_string();
+            let query = [
+                ("project", target.project.as_str()),
+                ("page", &page),
+                ("per_page", &size),
+            ];
+            let url = self.url("v3/environments", &query);
+            let reply = self
+                .call::<Environments>("ListEnvironments", Method::GET, url, None)
+                .await;
+            let listed = match reply {
+                Err(AdapterError::Call(failed)) if is_a_no(&failed) && !is_forbidden(&failed) => {
+                    return Ok(None);
+                }
+                reply => reply?.0.environments,
+            };
+            let (full, before) = (listed.len() >= SHORTEST_FULL_PAGE, slugs.len());
+            slugs.extend(listed.into_iter().map(|listed| listed.slug));
+            // A server that knows no pages shows the same again.
+            if !full || slugs.len() == before {
+                break;
+            }
+        }
+        Ok(Some(slugs))
+    }
+
+    async fn create_part(&self, part: &Part<'_>, target: &Target) -> Result<(), AdapterError> {
+        let Part {
+            kind, name, create, ..
+        } = part;
+        let (operation, path) = *create;
+        let url = self.url(path, &[]);
+        let reply = self
+            .call::<IgnoredAny>(operation, Method::POST, url, Some(&part.body))
+            .await;
+        let failed = match reply {
+            Ok((_, receipt)) => {
+                let (project, request_id) = (&target.project, receipt.request_id.as_deref());
+                tracing::info!(operation, project, request_id, "created the {kind} {name}");
+                return Ok(());
+            }
+            Err(failed) => failed,
+        };
+        // There by now: made by the attempt whose reply was lost, or by another run.
+        if matches!(self.sees(part).await, Ok(true)) {
+            return Ok(());
+        }
+        Err(match failed {
+            AdapterError::Call(failed) if is_a_no(&failed) => {
+                failed.hidden(target, LET_IT_CREATE).into()
+            }
+            failed => failed,
+        })
+    }
+
+    async fn sees(&self, part: &Part<'_>) -> Result<bool, AdapterError> {
+        let (operation, path) = part.get;
+        let url = self.url(path, &part.query);
+        match self
+            .call::<IgnoredAny>(operation, Method::GET, url, None)
+            .await
+        {
+            Err(AdapterError::Call(failed)) if is_a_no(&failed) => Ok(false),
+            reply => reply.map(|_| true),
+        }
+    }
+}
+
+/// Whether a refusal may say that there is no such thing. Which status and words say so is known for some cases only (3P),
+/// so it is any refusal by Doppler itself of what the call asks for.
+fn is_a_no(failed: &CallError) -> bool {
+    let Fault::Declined(answer) = &failed.fault else {
+        return false;
+    };
+    let no = [Cause::Hidden, Cause::Named, Cause::Permission];
+    answer.has_envelope && (no.contains(&answer.cause()) || answer.status == 404)
+}
+
+/// Whether the token may not do what the call asks for, which says nothing about what exists.
+fn is_forbidden(failed: &CallError) -> bool {
+    matches!(&failed.fault, Fault::Declined(answer) if answer.cause() == Cause::Permission)
+}

@@ -1,0 +1,171 @@
+//! Changes of a key: whether it is enabled, and what its description says.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::AdapterError;
+use super::clients::hash_of;
+use super::description::Minted;
+use super::session::Live;
+use crate::decision::{
+    Action, CURRENT, Change, Fact, Mark, OWN_CHANGE, Observed, PENDING, Postponed, Which,
+};
+use crate::driver::Receipt;
+use crate::ids::KeyId;
+
+impl Live<'_> {
+    /// The description of a key in use.
+    pub(super) fn described(&self, seen: &Observed) -> Minted {
+        Minted {
+            targets: self.written(seen),
+            ..Minted::new(&self.secret.name)
+        }
+    }
+
+    /// The targets that are known to have been written, as descriptions name them.
+    pub(super) fn written(&self, seen: &Observed) -> BTreeSet<String> {
+        let targets = seen.written().into_iter();
+        targets.map(|target| hash_of(self.target(target))).collect()
+    }
+
+    /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago. A call that was throttled
+    /// for long would count as somebody else's change, made after an old time was written; so the time is written once more,
+    /// where there is time for it. In an emergency the next key comes first.
+    pub(super) async fn change_mark(
+        &self,
+        seen: &Observed,
+        action: &Action,
+        key: &KeyId,
+        mark: &Mark,
+    ) -> Result<(Fact, Receipt), AdapterError> {
+        let now = self.world.clock.now();
+        let mark = dated(mark, action, now);
+        let disables = matches!(action, Action::DisableKey(..)).then_some(false);
+        let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
+        let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
+        if is_disabled && disables.is_none() && mark.disabled_at.is_none() {
+            return self.revoke(seen, key, mark).await;
+        }
+        let later = self.world.clock.now();
+        let is_late = later > now + OWN_CHANGE && Instant::now() + OWN_CHANGE < self.deadline;
+        let is_there = !matches!(fact, Fact::Changed(_, Change::Deleted));
+        if is_late && is_there && !seen.setup.emergency {
+            let mark = dated(&mark, action, later);
+            return self.write_mark(seen, key, mark, None).await;
+        }
+        Ok((fact, receipt))
+    }
+
+    /// Writes the description of a key that is not superseded, as far as is known. If the key is disabled by then although it was
+    /// enabled when it was listed, that was a person, or an emergency stop, for which the key must have been replaced.
+    pub(super) async fn note(
+        &self,
+        seen: &Observed,
+        id: &KeyId,
+        note: &Minted,
+        change: Change,
+    ) -> Result<(Fact, Receipt), AdapterError> {
+        let mut keys = seen.keys.iter().flatten();
+        let key = keys.find(|key| key.id == *id && key.enabled);
+        let by = key.and_then(|_| seen.version(Which::Current)).cloned();
+        let text = note.to_string();
+        let noted = self.update(seen, id, &text, None, |is_enabled| {
+            if is_enabled || by.is_none() {
+                change
+            } else {
+                Change::DisabledByHand
+            }
+        });
+        let (fact, receipt) = noted.await?;
+        let (Fact::Changed(_, Change::DisabledByHand), Some(by)) = (&fact, by) else {
+            return Ok((fact, receipt));
+        };
+        let secrets_manager = self.world.secrets_manager().await?;
+        let (now, _) = secrets_manager.describe(&self.secret.arn).await?;
+        let label = if key.is_some_and(|key| key.is(Which::Current)) {
+            CURRENT
+        } else {
+            PENDING
+        };
+        if now.description.labels.holder(label) == seen.labels().holder(label) {
+            return Ok((fact, receipt));
+        }
+        self.revoke(seen, id, Mark::new(self.world.clock.now(), by))
+            .await
+    }
+
+    /// Makes the note of an emergency stop again, which disabled the key while this run was under way, and whose note was just
+    /// overwritten. A person who disabled a replaced key in that moment is taken for one.
+    pub(super) async fn revoke(
+        &self,
+        seen: &Observed,
+        key: &KeyId,
+        mut mark: Mark,
+    ) -> Result<(Fact, Receipt), AdapterError> {
+        let now = Some(self.world.clock.now());
+        (mark.disabled_at, mark.revoked_at) = (now, now);
+        self.write_mark(seen, key, mark, None).await
+    }
+
+    /// Writes a key's mark, and with `Some(false)` disables it.
+    pub(super) async fn write_mark(
+        &self,
+        seen: &Observed,
+        id: &KeyId,
+        mark: Mark,
+        enabled: Option<bool>,
+    ) -> Result<(Fact, Receipt), AdapterError> {
+        let targets = self.written(seen);
+        let mark = Mark { targets, ..mark };
+        let text = mark.to_string();
+        self.update(seen, id, &text, enabled, |is_enabled| {
+            if is_enabled {
+                Change::Marked(mark)
+            } else {
+                Change::Disabled(mark)
+            }
+        })
+        .await
+    }
+
+    /// Changes a key, unless another run has deleted it meanwhile. What it comes to is told by whether it is enabled then: another
+    /// run may have disabled or enabled it. A key that a rotation has just found must be there.
+    pub(super) async fn update(
+        &self,
+        seen: &Observed,
+        key: &KeyId,
+        description: &str,
+        enabled: Option<bool>,
+        change: impl FnOnce(bool) -> Change,
+    ) -> Result<(Fact, Receipt), AdapterError> {
+        let gateway = self.gateway().await?;
+        let (change, receipt) = match gateway.update(key, description, enabled).await {
+            Ok((is_enabled, receipt)) => (change(is_enabled), receipt),
+            Err(failed) if failed.is_gone() && !seen.is_pending() => {
+                (Change::Deleted, Receipt::from(failed))
+            }
+            Err(failed) => return Err(failed.into()),
+        };
+        Ok((Fact::Changed(key.clone(), change), receipt))
+    }
+}
+
+/// The mark with the time at which `action` writes it.
+fn dated(mark: &Mark, action: &Action, now: SystemTime) -> Mark {
+    let mut mark = mark.clone();
+    match action {
+        Action::DisableKey(..) => mark.disabled_at = Some(now),
+        Action::NoteRevoked(..) => mark.revoked_at = Some(now),
+        Action::NotePostponed(..) => {
+            let again = |postponed: Postponed| Postponed {
+                at: now,
+                ..postponed
+            };
+            mark.postponed = mark.postponed.map(again);
+        }
+        _ => mark.superseded_at = now,
+    }
+    mark
+}

@@ -1,0 +1,266 @@
+//! The probe: an API behind the usage plan, called as a consumer calls it.
+//!
+//! | answer | to a random key | to the key itself |
+//! |---|---|---|
+//! | 2xx | `ProbeNotProtected` | accepted |
+//! | 403 | refused, which is what must be seen first | not accepted yet |
+//! | 403 `MissingAuthenticationTokenException` or `AccessDeniedException`, an untrusted certificate | asked again; `ProbeRejected` once it lasts | the same |
+//! | 403 with a firewall's HTML page, 429, 5xx, no reply | asked again | asked again |
+//! | any other status | `ProbeRejected` | the same |
+//!
+//! The body of an answer is never read.
+
+use std::time::Duration;
+
+use reqwest::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{StatusCode, Url};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::adapters::http::{retry_after, why_no_reply};
+use crate::adapters::{AdapterError, ProbeFault};
+use crate::driver::Receipt;
+use crate::driver::Service;
+use crate::secret::ApiKeyValue;
+use crate::secret::redact::masked_id;
+
+/// A new key takes effect on one gateway node after the other, so one acceptance proves little.
+const ACCEPTANCES: u32 = 3;
+
+/// The pause between two attempts: at first, and at most. (Keys take seconds to two minutes to take effect, and there is
+/// no notice: AWSV and OBS.)
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// A fault that may pass ends the wait once it was the answer for this long and this many times, without another answer
+/// in between. A fresh deployment answers so for seconds (how many is UNK).
+const LASTING: Duration = Duration::from_secs(15);
+const LASTING_ANSWERS: u32 = 4;
+
+/// How long a trial run asks for a refusal: longer than [`LASTING`], and short enough for the operator who waits for it.
+const TRIAL: Duration = Duration::from_secs(25);
+
+pub(super) struct Probe<'a> {
+    pub(super) http: &'a reqwest::Client,
+    pub(super) url: &'a Url,
+    pub(super) deadline: Instant,
+    /// Whether the key is the current one and not a new one.
+    pub(super) is_trial: bool,
+}
+
+/// What one answer says.
+enum Answer {
+    Accepted(StatusCode),
+    /// This key is not accepted, or not yet.
+    Refused,
+    /// It cannot be told, in words.
+    Unclear(String),
+    /// The URL or its API is set up wrongly.
+    Wrong(ProbeFault),
+}
+
+/// What the URL is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// That it refuses a random key.
+    Refusal,
+    /// That it accepts the key, several times in a row.
+    Acceptances,
+}
+
+impl Probe<'_> {
+    /// Asks until the key was accepted several times in a row.
+    ///
+    /// Before that the URL must refuse a random key, since one that requires no key accepts anything. A URL that does not
+    /// refuse never sees the key.
+    pub(super) async fn accepts(&self, key: &ApiKeyValue) -> Result<Receipt, AdapterError> {
+        self.refuses().await?;
+        self.poll(key, Wanted::Acceptances, self.deadline).await
+    }
+
+    /// Asks until a random key was refused.
+    pub(super) async fn refuses(&self) -> Result<Receipt, AdapterError> {
+        let until = if self.is_trial {
+            self.deadline.min(Instant::now() + TRIAL)
+        } else {
+            self.deadline
+        };
+        let key = ApiKeyValue::fresh();
+        self.poll(&key, Wanted::Refusal, until).await
+    }
+
+    async fn poll(
+        &self,
+        key: &ApiKeyValue,
+        wanted: Wanted,
+        deadline: Instant,
+    ) -> Result<Receipt, AdapterError> {
+        let (mut in_a_row, mut pause) = (0, FIRST_PAUSE);
+        let mut last = "none".to_owned();
+        let mut faults = Faults::default();
+        loop {
+            // One that hangs until the deadline must not hide what the others said.
+            let Ok(asked) = timeout_at(deadline, self.ask(key)).await else {
+                return Err(self.not_in_time(wanted, &last));
+            };
+            let (answer, asked_for, receipt) = asked;
+            if faults.are_lasting(&answer)
+                && let Answer::Wrong(fault) = answer
+            {
+                return Err(AdapterError::ProbeRejected(fault));
+            }
+            match (wanted, answer) {
+                (Wanted::Refusal, Answer::Refused) => return Ok(receipt),
+                (Wanted::Refusal, Answer::Accepted(status)) => {
+                    return Err(AdapterError::ProbeNotProtected(status.as_u16()));
+                }
+                (Wanted::Acceptances, Answer::Accepted(_)) => {
+                    in_a_row += 1;
+                    if in_a_row == ACCEPTANCES {
+                        return Ok(receipt);
+                    }
+                    pause = FIRST_PAUSE;
+                    "accepted, but not three times in a row".clone_into(&mut last);
+                }
+                (Wanted::Acceptances, Answer::Refused) => {
+                    in_a_row = 0;
+                    REFUSED.clone_into(&mut last);
+                }
+                (_, Answer::Unclear(words)) => {
+                    in_a_row = 0;
+                    last = words;
+                }
+                (_, Answer::Wrong(fault)) => {
+                    in_a_row = 0;
+                    last = fault.to_string();
+                }
+            }
+            if in_a_row == 0 {
+                tracing::debug!(answer = last, "the gateway does not accept the key yet");
+            }
+            let wait = asked_for.unwrap_or_default().max(pause);
+            if Instant::now() + wait >= deadline {
+                return Err(self.not_in_time(wanted, &last));
+            }
+            sleep(wait).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn not_in_time(&self, wanted: Wanted, last: &str) -> AdapterError {
+        match (wanted, self.is_trial) {
+            (Wanted::Refusal, false) => AdapterError::ProbeNotAccepted(format!(
+                "last answer to a random key, which must be refused first: {last}"
+            )),
+            (Wanted::Acceptances, false) => {
+                AdapterError::ProbeNotAccepted(format!("last answer: {last}"))
+            }
+            (Wanted::Refusal, true) => AdapterError::ProbeUnclear(format!(
+                "it does not refuse a random key; last answer: {last}"
+            )),
+            (Wanted::Acceptances, true) => AdapterError::ProbeUnclear(format!(
+                "the gateway does not accept the current key; last answer: {last}"
+            )),
+        }
+    }
+
+    /// Asks once: the answer, and the pause that the server asks for.
+    async fn ask(&self, key: &ApiKeyValue) -> (Answer, Option<Duration>, Receipt) {
+        // A connection of its own each time, so that the answers come from different nodes of the gateway.
+        let mut request = self.http.get(self.url.clone()).header(CONNECTION, "close");
+        if let Ok(mut value) = HeaderValue::from_str(key.expose()) {
+            value.set_sensitive(true);
+            request = request.header("x-api-key", value);
+        }
+        let mut receipt = Receipt {
+            service: Service::Gateway,
+            operation: "Probe",
+            request_id: None,
+        };
+        let reply = match request.send().await {
+            Ok(reply) => reply,
+            Err(error) => {
+                let answer = match why_no_reply(&error) {
+                    (how, true) => Answer::Unclear(how.to_string()),
+                    (how, false) => Answer::Wrong(ProbeFault::NoReply { how }),
+                };
+                return (answer, None, receipt);
+            }
+        };
+        let id = reply
+            .headers()
+            .get("x-amzn-requestid")
+            .and_then(|id| id.to_str().ok());
+        receipt.request_id = id.map(masked_id);
+        let (status, headers) = (reply.status(), reply.headers());
+        let answer = if status.is_success() {
+            Answer::Accepted(status)
+        } else if status == StatusCode::FORBIDDEN {
+            why_forbidden(headers)
+        } else if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            Answer::Unclear(status.to_string())
+        } else {
+            Answer::Wrong(ProbeFault::Status(status.as_u16()))
+        };
+        (answer, retry_after(headers), receipt)
+    }
+}
+
+/// What a refusal may mean. API Gateway answers all of these with `ForbiddenException` (DOC, re:Post, "How do I
+/// troubleshoot HTTP 403 errors from API Gateway"; an unknown stage: OBS), so they cannot be distinguished.
+const REFUSED: &str = "403 Forbidden, which means a key that is not on a usage plan of this stage or not in effect yet, a stage that does not exist, or a request that AWS WAF blocked";
+
+/// Which kind of 403 it is. API Gateway names it in a header (DOC, as above; the spelling and letter case of the header's
+/// name vary: OBS). Nothing of the header is shown, since another server may write anything into it.
+///
+/// Not verified on AWS: that a customized gateway response keeps the header. Without it a 403 is a refusal, unless it is an
+/// HTML page, with which `CloudFront` answers what AWS WAF blocked (OBS).
+fn why_forbidden(headers: &HeaderMap) -> Answer {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // AWS's protocols allow a namespace before the name and a URL after it.
+    let error_type = header("x-amzn-errortype").map(|text| {
+        let name = text.split(':').next().unwrap_or_default();
+        name.rsplit('#').next().unwrap_or_default().trim()
+    });
+    let is_page = header(CONTENT_TYPE.as_str())
+        .is_some_and(|content| content.trim().to_ascii_lowercase().starts_with("text/html"));
+    match error_type {
+        Some("MissingAuthenticationTokenException") => Answer::Wrong(ProbeFault::NoSuchMethod),
+        Some("AccessDeniedException") => Answer::Wrong(ProbeFault::AccessDenied),
+        None if is_page => Answer::Unclear(
+            "403 with an HTML page, which is a firewall's such as AWS WAF and not API Gateway's; let this function's calls through"
+                .to_owned(),
+        ),
+        _ => Answer::Refused,
+    }
+}
+
+/// The faults since the last other answer.
+#[derive(Default)]
+struct Faults {
+    first: Option<(ProbeFault, Instant)>,
+    times: u32,
+}
+
+impl Faults {
+    /// Counts an answer. Returns whether it is a fault that ends the wait.
+    fn are_lasting(&mut self, answer: &Answer) -> bool {
+        let Answer::Wrong(fault) = *answer else {
+            *self = Self::default();
+            return false;
+        };
+        if !fault.may_pass() {
+            return true;
+        }
+        let now = Instant::now();
+        match self.first {
+            Some((first, since)) if first == fault => {
+                self.times += 1;
+                self.times >= LASTING_ANSWERS && now.duration_since(since) >= LASTING
+            }
+            _ => {
+                (self.first, self.times) = (Some((fault, now)), 1);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Secrets Manager, in the calls that a rotation function needs, and the list of its secrets.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use aws_sdk_secretsmanager::operation::get_secret_value::builders::GetSecretValueFluentBuilder;
+use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+use aws_sdk_secretsmanager::primitives::DateTime;
+use aws_sdk_secretsmanager::types::StatusType;
+use aws_sdk_secretsmanager::{Client, config};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, sleep};
+
+use super::aws;
+use crate::adapters::{CallError, Fault};
+use crate::decision::InvalidSecret;
+use crate::decision::{CURRENT, Description, Labels, PENDING, Replica, Which};
+use crate::driver::Receipt;
+use crate::driver::Service;
+use crate::ids::VersionId;
+use crate::secret::SecretText;
+
+const SERVICE: Service = Service::SecretsManager;
+
+/// Secrets per page; the service's most (DOC).
+const PAGE: i32 = 100;
+
+/// The most secrets with a rotation function that are looked at; a Region has at most 500,000 secrets (DOC). A function
+/// could not serve nearly as many.
+const MOST_SECRETS: usize = 100_000;
+
+/// For how long another version than that which is labelled AWSCURRENT may be read, before it is taken for moved.
+const LAG: Duration = Duration::from_secs(2);
+
+/// How often a value that should be there is asked for.
+const POLL: Duration = Duration::from_millis(500);
+
+/// A secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Its full ARN.
+    pub arn: String,
+    /// Its name.
+    pub name: String,
+    /// What of it changes.
+    pub description: Description,
+    /// The function that rotates it.
+    pub rotation_function: Option<String>,
+}
+
+impl Secret {
+    /// Whether `id` is the secret's name, its ARN, or its ARN without the six random characters.
+    pub(crate) fn is_named(&self, id: &str) -> bool {
+        let partial = || {
+            let partial = self.arn.rsplit_once('-');
+            partial.is_some_and(|(partial, random)| partial == id && random.len() == 6)
+        };
+        !id.is_empty() && (id == self.name || id == self.arn || partial())
+    }
+}
+
+/// A version that has a value.
+pub(super) struct Version {
+    /// Its id.
+    pub(super) id: VersionId,
+    /// When it was created: `CreatedDate`, which stays when labels move (DOC).
+    pub(super) created: Option<SystemTime>,
+    /// Its text, or why that cannot be used.
+    pub(super) text: Result<SecretText, InvalidSecret>,
+}
+
+pub(super) struct SecretsManager(Client);
+
+impl SecretsManager {
+    pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
+        let config = config::Builder::from(config).retry_classifier(aws::Retries);
+        Self(Client::from_conf(config.build()))
+    }
+
+    pub(super) async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), CallError> {
+        const OPERATION: &str = "DescribeSecret";
+        let reply = self.0.describe_secret().secret_id(secret_id).send().await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        let (arn, name) = (reply.arn(), reply.name());
+        let (arn, name) = (arn.unwrap_or_default(), name.unwrap_or_default());
+        let labels = reply.version_ids_to_stages().into_iter().flatten();
+        let labels = labels.map(|(id, labels)| {
+            (
+                VersionId::from(id.as_str()),
+                labels.iter().cloned().collect(),
+            )
+        });
+        let replicas = reply.replication_status().iter().map(|replica| {
+            let status = replica.status().map(StatusType::as_str);
+            let region = replica.region().unwrap_or_default();
+            Replica::read(region, status, replica.status_message())
+        });
+        let secret = Secret {
+            arn: arn.to_owned(),
+            name: name.to_owned(),
+            description: Description {
+                labels: Labels(labels.collect()),
+                rotation_enabled: reply.rotation_enabled().unwrap_or(false),
+                rotated_before: reply.last_rotated_date().is_some(),
+                replicas: replicas.collect(),
+            },
+            rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
+        };
+        // From here on it goes by the ARN of the reply.
+        let receipt = aws::must_say(secret.is_named(secret_id), receipt)?;
+        Ok((secret, receipt))
+    }
+
+    /// The ARNs of all secrets in the Region with the functions that rotate them, those without left out.
+    pub(super) async fn list(&self) -> Result<(Vec<(String, String)>, Receipt), CallError> {
+        const OPERATION: &str = "ListSecrets";
+        let request = self.0.list_secrets().into_paginator();
+        let mut pages = request.page_size(PAGE).send();
+        let (mut secrets, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+            receipt = aws::receipt(SERVICE, OPERATION, &page);
+            secrets.extend(page.secret_list().iter().filter_map(|secret| {
+                Some((
+                    secret.arn()?.to_owned(),
+                    secret.rotation_lambda_arn()?.to_owned(),
+                ))
+            }));
+            if secrets.len() > MOST_SECRETS {
+                return Err(CallError {
+                    service: SERVICE,
+                    operation: OPERATION,
+                    fault: Fault::Unreadable("a list that does not end"),
+                    request_id: receipt.request_id,
+                });
+            }
+        }
+        Ok((secrets, receipt))
+    }
+
+    /// Reads a version by its id, which works whatever labels it has (AWSV: before `createSecret` the version is in the
+    /// description, and reading it says not found); the current version by its label, which is where consumers look. Asks
+    /// until `until` for a value that is not there, and a little for that of the version which `labelled` says is current:
+    /// a read may lag behind the labels (OBS).
+    pub(super) async fn read(
+        &self,
+        secret: &Secret,
+        which: Which,
+        labelled: Option<&VersionId>,
+        until: Instant,
+    ) -> Result<(Option<Version>, Receipt), CallError> {
+        let caught_up = until.min(Instant::now() + LAG);
+        loop {
+            let request = self.0.get_secret_value().secret_id(&secret.arn);
+            let request = match labelled.filter(|_| which != Which::Current) {
+                Some(id) => request.version_id(id.as_str()),
+                None => request.version_stage(CURRENT),
+            };
+            let (found, receipt) = read(request).await?;
+            let patience = match (&found, labelled) {
+                (Some(version), Some(labelled)) if version.id != *labelled => caught_up,
+                (Some(_), _) => return Ok((found, receipt)),
+                (None, _) => until,
+            };
+            if Instant::now() + POLL > patience {
+                return Ok((found, receipt));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Reads the text of another secret that belongs to this function.
+    pub(super) async fn read_other(&self, secret_id: &str) -> Result<SecretString, CallError> {
+        const OPERATION: &str = "GetSecretValue";
+        let reply = self.0.get_secret_value().secret_id(secret_id).send().await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        Ok(reply.secret_string.unwrap_or_default().into())
+    }
+
+    /// Stores the pending version's value. The staging label is always given: without it the value would become current
+    /// at once (DOC). A version's value cannot change (AWSV): if another run stored one first, that one counts.
+    pub(super) async fn put(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+        text: SecretString,
+        rotation_token: Option<&SecretString>,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "PutSecretValue";
+        let request = self
+            .0
+            .put_secret_value()
+            .secret_id(&secret.arn)
+            .client_request_token(version.as_str())
+            .secret_string(text.expose_secret())
+            .version_stages(PENDING)
+            .set_rotation_token(rotation_token.map(|token| token.expose_secret().to_owned()));
+        let exists = PutSecretValueError::is_resource_exists_exception;
+        match request.send().await {
+            Err(error) if error.as_service_error().is_some_and(exists) => {
+                Ok(aws::receipt(SERVICE, OPERATION, &error))
+            }
+            Err(error) => Err(aws::failed(SERVICE, OPERATION, &error)),
+            Ok(reply) => {
+                let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+                aws::must_say(reply.version_id() == Some(version.as_str()), receipt)
+            }
+        }
+    }
+
+    /// Moves AWSCURRENT. Naming the version that has it makes the service refuse if it has moved meanwhile (AWSV).
+    pub(super) async fn promote(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+        from: Option<&VersionId>,
+    ) -> Result<Receipt, CallError> {
+        self.move_label(secret, CURRENT, from, Some(version)).await
+    }
+
+    /// Takes AWSPENDING off `version`; moving AWSCURRENT does not (AWSV).
+    pub(super) async fn remove_pending(
+        &self,
+        secret: &Secret,
+        version: &VersionId,
+    ) -> Result<Receipt, CallError> {
+        let failed = match self.move_label(secret, PENDING, Some(version), None).await {
+            Err(failed) => failed,
+            done => return done,
+        };
+        // Gone already: by the attempt whose reply was lost, or by another run.
+        match self.describe(&secret.arn).await? {
+            (now, receipt) if !now.description.labels.on(version, PENDING) => Ok(receipt),
+            _ => Err(failed),
+        }
+    }
+
+    async fn move_label(
+        &self,
+        secret: &Secret,
+        label: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<Receipt, CallError> {
+        const OPERATION: &str = "UpdateSecretVersionStage";
+        let request = self.0.update_secret_version_stage().secret_id(&secret.arn);
+        let request = request
+            .version_stage(label)
+            .set_remove_from_version_id(from.map(|version| version.as_str().to_owned()))
+            .set_move_to_version_id(to.map(|version| version.as_str().to_owned()));
+        let reply = request.send().await;
+        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        aws::must_say(
+            reply.arn().is_some(),
+            aws::receipt(SERVICE, OPERATION, &reply),
+        )
+    }
+}
+
+async fn read(
+    request: GetSecretValueFluentBuilder,
+) -> Result<(Option<Version>, Receipt), CallError> {
+    const OPERATION: &str = "GetSecretValue";
+    let missing = GetSecretValueError::is_resource_not_found_exception;
+    match request.send().await {
+        Ok(reply) => {
+            let holds = reply.secret_string.is_some() || reply.secret_binary.is_some();
+            let receipt = aws::must_say(holds, aws::receipt(SERVICE, OPERATION, &reply))?;
+            let id = VersionId::from(reply.version_id().unwrap_or_default());
+            // In whole seconds, as the marks that it is compared with.
+            let created = reply
+                .created_date()
+                .map(|created| DateTime::from_secs(created.secs()));
+            let text = reply.secret_string.ok_or(InvalidSecret::Binary);
+            let version = Version {
+                id,
+                created: created.and_then(|created| SystemTime::try_from(created).ok()),
+                text: text.and_then(|text| SecretText::parse(text.into())),
+            };
+            Ok((Some(version), receipt))
+        }
+        Err(error) if error.as_service_error().is_some_and(missing) => {
+            Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
+        }
+        Err(error) => Err(aws::failed(SERVICE, OPERATION, &error)),
+    }
+}

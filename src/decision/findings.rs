@@ -1,0 +1,254 @@
+//! What a report says of a secret and its keys. Pure.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow::Continue;
+use std::time::SystemTime;
+
+use super::key::{Key, Mark};
+use super::observed::{Mirrored, Observed};
+use super::retirement::{
+    every_target_was_read, is_foreign, is_irreplaceable, is_labelled, is_to_go, since,
+    standing_mark, superseded_since,
+};
+use super::secret::Replication;
+use super::secret_version::{Held, InvalidSecret, PENDING, Which};
+use crate::ids::{KeyId, VersionId};
+
+/// What a key is to its secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// AWSCURRENT holds it, or a version with another label than AWSPREVIOUS.
+    InUse,
+    /// Replaced, and enabled until its grace is over.
+    Superseded,
+    /// Replaced, and disabled by this function until its quarantine is over.
+    Quarantined,
+    /// Disabled by a person.
+    DisabledByHand,
+    /// Replaced, but made by a person or another tool, and not handed over.
+    NotOurs,
+}
+
+/// What `key` is to its secret, as far as is known.
+#[must_use]
+pub fn state(seen: &Observed, key: &Key) -> State {
+    if !key.is_managed() && key.held_by.is_empty() {
+        State::NotOurs
+    } else if key.disabled_by_us().is_some() {
+        State::Quarantined
+    } else if !key.enabled {
+        State::DisabledByHand
+    } else if key.is(Which::Current) || is_labelled(seen, key) {
+        State::InUse
+    } else if !key.is_managed() || is_foreign(seen, key) {
+        State::NotOurs
+    } else {
+        State::Superseded
+    }
+}
+
+/// Something that a reconciliation leaves as it is, and that its reader should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// No version carries AWSCURRENT, or it has no value.
+    NoCurrent,
+    /// AWSCURRENT holds no key.
+    Placeholder,
+    /// API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made.
+    CurrentKeyMissing,
+    /// A person disabled AWSCURRENT's key.
+    CurrentKeyDisabled(KeyId),
+    /// AWSCURRENT holds a text that cannot be rotated.
+    Unusable(InvalidSecret),
+    /// AWSCURRENT holds a key that an emergency stop revoked, through another version than the one that it was made for.
+    CurrentKeyRevoked(KeyId),
+    /// Somebody enabled a key that an emergency stop had revoked; it was disabled again.
+    RevokedAgain(KeyId),
+    /// This function had disabled AWSCURRENT's key, and could not enable it.
+    NotRestored(KeyId),
+    /// AWSCURRENT's key was seen to be on no usage plan, and could be put on none.
+    OnNoPlan(KeyId),
+    /// In an emergency, a key that stays because its version carries a label of the owner's own.
+    Spared(KeyId),
+    /// In an emergency, a replaced key that stays because this function did not make it.
+    StillWorks(KeyId),
+    /// A key stays in quarantine, because it could not be made anew if a rollback wanted it.
+    Irreplaceable(KeyId),
+    /// A person disabled a replaced key.
+    DisabledByHand(KeyId),
+    /// A key that this function did not make is, or was until lately, the secret's: with the version that holds it.
+    HandOver(KeyId, VersionId),
+    /// A key carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag.
+    Namesake(KeyId),
+    /// Somebody else changed a superseded key, so that its grace or quarantine counts from then.
+    Postponed(KeyId, SystemTime),
+    /// A key has our tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's.
+    NotAdopted(KeyId),
+    /// A target holds the key of a rotation under way.
+    AwaitsPromotion(usize),
+    /// A target holds somebody else's value and was never written, so it is left alone.
+    TargetTaken(usize),
+    /// A replica has not got AWSCURRENT yet, so no grace begins.
+    ReplicaUnderway(String),
+    /// A replica does not follow the secret: its Region, and the service's words.
+    ReplicaFailed(String, String),
+    /// Rotation is switched off.
+    RotationOff,
+    /// No reply told AWS's time, so nothing was disabled or deleted.
+    TimeUnknown,
+    /// The grace of a key is over, but a target could not be read, which may hold it.
+    Withheld(KeyId),
+    /// A key was disabled at once, and whoever reads it from Doppler is cut off; or may be, where a target could not be
+    /// read.
+    CutOff {
+        /// The key.
+        key: KeyId,
+        /// Whether a target did hold it.
+        certain: bool,
+    },
+}
+
+/// What is to be said of a secret at the end of a reconciliation.
+#[must_use]
+pub fn findings(seen: &Observed) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match seen.held.get(&Which::Current) {
+        None if seen.version(Which::Current).is_some() => return found,
+        None | Some(Held::Nothing) => found.push(Finding::NoCurrent),
+        Some(Held::NoKey) => found.push(Finding::Placeholder),
+        Some(Held::Unusable(fault)) => found.push(Finding::Unusable(*fault)),
+        Some(Held::Key { .. }) => {}
+    }
+    found.extend(findings_of_secret(seen));
+    let Some(keys) = &seen.keys else {
+        return found;
+    };
+    let searched = seen.searched.contains(&Which::Current);
+    if searched && !keys.iter().any(|key| key.is(Which::Current)) {
+        found.push(Finding::CurrentKeyMissing);
+    }
+    for key in keys {
+        found.extend(finding_of(seen, key));
+        // Beside what else there is to say of it, such as how it is handed over.
+        if key.is(Which::Current) && is_on_no_plan(seen, key) {
+            found.push(Finding::OnNoPlan(key.id.clone()));
+        }
+    }
+    for (target, held) in seen.mirror.iter().enumerate() {
+        if *held == Mirrored::Key(Which::Pending) && seen.is_rotating() {
+            found.push(Finding::AwaitsPromotion(target));
+        }
+        if seen.is_taken(target) == Continue(true) {
+            found.push(Finding::TargetTaken(target));
+        }
+    }
+    found
+}
+
+fn findings_of_secret(seen: &Observed) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !seen.secret.rotation_enabled {
+        found.push(Finding::RotationOff);
+    }
+    if !seen.setup.knows_time {
+        found.push(Finding::TimeUnknown);
+    }
+    for replica in &seen.secret.replicas {
+        let region = replica.region.clone();
+        match replica.status {
+            Replication::InSync => {}
+            Replication::Underway => found.push(Finding::ReplicaUnderway(region)),
+            Replication::Failed | Replication::Detached => {
+                found.push(Finding::ReplicaFailed(region, replica.message.clone()));
+            }
+        }
+    }
+    found
+}
+
+fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
+    let id = key.id.clone();
+    if key.is(Which::Current) && key.is_revoked() {
+        return Some(Finding::CurrentKeyRevoked(id));
+    }
+    if seen.revoked_again.contains(&id) {
+        return Some(Finding::RevokedAgain(id));
+    }
+    if seen.setup.emergency && seen.disabled.contains(&id) && !key.is(Which::Current) {
+        let certain = !key.mirrored.is_empty();
+        let cut_off = certain || !every_target_was_read(seen);
+        return cut_off.then_some(Finding::CutOff { key: id, certain });
+    }
+    if key.is(Which::Current) && key.disabled_by_us().is_some() {
+        return Some(Finding::NotRestored(id));
+    }
+    let rotating = |version| seen.labels().on(version, PENDING);
+    let spared = is_labelled(seen, key) && !key.version.as_ref().is_some_and(rotating);
+    if seen.setup.emergency && key.enabled && !key.is(Which::Current) {
+        if spared {
+            return Some(Finding::Spared(id));
+        }
+        if !key.is_managed() || is_foreign(seen, key) {
+            return Some(Finding::StillWorks(id));
+        }
+    }
+    if key.disabled_by_us().is_some() && is_irreplaceable(seen, key) {
+        return Some(Finding::Irreplaceable(id));
+    }
+    if key.disabled_by_hand() && key.is(Which::Current) {
+        return Some(Finding::CurrentKeyDisabled(id));
+    }
+    if !key.is_managed() {
+        return finding_of_unmanaged(seen, key);
+    }
+    if key.disabled_by_hand() {
+        return Some(Finding::DisabledByHand(id));
+    }
+    if is_foreign(seen, key) && key.mark.is_none() {
+        return Some(Finding::NotAdopted(id));
+    }
+    if let Some(at) = postponed_to(seen, key) {
+        return Some(Finding::Postponed(id, at));
+    }
+    (is_to_go(seen, key) && !seen.failed.contains(&id)).then_some(Finding::Withheld(id))
+}
+
+/// A key that this function neither made nor was handed, as far as its tags, name and mark tell.
+fn finding_of_unmanaged(seen: &Observed, key: &Key) -> Option<Finding> {
+    let mut holders = key.held_by.iter().filter_map(|which| seen.version(*which));
+    match holders.next().filter(|_| seen.setup.finds_hand_made) {
+        Some(version) => Some(Finding::HandOver(key.id.clone(), version.clone())),
+        None if key.held_by.is_empty() && key.namesake && key.enabled => {
+            Some(Finding::Namesake(key.id.clone()))
+        }
+        None => None,
+    }
+}
+
+/// From when on the period of a superseded key counts, where that is later than its mark says, and the period is not over.
+fn postponed_to(seen: &Observed, key: &Key) -> Option<SystemTime> {
+    let mark = key.mark.as_ref()?;
+    let (marked, counts, period) = match key.disabled_by_us() {
+        Some(at) => {
+            let own = Mark {
+                postponed: None,
+                ..mark.clone()
+            }
+            .newest();
+            (own, since(key, at), seen.setup.quarantine)
+        }
+        None if is_labelled(seen, key) || key.is(Which::Current) => return None,
+        None => {
+            let counts = superseded_since(seen, key, standing_mark(seen, key)?);
+            (mark.superseded_at, counts, seen.setup.grace)
+        }
+    };
+    (counts > marked && counts + period > seen.setup.now).then_some(counts)
+}
+
+/// Whether no API accepts the key, as far as this run looked at its plans.
+fn is_on_no_plan(seen: &Observed, key: &Key) -> bool {
+    let excused = key.stage_keys || seen.setup.allows_no_plan;
+    !excused && seen.plans.get(&key.id).is_some_and(BTreeSet::is_empty)
+}

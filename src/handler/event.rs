@@ -1,0 +1,272 @@
+//! The event: a step that Secrets Manager asks for, or a reconciliation. Reading it is checking it.
+
+use std::time::Duration;
+
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::decision::CURRENT;
+use crate::decision::Step;
+use crate::ids::VersionId;
+use crate::ids::is_secret_id;
+use crate::time::parse_period;
+
+/// What the function is asked to do.
+#[derive(Debug)]
+pub enum Event {
+    /// One step of one rotation.
+    Rotation(Rotation),
+    /// To bring secrets, keys and mirrors back into agreement.
+    Reconciliation(Reconciliation),
+}
+
+/// One step of one rotation, as asked for.
+/// (Shape: DOC, Secrets Manager user guide, "rotation by Lambda function". The steps come in camelCase, although that
+/// page lists them in `snake_case`.)
+#[derive(Debug)]
+pub struct Rotation {
+    /// `Step`.
+    pub step: Step,
+    /// `SecretId`: the secret's ARN; its name where a person invokes the function.
+    pub secret_id: String,
+    /// `ClientRequestToken`, which is the id of the version that the rotation makes.
+    pub version: VersionId,
+    /// `RotationToken`, where the service sends one: handed on to `PutSecretValue`. It cannot be printed.
+    pub rotation_token: Option<SecretString>,
+}
+
+/// A reconciliation, as asked for: by a person or a schedule with `{"Step":"reconcile"}`, or by `EventBridge`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// `SecretId`; without it every secret of this function.
+    pub secret_id: Option<String>,
+    /// `GracePeriod`, instead of the setting; only with a secret.
+    pub grace: Option<Duration>,
+    /// The version that AWSCURRENT has moved to, where that is why the event comes.
+    pub moved_to: Option<VersionId>,
+    /// Whether `EventBridge` sends it for whichever secret's label moved, so that one of another function is no mistake.
+    pub unasked: bool,
+}
+
+impl Reconciliation {
+    /// Whether what was replaced is to be disabled now: a grace of zero was asked for.
+    #[must_use]
+    pub fn is_emergency(&self) -> bool {
+        self.grace.is_some_and(|grace| grace.is_zero())
+    }
+}
+
+/// What is wrong with an event. Quotes nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// No JSON object.
+    #[error(
+        "the event is no JSON object; send {{\"Step\":\"createSecret\",\"SecretId\":\"…\",\"ClientRequestToken\":\"…\"}}"
+    )]
+    Malformed,
+    /// A field is not there.
+    #[error(
+        "the event has no field {0}; Secrets Manager always sends it, so add it to an event of your own"
+    )]
+    MissingField(&'static str),
+    /// A field is there with another type, length or alphabet.
+    #[error("the event's field {name} must be {expected}")]
+    InvalidField {
+        /// The field.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// None of the four steps, nor ours.
+    #[error(
+        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret or reconcile, spelled so"
+    )]
+    UnknownStep,
+    /// A reconciliation with a field that it does not have: a misspelt `GracePeriod` must not go unnoticed.
+    #[error(
+        "the event has another field than Step, SecretId and GracePeriod, spelled so; a reconciliation takes no other"
+    )]
+    UnknownField,
+    /// A grace for nobody in particular.
+    #[error(
+        "the event has a GracePeriod but no SecretId; name the secret whose replaced keys it is for"
+    )]
+    GraceWithoutSecret,
+    /// Sent by `EventBridge` for something else.
+    #[error(
+        "the event is EventBridge's, but neither a schedule's nor \"Secret Label Updated\" of a secret; mend the rule"
+    )]
+    UnknownNotice,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Wire<'a> {
+    #[serde(borrow)]
+    step: Option<&'a RawValue>,
+    #[serde(borrow)]
+    secret_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    client_request_token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rotation_token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    grace_period: Option<&'a RawValue>,
+    #[serde(borrow, rename = "detail-type")]
+    detail_type: Option<&'a RawValue>,
+}
+
+/// What a reconciliation may have, and no other.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+#[allow(dead_code, reason = "only whether it can be read counts")]
+struct ReconciliationFields<'a> {
+    #[serde(borrow)]
+    step: &'a RawValue,
+    #[serde(borrow)]
+    secret_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    grace_period: Option<&'a RawValue>,
+}
+
+/// The detail of "Secret Label Updated". (DOC, Secrets Manager user guide, "Secret Label Updated event".)
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LabelUpdated {
+    label_updated: String,
+    version_id: String,
+}
+
+impl Event {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// See [`EventError`].
+    pub fn parse(json: &str) -> Result<Self, EventError> {
+        // Of an array, serde would take the elements for the fields in their order.
+        if !json.trim_start().starts_with('{') {
+            return Err(EventError::Malformed);
+        }
+        let wire: Wire<'_> = serde_json::from_str(json).map_err(|_| EventError::Malformed)?;
+        if wire.step.is_none() && wire.detail_type.is_some() {
+            return notice(json).map(Self::Reconciliation);
+        }
+        let step = required("Step", wire.step, "a string", |_| true)?;
+        match Step::from_wire(step.expose_secret()).ok_or(EventError::UnknownStep)? {
+            Step::Reconcile => reconciliation(json, &wire).map(Self::Reconciliation),
+            step => rotation(step, &wire).map(Self::Rotation),
+        }
+    }
+}
+
+fn rotation(step: Step, wire: &Wire<'_>) -> Result<Rotation, EventError> {
+    let secret_id = secret_id(wire.secret_id)?;
+    let version = required(
+        "ClientRequestToken",
+        wire.client_request_token,
+        "a string of 32 to 64 characters",
+        is_version,
+    )?;
+    let rotation_token = match wire.rotation_token {
+        None => None,
+        token => Some(required(
+            "RotationToken",
+            token,
+            "a string of 36 to 256 letters, digits or '-'",
+            |text| (36..=256).contains(&text.len()) && text.bytes().all(is_token),
+        )?),
+    };
+    Ok(Rotation {
+        step,
+        secret_id,
+        version: VersionId::from(version.expose_secret()),
+        rotation_token,
+    })
+}
+
+fn reconciliation(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventError> {
+    serde_json::from_str::<ReconciliationFields<'_>>(json).map_err(|_| EventError::UnknownField)?;
+    let secret_id = wire.secret_id.map(|id| secret_id(Some(id))).transpose()?;
+    let grace = match wire.grace_period {
+        None => None,
+        Some(_) if secret_id.is_none() => return Err(EventError::GraceWithoutSecret),
+        grace => {
+            let expected = "a duration of s, m, h or d, at most a year, such as \"0s\"";
+            let valid = |text: &str| parse_period(text).is_ok();
+            let text = required("GracePeriod", grace, expected, valid)?;
+            parse_period(text.expose_secret()).ok()
+        }
+    };
+    Ok(Reconciliation {
+        secret_id,
+        grace,
+        ..Reconciliation::default()
+    })
+}
+
+/// What `EventBridge` sends: by a schedule, or because a label of a secret moved.
+fn notice(json: &str) -> Result<Reconciliation, EventError> {
+    let unknown = |_| EventError::UnknownNotice;
+    let notice: EventBridgeEvent = serde_json::from_str(json).map_err(unknown)?;
+    match (notice.source.as_str(), notice.detail_type.as_str()) {
+        ("aws.events", "Scheduled Event") => Ok(Reconciliation::default()),
+        ("aws.secretsmanager", "Secret Label Updated") => {
+            let moved: LabelUpdated = serde_json::from_value(notice.detail).map_err(unknown)?;
+            let secrets = notice.resources.unwrap_or_default();
+            let [secret] = secrets.as_slice() else {
+                return Err(EventError::UnknownNotice);
+            };
+            if !is_secret_id(secret) || !is_version(&moved.version_id) {
+                return Err(EventError::UnknownNotice);
+            }
+            let moved_to = (moved.label_updated == CURRENT)
+                .then(|| VersionId::from(moved.version_id.as_str()));
+            Ok(Reconciliation {
+                secret_id: Some(secret.clone()),
+                grace: None,
+                moved_to,
+                unasked: true,
+            })
+        }
+        _ => Err(EventError::UnknownNotice),
+    }
+}
+
+fn secret_id(raw: Option<&RawValue>) -> Result<String, EventError> {
+    let name = "SecretId";
+    let id = required(name, raw, "the name or ARN of a secret", is_secret_id)?;
+    if id.expose_secret().starts_with("dp.") {
+        let expected = "the name or ARN of a secret, not a Doppler token; replace that token, because Lambda or a queue may keep the event, and name the secret that holds it in DOPPLER_TOKEN_SECRET_ID";
+        return Err(EventError::InvalidField { name, expected });
+    }
+    Ok(id.expose_secret().to_owned())
+}
+
+/// Whether a version can have this id. (DOC, service model: 32 to 64 characters of any kind.)
+fn is_version(text: &str) -> bool {
+    (32..=64).contains(&text.chars().count())
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
+}
+
+/// A field's text. As a secret until it is known what it is: a token may stand in the wrong field.
+fn required(
+    name: &'static str,
+    raw: Option<&RawValue>,
+    expected: &'static str,
+    valid: impl Fn(&str) -> bool,
+) -> Result<SecretString, EventError> {
+    let raw = raw.ok_or(EventError::MissingField(name))?;
+    let text: SecretString = serde_json::from_str::<String>(raw.get())
+        .map_err(|_| EventError::InvalidField { name, expected })?
+        .into();
+    if valid(text.expose_secret()) {
+        Ok(text)
+    } else {
+        Err(EventError::InvalidField { name, expected })
+    }
+}

@@ -1,0 +1,59 @@
+//! Lambda: an event in, an answer out.
+
+pub mod error;
+pub mod event;
+mod invocation;
+mod messages;
+mod metrics;
+mod reconcile;
+mod report;
+mod rotate;
+mod scope;
+mod setup;
+
+use std::time::Duration;
+
+use lambda_runtime::LambdaEvent;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use self::error::{HandlerError, log_error};
+use self::event::Event;
+use self::invocation::Invocation;
+use crate::adapters::World;
+
+/// Answers one event.
+///
+/// # Errors
+/// See [`HandlerError`]; each is logged, once.
+pub async fn handle(
+    world: &World,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Answer, HandlerError> {
+    let (payload, context) = event.into_parts();
+    let event = Event::parse(payload.get()).map_err(HandlerError::Event);
+    let event = event.inspect_err(log_error)?;
+    let invocation = Invocation {
+        request_id: context.request_id,
+        function_arn: context.invoked_function_arn,
+        deadline: invocation::deadline(Duration::from_millis(context.deadline)),
+    };
+    match event {
+        Event::Rotation(step) => rotate::rotate(world, &step, &invocation)
+            .await
+            .map(Answer::Step),
+        Event::Reconciliation(of) => reconcile::reconcile(world, &of, &invocation)
+            .await
+            .map(Answer::Reconciliation),
+    }
+}
+
+/// What the function answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To a step of a rotation.
+    Step(rotate::Report),
+    /// To a reconciliation.
+    Reconciliation(reconcile::Report),
+}

@@ -1,0 +1,247 @@
+//! A reconciliation, from the event to the answer: of one secret, or of every secret of this function.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span, error_span, warn};
+
+use super::error::{HandlerError, log_error};
+use super::event::Reconciliation;
+use super::invocation::Invocation;
+use super::metrics::Totals;
+use super::report::SecretReport;
+use super::scope::{must_serve, unqualified};
+use super::setup::{describe, setup, target_names};
+use crate::adapters::{AdapterError, Live, TURN, Turn, World};
+use crate::adapters::{CallError, Fault};
+use crate::config::Settings;
+use crate::decision::Step;
+use crate::decision::{Observed, Setup};
+use crate::driver::{drive, log};
+use crate::secret::redact::masked_secret_id;
+
+/// What a reconciliation found and did, as the function's answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// `reconcile`.
+    pub step: &'static str,
+    /// Each secret that was looked at.
+    pub secrets: Vec<SecretReport>,
+    /// ARNs of the secrets that no time was left for; the next run begins elsewhere.
+    pub unvisited: Vec<String>,
+    /// The sums, as in the metrics.
+    pub totals: Totals,
+}
+
+/// Reconciles what the event names, and writes the metrics.
+///
+/// # Errors
+/// The secret that was asked for cannot be served or described, or the list of secrets cannot be had. What goes wrong with
+/// one secret after that is in its report; among many, that is everything.
+pub(super) async fn reconcile(
+    world: &World,
+    event: &Reconciliation,
+    invocation: &Invocation,
+) -> Result<Report, HandlerError> {
+    // At the level of an error, so that it is there for every line.
+    let span = error_span!(
+        "reconciliation",
+        step = Step::Reconcile.as_str(),
+        secret = event.secret_id.as_deref().map(masked_secret_id),
+        lambda_request_id = invocation.request_id,
+    );
+    world.clock().begin();
+    let turn = Turn::new(invocation.deadline, event.is_emergency());
+    let result = TURN.scope(turn, run(world, event, invocation));
+    let result = result.instrument(span.clone()).await;
+    span.in_scope(|| result.inspect_err(log_error))
+}
+
+async fn run(
+    world: &World,
+    event: &Reconciliation,
+    invocation: &Invocation,
+) -> Result<Report, HandlerError> {
+    let named = event
+        .secret_id
+        .as_ref()
+        .or(world.settings().secret_id.as_ref());
+    let mut report = Report {
+        step: Step::Reconcile.as_str(),
+        secrets: Vec::new(),
+        unvisited: Vec::new(),
+        totals: Totals::default(),
+    };
+    let began = Instant::now();
+    let halfway = began + invocation.deadline.saturating_duration_since(began) / 2;
+    let job = Job {
+        world,
+        event,
+        invocation,
+        halfway,
+    };
+    let visited = if let Some(secret) = named {
+        match one(&job, secret, &mut report.totals).await {
+            // EventBridge tells of every secret that its rule does not leave out.
+            Err(failed) if event.unasked && is_anothers(&failed, world.settings()) => {
+                let failed = SecretReport::failed(&masked_secret_id(secret), failed.to_string());
+                report.secrets.push(failed);
+                return Ok(report);
+            }
+            reconciled => reconciled.map(|reconciled| report.secrets.push(reconciled)),
+        }
+    } else {
+        every(&job, &mut report).await
+    };
+    if let Err(failed) = visited {
+        report.totals.failures += 1;
+        report.totals.emit(world, false);
+        return Err(failed);
+    }
+    let every = event.secret_id.is_none() || world.settings().secret_id.is_some();
+    let totals = &report.totals;
+    totals.emit(world, every && totals.unvisited == 0 && totals.unseen == 0);
+    Ok(report)
+}
+
+/// Whether it failed because the secret is not this function's. Nobody shows a fleet all that it hears of; should it be one
+/// of its own after all, the next run over all of them says so.
+fn is_anothers(failed: &HandlerError, settings: &Settings) -> bool {
+    match failed {
+        HandlerError::NotServed(_) => true,
+        HandlerError::Adapter(AdapterError::Call(CallError {
+            operation: "DescribeSecret",
+            fault: Fault::Refused { code, .. },
+            ..
+        })) => {
+            settings.secret_id.is_none()
+                && ["AccessDeniedException", "ResourceNotFoundException"].contains(&code.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// The least time that one more secret is given: a call or two that are slow.
+const ROOM: Duration = Duration::from_secs(10);
+
+/// Reconciles one secret after the other, for as long as there is room for one that takes as long as the longest did.
+async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
+    let invocation = job.invocation;
+    let mut secrets = secrets(job.world, invocation).await?.into_iter();
+    let time = invocation
+        .deadline
+        .saturating_duration_since(Instant::now());
+    let mut longest = ROOM.min(time / 4);
+    for secret in secrets.by_ref() {
+        let started = Instant::now();
+        if started + longest >= invocation.deadline {
+            report.unvisited.push(masked_secret_id(&secret));
+            break;
+        }
+        // Until it is described, it is only what a reply says.
+        let shown = masked_secret_id(&secret);
+        let span = error_span!("secret", secret = shown);
+        let reconciled = one(job, &secret, &mut report.totals);
+        let reconciled = reconciled.instrument(span.clone()).await;
+        let reconciled = reconciled.unwrap_or_else(|failed| {
+            span.in_scope(|| log_error(&failed));
+            report.totals.failures += 1;
+            report.totals.unseen += 1;
+            SecretReport::failed(&shown, failed.to_string())
+        });
+        report.secrets.push(reconciled);
+        longest = longest.max(started.elapsed());
+    }
+    report
+        .unvisited
+        .extend(secrets.map(|secret| masked_secret_id(&secret)));
+    report.totals.unvisited = report.unvisited.len();
+    if report.totals.unvisited > 0 {
+        let (left, seen) = (report.totals.unvisited, report.secrets.len());
+        warn!("out of time after {seen} secrets; {left} are left to the next runs");
+    }
+    Ok(())
+}
+
+/// The secrets of this function, also those whose rotation is off, beginning where the clock says.
+async fn secrets(world: &World, invocation: &Invocation) -> Result<Vec<String>, HandlerError> {
+    const WORDS: &str = "list the secrets of this function";
+    let started = Instant::now();
+    let listed = timeout_at(invocation.deadline, world.secrets()).await;
+    let (secrets, receipt) = listed.map_err(|_| HandlerError::OutOfTime(WORDS.to_owned()))??;
+    log(false, WORDS, Some(&receipt), started);
+    let own = unqualified(&invocation.function_arn);
+    let ours = secrets
+        .into_iter()
+        .filter(|(_, function)| unqualified(function) == own);
+    let mut secrets: Vec<_> = ours.map(|(arn, _)| arn).collect();
+    secrets.sort();
+    let place = place(world.clock().now(), secrets.len());
+    secrets.rotate_left(place);
+    Ok(secrets)
+}
+
+/// Where to begin in a list. Scattered rather than advancing with the time: runs an hour apart would begin in the same
+/// place again and again.
+fn place(now: SystemTime, length: usize) -> usize {
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let scattered = Sha256::digest(now.as_millis().to_be_bytes());
+    let number = scattered
+        .iter()
+        .take(4)
+        .fold(0, |number, byte| number << 8 | usize::from(*byte));
+    number.checked_rem(length).unwrap_or_default()
+}
+
+/// A reconciliation and what it has to go by.
+struct Job<'a> {
+    world: &'a World,
+    event: &'a Reconciliation,
+    invocation: &'a Invocation,
+    /// When half of the run's time is over.
+    halfway: Instant,
+}
+
+async fn one(
+    job: &Job<'_>,
+    secret_id: &str,
+    totals: &mut Totals,
+) -> Result<SecretReport, HandlerError> {
+    let Job {
+        world,
+        event,
+        invocation,
+        halfway,
+    } = *job;
+    let (settings, deadline) = (world.settings(), invocation.deadline);
+    let secret = describe(world, secret_id, event.moved_to.as_ref(), deadline).await?;
+    Span::current().record("secret", &secret.arn);
+    must_serve(settings, &secret, &invocation.function_arn)?;
+
+    let setup = setup(world);
+    let setup = Setup {
+        grace: event.grace.unwrap_or(setup.grace),
+        emergency: event.is_emergency(),
+        finds_hand_made: event.secret_id.is_some(),
+        // A call that only the report asks for: the time that is left may be needed for what has to be done.
+        looks_at_plans: Instant::now() < halfway,
+        ..setup
+    };
+    let seen = Observed::new(setup, secret.description.clone());
+    let live = Live::new(world, &secret, None, deadline);
+    let run = drive(
+        Step::Reconcile,
+        seen,
+        live,
+        &target_names(settings),
+        deadline,
+    )
+    .await?;
+    totals.add(&run);
+    Ok(SecretReport::new(world, &secret, run))
+}

@@ -1,0 +1,153 @@
+//! What a run tells of a secret. Ids and times, never values.
+
+use serde::Serialize;
+
+use super::messages::{allowance, hand_over, left};
+use crate::adapters::{Secret, World};
+use crate::decision::{
+    Key, Mirrored, Observed, State, Which, is_irreplaceable, since, state, superseded_since,
+};
+use crate::driver::Run;
+use crate::time::rfc3339;
+
+/// One secret.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReport {
+    /// Its ARN; what it was asked for by, where it could not be described.
+    pub secret: String,
+    /// How things stand at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Standing>,
+    /// What was done, in words and in order. Empty where nothing was left to do.
+    pub done: Vec<String>,
+    /// What could not be done, and what stays as it is for a reason that its owner should know.
+    pub left: Vec<String>,
+    /// Commands that hand over a key which another tool made.
+    pub hand_over: Vec<String>,
+}
+
+/// How things stand with a secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// The version that consumers read.
+    pub current_version: Option<String>,
+    /// The version of a rotation under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_version: Option<String>,
+    /// This secret's keys, and the current one also where it is not ours.
+    pub keys: Vec<KeyReport>,
+    /// The Doppler targets.
+    pub targets: Vec<TargetReport>,
+}
+
+/// One API key. Times are RFC 3339, in UTC.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyReport {
+    /// Its id in API Gateway.
+    pub id: String,
+    /// The version that it was minted for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Whether its value is AWSCURRENT's.
+    pub current: bool,
+    /// Whether this function made it, or was handed it.
+    pub ours: bool,
+    /// What it is to the secret.
+    pub state: State,
+    /// Since when it has been complete.
+    pub complete_since: String,
+    /// When it was first seen to be replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<String>,
+    /// When this function disabled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<String>,
+    /// When an emergency stop revoked it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+    /// From when on it is disabled, or if it is that, deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<String>,
+}
+
+/// One Doppler target.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    /// `project/config/NAME`.
+    pub target: String,
+    /// `current`, `pending` or `other`: whose key it holds; `unknown` where it was not read.
+    pub holds: &'static str,
+}
+
+impl SecretReport {
+    /// A secret that could not be looked at.
+    pub(crate) fn failed(secret: &str, why: String) -> Self {
+        Self {
+            secret: secret.to_owned(),
+            left: vec![why],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn new(world: &World, secret: &Secret, run: Run) -> Self {
+        let mut left = left(world, &run);
+        left.extend(allowance(world.settings()));
+        Self {
+            secret: secret.arn.clone(),
+            observed: Some(standing(world, &run.seen)),
+            left,
+            hand_over: hand_over(world, secret, &run.seen),
+            done: run.done,
+        }
+    }
+}
+
+fn standing(world: &World, seen: &Observed) -> Standing {
+    let version = |which| seen.version(which).map(ToString::to_string);
+    let keys = seen.keys.iter().flatten();
+    let targets = world.settings().targets().iter().zip(&seen.mirror);
+    Standing {
+        current_version: version(Which::Current),
+        pending_version: version(Which::Pending).filter(|_| seen.is_rotating()),
+        keys: keys.map(|key| key_report(seen, key)).collect(),
+        targets: targets
+            .map(|(target, held)| TargetReport {
+                target: target.to_string(),
+                holds: match held {
+                    Mirrored::Key(Which::Current) => "current",
+                    Mirrored::Key(Which::Pending) => "pending",
+                    Mirrored::Key(Which::Previous) | Mirrored::Other | Mirrored::Vacant => "other",
+                    Mirrored::Unread | Mirrored::Unreachable => "unknown",
+                },
+            })
+            .collect(),
+    }
+}
+
+fn key_report(seen: &Observed, key: &Key) -> KeyReport {
+    let state = state(seen, key);
+    let mark = key.mark.as_ref();
+    let disabled_at = key.disabled_by_us();
+    let next_at = match state {
+        State::Superseded => mark.map(|mark| superseded_since(seen, key, mark) + seen.setup.grace),
+        State::Quarantined if is_irreplaceable(seen, key) => None,
+        State::Quarantined => disabled_at.map(|at| since(key, at) + seen.setup.quarantine),
+        State::InUse | State::DisabledByHand | State::NotOurs => None,
+    };
+    KeyReport {
+        id: key.id.to_string(),
+        version: key.version.as_ref().map(ToString::to_string),
+        current: key.is(Which::Current),
+        ours: key.version.is_some(),
+        state,
+        complete_since: rfc3339(key.since),
+        superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
+        disabled_at: disabled_at.map(rfc3339),
+        revoked_at: mark.and_then(|mark| mark.revoked_at).map(rfc3339),
+        next_at: next_at.map(rfc3339),
+    }
+}

@@ -1,0 +1,111 @@
+//! One step of a rotation, from the event to the answer.
+
+use serde::Serialize;
+use tracing::{Instrument, Span, error_span};
+
+use super::error::{HandlerError, log_error};
+use super::event::Rotation;
+use super::invocation::Invocation;
+use super::messages;
+use super::metrics::Totals;
+use super::scope::must_serve;
+use super::setup::{describe, setup, target_names};
+use crate::adapters::{Live, TURN, Turn, World};
+use crate::decision::Step;
+use crate::decision::{Observed, Setup};
+use crate::driver::drive;
+use crate::secret::redact::{masked_id, masked_secret_id};
+
+/// What a step did, as the function's answer. Secrets Manager ignores it; a person who invokes a step sees it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The step.
+    pub step: &'static str,
+    /// ARN of the secret.
+    pub secret: String,
+    /// Id of the version.
+    pub version: String,
+    /// What was done, in words and in order. Empty where nothing was left to do.
+    pub done: Vec<String>,
+    /// What was left undone after the point of no return, and why; and what the secret's owner should know.
+    pub left: Vec<String>,
+    /// Commands that hand over a key which another tool made and this rotation replaced.
+    pub hand_over: Vec<String>,
+}
+
+/// Runs one step to its end, or to the first thing that stops it.
+///
+/// # Errors
+/// See [`HandlerError`]; each is logged here, once.
+pub(super) async fn rotate(
+    world: &World,
+    event: &Rotation,
+    invocation: &Invocation,
+) -> Result<Report, HandlerError> {
+    // At the level of an error, so that it is there for every line.
+    let span = error_span!(
+        "rotation",
+        step = %event.step,
+        secret = masked_secret_id(&event.secret_id),
+        // It is shown in full once the secret has such a version: somebody may have put a value there.
+        version = masked_id(event.version.text()),
+        lambda_request_id = invocation.request_id,
+    );
+    world.clock().begin();
+    // Both come after setSecret, which made the key.
+    let has_begun = matches!(event.step, Step::TestSecret | Step::FinishSecret);
+    let turn = Turn::new(invocation.deadline, has_begun);
+    let result = TURN.scope(turn, run(world, event, invocation));
+    let result = result.instrument(span.clone()).await;
+    span.in_scope(|| result.inspect_err(log_error))
+}
+
+async fn run(
+    world: &World,
+    event: &Rotation,
+    invocation: &Invocation,
+) -> Result<Report, HandlerError> {
+    let (settings, deadline) = (world.settings(), invocation.deadline);
+    let secret = describe(world, &event.secret_id, None, deadline).await?;
+    if secret.arn != masked_secret_id(&event.secret_id) {
+        Span::current().record("secret", &secret.arn);
+    }
+    let version = event.version.text();
+    let has_version = secret.description.labels.0.contains_key(&event.version);
+    if has_version && version != masked_id(version) {
+        Span::current().record("version", version);
+    }
+    must_serve(settings, &secret, &invocation.function_arn)?;
+
+    let setup = Setup {
+        version: Some(event.version.clone()),
+        // It is the one run that is sure to meet a key which another tool made and which was just replaced.
+        finds_hand_made: true,
+        ..setup(world)
+    };
+    let seen = Observed::new(setup, secret.description.clone());
+    let live = Live::new(world, &secret, event.rotation_token.as_ref(), deadline);
+    let run = drive(event.step, seen, live, &target_names(settings), deadline).await?;
+    let mut left = run.failed.clone();
+    left.extend(messages::allowance(settings));
+    let mut report = Report {
+        step: event.step.as_str(),
+        secret: secret.arn.clone(),
+        version: event.version.to_string(),
+        done: run.done.clone(),
+        left,
+        hand_over: Vec::new(),
+    };
+    // It ends with a reconciliation, and tells what that found.
+    if event.step == Step::FinishSecret {
+        report
+            .left
+            .extend(messages::left(world, &run).split_off(run.failed.len()));
+        report.hand_over = messages::hand_over(world, &secret, &run.seen);
+        let mut totals = Totals::default();
+        totals.add(&run);
+        totals.emit(world, settings.secret_id.is_some() && totals.unseen == 0);
+    }
+    Ok(report)
+}

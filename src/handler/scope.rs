@@ -1,0 +1,38 @@
+//! Which secrets this function serves.
+
+use super::error::HandlerError;
+use crate::adapters::Secret;
+use crate::config::Settings;
+
+/// Refuses a secret that is not this function's, before its value is read.
+pub(crate) fn must_serve(
+    settings: &Settings,
+    secret: &Secret,
+    function_arn: &str,
+) -> Result<(), HandlerError> {
+    if settings
+        .mirror
+        .as_ref()
+        .is_some_and(|mirror| secret.is_named(&mirror.token_secret_id))
+    {
+        return Err(HandlerError::NotServed("it holds the Doppler token"));
+    }
+    match &settings.secret_id {
+        Some(id) if secret.is_named(id) => Ok(()),
+        Some(_) => Err(HandlerError::NotServed("SECRET_ID names another one")),
+        // Whoever may set a secret's rotation function may have it rotated; nobody else.
+        None if secret.rotation_function.as_deref().map(unqualified)
+            == Some(unqualified(function_arn)) =>
+        {
+            Ok(())
+        }
+        None => Err(HandlerError::NotServed(
+            "its rotation function is another one; set SECRET_ID to serve it all the same",
+        )),
+    }
+}
+
+/// A function's ARN without version or alias.
+pub(crate) fn unqualified(arn: &str) -> String {
+    arn.split(':').take(7).collect::<Vec<_>>().join(":")
+}

@@ -1,0 +1,65 @@
+//! What is known before a run begins.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::error::HandlerError;
+use crate::adapters::{Secret, World};
+use crate::config::Settings;
+use crate::decision::{CURRENT, Setup};
+use crate::driver::log;
+use crate::ids::{PlanId, VersionId};
+
+/// Describes a secret, within the deadline. Asks for a while until AWSCURRENT is on `awaited`, where one is.
+pub(crate) async fn describe(
+    world: &World,
+    secret_id: &str,
+    awaited: Option<&VersionId>,
+    deadline: Instant,
+) -> Result<Secret, HandlerError> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const POLL: Duration = Duration::from_millis(500);
+    let began = Instant::now();
+    let until = deadline.min(began + PATIENCE);
+    loop {
+        let described = timeout_at(deadline, world.describe(secret_id)).await;
+        let (secret, receipt) =
+            described.map_err(|_| HandlerError::OutOfTime("describe the secret".to_owned()))??;
+        let labels = &secret.description.labels;
+        let arrived = awaited.is_none_or(|version| labels.holder(CURRENT) == Some(version));
+        if arrived || Instant::now() + POLL > until {
+            log(false, "describe the secret", Some(&receipt), began);
+            return Ok(secret);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// What is fixed from the start, by the settings alone; for a reconciliation as the schedule asks for it.
+pub(crate) fn setup(world: &World) -> Setup {
+    let settings = world.settings();
+    let plans = settings.usage_plans.iter();
+    Setup {
+        version: None,
+        plans: plans.map(|plan| PlanId::from(plan.as_str())).collect(),
+        stage_keys: !settings.stage_keys.is_empty(),
+        allows_no_plan: settings.allow_key_without_plan,
+        looks_at_plans: false,
+        probe: settings.probe_url.is_some(),
+        targets: settings.targets().len(),
+        adopted: settings.adopted_targets(),
+        settle: settings.settle_period,
+        grace: settings.grace_period,
+        quarantine: settings.quarantine_period,
+        emergency: false,
+        finds_hand_made: false,
+        knows_time: world.clock().is_believed(),
+        now: world.clock().now(),
+    }
+}
+
+/// The targets, as the settings spell them.
+pub(crate) fn target_names(settings: &Settings) -> Vec<String> {
+    settings.targets().iter().map(ToString::to_string).collect()
+}
