@@ -11,21 +11,23 @@
 //! | `reconcile`, our own | AWSCURRENT's key works, each Doppler target that may be written holds it, revoked keys are disabled, and each superseded key is where its age says |
 //!
 //! ```text
-//!  event ──► main ──► rotate ────┬──► drive ──► rotation: create_secret · set_secret · test_secret · finish_secret ┐
-//!                └──► reconcile ─┘      │       reconciliation: restore · mirror · retire                          ┴ (pure)
-//!                                       │          │ decide from
-//!                                       │          └──► observed: facts and ids, never values
-//!                                       └──► live: secrets_manager · api_gateway · doppler · probe   (only these do I/O and see values)
+//!   main ──► handler ──► adapters ──► driver ──► decision
+//!            an event    I/O: one     decide,    pure: create_secret · set_secret · test_secret · finish_secret,
+//!            in, an      module for   perform,         restore · mirror · retire
+//!            answer      each         learn
+//!            out         service                 ids, time: text of others that is safe to show
 //! ```
 //!
-//! Read [`rotation`] and [`reconciliation`] first, from top to bottom; [`decisions`] shows as tables what comes of them. Then
-//! [`drive`], the loop that drives them, with [`next`], what it can be told to do, and [`observed`], what they decide from.
-//! The adapters below [`live`] need no reading to understand the system. Texts that anybody may write are read by [`mark`] and
-//! [`ids`]; [`advice`] says why a call failed, and [`command`] quotes the commands that are shown to people.
+//! An arrow says who names whom: each folder names only those to its right, and `config` and `secret`, which lie below
+//! `adapters`, are named by that and `handler`. The driver knows the outside world only as the port that the adapters
+//! implement; it runs `decision → perform → learn` until nothing is left.
 //!
-//! What is *not* there: only `live` touches the network, and only `live` and [`secret`] see a value; `rotation` and
-//! `reconciliation` never await and have no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing
-//! but `main` and `http` reads the environment, the AWS SDK's own variables apart.
+//! Read [`decision`] first: `rotation.rs` and `reconciliation.rs` from top to bottom; [`decision::decisions`] shows as tables
+//! what comes of them. Then [`driver`], the loop. The [`adapters`] need no reading to understand the system.
+//!
+//! What is *not* there: only `adapters` touches the network, and only `adapters` and [`secret`] see a value; `decision` never
+//! awaits and has no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing but `main` and
+//! `adapters` reads the environment, for the AWS SDK's own variables. `tests/layers.rs` holds these folders to that.
 //!
 //! Facts about the services carry how they are known: DOC, the service documents it; AWSV, an emulator's test recorded it
 //! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere

@@ -76,10 +76,10 @@ fn each_part_names_only_those_below_it() {
             assert!(["main", "lib"].contains(&part.as_str()), "{path}: no layer");
             continue;
         };
-        for named in names.captures_iter(&text) {
-            let named = &named[1];
-            let is_fine = named == part || allowed.contains(&named);
-            assert!(is_fine, "{path} names {named}");
+        for import in names.captures_iter(&text) {
+            let other = &import[1];
+            let is_fine = other == part || allowed.contains(&other);
+            assert!(is_fine, "{path} names {other}");
         }
         found.insert(part);
     }

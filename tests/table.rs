@@ -17,10 +17,10 @@ use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
 const HEAD: &str = "\
 What each step does next, for all that can be known. Written by `make decisions` from what
-[`decide`](crate::rotation::decide) answers; a test fails when the two differ.
+[`decide`](crate::decision::decide) answers; a test fails when the two differ.
 
 The facts stand in the order in which they matter. `·` is a fact that is not asked for, or whose value makes no
-difference. The last column is the next [action](crate::next::Action), [refusal](crate::next::Refusal), or *done*; looks
+difference. The last column is the next [action](crate::decision::Action), [refusal](crate::decision::Refusal), or *done*; looks
 are left out, but for those that wait. After an action the run goes on with what is then known. A look or an action that
 fails fails the step; after promotion, and in a reconciliation, the run goes on without.
 

@@ -104,7 +104,7 @@ pub struct Mark {
     pub revoked_at: Option<SystemTime>,
     /// How often and when its grace or quarantine began again, because somebody else had changed the key.
     pub postponed: Option<Postponed>,
-    /// The Doppler targets that this function has written with it: a [`target_hash`] of each.
+    /// The Doppler targets that this function has written: a hash of each.
     pub targets: BTreeSet<String>,
 }
 

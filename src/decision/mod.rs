@@ -1,6 +1,6 @@
 //! What to do next, decided from what is known. Pure: no I/O, no clock, no values, nothing asynchronous.
 //!
-//! Read [`rotation`] and [`reconciliation`] first, from top to bottom; [`decisions`] shows as tables what comes of them.
+//! Read `rotation.rs` and `reconciliation.rs` first, from top to bottom; [`decisions`] shows as tables what comes of them.
 
 use std::ops::ControlFlow::{Break, Continue};
 
