@@ -6,11 +6,9 @@ mod model;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::decision::decide;
-use api_key_rotation::decision::{CURRENT, PENDING};
-use api_key_rotation::decision::{Look, Next, Refusal, Step};
+use api_key_rotation::decision::{CURRENT, Look, Next, PENDING, Refusal, Run, Step, decide};
 use api_key_rotation::ids::{KeyId, PlanId};
-use model::{ModelKey, NEW, OLD, World};
+use model::{Failure, ModelKey, NEW, OLD, World};
 
 /// Every secret that a rotation can start from.
 fn starts() -> Vec<World> {
@@ -430,17 +428,16 @@ fn a_key_without_probe_must_have_settled_before_it_passes() {
     let mut seen = world.observe(Step::TestSecret);
     seen.setup.settle = Duration::from_mins(2);
     seen.setup.now = SystemTime::UNIX_EPOCH;
-    let waited_for = loop {
-        match decide(Step::TestSecret, &seen) {
-            Next::Look(Look::Settled(at)) => break at,
-            next @ (Next::Look(_) | Next::Act(_)) => {
-                let fact = world.perform(&seen, &next);
-                seen.learn(fact.expect("nothing fails here"));
-            }
-            end => panic!("it did not wait, but said {end:?}"),
+    let mut waited_for = None;
+    let waits = |_: &mut World, next: &Next| {
+        if let Next::Look(Look::Settled(at)) = next {
+            waited_for = Some(*at);
         }
     };
-    assert_eq!(waited_for, SystemTime::UNIX_EPOCH + Duration::from_mins(2));
+    let run = Run::new(Step::TestSecret, seen);
+    assert_eq!(world.play(run, waits, |_| None), Some(Next::Done));
+    let settled = SystemTime::UNIX_EPOCH + Duration::from_mins(2);
+    assert_eq!(waited_for, Some(settled));
 }
 
 /// A refused target stays as it was, also where a person makes the version current all the same, or the service did at once.
@@ -496,14 +493,51 @@ fn stage_keys_set_later_excuse_no_existing_key() {
     for step in [Step::SetSecret, Step::TestSecret] {
         let mut seen = world.observe(step);
         seen.setup.stage_keys = true;
-        let end = loop {
-            match decide(step, &seen) {
-                next @ Next::Look(_) => {
-                    seen.learn(world.perform(&seen, &next).expect("it answers"));
-                }
-                end => break end,
-            }
-        };
-        assert_eq!(end, Next::Refuse(Refusal::NoPlan), "{step}");
+        let end = world.play(Run::new(step, seen), |_, _| (), |_| None);
+        assert_eq!(end, Some(Next::Refuse(Refusal::NoPlan)), "{step}");
     }
+}
+
+/// A step that fails anywhere, or for which the time is up, is completed by the next try, and hands out nothing dead meanwhile.
+#[test]
+fn failure_of_any_request_is_completed_by_next_try() {
+    let mut failures = 0;
+    for start in starts() {
+        for failed in Step::ROTATION {
+            for failure in [Failure::NotBegun, Failure::ReplyLost] {
+                for place in 0..100 {
+                    let mut world = start.clone();
+                    for step in Step::ROTATION
+                        .into_iter()
+                        .take_while(|step| *step != failed)
+                    {
+                        world.finish(step);
+                    }
+                    let mut met = false;
+                    let run = Run::new(failed, world.observe(failed));
+                    world.play(
+                        run,
+                        |world, _| world.no_dead_key(),
+                        |now| {
+                            met |= now == place;
+                            (now == place).then_some(failure)
+                        },
+                    );
+                    if !met {
+                        break;
+                    }
+                    failures += 1;
+                    world.no_orphan();
+                    for step in Step::ROTATION {
+                        world.finish(step);
+                    }
+                    world.finish(Step::Reconcile);
+                    world.no_dead_key();
+                    assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
+                    assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");
+                }
+            }
+        }
+    }
+    assert!(failures > 1000, "only {failures} failures");
 }

@@ -5,27 +5,25 @@ mod model;
 
 use std::collections::BTreeSet;
 
-use api_key_rotation::decision::decide;
-use api_key_rotation::decision::{CURRENT, Observed, PENDING};
-use api_key_rotation::decision::{Next, Step};
+use api_key_rotation::decision::{CURRENT, PENDING, Run, Step, Turn};
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World};
 
-/// A run that is under way.
+/// A run that is under way, or is yet to describe the secret.
 #[derive(Clone)]
-struct Run {
+struct UnderWay {
     step: Step,
     emergency: bool,
-    seen: Option<Observed>,
+    run: Option<Run>,
     done: bool,
     steps: usize,
 }
 
-impl Run {
+impl UnderWay {
     fn of(step: Step) -> Self {
         Self {
             step,
             emergency: false,
-            seen: None,
+            run: None,
             done: false,
             steps: 0,
         }
@@ -42,28 +40,27 @@ impl Run {
     fn advance(&mut self, world: &mut World) {
         self.steps += 1;
         assert!(self.steps < 200, "{} does not end", self.step);
-        let Some(mut seen) = self.seen.take() else {
+        let Some(run) = &mut self.run else {
             world.emergency = self.emergency;
-            self.seen = Some(world.observe(self.step));
+            self.run = Some(Run::new(self.step, world.observe(self.step)));
             world.emergency = false;
             return;
         };
-        loop {
-            match decide(self.step, &seen) {
-                Next::Done | Next::Refuse(_) => self.done = true,
-                Next::StartOver => {
-                    self.step = Step::Reconcile;
-                    seen = seen.start_over();
-                    continue;
+        let next = loop {
+            match run.turn() {
+                Turn::Perform(next) => break next,
+                Turn::Restart => {}
+                Turn::Refuse(_) | Turn::Done => {
+                    self.done = true;
+                    return;
                 }
-                next => match world.perform(&seen, &next) {
-                    Some(fact) => seen.learn(fact),
-                    None => seen.do_without(&next),
-                },
+                Turn::GiveUp => panic!("{} begins again and again", self.step),
             }
-            break;
+        };
+        match world.perform(&run.seen, &next) {
+            Some(fact) => drop(run.succeeded(&next, fact)),
+            None => self.done |= !run.failed(&next, false),
         }
-        self.seen = Some(seen);
     }
 }
 
@@ -71,8 +68,8 @@ impl Run {
 #[derive(Clone)]
 struct Moment {
     world: World,
-    first: Run,
-    second: Run,
+    first: UnderWay,
+    second: UnderWay,
     /// What a person is still to do; the second run begins only after it.
     event: Option<fn(&mut World)>,
 }
@@ -80,10 +77,10 @@ struct Moment {
 impl Moment {
     /// What tells it from others.
     fn state(&self) -> String {
-        let run = |run: &Run| {
+        let run = |run: &UnderWay| {
             format!(
                 "{:?} {} {:?} {}",
-                run.step, run.emergency, run.seen, run.done
+                run.step, run.emergency, run.run, run.done
             )
         };
         let runs = [run(&self.first), run(&self.second)];
@@ -143,8 +140,8 @@ fn a_rollback_between_two_reconciliations_ends_with_the_key_in_use() {
         }
         let start = Moment {
             world,
-            first: Run::of(Step::Reconcile),
-            second: Run::of(Step::Reconcile),
+            first: UnderWay::of(Step::Reconcile),
+            second: UnderWay::of(Step::Reconcile),
             event: Some(|world| world.move_label(CURRENT, OLD)),
         };
         let moments = every_order(start, &|mut world| {
@@ -168,8 +165,8 @@ fn a_secret_that_goes_back_and_forth_under_two_reconciliations_ends_in_agreement
         world.move_label(CURRENT, OLD);
         let start = Moment {
             world,
-            first: Run::of(Step::Reconcile),
-            second: Run::of(Step::Reconcile),
+            first: UnderWay::of(Step::Reconcile),
+            second: UnderWay::of(Step::Reconcile),
             event: Some(|world| world.move_label(CURRENT, NEW)),
         };
         every_order(start, &|mut world| {
@@ -182,12 +179,12 @@ fn a_secret_that_goes_back_and_forth_under_two_reconciliations_ends_in_agreement
 }
 
 /// A rotation whose `finishSecret` has come so far that AWSPENDING is gone, which is when a person calls the stop.
-fn almost_finished(targets: usize) -> (World, Run) {
+fn almost_finished(targets: usize) -> (World, UnderWay) {
     let mut world = World::rotating(Some(1), targets, true, false);
     for step in [Step::CreateSecret, Step::SetSecret, Step::TestSecret] {
         world.finish(step);
     }
-    let mut finish = Run::of(Step::FinishSecret);
+    let mut finish = UnderWay::of(Step::FinishSecret);
     while world.holder(PENDING).is_some() {
         finish.advance(&mut world);
     }
@@ -219,14 +216,14 @@ fn emergency_stop_during_any_other_run_revokes_key() {
         changed.now += 2;
         let runs = [
             (world.clone(), finish),
-            (world, Run::of(Step::Reconcile)),
-            (changed, Run::of(Step::Reconcile)),
+            (world, UnderWay::of(Step::Reconcile)),
+            (changed, UnderWay::of(Step::Reconcile)),
         ];
         for (world, first) in runs {
             let start = Moment {
                 world,
                 first,
-                second: Run::emergency(),
+                second: UnderWay::emergency(),
                 event: None,
             };
             every_order(start, &|world| assert_revoked(&world, 1));
@@ -245,8 +242,8 @@ fn emergency_stop_outlasts_notes_of_an_older_run() {
         world.keys.get_mut(&2).expect("it is there").unfinished = unfinished;
         let start = Moment {
             world,
-            first: Run::of(Step::Reconcile),
-            second: Run::emergency(),
+            first: UnderWay::of(Step::Reconcile),
+            second: UnderWay::emergency(),
             event: Some(|world| {
                 world.values.insert("third".to_owned(), 3);
                 let key = ModelKey::on(&["p", "q"], Some("third"));
@@ -271,8 +268,8 @@ fn current_key_disabled_by_hand_stays_disabled_under_notes() {
         world.keys.get_mut(&2).expect("it is there").unfinished = unfinished;
         let start = Moment {
             world,
-            first: Run::of(Step::Reconcile),
-            second: Run::of(Step::Reconcile),
+            first: UnderWay::of(Step::Reconcile),
+            second: UnderWay::of(Step::Reconcile),
             event: Some(|world| world.keys.get_mut(&2).expect("it is there").enabled = false),
         };
         every_order(start, &|mut world| {
@@ -292,8 +289,8 @@ fn emergency_stop_at_end_of_grace_disables_key() {
         world.now += GRACE;
         let start = Moment {
             world,
-            first: Run::of(Step::Reconcile),
-            second: Run::emergency(),
+            first: UnderWay::of(Step::Reconcile),
+            second: UnderWay::emergency(),
             event: None,
         };
         every_order(start, &|mut world| {
@@ -321,8 +318,8 @@ fn a_rotation_and_a_reconciliation_at_once_end_in_agreement() {
         }
         let start = Moment {
             world,
-            first: Run::of(step),
-            second: Run::of(Step::Reconcile),
+            first: UnderWay::of(step),
+            second: UnderWay::of(Step::Reconcile),
             event: None,
         };
         every_order(start, &|mut world| {

@@ -1,4 +1,5 @@
 //! The layout of `src` is the architecture: which folder may name which, how pure the decisions are, and how long a file may be.
+//! And what the pages say of the tests is so: each guarantee names tests that exist, and `tests/README.md` names every file.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -108,5 +109,43 @@ fn no_source_file_is_longer_than_300_lines() {
         let text = std::fs::read_to_string(&path).expect("the file can be read");
         let lines = text.lines().count();
         assert!(lines <= LONGEST, "{}: {lines} lines", path.display());
+    }
+}
+
+/// The tests that the README's guarantees name.
+#[test]
+fn each_guarantee_names_tests_that_exist() {
+    let readme = include_str!("../README.md");
+    let table = readme.split("| guarantee | test |").nth(1);
+    let table = table.and_then(|rest| rest.split("\n\n").next());
+    let rows = table.expect("there is a table").lines().skip(2);
+    let name = Regex::new("`([a-z0-9_]+)`").expect("it is a pattern");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let tests: String = files(&folder)
+        .iter()
+        .map(|path| std::fs::read_to_string(path).expect("the file can be read"))
+        .collect();
+    let mut count = 0;
+    for row in rows {
+        let cells = row.rsplit(" | ").next().expect("the last cell");
+        for found in name.captures_iter(cells) {
+            count += 1;
+            let declared = format!("fn {}(", &found[1]);
+            assert!(tests.contains(&declared), "{}", &found[1]);
+        }
+    }
+    assert!(count > 25, "only {count} tests are named");
+}
+
+#[test]
+fn each_test_file_is_in_the_tests_readme() {
+    let page = include_str!("README.md");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let entries = std::fs::read_dir(&folder).expect("the folder can be read");
+    for entry in entries {
+        let name = entry.expect("an entry").file_name();
+        let name = name.to_str().expect("it is Unicode").to_owned();
+        let is_listed = name == "README.md" || page.contains(&format!("| `{name}` |"));
+        assert!(is_listed, "{name}");
     }
 }

@@ -12,14 +12,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::decision::InvalidSecret;
-use api_key_rotation::decision::decide;
-use api_key_rotation::decision::{Action, Look, Next, Step};
 use api_key_rotation::decision::{
-    CURRENT, Change, Description, Fact, Held, Key, Labels, Mint, Mirrored, Observed, PENDING,
-    PREVIOUS, Replica, Replication, Setup, Which,
+    Action, CURRENT, Change, Description, Fact, Held, InvalidSecret, Key, Labels, Look, Mark, Mint,
+    Mirrored, Next, Observed, PENDING, PREVIOUS, Postponed, Replica, Replication, Run, Setup, Step,
+    Turn, Which, decide,
 };
-use api_key_rotation::decision::{Mark, Postponed};
 use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 use support::in_full;
 
@@ -594,8 +591,7 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
 /// A run at a moment.
 #[derive(Debug, Clone)]
 struct Moment {
-    step: Step,
-    seen: Observed,
+    run: Run,
     /// Whether somebody has moved a label in this run.
     disturbed: bool,
 }
@@ -605,40 +601,32 @@ impl Moment {
     fn beginnings(step: Step) -> Vec<Self> {
         let of = |setup: Setup| {
             descriptions().into_iter().map(move |secret| Self {
-                step,
-                seen: Observed::new(setup.clone(), secret),
+                run: Run::new(step, Observed::new(setup.clone(), secret)),
                 disturbed: false,
             })
         };
         setups(step).into_iter().flat_map(of).collect()
     }
 
-    /// Something that may come of `next`; none where the run ends.
-    fn after(&self, next: &Next, dice: &mut Dice) -> Option<Self> {
-        let mut after = self.clone();
+    /// Something that may come of `next`; none where the run ends by it.
+    fn after(mut self, next: &Next, dice: &mut Dice) -> Option<Self> {
         let facts = match next {
-            Next::Done | Next::Refuse(_) => return None,
-            Next::StartOver => {
-                after.step = Step::Reconcile;
-                after.seen = after.seen.start_over();
-                return Some(after);
-            }
-            Next::Look(look) => answers(self.step, &self.seen, look),
-            Next::Act(action) => effects(&self.seen, action),
+            Next::Look(look) => answers(self.run.step(), &self.run.seen, look),
+            Next::Act(action) => effects(&self.run.seen, action),
+            Next::Done | Next::Refuse(_) | Next::StartOver => unreachable!("a run performs none"),
         };
-        // As the driver: what fails before the point of no return fails the step.
         if dice.throw(8) == 0 {
-            after.seen.do_without(next);
-            return (!self.seen.is_pending()).then_some(after);
+            let out_of_time = dice.throw(8) == 0;
+            return self.run.failed(next, out_of_time).then_some(self);
         }
         let (likely, disturbing): (Vec<_>, Vec<_>) =
             facts.into_iter().partition(|(_, disturbs)| !disturbs);
         let disturbs = !disturbing.is_empty() && !self.disturbed && dice.throw(8) == 0;
         let mut possible = if disturbs { disturbing } else { likely };
         let (fact, disturbs) = possible.swap_remove(dice.throw(possible.len()));
-        after.seen.learn(fact);
-        after.disturbed |= disturbs;
-        Some(after)
+        self.run.succeeded(next, fact);
+        self.disturbed |= disturbs;
+        Some(self)
     }
 }
 
@@ -1121,36 +1109,43 @@ fn follow(step: Step) -> Vec<usize> {
             loop {
                 moments += 1;
                 for step in STEPS {
-                    let _ = decide(step, &moment.seen);
+                    let _ = decide(step, &moment.run.seen);
                 }
                 if moments % 50 == 0 {
-                    for less in with_a_fact_less(&moment.seen) {
+                    for less in with_a_fact_less(&moment.run.seen) {
                         let _ = STEPS.map(|step| decide(step, &less));
                     }
                 }
-                let next = decide(moment.step, &moment.seen);
+                let next = match moment.run.turn() {
+                    Turn::Perform(next) => next,
+                    Turn::Restart => {
+                        assert!(moment.disturbed, "nobody moved a label: {moment:#?}");
+                        starts += 1;
+                        assert!(starts < 3, "it does not end: {moment:#?}");
+                        continue;
+                    }
+                    Turn::GiveUp => panic!("it does not end: {moment:#?}"),
+                    Turn::Refuse(_) | Turn::Done => break,
+                };
+                let step = moment.run.step();
                 if let Next::Act(action) = &next {
                     acts += 1;
                     assert_ne!(
-                        moment.step,
+                        step,
                         Step::TestSecret,
                         "7. The trial run changes nothing: testSecret never does: {action:?}"
                     );
                     for ((claim, holds), applied) in CLAIMS.iter().zip(&mut applied) {
-                        let holds = holds(moment.step, &moment.seen, action);
+                        let holds = holds(step, &moment.run.seen, action);
                         assert_ne!(holds, Some(false), "{claim}: {action:?} in {moment:#?}");
                         *applied += usize::from(holds.is_some());
                     }
                 }
-                let Some(after) = moment.after(&next, &mut dice) else {
+                let Some(after) = moment.clone().after(&next, &mut dice) else {
                     break;
                 };
-                if next == Next::StartOver {
-                    assert!(after.disturbed, "nobody moved a label: {moment:#?}");
-                    starts += 1;
-                    assert!(starts < 3, "it does not end: {moment:#?}");
-                } else if after.disturbed == moment.disturbed {
-                    let (before, now) = (distance(&moment.seen), distance(&after.seen));
+                if after.disturbed == moment.disturbed {
+                    let (before, now) = (distance(&moment.run.seen), distance(&after.run.seen));
                     assert!(
                         now < before,
                         "{next:?} brings no closer to the end: {before:?}, {now:?}, {moment:#?}"

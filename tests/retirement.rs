@@ -5,9 +5,9 @@ mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_key_rotation::decision::decide;
-use api_key_rotation::decision::{Action, Look, Next, Step};
-use api_key_rotation::decision::{CURRENT, Fact, Held, PENDING, PREVIOUS, Which};
+use api_key_rotation::decision::{
+    Action, CURRENT, Fact, Held, Look, Next, PENDING, PREVIOUS, Run, Step, Which, decide,
+};
 use api_key_rotation::ids::{KeyId, VersionId};
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
 
@@ -374,18 +374,9 @@ fn a_value_is_taken_for_that_of_the_version_it_came_with() {
     reconcile(&mut world);
     world.emergency = false;
     world.move_label(CURRENT, OLD);
-    let mut seen = world.observe(Step::Reconcile);
+    let run = Run::new(Step::Reconcile, world.observe(Step::Reconcile));
     world.move_label(CURRENT, NEW);
-    loop {
-        match decide(Step::Reconcile, &seen) {
-            Next::Done => break,
-            Next::StartOver => seen = seen.start_over(),
-            next => {
-                let fact = world.perform(&seen, &next);
-                seen.learn(fact.expect("nothing fails here"));
-            }
-        }
-    }
+    assert_eq!(world.play(run, |_, _| (), |_| None), Some(Next::Done));
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 

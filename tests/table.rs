@@ -6,13 +6,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::decision::Mark;
-use api_key_rotation::decision::decide;
 use api_key_rotation::decision::{
-    CURRENT, Description, Fact, Held, Key, Labels, Mint, Mirrored, Observed, PENDING, PREVIOUS,
-    Replica, Replication, Setup, Which,
+    CURRENT, Description, Fact, Held, Key, Labels, Look, Mark, Mint, Mirrored, Next, Observed,
+    PENDING, PREVIOUS, Replica, Replication, Run, Setup, Step, Turn, Which,
 };
-use api_key_rotation::decision::{Look, Next, Step};
 use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
 const HEAD: &str = "\
@@ -133,9 +130,9 @@ impl Case {
     }
 
     /// A key as far as it is known by now.
-    fn known(&self, key: &Key) -> Key {
-        let read = |which: &&Which| self.seen.held.contains_key(which);
-        let mirrored = if self.seen.mirror.contains(&Mirrored::Unread) {
+    fn known(seen: &Observed, key: &Key) -> Key {
+        let read = |which: &&Which| seen.held.contains_key(which);
+        let mirrored = if seen.mirror.contains(&Mirrored::Unread) {
             BTreeSet::new()
         } else {
             key.mirrored.clone()
@@ -153,16 +150,16 @@ impl Case {
     }
 
     /// What a look brings; none where the service does not answer.
-    fn answer(&self, look: &Look) -> Option<Fact> {
+    fn answer(&self, seen: &Observed, look: &Look) -> Option<Fact> {
         Some(match look {
             Look::Version { which, .. } => {
                 let held = self.held(*which);
                 let moved = VersionId::from("moved");
                 let version = match which {
                     Which::Current if self.moved => Some(&moved),
-                    _ => self.seen.version(*which),
+                    _ => seen.version(*which),
                 };
-                let read = |other| *which == other || self.seen.held.contains_key(&other);
+                let read = |other| *which == other || seen.held.contains_key(&other);
                 Fact::Holds {
                     which: *which,
                     version: version.filter(|_| held != Held::Nothing).cloned(),
@@ -174,15 +171,15 @@ impl Case {
                     targets: BTreeSet::new(),
                 }
             }
-            Look::Labels => Fact::Described(self.seen.secret.clone()),
+            Look::Labels => Fact::Described(seen.secret.clone()),
             Look::Keys => {
                 let ours = self.keys.iter();
                 let ours = ours.filter(|key| key.version.is_some() || key.namesake);
-                Fact::Keys(ours.map(|key| self.known(key)).collect())
+                Fact::Keys(ours.map(|key| Self::known(seen, key)).collect())
             }
             Look::EveryKey(which) => {
                 let found = self.keys.iter().find(|key| key.is(*which));
-                Fact::Found(*which, found.map(|key| self.known(key)))
+                Fact::Found(*which, found.map(|key| Self::known(seen, key)))
             }
             Look::Plans(id) => {
                 let plans = self.on_plan.contains(id).then(|| PlanId::from("p"));
@@ -195,38 +192,45 @@ impl Case {
                 keys: self.ids(|key| !key.mirrored.is_empty()),
             },
             Look::ProbeAccepts | Look::ProbeAnswers => Fact::Probed,
-            Look::Replicated => Fact::Replicated(self.seen.secret.clone()),
+            Look::Replicated => Fact::Replicated(seen.secret.clone()),
             Look::Settled(_) => Fact::Settled,
         })
     }
 
     /// What the step does next, once it has looked at all that it wants to know.
-    fn next(mut self, step: Step) -> String {
+    fn next(self, step: Step) -> String {
         let mut words = String::new();
-        loop {
-            let next = decide(step, &self.seen);
-            let what = match &next {
-                Next::Look(look) => {
-                    match look {
-                        Look::ProbeAccepts => words += "`ProbeAccepts`, then ",
-                        Look::ProbeAnswers => words += "`ProbeAnswers`, then ",
-                        Look::Replicated => words += "`Replicated`, then ",
-                        Look::Settled(_) => words += "`Settled`, then ",
-                        _ => {}
-                    }
-                    match self.answer(look) {
-                        Some(fact) => self.seen.learn(fact),
-                        None => self.seen.do_without(&next),
-                    }
-                    continue;
-                }
-                Next::Done => "*done*".to_owned(),
-                Next::StartOver => "`StartOver`".to_owned(),
-                Next::Refuse(refusal) => format!("refuse: `{}`", name(refusal)),
-                Next::Act(action) => format!("`{}`", name(action)),
+        let mut run = Run::new(step, self.seen.clone());
+        let what = loop {
+            let next = match run.turn() {
+                Turn::Perform(next) => next,
+                Turn::Restart => break "`StartOver`".to_owned(),
+                Turn::Refuse(refusal) => break format!("refuse: `{}`", name(&refusal)),
+                Turn::Done => break "*done*".to_owned(),
+                Turn::GiveUp => panic!("it begins again and again"),
             };
-            return words + &what;
-        }
+            let look = match &next {
+                Next::Look(look) => look,
+                action => {
+                    let Next::Act(action) = action else {
+                        panic!("a run performs no {action:?}");
+                    };
+                    break format!("`{}`", name(action));
+                }
+            };
+            match look {
+                Look::ProbeAccepts => words += "`ProbeAccepts`, then ",
+                Look::ProbeAnswers => words += "`ProbeAnswers`, then ",
+                Look::Replicated => words += "`Replicated`, then ",
+                Look::Settled(_) => words += "`Settled`, then ",
+                _ => {}
+            }
+            match self.answer(&run.seen, look) {
+                Some(fact) => drop(run.succeeded(&next, fact)),
+                None => assert!(run.failed(&next, false), "{step} fails by {look:?}"),
+            }
+        };
+        words + &what
     }
 }
 

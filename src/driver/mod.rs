@@ -11,28 +11,19 @@ use tracing::warn;
 pub(crate) use self::log::log;
 use self::log::{in_words, is_worth_telling};
 pub use self::port::{Failure, Perform, Receipt, RunError, Service};
-use crate::decision::{Action, Change, Fact, Next, Observed, Refusal, Step, Which, decide};
+use crate::decision::{Fact, Next, Observed, Refusal, Run, Step, Turn};
 
-/// How often a run begins anew because AWSCURRENT has moved.
-const MOST_STARTS: u32 = 5;
-
-/// The pause before it does.
+/// The pause before a run begins anew.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What came of driving a step to its end.
-pub(crate) struct Run {
-    /// What is known at the end.
-    pub(crate) seen: Observed,
+pub(crate) struct Outcome {
+    /// What is known at the end, and what was done, in numbers.
+    pub(crate) run: Run,
     /// What was done, in words and in order.
     pub(crate) done: Vec<String>,
     /// What could not be done, and why.
     pub(crate) failed: Vec<String>,
-    /// Whatever brought secret, API Gateway and Doppler back into agreement.
-    pub(crate) repaired: usize,
-    /// Keys that were disabled.
-    pub(crate) disabled: usize,
-    /// Keys that were deleted.
-    pub(crate) deleted: usize,
 }
 
 /// Runs one step for one secret to its end, or to the first thing that stops it.
@@ -42,108 +33,73 @@ pub(crate) async fn drive<P: Perform>(
     mut outside: P,
     targets: &[String],
     deadline: Instant,
-) -> Result<Run, RunError<P::Error>> {
-    let mut starts = 1;
-    let mut run = Run {
-        seen,
-        done: Vec::new(),
-        failed: Vec::new(),
-        repaired: 0,
-        disabled: 0,
-        deleted: 0,
-    };
-    let mut step = step;
+) -> Result<Outcome, RunError<P::Error>> {
+    let mut run = Run::new(step, seen);
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
     loop {
-        let next = decide(step, &run.seen);
-        match &next {
-            Next::Done => return Ok(run),
-            Next::Refuse(Refusal::TargetTaken(target)) => {
-                return Err(RunError::TargetTaken(targets[*target].clone()));
-            }
-            Next::Refuse(refusal) => return Err(RunError::Refused(refusal.clone())),
-            Next::StartOver if starts == MOST_STARTS => {
-                let words = "AWSCURRENT keeps moving; the next reconciliation goes on".to_owned();
-                warn!("{words}");
-                run.failed.push(words);
-                return Ok(run);
-            }
-            Next::StartOver => {
-                starts += 1;
-                step = Step::Reconcile;
-                run.seen = run.seen.start_over();
+        let next = match run.turn() {
+            Turn::Perform(next) => next,
+            Turn::Restart => {
                 outside.start_over();
                 // The value may lag behind the labels.
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            Next::Look(_) | Next::Act(_) => {}
-        }
+            Turn::Refuse(Refusal::TargetTaken(target)) => {
+                return Err(RunError::TargetTaken(targets[target].clone()));
+            }
+            Turn::Refuse(refusal) => return Err(RunError::Refused(refusal)),
+            Turn::GiveUp => {
+                let words = "AWSCURRENT keeps moving; the next reconciliation goes on".to_owned();
+                warn!("{words}");
+                failed.push(words);
+                return Ok(Outcome { run, done, failed });
+            }
+            Turn::Done => return Ok(Outcome { run, done, failed }),
+        };
         let words = in_words(&next, targets, run.seen.setup.settle);
         let started = Instant::now();
-        // Not begun when time is up: a request that is sent and given up may have its effect all the same.
-        let performed = if Instant::now() < deadline {
-            timeout_at(deadline, outside.perform(&run.seen, &next))
-                .await
-                .ok()
-        } else {
-            None
-        };
-        let performed = match performed {
-            Some(performed) => performed.map_err(|failure| RunError::Failed {
-                doing: words.clone(),
-                failure,
-            }),
-            None => Err(RunError::OutOfTime(words.clone())),
-        };
-        match performed {
-            Ok((Fact::AlreadyMinted, receipt)) => {
-                log(
-                    false,
-                    "find that the API key exists",
-                    receipt.as_ref(),
-                    started,
-                );
-                run.seen.learn(Fact::AlreadyMinted);
-            }
+        match perform(&mut outside, &run.seen, &next, &words, deadline).await {
             Ok((fact, receipt)) => {
-                log(is_worth_telling(&next), &words, receipt.as_ref(), started);
-                let deletes = matches!(next, Next::Act(Action::DeleteKey(_)));
-                let was_gone = matches!(fact, Fact::Changed(_, Change::Deleted)) && !deletes;
-                let revoked_before = run.seen.revoked_again.len();
-                run.seen.learn(fact);
-                run.repaired += run.seen.revoked_again.len() - revoked_before;
-                if let Next::Act(action) = &next
-                    && !was_gone
-                {
-                    run.repaired += usize::from(is_repair(action));
-                    run.disabled += usize::from(matches!(action, Action::DisableKey(..)));
-                    run.deleted += usize::from(deletes);
-                    run.done.push(words);
+                if fact == Fact::AlreadyMinted {
+                    let words = "find that the API key exists";
+                    log(false, words, receipt.as_ref(), started);
+                } else {
+                    log(is_worth_telling(&next), &words, receipt.as_ref(), started);
+                }
+                if run.succeeded(&next, fact) {
+                    done.push(words);
                 }
             }
-            // A reconciliation does what it can. So does a rotation whose version has lost AWSPENDING: it is either
-            // promoted or given up, and the service may never come back with this token.
-            Err(failed) if !run.seen.is_pending() => {
-                warn!(
-                    error_type = failed.error_type(),
-                    "could not {words}: {failed}"
-                );
-                run.seen.do_without(&next);
-                run.seen.given_up |= matches!(failed, RunError::OutOfTime(_));
-                run.failed.push(format!("{words}: {failed}"));
+            Err(failure) => {
+                if !run.failed(&next, matches!(failure, RunError::OutOfTime(_))) {
+                    return Err(failure);
+                }
+                let error_type = failure.error_type();
+                warn!(error_type, "could not {words}: {failure}");
+                failed.push(format!("{words}: {failure}"));
             }
-            Err(failed) => return Err(failed),
         }
     }
 }
 
-/// Whether the world was not as it should be, rather than just older.
-fn is_repair(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::MintKey(_)
-            | Action::AttachKey(..)
-            | Action::RestoreKey(_)
-            | Action::WriteMirror(_, Which::Current)
-    )
+/// Does what `next` says, within the deadline.
+async fn perform<P: Perform>(
+    outside: &mut P,
+    seen: &Observed,
+    next: &Next,
+    words: &str,
+    deadline: Instant,
+) -> Result<(Fact, Option<Receipt>), RunError<P::Error>> {
+    let out_of_time = || RunError::OutOfTime(words.to_owned());
+    // Not begun when time is up: a request that is sent and given up may have its effect all the same.
+    if Instant::now() >= deadline {
+        return Err(out_of_time());
+    }
+    let performed = timeout_at(deadline, outside.perform(seen, next)).await;
+    let performed = performed.map_err(|_| out_of_time())?;
+    performed.map_err(|failure| RunError::Failed {
+        doing: words.to_owned(),
+        failure,
+    })
 }

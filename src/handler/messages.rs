@@ -6,13 +6,13 @@ use crate::adapters::{Secret, World};
 use crate::command::Command;
 use crate::config::Settings;
 use crate::decision::{Finding, Observed, findings};
-use crate::driver::Run;
+use crate::driver::Outcome;
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
 /// What could not be done, and what is to be said of the secret; the latter is written to the log as well.
-pub(crate) fn left(world: &World, run: &Run) -> Vec<String> {
-    let findings = findings(&run.seen);
+pub(crate) fn left(world: &World, outcome: &Outcome) -> Vec<String> {
+    let findings = findings(&outcome.run.seen);
     let findings = findings.iter().map(|finding| {
         let (text, is_for_someone) = in_words(world, finding);
         if is_for_someone {
@@ -22,7 +22,7 @@ pub(crate) fn left(world: &World, run: &Run) -> Vec<String> {
         }
         text
     });
-    run.failed.iter().cloned().chain(findings).collect()
+    outcome.failed.iter().cloned().chain(findings).collect()
 }
 
 /// Says that a key may be on no plan, where a setting allows that: what every run tells. Written to the log as well.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::adapters::World;
 use crate::decision::{Finding, State, Which, findings, is_postponed_again, state};
-use crate::driver::Run;
+use crate::driver::Outcome;
 
 /// The sums over all secrets of a run. Each is a metric of the same name, but for its first letter.
 #[derive(Debug, Default, Serialize)]
@@ -56,8 +56,8 @@ pub struct Totals {
 
 impl Totals {
     /// Adds what came of one secret.
-    pub(crate) fn add(&mut self, run: &Run) {
-        let seen = &run.seen;
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        let seen = &outcome.run.seen;
         self.secrets += 1;
         for key in seen.keys.iter().flatten() {
             if key.is(Which::Current) {
@@ -95,11 +95,11 @@ impl Totals {
         self.secrets_with_rotation_off += count(|found| *found == Finding::RotationOff);
         let keys = seen.keys.iter().flatten();
         self.keys_postponed += keys.filter(|key| is_postponed_again(key)).count();
-        self.drift_repaired += run.repaired;
-        self.keys_disabled += run.disabled;
-        self.keys_deleted += run.deleted;
+        self.drift_repaired += outcome.run.repaired;
+        self.keys_disabled += outcome.run.disabled;
+        self.keys_deleted += outcome.run.deleted;
         let unusable = count(|found| matches!(found, Finding::Unusable(_)));
-        self.failures += run.failed.len() + unusable;
+        self.failures += outcome.failed.len() + unusable;
         self.unseen += usize::from(seen.given_up || unusable > 0);
     }
 

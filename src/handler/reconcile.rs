@@ -234,7 +234,7 @@ async fn one(
     };
     let seen = Observed::new(setup, secret.description.clone());
     let live = Live::new(world, &secret, None, deadline);
-    let run = drive(
+    let outcome = drive(
         Step::Reconcile,
         seen,
         live,
@@ -242,6 +242,6 @@ async fn one(
         deadline,
     )
     .await?;
-    totals.add(&run);
-    Ok(SecretReport::new(world, &secret, run))
+    totals.add(&outcome);
+    Ok(SecretReport::new(world, &secret, outcome))
 }

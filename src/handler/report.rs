@@ -7,7 +7,7 @@ use crate::adapters::{Secret, World};
 use crate::decision::{
     Key, Mirrored, Observed, State, Which, is_irreplaceable, since, state, superseded_since,
 };
-use crate::driver::Run;
+use crate::driver::Outcome;
 use crate::time::rfc3339;
 
 /// One secret.
@@ -93,15 +93,15 @@ impl SecretReport {
         }
     }
 
-    pub(crate) fn new(world: &World, secret: &Secret, run: Run) -> Self {
-        let mut left = left(world, &run);
+    pub(crate) fn new(world: &World, secret: &Secret, outcome: Outcome) -> Self {
+        let mut left = left(world, &outcome);
         left.extend(allowance(world.settings()));
         Self {
             secret: secret.arn.clone(),
-            observed: Some(standing(world, &run.seen)),
+            observed: Some(standing(world, &outcome.run.seen)),
             left,
-            hand_over: hand_over(world, secret, &run.seen),
-            done: run.done,
+            hand_over: hand_over(world, secret, &outcome.run.seen),
+            done: outcome.done,
         }
     }
 }

@@ -86,14 +86,14 @@ async fn run(
     };
     let seen = Observed::new(setup, secret.description.clone());
     let live = Live::new(world, &secret, event.rotation_token.as_ref(), deadline);
-    let run = drive(event.step, seen, live, &target_names(settings), deadline).await?;
-    let mut left = run.failed.clone();
+    let outcome = drive(event.step, seen, live, &target_names(settings), deadline).await?;
+    let mut left = outcome.failed.clone();
     left.extend(messages::allowance(settings));
     let mut report = Report {
         step: event.step.as_str(),
         secret: secret.arn.clone(),
         version: event.version.to_string(),
-        done: run.done.clone(),
+        done: outcome.done.clone(),
         left,
         hand_over: Vec::new(),
     };
@@ -101,10 +101,10 @@ async fn run(
     if event.step == Step::FinishSecret {
         report
             .left
-            .extend(messages::left(world, &run).split_off(run.failed.len()));
-        report.hand_over = messages::hand_over(world, &secret, &run.seen);
+            .extend(messages::left(world, &outcome).split_off(outcome.failed.len()));
+        report.hand_over = messages::hand_over(world, &secret, &outcome.run.seen);
         let mut totals = Totals::default();
-        totals.add(&run);
+        totals.add(&outcome);
         totals.emit(world, settings.secret_id.is_some() && totals.unseen == 0);
     }
     Ok(report)

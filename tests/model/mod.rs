@@ -5,13 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::decision::decide;
-use api_key_rotation::decision::{Action, Look, Next, Step};
 use api_key_rotation::decision::{
-    CURRENT, Change, Description, Fact, Held, Key, Labels, Mirrored, Observed, PENDING, PREVIOUS,
-    Replica, Replication, Setup, Which,
+    Action, CURRENT, Change, Description, Fact, Held, Key, Labels, Look, Mark, Mirrored, Next,
+    Observed, PENDING, PREVIOUS, Postponed, Replica, Replication, Run, Setup, Step, Turn, Which,
 };
-use api_key_rotation::decision::{Mark, Postponed};
 use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
 pub(crate) const OLD: &str = "old-version";
@@ -81,6 +78,15 @@ pub(crate) struct World {
     pub(crate) rotation_enabled: bool,
     /// When a version was created, where that is known.
     pub(crate) created: BTreeMap<String, u32>,
+}
+
+/// How a look or an action fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The time is up.
+    NotBegun,
+    /// It had its effect.
+    ReplyLost,
 }
 
 /// How far a replica is.
@@ -636,29 +642,54 @@ impl World {
         })
     }
 
-    /// Runs a step; calls `at` with the world after everything that it does, where the world may be changed.
+    /// Runs a step; calls `at` with the world after everything that it does, where the world may be changed. A step that fails
+    /// before the point of no return is a fault of the test.
     pub(crate) fn run_with(&mut self, step: Step, mut at: impl FnMut(&mut Self, &Next)) -> Next {
-        let mut seen = self.observe(step);
-        let mut step = step;
+        let run = Run::new(step, self.observe(step));
+        let end = self.play(run, &mut at, |_| None);
+        end.unwrap_or_else(|| panic!("{step} failed in {self:?}"))
+    }
+
+    /// Plays a run to its end, or to where it fails for good: then there is none. `fails` is asked before each look and action, by
+    /// its place.
+    pub(crate) fn play(
+        &mut self,
+        mut run: Run,
+        mut at: impl FnMut(&mut Self, &Next),
+        mut fails: impl FnMut(usize) -> Option<Failure>,
+    ) -> Option<Next> {
+        let step = run.step();
         let mut acted = Vec::new();
-        for _ in 0..100 {
-            let next = decide(step, &seen);
-            match next {
-                Next::Done | Next::Refuse(_) => return next,
-                Next::StartOver => {
-                    step = Step::Reconcile;
-                    seen = seen.start_over();
+        for place in 0..100 {
+            let next = match run.turn() {
+                Turn::Perform(next) => next,
+                Turn::Restart => {
                     acted.clear();
                     continue;
                 }
-                Next::Look(_) | Next::Act(_) => {}
+                Turn::Refuse(refusal) => return Some(Next::Refuse(refusal)),
+                Turn::Done => return Some(Next::Done),
+                Turn::GiveUp => panic!("{step} begins again and again in {self:?}"),
+            };
+            let before = run.seen.clone();
+            let failure = fails(place);
+            let fact = match failure {
+                Some(Failure::NotBegun) => None,
+                Some(Failure::ReplyLost) => {
+                    self.perform(&run.seen, &next);
+                    None
+                }
+                None => self.perform(&run.seen, &next),
+            };
+            match fact {
+                Some(fact) => drop(run.succeeded(&next, fact)),
+                None if run.failed(&next, failure == Some(Failure::NotBegun)) => {}
+                None => return None,
             }
-            let before = seen.clone();
-            match self.perform(&seen, &next) {
-                Some(fact) => seen.learn(fact),
-                None => seen.do_without(&next),
-            }
-            assert_ne!(seen, before, "{step}: {next:?} taught nothing in {self:?}");
+            assert_ne!(
+                run.seen, before,
+                "{step}: {next:?} taught nothing in {self:?}"
+            );
             at(self, &next);
             if let Next::Act(action) = next {
                 assert!(
