@@ -36,7 +36,7 @@ impl Live<'_> {
                 self.note(seen, key, &note, Change::Written).await?
             }
             Action::AttachKey(key, plan) => {
-                let gateway = self.gateway().await?;
+                let gateway = self.gateway().await;
                 let receipt = gateway.attach(key, plan, self.deadline).await?;
                 (
                     Fact::Changed(key.clone(), Change::Attached(plan.clone())),
@@ -48,13 +48,13 @@ impl Live<'_> {
                     .values
                     .key(*which)
                     .expect("a target is written only once the value was read");
-                let doppler = self.doppler().await?;
+                let doppler = self.doppler().await;
                 let receipt = doppler.write(self.target(*target), key).await?;
                 (Fact::Written(*target, *which), receipt)
             }
             Action::Promote(from) => self.promote(seen, from.as_ref()).await?,
             Action::RemovePending => {
-                let secrets_manager = self.world.secrets_manager().await?;
+                let secrets_manager = self.world.secrets_manager().await;
                 let receipt = secrets_manager
                     .remove_pending(self.secret, version_made(seen))
                     .await?;
@@ -76,7 +76,7 @@ impl Live<'_> {
             | Action::NoteRevoked(key, mark)
             | Action::NotePostponed(key, mark) => self.change_mark(seen, action, key, mark).await?,
             Action::DeleteKey(key) => {
-                let receipt = self.gateway().await?.delete(key).await?;
+                let receipt = self.gateway().await.delete(key).await?;
                 (Fact::Changed(key.clone(), Change::Deleted), receipt)
             }
         };
@@ -88,7 +88,7 @@ impl Live<'_> {
         let empty = SecretText::empty();
         let current = self.values.versions.get(&Which::Current);
         let text = current.unwrap_or(&empty).with_key(&ApiKeyValue::fresh());
-        let secrets_manager = self.world.secrets_manager().await?;
+        let secrets_manager = self.world.secrets_manager().await;
         let receipt = secrets_manager
             .put(self.secret, version_made(seen), text, self.rotation_token)
             .await?;
@@ -112,7 +112,7 @@ impl Live<'_> {
                 ..self.described(seen)
             },
         };
-        let gateway = self.gateway().await?;
+        let gateway = self.gateway().await;
         let (minted, receipt) = gateway.mint(self.secret, new, self.deadline).await?;
         let Some(mut key) = minted else {
             return Ok((Fact::AlreadyMinted, receipt));
@@ -128,7 +128,7 @@ impl Live<'_> {
         seen: &Observed,
         from: Option<&VersionId>,
     ) -> Result<(Fact, Receipt), AdapterError> {
-        let (secrets_manager, version) = (self.world.secrets_manager().await?, version_made(seen));
+        let (secrets_manager, version) = (self.world.secrets_manager().await, version_made(seen));
         let promoted = secrets_manager.promote(self.secret, version, from).await;
         let receipt = match promoted {
             Ok(receipt) => receipt,

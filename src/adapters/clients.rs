@@ -63,23 +63,23 @@ impl World {
         self.http.get_or_init(build).await
     }
 
-    async fn aws(&self) -> Result<&SdkConfig, AdapterError> {
-        let build = || async { Ok(aws::config(self.http().await.clone(), self.clock.clone())) };
-        self.aws.get_or_try_init(build).await
+    async fn aws(&self) -> &SdkConfig {
+        let build = || async { aws::config(self.http().await.clone(), self.clock.clone()) };
+        self.aws.get_or_init(build).await
     }
 
-    pub(super) async fn secrets_manager(&self) -> Result<&SecretsManager, AdapterError> {
-        let build = || async { Ok(SecretsManager::new(self.aws().await?)) };
-        self.secrets_manager.get_or_try_init(build).await
+    pub(super) async fn secrets_manager(&self) -> &SecretsManager {
+        let build = || async { SecretsManager::new(self.aws().await) };
+        self.secrets_manager.get_or_init(build).await
     }
 
-    pub(super) async fn api_gateway(&self) -> Result<&ApiGateway, AdapterError> {
+    pub(super) async fn api_gateway(&self) -> &ApiGateway {
         let build = || async {
-            let (config, clock) = (self.aws().await?, self.clock.clone());
+            let (config, clock) = (self.aws().await, self.clock.clone());
             let targets = self.settings.targets().iter().map(hash_of).collect();
-            Ok(ApiGateway::new(config, &self.function_name, targets, clock))
+            ApiGateway::new(config, &self.function_name, targets, clock)
         };
-        self.api_gateway.get_or_try_init(build).await
+        self.api_gateway.get_or_init(build).await
     }
 
     /// Looks at a secret without reading its value.
@@ -87,7 +87,7 @@ impl World {
     /// # Errors
     /// The call failed.
     pub async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), AdapterError> {
-        Ok(self.secrets_manager().await?.describe(secret_id).await?)
+        Ok(self.secrets_manager().await.describe(secret_id).await?)
     }
 
     /// The ARNs of all secrets in the Region that have a rotation function, with its ARN.
@@ -95,7 +95,7 @@ impl World {
     /// # Errors
     /// A call failed.
     pub async fn secrets(&self) -> Result<(Vec<(String, String)>, Receipt), AdapterError> {
-        Ok(self.secrets_manager().await?.list().await?)
+        Ok(self.secrets_manager().await.list().await?)
     }
 
     /// The commands by which the owner of a key hands it over to this function: tag it, and rename it.

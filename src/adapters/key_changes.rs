@@ -25,7 +25,7 @@ impl Live<'_> {
     }
 
     /// The targets that are known to have been written, as descriptions name them.
-    pub(super) fn written(&self, seen: &Observed) -> BTreeSet<String> {
+    fn written(&self, seen: &Observed) -> BTreeSet<String> {
         let targets = seen.written().into_iter();
         targets.map(|target| hash_of(self.target(target))).collect()
     }
@@ -82,7 +82,7 @@ impl Live<'_> {
         let (Fact::Changed(_, Change::DisabledByHand), Some(by)) = (&fact, by) else {
             return Ok((fact, receipt));
         };
-        let secrets_manager = self.world.secrets_manager().await?;
+        let secrets_manager = self.world.secrets_manager().await;
         let (now, _) = secrets_manager.describe(&self.secret.arn).await?;
         let label = if key.is_some_and(|key| key.is(Which::Current)) {
             CURRENT
@@ -98,7 +98,7 @@ impl Live<'_> {
 
     /// Makes the note of an emergency stop again, which disabled the key while this run was under way, and whose note was just
     /// overwritten. A person who disabled a replaced key in that moment is taken for one.
-    pub(super) async fn revoke(
+    async fn revoke(
         &self,
         seen: &Observed,
         key: &KeyId,
@@ -110,7 +110,7 @@ impl Live<'_> {
     }
 
     /// Writes a key's mark, and with `Some(false)` disables it.
-    pub(super) async fn write_mark(
+    async fn write_mark(
         &self,
         seen: &Observed,
         id: &KeyId,
@@ -140,7 +140,7 @@ impl Live<'_> {
         enabled: Option<bool>,
         change: impl FnOnce(bool) -> Change,
     ) -> Result<(Fact, Receipt), AdapterError> {
-        let gateway = self.gateway().await?;
+        let gateway = self.gateway().await;
         let (change, receipt) = match gateway.update(key, description, enabled).await {
             Ok((is_enabled, receipt)) => (change(is_enabled), receipt),
             Err(failed) if failed.is_gone() && !seen.is_pending() => {

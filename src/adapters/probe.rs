@@ -18,8 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::adapters::http::{retry_after, why_no_reply};
 use crate::adapters::{AdapterError, ProbeFault};
-use crate::driver::Receipt;
-use crate::driver::Service;
+use crate::driver::{Receipt, Service};
 use crate::secret::ApiKeyValue;
 use crate::secret::redact::masked_id;
 

@@ -25,12 +25,12 @@ impl Live<'_> {
         let (fact, receipt) = match look {
             Look::Version { which, expected } => self.read(*which, *expected, seen).await?,
             Look::Labels => {
-                let secrets_manager = self.world.secrets_manager().await?;
+                let secrets_manager = self.world.secrets_manager().await;
                 let (now, receipt) = secrets_manager.describe(&self.secret.arn).await?;
                 (Fact::Described(now.description), receipt)
             }
             Look::Keys => {
-                let gateway = self.gateway().await?;
+                let gateway = self.gateway().await;
                 let known = self.values.known();
                 let all = seen.setup.emergency;
                 let (keys, receipt) = gateway.keys(self.secret, &known, all).await?;
@@ -44,17 +44,17 @@ impl Live<'_> {
                     Duration::ZERO
                 };
                 let (until, known) = (self.until(patience), self.values.known());
-                let gateway = self.gateway().await?;
+                let gateway = self.gateway().await;
                 let (key, receipt) = gateway.find(self.secret, &known, *which, until).await?;
                 (Fact::Found(*which, self.values.keep(key).pop()), receipt)
             }
             Look::Plans(key) => {
-                let (plans, receipt) = self.gateway().await?.plans(key).await?;
+                let (plans, receipt) = self.gateway().await.plans(key).await?;
                 (Fact::Plans(key.clone(), plans), receipt)
             }
             Look::Plan(plan) => (
                 Fact::PlanExists(plan.clone()),
-                self.gateway().await?.plan(plan).await?,
+                self.gateway().await.plan(plan).await?,
             ),
             Look::Mirror(target) => self.read_target(*target).await?,
             Look::ProbeAccepts | Look::ProbeAnswers => {
@@ -83,7 +83,7 @@ impl Live<'_> {
                 (Fact::Probed, receipt)
             }
             Look::Replicated => {
-                let secrets_manager = self.world.secrets_manager().await?;
+                let secrets_manager = self.world.secrets_manager().await;
                 let replicated = secrets_manager.replicated(self.secret, self.deadline);
                 let (now, receipt) = replicated.await?;
                 let description = now.description;
@@ -109,7 +109,7 @@ impl Live<'_> {
         expected: bool,
         seen: &Observed,
     ) -> Result<(Fact, Receipt), AdapterError> {
-        let secrets_manager = self.world.secrets_manager().await?;
+        let secrets_manager = self.world.secrets_manager().await;
         let until = self.until(if expected { VISIBILITY } else { Duration::ZERO });
         let (version, receipt) = secrets_manager
             .read(self.secret, which, seen.version(which), until)
@@ -167,7 +167,7 @@ impl Live<'_> {
 
     /// Reads a Doppler target and keeps what it holds.
     async fn read_target(&mut self, target: usize) -> Result<(Fact, Receipt), AdapterError> {
-        let (value, receipt) = self.doppler().await?.read(self.target(target)).await?;
+        let (value, receipt) = self.doppler().await.read(self.target(target)).await?;
         let held = value.as_ref().map(ExposeSecret::expose_secret);
         let is = |which: &Which| {
             let key = self.values.key(*which).zip(held);

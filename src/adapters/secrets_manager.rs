@@ -15,8 +15,7 @@ use super::aws;
 use crate::adapters::{CallError, Fault};
 use crate::decision::InvalidSecret;
 use crate::decision::{CURRENT, Description, Labels, PENDING, Replica, Which};
-use crate::driver::Receipt;
-use crate::driver::Service;
+use crate::driver::{Receipt, Service};
 use crate::ids::VersionId;
 use crate::secret::SecretText;
 

@@ -45,24 +45,24 @@ impl<'a> Live<'a> {
         }
     }
 
-    pub(super) async fn gateway(&self) -> Result<&'a ApiGateway, AdapterError> {
+    pub(super) async fn gateway(&self) -> &'a ApiGateway {
         self.world.api_gateway().await
     }
 
-    pub(super) async fn doppler(&self) -> Result<Doppler<'a>, AdapterError> {
+    pub(super) async fn doppler(&self) -> Doppler<'a> {
         let world = self.world;
         let mirror = world
             .settings
             .mirror
             .as_ref()
             .expect("a target is asked for only where there is one");
-        Ok(Doppler {
+        Doppler {
             http: world.http().await,
-            secrets_manager: world.secrets_manager().await?,
+            secrets_manager: world.secrets_manager().await,
             token: &world.doppler_token,
             mirror,
             deadline: self.deadline,
-        })
+        }
     }
 
     pub(super) fn target(&self, index: usize) -> &'a crate::config::Target {

@@ -23,8 +23,7 @@ use crate::adapters::call::CONCURRENT;
 use crate::adapters::clock::Clock;
 use crate::adapters::{CallError, Fault};
 use crate::decision::Which;
-use crate::driver::Receipt;
-use crate::driver::Service;
+use crate::driver::{Receipt, Service};
 use crate::ids::{KeyId, PlanId};
 
 const SERVICE: Service = Service::ApiGateway;

@@ -28,8 +28,7 @@ use crate::adapters::clock::Clock;
 use crate::adapters::http;
 use crate::adapters::{CallError, Fault};
 use crate::config::library;
-use crate::driver::Receipt;
-use crate::driver::Service;
+use crate::driver::{Receipt, Service};
 use crate::secret::redact::{masked, masked_code, masked_id};
 
 const UNREADABLE: &str = "something that cannot be understood";

@@ -17,8 +17,7 @@ pub(super) use self::client::Remembered;
 use super::secrets_manager::SecretsManager;
 use crate::adapters::{AdapterError, CallError, Fault};
 use crate::config::{Mirror, Target};
-use crate::driver::Receipt;
-use crate::driver::Service;
+use crate::driver::{Receipt, Service};
 use crate::secret::ApiKeyValue;
 
 pub(super) struct Doppler<'a> {
