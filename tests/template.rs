@@ -319,6 +319,7 @@ fn every_error_type_is_in_the_runbook() {
         include_str!("../src/adapters/call.rs"),
         include_str!("../src/adapters/error.rs"),
         include_str!("../src/decision/refusal.rs"),
+        include_str!("../src/driver/port.rs"),
         include_str!("../src/handler/error.rs"),
     ]
     .concat();

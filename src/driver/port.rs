@@ -36,7 +36,9 @@ pub enum RunError<E: Failure> {
     #[error("{0}")]
     Refused(Refusal),
     /// The first write to this target would overwrite somebody else's value.
-    #[error("{0}")]
+    #[error(
+        "the Doppler target {0} holds a value that is neither this secret's nor one of its keys, so nothing was written; to have it overwritten, set DOPPLER_ADOPT_TARGETS={0} (beside what it lists already), else correct DOPPLER_TARGETS; then Secrets Manager's next try succeeds, or start it at once with `aws secretsmanager rotate-secret` (with --no-rotate-immediately it only tests); to cancel a rotation instead, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
+    )]
     TargetTaken(String),
     /// Something failed for good.
     #[error("{failure}")]
@@ -54,7 +56,7 @@ pub enum RunError<E: Failure> {
 }
 
 impl<E: Failure> RunError<E> {
-    pub(super) fn error_type(&self) -> &'static str {
+    pub(crate) fn error_type(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.error_type(),
             Self::TargetTaken(_) => "DopplerTargetTaken",

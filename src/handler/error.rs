@@ -6,7 +6,6 @@ use tracing::error;
 use super::event::EventError;
 use crate::adapters::{AdapterError, CallError};
 use crate::config::InvalidSettings;
-use crate::decision::Refusal;
 use crate::driver::{Failure, RunError};
 
 /// Why an event failed. Neither `Display` nor `Debug` shows a value.
@@ -21,28 +20,23 @@ pub enum HandlerError {
     /// The event names a secret that this function does not serve.
     #[error("this function does not serve that secret: {0}")]
     NotServed(&'static str),
-    /// What is known forbids to go on.
+    /// A run ended before its end.
     #[error("{0}")]
-    Refused(Refusal),
-    /// The same, with what the step was about to do by it: which target, plan or key.
+    Run(Box<RunError<AdapterError>>),
+    /// A call of a run failed: with what the step was about to do by it, which target, plan or key.
     #[error("could not {0}: {1}")]
     Attempt(String, Box<CallError>),
-    /// The first write to a Doppler target would overwrite somebody else's value.
-    #[error(
-        "the Doppler target {0} holds a value that is neither this secret's nor one of its keys, so nothing was written; to have it overwritten, set DOPPLER_ADOPT_TARGETS={0} (beside what it lists already), else correct DOPPLER_TARGETS; then Secrets Manager's next try succeeds, or start it at once with `aws secretsmanager rotate-secret` (with --no-rotate-immediately it only tests); to cancel a rotation instead, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
-    )]
-    TargetTaken(String),
-    /// Lambda is about to stop the function.
-    #[error(
-        "ran out of time, trying to {0}; the next try goes on from there; if it ends so again, raise the function's time-out"
-    )]
-    OutOfTime(String),
     /// A look or an action failed.
     #[error("{0}")]
     Adapter(AdapterError),
 }
 
 impl HandlerError {
+    /// The time was up while this was being done.
+    pub(crate) fn out_of_time(doing: &str) -> Self {
+        Self::Run(Box::new(RunError::OutOfTime(doing.to_owned())))
+    }
+
     /// The stable name of the error, as Lambda's `errorType`.
     #[must_use]
     pub fn error_type(&self) -> &'static str {
@@ -56,10 +50,8 @@ impl HandlerError {
             Self::Event(EventError::GraceWithoutSecret) => "GraceWithoutSecret",
             Self::Event(EventError::UnknownNotice) => "UnknownNotice",
             Self::NotServed(_) => "SecretNotServed",
-            Self::Refused(refusal) => refusal.error_type(),
+            Self::Run(failed) => failed.error_type(),
             Self::Attempt(_, call) => call.error_type(),
-            Self::TargetTaken(_) => "DopplerTargetTaken",
-            Self::OutOfTime(_) => "OutOfTime",
             Self::Adapter(failed) => failed.error_type(),
         }
     }
@@ -74,14 +66,12 @@ impl From<AdapterError> for HandlerError {
 impl From<RunError<AdapterError>> for HandlerError {
     fn from(failed: RunError<AdapterError>) -> Self {
         match failed {
-            RunError::Refused(refusal) => Self::Refused(refusal),
-            RunError::TargetTaken(target) => Self::TargetTaken(target),
             RunError::Failed {
                 doing,
                 failure: AdapterError::Call(failed),
             } => Self::Attempt(doing, Box::new(failed)),
             RunError::Failed { failure, .. } => Self::Adapter(failure),
-            RunError::OutOfTime(doing) => Self::OutOfTime(doing),
+            failed => Self::Run(Box::new(failed)),
         }
     }
 }

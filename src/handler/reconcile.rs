@@ -171,7 +171,7 @@ async fn secrets(world: &World, invocation: &Invocation) -> Result<Vec<String>, 
     const WORDS: &str = "list the secrets of this function";
     let started = Instant::now();
     let listed = timeout_at(invocation.deadline, world.secrets()).await;
-    let (secrets, receipt) = listed.map_err(|_| HandlerError::OutOfTime(WORDS.to_owned()))??;
+    let (secrets, receipt) = listed.map_err(|_| HandlerError::out_of_time(WORDS))??;
     log(false, WORDS, Some(&receipt), started);
     let own = unqualified(&invocation.function_arn);
     let ours = secrets

@@ -25,7 +25,7 @@ pub(crate) async fn describe(
     loop {
         let described = timeout_at(deadline, world.describe(secret_id)).await;
         let (secret, receipt) =
-            described.map_err(|_| HandlerError::OutOfTime("describe the secret".to_owned()))??;
+            described.map_err(|_| HandlerError::out_of_time("describe the secret"))??;
         let labels = &secret.description.labels;
         let arrived = awaited.is_none_or(|version| labels.holder(CURRENT) == Some(version));
         if arrived || Instant::now() + POLL > until {

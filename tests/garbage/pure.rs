@@ -11,6 +11,7 @@ use api_key_rotation::adapters::{Secret, World};
 use api_key_rotation::command::Command;
 use api_key_rotation::config::{InvalidSettings, Settings};
 use api_key_rotation::decision::{Description, InvalidSecret, Mark, Postponed, Refusal, Which};
+use api_key_rotation::driver::RunError;
 use api_key_rotation::handler::error::HandlerError;
 use api_key_rotation::handler::event::Event;
 use api_key_rotation::ids::{KeyId, VersionId, is_secret_id};
@@ -282,10 +283,9 @@ fn unquoted(json: &str) -> Option<String> {
 
 /// The sentences that a faulty secret gets, and what they leave open.
 fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
-    assert_quotes_nothing(&HandlerError::Refused(Refusal::InvalidSecret(
-        Which::Current,
-        fault,
-    )));
+    assert_quotes_nothing(&HandlerError::Run(Box::new(RunError::Refused(
+        Refusal::InvalidSecret(Which::Current, fault),
+    ))));
     if let InvalidSecret::BrokenJson { line, column } = fault {
         assert!(line <= text.lines().count() + 1 && column <= text.len() + 1);
     }
