@@ -415,7 +415,7 @@ impl Cloud {
     }
 
     async fn try_start() -> Option<(String, TempDir, Group)> {
-        let (port, _) = free_port();
+        let port = free_port();
         // It unpacks functions there.
         let folder = TempDir::new().expect("a temporary directory can be made");
         let mut ministack = Command::new(e2e_tool("e2e", "python"));

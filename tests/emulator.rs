@@ -185,7 +185,7 @@ struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it with the function's time-out in seconds, and waits until it listens. It starts the function itself, with
+    /// Starts it with the function's time-out in seconds, and waits until it listens on both ports. It starts the function itself, with
     /// the first event.
     async fn start(world: &World, seconds: u64) -> Emulator {
         // For its role, which is that of a function of this name.
@@ -201,7 +201,7 @@ impl Emulator {
 
     async fn try_start(world: &World, seconds: u64) -> Option<Emulator> {
         let ports = [free_port(), free_port()];
-        let [address, runtime_api] = ports.map(|(port, _)| format!("127.0.0.1:{port}"));
+        let [address, runtime_api] = ports.map(|port| format!("127.0.0.1:{port}"));
         let mut process = Command::new(tool("aws-lambda-rie"))
             .args(["--runtime-interface-emulator-address", &address])
             .args(["--runtime-api-address", &runtime_api])
@@ -226,12 +226,14 @@ impl Emulator {
         keep(&log, process.stdout.take().expect("it is piped"));
         keep(&log, process.stderr.take().expect("it is piped"));
         let listens = async {
-            // It does not say when it listens.
-            while TcpStream::connect(&address).await.is_err() {
-                if process.try_wait().expect("it is a child").is_some() {
-                    return None;
+            // It does not say when it listens. The second port comes a moment later, and without it the emulator ends.
+            for address in [&address, &runtime_api] {
+                while TcpStream::connect(address).await.is_err() {
+                    if process.try_wait().expect("it is a child").is_some() {
+                        return None;
+                    }
+                    sleep(Duration::from_millis(10)).await;
                 }
-                sleep(Duration::from_millis(10)).await;
             }
             process.id()
         };

@@ -73,7 +73,7 @@ async fn sam_local_start_lambda_is_invoked_with_the_aws_cli_and_shows_a_function
         return;
     };
     let here = Sandbox::start(&engine).await;
-    let (port, _) = free_port();
+    let port = free_port();
     eprintln!("sam local start-lambda");
     let mut sam = here.sam(&engine, "start-lambda").await;
     sam.args(["--host", "127.0.0.1", "--port", &port.to_string()])
@@ -273,9 +273,7 @@ struct Sandbox {
 
 impl Sandbox {
     async fn start(engine: &Engine) -> Sandbox {
-        let listeners = [(); 4].map(|()| free_port());
-        let [aws, gateway, doppler, runtime] = listeners.each_ref().map(|(port, _)| *port);
-        drop(listeners);
+        let [aws, gateway, doppler, runtime] = [(); 4].map(|()| free_port());
         let program = Path::new(env!("CARGO_BIN_EXE_api-key-rotation")).with_file_name("sandbox");
         let mut sandbox = Command::new(program);
         sandbox

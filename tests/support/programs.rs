@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -181,11 +182,19 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
     seen.await.unwrap_or_else(|_| panic!("no {what} in time"))
 }
 
-/// A port that nobody uses, with the listener that keeps it so until it is dropped.
-pub(crate) fn free_port() -> (u16, TcpListener) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    (address.port(), listener)
+/// A port for a program that is started next, another one each time.
+///
+/// It lies below the ports that Linux gives to outgoing connections (from 32768 on): one of those could be given to
+/// another test's connection before the program listens.
+pub(crate) fn free_port() -> u16 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let offset = (std::process::id() + TAKEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = 20_000 + u16::try_from(offset).expect("it is below 12,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Reads a stream to its end, line by line.
