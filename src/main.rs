@@ -1,7 +1,7 @@
 //! Wires the function: logs, settings, Lambda.
 
-use api_key_rotation::adapters::World;
-use api_key_rotation::config::Settings;
+use api_key_rotation::adapters::Clients;
+use api_key_rotation::config::Config;
 use api_key_rotation::handler::error::{HandlerError, log_error};
 use api_key_rotation::handler::handle;
 use api_key_rotation::logging;
@@ -17,14 +17,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     // With wrong settings the function starts all the same and answers each event with what is wrong: an error that
     // Lambda shows, where an exit at start-up would only say "Runtime.ExitError".
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-    let world = Settings::read(variable).map(|settings| World::new(settings, name));
-    if let Err(faults) = &world {
+    let clients = Config::read(variable).map(|config| Clients::new(config, name));
+    if let Err(faults) = &clients {
         tracing::error!(error_type = "InvalidSettings", "{faults}");
     }
     let handler = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        match &world {
-            Ok(world) => handle(world, event).await,
-            Err(faults) => Err(HandlerError::Settings(faults.clone())).inspect_err(log_error),
+        match &clients {
+            Ok(clients) => handle(clients, event).await,
+            Err(faults) => Err(HandlerError::Config(faults.clone())).inspect_err(log_error),
         }
         .map_err(Diagnostic::from)
     });

@@ -6,7 +6,7 @@ mod model;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::decision::{CURRENT, Look, Next, PENDING, Refusal, Run, Step, decide};
+use api_key_rotation::decision::{CURRENT, Next, PENDING, Query, Refusal, Run, Step, decide};
 use api_key_rotation::ids::{KeyId, PlanId};
 use model::{Failure, ModelKey, NEW, OLD, World};
 
@@ -155,9 +155,9 @@ fn rotation_that_is_switched_off_stops_before_promotion_and_not_after() {
     for mut world in reachable() {
         let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
         for step in Step::ROTATION {
-            let mut seen = world.observe(step);
-            seen.secret.rotation_enabled = false;
-            let next = decide(step, &seen);
+            let mut observed = world.observe(step);
+            observed.secret.rotation_enabled = false;
+            let next = decide(step, &observed);
             assert_eq!(
                 next == Next::Refuse(Refusal::RotationDisabled),
                 !promoted,
@@ -425,16 +425,16 @@ fn a_key_without_probe_must_have_settled_before_it_passes() {
     let mut world = World::rotating(None, 0, true, false);
     world.run(Step::CreateSecret, |_| ());
     world.run(Step::SetSecret, |_| ());
-    let mut seen = world.observe(Step::TestSecret);
-    seen.setup.settle = Duration::from_mins(2);
-    seen.setup.now = SystemTime::UNIX_EPOCH;
+    let mut observed = world.observe(Step::TestSecret);
+    observed.setup.settle = Duration::from_mins(2);
+    observed.setup.now = SystemTime::UNIX_EPOCH;
     let mut waited_for = None;
     let waits = |_: &mut World, next: &Next| {
-        if let Next::Look(Look::Settled(at)) = next {
+        if let Next::Query(Query::InEffectBy(at)) = next {
             waited_for = Some(*at);
         }
     };
-    let run = Run::new(Step::TestSecret, seen);
+    let run = Run::new(Step::TestSecret, observed);
     assert_eq!(world.play(run, waits, |_| None), Some(Next::Done));
     let settled = SystemTime::UNIX_EPOCH + Duration::from_mins(2);
     assert_eq!(waited_for, Some(settled));
@@ -491,9 +491,9 @@ fn stage_keys_set_later_excuse_no_existing_key() {
     world.finish(Step::CreateSecret);
     world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
     for step in [Step::SetSecret, Step::TestSecret] {
-        let mut seen = world.observe(step);
-        seen.setup.stage_keys = true;
-        let end = world.play(Run::new(step, seen), |_, _| (), |_| None);
+        let mut observed = world.observe(step);
+        observed.setup.stage_keys = true;
+        let end = world.play(Run::new(step, observed), |_, _| (), |_| None);
         assert_eq!(end, Some(Next::Refuse(Refusal::NoPlan)), "{step}");
     }
 }

@@ -57,7 +57,7 @@ impl UnderWay {
                 Turn::GiveUp => panic!("{} begins again and again", self.step),
             }
         };
-        match world.perform(&run.seen, &next) {
+        match world.perform(&run.observed, &next) {
             Some(fact) => drop(run.succeeded(&next, fact)),
             None => self.done |= !run.failed(&next, false),
         }

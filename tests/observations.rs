@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    Action, CURRENT, Change, Description, Fact, Held, InvalidSecret, Key, Labels, Look, Mark, Mint,
-    Mirrored, Next, Observed, PENDING, PREVIOUS, Postponed, Replica, Replication, Run, Setup, Step,
-    Turn, Which, decide,
+    Action, CURRENT, Change, Content, Creation, Description, Fact, InvalidSecret, Key, Labels,
+    Next, Observed, PENDING, PREVIOUS, Postponed, Query, Replica, Replication, Run, Setup, Step,
+    Supersession, TargetContent, Turn, VersionRole, decide,
 };
 use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 use support::in_full;
@@ -179,7 +179,7 @@ fn key(id: &str, version: Option<&VersionId>) -> Key {
         namesake: false,
         described: version.is_some(),
         unfinished: false,
-        of_our_form: true,
+        generated: true,
         enabled: true,
         stage_keys: false,
         changed_at: None,
@@ -193,13 +193,13 @@ fn key(id: &str, version: Option<&VersionId>) -> Key {
 }
 
 /// Every state that a key can be in by itself and that makes a difference to the step.
-fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
-    let current = seen.version(Which::Current).cloned();
+fn states(of: &Key, step: Step, observed: &Observed) -> Vec<Key> {
+    let current = observed.version(VersionRole::Current).cloned();
     let current = current.unwrap_or_else(|| VersionId::from("nobody"));
     let mark = |hours: u32, by: &VersionId, disabled: Option<u32>| {
-        Some(Mark {
+        Some(Supersession {
             disabled_at: disabled.map(|hours| now() - HOUR * hours),
-            ..Mark::new(now() - HOUR * hours, by.clone())
+            ..Supersession::new(now() - HOUR * hours, by.clone())
         })
     };
     let in_state = |enabled, mark| Key {
@@ -236,7 +236,7 @@ fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
         in_state(true, mark(300, &current, Some(200))),
         in_state(false, mark(300, &current, None)),
         Key {
-            of_our_form: false,
+            generated: false,
             ..over.clone()
         },
         over,
@@ -268,7 +268,7 @@ fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
         times: 3,
         at: now() - HOUR,
     };
-    let postponed = mark(300, &current, None).map(|mark| Mark {
+    let postponed = mark(300, &current, None).map(|mark| Supersession {
         postponed: Some(often),
         ..mark
     });
@@ -283,8 +283,8 @@ fn states(of: &Key, step: Step, seen: &Observed) -> Vec<Key> {
 }
 
 /// The same mark, made by an emergency stop.
-fn revoked(mark: Option<Mark>) -> Option<Mark> {
-    mark.map(|mark| Mark {
+fn revoked(mark: Option<Supersession>) -> Option<Supersession> {
+    mark.map(|mark| Supersession {
         revoked_at: mark.disabled_at,
         ..mark
     })
@@ -296,30 +296,36 @@ fn retires(step: Step) -> bool {
 }
 
 /// The versions whose value one key can have, of those that were read.
-fn holders(seen: &Observed) -> Vec<BTreeSet<Which>> {
-    let read = seen.held.iter().filter(|(_, held)| held.is_key());
-    let read: Vec<_> = read.map(|(which, _)| *which).collect();
-    let alone = read.iter().map(|which| BTreeSet::from([*which]));
+fn holders(observed: &Observed) -> Vec<BTreeSet<VersionRole>> {
+    let read = observed.held.iter().filter(|(_, held)| held.is_key());
+    let read: Vec<_> = read.map(|(role, _)| *role).collect();
+    let alone = read.iter().map(|role| BTreeSet::from([*role]));
     let mut all: Vec<_> = [BTreeSet::new()].into_iter().chain(alone).collect();
-    if seen.copy && read.contains(&Which::Current) && read.contains(&Which::Pending) {
-        let one = |holders: &BTreeSet<Which>| {
-            !holders.contains(&Which::Current) && !holders.contains(&Which::Pending)
+    if observed.copy && read.contains(&VersionRole::Current) && read.contains(&VersionRole::Pending)
+    {
+        let one = |holders: &BTreeSet<VersionRole>| {
+            !holders.contains(&VersionRole::Current) && !holders.contains(&VersionRole::Pending)
         };
         all.retain(one);
-        all.push(BTreeSet::from([Which::Current, Which::Pending]));
+        all.push(BTreeSet::from([VersionRole::Current, VersionRole::Pending]));
     }
     all
 }
 
 /// The lists that API Gateway can answer with.
-fn lists(step: Step, seen: &Observed) -> Vec<Vec<Key>> {
+fn lists(step: Step, observed: &Observed) -> Vec<Vec<Key>> {
     let gone = VersionId::from("gone");
-    let versions: Vec<_> = seen.labels().0.keys().chain([&gone]).cloned().collect();
+    let versions: Vec<_> = observed.labels().0.keys().chain([&gone]).cloned().collect();
     let mut one = Vec::new();
     for version in &versions {
-        for held_by in holders(seen) {
+        for held_by in holders(observed) {
             for mirrored in [false, true] {
-                if mirrored && seen.mirror.iter().all(|held| *held == Mirrored::Unread) {
+                if mirrored
+                    && observed
+                        .mirror
+                        .iter()
+                        .all(|held| *held == TargetContent::Unread)
+                {
                     continue;
                 }
                 let of = Key {
@@ -327,22 +333,22 @@ fn lists(step: Step, seen: &Observed) -> Vec<Vec<Key>> {
                     mirrored: mirrored.then_some(0).into_iter().collect(),
                     ..key("a", Some(version))
                 };
-                one.extend(states(&of, step, seen));
+                one.extend(states(&of, step, observed));
             }
         }
     }
     let mut lists = vec![Vec::new()];
     // And the same beside a current key that works.
-    if seen
+    if observed
         .held
-        .get(&Which::Current)
+        .get(&VersionRole::Current)
         .is_some_and(|held| held.is_key())
     {
         for key in &one {
-            if !key.is(Which::Current) {
+            if !key.is(VersionRole::Current) {
                 let current = Key {
-                    held_by: BTreeSet::from([Which::Current]),
-                    ..self::key("current", seen.version(Which::Current))
+                    held_by: BTreeSet::from([VersionRole::Current]),
+                    ..self::key("current", observed.version(VersionRole::Current))
                 };
                 lists.push(vec![current, key.clone()]);
             }
@@ -353,32 +359,39 @@ fn lists(step: Step, seen: &Observed) -> Vec<Vec<Key>> {
 }
 
 /// What a version may hold, and whether AWSCURRENT has moved by then.
-fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
+fn versions(observed: &Observed, role: VersionRole) -> Vec<(Fact, bool)> {
     let mut facts = Vec::new();
-    let theirs = Held::Key { of_our_form: false };
+    let theirs = Content::Key { generated: false };
     for held in [
-        Held::Nothing,
-        Held::NoKey,
-        Held::Key { of_our_form: true },
+        Content::Missing,
+        Content::Placeholder,
+        Content::Key { generated: true },
         theirs,
-        Held::Unusable(InvalidSecret::WhiteSpace),
+        Content::Unusable(InvalidSecret::WhiteSpace),
     ] {
         let mut holders = vec![Vec::new()];
         if held.is_key() {
-            holders.extend(seen.keys.iter().flatten().map(|key| vec![key.id.clone()]));
+            holders.extend(
+                observed
+                    .keys
+                    .iter()
+                    .flatten()
+                    .map(|key| vec![key.id.clone()]),
+            );
         }
-        let other = match which {
-            Which::Current => seen.held.get(&Which::Pending),
-            Which::Pending => seen.held.get(&Which::Current),
-            Which::Previous => None,
+        let other = match role {
+            VersionRole::Current => observed.held.get(&VersionRole::Pending),
+            VersionRole::Pending => observed.held.get(&VersionRole::Current),
+            VersionRole::Previous => None,
         };
         let ways = holders
             .iter()
             .flat_map(|keys| [(keys, false), (keys, true)]);
         for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
-            let has_text = |held: &Held| !matches!(held, Held::Nothing | Held::Unusable(_));
+            let has_text =
+                |held: &Content| !matches!(held, Content::Missing | Content::Unusable(_));
             // Of what cannot be rotated nothing is compared.
-            if copy && matches!(held, Held::Unusable(_)) {
+            if copy && matches!(held, Content::Unusable(_)) {
                 continue;
             }
             let both = has_text(&held) && other.is_some_and(has_text);
@@ -388,30 +401,30 @@ fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
                 .filter(|edited| !edited || editable)
             {
                 // The target is AWSPREVIOUS's where it was not known whose it is.
-                let target_is_its = which == Which::Previous
+                let target_is_its = role == VersionRole::Previous
                     && held.is_key()
                     && keys.is_empty()
-                    && seen.mirror == [Mirrored::Other];
+                    && observed.mirror == [TargetContent::Other];
                 let version = |version: Option<&VersionId>, created| Fact::Holds {
-                    which,
-                    version: version.filter(|_| held != Held::Nothing).cloned(),
+                    role,
+                    version: version.filter(|_| held != Content::Missing).cloned(),
                     created,
                     targets: target_is_its.then_some(0).into_iter().collect(),
                     held,
-                    copy: copy || (which == Which::Previous && seen.copy),
-                    edited: edited || (which == Which::Previous && seen.edited),
+                    copy: copy || (role == VersionRole::Previous && observed.copy),
+                    edited: edited || (role == VersionRole::Previous && observed.edited),
                     keys: keys.clone(),
                 };
                 // What bounds the grace of AWSPREVIOUS's key, while it runs and when it is over.
-                let ages = match which {
-                    Which::Current => &[None, Some(1), Some(200)][..],
+                let ages = match role {
+                    VersionRole::Current => &[None, Some(1), Some(200)][..],
                     _ => &[None],
                 };
                 for hours in ages {
                     let created = hours.map(|hours| now() - HOUR * hours);
-                    facts.push((version(seen.version(which), created), false));
+                    facts.push((version(observed.version(role), created), false));
                 }
-                if which == Which::Current && held != Held::Nothing {
+                if role == VersionRole::Current && held != Content::Missing {
                     facts.push((version(Some(&VersionId::from("moved")), None), true));
                 }
             }
@@ -421,148 +434,153 @@ fn versions(seen: &Observed, which: Which) -> Vec<(Fact, bool)> {
 }
 
 /// What may come of a look: what it teaches, and whether somebody moved a label meanwhile.
-fn answers(step: Step, seen: &Observed, look: &Look) -> Vec<(Fact, bool)> {
+fn answers(step: Step, observed: &Observed, look: &Query) -> Vec<(Fact, bool)> {
     let undisturbed = |facts: Vec<Fact>| facts.into_iter().map(|fact| (fact, false)).collect();
-    let listed = seen.keys.iter().flatten();
+    let listed = observed.keys.iter().flatten();
     match look {
-        Look::Version { which, .. } => versions(seen, *which),
-        Look::Labels => {
-            let mut facts = vec![(Fact::Described(seen.secret.clone()), false)];
+        Query::Version { role, .. } => versions(observed, *role),
+        Query::Labels => {
+            let mut facts = vec![(Fact::Described(observed.secret.clone()), false)];
             let others = moved().into_iter();
             facts.extend(others.map(|description| (Fact::Described(description), true)));
             facts
         }
-        Look::Keys => undisturbed(lists(step, seen).into_iter().map(Fact::Keys).collect()),
-        Look::EveryKey(which) => {
-            let mut facts = vec![Fact::Found(*which, None)];
-            if seen.held.get(which).is_some_and(|held| held.is_key()) {
-                let mut held_by = BTreeSet::from([*which]);
-                if seen.copy && *which != Which::Previous {
-                    held_by.extend([Which::Current, Which::Pending]);
+        Query::Keys => undisturbed(lists(step, observed).into_iter().map(Fact::Keys).collect()),
+        Query::FindKey(role) => {
+            let mut facts = vec![Fact::Found(*role, None)];
+            if observed.held.get(role).is_some_and(|held| held.is_key()) {
+                let mut held_by = BTreeSet::from([*role]);
+                if observed.copy && *role != VersionRole::Previous {
+                    held_by.extend([VersionRole::Current, VersionRole::Pending]);
                 }
-                for version in [None, seen.version(*which)] {
+                for version in [None, observed.version(*role)] {
                     let of = Key {
                         held_by: held_by.clone(),
-                        ..key(&format!("found for {which}"), version)
+                        ..key(&format!("found for {role}"), version)
                     };
-                    let states = states(&of, step, seen).into_iter();
-                    facts.extend(states.map(|key| Fact::Found(*which, Some(key))));
+                    let states = states(&of, step, observed).into_iter();
+                    facts.extend(states.map(|key| Fact::Found(*role, Some(key))));
                 }
             }
             undisturbed(facts)
         }
-        Look::Plans(id) => {
+        Query::PlansOf(id) => {
             let answers = [plans(&[]), plans(&["p"]), plans(&["p", "q"])].into_iter();
             undisturbed(answers.map(|on| Fact::Plans(id.clone(), on)).collect())
         }
-        Look::Plan(plan) => undisturbed(vec![Fact::PlanExists(plan.clone())]),
-        Look::Mirror(target) => {
-            let readable = |which: &Which| seen.held.get(which).is_some_and(|held| held.is_key());
+        Query::PlanExists(plan) => undisturbed(vec![Fact::PlanExists(plan.clone())]),
+        Query::Target(target) => {
+            let readable =
+                |role: &VersionRole| observed.held.get(role).is_some_and(|held| held.is_key());
             let mut facts = Vec::new();
             let mut held = |holds, keys| {
-                facts.push(Fact::Mirror {
+                facts.push(Fact::TargetRead {
                     target: *target,
                     holds,
                     keys,
                 });
             };
-            for which in [Which::Current, Which::Pending]
+            for role in [VersionRole::Current, VersionRole::Pending]
                 .into_iter()
                 .filter(readable)
             {
-                let keys = listed.clone().filter(|key| key.is(which));
+                let keys = listed.clone().filter(|key| key.is(role));
                 held(
-                    Mirrored::Key(which),
+                    TargetContent::Key(role),
                     keys.map(|key| key.id.clone()).collect(),
                 );
             }
-            held(Mirrored::Other, Vec::new());
-            held(Mirrored::Vacant, Vec::new());
+            held(TargetContent::Other, Vec::new());
+            held(TargetContent::Vacant, Vec::new());
             for key in listed.clone() {
-                if !key.is(Which::Current) && !key.is(Which::Pending) {
-                    held(Mirrored::Other, vec![key.id.clone()]);
+                if !key.is(VersionRole::Current) && !key.is(VersionRole::Pending) {
+                    held(TargetContent::Other, vec![key.id.clone()]);
                 }
             }
             undisturbed(facts)
         }
-        Look::ProbeAccepts | Look::ProbeAnswers => undisturbed(vec![Fact::Probed]),
-        Look::Replicated => {
+        Query::ProbeAccepts | Query::ProbeRefusesRandomKey => undisturbed(vec![Fact::InEffect]),
+        Query::ReplicasInSync => {
             let now = replicas().filter(|replicas| replicas[0].status != Replication::Underway);
             let now = now.map(|replicas| Description {
                 replicas,
-                ..seen.secret.clone()
+                ..observed.secret.clone()
             });
-            undisturbed(now.map(Fact::Replicated).collect())
+            undisturbed(now.map(Fact::ReplicasInSync).collect())
         }
-        Look::Settled(_) => undisturbed(vec![Fact::Settled]),
+        Query::InEffectBy(_) => undisturbed(vec![Fact::InEffect]),
     }
 }
 
 /// What may come of an act.
-fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
+fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
     let changed = |id: &KeyId, changes: Vec<Change>| {
         let facts = changes
             .into_iter()
             .map(|change| Fact::Changed(id.clone(), change));
         // A key that a rotation has just found must be there.
         let facts = facts.filter(|fact| {
-            !seen.is_pending() || !matches!(fact, Fact::Changed(_, Change::Deleted))
+            !observed.is_pending() || !matches!(fact, Fact::Changed(_, Change::Deleted))
         });
         facts.collect()
     };
-    let disabled = |mark: &Mark| {
-        Change::Disabled(Mark {
+    let disabled = |mark: &Supersession| {
+        Change::Disabled(Supersession {
             disabled_at: Some(now()),
             ..mark.clone()
         })
     };
     let facts = match action {
-        Action::StoreValue => vec![Fact::Stored],
-        Action::MintKey(which) => {
-            let mut held_by = BTreeSet::from([*which]);
-            if seen.copy {
-                held_by.extend([Which::Current, Which::Pending]);
+        Action::StorePendingValue => vec![Fact::PendingValueStored],
+        Action::CreateKey(role) => {
+            let mut held_by = BTreeSet::from([*role]);
+            if observed.copy {
+                held_by.extend([VersionRole::Current, VersionRole::Pending]);
             }
             let minted = Key {
-                unfinished: *which == Which::Current,
+                unfinished: *role == VersionRole::Current,
                 since: now(),
                 held_by,
-                ..key("minted", seen.version(*which))
+                ..key("minted", observed.version(*role))
             };
-            vec![Fact::Minted(minted), Fact::AlreadyMinted]
+            vec![Fact::Created(minted), Fact::AlreadyExists]
         }
-        Action::NoteResumed(id) => changed(
+        Action::CompleteKey(id) => changed(
             id,
             vec![
                 Change::Completed(now()),
-                Change::DisabledByHand,
+                Change::DisabledManually,
                 Change::Deleted,
             ],
         ),
-        Action::NoteWritten(id) => changed(
+        Action::NoteTargets(id) => changed(
             id,
-            vec![Change::Written, Change::DisabledByHand, Change::Deleted],
+            vec![
+                Change::TargetsNoted,
+                Change::DisabledManually,
+                Change::Deleted,
+            ],
         ),
         Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
-        Action::WriteMirror(target, which) => vec![Fact::Written(*target, *which)],
+        Action::WriteTarget(target, role) => vec![Fact::TargetWritten(*target, *role)],
         Action::Promote(_) => {
             let moved = moved().into_iter();
-            let moved = moved.filter(|now| now.labels != *seen.labels());
+            let moved = moved.filter(|now| now.labels != *observed.labels());
             let moved = moved.filter(|now| !now.labels.on(&VersionId::from(NEW), CURRENT));
             let moved = moved.map(|now| (Fact::Described(now), true));
             return [(Fact::Promoted, false)].into_iter().chain(moved).collect();
         }
-        Action::RemovePending => vec![Fact::PendingRemoved],
-        Action::RestoreKey(id) => changed(id, vec![Change::Unmarked, Change::Deleted]),
-        Action::MarkKey(id, mark) => {
-            let marked = Change::Marked(mark.clone());
+        Action::RemovePendingLabel => vec![Fact::PendingLabelRemoved],
+        Action::RestoreKey(id) => changed(id, vec![Change::Restored, Change::Deleted]),
+        Action::MarkSuperseded(id, mark) => {
+            let marked = Change::Superseded(mark.clone());
             // An emergency stop came first, whose note is made again; and then the key was enabled again.
-            let stopped = Mark {
+            let stopped = Supersession {
                 disabled_at: Some(now()),
                 revoked_at: Some(now()),
                 ..mark.clone()
             };
-            let again = Change::Marked(stopped.clone());
+            let again = Change::Superseded(stopped.clone());
             let stopped = Change::Disabled(stopped);
             changed(id, vec![marked, stopped, again, Change::Deleted])
         }
@@ -572,12 +590,12 @@ fn effects(seen: &Observed, action: &Action) -> Vec<(Fact, bool)> {
                 Action::NoteRevoked(..) => Some(now()),
                 _ => mark.revoked_at,
             };
-            let mark = Mark {
+            let mark = Supersession {
                 revoked_at,
                 ..mark.clone()
             };
             let outcomes = vec![
-                Change::Marked(mark.clone()),
+                Change::Superseded(mark.clone()),
                 Change::Disabled(mark),
                 Change::Deleted,
             ];
@@ -611,9 +629,9 @@ impl Moment {
     /// Something that may come of `next`; none where the run ends by it.
     fn after(mut self, next: &Next, dice: &mut Dice) -> Option<Self> {
         let facts = match next {
-            Next::Look(look) => answers(self.run.step(), &self.run.seen, look),
-            Next::Act(action) => effects(&self.run.seen, action),
-            Next::Done | Next::Refuse(_) | Next::StartOver => unreachable!("a run performs none"),
+            Next::Query(look) => answers(self.run.step(), &self.run.observed, look),
+            Next::Act(action) => effects(&self.run.observed, action),
+            Next::Done | Next::Refuse(_) | Next::Restart => unreachable!("a run performs none"),
         };
         if dice.throw(8) == 0 {
             let out_of_time = dice.throw(8) == 0;
@@ -643,162 +661,163 @@ impl Dice {
 }
 
 /// Whether AWSPREVIOUS holds the key, by its value or by its version.
-fn is_previous(seen: &Observed, key: &Key) -> bool {
-    key.is(Which::Previous)
-        || (key.version.is_some() && key.version.as_ref() == seen.version(Which::Previous))
+fn is_previous(observed: &Observed, key: &Key) -> bool {
+    key.is(VersionRole::Previous)
+        || (key.version.is_some()
+            && key.version.as_ref() == observed.version(VersionRole::Previous))
 }
 
 /// How far a run is from its end, as long as nobody interferes: what is still to be done at most, the most important
 /// first, and how much is not known. What is not known counts as the most that it can turn out to be.
-fn distance(seen: &Observed) -> (Vec<usize>, usize) {
+fn distance(observed: &Observed) -> (Vec<usize>, usize) {
     /// Keys and plans in this universe.
     const KEYS: usize = 2;
     const PLANS: usize = 2;
-    let promotes = seen.is_pending() && !seen.is_current();
+    let promotes = observed.is_pending() && !observed.is_current();
     let goal = if promotes {
-        Which::Pending
+        VersionRole::Pending
     } else {
-        Which::Current
+        VersionRole::Current
     };
-    let is_open = |mirrored: &&Mirrored| {
-        !matches!(mirrored, Mirrored::Unreachable) && **mirrored != Mirrored::Key(goal)
+    let is_open = |mirrored: &&TargetContent| {
+        !matches!(mirrored, TargetContent::Unreachable) && **mirrored != TargetContent::Key(goal)
     };
     // A key may yet turn up in a search.
-    let unsearched = 3 - seen.searched.len();
+    let unsearched = 3 - observed.searched.len();
     let over_keys = |most: usize, count: &dyn Fn(&Key) -> usize| {
-        let is_tried = |key: &Key| key.is(Which::Current) && !seen.unrestored;
-        let open = |key: &&Key| is_tried(key) || !seen.failed.contains(&key.id);
-        let known = seen.keys.as_ref();
+        let is_tried = |key: &Key| key.is(VersionRole::Current) && !observed.unrestored;
+        let open = |key: &&Key| is_tried(key) || !observed.failed.contains(&key.id);
+        let known = observed.keys.as_ref();
         let known = known.map(|keys| keys.iter().filter(open).map(count).sum());
         known.unwrap_or(KEYS * most) + unsearched * most
     };
-    let missing = |key: &Key| PLANS - seen.plans.get(&key.id).map_or(0, BTreeSet::len);
+    let missing = |key: &Key| PLANS - observed.plans.get(&key.id).map_or(0, BTreeSet::len);
     let to_note = |key: &Key| {
-        let open = !seen.failed.contains(&key.id);
+        let open = !observed.failed.contains(&key.id);
         usize::from(key.unfinished && open) + usize::from(key.written.is_empty() && open)
     };
     let to_change = |key: &Key| {
-        let handled = usize::from(seen.handled.contains(&key.id));
+        let changed_keys = usize::from(observed.changed_keys.contains(&key.id));
         let to_revoke = 2 * usize::from(!key.is_revoked());
-        if is_wanted(seen, key) {
-            let restorable = usize::from(key.mark.is_some() || !key.enabled).max(handled);
+        if is_wanted(observed, key) {
+            let restorable = usize::from(key.mark.is_some() || !key.enabled).max(changed_keys);
             // A revoked key in use is disabled.
             restorable + usize::from(key.is_revoked() && key.enabled)
         } else {
-            2 - handled + to_revoke + usize::from(key.is_revoked() && key.enabled)
+            2 - changed_keys + to_revoke + usize::from(key.is_revoked() && key.enabled)
         }
     };
     let to_do = vec![
-        usize::from(seen.setup.version.is_some() && !seen.is_current()),
-        usize::from(seen.is_pending()),
+        usize::from(observed.setup.version.is_some() && !observed.is_current()),
+        usize::from(observed.is_pending()),
         usize::from(
-            !seen
+            !observed
                 .held
-                .get(&Which::Pending)
+                .get(&VersionRole::Pending)
                 .is_some_and(|held| held.is_key()),
         ),
-        usize::from(seen.mint == Mint::Untried),
-        usize::from(!seen.unrestored),
-        usize::from(!seen.noted),
+        usize::from(observed.mint == Creation::NotTried),
+        usize::from(!observed.unrestored),
+        usize::from(!observed.noted),
         over_keys(1, &|_| 1),
         over_keys(PLANS, &missing),
         over_keys(2, &to_note),
-        seen.mirror.iter().filter(is_open).count(),
+        observed.mirror.iter().filter(is_open).count(),
         over_keys(4, &to_change),
     ];
-    let unknown_plans = |key: &Key| usize::from(!seen.plans.contains_key(&key.id));
-    let unread = |mirrored: &&Mirrored| **mirrored == Mirrored::Unread;
+    let unknown_plans = |key: &Key| usize::from(!observed.plans.contains_key(&key.id));
+    let unread = |mirrored: &&TargetContent| **mirrored == TargetContent::Unread;
     let unknown = [
         // With what it shows, the labels may have to be read again.
-        2 * (3 - seen.held.len()),
-        2 * usize::from(seen.keys.is_none()),
-        seen.keys
+        2 * (3 - observed.held.len()),
+        2 * usize::from(observed.keys.is_none()),
+        observed
+            .keys
             .as_ref()
             .map_or(KEYS, |keys| keys.iter().map(unknown_plans).sum()),
         2 * unsearched,
-        PLANS - seen.existing_plans.len(),
-        seen.mirror.iter().filter(unread).count(),
-        usize::from(!seen.probed),
-        usize::from(!seen.settled),
-        usize::from(!seen.replicated),
-        usize::from(!seen.plans_skipped),
-        usize::from(!seen.relabelled),
-        usize::from(seen.unconfirmed),
-        usize::from(!seen.given_up),
+        PLANS - observed.existing_plans.len(),
+        observed.mirror.iter().filter(unread).count(),
+        usize::from(!observed.in_effect),
+        usize::from(!observed.replicated),
+        usize::from(!observed.plans_skipped),
+        usize::from(!observed.relabelled),
+        usize::from(observed.unconfirmed),
+        usize::from(!observed.given_up),
     ];
     (to_do, unknown.into_iter().sum())
 }
 
 /// Whether a version that is wanted holds the key, or was made with it.
-fn is_wanted(seen: &Observed, key: &Key) -> bool {
+fn is_wanted(observed: &Observed, key: &Key) -> bool {
     let labelled = key.version.as_ref();
-    let labelled = labelled.is_some_and(|version| seen.labels().keep(version));
-    labelled || key.is(Which::Current) || key.is(Which::Pending)
+    let labelled = labelled.is_some_and(|version| observed.labels().keep(version));
+    labelled || key.is(VersionRole::Current) || key.is(VersionRole::Pending)
 }
 
 /// A claim about what is decided: none where it does not apply.
 type Claim = (&'static str, fn(Step, &Observed, &Action) -> Option<bool>);
 
-fn listed<'a>(seen: &'a Observed, id: &KeyId) -> &'a Key {
-    let mut keys = seen.keys.iter().flatten();
+fn listed<'a>(observed: &'a Observed, id: &KeyId) -> &'a Key {
+    let mut keys = observed.keys.iter().flatten();
     keys.find(|key| key.id == *id)
         .expect("only a key that was seen is changed")
 }
 
-fn with_value(seen: &Observed, which: Which) -> Option<&Key> {
-    seen.keys.iter().flatten().find(|key| key.is(which))
+fn with_value(observed: &Observed, role: VersionRole) -> Option<&Key> {
+    observed.keys.iter().flatten().find(|key| key.is(role))
 }
 
 /// What the invariants demand of every act.
 const CLAIMS: &[Claim] = &[
     (
         "1. No dead key is handed out: AWSCURRENT is moved to a key that is enabled",
-        |_, seen, action| match action {
+        |_, observed, action| match action {
             Action::Promote(_) => {
-                Some(with_value(seen, Which::Pending).is_some_and(|key| key.enabled))
+                Some(with_value(observed, VersionRole::Pending).is_some_and(|key| key.enabled))
             }
             _ => None,
         },
     ),
     (
         "1. No dead key is handed out: a target is given a key that is enabled",
-        |_, seen, action| match action {
-            Action::WriteMirror(_, which) => {
-                Some(with_value(seen, *which).is_some_and(|key| key.enabled))
+        |_, observed, action| match action {
+            Action::WriteTarget(_, role) => {
+                Some(with_value(observed, *role).is_some_and(|key| key.enabled))
             }
             _ => None,
         },
     ),
     (
         "1. No dead key is handed out: no key in use is marked, disabled or deleted",
-        |_, seen, action| match action {
-            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
-            Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
-                Some(!is_wanted(seen, listed(seen, id)))
+        |_, observed, action| match action {
+            Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
+            Action::MarkSuperseded(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
+                Some(!is_wanted(observed, listed(observed, id)))
             }
             _ => None,
         },
     ),
     (
         "1. No dead key is handed out: a revoked key comes back only where AWSCURRENT is on the version that it was made for",
-        |_, seen, action| match action {
-            Action::RestoreKey(id) if listed(seen, id).is_revoked() => {
-                let version = listed(seen, id).version.as_ref();
-                Some(version.is_some() && version == seen.labels().holder(CURRENT))
+        |_, observed, action| match action {
+            Action::RestoreKey(id) if listed(observed, id).is_revoked() => {
+                let version = listed(observed, id).version.as_ref();
+                Some(version.is_some() && version == observed.labels().holder(CURRENT))
             }
-            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => {
-                let version = listed(seen, id).version.as_ref();
-                Some(version.is_none() || version != seen.labels().holder(CURRENT))
+            Action::DisableKey(id, _) if listed(observed, id).is_revoked() => {
+                let version = listed(observed, id).version.as_ref();
+                Some(version.is_none() || version != observed.labels().holder(CURRENT))
             }
             _ => None,
         },
     ),
     (
         "1. No dead key is handed out: a key is made only where a plan, a stage key or a probe may show that it works",
-        |_, seen, action| match action {
-            Action::MintKey(Which::Pending) => {
-                let setup = &seen.setup;
-                let inherits = seen.plans.values().any(|on| !on.is_empty());
+        |_, observed, action| match action {
+            Action::CreateKey(VersionRole::Pending) => {
+                let setup = &observed.setup;
+                let inherits = observed.plans.values().any(|on| !on.is_empty());
                 Some(
                     setup.probe
                         || setup.stage_keys
@@ -812,18 +831,18 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "1. No dead key is handed out: nothing of somebody else's in a target is overwritten before it was written once",
-        |_, seen, action| match action {
-            Action::WriteMirror(target, Which::Current)
-                if seen.mirror[*target] == Mirrored::Other =>
+        |_, observed, action| match action {
+            Action::WriteTarget(target, VersionRole::Current)
+                if observed.mirror[*target] == TargetContent::Other =>
             {
-                let mut keys = seen.keys.iter().flatten();
+                let mut keys = observed.keys.iter().flatten();
                 let knows = |key: &Key| {
                     (key.version.is_some() && key.written.contains(target))
                         || key.mirrored.contains(target)
                 };
-                let adopted = seen.setup.adopted.contains(target);
+                let adopted = observed.setup.adopted.contains(target);
                 // A version that was not promoted gives back what it took.
-                let gives_back = !seen.is_current() && seen.setup.version.is_some();
+                let gives_back = !observed.is_current() && observed.setup.version.is_some();
                 Some(adopted || gives_back || keys.any(knows))
             }
             _ => None,
@@ -831,79 +850,82 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "1. No dead key is handed out: what a target held is not taken away (but in an emergency not deleted)",
-        |_, seen, action| match action {
-            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
-            Action::DisableKey(id, _) if !seen.setup.emergency => {
-                Some(listed(seen, id).mirrored.is_empty())
+        |_, observed, action| match action {
+            Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
+            Action::DisableKey(id, _) if !observed.setup.emergency => {
+                Some(listed(observed, id).mirrored.is_empty())
             }
-            Action::DeleteKey(id) => Some(listed(seen, id).mirrored.is_empty()),
+            Action::DeleteKey(id) => Some(listed(observed, id).mirrored.is_empty()),
             _ => None,
         },
     ),
     (
         "1. No dead key is handed out: where its plans were looked at, AWSCURRENT's key is on the configured ones before a target gets it or another key is taken away",
-        |_, seen, action| match action {
-            Action::DisableKey(..) if seen.setup.emergency => None,
-            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
-            Action::WriteMirror(_, Which::Current)
+        |_, observed, action| match action {
+            Action::DisableKey(..) if observed.setup.emergency => None,
+            Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
+            Action::WriteTarget(_, VersionRole::Current)
             | Action::DisableKey(..)
             | Action::DeleteKey(_) => {
-                let key = with_value(seen, Which::Current)?;
-                let on = seen.plans.get(&key.id)?;
-                Some(seen.setup.plans.iter().all(|plan| on.contains(plan)))
+                let key = with_value(observed, VersionRole::Current)?;
+                let on = observed.plans.get(&key.id)?;
+                Some(observed.setup.plans.iter().all(|plan| on.contains(plan)))
             }
             _ => None,
         },
     ),
     (
         "2. Store before mint: the value was read from the version that the key is for",
-        |_, seen, action| match action {
-            Action::MintKey(which) => Some(seen.held.get(which).is_some_and(|held| held.is_key())),
+        |_, observed, action| match action {
+            Action::CreateKey(role) => {
+                Some(observed.held.get(role).is_some_and(|held| held.is_key()))
+            }
             _ => None,
         },
     ),
     (
         "2. Store before mint: a value is stored only where there is none, by the step that does so, before any key",
-        |step, seen, action| match action {
-            Action::StoreValue => Some(
+        |step, observed, action| match action {
+            Action::StorePendingValue => Some(
                 step == Step::CreateSecret
-                    && seen.held.get(&Which::Pending) == Some(&Held::Nothing)
-                    && seen.mint == Mint::Untried,
+                    && observed.held.get(&VersionRole::Pending) == Some(&Content::Missing)
+                    && observed.mint == Creation::NotTried,
             ),
             _ => None,
         },
     ),
     (
         "3. Any step, any number of times: nothing is done that is known to be done",
-        |_, seen, action| match action {
-            Action::MintKey(_) => Some(seen.mint == Mint::Untried),
+        |_, observed, action| match action {
+            Action::CreateKey(_) => Some(observed.mint == Creation::NotTried),
             Action::AttachKey(id, plan) => {
-                Some(seen.plans.get(id).is_some_and(|on| !on.contains(plan)))
+                Some(observed.plans.get(id).is_some_and(|on| !on.contains(plan)))
             }
-            Action::WriteMirror(target, which) => {
-                Some(seen.mirror[*target] != Mirrored::Key(*which))
+            Action::WriteTarget(target, role) => {
+                Some(observed.mirror[*target] != TargetContent::Key(*role))
             }
             Action::RestoreKey(id) => {
-                let key = listed(seen, id);
+                let key = listed(observed, id);
                 let changed = key.mark.is_some() || !key.enabled;
-                Some(changed || seen.handled.contains(id))
+                Some(changed || observed.changed_keys.contains(id))
             }
-            Action::DisableKey(id, _) => Some(listed(seen, id).enabled),
+            Action::DisableKey(id, _) => Some(listed(observed, id).enabled),
             _ => None,
         },
     ),
     (
         "4. Promotion is the commit point: it comes once, where rotation is on, after every target, from where AWSCURRENT was seen",
-        |step, seen, action| match action {
+        |step, observed, action| match action {
             Action::Promote(from) => {
-                let mirrored = |held: &Mirrored| *held == Mirrored::Key(Which::Pending);
+                let mirrored =
+                    |held: &TargetContent| *held == TargetContent::Key(VersionRole::Pending);
                 Some(
                     step == Step::FinishSecret
-                        && seen.is_pending()
-                        && !seen.is_current()
-                        && seen.secret.rotation_enabled
-                        && seen.mirror.iter().all(mirrored)
-                        && from.as_ref() == seen.labels().holder(CURRENT),
+                        && observed.is_pending()
+                        && !observed.is_current()
+                        && observed.secret.rotation_enabled
+                        && observed.mirror.iter().all(mirrored)
+                        && from.as_ref() == observed.labels().holder(CURRENT),
                 )
             }
             _ => None,
@@ -911,17 +933,19 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "4. Promotion is the commit point: before it nothing is done to AWSCURRENT's key or to replaced ones",
-        |_, seen, action| {
-            let is_its_own = |id: &KeyId| listed(seen, id).is(Which::Pending);
-            (seen.is_pending() && !seen.is_current()).then(|| match action {
-                Action::StoreValue | Action::Promote(_) => true,
-                Action::MintKey(which) | Action::WriteMirror(_, which) => *which == Which::Pending,
-                Action::NoteResumed(id) | Action::AttachKey(id, _) | Action::RestoreKey(id) => {
+        |_, observed, action| {
+            let is_its_own = |id: &KeyId| listed(observed, id).is(VersionRole::Pending);
+            (observed.is_pending() && !observed.is_current()).then(|| match action {
+                Action::StorePendingValue | Action::Promote(_) => true,
+                Action::CreateKey(role) | Action::WriteTarget(_, role) => {
+                    *role == VersionRole::Pending
+                }
+                Action::CompleteKey(id) | Action::AttachKey(id, _) | Action::RestoreKey(id) => {
                     is_its_own(id)
                 }
-                Action::RemovePending
-                | Action::NoteWritten(_)
-                | Action::MarkKey(..)
+                Action::RemovePendingLabel
+                | Action::NoteTargets(_)
+                | Action::MarkSuperseded(..)
                 | Action::DisableKey(..)
                 | Action::NoteRevoked(..)
                 | Action::NotePostponed(..)
@@ -931,31 +955,38 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "4. Promotion is the commit point: a version that lost AWSPENDING before it only gives a target AWSCURRENT's key back",
-        |_, seen, action| {
-            let lost = seen.setup.version.is_some() && !seen.is_pending() && !seen.is_current();
-            lost.then_some(matches!(action, Action::WriteMirror(_, Which::Current)))
+        |_, observed, action| {
+            let lost = observed.setup.version.is_some()
+                && !observed.is_pending()
+                && !observed.is_current();
+            lost.then_some(matches!(
+                action,
+                Action::WriteTarget(_, VersionRole::Current)
+            ))
         },
     ),
     (
         "4. Promotion is the commit point: AWSPENDING is taken off after it",
-        |_, seen, action| (*action == Action::RemovePending).then(|| seen.is_current()),
+        |_, observed, action| {
+            (*action == Action::RemovePendingLabel).then(|| observed.is_current())
+        },
     ),
     (
         "4. Promotion is the commit point: between it and taking AWSPENDING off the replicas are waited for",
-        |_, seen, action| {
-            let waits = !seen.secret.replicas.is_empty();
-            (*action == Action::RemovePending && waits).then_some(seen.replicated)
+        |_, observed, action| {
+            let waits = !observed.secret.replicas.is_empty();
+            (*action == Action::RemovePendingLabel && waits).then_some(observed.replicated)
         },
     ),
     (
         "5. Overlap: a key is disabled no sooner than its grace after it was marked",
-        |_, seen, action| match action {
-            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
+        |_, observed, action| match action {
+            Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::DisableKey(id, mark)
-                if !seen.setup.grace.is_zero() && !seen.setup.emergency =>
+                if !observed.setup.grace.is_zero() && !observed.setup.emergency =>
             {
-                let key = listed(seen, id);
-                let over = |at: SystemTime| at + seen.setup.grace <= seen.setup.now;
+                let key = listed(observed, id);
+                let over = |at: SystemTime| at + observed.setup.grace <= observed.setup.now;
                 Some(
                     over(mark.superseded_at)
                         && key.changed_since_marked().is_none_or(over)
@@ -968,37 +999,37 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: AWSPREVIOUS's key is not disabled sooner than its grace after AWSCURRENT's version was made",
-        |_, seen, action| match action {
+        |_, observed, action| match action {
             Action::DisableKey(id, _)
-                if !seen.setup.grace.is_zero()
-                    && !seen.setup.emergency
-                    && !listed(seen, id).is_revoked()
-                    && is_previous(seen, listed(seen, id)) =>
+                if !observed.setup.grace.is_zero()
+                    && !observed.setup.emergency
+                    && !listed(observed, id).is_revoked()
+                    && is_previous(observed, listed(observed, id)) =>
             {
-                let created = seen.current_created?;
-                Some(created + seen.setup.grace <= seen.setup.now)
+                let created = observed.current_created?;
+                Some(created + observed.setup.grace <= observed.setup.now)
             }
             _ => None,
         },
     ),
     (
         "5. Overlap: where AWS's time is not known, nothing is disabled or deleted but what an emergency stop revokes",
-        |_, seen, action| match action {
-            Action::DisableKey(id, _) if !listed(seen, id).is_revoked() => {
-                (!seen.setup.emergency).then_some(seen.setup.knows_time)
+        |_, observed, action| match action {
+            Action::DisableKey(id, _) if !listed(observed, id).is_revoked() => {
+                (!observed.setup.emergency).then_some(observed.setup.knows_time)
             }
-            Action::DeleteKey(_) => Some(seen.setup.knows_time),
+            Action::DeleteKey(_) => Some(observed.setup.knows_time),
             _ => None,
         },
     ),
     (
         "5. Overlap: no period begins or ends while a replica has not got AWSCURRENT",
-        |_, seen, action| match action {
-            Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
-            Action::MarkKey(..) | Action::DisableKey(..) | Action::DeleteKey(_)
-                if !seen.setup.emergency =>
+        |_, observed, action| match action {
+            Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
+            Action::MarkSuperseded(..) | Action::DisableKey(..) | Action::DeleteKey(_)
+                if !observed.setup.emergency =>
             {
-                let mut replicas = seen.secret.replicas.iter();
+                let mut replicas = observed.secret.replicas.iter();
                 Some(replicas.all(|replica| replica.status != Replication::Underway))
             }
             _ => None,
@@ -1006,10 +1037,10 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: a key is deleted no sooner than the quarantine after this function disabled it",
-        |_, seen, action| match action {
+        |_, observed, action| match action {
             Action::DeleteKey(id) => {
-                let key = listed(seen, id);
-                let over = |at: SystemTime| at + seen.setup.quarantine <= seen.setup.now;
+                let key = listed(observed, id);
+                let over = |at: SystemTime| at + observed.setup.quarantine <= observed.setup.now;
                 let since = key.disabled_by_us();
                 Some(since.is_some_and(over) && key.changed_since_marked().is_none_or(over))
             }
@@ -1018,24 +1049,26 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: a key is marked, disabled or deleted once in a run",
-        |_, seen, action| match action {
-            Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
-                Some(!seen.handled.contains(id))
+        |_, observed, action| match action {
+            Action::MarkSuperseded(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
+                Some(!observed.changed_keys.contains(id))
             }
             _ => None,
         },
     ),
     (
         "5. Overlap: every target was seen before (but for disabling in an emergency)",
-        |_, seen, action| {
+        |_, observed, action| {
             let seen_all = || {
-                let unseen = [Mirrored::Unread, Mirrored::Unreachable];
-                !seen.mirror.iter().any(|held| unseen.contains(held))
+                let unseen = [TargetContent::Unread, TargetContent::Unreachable];
+                !observed.mirror.iter().any(|held| unseen.contains(held))
             };
             match action {
                 Action::DeleteKey(_) => Some(seen_all()),
-                Action::DisableKey(id, _) if listed(seen, id).is_revoked() => None,
-                Action::MarkKey(..) | Action::DisableKey(..) if !seen.setup.emergency => {
+                Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
+                Action::MarkSuperseded(..) | Action::DisableKey(..)
+                    if !observed.setup.emergency =>
+                {
                     Some(seen_all())
                 }
                 _ => None,
@@ -1044,21 +1077,21 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: the labels are newer than the list, and AWSCURRENT is where its value was read",
-        |_, seen, action| match action {
+        |_, observed, action| match action {
             Action::DisableKey(..) | Action::DeleteKey(_) => {
-                Some(seen.relabelled && !seen.unconfirmed && !seen.current_has_moved())
+                Some(observed.relabelled && !observed.unconfirmed && !observed.current_has_moved())
             }
             _ => None,
         },
     ),
     (
         "5. Overlap: only what is this secret's is marked, disabled or deleted, and a person's own doing is not undone",
-        |_, seen, action| match action {
-            Action::MarkKey(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
-                let key = listed(seen, id);
-                Some(key.is_managed() && !key.disabled_by_hand())
+        |_, observed, action| match action {
+            Action::MarkSuperseded(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
+                let key = listed(observed, id);
+                Some(key.is_managed() && !key.disabled_manually())
             }
-            Action::RestoreKey(id) => Some(!listed(seen, id).disabled_by_hand()),
+            Action::RestoreKey(id) => Some(!listed(observed, id).disabled_manually()),
             _ => None,
         },
     ),
@@ -1066,8 +1099,12 @@ const CLAIMS: &[Claim] = &[
         "A reconciliation makes no new value, and promotes nothing",
         |step, _, action| {
             (step == Step::Reconcile).then(|| match action {
-                Action::MintKey(which) | Action::WriteMirror(_, which) => *which == Which::Current,
-                Action::StoreValue | Action::Promote(_) | Action::RemovePending => false,
+                Action::CreateKey(role) | Action::WriteTarget(_, role) => {
+                    *role == VersionRole::Current
+                }
+                Action::StorePendingValue | Action::Promote(_) | Action::RemovePendingLabel => {
+                    false
+                }
                 _ => true,
             })
         },
@@ -1075,21 +1112,29 @@ const CLAIMS: &[Claim] = &[
 ];
 
 /// The same observation with one fact less, each in turn, as no step makes it.
-fn with_a_fact_less(seen: &Observed) -> Vec<Observed> {
+fn with_a_fact_less(observed: &Observed) -> Vec<Observed> {
     let forgetting: [fn(&mut Observed); 8] = [
-        |seen| seen.held.retain(|which, _| *which != Which::Current),
-        |seen| seen.held.retain(|which, _| *which != Which::Pending),
-        |seen| seen.keys = None,
-        |seen| seen.plans.clear(),
-        |seen| seen.mirror.clear(),
-        |seen| seen.secret = Description::default(),
-        |seen| seen.current_version = None,
-        |seen| seen.setup.version = None,
+        |observed| {
+            observed
+                .held
+                .retain(|role, _| *role != VersionRole::Current)
+        },
+        |observed| {
+            observed
+                .held
+                .retain(|role, _| *role != VersionRole::Pending)
+        },
+        |observed| observed.keys = None,
+        |observed| observed.plans.clear(),
+        |observed| observed.mirror.clear(),
+        |observed| observed.secret = Description::default(),
+        |observed| observed.current_version = None,
+        |observed| observed.setup.version = None,
     ];
     let forget = |forget: &fn(&mut Observed)| {
-        let mut seen = seen.clone();
-        forget(&mut seen);
-        seen
+        let mut observed = observed.clone();
+        forget(&mut observed);
+        observed
     };
     forgetting.iter().map(forget).collect()
 }
@@ -1109,10 +1154,10 @@ fn follow(step: Step) -> Vec<usize> {
             loop {
                 moments += 1;
                 for step in STEPS {
-                    let _ = decide(step, &moment.run.seen);
+                    let _ = decide(step, &moment.run.observed);
                 }
                 if moments % 50 == 0 {
-                    for less in with_a_fact_less(&moment.run.seen) {
+                    for less in with_a_fact_less(&moment.run.observed) {
                         let _ = STEPS.map(|step| decide(step, &less));
                     }
                 }
@@ -1136,7 +1181,7 @@ fn follow(step: Step) -> Vec<usize> {
                         "7. The trial run changes nothing: testSecret never does: {action:?}"
                     );
                     for ((claim, holds), applied) in CLAIMS.iter().zip(&mut applied) {
-                        let holds = holds(step, &moment.run.seen, action);
+                        let holds = holds(step, &moment.run.observed, action);
                         assert_ne!(holds, Some(false), "{claim}: {action:?} in {moment:#?}");
                         *applied += usize::from(holds.is_some());
                     }
@@ -1145,7 +1190,10 @@ fn follow(step: Step) -> Vec<usize> {
                     break;
                 };
                 if after.disturbed == moment.disturbed {
-                    let (before, now) = (distance(&moment.run.seen), distance(&after.run.seen));
+                    let (before, now) = (
+                        distance(&moment.run.observed),
+                        distance(&after.run.observed),
+                    );
                     assert!(
                         now < before,
                         "{next:?} brings no closer to the end: {before:?}, {now:?}, {moment:#?}"

@@ -5,12 +5,12 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use api_key_rotation::config::Settings;
+use api_key_rotation::config::Config;
 use fancy_regex::Regex;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::string::string_regex_parsed;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::{self, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use regex_syntax::hir::{Hir, HirKind, Repetition};
 use sandbox::{ACCOUNT, REGION};
 use serde_json::Value;
@@ -59,10 +59,10 @@ fn properties(stack: &Stack<'_>, resource: &str) -> Value {
 }
 
 /// What the function reads, deployed with these parameters.
-fn read(stack: &Stack<'_>) -> Result<Settings, String> {
+fn read(stack: &Stack<'_>) -> Result<Config, String> {
     let function = properties(stack, "RotationFunction");
     let variables = &function["Environment"]["Variables"];
-    let settings = Settings::read(|name| variables[name].as_str().map(ToOwned::to_owned));
+    let settings = Config::read(|name| variables[name].as_str().map(ToOwned::to_owned));
     settings.map_err(|faults| faults.to_string())
 }
 
@@ -221,12 +221,12 @@ fn parameters() -> impl Strategy<Value = Values> {
 }
 
 fn runner(cases: u32) -> TestRunner {
-    let config = Config {
+    let config = test_runner::Config {
         cases,
         failure_persistence: None,
         max_global_rejects: cases * 4,
         max_shrink_iters: 200,
-        ..Config::default()
+        ..test_runner::Config::default()
     };
     let seed = b"the parameters of the template..";
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, seed))
@@ -288,7 +288,7 @@ fn both(parameter: &str, value: &str) -> (bool, bool) {
     });
     let function = properties(&stack.expect("it can be deployed"), "RotationFunction");
     let variables = &function["Environment"]["Variables"];
-    let settings = Settings::read(|name| match name {
+    let settings = Config::read(|name| match name {
         "SECRET_ID" => parameters.get("ExistingSecretArn").cloned(),
         name => variables[name].as_str().map(ToOwned::to_owned),
     });

@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use api_key_rotation::adapters::description::{Description, Minted, target_hash};
 use api_key_rotation::adapters::refusal::{Answer, Cause};
-use api_key_rotation::config::Settings;
-use api_key_rotation::decision::{InvalidSecret, Mark, Postponed, Replica, Replication, Step};
+use api_key_rotation::config::Config;
+use api_key_rotation::decision::{
+    InvalidSecret, Postponed, Replica, Replication, Step, Supersession,
+};
 use api_key_rotation::handler::event::{Event, EventError, Reconciliation};
 use api_key_rotation::ids::{KeyId, VersionId};
 use api_key_rotation::secret::redact::{masked, masked_code, masked_id, masked_secret_id};
@@ -15,9 +17,9 @@ use secrecy::ExposeSecret;
 
 const TOKEN: &str = "11111111-1111-4111-8111-111111111111";
 
-fn settings(variables: &[(&str, &str)]) -> Result<Settings, String> {
+fn settings(variables: &[(&str, &str)]) -> Result<Config, String> {
     let variables: HashMap<_, _> = variables.iter().copied().collect();
-    Settings::read(|name| variables.get(name).map(ToString::to_string))
+    Config::read(|name| variables.get(name).map(ToString::to_string))
         .map_err(|faults| faults.to_string())
 }
 
@@ -920,12 +922,12 @@ const BEFORE: &str = "2027-01-15T07:00:00Z";
 #[test]
 fn mark_written_is_read_as_it_was() {
     let before = now() - Duration::from_hours(1);
-    let mark = Mark::new(before, VersionId::from(TOKEN));
-    let disabled = Mark {
+    let mark = Supersession::new(before, VersionId::from(TOKEN));
+    let disabled = Supersession {
         disabled_at: Some(now()),
         ..mark.clone()
     };
-    let revoked = Mark {
+    let revoked = Supersession {
         revoked_at: Some(now()),
         ..disabled.clone()
     };
@@ -942,14 +944,14 @@ fn mark_written_is_read_as_it_was() {
             format!(" Disabled at {NOW}. Revoked at {NOW}."),
         ),
         (
-            Mark {
+            Supersession {
                 postponed: Some(postponed),
                 ..mark
             },
             format!(" Postponed 3 times, last at {NOW}."),
         ),
         (
-            Mark {
+            Supersession {
                 postponed: Some(postponed),
                 ..revoked
             },
@@ -1054,9 +1056,9 @@ fn description_with_anything_else_is_other() {
 fn mark_with_dots_or_future_times_is_read() {
     let dots = "release-2026.12.05-edited-by-hand";
     let text = format!("Superseded at {NOW} by version {dots}. Disabled at {NOW}.");
-    let mark = Mark {
+    let mark = Supersession {
         disabled_at: Some(now()),
-        ..Mark::new(now(), VersionId::from(dots))
+        ..Supersession::new(now(), VersionId::from(dots))
     };
     let read = Description::parse(&text, now());
     assert_eq!(read, Description::Superseded(mark));
@@ -1078,10 +1080,10 @@ fn mark_with_dots_or_future_times_is_read() {
         ("Revoked", None, Some(now())),
     ] {
         let read = Description::parse(&format!("{superseded} {ending} at {ahead}."), now());
-        let cut = Mark {
+        let cut = Supersession {
             disabled_at,
             revoked_at,
-            ..Mark::new(now(), VersionId::from("x"))
+            ..Supersession::new(now(), VersionId::from("x"))
         };
         assert_eq!(read, Description::Superseded(cut), "{ending}");
     }
@@ -1094,27 +1096,27 @@ fn postponement_of_the_future_is_left_out() {
         "Superseded at {NOW} by version x. Postponed 7 times, last at 9999-12-31T23:59:59Z."
     );
     let read = Description::parse(&text, now());
-    let mark = Mark::new(now(), VersionId::from("x"));
+    let mark = Supersession::new(now(), VersionId::from("x"));
     assert_eq!(read, Description::Superseded(mark));
 }
 
 #[test]
 fn newest_time_of_mark_is_any_of_them() {
     let (old, new) = (now() - Duration::from_hours(1), now());
-    let mark = || Mark::new(old, VersionId::from("x"));
+    let mark = || Supersession::new(old, VersionId::from("x"));
     assert_eq!(mark().newest(), old);
     let postponed = Some(Postponed { times: 1, at: new });
     for mark in [
-        Mark::new(new, VersionId::from("x")),
-        Mark {
+        Supersession::new(new, VersionId::from("x")),
+        Supersession {
             disabled_at: Some(new),
             ..mark()
         },
-        Mark {
+        Supersession {
             revoked_at: Some(new),
             ..mark()
         },
-        Mark {
+        Supersession {
             postponed,
             ..mark()
         },

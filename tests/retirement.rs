@@ -6,7 +6,7 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_key_rotation::decision::{
-    Action, CURRENT, Fact, Held, Look, Next, PENDING, PREVIOUS, Run, Step, Which, decide,
+    Action, CURRENT, Content, Fact, Next, PENDING, PREVIOUS, Query, Run, Step, VersionRole, decide,
 };
 use api_key_rotation::ids::{KeyId, VersionId};
 use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
@@ -199,10 +199,10 @@ fn a_target_that_holds_the_pending_value_is_left_alone_and_any_other_is_not() {
 
 #[test]
 fn doppler_gets_no_key_that_is_not_enabled() {
-    for disabled_by_hand in [true, false] {
+    for disabled_manually in [true, false] {
         let mut world = World::rotated(1);
         world.mirror = vec![0];
-        if disabled_by_hand {
+        if disabled_manually {
             world.keys.get_mut(&2).expect("it is there").enabled = false;
         } else {
             // Made by hand, and deleted: not ours to bring back.
@@ -356,7 +356,7 @@ fn a_key_is_not_restored_by_labels_that_are_older_than_the_list() {
     world.move_label(CURRENT, OLD);
     let mut stopped = false;
     world.run_with(Step::Reconcile, |world, next| {
-        if *next == Next::Look(Look::Keys) && !std::mem::replace(&mut stopped, true) {
+        if *next == Next::Query(Query::Keys) && !std::mem::replace(&mut stopped, true) {
             world.move_label(CURRENT, NEW);
             world.emergency = true;
             reconcile(world);
@@ -383,12 +383,12 @@ fn a_value_is_taken_for_that_of_the_version_it_came_with() {
 #[test]
 fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
     let world = World::rotated(1);
-    let mut seen = world.observe(Step::Reconcile);
+    let mut observed = world.observe(Step::Reconcile);
     // The service still answers with the version before.
-    seen.learn(Fact::Holds {
-        which: Which::Current,
+    observed.learn(Fact::Holds {
+        role: VersionRole::Current,
         version: Some(VersionId::from(OLD)),
-        held: Held::Key { of_our_form: true },
+        held: Content::Key { generated: true },
         copy: false,
         edited: false,
         keys: Vec::new(),
@@ -396,12 +396,12 @@ fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
         targets: BTreeSet::new(),
     });
     assert_eq!(
-        decide(Step::Reconcile, &seen),
-        Next::Look(Look::Labels),
+        decide(Step::Reconcile, &observed),
+        Next::Query(Query::Labels),
         "it went on with a value of another version"
     );
-    seen.learn(Fact::Described(world.description()));
-    assert_eq!(decide(Step::Reconcile, &seen), Next::StartOver);
+    observed.learn(Fact::Described(world.description()));
+    assert_eq!(decide(Step::Reconcile, &observed), Next::Restart);
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn a_marked_key_that_a_person_disabled_is_not_enabled_by_a_label() {
     world.keys.get_mut(&1).expect("it is there").enabled = false;
     world.move_label("mine", OLD);
     // A disabled key is not relied on to remember which targets were written.
-    let noted = [Action::NoteWritten(KeyId::from("2"))];
+    let noted = [Action::NoteTargets(KeyId::from("2"))];
     assert_eq!(reconcile(&mut world), noted);
     assert_eq!(reconcile(&mut world), []);
     assert_eq!(is_enabled(&world, 1), Some(false));
@@ -546,7 +546,7 @@ fn a_key_made_by_hand_is_left_alone_until_its_owner_hands_it_over_and_then_retir
     let mut world = World::rotated(1);
     world.keys.insert(1, ModelKey::on(&["p", "q"], None));
     // The replaced key, which remembered the target, is another tool's now.
-    let noted = [Action::NoteWritten(KeyId::from("2"))];
+    let noted = [Action::NoteTargets(KeyId::from("2"))];
     assert_eq!(reconcile(&mut world), noted);
     for _ in 0..3 {
         world.now += 1000;
@@ -644,8 +644,8 @@ fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
     // Whether the labels are newer than the list of keys and than what was done.
     let mut fresh = false;
     after.run_with(Step::Reconcile, |now, next| {
-        if matches!(next, Next::Look(Look::Labels | Look::Keys)) {
-            fresh = *next == Next::Look(Look::Labels);
+        if matches!(next, Next::Query(Query::Labels | Query::Keys)) {
+            fresh = *next == Next::Query(Query::Labels);
         }
         let Next::Act(action) = next else { return };
         if let Action::DisableKey(id, _) | Action::DeleteKey(id) = action {
@@ -690,9 +690,9 @@ fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whi
     // Where every key was deleted, nothing tells any more that the target was ever written.
     start.adopted.insert(0);
     let mut open = vec![(start, unused, 0)];
-    let mut seen = BTreeSet::new();
+    let mut observed = BTreeSet::new();
     while let Some((world, unused, depth)) = open.pop() {
-        if !seen.insert((world.clone(), unused.clone(), depth)) {
+        if !observed.insert((world.clone(), unused.clone(), depth)) {
             continue;
         }
         let cuts = cuts(&world, &unused);
@@ -715,7 +715,11 @@ fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whi
             }
         }
     }
-    assert!(seen.len() > 1000, "only {} worlds were seen", seen.len());
+    assert!(
+        observed.len() > 1000,
+        "only {} worlds were seen",
+        observed.len()
+    );
 }
 
 #[test]
@@ -748,9 +752,9 @@ fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
             let (mut passed, mut last_look, mut last_act) = (0, 0, 0);
             world.run_with(Step::Reconcile, |world, next| {
                 match next {
-                    Next::Look(Look::Labels) => last_look = passed,
+                    Next::Query(Query::Labels) => last_look = passed,
                     Next::Act(
-                        Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteMirror(..),
+                        Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteTarget(..),
                     ) => last_act = passed,
                     _ => {}
                 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    CURRENT, Description, Fact, Held, Key, Labels, Look, Mark, Mint, Mirrored, Next, Observed,
-    PENDING, PREVIOUS, Replica, Replication, Run, Setup, Step, Turn, Which,
+    CURRENT, Content, Creation, Description, Fact, Key, Labels, Next, Observed, PENDING, PREVIOUS,
+    Query, Replica, Replication, Run, Setup, Step, Supersession, TargetContent, Turn, VersionRole,
 };
 use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
@@ -32,8 +32,8 @@ fn now() -> SystemTime {
 /// What there is to be known, and what a run knows at its beginning.
 #[derive(Clone)]
 struct Case {
-    seen: Observed,
-    held: BTreeMap<Which, Held>,
+    observed: Observed,
+    held: BTreeMap<VersionRole, Content>,
     copy: bool,
     edited: bool,
     /// Every key with the versions and targets that hold it.
@@ -41,7 +41,7 @@ struct Case {
     /// Those that are on the plan.
     on_plan: BTreeSet<KeyId>,
     /// What the target holds; none where it cannot be reached.
-    target: Option<Mirrored>,
+    target: Option<TargetContent>,
     /// Where AWSCURRENT is by the time its value is read.
     moved: bool,
 }
@@ -77,7 +77,7 @@ impl Case {
             now: now(),
         };
         Self {
-            seen: Observed::new(setup, secret),
+            observed: Observed::new(setup, secret),
             held: BTreeMap::new(),
             copy: false,
             edited: false,
@@ -89,29 +89,29 @@ impl Case {
     }
 
     fn with_plan(&mut self) {
-        self.seen.setup.plans = vec![PlanId::from("p")];
+        self.observed.setup.plans = vec![PlanId::from("p")];
     }
 
     fn without_plan(&mut self, without: &str) {
-        let setup = &mut self.seen.setup;
+        let setup = &mut self.observed.setup;
         setup.stage_keys = without == CONFIGURED_STAGE_KEYS;
         setup.allows_no_plan = without == ALLOWED;
     }
 
-    fn with_target(&mut self, holds: Option<Mirrored>) {
-        self.seen.setup.targets = 1;
-        self.seen.mirror = vec![Mirrored::Unread];
+    fn with_target(&mut self, holds: Option<TargetContent>) {
+        self.observed.setup.targets = 1;
+        self.observed.mirror = vec![TargetContent::Unread];
         self.target = holds;
     }
 
-    fn with_key(&mut self, id: &str, version: Option<&str>, held_by: &[Which]) -> &mut Key {
+    fn with_key(&mut self, id: &str, version: Option<&str>, held_by: &[VersionRole]) -> &mut Key {
         self.keys.push(Key {
             id: KeyId::from(id),
             version: version.map(VersionId::from),
             namesake: false,
             described: version.is_some(),
             unfinished: false,
-            of_our_form: true,
+            generated: true,
             enabled: true,
             stage_keys: false,
             changed_at: None,
@@ -125,14 +125,14 @@ impl Case {
         self.keys.last_mut().expect("it was just put there")
     }
 
-    fn held(&self, which: Which) -> Held {
-        self.held.get(&which).copied().unwrap_or(Held::Nothing)
+    fn held(&self, role: VersionRole) -> Content {
+        self.held.get(&role).copied().unwrap_or(Content::Missing)
     }
 
     /// A key as far as it is known by now.
-    fn known(seen: &Observed, key: &Key) -> Key {
-        let read = |which: &&Which| seen.held.contains_key(which);
-        let mirrored = if seen.mirror.contains(&Mirrored::Unread) {
+    fn known(observed: &Observed, key: &Key) -> Key {
+        let read = |role: &&VersionRole| observed.held.contains_key(role);
+        let mirrored = if observed.mirror.contains(&TargetContent::Unread) {
             BTreeSet::new()
         } else {
             key.mirrored.clone()
@@ -150,57 +150,57 @@ impl Case {
     }
 
     /// What a look brings; none where the service does not answer.
-    fn answer(&self, seen: &Observed, look: &Look) -> Option<Fact> {
+    fn answer(&self, observed: &Observed, look: &Query) -> Option<Fact> {
         Some(match look {
-            Look::Version { which, .. } => {
-                let held = self.held(*which);
+            Query::Version { role, .. } => {
+                let held = self.held(*role);
                 let moved = VersionId::from("moved");
-                let version = match which {
-                    Which::Current if self.moved => Some(&moved),
-                    _ => seen.version(*which),
+                let version = match role {
+                    VersionRole::Current if self.moved => Some(&moved),
+                    _ => observed.version(*role),
                 };
-                let read = |other| *which == other || seen.held.contains_key(&other);
+                let read = |other| *role == other || observed.held.contains_key(&other);
                 Fact::Holds {
-                    which: *which,
-                    version: version.filter(|_| held != Held::Nothing).cloned(),
+                    role: *role,
+                    version: version.filter(|_| held != Content::Missing).cloned(),
                     created: None,
                     held,
-                    copy: self.copy && read(Which::Pending) && read(Which::Current),
-                    edited: self.edited && read(Which::Pending) && read(Which::Current),
-                    keys: self.ids(|key| key.is(*which)),
+                    copy: self.copy && read(VersionRole::Pending) && read(VersionRole::Current),
+                    edited: self.edited && read(VersionRole::Pending) && read(VersionRole::Current),
+                    keys: self.ids(|key| key.is(*role)),
                     targets: BTreeSet::new(),
                 }
             }
-            Look::Labels => Fact::Described(seen.secret.clone()),
-            Look::Keys => {
+            Query::Labels => Fact::Described(observed.secret.clone()),
+            Query::Keys => {
                 let ours = self.keys.iter();
                 let ours = ours.filter(|key| key.version.is_some() || key.namesake);
-                Fact::Keys(ours.map(|key| Self::known(seen, key)).collect())
+                Fact::Keys(ours.map(|key| Self::known(observed, key)).collect())
             }
-            Look::EveryKey(which) => {
-                let found = self.keys.iter().find(|key| key.is(*which));
-                Fact::Found(*which, found.map(|key| Self::known(seen, key)))
+            Query::FindKey(role) => {
+                let found = self.keys.iter().find(|key| key.is(*role));
+                Fact::Found(*role, found.map(|key| Self::known(observed, key)))
             }
-            Look::Plans(id) => {
+            Query::PlansOf(id) => {
                 let plans = self.on_plan.contains(id).then(|| PlanId::from("p"));
                 Fact::Plans(id.clone(), plans.into_iter().collect())
             }
-            Look::Plan(plan) => Fact::PlanExists(plan.clone()),
-            Look::Mirror(target) => Fact::Mirror {
+            Query::PlanExists(plan) => Fact::PlanExists(plan.clone()),
+            Query::Target(target) => Fact::TargetRead {
                 target: *target,
                 holds: self.target?,
                 keys: self.ids(|key| !key.mirrored.is_empty()),
             },
-            Look::ProbeAccepts | Look::ProbeAnswers => Fact::Probed,
-            Look::Replicated => Fact::Replicated(seen.secret.clone()),
-            Look::Settled(_) => Fact::Settled,
+            Query::ProbeAccepts | Query::ProbeRefusesRandomKey => Fact::InEffect,
+            Query::ReplicasInSync => Fact::ReplicasInSync(observed.secret.clone()),
+            Query::InEffectBy(_) => Fact::InEffect,
         })
     }
 
     /// What the step does next, once it has looked at all that it wants to know.
     fn next(self, step: Step) -> String {
         let mut words = String::new();
-        let mut run = Run::new(step, self.seen.clone());
+        let mut run = Run::new(step, self.observed.clone());
         let what = loop {
             let next = match run.turn() {
                 Turn::Perform(next) => next,
@@ -210,7 +210,7 @@ impl Case {
                 Turn::GiveUp => panic!("it begins again and again"),
             };
             let look = match &next {
-                Next::Look(look) => look,
+                Next::Query(look) => look,
                 action => {
                     let Next::Act(action) = action else {
                         panic!("a run performs no {action:?}");
@@ -219,13 +219,13 @@ impl Case {
                 }
             };
             match look {
-                Look::ProbeAccepts => words += "`ProbeAccepts`, then ",
-                Look::ProbeAnswers => words += "`ProbeAnswers`, then ",
-                Look::Replicated => words += "`Replicated`, then ",
-                Look::Settled(_) => words += "`Settled`, then ",
+                Query::ProbeAccepts => words += "`ProbeAccepts`, then ",
+                Query::ProbeRefusesRandomKey => words += "`ProbeAnswers`, then ",
+                Query::ReplicasInSync => words += "`Replicated`, then ",
+                Query::InEffectBy(_) => words += "`Settled`, then ",
                 _ => {}
             }
-            match self.answer(&run.seen, look) {
+            match self.answer(&run.observed, look) {
                 Some(fact) => drop(run.succeeded(&next, fact)),
                 None => assert!(run.failed(&next, false), "{step} fails by {look:?}"),
             }
@@ -239,12 +239,12 @@ fn name(of: &impl std::fmt::Debug) -> String {
     let text = format!("{of:?}");
     let end = text.find(|letter: char| !letter.is_alphanumeric());
     let name = text[..end.unwrap_or(text.len())].to_owned();
-    let which = ["Pending", "Current"].iter().find(|which| {
-        [format!("({which})"), format!(", {which})")]
+    let role = ["Pending", "Current"].iter().find(|role| {
+        [format!("({role})"), format!(", {role})")]
             .iter()
             .any(|words| text.contains(words))
     });
-    which.map_or(name.clone(), |which| format!("{name}({which})"))
+    role.map_or(name.clone(), |role| format!("{name}({role})"))
 }
 
 /// A fact and the values that it may have.
@@ -303,7 +303,7 @@ fn table(title: &str, columns: &[Column], next: &dyn Fn(&[&str]) -> Option<Strin
 
 const YES: &str = "yes";
 const NO_YES: &[&str] = &["no", YES];
-const OURS: Held = Held::Key { of_our_form: true };
+const OURS: Content = Content::Key { generated: true };
 
 const UNKNOWN: &str = "none";
 const OTHERS: &str = "others";
@@ -322,7 +322,7 @@ fn rotation(step: Step, labels: &str) -> Case {
         IS_CURRENT => Case::new(step, &[("new", &[CURRENT]), ("old", &[PREVIOUS])]),
         other => panic!("{other}"),
     };
-    case.seen.secret.rotation_enabled = labels != OFF;
+    case.observed.secret.rotation_enabled = labels != OFF;
     case
 }
 
@@ -348,10 +348,10 @@ const A_KEY: &str = "a key";
 /// What a version holds.
 const HOLDS: &[&str] = &["nothing", "no key", A_KEY];
 
-fn held(words: &str) -> Held {
+fn held(words: &str) -> Content {
     match words {
-        "nothing" | "no value" => Held::Nothing,
-        "no key" => Held::NoKey,
+        "nothing" | "no value" => Content::Missing,
+        "no key" => Content::Placeholder,
         _ => OURS,
     }
 }
@@ -381,14 +381,20 @@ fn create_secret() -> String {
                 return None;
             }
             let mut case = rotation(Step::CreateSecret, labels);
-            case.held.insert(Which::Pending, held(pending));
+            case.held.insert(VersionRole::Pending, held(pending));
             match current {
                 "no version" if holds != "no value" => return None,
-                "no version" => drop(case.seen.secret.labels.0.remove(&VersionId::from("old"))),
-                _ => drop(case.held.insert(Which::Current, held(holds))),
+                "no version" => drop(
+                    case.observed
+                        .secret
+                        .labels
+                        .0
+                        .remove(&VersionId::from("old")),
+                ),
+                _ => drop(case.held.insert(VersionRole::Current, held(holds))),
             }
             (case.copy, case.edited) = (beside == SAME, beside == EDITED);
-            let none = held(pending) == Held::Nothing || held(holds) == Held::Nothing;
+            let none = held(pending) == Content::Missing || held(holds) == Content::Missing;
             if case.edited && (none || current != "another version") {
                 return None;
             }
@@ -396,7 +402,7 @@ fn create_secret() -> String {
             if case.copy && !alike || current == "this version" && !case.copy {
                 return None;
             }
-            if !case.copy && alike && held(pending) == Held::Nothing {
+            if !case.copy && alike && held(pending) == Content::Missing {
                 return None;
             }
             Some(case.next(Step::CreateSecret))
@@ -409,11 +415,11 @@ const BY_US: &str = "disabled by us";
 const BY_HAND: &str = "disabled by a person";
 
 #[allow(clippy::unnecessary_wraps, reason = "as a key has it")]
-fn mark(hours: u32, by: &str, disabled: Option<u32>) -> Option<Mark> {
+fn mark(hours: u32, by: &str, disabled: Option<u32>) -> Option<Supersession> {
     let ago = |hours| now() - Duration::from_hours(u64::from(hours));
-    Some(Mark {
+    Some(Supersession {
         disabled_at: disabled.map(ago),
-        ..Mark::new(ago(hours), VersionId::from(by))
+        ..Supersession::new(ago(hours), VersionId::from(by))
     })
 }
 
@@ -471,19 +477,19 @@ fn set_secret() -> String {
             }
             case.without_plan(without);
             let pending = held(holds);
-            case.held.insert(Which::Pending, pending);
+            case.held.insert(VersionRole::Pending, pending);
             if both {
-                case.held.insert(Which::Current, pending);
+                case.held.insert(VersionRole::Current, pending);
                 case.copy = true;
             }
             match wanted {
                 "the configured ones" => case.with_plan(),
                 "none" if both => {}
-                "none" => drop(case.held.insert(Which::Current, Held::NoKey)),
+                "none" => drop(case.held.insert(VersionRole::Current, Content::Placeholder)),
                 _ => {
-                    case.held.insert(Which::Current, OURS);
+                    case.held.insert(VersionRole::Current, OURS);
                     let holders: &[_] = if wanted == INHERITED {
-                        &[Which::Current]
+                        &[VersionRole::Current]
                     } else {
                         &[]
                     };
@@ -492,9 +498,9 @@ fn set_secret() -> String {
                 }
             }
             let holders: &[_] = if both {
-                &[Which::Pending, Which::Current]
+                &[VersionRole::Pending, VersionRole::Current]
             } else {
-                &[Which::Pending]
+                &[VersionRole::Pending]
             };
             match state {
                 "missing" => {}
@@ -505,16 +511,16 @@ fn set_secret() -> String {
                     put_into(key, state);
                 }
             }
-            case.seen.mint = match called {
-                "made it" => Mint::Fresh,
-                "it existed" => Mint::Existed,
-                _ => Mint::Untried,
+            case.observed.mint = match called {
+                "made it" => Creation::Created,
+                "it existed" => Creation::AlreadyExisted,
+                _ => Creation::NotTried,
             };
             // What was just made is there, and ours.
             if called == "made it" && (state != ENABLED || noted == YES) {
                 return None;
             }
-            case.seen.noted = noted == YES;
+            case.observed.noted = noted == YES;
             if on == YES {
                 case.on_plan.insert(KeyId::from("new"));
             }
@@ -564,20 +570,24 @@ fn test_secret() -> String {
             if case.edited && labels == IS_BOTH {
                 return None;
             }
-            let mut holders = vec![Which::Pending];
+            let mut holders = vec![VersionRole::Pending];
             if case.copy {
                 // AWSCURRENT's key is that with this value.
                 if current != "none" || (beside == SAME && labels == IS_BOTH) {
                     return None;
                 }
-                holders.push(Which::Current);
+                holders.push(VersionRole::Current);
             }
-            case.held.insert(Which::Pending, pending);
-            let there = if current == "none" { Held::NoKey } else { OURS };
+            case.held.insert(VersionRole::Pending, pending);
+            let there = if current == "none" {
+                Content::Placeholder
+            } else {
+                OURS
+            };
             let there = if case.copy { pending } else { there };
-            case.held.insert(Which::Current, there);
+            case.held.insert(VersionRole::Current, there);
             if current == "is there" {
-                case.with_key("old", Some("old"), &[Which::Current]);
+                case.with_key("old", Some("old"), &[VersionRole::Current]);
             }
             if holds == A_KEY && state != "missing" {
                 let key = case.with_key("new", Some("new"), &holders);
@@ -593,7 +603,7 @@ fn test_secret() -> String {
             if on == YES {
                 case.on_plan.insert(KeyId::from("new"));
             }
-            case.seen.setup.probe = probe == YES;
+            case.observed.setup.probe = probe == YES;
             case.without_plan(without);
             Some(case.next(Step::TestSecret))
         },
@@ -633,20 +643,24 @@ fn first_write() -> String {
             ];
             let mut case = Case::new(Step::TestSecret, labels);
             case.copy = trial == YES;
-            for which in [Which::Pending, Which::Current, Which::Previous] {
-                case.held.insert(which, OURS);
+            for role in [
+                VersionRole::Pending,
+                VersionRole::Current,
+                VersionRole::Previous,
+            ] {
+                case.held.insert(role, OURS);
             }
             let holders: &[_] = if case.copy {
-                &[Which::Pending, Which::Current]
+                &[VersionRole::Pending, VersionRole::Current]
             } else {
-                &[Which::Current]
+                &[VersionRole::Current]
             };
             let current = case.with_key("old", Some("old"), holders);
             if written == "AWSCURRENT's" {
                 current.written.insert(0);
             }
             if !case.copy {
-                case.with_key("new", Some("new"), &[Which::Pending]);
+                case.with_key("new", Some("new"), &[VersionRole::Pending]);
             }
             case.with_plan();
             case.on_plan.insert(KeyId::from("new"));
@@ -658,14 +672,14 @@ fn first_write() -> String {
                 other.written.insert(0);
             }
             case.with_target(Some(match target {
-                "nothing, or the secret's placeholder" => Mirrored::Vacant,
-                "AWSCURRENT's key" => Mirrored::Key(Which::Current),
-                "the pending key" => Mirrored::Key(Which::Pending),
-                "AWSPREVIOUS's key" => Mirrored::Key(Which::Previous),
-                _ => Mirrored::Other,
+                "nothing, or the secret's placeholder" => TargetContent::Vacant,
+                "AWSCURRENT's key" => TargetContent::Key(VersionRole::Current),
+                "the pending key" => TargetContent::Key(VersionRole::Pending),
+                "AWSPREVIOUS's key" => TargetContent::Key(VersionRole::Previous),
+                _ => TargetContent::Other,
             }));
             if adopted == YES {
-                case.seen.setup.adopted.insert(0);
+                case.observed.setup.adopted.insert(0);
             }
             Some(case.next(Step::TestSecret))
         },
@@ -698,8 +712,8 @@ fn replicas() -> String {
                 status,
                 message: String::new(),
             });
-            case.seen.secret.replicas.extend(replica);
-            case.seen.replicated = waited == YES;
+            case.observed.secret.replicas.extend(replica);
+            case.observed.replicated = waited == YES;
             Some(case.next(Step::FinishSecret))
         },
     )
@@ -738,12 +752,16 @@ fn finish_secret() -> String {
             let step = Step::FinishSecret;
             let mut case = rotation(step, labels);
             let pending = held(holds);
-            case.held.insert(Which::Pending, pending);
-            case.held.insert(Which::Current, OURS);
+            case.held.insert(VersionRole::Pending, pending);
+            case.held.insert(VersionRole::Current, OURS);
             let enabled = works == YES;
-            case.with_key("old", Some("old"), &[Which::Current]).enabled = enabled;
+            case.with_key("old", Some("old"), &[VersionRole::Current])
+                .enabled = enabled;
             if state != "missing" {
-                put_into(case.with_key("new", Some("new"), &[Which::Pending]), state);
+                put_into(
+                    case.with_key("new", Some("new"), &[VersionRole::Pending]),
+                    state,
+                );
             }
             if takes == YES {
                 let key = case.with_key("gone", Some("gone"), &[]);
@@ -754,11 +772,13 @@ fn finish_secret() -> String {
                 // Where the target is read anyway.
                 "not read" if takes == YES || [UNKNOWN, OTHERS].contains(&labels) => return None,
                 "not read" => case.with_target(None),
-                "holds this key" => case.with_target(Some(Mirrored::Key(Which::Pending))),
-                "holds another" => case.with_target(Some(Mirrored::Other)),
+                "holds this key" => {
+                    case.with_target(Some(TargetContent::Key(VersionRole::Pending)))
+                }
+                "holds another" => case.with_target(Some(TargetContent::Other)),
                 _ => {
                     case.with_target(None);
-                    case.seen.mirror = vec![Mirrored::Key(Which::Pending)];
+                    case.observed.mirror = vec![TargetContent::Key(VersionRole::Pending)];
                 }
             }
             let as_reconcile = labels == IS_CURRENT
@@ -775,8 +795,8 @@ fn finish_secret() -> String {
 /// A reconciliation over a current key that works.
 fn reconciliation(labels: &[(&str, &[&str])]) -> Case {
     let mut case = Case::new(Step::Reconcile, labels);
-    case.held.insert(Which::Current, OURS);
-    case.with_key("current", Some("now"), &[Which::Current])
+    case.held.insert(VersionRole::Current, OURS);
+    case.with_key("current", Some("now"), &[VersionRole::Current])
         .written
         .insert(0);
     case
@@ -838,18 +858,18 @@ fn reconcile_current() -> String {
             };
             let mut case = Case::new(Step::Reconcile, labels);
             case.moved = on == "another since its value was read";
-            let of_our_form = our_form == YES;
+            let generated = our_form == YES;
             let held = match holds {
-                "a key" => Held::Key { of_our_form },
+                "a key" => Content::Key { generated },
                 words => held(words),
             };
-            case.held.insert(Which::Current, held);
+            case.held.insert(VersionRole::Current, held);
             // It differs, which shows whether the run goes on.
-            case.with_target(Some(Mirrored::Vacant));
-            case.seen.secret.rotated_before = rotated == YES;
+            case.with_target(Some(TargetContent::Vacant));
+            case.observed.secret.rotated_before = rotated == YES;
             let version = (!state.starts_with("another's")).then_some("now");
             if state != "missing" && held.is_key() {
-                let key = case.with_key("current", version, &[Which::Current]);
+                let key = case.with_key("current", version, &[VersionRole::Current]);
                 key.unfinished = unfinished == YES;
                 match state {
                     "ours and marked" => key.mark = mark(1, "x", None),
@@ -858,7 +878,7 @@ fn reconcile_current() -> String {
                 }
             }
             if called == YES {
-                case.seen.mint = Mint::Existed;
+                case.observed.mint = Creation::AlreadyExisted;
             }
             match plans {
                 "the configured ones" => case.with_plan(),
@@ -915,12 +935,12 @@ fn reconcile_targets() -> String {
             if writable != YES {
                 case.keys[0].written.clear();
             }
-            case.held.insert(Which::Pending, OURS);
+            case.held.insert(VersionRole::Pending, OURS);
             case.with_target(match target {
-                "holds it" => Some(Mirrored::Key(Which::Current)),
-                "holds nothing" => Some(Mirrored::Vacant),
-                "holds something else" => Some(Mirrored::Other),
-                "holds the pending key" => Some(Mirrored::Key(Which::Pending)),
+                "holds it" => Some(TargetContent::Key(VersionRole::Current)),
+                "holds nothing" => Some(TargetContent::Vacant),
+                "holds something else" => Some(TargetContent::Other),
+                "holds the pending key" => Some(TargetContent::Key(VersionRole::Pending)),
                 _ => None,
             });
             Some(case.next(Step::Reconcile))
@@ -940,13 +960,13 @@ fn replaced(emergency: &str, target: &str, labels: &[&str]) -> (Case, Key) {
     let all: &[(&str, &[&str])] = &[("now", &[CURRENT]), ("old", labels)];
     let mut case = reconciliation(all);
     if emergency == YES {
-        case.seen.setup.emergency = true;
-        case.seen.setup.grace = Duration::ZERO;
+        case.observed.setup.emergency = true;
+        case.observed.setup.grace = Duration::ZERO;
     }
     case.with_target(None);
-    case.seen.mirror = vec![match target {
-        "could not be read" => Mirrored::Unreachable,
-        _ => Mirrored::Key(Which::Current),
+    case.observed.mirror = vec![match target {
+        "could not be read" => TargetContent::Unreachable,
+        _ => TargetContent::Key(VersionRole::Current),
     }];
     let mut key = case.with_key("old", Some("old"), &[]).clone();
     case.keys.pop();
@@ -977,14 +997,14 @@ fn reconcile_wanted() -> String {
             let labels: &[&str] = if by_label { &["mine"] } else { &[] };
             let (mut case, mut key) = replaced(emergency, target, labels);
             if !by_label {
-                let labels = &mut case.seen.secret.labels.0;
+                let labels = &mut case.observed.secret.labels.0;
                 labels.insert(
                     VersionId::from("next"),
                     BTreeSet::from([PENDING.to_owned()]),
                 );
-                case.held.insert(Which::Pending, OURS);
-                case.seen.held.insert(Which::Pending, OURS);
-                key.held_by.insert(Which::Pending);
+                case.held.insert(VersionRole::Pending, OURS);
+                case.observed.held.insert(VersionRole::Pending, OURS);
+                key.held_by.insert(VersionRole::Pending);
             }
             match (marked, state) {
                 (YES, BY_HAND) => (key.mark, key.enabled) = (mark(1, "now", None), false),
@@ -1026,8 +1046,8 @@ fn reconcile_enabled() -> String {
             let labels: &[&str] = if previous { &[PREVIOUS] } else { &[] };
             let (mut case, mut key) = replaced(emergency, target, labels);
             if previous {
-                case.held.insert(Which::Previous, OURS);
-                key.held_by.insert(Which::Previous);
+                case.held.insert(VersionRole::Previous, OURS);
+                key.held_by.insert(VersionRole::Previous);
             }
             let hours = if grace == "runs" { 1 } else { 24 };
             // Then any is over, and the key is disabled before the targets are read.
@@ -1047,7 +1067,7 @@ fn reconcile_enabled() -> String {
                 return None;
             }
             if run == "marked or disabled" {
-                case.seen.handled.insert(key.id.clone());
+                case.observed.changed_keys.insert(key.id.clone());
             }
             case.keys.push(key);
             Some(case.next(Step::Reconcile))
@@ -1068,31 +1088,22 @@ fn reconcile_disabled() -> String {
             ("could be made anew", NO_YES),
         ],
         &|given| {
-            let &[
-                by,
-                run,
-                quarantine,
-                emergency,
-                target,
-                previous,
-                of_our_form,
-            ] = given
-            else {
+            let &[by, run, quarantine, emergency, target, previous, generated] = given else {
                 unreachable!()
             };
             let previous = previous == YES;
             let labels: &[&str] = if previous { &[PREVIOUS] } else { &[] };
             let (mut case, mut key) = replaced(emergency, target, labels);
             if previous {
-                case.held.insert(Which::Previous, OURS);
-                key.held_by.insert(Which::Previous);
+                case.held.insert(VersionRole::Previous, OURS);
+                key.held_by.insert(VersionRole::Previous);
             }
             let hours = if quarantine == "runs" { 167 } else { 168 };
             let disabled = (by == "us").then_some(hours);
             (key.enabled, key.mark) = (false, mark(300, "now", disabled));
-            key.of_our_form = of_our_form == YES;
+            key.generated = generated == YES;
             if run == "disabled" {
-                case.seen.handled.insert(key.id.clone());
+                case.observed.changed_keys.insert(key.id.clone());
             }
             case.keys.push(key);
             Some(case.next(Step::Reconcile))
@@ -1132,17 +1143,17 @@ fn reconcile_revoked() -> String {
                 return None;
             }
             let mut case = Case::new(Step::Reconcile, labels);
-            case.held.insert(Which::Current, OURS);
-            case.seen.setup.emergency = emergency == YES;
+            case.held.insert(VersionRole::Current, OURS);
+            case.observed.setup.emergency = emergency == YES;
             let holds = current != "is another version with another value";
             if !holds {
-                case.with_key("current", Some("now"), &[Which::Current]);
+                case.with_key("current", Some("now"), &[VersionRole::Current]);
             }
-            let holders: &[_] = if holds { &[Which::Current] } else { &[] };
+            let holders: &[_] = if holds { &[VersionRole::Current] } else { &[] };
             let hours = if quarantine == "runs" { 167 } else { 168 };
             let key = case.with_key("old", Some("old"), holders);
             key.enabled = state == "enabled again";
-            key.mark = mark(300, "now", Some(hours)).map(|mark| Mark {
+            key.mark = mark(300, "now", Some(hours)).map(|mark| Supersession {
                 revoked_at: mark.disabled_at,
                 ..mark
             });
@@ -1187,10 +1198,10 @@ fn reconcile_changed() -> String {
                 _ if period == "runs" => return None,
                 _ => Some(ago(170)),
             };
-            case.seen.current_created = (young == YES).then(|| ago(2));
-            case.seen.held.insert(Which::Current, OURS);
-            case.seen.current_version = Some(VersionId::from("now"));
-            case.seen.setup.knows_time = known == YES;
+            case.observed.current_created = (young == YES).then(|| ago(2));
+            case.observed.held.insert(VersionRole::Current, OURS);
+            case.observed.current_version = Some(VersionId::from("now"));
+            case.observed.setup.knows_time = known == YES;
             case.keys.push(key);
             Some(case.next(Step::Reconcile))
         },

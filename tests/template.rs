@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_key_rotation::config::Settings;
+use api_key_rotation::config::Config;
 use api_key_rotation::handler::event::Event;
 use regex::Regex;
 use sandbox::{ACCOUNT, REGION};
@@ -119,7 +119,7 @@ fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_tha
     for (parameters, secret) in shapes {
         let function = properties(&stack(&parameters), "RotationFunction");
         let variables = &function["Environment"]["Variables"];
-        let settings = Settings::read(|name| variables[name].as_str().map(ToOwned::to_owned));
+        let settings = Config::read(|name| variables[name].as_str().map(ToOwned::to_owned));
         let settings = settings.unwrap_or_else(|error| panic!("{parameters:?}: {error}"));
         let served = settings.secret_id.as_ref().map(ToString::to_string);
         assert_eq!(served.as_deref(), secret);

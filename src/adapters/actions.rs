@@ -3,155 +3,165 @@
 use super::AdapterError;
 use super::api_gateway;
 use super::description::Minted;
-use super::session::Live;
-use crate::decision::{Action, CURRENT, Change, Fact, Observed, Which};
-use crate::driver::Receipt;
+use super::session::Session;
+use crate::decision::{Action, CURRENT, Change, Fact, Observed, VersionRole};
+use crate::driver::Call;
 use crate::ids::VersionId;
 use crate::secret::{ApiKeyValue, SecretText};
 
-impl Live<'_> {
+impl Session<'_> {
     pub(super) async fn act(
         &mut self,
-        seen: &Observed,
+        observed: &Observed,
         action: &Action,
-    ) -> Result<(Fact, Option<Receipt>), AdapterError> {
-        let (fact, receipt) = match action {
-            Action::StoreValue => self.store(seen).await?,
-            Action::MintKey(which) => self.mint(seen, *which).await?,
-            Action::NoteResumed(key) => {
-                let now = self.world.clock.now();
+    ) -> Result<(Fact, Option<Call>), AdapterError> {
+        let (fact, call) = match action {
+            Action::StorePendingValue => self.store(observed).await?,
+            Action::CreateKey(role) => self.mint(observed, *role).await?,
+            Action::CompleteKey(key) => {
+                let now = self.clients.clock.now();
                 let note = Minted {
                     resumed_at: Some(now),
-                    ..self.described(seen)
+                    ..self.described(observed)
                 };
-                self.note(seen, key, &note, Change::Completed(now)).await?
+                self.note(observed, key, &note, Change::Completed(now))
+                    .await?
             }
-            Action::NoteWritten(key) => {
-                let mut keys = seen.keys.iter().flatten();
+            Action::NoteTargets(key) => {
+                let mut keys = observed.keys.iter().flatten();
                 let resumed = keys.find(|listed| listed.id == *key && listed.resumed);
                 let note = Minted {
                     resumed_at: resumed.map(|key| key.since),
-                    ..self.described(seen)
+                    ..self.described(observed)
                 };
-                self.note(seen, key, &note, Change::Written).await?
+                self.note(observed, key, &note, Change::TargetsNoted)
+                    .await?
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await;
-                let receipt = gateway.attach(key, plan, self.deadline).await?;
+                let call = gateway.attach(key, plan, self.deadline).await?;
                 (
                     Fact::Changed(key.clone(), Change::Attached(plan.clone())),
-                    receipt,
+                    call,
                 )
             }
-            Action::WriteMirror(target, which) => {
+            Action::WriteTarget(target, role) => {
                 let key = self
                     .values
-                    .key(*which)
+                    .key(*role)
                     .expect("a target is written only once the value was read");
                 let doppler = self.doppler().await;
-                let receipt = doppler.write(self.target(*target), key).await?;
-                (Fact::Written(*target, *which), receipt)
+                let call = doppler.write(self.target(*target), key).await?;
+                (Fact::TargetWritten(*target, *role), call)
             }
-            Action::Promote(from) => self.promote(seen, from.as_ref()).await?,
-            Action::RemovePending => {
-                let secrets_manager = self.world.secrets_manager().await;
-                let receipt = secrets_manager
-                    .remove_pending(self.secret, version_made(seen))
+            Action::Promote(from) => self.promote(observed, from.as_ref()).await?,
+            Action::RemovePendingLabel => {
+                let secrets_manager = self.clients.secrets_manager().await;
+                let call = secrets_manager
+                    .remove_pending(self.secret, version_made(observed))
                     .await?;
-                (Fact::PendingRemoved, receipt)
+                (Fact::PendingLabelRemoved, call)
             }
             Action::RestoreKey(key) => {
                 // It takes effect anew, which `testSecret` has to wait for.
-                let now = self.world.clock.now();
+                let now = self.clients.clock.now();
                 let text = Minted {
-                    resumed_at: seen.is_to_be_promoted(key).then_some(now),
-                    ..self.described(seen)
+                    resumed_at: observed.is_to_be_promoted(key).then_some(now),
+                    ..self.described(observed)
                 };
                 let text = text.to_string();
-                self.update(seen, key, &text, Some(true), |_| Change::Unmarked)
+                self.update(observed, key, &text, Some(true), |_| Change::Restored)
                     .await?
             }
-            Action::MarkKey(key, mark)
+            Action::MarkSuperseded(key, mark)
             | Action::DisableKey(key, mark)
             | Action::NoteRevoked(key, mark)
-            | Action::NotePostponed(key, mark) => self.change_mark(seen, action, key, mark).await?,
+            | Action::NotePostponed(key, mark) => {
+                self.change_mark(observed, action, key, mark).await?
+            }
             Action::DeleteKey(key) => {
-                let receipt = self.gateway().await.delete(key).await?;
-                (Fact::Changed(key.clone(), Change::Deleted), receipt)
+                let call = self.gateway().await.delete(key).await?;
+                (Fact::Changed(key.clone(), Change::Deleted), call)
             }
         };
-        Ok((fact, Some(receipt)))
+        Ok((fact, Some(call)))
     }
 
     /// Stores a fresh key in the pending version, beside the other fields of the current one.
-    async fn store(&mut self, seen: &Observed) -> Result<(Fact, Receipt), AdapterError> {
+    async fn store(&mut self, observed: &Observed) -> Result<(Fact, Call), AdapterError> {
         let empty = SecretText::empty();
-        let current = self.values.versions.get(&Which::Current);
+        let current = self.values.versions.get(&VersionRole::Current);
         let text = current.unwrap_or(&empty).with_key(&ApiKeyValue::fresh());
-        let secrets_manager = self.world.secrets_manager().await;
-        let receipt = secrets_manager
-            .put(self.secret, version_made(seen), text, self.rotation_token)
+        let secrets_manager = self.clients.secrets_manager().await;
+        let call = secrets_manager
+            .put(
+                self.secret,
+                version_made(observed),
+                text,
+                self.rotation_token,
+            )
             .await?;
-        Ok((Fact::Stored, receipt))
+        Ok((Fact::PendingValueStored, call))
     }
 
     /// Creates the key with the value of a version.
     async fn mint(
         &mut self,
-        seen: &Observed,
-        which: Which,
-    ) -> Result<(Fact, Receipt), AdapterError> {
+        observed: &Observed,
+        role: VersionRole,
+    ) -> Result<(Fact, Call), AdapterError> {
         const READ: &str = "a key is minted only once its version was read";
-        let value = self.values.key(which).expect(READ);
+        let value = self.values.key(role).expect(READ);
         let new = api_gateway::NewKey {
-            version: seen.version(which).expect(READ),
+            version: observed.version(role).expect(READ),
             value,
-            stage_keys: &self.world.settings.stage_keys,
+            stage_keys: &self.clients.config.stage_keys,
             description: Minted {
-                unfinished: which == Which::Current,
-                ..self.described(seen)
+                unfinished: role == VersionRole::Current,
+                ..self.described(observed)
             },
         };
         let gateway = self.gateway().await;
-        let (minted, receipt) = gateway.mint(self.secret, new, self.deadline).await?;
+        let (minted, call) = gateway.mint(self.secret, new, self.deadline).await?;
         let Some(mut key) = minted else {
-            return Ok((Fact::AlreadyMinted, receipt));
+            return Ok((Fact::AlreadyExists, call));
         };
         key.held_by = self.values.known().holders(value);
-        key.written = seen.written();
-        Ok((Fact::Minted(key), receipt))
+        key.written = observed.written();
+        Ok((Fact::Created(key), call))
     }
 
-    /// Moves AWSCURRENT here. If it turns out to be neither here nor where it was `seen`, brings the labels instead.
+    /// Moves AWSCURRENT here. If it turns out to be neither here nor where it was `observed`, brings the labels instead.
     async fn promote(
         &mut self,
-        seen: &Observed,
+        observed: &Observed,
         from: Option<&VersionId>,
-    ) -> Result<(Fact, Receipt), AdapterError> {
-        let (secrets_manager, version) = (self.world.secrets_manager().await, version_made(seen));
+    ) -> Result<(Fact, Call), AdapterError> {
+        let (secrets_manager, version) =
+            (self.clients.secrets_manager().await, version_made(observed));
         let promoted = secrets_manager.promote(self.secret, version, from).await;
-        let receipt = match promoted {
-            Ok(receipt) => receipt,
+        let call = match promoted {
+            Ok(call) => call,
             Err(failed) => {
                 // The label moved under us, or it did move here and the reply was lost.
-                let (now, receipt) = secrets_manager.describe(&self.secret.arn).await?;
+                let (now, call) = secrets_manager.describe(&self.secret.arn).await?;
                 let labels = &now.description.labels;
-                if labels == seen.labels() {
+                if labels == observed.labels() {
                     return Err(failed.into());
                 }
                 if !labels.on(version, CURRENT) {
-                    return Ok((Fact::Described(now.description), receipt));
+                    return Ok((Fact::Described(now.description), call));
                 }
-                receipt
+                call
             }
         };
         self.values.promoted();
-        Ok((Fact::Promoted, receipt))
+        Ok((Fact::Promoted, call))
     }
 }
 
 /// The version that a rotation makes.
-fn version_made(seen: &Observed) -> &VersionId {
-    let version = seen.setup.version.as_ref();
+fn version_made(observed: &Observed) -> &VersionId {
+    let version = observed.setup.version.as_ref();
     version.expect("a reconciliation makes no version")
 }

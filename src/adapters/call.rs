@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::advice::{self, Cause, NoReply};
 use super::doppler::classify::{self as refusal, Answer};
 use crate::config::Target;
-use crate::driver::{Receipt, Service};
+use crate::driver::{Call, Service};
 use crate::ids::KeyId;
 
 /// What API Gateway says when two requests got in each other's way, for instance because it serves one
@@ -243,7 +243,7 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-impl From<CallError> for Receipt {
+impl From<CallError> for Call {
     fn from(failed: CallError) -> Self {
         Self {
             service: failed.service,

@@ -8,13 +8,13 @@ use super::clock::Clock;
 use super::description::target_hash;
 use super::secrets_manager::{Secret, SecretsManager};
 use super::{AdapterError, aws, doppler, http};
-use crate::config::{Settings, Target};
-use crate::driver::Receipt;
+use crate::config::{Config, Target};
+use crate::driver::Call;
 use crate::ids::{KeyId, VersionId};
 
 /// What outlives an invocation: the settings, and clients that are built when first needed.
-pub struct World {
-    pub(super) settings: Settings,
+pub struct Clients {
+    pub(super) config: Config,
     pub(super) function_name: String,
     pub(super) clock: Clock,
     http: OnceCell<reqwest::Client>,
@@ -24,12 +24,12 @@ pub struct World {
     pub(super) doppler_token: doppler::Remembered,
 }
 
-impl World {
+impl Clients {
     /// Calls nobody and builds nothing yet.
     #[must_use]
-    pub fn new(settings: Settings, function_name: String) -> Self {
+    pub fn new(config: Config, function_name: String) -> Self {
         Self {
-            settings,
+            config,
             function_name,
             clock: Clock::default(),
             http: OnceCell::new(),
@@ -42,8 +42,8 @@ impl World {
 
     /// The settings.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The name of this function.
@@ -59,7 +59,7 @@ impl World {
     }
 
     pub(super) async fn http(&self) -> &reqwest::Client {
-        let build = || async { http::client(self.settings.roots.as_deref()) };
+        let build = || async { http::client(self.config.roots.as_deref()) };
         self.http.get_or_init(build).await
     }
 
@@ -76,7 +76,7 @@ impl World {
     pub(super) async fn api_gateway(&self) -> &ApiGateway {
         let build = || async {
             let (config, clock) = (self.aws().await, self.clock.clone());
-            let targets = self.settings.targets().iter().map(hash_of).collect();
+            let targets = self.config.targets().iter().map(hash_of).collect();
             ApiGateway::new(config, &self.function_name, targets, clock)
         };
         self.api_gateway.get_or_init(build).await
@@ -86,7 +86,7 @@ impl World {
     ///
     /// # Errors
     /// The call failed.
-    pub async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), AdapterError> {
+    pub async fn describe(&self, secret_id: &str) -> Result<(Secret, Call), AdapterError> {
         Ok(self.secrets_manager().await.describe(secret_id).await?)
     }
 
@@ -94,7 +94,7 @@ impl World {
     ///
     /// # Errors
     /// A call failed.
-    pub async fn secrets(&self) -> Result<(Vec<(String, String)>, Receipt), AdapterError> {
+    pub async fn secrets(&self) -> Result<(Vec<(String, String)>, Call), AdapterError> {
         Ok(self.secrets_manager().await.list().await?)
     }
 

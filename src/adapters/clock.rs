@@ -25,11 +25,11 @@ const CREDIBLE_MS: std::ops::Range<i64> = 0..32_503_680_000_000;
 /// that is days ahead must not end an overlap either.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
-    state: Arc<State>,
+    state: Arc<KeyState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct KeyState {
     /// By how many milliseconds AWS is ahead of this machine.
     ahead_ms: AtomicI64,
     /// Whether a `Date` set it since the run began.

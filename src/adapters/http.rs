@@ -109,7 +109,7 @@ pub(super) fn attempt(headers: &HeaderMap) -> u32 {
 }
 
 /// How a request failed that brought no whole reply, and whether another attempt may do better.
-pub(crate) fn why_no_reply(error: &reqwest::Error) -> (NoReply, bool) {
+pub(crate) fn no_reply_kind(error: &reqwest::Error) -> (NoReply, bool) {
     let how = how_it_failed(error);
     (how, how.may_pass())
 }

@@ -8,25 +8,26 @@ use tokio::time::Instant;
 use super::AdapterError;
 use super::clients::hash_of;
 use super::description::Minted;
-use super::session::Live;
+use super::session::Session;
 use crate::decision::{
-    Action, CURRENT, Change, Fact, Mark, OWN_CHANGE, Observed, PENDING, Postponed, Which,
+    Action, CURRENT, Change, Fact, OWN_CHANGE, Observed, PENDING, Postponed, Supersession,
+    VersionRole,
 };
-use crate::driver::Receipt;
+use crate::driver::Call;
 use crate::ids::KeyId;
 
-impl Live<'_> {
+impl Session<'_> {
     /// The description of a key in use.
-    pub(super) fn described(&self, seen: &Observed) -> Minted {
+    pub(super) fn described(&self, observed: &Observed) -> Minted {
         Minted {
-            targets: self.written(seen),
+            targets: self.written(observed),
             ..Minted::new(&self.secret.name)
         }
     }
 
     /// The targets that are known to have been written, as descriptions name them.
-    fn written(&self, seen: &Observed) -> BTreeSet<String> {
-        let targets = seen.written().into_iter();
+    fn written(&self, observed: &Observed) -> BTreeSet<String> {
+        let targets = observed.written().into_iter();
         targets.map(|target| hash_of(self.target(target))).collect()
     }
 
@@ -35,94 +36,102 @@ impl Live<'_> {
     /// where there is time for it. In an emergency the next key comes first.
     pub(super) async fn change_mark(
         &self,
-        seen: &Observed,
+        observed: &Observed,
         action: &Action,
         key: &KeyId,
-        mark: &Mark,
-    ) -> Result<(Fact, Receipt), AdapterError> {
-        let now = self.world.clock.now();
+        mark: &Supersession,
+    ) -> Result<(Fact, Call), AdapterError> {
+        let now = self.clients.clock.now();
         let mark = dated(mark, action, now);
         let disables = matches!(action, Action::DisableKey(..)).then_some(false);
-        let (fact, receipt) = self.write_mark(seen, key, mark.clone(), disables).await?;
+        let (fact, call) = self
+            .write_mark(observed, key, mark.clone(), disables)
+            .await?;
         let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
         if is_disabled && disables.is_none() && mark.disabled_at.is_none() {
-            return self.revoke(seen, key, mark).await;
+            return self.revoke(observed, key, mark).await;
         }
-        let later = self.world.clock.now();
+        let later = self.clients.clock.now();
         let is_late = later > now + OWN_CHANGE && Instant::now() + OWN_CHANGE < self.deadline;
         let is_there = !matches!(fact, Fact::Changed(_, Change::Deleted));
-        if is_late && is_there && !seen.setup.emergency {
+        if is_late && is_there && !observed.setup.emergency {
             let mark = dated(&mark, action, later);
-            return self.write_mark(seen, key, mark, None).await;
+            return self.write_mark(observed, key, mark, None).await;
         }
-        Ok((fact, receipt))
+        Ok((fact, call))
     }
 
     /// Writes the description of a key that is not superseded, as far as is known. If the key is disabled by then although it was
     /// enabled when it was listed, that was a person, or an emergency stop, for which the key must have been replaced.
     pub(super) async fn note(
         &self,
-        seen: &Observed,
+        observed: &Observed,
         id: &KeyId,
         note: &Minted,
         change: Change,
-    ) -> Result<(Fact, Receipt), AdapterError> {
-        let mut keys = seen.keys.iter().flatten();
+    ) -> Result<(Fact, Call), AdapterError> {
+        let mut keys = observed.keys.iter().flatten();
         let key = keys.find(|key| key.id == *id && key.enabled);
-        let by = key.and_then(|_| seen.version(Which::Current)).cloned();
+        let by = key
+            .and_then(|_| observed.version(VersionRole::Current))
+            .cloned();
         let text = note.to_string();
-        let noted = self.update(seen, id, &text, None, |is_enabled| {
+        let noted = self.update(observed, id, &text, None, |is_enabled| {
             if is_enabled || by.is_none() {
                 change
             } else {
-                Change::DisabledByHand
+                Change::DisabledManually
             }
         });
-        let (fact, receipt) = noted.await?;
-        let (Fact::Changed(_, Change::DisabledByHand), Some(by)) = (&fact, by) else {
-            return Ok((fact, receipt));
+        let (fact, call) = noted.await?;
+        let (Fact::Changed(_, Change::DisabledManually), Some(by)) = (&fact, by) else {
+            return Ok((fact, call));
         };
-        let secrets_manager = self.world.secrets_manager().await;
+        let secrets_manager = self.clients.secrets_manager().await;
         let (now, _) = secrets_manager.describe(&self.secret.arn).await?;
-        let label = if key.is_some_and(|key| key.is(Which::Current)) {
+        let label = if key.is_some_and(|key| key.is(VersionRole::Current)) {
             CURRENT
         } else {
             PENDING
         };
-        if now.description.labels.holder(label) == seen.labels().holder(label) {
-            return Ok((fact, receipt));
+        if now.description.labels.holder(label) == observed.labels().holder(label) {
+            return Ok((fact, call));
         }
-        self.revoke(seen, id, Mark::new(self.world.clock.now(), by))
-            .await
+        self.revoke(
+            observed,
+            id,
+            Supersession::new(self.clients.clock.now(), by),
+        )
+        .await
     }
 
     /// Makes the note of an emergency stop again, which disabled the key while this run was under way, and whose note was just
     /// overwritten. A person who disabled a replaced key in that moment is taken for one.
     async fn revoke(
         &self,
-        seen: &Observed,
+        observed: &Observed,
         key: &KeyId,
-        mut mark: Mark,
-    ) -> Result<(Fact, Receipt), AdapterError> {
-        let now = Some(self.world.clock.now());
+        mut mark: Supersession,
+    ) -> Result<(Fact, Call), AdapterError> {
+        let now = Some(self.clients.clock.now());
         (mark.disabled_at, mark.revoked_at) = (now, now);
-        self.write_mark(seen, key, mark, None).await
+        self.write_mark(observed, key, mark, None).await
     }
 
     /// Writes a key's mark, and with `Some(false)` disables it.
     async fn write_mark(
         &self,
-        seen: &Observed,
+        observed: &Observed,
         id: &KeyId,
-        mark: Mark,
+        mark: Supersession,
         enabled: Option<bool>,
-    ) -> Result<(Fact, Receipt), AdapterError> {
-        let targets = self.written(seen);
-        let mark = Mark { targets, ..mark };
+    ) -> Result<(Fact, Call), AdapterError> {
+        let targets = self.written(observed);
+        let mark = Supersession { targets, ..mark };
         let text = mark.to_string();
-        self.update(seen, id, &text, enabled, |is_enabled| {
+        self.update(observed, id, &text, enabled, |is_enabled| {
             if is_enabled {
-                Change::Marked(mark)
+                Change::Superseded(mark)
             } else {
                 Change::Disabled(mark)
             }
@@ -134,26 +143,26 @@ impl Live<'_> {
     /// run may have disabled or enabled it. A key that a rotation has just found must be there.
     pub(super) async fn update(
         &self,
-        seen: &Observed,
+        observed: &Observed,
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
         change: impl FnOnce(bool) -> Change,
-    ) -> Result<(Fact, Receipt), AdapterError> {
+    ) -> Result<(Fact, Call), AdapterError> {
         let gateway = self.gateway().await;
-        let (change, receipt) = match gateway.update(key, description, enabled).await {
-            Ok((is_enabled, receipt)) => (change(is_enabled), receipt),
-            Err(failed) if failed.is_gone() && !seen.is_pending() => {
-                (Change::Deleted, Receipt::from(failed))
+        let (change, call) = match gateway.update(key, description, enabled).await {
+            Ok((is_enabled, call)) => (change(is_enabled), call),
+            Err(failed) if failed.is_gone() && !observed.is_pending() => {
+                (Change::Deleted, Call::from(failed))
             }
             Err(failed) => return Err(failed.into()),
         };
-        Ok((Fact::Changed(key.clone(), change), receipt))
+        Ok((Fact::Changed(key.clone(), change), call))
     }
 }
 
 /// The mark with the time at which `action` writes it.
-fn dated(mark: &Mark, action: &Action, now: SystemTime) -> Mark {
+fn dated(mark: &Supersession, action: &Action, now: SystemTime) -> Supersession {
     let mut mark = mark.clone();
     match action {
         Action::DisableKey(..) => mark.disabled_at = Some(now),

@@ -21,10 +21,10 @@ mod session;
 mod values;
 
 pub use self::api_gateway::description;
-pub(crate) use self::aws::throttle::{TURN, Turn};
+pub(crate) use self::aws::throttle::{CALL_CONTEXT, Turn};
 pub use self::call::{CallError, Fault};
-pub use self::clients::World;
+pub use self::clients::Clients;
 pub use self::doppler::classify as refusal;
 pub use self::error::{AdapterError, ProbeFault};
 pub use self::secrets_manager::Secret;
-pub use self::session::Live;
+pub use self::session::Session;

@@ -16,9 +16,9 @@ use reqwest::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::adapters::http::{retry_after, why_no_reply};
+use crate::adapters::http::{no_reply_kind, retry_after};
 use crate::adapters::{AdapterError, ProbeFault};
-use crate::driver::{Receipt, Service};
+use crate::driver::{Call, Service};
 use crate::secret::ApiKeyValue;
 use crate::secret::redact::masked_id;
 
@@ -71,13 +71,13 @@ impl Probe<'_> {
     ///
     /// Before that the URL must refuse a random key, since one that requires no key accepts anything. A URL that does not
     /// refuse never sees the key.
-    pub(super) async fn accepts(&self, key: &ApiKeyValue) -> Result<Receipt, AdapterError> {
+    pub(super) async fn accepts(&self, key: &ApiKeyValue) -> Result<Call, AdapterError> {
         self.refuses().await?;
         self.poll(key, Wanted::Acceptances, self.deadline).await
     }
 
     /// Asks until a random key was refused.
-    pub(super) async fn refuses(&self) -> Result<Receipt, AdapterError> {
+    pub(super) async fn refuses(&self) -> Result<Call, AdapterError> {
         let until = if self.is_trial {
             self.deadline.min(Instant::now() + TRIAL)
         } else {
@@ -92,7 +92,7 @@ impl Probe<'_> {
         key: &ApiKeyValue,
         wanted: Wanted,
         deadline: Instant,
-    ) -> Result<Receipt, AdapterError> {
+    ) -> Result<Call, AdapterError> {
         let (mut in_a_row, mut pause) = (0, FIRST_PAUSE);
         let mut last = "none".to_owned();
         let mut faults = Faults::default();
@@ -101,21 +101,21 @@ impl Probe<'_> {
             let Ok(asked) = timeout_at(deadline, self.ask(key)).await else {
                 return Err(self.not_in_time(wanted, &last));
             };
-            let (answer, asked_for, receipt) = asked;
+            let (answer, asked_for, call) = asked;
             if faults.are_lasting(&answer)
                 && let Answer::Wrong(fault) = answer
             {
                 return Err(AdapterError::ProbeRejected(fault));
             }
             match (wanted, answer) {
-                (Wanted::Refusal, Answer::Refused) => return Ok(receipt),
+                (Wanted::Refusal, Answer::Refused) => return Ok(call),
                 (Wanted::Refusal, Answer::Accepted(status)) => {
                     return Err(AdapterError::ProbeNotProtected(status.as_u16()));
                 }
                 (Wanted::Acceptances, Answer::Accepted(_)) => {
                     in_a_row += 1;
                     if in_a_row == ACCEPTANCES {
-                        return Ok(receipt);
+                        return Ok(call);
                     }
                     pause = FIRST_PAUSE;
                     "accepted, but not three times in a row".clone_into(&mut last);
@@ -163,14 +163,14 @@ impl Probe<'_> {
     }
 
     /// Asks once: the answer, and the pause that the server asks for.
-    async fn ask(&self, key: &ApiKeyValue) -> (Answer, Option<Duration>, Receipt) {
+    async fn ask(&self, key: &ApiKeyValue) -> (Answer, Option<Duration>, Call) {
         // A connection of its own each time, so that the answers come from different nodes of the gateway.
         let mut request = self.http.get(self.url.clone()).header(CONNECTION, "close");
         if let Ok(mut value) = HeaderValue::from_str(key.expose()) {
             value.set_sensitive(true);
             request = request.header("x-api-key", value);
         }
-        let mut receipt = Receipt {
+        let mut call = Call {
             service: Service::Gateway,
             operation: "Probe",
             request_id: None,
@@ -178,18 +178,18 @@ impl Probe<'_> {
         let reply = match request.send().await {
             Ok(reply) => reply,
             Err(error) => {
-                let answer = match why_no_reply(&error) {
+                let answer = match no_reply_kind(&error) {
                     (how, true) => Answer::Unclear(how.to_string()),
                     (how, false) => Answer::Wrong(ProbeFault::NoReply { how }),
                 };
-                return (answer, None, receipt);
+                return (answer, None, call);
             }
         };
         let id = reply
             .headers()
             .get("x-amzn-requestid")
             .and_then(|id| id.to_str().ok());
-        receipt.request_id = id.map(masked_id);
+        call.request_id = id.map(masked_id);
         let (status, headers) = (reply.status(), reply.headers());
         let answer = if status.is_success() {
             Answer::Accepted(status)
@@ -200,7 +200,7 @@ impl Probe<'_> {
         } else {
             Answer::Wrong(ProbeFault::Status(status.as_u16()))
         };
-        (answer, retry_after(headers), receipt)
+        (answer, retry_after(headers), call)
     }
 }
 

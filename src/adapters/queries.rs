@@ -7,66 +7,66 @@ use tokio::time::Instant;
 
 use super::AdapterError;
 use super::probe;
-use super::session::{Live, VISIBILITY};
-use crate::decision::{Fact, Held, Look, Mirrored, Observed, Replication, Which};
-use crate::driver::Receipt;
+use super::session::{Session, VISIBILITY};
+use crate::decision::{Content, Fact, Observed, Query, Replication, TargetContent, VersionRole};
+use crate::driver::Call;
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::time::rfc3339;
 
 /// The longest that a key takes to take effect (AWSV).
 const PROPAGATION: Duration = Duration::from_mins(2);
 
-impl Live<'_> {
+impl Session<'_> {
     pub(super) async fn look(
         &mut self,
-        seen: &Observed,
-        look: &Look,
-    ) -> Result<(Fact, Option<Receipt>), AdapterError> {
-        let (fact, receipt) = match look {
-            Look::Version { which, expected } => self.read(*which, *expected, seen).await?,
-            Look::Labels => {
-                let secrets_manager = self.world.secrets_manager().await;
-                let (now, receipt) = secrets_manager.describe(&self.secret.arn).await?;
-                (Fact::Described(now.description), receipt)
+        observed: &Observed,
+        look: &Query,
+    ) -> Result<(Fact, Option<Call>), AdapterError> {
+        let (fact, call) = match look {
+            Query::Version { role, expected } => self.read(*role, *expected, observed).await?,
+            Query::Labels => {
+                let secrets_manager = self.clients.secrets_manager().await;
+                let (now, call) = secrets_manager.describe(&self.secret.arn).await?;
+                (Fact::Described(now.description), call)
             }
-            Look::Keys => {
+            Query::Keys => {
                 let gateway = self.gateway().await;
                 let known = self.values.known();
-                let all = seen.setup.emergency;
-                let (keys, receipt) = gateway.keys(self.secret, &known, all).await?;
+                let all = observed.setup.emergency;
+                let (keys, call) = gateway.keys(self.secret, &known, all).await?;
                 self.values.keys.clear();
-                (Fact::Keys(self.values.keep(keys)), receipt)
+                (Fact::Keys(self.values.keep(keys)), call)
             }
-            Look::EveryKey(which) => {
-                let patience = if *which == Which::Pending {
+            Query::FindKey(role) => {
+                let patience = if *role == VersionRole::Pending {
                     VISIBILITY
                 } else {
                     Duration::ZERO
                 };
                 let (until, known) = (self.until(patience), self.values.known());
                 let gateway = self.gateway().await;
-                let (key, receipt) = gateway.find(self.secret, &known, *which, until).await?;
-                (Fact::Found(*which, self.values.keep(key).pop()), receipt)
+                let (key, call) = gateway.find(self.secret, &known, *role, until).await?;
+                (Fact::Found(*role, self.values.keep(key).pop()), call)
             }
-            Look::Plans(key) => {
-                let (plans, receipt) = self.gateway().await.plans(key).await?;
-                (Fact::Plans(key.clone(), plans), receipt)
+            Query::PlansOf(key) => {
+                let (plans, call) = self.gateway().await.plans(key).await?;
+                (Fact::Plans(key.clone(), plans), call)
             }
-            Look::Plan(plan) => (
+            Query::PlanExists(plan) => (
                 Fact::PlanExists(plan.clone()),
                 self.gateway().await.plan(plan).await?,
             ),
-            Look::Mirror(target) => self.read_target(*target).await?,
-            Look::ProbeAccepts | Look::ProbeAnswers => {
+            Query::Target(target) => self.read_target(*target).await?,
+            Query::ProbeAccepts | Query::ProbeRefusesRandomKey => {
                 let url = self
-                    .world
-                    .settings
+                    .clients
+                    .config
                     .probe_url
                     .as_ref()
                     .expect("a probe is asked for only with its URL");
-                let is_trial = seen.copy && !seen.is_current();
+                let is_trial = observed.copy && !observed.is_current();
                 let probe = probe::Probe {
-                    http: self.world.http().await,
+                    http: self.clients.http().await,
                     url,
                     // The current key has long taken effect, if it was not made just now.
                     deadline: if is_trial {
@@ -76,16 +76,16 @@ impl Live<'_> {
                     },
                     is_trial,
                 };
-                let receipt = match (look, self.values.key(Which::Pending)) {
-                    (Look::ProbeAccepts, Some(key)) => probe.accepts(key).await?,
+                let call = match (look, self.values.key(VersionRole::Pending)) {
+                    (Query::ProbeAccepts, Some(key)) => probe.accepts(key).await?,
                     _ => probe.refuses().await?,
                 };
-                (Fact::Probed, receipt)
+                (Fact::InEffect, call)
             }
-            Look::Replicated => {
-                let secrets_manager = self.world.secrets_manager().await;
+            Query::ReplicasInSync => {
+                let secrets_manager = self.clients.secrets_manager().await;
                 let replicated = secrets_manager.replicated(self.secret, self.deadline);
-                let (now, receipt) = replicated.await?;
+                let (now, call) = replicated.await?;
                 let description = now.description;
                 let behind = description.replicas.iter();
                 let behind: Vec<_> = behind
@@ -95,34 +95,34 @@ impl Live<'_> {
                 if !behind.is_empty() {
                     return Err(AdapterError::ReplicasNotInSync(behind.join(", ")));
                 }
-                (Fact::Replicated(description), receipt)
+                (Fact::ReplicasInSync(description), call)
             }
-            Look::Settled(at) => return self.settle(*at).await,
+            Query::InEffectBy(at) => return self.settle(*at).await,
         };
-        Ok((fact, Some(receipt)))
+        Ok((fact, Some(call)))
     }
 
     /// Reads a version of the secret and keeps its text.
     async fn read(
         &mut self,
-        which: Which,
+        role: VersionRole,
         expected: bool,
-        seen: &Observed,
-    ) -> Result<(Fact, Receipt), AdapterError> {
-        let secrets_manager = self.world.secrets_manager().await;
+        observed: &Observed,
+    ) -> Result<(Fact, Call), AdapterError> {
+        let secrets_manager = self.clients.secrets_manager().await;
         let until = self.until(if expected { VISIBILITY } else { Duration::ZERO });
-        let (version, receipt) = secrets_manager
-            .read(self.secret, which, seen.version(which), until)
+        let (version, call) = secrets_manager
+            .read(self.secret, role, observed.version(role), until)
             .await?;
         let (version, created, text) = match version {
             None => (None, None, None),
             Some(version) => (Some(version.id), version.created, Some(version.text)),
         };
         let held = match &text {
-            None => Held::Nothing,
-            Some(Err(fault)) => Held::Unusable(*fault),
-            Some(Ok(text)) => text.key().map_or(Held::NoKey, |key| Held::Key {
-                of_our_form: key.is_of_our_form(),
+            None => Content::Missing,
+            Some(Err(fault)) => Content::Unusable(*fault),
+            Some(Ok(text)) => text.key().map_or(Content::Placeholder, |key| Content::Key {
+                generated: key.has_generated_form(),
             }),
         };
         let text = text.and_then(Result::ok);
@@ -131,29 +131,32 @@ impl Live<'_> {
         let targets = self.values.targets_with(key);
         let versions = &mut self.values.versions;
         match text {
-            Some(text) => versions.insert(which, text),
-            None => versions.remove(&which),
+            Some(text) => versions.insert(role, text),
+            None => versions.remove(&role),
         };
-        let other = match which {
-            Which::Pending => seen.held.get(&Which::Current),
-            Which::Current => seen.held.get(&Which::Pending),
-            Which::Previous => None,
+        let other = match role {
+            VersionRole::Pending => observed.held.get(&VersionRole::Current),
+            VersionRole::Current => observed.held.get(&VersionRole::Pending),
+            VersionRole::Previous => None,
         };
-        let both = (versions.get(&Which::Pending), versions.get(&Which::Current));
+        let both = (
+            versions.get(&VersionRole::Pending),
+            versions.get(&VersionRole::Current),
+        );
         let (copy, edited) = match both {
-            _ if which == Which::Previous => (seen.copy, seen.edited),
+            _ if role == VersionRole::Previous => (observed.copy, observed.edited),
             _ if other.is_none() => (false, false),
             (Some(pending), Some(current)) => (
                 pending.equals(current),
                 !pending.equals_but_for_the_key(current),
             ),
             _ => (
-                held == Held::Nothing && other == Some(&Held::Nothing),
+                held == Content::Missing && other == Some(&Content::Missing),
                 false,
             ),
         };
         let fact = Fact::Holds {
-            which,
+            role,
             version,
             created,
             held,
@@ -162,49 +165,53 @@ impl Live<'_> {
             keys,
             targets,
         };
-        Ok((fact, receipt))
+        Ok((fact, call))
     }
 
     /// Reads a Doppler target and keeps what it holds.
-    async fn read_target(&mut self, target: usize) -> Result<(Fact, Receipt), AdapterError> {
-        let (value, receipt) = self.doppler().await.read(self.target(target)).await?;
+    async fn read_target(&mut self, target: usize) -> Result<(Fact, Call), AdapterError> {
+        let (value, call) = self.doppler().await.read(self.target(target)).await?;
         let held = value.as_ref().map(ExposeSecret::expose_secret);
-        let is = |which: &Which| {
-            let key = self.values.key(*which).zip(held);
+        let is = |role: &VersionRole| {
+            let key = self.values.key(*role).zip(held);
             key.is_some_and(|(key, held)| key.is(held))
         };
-        let which = [Which::Current, Which::Pending, Which::Previous]
-            .into_iter()
-            .find(is);
+        let role = [
+            VersionRole::Current,
+            VersionRole::Pending,
+            VersionRole::Previous,
+        ]
+        .into_iter()
+        .find(is);
         let is_placeholder = |held: &str| {
             let versions = self.values.versions.values();
             held.is_empty() || versions.into_iter().any(|text| text.shows(held))
         };
         let otherwise = if held.is_none_or(is_placeholder) {
-            Mirrored::Vacant
+            TargetContent::Vacant
         } else {
-            Mirrored::Other
+            TargetContent::Other
         };
-        let fact = Fact::Mirror {
+        let fact = Fact::TargetRead {
             target,
-            holds: which.map_or(otherwise, Mirrored::Key),
+            holds: role.map_or(otherwise, TargetContent::Key),
             keys: self.values.keys_with(held),
         };
         self.values
             .targets
             .extend(value.map(|value| (target, value)));
-        Ok((fact, receipt))
+        Ok((fact, call))
     }
 
     /// Waits until the key has had time to take effect, or fails at once if the function cannot wait so long.
-    async fn settle(&self, at: SystemTime) -> Result<(Fact, Option<Receipt>), AdapterError> {
+    async fn settle(&self, at: SystemTime) -> Result<(Fact, Option<Call>), AdapterError> {
         let wait = at
-            .duration_since(self.world.clock.now())
+            .duration_since(self.clients.clock.now())
             .unwrap_or_default();
         if Instant::now() + wait >= self.deadline {
             return Err(AdapterError::NotSettled(rfc3339(at)));
         }
         tokio::time::sleep(wait).await;
-        Ok((Fact::Settled, None))
+        Ok((Fact::InEffect, None))
     }
 }

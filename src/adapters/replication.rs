@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::CallError;
 use super::secrets_manager::{Secret, SecretsManager};
 use crate::decision::{Replica, Replication};
-use crate::driver::Receipt;
+use crate::driver::Call;
 use crate::secret::redact::masked;
 
 impl Replica {
@@ -53,16 +53,16 @@ impl SecretsManager {
         &self,
         secret: &Secret,
         deadline: Instant,
-    ) -> Result<(Secret, Receipt), CallError> {
+    ) -> Result<(Secret, Call), CallError> {
         if Instant::now() + REPLICAS_FIRST < deadline {
             sleep(REPLICAS_FIRST).await;
         }
         loop {
-            let (now, receipt) = self.describe(&secret.arn).await?;
+            let (now, call) = self.describe(&secret.arn).await?;
             let mut replicas = now.description.replicas.iter();
             let waits = replicas.any(|replica| replica.status == Replication::Underway);
             if !waits || Instant::now() + REPLICAS_POLL >= deadline {
-                return Ok((now, receipt));
+                return Ok((now, call));
             }
             sleep(REPLICAS_POLL).await;
         }

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use super::aws;
 use crate::adapters::{CallError, Fault};
 use crate::decision::InvalidSecret;
-use crate::decision::{CURRENT, Description, Labels, PENDING, Replica, Which};
-use crate::driver::{Receipt, Service};
+use crate::decision::{CURRENT, Description, Labels, PENDING, Replica, VersionRole};
+use crate::driver::{Call, Service};
 use crate::ids::VersionId;
 use crate::secret::SecretText;
 
@@ -49,7 +49,7 @@ pub struct Secret {
 
 impl Secret {
     /// Whether `id` is the secret's name, its ARN, or its ARN without the six random characters.
-    pub(crate) fn is_named(&self, id: &str) -> bool {
+    pub(crate) fn identifies(&self, id: &str) -> bool {
         let partial = || {
             let partial = self.arn.rsplit_once('-');
             partial.is_some_and(|(partial, random)| partial == id && random.len() == 6)
@@ -76,11 +76,11 @@ impl SecretsManager {
         Self(Client::from_conf(config.build()))
     }
 
-    pub(super) async fn describe(&self, secret_id: &str) -> Result<(Secret, Receipt), CallError> {
+    pub(super) async fn describe(&self, secret_id: &str) -> Result<(Secret, Call), CallError> {
         const OPERATION: &str = "DescribeSecret";
         let reply = self.0.describe_secret().secret_id(secret_id).send().await;
-        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+        let call = aws::call(SERVICE, OPERATION, &reply);
         let (arn, name) = (reply.arn(), reply.name());
         let (arn, name) = (arn.unwrap_or_default(), name.unwrap_or_default());
         let labels = reply.version_ids_to_stages().into_iter().flatten();
@@ -107,19 +107,19 @@ impl SecretsManager {
             rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
         };
         // From here on it goes by the ARN of the reply.
-        let receipt = aws::must_say(secret.is_named(secret_id), receipt)?;
-        Ok((secret, receipt))
+        let call = aws::require_complete(secret.identifies(secret_id), call)?;
+        Ok((secret, call))
     }
 
     /// The ARNs of all secrets in the Region with the functions that rotate them, those without left out.
-    pub(super) async fn list(&self) -> Result<(Vec<(String, String)>, Receipt), CallError> {
+    pub(super) async fn list(&self) -> Result<(Vec<(String, String)>, Call), CallError> {
         const OPERATION: &str = "ListSecrets";
         let request = self.0.list_secrets().into_paginator();
         let mut pages = request.page_size(PAGE).send();
-        let (mut secrets, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
+        let (mut secrets, mut call) = (Vec::new(), aws::call_without_id(SERVICE, OPERATION));
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-            receipt = aws::receipt(SERVICE, OPERATION, &page);
+            let page = page.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+            call = aws::call(SERVICE, OPERATION, &page);
             secrets.extend(page.secret_list().iter().filter_map(|secret| {
                 Some((
                     secret.arn()?.to_owned(),
@@ -131,11 +131,11 @@ impl SecretsManager {
                     service: SERVICE,
                     operation: OPERATION,
                     fault: Fault::Unreadable("a list that does not end"),
-                    request_id: receipt.request_id,
+                    request_id: call.request_id,
                 });
             }
         }
-        Ok((secrets, receipt))
+        Ok((secrets, call))
     }
 
     /// Reads a version by its id, which works whatever labels it has (AWSV: before `createSecret` the version is in the
@@ -145,25 +145,25 @@ impl SecretsManager {
     pub(super) async fn read(
         &self,
         secret: &Secret,
-        which: Which,
+        role: VersionRole,
         labelled: Option<&VersionId>,
         until: Instant,
-    ) -> Result<(Option<Version>, Receipt), CallError> {
+    ) -> Result<(Option<Version>, Call), CallError> {
         let caught_up = until.min(Instant::now() + LAG);
         loop {
             let request = self.0.get_secret_value().secret_id(&secret.arn);
-            let request = match labelled.filter(|_| which != Which::Current) {
+            let request = match labelled.filter(|_| role != VersionRole::Current) {
                 Some(id) => request.version_id(id.as_str()),
                 None => request.version_stage(CURRENT),
             };
-            let (found, receipt) = read(request).await?;
+            let (found, call) = read(request).await?;
             let patience = match (&found, labelled) {
                 (Some(version), Some(labelled)) if version.id != *labelled => caught_up,
-                (Some(_), _) => return Ok((found, receipt)),
+                (Some(_), _) => return Ok((found, call)),
                 (None, _) => until,
             };
             if Instant::now() + POLL > patience {
-                return Ok((found, receipt));
+                return Ok((found, call));
             }
             sleep(POLL).await;
         }
@@ -173,7 +173,7 @@ impl SecretsManager {
     pub(super) async fn read_other(&self, secret_id: &str) -> Result<SecretString, CallError> {
         const OPERATION: &str = "GetSecretValue";
         let reply = self.0.get_secret_value().secret_id(secret_id).send().await;
-        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
         Ok(reply.secret_string.unwrap_or_default().into())
     }
 
@@ -185,7 +185,7 @@ impl SecretsManager {
         version: &VersionId,
         text: SecretString,
         rotation_token: Option<&SecretString>,
-    ) -> Result<Receipt, CallError> {
+    ) -> Result<Call, CallError> {
         const OPERATION: &str = "PutSecretValue";
         let request = self
             .0
@@ -198,12 +198,12 @@ impl SecretsManager {
         let exists = PutSecretValueError::is_resource_exists_exception;
         match request.send().await {
             Err(error) if error.as_service_error().is_some_and(exists) => {
-                Ok(aws::receipt(SERVICE, OPERATION, &error))
+                Ok(aws::call(SERVICE, OPERATION, &error))
             }
-            Err(error) => Err(aws::failed(SERVICE, OPERATION, &error)),
+            Err(error) => Err(aws::call_error(SERVICE, OPERATION, &error)),
             Ok(reply) => {
-                let receipt = aws::receipt(SERVICE, OPERATION, &reply);
-                aws::must_say(reply.version_id() == Some(version.as_str()), receipt)
+                let call = aws::call(SERVICE, OPERATION, &reply);
+                aws::require_complete(reply.version_id() == Some(version.as_str()), call)
             }
         }
     }
@@ -214,7 +214,7 @@ impl SecretsManager {
         secret: &Secret,
         version: &VersionId,
         from: Option<&VersionId>,
-    ) -> Result<Receipt, CallError> {
+    ) -> Result<Call, CallError> {
         self.move_label(secret, CURRENT, from, Some(version)).await
     }
 
@@ -223,14 +223,14 @@ impl SecretsManager {
         &self,
         secret: &Secret,
         version: &VersionId,
-    ) -> Result<Receipt, CallError> {
+    ) -> Result<Call, CallError> {
         let failed = match self.move_label(secret, PENDING, Some(version), None).await {
             Err(failed) => failed,
             done => return done,
         };
         // Gone already: by the attempt whose reply was lost, or by another run.
         match self.describe(&secret.arn).await? {
-            (now, receipt) if !now.description.labels.on(version, PENDING) => Ok(receipt),
+            (now, call) if !now.description.labels.on(version, PENDING) => Ok(call),
             _ => Err(failed),
         }
     }
@@ -241,7 +241,7 @@ impl SecretsManager {
         label: &str,
         from: Option<&VersionId>,
         to: Option<&VersionId>,
-    ) -> Result<Receipt, CallError> {
+    ) -> Result<Call, CallError> {
         const OPERATION: &str = "UpdateSecretVersionStage";
         let request = self.0.update_secret_version_stage().secret_id(&secret.arn);
         let request = request
@@ -249,23 +249,18 @@ impl SecretsManager {
             .set_remove_from_version_id(from.map(|version| version.as_str().to_owned()))
             .set_move_to_version_id(to.map(|version| version.as_str().to_owned()));
         let reply = request.send().await;
-        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        aws::must_say(
-            reply.arn().is_some(),
-            aws::receipt(SERVICE, OPERATION, &reply),
-        )
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+        aws::require_complete(reply.arn().is_some(), aws::call(SERVICE, OPERATION, &reply))
     }
 }
 
-async fn read(
-    request: GetSecretValueFluentBuilder,
-) -> Result<(Option<Version>, Receipt), CallError> {
+async fn read(request: GetSecretValueFluentBuilder) -> Result<(Option<Version>, Call), CallError> {
     const OPERATION: &str = "GetSecretValue";
     let missing = GetSecretValueError::is_resource_not_found_exception;
     match request.send().await {
         Ok(reply) => {
             let holds = reply.secret_string.is_some() || reply.secret_binary.is_some();
-            let receipt = aws::must_say(holds, aws::receipt(SERVICE, OPERATION, &reply))?;
+            let call = aws::require_complete(holds, aws::call(SERVICE, OPERATION, &reply))?;
             let id = VersionId::from(reply.version_id().unwrap_or_default());
             // In whole seconds, as the marks that it is compared with.
             let created = reply
@@ -277,11 +272,11 @@ async fn read(
                 created: created.and_then(|created| SystemTime::try_from(created).ok()),
                 text: text.and_then(|text| SecretText::parse(text.into())),
             };
-            Ok((Some(version), receipt))
+            Ok((Some(version), call))
         }
         Err(error) if error.as_service_error().is_some_and(missing) => {
-            Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
+            Ok((None, aws::call(SERVICE, OPERATION, &error)))
         }
-        Err(error) => Err(aws::failed(SERVICE, OPERATION, &error)),
+        Err(error) => Err(aws::call_error(SERVICE, OPERATION, &error)),
     }
 }

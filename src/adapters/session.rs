@@ -7,37 +7,37 @@ use tokio::time::Instant;
 
 use super::AdapterError;
 use super::api_gateway::ApiGateway;
-use super::clients::World;
+use super::clients::Clients;
 use super::doppler::Doppler;
 use super::secrets_manager::Secret;
 use super::values::Values;
 use crate::decision::{Fact, Next, Observed};
-use crate::driver::{Perform, Receipt};
+use crate::driver::{Call, Perform};
 
 /// How long to wait for something that must be there to become visible: neither service promises that a read sees
 /// the write before it (OBS; UNK for API Gateway's lists).
 pub(super) const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// One run for one secret, with the values that it has read so far.
-pub struct Live<'a> {
-    pub(super) world: &'a World,
+pub struct Session<'a> {
+    pub(super) clients: &'a Clients,
     pub(super) secret: &'a Secret,
     pub(super) rotation_token: Option<&'a SecretString>,
     pub(super) deadline: Instant,
     pub(super) values: Values,
 }
 
-impl<'a> Live<'a> {
+impl<'a> Session<'a> {
     /// Knows no value yet.
     #[must_use]
     pub fn new(
-        world: &'a World,
+        clients: &'a Clients,
         secret: &'a Secret,
         rotation_token: Option<&'a SecretString>,
         deadline: Instant,
     ) -> Self {
         Self {
-            world,
+            clients,
             secret,
             rotation_token,
             deadline,
@@ -46,27 +46,27 @@ impl<'a> Live<'a> {
     }
 
     pub(super) async fn gateway(&self) -> &'a ApiGateway {
-        self.world.api_gateway().await
+        self.clients.api_gateway().await
     }
 
     pub(super) async fn doppler(&self) -> Doppler<'a> {
-        let world = self.world;
-        let mirror = world
-            .settings
+        let clients = self.clients;
+        let mirror = clients
+            .config
             .mirror
             .as_ref()
             .expect("a target is asked for only where there is one");
         Doppler {
-            http: world.http().await,
-            secrets_manager: world.secrets_manager().await,
-            token: &world.doppler_token,
+            http: clients.http().await,
+            secrets_manager: clients.secrets_manager().await,
+            token: &clients.doppler_token,
             mirror,
             deadline: self.deadline,
         }
     }
 
     pub(super) fn target(&self, index: usize) -> &'a crate::config::Target {
-        &self.world.settings.targets()[index]
+        &self.clients.config.targets()[index]
     }
 
     pub(super) fn until(&self, patience: Duration) -> Instant {
@@ -74,18 +74,18 @@ impl<'a> Live<'a> {
     }
 }
 
-impl Perform for Live<'_> {
+impl Perform for Session<'_> {
     type Error = AdapterError;
 
     async fn perform(
         &mut self,
-        seen: &Observed,
+        observed: &Observed,
         next: &Next,
-    ) -> Result<(Fact, Option<Receipt>), AdapterError> {
+    ) -> Result<(Fact, Option<Call>), AdapterError> {
         match next {
-            Next::Look(look) => self.look(seen, look).await,
-            Next::Act(action) => self.act(seen, action).await,
-            Next::Refuse(_) | Next::StartOver | Next::Done => {
+            Next::Query(look) => self.look(observed, look).await,
+            Next::Act(action) => self.act(observed, action).await,
+            Next::Refuse(_) | Next::Restart | Next::Done => {
                 unreachable!("this is for the driver")
             }
         }

@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::api_gateway;
-use crate::decision::{Key, Which};
+use crate::decision::{Key, VersionRole};
 use crate::ids::KeyId;
 use crate::secret::{ApiKeyValue, SecretText};
 
 /// What was read, to compare one with the other.
 #[derive(Default)]
 pub(super) struct Values {
-    pub(super) versions: BTreeMap<Which, SecretText>,
+    pub(super) versions: BTreeMap<VersionRole, SecretText>,
     pub(super) keys: Vec<(KeyId, ApiKeyValue)>,
     pub(super) targets: BTreeMap<usize, SecretString>,
 }
 
 impl Values {
-    pub(super) fn key(&self, which: Which) -> Option<&ApiKeyValue> {
-        self.versions.get(&which).and_then(SecretText::key)
+    pub(super) fn key(&self, role: VersionRole) -> Option<&ApiKeyValue> {
+        self.versions.get(&role).and_then(SecretText::key)
     }
 
     /// Those of the listed keys that have this value.
@@ -44,7 +44,7 @@ impl Values {
         let targets = self.targets.iter();
         api_gateway::Values {
             versions: versions
-                .filter_map(|(which, text)| Some((*which, text.key()?)))
+                .filter_map(|(role, text)| Some((*role, text.key()?)))
                 .collect(),
             targets: targets
                 .map(|(target, held)| (*target, held.expose_secret()))
@@ -73,7 +73,7 @@ impl Values {
                 self.versions.insert(to, text);
             }
         };
-        succeed(Which::Current, Which::Previous);
-        succeed(Which::Pending, Which::Current);
+        succeed(VersionRole::Current, VersionRole::Previous);
+        succeed(VersionRole::Pending, VersionRole::Current);
     }
 }

@@ -4,18 +4,18 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
-use super::Problem;
+use super::ConfigProblem;
 
 /// Behind a proxy that inspects TLS: the certificates in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names. They
 /// replace those compiled in, as elsewhere.
 pub(super) fn read(
     variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<Vec<TrustAnchor<'static>>>, Problem> {
+) -> Result<Option<Vec<TrustAnchor<'static>>>, ConfigProblem> {
     for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
         let Some(path) = variable(name).filter(|path| !path.is_empty()) else {
             continue;
         };
-        let unusable = |fault: &str| Problem {
+        let unusable = |fault: &str| ConfigProblem {
             variable: name,
             fault: format!("names a file that {fault}"),
             example: "/opt/ca-bundle.pem",

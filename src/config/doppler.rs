@@ -5,7 +5,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::env::Reader;
+use super::env::EnvReader;
 use super::parse::{is_slug, parse_flag, parse_secret_id};
 
 /// Doppler: where it is, who we are there, and what to write.
@@ -73,7 +73,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl Reader<'_> {
+impl EnvReader<'_> {
     pub(super) fn mirror(&mut self, url: impl Fn(&str) -> Result<Url, String>) -> Option<Mirror> {
         let targets = self.list(
             "DOPPLER_TARGETS",

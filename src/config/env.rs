@@ -8,12 +8,12 @@ use crate::time::parse_period;
 /// Every fault of the settings, one line each. Quotes no value: a token may stand in the wrong variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct InvalidSettings(pub Vec<Problem>);
+pub struct ConfigError(pub Vec<ConfigProblem>);
 
 /// One fault of one variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} {fault}; for example {variable}={example}")]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The environment variable.
     pub variable: &'static str,
     /// What is wrong with it.
@@ -22,12 +22,12 @@ pub struct Problem {
     pub example: &'static str,
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct EnvReader<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ConfigProblem>,
 }
 
-impl Reader<'_> {
+impl EnvReader<'_> {
     pub(super) fn get(&self, name: &str) -> Option<String> {
         (self.variable)(name)
             .map(|text| text.trim().to_owned())
@@ -35,7 +35,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn problem(&mut self, variable: &'static str, fault: String, example: &'static str) {
-        self.problems.push(Problem {
+        self.problems.push(ConfigProblem {
             variable,
             fault,
             example,

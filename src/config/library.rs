@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use super::Problem;
+use super::ConfigProblem;
 use super::parse::parse_url;
 
 /// Where a variable is looked up, as by [`std::env::var`].
@@ -53,7 +53,7 @@ pub(crate) fn endpoint_url(variable: Lookup, service_id: &str) -> Option<String>
 }
 
 /// Everything that is wrong with these variables.
-pub(super) fn problems(variable: Lookup, http_anywhere: bool) -> Vec<Problem> {
+pub(super) fn problems(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProblem> {
     let mut problems = proxies(variable);
     for name in [FIPS, DUAL_STACK, IGNORE_ENDPOINTS] {
         if set(variable, name).is_some_and(|text| flag(&text).is_none()) {
@@ -72,7 +72,7 @@ pub(super) fn problems(variable: Lookup, http_anywhere: bool) -> Vec<Problem> {
     problems
 }
 
-fn endpoints(variable: Lookup, http_anywhere: bool) -> Vec<Problem> {
+fn endpoints(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     for name in ENDPOINTS {
         // One that is set and empty is a fault too: SAM's emulator sets so what the template leaves out, and AWS itself
@@ -110,7 +110,7 @@ fn endpoint(text: &str, http_anywhere: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn proxies(variable: Lookup) -> Vec<Problem> {
+fn proxies(variable: Lookup) -> Vec<ConfigProblem> {
     const EXAMPLE: &str = "http://proxy.example.com:3128";
     let mut problems = Vec::new();
     for (upper, lower) in PROXIES {
@@ -151,7 +151,7 @@ fn hidden(
     upper: &'static str,
     lower: &'static str,
     example: &'static str,
-) -> Option<Problem> {
+) -> Option<ConfigProblem> {
     let hides =
         variable(upper).is_some_and(|text| text.is_empty()) && set(variable, lower).is_some();
     hides.then(|| {
@@ -267,8 +267,12 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-fn problem(variable: &'static str, fault: impl Into<String>, example: &'static str) -> Problem {
-    Problem {
+fn problem(
+    variable: &'static str,
+    fault: impl Into<String>,
+    example: &'static str,
+) -> ConfigProblem {
+    ConfigProblem {
         variable,
         fault: fault.into(),
         example,

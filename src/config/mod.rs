@@ -16,8 +16,8 @@ use rustls::pki_types::TrustAnchor;
 pub use self::api_gateway::StageKey;
 use self::api_gateway::{parse_plan, parse_stage_key};
 pub use self::doppler::{Mirror, Target};
-use self::env::Reader;
-pub use self::env::{InvalidSettings, Problem};
+use self::env::EnvReader;
+pub use self::env::{ConfigError, ConfigProblem};
 use self::parse::{parse_flag, parse_secret_id, parse_url};
 
 /// An example of `PROBE_URL`. Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC,
@@ -27,7 +27,7 @@ const PROBE_EXAMPLE: &str = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.
 
 /// Everything that can be set. Holds no secret: the Doppler token is named, not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Config {
     /// `SECRET_ID`: the one secret that this function serves.
     pub secret_id: Option<String>,
     /// `USAGE_PLAN_IDS`: plans of a new key; empty means those of the current key.
@@ -50,13 +50,13 @@ pub struct Settings {
     pub roots: Option<Vec<TrustAnchor<'static>>>,
 }
 
-impl Settings {
+impl Config {
     /// Reads the settings; `variable` looks one up, as [`std::env::var`] does. An empty one counts as not set.
     ///
     /// # Errors
     /// All faults together.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSettings> {
-        let mut reader = Reader {
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = EnvReader {
             variable: &variable,
             problems: Vec::new(),
         };
@@ -64,7 +64,7 @@ impl Settings {
         let http_anywhere = variable("AWS_SAM_LOCAL").as_deref() == Some("true");
         let url = |text: &str| parse_url(text, http_anywhere);
 
-        let settings = Self {
+        let config = Self {
             secret_id: reader.one("SECRET_ID", "demo/partner-api-key", parse_secret_id),
             usage_plans: reader.list("USAGE_PLAN_IDS", "a1b2c3,d4e5f6", 10, parse_plan),
             stage_keys: reader.list("STAGE_KEYS", "a1b2c3d4e5/prod", 10, parse_stage_key),
@@ -103,17 +103,17 @@ impl Settings {
             let fault = format!("is required where {other} is set, which is meant for one secret");
             reader.problem("SECRET_ID", fault, "demo/partner-api-key");
         }
-        if let Some(mirror) = &settings.mirror
-            && settings.secret_id.as_ref() == Some(&mirror.token_secret_id)
+        if let Some(mirror) = &config.mirror
+            && config.secret_id.as_ref() == Some(&mirror.token_secret_id)
         {
             let fault = "names the secret of SECRET_ID; the token must be in a secret of its own"
                 .to_owned();
             reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
         }
         if reader.problems.is_empty() {
-            Ok(settings)
+            Ok(config)
         } else {
-            Err(InvalidSettings(reader.problems))
+            Err(ConfigError(reader.problems))
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use super::key::{Key, Mark};
-use super::observed::Mirrored;
+use super::key::{Key, Supersession};
+use super::observed::TargetContent;
 use super::secret::Description;
-use super::secret_version::{Held, Which};
+use super::secret_version::{Content, VersionRole};
 use crate::ids::{KeyId, PlanId, VersionId};
 
 /// One thing learnt, by looking or by doing.
@@ -17,13 +17,13 @@ pub enum Fact {
     /// What a version holds.
     Holds {
         /// The version.
-        which: Which,
+        role: VersionRole,
         /// Its id, as it came with its value; none where it has no value.
         version: Option<VersionId>,
         /// When it was created.
         created: Option<SystemTime>,
         /// What it holds.
-        held: Held,
+        held: Content,
         /// Whether by now the pending and the current version were read and hold the same text.
         copy: bool,
         /// Whether they differ in more than the key.
@@ -36,40 +36,38 @@ pub enum Fact {
     /// Our keys.
     Keys(Vec<Key>),
     /// The key of one version, looked for among all keys.
-    Found(Which, Option<Key>),
+    Found(VersionRole, Option<Key>),
     /// The plans of a key.
     Plans(KeyId, BTreeSet<PlanId>),
     /// A configured plan exists.
     PlanExists(PlanId),
-    /// The probe accepted the key, or in a trial run answered.
-    Probed,
-    /// The key is old enough.
-    Settled,
+    /// The probe accepted the pending key, or in a trial run refused a random one; or the key is old enough.
+    InEffect,
     /// What a target holds.
-    Mirror {
+    TargetRead {
         /// Its place among the targets.
         target: usize,
         /// What it holds.
-        holds: Mirrored,
+        holds: TargetContent,
         /// Those of the listed keys that have its value.
         keys: Vec<KeyId>,
     },
     /// A target was given the key of that version.
-    Written(usize, Which),
+    TargetWritten(usize, VersionRole),
     /// The pending version holds a fresh key.
-    Stored,
-    /// A key was minted.
-    Minted(Key),
+    PendingValueStored,
+    /// A key was created.
+    Created(Key),
     /// A key with that value exists already.
-    AlreadyMinted,
+    AlreadyExists,
     /// A key is not as it was.
     Changed(KeyId, Change),
     /// AWSCURRENT is on this version.
     Promoted,
     /// AWSPENDING is on no version.
-    PendingRemoved,
+    PendingLabelRemoved,
     /// What the secret's description says once no replica is under way.
-    Replicated(Description),
+    ReplicasInSync(Description),
 }
 
 /// How a key is now.
@@ -78,17 +76,17 @@ pub enum Change {
     /// It is complete since then, which its description says.
     Completed(SystemTime),
     /// Its description names the targets that were written.
-    Written,
+    TargetsNoted,
     /// It is on this plan.
     Attached(PlanId),
     /// It carries this mark, and is enabled.
-    Marked(Mark),
+    Superseded(Supersession),
     /// It is enabled and carries no mark.
-    Unmarked,
+    Restored,
     /// It is disabled and carries this mark.
-    Disabled(Mark),
+    Disabled(Supersession),
     /// A person disabled it: its description, which was written just now, carries no mark.
-    DisabledByHand,
+    DisabledManually,
     /// It is no more.
     Deleted,
 }

@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow::Continue;
 use std::time::SystemTime;
 
-use super::key::{Key, Mark};
-use super::observed::{Mirrored, Observed};
+use super::key::{Key, Supersession};
+use super::observed::{Observed, TargetContent};
 use super::retirement::{
-    every_target_was_read, is_foreign, is_irreplaceable, is_labelled, is_to_go, since,
-    standing_mark, superseded_since,
+    current_supersession, every_target_was_read, is_due, is_irreplaceable, is_retained,
+    is_unrecognized, since, superseded_since,
 };
 use super::secret::Replication;
-use super::secret_version::{Held, InvalidSecret, PENDING, Which};
+use super::secret_version::{Content, InvalidSecret, PENDING, VersionRole};
 use crate::ids::{KeyId, VersionId};
 
 /// What a key is to its secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum State {
+pub enum KeyState {
     /// AWSCURRENT holds it, or a version with another label than AWSPREVIOUS.
     InUse,
     /// Replaced, and enabled until its grace is over.
@@ -32,19 +32,19 @@ pub enum State {
 
 /// What `key` is to its secret, as far as is known.
 #[must_use]
-pub fn state(seen: &Observed, key: &Key) -> State {
+pub fn state(observed: &Observed, key: &Key) -> KeyState {
     if !key.is_managed() && key.held_by.is_empty() {
-        State::NotOurs
+        KeyState::NotOurs
     } else if key.disabled_by_us().is_some() {
-        State::Quarantined
+        KeyState::Quarantined
     } else if !key.enabled {
-        State::DisabledByHand
-    } else if key.is(Which::Current) || is_labelled(seen, key) {
-        State::InUse
-    } else if !key.is_managed() || is_foreign(seen, key) {
-        State::NotOurs
+        KeyState::DisabledByHand
+    } else if key.is(VersionRole::Current) || is_retained(observed, key) {
+        KeyState::InUse
+    } else if !key.is_managed() || is_unrecognized(observed, key) {
+        KeyState::NotOurs
     } else {
-        State::Superseded
+        KeyState::Superseded
     }
 }
 
@@ -111,50 +111,50 @@ pub enum Finding {
 
 /// What is to be said of a secret at the end of a reconciliation.
 #[must_use]
-pub fn findings(seen: &Observed) -> Vec<Finding> {
+pub fn findings(observed: &Observed) -> Vec<Finding> {
     let mut found = Vec::new();
-    match seen.held.get(&Which::Current) {
-        None if seen.version(Which::Current).is_some() => return found,
-        None | Some(Held::Nothing) => found.push(Finding::NoCurrent),
-        Some(Held::NoKey) => found.push(Finding::Placeholder),
-        Some(Held::Unusable(fault)) => found.push(Finding::Unusable(*fault)),
-        Some(Held::Key { .. }) => {}
+    match observed.held.get(&VersionRole::Current) {
+        None if observed.version(VersionRole::Current).is_some() => return found,
+        None | Some(Content::Missing) => found.push(Finding::NoCurrent),
+        Some(Content::Placeholder) => found.push(Finding::Placeholder),
+        Some(Content::Unusable(fault)) => found.push(Finding::Unusable(*fault)),
+        Some(Content::Key { .. }) => {}
     }
-    found.extend(findings_of_secret(seen));
-    let Some(keys) = &seen.keys else {
+    found.extend(findings_of_secret(observed));
+    let Some(keys) = &observed.keys else {
         return found;
     };
-    let searched = seen.searched.contains(&Which::Current);
-    if searched && !keys.iter().any(|key| key.is(Which::Current)) {
+    let searched = observed.searched.contains(&VersionRole::Current);
+    if searched && !keys.iter().any(|key| key.is(VersionRole::Current)) {
         found.push(Finding::CurrentKeyMissing);
     }
     for key in keys {
-        found.extend(finding_of(seen, key));
+        found.extend(finding_of(observed, key));
         // Beside what else there is to say of it, such as how it is handed over.
-        if key.is(Which::Current) && is_on_no_plan(seen, key) {
+        if key.is(VersionRole::Current) && is_on_no_plan(observed, key) {
             found.push(Finding::OnNoPlan(key.id.clone()));
         }
     }
-    for (target, held) in seen.mirror.iter().enumerate() {
-        if *held == Mirrored::Key(Which::Pending) && seen.is_rotating() {
+    for (target, held) in observed.mirror.iter().enumerate() {
+        if *held == TargetContent::Key(VersionRole::Pending) && observed.is_rotating() {
             found.push(Finding::AwaitsPromotion(target));
         }
-        if seen.is_taken(target) == Continue(true) {
+        if observed.is_taken(target) == Continue(true) {
             found.push(Finding::TargetTaken(target));
         }
     }
     found
 }
 
-fn findings_of_secret(seen: &Observed) -> Vec<Finding> {
+fn findings_of_secret(observed: &Observed) -> Vec<Finding> {
     let mut found = Vec::new();
-    if !seen.secret.rotation_enabled {
+    if !observed.secret.rotation_enabled {
         found.push(Finding::RotationOff);
     }
-    if !seen.setup.knows_time {
+    if !observed.setup.knows_time {
         found.push(Finding::TimeUnknown);
     }
-    for replica in &seen.secret.replicas {
+    for replica in &observed.secret.replicas {
         let region = replica.region.clone();
         match replica.status {
             Replication::InSync => {}
@@ -167,57 +167,61 @@ fn findings_of_secret(seen: &Observed) -> Vec<Finding> {
     found
 }
 
-fn finding_of(seen: &Observed, key: &Key) -> Option<Finding> {
+fn finding_of(observed: &Observed, key: &Key) -> Option<Finding> {
     let id = key.id.clone();
-    if key.is(Which::Current) && key.is_revoked() {
+    if key.is(VersionRole::Current) && key.is_revoked() {
         return Some(Finding::CurrentKeyRevoked(id));
     }
-    if seen.revoked_again.contains(&id) {
+    if observed.revoked_again.contains(&id) {
         return Some(Finding::RevokedAgain(id));
     }
-    if seen.setup.emergency && seen.disabled.contains(&id) && !key.is(Which::Current) {
+    if observed.setup.emergency && observed.disabled.contains(&id) && !key.is(VersionRole::Current)
+    {
         let certain = !key.mirrored.is_empty();
-        let cut_off = certain || !every_target_was_read(seen);
+        let cut_off = certain || !every_target_was_read(observed);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
     }
-    if key.is(Which::Current) && key.disabled_by_us().is_some() {
+    if key.is(VersionRole::Current) && key.disabled_by_us().is_some() {
         return Some(Finding::NotRestored(id));
     }
-    let rotating = |version| seen.labels().on(version, PENDING);
-    let spared = is_labelled(seen, key) && !key.version.as_ref().is_some_and(rotating);
-    if seen.setup.emergency && key.enabled && !key.is(Which::Current) {
+    let rotating = |version| observed.labels().on(version, PENDING);
+    let spared = is_retained(observed, key) && !key.version.as_ref().is_some_and(rotating);
+    if observed.setup.emergency && key.enabled && !key.is(VersionRole::Current) {
         if spared {
             return Some(Finding::Spared(id));
         }
-        if !key.is_managed() || is_foreign(seen, key) {
+        if !key.is_managed() || is_unrecognized(observed, key) {
             return Some(Finding::StillWorks(id));
         }
     }
-    if key.disabled_by_us().is_some() && is_irreplaceable(seen, key) {
+    if key.disabled_by_us().is_some() && is_irreplaceable(observed, key) {
         return Some(Finding::Irreplaceable(id));
     }
-    if key.disabled_by_hand() && key.is(Which::Current) {
+    if key.disabled_manually() && key.is(VersionRole::Current) {
         return Some(Finding::CurrentKeyDisabled(id));
     }
     if !key.is_managed() {
-        return finding_of_unmanaged(seen, key);
+        return finding_of_unmanaged(observed, key);
     }
-    if key.disabled_by_hand() {
+    if key.disabled_manually() {
         return Some(Finding::DisabledByHand(id));
     }
-    if is_foreign(seen, key) && key.mark.is_none() {
+    if is_unrecognized(observed, key) && key.mark.is_none() {
         return Some(Finding::NotAdopted(id));
     }
-    if let Some(at) = postponed_to(seen, key) {
+    if let Some(at) = postponed_to(observed, key) {
         return Some(Finding::Postponed(id, at));
     }
-    (is_to_go(seen, key) && !seen.failed.contains(&id)).then_some(Finding::Withheld(id))
+    (is_due(observed, key) && !observed.failed.contains(&id)).then_some(Finding::Withheld(id))
 }
 
 /// A key that this function neither made nor was handed, as far as its tags, name and mark tell.
-fn finding_of_unmanaged(seen: &Observed, key: &Key) -> Option<Finding> {
-    let mut holders = key.held_by.iter().filter_map(|which| seen.version(*which));
-    match holders.next().filter(|_| seen.setup.finds_hand_made) {
+fn finding_of_unmanaged(observed: &Observed, key: &Key) -> Option<Finding> {
+    let mut holders = key
+        .held_by
+        .iter()
+        .filter_map(|role| observed.version(*role));
+    match holders.next().filter(|_| observed.setup.finds_hand_made) {
         Some(version) => Some(Finding::HandOver(key.id.clone(), version.clone())),
         None if key.held_by.is_empty() && key.namesake && key.enabled => {
             Some(Finding::Namesake(key.id.clone()))
@@ -227,28 +231,28 @@ fn finding_of_unmanaged(seen: &Observed, key: &Key) -> Option<Finding> {
 }
 
 /// From when on the period of a superseded key counts, where that is later than its mark says, and the period is not over.
-fn postponed_to(seen: &Observed, key: &Key) -> Option<SystemTime> {
+fn postponed_to(observed: &Observed, key: &Key) -> Option<SystemTime> {
     let mark = key.mark.as_ref()?;
     let (marked, counts, period) = match key.disabled_by_us() {
         Some(at) => {
-            let own = Mark {
+            let own = Supersession {
                 postponed: None,
                 ..mark.clone()
             }
             .newest();
-            (own, since(key, at), seen.setup.quarantine)
+            (own, since(key, at), observed.setup.quarantine)
         }
-        None if is_labelled(seen, key) || key.is(Which::Current) => return None,
+        None if is_retained(observed, key) || key.is(VersionRole::Current) => return None,
         None => {
-            let counts = superseded_since(seen, key, standing_mark(seen, key)?);
-            (mark.superseded_at, counts, seen.setup.grace)
+            let counts = superseded_since(observed, key, current_supersession(observed, key)?);
+            (mark.superseded_at, counts, observed.setup.grace)
         }
     };
-    (counts > marked && counts + period > seen.setup.now).then_some(counts)
+    (counts > marked && counts + period > observed.setup.now).then_some(counts)
 }
 
 /// Whether no API accepts the key, as far as this run looked at its plans.
-fn is_on_no_plan(seen: &Observed, key: &Key) -> bool {
-    let excused = key.stage_keys || seen.setup.allows_no_plan;
-    !excused && seen.plans.get(&key.id).is_some_and(BTreeSet::is_empty)
+fn is_on_no_plan(observed: &Observed, key: &Key) -> bool {
+    let excused = key.stage_keys || observed.setup.allows_no_plan;
+    !excused && observed.plans.get(&key.id).is_some_and(BTreeSet::is_empty)
 }

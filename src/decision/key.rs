@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use super::secret_version::Which;
+use super::secret_version::VersionRole;
 use crate::ids::{KeyId, VersionId};
 
 /// A change of a key counts as somebody else's if API Gateway dates it later than the newest time in the key's mark by more
@@ -26,7 +26,7 @@ pub struct Key {
     /// Whether it was recreated and is not known to be on all of its plans yet.
     pub unfinished: bool,
     /// Whether its value has the form of those that this function makes, so that it could be made anew.
-    pub of_our_form: bool,
+    pub generated: bool,
     /// Whether API Gateway accepts it.
     pub enabled: bool,
     /// Whether it has stage keys, which open APIs older than usage plans.
@@ -39,11 +39,11 @@ pub struct Key {
     /// key, is inferred from the field's name and was not verified on AWS. Where it is absent, the mark alone counts.)
     pub changed_at: Option<SystemTime>,
     /// The mark in its description, if it is superseded.
-    pub mark: Option<Mark>,
+    pub mark: Option<Supersession>,
     /// The Doppler targets that its description names: each had been written for this secret by then.
     pub written: BTreeSet<usize>,
     /// The versions, of those read so far, whose value it has.
-    pub held_by: BTreeSet<Which>,
+    pub held_by: BTreeSet<VersionRole>,
     /// The Doppler targets, of those read so far, that held its value when they were read.
     pub mirrored: BTreeSet<usize>,
 }
@@ -51,8 +51,8 @@ pub struct Key {
 impl Key {
     /// Whether its value is that of this version.
     #[must_use]
-    pub fn is(&self, which: Which) -> bool {
-        self.held_by.contains(&which)
+    pub fn is(&self, role: VersionRole) -> bool {
+        self.held_by.contains(&role)
     }
 
     /// Whether this function may retire it: it is ours, or was once and carries our mark.
@@ -71,7 +71,7 @@ impl Key {
 
     /// Whether a person disabled it.
     #[must_use]
-    pub fn disabled_by_hand(&self) -> bool {
+    pub fn disabled_manually(&self) -> bool {
         !self.enabled && self.disabled_by_us().is_none()
     }
 
@@ -93,7 +93,7 @@ impl Key {
 
 /// Says that a key is superseded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct Supersession {
     /// Since when the key has been superseded: the grace period counts from here.
     pub superseded_at: SystemTime,
     /// The version that replaced it.
@@ -117,7 +117,7 @@ pub struct Postponed {
     pub at: SystemTime,
 }
 
-impl Mark {
+impl Supersession {
     /// The mark of a key that `by` replaced at `superseded_at`.
     #[must_use]
     pub fn new(superseded_at: SystemTime, by: VersionId) -> Self {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::fact::{Change, Fact};
 use super::key::Key;
-use super::observed::{Mint, Mirrored, Observed};
-use super::request::{Action, Look, Next};
-use super::secret_version::{CURRENT, Held, PENDING, PREVIOUS, Which};
+use super::observed::{Creation, Observed, TargetContent};
+use super::request::{Action, Next, Query};
+use super::secret_version::{CURRENT, Content, PENDING, PREVIOUS, VersionRole};
 use crate::ids::KeyId;
 
 impl Observed {
@@ -19,7 +19,7 @@ impl Observed {
                 self.unconfirmed = false;
             }
             Fact::Holds {
-                which,
+                role,
                 version,
                 created,
                 held,
@@ -28,29 +28,29 @@ impl Observed {
                 keys,
                 targets,
             } => {
-                if which == Which::Current {
+                if role == VersionRole::Current {
                     self.current_version = version;
                     self.current_created = created;
                     self.relabelled = false;
                 }
                 for target in targets {
-                    if let Some(holds @ Mirrored::Other) = self.mirror.get_mut(target) {
-                        *holds = Mirrored::Key(which);
+                    if let Some(holds @ TargetContent::Other) = self.mirror.get_mut(target) {
+                        *holds = TargetContent::Key(role);
                     }
                 }
-                self.held.insert(which, held);
+                self.held.insert(role, held);
                 self.copy = copy;
                 self.edited = edited;
                 for key in self.those(&keys) {
-                    key.held_by.insert(which);
+                    key.held_by.insert(role);
                 }
             }
             Fact::Keys(keys) => {
                 self.keys = Some(keys);
                 self.relabelled = false;
             }
-            Fact::Found(which, key) => {
-                self.searched.push(which);
+            Fact::Found(role, key) => {
+                self.searched.push(role);
                 self.keys.get_or_insert_default().extend(key);
             }
             Fact::Plans(key, plans) => {
@@ -59,9 +59,8 @@ impl Observed {
             Fact::PlanExists(plan) => {
                 self.existing_plans.insert(plan);
             }
-            Fact::Probed => self.probed = true,
-            Fact::Settled => self.settled = true,
-            Fact::Mirror {
+            Fact::InEffect => self.in_effect = true,
+            Fact::TargetRead {
                 target,
                 holds,
                 keys,
@@ -71,30 +70,30 @@ impl Observed {
                     key.mirrored.insert(target);
                 }
             }
-            Fact::Written(target, which) => {
-                self.mirror[target] = Mirrored::Key(which);
+            Fact::TargetWritten(target, role) => {
+                self.mirror[target] = TargetContent::Key(role);
                 self.wrote.insert(target);
                 self.unconfirmed = true;
             }
-            Fact::Stored => {
+            Fact::PendingValueStored => {
                 self.held
-                    .insert(Which::Pending, Held::Key { of_our_form: true });
+                    .insert(VersionRole::Pending, Content::Key { generated: true });
                 self.copy = false;
             }
-            Fact::Minted(key) => {
-                self.mint = Mint::Fresh;
+            Fact::Created(key) => {
+                self.mint = Creation::Created;
                 self.plans.insert(key.id.clone(), BTreeSet::new());
                 self.keys.get_or_insert_default().push(key);
             }
-            Fact::AlreadyMinted => {
-                self.mint = Mint::Existed;
+            Fact::AlreadyExists => {
+                self.mint = Creation::AlreadyExisted;
                 // A list from before the attempt may be too old to have the key.
                 self.keys = None;
                 self.searched.clear();
             }
             Fact::Promoted => self.promoted(),
-            Fact::PendingRemoved => self.secret.labels.remove(PENDING),
-            Fact::Replicated(secret) => {
+            Fact::PendingLabelRemoved => self.secret.labels.remove(PENDING),
+            Fact::ReplicasInSync(secret) => {
                 self.secret = secret;
                 self.replicated = true;
             }
@@ -104,10 +103,10 @@ impl Observed {
 
     fn changed(&mut self, id: &KeyId, change: Change) {
         let written = self.written();
-        self.noted |= matches!(change, Change::Completed(_) | Change::DisabledByHand);
+        self.noted |= matches!(change, Change::Completed(_) | Change::DisabledManually);
         self.unconfirmed |= matches!(
             change,
-            Change::Disabled(_) | Change::Deleted | Change::Unmarked
+            Change::Disabled(_) | Change::Deleted | Change::Restored
         );
         match &change {
             Change::Attached(plan) => {
@@ -115,18 +114,18 @@ impl Observed {
                 plans.insert(plan.clone());
             }
             // One that is enabled although an emergency stop revoked it is not done with.
-            Change::Marked(mark) if mark.revoked_at.is_some() => {}
-            Change::Marked(_) | Change::Disabled(_) => {
-                self.handled.insert(id.clone());
+            Change::Superseded(mark) if mark.revoked_at.is_some() => {}
+            Change::Superseded(_) | Change::Disabled(_) => {
+                self.changed_keys.insert(id.clone());
             }
-            Change::Unmarked => {
-                self.handled.remove(id);
+            Change::Restored => {
+                self.changed_keys.remove(id);
             }
             Change::Deleted => {
                 let keys = self.keys.iter_mut();
                 keys.for_each(|keys| keys.retain(|key| key.id != *id));
             }
-            Change::Completed(_) | Change::Written | Change::DisabledByHand => {}
+            Change::Completed(_) | Change::TargetsNoted | Change::DisabledManually => {}
         }
         let mut keys = self.keys.iter_mut().flatten();
         let Some(key) = keys.find(|key| key.id == *id) else {
@@ -146,17 +145,17 @@ impl Observed {
             Change::Completed(since) => {
                 (key.unfinished, key.resumed, key.since) = (false, true, since);
             }
-            Change::Unmarked => (key.mark, key.enabled) = (None, true),
-            Change::DisabledByHand => {
+            Change::Restored => (key.mark, key.enabled) = (None, true),
+            Change::DisabledManually => {
                 (key.unfinished, key.mark, key.enabled) = (false, None, false);
             }
-            Change::Marked(mark) => {
+            Change::Superseded(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, true);
             }
             Change::Disabled(mark) => {
                 (key.mark, key.described, key.enabled) = (Some(mark), true, false);
             }
-            Change::Written | Change::Attached(_) | Change::Deleted => {}
+            Change::TargetsNoted | Change::Attached(_) | Change::Deleted => {}
         }
     }
 
@@ -173,14 +172,14 @@ impl Observed {
         self.current_version = Some(version);
         // The bound that it gives begins with the next run.
         self.current_created = None;
-        let succeeds = |which: &Which| match which {
-            Which::Pending => Some(Which::Current),
-            Which::Current => Some(Which::Previous),
-            Which::Previous => None,
+        let succeeds = |role: &VersionRole| match role {
+            VersionRole::Pending => Some(VersionRole::Current),
+            VersionRole::Current => Some(VersionRole::Previous),
+            VersionRole::Previous => None,
         };
         let held = std::mem::take(&mut self.held).into_iter();
         self.held = held
-            .filter_map(|(which, held)| Some((succeeds(&which)?, held)))
+            .filter_map(|(role, held)| Some((succeeds(&role)?, held)))
             .collect();
         for key in self.keys.iter_mut().flatten() {
             key.held_by = key.held_by.iter().filter_map(succeeds).collect();
@@ -190,7 +189,7 @@ impl Observed {
         self.edited = false;
         self.unconfirmed = false;
         // Until now another run may have written AWSCURRENT's old key.
-        self.mirror.fill(Mirrored::Unread);
+        self.mirror.fill(TargetContent::Unread);
     }
 
     fn those(&mut self, ids: &[KeyId]) -> impl Iterator<Item = &mut Key> {
@@ -199,29 +198,29 @@ impl Observed {
     }
 
     /// Goes on without what `next` would have brought. For what is done after the point of no return.
-    pub fn do_without(&mut self, next: &Next) {
+    pub fn skip(&mut self, next: &Next) {
         match next {
-            Next::Look(Look::Mirror(target)) => self.mirror[*target] = Mirrored::Unreachable,
-            Next::Act(Action::WriteMirror(target, _)) => {
-                self.mirror[*target] = Mirrored::Unreachable;
+            Next::Query(Query::Target(target)) => self.mirror[*target] = TargetContent::Unreachable,
+            Next::Act(Action::WriteTarget(target, _)) => {
+                self.mirror[*target] = TargetContent::Unreachable;
                 self.unconfirmed = true;
             }
-            Next::Look(Look::Plans(_))
+            Next::Query(Query::PlansOf(_))
                 if self.setup.looks_at_plans
                     && self.setup.plans.is_empty()
                     && !self.plans_skipped =>
             {
                 self.plans_skipped = true;
             }
-            Next::Look(Look::Plans(_)) | Next::Act(Action::MintKey(_)) => {
+            Next::Query(Query::PlansOf(_)) | Next::Act(Action::CreateKey(_)) => {
                 self.unrestored = true;
             }
             Next::Act(
                 Action::AttachKey(id, _)
-                | Action::NoteResumed(id)
-                | Action::NoteWritten(id)
+                | Action::CompleteKey(id)
+                | Action::NoteTargets(id)
                 | Action::RestoreKey(id)
-                | Action::MarkKey(id, _)
+                | Action::MarkSuperseded(id, _)
                 | Action::DisableKey(id, _)
                 | Action::NoteRevoked(id, _)
                 | Action::NotePostponed(id, _)
@@ -229,11 +228,11 @@ impl Observed {
             ) => {
                 // Perhaps it was done all the same, and only the reply was lost.
                 self.unconfirmed |= matches!(next, Next::Act(action) if action.takes_away());
-                let is_current = |key: &Key| key.id == *id && key.is(Which::Current);
+                let is_current = |key: &Key| key.id == *id && key.is(VersionRole::Current);
                 // What is only noted may go without saying until the next run.
                 let notes = matches!(
                     next,
-                    Next::Act(Action::NoteResumed(_) | Action::NoteWritten(_))
+                    Next::Act(Action::CompleteKey(_) | Action::NoteTargets(_))
                 );
                 self.unrestored |= !notes && self.keys.iter().flatten().any(is_current);
                 self.failed.insert(id.clone());

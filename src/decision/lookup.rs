@@ -5,59 +5,65 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::key::Key;
-use super::observed::{Mirrored, Observed};
+use super::observed::{Observed, TargetContent};
 use super::refusal::Refusal;
-use super::request::{Action, Look, Next};
-use super::secret_version::{Held, Which};
+use super::request::{Action, Next, Query};
+use super::secret_version::{Content, VersionRole};
 use crate::ids::{KeyId, PlanId};
 
 /// Each of these answers from what is known, or leaves the step to have it looked up.
 impl Observed {
     /// What a version holds.
-    pub(crate) fn read(&self, which: Which, expected: bool) -> ControlFlow<Next, Held> {
-        known(self.held.get(&which).copied(), || Look::Version {
-            which,
+    pub(crate) fn read(&self, role: VersionRole, expected: bool) -> ControlFlow<Next, Content> {
+        known(self.held.get(&role).copied(), || Query::Version {
+            role,
             expected,
         })
     }
 
     /// What the pending version holds, to go on with.
-    pub(crate) fn pending(&self, expected: bool) -> ControlFlow<Next, Held> {
-        usable(Which::Pending, self.read(Which::Pending, expected)?)
+    pub(crate) fn pending(&self, expected: bool) -> ControlFlow<Next, Content> {
+        usable(
+            VersionRole::Pending,
+            self.read(VersionRole::Pending, expected)?,
+        )
     }
 
     /// What the current version holds. Where one is labelled so, it must be there.
-    pub(crate) fn current(&self) -> ControlFlow<Next, Held> {
-        let labelled = self.version(Which::Current);
+    pub(crate) fn current(&self) -> ControlFlow<Next, Content> {
+        let labelled = self.version(VersionRole::Current);
         let expected = labelled.is_some() && labelled != self.setup.version.as_ref();
-        match self.read(Which::Current, expected)? {
-            Held::Nothing if expected => refuse(Refusal::CurrentMissing),
-            held => usable(Which::Current, held),
+        match self.read(VersionRole::Current, expected)? {
+            Content::Missing if expected => refuse(Refusal::CurrentMissing),
+            held => usable(VersionRole::Current, held),
         }
     }
 
     pub(crate) fn keys(&self) -> ControlFlow<Next, &Vec<Key>> {
-        known(self.keys.as_ref(), || Look::Keys)
+        known(self.keys.as_ref(), || Query::Keys)
     }
 
     /// The key with the value of that version: ours if it is one of ours, else whoever's it is.
-    pub(crate) fn key_of(&self, which: Which) -> ControlFlow<Next, Option<&Key>> {
-        let found = self.keys()?.iter().find(|key| key.is(which));
-        if found.is_none() && !self.searched.contains(&which) {
-            return look(Look::EveryKey(which));
+    pub(crate) fn key_of(&self, role: VersionRole) -> ControlFlow<Next, Option<&Key>> {
+        let found = self.keys()?.iter().find(|key| key.is(role));
+        if found.is_none() && !self.searched.contains(&role) {
+            return look(Query::FindKey(role));
         }
         Continue(found)
     }
 
     pub(crate) fn plans_of(&self, key: &KeyId) -> ControlFlow<Next, &BTreeSet<PlanId>> {
-        known(self.plans.get(key), || Look::Plans(key.clone()))
+        known(self.plans.get(key), || Query::PlansOf(key.clone()))
     }
 
     /// The plans of our newest key that has any, but for those with the value of that version.
-    pub(crate) fn plans_of_newest_but(&self, which: Which) -> ControlFlow<Next, BTreeSet<PlanId>> {
+    pub(crate) fn plans_of_newest_but(
+        &self,
+        role: VersionRole,
+    ) -> ControlFlow<Next, BTreeSet<PlanId>> {
         let keys = self.keys()?.iter();
         let mut others: Vec<_> = keys
-            .filter(|key| key.version.is_some() && !key.is(which))
+            .filter(|key| key.version.is_some() && !key.is(role))
             .collect();
         others.sort_by_key(|key| Reverse(key.since));
         for key in others {
@@ -70,21 +76,22 @@ impl Observed {
         Continue(BTreeSet::new())
     }
 
-    pub(crate) fn mirrored(&self, target: usize) -> ControlFlow<Next, Mirrored> {
+    pub(crate) fn mirrored(&self, target: usize) -> ControlFlow<Next, TargetContent> {
         let mirrored = self
             .mirror
             .get(target)
             .copied()
-            .unwrap_or(Mirrored::Unreachable);
-        known((mirrored != Mirrored::Unread).then_some(mirrored), || {
-            Look::Mirror(target)
-        })
+            .unwrap_or(TargetContent::Unreachable);
+        known(
+            (mirrored != TargetContent::Unread).then_some(mirrored),
+            || Query::Target(target),
+        )
     }
 
     /// Whether a target holds a value of somebody else's, which may not be overwritten: it is no value of this secret's
     /// versions and none of our keys', it is not listed to be overwritten, and no key of ours says that it was written before.
     pub(crate) fn is_taken(&self, target: usize) -> ControlFlow<Next, bool> {
-        if self.mirrored(target)? != Mirrored::Other || self.setup.adopted.contains(&target) {
+        if self.mirrored(target)? != TargetContent::Other || self.setup.adopted.contains(&target) {
             return Continue(false);
         }
         let is_ours = |key: &Key| {
@@ -95,34 +102,38 @@ impl Observed {
         if self.keys()?.iter().any(is_ours) {
             return Continue(false);
         }
-        if self.version(Which::Previous).is_some() {
-            self.read(Which::Previous, false)?;
+        if self.version(VersionRole::Previous).is_some() {
+            self.read(VersionRole::Previous, false)?;
         }
-        Continue(self.mirrored(target)? == Mirrored::Other)
+        Continue(self.mirrored(target)? == TargetContent::Other)
     }
 
-    pub(crate) fn probed(&self, how: Look) -> ControlFlow<Next> {
-        if self.probed { Continue(()) } else { look(how) }
+    pub(crate) fn must_be_in_effect(&self, how: Query) -> ControlFlow<Next> {
+        if self.in_effect {
+            Continue(())
+        } else {
+            look(how)
+        }
     }
 }
 
 /// What a version holds, if that can be rotated.
-fn usable(which: Which, held: Held) -> ControlFlow<Next, Held> {
+fn usable(role: VersionRole, held: Content) -> ControlFlow<Next, Content> {
     match held {
-        Held::Unusable(fault) => refuse(Refusal::InvalidSecret(which, fault)),
+        Content::Unusable(fault) => refuse(Refusal::InvalidSecret(role, fault)),
         held => Continue(held),
     }
 }
 
-fn known<T>(fact: Option<T>, look_up: impl FnOnce() -> Look) -> ControlFlow<Next, T> {
+fn known<T>(fact: Option<T>, look_up: impl FnOnce() -> Query) -> ControlFlow<Next, T> {
     match fact {
         Some(fact) => Continue(fact),
-        None => Break(Next::Look(look_up())),
+        None => Break(Next::Query(look_up())),
     }
 }
 
-pub(crate) fn look<T>(look: Look) -> ControlFlow<Next, T> {
-    Break(Next::Look(look))
+pub(crate) fn look<T>(look: Query) -> ControlFlow<Next, T> {
+    Break(Next::Query(look))
 }
 
 pub(crate) fn act<T>(action: Action) -> ControlFlow<Next, T> {

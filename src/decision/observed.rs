@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::key::Key;
 use super::secret::Description;
-use super::secret_version::{CURRENT, Held, Labels, PENDING, PREVIOUS, Which};
+use super::secret_version::{CURRENT, Content, Labels, PENDING, PREVIOUS, VersionRole};
 use super::task::Setup;
 use crate::ids::{KeyId, PlanId, VersionId};
 
@@ -18,7 +18,7 @@ pub struct Observed {
     /// What the secret's description says.
     pub secret: Description,
     /// What the versions hold that were read.
-    pub held: BTreeMap<Which, Held>,
+    pub held: BTreeMap<VersionRole, Content>,
     /// The version that carried AWSCURRENT when that was read.
     pub current_version: Option<VersionId>,
     /// When that version was created.
@@ -30,21 +30,19 @@ pub struct Observed {
     /// Our keys, and those of others that were found by value.
     pub keys: Option<Vec<Key>>,
     /// Whose key was looked for among all keys of the account.
-    pub searched: Vec<Which>,
+    pub searched: Vec<VersionRole>,
     /// What became of `CreateApiKey`.
-    pub mint: Mint,
+    pub mint: Creation,
     /// The plans that a key is on.
     pub plans: BTreeMap<KeyId, BTreeSet<PlanId>>,
     /// Configured plans that are known to exist.
     pub existing_plans: BTreeSet<PlanId>,
     /// Whether the time at which a resumed key became complete is in its description.
     pub noted: bool,
-    /// Whether the probe accepted the pending key, or in a trial run answered at all.
-    pub probed: bool,
-    /// Whether the pending key is old enough.
-    pub settled: bool,
+    /// Whether the pending key is known to be in effect: by the probe, or by its age. In a trial run, whether the probe answered.
+    pub in_effect: bool,
     /// What each target holds.
-    pub mirror: Vec<Mirrored>,
+    pub mirror: Vec<TargetContent>,
     /// The targets that this run wrote.
     pub wrote: BTreeSet<usize>,
     /// Whether the labels were looked at since the keys were listed and the current version was read.
@@ -52,7 +50,7 @@ pub struct Observed {
     /// Whether something was done since that must not stand if AWSCURRENT has moved meanwhile.
     pub unconfirmed: bool,
     /// Keys that this run marked or disabled, to which it does nothing more, unless they are in use again.
-    pub handled: BTreeSet<KeyId>,
+    pub changed_keys: BTreeSet<KeyId>,
     /// Keys that this run failed to change, and leaves to the next.
     pub failed: BTreeSet<KeyId>,
     /// Whether the replicas were waited for since this rotation's version was promoted.
@@ -71,11 +69,11 @@ pub struct Observed {
 
 /// What is known of one Doppler target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mirrored {
+pub enum TargetContent {
     /// Not looked at since it could have changed.
     Unread,
     /// It holds the key of that version.
-    Key(Which),
+    Key(VersionRole),
     /// It holds nothing of anybody's: no value, or the secret's own placeholder.
     Vacant,
     /// It holds something else.
@@ -86,13 +84,13 @@ pub enum Mirrored {
 
 /// What became of `CreateApiKey`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mint {
+pub enum Creation {
     /// Not asked for yet.
-    Untried,
+    NotTried,
     /// The key is new.
-    Fresh,
+    Created,
     /// A key with this value was there before.
-    Existed,
+    AlreadyExisted,
 }
 
 impl Observed {
@@ -100,7 +98,7 @@ impl Observed {
     #[must_use]
     pub fn new(setup: Setup, secret: Description) -> Self {
         Self {
-            mirror: vec![Mirrored::Unread; setup.targets],
+            mirror: vec![TargetContent::Unread; setup.targets],
             wrote: BTreeSet::new(),
             setup,
             secret,
@@ -111,15 +109,14 @@ impl Observed {
             edited: false,
             keys: None,
             searched: Vec::new(),
-            mint: Mint::Untried,
+            mint: Creation::NotTried,
             plans: BTreeMap::new(),
             existing_plans: BTreeSet::new(),
             noted: false,
-            probed: false,
-            settled: false,
+            in_effect: false,
             relabelled: false,
             unconfirmed: false,
-            handled: BTreeSet::new(),
+            changed_keys: BTreeSet::new(),
             failed: BTreeSet::new(),
             disabled: BTreeSet::new(),
             revoked_again: BTreeSet::new(),
@@ -139,7 +136,7 @@ impl Observed {
         };
         Self {
             wrote: self.wrote,
-            handled: self.handled,
+            changed_keys: self.changed_keys,
             failed: self.failed,
             disabled: self.disabled,
             revoked_again: self.revoked_again,
@@ -155,11 +152,11 @@ impl Observed {
 
     /// The version in question.
     #[must_use]
-    pub fn version(&self, which: Which) -> Option<&VersionId> {
-        match which {
-            Which::Current => self.labels().holder(CURRENT),
-            Which::Previous => self.labels().holder(PREVIOUS),
-            Which::Pending => match &self.setup.version {
+    pub fn version(&self, role: VersionRole) -> Option<&VersionId> {
+        match role {
+            VersionRole::Current => self.labels().holder(CURRENT),
+            VersionRole::Previous => self.labels().holder(PREVIOUS),
+            VersionRole::Pending => match &self.setup.version {
                 Some(version) if !self.is_current() => Some(version),
                 _ => self.labels().holder(PENDING),
             },
@@ -196,7 +193,7 @@ impl Observed {
     #[must_use]
     pub fn current_has_moved(&self) -> bool {
         self.current_version.is_some()
-            && self.version(Which::Current) != self.current_version.as_ref()
+            && self.version(VersionRole::Current) != self.current_version.as_ref()
     }
 
     /// Whether a rotation is about to promote the key: a version that is pending and not current holds it, or it was minted
@@ -208,7 +205,7 @@ impl Observed {
             let minted = version.is_some_and(|version| {
                 self.labels().on(version, PENDING) && !self.labels().on(version, CURRENT)
             });
-            minted || (key.is(Which::Pending) && !key.is(Which::Current))
+            minted || (key.is(VersionRole::Pending) && !key.is(VersionRole::Current))
         };
         let mut keys = self.keys.iter().flatten();
         keys.any(|key| key.id == *id && of_pending(key))
@@ -218,14 +215,15 @@ impl Observed {
     #[must_use]
     pub fn is_rotating(&self) -> bool {
         let pending = self.labels().holder(PENDING);
-        pending.is_some() && pending != self.version(Which::Current)
+        pending.is_some() && pending != self.version(VersionRole::Current)
     }
 
     /// The Doppler targets that are known to have been written for this secret: those that this run wrote, those that hold
     /// AWSCURRENT's key, and those that the description of a key of ours names.
     #[must_use]
     pub fn written(&self) -> BTreeSet<usize> {
-        let holds_ours = |target: &usize| self.mirror[*target] == Mirrored::Key(Which::Current);
+        let holds_ours =
+            |target: &usize| self.mirror[*target] == TargetContent::Key(VersionRole::Current);
         let named = self
             .keys
             .iter()

@@ -1,6 +1,6 @@
 //! Why a step stops.
 
-use super::secret_version::{InvalidSecret, Which};
+use super::secret_version::{InvalidSecret, VersionRole};
 use crate::ids::{KeyId, PlanId};
 
 /// Why a step stops.
@@ -28,7 +28,7 @@ pub enum Refusal {
     NoPendingKey,
     /// A version holds a text that cannot be rotated.
     #[error("the secret's {0} version cannot be used: {1}")]
-    InvalidSecret(Which, InvalidSecret),
+    InvalidSecret(VersionRole, InvalidSecret),
     /// The pending version holds something that this rotation did not put there.
     #[error(
         "the pending version holds no fresh key, but a copy of the current one or a text without a key; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"

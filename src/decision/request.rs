@@ -2,33 +2,33 @@
 
 use std::time::SystemTime;
 
-use super::key::Mark;
+use super::key::Supersession;
 use super::refusal::Refusal;
-use super::secret_version::Which;
+use super::secret_version::VersionRole;
 use crate::ids::{KeyId, PlanId, VersionId};
 
 /// What a step does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Learn something; changes nothing outside.
-    Look(Look),
+    Query(Query),
     /// Change something outside.
     Act(Action),
     /// Stop: what is known forbids to go on.
     Refuse(Refusal),
     /// Forget what was seen and begin anew, as a reconciliation: AWSCURRENT has moved.
-    StartOver,
+    Restart,
     /// Nothing is left to do.
     Done,
 }
 
 /// Something to learn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum Query {
     /// What a version holds; `expected` where it must be there, if perhaps not visible yet.
     Version {
         /// The version.
-        which: Which,
+        role: VersionRole,
         /// Whether to wait a little for a value to become visible.
         expected: bool,
     },
@@ -37,54 +37,54 @@ pub enum Look {
     /// The keys of this secret.
     Keys,
     /// The key with the value of that version, among all keys.
-    EveryKey(Which),
+    FindKey(VersionRole),
     /// The plans of a key.
-    Plans(KeyId),
+    PlansOf(KeyId),
     /// Whether a configured plan exists.
-    Plan(PlanId),
+    PlanExists(PlanId),
     /// What a target holds.
-    Mirror(usize),
+    Target(usize),
     /// Whether the gateway refuses a random key and accepts the pending one; waits until it does.
     ProbeAccepts,
     /// Whether the gateway refuses a random key.
-    ProbeAnswers,
+    ProbeRefusesRandomKey,
     /// Whether no replica of the secret is under way any more; waits until then.
-    Replicated,
+    ReplicasInSync,
     /// Whether the pending key has had time to take effect; waits until then.
-    Settled(SystemTime),
+    InEffectBy(SystemTime),
 }
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Store a fresh value in the pending version.
-    StoreValue,
+    StorePendingValue,
     /// Create the key with the value of that version. AWSCURRENT's says in its description that its plans are still to come:
     /// no step looks after them otherwise, should the run be cut off.
-    MintKey(Which),
+    CreateKey(VersionRole),
     /// Note in a key's description that it is completed only now.
-    NoteResumed(KeyId),
+    CompleteKey(KeyId),
     /// Note in the description of AWSCURRENT's key the targets that were written.
-    NoteWritten(KeyId),
+    NoteTargets(KeyId),
     /// Put a key on a plan.
     AttachKey(KeyId, PlanId),
     /// Write the key of that version to a target.
-    WriteMirror(usize, Which),
+    WriteTarget(usize, VersionRole),
     /// Move AWSCURRENT to this version, from that one.
     Promote(Option<VersionId>),
     /// Take AWSPENDING off this version.
-    RemovePending,
+    RemovePendingLabel,
     /// Take the mark off a key that is in use, and enable it: a run that was about to disable it may have done so since
     /// it was looked at.
     RestoreKey(KeyId),
     /// Mark a key as superseded, as of when that is done.
-    MarkKey(KeyId, Mark),
+    MarkSuperseded(KeyId, Supersession),
     /// Disable a superseded key, and note in its mark when that is done.
-    DisableKey(KeyId, Mark),
+    DisableKey(KeyId, Supersession),
     /// Note in the mark of a disabled key that an emergency stop revoked it.
-    NoteRevoked(KeyId, Mark),
+    NoteRevoked(KeyId, Supersession),
     /// Note in a key's mark that its period starts again, because somebody else changed it.
-    NotePostponed(KeyId, Mark),
+    NotePostponed(KeyId, Supersession),
     /// Delete a key whose quarantine is over.
     DeleteKey(KeyId),
 }

@@ -5,7 +5,7 @@ use super::fact::{Change, Fact};
 use super::observed::Observed;
 use super::refusal::Refusal;
 use super::request::{Action, Next};
-use super::secret_version::Which;
+use super::secret_version::VersionRole;
 use super::task::Step;
 
 /// How often a run begins anew because AWSCURRENT has moved.
@@ -17,7 +17,7 @@ pub struct Run {
     step: Step,
     starts: u32,
     /// What is known.
-    pub seen: Observed,
+    pub observed: Observed,
     /// Whatever brought secret, API Gateway and Doppler back into agreement.
     pub repaired: usize,
     /// Keys that were disabled.
@@ -44,11 +44,11 @@ pub enum Turn {
 impl Run {
     /// A run that knows only what is described.
     #[must_use]
-    pub fn new(step: Step, seen: Observed) -> Self {
+    pub fn new(step: Step, observed: Observed) -> Self {
         Self {
             step,
             starts: 1,
-            seen,
+            observed,
             repaired: 0,
             disabled: 0,
             deleted: 0,
@@ -64,15 +64,15 @@ impl Run {
     /// Decides.
     #[must_use]
     pub fn turn(&mut self) -> Turn {
-        match decide(self.step, &self.seen) {
-            next @ (Next::Look(_) | Next::Act(_)) => Turn::Perform(next),
+        match decide(self.step, &self.observed) {
+            next @ (Next::Query(_) | Next::Act(_)) => Turn::Perform(next),
             Next::Refuse(refusal) => Turn::Refuse(refusal),
             Next::Done => Turn::Done,
-            Next::StartOver if self.starts == MOST_STARTS => Turn::GiveUp,
-            Next::StartOver => {
+            Next::Restart if self.starts == MOST_STARTS => Turn::GiveUp,
+            Next::Restart => {
                 self.starts += 1;
                 self.step = Step::Reconcile;
-                self.seen = self.seen.clone().start_over();
+                self.observed = self.observed.clone().start_over();
                 Turn::Restart
             }
         }
@@ -83,10 +83,10 @@ impl Run {
     pub fn succeeded(&mut self, next: &Next, fact: Fact) -> bool {
         let deletes = matches!(next, Next::Act(Action::DeleteKey(_)));
         let was_gone = matches!(fact, Fact::Changed(_, Change::Deleted)) && !deletes;
-        let existed = fact == Fact::AlreadyMinted;
-        let revoked_before = self.seen.revoked_again.len();
-        self.seen.learn(fact);
-        self.repaired += self.seen.revoked_again.len() - revoked_before;
+        let existed = fact == Fact::AlreadyExists;
+        let revoked_before = self.observed.revoked_again.len();
+        self.observed.learn(fact);
+        self.repaired += self.observed.revoked_again.len() - revoked_before;
         let Next::Act(action) = next else {
             return false;
         };
@@ -105,11 +105,11 @@ impl Run {
     /// up, and the service may never come back with this token.
     #[must_use]
     pub fn failed(&mut self, next: &Next, out_of_time: bool) -> bool {
-        if self.seen.is_pending() {
+        if self.observed.is_pending() {
             return false;
         }
-        self.seen.do_without(next);
-        self.seen.given_up |= out_of_time;
+        self.observed.skip(next);
+        self.observed.given_up |= out_of_time;
         true
     }
 }
@@ -118,9 +118,9 @@ impl Run {
 fn is_repair(action: &Action) -> bool {
     matches!(
         action,
-        Action::MintKey(_)
+        Action::CreateKey(_)
             | Action::AttachKey(..)
             | Action::RestoreKey(_)
-            | Action::WriteMirror(_, Which::Current)
+            | Action::WriteTarget(_, VersionRole::Current)
     )
 }

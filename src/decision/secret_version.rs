@@ -61,7 +61,7 @@ impl Labels {
 
 /// A version of the secret, by what it is to this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Which {
+pub enum VersionRole {
     /// The version that this rotation makes, until it is promoted; without a rotation, the one that carries AWSPENDING.
     Pending,
     /// The version with AWSCURRENT.
@@ -70,7 +70,7 @@ pub enum Which {
     Previous,
 }
 
-impl fmt::Display for Which {
+impl fmt::Display for VersionRole {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Pending => "pending",
@@ -82,21 +82,21 @@ impl fmt::Display for Which {
 
 /// What a version of the secret holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum Content {
     /// The version has no value, or there is no such version.
-    Nothing,
+    Missing,
     /// A text without a key: a placeholder.
-    NoKey,
+    Placeholder,
     /// A key, or a placeholder of the same form. Only a search among the keys tells which.
     Key {
         /// Whether it has the form of those that this function makes.
-        of_our_form: bool,
+        generated: bool,
     },
     /// A text that cannot be rotated.
     Unusable(InvalidSecret),
 }
 
-impl Held {
+impl Content {
     /// Whether it is a key at all.
     #[must_use]
     pub fn is_key(self) -> bool {

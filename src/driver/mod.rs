@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 pub(crate) use self::log::log;
-use self::log::{in_words, is_worth_telling};
-pub use self::port::{Failure, Perform, Receipt, RunError, Service};
+use self::log::{in_words, is_info};
+pub use self::port::{Call, Failure, Perform, RunError, Service};
 use crate::decision::{Fact, Next, Observed, Refusal, Run, Step, Turn};
 
 /// The pause before a run begins anew.
@@ -29,12 +29,12 @@ pub(crate) struct Outcome {
 /// Runs one step for one secret to its end, or to the first thing that stops it.
 pub(crate) async fn drive<P: Perform>(
     step: Step,
-    seen: Observed,
+    observed: Observed,
     mut outside: P,
     targets: &[String],
     deadline: Instant,
 ) -> Result<Outcome, RunError<P::Error>> {
-    let mut run = Run::new(step, seen);
+    let mut run = Run::new(step, observed);
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     loop {
         let next = match run.turn() {
@@ -57,15 +57,15 @@ pub(crate) async fn drive<P: Perform>(
             }
             Turn::Done => return Ok(Outcome { run, done, failed }),
         };
-        let words = in_words(&next, targets, run.seen.setup.settle);
+        let words = in_words(&next, targets, run.observed.setup.settle);
         let started = Instant::now();
-        match perform(&mut outside, &run.seen, &next, &words, deadline).await {
-            Ok((fact, receipt)) => {
-                if fact == Fact::AlreadyMinted {
+        match perform(&mut outside, &run.observed, &next, &words, deadline).await {
+            Ok((fact, call)) => {
+                if fact == Fact::AlreadyExists {
                     let words = "find that the API key exists";
-                    log(false, words, receipt.as_ref(), started);
+                    log(false, words, call.as_ref(), started);
                 } else {
-                    log(is_worth_telling(&next), &words, receipt.as_ref(), started);
+                    log(is_info(&next), &words, call.as_ref(), started);
                 }
                 if run.succeeded(&next, fact) {
                     done.push(words);
@@ -86,17 +86,17 @@ pub(crate) async fn drive<P: Perform>(
 /// Does what `next` says, within the deadline.
 async fn perform<P: Perform>(
     outside: &mut P,
-    seen: &Observed,
+    observed: &Observed,
     next: &Next,
     words: &str,
     deadline: Instant,
-) -> Result<(Fact, Option<Receipt>), RunError<P::Error>> {
+) -> Result<(Fact, Option<Call>), RunError<P::Error>> {
     let out_of_time = || RunError::OutOfTime(words.to_owned());
     // Not begun when time is up: a request that is sent and given up may have its effect all the same.
     if Instant::now() >= deadline {
         return Err(out_of_time());
     }
-    let performed = timeout_at(deadline, outside.perform(seen, next)).await;
+    let performed = timeout_at(deadline, outside.perform(observed, next)).await;
     let performed = performed.map_err(|_| out_of_time())?;
     performed.map_err(|failure| RunError::Failed {
         doing: words.to_owned(),

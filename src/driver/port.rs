@@ -15,9 +15,9 @@ pub trait Perform {
     /// The call failed for good, or brought something unusable. What it did is seen by the next run.
     fn perform(
         &mut self,
-        seen: &Observed,
+        observed: &Observed,
         next: &Next,
-    ) -> impl Future<Output = Result<(Fact, Option<Receipt>), Self::Error>>;
+    ) -> impl Future<Output = Result<(Fact, Option<Call>), Self::Error>>;
 
     /// Forgets the values.
     fn start_over(&mut self);
@@ -68,7 +68,7 @@ impl<E: Failure> RunError<E> {
 
 /// The call that brought a fact, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
+pub struct Call {
     /// The service.
     pub service: Service,
     /// Its operation; the last one, where several were needed.

@@ -5,7 +5,7 @@ use tracing::error;
 
 use super::event::EventError;
 use crate::adapters::{AdapterError, CallError};
-use crate::config::InvalidSettings;
+use crate::config::ConfigError;
 use crate::driver::{Failure, RunError};
 
 /// Why an event failed. Neither `Display` nor `Debug` shows a value.
@@ -13,7 +13,7 @@ use crate::driver::{Failure, RunError};
 pub enum HandlerError {
     /// A setting is missing or wrong.
     #[error("{0}")]
-    Settings(InvalidSettings),
+    Config(ConfigError),
     /// The event is not one of ours.
     #[error("{0}")]
     Event(EventError),
@@ -41,7 +41,7 @@ impl HandlerError {
     #[must_use]
     pub fn error_type(&self) -> &'static str {
         match self {
-            Self::Settings(_) => "InvalidSettings",
+            Self::Config(_) => "InvalidSettings",
             Self::Event(EventError::Malformed) => "MalformedEvent",
             Self::Event(EventError::MissingField(_)) => "MissingField",
             Self::Event(EventError::InvalidField { .. }) => "InvalidField",

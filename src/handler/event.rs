@@ -151,7 +151,7 @@ impl Event {
         }
         let wire: Wire<'_> = serde_json::from_str(json).map_err(|_| EventError::Malformed)?;
         if wire.step.is_none() && wire.detail_type.is_some() {
-            return notice(json).map(Self::Reconciliation);
+            return event_bridge_request(json).map(Self::Reconciliation);
         }
         let step = required("Step", wire.step, "a string", |_| true)?;
         match Step::from_wire(step.expose_secret()).ok_or(EventError::UnknownStep)? {
@@ -207,14 +207,18 @@ fn reconciliation(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventEr
 }
 
 /// What `EventBridge` sends: by a schedule, or because a label of a secret moved.
-fn notice(json: &str) -> Result<Reconciliation, EventError> {
+fn event_bridge_request(json: &str) -> Result<Reconciliation, EventError> {
     let unknown = |_| EventError::UnknownNotice;
-    let notice: EventBridgeEvent = serde_json::from_str(json).map_err(unknown)?;
-    match (notice.source.as_str(), notice.detail_type.as_str()) {
+    let event_bridge_request: EventBridgeEvent = serde_json::from_str(json).map_err(unknown)?;
+    match (
+        event_bridge_request.source.as_str(),
+        event_bridge_request.detail_type.as_str(),
+    ) {
         ("aws.events", "Scheduled Event") => Ok(Reconciliation::default()),
         ("aws.secretsmanager", "Secret Label Updated") => {
-            let moved: LabelUpdated = serde_json::from_value(notice.detail).map_err(unknown)?;
-            let secrets = notice.resources.unwrap_or_default();
+            let moved: LabelUpdated =
+                serde_json::from_value(event_bridge_request.detail).map_err(unknown)?;
+            let secrets = event_bridge_request.resources.unwrap_or_default();
             let [secret] = secrets.as_slice() else {
                 return Err(EventError::UnknownNotice);
             };

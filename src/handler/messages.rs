@@ -2,19 +2,19 @@
 
 use tracing::{info, warn};
 
-use crate::adapters::{Secret, World};
+use crate::adapters::{Clients, Secret};
 use crate::command::Command;
-use crate::config::Settings;
+use crate::config::Config;
 use crate::decision::{Finding, Observed, findings};
 use crate::driver::Outcome;
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
 /// What could not be done, and what is to be said of the secret; the latter is written to the log as well.
-pub(crate) fn left(world: &World, outcome: &Outcome) -> Vec<String> {
-    let findings = findings(&outcome.run.seen);
+pub(crate) fn left(clients: &Clients, outcome: &Outcome) -> Vec<String> {
+    let findings = findings(&outcome.run.observed);
     let findings = findings.iter().map(|finding| {
-        let (text, is_for_someone) = in_words(world, finding);
+        let (text, is_for_someone) = in_words(clients, finding);
         if is_for_someone {
             warn!("{text}");
         } else {
@@ -26,19 +26,19 @@ pub(crate) fn left(world: &World, outcome: &Outcome) -> Vec<String> {
 }
 
 /// Says that a key may be on no plan, where a setting allows that: what every run tells. Written to the log as well.
-pub(crate) fn allowance(settings: &Settings) -> Option<String> {
+pub(crate) fn allowance(config: &Config) -> Option<String> {
     let words = "ALLOW_KEY_WITHOUT_PLAN is set: a key on no usage plan counts as one that works";
-    settings.allow_key_without_plan.then(|| {
+    config.allow_key_without_plan.then(|| {
         warn!("{words}");
         words.to_owned()
     })
 }
 
 /// The commands that hand over a key which another tool made, where one was found.
-pub(crate) fn hand_over(world: &World, secret: &Secret, seen: &Observed) -> Vec<String> {
-    let findings = findings(seen).into_iter();
+pub(crate) fn hand_over(clients: &Clients, secret: &Secret, observed: &Observed) -> Vec<String> {
+    let findings = findings(observed).into_iter();
     let commands = findings.filter_map(|finding| match finding {
-        Finding::HandOver(key, version) => Some(world.hand_over(&key, &version, secret)),
+        Finding::HandOver(key, version) => Some(clients.hand_over(&key, &version, secret)),
         _ => None,
     });
     commands.flatten().collect()
@@ -56,7 +56,7 @@ fn to_disable(key: &KeyId) -> String {
 }
 
 /// The words, and whether somebody should do something.
-fn in_words(world: &World, finding: &Finding) -> (String, bool) {
+fn in_words(clients: &Clients, finding: &Finding) -> (String, bool) {
     let text = match finding {
         Finding::NoCurrent => {
             "no version with a value carries AWSCURRENT, so nothing was touched".to_owned()
@@ -78,7 +78,7 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::Namesake(key) => format!("API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: {}", to_disable(key)),
         Finding::Postponed(key, at) => format!("API key {key} was changed by somebody else after this function marked it, or marked before AWSCURRENT's version was created, so its grace or quarantine counts from {}", rfc3339(*at)),
         Finding::TargetTaken(target) => {
-            let target = target_name(world, *target);
+            let target = target_name(clients, *target);
             format!("the Doppler target {target} holds a value that is neither this secret's nor one of its keys and was not written before, so it is left alone; to have it overwritten, set DOPPLER_ADOPT_TARGETS={target} (beside what it lists already), else correct DOPPLER_TARGETS")
         }
         Finding::ReplicaUnderway(region) => format!("the secret's replica in {region} has not got AWSCURRENT yet, so no grace begins and nothing is disabled"),
@@ -87,7 +87,7 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
         Finding::TimeUnknown => "no reply of AWS had a Date within 15 minutes of the time at which its request was signed, so the time is not known, and nothing was disabled or deleted except by an emergency stop; check what is between the function and AWS".to_owned(),
         Finding::NotAdopted(key) => format!("API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),
         Finding::AwaitsPromotion(target) => {
-            let target = target_name(world, *target);
+            let target = target_name(clients, *target);
             format!("the Doppler target {target} holds the key of a rotation under way, so it is left alone")
         }
         Finding::Withheld(key) => format!("API key {key} is due, but stays as it is for now, because what uses it could not be seen as a whole"),
@@ -104,7 +104,7 @@ fn in_words(world: &World, finding: &Finding) -> (String, bool) {
     (text, is_for_someone)
 }
 
-fn target_name(world: &World, index: usize) -> String {
-    let target = world.settings().targets().get(index);
+fn target_name(clients: &Clients, index: usize) -> String {
+    let target = clients.config().targets().get(index);
     target.map(ToString::to_string).unwrap_or_default()
 }

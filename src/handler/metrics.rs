@@ -5,14 +5,14 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::adapters::World;
-use crate::decision::{Finding, State, Which, findings, is_postponed_again, state};
+use crate::adapters::Clients;
+use crate::decision::{Finding, KeyState, VersionRole, findings, is_postponed_again, state};
 use crate::driver::Outcome;
 
 /// The sums over all secrets of a run. Each is a metric of the same name, but for its first letter.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Totals {
+pub struct Metrics {
     /// Secrets that were looked at.
     pub secrets: usize,
     /// Keys that AWSCURRENT holds, or a version with another label than AWSPREVIOUS.
@@ -54,26 +54,26 @@ pub struct Totals {
     pub unseen: usize,
 }
 
-impl Totals {
+impl Metrics {
     /// Adds what came of one secret.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
-        let seen = &outcome.run.seen;
+        let observed = &outcome.run.observed;
         self.secrets += 1;
-        for key in seen.keys.iter().flatten() {
-            if key.is(Which::Current) {
-                let age = seen.setup.now.duration_since(key.since);
+        for key in observed.keys.iter().flatten() {
+            if key.is(VersionRole::Current) {
+                let age = observed.setup.now.duration_since(key.since);
                 let age = age.unwrap_or_default().as_secs();
                 self.current_key_age = self.current_key_age.max(Some(age));
             }
-            *(match state(seen, key) {
-                State::InUse => &mut self.keys_in_use,
-                State::Superseded => &mut self.keys_superseded,
-                State::Quarantined => &mut self.keys_quarantined,
-                State::DisabledByHand => &mut self.keys_disabled_by_hand,
-                State::NotOurs => continue,
+            *(match state(observed, key) {
+                KeyState::InUse => &mut self.keys_in_use,
+                KeyState::Superseded => &mut self.keys_superseded,
+                KeyState::Quarantined => &mut self.keys_quarantined,
+                KeyState::DisabledByHand => &mut self.keys_disabled_by_hand,
+                KeyState::NotOurs => continue,
             }) += 1;
         }
-        let findings = findings(seen);
+        let findings = findings(observed);
         let count = |is: fn(&Finding) -> bool| findings.iter().filter(|found| is(found)).count();
         let locks_out = |finding: &Finding| {
             matches!(
@@ -93,21 +93,21 @@ impl Totals {
         self.doppler_targets_taken += count(|found| matches!(found, Finding::TargetTaken(_)));
         self.replicas_failed += count(|found| matches!(found, Finding::ReplicaFailed(..)));
         self.secrets_with_rotation_off += count(|found| *found == Finding::RotationOff);
-        let keys = seen.keys.iter().flatten();
+        let keys = observed.keys.iter().flatten();
         self.keys_postponed += keys.filter(|key| is_postponed_again(key)).count();
         self.drift_repaired += outcome.run.repaired;
         self.keys_disabled += outcome.run.disabled;
         self.keys_deleted += outcome.run.deleted;
         let unusable = count(|found| matches!(found, Finding::Unusable(_)));
         self.failures += outcome.failed.len() + unusable;
-        self.unseen += usize::from(seen.given_up || unusable > 0);
+        self.unseen += usize::from(observed.given_up || unusable > 0);
     }
 
     /// Writes the sums as metrics: one line on standard output, which `CloudWatch` reads. (DOC, `CloudWatch` user guide,
     /// "embedded metric format".) Past the log, whose own JSON would hide it. How things stand is a metric only where
     /// `every` secret of this function was seen, but for what is wrong already; what was done is one always.
-    pub(crate) fn emit(&self, world: &World, every: bool) {
-        let now = world.clock().now().duration_since(SystemTime::UNIX_EPOCH);
+    pub(crate) fn emit(&self, clients: &Clients, every: bool) {
+        let now = clients.clock().now().duration_since(SystemTime::UNIX_EPOCH);
         let Ok(serde_json::Value::Object(sums)) = serde_json::to_value(self) else {
             return;
         };
@@ -141,7 +141,7 @@ impl Totals {
                     "Metrics": metrics.collect::<Vec<_>>(),
                 }],
             },
-            "FunctionName": world.function_name(),
+            "FunctionName": clients.function_name(),
         });
         for (field, sum) in sums {
             line[name(&field)] = sum;

@@ -20,14 +20,14 @@ use serde_json::value::RawValue;
 use self::error::{HandlerError, log_error};
 use self::event::Event;
 use self::invocation::Invocation;
-use crate::adapters::World;
+use crate::adapters::Clients;
 
 /// Answers one event.
 ///
 /// # Errors
 /// See [`HandlerError`]; each is logged, once.
 pub async fn handle(
-    world: &World,
+    clients: &Clients,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Answer, HandlerError> {
     let (payload, context) = event.into_parts();
@@ -39,10 +39,10 @@ pub async fn handle(
         deadline: invocation::deadline(Duration::from_millis(context.deadline)),
     };
     match event {
-        Event::Rotation(step) => rotate::rotate(world, &step, &invocation)
+        Event::Rotation(step) => rotate::rotate(clients, &step, &invocation)
             .await
             .map(Answer::Step),
-        Event::Reconciliation(of) => reconcile::reconcile(world, &of, &invocation)
+        Event::Reconciliation(of) => reconcile::reconcile(clients, &of, &invocation)
             .await
             .map(Answer::Reconciliation),
     }

@@ -10,13 +10,13 @@ use tracing::{Instrument, Span, error_span, warn};
 use super::error::{HandlerError, log_error};
 use super::event::Reconciliation;
 use super::invocation::Invocation;
-use super::metrics::Totals;
+use super::metrics::Metrics;
 use super::report::SecretReport;
-use super::scope::{must_serve, unqualified};
+use super::scope::{check_scope, unqualified_arn};
 use super::setup::{describe, setup, target_names};
-use crate::adapters::{AdapterError, Live, TURN, Turn, World};
+use crate::adapters::{AdapterError, CALL_CONTEXT, Clients, Session, Turn};
 use crate::adapters::{CallError, Fault};
-use crate::config::Settings;
+use crate::config::Config;
 use crate::decision::Step;
 use crate::decision::{Observed, Setup};
 use crate::driver::{drive, log};
@@ -33,7 +33,7 @@ pub struct Report {
     /// ARNs of the secrets that no time was left for; the next run begins elsewhere.
     pub unvisited: Vec<String>,
     /// The sums, as in the metrics.
-    pub totals: Totals,
+    pub totals: Metrics,
 }
 
 /// Reconciles what the event names, and writes the metrics.
@@ -42,7 +42,7 @@ pub struct Report {
 /// The secret that was asked for cannot be served or described, or the list of secrets cannot be had. What goes wrong with
 /// one secret after that is in its report; among many, that is everything.
 pub(super) async fn reconcile(
-    world: &World,
+    clients: &Clients,
     event: &Reconciliation,
     invocation: &Invocation,
 ) -> Result<Report, HandlerError> {
@@ -53,32 +53,32 @@ pub(super) async fn reconcile(
         secret = event.secret_id.as_deref().map(masked_secret_id),
         lambda_request_id = invocation.request_id,
     );
-    world.clock().begin();
+    clients.clock().begin();
     let turn = Turn::new(invocation.deadline, event.is_emergency());
-    let result = TURN.scope(turn, run(world, event, invocation));
+    let result = CALL_CONTEXT.scope(turn, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
 }
 
 async fn run(
-    world: &World,
+    clients: &Clients,
     event: &Reconciliation,
     invocation: &Invocation,
 ) -> Result<Report, HandlerError> {
     let named = event
         .secret_id
         .as_ref()
-        .or(world.settings().secret_id.as_ref());
+        .or(clients.config().secret_id.as_ref());
     let mut report = Report {
         step: Step::Reconcile.as_str(),
         secrets: Vec::new(),
         unvisited: Vec::new(),
-        totals: Totals::default(),
+        totals: Metrics::default(),
     };
     let began = Instant::now();
     let halfway = began + invocation.deadline.saturating_duration_since(began) / 2;
     let job = Job {
-        world,
+        clients,
         event,
         invocation,
         halfway,
@@ -86,7 +86,7 @@ async fn run(
     let visited = if let Some(secret) = named {
         match one(&job, secret, &mut report.totals).await {
             // EventBridge tells of every secret that its rule does not leave out.
-            Err(failed) if event.unasked && is_anothers(&failed, world.settings()) => {
+            Err(failed) if event.unasked && is_out_of_scope(&failed, clients.config()) => {
                 let failed = SecretReport::failed(&masked_secret_id(secret), failed.to_string());
                 report.secrets.push(failed);
                 return Ok(report);
@@ -98,18 +98,21 @@ async fn run(
     };
     if let Err(failed) = visited {
         report.totals.failures += 1;
-        report.totals.emit(world, false);
+        report.totals.emit(clients, false);
         return Err(failed);
     }
-    let every = event.secret_id.is_none() || world.settings().secret_id.is_some();
+    let every = event.secret_id.is_none() || clients.config().secret_id.is_some();
     let totals = &report.totals;
-    totals.emit(world, every && totals.unvisited == 0 && totals.unseen == 0);
+    totals.emit(
+        clients,
+        every && totals.unvisited == 0 && totals.unseen == 0,
+    );
     Ok(report)
 }
 
 /// Whether it failed because the secret is not this function's. Nobody shows a fleet all that it hears of; should it be one
 /// of its own after all, the next run over all of them says so.
-fn is_anothers(failed: &HandlerError, settings: &Settings) -> bool {
+fn is_out_of_scope(failed: &HandlerError, config: &Config) -> bool {
     match failed {
         HandlerError::NotServed(_) => true,
         HandlerError::Adapter(AdapterError::Call(CallError {
@@ -117,7 +120,7 @@ fn is_anothers(failed: &HandlerError, settings: &Settings) -> bool {
             fault: Fault::Refused { code, .. },
             ..
         })) => {
-            settings.secret_id.is_none()
+            config.secret_id.is_none()
                 && ["AccessDeniedException", "ResourceNotFoundException"].contains(&code.as_str())
         }
         _ => false,
@@ -130,7 +133,7 @@ const ROOM: Duration = Duration::from_secs(10);
 /// Reconciles one secret after the other, for as long as there is room for one that takes as long as the longest did.
 async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
     let invocation = job.invocation;
-    let mut secrets = secrets(job.world, invocation).await?.into_iter();
+    let mut secrets = secrets(job.clients, invocation).await?.into_iter();
     let time = invocation
         .deadline
         .saturating_duration_since(Instant::now());
@@ -167,19 +170,19 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
 }
 
 /// The secrets of this function, also those whose rotation is off, beginning where the clock says.
-async fn secrets(world: &World, invocation: &Invocation) -> Result<Vec<String>, HandlerError> {
+async fn secrets(clients: &Clients, invocation: &Invocation) -> Result<Vec<String>, HandlerError> {
     const WORDS: &str = "list the secrets of this function";
     let started = Instant::now();
-    let listed = timeout_at(invocation.deadline, world.secrets()).await;
-    let (secrets, receipt) = listed.map_err(|_| HandlerError::out_of_time(WORDS))??;
-    log(false, WORDS, Some(&receipt), started);
-    let own = unqualified(&invocation.function_arn);
+    let listed = timeout_at(invocation.deadline, clients.secrets()).await;
+    let (secrets, call) = listed.map_err(|_| HandlerError::out_of_time(WORDS))??;
+    log(false, WORDS, Some(&call), started);
+    let own = unqualified_arn(&invocation.function_arn);
     let ours = secrets
         .into_iter()
-        .filter(|(_, function)| unqualified(function) == own);
+        .filter(|(_, function)| unqualified_arn(function) == own);
     let mut secrets: Vec<_> = ours.map(|(arn, _)| arn).collect();
     secrets.sort();
-    let place = place(world.clock().now(), secrets.len());
+    let place = place(clients.clock().now(), secrets.len());
     secrets.rotate_left(place);
     Ok(secrets)
 }
@@ -200,7 +203,7 @@ fn place(now: SystemTime, length: usize) -> usize {
 
 /// A reconciliation and what it has to go by.
 struct Job<'a> {
-    world: &'a World,
+    clients: &'a Clients,
     event: &'a Reconciliation,
     invocation: &'a Invocation,
     /// When half of the run's time is over.
@@ -210,20 +213,20 @@ struct Job<'a> {
 async fn one(
     job: &Job<'_>,
     secret_id: &str,
-    totals: &mut Totals,
+    totals: &mut Metrics,
 ) -> Result<SecretReport, HandlerError> {
     let Job {
-        world,
+        clients,
         event,
         invocation,
         halfway,
     } = *job;
-    let (settings, deadline) = (world.settings(), invocation.deadline);
-    let secret = describe(world, secret_id, event.moved_to.as_ref(), deadline).await?;
+    let (config, deadline) = (clients.config(), invocation.deadline);
+    let secret = describe(clients, secret_id, event.moved_to.as_ref(), deadline).await?;
     Span::current().record("secret", &secret.arn);
-    must_serve(settings, &secret, &invocation.function_arn)?;
+    check_scope(config, &secret, &invocation.function_arn)?;
 
-    let setup = setup(world);
+    let setup = setup(clients);
     let setup = Setup {
         grace: event.grace.unwrap_or(setup.grace),
         emergency: event.is_emergency(),
@@ -233,15 +236,15 @@ async fn one(
         ..setup
     };
     let seen = Observed::new(setup, secret.description.clone());
-    let live = Live::new(world, &secret, None, deadline);
+    let session = Session::new(clients, &secret, None, deadline);
     let outcome = drive(
         Step::Reconcile,
         seen,
-        live,
-        &target_names(settings),
+        session,
+        &target_names(config),
         deadline,
     )
     .await?;
     totals.add(&outcome);
-    Ok(SecretReport::new(world, &secret, outcome))
+    Ok(SecretReport::new(clients, &secret, outcome))
 }

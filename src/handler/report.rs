@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::messages::{allowance, hand_over, left};
-use crate::adapters::{Secret, World};
+use crate::adapters::{Clients, Secret};
 use crate::decision::{
-    Key, Mirrored, Observed, State, Which, is_irreplaceable, since, state, superseded_since,
+    Key, KeyState, Observed, TargetContent, VersionRole, is_irreplaceable, since, state,
+    superseded_since,
 };
 use crate::driver::Outcome;
 use crate::time::rfc3339;
@@ -18,7 +19,7 @@ pub struct SecretReport {
     pub secret: String,
     /// How things stand at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed: Option<Standing>,
+    pub observed: Option<SecretStatus>,
     /// What was done, in words and in order. Empty where nothing was left to do.
     pub done: Vec<String>,
     /// What could not be done, and what stays as it is for a reason that its owner should know.
@@ -30,7 +31,7 @@ pub struct SecretReport {
 /// How things stand with a secret.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Standing {
+pub struct SecretStatus {
     /// The version that consumers read.
     pub current_version: Option<String>,
     /// The version of a rotation under way.
@@ -56,7 +57,7 @@ pub struct KeyReport {
     /// Whether this function made it, or was handed it.
     pub ours: bool,
     /// What it is to the secret.
-    pub state: State,
+    pub state: KeyState,
     /// Since when it has been complete.
     pub complete_since: String,
     /// When it was first seen to be replaced.
@@ -93,55 +94,59 @@ impl SecretReport {
         }
     }
 
-    pub(crate) fn new(world: &World, secret: &Secret, outcome: Outcome) -> Self {
-        let mut left = left(world, &outcome);
-        left.extend(allowance(world.settings()));
+    pub(crate) fn new(clients: &Clients, secret: &Secret, outcome: Outcome) -> Self {
+        let mut left = left(clients, &outcome);
+        left.extend(allowance(clients.config()));
         Self {
             secret: secret.arn.clone(),
-            observed: Some(standing(world, &outcome.run.seen)),
+            observed: Some(secret_status(clients, &outcome.run.observed)),
             left,
-            hand_over: hand_over(world, secret, &outcome.run.seen),
+            hand_over: hand_over(clients, secret, &outcome.run.observed),
             done: outcome.done,
         }
     }
 }
 
-fn standing(world: &World, seen: &Observed) -> Standing {
-    let version = |which| seen.version(which).map(ToString::to_string);
-    let keys = seen.keys.iter().flatten();
-    let targets = world.settings().targets().iter().zip(&seen.mirror);
-    Standing {
-        current_version: version(Which::Current),
-        pending_version: version(Which::Pending).filter(|_| seen.is_rotating()),
-        keys: keys.map(|key| key_report(seen, key)).collect(),
+fn secret_status(clients: &Clients, observed: &Observed) -> SecretStatus {
+    let version = |role| observed.version(role).map(ToString::to_string);
+    let keys = observed.keys.iter().flatten();
+    let targets = clients.config().targets().iter().zip(&observed.mirror);
+    SecretStatus {
+        current_version: version(VersionRole::Current),
+        pending_version: version(VersionRole::Pending).filter(|_| observed.is_rotating()),
+        keys: keys.map(|key| key_report(observed, key)).collect(),
         targets: targets
             .map(|(target, held)| TargetReport {
                 target: target.to_string(),
                 holds: match held {
-                    Mirrored::Key(Which::Current) => "current",
-                    Mirrored::Key(Which::Pending) => "pending",
-                    Mirrored::Key(Which::Previous) | Mirrored::Other | Mirrored::Vacant => "other",
-                    Mirrored::Unread | Mirrored::Unreachable => "unknown",
+                    TargetContent::Key(VersionRole::Current) => "current",
+                    TargetContent::Key(VersionRole::Pending) => "pending",
+                    TargetContent::Key(VersionRole::Previous)
+                    | TargetContent::Other
+                    | TargetContent::Vacant => "other",
+                    TargetContent::Unread | TargetContent::Unreachable => "unknown",
                 },
             })
             .collect(),
     }
 }
 
-fn key_report(seen: &Observed, key: &Key) -> KeyReport {
-    let state = state(seen, key);
+fn key_report(observed: &Observed, key: &Key) -> KeyReport {
+    let state = state(observed, key);
     let mark = key.mark.as_ref();
     let disabled_at = key.disabled_by_us();
     let next_at = match state {
-        State::Superseded => mark.map(|mark| superseded_since(seen, key, mark) + seen.setup.grace),
-        State::Quarantined if is_irreplaceable(seen, key) => None,
-        State::Quarantined => disabled_at.map(|at| since(key, at) + seen.setup.quarantine),
-        State::InUse | State::DisabledByHand | State::NotOurs => None,
+        KeyState::Superseded => {
+            mark.map(|mark| superseded_since(observed, key, mark) + observed.setup.grace)
+        }
+        KeyState::Quarantined if is_irreplaceable(observed, key) => None,
+        KeyState::Quarantined => disabled_at.map(|at| since(key, at) + observed.setup.quarantine),
+        KeyState::InUse | KeyState::DisabledByHand | KeyState::NotOurs => None,
     };
     KeyReport {
         id: key.id.to_string(),
         version: key.version.as_ref().map(ToString::to_string),
-        current: key.is(Which::Current),
+        current: key.is(VersionRole::Current),
         ours: key.version.is_some(),
         state,
         complete_since: rfc3339(key.since),

@@ -7,10 +7,10 @@ use super::error::{HandlerError, log_error};
 use super::event::Rotation;
 use super::invocation::Invocation;
 use super::messages;
-use super::metrics::Totals;
-use super::scope::must_serve;
+use super::metrics::Metrics;
+use super::scope::check_scope;
 use super::setup::{describe, setup, target_names};
-use crate::adapters::{Live, TURN, Turn, World};
+use crate::adapters::{CALL_CONTEXT, Clients, Session, Turn};
 use crate::decision::Step;
 use crate::decision::{Observed, Setup};
 use crate::driver::drive;
@@ -39,7 +39,7 @@ pub struct Report {
 /// # Errors
 /// See [`HandlerError`]; each is logged here, once.
 pub(super) async fn rotate(
-    world: &World,
+    clients: &Clients,
     event: &Rotation,
     invocation: &Invocation,
 ) -> Result<Report, HandlerError> {
@@ -52,22 +52,22 @@ pub(super) async fn rotate(
         version = masked_id(event.version.text()),
         lambda_request_id = invocation.request_id,
     );
-    world.clock().begin();
+    clients.clock().begin();
     // Both come after setSecret, which made the key.
     let has_begun = matches!(event.step, Step::TestSecret | Step::FinishSecret);
     let turn = Turn::new(invocation.deadline, has_begun);
-    let result = TURN.scope(turn, run(world, event, invocation));
+    let result = CALL_CONTEXT.scope(turn, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
 }
 
 async fn run(
-    world: &World,
+    clients: &Clients,
     event: &Rotation,
     invocation: &Invocation,
 ) -> Result<Report, HandlerError> {
-    let (settings, deadline) = (world.settings(), invocation.deadline);
-    let secret = describe(world, &event.secret_id, None, deadline).await?;
+    let (config, deadline) = (clients.config(), invocation.deadline);
+    let secret = describe(clients, &event.secret_id, None, deadline).await?;
     if secret.arn != masked_secret_id(&event.secret_id) {
         Span::current().record("secret", &secret.arn);
     }
@@ -76,19 +76,19 @@ async fn run(
     if has_version && version != masked_id(version) {
         Span::current().record("version", version);
     }
-    must_serve(settings, &secret, &invocation.function_arn)?;
+    check_scope(config, &secret, &invocation.function_arn)?;
 
     let setup = Setup {
         version: Some(event.version.clone()),
         // It is the one run that is sure to meet a key which another tool made and which was just replaced.
         finds_hand_made: true,
-        ..setup(world)
+        ..setup(clients)
     };
     let seen = Observed::new(setup, secret.description.clone());
-    let live = Live::new(world, &secret, event.rotation_token.as_ref(), deadline);
-    let outcome = drive(event.step, seen, live, &target_names(settings), deadline).await?;
+    let session = Session::new(clients, &secret, event.rotation_token.as_ref(), deadline);
+    let outcome = drive(event.step, seen, session, &target_names(config), deadline).await?;
     let mut left = outcome.failed.clone();
-    left.extend(messages::allowance(settings));
+    left.extend(messages::allowance(config));
     let mut report = Report {
         step: event.step.as_str(),
         secret: secret.arn.clone(),
@@ -101,11 +101,11 @@ async fn run(
     if event.step == Step::FinishSecret {
         report
             .left
-            .extend(messages::left(world, &outcome).split_off(outcome.failed.len()));
-        report.hand_over = messages::hand_over(world, &secret, &outcome.run.seen);
-        let mut totals = Totals::default();
+            .extend(messages::left(clients, &outcome).split_off(outcome.failed.len()));
+        report.hand_over = messages::hand_over(clients, &secret, &outcome.run.observed);
+        let mut totals = Metrics::default();
         totals.add(&outcome);
-        totals.emit(world, settings.secret_id.is_some() && totals.unseen == 0);
+        totals.emit(clients, config.secret_id.is_some() && totals.unseen == 0);
     }
     Ok(report)
 }

@@ -2,27 +2,27 @@
 
 use super::error::HandlerError;
 use crate::adapters::Secret;
-use crate::config::Settings;
+use crate::config::Config;
 
 /// Refuses a secret that is not this function's, before its value is read.
-pub(crate) fn must_serve(
-    settings: &Settings,
+pub(crate) fn check_scope(
+    config: &Config,
     secret: &Secret,
     function_arn: &str,
 ) -> Result<(), HandlerError> {
-    if settings
+    if config
         .mirror
         .as_ref()
-        .is_some_and(|mirror| secret.is_named(&mirror.token_secret_id))
+        .is_some_and(|mirror| secret.identifies(&mirror.token_secret_id))
     {
         return Err(HandlerError::NotServed("it holds the Doppler token"));
     }
-    match &settings.secret_id {
-        Some(id) if secret.is_named(id) => Ok(()),
+    match &config.secret_id {
+        Some(id) if secret.identifies(id) => Ok(()),
         Some(_) => Err(HandlerError::NotServed("SECRET_ID names another one")),
         // Whoever may set a secret's rotation function may have it rotated; nobody else.
-        None if secret.rotation_function.as_deref().map(unqualified)
-            == Some(unqualified(function_arn)) =>
+        None if secret.rotation_function.as_deref().map(unqualified_arn)
+            == Some(unqualified_arn(function_arn)) =>
         {
             Ok(())
         }
@@ -33,6 +33,6 @@ pub(crate) fn must_serve(
 }
 
 /// A function's ARN without version or alias.
-pub(crate) fn unqualified(arn: &str) -> String {
+pub(crate) fn unqualified_arn(arn: &str) -> String {
     arn.split(':').take(7).collect::<Vec<_>>().join(":")
 }

@@ -35,7 +35,7 @@ impl ApiKeyValue {
 
     /// Whether it has the form of those that this function makes.
     #[must_use]
-    pub fn is_of_our_form(&self) -> bool {
+    pub fn has_generated_form(&self) -> bool {
         let value = self.expose();
         value.len() == FRESH_LENGTH && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }

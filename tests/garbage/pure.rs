@@ -7,10 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use api_key_rotation::adapters::description as mark;
 use api_key_rotation::adapters::description::Minted;
-use api_key_rotation::adapters::{Secret, World};
+use api_key_rotation::adapters::{Clients, Secret};
 use api_key_rotation::command::Command;
-use api_key_rotation::config::{InvalidSettings, Settings};
-use api_key_rotation::decision::{Description, InvalidSecret, Mark, Postponed, Refusal, Which};
+use api_key_rotation::config::{Config, ConfigError};
+use api_key_rotation::decision::{
+    Description, InvalidSecret, Postponed, Refusal, Supersession, VersionRole,
+};
 use api_key_rotation::driver::RunError;
 use api_key_rotation::handler::error::HandlerError;
 use api_key_rotation::handler::event::Event;
@@ -284,7 +286,7 @@ fn unquoted(json: &str) -> Option<String> {
 /// The sentences that a faulty secret gets, and what they leave open.
 fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
     assert_quotes_nothing(&HandlerError::Run(Box::new(RunError::Refused(
-        Refusal::InvalidSecret(Which::Current, fault),
+        Refusal::InvalidSecret(VersionRole::Current, fault),
     ))));
     if let InvalidSecret::BrokenJson { line, column } = fault {
         assert!(line <= text.lines().count() + 1 && column <= text.len() + 1);
@@ -440,8 +442,8 @@ fn variables() -> BTreeMap<&'static str, BoxedStrategy<String>> {
     ])
 }
 
-fn read(variables: &BTreeMap<&str, String>) -> Result<Settings, InvalidSettings> {
-    Settings::read(|name| variables.get(name).cloned())
+fn read(variables: &BTreeMap<&str, String>) -> Result<Config, ConfigError> {
+    Config::read(|name| variables.get(name).cloned())
 }
 
 #[test]
@@ -494,7 +496,7 @@ fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
             }
             Err(faults) => {
                 assert!(!faults.0.is_empty(), "refused without a reason");
-                assert_quotes_nothing(&HandlerError::Settings(faults));
+                assert_quotes_nothing(&HandlerError::Config(faults));
                 "refused"
             }
         }
@@ -576,7 +578,7 @@ fn no_bundle_of_certificates_makes_the_function_panic_or_quote_it() {
         match read(&BTreeMap::from([("AWS_CA_BUNDLE", path.clone())])) {
             Ok(_) => "accepted",
             Err(faults) => {
-                assert_quotes_nothing(&HandlerError::Settings(faults));
+                assert_quotes_nothing(&HandlerError::Config(faults));
                 "refused"
             }
         }
@@ -612,12 +614,12 @@ fn version_id() -> impl Strategy<Value = String> + Clone {
     ]
 }
 
-fn mark() -> impl Strategy<Value = Mark> + Clone {
+fn mark() -> impl Strategy<Value = Supersession> + Clone {
     let some = || proptest::option::of(time());
     let postponed = proptest::option::of((any::<u32>(), time()));
     let targets = proptest::collection::btree_set("[0-9a-f]{12}", 0..4);
     (time(), version_id(), some(), some(), postponed, targets).prop_map(
-        |(superseded_at, by, disabled_at, revoked_at, postponed, targets)| Mark {
+        |(superseded_at, by, disabled_at, revoked_at, postponed, targets)| Supersession {
             superseded_at,
             by: VersionId::from(by.as_str()),
             disabled_at,
@@ -755,8 +757,8 @@ fn command_shown_is_read_by_shell_as_built() {
 /// Whatever a key's id, a version's id and a secret's name are, the shell sees them as text.
 #[test]
 fn hand_over_of_any_ids_is_text_to_shell() {
-    let settings = Settings::read(|_| None).expect("nothing is required");
-    let world = World::new(settings, "rotation".to_owned());
+    let settings = Config::read(|_| None).expect("nothing is required");
+    let world = Clients::new(settings, "rotation".to_owned());
     let key = prop_oneof!["[a-z0-9]{10}", "[ -~]{1,19}", "\\PC{1,19}"];
     let name = prop_oneof!["[A-Za-z0-9/_+=.@-]{1,40}", "[ -~]{1,40}"];
     let inputs = vec((key, version_id(), name), 1..20);

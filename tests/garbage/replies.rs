@@ -9,7 +9,7 @@ use std::panic;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use api_key_rotation::decision::Mark;
+use api_key_rotation::decision::Supersession;
 use api_key_rotation::ids::VersionId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -485,9 +485,9 @@ fn prepare(world: &World, operation: &str) -> bool {
         "DeleteApiKey" => {
             let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(400_000);
             let by = VersionId::from("11111111-1111-4111-8111-111111111111");
-            let mark = Mark {
+            let mark = Supersession {
                 disabled_at: Some(long_ago),
-                ..Mark::new(long_ago, by)
+                ..Supersession::new(long_ago, by)
             };
             sandbox.set_key_enabled(&old.id, false);
             sandbox.describe_key(&old.id, &mark.to_string());

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    Action, CURRENT, Change, Description, Fact, Held, Key, Labels, Look, Mark, Mirrored, Next,
-    Observed, PENDING, PREVIOUS, Postponed, Replica, Replication, Run, Setup, Step, Turn, Which,
+    Action, CURRENT, Change, Content, Description, Fact, Key, Labels, Next, Observed, PENDING,
+    PREVIOUS, Postponed, Query, Replica, Replication, Run, Setup, Step, Supersession,
+    TargetContent, Turn, VersionRole,
 };
 use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
@@ -124,8 +125,8 @@ pub(crate) struct ModelMark {
     pub(crate) postponed: Option<(u32, u32)>,
 }
 
-impl From<&Mark> for ModelMark {
-    fn from(mark: &Mark) -> Self {
+impl From<&Supersession> for ModelMark {
+    fn from(mark: &Supersession) -> Self {
         Self {
             superseded: hour(mark.superseded_at),
             by: mark.by.to_string(),
@@ -228,15 +229,15 @@ impl World {
     }
 
     /// Where the value is read: by label or by id, as the adapter does.
-    fn version_of(&self, which: Which, seen: &Observed) -> Option<VersionId> {
-        if which == Which::Current {
+    fn version_of(&self, role: VersionRole, observed: &Observed) -> Option<VersionId> {
+        if role == VersionRole::Current {
             return Some(VersionId::from(self.holder(CURRENT)?.as_str()));
         }
-        seen.version(which).cloned()
+        observed.version(role).cloned()
     }
 
-    fn value(&self, which: Which, seen: &Observed) -> Option<u8> {
-        let version = self.version_of(which, seen)?;
+    fn value(&self, role: VersionRole, observed: &Observed) -> Option<u8> {
+        let version = self.version_of(role, observed)?;
         self.values.get(version.as_str()).copied()
     }
 
@@ -291,38 +292,39 @@ impl World {
         Observed::new(setup, self.description())
     }
 
-    fn key(&self, value: u8, key: &ModelKey, seen: &Observed) -> Key {
-        let read = seen.held.keys().copied();
-        let targets = self.mirror.iter().zip(&seen.mirror);
+    fn key(&self, value: u8, key: &ModelKey, observed: &Observed) -> Key {
+        let read = observed.held.keys().copied();
+        let targets = self.mirror.iter().zip(&observed.mirror);
         Key {
             id: KeyId::from(value.to_string().as_str()),
             version: key.version.as_deref().map(VersionId::from),
             namesake: key.namesake,
             described: key.described,
             unfinished: key.unfinished,
-            of_our_form: value < NOT_OUR_FORM,
+            generated: value < NOT_OUR_FORM,
             enabled: key.enabled,
             stage_keys: false,
             since: SystemTime::UNIX_EPOCH,
             resumed: false,
             changed_at: key.changed.map(at),
-            mark: key.mark.as_ref().map(|mark| Mark {
+            mark: key.mark.as_ref().map(|mark| Supersession {
                 disabled_at: mark.disabled.map(at),
                 revoked_at: mark.revoked.map(at),
                 postponed: mark.postponed.map(|(times, postponed)| Postponed {
                     times,
                     at: at(postponed),
                 }),
-                ..Mark::new(at(mark.superseded), VersionId::from(mark.by.as_str()))
+                ..Supersession::new(at(mark.superseded), VersionId::from(mark.by.as_str()))
             }),
             written: key.written.clone(),
             held_by: read
-                .filter(|which| self.value(*which, seen) == Some(value))
+                .filter(|role| self.value(*role, observed) == Some(value))
                 .collect(),
             mirrored: targets
                 .enumerate()
-                .filter(|(_, (held, seen))| {
-                    let read = !matches!(seen, Mirrored::Unread | Mirrored::Unreachable);
+                .filter(|(_, (held, observed))| {
+                    let read =
+                        !matches!(observed, TargetContent::Unread | TargetContent::Unreachable);
                     read && **held == value
                 })
                 .map(|(target, _)| target)
@@ -331,117 +333,123 @@ impl World {
     }
 
     /// What the adapters would do and bring; none where a service fails.
-    pub(crate) fn perform(&mut self, seen: &Observed, next: &Next) -> Option<Fact> {
+    pub(crate) fn perform(&mut self, observed: &Observed, next: &Next) -> Option<Fact> {
         let ours = self.mirror.iter().enumerate();
         let ours = ours.filter(|(_, held)| self.is_ours(**held));
         let ours: Vec<_> = ours.map(|(target, _)| target).collect();
         self.held_ours.extend(ours);
         match next {
-            Next::Look(Look::Mirror(target)) | Next::Act(Action::WriteMirror(target, _))
+            Next::Query(Query::Target(target)) | Next::Act(Action::WriteTarget(target, _))
                 if self.unreachable.contains(target) =>
             {
                 None
             }
             // Another run has deleted it.
             Next::Act(Action::AttachKey(id, _)) if !self.keys.contains_key(&number(id)) => None,
-            Next::Look(look) => Some(self.look(seen, look)),
+            Next::Query(look) => Some(self.look(observed, look)),
             Next::Act(action) => {
-                let fact = self.act(seen, action);
+                let fact = self.act(observed, action);
                 let lost = self.loses_replies
                     && matches!(
                         action,
-                        Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteMirror(..)
+                        Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteTarget(..)
                     );
                 (!lost).then_some(fact)
             }
-            Next::Refuse(_) | Next::StartOver | Next::Done => unreachable!("nothing to perform"),
+            Next::Refuse(_) | Next::Restart | Next::Done => unreachable!("nothing to perform"),
         }
     }
 
-    fn look(&self, seen: &Observed, look: &Look) -> Fact {
+    fn look(&self, observed: &Observed, look: &Query) -> Fact {
         let with = |value: Option<u8>| {
-            let listed = seen.keys.iter().flatten().map(|key| key.id.clone());
+            let listed = observed.keys.iter().flatten().map(|key| key.id.clone());
             listed
                 .filter(|id| Some(number(id)) == value)
                 .collect::<Vec<_>>()
         };
         match look {
-            Look::Version { which, .. } => {
-                let value = self.value(*which, seen);
-                let read = |other| *which == other || seen.held.contains_key(&other);
-                let same = self.value(Which::Pending, seen) == self.value(Which::Current, seen);
-                let version = value.and(self.version_of(*which, seen));
+            Query::Version { role, .. } => {
+                let value = self.value(*role, observed);
+                let read = |other| *role == other || observed.held.contains_key(&other);
+                let same = self.value(VersionRole::Pending, observed)
+                    == self.value(VersionRole::Current, observed);
+                let version = value.and(self.version_of(*role, observed));
                 let created = version
                     .as_ref()
                     .and_then(|version| self.created.get(version.as_str()));
-                let targets = self.mirror.iter().zip(&seen.mirror).enumerate();
-                let targets = targets.filter(|(_, (held, seen))| {
-                    let read = !matches!(seen, Mirrored::Unread | Mirrored::Unreachable);
+                let targets = self.mirror.iter().zip(&observed.mirror).enumerate();
+                let targets = targets.filter(|(_, (held, observed))| {
+                    let read =
+                        !matches!(observed, TargetContent::Unread | TargetContent::Unreachable);
                     read && **held != 0 && Some(**held) == value
                 });
                 Fact::Holds {
-                    which: *which,
+                    role: *role,
                     created: created.copied().map(at),
                     targets: targets.map(|(target, _)| target).collect(),
                     version,
                     held: match value {
-                        None => Held::Nothing,
-                        Some(0) => Held::NoKey,
-                        Some(value) => Held::Key {
-                            of_our_form: value < NOT_OUR_FORM,
+                        None => Content::Missing,
+                        Some(0) => Content::Placeholder,
+                        Some(value) => Content::Key {
+                            generated: value < NOT_OUR_FORM,
                         },
                     },
-                    copy: read(Which::Pending) && read(Which::Current) && same,
+                    copy: read(VersionRole::Pending) && read(VersionRole::Current) && same,
                     edited: self.edited
-                        && read(Which::Pending)
-                        && read(Which::Current)
+                        && read(VersionRole::Pending)
+                        && read(VersionRole::Current)
                         && self.holder(CURRENT).is_some_and(|current| current != NEW),
                     keys: with(value),
                 }
             }
-            Look::Keys => {
+            Query::Keys => {
                 let ours = self.keys.iter();
                 let ours = ours.filter(|(_, key)| key.version.is_some() || key.namesake);
                 Fact::Keys(
-                    ours.map(|(value, key)| self.key(*value, key, seen))
+                    ours.map(|(value, key)| self.key(*value, key, observed))
                         .collect(),
                 )
             }
-            Look::EveryKey(which) => {
-                let value = self.value(*which, seen).unwrap_or(0);
+            Query::FindKey(role) => {
+                let value = self.value(*role, observed).unwrap_or(0);
                 let key = self.keys.get(&value);
-                Fact::Found(*which, key.map(|key| self.key(value, key, seen)))
+                Fact::Found(*role, key.map(|key| self.key(value, key, observed)))
             }
-            Look::Plans(id) => {
+            Query::PlansOf(id) => {
                 let key = self.keys.get(&number(id));
                 let plans = key.iter().flat_map(|key| &key.plans);
                 let plans = plans.map(|plan| PlanId::from(plan.as_str())).collect();
                 Fact::Plans(id.clone(), plans)
             }
-            Look::Labels => Fact::Described(self.description()),
-            Look::Plan(plan) => Fact::PlanExists(plan.clone()),
-            Look::Mirror(target) => {
+            Query::Labels => Fact::Described(self.description()),
+            Query::PlanExists(plan) => Fact::PlanExists(plan.clone()),
+            Query::Target(target) => {
                 let held = Some(self.mirror[*target]);
-                let is = |which: &Which| {
-                    seen.held.get(which).is_some_and(|held| held.is_key())
-                        && held == self.value(*which, seen)
+                let is = |role: &VersionRole| {
+                    observed.held.get(role).is_some_and(|held| held.is_key())
+                        && held == self.value(*role, observed)
                 };
-                let all = [Which::Current, Which::Pending, Which::Previous];
-                let which = all.into_iter().find(is);
+                let all = [
+                    VersionRole::Current,
+                    VersionRole::Pending,
+                    VersionRole::Previous,
+                ];
+                let role = all.into_iter().find(is);
                 let otherwise = if held == Some(0) {
-                    Mirrored::Vacant
+                    TargetContent::Vacant
                 } else {
-                    Mirrored::Other
+                    TargetContent::Other
                 };
-                Fact::Mirror {
+                Fact::TargetRead {
                     target: *target,
-                    holds: which.map_or(otherwise, Mirrored::Key),
+                    holds: role.map_or(otherwise, TargetContent::Key),
                     keys: with(held),
                 }
             }
-            Look::ProbeAccepts | Look::ProbeAnswers => Fact::Probed,
-            Look::Settled(_) => Fact::Settled,
-            Look::Replicated => Fact::Replicated(self.description()),
+            Query::ProbeAccepts | Query::ProbeRefusesRandomKey => Fact::InEffect,
+            Query::InEffectBy(_) => Fact::InEffect,
+            Query::ReplicasInSync => Fact::ReplicasInSync(self.description()),
         }
     }
 
@@ -450,70 +458,72 @@ impl World {
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm for each action")]
-    fn act(&mut self, seen: &Observed, action: &Action) -> Fact {
+    fn act(&mut self, observed: &Observed, action: &Action) -> Fact {
         match action {
-            Action::StoreValue => {
+            Action::StorePendingValue => {
                 self.values.insert(NEW.to_owned(), 2);
                 if self.first_is_current && self.holder(CURRENT).is_none() {
                     self.move_label(CURRENT, NEW);
                 }
-                Fact::Stored
+                Fact::PendingValueStored
             }
-            Action::MintKey(which) => {
+            Action::CreateKey(role) => {
                 let value = self
-                    .value(*which, seen)
+                    .value(*role, observed)
                     .expect("the value is stored before the key is minted");
                 if self.keys.contains_key(&value) {
-                    return Fact::AlreadyMinted;
+                    return Fact::AlreadyExists;
                 }
-                let version = seen.version(*which).map(VersionId::as_str);
+                let version = observed.version(*role).map(VersionId::as_str);
                 let mut key = ModelKey::on(&[], version);
-                key.unfinished = *which == Which::Current;
-                key.written = seen.written();
-                let minted = self.key(value, &key, seen);
+                key.unfinished = *role == VersionRole::Current;
+                key.written = observed.written();
+                let minted = self.key(value, &key, observed);
                 self.keys.insert(value, key);
-                Fact::Minted(minted)
+                Fact::Created(minted)
             }
             // Another run may have deleted it.
             Action::RestoreKey(id)
-            | Action::MarkKey(id, _)
+            | Action::MarkSuperseded(id, _)
             | Action::DisableKey(id, _)
             | Action::NoteRevoked(id, _)
             | Action::NotePostponed(id, _)
-            | Action::NoteResumed(id)
-            | Action::NoteWritten(id)
+            | Action::CompleteKey(id)
+            | Action::NoteTargets(id)
                 if !self.keys.contains_key(&number(id)) =>
             {
                 Fact::Changed(id.clone(), Change::Deleted)
             }
-            Action::NoteResumed(id) | Action::NoteWritten(id) if self.was_disabled(id, seen) => {
-                let by = seen.version(Which::Current);
+            Action::CompleteKey(id) | Action::NoteTargets(id)
+                if self.was_disabled(id, observed) =>
+            {
+                let by = observed.version(VersionRole::Current);
                 let by = by.expect("it is noted for AWSCURRENT");
                 if self.holder(CURRENT).map(String::as_str) == Some(by.as_str()) {
-                    self.describe(id, seen);
+                    self.describe(id, observed);
                     let key = self.model(id);
                     (key.unfinished, key.mark) = (false, None);
-                    return Fact::Changed(id.clone(), Change::DisabledByHand);
+                    return Fact::Changed(id.clone(), Change::DisabledManually);
                 }
-                self.revoke(id, seen, Mark::new(at(self.now), by.clone()))
+                self.revoke(id, observed, Supersession::new(at(self.now), by.clone()))
             }
-            Action::NoteResumed(id) => {
-                self.describe(id, seen);
+            Action::CompleteKey(id) => {
+                self.describe(id, observed);
                 let key = self.model(id);
                 (key.unfinished, key.mark) = (false, None);
                 Fact::Changed(id.clone(), Change::Completed(at(self.now)))
             }
-            Action::NoteWritten(id) => {
-                self.describe(id, seen);
+            Action::NoteTargets(id) => {
+                self.describe(id, observed);
                 self.model(id).mark = None;
-                Fact::Changed(id.clone(), Change::Written)
+                Fact::Changed(id.clone(), Change::TargetsNoted)
             }
             Action::AttachKey(id, plan) => {
                 self.model(id).plans.insert(plan.to_string());
                 Fact::Changed(id.clone(), Change::Attached(plan.clone()))
             }
-            Action::WriteMirror(target, which) => {
-                let value = self.value(*which, seen);
+            Action::WriteTarget(target, role) => {
+                let value = self.value(*role, observed);
                 let held = self.mirror[*target];
                 let may = [&self.adopted, &self.held_ours].map(|targets| targets.contains(target));
                 assert!(
@@ -521,10 +531,10 @@ impl World {
                     "another's value is overwritten: {self:?}"
                 );
                 self.mirror[*target] = value.expect("only a value that was read is written");
-                Fact::Written(*target, *which)
+                Fact::TargetWritten(*target, *role)
             }
             Action::Promote(from) => {
-                let pending = self.value(Which::Pending, seen);
+                let pending = self.value(VersionRole::Pending, observed);
                 assert!(
                     self.mirror.iter().all(|held| Some(*held) == pending),
                     "promoted before it was mirrored: {self:?}"
@@ -536,34 +546,34 @@ impl World {
                 self.move_label(CURRENT, NEW);
                 Fact::Promoted
             }
-            Action::RemovePending => {
+            Action::RemovePendingLabel => {
                 self.remove_label(PENDING);
-                Fact::PendingRemoved
+                Fact::PendingLabelRemoved
             }
             Action::RestoreKey(id) => {
                 let key = self.model(id);
                 (key.mark, key.enabled, key.changed) = (None, true, None);
-                self.describe(id, seen);
-                Fact::Changed(id.clone(), Change::Unmarked)
+                self.describe(id, observed);
+                Fact::Changed(id.clone(), Change::Restored)
             }
-            Action::MarkKey(id, mark) if self.keys[&number(id)].enabled => {
+            Action::MarkSuperseded(id, mark) if self.keys[&number(id)].enabled => {
                 let key = self.model(id);
                 (key.mark, key.described, key.changed) = (Some(mark.into()), true, None);
-                self.describe(id, seen);
-                Fact::Changed(id.clone(), Change::Marked(mark.clone()))
+                self.describe(id, observed);
+                Fact::Changed(id.clone(), Change::Superseded(mark.clone()))
             }
-            Action::MarkKey(id, mark) => self.revoke(id, seen, mark.clone()),
+            Action::MarkSuperseded(id, mark) => self.revoke(id, observed, mark.clone()),
             Action::NotePostponed(id, mark)
                 if mark.disabled_at.is_none() && !self.keys[&number(id)].enabled =>
             {
-                self.revoke(id, seen, mark.clone())
+                self.revoke(id, observed, mark.clone())
             }
             Action::DisableKey(id, mark) => {
-                let mark = Mark {
+                let mark = Supersession {
                     disabled_at: Some(at(self.now)),
                     ..mark.clone()
                 };
-                self.disable(id, seen, mark)
+                self.disable(id, observed, mark)
             }
             Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
                 let mut mark = mark.clone();
@@ -576,9 +586,9 @@ impl World {
                 (key.mark, key.described) = (Some((&mark).into()), true);
                 key.changed = None;
                 let enabled = key.enabled;
-                self.describe(id, seen);
+                self.describe(id, observed);
                 let change = if enabled {
-                    Change::Marked(mark)
+                    Change::Superseded(mark)
                 } else {
                     Change::Disabled(mark)
                 };
@@ -592,25 +602,25 @@ impl World {
     }
 
     /// Whether a person or an emergency stop has disabled a key that a run takes for enabled.
-    fn was_disabled(&self, id: &KeyId, seen: &Observed) -> bool {
-        let mut keys = seen.keys.iter().flatten();
+    fn was_disabled(&self, id: &KeyId, observed: &Observed) -> bool {
+        let mut keys = observed.keys.iter().flatten();
         let was_enabled = keys.any(|key| key.id == *id && key.enabled);
         was_enabled && !self.keys[&number(id)].enabled
     }
 
     /// As the adapter: the note of an emergency stop that was overwritten is made again.
-    fn revoke(&mut self, id: &KeyId, seen: &Observed, mark: Mark) -> Fact {
+    fn revoke(&mut self, id: &KeyId, observed: &Observed, mark: Supersession) -> Fact {
         let now = Some(at(self.now));
-        let mark = Mark {
+        let mark = Supersession {
             disabled_at: now,
             revoked_at: now,
             ..mark
         };
-        self.disable(id, seen, mark)
+        self.disable(id, observed, mark)
     }
 
-    fn disable(&mut self, id: &KeyId, seen: &Observed, mark: Mark) -> Fact {
-        self.describe(id, seen);
+    fn disable(&mut self, id: &KeyId, observed: &Observed, mark: Supersession) -> Fact {
+        self.describe(id, observed);
         let key = self.model(id);
         (key.mark, key.described) = (Some((&mark).into()), true);
         (key.enabled, key.changed) = (false, None);
@@ -618,8 +628,8 @@ impl World {
     }
 
     /// As the adapter: each description that is written names the targets.
-    fn describe(&mut self, id: &KeyId, seen: &Observed) {
-        let written = seen.written();
+    fn describe(&mut self, id: &KeyId, observed: &Observed) {
+        let written = observed.written();
         assert!(
             written.is_subset(&self.held_ours),
             "a target is named that never held a key of this secret: {self:?}"
@@ -671,15 +681,15 @@ impl World {
                 Turn::Done => return Some(Next::Done),
                 Turn::GiveUp => panic!("{step} begins again and again in {self:?}"),
             };
-            let before = run.seen.clone();
+            let before = run.observed.clone();
             let failure = fails(place);
             let fact = match failure {
                 Some(Failure::NotBegun) => None,
                 Some(Failure::ReplyLost) => {
-                    self.perform(&run.seen, &next);
+                    self.perform(&run.observed, &next);
                     None
                 }
-                None => self.perform(&run.seen, &next),
+                None => self.perform(&run.observed, &next),
             };
             match fact {
                 Some(fact) => drop(run.succeeded(&next, fact)),
@@ -687,7 +697,7 @@ impl World {
                 None => return None,
             }
             assert_ne!(
-                run.seen, before,
+                run.observed, before,
                 "{step}: {next:?} taught nothing in {self:?}"
             );
             at(self, &next);

@@ -9,6 +9,7 @@ The work is done in a copy below target/, so the files here stay as they are.
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -69,19 +70,31 @@ def copy_tree():
         shutil.copy(ROOT / name, TREE / name)
 
 
+def pattern(old):
+    """The text to replace, however the formatter breaks it into lines."""
+    tokens = re.findall(r"\w+|\S", old)
+    parts = [re.escape(tokens[0])]
+    for before, token in zip(tokens, tokens[1:]):
+        words = before[-1:].isidentifier() and token[:1].isidentifier()
+        # A list that is broken into lines ends with a comma.
+        parts.append((r"\s+" if words else r",?\s*" if token in ")]}" else r"\s*") + re.escape(token))
+    return re.compile("".join(parts))
+
+
 def fitting(mutant, tree):
-    """The file to be changed, with its text as it is."""
+    """The file to be changed, its text as it is, and with the mutant in it."""
     file = tree / mutant["file"]
     text = file.read_text(encoding="utf-8")
-    if (count := text.count(mutant["old"])) != 1:
+    mutated, count = pattern(mutant["old"]).subn(lambda _: mutant["new"], text)
+    if count != 1:
         fail(f"{mutant['name']!r}: the text to replace is {count} times in {mutant['file']}, not once")
-    return file, text
+    return file, text, mutated
 
 
 def mutate(mutant):
     """Changes the file, and returns it with its text as it was."""
-    file, text = fitting(mutant, TREE)
-    file.write_text(text.replace(mutant["old"], mutant["new"]), encoding="utf-8")
+    file, text, mutated = fitting(mutant, TREE)
+    file.write_text(mutated, encoding="utf-8")
     return file, text
 
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::config::StageKey;
 use crate::decision::Key;
-use crate::driver::Receipt;
+use crate::driver::Call;
 use crate::ids::{KeyId, PlanId, VersionId};
 use crate::secret::ApiKeyValue;
 
@@ -38,7 +38,7 @@ impl ApiGateway {
         secret: &Secret,
         new: NewKey<'_>,
         deadline: Instant,
-    ) -> Result<(Option<Key>, Receipt), CallError> {
+    ) -> Result<(Option<Key>, Call), CallError> {
         const OPERATION: &str = "CreateApiKey";
         let NewKey {
             version,
@@ -80,7 +80,7 @@ impl ApiGateway {
                         namesake: false,
                         described: true,
                         unfinished,
-                        of_our_form: value.is_of_our_form(),
+                        generated: value.has_generated_form(),
                         enabled: true,
                         stage_keys: !stage_keys.is_empty(),
                         since: self.clock.now(),
@@ -92,18 +92,18 @@ impl ApiGateway {
                         mirrored: BTreeSet::new(),
                     });
                     // A reply that does not say so leaves it to the list whether there is a key.
-                    Ok((key, aws::receipt(SERVICE, OPERATION, &reply)))
+                    Ok((key, aws::call(SERVICE, OPERATION, &reply)))
                 }
-                Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                Err(error) => match aws::call_error(SERVICE, OPERATION, &error) {
                     failed if is_conflict(&failed) && !is_concurrent(&failed) => {
-                        Ok((None, aws::receipt(SERVICE, OPERATION, &error)))
+                        Ok((None, aws::call(SERVICE, OPERATION, &error)))
                     }
                     failed => Err(failed),
                 },
             }
         };
         let create = create.retry(backoff(deadline)).when(is_concurrent);
-        create.notify(aws::trying_again).await
+        create.notify(aws::log_retry).await
     }
 
     /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
@@ -115,7 +115,7 @@ impl ApiGateway {
         key: &KeyId,
         plan: &PlanId,
         deadline: Instant,
-    ) -> Result<Receipt, CallError> {
+    ) -> Result<Call, CallError> {
         let visible_by = deadline.min(Instant::now() + VISIBILITY);
         let attach = || async {
             let in_doubt = match self.create_usage_plan_key(key, plan).await {
@@ -128,7 +128,7 @@ impl ApiGateway {
                 .usage_plan_id(plan.as_str());
             match request.key_id(key.as_str()).send().await {
                 Ok(reply) if reply.id() == Some(key.as_str()) => {
-                    Ok(aws::receipt(SERVICE, "GetUsagePlanKey", &reply))
+                    Ok(aws::call(SERVICE, "GetUsagePlanKey", &reply))
                 }
                 _ => Err(in_doubt),
             }
@@ -142,14 +142,10 @@ impl ApiGateway {
                 }
                 (Instant::now() + POLL <= visible_by).then_some(POLL)
             });
-        attach.notify(aws::trying_again).await
+        attach.notify(aws::log_retry).await
     }
 
-    async fn create_usage_plan_key(
-        &self,
-        key: &KeyId,
-        plan: &PlanId,
-    ) -> Result<Receipt, CallError> {
+    async fn create_usage_plan_key(&self, key: &KeyId, plan: &PlanId) -> Result<Call, CallError> {
         const OPERATION: &str = "CreateUsagePlanKey";
         let request = self
             .client
@@ -160,9 +156,9 @@ impl ApiGateway {
             .key_type("API_KEY")
             .send()
             .await;
-        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
-        aws::must_say(reply.id() == Some(key.as_str()), receipt)
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+        let call = aws::call(SERVICE, OPERATION, &reply);
+        aws::require_complete(reply.id() == Some(key.as_str()), call)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! | who | what the description says, whole and in this order; `[…]` may be missing |
 //! |---|---|
-//! | a key that is not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
-//! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
+//! | a key that is not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ TargetContent to <hash>, <hash>.]` |
+//! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ TargetContent to <hash>, <hash>.]` |
 //!
 //! Anybody who may change a key may write its description. So the grammar is anchored: a text is read only if all of it
 //! is what [`Description`] writes, and nothing but text in its own alphabet can stand for a name, an id, a time or a hash.
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::decision::{Mark, Postponed};
+use crate::decision::{Postponed, Supersession};
 use crate::ids::{VersionId, is_hash, is_hex, is_secret_id, sha256};
 use crate::time::{parse_rfc3339_seconds, rfc3339};
 
@@ -36,10 +36,10 @@ pub enum Description {
     /// The function made the key, and it is not superseded.
     Minted(Minted),
     /// The key is superseded.
-    Superseded(Mark),
+    Superseded(Supersession),
     /// A mark of the function whose time lies in the future, of a key that was neither disabled nor revoked. Its time is as
     /// good as none: marking the key again only lengthens the overlap. The targets that it names count.
-    Ahead(Mark),
+    Ahead(Supersession),
     /// Any other text.
     Other,
 }
@@ -64,7 +64,7 @@ impl Description {
         if let Some(minted) = Minted::parse(text) {
             return Self::Minted(minted);
         }
-        match Mark::parse(text) {
+        match Supersession::parse(text) {
             None => Self::Other,
             Some(mark) if mark.superseded_at > now && mark.is_enabled() => Self::Ahead(mark),
             Some(mark) => Self::Superseded(mark.until(now)),
@@ -98,7 +98,7 @@ impl Description {
 
     /// What it says of a superseded key.
     #[must_use]
-    pub fn mark(&self) -> Option<&Mark> {
+    pub fn mark(&self) -> Option<&Supersession> {
         match self {
             Self::Superseded(mark) => Some(mark),
             _ => None,
@@ -143,7 +143,7 @@ impl fmt::Display for Minted {
     }
 }
 
-impl Mark {
+impl Supersession {
     fn is_enabled(&self) -> bool {
         self.disabled_at.is_none() && self.revoked_at.is_none()
     }
@@ -183,7 +183,7 @@ impl Mark {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for Supersession {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let superseded_at = rfc3339(self.superseded_at);
         write!(out, "{SUPERSEDED}{superseded_at}{BY}{}.", self.by)?;

@@ -10,8 +10,8 @@ use super::description::Description;
 use super::{ApiGateway, ENDLESS, PAGE, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION, refused};
 use crate::adapters::{CallError, Fault, aws};
 use crate::command::Command;
-use crate::decision::{Key, Which};
-use crate::driver::Receipt;
+use crate::decision::{Key, VersionRole};
+use crate::driver::Call;
 use crate::ids::{KeyId, VersionId, hashed};
 use crate::secret::ApiKeyValue;
 use crate::secret::redact::LONG;
@@ -82,7 +82,7 @@ impl Observer<'_> {
             },
             described: description.is_ours(),
             unfinished: minted.is_some_and(|minted| minted.unfinished),
-            of_our_form: value.is_of_our_form(),
+            generated: value.has_generated_form(),
             enabled: key.enabled(),
             stage_keys: !key.stage_keys().is_empty(),
             // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
@@ -166,17 +166,17 @@ pub(super) fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> 
 #[derive(Clone)]
 pub(in crate::adapters) struct Values<'a> {
     /// Those of the versions that were read.
-    pub(in crate::adapters) versions: Vec<(Which, &'a ApiKeyValue)>,
+    pub(in crate::adapters) versions: Vec<(VersionRole, &'a ApiKeyValue)>,
     /// What the Doppler targets hold that were read, by their place.
     pub(in crate::adapters) targets: Vec<(usize, &'a str)>,
 }
 
 impl Values<'_> {
     /// The versions that hold this key.
-    pub(in crate::adapters) fn holders(&self, value: &ApiKeyValue) -> BTreeSet<Which> {
+    pub(in crate::adapters) fn holders(&self, value: &ApiKeyValue) -> BTreeSet<VersionRole> {
         let versions = self.versions.iter();
         let holders = versions.filter(|(_, held)| value.is(held.expose()));
-        holders.map(|(which, _)| *which).collect()
+        holders.map(|(role, _)| *role).collect()
     }
 }
 
@@ -220,7 +220,7 @@ impl ApiGateway {
         secret: &Secret,
         values: &Values<'_>,
         enough: impl Fn(&Listed) -> bool,
-    ) -> Result<(Vec<Listed>, Receipt), CallError> {
+    ) -> Result<(Vec<Listed>, Call), CallError> {
         const OPERATION: &str = "GetApiKeys";
         let has_prefix = prefix.is_some();
         let observer = Observer {
@@ -235,13 +235,13 @@ impl ApiGateway {
             .get_api_keys()
             .set_name_query(prefix)
             .include_values(true);
-        let (mut keys, mut receipt) = (Vec::new(), aws::no_receipt(SERVICE, OPERATION));
+        let (mut keys, mut call) = (Vec::new(), aws::call_without_id(SERVICE, OPERATION));
         let (mut limit, mut position, mut last, mut listed) = (PAGE, None, None, 0);
         loop {
             let page = request.clone().limit(limit).set_position(position.clone());
             let page = match page.send().await {
                 Ok(page) => page,
-                Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
+                Err(error) => match aws::call_error(SERVICE, OPERATION, &error) {
                     CallError {
                         fault: Fault::TooLarge(_),
                         ..
@@ -253,18 +253,18 @@ impl ApiGateway {
                     CallError {
                         fault: Fault::TooLarge(most),
                         ..
-                    } => return Err(refused(Fault::KeyTooLarge(most, last), receipt)),
+                    } => return Err(refused(Fault::KeyTooLarge(most, last), call)),
                     failed => return Err(failed),
                 },
             };
-            receipt = aws::receipt(SERVICE, OPERATION, &page);
+            call = aws::call(SERVICE, OPERATION, &page);
             // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
             let now = self.clock.now();
             let seen = page.items().iter();
             keys.extend(seen.filter_map(|key| observer.observe(key, now)));
             // An emergency stop, which lists without a prefix, goes ahead with however many.
             if has_prefix && keys.len() > MOST_KEYS {
-                return Err(refused(Fault::TooManyKeys(MOST_KEYS), receipt));
+                return Err(refused(Fault::TooManyKeys(MOST_KEYS), call));
             }
             if keys.iter().any(&enough) {
                 break;
@@ -281,10 +281,10 @@ impl ApiGateway {
                 break;
             }
             if next == position || listed > MOST_LISTED {
-                return Err(refused(Fault::Unreadable(ENDLESS), receipt));
+                return Err(refused(Fault::Unreadable(ENDLESS), call));
             }
             position = next;
         }
-        Ok((keys, receipt))
+        Ok((keys, call))
     }
 }

@@ -22,8 +22,8 @@ use super::{Secret, aws};
 use crate::adapters::call::CONCURRENT;
 use crate::adapters::clock::Clock;
 use crate::adapters::{CallError, Fault};
-use crate::decision::Which;
-use crate::driver::{Receipt, Service};
+use crate::decision::VersionRole;
+use crate::driver::{Call, Service};
 use crate::ids::{KeyId, PlanId};
 
 const SERVICE: Service = Service::ApiGateway;
@@ -79,13 +79,13 @@ impl ApiGateway {
         secret: &Secret,
         values: &Values<'_>,
         all: bool,
-    ) -> Result<(Vec<Listed>, Receipt), CallError> {
+    ) -> Result<(Vec<Listed>, Call), CallError> {
         let prefix = (!all).then(|| format!("{}/", secret.name));
-        let (keys, receipt) = self.list(prefix, secret, values, |_| false).await?;
+        let (keys, call) = self.list(prefix, secret, values, |_| false).await?;
         let ours = keys
             .into_iter()
             .filter(|(key, _)| all || key.version.is_some() || key.namesake);
-        Ok((ours.collect(), receipt))
+        Ok((ours.collect(), call))
     }
 
     /// The key with the value of one version, whoever made it. One of ours may be too new to be listed: so asks for those
@@ -94,47 +94,44 @@ impl ApiGateway {
         &self,
         secret: &Secret,
         values: &Values<'_>,
-        which: Which,
+        role: VersionRole,
         until: Instant,
-    ) -> Result<(Option<Listed>, Receipt), CallError> {
-        let wanted = |(key, _): &Listed| key.is(which);
-        let (mut keys, mut receipt) = self.list(None, secret, values, wanted).await?;
+    ) -> Result<(Option<Listed>, Call), CallError> {
+        let wanted = |(key, _): &Listed| key.is(role);
+        let (mut keys, mut call) = self.list(None, secret, values, wanted).await?;
         loop {
             let found = keys.into_iter().find(wanted);
             if found.is_some() || Instant::now() + POLL > until {
-                return Ok((found, receipt));
+                return Ok((found, call));
             }
             sleep(POLL).await;
-            (keys, receipt) = self.keys(secret, values, false).await?;
+            (keys, call) = self.keys(secret, values, false).await?;
         }
     }
 
     /// The plans that a key is on.
-    pub(super) async fn plans(
-        &self,
-        key: &KeyId,
-    ) -> Result<(BTreeSet<PlanId>, Receipt), CallError> {
+    pub(super) async fn plans(&self, key: &KeyId) -> Result<(BTreeSet<PlanId>, Call), CallError> {
         const OPERATION: &str = "GetUsagePlans";
         let request = self.client.get_usage_plans().key_id(key.as_str());
         let mut pages = request.into_paginator().page_size(PAGE).send();
-        let (mut plans, mut receipt) = (BTreeSet::new(), aws::no_receipt(SERVICE, OPERATION));
+        let (mut plans, mut call) = (BTreeSet::new(), aws::call_without_id(SERVICE, OPERATION));
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-            receipt = aws::receipt(SERVICE, OPERATION, &page);
+            let page = page.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+            call = aws::call(SERVICE, OPERATION, &page);
             plans.extend(
                 page.items()
                     .iter()
                     .filter_map(|plan| plan.id().map(PlanId::from)),
             );
             if plans.len() > MOST_PLANS {
-                return Err(refused(Fault::Unreadable(ENDLESS), receipt));
+                return Err(refused(Fault::Unreadable(ENDLESS), call));
             }
         }
-        Ok((plans, receipt))
+        Ok((plans, call))
     }
 
     /// Fails unless the plan exists. (`GetUsagePlanKeys` would not: it answers 200 for a plan that does not, AWSV.)
-    pub(super) async fn plan(&self, plan: &PlanId) -> Result<Receipt, CallError> {
+    pub(super) async fn plan(&self, plan: &PlanId) -> Result<Call, CallError> {
         const OPERATION: &str = "GetUsagePlan";
         let reply = self
             .client
@@ -142,8 +139,8 @@ impl ApiGateway {
             .usage_plan_id(plan.as_str())
             .send()
             .await;
-        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        Ok(aws::receipt(SERVICE, OPERATION, &reply))
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+        Ok(aws::call(SERVICE, OPERATION, &reply))
     }
 
     /// Replaces the description of a key, and with `enabled` whether it is that, in one request. Answers whether it is
@@ -153,7 +150,7 @@ impl ApiGateway {
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
-    ) -> Result<(bool, Receipt), CallError> {
+    ) -> Result<(bool, Call), CallError> {
         const OPERATION: &str = "UpdateApiKey";
         let replace = |path: &str, value: &str| {
             let operation = PatchOperation::builder().op(Op::Replace);
@@ -165,16 +162,16 @@ impl ApiGateway {
             .set_patch_operations(enabling)
             .patch_operations(replace("/description", description));
         let reply = request.send().await;
-        let reply = reply.map_err(|error| aws::failed(SERVICE, OPERATION, &error))?;
-        let receipt = aws::receipt(SERVICE, OPERATION, &reply);
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+        let call = aws::call(SERVICE, OPERATION, &reply);
         let complies = reply.id() == Some(key.as_str())
             && enabled.is_none_or(|enabled| reply.enabled() == enabled);
-        Ok((reply.enabled(), aws::must_say(complies, receipt)?))
+        Ok((reply.enabled(), aws::require_complete(complies, call)?))
     }
 
     /// Deletes a key, and with it its place on its plans (AWSV). One that is gone already is deleted: by the attempt whose
     /// reply was lost, or by another run.
-    pub(super) async fn delete(&self, key: &KeyId) -> Result<Receipt, CallError> {
+    pub(super) async fn delete(&self, key: &KeyId) -> Result<Call, CallError> {
         const OPERATION: &str = "DeleteApiKey";
         match self
             .client
@@ -183,9 +180,9 @@ impl ApiGateway {
             .send()
             .await
         {
-            Ok(reply) => Ok(aws::receipt(SERVICE, OPERATION, &reply)),
-            Err(error) => match aws::failed(SERVICE, OPERATION, &error) {
-                failed if failed.is_gone() => Ok(aws::receipt(SERVICE, OPERATION, &error)),
+            Ok(reply) => Ok(aws::call(SERVICE, OPERATION, &reply)),
+            Err(error) => match aws::call_error(SERVICE, OPERATION, &error) {
+                failed if failed.is_gone() => Ok(aws::call(SERVICE, OPERATION, &error)),
                 failed => Err(failed),
             },
         }
@@ -193,12 +190,12 @@ impl ApiGateway {
 }
 
 /// The fault of a list that was read in part.
-fn refused(fault: Fault, receipt: Receipt) -> CallError {
-    let Receipt {
+fn refused(fault: Fault, call: Call) -> CallError {
+    let Call {
         service,
         operation,
         request_id,
-    } = receipt;
+    } = call;
     CallError {
         service,
         operation,

@@ -22,13 +22,13 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use self::throttle::TURN;
+use self::throttle::CALL_CONTEXT;
 use crate::adapters::advice::{self, NO_CODE, NoReply};
 use crate::adapters::clock::Clock;
 use crate::adapters::http;
 use crate::adapters::{CallError, Fault};
 use crate::config::library;
-use crate::driver::{Receipt, Service};
+use crate::driver::{Call, Service};
 use crate::secret::redact::{masked, masked_code, masked_id};
 
 const UNREADABLE: &str = "something that cannot be understood";
@@ -90,7 +90,7 @@ impl ClassifyRetry for Retries {
         };
         // A wait past the deadline would end as "out of time"; what the service says is the better error.
         let until = Instant::now() + retry_after(reply);
-        if TURN
+        if CALL_CONTEXT
             .try_with(|turn| until >= turn.deadline)
             .unwrap_or(false)
         {
@@ -145,7 +145,7 @@ fn is_quota(reply: &HttpResponse) -> bool {
 }
 
 /// Copies out of the SDK's error what may be shown. The error itself may hold the raw reply with a value in it.
-pub(super) fn failed<E>(
+pub(super) fn call_error<E>(
     service: Service,
     operation: &'static str,
     error: &SdkError<E, HttpResponse>,
@@ -205,7 +205,7 @@ fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {
 }
 
 /// Says that a call is repeated where the SDK does not do it.
-pub(super) fn trying_again(failed: &CallError, pause: Duration) {
+pub(super) fn log_retry(failed: &CallError, pause: Duration) {
     tracing::warn!(
         pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
         "{failed}; trying again"
@@ -213,8 +213,8 @@ pub(super) fn trying_again(failed: &CallError, pause: Duration) {
 }
 
 /// What to log where there was no reply, not even an empty list.
-pub(super) fn no_receipt(service: Service, operation: &'static str) -> Receipt {
-    Receipt {
+pub(super) fn call_without_id(service: Service, operation: &'static str) -> Call {
+    Call {
         service,
         operation,
         request_id: None,
@@ -222,12 +222,8 @@ pub(super) fn no_receipt(service: Service, operation: &'static str) -> Receipt {
 }
 
 /// What to log of a reply.
-pub(super) fn receipt(
-    service: Service,
-    operation: &'static str,
-    reply: &impl RequestId,
-) -> Receipt {
-    Receipt {
+pub(super) fn call(service: Service, operation: &'static str, reply: &impl RequestId) -> Call {
+    Call {
         service,
         operation,
         request_id: reply.request_id().map(masked_id),
@@ -235,15 +231,15 @@ pub(super) fn receipt(
 }
 
 /// Takes a reply for what it says and not for its status: one without what the service always puts into it is no success.
-pub(super) fn must_say(what_it_should: bool, receipt: Receipt) -> Result<Receipt, CallError> {
+pub(super) fn require_complete(what_it_should: bool, call: Call) -> Result<Call, CallError> {
     if what_it_should {
-        return Ok(receipt);
+        return Ok(call);
     }
-    let Receipt {
+    let Call {
         service,
         operation,
         request_id,
-    } = receipt;
+    } = call;
     Err(CallError {
         service,
         operation,

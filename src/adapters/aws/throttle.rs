@@ -34,7 +34,7 @@ const SIGNED_FOR: Duration = Duration::from_mins(2);
 
 tokio::task_local! {
     /// The step in progress.
-    pub(crate) static TURN: Turn;
+    pub(crate) static CALL_CONTEXT: Turn;
 }
 
 /// What a step has to do with the limits.
@@ -58,8 +58,8 @@ impl Turn {
 
 /// The client that repeats what is throttled.
 pub(in crate::adapters) fn patient(client: SharedHttpClient) -> SharedHttpClient {
-    http_client_fn(move |settings, components| {
-        SharedHttpConnector::new(Patient(client.http_connector(settings, components)))
+    http_client_fn(move |config, components| {
+        SharedHttpConnector::new(Patient(client.http_connector(config, components)))
     })
 }
 
@@ -87,12 +87,12 @@ async fn send(
             reply.headers_mut().remove("date");
         }
         if !is_throttled(&reply) {
-            TURN.try_with(|turn| turn.has_begun.set(true)).ok();
+            CALL_CONTEXT.try_with(|turn| turn.has_begun.set(true)).ok();
             return Ok(reply);
         }
         let wait = retry_after(&reply) + jitter(&mut UnwrapErr(SysRng), spread);
         let until = Instant::now() + wait;
-        let (deadline, has_begun) = TURN
+        let (deadline, has_begun) = CALL_CONTEXT
             .try_with(|turn| (turn.deadline, turn.has_begun.get()))
             .unwrap_or((until, false));
         if until >= deadline.min(signed + SIGNED_FOR) {

@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep_until};
 use super::Doppler;
 use super::classify::Answer;
 use super::rate_limit::{self, Limit, Limits};
-use crate::adapters::aws::trying_again;
-use crate::adapters::http::{self, DOPPLER_REPLY_MAX, Unread, retry_after, wait, why_no_reply};
+use crate::adapters::aws::log_retry;
+use crate::adapters::http::{self, DOPPLER_REPLY_MAX, Unread, no_reply_kind, retry_after, wait};
 use crate::adapters::{AdapterError, CallError, Fault};
-use crate::driver::{Receipt, Service};
+use crate::driver::{Call, Service};
 use crate::ids::MASK;
 use crate::secret::redact::{masked, masked_id};
 
@@ -64,7 +64,7 @@ impl Doppler<'_> {
         method: Method,
         url: Url,
         body: Option<&serde_json::Value>,
-    ) -> Result<(T, Receipt), AdapterError> {
+    ) -> Result<(T, Call), AdapterError> {
         let request = |token: &SecretString| {
             let request = self.http.request(method.clone(), url.clone());
             let request = request
@@ -118,7 +118,7 @@ impl Doppler<'_> {
         limit: &Limit,
         value: Option<&str>,
         request: impl Fn() -> RequestBuilder,
-    ) -> Result<(T, Receipt), CallError> {
+    ) -> Result<(T, Call), CallError> {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(250))
             .with_max_delay(Duration::from_secs(8))
@@ -136,7 +136,7 @@ impl Doppler<'_> {
                 let pause = pause?.max(failed.wait.unwrap_or_default());
                 (Instant::now() + pause < self.deadline).then_some(pause)
             })
-            .notify(|failed, pause| trying_again(&failed.error, pause))
+            .notify(|failed, pause| log_retry(&failed.error, pause))
             .await
             .map_err(|failed| failed.error)
     }
@@ -173,7 +173,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     limit: &Limit,
     value: Option<&str>,
     request: RequestBuilder,
-) -> Result<(T, Receipt), Failed> {
+) -> Result<(T, Call), Failed> {
     let failed = |fault, request_id, transient, wait| Failed {
         error: CallError {
             service: Service::Doppler,
@@ -185,7 +185,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         wait,
     };
     let no_reply = |error: reqwest::Error| {
-        let (how, transient) = why_no_reply(&error);
+        let (how, transient) = no_reply_kind(&error);
         failed(Fault::NoReply(how), None, transient, None)
     };
     let reply = request.send().await.map_err(no_reply)?;
@@ -231,12 +231,12 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let fault = Fault::Unreadable("something that is not its API's JSON");
         return Err(failed(fault, id, true, None));
     };
-    let receipt = Receipt {
+    let call = Call {
         service: Service::Doppler,
         operation,
         request_id: id,
     };
-    Ok((value, receipt))
+    Ok((value, call))
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {

@@ -17,7 +17,7 @@ pub(super) use self::client::Remembered;
 use super::secrets_manager::SecretsManager;
 use crate::adapters::{AdapterError, CallError, Fault};
 use crate::config::{Mirror, Target};
-use crate::driver::{Receipt, Service};
+use crate::driver::{Call, Service};
 use crate::secret::ApiKeyValue;
 
 pub(super) struct Doppler<'a> {
@@ -75,7 +75,7 @@ impl Doppler<'_> {
     pub(super) async fn read(
         &self,
         target: &Target,
-    ) -> Result<(Option<SecretString>, Receipt), AdapterError> {
+    ) -> Result<(Option<SecretString>, Call), AdapterError> {
         let Target {
             project,
             config,
@@ -87,7 +87,7 @@ impl Doppler<'_> {
             &[("project", project), ("config", config), ("name", name)],
         );
         let reply = self.call::<Read>("GetSecret", Method::GET, url, None).await;
-        let (reply, receipt) = match reply {
+        let (reply, call) = match reply {
             Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
                 let failed = self.may_create(target, failed).await?;
                 self.is_certain(target, &failed).await?;
@@ -97,9 +97,9 @@ impl Doppler<'_> {
         };
         // Found out here, it stops `testSecret`; a write would be let through and could not be verified.
         if reply.value.is_hidden() {
-            return Err(self.not_visible(target, receipt).await);
+            return Err(self.not_visible(target, call).await);
         }
-        Ok((reply.value.computed, receipt))
+        Ok((reply.value.computed, call))
     }
 
     /// Sets the target, and makes sure that consumers get just that. Repeating it is safe: it sets a value, whatever was
@@ -108,8 +108,8 @@ impl Doppler<'_> {
         &self,
         target: &Target,
         key: &ApiKeyValue,
-    ) -> Result<Receipt, AdapterError> {
-        let (reply, receipt) = match self.update(target, key).await {
+    ) -> Result<Call, AdapterError> {
+        let (reply, call) = match self.update(target, key).await {
             Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
                 let failed = self.may_create(target, failed).await?;
                 self.create(target, &failed).await?;
@@ -134,32 +134,32 @@ impl Doppler<'_> {
         let delivered = match reply.secrets.get(&target.name) {
             // The write succeeded, but nothing shows what consumers get. A value that was just written is not absent.
             Some(written) if written.hides(key) => {
-                return Err(self.not_visible(target, receipt).await);
+                return Err(self.not_visible(target, call).await);
             }
             Some(written) => is(&written.raw) && is(&written.computed),
             None => is(&self.read(target).await?.0),
         };
         if delivered {
-            return Ok(receipt);
+            return Ok(call);
         }
         let fault = Fault::Changed(target.to_string());
         Err(CallError {
             service: Service::Doppler,
             operation: "UpdateSecrets",
             fault,
-            request_id: receipt.request_id,
+            request_id: call.request_id,
         }
         .into())
     }
 
     /// The token hides the value of the target. It is read again for the next call, because a token of another kind helps.
-    async fn not_visible(&self, target: &Target, receipt: Receipt) -> AdapterError {
+    async fn not_visible(&self, target: &Target, call: Call) -> AdapterError {
         *self.token.token.lock().await = None;
-        let Receipt {
+        let Call {
             service,
             operation,
             request_id,
-        } = receipt;
+        } = call;
         let fault = Fault::NotVisible(target.to_string());
         CallError {
             service,
@@ -175,7 +175,7 @@ impl Doppler<'_> {
         &self,
         target: &Target,
         key: &ApiKeyValue,
-    ) -> Result<(Written, Receipt), AdapterError> {
+    ) -> Result<(Written, Call), AdapterError> {
         let Target {
             project,
             config,

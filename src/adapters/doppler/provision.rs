@@ -221,8 +221,8 @@ impl Doppler<'_> {
             .call::<IgnoredAny>(operation, Method::POST, url, Some(&part.body))
             .await;
         let failed = match reply {
-            Ok((_, receipt)) => {
-                let (project, request_id) = (&target.project, receipt.request_id.as_deref());
+            Ok((_, call)) => {
+                let (project, request_id) = (&target.project, call.request_id.as_deref());
                 tracing::info!(operation, project, request_id, "created the {kind} {name}");
                 return Ok(());
             }
