@@ -1,4 +1,4 @@
-//! Ids of versions, keys and usage plans.
+//! What names something outside: versions, keys, usage plans, Doppler targets, the probe's URL.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -209,6 +209,76 @@ impl From<&str> for PlanId {
 impl fmt::Display for PlanId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
+    }
+}
+
+/// One secret in Doppler. The environment does not distinguish targets: a project has no two configs of the same name.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Doppler project.
+    pub project: String,
+    /// The environment of the config, where it is named. Only needed to create the config.
+    pub environment: Option<String>,
+    /// Doppler config within the project.
+    pub config: String,
+    /// Name of the secret within that.
+    pub name: String,
+}
+
+impl Target {
+    /// What distinguishes it: project, config and name.
+    #[must_use]
+    pub fn place(&self) -> [&str; 3] {
+        [&self.project, &self.config, &self.name]
+    }
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Target {}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// As it is spelled in the settings.
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/", self.project)?;
+        if let Some(environment) = &self.environment {
+            write!(out, "{environment}/")?;
+        }
+        write!(out, "{}/{}", self.config, self.name)
+    }
+}
+
+/// Where a new key is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeUrl(String);
+
+impl ProbeUrl {
+    /// The URL as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ProbeUrl {
+    fn from(url: &str) -> Self {
+        Self(url.to_owned())
     }
 }
 

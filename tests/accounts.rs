@@ -10,7 +10,7 @@ use sandbox::{
     Call, Fault, FaultKind, KeyView, Options, ReplicaStatus, STEPS, Service, VersionView,
 };
 use serde_json::{Value, json};
-use support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key, rotated};
+use support::{CONFIG, PROJECT, SECRET, Setup, World, hash_of, minted_key, rotated};
 
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
@@ -1355,7 +1355,7 @@ async fn later_target_is_left_alone_then_remembered() {
         "{report}"
     );
     let description = key(&world, &world.current_key()).description;
-    let hash = api_key_rotation::adapters::description::target_hash(PROJECT, CONFIG, "ALSO_HERE");
+    let hash = hash_of("ALSO_HERE");
     assert!(description.contains(&hash), "{description}");
     let report = world.reconcile(json!({})).await;
     assert_eq!(done(&report), Vec::<&str>::new(), "it is noted once");

@@ -6,9 +6,12 @@ mod model;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::decision::{CURRENT, Next, PENDING, Query, Refusal, Run, Step, decide};
+use api_key_rotation::decision::{
+    CURRENT, Decision, PENDING, Query, Readiness, Refusal, Request, RotationStep, Run, UsagePlans,
+    decide,
+};
 use api_key_rotation::ids::{KeyId, PlanId};
-use model::{Failure, ModelKey, NEW, OLD, World};
+use model::{Failure, ModelKey, NEW, OLD, RECONCILE, World, rotate};
 
 /// Every secret that a rotation can start from.
 fn starts() -> Vec<World> {
@@ -54,10 +57,10 @@ fn reachable() -> BTreeSet<World> {
         if !reached.insert((world.clone(), succeeded)) {
             continue;
         }
-        for (index, step) in (0..=succeeded).zip(Step::ROTATION) {
+        for (index, step) in (0..=succeeded).zip(RotationStep::ALL) {
             let mut after = world.clone();
-            let end = after.run(step, |world| open.push((world.clone(), succeeded)));
-            if index == succeeded && end == Next::Done {
+            let end = after.run(rotate(step), |world| open.push((world.clone(), succeeded)));
+            if index == succeeded && end == Decision::Done {
                 open.push((after, succeeded + 1));
             }
         }
@@ -85,9 +88,9 @@ fn store_before_mint_no_key_exists_whose_value_no_version_held() {
 fn from_every_reachable_state_the_four_steps_complete_the_rotation() {
     for world in reachable() {
         let mut world = world;
-        for step in Step::ROTATION {
-            let end = world.run(step, World::no_dead_key);
-            assert_eq!(end, Next::Done, "{step} in {world:?}");
+        for step in RotationStep::ALL {
+            let end = world.run(rotate(step), World::no_dead_key);
+            assert_eq!(end, Decision::Done, "{step} in {world:?}");
         }
         assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
         assert_eq!(
@@ -108,12 +111,12 @@ fn from_every_reachable_state_the_four_steps_complete_the_rotation() {
 fn a_completed_rotation_needs_nothing_more_from_any_step() {
     for world in reachable() {
         let mut world = world;
-        for step in Step::ROTATION {
-            world.run(step, |_| ());
+        for step in RotationStep::ALL {
+            world.run(rotate(step), |_| ());
         }
         let done = world.clone();
-        for step in Step::ROTATION {
-            assert_eq!(world.run(step, |_| ()), Next::Done);
+        for step in RotationStep::ALL {
+            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done);
             assert_eq!(world, done, "{step} changed a completed rotation");
         }
     }
@@ -126,10 +129,10 @@ fn the_trial_run_changes_nothing() {
             world.values.insert(NEW.to_owned(), copy);
         }
         let before = world.clone();
-        let end = world.run(Step::TestSecret, |world| {
+        let end = world.run(rotate(RotationStep::TestSecret), |world| {
             panic!("the trial run acted: {world:?}")
         });
-        assert_eq!((end, world), (Next::Done, before));
+        assert_eq!((end, world), (Decision::Done, before));
     }
 }
 
@@ -141,8 +144,8 @@ fn a_version_that_lost_its_label_gives_doppler_the_current_key_back_and_is_never
             continue;
         }
         world.labels.remove(NEW);
-        let end = world.run(Step::FinishSecret, |_| ());
-        assert_eq!(end, Next::Refuse(Refusal::UnknownVersion));
+        let end = world.run(rotate(RotationStep::FinishSecret), |_| ());
+        assert_eq!(end, Decision::Refuse(Refusal::UnknownVersion));
         assert_ne!(world.holder(CURRENT).map(String::as_str), Some(NEW));
         if world.labelled(CURRENT) == Some(1) {
             assert!(world.mirror.iter().all(|held| *held == 1), "{world:?}");
@@ -154,33 +157,34 @@ fn a_version_that_lost_its_label_gives_doppler_the_current_key_back_and_is_never
 fn rotation_that_is_switched_off_stops_before_promotion_and_not_after() {
     for mut world in reachable() {
         let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
-        for step in Step::ROTATION {
-            let mut observed = world.observe(step);
+        for step in RotationStep::ALL {
+            let mut observed = world.observe(rotate(step));
             observed.secret.rotation_enabled = false;
-            let next = decide(step, &observed);
+            let next = decide(&observed);
             assert_eq!(
-                next == Next::Refuse(Refusal::RotationDisabled),
+                next == Decision::Refuse(Refusal::RotationDisabled),
                 !promoted,
                 "{step} in {world:?}"
             );
         }
-        world.run(Step::FinishSecret, |_| ());
+        world.run(rotate(RotationStep::FinishSecret), |_| ());
     }
 }
 
 /// A rotation of a secret with a working key, with one target, after `steps` of its steps.
 fn after(steps: usize) -> World {
     let mut world = World::rotating(Some(1), 1, true, false);
-    for step in &Step::ROTATION[..steps] {
-        assert_eq!(world.run(*step, |_| ()), Next::Done);
+    for step in &RotationStep::ALL[..steps] {
+        assert_eq!(world.run(rotate(*step), |_| ()), Decision::Done);
     }
     world
 }
 
-type Case<'a> = (usize, &'a dyn Fn(&mut World), Step, Refusal);
+type Case<'a> = (usize, &'a dyn Fn(&mut World), RotationStep, Refusal);
 
 #[test]
 fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
+    use RotationStep::{CreateSecret, FinishSecret, SetSecret, TestSecret};
     let key = || KeyId::from("2");
     let minted = |world: &mut World, change: &dyn Fn(&mut ModelKey)| {
         change(world.keys.get_mut(&2).expect("it was minted"));
@@ -205,48 +209,43 @@ fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
     let unreadable = holding(OLD, None);
     let edited = |world: &mut World| world.edited = true;
     let cases: &[Case] = &[
-        (0, &copy, Step::CreateSecret, Refusal::NotFresh),
-        (0, &placeholder, Step::CreateSecret, Refusal::NotFresh),
-        (0, &unreadable, Step::CreateSecret, Refusal::CurrentMissing),
-        (1, &edited, Step::CreateSecret, Refusal::EditedMeanwhile),
-        (2, &edited, Step::TestSecret, Refusal::EditedMeanwhile),
-        (0, &nothing, Step::SetSecret, Refusal::NoPendingKey),
-        (0, &nothing, Step::TestSecret, Refusal::NoPendingKey),
-        (0, &nothing, Step::FinishSecret, Refusal::NoPendingKey),
-        (1, &placeholder, Step::SetSecret, Refusal::NotFresh),
-        (2, &placeholder, Step::TestSecret, Refusal::NotFresh),
-        (3, &placeholder, Step::FinishSecret, Refusal::NotFresh),
-        (1, &nothing, Step::TestSecret, Refusal::KeyMissing),
-        (1, &nothing, Step::FinishSecret, Refusal::KeyMissing),
-        (2, &disabled, Step::SetSecret, Refusal::KeyDisabled(key())),
-        (2, &disabled, Step::TestSecret, Refusal::KeyDisabled(key())),
-        (
-            3,
-            &disabled,
-            Step::FinishSecret,
-            Refusal::KeyDisabled(key()),
-        ),
-        (2, &deleted, Step::TestSecret, Refusal::KeyMissing),
-        (3, &deleted, Step::FinishSecret, Refusal::KeyMissing),
+        (0, &copy, CreateSecret, Refusal::NotFresh),
+        (0, &placeholder, CreateSecret, Refusal::NotFresh),
+        (0, &unreadable, CreateSecret, Refusal::CurrentMissing),
+        (1, &edited, CreateSecret, Refusal::EditedMeanwhile),
+        (2, &edited, TestSecret, Refusal::EditedMeanwhile),
+        (0, &nothing, SetSecret, Refusal::NoPendingKey),
+        (0, &nothing, TestSecret, Refusal::NoPendingKey),
+        (0, &nothing, FinishSecret, Refusal::NoPendingKey),
+        (1, &placeholder, SetSecret, Refusal::NotFresh),
+        (2, &placeholder, TestSecret, Refusal::NotFresh),
+        (3, &placeholder, FinishSecret, Refusal::NotFresh),
+        (1, &nothing, TestSecret, Refusal::KeyMissing),
+        (1, &nothing, FinishSecret, Refusal::KeyMissing),
+        (2, &disabled, SetSecret, Refusal::KeyDisabled(key())),
+        (2, &disabled, TestSecret, Refusal::KeyDisabled(key())),
+        (3, &disabled, FinishSecret, Refusal::KeyDisabled(key())),
+        (2, &deleted, TestSecret, Refusal::KeyMissing),
+        (3, &deleted, FinishSecret, Refusal::KeyMissing),
         (
             2,
             &off_a_plan,
-            Step::TestSecret,
+            TestSecret,
             Refusal::NotOnPlan(key(), PlanId::from("q")),
         ),
-        (2, &anothers, Step::SetSecret, Refusal::KeyNotOurs(key())),
-        (0, &relabelled, Step::CreateSecret, Refusal::NotPending),
-        (1, &relabelled, Step::SetSecret, Refusal::NotPending),
-        (2, &relabelled, Step::TestSecret, Refusal::NotPending),
-        (3, &relabelled, Step::FinishSecret, Refusal::NotPending),
+        (2, &anothers, SetSecret, Refusal::KeyNotOurs(key())),
+        (0, &relabelled, CreateSecret, Refusal::NotPending),
+        (1, &relabelled, SetSecret, Refusal::NotPending),
+        (2, &relabelled, TestSecret, Refusal::NotPending),
+        (3, &relabelled, FinishSecret, Refusal::NotPending),
     ];
     for (steps, change, step, refusal) in cases {
         let mut world = after(*steps);
         change(&mut world);
         let before = world.clone();
         assert_eq!(
-            world.run(*step, |_| ()),
-            Next::Refuse(refusal.clone()),
+            world.run(rotate(*step), |_| ()),
+            Decision::Refuse(refusal.clone()),
             "{step} after {steps} steps"
         );
         assert_eq!(world, before, "{step} refused, but changed something");
@@ -267,10 +266,16 @@ fn only_keys_that_nobody_uses_are_marked() {
     // A person edited another field: the same key, in a version that it was not minted for.
     let minted = world.keys.get_mut(&2).expect("it was minted");
     minted.version = Some("before the edit".to_owned());
-    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
 
     add(&mut world, 5, "of the next rotation", Some(PENDING));
-    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
     let marked = world.keys.iter().filter(|(_, key)| key.mark.is_some());
     assert_eq!(marked.map(|(value, _)| *value).collect::<Vec<_>>(), [1, 4]);
 }
@@ -281,7 +286,10 @@ fn a_promoted_key_that_a_person_disabled_since_is_not_mirrored() {
     world.mirror = vec![1];
     world.keys.get_mut(&2).expect("it was minted").enabled = false;
     let before = world.clone();
-    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
     assert_eq!(world, before);
 }
 
@@ -290,7 +298,10 @@ fn a_key_in_use_loses_its_mark() {
     let mut world = after(4);
     let minted = world.keys.remove(&2).expect("it was minted");
     world.keys.insert(2, minted.superseded(900, "a race"));
-    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
     assert_eq!(world.marked_by(2), None);
 }
 
@@ -298,7 +309,7 @@ fn a_key_in_use_loses_its_mark() {
 fn a_key_of_a_rotation_that_began_meanwhile_is_not_marked() {
     let mut world = after(4);
     let mut began = false;
-    let end = world.run_with(Step::FinishSecret, |world, _| {
+    let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
         // Only now, after the labels were read.
         if !std::mem::replace(&mut began, true) {
             world.values.insert("next".to_owned(), 3);
@@ -306,7 +317,7 @@ fn a_key_of_a_rotation_that_began_meanwhile_is_not_marked() {
             world.move_label(PENDING, "next");
         }
     });
-    assert_eq!(end, Next::Done);
+    assert_eq!(end, Decision::Done);
     assert_eq!(world.marked_by(3), None);
 }
 
@@ -317,7 +328,10 @@ fn a_mark_from_an_earlier_life_of_the_replaced_key_is_renewed() {
     world
         .keys
         .insert(1, replaced.superseded(999, "a version before"));
-    assert_eq!(world.run(Step::FinishSecret, |_| ()), Next::Done);
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
     assert_eq!(world.marked_by(1), Some(NEW));
 }
 
@@ -329,21 +343,34 @@ fn set_secret_without_plan_refuses_before_minting() {
         if value == Some(1) {
             world.keys.insert(1, ModelKey::on(&[], Some(OLD)));
         }
-        world.run(Step::CreateSecret, |_| ());
+        world.run(rotate(RotationStep::CreateSecret), |_| ());
         let before = world.keys.clone();
-        let refused = Next::Refuse(Refusal::NoPlan);
-        assert_eq!(world.run(Step::SetSecret, |_| ()), refused, "{value:?}");
+        let refused = Decision::Refuse(Refusal::NoPlan);
+        assert_eq!(
+            world.run(rotate(RotationStep::SetSecret), |_| ()),
+            refused,
+            "{value:?}"
+        );
         assert_eq!(world.keys, before, "a key was created");
 
         world.allows_no_plan = true;
-        assert_eq!(world.run(Step::SetSecret, |_| ()), Next::Done);
-        assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);
+        assert_eq!(
+            world.run(rotate(RotationStep::SetSecret), |_| ()),
+            Decision::Done
+        );
+        assert_eq!(
+            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            Decision::Done
+        );
 
         // The plans were taken away since.
         world.allows_no_plan = false;
-        assert_eq!(world.run(Step::TestSecret, |_| ()), refused);
+        assert_eq!(world.run(rotate(RotationStep::TestSecret), |_| ()), refused);
         world.probe = true;
-        assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);
+        assert_eq!(
+            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            Decision::Done
+        );
     }
 }
 
@@ -359,11 +386,14 @@ fn trial_run_without_plan_is_refused() {
         }
         let before = world.clone();
         let expected = if passes {
-            Next::Done
+            Decision::Done
         } else {
-            Next::Refuse(Refusal::NoPlan)
+            Decision::Refuse(Refusal::NoPlan)
         };
-        assert_eq!(world.run(Step::TestSecret, |_| ()), expected);
+        assert_eq!(
+            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            expected
+        );
         assert_eq!(world, before);
     }
 }
@@ -376,34 +406,44 @@ fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes
         world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
         // An abandoned rotation's, which never got a plan.
         world.keys.insert(4, ModelKey::on(&[], Some("newer")));
-        for step in [Step::CreateSecret, Step::SetSecret, Step::TestSecret] {
-            assert_eq!(world.run(step, |_| ()), Next::Done, "{step}");
+        for step in [
+            RotationStep::CreateSecret,
+            RotationStep::SetSecret,
+            RotationStep::TestSecret,
+        ] {
+            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done, "{step}");
         }
         assert_eq!(world.keys[&2].plans, BTreeSet::from(["p".to_owned()]));
     }
     // It was deleted between the list of keys and the list of its plans.
     let mut world = World::rotating(Some(1), 0, false, false);
     world.keys.clear();
-    world.run(Step::CreateSecret, |_| ());
+    world.run(rotate(RotationStep::CreateSecret), |_| ());
     assert_eq!(
-        world.run(Step::SetSecret, |_| ()),
-        Next::Refuse(Refusal::NoPlan)
+        world.run(rotate(RotationStep::SetSecret), |_| ()),
+        Decision::Refuse(Refusal::NoPlan)
     );
     world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
     world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
     assert_eq!(
-        world.run(Step::TestSecret, |_| ()),
-        Next::Refuse(Refusal::NoPlan)
+        world.run(rotate(RotationStep::TestSecret), |_| ()),
+        Decision::Refuse(Refusal::NoPlan)
     );
-    assert_eq!(world.run(Step::SetSecret, |_| ()), Next::Done);
-    assert_eq!(world.run(Step::TestSecret, |_| ()), Next::Done);
+    assert_eq!(
+        world.run(rotate(RotationStep::SetSecret), |_| ()),
+        Decision::Done
+    );
+    assert_eq!(
+        world.run(rotate(RotationStep::TestSecret), |_| ()),
+        Decision::Done
+    );
 }
 
 #[test]
 fn a_version_that_is_replaced_as_soon_as_it_is_promoted_fails_nothing() {
     let mut world = after(3);
     let mut replaced = false;
-    let end = world.run_with(Step::FinishSecret, |world, _| {
+    let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
         let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
         if promoted && !std::mem::replace(&mut replaced, true) {
             world.remove_label(PENDING);
@@ -414,7 +454,7 @@ fn a_version_that_is_replaced_as_soon_as_it_is_promoted_fails_nothing() {
             world.move_label(CURRENT, "next");
         }
     });
-    assert_eq!(end, Next::Done);
+    assert_eq!(end, Decision::Done);
     assert_eq!(world.mirror, [3]);
     assert_eq!(world.marked_by(2), Some("next"));
     assert_eq!(world.marked_by(3), None);
@@ -423,19 +463,19 @@ fn a_version_that_is_replaced_as_soon_as_it_is_promoted_fails_nothing() {
 #[test]
 fn a_key_without_probe_must_have_settled_before_it_passes() {
     let mut world = World::rotating(None, 0, true, false);
-    world.run(Step::CreateSecret, |_| ());
-    world.run(Step::SetSecret, |_| ());
-    let mut observed = world.observe(Step::TestSecret);
-    observed.setup.settle = Duration::from_mins(2);
-    observed.setup.now = SystemTime::UNIX_EPOCH;
+    world.run(rotate(RotationStep::CreateSecret), |_| ());
+    world.run(rotate(RotationStep::SetSecret), |_| ());
+    let mut observed = world.observe(rotate(RotationStep::TestSecret));
+    observed.policy.readiness = Readiness::Age(Duration::from_mins(2));
+    observed.policy.now = SystemTime::UNIX_EPOCH;
     let mut waited_for = None;
-    let waits = |_: &mut World, next: &Next| {
-        if let Next::Query(Query::InEffectBy(at)) = next {
-            waited_for = Some(*at);
+    let waits = |_: &mut World, request: &Request| {
+        if let Request::Query(Query::KeyAge { reached_at, .. }) = request {
+            waited_for = Some(*reached_at);
         }
     };
-    let run = Run::new(Step::TestSecret, observed);
-    assert_eq!(world.play(run, waits, |_| None), Some(Next::Done));
+    let run = Run::new(observed);
+    assert_eq!(world.play(run, waits, |_| None), Some(Decision::Done));
     let settled = SystemTime::UNIX_EPOCH + Duration::from_mins(2);
     assert_eq!(waited_for, Some(settled));
 }
@@ -453,22 +493,22 @@ fn refused_target_is_left_after_promotion_by_hand() {
         for key in world.keys.values_mut() {
             key.written.clear();
         }
-        for step in [Step::CreateSecret, Step::SetSecret] {
-            world.finish(step);
+        for step in [RotationStep::CreateSecret, RotationStep::SetSecret] {
+            world.finish(rotate(step));
         }
-        let refused = Next::Refuse(Refusal::TargetTaken(0));
-        assert_eq!(world.run(Step::TestSecret, |_| ()), refused);
+        let refused = Decision::Refuse(Refusal::TargetTaken(model::target(0)));
+        assert_eq!(world.run(rotate(RotationStep::TestSecret), |_| ()), refused);
         world.move_label(CURRENT, NEW);
-        for step in [Step::FinishSecret, Step::Reconcile] {
-            world.finish(step);
-            assert_eq!(world.mirror, [9], "{step}");
+        for task in [rotate(RotationStep::FinishSecret), RECONCILE] {
+            world.finish(task.clone());
+            assert_eq!(world.mirror, [9], "{task}");
             assert!(world.keys.values().all(|key| key.written.is_empty()));
         }
         // Once it may be overwritten, it is the secret's for good.
         world.adopted.insert(0);
-        world.finish(Step::Reconcile);
+        world.finish(RECONCILE);
         (world.adopted, world.mirror) = (BTreeSet::new(), vec![9]);
-        world.finish(Step::Reconcile);
+        world.finish(RECONCILE);
         assert_eq!(world.mirror, [2]);
     }
 }
@@ -477,24 +517,24 @@ fn refused_target_is_left_after_promotion_by_hand() {
 fn written_targets_are_remembered_after_old_key_goes() {
     let mut world = World::rotated(1);
     world.now += model::GRACE;
-    world.finish(Step::Reconcile);
+    world.finish(RECONCILE);
     // A person deletes it before its quarantine is over.
     world.keys.remove(&1);
     world.mirror = vec![9];
-    world.finish(Step::Reconcile);
+    world.finish(RECONCILE);
     assert_eq!(world.mirror, [2]);
 }
 
 #[test]
 fn stage_keys_set_later_excuse_no_existing_key() {
     let mut world = World::rotating(Some(0), 0, false, false);
-    world.finish(Step::CreateSecret);
+    world.finish(rotate(RotationStep::CreateSecret));
     world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
-    for step in [Step::SetSecret, Step::TestSecret] {
-        let mut observed = world.observe(step);
-        observed.setup.stage_keys = true;
-        let end = world.play(Run::new(step, observed), |_, _| (), |_| None);
-        assert_eq!(end, Some(Next::Refuse(Refusal::NoPlan)), "{step}");
+    for step in [RotationStep::SetSecret, RotationStep::TestSecret] {
+        let mut observed = world.observe(rotate(step));
+        observed.policy.plans = UsagePlans::Inherited { stage_keys: true };
+        let end = world.play(Run::new(observed), |_, _| (), |_| None);
+        assert_eq!(end, Some(Decision::Refuse(Refusal::NoPlan)), "{step}");
     }
 }
 
@@ -503,18 +543,18 @@ fn stage_keys_set_later_excuse_no_existing_key() {
 fn failure_of_any_request_is_completed_by_next_try() {
     let mut failures = 0;
     for start in starts() {
-        for failed in Step::ROTATION {
+        for failed in RotationStep::ALL {
             for failure in [Failure::NotBegun, Failure::ReplyLost] {
                 for place in 0..100 {
                     let mut world = start.clone();
-                    for step in Step::ROTATION
+                    for step in RotationStep::ALL
                         .into_iter()
                         .take_while(|step| *step != failed)
                     {
-                        world.finish(step);
+                        world.finish(rotate(step));
                     }
                     let mut met = false;
-                    let run = Run::new(failed, world.observe(failed));
+                    let run = Run::new(world.observe(rotate(failed)));
                     world.play(
                         run,
                         |world, _| world.no_dead_key(),
@@ -528,10 +568,10 @@ fn failure_of_any_request_is_completed_by_next_try() {
                     }
                     failures += 1;
                     world.no_orphan();
-                    for step in Step::ROTATION {
-                        world.finish(step);
+                    for step in RotationStep::ALL {
+                        world.finish(rotate(step));
                     }
-                    world.finish(Step::Reconcile);
+                    world.finish(RECONCILE);
                     world.no_dead_key();
                     assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
                     assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");

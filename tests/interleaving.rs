@@ -5,13 +5,13 @@ mod model;
 
 use std::collections::BTreeSet;
 
-use api_key_rotation::decision::{CURRENT, PENDING, Run, Step, Turn};
-use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World};
+use api_key_rotation::decision::{CURRENT, PENDING, RotationStep, Run, Task, Turn};
+use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, World, rotate};
 
 /// A run that is under way, or is yet to describe the secret.
 #[derive(Clone)]
 struct UnderWay {
-    step: Step,
+    task: Task,
     emergency: bool,
     run: Option<Run>,
     done: bool,
@@ -19,9 +19,9 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    fn of(step: Step) -> Self {
+    fn of(task: Task) -> Self {
         Self {
-            step,
+            task,
             emergency: false,
             run: None,
             done: false,
@@ -32,34 +32,34 @@ impl UnderWay {
     fn emergency() -> Self {
         Self {
             emergency: true,
-            ..Self::of(Step::Reconcile)
+            ..Self::of(RECONCILE)
         }
     }
 
     /// Does one thing: describes the secret, looks or acts.
     fn advance(&mut self, world: &mut World) {
         self.steps += 1;
-        assert!(self.steps < 200, "{} does not end", self.step);
+        assert!(self.steps < 200, "{} does not end", self.task);
         let Some(run) = &mut self.run else {
             world.emergency = self.emergency;
-            self.run = Some(Run::new(self.step, world.observe(self.step)));
+            self.run = Some(Run::new(world.observe(self.task.clone())));
             world.emergency = false;
             return;
         };
-        let next = loop {
+        let request = loop {
             match run.turn() {
-                Turn::Perform(next) => break next,
+                Turn::Perform(request) => break request,
                 Turn::Restart => {}
                 Turn::Refuse(_) | Turn::Done => {
                     self.done = true;
                     return;
                 }
-                Turn::GiveUp => panic!("{} begins again and again", self.step),
+                Turn::GiveUp => panic!("{} begins again and again", self.task),
             }
         };
-        match world.perform(&run.observed, &next) {
-            Some(fact) => drop(run.succeeded(&next, fact)),
-            None => self.done |= !run.failed(&next, false),
+        match world.perform(&run.observed, &request) {
+            Some(fact) => drop(run.succeeded(&request, fact)),
+            None => self.done |= !run.failed(&request, false),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Moment {
         let run = |run: &UnderWay| {
             format!(
                 "{:?} {} {:?} {}",
-                run.step, run.emergency, run.run, run.done
+                run.task, run.emergency, run.run, run.done
             )
         };
         let runs = [run(&self.first), run(&self.second)];
@@ -125,7 +125,7 @@ fn every_order(start: Moment, check: &dyn Fn(World)) -> usize {
 
 fn reconcile(world: &mut World, times: usize) {
     for _ in 0..times {
-        world.finish(Step::Reconcile);
+        world.finish(RECONCILE);
     }
 }
 
@@ -140,8 +140,8 @@ fn a_rollback_between_two_reconciliations_ends_with_the_key_in_use() {
         }
         let start = Moment {
             world,
-            first: UnderWay::of(Step::Reconcile),
-            second: UnderWay::of(Step::Reconcile),
+            first: UnderWay::of(RECONCILE),
+            second: UnderWay::of(RECONCILE),
             event: Some(|world| world.move_label(CURRENT, OLD)),
         };
         let moments = every_order(start, &|mut world| {
@@ -165,8 +165,8 @@ fn a_secret_that_goes_back_and_forth_under_two_reconciliations_ends_in_agreement
         world.move_label(CURRENT, OLD);
         let start = Moment {
             world,
-            first: UnderWay::of(Step::Reconcile),
-            second: UnderWay::of(Step::Reconcile),
+            first: UnderWay::of(RECONCILE),
+            second: UnderWay::of(RECONCILE),
             event: Some(|world| world.move_label(CURRENT, NEW)),
         };
         every_order(start, &|mut world| {
@@ -181,10 +181,14 @@ fn a_secret_that_goes_back_and_forth_under_two_reconciliations_ends_in_agreement
 /// A rotation whose `finishSecret` has come so far that AWSPENDING is gone, which is when a person calls the stop.
 fn almost_finished(targets: usize) -> (World, UnderWay) {
     let mut world = World::rotating(Some(1), targets, true, false);
-    for step in [Step::CreateSecret, Step::SetSecret, Step::TestSecret] {
-        world.finish(step);
+    for step in [
+        RotationStep::CreateSecret,
+        RotationStep::SetSecret,
+        RotationStep::TestSecret,
+    ] {
+        world.finish(rotate(step));
     }
-    let mut finish = UnderWay::of(Step::FinishSecret);
+    let mut finish = UnderWay::of(rotate(RotationStep::FinishSecret));
     while world.holder(PENDING).is_some() {
         finish.advance(&mut world);
     }
@@ -216,8 +220,8 @@ fn emergency_stop_during_any_other_run_revokes_key() {
         changed.now += 2;
         let runs = [
             (world.clone(), finish),
-            (world, UnderWay::of(Step::Reconcile)),
-            (changed, UnderWay::of(Step::Reconcile)),
+            (world, UnderWay::of(RECONCILE)),
+            (changed, UnderWay::of(RECONCILE)),
         ];
         for (world, first) in runs {
             let start = Moment {
@@ -247,7 +251,7 @@ fn emergency_stop_outlasts_notes_of_an_older_run() {
     for unfinished in [false, true] {
         let start = Moment {
             world: with_something_to_note(unfinished),
-            first: UnderWay::of(Step::Reconcile),
+            first: UnderWay::of(RECONCILE),
             second: UnderWay::emergency(),
             event: Some(|world| {
                 world.values.insert("third".to_owned(), 3);
@@ -268,8 +272,8 @@ fn current_key_disabled_by_hand_stays_disabled_under_notes() {
     for unfinished in [false, true] {
         let start = Moment {
             world: with_something_to_note(unfinished),
-            first: UnderWay::of(Step::Reconcile),
-            second: UnderWay::of(Step::Reconcile),
+            first: UnderWay::of(RECONCILE),
+            second: UnderWay::of(RECONCILE),
             event: Some(|world| world.keys.get_mut(&2).expect("it is there").enabled = false),
         };
         every_order(start, &|mut world| {
@@ -289,7 +293,7 @@ fn emergency_stop_at_end_of_grace_disables_key() {
         world.now += GRACE;
         let start = Moment {
             world,
-            first: UnderWay::of(Step::Reconcile),
+            first: UnderWay::of(RECONCILE),
             second: UnderWay::emergency(),
             event: None,
         };
@@ -307,24 +311,24 @@ fn emergency_stop_at_end_of_grace_disables_key() {
 
 #[test]
 fn a_rotation_and_a_reconciliation_at_once_end_in_agreement() {
-    for step in Step::ROTATION {
+    for step in RotationStep::ALL {
         let mut world = World::rotating(Some(1), 1, true, false);
         world.rotated_before = true;
-        for before in Step::ROTATION {
+        for before in RotationStep::ALL {
             if before == step {
                 break;
             }
-            world.finish(before);
+            world.finish(rotate(before));
         }
         let start = Moment {
             world,
-            first: UnderWay::of(step),
-            second: UnderWay::of(Step::Reconcile),
+            first: UnderWay::of(rotate(step)),
+            second: UnderWay::of(RECONCILE),
             event: None,
         };
         every_order(start, &|mut world| {
-            for step in Step::ROTATION {
-                world.finish(step);
+            for step in RotationStep::ALL {
+                world.finish(rotate(step));
             }
             reconcile(&mut world, 1);
             world.no_dead_key();

@@ -89,7 +89,7 @@ fn each_part_names_only_those_below_it() {
 
 #[test]
 fn decisions_are_pure() {
-    let impure = Regex::new(r"async |\.await|::now\(\)|tokio|std::env|reqwest");
+    let impure = Regex::new(r"async |\.await(?-u:\b)|::now\(\)|tokio|std::env|reqwest");
     let impure = impure.expect("it is a pattern");
     let mut count = 0;
     for (path, part, text) in sources() {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api_key_rotation::adapters::description as mark;
+use api_key_rotation::adapters::description::InUseText;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
 use support::role::{self, Roles};
 use support::{Setup, binary, in_full, minted_key};
@@ -304,7 +304,7 @@ impl Fleet {
             );
             assert!(new.enabled && new.plans == [self.plan.as_str()], "{new:?}");
             // Where a step was cut off, it also says when it was resumed.
-            let description = mark::minted(name);
+            let description = InUseText::new(name).to_string();
             assert!(new.description.starts_with(&description), "{new:?}");
         }
     }

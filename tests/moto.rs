@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::adapters::description::target_hash;
 use http::Method;
 use humantime::{format_rfc3339_seconds, parse_rfc3339};
 use sandbox::doppler::Access;
@@ -21,7 +20,7 @@ use sandbox::{
     fingerprint,
 };
 use serde_json::{Value, json};
-use support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, binary, tool};
+use support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, binary, hash_of, tool};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::Mutex;
@@ -636,7 +635,7 @@ fn superseded(ago: Duration, by: &str) -> String {
 
 /// How a description names the target.
 fn mirrored() -> String {
-    let hash = target_hash(PROJECT, CONFIG, TARGET);
+    let hash = hash_of(TARGET);
     format!(" Mirrored to {hash}.")
 }
 

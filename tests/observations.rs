@@ -10,14 +10,19 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    Action, CURRENT, Change, Content, Creation, Description, Fact, InvalidSecret, Key, Labels,
-    Next, Observed, PENDING, PREVIOUS, Postponed, Query, Replica, Replication, Run, Setup, Step,
-    Supersession, TargetContent, Turn, VersionRole, decide,
+    Action, CURRENT, Comparison, Content, Creation, Fact, Impediment, InvalidSecret, Key,
+    KeyChange, KeyDescription, Keys, Labels, Observed, Owner, PENDING, PREVIOUS, Policy, Postponed,
+    Progress, Query, ReadVersion, Readiness, Replica, Replication, Request, RotationStep, Run,
+    Scope, SecretDescription, Supersession, TargetContent, Task, Turn, UsagePlans, VersionRole,
+    Versions, decide,
 };
-use api_key_rotation::ids::{KeyId, PlanId, VersionId};
+use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use support::in_full;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -25,13 +30,40 @@ const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(168);
 const SETTLE: Duration = Duration::from_mins(2);
 
-const STEPS: [Step; 5] = [
-    Step::CreateSecret,
-    Step::SetSecret,
-    Step::TestSecret,
-    Step::FinishSecret,
-    Step::Reconcile,
-];
+/// What a run can be for.
+fn tasks() -> Vec<Task> {
+    let rotate = |step| {
+        let version = VersionId::from(NEW);
+        Task::Rotate { step, version }
+    };
+    let others = [
+        Task::Reconcile(Scope::OneSecret),
+        Task::Reconcile(Scope::EverySecret),
+        Task::EmergencyStop,
+    ];
+    RotationStep::ALL
+        .into_iter()
+        .map(rotate)
+        .chain(others)
+        .collect()
+}
+
+fn is_step(task: &Task, wanted: RotationStep) -> bool {
+    matches!(task, Task::Rotate { step, .. } if *step == wanted)
+}
+
+fn reconciles(task: &Task) -> bool {
+    !matches!(task, Task::Rotate { .. })
+}
+
+fn target() -> Target {
+    Target {
+        project: "project".to_owned(),
+        environment: None,
+        config: "config".to_owned(),
+        name: "NAME".to_owned(),
+    }
+}
 
 /// The version of the rotation.
 const NEW: &str = "new";
@@ -44,13 +76,13 @@ fn plans(names: &[&str]) -> BTreeSet<PlanId> {
     names.iter().map(|name| PlanId::from(*name)).collect()
 }
 
-fn description(versions: &[(&str, &[&str])]) -> Description {
+fn description(versions: &[(&str, &[&str])]) -> SecretDescription {
     let versions = versions.iter().map(|(version, labels)| {
         let labels = labels.iter().map(ToString::to_string).collect();
         (VersionId::from(*version), labels)
     });
-    Description {
-        labels: Labels(versions.collect()),
+    SecretDescription {
+        labels: versions.collect(),
         rotation_enabled: true,
         rotated_before: true,
         replicas: Vec::new(),
@@ -58,7 +90,7 @@ fn description(versions: &[(&str, &[&str])]) -> Description {
 }
 
 /// Every place that the labels can be in.
-fn descriptions() -> Vec<Description> {
+fn descriptions() -> Vec<SecretDescription> {
     let mut all = vec![
         description(&[]),
         description(&[(NEW, &[PENDING])]),
@@ -82,16 +114,16 @@ fn descriptions() -> Vec<Description> {
         description(&[("old", &[CURRENT])]),
     ];
     let with_two = all[2].clone();
-    all.push(Description {
+    all.push(SecretDescription {
         rotation_enabled: false,
         ..with_two.clone()
     });
-    all.push(Description {
+    all.push(SecretDescription {
         rotated_before: false,
         ..with_two
     });
     let promoted = all[4].clone();
-    all.extend(replicas().map(|replicas| Description {
+    all.extend(replicas().map(|replicas| SecretDescription {
         replicas,
         ..promoted.clone()
     }));
@@ -115,7 +147,7 @@ fn replicas() -> impl Iterator<Item = Vec<Replica>> {
 }
 
 /// Where the labels may be once somebody has moved one.
-fn moved() -> Vec<Description> {
+fn moved() -> Vec<SecretDescription> {
     vec![
         description(&[("old", &[CURRENT]), (NEW, &[PREVIOUS])]),
         description(&[(NEW, &[CURRENT]), ("old", &[PREVIOUS, "mine"])]),
@@ -123,96 +155,109 @@ fn moved() -> Vec<Description> {
     ]
 }
 
-/// Every set-up that makes a difference to the step.
-fn setups(step: Step) -> Vec<Setup> {
-    let (tests, reconciles) = (step == Step::TestSecret, step == Step::Reconcile);
-    let setup = |ways: u32| {
+/// Every policy that makes a difference to the task.
+fn policies(task: &Task) -> Vec<Policy> {
+    let (tests, emergency) = (
+        is_step(task, RotationStep::TestSecret),
+        *task == Task::EmergencyStop,
+    );
+    let policy = |ways: u32| {
         let [
             configured,
             target,
             probe,
             stage_keys,
             no_grace,
-            emergency,
-            hand_made,
             free,
             timeless,
             adopted,
         ] = std::array::from_fn(|way| ways & (1 << way) != 0);
-        let matters = (!configured || step != Step::CreateSecret)
-            && (!target || tests || retires(step))
+        let matters = (!configured || !is_step(task, RotationStep::CreateSecret))
+            && (!target || tests || retires(task))
             && (!(probe || stage_keys) || tests)
-            && (!no_grace || retires(step))
-            && (!emergency || (reconciles && no_grace))
-            && (!hand_made || (reconciles && !no_grace))
-            && (!free || (!configured && !stage_keys && (tests || step == Step::SetSecret)))
-            && (!timeless || (retires(step) && !no_grace))
-            && (!adopted || (target && !no_grace));
-        let plans = plans(if configured { &["p"] } else { &[] });
+            && (!stage_keys || !configured)
+            && (!no_grace || retires(task))
+            && (!free
+                || (!configured
+                    && !stage_keys
+                    && (tests || is_step(task, RotationStep::SetSecret))))
+            && (!timeless || (retires(task) && !no_grace && !emergency))
+            && (!adopted || (target && !no_grace && !emergency));
         let period = |period| if no_grace { Duration::ZERO } else { period };
-        matters.then(|| Setup {
-            version: (!reconciles).then(|| VersionId::from(NEW)),
-            plans: plans.into_iter().collect(),
-            stage_keys,
+        matters.then(|| Policy {
+            plans: if configured {
+                UsagePlans::Configured(plans(&["p"]))
+            } else {
+                UsagePlans::Inherited { stage_keys }
+            },
             allows_no_plan: free,
-            looks_at_plans: reconciles,
-            probe,
-            targets: usize::from(target),
-            adopted: adopted.then_some(0).into_iter().collect(),
-            settle: SETTLE,
+            checks_plans: reconciles(task),
+            readiness: if probe {
+                Readiness::Probe(ProbeUrl::from("https://api.example.com/health"))
+            } else {
+                Readiness::Age(SETTLE)
+            },
+            targets: target.then(self::target).into_iter().collect(),
+            adopted_targets: adopted.then(self::target).into_iter().collect(),
             grace: period(GRACE),
             quarantine: period(QUARANTINE),
-            emergency,
-            finds_hand_made: hand_made || !reconciles,
-            knows_time: !timeless,
             now: now(),
+            time_is_known: !timeless,
         })
     };
-    (0..1 << 10).filter_map(setup).collect()
+    (0..1 << 8).filter_map(policy).collect()
 }
 
-/// A key that is minted and nothing else.
+/// A key that was created and nothing else.
 fn key(id: &str, version: Option<&VersionId>) -> Key {
     Key {
         id: KeyId::from(id),
-        version: version.cloned(),
-        namesake: false,
-        described: version.is_some(),
-        unfinished: false,
-        generated: true,
+        owner: match version {
+            Some(version) => Owner::Secret {
+                version: version.clone(),
+            },
+            None => Owner::Other,
+        },
+        description: match version {
+            Some(_) => KeyDescription::InUse(Progress::Complete),
+            None => KeyDescription::Other,
+        },
         enabled: true,
         stage_keys: false,
+        generated: true,
+        effective_since: SystemTime::UNIX_EPOCH,
         changed_at: None,
-        since: SystemTime::UNIX_EPOCH,
-        resumed: false,
-        mark: None,
-        written: BTreeSet::new(),
+        named_targets: BTreeSet::new(),
         held_by: BTreeSet::new(),
-        mirrored: BTreeSet::new(),
+        in_targets: BTreeSet::new(),
     }
 }
 
 /// Every state that a key can be in by itself and that makes a difference to the step.
-fn states(of: &Key, step: Step, observed: &Observed) -> Vec<Key> {
+fn states(of: &Key, observed: &Observed) -> Vec<Key> {
     let current = observed.version(VersionRole::Current).cloned();
     let current = current.unwrap_or_else(|| VersionId::from("nobody"));
     let mark = |hours: u32, by: &VersionId, disabled: Option<u32>| {
-        Some(Supersession {
+        KeyDescription::Superseded(Supersession {
             disabled_at: disabled.map(|hours| now() - HOUR * hours),
             ..Supersession::new(now() - HOUR * hours, by.clone())
         })
     };
-    let in_state = |enabled, mark| Key {
+    let in_state = |enabled, description| Key {
         enabled,
-        mark,
+        description,
         ..of.clone()
     };
     let quarantined = in_state(false, mark(300, &current, Some(1)));
-    let mut states = vec![of.clone(), in_state(false, None), quarantined];
-    if !retires(step) {
+    let mut states = vec![
+        of.clone(),
+        in_state(false, of.description.clone()),
+        quarantined,
+    ];
+    if !retires(&observed.task) {
         states.extend([
             Key {
-                since: now(),
+                effective_since: now(),
                 ..of.clone()
             },
             Key {
@@ -220,7 +265,7 @@ fn states(of: &Key, step: Step, observed: &Observed) -> Vec<Key> {
                 ..of.clone()
             },
             Key {
-                written: BTreeSet::from([0]),
+                named_targets: BTreeSet::from([target()]),
                 ..of.clone()
             },
             in_state(false, revoked(mark(300, &current, Some(1)))),
@@ -241,15 +286,15 @@ fn states(of: &Key, step: Step, observed: &Observed) -> Vec<Key> {
         },
         over,
         Key {
-            described: false,
+            description: KeyDescription::Other,
             ..of.clone()
         },
         Key {
-            unfinished: true,
+            description: KeyDescription::InUse(Progress::AwaitsPlans),
             ..of.clone()
         },
         Key {
-            written: BTreeSet::from([0]),
+            named_targets: BTreeSet::from([target()]),
             ..of.clone()
         },
         in_state(true, revoked(mark(300, &current, Some(1)))),
@@ -268,14 +313,15 @@ fn states(of: &Key, step: Step, observed: &Observed) -> Vec<Key> {
         times: 3,
         at: now() - HOUR,
     };
-    let postponed = mark(300, &current, None).map(|mark| Supersession {
-        postponed: Some(often),
-        ..mark
-    });
-    states.push(in_state(true, postponed));
+    states.push(in_state(
+        true,
+        KeyDescription::Superseded(Supersession {
+            postponed: Some(often),
+            ..Supersession::new(now() - HOUR * 300, current)
+        }),
+    ));
     let namesakes = states.clone().into_iter().map(|key| Key {
-        version: None,
-        namesake: true,
+        owner: Owner::Namesake,
         ..key
     });
     states.extend(namesakes.collect::<Vec<_>>());
@@ -283,25 +329,43 @@ fn states(of: &Key, step: Step, observed: &Observed) -> Vec<Key> {
 }
 
 /// The same mark, made by an emergency stop.
-fn revoked(mark: Option<Supersession>) -> Option<Supersession> {
-    mark.map(|mark| Supersession {
-        revoked_at: mark.disabled_at,
-        ..mark
-    })
+fn revoked(description: KeyDescription) -> KeyDescription {
+    match description {
+        KeyDescription::Superseded(supersession) => KeyDescription::Superseded(Supersession {
+            revoked_at: supersession.disabled_at,
+            ..supersession
+        }),
+        other => other,
+    }
 }
 
 /// Whether the step ends by retiring keys.
-fn retires(step: Step) -> bool {
-    matches!(step, Step::FinishSecret | Step::Reconcile)
+fn retires(task: &Task) -> bool {
+    reconciles(task) || is_step(task, RotationStep::FinishSecret)
+}
+
+const ROLES: [VersionRole; 3] = [
+    VersionRole::Pending,
+    VersionRole::Current,
+    VersionRole::Previous,
+];
+
+/// Whether a version was read and holds a key.
+fn holds_key(observed: &Observed, role: VersionRole) -> bool {
+    observed.content(role).is_some_and(Content::is_key)
 }
 
 /// The versions whose value one key can have, of those that were read.
 fn holders(observed: &Observed) -> Vec<BTreeSet<VersionRole>> {
-    let read = observed.held.iter().filter(|(_, held)| held.is_key());
-    let read: Vec<_> = read.map(|(role, _)| *role).collect();
+    let read: Vec<_> = ROLES
+        .into_iter()
+        .filter(|role| holds_key(observed, *role))
+        .collect();
     let alone = read.iter().map(|role| BTreeSet::from([*role]));
     let mut all: Vec<_> = [BTreeSet::new()].into_iter().chain(alone).collect();
-    if observed.copy && read.contains(&VersionRole::Current) && read.contains(&VersionRole::Pending)
+    if observed.versions.are_identical()
+        && read.contains(&VersionRole::Current)
+        && read.contains(&VersionRole::Pending)
     {
         let one = |holders: &BTreeSet<VersionRole>| {
             !holders.contains(&VersionRole::Current) && !holders.contains(&VersionRole::Pending)
@@ -313,37 +377,34 @@ fn holders(observed: &Observed) -> Vec<BTreeSet<VersionRole>> {
 }
 
 /// The lists that API Gateway can answer with.
-fn lists(step: Step, observed: &Observed) -> Vec<Vec<Key>> {
+fn lists(observed: &Observed) -> Vec<Vec<Key>> {
     let gone = VersionId::from("gone");
-    let versions: Vec<_> = observed.labels().0.keys().chain([&gone]).cloned().collect();
+    let versions: Vec<_> = observed
+        .staging()
+        .versions()
+        .chain([&gone])
+        .cloned()
+        .collect();
     let mut one = Vec::new();
     for version in &versions {
         for held_by in holders(observed) {
-            for mirrored in [false, true] {
-                if mirrored
-                    && observed
-                        .mirror
-                        .iter()
-                        .all(|held| *held == TargetContent::Unread)
-                {
+            for in_target in [false, true] {
+                let mut targets = observed.targets.iter();
+                if in_target && targets.all(|known| known.content == TargetContent::Unread) {
                     continue;
                 }
                 let of = Key {
                     held_by: held_by.clone(),
-                    mirrored: mirrored.then_some(0).into_iter().collect(),
+                    in_targets: in_target.then(target).into_iter().collect(),
                     ..key("a", Some(version))
                 };
-                one.extend(states(&of, step, observed));
+                one.extend(states(&of, observed));
             }
         }
     }
     let mut lists = vec![Vec::new()];
     // And the same beside a current key that works.
-    if observed
-        .held
-        .get(&VersionRole::Current)
-        .is_some_and(|held| held.is_key())
-    {
+    if holds_key(observed, VersionRole::Current) {
         for key in &one {
             if !key.is(VersionRole::Current) {
                 let current = Key {
@@ -361,83 +422,97 @@ fn lists(step: Step, observed: &Observed) -> Vec<Vec<Key>> {
 /// What a version may hold, and whether AWSCURRENT has moved by then.
 fn versions(observed: &Observed, role: VersionRole) -> Vec<(Fact, bool)> {
     let mut facts = Vec::new();
-    let theirs = Content::Key { generated: false };
-    for held in [
+    for content in [
         Content::Missing,
         Content::Placeholder,
         Content::Key { generated: true },
-        theirs,
+        Content::Key { generated: false },
         Content::Unusable(InvalidSecret::WhiteSpace),
     ] {
         let mut holders = vec![Vec::new()];
-        if held.is_key() {
-            holders.extend(
-                observed
-                    .keys
-                    .iter()
-                    .flatten()
-                    .map(|key| vec![key.id.clone()]),
-            );
+        if content.is_key() {
+            holders.extend(observed.keys.iter().map(|key| vec![key.id.clone()]));
         }
         let other = match role {
-            VersionRole::Current => observed.held.get(&VersionRole::Pending),
-            VersionRole::Pending => observed.held.get(&VersionRole::Current),
+            VersionRole::Current => observed.content(VersionRole::Pending),
+            VersionRole::Pending => observed.content(VersionRole::Current),
             VersionRole::Previous => None,
         };
-        let ways = holders
-            .iter()
-            .flat_map(|keys| [(keys, false), (keys, true)]);
-        for (keys, copy) in ways.filter(|(_, copy)| !copy || other == Some(&held)) {
-            let has_text =
-                |held: &Content| !matches!(held, Content::Missing | Content::Unusable(_));
-            // Of what cannot be rotated nothing is compared.
-            if copy && matches!(held, Content::Unusable(_)) {
-                continue;
-            }
-            let both = has_text(&held) && other.is_some_and(has_text);
-            let editable = both && !copy;
-            for edited in [false, true]
-                .into_iter()
-                .filter(|edited| !edited || editable)
-            {
-                // The target is AWSPREVIOUS's where it was not known whose it is.
-                let target_is_its = role == VersionRole::Previous
-                    && held.is_key()
-                    && keys.is_empty()
-                    && observed.mirror == [TargetContent::Other];
-                let version = |version: Option<&VersionId>, created| Fact::Holds {
-                    role,
-                    version: version.filter(|_| held != Content::Missing).cloned(),
-                    created,
-                    targets: target_is_its.then_some(0).into_iter().collect(),
-                    held,
-                    copy: copy || (role == VersionRole::Previous && observed.copy),
-                    edited: edited || (role == VersionRole::Previous && observed.edited),
-                    keys: keys.clone(),
-                };
-                // What bounds the grace of AWSPREVIOUS's key, while it runs and when it is over.
-                let ages = match role {
-                    VersionRole::Current => &[None, Some(1), Some(200)][..],
-                    _ => &[None],
-                };
-                for hours in ages {
-                    let created = hours.map(|hours| now() - HOUR * hours);
-                    facts.push((version(observed.version(role), created), false));
-                }
-                if role == VersionRole::Current && held != Content::Missing {
-                    facts.push((version(Some(&VersionId::from("moved")), None), true));
-                }
+        for keys in holders {
+            for comparison in comparisons(content, other) {
+                facts.extend(version_read(observed, role, content, comparison, &keys));
             }
         }
     }
     facts
 }
 
-/// What may come of a look: what it teaches, and whether somebody moved a label meanwhile.
-fn answers(step: Step, observed: &Observed, look: &Query) -> Vec<(Fact, bool)> {
+/// How two versions may compare.
+fn comparisons(content: Content, other: Option<Content>) -> Vec<Option<Comparison>> {
+    let Some(other) = other else {
+        return vec![None];
+    };
+    let has_text = |content| !matches!(content, Content::Missing | Content::Unusable(_));
+    let mut possible = vec![Some(Comparison::NewKey)];
+    // Of what cannot be rotated nothing is compared.
+    if content == other && !matches!(content, Content::Unusable(_)) {
+        possible.push(Some(Comparison::Identical));
+    }
+    if has_text(content) && has_text(other) {
+        possible.push(Some(Comparison::OtherFieldsDiffer));
+    }
+    possible
+}
+
+/// What reading a version may bring, given what it holds, and whether AWSCURRENT has moved by then.
+fn version_read(
+    observed: &Observed,
+    role: VersionRole,
+    content: Content,
+    comparison: Option<Comparison>,
+    keys: &[KeyId],
+) -> Vec<(Fact, bool)> {
+    let is_of_somebody = observed
+        .targets
+        .iter()
+        .all(|known| known.content == TargetContent::Other);
+    // The target is AWSPREVIOUS's where it was not known whose it is.
+    let is_its = role == VersionRole::Previous
+        && content.is_key()
+        && keys.is_empty()
+        && is_of_somebody
+        && !observed.targets.is_empty();
+    let read = |id: Option<&VersionId>, created| Fact::VersionRead {
+        version: ReadVersion::new(
+            role,
+            content,
+            id.filter(|_| content != Content::Missing).cloned(),
+            created,
+        ),
+        comparison,
+        keys: keys.to_vec(),
+        targets: is_its.then(target).into_iter().collect(),
+    };
+    // What bounds the grace of AWSPREVIOUS's key, while it runs and when it is over.
+    let ages = match role {
+        VersionRole::Current => &[None, Some(1), Some(200)][..],
+        VersionRole::Pending | VersionRole::Previous => &[None],
+    };
+    let ages = ages.iter().map(|hours| {
+        let created = hours.map(|hours| now() - HOUR * hours);
+        (read(observed.version(role), created), false)
+    });
+    let moved = VersionId::from("moved");
+    let can_move = role == VersionRole::Current && content != Content::Missing;
+    let moved = can_move.then(|| (read(Some(&moved), None), true));
+    ages.chain(moved).collect()
+}
+
+/// What may come of a query: what it teaches, and whether somebody moved a label meanwhile.
+fn answers(observed: &Observed, query: &Query) -> Vec<(Fact, bool)> {
     let undisturbed = |facts: Vec<Fact>| facts.into_iter().map(|fact| (fact, false)).collect();
-    let listed = observed.keys.iter().flatten();
-    match look {
+    let listed = observed.keys.iter();
+    match query {
         Query::Version { role, .. } => versions(observed, *role),
         Query::Labels => {
             let mut facts = vec![(Fact::Described(observed.secret.clone()), false)];
@@ -445,12 +520,12 @@ fn answers(step: Step, observed: &Observed, look: &Query) -> Vec<(Fact, bool)> {
             facts.extend(others.map(|description| (Fact::Described(description), true)));
             facts
         }
-        Query::Keys => undisturbed(lists(step, observed).into_iter().map(Fact::Keys).collect()),
+        Query::Keys => undisturbed(lists(observed).into_iter().map(Fact::Keys).collect()),
         Query::FindKey(role) => {
-            let mut facts = vec![Fact::Found(*role, None)];
-            if observed.held.get(role).is_some_and(|held| held.is_key()) {
+            let mut facts = vec![Fact::KeyFound(*role, None)];
+            if holds_key(observed, *role) {
                 let mut held_by = BTreeSet::from([*role]);
-                if observed.copy && *role != VersionRole::Previous {
+                if observed.versions.are_identical() && *role != VersionRole::Previous {
                     held_by.extend([VersionRole::Current, VersionRole::Pending]);
                 }
                 for version in [None, observed.version(*role)] {
@@ -458,8 +533,8 @@ fn answers(step: Step, observed: &Observed, look: &Query) -> Vec<(Fact, bool)> {
                         held_by: held_by.clone(),
                         ..key(&format!("found for {role}"), version)
                     };
-                    let states = states(&of, step, observed).into_iter();
-                    facts.extend(states.map(|key| Fact::Found(*role, Some(key))));
+                    let states = states(&of, observed).into_iter();
+                    facts.extend(states.map(|key| Fact::KeyFound(*role, Some(key))));
                 }
             }
             undisturbed(facts)
@@ -470,124 +545,124 @@ fn answers(step: Step, observed: &Observed, look: &Query) -> Vec<(Fact, bool)> {
         }
         Query::PlanExists(plan) => undisturbed(vec![Fact::PlanExists(plan.clone())]),
         Query::Target(target) => {
-            let readable =
-                |role: &VersionRole| observed.held.get(role).is_some_and(|held| held.is_key());
             let mut facts = Vec::new();
-            let mut held = |holds, keys| {
+            let mut holds = |content, keys| {
                 facts.push(Fact::TargetRead {
-                    target: *target,
-                    holds,
+                    target: target.clone(),
+                    content,
                     keys,
                 });
             };
-            for role in [VersionRole::Current, VersionRole::Pending]
-                .into_iter()
-                .filter(readable)
-            {
-                let keys = listed.clone().filter(|key| key.is(role));
-                held(
-                    TargetContent::Key(role),
-                    keys.map(|key| key.id.clone()).collect(),
-                );
+            for role in [VersionRole::Current, VersionRole::Pending] {
+                if holds_key(observed, role) {
+                    let keys = listed.clone().filter(|key| key.is(role));
+                    let keys = keys.map(|key| key.id.clone()).collect();
+                    holds(TargetContent::Key(role), keys);
+                }
             }
-            held(TargetContent::Other, Vec::new());
-            held(TargetContent::Vacant, Vec::new());
+            holds(TargetContent::Other, Vec::new());
+            holds(TargetContent::Vacant, Vec::new());
             for key in listed.clone() {
                 if !key.is(VersionRole::Current) && !key.is(VersionRole::Pending) {
-                    held(TargetContent::Other, vec![key.id.clone()]);
+                    holds(TargetContent::Other, vec![key.id.clone()]);
                 }
             }
             undisturbed(facts)
         }
-        Query::ProbeAccepts | Query::ProbeRefusesRandomKey => undisturbed(vec![Fact::InEffect]),
+        Query::ProbeAccepts(_) | Query::ProbeRefusesRandomKey(_) | Query::KeyAge { .. } => {
+            undisturbed(vec![Fact::InEffect])
+        }
         Query::ReplicasInSync => {
             let now = replicas().filter(|replicas| replicas[0].status != Replication::Underway);
-            let now = now.map(|replicas| Description {
+            let now = now.map(|replicas| SecretDescription {
                 replicas,
                 ..observed.secret.clone()
             });
             undisturbed(now.map(Fact::ReplicasInSync).collect())
         }
-        Query::InEffectBy(_) => undisturbed(vec![Fact::InEffect]),
     }
 }
 
 /// What may come of an act.
 fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
-    let changed = |id: &KeyId, changes: Vec<Change>| {
+    let changed = |id: &KeyId, changes: Vec<KeyChange>| {
         let facts = changes
             .into_iter()
-            .map(|change| Fact::Changed(id.clone(), change));
+            .map(|change| Fact::KeyChanged(id.clone(), change));
         // A key that a rotation has just found must be there.
         let facts = facts.filter(|fact| {
-            !observed.is_pending() || !matches!(fact, Fact::Changed(_, Change::Deleted))
+            !observed.is_pending() || !matches!(fact, Fact::KeyChanged(_, KeyChange::Deleted))
         });
         facts.collect()
     };
     let disabled = |mark: &Supersession| {
-        Change::Disabled(Supersession {
+        KeyChange::Disabled(Supersession {
             disabled_at: Some(now()),
             ..mark.clone()
         })
     };
     let facts = match action {
-        Action::StorePendingValue => vec![Fact::PendingValueStored],
-        Action::CreateKey(role) => {
+        Action::StorePendingValue(_) => vec![Fact::PendingValueStored],
+        Action::CreateKey { role, version } => {
             let mut held_by = BTreeSet::from([*role]);
-            if observed.copy {
+            if observed.versions.are_identical() {
                 held_by.extend([VersionRole::Current, VersionRole::Pending]);
             }
-            let minted = Key {
-                unfinished: *role == VersionRole::Current,
-                since: now(),
+            let created = key("created", Some(version));
+            let created = Key {
+                description: match role {
+                    VersionRole::Current => KeyDescription::InUse(Progress::AwaitsPlans),
+                    _ => created.description,
+                },
+                effective_since: now(),
                 held_by,
-                ..key("minted", observed.version(*role))
+                ..created
             };
-            vec![Fact::Created(minted), Fact::AlreadyExists]
+            vec![Fact::KeyCreated(created), Fact::KeyExists]
         }
-        Action::CompleteKey(id) => changed(
+        Action::NoteResumption(id) => changed(
             id,
             vec![
-                Change::Completed(now()),
-                Change::DisabledManually,
-                Change::Deleted,
+                KeyChange::Resumed(now()),
+                KeyChange::DisabledManually,
+                KeyChange::Deleted,
             ],
         ),
         Action::NoteTargets(id) => changed(
             id,
             vec![
-                Change::TargetsNoted,
-                Change::DisabledManually,
-                Change::Deleted,
+                KeyChange::TargetsNoted,
+                KeyChange::DisabledManually,
+                KeyChange::Deleted,
             ],
         ),
-        Action::AttachKey(id, plan) => changed(id, vec![Change::Attached(plan.clone())]),
-        Action::WriteTarget(target, role) => vec![Fact::TargetWritten(*target, *role)],
-        Action::Promote(_) => {
+        Action::AttachKey(id, plan) => changed(id, vec![KeyChange::Attached(plan.clone())]),
+        Action::WriteTarget(target, role) => vec![Fact::TargetWritten(target.clone(), *role)],
+        Action::Promote { .. } => {
             let moved = moved().into_iter();
-            let moved = moved.filter(|now| now.labels != *observed.labels());
+            let moved = moved.filter(|now| now.labels != *observed.staging());
             let moved = moved.filter(|now| !now.labels.on(&VersionId::from(NEW), CURRENT));
             let moved = moved.map(|now| (Fact::Described(now), true));
             return [(Fact::Promoted, false)].into_iter().chain(moved).collect();
         }
-        Action::RemovePendingLabel => vec![Fact::PendingLabelRemoved],
-        Action::RestoreKey(id) => changed(id, vec![Change::Restored, Change::Deleted]),
+        Action::RemovePendingLabel(_) => vec![Fact::PendingLabelRemoved],
+        Action::RestoreKey(id) => changed(id, vec![KeyChange::Restored, KeyChange::Deleted]),
         Action::MarkSuperseded(id, mark) => {
-            let marked = Change::Superseded(mark.clone());
+            let marked = KeyChange::Superseded(mark.clone());
             // An emergency stop came first, whose note is made again; and then the key was enabled again.
             let stopped = Supersession {
                 disabled_at: Some(now()),
                 revoked_at: Some(now()),
                 ..mark.clone()
             };
-            let again = Change::Superseded(stopped.clone());
-            let stopped = Change::Disabled(stopped);
-            changed(id, vec![marked, stopped, again, Change::Deleted])
+            let again = KeyChange::Superseded(stopped.clone());
+            let stopped = KeyChange::Disabled(stopped);
+            changed(id, vec![marked, stopped, again, KeyChange::Deleted])
         }
-        Action::DisableKey(id, mark) => changed(id, vec![disabled(mark), Change::Deleted]),
-        Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
+        Action::DisableKey(id, mark) => changed(id, vec![disabled(mark), KeyChange::Deleted]),
+        Action::NoteRevocation(id, mark) | Action::NotePostponement(id, mark) => {
             let revoked_at = match action {
-                Action::NoteRevoked(..) => Some(now()),
+                Action::NoteRevocation(..) => Some(now()),
                 _ => mark.revoked_at,
             };
             let mark = Supersession {
@@ -595,13 +670,13 @@ fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
                 ..mark.clone()
             };
             let outcomes = vec![
-                Change::Superseded(mark.clone()),
-                Change::Disabled(mark),
-                Change::Deleted,
+                KeyChange::Superseded(mark.clone()),
+                KeyChange::Disabled(mark),
+                KeyChange::Deleted,
             ];
             changed(id, outcomes)
         }
-        Action::DeleteKey(id) => changed(id, vec![Change::Deleted]),
+        Action::DeleteKey(id) => changed(id, vec![KeyChange::Deleted]),
     };
     facts.into_iter().map(|fact| (fact, false)).collect()
 }
@@ -612,59 +687,63 @@ struct Moment {
     run: Run,
     /// Whether somebody has moved a label in this run.
     disturbed: bool,
+    /// The way from the beginning to here: each request, and what came of it; nothing where it failed.
+    path: Vec<(Request, Option<Fact>)>,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{:#?}", self.run.observed)?;
+        writeln!(out, "by this path:")?;
+        self.path.iter().try_for_each(|(request, fact)| {
+            let fact = fact
+                .as_ref()
+                .map_or("failed".to_owned(), |fact| format!("{fact:?}"));
+            writeln!(out, "  {request}: {fact}")
+        })
+    }
 }
 
 impl Moment {
     /// Every beginning of a run.
-    fn beginnings(step: Step) -> Vec<Self> {
-        let of = |setup: Setup| {
+    fn beginnings(task: &Task) -> Vec<Self> {
+        let of = |policy: Policy| {
             descriptions().into_iter().map(move |secret| Self {
-                run: Run::new(step, Observed::new(setup.clone(), secret)),
+                run: Run::new(Observed::new(task.clone(), policy.clone(), secret)),
                 disturbed: false,
+                path: Vec::new(),
             })
         };
-        setups(step).into_iter().flat_map(of).collect()
+        policies(task).into_iter().flat_map(of).collect()
     }
 
-    /// Something that may come of `next`; none where the run ends by it.
-    fn after(mut self, next: &Next, dice: &mut Dice) -> Option<Self> {
-        let facts = match next {
-            Next::Query(look) => answers(self.run.step(), &self.run.observed, look),
-            Next::Act(action) => effects(&self.run.observed, action),
-            Next::Done | Next::Refuse(_) | Next::Restart => unreachable!("a run performs none"),
+    /// Something that may come of `request`; none where the run ends by it.
+    fn after(mut self, request: &Request, random: &mut StdRng) -> Option<Self> {
+        let facts = match request {
+            Request::Query(query) => answers(&self.run.observed, query),
+            Request::Act(action) => effects(&self.run.observed, action),
         };
-        if dice.throw(8) == 0 {
-            let out_of_time = dice.throw(8) == 0;
-            return self.run.failed(next, out_of_time).then_some(self);
+        if random.random_ratio(1, 8) {
+            let out_of_time = random.random_ratio(1, 8);
+            self.path.push((request.clone(), None));
+            return self.run.failed(request, out_of_time).then_some(self);
         }
         let (likely, disturbing): (Vec<_>, Vec<_>) =
             facts.into_iter().partition(|(_, disturbs)| !disturbs);
-        let disturbs = !disturbing.is_empty() && !self.disturbed && dice.throw(8) == 0;
+        let disturbs = !disturbing.is_empty() && !self.disturbed && random.random_ratio(1, 8);
         let mut possible = if disturbs { disturbing } else { likely };
-        let (fact, disturbs) = possible.swap_remove(dice.throw(possible.len()));
-        self.run.succeeded(next, fact);
+        let (fact, disturbs) = possible.swap_remove(random.random_range(..possible.len()));
+        self.path.push((request.clone(), Some(fact.clone())));
+        self.run.succeeded(request, fact);
         self.disturbed |= disturbs;
         Some(self)
-    }
-}
-
-/// Throws that are the same in every run of the test (`SplitMix64`).
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) >> 33).expect("31 bits") % sides
     }
 }
 
 /// Whether AWSPREVIOUS holds the key, by its value or by its version.
 fn is_previous(observed: &Observed, key: &Key) -> bool {
     key.is(VersionRole::Previous)
-        || (key.version.is_some()
-            && key.version.as_ref() == observed.version(VersionRole::Previous))
+        || (key.is_ours() && key.version() == observed.version(VersionRole::Previous))
 }
 
 /// How far a run is from its end, as long as nobody interferes: what is still to be done at most, the most important
@@ -679,101 +758,114 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
     } else {
         VersionRole::Current
     };
-    let is_open = |mirrored: &&TargetContent| {
-        !matches!(mirrored, TargetContent::Unreachable) && **mirrored != TargetContent::Key(goal)
-    };
+    let goal = TargetContent::Key(goal);
+    let contents = || observed.targets.iter().map(|known| known.content);
+    let is_open =
+        |content: &TargetContent| *content != TargetContent::Unreachable && *content != goal;
     // A key may yet turn up in a search.
-    let unsearched = 3 - observed.searched.len();
+    let searched = ROLES
+        .iter()
+        .filter(|role| observed.keys.were_searched(**role));
+    let unsearched = 3 - searched.count();
+    let can_restore = observed.impediment < Impediment::CurrentKeyUnusable;
     let over_keys = |most: usize, count: &dyn Fn(&Key) -> usize| {
-        let is_tried = |key: &Key| key.is(VersionRole::Current) && !observed.unrestored;
-        let open = |key: &&Key| is_tried(key) || !observed.failed.contains(&key.id);
-        let known = observed.keys.as_ref();
-        let known = known.map(|keys| keys.iter().filter(open).map(count).sum());
-        known.unwrap_or(KEYS * most) + unsearched * most
+        let is_tried = |key: &Key| key.is(VersionRole::Current) && can_restore;
+        let open = |key: &&Key| is_tried(key) || !observed.failed_keys.contains(&key.id);
+        let sum: usize = observed.keys.iter().filter(open).map(count).sum();
+        let known = match &observed.keys {
+            Keys::Unlisted => KEYS * most,
+            // The others may come yet.
+            Keys::CreatedOnly(_) => sum + (KEYS - 1) * most,
+            Keys::Listed { .. } => sum,
+        };
+        known + unsearched * most
     };
     let missing = |key: &Key| PLANS - observed.plans.get(&key.id).map_or(0, BTreeSet::len);
     let to_note = |key: &Key| {
-        let open = !observed.failed.contains(&key.id);
-        usize::from(key.unfinished && open) + usize::from(key.written.is_empty() && open)
+        let open = !observed.failed_keys.contains(&key.id);
+        usize::from(key.awaits_plans() && open) + usize::from(key.named_targets.is_empty() && open)
     };
     let to_change = |key: &Key| {
-        let changed_keys = usize::from(observed.changed_keys.contains(&key.id));
+        let handled = usize::from(observed.changed_keys.contains(&key.id));
         let to_revoke = 2 * usize::from(!key.is_revoked());
         if is_wanted(observed, key) {
-            let restorable = usize::from(key.mark.is_some() || !key.enabled).max(changed_keys);
+            let is_superseded = key.supersession().is_some();
+            let restorable = usize::from(is_superseded || !key.enabled).max(handled);
             // A revoked key in use is disabled.
             restorable + usize::from(key.is_revoked() && key.enabled)
         } else {
-            2 - changed_keys + to_revoke + usize::from(key.is_revoked() && key.enabled)
+            2 - handled + to_revoke + usize::from(key.is_revoked() && key.enabled)
         }
     };
     let to_do = vec![
-        usize::from(observed.setup.version.is_some() && !observed.is_current()),
+        usize::from(observed.rotated_version().is_some() && !observed.is_current()),
         usize::from(observed.is_pending()),
-        usize::from(
-            !observed
-                .held
-                .get(&VersionRole::Pending)
-                .is_some_and(|held| held.is_key()),
-        ),
-        usize::from(observed.mint == Creation::NotTried),
-        usize::from(!observed.unrestored),
-        usize::from(!observed.noted),
+        usize::from(!holds_key(observed, VersionRole::Pending)),
+        usize::from(observed.creation == Creation::NotTried),
+        usize::from(can_restore),
+        usize::from(!observed.resumption_noted),
         over_keys(1, &|_| 1),
         over_keys(PLANS, &missing),
         over_keys(2, &to_note),
-        observed.mirror.iter().filter(is_open).count(),
+        contents().filter(is_open).count(),
         over_keys(4, &to_change),
     ];
     let unknown_plans = |key: &Key| usize::from(!observed.plans.contains_key(&key.id));
-    let unread = |mirrored: &&TargetContent| **mirrored == TargetContent::Unread;
+    let unread = ROLES
+        .iter()
+        .filter(|role| observed.content(**role).is_none());
     let unknown = [
         // With what it shows, the labels may have to be read again.
-        2 * (3 - observed.held.len()),
-        2 * usize::from(observed.keys.is_none()),
-        observed
-            .keys
-            .as_ref()
-            .map_or(KEYS, |keys| keys.iter().map(unknown_plans).sum()),
+        2 * unread.count(),
+        2 * usize::from(observed.keys.listed().is_none()),
+        match observed.keys.listed() {
+            Some(keys) => keys.iter().map(unknown_plans).sum(),
+            None => KEYS,
+        },
         2 * unsearched,
         PLANS - observed.existing_plans.len(),
-        observed.mirror.iter().filter(unread).count(),
+        contents()
+            .filter(|content| *content == TargetContent::Unread)
+            .count(),
         usize::from(!observed.in_effect),
-        usize::from(!observed.replicated),
-        usize::from(!observed.plans_skipped),
-        usize::from(!observed.relabelled),
-        usize::from(observed.unconfirmed),
-        usize::from(!observed.given_up),
+        usize::from(!observed.replicas_awaited),
+        match observed.labels {
+            Labels::Fresh => 0,
+            Labels::Stale => 1,
+            Labels::MustConfirm => 2,
+        },
+        usize::from(observed.impediment < Impediment::PlansUnknown),
+        usize::from(observed.impediment < Impediment::Blind),
     ];
     (to_do, unknown.into_iter().sum())
 }
 
 /// Whether a version that is wanted holds the key, or was made with it.
 fn is_wanted(observed: &Observed, key: &Key) -> bool {
-    let labelled = key.version.as_ref();
-    let labelled = labelled.is_some_and(|version| observed.labels().keep(version));
+    let labelled = key.version();
+    let labelled = labelled.is_some_and(|version| observed.staging().is_retained(version));
     labelled || key.is(VersionRole::Current) || key.is(VersionRole::Pending)
 }
 
 /// A claim about what is decided: none where it does not apply.
-type Claim = (&'static str, fn(Step, &Observed, &Action) -> Option<bool>);
+type Claim = (&'static str, fn(&Observed, &Action) -> Option<bool>);
 
 fn listed<'a>(observed: &'a Observed, id: &KeyId) -> &'a Key {
-    let mut keys = observed.keys.iter().flatten();
+    let mut keys = observed.keys.iter();
     keys.find(|key| key.id == *id)
         .expect("only a key that was seen is changed")
 }
 
 fn with_value(observed: &Observed, role: VersionRole) -> Option<&Key> {
-    observed.keys.iter().flatten().find(|key| key.is(role))
+    observed.keys.iter().find(|key| key.is(role))
 }
 
 /// What the invariants demand of every act.
 const CLAIMS: &[Claim] = &[
     (
         "1. No dead key is handed out: AWSCURRENT is moved to a key that is enabled",
-        |_, observed, action| match action {
-            Action::Promote(_) => {
+        |observed, action| match action {
+            Action::Promote { .. } => {
                 Some(with_value(observed, VersionRole::Pending).is_some_and(|key| key.enabled))
             }
             _ => None,
@@ -781,7 +873,7 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "1. No dead key is handed out: a target is given a key that is enabled",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::WriteTarget(_, role) => {
                 Some(with_value(observed, *role).is_some_and(|key| key.enabled))
             }
@@ -790,7 +882,7 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "1. No dead key is handed out: no key in use is marked, disabled or deleted",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::MarkSuperseded(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
                 Some(!is_wanted(observed, listed(observed, id)))
@@ -800,29 +892,31 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "1. No dead key is handed out: a revoked key comes back only where AWSCURRENT is on the version that it was made for",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::RestoreKey(id) if listed(observed, id).is_revoked() => {
-                let version = listed(observed, id).version.as_ref();
-                Some(version.is_some() && version == observed.labels().holder(CURRENT))
+                let version = listed(observed, id).version();
+                Some(version.is_some() && version == observed.staging().holder(CURRENT))
             }
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => {
-                let version = listed(observed, id).version.as_ref();
-                Some(version.is_none() || version != observed.labels().holder(CURRENT))
+                let version = listed(observed, id).version();
+                Some(version.is_none() || version != observed.staging().holder(CURRENT))
             }
             _ => None,
         },
     ),
     (
         "1. No dead key is handed out: a key is made only where a plan, a stage key or a probe may show that it works",
-        |_, observed, action| match action {
-            Action::CreateKey(VersionRole::Pending) => {
-                let setup = &observed.setup;
+        |observed, action| match action {
+            Action::CreateKey {
+                role: VersionRole::Pending,
+                ..
+            } => {
+                let policy = &observed.policy;
                 let inherits = observed.plans.values().any(|on| !on.is_empty());
                 Some(
-                    setup.probe
-                        || setup.stage_keys
-                        || setup.allows_no_plan
-                        || !setup.plans.is_empty()
+                    matches!(policy.readiness, Readiness::Probe(_))
+                        || policy.plans != UsagePlans::Inherited { stage_keys: false }
+                        || policy.allows_no_plan
                         || inherits,
                 )
             }
@@ -831,18 +925,18 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "1. No dead key is handed out: nothing of somebody else's in a target is overwritten before it was written once",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::WriteTarget(target, VersionRole::Current)
-                if observed.mirror[*target] == TargetContent::Other =>
+                if observed.target(target) == TargetContent::Other =>
             {
-                let mut keys = observed.keys.iter().flatten();
+                let mut keys = observed.keys.iter();
                 let knows = |key: &Key| {
-                    (key.version.is_some() && key.written.contains(target))
-                        || key.mirrored.contains(target)
+                    (key.is_ours() && key.named_targets.contains(target))
+                        || key.in_targets.contains(target)
                 };
-                let adopted = observed.setup.adopted.contains(target);
+                let adopted = observed.policy.adopted_targets.contains(target);
                 // A version that was not promoted gives back what it took.
-                let gives_back = !observed.is_current() && observed.setup.version.is_some();
+                let gives_back = !observed.is_current() && observed.rotated_version().is_some();
                 Some(adopted || gives_back || keys.any(knows))
             }
             _ => None,
@@ -850,63 +944,64 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "1. No dead key is handed out: what a target held is not taken away (but in an emergency not deleted)",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
-            Action::DisableKey(id, _) if !observed.setup.emergency => {
-                Some(listed(observed, id).mirrored.is_empty())
+            Action::DisableKey(id, _) if !observed.is_emergency() => {
+                Some(listed(observed, id).in_targets.is_empty())
             }
-            Action::DeleteKey(id) => Some(listed(observed, id).mirrored.is_empty()),
+            Action::DeleteKey(id) => Some(listed(observed, id).in_targets.is_empty()),
             _ => None,
         },
     ),
     (
         "1. No dead key is handed out: where its plans were looked at, AWSCURRENT's key is on the configured ones before a target gets it or another key is taken away",
-        |_, observed, action| match action {
-            Action::DisableKey(..) if observed.setup.emergency => None,
+        |observed, action| match action {
+            Action::DisableKey(..) if observed.is_emergency() => None,
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::WriteTarget(_, VersionRole::Current)
             | Action::DisableKey(..)
             | Action::DeleteKey(_) => {
                 let key = with_value(observed, VersionRole::Current)?;
                 let on = observed.plans.get(&key.id)?;
-                Some(observed.setup.plans.iter().all(|plan| on.contains(plan)))
+                Some(match &observed.policy.plans {
+                    UsagePlans::Configured(plans) => plans.is_subset(on),
+                    UsagePlans::Inherited { .. } => true,
+                })
             }
             _ => None,
         },
     ),
     (
         "2. Store before mint: the value was read from the version that the key is for",
-        |_, observed, action| match action {
-            Action::CreateKey(role) => {
-                Some(observed.held.get(role).is_some_and(|held| held.is_key()))
-            }
+        |observed, action| match action {
+            Action::CreateKey { role, .. } => Some(holds_key(observed, *role)),
             _ => None,
         },
     ),
     (
         "2. Store before mint: a value is stored only where there is none, by the step that does so, before any key",
-        |step, observed, action| match action {
-            Action::StorePendingValue => Some(
-                step == Step::CreateSecret
-                    && observed.held.get(&VersionRole::Pending) == Some(&Content::Missing)
-                    && observed.mint == Creation::NotTried,
+        |observed, action| match action {
+            Action::StorePendingValue(_) => Some(
+                is_step(&observed.task, RotationStep::CreateSecret)
+                    && observed.content(VersionRole::Pending) == Some(Content::Missing)
+                    && observed.creation == Creation::NotTried,
             ),
             _ => None,
         },
     ),
     (
         "3. Any step, any number of times: nothing is done that is known to be done",
-        |_, observed, action| match action {
-            Action::CreateKey(_) => Some(observed.mint == Creation::NotTried),
+        |observed, action| match action {
+            Action::CreateKey { .. } => Some(observed.creation == Creation::NotTried),
             Action::AttachKey(id, plan) => {
                 Some(observed.plans.get(id).is_some_and(|on| !on.contains(plan)))
             }
             Action::WriteTarget(target, role) => {
-                Some(observed.mirror[*target] != TargetContent::Key(*role))
+                Some(observed.target(target) != TargetContent::Key(*role))
             }
             Action::RestoreKey(id) => {
                 let key = listed(observed, id);
-                let changed = key.mark.is_some() || !key.enabled;
+                let changed = key.supersession().is_some() || !key.enabled;
                 Some(changed || observed.changed_keys.contains(id))
             }
             Action::DisableKey(id, _) => Some(listed(observed, id).enabled),
@@ -915,17 +1010,17 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "4. Promotion is the commit point: it comes once, where rotation is on, after every target, from where AWSCURRENT was seen",
-        |step, observed, action| match action {
-            Action::Promote(from) => {
-                let mirrored =
-                    |held: &TargetContent| *held == TargetContent::Key(VersionRole::Pending);
+        |observed, action| match action {
+            Action::Promote { from, .. } => {
+                let pending = TargetContent::Key(VersionRole::Pending);
+                let mut targets = observed.targets.iter();
                 Some(
-                    step == Step::FinishSecret
+                    is_step(&observed.task, RotationStep::FinishSecret)
                         && observed.is_pending()
                         && !observed.is_current()
                         && observed.secret.rotation_enabled
-                        && observed.mirror.iter().all(mirrored)
-                        && from.as_ref() == observed.labels().holder(CURRENT),
+                        && targets.all(|known| known.content == pending)
+                        && from.as_ref() == observed.staging().holder(CURRENT),
                 )
             }
             _ => None,
@@ -933,30 +1028,30 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "4. Promotion is the commit point: before it nothing is done to AWSCURRENT's key or to replaced ones",
-        |_, observed, action| {
+        |observed, action| {
             let is_its_own = |id: &KeyId| listed(observed, id).is(VersionRole::Pending);
             (observed.is_pending() && !observed.is_current()).then(|| match action {
-                Action::StorePendingValue | Action::Promote(_) => true,
-                Action::CreateKey(role) | Action::WriteTarget(_, role) => {
+                Action::StorePendingValue(_) | Action::Promote { .. } => true,
+                Action::CreateKey { role, .. } | Action::WriteTarget(_, role) => {
                     *role == VersionRole::Pending
                 }
-                Action::CompleteKey(id) | Action::AttachKey(id, _) | Action::RestoreKey(id) => {
+                Action::NoteResumption(id) | Action::AttachKey(id, _) | Action::RestoreKey(id) => {
                     is_its_own(id)
                 }
-                Action::RemovePendingLabel
+                Action::RemovePendingLabel(_)
                 | Action::NoteTargets(_)
                 | Action::MarkSuperseded(..)
                 | Action::DisableKey(..)
-                | Action::NoteRevoked(..)
-                | Action::NotePostponed(..)
+                | Action::NoteRevocation(..)
+                | Action::NotePostponement(..)
                 | Action::DeleteKey(_) => false,
             })
         },
     ),
     (
         "4. Promotion is the commit point: a version that lost AWSPENDING before it only gives a target AWSCURRENT's key back",
-        |_, observed, action| {
-            let lost = observed.setup.version.is_some()
+        |observed, action| {
+            let lost = observed.rotated_version().is_some()
                 && !observed.is_pending()
                 && !observed.is_current();
             lost.then_some(matches!(
@@ -967,31 +1062,32 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "4. Promotion is the commit point: AWSPENDING is taken off after it",
-        |_, observed, action| {
-            (*action == Action::RemovePendingLabel).then(|| observed.is_current())
+        |observed, action| {
+            (matches!(action, Action::RemovePendingLabel(_))).then(|| observed.is_current())
         },
     ),
     (
         "4. Promotion is the commit point: between it and taking AWSPENDING off the replicas are waited for",
-        |_, observed, action| {
+        |observed, action| {
             let waits = !observed.secret.replicas.is_empty();
-            (*action == Action::RemovePendingLabel && waits).then_some(observed.replicated)
+            (matches!(action, Action::RemovePendingLabel(_)) && waits)
+                .then_some(observed.replicas_awaited)
         },
     ),
     (
         "5. Overlap: a key is disabled no sooner than its grace after it was marked",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::DisableKey(id, mark)
-                if !observed.setup.grace.is_zero() && !observed.setup.emergency =>
+                if !observed.grace().is_zero() && !observed.is_emergency() =>
             {
                 let key = listed(observed, id);
-                let over = |at: SystemTime| at + observed.setup.grace <= observed.setup.now;
+                let over = |at: SystemTime| at + observed.grace() <= observed.policy.now;
                 Some(
                     over(mark.superseded_at)
-                        && key.changed_since_marked().is_none_or(over)
+                        && key.changed_by_others().is_none_or(over)
                         && mark.postponed.is_none_or(|postponed| over(postponed.at))
-                        && key.mark.as_ref() == Some(mark),
+                        && key.supersession() == Some(mark),
                 )
             }
             _ => None,
@@ -999,35 +1095,35 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: AWSPREVIOUS's key is not disabled sooner than its grace after AWSCURRENT's version was made",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DisableKey(id, _)
-                if !observed.setup.grace.is_zero()
-                    && !observed.setup.emergency
+                if !observed.grace().is_zero()
+                    && !observed.is_emergency()
                     && !listed(observed, id).is_revoked()
                     && is_previous(observed, listed(observed, id)) =>
             {
-                let created = observed.current_created?;
-                Some(created + observed.setup.grace <= observed.setup.now)
+                let created = observed.versions.current_created()?;
+                Some(created + observed.grace() <= observed.policy.now)
             }
             _ => None,
         },
     ),
     (
         "5. Overlap: where AWS's time is not known, nothing is disabled or deleted but what an emergency stop revokes",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DisableKey(id, _) if !listed(observed, id).is_revoked() => {
-                (!observed.setup.emergency).then_some(observed.setup.knows_time)
+                (!observed.is_emergency()).then_some(observed.policy.time_is_known)
             }
-            Action::DeleteKey(_) => Some(observed.setup.knows_time),
+            Action::DeleteKey(_) => Some(observed.policy.time_is_known),
             _ => None,
         },
     ),
     (
         "5. Overlap: no period begins or ends while a replica has not got AWSCURRENT",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::MarkSuperseded(..) | Action::DisableKey(..) | Action::DeleteKey(_)
-                if !observed.setup.emergency =>
+                if !observed.is_emergency() =>
             {
                 let mut replicas = observed.secret.replicas.iter();
                 Some(replicas.all(|replica| replica.status != Replication::Underway))
@@ -1037,19 +1133,19 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: a key is deleted no sooner than the quarantine after this function disabled it",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DeleteKey(id) => {
                 let key = listed(observed, id);
-                let over = |at: SystemTime| at + observed.setup.quarantine <= observed.setup.now;
-                let since = key.disabled_by_us();
-                Some(since.is_some_and(over) && key.changed_since_marked().is_none_or(over))
+                let over = |at: SystemTime| at + observed.policy.quarantine <= observed.policy.now;
+                let since = key.quarantined_since();
+                Some(since.is_some_and(over) && key.changed_by_others().is_none_or(over))
             }
             _ => None,
         },
     ),
     (
         "5. Overlap: a key is marked, disabled or deleted once in a run",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::MarkSuperseded(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
                 Some(!observed.changed_keys.contains(id))
             }
@@ -1058,17 +1154,16 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: every target was seen before (but for disabling in an emergency)",
-        |_, observed, action| {
+        |observed, action| {
             let seen_all = || {
                 let unseen = [TargetContent::Unread, TargetContent::Unreachable];
-                !observed.mirror.iter().any(|held| unseen.contains(held))
+                let mut targets = observed.targets.iter();
+                !targets.any(|known| unseen.contains(&known.content))
             };
             match action {
                 Action::DeleteKey(_) => Some(seen_all()),
                 Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
-                Action::MarkSuperseded(..) | Action::DisableKey(..)
-                    if !observed.setup.emergency =>
-                {
+                Action::MarkSuperseded(..) | Action::DisableKey(..) if !observed.is_emergency() => {
                     Some(seen_all())
                 }
                 _ => None,
@@ -1077,59 +1172,49 @@ const CLAIMS: &[Claim] = &[
     ),
     (
         "5. Overlap: the labels are newer than the list, and AWSCURRENT is where its value was read",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::DisableKey(..) | Action::DeleteKey(_) => {
-                Some(observed.relabelled && !observed.unconfirmed && !observed.current_has_moved())
+                Some(observed.labels == Labels::Fresh && !observed.current_has_moved())
             }
             _ => None,
         },
     ),
     (
         "5. Overlap: only what is this secret's is marked, disabled or deleted, and a person's own doing is not undone",
-        |_, observed, action| match action {
+        |observed, action| match action {
             Action::MarkSuperseded(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
                 let key = listed(observed, id);
-                Some(key.is_managed() && !key.disabled_manually())
+                Some(key.is_managed() && !key.is_disabled_manually())
             }
-            Action::RestoreKey(id) => Some(!listed(observed, id).disabled_manually()),
+            Action::RestoreKey(id) => Some(!listed(observed, id).is_disabled_manually()),
             _ => None,
         },
     ),
     (
         "A reconciliation makes no new value, and promotes nothing",
-        |step, _, action| {
-            (step == Step::Reconcile).then(|| match action {
-                Action::CreateKey(role) | Action::WriteTarget(_, role) => {
+        |observed, action| {
+            reconciles(&observed.task).then(|| match action {
+                Action::CreateKey { role, .. } | Action::WriteTarget(_, role) => {
                     *role == VersionRole::Current
                 }
-                Action::StorePendingValue | Action::Promote(_) | Action::RemovePendingLabel => {
-                    false
-                }
+                Action::StorePendingValue(_)
+                | Action::Promote { .. }
+                | Action::RemovePendingLabel(_) => false,
                 _ => true,
             })
         },
     ),
 ];
 
-/// The same observation with one fact less, each in turn, as no step makes it.
-fn with_a_fact_less(observed: &Observed) -> Vec<Observed> {
-    let forgetting: [fn(&mut Observed); 8] = [
-        |observed| {
-            observed
-                .held
-                .retain(|role, _| *role != VersionRole::Current)
-        },
-        |observed| {
-            observed
-                .held
-                .retain(|role, _| *role != VersionRole::Pending)
-        },
-        |observed| observed.keys = None,
+/// The same observation with some facts less, as no step makes it.
+fn with_facts_less(observed: &Observed) -> Vec<Observed> {
+    let forgetting: [fn(&mut Observed); 6] = [
+        |observed| observed.versions = Versions::default(),
+        |observed| observed.keys = Keys::Unlisted,
         |observed| observed.plans.clear(),
-        |observed| observed.mirror.clear(),
-        |observed| observed.secret = Description::default(),
-        |observed| observed.current_version = None,
-        |observed| observed.setup.version = None,
+        |observed| observed.targets.clear(),
+        |observed| observed.secret = SecretDescription::default(),
+        |observed| observed.labels = Labels::Stale,
     ];
     let forget = |forget: &fn(&mut Observed)| {
         let mut observed = observed.clone();
@@ -1139,54 +1224,58 @@ fn with_a_fact_less(observed: &Observed) -> Vec<Observed> {
     forgetting.iter().map(forget).collect()
 }
 
-/// Follows runs of the step from each of its beginnings. At every moment of each run, every step must have an answer; the
+/// Whatever the run is for, there is an answer.
+fn decides_for_every_task(mut observed: Observed) {
+    for task in tasks() {
+        observed.task = task;
+        let _ = decide(&observed);
+    }
+}
+
+/// Follows runs of the task from each of its beginnings. At every moment of each run, every task must have an answer; the
 /// decision must contradict no invariant; and what comes of it must bring the run closer to its end.
 /// Answers how often each of the claims had something to say.
-fn follow(step: Step) -> Vec<usize> {
+fn follow(task: &Task) -> Vec<usize> {
     let runs = if in_full() { 200_000 } else { 20_000 };
-    let mut dice = Dice(1);
+    let mut random = StdRng::seed_from_u64(1);
     let mut applied = vec![0; CLAIMS.len()];
     let (mut moments, mut acts) = (0, 0);
-    let beginnings = Moment::beginnings(step);
+    let beginnings = Moment::beginnings(task);
     for beginning in &beginnings {
         for _ in 0..=runs / beginnings.len() {
             let (mut moment, mut starts) = (beginning.clone(), 0);
             loop {
                 moments += 1;
-                for step in STEPS {
-                    let _ = decide(step, &moment.run.observed);
-                }
+                decides_for_every_task(moment.run.observed.clone());
                 if moments % 50 == 0 {
-                    for less in with_a_fact_less(&moment.run.observed) {
-                        let _ = STEPS.map(|step| decide(step, &less));
-                    }
+                    with_facts_less(&moment.run.observed)
+                        .into_iter()
+                        .for_each(decides_for_every_task);
                 }
-                let next = match moment.run.turn() {
-                    Turn::Perform(next) => next,
+                let request = match moment.run.turn() {
+                    Turn::Perform(request) => request,
                     Turn::Restart => {
-                        assert!(moment.disturbed, "nobody moved a label: {moment:#?}");
+                        assert!(moment.disturbed, "nobody moved a label: {moment}");
                         starts += 1;
-                        assert!(starts < 3, "it does not end: {moment:#?}");
+                        assert!(starts < 3, "it does not end: {moment}");
                         continue;
                     }
-                    Turn::GiveUp => panic!("it does not end: {moment:#?}"),
+                    Turn::GiveUp => panic!("it does not end: {moment}"),
                     Turn::Refuse(_) | Turn::Done => break,
                 };
-                let step = moment.run.step();
-                if let Next::Act(action) = &next {
+                if let Request::Act(action) = &request {
                     acts += 1;
-                    assert_ne!(
-                        step,
-                        Step::TestSecret,
+                    assert!(
+                        !is_step(&moment.run.observed.task, RotationStep::TestSecret),
                         "7. The trial run changes nothing: testSecret never does: {action:?}"
                     );
                     for ((claim, holds), applied) in CLAIMS.iter().zip(&mut applied) {
-                        let holds = holds(step, &moment.run.observed, action);
-                        assert_ne!(holds, Some(false), "{claim}: {action:?} in {moment:#?}");
+                        let holds = holds(&moment.run.observed, action);
+                        assert_ne!(holds, Some(false), "{claim}: {action:?} in {moment}");
                         *applied += usize::from(holds.is_some());
                     }
                 }
-                let Some(after) = moment.clone().after(&next, &mut dice) else {
+                let Some(after) = moment.clone().after(&request, &mut random) else {
                     break;
                 };
                 if after.disturbed == moment.disturbed {
@@ -1196,19 +1285,19 @@ fn follow(step: Step) -> Vec<usize> {
                     );
                     assert!(
                         now < before,
-                        "{next:?} brings no closer to the end: {before:?}, {now:?}, {moment:#?}"
+                        "{request:?} brings no closer to the end: {before:?}, {now:?}, {after}"
                     );
                     let less_to_do = now.0 < before.0;
                     assert!(
-                        less_to_do || !matches!(next, Next::Act(_)),
-                        "{next:?} leaves as much to do: {moment:#?}"
+                        less_to_do || !matches!(request, Request::Act(_)),
+                        "{request:?} leaves as much to do: {after}"
                     );
                 }
                 moment = after;
             }
         }
     }
-    println!("{step}: {moments} moments, {acts} acts");
+    println!("{task}: {moments} moments, {acts} acts");
     for ((claim, _), applied) in CLAIMS.iter().zip(&applied) {
         if *applied > 0 {
             println!("  {applied} acts: {claim}");
@@ -1220,8 +1309,8 @@ fn follow(step: Step) -> Vec<usize> {
 #[test]
 fn every_step_always_has_an_answer_that_brings_it_closer_to_its_end_and_contradicts_no_invariant() {
     let mut applied = vec![0; CLAIMS.len()];
-    for step in STEPS {
-        for (sum, more) in applied.iter_mut().zip(follow(step)) {
+    for task in tasks() {
+        for (sum, more) in applied.iter_mut().zip(follow(&task)) {
             *sum += more;
         }
     }

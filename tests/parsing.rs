@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::adapters::description::{Description, Minted, target_hash};
+use api_key_rotation::adapters::description::{DescriptionText, InUseText, target_hash};
 use api_key_rotation::adapters::refusal::{Answer, Cause};
 use api_key_rotation::config::Config;
 use api_key_rotation::decision::{
-    InvalidSecret, Postponed, Replica, Replication, Step, Supersession,
+    InvalidSecret, KeyDescription, Postponed, Replica, Replication, RotationStep, Supersession,
 };
 use api_key_rotation::handler::event::{Event, EventError, Reconciliation};
-use api_key_rotation::ids::{KeyId, VersionId};
+use api_key_rotation::ids::{KeyId, Target, VersionId};
 use api_key_rotation::secret::redact::{masked, masked_code, masked_id, masked_secret_id};
 use api_key_rotation::secret::{ApiKeyValue, SecretText};
 use secrecy::ExposeSecret;
@@ -64,9 +64,9 @@ fn all_settings_are_read() {
     assert_eq!(settings.stage_keys[1].stage_name, "dev");
     assert_eq!(settings.stage_keys.len(), 2);
     assert_eq!(settings.targets()[1].to_string(), "worker/prd_eu/KEY2");
-    let mirror = settings.mirror.expect("targets are set");
-    assert_eq!(mirror.api_url.as_str(), "http://127.0.0.1:4602/");
-    assert!(mirror.create_missing);
+    let doppler = settings.doppler.expect("targets are set");
+    assert_eq!(doppler.api_url.as_str(), "http://127.0.0.1:4602/");
+    assert!(doppler.create_missing);
     assert_eq!(settings.grace_period, Duration::ZERO);
     assert_eq!(settings.quarantine_period, Duration::from_hours(36));
 }
@@ -190,7 +190,7 @@ fn target_may_name_its_environment() {
 
 /// The template's pattern cannot compare the two lists, so an entry that is not a target is ignored.
 #[test]
-fn adopted_targets_are_places_among_targets() {
+fn adopted_targets_are_among_targets() {
     let read = |adopted: &str| {
         settings(&[
             ("SECRET_ID", "s"),
@@ -201,18 +201,15 @@ fn adopted_targets_are_places_among_targets() {
     };
     for (adopted, expected) in [
         ("", vec![]),
-        ("p/c/B", vec![1]),
-        (" p/c/B , p/c/A,p/c/B", vec![0, 1]),
+        ("p/c/B", vec!["p/c/B"]),
+        (" p/c/B , p/c/A,p/c/B", vec!["p/c/A", "p/c/B"]),
         // The environment does not distinguish targets.
-        ("p/e_x/C", vec![2]),
-        ("p/c/OTHER,other/c/A,p/c/A", vec![0]),
+        ("p/e_x/C", vec!["p/e/e_x/C"]),
+        ("p/c/OTHER,other/c/A,p/c/A", vec!["p/c/A"]),
     ] {
-        let places = read(adopted).expect("valid").adopted_targets();
-        assert_eq!(
-            places.into_iter().collect::<Vec<_>>(),
-            expected,
-            "{adopted}"
-        );
+        let targets = read(adopted).expect("valid").adopted_targets();
+        let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
+        assert_eq!(targets, expected, "{adopted}");
     }
     for bad in ["p/c/a", "p/KEY", "p/c/PATH", "p/c/A,"] {
         let faults = read(bad).expect_err(bad);
@@ -233,7 +230,7 @@ fn nothing_is_created_in_doppler_unless_the_setting_says_true() {
             ("DOPPLER_TOKEN_SECRET_ID", "t"),
             ("DOPPLER_CREATE_MISSING", text),
         ])?;
-        Ok::<_, String>(settings.mirror.expect("a target is set").create_missing)
+        Ok::<_, String>(settings.doppler.expect("a target is set").create_missing)
     };
     for (text, expected) in [
         ("", false),
@@ -470,10 +467,10 @@ fn well_formed_library_variable_is_accepted() {
 #[test]
 fn an_event_of_each_step_is_read() {
     for (name, expected) in [
-        ("create-secret", Step::CreateSecret),
-        ("set-secret", Step::SetSecret),
-        ("test-secret", Step::TestSecret),
-        ("finish-secret", Step::FinishSecret),
+        ("create-secret", RotationStep::CreateSecret),
+        ("set-secret", RotationStep::SetSecret),
+        ("test-secret", RotationStep::TestSecret),
+        ("finish-secret", RotationStep::FinishSecret),
     ] {
         let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -959,31 +956,35 @@ fn mark_written_is_read_as_it_was() {
         ),
     ] {
         assert_eq!(mark.to_string(), format!("{beginning}{ending}"));
-        let read = Description::parse(&mark.to_string(), now());
-        assert_eq!(read, Description::Superseded(mark));
+        let read = DescriptionText::parse(&mark.to_string(), now());
+        assert_eq!(read, DescriptionText::Superseded(mark));
     }
 }
 
 #[test]
 fn minted_written_is_read_as_it_was() {
-    let minted = Minted::new("shop/prod.key");
-    let hashes = [
-        target_hash("shop", "prd", "KEY"),
-        target_hash("shop", "prd_eu", "KEY"),
-    ];
+    let minted = InUseText::new("shop/prod.key");
+    let hashes = ["prd", "prd_eu"].map(|config| {
+        target_hash(&Target {
+            project: "shop".to_owned(),
+            environment: None,
+            config: config.to_owned(),
+            name: "KEY".to_owned(),
+        })
+    });
     // printf shop/prd/KEY | sha256sum
     assert_eq!(hashes, ["d3fa92790a47", "5f9a5de66ffc"]);
-    let resumed = Minted {
+    let resumed = InUseText {
         resumed_at: Some(now()),
         ..minted.clone()
     };
-    let unfinished = Minted {
+    let unfinished = InUseText {
         unfinished: true,
         targets: hashes.clone().into(),
         ..minted.clone()
     };
     let [one, other] = hashes;
-    let mirrored = Minted {
+    let mirrored = InUseText {
         targets: [one.clone()].into(),
         ..resumed.clone()
     };
@@ -1001,8 +1002,8 @@ fn minted_written_is_read_as_it_was() {
             text,
             format!("Minted for the secret shop/prod.key.{ending}")
         );
-        let read = Description::parse(&text, now());
-        assert_eq!(read, Description::Minted(minted));
+        let read = DescriptionText::parse(&text, now());
+        assert_eq!(read, DescriptionText::InUse(minted));
     }
 }
 
@@ -1044,8 +1045,8 @@ fn description_with_anything_else_is_other() {
         &format!("Superseded at {NOW} by version {}.", "x".repeat(65)),
     ] {
         assert_eq!(
-            Description::parse(text, now()),
-            Description::Other,
+            DescriptionText::parse(text, now()),
+            DescriptionText::Other,
             "{text}"
         );
     }
@@ -1060,8 +1061,8 @@ fn mark_with_dots_or_future_times_is_read() {
         disabled_at: Some(now()),
         ..Supersession::new(now(), VersionId::from(dots))
     };
-    let read = Description::parse(&text, now());
-    assert_eq!(read, Description::Superseded(mark));
+    let read = DescriptionText::parse(&text, now());
+    assert_eq!(read, DescriptionText::Superseded(mark));
 
     let ahead = "2028-01-15T08:00:00Z";
     let superseded = format!("Superseded at {ahead} by version x.");
@@ -1069,23 +1070,23 @@ fn mark_with_dots_or_future_times_is_read() {
     // What it says of targets has no time.
     let hash = "0123456789ab";
     let naming = format!("{superseded} Mirrored to {hash}.");
-    assert!(Description::parse(&naming, now()).names_target(hash));
+    assert!(DescriptionText::parse(&naming, now()).names_target(hash));
     for text in [&superseded, &postponed, &naming] {
-        let read = Description::parse(text, now());
-        assert!(matches!(read, Description::Ahead(_)), "{text}");
-        assert!(read.is_ours());
+        let read = DescriptionText::parse(text, now());
+        assert!(matches!(read, DescriptionText::Ahead(_)), "{text}");
+        assert_ne!(read.fact(), KeyDescription::Other, "{text}");
     }
     for (ending, disabled_at, revoked_at) in [
         ("Disabled", Some(now()), None),
         ("Revoked", None, Some(now())),
     ] {
-        let read = Description::parse(&format!("{superseded} {ending} at {ahead}."), now());
+        let read = DescriptionText::parse(&format!("{superseded} {ending} at {ahead}."), now());
         let cut = Supersession {
             disabled_at,
             revoked_at,
             ..Supersession::new(now(), VersionId::from("x"))
         };
-        assert_eq!(read, Description::Superseded(cut), "{ending}");
+        assert_eq!(read, DescriptionText::Superseded(cut), "{ending}");
     }
 }
 
@@ -1095,9 +1096,9 @@ fn postponement_of_the_future_is_left_out() {
     let text = format!(
         "Superseded at {NOW} by version x. Postponed 7 times, last at 9999-12-31T23:59:59Z."
     );
-    let read = Description::parse(&text, now());
+    let read = DescriptionText::parse(&text, now());
     let mark = Supersession::new(now(), VersionId::from("x"));
-    assert_eq!(read, Description::Superseded(mark));
+    assert_eq!(read, DescriptionText::Superseded(mark));
 }
 
 #[test]

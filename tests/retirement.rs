@@ -6,19 +6,20 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_key_rotation::decision::{
-    Action, CURRENT, Content, Fact, Next, PENDING, PREVIOUS, Query, Run, Step, VersionRole, decide,
+    Action, CURRENT, Content, CurrentVersion, Decision, Fact, PENDING, PREVIOUS, Query,
+    ReadVersion, Request, Run, decide,
 };
 use api_key_rotation::ids::{KeyId, VersionId};
-use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, World, number};
+use model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, World, number};
 
 fn reconcile(world: &mut World) -> Vec<Action> {
     let mut done = Vec::new();
-    let end = world.run_with(Step::Reconcile, |_, next| {
-        if let Next::Act(action) = next {
+    let end = world.run_with(RECONCILE, |_, next| {
+        if let Request::Act(action) = next {
             done.push(action.clone());
         }
     });
-    assert_eq!(end, Next::Done);
+    assert_eq!(end, Decision::Done);
     done
 }
 
@@ -172,7 +173,7 @@ fn a_key_minted_anew_takes_the_plans_of_the_newest_other_one_also_if_cut_off_in_
     world.configured_plans = false;
     world.keys.remove(&2);
     let mut cuts = Vec::new();
-    world.run(Step::Reconcile, |world| cuts.push(world.clone()));
+    world.run(RECONCILE, |world| cuts.push(world.clone()));
     cuts.push(world);
     assert!(cuts.len() > 3);
     for mut world in cuts {
@@ -280,8 +281,8 @@ fn never_are_two_things_done_to_a_key_in_one_run_not_even_without_quarantine() {
     world.quarantine = 0;
     world.now += GRACE;
     world.values.insert("edited".to_owned(), 2);
-    world.run_with(Step::Reconcile, |world, next| {
-        if matches!(next, Next::Act(Action::DisableKey(..))) {
+    world.run_with(RECONCILE, |world, next| {
+        if matches!(next, Request::Act(Action::DisableKey(..))) {
             world.move_label(CURRENT, "edited");
         }
     });
@@ -340,8 +341,8 @@ fn a_key_that_could_not_be_made_anew_is_kept_also_where_a_person_edited_the_vers
 fn a_label_that_comes_while_its_key_is_disabled_brings_it_back_in_the_same_run() {
     let mut world = World::rotated(0);
     world.now += GRACE;
-    world.run_with(Step::Reconcile, |world, next| {
-        if matches!(next, Next::Act(Action::DisableKey(..))) {
+    world.run_with(RECONCILE, |world, next| {
+        if matches!(next, Request::Act(Action::DisableKey(..))) {
             world.move_label("mine", OLD);
         }
     });
@@ -355,8 +356,8 @@ fn a_key_is_not_restored_by_labels_that_are_older_than_the_list() {
     world.now += 1;
     world.move_label(CURRENT, OLD);
     let mut stopped = false;
-    world.run_with(Step::Reconcile, |world, next| {
-        if *next == Next::Query(Query::Keys) && !std::mem::replace(&mut stopped, true) {
+    world.run_with(RECONCILE, |world, next| {
+        if *next == Request::Query(Query::Keys) && !std::mem::replace(&mut stopped, true) {
             world.move_label(CURRENT, NEW);
             world.emergency = true;
             reconcile(world);
@@ -374,34 +375,34 @@ fn a_value_is_taken_for_that_of_the_version_it_came_with() {
     reconcile(&mut world);
     world.emergency = false;
     world.move_label(CURRENT, OLD);
-    let run = Run::new(Step::Reconcile, world.observe(Step::Reconcile));
+    let run = Run::new(world.observe(RECONCILE));
     world.move_label(CURRENT, NEW);
-    assert_eq!(world.play(run, |_, _| (), |_| None), Some(Next::Done));
+    assert_eq!(world.play(run, |_, _| (), |_| None), Some(Decision::Done));
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
 #[test]
 fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
     let world = World::rotated(1);
-    let mut observed = world.observe(Step::Reconcile);
+    let mut observed = world.observe(RECONCILE);
     // The service still answers with the version before.
-    observed.learn(Fact::Holds {
-        role: VersionRole::Current,
-        version: Some(VersionId::from(OLD)),
-        held: Content::Key { generated: true },
-        copy: false,
-        edited: false,
+    observed.learn(Fact::VersionRead {
+        version: ReadVersion::Current(CurrentVersion::Present {
+            id: VersionId::from(OLD),
+            created: None,
+            content: Content::Key { generated: true },
+        }),
+        comparison: None,
         keys: Vec::new(),
-        created: None,
         targets: BTreeSet::new(),
     });
     assert_eq!(
-        decide(Step::Reconcile, &observed),
-        Next::Query(Query::Labels),
+        decide(&observed),
+        Decision::Perform(Request::Query(Query::Labels)),
         "it went on with a value of another version"
     );
     observed.learn(Fact::Described(world.description()));
-    assert_eq!(decide(Step::Reconcile, &observed), Next::Restart);
+    assert_eq!(decide(&observed), Decision::Restart);
 }
 
 #[test]
@@ -643,11 +644,11 @@ fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
     let mut before = world.clone();
     // Whether the labels are newer than the list of keys and than what was done.
     let mut fresh = false;
-    after.run_with(Step::Reconcile, |now, next| {
-        if matches!(next, Next::Query(Query::Labels | Query::Keys)) {
-            fresh = *next == Next::Query(Query::Labels);
+    after.run_with(RECONCILE, |now, next| {
+        if matches!(next, Request::Query(Query::Labels | Query::Keys)) {
+            fresh = *next == Request::Query(Query::Labels);
         }
-        let Next::Act(action) = next else { return };
+        let Request::Act(action) = next else { return };
         if let Action::DisableKey(id, _) | Action::DeleteKey(id) = action {
             let by_old_labels = !std::mem::replace(&mut fresh, false);
             assert!(!by_old_labels, "{action:?} by old labels: {before:?}");
@@ -726,7 +727,7 @@ fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whi
 fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
     let moments = |world: &World| {
         let mut count = 0;
-        world.clone().run_with(Step::Reconcile, |_, _| count += 1);
+        world.clone().run_with(RECONCILE, |_, _| count += 1);
         count
     };
     // Grace is over, quarantine is over, and both keys are due for something else; and Doppler has drifted.
@@ -750,10 +751,10 @@ fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
         for moment in 0..moments(&start) {
             let mut world = start.clone();
             let (mut passed, mut last_look, mut last_act) = (0, 0, 0);
-            world.run_with(Step::Reconcile, |world, next| {
+            world.run_with(RECONCILE, |world, next| {
                 match next {
-                    Next::Query(Query::Labels) => last_look = passed,
-                    Next::Act(
+                    Request::Query(Query::Labels) => last_look = passed,
+                    Request::Act(
                         Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteTarget(..),
                     ) => last_act = passed,
                     _ => {}
@@ -788,11 +789,11 @@ fn two_reconciliations_at_once_end_as_one_does() {
         reconcile(&mut alone);
         reconcile(&mut alone);
         let mut moments = 0;
-        start.clone().run_with(Step::Reconcile, |_, _| moments += 1);
+        start.clone().run_with(RECONCILE, |_, _| moments += 1);
         for moment in 0..moments {
             let mut world = start.clone();
             let mut passed = 0;
-            world.run_with(Step::Reconcile, |world, _| {
+            world.run_with(RECONCILE, |world, _| {
                 if passed == moment {
                     reconcile(world);
                 }

@@ -5,11 +5,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_key_rotation::adapters::description::target_hash;
 use sandbox::doppler::Visibility;
 use sandbox::{Call, Fault, FaultKind, Options, REST_API_ID, STAGE, STEPS, Service};
 use serde_json::{Value, json};
-use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, hash_of};
 
 /// A key that a person made, in the form that API Gateway takes.
 const BY_HAND: &str = "HandMadeHandMadeHandMade";
@@ -98,7 +97,7 @@ async fn a_minted_key_is_named_tagged_and_described_so_that_it_is_known_as_ours(
         key.tags,
         tags.map(|(name, value)| (name.to_owned(), value)).into()
     );
-    let target = target_hash(PROJECT, CONFIG, "PARTNER_API_KEY");
+    let target = hash_of("PARTNER_API_KEY");
     let description = format!("Minted for the secret {SECRET}. Mirrored to {target}.");
     assert_eq!(key.description, description);
 }

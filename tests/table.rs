@@ -7,10 +7,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    CURRENT, Content, Creation, Description, Fact, Key, Labels, Next, Observed, PENDING, PREVIOUS,
-    Query, Replica, Replication, Run, Setup, Step, Supersession, TargetContent, Turn, VersionRole,
+    CURRENT, Comparison, Content, Creation, Fact, Key, KeyDescription, Observed, Owner, PENDING,
+    PREVIOUS, Policy, Progress, Query, ReadVersion, Readiness, Replica, Replication, Request,
+    RotationStep, Run, Scope, SecretDescription, Supersession, TargetContent, Task, Turn,
+    UsagePlans, VersionRole,
 };
-use api_key_rotation::ids::{KeyId, PlanId, VersionId};
+use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
 
 const HEAD: &str = "\
 What each step does next, for all that can be known. Written by `make decisions` from what
@@ -24,6 +26,22 @@ fails fails the step; after promotion, and in a reconciliation, the run goes on 
 The tables are complete for one usage plan, one Doppler target and one key beside AWSCURRENT's. With more of them, the
 first that is not as it should be is next.
 ";
+
+const RECONCILE: Task = Task::Reconcile(Scope::EverySecret);
+
+fn rotate(step: RotationStep) -> Task {
+    let version = VersionId::from("new");
+    Task::Rotate { step, version }
+}
+
+fn target() -> Target {
+    Target {
+        project: "project".to_owned(),
+        environment: None,
+        config: "config".to_owned(),
+        name: "NAME".to_owned(),
+    }
+}
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(1000)
@@ -44,40 +62,37 @@ struct Case {
     target: Option<TargetContent>,
     /// Where AWSCURRENT is by the time its value is read.
     moved: bool,
+    /// When its version was created.
+    created: Option<SystemTime>,
 }
 
 impl Case {
     /// Nothing but labels: those of a rotation (of `new`) or of a reconciliation.
-    fn new(step: Step, labels: &[(&str, &[&str])]) -> Self {
+    fn new(task: Task, labels: &[(&str, &[&str])]) -> Self {
         let labels = labels.iter().map(|(version, labels)| {
             let labels = labels.iter().map(ToString::to_string).collect();
             (VersionId::from(*version), labels)
         });
-        let secret = Description {
-            labels: Labels(labels.collect()),
+        let secret = SecretDescription {
+            labels: labels.collect(),
             rotation_enabled: true,
             rotated_before: false,
             replicas: Vec::new(),
         };
-        let setup = Setup {
-            version: (step != Step::Reconcile).then(|| VersionId::from("new")),
-            plans: Vec::new(),
-            stage_keys: false,
+        let policy = Policy {
+            plans: UsagePlans::Inherited { stage_keys: false },
             allows_no_plan: false,
-            looks_at_plans: false,
-            probe: false,
-            targets: 0,
-            adopted: BTreeSet::new(),
-            settle: Duration::from_mins(2),
+            checks_plans: false,
+            readiness: Readiness::Age(Duration::from_mins(2)),
+            targets: Vec::new(),
+            adopted_targets: BTreeSet::new(),
             grace: Duration::from_hours(24),
             quarantine: Duration::from_hours(168),
-            emergency: false,
-            finds_hand_made: false,
-            knows_time: true,
             now: now(),
+            time_is_known: true,
         };
         Self {
-            observed: Observed::new(setup, secret),
+            observed: Observed::new(task, policy, secret),
             held: BTreeMap::new(),
             copy: false,
             edited: false,
@@ -85,42 +100,60 @@ impl Case {
             on_plan: BTreeSet::new(),
             target: None,
             moved: false,
+            created: None,
         }
     }
 
     fn with_plan(&mut self) {
-        self.observed.setup.plans = vec![PlanId::from("p")];
+        self.observed.policy.plans = UsagePlans::Configured(BTreeSet::from([PlanId::from("p")]));
     }
 
     fn without_plan(&mut self, without: &str) {
-        let setup = &mut self.observed.setup;
-        setup.stage_keys = without == CONFIGURED_STAGE_KEYS;
-        setup.allows_no_plan = without == ALLOWED;
+        let policy = &mut self.observed.policy;
+        let stage_keys = without == CONFIGURED_STAGE_KEYS;
+        if let UsagePlans::Inherited {
+            stage_keys: are_set,
+        } = &mut policy.plans
+        {
+            *are_set = stage_keys;
+        }
+        policy.allows_no_plan = without == ALLOWED;
     }
 
     fn with_target(&mut self, holds: Option<TargetContent>) {
-        self.observed.setup.targets = 1;
-        self.observed.mirror = vec![TargetContent::Unread];
+        let Observed {
+            task,
+            mut policy,
+            secret,
+            ..
+        } = self.observed.clone();
+        policy.targets = vec![target()];
+        let before = std::mem::replace(&mut self.observed, Observed::new(task, policy, secret));
+        self.observed.creation = before.creation;
         self.target = holds;
     }
 
     fn with_key(&mut self, id: &str, version: Option<&str>, held_by: &[VersionRole]) -> &mut Key {
         self.keys.push(Key {
             id: KeyId::from(id),
-            version: version.map(VersionId::from),
-            namesake: false,
-            described: version.is_some(),
-            unfinished: false,
-            generated: true,
+            owner: match version {
+                Some(version) => Owner::Secret {
+                    version: VersionId::from(version),
+                },
+                None => Owner::Other,
+            },
+            description: match version {
+                Some(_) => KeyDescription::InUse(Progress::Complete),
+                None => KeyDescription::Other,
+            },
             enabled: true,
             stage_keys: false,
+            generated: true,
+            effective_since: SystemTime::UNIX_EPOCH,
             changed_at: None,
-            since: SystemTime::UNIX_EPOCH,
-            resumed: false,
-            mark: None,
-            written: BTreeSet::new(),
+            named_targets: BTreeSet::new(),
             held_by: held_by.iter().copied().collect(),
-            mirrored: BTreeSet::new(),
+            in_targets: BTreeSet::new(),
         });
         self.keys.last_mut().expect("it was just put there")
     }
@@ -131,15 +164,16 @@ impl Case {
 
     /// A key as far as it is known by now.
     fn known(observed: &Observed, key: &Key) -> Key {
-        let read = |role: &&VersionRole| observed.held.contains_key(role);
-        let mirrored = if observed.mirror.contains(&TargetContent::Unread) {
+        let read = |role: &&VersionRole| observed.content(**role).is_some();
+        let mut targets = observed.targets.iter();
+        let in_targets = if targets.any(|known| known.content == TargetContent::Unread) {
             BTreeSet::new()
         } else {
-            key.mirrored.clone()
+            key.in_targets.clone()
         };
         Key {
             held_by: key.held_by.iter().filter(read).copied().collect(),
-            mirrored,
+            in_targets,
             ..key.clone()
         }
     }
@@ -149,37 +183,44 @@ impl Case {
         keys.map(|key| key.id.clone()).collect()
     }
 
-    /// What a look brings; none where the service does not answer.
-    fn answer(&self, observed: &Observed, look: &Query) -> Option<Fact> {
-        Some(match look {
-            Query::Version { role, .. } => {
-                let held = self.held(*role);
-                let moved = VersionId::from("moved");
-                let version = match role {
-                    VersionRole::Current if self.moved => Some(&moved),
-                    _ => observed.version(*role),
-                };
-                let read = |other| *role == other || observed.held.contains_key(&other);
-                Fact::Holds {
-                    role: *role,
-                    version: version.filter(|_| held != Content::Missing).cloned(),
-                    created: None,
-                    held,
-                    copy: self.copy && read(VersionRole::Pending) && read(VersionRole::Current),
-                    edited: self.edited && read(VersionRole::Pending) && read(VersionRole::Current),
-                    keys: self.ids(|key| key.is(*role)),
-                    targets: BTreeSet::new(),
-                }
-            }
+    /// What reading a version brings.
+    fn version_read(&self, observed: &Observed, role: VersionRole) -> Fact {
+        let content = self.held(role);
+        let moved = VersionId::from("moved");
+        let id = match role {
+            VersionRole::Current if self.moved => Some(&moved),
+            _ => observed.version(role),
+        };
+        let id = id.filter(|_| content != Content::Missing).cloned();
+        let other = match role {
+            VersionRole::Pending => observed.content(VersionRole::Current),
+            VersionRole::Current => observed.content(VersionRole::Pending),
+            VersionRole::Previous => None,
+        };
+        Fact::VersionRead {
+            version: ReadVersion::new(role, content, id, self.created),
+            comparison: other.map(|_| match (self.copy, self.edited) {
+                (true, _) => Comparison::Identical,
+                (false, true) => Comparison::OtherFieldsDiffer,
+                (false, false) => Comparison::NewKey,
+            }),
+            keys: self.ids(|key| key.is(role)),
+            targets: BTreeSet::new(),
+        }
+    }
+
+    /// What a query brings; none where the service does not answer.
+    fn answer(&self, observed: &Observed, query: &Query) -> Option<Fact> {
+        Some(match query {
+            Query::Version { role, .. } => self.version_read(observed, *role),
             Query::Labels => Fact::Described(observed.secret.clone()),
             Query::Keys => {
-                let ours = self.keys.iter();
-                let ours = ours.filter(|key| key.version.is_some() || key.namesake);
+                let ours = self.keys.iter().filter(|key| key.owner != Owner::Other);
                 Fact::Keys(ours.map(|key| Self::known(observed, key)).collect())
             }
             Query::FindKey(role) => {
                 let found = self.keys.iter().find(|key| key.is(*role));
-                Fact::Found(*role, found.map(|key| Self::known(observed, key)))
+                Fact::KeyFound(*role, found.map(|key| Self::known(observed, key)))
             }
             Query::PlansOf(id) => {
                 let plans = self.on_plan.contains(id).then(|| PlanId::from("p"));
@@ -187,47 +228,45 @@ impl Case {
             }
             Query::PlanExists(plan) => Fact::PlanExists(plan.clone()),
             Query::Target(target) => Fact::TargetRead {
-                target: *target,
-                holds: self.target?,
-                keys: self.ids(|key| !key.mirrored.is_empty()),
+                target: target.clone(),
+                content: self.target?,
+                keys: self.ids(|key| !key.in_targets.is_empty()),
             },
-            Query::ProbeAccepts | Query::ProbeRefusesRandomKey => Fact::InEffect,
+            Query::ProbeAccepts(_) | Query::ProbeRefusesRandomKey(_) | Query::KeyAge { .. } => {
+                Fact::InEffect
+            }
             Query::ReplicasInSync => Fact::ReplicasInSync(observed.secret.clone()),
-            Query::InEffectBy(_) => Fact::InEffect,
         })
     }
 
-    /// What the step does next, once it has looked at all that it wants to know.
-    fn next(self, step: Step) -> String {
+    /// What the run does next, once it has looked at all that it wants to know.
+    fn next(self) -> String {
         let mut words = String::new();
-        let mut run = Run::new(step, self.observed.clone());
+        let mut run = Run::new(self.observed.clone());
         let what = loop {
-            let next = match run.turn() {
-                Turn::Perform(next) => next,
-                Turn::Restart => break "`StartOver`".to_owned(),
+            let request = match run.turn() {
+                Turn::Perform(request) => request,
+                Turn::Restart => break "`Restart`".to_owned(),
                 Turn::Refuse(refusal) => break format!("refuse: `{}`", name(&refusal)),
                 Turn::Done => break "*done*".to_owned(),
                 Turn::GiveUp => panic!("it begins again and again"),
             };
-            let look = match &next {
-                Next::Query(look) => look,
-                action => {
-                    let Next::Act(action) = action else {
-                        panic!("a run performs no {action:?}");
-                    };
-                    break format!("`{}`", name(action));
-                }
+            let query = match &request {
+                Request::Query(query) => query,
+                Request::Act(action) => break format!("`{}`", name(action)),
             };
-            match look {
-                Query::ProbeAccepts => words += "`ProbeAccepts`, then ",
-                Query::ProbeRefusesRandomKey => words += "`ProbeAnswers`, then ",
-                Query::ReplicasInSync => words += "`Replicated`, then ",
-                Query::InEffectBy(_) => words += "`Settled`, then ",
+            match query {
+                Query::ProbeAccepts(_)
+                | Query::ProbeRefusesRandomKey(_)
+                | Query::ReplicasInSync
+                | Query::KeyAge { .. } => {
+                    write!(words, "`{}`, then ", name(query)).expect("it is a string");
+                }
                 _ => {}
             }
-            match self.answer(&run.observed, look) {
-                Some(fact) => drop(run.succeeded(&next, fact)),
-                None => assert!(run.failed(&next, false), "{step} fails by {look:?}"),
+            match self.answer(&run.observed, query) {
+                Some(fact) => drop(run.succeeded(&request, fact)),
+                None => assert!(run.failed(&request, false), "it fails by {query:?}"),
             }
         };
         words + &what
@@ -240,7 +279,7 @@ fn name(of: &impl std::fmt::Debug) -> String {
     let end = text.find(|letter: char| !letter.is_alphanumeric());
     let name = text[..end.unwrap_or(text.len())].to_owned();
     let role = ["Pending", "Current"].iter().find(|role| {
-        [format!("({role})"), format!(", {role})")]
+        [format!("role: {role}"), format!(", {role})")]
             .iter()
             .any(|words| text.contains(words))
     });
@@ -313,21 +352,26 @@ const IS_BOTH: &str = "both";
 const IS_CURRENT: &str = "AWSCURRENT";
 
 /// A rotation of `new`, by the labels of that version.
-fn rotation(step: Step, labels: &str) -> Case {
+fn rotation(step: RotationStep, labels: &str) -> Case {
     let mut case = match labels {
-        UNKNOWN => Case::new(step, &[("old", &[CURRENT])]),
-        OTHERS => Case::new(step, &[("new", &["mine"]), ("old", &[CURRENT])]),
-        IS_PENDING | OFF => Case::new(step, &[("new", &[PENDING]), ("old", &[CURRENT])]),
-        IS_BOTH => Case::new(step, &[("new", &[PENDING, CURRENT]), ("old", &[PREVIOUS])]),
-        IS_CURRENT => Case::new(step, &[("new", &[CURRENT]), ("old", &[PREVIOUS])]),
+        UNKNOWN => Case::new(rotate(step), &[("old", &[CURRENT])]),
+        OTHERS => Case::new(rotate(step), &[("new", &["mine"]), ("old", &[CURRENT])]),
+        IS_PENDING | OFF => Case::new(rotate(step), &[("new", &[PENDING]), ("old", &[CURRENT])]),
+        IS_BOTH => Case::new(
+            rotate(step),
+            &[("new", &[PENDING, CURRENT]), ("old", &[PREVIOUS])],
+        ),
+        IS_CURRENT => Case::new(rotate(step), &[("new", &[CURRENT]), ("old", &[PREVIOUS])]),
         other => panic!("{other}"),
     };
     case.observed.secret.rotation_enabled = labels != OFF;
     case
 }
 
-fn step(name: &str) -> Step {
-    Step::from_wire(name.trim_matches('`')).expect("a step")
+fn step(name: &str) -> RotationStep {
+    let mut all = RotationStep::ALL.into_iter();
+    all.find(|step| name == format!("`{step}`"))
+        .expect("a step")
 }
 
 fn admission() -> String {
@@ -340,7 +384,7 @@ fn admission() -> String {
         &["`createSecret`", "`setSecret`", "`testSecret`"][..],
     );
     table("Which version is worked on", &[labels, steps], &|given| {
-        Some(rotation(step(given[1]), given[0]).next(step(given[1])))
+        Some(rotation(step(given[1]), given[0]).next())
     })
 }
 
@@ -380,18 +424,16 @@ fn create_secret() -> String {
             if (labels == IS_BOTH) != (current == "this version") {
                 return None;
             }
-            let mut case = rotation(Step::CreateSecret, labels);
-            case.held.insert(VersionRole::Pending, held(pending));
-            match current {
+            let mut case = match current {
                 "no version" if holds != "no value" => return None,
-                "no version" => drop(
-                    case.observed
-                        .secret
-                        .labels
-                        .0
-                        .remove(&VersionId::from("old")),
-                ),
-                _ => drop(case.held.insert(VersionRole::Current, held(holds))),
+                "no version" => {
+                    Case::new(rotate(RotationStep::CreateSecret), &[("new", &[PENDING])])
+                }
+                _ => rotation(RotationStep::CreateSecret, labels),
+            };
+            case.held.insert(VersionRole::Pending, held(pending));
+            if current != "no version" {
+                case.held.insert(VersionRole::Current, held(holds));
             }
             (case.copy, case.edited) = (beside == SAME, beside == EDITED);
             let none = held(pending) == Content::Missing || held(holds) == Content::Missing;
@@ -405,7 +447,7 @@ fn create_secret() -> String {
             if !case.copy && alike && held(pending) == Content::Missing {
                 return None;
             }
-            Some(case.next(Step::CreateSecret))
+            Some(case.next())
         },
     )
 }
@@ -414,10 +456,9 @@ const ENABLED: &str = "enabled";
 const BY_US: &str = "disabled by us";
 const BY_HAND: &str = "disabled by a person";
 
-#[allow(clippy::unnecessary_wraps, reason = "as a key has it")]
-fn mark(hours: u32, by: &str, disabled: Option<u32>) -> Option<Supersession> {
+fn mark(hours: u32, by: &str, disabled: Option<u32>) -> KeyDescription {
     let ago = |hours| now() - Duration::from_hours(u64::from(hours));
-    Some(Supersession {
+    KeyDescription::Superseded(Supersession {
         disabled_at: disabled.map(ago),
         ..Supersession::new(ago(hours), VersionId::from(by))
     })
@@ -425,7 +466,7 @@ fn mark(hours: u32, by: &str, disabled: Option<u32>) -> Option<Supersession> {
 
 fn put_into(key: &mut Key, state: &str) {
     match state {
-        BY_US => (key.enabled, key.mark) = (false, mark(300, "old", Some(1))),
+        BY_US => (key.enabled, key.description) = (false, mark(300, "old", Some(1))),
         BY_HAND => key.enabled = false,
         _ => {}
     }
@@ -471,7 +512,10 @@ fn set_secret() -> String {
                 unreachable!()
             };
             let both = both == YES;
-            let mut case = rotation(Step::SetSecret, if both { IS_BOTH } else { IS_PENDING });
+            let mut case = rotation(
+                RotationStep::SetSecret,
+                if both { IS_BOTH } else { IS_PENDING },
+            );
             if both && [INHERITED, NEWEST].contains(&wanted) {
                 return None;
             }
@@ -511,7 +555,7 @@ fn set_secret() -> String {
                     put_into(key, state);
                 }
             }
-            case.observed.mint = match called {
+            case.observed.creation = match called {
                 "made it" => Creation::Created,
                 "it existed" => Creation::AlreadyExisted,
                 _ => Creation::NotTried,
@@ -520,11 +564,11 @@ fn set_secret() -> String {
             if called == "made it" && (state != ENABLED || noted == YES) {
                 return None;
             }
-            case.observed.noted = noted == YES;
+            case.observed.resumption_noted = noted == YES;
             if on == YES {
                 case.on_plan.insert(KeyId::from("new"));
             }
-            Some(case.next(Step::SetSecret))
+            Some(case.next())
         },
     )
 }
@@ -563,7 +607,7 @@ fn test_secret() -> String {
             else {
                 unreachable!()
             };
-            let mut case = rotation(Step::TestSecret, labels);
+            let mut case = rotation(RotationStep::TestSecret, labels);
             let pending = held(holds);
             case.copy = beside == SAME || labels == IS_BOTH;
             case.edited = beside == EDITED;
@@ -594,7 +638,7 @@ fn test_secret() -> String {
                 put_into(key, state);
                 key.stage_keys = without == HAS_STAGE_KEY;
                 if old != YES {
-                    key.since = now();
+                    key.effective_since = now();
                 }
             }
             if configured == YES {
@@ -603,9 +647,12 @@ fn test_secret() -> String {
             if on == YES {
                 case.on_plan.insert(KeyId::from("new"));
             }
-            case.observed.setup.probe = probe == YES;
+            if probe == YES {
+                let url = ProbeUrl::from("https://api.example.com/health");
+                case.observed.policy.readiness = Readiness::Probe(url);
+            }
             case.without_plan(without);
-            Some(case.next(Step::TestSecret))
+            Some(case.next())
         },
     )
 }
@@ -641,7 +688,7 @@ fn first_write() -> String {
                 ("old", &[CURRENT]),
                 ("older", &[PREVIOUS]),
             ];
-            let mut case = Case::new(Step::TestSecret, labels);
+            let mut case = Case::new(rotate(RotationStep::TestSecret), labels);
             case.copy = trial == YES;
             for role in [
                 VersionRole::Pending,
@@ -657,7 +704,7 @@ fn first_write() -> String {
             };
             let current = case.with_key("old", Some("old"), holders);
             if written == "AWSCURRENT's" {
-                current.written.insert(0);
+                current.named_targets.insert(self::target());
             }
             if !case.copy {
                 case.with_key("new", Some("new"), &[VersionRole::Pending]);
@@ -666,10 +713,10 @@ fn first_write() -> String {
             case.on_plan.insert(KeyId::from("new"));
             let other = case.with_key("gone", Some("gone"), &[]);
             if target == "another key of this secret" {
-                other.mirrored.insert(0);
+                other.in_targets.insert(self::target());
             }
             if written == "a superseded one" {
-                other.written.insert(0);
+                other.named_targets.insert(self::target());
             }
             case.with_target(Some(match target {
                 "nothing, or the secret's placeholder" => TargetContent::Vacant,
@@ -679,9 +726,10 @@ fn first_write() -> String {
                 _ => TargetContent::Other,
             }));
             if adopted == YES {
-                case.observed.setup.adopted.insert(0);
+                let adopted = &mut case.observed.policy.adopted_targets;
+                adopted.insert(self::target());
             }
-            Some(case.next(Step::TestSecret))
+            Some(case.next())
         },
     )
 }
@@ -700,7 +748,7 @@ fn replicas() -> String {
             let &[replicas, waited] = given else {
                 unreachable!()
             };
-            let mut case = rotation(Step::FinishSecret, IS_BOTH);
+            let mut case = rotation(RotationStep::FinishSecret, IS_BOTH);
             let status = match replicas {
                 "there is none" => None,
                 "in sync" => Some(Replication::InSync),
@@ -713,8 +761,8 @@ fn replicas() -> String {
                 message: String::new(),
             });
             case.observed.secret.replicas.extend(replica);
-            case.observed.replicated = waited == YES;
-            Some(case.next(Step::FinishSecret))
+            case.observed.replicas_awaited = waited == YES;
+            Some(case.next())
         },
     )
 }
@@ -749,8 +797,7 @@ fn finish_secret() -> String {
             let &[labels, holds, state, takes, target, works] = given else {
                 unreachable!()
             };
-            let step = Step::FinishSecret;
-            let mut case = rotation(step, labels);
+            let mut case = rotation(RotationStep::FinishSecret, labels);
             let pending = held(holds);
             case.held.insert(VersionRole::Pending, pending);
             case.held.insert(VersionRole::Current, OURS);
@@ -765,7 +812,7 @@ fn finish_secret() -> String {
             }
             if takes == YES {
                 let key = case.with_key("gone", Some("gone"), &[]);
-                key.mark = mark(300, "old", None);
+                key.description = mark(300, "old", None);
             }
             match target {
                 "there is none" => {}
@@ -773,20 +820,21 @@ fn finish_secret() -> String {
                 "not read" if takes == YES || [UNKNOWN, OTHERS].contains(&labels) => return None,
                 "not read" => case.with_target(None),
                 "holds this key" => {
-                    case.with_target(Some(TargetContent::Key(VersionRole::Pending)))
+                    case.with_target(Some(TargetContent::Key(VersionRole::Pending)));
                 }
                 "holds another" => case.with_target(Some(TargetContent::Other)),
                 _ => {
                     case.with_target(None);
-                    case.observed.mirror = vec![TargetContent::Key(VersionRole::Pending)];
+                    case.observed.targets[0].content = TargetContent::Key(VersionRole::Pending);
                 }
             }
-            let as_reconcile = labels == IS_CURRENT
-                && case.clone().next(step) == case.clone().next(Step::Reconcile);
+            let mut reconciles = case.clone();
+            reconciles.observed.task = RECONCILE;
+            let as_reconcile = labels == IS_CURRENT && case.clone().next() == reconciles.next();
             Some(if as_reconcile {
                 "as `reconcile`".to_owned()
             } else {
-                case.next(step)
+                case.next()
             })
         },
     )
@@ -794,11 +842,11 @@ fn finish_secret() -> String {
 
 /// A reconciliation over a current key that works.
 fn reconciliation(labels: &[(&str, &[&str])]) -> Case {
-    let mut case = Case::new(Step::Reconcile, labels);
+    let mut case = Case::new(RECONCILE, labels);
     case.held.insert(VersionRole::Current, OURS);
     case.with_key("current", Some("now"), &[VersionRole::Current])
-        .written
-        .insert(0);
+        .named_targets
+        .insert(target());
     case
 }
 
@@ -856,7 +904,7 @@ fn reconcile_current() -> String {
                 "no version" => &[],
                 _ => &[("now", &[CURRENT])],
             };
-            let mut case = Case::new(Step::Reconcile, labels);
+            let mut case = Case::new(RECONCILE, labels);
             case.moved = on == "another since its value was read";
             let generated = our_form == YES;
             let held = match holds {
@@ -870,15 +918,17 @@ fn reconcile_current() -> String {
             let version = (!state.starts_with("another's")).then_some("now");
             if state != "missing" && held.is_key() {
                 let key = case.with_key("current", version, &[VersionRole::Current]);
-                key.unfinished = unfinished == YES;
+                if unfinished == YES && key.is_ours() {
+                    key.description = KeyDescription::InUse(Progress::AwaitsPlans);
+                }
                 match state {
-                    "ours and marked" => key.mark = mark(1, "x", None),
+                    "ours and marked" => key.description = mark(1, "x", None),
                     "another's and disabled" => key.enabled = false,
                     state => put_into(key, state),
                 }
             }
             if called == YES {
-                case.observed.mint = Creation::AlreadyExisted;
+                case.observed.creation = Creation::AlreadyExisted;
             }
             match plans {
                 "the configured ones" => case.with_plan(),
@@ -897,7 +947,7 @@ fn reconcile_current() -> String {
             if is_on == YES {
                 case.on_plan.insert(KeyId::from("current"));
             }
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }
@@ -933,7 +983,7 @@ fn reconcile_targets() -> String {
             let mut case = reconciliation(&labels);
             case.keys[0].enabled = works == YES;
             if writable != YES {
-                case.keys[0].written.clear();
+                case.keys[0].named_targets.clear();
             }
             case.held.insert(VersionRole::Pending, OURS);
             case.with_target(match target {
@@ -943,7 +993,7 @@ fn reconcile_targets() -> String {
                 "holds the pending key" => Some(TargetContent::Key(VersionRole::Pending)),
                 _ => None,
             });
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }
@@ -957,21 +1007,23 @@ const TARGET: Column = (
 
 /// The same beside another key, whose version has these labels.
 fn replaced(emergency: &str, target: &str, labels: &[&str]) -> (Case, Key) {
-    let all: &[(&str, &[&str])] = &[("now", &[CURRENT]), ("old", labels)];
-    let mut case = reconciliation(all);
+    replaced_in(emergency, target, &[("now", &[CURRENT]), ("old", labels)])
+}
+
+fn replaced_in(emergency: &str, target: &str, labels: &[(&str, &[&str])]) -> (Case, Key) {
+    let mut case = reconciliation(labels);
     if emergency == YES {
-        case.observed.setup.emergency = true;
-        case.observed.setup.grace = Duration::ZERO;
+        case.observed.task = Task::EmergencyStop;
     }
     case.with_target(None);
-    case.observed.mirror = vec![match target {
+    case.observed.targets[0].content = match target {
         "could not be read" => TargetContent::Unreachable,
         _ => TargetContent::Key(VersionRole::Current),
-    }];
+    };
     let mut key = case.with_key("old", Some("old"), &[]).clone();
     case.keys.pop();
     if target == "held the key until now" {
-        key.mirrored.insert(0);
+        key.in_targets.insert(self::target());
     }
     (case, key)
 }
@@ -994,26 +1046,26 @@ fn reconcile_wanted() -> String {
                 unreachable!()
             };
             let by_label = wanted == "by a label but AWSPREVIOUS";
-            let labels: &[&str] = if by_label { &["mine"] } else { &[] };
-            let (mut case, mut key) = replaced(emergency, target, labels);
+            let all: &[(&str, &[&str])] = if by_label {
+                &[("now", &[CURRENT]), ("old", &["mine"])]
+            } else {
+                &[("now", &[CURRENT]), ("old", &[]), ("next", &[PENDING])]
+            };
+            let (mut case, mut key) = replaced_in(emergency, target, all);
             if !by_label {
-                let labels = &mut case.observed.secret.labels.0;
-                labels.insert(
-                    VersionId::from("next"),
-                    BTreeSet::from([PENDING.to_owned()]),
-                );
                 case.held.insert(VersionRole::Pending, OURS);
-                case.observed.held.insert(VersionRole::Pending, OURS);
+                let read = case.version_read(&case.observed, VersionRole::Pending);
+                case.observed.learn(read);
                 key.held_by.insert(VersionRole::Pending);
             }
             match (marked, state) {
-                (YES, BY_HAND) => (key.mark, key.enabled) = (mark(1, "now", None), false),
-                (YES, ENABLED) => key.mark = mark(1, "now", None),
+                (YES, BY_HAND) => (key.description, key.enabled) = (mark(1, "now", None), false),
+                (YES, ENABLED) => key.description = mark(1, "now", None),
                 ("no", BY_US) => return None,
                 (_, state) => put_into(&mut key, state),
             }
             case.keys.push(key);
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }
@@ -1055,10 +1107,10 @@ fn reconcile_enabled() -> String {
             if emergency == YES && (grace == "runs" || late) {
                 return None;
             }
-            key.described = origin == "minted here" || marked != "none";
-            key.mark = match marked {
+            key.description = match marked {
                 "none" if grace != "runs" && emergency != YES => return None,
-                "none" => None,
+                "none" if origin == "minted here" => KeyDescription::InUse(Progress::Complete),
+                "none" => KeyDescription::Other,
                 "by AWSCURRENT's version" => mark(hours, "now", None),
                 "by another version" => mark(hours, "x", None),
                 _ => mark(hours, "now", Some(hours)),
@@ -1070,7 +1122,7 @@ fn reconcile_enabled() -> String {
                 case.observed.changed_keys.insert(key.id.clone());
             }
             case.keys.push(key);
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }
@@ -1100,13 +1152,13 @@ fn reconcile_disabled() -> String {
             }
             let hours = if quarantine == "runs" { 167 } else { 168 };
             let disabled = (by == "us").then_some(hours);
-            (key.enabled, key.mark) = (false, mark(300, "now", disabled));
+            (key.enabled, key.description) = (false, mark(300, "now", disabled));
             key.generated = generated == YES;
             if run == "disabled" {
                 case.observed.changed_keys.insert(key.id.clone());
             }
             case.keys.push(key);
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }
@@ -1142,9 +1194,11 @@ fn reconcile_revoked() -> String {
             if is_current && labelled == YES {
                 return None;
             }
-            let mut case = Case::new(Step::Reconcile, labels);
+            let mut case = Case::new(RECONCILE, labels);
             case.held.insert(VersionRole::Current, OURS);
-            case.observed.setup.emergency = emergency == YES;
+            if emergency == YES {
+                case.observed.task = Task::EmergencyStop;
+            }
             let holds = current != "is another version with another value";
             if !holds {
                 case.with_key("current", Some("now"), &[VersionRole::Current]);
@@ -1153,11 +1207,14 @@ fn reconcile_revoked() -> String {
             let hours = if quarantine == "runs" { 167 } else { 168 };
             let key = case.with_key("old", Some("old"), holders);
             key.enabled = state == "enabled again";
-            key.mark = mark(300, "now", Some(hours)).map(|mark| Supersession {
-                revoked_at: mark.disabled_at,
-                ..mark
+            let ago = |hours| now() - Duration::from_hours(hours);
+            let disabled_at = Some(ago(hours));
+            key.description = KeyDescription::Superseded(Supersession {
+                disabled_at,
+                revoked_at: disabled_at,
+                ..Supersession::new(ago(300), VersionId::from("now"))
             });
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }
@@ -1186,9 +1243,9 @@ fn reconcile_changed() -> String {
             let (mut case, mut key) = replaced("no", "was read", labels);
             let hours = if period == "runs" { 1 } else { 200 };
             if state == ENABLED {
-                key.mark = mark(hours, "now", None);
+                key.description = mark(hours, "now", None);
             } else {
-                (key.enabled, key.mark) = (false, mark(300, "now", Some(hours)));
+                (key.enabled, key.description) = (false, mark(300, "now", Some(hours)));
             }
             let ago = |hours| now() - Duration::from_hours(hours);
             key.changed_at = match changed {
@@ -1198,12 +1255,10 @@ fn reconcile_changed() -> String {
                 _ if period == "runs" => return None,
                 _ => Some(ago(170)),
             };
-            case.observed.current_created = (young == YES).then(|| ago(2));
-            case.observed.held.insert(VersionRole::Current, OURS);
-            case.observed.current_version = Some(VersionId::from("now"));
-            case.observed.setup.knows_time = known == YES;
+            case.created = (young == YES).then(|| ago(2));
+            case.observed.policy.time_is_known = known == YES;
             case.keys.push(key);
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }
@@ -1222,16 +1277,19 @@ fn reconcile_namesake() -> String {
                 unreachable!()
             };
             let (mut case, mut key) = replaced(emergency, "was read", &[]);
-            (key.version, key.namesake, key.described) = (None, true, marked == YES);
+            key.owner = Owner::Namesake;
+            if marked != YES {
+                key.description = KeyDescription::Other;
+            }
             let hours = if period == "runs" { 1 } else { 200 };
             match (marked, state) {
                 ("no", BY_US) => return None,
                 ("no", _) => {}
-                (_, ENABLED) => key.mark = mark(hours, "older", None),
-                _ => (key.enabled, key.mark) = (false, mark(300, "older", Some(hours))),
+                (_, ENABLED) => key.description = mark(hours, "older", None),
+                _ => (key.enabled, key.description) = (false, mark(300, "older", Some(hours))),
             }
             case.keys.push(key);
-            Some(case.next(Step::Reconcile))
+            Some(case.next())
         },
     )
 }

@@ -2,9 +2,11 @@
 
 use super::AdapterError;
 use super::api_gateway;
-use super::description::Minted;
+use super::description::InUseText;
 use super::session::Session;
-use crate::decision::{Action, CURRENT, Change, Fact, Observed, VersionRole};
+use crate::decision::{
+    Action, CURRENT, Fact, KeyChange, KeyDescription, Observed, Progress, VersionRole,
+};
 use crate::driver::Call;
 use crate::ids::VersionId;
 use crate::secret::{ApiKeyValue, SecretText};
@@ -16,129 +18,124 @@ impl Session<'_> {
         action: &Action,
     ) -> Result<(Fact, Option<Call>), AdapterError> {
         let (fact, call) = match action {
-            Action::StorePendingValue => self.store(observed).await?,
-            Action::CreateKey(role) => self.mint(observed, *role).await?,
-            Action::CompleteKey(key) => {
+            Action::StorePendingValue(version) => self.store(version).await?,
+            Action::CreateKey { role, version } => {
+                self.create_key(observed, *role, version).await?
+            }
+            Action::NoteResumption(key) => {
                 let now = self.clients.clock.now();
-                let note = Minted {
+                let note = InUseText {
                     resumed_at: Some(now),
                     ..self.described(observed)
                 };
-                self.note(observed, key, &note, Change::Completed(now))
+                self.note(observed, key, &note, KeyChange::Resumed(now))
                     .await?
             }
             Action::NoteTargets(key) => {
-                let mut keys = observed.keys.iter().flatten();
-                let resumed = keys.find(|listed| listed.id == *key && listed.resumed);
-                let note = Minted {
-                    resumed_at: resumed.map(|key| key.since),
+                let resumed = KeyDescription::InUse(Progress::Resumed);
+                let listed = observed.keys.get(key);
+                let resumed = listed.filter(|key| key.description == resumed);
+                let note = InUseText {
+                    resumed_at: resumed.map(|key| key.effective_since),
                     ..self.described(observed)
                 };
-                self.note(observed, key, &note, Change::TargetsNoted)
+                self.note(observed, key, &note, KeyChange::TargetsNoted)
                     .await?
             }
             Action::AttachKey(key, plan) => {
                 let gateway = self.gateway().await;
                 let call = gateway.attach(key, plan, self.deadline).await?;
                 (
-                    Fact::Changed(key.clone(), Change::Attached(plan.clone())),
+                    Fact::KeyChanged(key.clone(), KeyChange::Attached(plan.clone())),
                     call,
                 )
             }
             Action::WriteTarget(target, role) => {
-                let key = self
-                    .values
-                    .key(*role)
-                    .expect("a target is written only once the value was read");
+                let key = self.values.require(*role);
                 let doppler = self.doppler().await;
-                let call = doppler.write(self.target(*target), key).await?;
-                (Fact::TargetWritten(*target, *role), call)
+                let call = doppler.write(target, key).await?;
+                (Fact::TargetWritten(target.clone(), *role), call)
             }
-            Action::Promote(from) => self.promote(observed, from.as_ref()).await?,
-            Action::RemovePendingLabel => {
+            Action::Promote { version, from } => {
+                self.promote(observed, version, from.as_ref()).await?
+            }
+            Action::RemovePendingLabel(version) => {
                 let secrets_manager = self.clients.secrets_manager().await;
-                let call = secrets_manager
-                    .remove_pending(self.secret, version_made(observed))
-                    .await?;
+                let call = secrets_manager.remove_pending(self.secret, version).await?;
                 (Fact::PendingLabelRemoved, call)
             }
             Action::RestoreKey(key) => {
                 // It takes effect anew, which `testSecret` has to wait for.
                 let now = self.clients.clock.now();
-                let text = Minted {
+                let text = InUseText {
                     resumed_at: observed.is_to_be_promoted(key).then_some(now),
                     ..self.described(observed)
                 };
                 let text = text.to_string();
-                self.update(observed, key, &text, Some(true), |_| Change::Restored)
+                self.update(observed, key, &text, Some(true), |_| KeyChange::Restored)
                     .await?
             }
             Action::MarkSuperseded(key, mark)
             | Action::DisableKey(key, mark)
-            | Action::NoteRevoked(key, mark)
-            | Action::NotePostponed(key, mark) => {
+            | Action::NoteRevocation(key, mark)
+            | Action::NotePostponement(key, mark) => {
                 self.change_mark(observed, action, key, mark).await?
             }
             Action::DeleteKey(key) => {
                 let call = self.gateway().await.delete(key).await?;
-                (Fact::Changed(key.clone(), Change::Deleted), call)
+                (Fact::KeyChanged(key.clone(), KeyChange::Deleted), call)
             }
         };
         Ok((fact, Some(call)))
     }
 
     /// Stores a fresh key in the pending version, beside the other fields of the current one.
-    async fn store(&mut self, observed: &Observed) -> Result<(Fact, Call), AdapterError> {
+    async fn store(&mut self, version: &VersionId) -> Result<(Fact, Call), AdapterError> {
         let empty = SecretText::empty();
         let current = self.values.versions.get(&VersionRole::Current);
         let text = current.unwrap_or(&empty).with_key(&ApiKeyValue::fresh());
         let secrets_manager = self.clients.secrets_manager().await;
         let call = secrets_manager
-            .put(
-                self.secret,
-                version_made(observed),
-                text,
-                self.rotation_token,
-            )
+            .put(self.secret, version, text, self.rotation_token)
             .await?;
         Ok((Fact::PendingValueStored, call))
     }
 
     /// Creates the key with the value of a version.
-    async fn mint(
+    async fn create_key(
         &mut self,
         observed: &Observed,
         role: VersionRole,
+        version: &VersionId,
     ) -> Result<(Fact, Call), AdapterError> {
-        const READ: &str = "a key is minted only once its version was read";
-        let value = self.values.key(role).expect(READ);
+        let value = self.values.require(role);
         let new = api_gateway::NewKey {
-            version: observed.version(role).expect(READ),
+            version,
             value,
             stage_keys: &self.clients.config.stage_keys,
-            description: Minted {
+            description: InUseText {
                 unfinished: role == VersionRole::Current,
                 ..self.described(observed)
             },
         };
         let gateway = self.gateway().await;
-        let (minted, call) = gateway.mint(self.secret, new, self.deadline).await?;
-        let Some(mut key) = minted else {
-            return Ok((Fact::AlreadyExists, call));
+        let (created, call) = gateway.create_key(self.secret, new, self.deadline).await?;
+        let Some(mut key) = created else {
+            return Ok((Fact::KeyExists, call));
         };
         key.held_by = self.values.known().holders(value);
-        key.written = observed.written();
-        Ok((Fact::Created(key), call))
+        key.named_targets = observed.known_written();
+        Ok((Fact::KeyCreated(key), call))
     }
 
     /// Moves AWSCURRENT here. If it turns out to be neither here nor where it was `observed`, brings the labels instead.
     async fn promote(
         &mut self,
         observed: &Observed,
+        version: &VersionId,
         from: Option<&VersionId>,
     ) -> Result<(Fact, Call), AdapterError> {
-        let (secrets_manager, version) =
-            (self.clients.secrets_manager().await, version_made(observed));
+        let (secrets_manager, version) = (self.clients.secrets_manager().await, version);
         let promoted = secrets_manager.promote(self.secret, version, from).await;
         let call = match promoted {
             Ok(call) => call,
@@ -146,7 +143,7 @@ impl Session<'_> {
                 // The label moved under us, or it did move here and the reply was lost.
                 let (now, call) = secrets_manager.describe(&self.secret.arn).await?;
                 let labels = &now.description.labels;
-                if labels == observed.labels() {
+                if labels == observed.staging() {
                     return Err(failed.into());
                 }
                 if !labels.on(version, CURRENT) {
@@ -158,10 +155,4 @@ impl Session<'_> {
         self.values.promoted();
         Ok((Fact::Promoted, call))
     }
-}
-
-/// The version that a rotation makes.
-fn version_made(observed: &Observed) -> &VersionId {
-    let version = observed.setup.version.as_ref();
-    version.expect("a reconciliation makes no version")
 }

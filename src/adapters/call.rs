@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::advice::{self, Cause, NoReply};
 use super::doppler::classify::{self as refusal, Answer};
-use crate::config::Target;
 use crate::driver::{Call, Service};
 use crate::ids::KeyId;
+use crate::ids::Target;
 
 /// What API Gateway says when two requests got in each other's way, for instance because it serves one
 /// `CreateUsagePlanKey` at a time in a Region (OBS). The same status means other things, too.

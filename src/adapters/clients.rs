@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::description::target_hash;
 use super::secrets_manager::{Secret, SecretsManager};
 use super::{AdapterError, aws, doppler, http};
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::driver::Call;
 use crate::ids::{KeyId, VersionId};
 
@@ -76,8 +76,9 @@ impl Clients {
     pub(super) async fn api_gateway(&self) -> &ApiGateway {
         let build = || async {
             let (config, clock) = (self.aws().await, self.clock.clone());
-            let targets = self.config.targets().iter().map(hash_of).collect();
-            ApiGateway::new(config, &self.function_name, targets, clock)
+            let targets = self.config.targets().iter();
+            let targets = targets.map(|target| (target.clone(), target_hash(target)));
+            ApiGateway::new(config, &self.function_name, targets.collect(), clock)
         };
         self.api_gateway.get_or_init(build).await
     }
@@ -103,9 +104,4 @@ impl Clients {
     pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> Vec<String> {
         api_gateway::hand_over(key, version, secret, &self.function_name)
     }
-}
-
-/// A target as the description of a key names it.
-pub(super) fn hash_of(target: &Target) -> String {
-    target_hash(&target.project, &target.config, &target.name)
 }

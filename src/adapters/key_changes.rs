@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::AdapterError;
-use super::clients::hash_of;
-use super::description::Minted;
+use super::description::{InUseText, target_hash};
 use super::session::Session;
 use crate::decision::{
-    Action, CURRENT, Change, Fact, OWN_CHANGE, Observed, PENDING, Postponed, Supersession,
+    Action, CURRENT, Fact, KeyChange, OWN_CHANGE, Observed, PENDING, Postponed, Supersession,
     VersionRole,
 };
 use crate::driver::Call;
@@ -18,17 +17,11 @@ use crate::ids::KeyId;
 
 impl Session<'_> {
     /// The description of a key in use.
-    pub(super) fn described(&self, observed: &Observed) -> Minted {
-        Minted {
-            targets: self.written(observed),
-            ..Minted::new(&self.secret.name)
+    pub(super) fn described(&self, observed: &Observed) -> InUseText {
+        InUseText {
+            targets: written(observed),
+            ..InUseText::new(&self.secret.name)
         }
-    }
-
-    /// The targets that are known to have been written, as descriptions name them.
-    fn written(&self, observed: &Observed) -> BTreeSet<String> {
-        let targets = observed.written().into_iter();
-        targets.map(|target| hash_of(self.target(target))).collect()
     }
 
     /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago. A call that was throttled
@@ -47,14 +40,14 @@ impl Session<'_> {
         let (fact, call) = self
             .write_mark(observed, key, mark.clone(), disables)
             .await?;
-        let is_disabled = matches!(fact, Fact::Changed(_, Change::Disabled(_)));
+        let is_disabled = matches!(fact, Fact::KeyChanged(_, KeyChange::Disabled(_)));
         if is_disabled && disables.is_none() && mark.disabled_at.is_none() {
             return self.revoke(observed, key, mark).await;
         }
         let later = self.clients.clock.now();
         let is_late = later > now + OWN_CHANGE && Instant::now() + OWN_CHANGE < self.deadline;
-        let is_there = !matches!(fact, Fact::Changed(_, Change::Deleted));
-        if is_late && is_there && !observed.setup.emergency {
+        let is_there = !matches!(fact, Fact::KeyChanged(_, KeyChange::Deleted));
+        if is_late && is_there && !observed.is_emergency() {
             let mark = dated(&mark, action, later);
             return self.write_mark(observed, key, mark, None).await;
         }
@@ -67,11 +60,10 @@ impl Session<'_> {
         &self,
         observed: &Observed,
         id: &KeyId,
-        note: &Minted,
-        change: Change,
+        note: &InUseText,
+        change: KeyChange,
     ) -> Result<(Fact, Call), AdapterError> {
-        let mut keys = observed.keys.iter().flatten();
-        let key = keys.find(|key| key.id == *id && key.enabled);
+        let key = observed.keys.get(id).filter(|key| key.enabled);
         let by = key
             .and_then(|_| observed.version(VersionRole::Current))
             .cloned();
@@ -80,11 +72,11 @@ impl Session<'_> {
             if is_enabled || by.is_none() {
                 change
             } else {
-                Change::DisabledManually
+                KeyChange::DisabledManually
             }
         });
         let (fact, call) = noted.await?;
-        let (Fact::Changed(_, Change::DisabledManually), Some(by)) = (&fact, by) else {
+        let (Fact::KeyChanged(_, KeyChange::DisabledManually), Some(by)) = (&fact, by) else {
             return Ok((fact, call));
         };
         let secrets_manager = self.clients.secrets_manager().await;
@@ -94,7 +86,7 @@ impl Session<'_> {
         } else {
             PENDING
         };
-        if now.description.labels.holder(label) == observed.labels().holder(label) {
+        if now.description.labels.holder(label) == observed.staging().holder(label) {
             return Ok((fact, call));
         }
         self.revoke(
@@ -126,14 +118,14 @@ impl Session<'_> {
         mark: Supersession,
         enabled: Option<bool>,
     ) -> Result<(Fact, Call), AdapterError> {
-        let targets = self.written(observed);
+        let targets = written(observed);
         let mark = Supersession { targets, ..mark };
         let text = mark.to_string();
         self.update(observed, id, &text, enabled, |is_enabled| {
             if is_enabled {
-                Change::Superseded(mark)
+                KeyChange::Superseded(mark)
             } else {
-                Change::Disabled(mark)
+                KeyChange::Disabled(mark)
             }
         })
         .await
@@ -147,17 +139,17 @@ impl Session<'_> {
         key: &KeyId,
         description: &str,
         enabled: Option<bool>,
-        change: impl FnOnce(bool) -> Change,
+        change: impl FnOnce(bool) -> KeyChange,
     ) -> Result<(Fact, Call), AdapterError> {
         let gateway = self.gateway().await;
         let (change, call) = match gateway.update(key, description, enabled).await {
             Ok((is_enabled, call)) => (change(is_enabled), call),
             Err(failed) if failed.is_gone() && !observed.is_pending() => {
-                (Change::Deleted, Call::from(failed))
+                (KeyChange::Deleted, Call::from(failed))
             }
             Err(failed) => return Err(failed.into()),
         };
-        Ok((Fact::Changed(key.clone(), change), call))
+        Ok((Fact::KeyChanged(key.clone(), change), call))
     }
 }
 
@@ -166,8 +158,8 @@ fn dated(mark: &Supersession, action: &Action, now: SystemTime) -> Supersession 
     let mut mark = mark.clone();
     match action {
         Action::DisableKey(..) => mark.disabled_at = Some(now),
-        Action::NoteRevoked(..) => mark.revoked_at = Some(now),
-        Action::NotePostponed(..) => {
+        Action::NoteRevocation(..) => mark.revoked_at = Some(now),
+        Action::NotePostponement(..) => {
             let again = |postponed: Postponed| Postponed {
                 at: now,
                 ..postponed
@@ -177,4 +169,9 @@ fn dated(mark: &Supersession, action: &Action, now: SystemTime) -> Supersession 
         _ => mark.superseded_at = now,
     }
     mark
+}
+
+/// The targets that are known to have been written, as descriptions name them.
+fn written(observed: &Observed) -> BTreeSet<String> {
+    observed.known_written().iter().map(target_hash).collect()
 }

@@ -12,13 +12,14 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use reqwest::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::adapters::http::{no_reply_kind, retry_after};
 use crate::adapters::{AdapterError, ProbeFault};
 use crate::driver::{Call, Service};
+use crate::ids::ProbeUrl;
 use crate::secret::ApiKeyValue;
 use crate::secret::redact::masked_id;
 
@@ -40,7 +41,7 @@ const TRIAL: Duration = Duration::from_secs(25);
 
 pub(super) struct Probe<'a> {
     pub(super) http: &'a reqwest::Client,
-    pub(super) url: &'a Url,
+    pub(super) url: &'a ProbeUrl,
     pub(super) deadline: Instant,
     /// Whether the key is the current one and not a new one.
     pub(super) is_trial: bool,
@@ -165,7 +166,7 @@ impl Probe<'_> {
     /// Asks once: the answer, and the pause that the server asks for.
     async fn ask(&self, key: &ApiKeyValue) -> (Answer, Option<Duration>, Call) {
         // A connection of its own each time, so that the answers come from different nodes of the gateway.
-        let mut request = self.http.get(self.url.clone()).header(CONNECTION, "close");
+        let mut request = self.http.get(self.url.as_str()).header(CONNECTION, "close");
         if let Ok(mut value) = HeaderValue::from_str(key.expose()) {
             value.set_sensitive(true);
             request = request.header("x-api-key", value);

@@ -8,8 +8,11 @@ use tokio::time::Instant;
 use super::AdapterError;
 use super::probe;
 use super::session::{Session, VISIBILITY};
-use crate::decision::{Content, Fact, Observed, Query, Replication, TargetContent, VersionRole};
+use crate::decision::{
+    Content, Fact, Observed, Query, ReadVersion, Replication, TargetContent, VersionRole,
+};
 use crate::driver::Call;
+use crate::ids::Target;
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::time::rfc3339;
 
@@ -17,12 +20,12 @@ use crate::time::rfc3339;
 const PROPAGATION: Duration = Duration::from_mins(2);
 
 impl Session<'_> {
-    pub(super) async fn look(
+    pub(super) async fn query(
         &mut self,
         observed: &Observed,
-        look: &Query,
+        query: &Query,
     ) -> Result<(Fact, Option<Call>), AdapterError> {
-        let (fact, call) = match look {
+        let (fact, call) = match query {
             Query::Version { role, expected } => self.read(*role, *expected, observed).await?,
             Query::Labels => {
                 let secrets_manager = self.clients.secrets_manager().await;
@@ -32,7 +35,7 @@ impl Session<'_> {
             Query::Keys => {
                 let gateway = self.gateway().await;
                 let known = self.values.known();
-                let all = observed.setup.emergency;
+                let all = observed.is_emergency();
                 let (keys, call) = gateway.keys(self.secret, &known, all).await?;
                 self.values.keys.clear();
                 (Fact::Keys(self.values.keep(keys)), call)
@@ -46,7 +49,7 @@ impl Session<'_> {
                 let (until, known) = (self.until(patience), self.values.known());
                 let gateway = self.gateway().await;
                 let (key, call) = gateway.find(self.secret, &known, *role, until).await?;
-                (Fact::Found(*role, self.values.keep(key).pop()), call)
+                (Fact::KeyFound(*role, self.values.keep(key).pop()), call)
             }
             Query::PlansOf(key) => {
                 let (plans, call) = self.gateway().await.plans(key).await?;
@@ -56,19 +59,13 @@ impl Session<'_> {
                 Fact::PlanExists(plan.clone()),
                 self.gateway().await.plan(plan).await?,
             ),
-            Query::Target(target) => self.read_target(*target).await?,
-            Query::ProbeAccepts | Query::ProbeRefusesRandomKey => {
-                let url = self
-                    .clients
-                    .config
-                    .probe_url
-                    .as_ref()
-                    .expect("a probe is asked for only with its URL");
-                let is_trial = observed.copy && !observed.is_current();
+            Query::Target(target) => self.read_target(target).await?,
+            Query::ProbeAccepts(url) | Query::ProbeRefusesRandomKey(url) => {
+                let is_trial = observed.versions.are_identical() && !observed.is_current();
                 let probe = probe::Probe {
                     http: self.clients.http().await,
                     url,
-                    // The current key has long taken effect, if it was not made just now.
+                    // The current key has long taken effect, if it was not created just now.
                     deadline: if is_trial {
                         self.until(PROPAGATION)
                     } else {
@@ -76,8 +73,8 @@ impl Session<'_> {
                     },
                     is_trial,
                 };
-                let call = match (look, self.values.key(VersionRole::Pending)) {
-                    (Query::ProbeAccepts, Some(key)) => probe.accepts(key).await?,
+                let call = match (query, self.values.key(VersionRole::Pending)) {
+                    (Query::ProbeAccepts(_), Some(key)) => probe.accepts(key).await?,
                     _ => probe.refuses().await?,
                 };
                 (Fact::InEffect, call)
@@ -97,7 +94,7 @@ impl Session<'_> {
                 }
                 (Fact::ReplicasInSync(description), call)
             }
-            Query::InEffectBy(at) => return self.settle(*at).await,
+            Query::KeyAge { reached_at, .. } => return self.wait_until(*reached_at).await,
         };
         Ok((fact, Some(call)))
     }
@@ -118,7 +115,7 @@ impl Session<'_> {
             None => (None, None, None),
             Some(version) => (Some(version.id), version.created, Some(version.text)),
         };
-        let held = match &text {
+        let content = match &text {
             None => Content::Missing,
             Some(Err(fault)) => Content::Unusable(*fault),
             Some(Ok(text)) => text.key().map_or(Content::Placeholder, |key| Content::Key {
@@ -135,33 +132,14 @@ impl Session<'_> {
             None => versions.remove(&role),
         };
         let other = match role {
-            VersionRole::Pending => observed.held.get(&VersionRole::Current),
-            VersionRole::Current => observed.held.get(&VersionRole::Pending),
+            VersionRole::Pending => observed.content(VersionRole::Current),
+            VersionRole::Current => observed.content(VersionRole::Pending),
             VersionRole::Previous => None,
         };
-        let both = (
-            versions.get(&VersionRole::Pending),
-            versions.get(&VersionRole::Current),
-        );
-        let (copy, edited) = match both {
-            _ if role == VersionRole::Previous => (observed.copy, observed.edited),
-            _ if other.is_none() => (false, false),
-            (Some(pending), Some(current)) => (
-                pending.equals(current),
-                !pending.equals_but_for_the_key(current),
-            ),
-            _ => (
-                held == Content::Missing && other == Some(&Content::Missing),
-                false,
-            ),
-        };
-        let fact = Fact::Holds {
-            role,
-            version,
-            created,
-            held,
-            copy,
-            edited,
+        let comparison = other.map(|other| self.values.compare(content, other));
+        let fact = Fact::VersionRead {
+            version: ReadVersion::new(role, content, version, created),
+            comparison,
             keys,
             targets,
         };
@@ -169,8 +147,8 @@ impl Session<'_> {
     }
 
     /// Reads a Doppler target and keeps what it holds.
-    async fn read_target(&mut self, target: usize) -> Result<(Fact, Call), AdapterError> {
-        let (value, call) = self.doppler().await.read(self.target(target)).await?;
+    async fn read_target(&mut self, target: &Target) -> Result<(Fact, Call), AdapterError> {
+        let (value, call) = self.doppler().await.read(target).await?;
         let held = value.as_ref().map(ExposeSecret::expose_secret);
         let is = |role: &VersionRole| {
             let key = self.values.key(*role).zip(held);
@@ -193,18 +171,18 @@ impl Session<'_> {
             TargetContent::Other
         };
         let fact = Fact::TargetRead {
-            target,
-            holds: role.map_or(otherwise, TargetContent::Key),
+            target: target.clone(),
+            content: role.map_or(otherwise, TargetContent::Key),
             keys: self.values.keys_with(held),
         };
         self.values
             .targets
-            .extend(value.map(|value| (target, value)));
+            .extend(value.map(|value| (target.clone(), value)));
         Ok((fact, call))
     }
 
     /// Waits until the key has had time to take effect, or fails at once if the function cannot wait so long.
-    async fn settle(&self, at: SystemTime) -> Result<(Fact, Option<Call>), AdapterError> {
+    async fn wait_until(&self, at: SystemTime) -> Result<(Fact, Option<Call>), AdapterError> {
         let wait = at
             .duration_since(self.clients.clock.now())
             .unwrap_or_default();

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::aws;
 use crate::adapters::{CallError, Fault};
 use crate::decision::InvalidSecret;
-use crate::decision::{CURRENT, Description, Labels, PENDING, Replica, VersionRole};
+use crate::decision::{CURRENT, PENDING, Replica, SecretDescription, VersionRole};
 use crate::driver::{Call, Service};
 use crate::ids::VersionId;
 use crate::secret::SecretText;
@@ -42,7 +42,7 @@ pub struct Secret {
     /// Its name.
     pub name: String,
     /// What of it changes.
-    pub description: Description,
+    pub description: SecretDescription,
     /// The function that rotates it.
     pub rotation_function: Option<String>,
 }
@@ -98,8 +98,8 @@ impl SecretsManager {
         let secret = Secret {
             arn: arn.to_owned(),
             name: name.to_owned(),
-            description: Description {
-                labels: Labels(labels.collect()),
+            description: SecretDescription {
+                labels: labels.collect(),
                 rotation_enabled: reply.rotation_enabled().unwrap_or(false),
                 rotated_before: reply.last_rotated_date().is_some(),
                 replicas: replicas.collect(),

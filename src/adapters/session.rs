@@ -10,8 +10,8 @@ use super::api_gateway::ApiGateway;
 use super::clients::Clients;
 use super::doppler::Doppler;
 use super::secrets_manager::Secret;
-use super::values::Values;
-use crate::decision::{Fact, Next, Observed};
+use super::values::SessionValues;
+use crate::decision::{Fact, Observed, Request};
 use crate::driver::{Call, Perform};
 
 /// How long to wait for something that must be there to become visible: neither service promises that a read sees
@@ -24,7 +24,7 @@ pub struct Session<'a> {
     pub(super) secret: &'a Secret,
     pub(super) rotation_token: Option<&'a SecretString>,
     pub(super) deadline: Instant,
-    pub(super) values: Values,
+    pub(super) values: SessionValues,
 }
 
 impl<'a> Session<'a> {
@@ -41,7 +41,7 @@ impl<'a> Session<'a> {
             secret,
             rotation_token,
             deadline,
-            values: Values::default(),
+            values: SessionValues::default(),
         }
     }
 
@@ -51,22 +51,18 @@ impl<'a> Session<'a> {
 
     pub(super) async fn doppler(&self) -> Doppler<'a> {
         let clients = self.clients;
-        let mirror = clients
+        let config = clients
             .config
-            .mirror
+            .doppler
             .as_ref()
             .expect("a target is asked for only where there is one");
         Doppler {
             http: clients.http().await,
             secrets_manager: clients.secrets_manager().await,
             token: &clients.doppler_token,
-            mirror,
+            config,
             deadline: self.deadline,
         }
-    }
-
-    pub(super) fn target(&self, index: usize) -> &'a crate::config::Target {
-        &self.clients.config.targets()[index]
     }
 
     pub(super) fn until(&self, patience: Duration) -> Instant {
@@ -80,18 +76,15 @@ impl Perform for Session<'_> {
     async fn perform(
         &mut self,
         observed: &Observed,
-        next: &Next,
+        request: &Request,
     ) -> Result<(Fact, Option<Call>), AdapterError> {
-        match next {
-            Next::Query(look) => self.look(observed, look).await,
-            Next::Act(action) => self.act(observed, action).await,
-            Next::Refuse(_) | Next::Restart | Next::Done => {
-                unreachable!("this is for the driver")
-            }
+        match request {
+            Request::Query(query) => self.query(observed, query).await,
+            Request::Act(action) => self.act(observed, action).await,
         }
     }
 
-    fn start_over(&mut self) {
-        self.values = Values::default();
+    fn forget(&mut self) {
+        self.values = SessionValues::default();
     }
 }

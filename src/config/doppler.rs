@@ -1,16 +1,14 @@
 //! Doppler: where it is, and what is written there.
 
-use std::cmp::Ordering;
-use std::fmt;
-
 use reqwest::Url;
 
 use super::env::EnvReader;
 use super::parse::{is_slug, parse_flag, parse_secret_id};
+use crate::ids::Target;
 
 /// Doppler: where it is, who we are there, and what to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mirror {
+pub struct DopplerConfig {
     /// Base URL of the API.
     pub api_url: Url,
     /// The secret in Secrets Manager that holds the token.
@@ -23,58 +21,11 @@ pub struct Mirror {
     pub create_missing: bool,
 }
 
-/// One secret in Doppler. The environment does not distinguish targets: a project has no two configs of the same name.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Doppler project.
-    pub project: String,
-    /// The environment of the config, where it is named. Only needed to create the config.
-    pub environment: Option<String>,
-    /// Doppler config within the project.
-    pub config: String,
-    /// Name of the secret within that.
-    pub name: String,
-}
-
-impl Target {
-    fn place(&self) -> [&str; 3] {
-        [&self.project, &self.config, &self.name]
-    }
-}
-
-impl PartialEq for Target {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for Target {}
-
-impl Ord for Target {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
-    }
-}
-
-impl PartialOrd for Target {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// As it is spelled in the settings.
-impl fmt::Display for Target {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/", self.project)?;
-        if let Some(environment) = &self.environment {
-            write!(out, "{environment}/")?;
-        }
-        write!(out, "{}/{}", self.config, self.name)
-    }
-}
-
 impl EnvReader<'_> {
-    pub(super) fn mirror(&mut self, url: impl Fn(&str) -> Result<Url, String>) -> Option<Mirror> {
+    pub(super) fn doppler(
+        &mut self,
+        url: impl Fn(&str) -> Result<Url, String>,
+    ) -> Option<DopplerConfig> {
         let targets = self.list(
             "DOPPLER_TARGETS",
             "backend/prd/PARTNER_API_KEY",
@@ -100,7 +51,7 @@ impl EnvReader<'_> {
             self.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
         }
         let api_url = api_url.or_else(|| Url::parse("https://api.doppler.com").ok())?;
-        Some(Mirror {
+        Some(DopplerConfig {
             api_url,
             token_secret_id: token_secret_id?,
             targets,

@@ -15,10 +15,11 @@ use rustls::pki_types::TrustAnchor;
 
 pub use self::api_gateway::StageKey;
 use self::api_gateway::{parse_plan, parse_stage_key};
-pub use self::doppler::{Mirror, Target};
+pub use self::doppler::DopplerConfig;
 use self::env::EnvReader;
 pub use self::env::{ConfigError, ConfigProblem};
 use self::parse::{parse_flag, parse_secret_id, parse_url};
+use crate::ids::Target;
 
 /// An example of `PROBE_URL`. Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC,
 /// API Gateway developer guide, "Important notes"). Settings with such a path are not refused: whether AWS answers it for
@@ -39,7 +40,7 @@ pub struct Config {
     /// `PROBE_URL`: where a new key is tried.
     pub probe_url: Option<Url>,
     /// `DOPPLER_*`: where the key is mirrored to.
-    pub mirror: Option<Mirror>,
+    pub doppler: Option<DopplerConfig>,
     /// `SETTLE_PERIOD`: the age at which a key counts as in effect where there is no probe.
     pub settle_period: Duration,
     /// `GRACE_PERIOD`: how long a replaced key stays enabled.
@@ -72,7 +73,7 @@ impl Config {
                 .one("ALLOW_KEY_WITHOUT_PLAN", "true", parse_flag)
                 .unwrap_or(false),
             probe_url: reader.one("PROBE_URL", PROBE_EXAMPLE, url),
-            mirror: reader.mirror(url),
+            doppler: reader.doppler(url),
             settle_period: reader.period("SETTLE_PERIOD", Duration::from_mins(2), "2m"),
             grace_period: reader.period("GRACE_PERIOD", Duration::from_hours(24), "24h"),
             quarantine_period: reader.period(
@@ -103,8 +104,8 @@ impl Config {
             let fault = format!("is required where {other} is set, which is meant for one secret");
             reader.problem("SECRET_ID", fault, "demo/partner-api-key");
         }
-        if let Some(mirror) = &config.mirror
-            && config.secret_id.as_ref() == Some(&mirror.token_secret_id)
+        if let Some(doppler) = &config.doppler
+            && config.secret_id.as_ref() == Some(&doppler.token_secret_id)
         {
             let fault = "names the secret of SECRET_ID; the token must be in a secret of its own"
                 .to_owned();
@@ -117,21 +118,23 @@ impl Config {
         }
     }
 
-    /// Those of the targets that may be overwritten whatever they hold, by their place.
+    /// Those of the targets that may be overwritten whatever they hold.
     #[must_use]
-    pub fn adopted_targets(&self) -> BTreeSet<usize> {
-        let mirror = self.mirror.iter();
-        let adopted: BTreeSet<_> = mirror.flat_map(|mirror| &mirror.adopted).collect();
-        let targets = (0..).zip(self.targets());
+    pub fn adopted_targets(&self) -> BTreeSet<Target> {
+        let doppler = self.doppler.iter();
+        let adopted: BTreeSet<_> = doppler.flat_map(|doppler| &doppler.adopted).collect();
+        let targets = self.targets().iter();
         targets
-            .filter(|(_, target)| adopted.contains(target))
-            .map(|(place, _)| place)
+            .filter(|target| adopted.contains(target))
+            .cloned()
             .collect()
     }
 
     /// Where the key is mirrored to; none without Doppler.
     #[must_use]
     pub fn targets(&self) -> &[Target] {
-        self.mirror.as_ref().map_or(&[], |mirror| &mirror.targets)
+        self.doppler
+            .as_ref()
+            .map_or(&[], |doppler| &doppler.targets)
     }
 }

@@ -1,42 +1,34 @@
-//! One thing learnt, by looking or by doing.
+//! One thing learnt, by a query or by an action.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::key::{Key, Supersession};
 use super::observed::TargetContent;
-use super::secret::Description;
-use super::secret_version::{Content, VersionRole};
-use crate::ids::{KeyId, PlanId, VersionId};
+use super::secret::SecretDescription;
+use super::secret_version::{Comparison, Content, CurrentVersion, VersionRole};
+use crate::ids::{KeyId, PlanId, Target};
 
-/// One thing learnt, by looking or by doing.
+/// One thing learnt, by a query or by an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// What the secret's description says now.
-    Described(Description),
+    Described(SecretDescription),
     /// What a version holds.
-    Holds {
-        /// The version.
-        role: VersionRole,
-        /// Its id, as it came with its value; none where it has no value.
-        version: Option<VersionId>,
-        /// When it was created.
-        created: Option<SystemTime>,
-        /// What it holds.
-        held: Content,
-        /// Whether by now the pending and the current version were read and hold the same text.
-        copy: bool,
-        /// Whether they differ in more than the key.
-        edited: bool,
+    VersionRead {
+        /// The version with what it holds.
+        version: ReadVersion,
+        /// How the pending and the current version compare, where this is one of them and the other was read before.
+        comparison: Option<Comparison>,
         /// Those of the listed keys that have its value.
         keys: Vec<KeyId>,
         /// Those of the targets that were read which hold its key.
-        targets: BTreeSet<usize>,
+        targets: BTreeSet<Target>,
     },
-    /// Our keys.
+    /// This secret's keys.
     Keys(Vec<Key>),
     /// The key of one version, looked for among all keys.
-    Found(VersionRole, Option<Key>),
+    KeyFound(VersionRole, Option<Key>),
     /// The plans of a key.
     Plans(KeyId, BTreeSet<PlanId>),
     /// A configured plan exists.
@@ -45,48 +37,93 @@ pub enum Fact {
     InEffect,
     /// What a target holds.
     TargetRead {
-        /// Its place among the targets.
-        target: usize,
+        /// The target.
+        target: Target,
         /// What it holds.
-        holds: TargetContent,
+        content: TargetContent,
         /// Those of the listed keys that have its value.
         keys: Vec<KeyId>,
     },
     /// A target was given the key of that version.
-    TargetWritten(usize, VersionRole),
-    /// The pending version holds a fresh key.
+    TargetWritten(Target, VersionRole),
+    /// The pending version holds a new key.
     PendingValueStored,
     /// A key was created.
-    Created(Key),
+    KeyCreated(Key),
     /// A key with that value exists already.
-    AlreadyExists,
+    KeyExists,
     /// A key is not as it was.
-    Changed(KeyId, Change),
-    /// AWSCURRENT is on this version.
+    KeyChanged(KeyId, KeyChange),
+    /// AWSCURRENT is on this rotation's version.
     Promoted,
     /// AWSPENDING is on no version.
     PendingLabelRemoved,
     /// What the secret's description says once no replica is under way.
-    ReplicasInSync(Description),
+    ReplicasInSync(SecretDescription),
+}
+
+/// A version that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadVersion {
+    /// The pending one.
+    Pending(Content),
+    /// The one that carries AWSCURRENT.
+    Current(CurrentVersion),
+    /// The one that carries AWSPREVIOUS.
+    Previous(Content),
+}
+
+impl ReadVersion {
+    /// A version by its role. `id` and `created` came with its value; there is no id where it has none.
+    #[must_use]
+    pub fn new(
+        role: VersionRole,
+        content: Content,
+        id: Option<crate::ids::VersionId>,
+        created: Option<SystemTime>,
+    ) -> Self {
+        match role {
+            VersionRole::Pending => Self::Pending(content),
+            VersionRole::Previous => Self::Previous(content),
+            VersionRole::Current => Self::Current(match id {
+                None => CurrentVersion::Missing,
+                Some(id) => CurrentVersion::Present {
+                    id,
+                    created,
+                    content,
+                },
+            }),
+        }
+    }
+
+    /// What the version is to the run.
+    #[must_use]
+    pub fn role(&self) -> VersionRole {
+        match self {
+            Self::Pending(_) => VersionRole::Pending,
+            Self::Current(_) => VersionRole::Current,
+            Self::Previous(_) => VersionRole::Previous,
+        }
+    }
 }
 
 /// How a key is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum KeyChange {
     /// It is complete since then, which its description says.
-    Completed(SystemTime),
+    Resumed(SystemTime),
     /// Its description names the targets that were written.
     TargetsNoted,
     /// It is on this plan.
     Attached(PlanId),
-    /// It carries this mark, and is enabled.
+    /// Its description says so, and it is enabled.
     Superseded(Supersession),
-    /// It is enabled and carries no mark.
+    /// It is enabled and not superseded.
     Restored,
-    /// It is disabled and carries this mark.
+    /// It is disabled, and its description says why.
     Disabled(Supersession),
-    /// A person disabled it: its description, which was written just now, carries no mark.
+    /// A person disabled it: its description, which was written just now, says that it is in use.
     DisabledManually,
-    /// It is no more.
+    /// It no longer exists.
     Deleted,
 }

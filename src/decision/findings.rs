@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow::Continue;
 use std::time::SystemTime;
 
-use super::key::{Key, Supersession};
-use super::observed::{Observed, TargetContent};
+use super::key::{Key, Owner, Supersession};
+use super::observed::{Observed, ObservedTarget, TargetContent};
 use super::retirement::{
     current_supersession, every_target_was_read, is_due, is_irreplaceable, is_retained,
     is_unrecognized, since, superseded_since,
 };
-use super::secret::Replication;
-use super::secret_version::{Content, InvalidSecret, PENDING, VersionRole};
-use crate::ids::{KeyId, VersionId};
+use super::secret::{PENDING, Replication};
+use super::secret_version::{Content, InvalidSecret, VersionRole};
+use crate::ids::{KeyId, Target, VersionId};
 
 /// What a key is to its secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -35,7 +35,7 @@ pub enum KeyState {
 pub fn state(observed: &Observed, key: &Key) -> KeyState {
     if !key.is_managed() && key.held_by.is_empty() {
         KeyState::NotOurs
-    } else if key.disabled_by_us().is_some() {
+    } else if key.quarantined_since().is_some() {
         KeyState::Quarantined
     } else if !key.enabled {
         KeyState::DisabledByHand
@@ -76,7 +76,7 @@ pub enum Finding {
     /// A key stays in quarantine, because it could not be made anew if a rollback wanted it.
     Irreplaceable(KeyId),
     /// A person disabled a replaced key.
-    DisabledByHand(KeyId),
+    DisabledManually(KeyId),
     /// A key that this function did not make is, or was until lately, the secret's: with the version that holds it.
     HandOver(KeyId, VersionId),
     /// A key carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag.
@@ -86,9 +86,9 @@ pub enum Finding {
     /// A key has our tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's.
     NotAdopted(KeyId),
     /// A target holds the key of a rotation under way.
-    AwaitsPromotion(usize),
+    AwaitsPromotion(Target),
     /// A target holds somebody else's value and was never written, so it is left alone.
-    TargetTaken(usize),
+    TargetTaken(Target),
     /// A replica has not got AWSCURRENT yet, so no grace begins.
     ReplicaUnderway(String),
     /// A replica does not follow the secret: its Region, and the service's words.
@@ -113,18 +113,18 @@ pub enum Finding {
 #[must_use]
 pub fn findings(observed: &Observed) -> Vec<Finding> {
     let mut found = Vec::new();
-    match observed.held.get(&VersionRole::Current) {
+    match observed.content(VersionRole::Current) {
         None if observed.version(VersionRole::Current).is_some() => return found,
         None | Some(Content::Missing) => found.push(Finding::NoCurrent),
         Some(Content::Placeholder) => found.push(Finding::Placeholder),
-        Some(Content::Unusable(fault)) => found.push(Finding::Unusable(*fault)),
+        Some(Content::Unusable(fault)) => found.push(Finding::Unusable(fault)),
         Some(Content::Key { .. }) => {}
     }
     found.extend(findings_of_secret(observed));
-    let Some(keys) = &observed.keys else {
+    let Some(keys) = observed.keys.listed() else {
         return found;
     };
-    let searched = observed.searched.contains(&VersionRole::Current);
+    let searched = observed.keys.were_searched(VersionRole::Current);
     if searched && !keys.iter().any(|key| key.is(VersionRole::Current)) {
         found.push(Finding::CurrentKeyMissing);
     }
@@ -135,12 +135,12 @@ pub fn findings(observed: &Observed) -> Vec<Finding> {
             found.push(Finding::OnNoPlan(key.id.clone()));
         }
     }
-    for (target, held) in observed.mirror.iter().enumerate() {
-        if *held == TargetContent::Key(VersionRole::Pending) && observed.is_rotating() {
-            found.push(Finding::AwaitsPromotion(target));
+    for ObservedTarget { target, content } in &observed.targets {
+        if *content == TargetContent::Key(VersionRole::Pending) && observed.is_rotating() {
+            found.push(Finding::AwaitsPromotion(target.clone()));
         }
         if observed.is_taken(target) == Continue(true) {
-            found.push(Finding::TargetTaken(target));
+            found.push(Finding::TargetTaken(target.clone()));
         }
     }
     found
@@ -151,7 +151,7 @@ fn findings_of_secret(observed: &Observed) -> Vec<Finding> {
     if !observed.secret.rotation_enabled {
         found.push(Finding::RotationOff);
     }
-    if !observed.setup.knows_time {
+    if !observed.policy.time_is_known {
         found.push(Finding::TimeUnknown);
     }
     for replica in &observed.secret.replicas {
@@ -175,18 +175,20 @@ fn finding_of(observed: &Observed, key: &Key) -> Option<Finding> {
     if observed.revoked_again.contains(&id) {
         return Some(Finding::RevokedAgain(id));
     }
-    if observed.setup.emergency && observed.disabled.contains(&id) && !key.is(VersionRole::Current)
+    if observed.is_emergency()
+        && observed.disabled_keys.contains(&id)
+        && !key.is(VersionRole::Current)
     {
-        let certain = !key.mirrored.is_empty();
+        let certain = !key.in_targets.is_empty();
         let cut_off = certain || !every_target_was_read(observed);
         return cut_off.then_some(Finding::CutOff { key: id, certain });
     }
-    if key.is(VersionRole::Current) && key.disabled_by_us().is_some() {
+    if key.is(VersionRole::Current) && key.quarantined_since().is_some() {
         return Some(Finding::NotRestored(id));
     }
-    let rotating = |version| observed.labels().on(version, PENDING);
-    let spared = is_retained(observed, key) && !key.version.as_ref().is_some_and(rotating);
-    if observed.setup.emergency && key.enabled && !key.is(VersionRole::Current) {
+    let rotating = |version| observed.staging().on(version, PENDING);
+    let spared = is_retained(observed, key) && !key.version().is_some_and(rotating);
+    if observed.is_emergency() && key.enabled && !key.is(VersionRole::Current) {
         if spared {
             return Some(Finding::Spared(id));
         }
@@ -194,25 +196,25 @@ fn finding_of(observed: &Observed, key: &Key) -> Option<Finding> {
             return Some(Finding::StillWorks(id));
         }
     }
-    if key.disabled_by_us().is_some() && is_irreplaceable(observed, key) {
+    if key.quarantined_since().is_some() && is_irreplaceable(observed, key) {
         return Some(Finding::Irreplaceable(id));
     }
-    if key.disabled_manually() && key.is(VersionRole::Current) {
+    if key.is_disabled_manually() && key.is(VersionRole::Current) {
         return Some(Finding::CurrentKeyDisabled(id));
     }
     if !key.is_managed() {
         return finding_of_unmanaged(observed, key);
     }
-    if key.disabled_manually() {
-        return Some(Finding::DisabledByHand(id));
+    if key.is_disabled_manually() {
+        return Some(Finding::DisabledManually(id));
     }
-    if is_unrecognized(observed, key) && key.mark.is_none() {
+    if is_unrecognized(observed, key) && key.supersession().is_none() {
         return Some(Finding::NotAdopted(id));
     }
     if let Some(at) = postponed_to(observed, key) {
         return Some(Finding::Postponed(id, at));
     }
-    (is_due(observed, key) && !observed.failed.contains(&id)).then_some(Finding::Withheld(id))
+    (is_due(observed, key) && !observed.failed_keys.contains(&id)).then_some(Finding::Withheld(id))
 }
 
 /// A key that this function neither made nor was handed, as far as its tags, name and mark tell.
@@ -221,9 +223,12 @@ fn finding_of_unmanaged(observed: &Observed, key: &Key) -> Option<Finding> {
         .held_by
         .iter()
         .filter_map(|role| observed.version(*role));
-    match holders.next().filter(|_| observed.setup.finds_hand_made) {
+    match holders
+        .next()
+        .filter(|_| observed.task.searches_for_unmanaged_keys())
+    {
         Some(version) => Some(Finding::HandOver(key.id.clone(), version.clone())),
-        None if key.held_by.is_empty() && key.namesake && key.enabled => {
+        None if key.held_by.is_empty() && key.owner == Owner::Namesake && key.enabled => {
             Some(Finding::Namesake(key.id.clone()))
         }
         None => None,
@@ -232,27 +237,27 @@ fn finding_of_unmanaged(observed: &Observed, key: &Key) -> Option<Finding> {
 
 /// From when on the period of a superseded key counts, where that is later than its mark says, and the period is not over.
 fn postponed_to(observed: &Observed, key: &Key) -> Option<SystemTime> {
-    let mark = key.mark.as_ref()?;
-    let (marked, counts, period) = match key.disabled_by_us() {
+    let mark = key.supersession()?;
+    let (marked, counts, period) = match key.quarantined_since() {
         Some(at) => {
             let own = Supersession {
                 postponed: None,
                 ..mark.clone()
             }
             .newest();
-            (own, since(key, at), observed.setup.quarantine)
+            (own, since(key, at), observed.policy.quarantine)
         }
         None if is_retained(observed, key) || key.is(VersionRole::Current) => return None,
         None => {
             let counts = superseded_since(observed, key, current_supersession(observed, key)?);
-            (mark.superseded_at, counts, observed.setup.grace)
+            (mark.superseded_at, counts, observed.grace())
         }
     };
-    (counts > marked && counts + period > observed.setup.now).then_some(counts)
+    (counts > marked && counts + period > observed.policy.now).then_some(counts)
 }
 
 /// Whether no API accepts the key, as far as this run looked at its plans.
 fn is_on_no_plan(observed: &Observed, key: &Key) -> bool {
-    let excused = key.stage_keys || observed.setup.allows_no_plan;
+    let excused = key.stage_keys || observed.policy.allows_no_plan;
     !excused && observed.plans.get(&key.id).is_some_and(BTreeSet::is_empty)
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::fact::{Change, Fact};
-use super::key::Key;
-use super::observed::{Creation, Observed, TargetContent};
-use super::request::{Action, Next, Query};
-use super::secret_version::{CURRENT, Content, PENDING, PREVIOUS, VersionRole};
-use crate::ids::KeyId;
+use super::fact::{Fact, KeyChange, ReadVersion};
+use super::key::{Key, KeyDescription, Progress};
+use super::observed::{Creation, Impediment, Keys, Labels, Observed, TargetContent};
+use super::request::{Action, Query, Request};
+use super::secret::{CURRENT, PENDING, PREVIOUS};
+use super::secret_version::{Comparison, Content, VersionRole};
+use super::task::UsagePlans;
+use crate::ids::{KeyId, Target};
 
 impl Observed {
     /// Takes in what was learnt.
@@ -15,153 +17,149 @@ impl Observed {
         match fact {
             Fact::Described(secret) => {
                 self.secret = secret;
-                self.relabelled = true;
-                self.unconfirmed = false;
+                self.labels = Labels::Fresh;
             }
-            Fact::Holds {
-                role,
+            Fact::VersionRead {
                 version,
-                created,
-                held,
-                copy,
-                edited,
+                comparison,
                 keys,
                 targets,
-            } => {
-                if role == VersionRole::Current {
-                    self.current_version = version;
-                    self.current_created = created;
-                    self.relabelled = false;
-                }
-                for target in targets {
-                    if let Some(holds @ TargetContent::Other) = self.mirror.get_mut(target) {
-                        *holds = TargetContent::Key(role);
-                    }
-                }
-                self.held.insert(role, held);
-                self.copy = copy;
-                self.edited = edited;
-                for key in self.those(&keys) {
-                    key.held_by.insert(role);
-                }
-            }
+            } => self.version_read(version, comparison, &keys, &targets),
             Fact::Keys(keys) => {
-                self.keys = Some(keys);
-                self.relabelled = false;
+                self.keys = Keys::Listed {
+                    keys,
+                    searched: BTreeSet::new(),
+                };
+                self.labels.outdated();
             }
-            Fact::Found(role, key) => {
-                self.searched.push(role);
-                self.keys.get_or_insert_default().extend(key);
-            }
-            Fact::Plans(key, plans) => {
-                self.plans.insert(key, plans);
-            }
-            Fact::PlanExists(plan) => {
-                self.existing_plans.insert(plan);
-            }
+            Fact::KeyFound(role, key) => self.keys.found(role, key),
+            Fact::Plans(key, plans) => drop(self.plans.insert(key, plans)),
+            Fact::PlanExists(plan) => drop(self.existing_plans.insert(plan)),
             Fact::InEffect => self.in_effect = true,
             Fact::TargetRead {
                 target,
-                holds,
+                content,
                 keys,
             } => {
-                self.mirror[target] = holds;
-                for key in self.those(&keys) {
-                    key.mirrored.insert(target);
+                for key in self.keys_with(&keys) {
+                    key.in_targets.insert(target.clone());
                 }
+                self.set_target(&target, content);
             }
             Fact::TargetWritten(target, role) => {
-                self.mirror[target] = TargetContent::Key(role);
-                self.wrote.insert(target);
-                self.unconfirmed = true;
+                self.set_target(&target, TargetContent::Key(role));
+                self.written_targets.insert(target);
+                self.labels = Labels::MustConfirm;
             }
             Fact::PendingValueStored => {
-                self.held
-                    .insert(VersionRole::Pending, Content::Key { generated: true });
-                self.copy = false;
+                let stored = Content::Key { generated: true };
+                self.versions.read_pending(stored, Some(Comparison::NewKey));
             }
-            Fact::Created(key) => {
-                self.mint = Creation::Created;
+            Fact::KeyCreated(key) => {
+                self.creation = Creation::Created;
                 self.plans.insert(key.id.clone(), BTreeSet::new());
-                self.keys.get_or_insert_default().push(key);
+                self.keys.created(key);
             }
-            Fact::AlreadyExists => {
-                self.mint = Creation::AlreadyExisted;
+            Fact::KeyExists => {
+                self.creation = Creation::AlreadyExisted;
                 // A list from before the attempt may be too old to have the key.
-                self.keys = None;
-                self.searched.clear();
+                self.keys = Keys::Unlisted;
             }
             Fact::Promoted => self.promoted(),
             Fact::PendingLabelRemoved => self.secret.labels.remove(PENDING),
             Fact::ReplicasInSync(secret) => {
                 self.secret = secret;
-                self.replicated = true;
+                self.replicas_awaited = true;
             }
-            Fact::Changed(id, change) => self.changed(&id, change),
+            Fact::KeyChanged(id, change) => self.key_changed(&id, change),
         }
     }
 
-    fn changed(&mut self, id: &KeyId, change: Change) {
-        let written = self.written();
-        self.noted |= matches!(change, Change::Completed(_) | Change::DisabledManually);
-        self.unconfirmed |= matches!(
-            change,
-            Change::Disabled(_) | Change::Deleted | Change::Restored
-        );
+    fn version_read(
+        &mut self,
+        version: ReadVersion,
+        comparison: Option<Comparison>,
+        keys: &[KeyId],
+        targets: &BTreeSet<Target>,
+    ) {
+        let role = version.role();
+        match version {
+            ReadVersion::Pending(content) => self.versions.read_pending(content, comparison),
+            ReadVersion::Previous(content) => self.versions.read_previous(content),
+            ReadVersion::Current(current) => {
+                self.versions.read_current(current, comparison);
+                self.labels.outdated();
+            }
+        }
+        for known in &mut self.targets {
+            if known.content == TargetContent::Other && targets.contains(&known.target) {
+                known.content = TargetContent::Key(role);
+            }
+        }
+        for key in self.keys_with(keys) {
+            key.held_by.insert(role);
+        }
+    }
+
+    fn key_changed(&mut self, id: &KeyId, change: KeyChange) {
+        let written = self.known_written();
         match &change {
-            Change::Attached(plan) => {
+            KeyChange::Attached(plan) => {
                 let plans = self.plans.entry(id.clone()).or_default();
                 plans.insert(plan.clone());
             }
             // One that is enabled although an emergency stop revoked it is not done with.
-            Change::Superseded(mark) if mark.revoked_at.is_some() => {}
-            Change::Superseded(_) | Change::Disabled(_) => {
+            KeyChange::Superseded(supersession) if supersession.revoked_at.is_some() => {}
+            KeyChange::Superseded(_) => drop(self.changed_keys.insert(id.clone())),
+            KeyChange::Disabled(_) => {
                 self.changed_keys.insert(id.clone());
+                self.labels = Labels::MustConfirm;
             }
-            Change::Restored => {
+            KeyChange::Restored => {
                 self.changed_keys.remove(id);
+                self.labels = Labels::MustConfirm;
             }
-            Change::Deleted => {
-                let keys = self.keys.iter_mut();
-                keys.for_each(|keys| keys.retain(|key| key.id != *id));
+            KeyChange::Deleted => {
+                self.keys.remove(id);
+                self.labels = Labels::MustConfirm;
             }
-            Change::Completed(_) | Change::TargetsNoted | Change::DisabledManually => {}
+            KeyChange::Resumed(_) | KeyChange::DisabledManually => self.resumption_noted = true,
+            KeyChange::TargetsNoted => {}
         }
-        let mut keys = self.keys.iter_mut().flatten();
-        let Some(key) = keys.find(|key| key.id == *id) else {
+        let Some(key) = self.keys.each_mut().find(|key| key.id == *id) else {
             return;
         };
-        if key.enabled && matches!(change, Change::Disabled(_)) {
-            self.disabled.insert(id.clone());
+        if key.enabled && matches!(change, KeyChange::Disabled(_)) {
+            self.disabled_keys.insert(id.clone());
             if key.is_revoked() {
                 self.revoked_again.insert(id.clone());
             }
         }
         // Each description that is written names them.
-        if !matches!(change, Change::Attached(_)) {
-            key.written = written;
+        if !matches!(change, KeyChange::Attached(_)) {
+            key.named_targets = written;
         }
+        let in_use = KeyDescription::InUse(Progress::Complete);
         match change {
-            Change::Completed(since) => {
-                (key.unfinished, key.resumed, key.since) = (false, true, since);
+            KeyChange::Resumed(since) => {
+                key.description = KeyDescription::InUse(Progress::Resumed);
+                key.effective_since = since;
             }
-            Change::Restored => (key.mark, key.enabled) = (None, true),
-            Change::DisabledManually => {
-                (key.unfinished, key.mark, key.enabled) = (false, None, false);
+            KeyChange::Restored => (key.description, key.enabled) = (in_use, true),
+            KeyChange::DisabledManually => (key.description, key.enabled) = (in_use, false),
+            KeyChange::Superseded(supersession) => {
+                (key.description, key.enabled) = (KeyDescription::Superseded(supersession), true);
             }
-            Change::Superseded(mark) => {
-                (key.mark, key.described, key.enabled) = (Some(mark), true, true);
+            KeyChange::Disabled(supersession) => {
+                (key.description, key.enabled) = (KeyDescription::Superseded(supersession), false);
             }
-            Change::Disabled(mark) => {
-                (key.mark, key.described, key.enabled) = (Some(mark), true, false);
-            }
-            Change::TargetsNoted | Change::Attached(_) | Change::Deleted => {}
+            KeyChange::TargetsNoted | KeyChange::Attached(_) | KeyChange::Deleted => {}
         }
     }
 
     /// What was pending is current, and what was current is previous.
     fn promoted(&mut self) {
-        let Some(version) = self.setup.version.clone() else {
+        let Some(version) = self.rotated_version().cloned() else {
             return;
         };
         let labels = &mut self.secret.labels;
@@ -169,75 +167,112 @@ impl Observed {
             labels.put(PREVIOUS, &previous);
         }
         labels.put(CURRENT, &version);
-        self.current_version = Some(version);
-        // The bound that it gives begins with the next run.
-        self.current_created = None;
-        let succeeds = |role: &VersionRole| match role {
-            VersionRole::Pending => Some(VersionRole::Current),
-            VersionRole::Current => Some(VersionRole::Previous),
-            VersionRole::Previous => None,
-        };
-        let held = std::mem::take(&mut self.held).into_iter();
-        self.held = held
-            .filter_map(|(role, held)| Some((succeeds(&role)?, held)))
-            .collect();
-        for key in self.keys.iter_mut().flatten() {
-            key.held_by = key.held_by.iter().filter_map(succeeds).collect();
-        }
-        self.searched = self.searched.iter().filter_map(succeeds).collect();
-        self.copy = false;
-        self.edited = false;
-        self.unconfirmed = false;
+        self.labels.confirmed();
+        self.versions.promoted(version);
+        self.keys.promoted();
         // Until now another run may have written AWSCURRENT's old key.
-        self.mirror.fill(TargetContent::Unread);
+        for target in &mut self.targets {
+            target.content = TargetContent::Unread;
+        }
     }
 
-    fn those(&mut self, ids: &[KeyId]) -> impl Iterator<Item = &mut Key> {
-        let keys = self.keys.iter_mut().flatten();
+    fn keys_with(&mut self, ids: &[KeyId]) -> impl Iterator<Item = &mut Key> {
+        let keys = self.keys.each_mut();
         keys.filter(|key| ids.contains(&key.id))
     }
 
-    /// Goes on without what `next` would have brought. For what is done after the point of no return.
-    pub fn skip(&mut self, next: &Next) {
-        match next {
-            Next::Query(Query::Target(target)) => self.mirror[*target] = TargetContent::Unreachable,
-            Next::Act(Action::WriteTarget(target, _)) => {
-                self.mirror[*target] = TargetContent::Unreachable;
-                self.unconfirmed = true;
+    fn set_target(&mut self, target: &Target, content: TargetContent) {
+        for known in &mut self.targets {
+            if known.target == *target {
+                known.content = content;
             }
-            Next::Query(Query::PlansOf(_))
-                if self.setup.looks_at_plans
-                    && self.setup.plans.is_empty()
-                    && !self.plans_skipped =>
-            {
-                self.plans_skipped = true;
+        }
+    }
+
+    /// Goes on without what `request` would have brought. For what is done after the point of no return.
+    pub fn skip(&mut self, request: &Request) {
+        match request {
+            Request::Query(query) => self.skip_query(query),
+            Request::Act(action) => self.skip_action(action),
+        }
+    }
+
+    fn skip_query(&mut self, query: &Query) {
+        match query {
+            Query::Target(target) => self.set_target(target, TargetContent::Unreachable),
+            Query::PlansOf(_) => {
+                let inherited = matches!(self.policy.plans, UsagePlans::Inherited { .. });
+                let for_report = self.policy.checks_plans && inherited;
+                self.impede(if for_report && self.impediment == Impediment::None {
+                    Impediment::PlansUnknown
+                } else {
+                    Impediment::CurrentKeyUnusable
+                });
             }
-            Next::Query(Query::PlansOf(_)) | Next::Act(Action::CreateKey(_)) => {
-                self.unrestored = true;
+            Query::Version { .. }
+            | Query::Labels
+            | Query::Keys
+            | Query::FindKey(_)
+            | Query::PlanExists(_)
+            | Query::ProbeAccepts(_)
+            | Query::ProbeRefusesRandomKey(_)
+            | Query::ReplicasInSync
+            | Query::KeyAge { .. } => self.impede(Impediment::Blind),
+        }
+    }
+
+    fn skip_action(&mut self, action: &Action) {
+        match action {
+            Action::WriteTarget(target, _) => {
+                self.set_target(target, TargetContent::Unreachable);
+                self.labels = Labels::MustConfirm;
             }
-            Next::Act(
-                Action::AttachKey(id, _)
-                | Action::CompleteKey(id)
-                | Action::NoteTargets(id)
-                | Action::RestoreKey(id)
-                | Action::MarkSuperseded(id, _)
-                | Action::DisableKey(id, _)
-                | Action::NoteRevoked(id, _)
-                | Action::NotePostponed(id, _)
-                | Action::DeleteKey(id),
-            ) => {
-                // Perhaps it was done all the same, and only the reply was lost.
-                self.unconfirmed |= matches!(next, Next::Act(action) if action.takes_away());
-                let is_current = |key: &Key| key.id == *id && key.is(VersionRole::Current);
-                // What is only noted may go without saying until the next run.
-                let notes = matches!(
-                    next,
-                    Next::Act(Action::CompleteKey(_) | Action::NoteTargets(_))
-                );
-                self.unrestored |= !notes && self.keys.iter().flatten().any(is_current);
-                self.failed.insert(id.clone());
+            Action::CreateKey { .. } => self.impede(Impediment::CurrentKeyUnusable),
+            // What is only noted may go without saying until the next run.
+            Action::NoteResumption(id) | Action::NoteTargets(id) => {
+                self.failed_keys.insert(id.clone());
             }
-            _ => self.given_up = true,
+            Action::AttachKey(id, _)
+            | Action::RestoreKey(id)
+            | Action::MarkSuperseded(id, _)
+            | Action::DisableKey(id, _)
+            | Action::NoteRevocation(id, _)
+            | Action::NotePostponement(id, _)
+            | Action::DeleteKey(id) => {
+                if action.takes_away() {
+                    // Perhaps it was done all the same, and only the reply was lost.
+                    self.labels = Labels::MustConfirm;
+                }
+                let key = self.keys.get(id);
+                if key.is_some_and(|key| key.is(VersionRole::Current)) {
+                    self.impede(Impediment::CurrentKeyUnusable);
+                }
+                self.failed_keys.insert(id.clone());
+            }
+            Action::StorePendingValue(_)
+            | Action::Promote { .. }
+            | Action::RemovePendingLabel(_) => self.impede(Impediment::Blind),
+        }
+    }
+
+    /// Takes in what the run has to do without from now on.
+    pub(super) fn impede(&mut self, impediment: Impediment) {
+        self.impediment = self.impediment.max(impediment);
+    }
+}
+
+impl Labels {
+    /// Something was read that is newer.
+    fn outdated(&mut self) {
+        if *self == Self::Fresh {
+            *self = Self::Stale;
+        }
+    }
+
+    /// AWSCURRENT is where this run put it.
+    fn confirmed(&mut self) {
+        if *self == Self::MustConfirm {
+            *self = Self::Stale;
         }
     }
 }

@@ -4,68 +4,67 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::key::Key;
+use super::key::{Key, Owner};
 use super::observed::{Observed, TargetContent};
 use super::refusal::Refusal;
-use super::request::{Action, Next, Query};
+use super::request::{Action, Decision, Query, Request};
 use super::secret_version::{Content, VersionRole};
-use crate::ids::{KeyId, PlanId};
+use crate::ids::{KeyId, PlanId, Target};
 
 /// Each of these answers from what is known, or leaves the step to have it looked up.
 impl Observed {
     /// What a version holds.
-    pub(crate) fn read(&self, role: VersionRole, expected: bool) -> ControlFlow<Next, Content> {
-        known(self.held.get(&role).copied(), || Query::Version {
-            role,
-            expected,
-        })
+    pub(crate) fn read(&self, role: VersionRole, expected: bool) -> ControlFlow<Decision, Content> {
+        let query = || Query::Version { role, expected };
+        known(self.content(role), query)
     }
 
     /// What the pending version holds, to go on with.
-    pub(crate) fn pending(&self, expected: bool) -> ControlFlow<Next, Content> {
-        usable(
-            VersionRole::Pending,
-            self.read(VersionRole::Pending, expected)?,
-        )
+    pub(crate) fn pending(&self, expected: bool) -> ControlFlow<Decision, Content> {
+        let role = VersionRole::Pending;
+        usable(role, self.read(role, expected)?)
     }
 
     /// What the current version holds. Where one is labelled so, it must be there.
-    pub(crate) fn current(&self) -> ControlFlow<Next, Content> {
+    pub(crate) fn current(&self) -> ControlFlow<Decision, Content> {
         let labelled = self.version(VersionRole::Current);
-        let expected = labelled.is_some() && labelled != self.setup.version.as_ref();
+        let expected = labelled.is_some() && labelled != self.rotated_version();
         match self.read(VersionRole::Current, expected)? {
             Content::Missing if expected => refuse(Refusal::CurrentMissing),
-            held => usable(VersionRole::Current, held),
+            content => usable(VersionRole::Current, content),
         }
     }
 
-    pub(crate) fn keys(&self) -> ControlFlow<Next, &Vec<Key>> {
-        known(self.keys.as_ref(), || Query::Keys)
+    /// All keys of this secret.
+    pub(crate) fn all_keys(&self) -> ControlFlow<Decision, &[Key]> {
+        known(self.keys.listed(), || Query::Keys)
     }
 
-    /// The key with the value of that version: ours if it is one of ours, else whoever's it is.
-    pub(crate) fn key_of(&self, role: VersionRole) -> ControlFlow<Next, Option<&Key>> {
-        let found = self.keys()?.iter().find(|key| key.is(role));
-        if found.is_none() && !self.searched.contains(&role) {
-            return look(Query::FindKey(role));
+    /// The key with the value of that version: this secret's if it is one of those, else whoever's it is.
+    pub(crate) fn key_of(&self, role: VersionRole) -> ControlFlow<Decision, Option<&Key>> {
+        if let Some(found) = self.keys.iter().find(|key| key.is(role)) {
+            return Continue(Some(found));
         }
-        Continue(found)
+        self.all_keys()?;
+        if self.keys.were_searched(role) {
+            Continue(None)
+        } else {
+            query(Query::FindKey(role))
+        }
     }
 
-    pub(crate) fn plans_of(&self, key: &KeyId) -> ControlFlow<Next, &BTreeSet<PlanId>> {
+    pub(crate) fn plans_of(&self, key: &KeyId) -> ControlFlow<Decision, &BTreeSet<PlanId>> {
         known(self.plans.get(key), || Query::PlansOf(key.clone()))
     }
 
-    /// The plans of our newest key that has any, but for those with the value of that version.
+    /// The plans of this secret's newest key that has any, but for those with the value of that version.
     pub(crate) fn plans_of_newest_but(
         &self,
         role: VersionRole,
-    ) -> ControlFlow<Next, BTreeSet<PlanId>> {
-        let keys = self.keys()?.iter();
-        let mut others: Vec<_> = keys
-            .filter(|key| key.version.is_some() && !key.is(role))
-            .collect();
-        others.sort_by_key(|key| Reverse(key.since));
+    ) -> ControlFlow<Decision, BTreeSet<PlanId>> {
+        let keys = self.all_keys()?.iter();
+        let mut others: Vec<_> = keys.filter(|key| key.is_ours() && !key.is(role)).collect();
+        others.sort_by_key(|key| Reverse(key.effective_since));
         for key in others {
             // That of an abandoned rotation may never have got one.
             let plans = self.plans_of(&key.id)?;
@@ -76,70 +75,65 @@ impl Observed {
         Continue(BTreeSet::new())
     }
 
-    pub(crate) fn mirrored(&self, target: usize) -> ControlFlow<Next, TargetContent> {
-        let mirrored = self
-            .mirror
-            .get(target)
-            .copied()
-            .unwrap_or(TargetContent::Unreachable);
+    pub(crate) fn content_of(&self, target: &Target) -> ControlFlow<Decision, TargetContent> {
+        let content = self.target(target);
         known(
-            (mirrored != TargetContent::Unread).then_some(mirrored),
-            || Query::Target(target),
+            (content != TargetContent::Unread).then_some(content),
+            || Query::Target(target.clone()),
         )
     }
 
     /// Whether a target holds a value of somebody else's, which may not be overwritten: it is no value of this secret's
-    /// versions and none of our keys', it is not listed to be overwritten, and no key of ours says that it was written before.
-    pub(crate) fn is_taken(&self, target: usize) -> ControlFlow<Next, bool> {
-        if self.mirrored(target)? != TargetContent::Other || self.setup.adopted.contains(&target) {
+    /// versions and none of its keys', it is not listed to be overwritten, and no key of this secret says that it was written
+    /// before.
+    pub(crate) fn is_taken(&self, target: &Target) -> ControlFlow<Decision, bool> {
+        let is_adopted = self.policy.adopted_targets.contains(target);
+        if self.content_of(target)? != TargetContent::Other || is_adopted {
             return Continue(false);
         }
         let is_ours = |key: &Key| {
-            let was_written = key.version.is_some() && key.written.contains(&target);
-            let holds = (key.version.is_some() || key.namesake) && key.mirrored.contains(&target);
+            let was_written = key.is_ours() && key.named_targets.contains(target);
+            let holds = key.owner != Owner::Other && key.in_targets.contains(target);
             was_written || holds
         };
-        if self.keys()?.iter().any(is_ours) {
+        if self.all_keys()?.iter().any(is_ours) {
             return Continue(false);
         }
         if self.version(VersionRole::Previous).is_some() {
             self.read(VersionRole::Previous, false)?;
         }
-        Continue(self.mirrored(target)? == TargetContent::Other)
+        Continue(self.content_of(target)? == TargetContent::Other)
     }
 
-    pub(crate) fn must_be_in_effect(&self, how: Query) -> ControlFlow<Next> {
-        if self.in_effect {
-            Continue(())
-        } else {
-            look(how)
-        }
+    /// That the pending key is in effect.
+    pub(crate) fn in_effect(&self, how: impl FnOnce() -> Query) -> ControlFlow<Decision> {
+        known(self.in_effect.then_some(()), how)
     }
 }
 
 /// What a version holds, if that can be rotated.
-fn usable(role: VersionRole, held: Content) -> ControlFlow<Next, Content> {
-    match held {
+fn usable(role: VersionRole, content: Content) -> ControlFlow<Decision, Content> {
+    match content {
         Content::Unusable(fault) => refuse(Refusal::InvalidSecret(role, fault)),
-        held => Continue(held),
+        content => Continue(content),
     }
 }
 
-fn known<T>(fact: Option<T>, look_up: impl FnOnce() -> Query) -> ControlFlow<Next, T> {
+fn known<T>(fact: Option<T>, look_up: impl FnOnce() -> Query) -> ControlFlow<Decision, T> {
     match fact {
         Some(fact) => Continue(fact),
-        None => Break(Next::Query(look_up())),
+        None => query(look_up()),
     }
 }
 
-pub(crate) fn look<T>(look: Query) -> ControlFlow<Next, T> {
-    Break(Next::Query(look))
+pub(crate) fn query<T>(query: Query) -> ControlFlow<Decision, T> {
+    Break(Decision::Perform(Request::Query(query)))
 }
 
-pub(crate) fn act<T>(action: Action) -> ControlFlow<Next, T> {
-    Break(Next::Act(action))
+pub(crate) fn act<T>(action: Action) -> ControlFlow<Decision, T> {
+    Break(Decision::Perform(Request::Act(action)))
 }
 
-pub(crate) fn refuse<T>(refusal: Refusal) -> ControlFlow<Next, T> {
-    Break(Next::Refuse(refusal))
+pub(crate) fn refuse<T>(refusal: Refusal) -> ControlFlow<Decision, T> {
+    Break(Decision::Refuse(refusal))
 }

@@ -10,6 +10,7 @@ pub mod decisions {}
 mod fact;
 mod findings;
 mod key;
+mod keys;
 mod learn;
 mod lookup;
 mod observed;
@@ -24,35 +25,41 @@ mod secret_version;
 mod task;
 mod usage_plans;
 
-pub use self::fact::{Change, Fact};
+pub use self::fact::{Fact, KeyChange, ReadVersion};
 pub use self::findings::{Finding, KeyState, findings, state};
 pub(crate) use self::key::OWN_CHANGE;
-pub use self::key::{Key, Postponed, Supersession};
-pub use self::observed::{Creation, Observed, TargetContent};
+pub use self::key::{Key, KeyDescription, Lifecycle, Owner, Postponed, Progress, Supersession};
+pub use self::observed::{
+    Creation, Impediment, Keys, Labels, Observed, ObservedTarget, TargetContent,
+};
 use self::reconciliation::reconcile;
 pub use self::refusal::Refusal;
-pub use self::request::{Action, Next, Query};
+pub use self::request::{Action, Decision, Query, Request};
 pub(crate) use self::retirement::{is_irreplaceable, is_postponed_again, since, superseded_since};
 use self::rotation::{create_secret, finish_secret, set_secret, test_secret};
 pub use self::run::{Run, Turn};
-pub use self::secret::{Description, Replica, Replication};
-pub use self::secret_version::{
-    CURRENT, Content, InvalidSecret, Labels, PENDING, PREVIOUS, VersionRole,
+pub use self::secret::{
+    CURRENT, PENDING, PREVIOUS, Replica, Replication, SecretDescription, StagingLabels,
 };
-pub use self::task::{Setup, Step};
+pub use self::secret_version::{
+    Comparison, Content, CurrentVersion, InvalidSecret, VersionRole, Versions,
+};
+pub use self::task::{Policy, Readiness, RotationStep, Scope, Task, UsagePlans};
 
-/// Decides what `step` does next. Every step has an answer for everything that can be known.
+/// Decides what the run does next. There is an answer for everything that can be known.
 #[must_use]
-pub fn decide(step: Step, observed: &Observed) -> Next {
-    let left = match step {
-        Step::CreateSecret => create_secret(observed),
-        Step::SetSecret => set_secret(observed),
-        Step::TestSecret => test_secret(observed),
-        Step::FinishSecret => finish_secret(observed),
-        Step::Reconcile => reconcile(observed),
+pub fn decide(observed: &Observed) -> Decision {
+    let left = match &observed.task {
+        Task::Rotate { step, version } => match step {
+            RotationStep::CreateSecret => create_secret(observed, version),
+            RotationStep::SetSecret => set_secret(observed, version),
+            RotationStep::TestSecret => test_secret(observed, version),
+            RotationStep::FinishSecret => finish_secret(observed, version),
+        },
+        Task::Reconcile(_) | Task::EmergencyStop => reconcile(observed),
     };
     match left {
-        Break(next) => next,
-        Continue(()) => Next::Done,
+        Break(decision) => decision,
+        Continue(()) => Decision::Done,
     }
 }

@@ -1,7 +1,7 @@
 //! Why a step stops.
 
 use super::secret_version::{InvalidSecret, VersionRole};
-use crate::ids::{KeyId, PlanId};
+use crate::ids::{KeyId, PlanId, Target};
 
 /// Why a step stops.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,9 +79,11 @@ pub enum Refusal {
         "no API would accept the new key: it is on no usage plan and has no stage key, and no PROBE_URL accepted it; put the current key on its usage plan, which the new key gets too, or set USAGE_PLAN_IDS (or ALLOW_KEY_WITHOUT_PLAN=true where an authorizer compares the key), then Secrets Manager's next try succeeds; STAGE_KEYS is for keys that are made after it was set, so then cancel the rotation and rotate again; to cancel it, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
     )]
     NoPlan,
-    /// The first write to a target would overwrite somebody else's value. By its place among the targets.
-    #[error("the Doppler target number {0} holds a value that is not this secret's")]
-    TargetTaken(usize),
+    /// The first write to a target would overwrite somebody else's value.
+    #[error(
+        "the Doppler target {0} holds a value that is neither this secret's nor one of its keys, so nothing was written; to have it overwritten, set DOPPLER_ADOPT_TARGETS={0} (beside what it lists already), else correct DOPPLER_TARGETS; then Secrets Manager's next try succeeds, or start it at once with `aws secretsmanager rotate-secret` (with --no-rotate-immediately it only tests); to cancel a rotation instead, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
+    )]
+    TargetTaken(Target),
 }
 
 impl Refusal {

@@ -1,25 +1,32 @@
-//! What a step can do next.
+//! What a run can do next.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::key::Supersession;
 use super::refusal::Refusal;
 use super::secret_version::VersionRole;
-use crate::ids::{KeyId, PlanId, VersionId};
+use crate::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
 
-/// What a step does next.
+/// What a run does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// Learn something; changes nothing outside.
-    Query(Query),
-    /// Change something outside.
-    Act(Action),
+pub enum Decision {
+    /// This request.
+    Perform(Request),
     /// Stop: what is known forbids to go on.
     Refuse(Refusal),
-    /// Forget what was seen and begin anew, as a reconciliation: AWSCURRENT has moved.
+    /// Forget what was observed and begin again, as a reconciliation: AWSCURRENT has moved.
     Restart,
     /// Nothing is left to do.
     Done,
+}
+
+/// Something to be done outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// To learn something, which changes nothing.
+    Query(Query),
+    /// To change something.
+    Act(Action),
 }
 
 /// Something to learn.
@@ -43,48 +50,63 @@ pub enum Query {
     /// Whether a configured plan exists.
     PlanExists(PlanId),
     /// What a target holds.
-    Target(usize),
-    /// Whether the gateway refuses a random key and accepts the pending one; waits until it does.
-    ProbeAccepts,
-    /// Whether the gateway refuses a random key.
-    ProbeRefusesRandomKey,
-    /// Whether no replica of the secret is under way any more; waits until then.
+    Target(Target),
+    /// Whether the API there refuses a random key and accepts the pending one; waits until it does.
+    ProbeAccepts(ProbeUrl),
+    /// Whether the API there refuses a random key.
+    ProbeRefusesRandomKey(ProbeUrl),
+    /// Whether every replica of the secret holds what the secret holds; waits until then.
     ReplicasInSync,
-    /// Whether the pending key has had time to take effect; waits until then.
-    InEffectBy(SystemTime),
+    /// Whether the pending key is that old; waits until then.
+    KeyAge {
+        /// The age at which it counts as in effect.
+        age: Duration,
+        /// When it has that age.
+        reached_at: SystemTime,
+    },
 }
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Store a fresh value in the pending version.
-    StorePendingValue,
-    /// Create the key with the value of that version. AWSCURRENT's says in its description that its plans are still to come:
+    /// Store a new value in this version, which is the pending one.
+    StorePendingValue(VersionId),
+    /// Create the key with the value of that version. The description of AWSCURRENT's says that its plans are still to come:
     /// no step looks after them otherwise, should the run be cut off.
-    CreateKey(VersionRole),
+    CreateKey {
+        /// Whose value it gets.
+        role: VersionRole,
+        /// That version.
+        version: VersionId,
+    },
     /// Note in a key's description that it is completed only now.
-    CompleteKey(KeyId),
+    NoteResumption(KeyId),
     /// Note in the description of AWSCURRENT's key the targets that were written.
     NoteTargets(KeyId),
     /// Put a key on a plan.
     AttachKey(KeyId, PlanId),
     /// Write the key of that version to a target.
-    WriteTarget(usize, VersionRole),
-    /// Move AWSCURRENT to this version, from that one.
-    Promote(Option<VersionId>),
+    WriteTarget(Target, VersionRole),
+    /// Move AWSCURRENT.
+    Promote {
+        /// To this version.
+        version: VersionId,
+        /// From that one, if any.
+        from: Option<VersionId>,
+    },
     /// Take AWSPENDING off this version.
-    RemovePendingLabel,
-    /// Take the mark off a key that is in use, and enable it: a run that was about to disable it may have done so since
-    /// it was looked at.
+    RemovePendingLabel(VersionId),
+    /// Enable a key that is in use, and write that it is not superseded: a run that was about to disable it may have done so
+    /// since it was listed.
     RestoreKey(KeyId),
-    /// Mark a key as superseded, as of when that is done.
+    /// Write that a key is superseded, as of when that is done.
     MarkSuperseded(KeyId, Supersession),
-    /// Disable a superseded key, and note in its mark when that is done.
+    /// Disable a superseded key, and note when that is done.
     DisableKey(KeyId, Supersession),
-    /// Note in the mark of a disabled key that an emergency stop revoked it.
-    NoteRevoked(KeyId, Supersession),
-    /// Note in a key's mark that its period starts again, because somebody else changed it.
-    NotePostponed(KeyId, Supersession),
+    /// Note with a disabled key that an emergency stop revoked it.
+    NoteRevocation(KeyId, Supersession),
+    /// Note with a key that its period starts again, because somebody else changed it.
+    NotePostponement(KeyId, Supersession),
     /// Delete a key whose quarantine is over.
     DeleteKey(KeyId),
 }

@@ -10,18 +10,17 @@
 use std::ops::ControlFlow::{self, Continue};
 use std::time::SystemTime;
 
-use super::key::{Key, Postponed, Supersession};
-use super::lookup::{act, look};
-use super::observed::{Observed, TargetContent};
-use super::request::{Action, Next, Query};
+use super::key::{Key, Lifecycle, Postponed, Supersession};
+use super::lookup::{act, query};
+use super::observed::{Labels, Observed, TargetContent};
+use super::request::{Action, Decision, Query};
 use super::secret::Replication;
 use super::secret_version::VersionRole;
 
 /// Every key of ours that nobody uses is marked, disabled or deleted, as its age says; one in use again loses its mark.
-pub(super) fn retire(observed: &Observed) -> ControlFlow<Next> {
-    let keys = observed.keys()?;
-    if !observed.setup.emergency && (!every_target_was_read(observed) || awaits_replicas(observed))
-    {
+pub(super) fn retire(observed: &Observed) -> ControlFlow<Decision> {
+    let keys = observed.all_keys()?;
+    if !observed.is_emergency() && (!every_target_was_read(observed) || awaits_replicas(observed)) {
         return Continue(());
     }
     if keys.iter().any(|key| needs_previous_value(observed, key)) {
@@ -31,25 +30,28 @@ pub(super) fn retire(observed: &Observed) -> ControlFlow<Next> {
 }
 
 /// Does what is due for the first of such keys, if this run may still do it.
-pub(super) fn perform_first(observed: &Observed, role: impl Fn(&Key) -> bool) -> ControlFlow<Next> {
+pub(super) fn perform_first(
+    observed: &Observed,
+    is_eligible: impl Fn(&Key) -> bool,
+) -> ControlFlow<Decision> {
     let is_open = |(key, action): &(&Key, Action)| {
         let restores = matches!(action, Action::RestoreKey(_));
-        !observed.failed.contains(&key.id) && (restores || !observed.changed_keys.contains(&key.id))
+        !observed.failed_keys.contains(&key.id)
+            && (restores || !observed.changed_keys.contains(&key.id))
     };
-    let keys = observed.keys()?.iter().filter(|key| role(key));
+    let keys = observed.all_keys()?.iter().filter(|key| is_eligible(key));
     let mut due = keys.filter_map(|key| Some((key, due(observed, key)?)));
     let Some((key, action)) = due.find(is_open) else {
         return Continue(());
     };
     // The labels are older than the list: a version that is not among them may be that of a rotation which began
     // meanwhile. And nothing but a mark is made by them.
-    let known = key
-        .version
-        .as_ref()
-        .is_some_and(|version| observed.labels().0.contains_key(version));
-    let only_marks = known && matches!(action, Action::MarkSuperseded(..));
-    if !only_marks && !observed.relabelled {
-        return look(Query::Labels);
+    let is_known = key
+        .version()
+        .is_some_and(|version| observed.staging().has(version));
+    let only_marks = is_known && matches!(action, Action::MarkSuperseded(..));
+    if !only_marks && observed.labels != Labels::Fresh {
+        return query(Query::Labels);
     }
     act(action)
 }
@@ -59,72 +61,93 @@ fn due(observed: &Observed, key: &Key) -> Option<Action> {
     if !key.is_managed() {
         return None;
     }
-    let (id, now) = (key.id.clone(), observed.setup.now);
-    if key.is_revoked() && key.enabled && !is_reinstated(observed, key) {
-        return Some(Action::DisableKey(id, key.mark.clone()?));
+    let stays_revoked = key.is_revoked() && !is_reinstated(observed, key);
+    if stays_revoked && key.enabled {
+        return Some(Action::DisableKey(
+            key.id.clone(),
+            key.supersession().cloned()?,
+        ));
     }
     if key.is(VersionRole::Current) {
         return None;
     }
     if is_retained(observed, key) || key.is(VersionRole::Pending) {
-        let restores = key.mark.is_some() && !key.disabled_manually();
-        let stays_revoked = key.is_revoked() && !is_reinstated(observed, key);
-        return (restores && !stays_revoked).then_some(Action::RestoreKey(id));
+        let restores = key.supersession().is_some() && !key.is_disabled_manually();
+        return (restores && !stays_revoked).then(|| Action::RestoreKey(key.id.clone()));
     }
-    if let Some(disabled_at) = key.disabled_by_us() {
-        let mark = key.mark.as_ref()?;
-        let over = since(key, disabled_at) + observed.setup.quarantine <= now;
-        // An emergency goes on with targets unread, but deletes nothing then.
-        let unseen = key.mirrored.is_empty()
-            && (!observed.setup.emergency || every_target_was_read(observed));
-        if over && unseen && observed.setup.knows_time && !is_irreplaceable(observed, key) {
-            return Some(Action::DeleteKey(id));
+    match key.lifecycle() {
+        Lifecycle::Quarantined {
+            since,
+            supersession,
+        } => due_in_quarantine(observed, key, since, supersession),
+        Lifecycle::DisabledManually => None,
+        Lifecycle::InUse | Lifecycle::Superseded(_) | Lifecycle::Reenabled(_) => {
+            due_while_enabled(observed, key)
         }
-        if observed.setup.emergency && !key.is_revoked() {
-            return Some(Action::NoteRevoked(id, mark.clone()));
-        }
-        return postponed(key, over).map(|mark| Action::NotePostponed(id, mark));
     }
-    if !key.enabled {
-        return None;
+}
+
+fn due_in_quarantine(
+    observed: &Observed,
+    key: &Key,
+    disabled_at: SystemTime,
+    supersession: &Supersession,
+) -> Option<Action> {
+    let (id, policy) = (key.id.clone(), &observed.policy);
+    let is_over = since(key, disabled_at) + policy.quarantine <= policy.now;
+    // An emergency goes on with targets unread, but deletes nothing then.
+    let is_unseen =
+        key.in_targets.is_empty() && (!observed.is_emergency() || every_target_was_read(observed));
+    if is_over && is_unseen && policy.time_is_known && !is_irreplaceable(observed, key) {
+        return Some(Action::DeleteKey(id));
     }
-    let secret_status = current_supersession(observed, key);
-    if secret_status.is_none() && !key.described && !key.is(VersionRole::Previous) {
+    if observed.is_emergency() && !key.is_revoked() {
+        return Some(Action::NoteRevocation(id, supersession.clone()));
+    }
+    postponed(key, is_over).map(|postponed| Action::NotePostponement(id, postponed))
+}
+
+fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
+    let (id, now) = (key.id.clone(), observed.policy.now);
+    let standing = current_supersession(observed, key);
+    if standing.is_none() && !key.is_described() && !key.is(VersionRole::Previous) {
         return None;
     }
     let by = observed.version(VersionRole::Current)?.clone();
-    let mark = secret_status.cloned().unwrap_or(Supersession::new(now, by));
-    if observed.setup.emergency {
+    let supersession = standing.cloned().unwrap_or(Supersession::new(now, by));
+    if observed.is_emergency() {
         let revoked_at = Some(now);
-        return Some(Action::DisableKey(id, Supersession { revoked_at, ..mark }));
+        let revoked = Supersession {
+            revoked_at,
+            ..supersession
+        };
+        return Some(Action::DisableKey(id, revoked));
     }
     // Also of a key that another run has marked since this one began.
-    let over = observed.setup.grace.is_zero()
-        || superseded_since(observed, key, &mark) + observed.setup.grace <= now;
-    if over && observed.setup.knows_time && key.mirrored.is_empty() {
-        return Some(Action::DisableKey(id, mark));
+    let grace = observed.grace();
+    let is_over = grace.is_zero() || superseded_since(observed, key, &supersession) + grace <= now;
+    if is_over && observed.policy.time_is_known && key.in_targets.is_empty() {
+        return Some(Action::DisableKey(id, supersession));
     }
-    if secret_status.is_none() {
-        // A mark of a wrong time could end the grace early.
-        return observed
-            .setup
-            .knows_time
-            .then_some(Action::MarkSuperseded(id, mark));
+    if standing.is_none() {
+        // A wrong time could end the grace early.
+        let marks = observed.policy.time_is_known;
+        return marks.then_some(Action::MarkSuperseded(id, supersession));
     }
-    postponed(key, over).map(|mark| Action::NotePostponed(id, mark))
+    postponed(key, is_over).map(|postponed| Action::NotePostponement(id, postponed))
 }
 
 /// Whether AWSCURRENT was moved back to the version that the key was made for. Nothing else brings a revoked key back.
 pub(super) fn is_reinstated(observed: &Observed, key: &Key) -> bool {
-    key.version.is_some() && key.version.as_ref() == observed.version(VersionRole::Current)
+    key.is_ours() && key.version() == observed.version(VersionRole::Current)
 }
 
 /// From when on a period counts: from the newest time in the mark, or from when the key was changed by somebody else since,
 /// who may have written the older ones. Of a mark that this function writes the newest time is the period's own, but for a
 /// key that an emergency stop revoked in its quarantine: that begins again.
 pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
-    let newest = key.mark.as_ref().map(Supersession::newest);
-    let changed = key.changed_since_marked();
+    let newest = key.supersession().map(Supersession::newest);
+    let changed = key.changed_by_others();
     [newest, changed]
         .into_iter()
         .flatten()
@@ -135,15 +158,16 @@ pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
 /// older than the mark, so this says nothing.)
 pub(crate) fn superseded_since(observed: &Observed, key: &Key, mark: &Supersession) -> SystemTime {
     let created = observed
-        .current_created
+        .versions
+        .current_created()
         .filter(|_| is_previous(observed, key));
     since(key, mark.superseded_at).max(created.unwrap_or(mark.superseded_at))
 }
 
 /// The mark that says that a period which is not over starts again.
 fn postponed(key: &Key, over: bool) -> Option<Supersession> {
-    let mark = key.mark.clone()?;
-    let at = key.changed_since_marked().filter(|_| !over)?;
+    let mark = key.supersession().cloned()?;
+    let at = key.changed_by_others().filter(|_| !over)?;
     let times = mark.postponed.as_ref().map_or(0, |before| before.times);
     let postponed = Some(Postponed {
         times: times.saturating_add(1),
@@ -165,19 +189,18 @@ pub(super) fn current_supersession<'a>(
     observed: &Observed,
     key: &'a Key,
 ) -> Option<&'a Supersession> {
-    let mark = key.mark.as_ref()?;
+    let mark = key.supersession()?;
     let enabled_again = key.enabled && mark.disabled_at.is_some();
     let of_another_life =
         is_previous(observed, key) && Some(&mark.by) != observed.version(VersionRole::Current);
-    let held_until_now = !key.mirrored.is_empty() && !observed.changed_keys.contains(&key.id);
+    let held_until_now = !key.in_targets.is_empty() && !observed.changed_keys.contains(&key.id);
     (!enabled_again && !of_another_life && !held_until_now).then_some(mark)
 }
 
 /// Whether AWSPREVIOUS holds the key. Its version tells as well as its value where the key was minted for that version.
 fn is_previous(observed: &Observed, key: &Key) -> bool {
     key.is(VersionRole::Previous)
-        || (key.version.is_some()
-            && key.version.as_ref() == observed.version(VersionRole::Previous))
+        || (key.is_ours() && key.version() == observed.version(VersionRole::Previous))
 }
 
 /// Whether a rollback may want a key that could not be made anew.
@@ -193,45 +216,41 @@ fn needs_previous_value(observed: &Observed, key: &Key) -> bool {
     }
     if !key.enabled {
         let has_previous = observed.version(VersionRole::Previous).is_some();
-        return key.disabled_by_us().is_some() && !key.generated && has_previous;
+        return key.quarantined_since().is_some() && !key.generated && has_previous;
     }
     let Some(previous) = observed.version(VersionRole::Previous) else {
         return false;
     };
-    let Some(mark) = &key.mark else {
-        return !key.described;
+    let Some(mark) = key.supersession() else {
+        return !key.is_described();
     };
     // Any grace of zero is over, whichever mark it counts from.
-    if observed.setup.emergency {
+    if observed.is_emergency() {
         return false;
     }
-    let mut keys = observed.keys.iter().flatten();
-    let listed = keys.any(|key| key.described && key.version.as_ref() == Some(previous));
+    let mut keys = observed.keys.iter();
+    let listed = keys.any(|key| key.is_described() && key.version() == Some(previous));
     !listed && Some(&mark.by) != observed.version(VersionRole::Current)
 }
 
 /// A target that could not be read may hold any key.
 pub(super) fn every_target_was_read(observed: &Observed) -> bool {
-    let unread = |mirrored| {
-        matches!(
-            mirrored,
-            &TargetContent::Unread | &TargetContent::Unreachable
-        )
-    };
-    !observed.mirror.iter().any(unread)
+    let unread = [TargetContent::Unread, TargetContent::Unreachable];
+    let mut targets = observed.targets.iter();
+    !targets.any(|target| unread.contains(&target.content))
 }
 
 /// Whether a key has our tags and name, but is neither of our making nor anything that this secret has held of late.
 pub(super) fn is_unrecognized(observed: &Observed, key: &Key) -> bool {
     let used =
         key.is(VersionRole::Current) || key.is(VersionRole::Previous) || is_retained(observed, key);
-    !key.described && !used
+    !key.is_described() && !used
 }
 
 /// Whether the version that the key was minted for carries a label other than AWSPREVIOUS.
 pub(super) fn is_retained(observed: &Observed, key: &Key) -> bool {
-    let version = key.version.as_ref();
-    version.is_some_and(|version| observed.labels().keep(version))
+    let version = key.version();
+    version.is_some_and(|version| observed.staging().is_retained(version))
 }
 
 pub(super) fn is_due(observed: &Observed, key: &Key) -> bool {
@@ -240,7 +259,7 @@ pub(super) fn is_due(observed: &Observed, key: &Key) -> bool {
 
 /// Whether a key of ours is about to be disabled or deleted, as far as labels and marks tell.
 pub(crate) fn has_key_due(observed: &Observed) -> bool {
-    let mut keys = observed.keys.iter().flatten();
+    let mut keys = observed.keys.iter();
     keys.any(|key| is_due(observed, key))
 }
 
@@ -248,6 +267,6 @@ pub(crate) fn has_key_due(observed: &Observed) -> bool {
 pub(crate) fn is_postponed_again(key: &Key) -> bool {
     /// One change may be a mistake, and two a coincidence.
     const OFTEN: u32 = 3;
-    let postponed = key.mark.as_ref().and_then(|mark| mark.postponed.as_ref());
+    let postponed = key.supersession().and_then(|mark| mark.postponed.as_ref());
     postponed.is_some_and(|postponed| postponed.times >= OFTEN)
 }

@@ -1,20 +1,18 @@
 //! One run without I/O: the loop that the driver drives in earnest, and the tests of the decisions over a model.
 
 use super::decide;
-use super::fact::{Change, Fact};
-use super::observed::Observed;
+use super::fact::{Fact, KeyChange};
+use super::observed::{Impediment, Observed};
 use super::refusal::Refusal;
-use super::request::{Action, Next};
+use super::request::{Action, Decision, Request};
 use super::secret_version::VersionRole;
-use super::task::Step;
 
-/// How often a run begins anew because AWSCURRENT has moved.
+/// How often a run begins because AWSCURRENT has moved.
 const MOST_STARTS: u32 = 5;
 
-/// One step for one secret: what is known of it, and what came of it so far.
+/// One run for one secret: what is known of it, and what came of it so far.
 #[derive(Debug, Clone)]
 pub struct Run {
-    step: Step,
     starts: u32,
     /// What is known.
     pub observed: Observed,
@@ -29,9 +27,9 @@ pub struct Run {
 /// What a run needs next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
-    /// This look or action; what comes of it is told by [`Run::succeeded`] or [`Run::failed`].
-    Perform(Next),
-    /// That every value is forgotten: the run began anew, as a reconciliation, because AWSCURRENT has moved.
+    /// This request; what comes of it is told by [`Run::succeeded`] or [`Run::failed`].
+    Perform(Request),
+    /// That every value is forgotten: the run began again, as a reconciliation, because AWSCURRENT has moved.
     Restart,
     /// Nothing: what is known forbids to go on.
     Refuse(Refusal),
@@ -44,9 +42,8 @@ pub enum Turn {
 impl Run {
     /// A run that knows only what is described.
     #[must_use]
-    pub fn new(step: Step, observed: Observed) -> Self {
+    pub fn new(observed: Observed) -> Self {
         Self {
-            step,
             starts: 1,
             observed,
             repaired: 0,
@@ -55,39 +52,32 @@ impl Run {
         }
     }
 
-    /// What the run is for by now.
-    #[must_use]
-    pub fn step(&self) -> Step {
-        self.step
-    }
-
     /// Decides.
     #[must_use]
     pub fn turn(&mut self) -> Turn {
-        match decide(self.step, &self.observed) {
-            next @ (Next::Query(_) | Next::Act(_)) => Turn::Perform(next),
-            Next::Refuse(refusal) => Turn::Refuse(refusal),
-            Next::Done => Turn::Done,
-            Next::Restart if self.starts == MOST_STARTS => Turn::GiveUp,
-            Next::Restart => {
+        match decide(&self.observed) {
+            Decision::Perform(request) => Turn::Perform(request),
+            Decision::Refuse(refusal) => Turn::Refuse(refusal),
+            Decision::Done => Turn::Done,
+            Decision::Restart if self.starts == MOST_STARTS => Turn::GiveUp,
+            Decision::Restart => {
                 self.starts += 1;
-                self.step = Step::Reconcile;
-                self.observed = self.observed.clone().start_over();
+                self.observed = self.observed.clone().restarted();
                 Turn::Restart
             }
         }
     }
 
-    /// Takes in what `next` brought. Answers whether something was done by it: not where a key turned out to exist, or to be
+    /// Takes in what `request` brought. Answers whether something was done by it: not where a key turned out to exist, or to be
     /// gone already.
-    pub fn succeeded(&mut self, next: &Next, fact: Fact) -> bool {
-        let deletes = matches!(next, Next::Act(Action::DeleteKey(_)));
-        let was_gone = matches!(fact, Fact::Changed(_, Change::Deleted)) && !deletes;
-        let existed = fact == Fact::AlreadyExists;
+    pub fn succeeded(&mut self, request: &Request, fact: Fact) -> bool {
+        let deletes = matches!(request, Request::Act(Action::DeleteKey(_)));
+        let was_gone = matches!(fact, Fact::KeyChanged(_, KeyChange::Deleted)) && !deletes;
+        let existed = fact == Fact::KeyExists;
         let revoked_before = self.observed.revoked_again.len();
         self.observed.learn(fact);
         self.repaired += self.observed.revoked_again.len() - revoked_before;
-        let Next::Act(action) = next else {
+        let Request::Act(action) = request else {
             return false;
         };
         if was_gone || existed {
@@ -99,17 +89,19 @@ impl Run {
         true
     }
 
-    /// Takes in that `next` failed, or was not begun because the time is up. Answers whether the run goes on without it.
+    /// Takes in that `request` failed, or was not begun because the time is up. Answers whether the run goes on without it.
     ///
     /// A reconciliation does what it can. So does a rotation whose version has lost AWSPENDING: it is either promoted or given
     /// up, and the service may never come back with this token.
     #[must_use]
-    pub fn failed(&mut self, next: &Next, out_of_time: bool) -> bool {
+    pub fn failed(&mut self, request: &Request, out_of_time: bool) -> bool {
         if self.observed.is_pending() {
             return false;
         }
-        self.observed.skip(next);
-        self.observed.given_up |= out_of_time;
+        self.observed.skip(request);
+        if out_of_time {
+            self.observed.impede(Impediment::Blind);
+        }
         true
     }
 }
@@ -118,7 +110,7 @@ impl Run {
 fn is_repair(action: &Action) -> bool {
     matches!(
         action,
-        Action::CreateKey(_)
+        Action::CreateKey { .. }
             | Action::AttachKey(..)
             | Action::RestoreKey(_)
             | Action::WriteTarget(_, VersionRole::Current)

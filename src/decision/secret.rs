@@ -1,18 +1,93 @@
 //! What `DescribeSecret` says of a secret, as far as it changes.
 
-use super::secret_version::Labels;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::VersionId;
+
+/// Marks the version that consumers read.
+pub const CURRENT: &str = "AWSCURRENT";
+
+/// Marks the version that a rotation is making.
+pub const PENDING: &str = "AWSPENDING";
+
+/// Marks the version that was current before; the service moves it by itself.
+pub const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// What `DescribeSecret` says of the secret, as far as it changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Description {
-    /// The labels of all versions.
-    pub labels: Labels,
+pub struct SecretDescription {
+    /// The staging labels of all versions.
+    pub labels: StagingLabels,
     /// Whether rotation is switched on.
     pub rotation_enabled: bool,
     /// Whether a rotation has ever succeeded.
     pub rotated_before: bool,
     /// Its replicas in other Regions.
     pub replicas: Vec<Replica>,
+}
+
+/// The staging labels of the secret's versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StagingLabels(BTreeMap<VersionId, BTreeSet<String>>);
+
+impl StagingLabels {
+    /// Whether the secret shows such a version.
+    #[must_use]
+    pub fn has(&self, version: &VersionId) -> bool {
+        self.0.contains_key(version)
+    }
+
+    /// Whether `version` carries `label`.
+    #[must_use]
+    pub fn on(&self, version: &VersionId, label: &str) -> bool {
+        let labels = self.0.get(version);
+        labels.is_some_and(|labels| labels.contains(label))
+    }
+
+    /// Whether `version` carries any label.
+    #[must_use]
+    pub fn any_on(&self, version: &VersionId) -> bool {
+        self.0.get(version).is_some_and(|labels| !labels.is_empty())
+    }
+
+    /// The version that carries `label`.
+    #[must_use]
+    pub fn holder(&self, label: &str) -> Option<&VersionId> {
+        let mut versions = self.0.iter();
+        versions
+            .find(|(_, labels)| labels.contains(label))
+            .map(|(version, _)| version)
+    }
+
+    /// Whether somebody wants `version`: it carries another label than AWSPREVIOUS.
+    #[must_use]
+    pub fn is_retained(&self, version: &VersionId) -> bool {
+        let labels = self.0.get(version);
+        labels.is_some_and(|labels| labels.iter().any(|label| label != PREVIOUS))
+    }
+
+    /// The versions that the secret shows.
+    pub fn versions(&self) -> impl Iterator<Item = &VersionId> {
+        self.0.keys()
+    }
+
+    pub(super) fn remove(&mut self, label: &str) {
+        for labels in self.0.values_mut() {
+            labels.remove(label);
+        }
+    }
+
+    pub(super) fn put(&mut self, label: &str, version: &VersionId) {
+        self.remove(label);
+        let labels = self.0.entry(version.clone()).or_default();
+        labels.insert(label.to_owned());
+    }
+}
+
+impl FromIterator<(VersionId, BTreeSet<String>)> for StagingLabels {
+    fn from_iter<I: IntoIterator<Item = (VersionId, BTreeSet<String>)>>(versions: I) -> Self {
+        Self(versions.into_iter().collect())
+    }
 }
 
 /// A replica of the secret in another Region. Shows nothing that could be a value.

@@ -1,63 +1,9 @@
-//! The versions of a secret: their staging labels, and what each of them holds.
+//! The versions of a secret: what each of them is to a run, and what was read of it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::ids::VersionId;
-
-/// The staging labels of the secret's versions, as `DescribeSecret` shows them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Labels(pub BTreeMap<VersionId, BTreeSet<String>>);
-
-/// Marks the version that consumers read.
-pub const CURRENT: &str = "AWSCURRENT";
-
-/// Marks the version that a rotation is making.
-pub const PENDING: &str = "AWSPENDING";
-
-/// Marks the version that was current before; the service moves it by itself.
-pub const PREVIOUS: &str = "AWSPREVIOUS";
-
-impl Labels {
-    /// Whether `version` carries `label`.
-    #[must_use]
-    pub fn on(&self, version: &VersionId, label: &str) -> bool {
-        self.0
-            .get(version)
-            .is_some_and(|labels| labels.contains(label))
-    }
-
-    /// The version that carries `label`.
-    #[must_use]
-    pub fn holder(&self, label: &str) -> Option<&VersionId> {
-        self.0
-            .iter()
-            .find(|(_, labels)| labels.contains(label))
-            .map(|(version, _)| version)
-    }
-
-    /// Whether `version` is wanted by someone: any label but AWSPREVIOUS says so.
-    #[must_use]
-    pub fn keep(&self, version: &VersionId) -> bool {
-        self.0
-            .get(version)
-            .is_some_and(|labels| labels.iter().any(|label| label != PREVIOUS))
-    }
-
-    pub(super) fn remove(&mut self, label: &str) {
-        for labels in self.0.values_mut() {
-            labels.remove(label);
-        }
-    }
-
-    pub(super) fn put(&mut self, label: &str, version: &VersionId) {
-        self.remove(label);
-        self.0
-            .entry(version.clone())
-            .or_default()
-            .insert(label.to_owned());
-    }
-}
 
 /// A version of the secret, by what it is to this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +14,17 @@ pub enum VersionRole {
     Current,
     /// The version with AWSPREVIOUS.
     Previous,
+}
+
+impl VersionRole {
+    /// What the version is once the pending one is promoted.
+    pub(super) fn after_promotion(self) -> Option<Self> {
+        match self {
+            Self::Pending => Some(Self::Current),
+            Self::Current => Some(Self::Previous),
+            Self::Previous => None,
+        }
+    }
 }
 
 impl fmt::Display for VersionRole {
@@ -85,11 +42,11 @@ impl fmt::Display for VersionRole {
 pub enum Content {
     /// The version has no value, or there is no such version.
     Missing,
-    /// A text without a key: a placeholder.
+    /// A text without a key.
     Placeholder,
     /// A key, or a placeholder of the same form. Only a search among the keys tells which.
     Key {
-        /// Whether it has the form of those that this function makes.
+        /// Whether it has the form of those that this function generates.
         generated: bool,
     },
     /// A text that cannot be rotated.
@@ -101,6 +58,120 @@ impl Content {
     #[must_use]
     pub fn is_key(self) -> bool {
         matches!(self, Self::Key { .. })
+    }
+}
+
+/// What was read of the versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions {
+    pending: Option<Content>,
+    current: Option<CurrentVersion>,
+    previous: Option<Content>,
+    comparison: Option<Comparison>,
+}
+
+/// AWSCURRENT as it was read: the id came with the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CurrentVersion {
+    /// It has no value.
+    Missing,
+    /// It has one.
+    Present {
+        /// The version that carried the label.
+        id: VersionId,
+        /// When that was created, where this is known.
+        created: Option<SystemTime>,
+        /// What it holds.
+        content: Content,
+    },
+}
+
+/// The pending version compared with the current one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// Their texts are the same, or neither has one.
+    Identical,
+    /// Their keys differ and no other field does, or there are not two texts to compare.
+    NewKey,
+    /// Other fields differ.
+    OtherFieldsDiffer,
+}
+
+impl Versions {
+    /// What a version holds, once it was read.
+    #[must_use]
+    pub fn content(&self, role: VersionRole) -> Option<Content> {
+        match role {
+            VersionRole::Pending => self.pending,
+            VersionRole::Previous => self.previous,
+            VersionRole::Current => self.current.as_ref().map(|current| match current {
+                CurrentVersion::Missing => Content::Missing,
+                CurrentVersion::Present { content, .. } => *content,
+            }),
+        }
+    }
+
+    /// The version that carried AWSCURRENT when that was read.
+    #[must_use]
+    pub fn current_id(&self) -> Option<&VersionId> {
+        match &self.current {
+            Some(CurrentVersion::Present { id, .. }) => Some(id),
+            Some(CurrentVersion::Missing) | None => None,
+        }
+    }
+
+    /// When that version was created, where this is known.
+    #[must_use]
+    pub fn current_created(&self) -> Option<SystemTime> {
+        match &self.current {
+            Some(CurrentVersion::Present { created, .. }) => *created,
+            Some(CurrentVersion::Missing) | None => None,
+        }
+    }
+
+    /// Whether the pending version holds the same text as the current one. Not before both were read.
+    #[must_use]
+    pub fn are_identical(&self) -> bool {
+        self.comparison() == Some(Comparison::Identical)
+    }
+
+    /// Whether the pending version differs from the current one in more than the key. Not before both were read.
+    #[must_use]
+    pub fn other_fields_differ(&self) -> bool {
+        self.comparison() == Some(Comparison::OtherFieldsDiffer)
+    }
+
+    fn comparison(&self) -> Option<Comparison> {
+        let both = self.pending.and(self.current.as_ref());
+        self.comparison.filter(|_| both.is_some())
+    }
+
+    pub(super) fn read_pending(&mut self, content: Content, comparison: Option<Comparison>) {
+        self.pending = Some(content);
+        self.comparison = comparison;
+    }
+
+    pub(super) fn read_current(&mut self, current: CurrentVersion, comparison: Option<Comparison>) {
+        self.current = Some(current);
+        self.comparison = comparison;
+    }
+
+    pub(super) fn read_previous(&mut self, content: Content) {
+        self.previous = Some(content);
+    }
+
+    /// What was pending is current, and what was current is previous. When the version was created counts from the next run on.
+    pub(super) fn promoted(&mut self, id: VersionId) {
+        let before = std::mem::take(self);
+        self.previous = before.content(VersionRole::Current);
+        self.current = before.pending.map(|content| match content {
+            Content::Missing => CurrentVersion::Missing,
+            content => CurrentVersion::Present {
+                id,
+                created: None,
+                content,
+            },
+        });
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::ids::{PlanId, VersionId};
+use crate::ids::{PlanId, ProbeUrl, Target, VersionId};
 
-/// What the function is asked to do. Displays as on the wire.
+/// A step of a rotation. Displays as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum RotationStep {
     /// `createSecret`
     CreateSecret,
     /// `setSecret`
@@ -17,25 +17,16 @@ pub enum Step {
     TestSecret,
     /// `finishSecret`
     FinishSecret,
-    /// `reconcile`, which is no step of a rotation, but this function's own.
-    Reconcile,
 }
 
-impl Step {
-    /// The steps of a rotation in their order.
-    pub const ROTATION: [Self; 4] = [
+impl RotationStep {
+    /// The steps in the order in which Secrets Manager calls for them.
+    pub const ALL: [Self; 4] = [
         Self::CreateSecret,
         Self::SetSecret,
         Self::TestSecret,
         Self::FinishSecret,
     ];
-
-    /// The step of that spelling.
-    #[must_use]
-    pub fn from_wire(text: &str) -> Option<Self> {
-        let mut all = Self::ROTATION.into_iter().chain([Self::Reconcile]);
-        all.find(|step| step.as_str() == text)
-    }
 
     /// The spelling on the wire.
     #[must_use]
@@ -45,49 +36,103 @@ impl Step {
             Self::SetSecret => "setSecret",
             Self::TestSecret => "testSecret",
             Self::FinishSecret => "finishSecret",
-            Self::Reconcile => "reconcile",
         }
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for RotationStep {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.as_str())
     }
 }
 
-/// What the settings and the event fix for the whole run.
+/// What a run is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Setup {
-    /// The version that this rotation makes; none in a reconciliation.
-    pub version: Option<VersionId>,
-    /// The configured usage plans; empty means those of the current key.
-    pub plans: Vec<PlanId>,
-    /// Whether stage keys are configured.
-    pub stage_keys: bool,
+pub enum Task {
+    /// One step of a rotation.
+    Rotate {
+        /// The step.
+        step: RotationStep,
+        /// The version that the rotation makes.
+        version: VersionId,
+    },
+    /// To bring secret, API Gateway and Doppler back into agreement.
+    Reconcile(Scope),
+    /// The same, but superseded keys are disabled before anything else, whoever still uses them.
+    EmergencyStop,
+}
+
+/// Which secrets an event asks to be reconciled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The event names this secret.
+    OneSecret,
+    /// Every secret of the function, even where that is one.
+    EverySecret,
+}
+
+impl Task {
+    /// Whether a superseded key that another tool created is searched for among all keys of the account, which costs some more
+    /// calls.
+    #[must_use]
+    pub fn searches_for_unmanaged_keys(&self) -> bool {
+        *self != Self::Reconcile(Scope::EverySecret)
+    }
+}
+
+/// As in an event.
+impl fmt::Display for Task {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Rotate { step, .. } => step.as_str(),
+            Self::Reconcile(_) => "reconcile",
+            Self::EmergencyStop => "emergencyStop",
+        })
+    }
+}
+
+/// What the configuration and the time fix for the whole run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The usage plans of a new key.
+    pub plans: UsagePlans,
     /// Whether a key may be on no plan and have no stage key, because something else compares it.
     pub allows_no_plan: bool,
     /// Whether a reconciliation has time to look at the plans of AWSCURRENT's key where none are configured.
-    pub looks_at_plans: bool,
-    /// Whether a probe URL is configured.
-    pub probe: bool,
-    /// Number of Doppler targets.
-    pub targets: usize,
+    pub checks_plans: bool,
+    /// How it is known that a new key is in effect.
+    pub readiness: Readiness,
+    /// The Doppler secrets that hold the key.
+    pub targets: Vec<Target>,
     /// Those that may be overwritten whatever they hold.
-    pub adopted: BTreeSet<usize>,
-    /// The age at which a key counts as in effect where there is no probe.
-    pub settle: Duration,
-    /// How long a replaced key stays enabled.
+    pub adopted_targets: BTreeSet<Target>,
+    /// How long a superseded key stays enabled.
     pub grace: Duration,
     /// How long it then stays disabled.
     pub quarantine: Duration,
-    /// Whether the event asked for a grace of zero: replaced keys are disabled before anything else, whoever holds them.
-    pub emergency: bool,
-    /// Whether a replaced key that another tool made is searched for, which costs some more calls.
-    pub finds_hand_made: bool,
-    /// Whether `now` is AWS's time. Otherwise it may be wrong by days.
-    pub knows_time: bool,
     /// When the run began.
     pub now: SystemTime,
+    /// Whether `now` is AWS's time. Otherwise it may be wrong by days.
+    pub time_is_known: bool,
+}
+
+/// The usage plans of a new key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsagePlans {
+    /// These, at least one.
+    Configured(BTreeSet<PlanId>),
+    /// Those of the key that it replaces.
+    Inherited {
+        /// Whether a new key gets stage keys, with which it may be on no plan.
+        stage_keys: bool,
+    },
+}
+
+/// How it is known that a new key is in effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// An API accepts it.
+    Probe(ProbeUrl),
+    /// It is this old.
+    Age(Duration),
 }

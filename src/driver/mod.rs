@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use self::log::is_info;
 pub(crate) use self::log::log;
-use self::log::{in_words, is_info};
 pub use self::port::{Call, Failure, Perform, RunError, Service};
-use crate::decision::{Fact, Next, Observed, Refusal, Run, Step, Turn};
+use crate::decision::{Fact, Observed, Request, Run, Turn};
 
 /// The pause before a run begins anew.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What came of driving a step to its end.
+/// What came of driving a run to its end.
 pub(crate) struct Outcome {
     /// What is known at the end, and what was done, in numbers.
     pub(crate) run: Run,
@@ -26,27 +26,22 @@ pub(crate) struct Outcome {
     pub(crate) failed: Vec<String>,
 }
 
-/// Runs one step for one secret to its end, or to the first thing that stops it.
+/// Runs one task for one secret to its end, or to the first thing that stops it.
 pub(crate) async fn drive<P: Perform>(
-    step: Step,
     observed: Observed,
     mut outside: P,
-    targets: &[String],
     deadline: Instant,
 ) -> Result<Outcome, RunError<P::Error>> {
-    let mut run = Run::new(step, observed);
+    let mut run = Run::new(observed);
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     loop {
-        let next = match run.turn() {
-            Turn::Perform(next) => next,
+        let request = match run.turn() {
+            Turn::Perform(request) => request,
             Turn::Restart => {
-                outside.start_over();
+                outside.forget();
                 // The value may lag behind the labels.
                 tokio::time::sleep(PAUSE).await;
                 continue;
-            }
-            Turn::Refuse(Refusal::TargetTaken(target)) => {
-                return Err(RunError::TargetTaken(targets[target].clone()));
             }
             Turn::Refuse(refusal) => return Err(RunError::Refused(refusal)),
             Turn::GiveUp => {
@@ -57,49 +52,52 @@ pub(crate) async fn drive<P: Perform>(
             }
             Turn::Done => return Ok(Outcome { run, done, failed }),
         };
-        let words = in_words(&next, targets, run.observed.setup.settle);
         let started = Instant::now();
-        match perform(&mut outside, &run.observed, &next, &words, deadline).await {
+        match perform(&mut outside, &run.observed, &request, deadline).await {
             Ok((fact, call)) => {
-                if fact == Fact::AlreadyExists {
-                    let words = "find that the API key exists";
-                    log(false, words, call.as_ref(), started);
+                let words = request.to_string();
+                if fact == Fact::KeyExists {
+                    log(
+                        false,
+                        "find that the API key exists",
+                        call.as_ref(),
+                        started,
+                    );
                 } else {
-                    log(is_info(&next), &words, call.as_ref(), started);
+                    log(is_info(&request), &words, call.as_ref(), started);
                 }
-                if run.succeeded(&next, fact) {
+                if run.succeeded(&request, fact) {
                     done.push(words);
                 }
             }
             Err(failure) => {
-                if !run.failed(&next, matches!(failure, RunError::OutOfTime(_))) {
+                if !run.failed(&request, matches!(failure, RunError::OutOfTime(_))) {
                     return Err(failure);
                 }
                 let error_type = failure.error_type();
-                warn!(error_type, "could not {words}: {failure}");
-                failed.push(format!("{words}: {failure}"));
+                warn!(error_type, "could not {request}: {failure}");
+                failed.push(format!("{request}: {failure}"));
             }
         }
     }
 }
 
-/// Does what `next` says, within the deadline.
+/// Does what `request` says, within the deadline.
 async fn perform<P: Perform>(
     outside: &mut P,
     observed: &Observed,
-    next: &Next,
-    words: &str,
+    request: &Request,
     deadline: Instant,
 ) -> Result<(Fact, Option<Call>), RunError<P::Error>> {
-    let out_of_time = || RunError::OutOfTime(words.to_owned());
+    let out_of_time = || RunError::OutOfTime(request.to_string());
     // Not begun when time is up: a request that is sent and given up may have its effect all the same.
     if Instant::now() >= deadline {
         return Err(out_of_time());
     }
-    let performed = timeout_at(deadline, outside.perform(observed, next)).await;
+    let performed = timeout_at(deadline, outside.perform(observed, request)).await;
     let performed = performed.map_err(|_| out_of_time())?;
     performed.map_err(|failure| RunError::Failed {
-        doing: words.to_owned(),
+        doing: request.to_string(),
         failure,
     })
 }

@@ -2,25 +2,25 @@
 
 use std::fmt;
 
-use crate::decision::{Fact, Next, Observed, Refusal};
+use crate::decision::{Fact, Observed, Refusal, Request};
 
 /// Does what is decided.
 pub trait Perform {
     /// Why that can fail.
     type Error: Failure;
 
-    /// Does what `next` says, if it is to look or to act.
+    /// Does what `request` says.
     ///
     /// # Errors
     /// The call failed for good, or brought something unusable. What it did is seen by the next run.
     fn perform(
         &mut self,
         observed: &Observed,
-        next: &Next,
+        request: &Request,
     ) -> impl Future<Output = Result<(Fact, Option<Call>), Self::Error>>;
 
     /// Forgets the values.
-    fn start_over(&mut self);
+    fn forget(&mut self);
 }
 
 /// A failure that says what to do.
@@ -35,11 +35,6 @@ pub enum RunError<E: Failure> {
     /// What is known forbids to go on.
     #[error("{0}")]
     Refused(Refusal),
-    /// The first write to this target would overwrite somebody else's value.
-    #[error(
-        "the Doppler target {0} holds a value that is neither this secret's nor one of its keys, so nothing was written; to have it overwritten, set DOPPLER_ADOPT_TARGETS={0} (beside what it lists already), else correct DOPPLER_TARGETS; then Secrets Manager's next try succeeds, or start it at once with `aws secretsmanager rotate-secret` (with --no-rotate-immediately it only tests); to cancel a rotation instead, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
-    )]
-    TargetTaken(String),
     /// Something failed for good.
     #[error("{failure}")]
     Failed {
@@ -59,7 +54,6 @@ impl<E: Failure> RunError<E> {
     pub(crate) fn error_type(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.error_type(),
-            Self::TargetTaken(_) => "DopplerTargetTaken",
             Self::Failed { failure, .. } => failure.error_type(),
             Self::OutOfTime(_) => "OutOfTime",
         }

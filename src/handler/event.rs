@@ -7,11 +7,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::decision::CURRENT;
-use crate::decision::Step;
-use crate::ids::VersionId;
-use crate::ids::is_secret_id;
+use crate::decision::{CURRENT, RotationStep, Scope, Task};
+use crate::ids::{VersionId, is_secret_id};
 use crate::time::parse_period;
+
+/// The step that is this function's own.
+const RECONCILE: &str = "reconcile";
 
 /// What the function is asked to do.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Rotation {
     /// `Step`.
-    pub step: Step,
+    pub step: RotationStep,
     /// `SecretId`: the secret's ARN; its name where a person invokes the function.
     pub secret_id: String,
     /// `ClientRequestToken`, which is the id of the version that the rotation makes.
@@ -51,10 +52,22 @@ pub struct Reconciliation {
 }
 
 impl Reconciliation {
-    /// Whether what was replaced is to be disabled now: a grace of zero was asked for.
+    /// Whether superseded keys are to be disabled now: a grace of zero was asked for.
     #[must_use]
     pub fn is_emergency(&self) -> bool {
         self.grace.is_some_and(|grace| grace.is_zero())
+    }
+
+    /// What a run for one secret is for.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        if self.is_emergency() {
+            Task::EmergencyStop
+        } else if self.secret_id.is_some() {
+            Task::Reconcile(Scope::OneSecret)
+        } else {
+            Task::Reconcile(Scope::EverySecret)
+        }
     }
 }
 
@@ -154,14 +167,17 @@ impl Event {
             return event_bridge_request(json).map(Self::Reconciliation);
         }
         let step = required("Step", wire.step, "a string", |_| true)?;
-        match Step::from_wire(step.expose_secret()).ok_or(EventError::UnknownStep)? {
-            Step::Reconcile => reconciliation(json, &wire).map(Self::Reconciliation),
-            step => rotation(step, &wire).map(Self::Rotation),
+        let name = step.expose_secret();
+        let mut steps = RotationStep::ALL.into_iter();
+        match steps.find(|step| step.as_str() == name) {
+            Some(step) => rotation(step, &wire).map(Self::Rotation),
+            None if name == RECONCILE => reconciliation(json, &wire).map(Self::Reconciliation),
+            None => Err(EventError::UnknownStep),
         }
     }
 }
 
-fn rotation(step: Step, wire: &Wire<'_>) -> Result<Rotation, EventError> {
+fn rotation(step: RotationStep, wire: &Wire<'_>) -> Result<Rotation, EventError> {
     let secret_id = secret_id(wire.secret_id)?;
     let version = required(
         "ClientRequestToken",

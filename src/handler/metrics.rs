@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::adapters::Clients;
-use crate::decision::{Finding, KeyState, VersionRole, findings, is_postponed_again, state};
+use crate::decision::{
+    Finding, Impediment, KeyState, VersionRole, findings, is_postponed_again, state,
+};
 use crate::driver::Outcome;
 
 /// The sums over all secrets of a run. Each is a metric of the same name, but for its first letter.
@@ -59,9 +61,9 @@ impl Metrics {
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         let observed = &outcome.run.observed;
         self.secrets += 1;
-        for key in observed.keys.iter().flatten() {
+        for key in &observed.keys {
             if key.is(VersionRole::Current) {
-                let age = observed.setup.now.duration_since(key.since);
+                let age = observed.policy.now.duration_since(key.effective_since);
                 let age = age.unwrap_or_default().as_secs();
                 self.current_key_age = self.current_key_age.max(Some(age));
             }
@@ -93,14 +95,14 @@ impl Metrics {
         self.doppler_targets_taken += count(|found| matches!(found, Finding::TargetTaken(_)));
         self.replicas_failed += count(|found| matches!(found, Finding::ReplicaFailed(..)));
         self.secrets_with_rotation_off += count(|found| *found == Finding::RotationOff);
-        let keys = observed.keys.iter().flatten();
+        let keys = observed.keys.iter();
         self.keys_postponed += keys.filter(|key| is_postponed_again(key)).count();
         self.drift_repaired += outcome.run.repaired;
         self.keys_disabled += outcome.run.disabled;
         self.keys_deleted += outcome.run.deleted;
         let unusable = count(|found| matches!(found, Finding::Unusable(_)));
         self.failures += outcome.failed.len() + unusable;
-        self.unseen += usize::from(observed.given_up || unusable > 0);
+        self.unseen += usize::from(observed.impediment == Impediment::Blind || unusable > 0);
     }
 
     /// Writes the sums as metrics: one line on standard output, which `CloudWatch` reads. (DOC, `CloudWatch` user guide,

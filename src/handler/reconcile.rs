@@ -13,12 +13,11 @@ use super::invocation::Invocation;
 use super::metrics::Metrics;
 use super::report::SecretReport;
 use super::scope::{check_scope, unqualified_arn};
-use super::setup::{describe, setup, target_names};
+use super::setup::{describe, policy};
 use crate::adapters::{AdapterError, CALL_CONTEXT, Clients, Session, Turn};
 use crate::adapters::{CallError, Fault};
 use crate::config::Config;
-use crate::decision::Step;
-use crate::decision::{Observed, Setup};
+use crate::decision::{Observed, Policy};
 use crate::driver::{drive, log};
 use crate::secret::redact::masked_secret_id;
 
@@ -49,7 +48,7 @@ pub(super) async fn reconcile(
     // At the level of an error, so that it is there for every line.
     let span = error_span!(
         "reconciliation",
-        step = Step::Reconcile.as_str(),
+        step = "reconcile",
         secret = event.secret_id.as_deref().map(masked_secret_id),
         lambda_request_id = invocation.request_id,
     );
@@ -70,7 +69,7 @@ async fn run(
         .as_ref()
         .or(clients.config().secret_id.as_ref());
     let mut report = Report {
-        step: Step::Reconcile.as_str(),
+        step: "reconcile",
         secrets: Vec::new(),
         unvisited: Vec::new(),
         totals: Metrics::default(),
@@ -226,25 +225,16 @@ async fn one(
     Span::current().record("secret", &secret.arn);
     check_scope(config, &secret, &invocation.function_arn)?;
 
-    let setup = setup(clients);
-    let setup = Setup {
-        grace: event.grace.unwrap_or(setup.grace),
-        emergency: event.is_emergency(),
-        finds_hand_made: event.secret_id.is_some(),
+    let configured = policy(clients);
+    let policy = Policy {
+        grace: event.grace.unwrap_or(configured.grace),
         // A call that only the report asks for: the time that is left may be needed for what has to be done.
-        looks_at_plans: Instant::now() < halfway,
-        ..setup
+        checks_plans: Instant::now() < halfway,
+        ..configured
     };
-    let seen = Observed::new(setup, secret.description.clone());
+    let observed = Observed::new(event.task(), policy, secret.description.clone());
     let session = Session::new(clients, &secret, None, deadline);
-    let outcome = drive(
-        Step::Reconcile,
-        seen,
-        session,
-        &target_names(config),
-        deadline,
-    )
-    .await?;
+    let outcome = drive(observed, session, deadline).await?;
     totals.add(&outcome);
     Ok(SecretReport::new(clients, &secret, outcome))
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::messages::{allowance, hand_over, left};
 use crate::adapters::{Clients, Secret};
 use crate::decision::{
-    Key, KeyState, Observed, TargetContent, VersionRole, is_irreplaceable, since, state,
-    superseded_since,
+    Key, KeyState, Observed, ObservedTarget, TargetContent, VersionRole, is_irreplaceable, since,
+    state, superseded_since,
 };
 use crate::driver::Outcome;
 use crate::time::rfc3339;
@@ -95,11 +95,11 @@ impl SecretReport {
     }
 
     pub(crate) fn new(clients: &Clients, secret: &Secret, outcome: Outcome) -> Self {
-        let mut left = left(clients, &outcome);
+        let mut left = left(&outcome);
         left.extend(allowance(clients.config()));
         Self {
             secret: secret.arn.clone(),
-            observed: Some(secret_status(clients, &outcome.run.observed)),
+            observed: Some(secret_status(&outcome.run.observed)),
             left,
             hand_over: hand_over(clients, secret, &outcome.run.observed),
             done: outcome.done,
@@ -107,18 +107,18 @@ impl SecretReport {
     }
 }
 
-fn secret_status(clients: &Clients, observed: &Observed) -> SecretStatus {
+fn secret_status(observed: &Observed) -> SecretStatus {
     let version = |role| observed.version(role).map(ToString::to_string);
-    let keys = observed.keys.iter().flatten();
-    let targets = clients.config().targets().iter().zip(&observed.mirror);
+    let keys = observed.keys.iter();
+    let targets = observed.targets.iter();
     SecretStatus {
         current_version: version(VersionRole::Current),
         pending_version: version(VersionRole::Pending).filter(|_| observed.is_rotating()),
         keys: keys.map(|key| key_report(observed, key)).collect(),
         targets: targets
-            .map(|(target, held)| TargetReport {
+            .map(|ObservedTarget { target, content }| TargetReport {
                 target: target.to_string(),
-                holds: match held {
+                holds: match content {
                     TargetContent::Key(VersionRole::Current) => "current",
                     TargetContent::Key(VersionRole::Pending) => "pending",
                     TargetContent::Key(VersionRole::Previous)
@@ -133,23 +133,23 @@ fn secret_status(clients: &Clients, observed: &Observed) -> SecretStatus {
 
 fn key_report(observed: &Observed, key: &Key) -> KeyReport {
     let state = state(observed, key);
-    let mark = key.mark.as_ref();
-    let disabled_at = key.disabled_by_us();
+    let mark = key.supersession();
+    let disabled_at = key.quarantined_since();
     let next_at = match state {
         KeyState::Superseded => {
-            mark.map(|mark| superseded_since(observed, key, mark) + observed.setup.grace)
+            mark.map(|mark| superseded_since(observed, key, mark) + observed.grace())
         }
         KeyState::Quarantined if is_irreplaceable(observed, key) => None,
-        KeyState::Quarantined => disabled_at.map(|at| since(key, at) + observed.setup.quarantine),
+        KeyState::Quarantined => disabled_at.map(|at| since(key, at) + observed.policy.quarantine),
         KeyState::InUse | KeyState::DisabledByHand | KeyState::NotOurs => None,
     };
     KeyReport {
         id: key.id.to_string(),
-        version: key.version.as_ref().map(ToString::to_string),
+        version: key.version().map(ToString::to_string),
         current: key.is(VersionRole::Current),
-        ours: key.version.is_some(),
+        ours: key.is_ours(),
         state,
-        complete_since: rfc3339(key.since),
+        complete_since: rfc3339(key.effective_since),
         superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
         disabled_at: disabled_at.map(rfc3339),
         revoked_at: mark.and_then(|mark| mark.revoked_at).map(rfc3339),

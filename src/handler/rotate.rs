@@ -9,10 +9,9 @@ use super::invocation::Invocation;
 use super::messages;
 use super::metrics::Metrics;
 use super::scope::check_scope;
-use super::setup::{describe, setup, target_names};
+use super::setup::{describe, policy};
 use crate::adapters::{CALL_CONTEXT, Clients, Session, Turn};
-use crate::decision::Step;
-use crate::decision::{Observed, Setup};
+use crate::decision::{Observed, RotationStep, Task};
 use crate::driver::drive;
 use crate::secret::redact::{masked_id, masked_secret_id};
 
@@ -54,7 +53,10 @@ pub(super) async fn rotate(
     );
     clients.clock().begin();
     // Both come after setSecret, which made the key.
-    let has_begun = matches!(event.step, Step::TestSecret | Step::FinishSecret);
+    let has_begun = matches!(
+        event.step,
+        RotationStep::TestSecret | RotationStep::FinishSecret
+    );
     let turn = Turn::new(invocation.deadline, has_begun);
     let result = CALL_CONTEXT.scope(turn, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
@@ -72,21 +74,19 @@ async fn run(
         Span::current().record("secret", &secret.arn);
     }
     let version = event.version.text();
-    let has_version = secret.description.labels.0.contains_key(&event.version);
+    let has_version = secret.description.labels.has(&event.version);
     if has_version && version != masked_id(version) {
         Span::current().record("version", version);
     }
     check_scope(config, &secret, &invocation.function_arn)?;
 
-    let setup = Setup {
-        version: Some(event.version.clone()),
-        // It is the one run that is sure to meet a key which another tool made and which was just replaced.
-        finds_hand_made: true,
-        ..setup(clients)
+    let task = Task::Rotate {
+        step: event.step,
+        version: event.version.clone(),
     };
-    let seen = Observed::new(setup, secret.description.clone());
+    let observed = Observed::new(task, policy(clients), secret.description.clone());
     let session = Session::new(clients, &secret, event.rotation_token.as_ref(), deadline);
-    let outcome = drive(event.step, seen, session, &target_names(config), deadline).await?;
+    let outcome = drive(observed, session, deadline).await?;
     let mut left = outcome.failed.clone();
     left.extend(messages::allowance(config));
     let mut report = Report {
@@ -98,10 +98,10 @@ async fn run(
         hand_over: Vec::new(),
     };
     // It ends with a reconciliation, and tells what that found.
-    if event.step == Step::FinishSecret {
+    if event.step == RotationStep::FinishSecret {
         report
             .left
-            .extend(messages::left(clients, &outcome).split_off(outcome.failed.len()));
+            .extend(messages::left(&outcome).split_off(outcome.failed.len()));
         report.hand_over = messages::hand_over(clients, &secret, &outcome.run.observed);
         let mut totals = Metrics::default();
         totals.add(&outcome);

@@ -11,9 +11,9 @@ pub(crate) fn check_scope(
     function_arn: &str,
 ) -> Result<(), HandlerError> {
     if config
-        .mirror
+        .doppler
         .as_ref()
-        .is_some_and(|mirror| secret.identifies(&mirror.token_secret_id))
+        .is_some_and(|doppler| secret.identifies(&doppler.token_secret_id))
     {
         return Err(HandlerError::NotServed("it holds the Doppler token"));
     }

@@ -1,15 +1,15 @@
 //! What is known before a run begins.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::error::HandlerError;
 use crate::adapters::{Clients, Secret};
-use crate::config::Config;
-use crate::decision::{CURRENT, Setup};
+use crate::decision::{CURRENT, Policy, Readiness, UsagePlans};
 use crate::driver::log;
-use crate::ids::{PlanId, VersionId};
+use crate::ids::{PlanId, ProbeUrl, VersionId};
 
 /// Describes a secret, within the deadline. Asks for a while until AWSCURRENT is on `awaited`, where one is.
 pub(crate) async fn describe(
@@ -36,30 +36,33 @@ pub(crate) async fn describe(
     }
 }
 
-/// What is fixed from the start, by the settings alone; for a reconciliation as the schedule asks for it.
-pub(crate) fn setup(clients: &Clients) -> Setup {
+/// What is fixed from the start, by the configuration alone.
+pub(crate) fn policy(clients: &Clients) -> Policy {
     let config = clients.config();
-    let plans = config.usage_plans.iter();
-    Setup {
-        version: None,
-        plans: plans.map(|plan| PlanId::from(plan.as_str())).collect(),
-        stage_keys: !config.stage_keys.is_empty(),
+    let plans: BTreeSet<_> = config
+        .usage_plans
+        .iter()
+        .map(|plan| PlanId::from(plan.as_str()))
+        .collect();
+    Policy {
+        plans: if plans.is_empty() {
+            UsagePlans::Inherited {
+                stage_keys: !config.stage_keys.is_empty(),
+            }
+        } else {
+            UsagePlans::Configured(plans)
+        },
         allows_no_plan: config.allow_key_without_plan,
-        looks_at_plans: false,
-        probe: config.probe_url.is_some(),
-        targets: config.targets().len(),
-        adopted: config.adopted_targets(),
-        settle: config.settle_period,
+        checks_plans: false,
+        readiness: match &config.probe_url {
+            Some(url) => Readiness::Probe(ProbeUrl::from(url.as_str())),
+            None => Readiness::Age(config.settle_period),
+        },
+        targets: config.targets().to_vec(),
+        adopted_targets: config.adopted_targets(),
         grace: config.grace_period,
         quarantine: config.quarantine_period,
-        emergency: false,
-        finds_hand_made: false,
-        knows_time: clients.clock().is_believed(),
         now: clients.clock().now(),
+        time_is_known: clients.clock().is_believed(),
     }
-}
-
-/// The targets, as the settings spell them.
-pub(crate) fn target_names(config: &Config) -> Vec<String> {
-    config.targets().iter().map(ToString::to_string).collect()
 }

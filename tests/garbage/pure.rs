@@ -6,12 +6,12 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
 use api_key_rotation::adapters::description as mark;
-use api_key_rotation::adapters::description::Minted;
+use api_key_rotation::adapters::description::InUseText;
 use api_key_rotation::adapters::{Clients, Secret};
 use api_key_rotation::command::Command;
 use api_key_rotation::config::{Config, ConfigError};
 use api_key_rotation::decision::{
-    Description, InvalidSecret, Postponed, Refusal, Supersession, VersionRole,
+    InvalidSecret, Postponed, Refusal, SecretDescription, Supersession, VersionRole,
 };
 use api_key_rotation::driver::RunError;
 use api_key_rotation::handler::error::HandlerError;
@@ -491,7 +491,7 @@ fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
         }
         match read_all {
             Ok(settings) => {
-                assert!(settings.mirror.is_none() || settings.secret_id.is_some());
+                assert!(settings.doppler.is_none() || settings.secret_id.is_some());
                 "accepted"
             }
             Err(faults) => {
@@ -630,7 +630,7 @@ fn mark() -> impl Strategy<Value = Supersession> + Clone {
     )
 }
 
-fn minted() -> impl Strategy<Value = Minted> + Clone {
+fn minted() -> impl Strategy<Value = InUseText> + Clone {
     let targets = proptest::collection::btree_set("[0-9a-f]{12}", 0..4);
     let how = prop_oneof![
         Just((false, None)),
@@ -638,7 +638,7 @@ fn minted() -> impl Strategy<Value = Minted> + Clone {
         time().prop_map(|at| (false, Some(at))),
     ];
     ("[A-Za-z0-9/_+=.@-]{1,20}", how, targets).prop_map(
-        |(secret, (unfinished, resumed_at), targets)| Minted {
+        |(secret, (unfinished, resumed_at), targets)| InUseText {
             secret,
             unfinished,
             resumed_at,
@@ -650,13 +650,13 @@ fn minted() -> impl Strategy<Value = Minted> + Clone {
 #[test]
 fn every_mark_is_read_as_it_was_written() {
     try_all("marks", 1_000, 1, &[], mark(), |mark| {
-        let read = mark::Description::parse(&mark.to_string(), end_of_time());
-        assert_eq!(read, mark::Description::Superseded(mark.clone()));
+        let read = mark::DescriptionText::parse(&mark.to_string(), end_of_time());
+        assert_eq!(read, mark::DescriptionText::Superseded(mark.clone()));
         "read"
     });
     try_all("other descriptions", 300, 1, &[], minted(), |minted| {
-        let read = mark::Description::parse(&minted.to_string(), end_of_time());
-        assert_eq!(read, mark::Description::Minted(minted.clone()));
+        let read = mark::DescriptionText::parse(&minted.to_string(), end_of_time());
+        assert_eq!(read, mark::DescriptionText::InUse(minted.clone()));
         "read"
     });
 }
@@ -684,8 +684,8 @@ fn description_that_is_read_is_written_the_same() {
     ];
     let known = known.map(ToOwned::to_owned);
     try_all("descriptions", 3_000, 3, &known, inputs, |text| {
-        match mark::Description::parse(text, end_of_time()) {
-            mark::Description::Superseded(mark) => {
+        match mark::DescriptionText::parse(text, end_of_time()) {
+            mark::DescriptionText::Superseded(mark) => {
                 // An id outside the alphabet is written as its hash; all the rest is the same.
                 let written = mark.to_string();
                 let words = |text: &str| text.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
@@ -696,12 +696,12 @@ fn description_that_is_read_is_written_the_same() {
                 assert_eq!(read, written);
                 "a mark"
             }
-            mark::Description::Minted(minted) => {
+            mark::DescriptionText::InUse(minted) => {
                 assert_eq!(minted.to_string(), *text);
                 "minted"
             }
-            mark::Description::Ahead(_) => panic!("nothing is after the end of time: {text}"),
-            mark::Description::Other => "other",
+            mark::DescriptionText::Ahead(_) => panic!("nothing is after the end of time: {text}"),
+            mark::DescriptionText::Other => "other",
         }
     });
 }
@@ -767,7 +767,7 @@ fn hand_over_of_any_ids_is_text_to_shell() {
             let secret = Secret {
                 arn: format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf"),
                 name: name.clone(),
-                description: Description::default(),
+                description: SecretDescription::default(),
                 rotation_function: None,
             };
             world.hand_over(
@@ -800,7 +800,7 @@ fn hand_over_of_any_ids_is_text_to_shell() {
             &Secret {
                 arn: String::new(),
                 name: String::new(),
-                description: Description::default(),
+                description: SecretDescription::default(),
                 rotation_function: None,
             },
         );

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    Action, CURRENT, Change, Content, Description, Fact, Key, Labels, Next, Observed, PENDING,
-    PREVIOUS, Postponed, Query, Replica, Replication, Run, Setup, Step, Supersession,
-    TargetContent, Turn, VersionRole,
+    Action, CURRENT, Comparison, Content, Decision, Fact, Key, KeyChange, KeyDescription, Observed,
+    ObservedTarget, Owner, PENDING, PREVIOUS, Policy, Postponed, Progress, Query, ReadVersion,
+    Readiness, Replica, Replication, Request, RotationStep, Run, Scope, SecretDescription,
+    Supersession, TargetContent, Task, Turn, UsagePlans, VersionRole,
 };
-use api_key_rotation::ids::{KeyId, PlanId, VersionId};
+use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
 
 pub(crate) const OLD: &str = "old-version";
 pub(crate) const NEW: &str = "new-version";
@@ -26,6 +27,28 @@ pub(crate) const NOT_OUR_FORM: u8 = 100;
 pub(crate) fn number(id: &KeyId) -> u8 {
     id.as_str().parse().expect("a number")
 }
+
+/// The model numbers its targets.
+pub(crate) fn target(number: usize) -> Target {
+    Target {
+        project: "project".to_owned(),
+        environment: None,
+        config: "config".to_owned(),
+        name: number.to_string(),
+    }
+}
+
+fn place(target: &Target) -> usize {
+    target.name.parse().expect("a number")
+}
+
+pub(crate) fn rotate(step: RotationStep) -> Task {
+    let version = VersionId::from(NEW);
+    Task::Rotate { step, version }
+}
+
+/// A reconciliation that the event asks for this secret.
+pub(crate) const RECONCILE: Task = Task::Reconcile(Scope::OneSecret);
 
 pub(crate) fn at(hour: u32) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(hour.into())
@@ -189,8 +212,8 @@ impl World {
     /// A secret that has been rotated once: key 2 is current, key 1 was replaced by it just now.
     pub(crate) fn rotated(targets: usize) -> Self {
         let mut world = Self::rotating(Some(1), targets, true, false);
-        for step in Step::ROTATION {
-            assert_eq!(world.run(step, |_| ()), Next::Done);
+        for step in RotationStep::ALL {
+            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done);
         }
         world.rotated_before = true;
         world
@@ -241,12 +264,12 @@ impl World {
         self.values.get(version.as_str()).copied()
     }
 
-    pub(crate) fn description(&self) -> Description {
+    pub(crate) fn description(&self) -> SecretDescription {
         let labels = self.labels.iter();
         let labels =
             labels.map(|(version, labels)| (VersionId::from(version.as_str()), labels.clone()));
-        Description {
-            labels: Labels(labels.collect()),
+        SecretDescription {
+            labels: labels.collect(),
             rotation_enabled: self.rotation_enabled,
             rotated_before: self.rotated_before,
             replicas: self
@@ -265,89 +288,103 @@ impl World {
         }
     }
 
-    pub(crate) fn observe(&self, step: Step) -> Observed {
-        let plans = if self.configured_plans {
-            vec![PlanId::from("p"), PlanId::from("q")]
-        } else {
-            Vec::new()
-        };
-        let grace = if self.emergency { 0 } else { self.grace };
-        let setup = Setup {
-            version: (step != Step::Reconcile).then(|| VersionId::from(NEW)),
-            plans,
-            stage_keys: false,
+    pub(crate) fn observe(&self, task: Task) -> Observed {
+        let reconciles = matches!(task, Task::Reconcile(_) | Task::EmergencyStop);
+        let targets = (0..self.mirror.len()).map(target);
+        let policy = Policy {
+            plans: if self.configured_plans {
+                UsagePlans::Configured(BTreeSet::from([PlanId::from("p"), PlanId::from("q")]))
+            } else {
+                UsagePlans::Inherited { stage_keys: false }
+            },
             allows_no_plan: self.allows_no_plan,
-            looks_at_plans: step == Step::Reconcile,
-            probe: self.probe,
-            targets: self.mirror.len(),
-            adopted: self.adopted.clone(),
-            settle: Duration::ZERO,
-            grace: Duration::from_hours(grace.into()),
+            checks_plans: reconciles,
+            readiness: if self.probe {
+                Readiness::Probe(ProbeUrl::from("https://api.example.com/health"))
+            } else {
+                Readiness::Age(Duration::ZERO)
+            },
+            targets: targets.collect(),
+            adopted_targets: self.adopted.iter().copied().map(target).collect(),
+            grace: Duration::from_hours(self.grace.into()),
             quarantine: Duration::from_hours(self.quarantine.into()),
-            emergency: self.emergency,
-            finds_hand_made: true,
-            knows_time: self.knows_time,
             now: at(self.now),
+            time_is_known: self.knows_time,
         };
-        Observed::new(setup, self.description())
+        let task = if reconciles && self.emergency {
+            Task::EmergencyStop
+        } else {
+            task
+        };
+        Observed::new(task, policy, self.description())
+    }
+
+    /// The targets that were read, with what they hold.
+    fn read_targets(&self, observed: &Observed) -> Vec<(Target, u8)> {
+        let is_read = |known: &&ObservedTarget| {
+            !matches!(
+                known.content,
+                TargetContent::Unread | TargetContent::Unreachable
+            )
+        };
+        let read = observed.targets.iter().filter(is_read);
+        read.map(|known| (known.target.clone(), self.mirror[place(&known.target)]))
+            .collect()
     }
 
     fn key(&self, value: u8, key: &ModelKey, observed: &Observed) -> Key {
-        let read = observed.held.keys().copied();
-        let targets = self.mirror.iter().zip(&observed.mirror);
+        let all = [
+            VersionRole::Pending,
+            VersionRole::Current,
+            VersionRole::Previous,
+        ];
+        let read = all
+            .into_iter()
+            .filter(|role| observed.content(*role).is_some());
+        let targets = self.read_targets(observed).into_iter();
         Key {
             id: KeyId::from(value.to_string().as_str()),
-            version: key.version.as_deref().map(VersionId::from),
-            namesake: key.namesake,
-            described: key.described,
-            unfinished: key.unfinished,
+            owner: match &key.version {
+                Some(version) => Owner::Secret {
+                    version: VersionId::from(version.as_str()),
+                },
+                None if key.namesake => Owner::Namesake,
+                None => Owner::Other,
+            },
+            description: key.description(),
             generated: value < NOT_OUR_FORM,
             enabled: key.enabled,
             stage_keys: false,
-            since: SystemTime::UNIX_EPOCH,
-            resumed: false,
+            effective_since: SystemTime::UNIX_EPOCH,
             changed_at: key.changed.map(at),
-            mark: key.mark.as_ref().map(|mark| Supersession {
-                disabled_at: mark.disabled.map(at),
-                revoked_at: mark.revoked.map(at),
-                postponed: mark.postponed.map(|(times, postponed)| Postponed {
-                    times,
-                    at: at(postponed),
-                }),
-                ..Supersession::new(at(mark.superseded), VersionId::from(mark.by.as_str()))
-            }),
-            written: key.written.clone(),
+            named_targets: key.written.iter().copied().map(target).collect(),
             held_by: read
                 .filter(|role| self.value(*role, observed) == Some(value))
                 .collect(),
-            mirrored: targets
-                .enumerate()
-                .filter(|(_, (held, observed))| {
-                    let read =
-                        !matches!(observed, TargetContent::Unread | TargetContent::Unreachable);
-                    read && **held == value
-                })
+            in_targets: targets
+                .filter(|(_, held)| *held == value)
                 .map(|(target, _)| target)
                 .collect(),
         }
     }
 
     /// What the adapters would do and bring; none where a service fails.
-    pub(crate) fn perform(&mut self, observed: &Observed, next: &Next) -> Option<Fact> {
+    pub(crate) fn perform(&mut self, observed: &Observed, request: &Request) -> Option<Fact> {
         let ours = self.mirror.iter().enumerate();
         let ours = ours.filter(|(_, held)| self.is_ours(**held));
         let ours: Vec<_> = ours.map(|(target, _)| target).collect();
         self.held_ours.extend(ours);
-        match next {
-            Next::Query(Query::Target(target)) | Next::Act(Action::WriteTarget(target, _))
-                if self.unreachable.contains(target) =>
+        match request {
+            Request::Query(Query::Target(target))
+            | Request::Act(Action::WriteTarget(target, _))
+                if self.unreachable.contains(&place(target)) =>
             {
                 None
             }
             // Another run has deleted it.
-            Next::Act(Action::AttachKey(id, _)) if !self.keys.contains_key(&number(id)) => None,
-            Next::Query(look) => Some(self.look(observed, look)),
-            Next::Act(action) => {
+            Request::Act(Action::AttachKey(id, _)) if !self.keys.contains_key(&number(id)) => None,
+            Request::Query(query) => Some(self.query(observed, query)),
+            Request::Act(action) => {
                 let fact = self.act(observed, action);
                 let lost = self.loses_replies
                     && matches!(
@@ -356,51 +393,38 @@ impl World {
                     );
                 (!lost).then_some(fact)
             }
-            Next::Refuse(_) | Next::Restart | Next::Done => unreachable!("nothing to perform"),
         }
     }
 
-    fn look(&self, observed: &Observed, look: &Query) -> Fact {
+    fn query(&self, observed: &Observed, query: &Query) -> Fact {
         let with = |value: Option<u8>| {
-            let listed = observed.keys.iter().flatten().map(|key| key.id.clone());
+            let listed = observed.keys.iter().map(|key| key.id.clone());
             listed
                 .filter(|id| Some(number(id)) == value)
                 .collect::<Vec<_>>()
         };
-        match look {
+        match query {
             Query::Version { role, .. } => {
                 let value = self.value(*role, observed);
-                let read = |other| *role == other || observed.held.contains_key(&other);
-                let same = self.value(VersionRole::Pending, observed)
-                    == self.value(VersionRole::Current, observed);
                 let version = value.and(self.version_of(*role, observed));
                 let created = version
                     .as_ref()
                     .and_then(|version| self.created.get(version.as_str()));
-                let targets = self.mirror.iter().zip(&observed.mirror).enumerate();
-                let targets = targets.filter(|(_, (held, observed))| {
-                    let read =
-                        !matches!(observed, TargetContent::Unread | TargetContent::Unreachable);
-                    read && **held != 0 && Some(**held) == value
-                });
-                Fact::Holds {
-                    role: *role,
-                    created: created.copied().map(at),
-                    targets: targets.map(|(target, _)| target).collect(),
-                    version,
-                    held: match value {
-                        None => Content::Missing,
-                        Some(0) => Content::Placeholder,
-                        Some(value) => Content::Key {
-                            generated: value < NOT_OUR_FORM,
-                        },
+                let created = created.copied().map(at);
+                let content = match value {
+                    None => Content::Missing,
+                    Some(0) => Content::Placeholder,
+                    Some(value) => Content::Key {
+                        generated: value < NOT_OUR_FORM,
                     },
-                    copy: read(VersionRole::Pending) && read(VersionRole::Current) && same,
-                    edited: self.edited
-                        && read(VersionRole::Pending)
-                        && read(VersionRole::Current)
-                        && self.holder(CURRENT).is_some_and(|current| current != NEW),
+                };
+                let targets = self.read_targets(observed).into_iter();
+                let targets = targets.filter(|(_, held)| *held != 0 && Some(*held) == value);
+                Fact::VersionRead {
+                    version: ReadVersion::new(*role, content, version, created),
+                    comparison: self.comparison(*role, observed),
                     keys: with(value),
+                    targets: targets.map(|(target, _)| target).collect(),
                 }
             }
             Query::Keys => {
@@ -414,7 +438,7 @@ impl World {
             Query::FindKey(role) => {
                 let value = self.value(*role, observed).unwrap_or(0);
                 let key = self.keys.get(&value);
-                Fact::Found(*role, key.map(|key| self.key(value, key, observed)))
+                Fact::KeyFound(*role, key.map(|key| self.key(value, key, observed)))
             }
             Query::PlansOf(id) => {
                 let key = self.keys.get(&number(id));
@@ -425,10 +449,10 @@ impl World {
             Query::Labels => Fact::Described(self.description()),
             Query::PlanExists(plan) => Fact::PlanExists(plan.clone()),
             Query::Target(target) => {
-                let held = Some(self.mirror[*target]);
+                let held = self.mirror[place(target)];
                 let is = |role: &VersionRole| {
-                    observed.held.get(role).is_some_and(|held| held.is_key())
-                        && held == self.value(*role, observed)
+                    observed.content(*role).is_some_and(Content::is_key)
+                        && Some(held) == self.value(*role, observed)
                 };
                 let all = [
                     VersionRole::Current,
@@ -436,21 +460,41 @@ impl World {
                     VersionRole::Previous,
                 ];
                 let role = all.into_iter().find(is);
-                let otherwise = if held == Some(0) {
+                let otherwise = if held == 0 {
                     TargetContent::Vacant
                 } else {
                     TargetContent::Other
                 };
                 Fact::TargetRead {
-                    target: *target,
-                    holds: role.map_or(otherwise, TargetContent::Key),
-                    keys: with(held),
+                    target: target.clone(),
+                    content: role.map_or(otherwise, TargetContent::Key),
+                    keys: with(Some(held)),
                 }
             }
-            Query::ProbeAccepts | Query::ProbeRefusesRandomKey => Fact::InEffect,
-            Query::InEffectBy(_) => Fact::InEffect,
+            Query::ProbeAccepts(_) | Query::ProbeRefusesRandomKey(_) | Query::KeyAge { .. } => {
+                Fact::InEffect
+            }
             Query::ReplicasInSync => Fact::ReplicasInSync(self.description()),
         }
+    }
+
+    /// The pending version compared with the current one, where this is one of them and the other was read.
+    fn comparison(&self, role: VersionRole, observed: &Observed) -> Option<Comparison> {
+        let other = match role {
+            VersionRole::Pending => VersionRole::Current,
+            VersionRole::Current => VersionRole::Pending,
+            VersionRole::Previous => return None,
+        };
+        observed.content(other)?;
+        let value = |role| self.value(role, observed);
+        let is_new = self.holder(CURRENT).is_some_and(|current| current != NEW);
+        Some(if self.edited && is_new {
+            Comparison::OtherFieldsDiffer
+        } else if value(VersionRole::Pending) == value(VersionRole::Current) {
+            Comparison::Identical
+        } else {
+            Comparison::NewKey
+        })
     }
 
     fn model(&mut self, id: &KeyId) -> &mut ModelKey {
@@ -460,41 +504,40 @@ impl World {
     #[allow(clippy::too_many_lines, reason = "one arm for each action")]
     fn act(&mut self, observed: &Observed, action: &Action) -> Fact {
         match action {
-            Action::StorePendingValue => {
+            Action::StorePendingValue(_) => {
                 self.values.insert(NEW.to_owned(), 2);
                 if self.first_is_current && self.holder(CURRENT).is_none() {
                     self.move_label(CURRENT, NEW);
                 }
                 Fact::PendingValueStored
             }
-            Action::CreateKey(role) => {
+            Action::CreateKey { role, version } => {
                 let value = self
                     .value(*role, observed)
                     .expect("the value is stored before the key is minted");
                 if self.keys.contains_key(&value) {
-                    return Fact::AlreadyExists;
+                    return Fact::KeyExists;
                 }
-                let version = observed.version(*role).map(VersionId::as_str);
-                let mut key = ModelKey::on(&[], version);
+                let mut key = ModelKey::on(&[], Some(version.as_str()));
                 key.unfinished = *role == VersionRole::Current;
-                key.written = observed.written();
-                let minted = self.key(value, &key, observed);
+                key.written = known_written(observed);
+                let created = self.key(value, &key, observed);
                 self.keys.insert(value, key);
-                Fact::Created(minted)
+                Fact::KeyCreated(created)
             }
             // Another run may have deleted it.
             Action::RestoreKey(id)
             | Action::MarkSuperseded(id, _)
             | Action::DisableKey(id, _)
-            | Action::NoteRevoked(id, _)
-            | Action::NotePostponed(id, _)
-            | Action::CompleteKey(id)
+            | Action::NoteRevocation(id, _)
+            | Action::NotePostponement(id, _)
+            | Action::NoteResumption(id)
             | Action::NoteTargets(id)
                 if !self.keys.contains_key(&number(id)) =>
             {
-                Fact::Changed(id.clone(), Change::Deleted)
+                Fact::KeyChanged(id.clone(), KeyChange::Deleted)
             }
-            Action::CompleteKey(id) | Action::NoteTargets(id)
+            Action::NoteResumption(id) | Action::NoteTargets(id)
                 if self.was_disabled(id, observed) =>
             {
                 let by = observed.version(VersionRole::Current);
@@ -503,37 +546,38 @@ impl World {
                     self.describe(id, observed);
                     let key = self.model(id);
                     (key.unfinished, key.mark) = (false, None);
-                    return Fact::Changed(id.clone(), Change::DisabledManually);
+                    return Fact::KeyChanged(id.clone(), KeyChange::DisabledManually);
                 }
                 self.revoke(id, observed, Supersession::new(at(self.now), by.clone()))
             }
-            Action::CompleteKey(id) => {
+            Action::NoteResumption(id) => {
                 self.describe(id, observed);
                 let key = self.model(id);
                 (key.unfinished, key.mark) = (false, None);
-                Fact::Changed(id.clone(), Change::Completed(at(self.now)))
+                Fact::KeyChanged(id.clone(), KeyChange::Resumed(at(self.now)))
             }
             Action::NoteTargets(id) => {
                 self.describe(id, observed);
                 self.model(id).mark = None;
-                Fact::Changed(id.clone(), Change::TargetsNoted)
+                Fact::KeyChanged(id.clone(), KeyChange::TargetsNoted)
             }
             Action::AttachKey(id, plan) => {
                 self.model(id).plans.insert(plan.to_string());
-                Fact::Changed(id.clone(), Change::Attached(plan.clone()))
+                Fact::KeyChanged(id.clone(), KeyChange::Attached(plan.clone()))
             }
             Action::WriteTarget(target, role) => {
                 let value = self.value(*role, observed);
-                let held = self.mirror[*target];
-                let may = [&self.adopted, &self.held_ours].map(|targets| targets.contains(target));
+                let place = place(target);
+                let held = self.mirror[place];
+                let may = [&self.adopted, &self.held_ours].map(|targets| targets.contains(&place));
                 assert!(
                     held == 0 || self.is_ours(held) || may.contains(&true),
                     "another's value is overwritten: {self:?}"
                 );
-                self.mirror[*target] = value.expect("only a value that was read is written");
-                Fact::TargetWritten(*target, *role)
+                self.mirror[place] = value.expect("only a value that was read is written");
+                Fact::TargetWritten(target.clone(), *role)
             }
-            Action::Promote(from) => {
+            Action::Promote { from, .. } => {
                 let pending = self.value(VersionRole::Pending, observed);
                 assert!(
                     self.mirror.iter().all(|held| Some(*held) == pending),
@@ -546,7 +590,7 @@ impl World {
                 self.move_label(CURRENT, NEW);
                 Fact::Promoted
             }
-            Action::RemovePendingLabel => {
+            Action::RemovePendingLabel(_) => {
                 self.remove_label(PENDING);
                 Fact::PendingLabelRemoved
             }
@@ -554,16 +598,16 @@ impl World {
                 let key = self.model(id);
                 (key.mark, key.enabled, key.changed) = (None, true, None);
                 self.describe(id, observed);
-                Fact::Changed(id.clone(), Change::Restored)
+                Fact::KeyChanged(id.clone(), KeyChange::Restored)
             }
             Action::MarkSuperseded(id, mark) if self.keys[&number(id)].enabled => {
                 let key = self.model(id);
                 (key.mark, key.described, key.changed) = (Some(mark.into()), true, None);
                 self.describe(id, observed);
-                Fact::Changed(id.clone(), Change::Superseded(mark.clone()))
+                Fact::KeyChanged(id.clone(), KeyChange::Superseded(mark.clone()))
             }
             Action::MarkSuperseded(id, mark) => self.revoke(id, observed, mark.clone()),
-            Action::NotePostponed(id, mark)
+            Action::NotePostponement(id, mark)
                 if mark.disabled_at.is_none() && !self.keys[&number(id)].enabled =>
             {
                 self.revoke(id, observed, mark.clone())
@@ -575,10 +619,10 @@ impl World {
                 };
                 self.disable(id, observed, mark)
             }
-            Action::NoteRevoked(id, mark) | Action::NotePostponed(id, mark) => {
+            Action::NoteRevocation(id, mark) | Action::NotePostponement(id, mark) => {
                 let mut mark = mark.clone();
                 match (action, &mut mark.postponed) {
-                    (Action::NoteRevoked(..), _) => mark.revoked_at = Some(at(self.now)),
+                    (Action::NoteRevocation(..), _) => mark.revoked_at = Some(at(self.now)),
                     (_, Some(postponed)) => postponed.at = at(self.now),
                     (_, None) => panic!("it notes nothing"),
                 }
@@ -588,23 +632,22 @@ impl World {
                 let enabled = key.enabled;
                 self.describe(id, observed);
                 let change = if enabled {
-                    Change::Superseded(mark)
+                    KeyChange::Superseded(mark)
                 } else {
-                    Change::Disabled(mark)
+                    KeyChange::Disabled(mark)
                 };
-                Fact::Changed(id.clone(), change)
+                Fact::KeyChanged(id.clone(), change)
             }
             Action::DeleteKey(id) => {
                 self.keys.remove(&number(id));
-                Fact::Changed(id.clone(), Change::Deleted)
+                Fact::KeyChanged(id.clone(), KeyChange::Deleted)
             }
         }
     }
 
     /// Whether a person or an emergency stop has disabled a key that a run takes for enabled.
     fn was_disabled(&self, id: &KeyId, observed: &Observed) -> bool {
-        let mut keys = observed.keys.iter().flatten();
-        let was_enabled = keys.any(|key| key.id == *id && key.enabled);
+        let was_enabled = observed.keys.get(id).is_some_and(|key| key.enabled);
         was_enabled && !self.keys[&number(id)].enabled
     }
 
@@ -624,12 +667,12 @@ impl World {
         let key = self.model(id);
         (key.mark, key.described) = (Some((&mark).into()), true);
         (key.enabled, key.changed) = (false, None);
-        Fact::Changed(id.clone(), Change::Disabled(mark))
+        Fact::KeyChanged(id.clone(), KeyChange::Disabled(mark))
     }
 
     /// As the adapter: each description that is written names the targets.
     fn describe(&mut self, id: &KeyId, observed: &Observed) {
-        let written = observed.written();
+        let written = known_written(observed);
         assert!(
             written.is_subset(&self.held_ours),
             "a target is named that never held a key of this secret: {self:?}"
@@ -643,78 +686,85 @@ impl World {
             && (self.values.values().any(|value| *value == held) || self.keys.contains_key(&held))
     }
 
-    /// Runs a step; calls `at` with the world after every action. Returns how it ended.
-    pub(crate) fn run(&mut self, step: Step, mut at: impl FnMut(&Self)) -> Next {
-        self.run_with(step, |world, next| {
-            if matches!(next, Next::Act(_)) {
+    /// Runs a task; calls `at` with the world after every action. Returns how it ended.
+    pub(crate) fn run(&mut self, task: Task, mut at: impl FnMut(&Self)) -> Decision {
+        self.run_with(task, |world, request| {
+            if matches!(request, Request::Act(_)) {
                 at(world);
             }
         })
     }
 
-    /// Runs a step; calls `at` with the world after everything that it does, where the world may be changed. A step that fails
+    /// Runs a task; calls `at` with the world after everything that it does, where the world may be changed. A step that fails
     /// before the point of no return is a fault of the test.
-    pub(crate) fn run_with(&mut self, step: Step, mut at: impl FnMut(&mut Self, &Next)) -> Next {
-        let run = Run::new(step, self.observe(step));
+    pub(crate) fn run_with(
+        &mut self,
+        task: Task,
+        mut at: impl FnMut(&mut Self, &Request),
+    ) -> Decision {
+        let words = task.to_string();
+        let run = Run::new(self.observe(task));
         let end = self.play(run, &mut at, |_| None);
-        end.unwrap_or_else(|| panic!("{step} failed in {self:?}"))
+        end.unwrap_or_else(|| panic!("{words} failed in {self:?}"))
     }
 
-    /// Plays a run to its end, or to where it fails for good: then there is none. `fails` is asked before each look and action, by
-    /// its place.
+    /// Plays a run to its end, or to where it fails for good: then there is none. `fails` is asked before each request, by its
+    /// place.
     pub(crate) fn play(
         &mut self,
         mut run: Run,
-        mut at: impl FnMut(&mut Self, &Next),
+        mut at: impl FnMut(&mut Self, &Request),
         mut fails: impl FnMut(usize) -> Option<Failure>,
-    ) -> Option<Next> {
-        let step = run.step();
+    ) -> Option<Decision> {
+        let task = run.observed.task.clone();
         let mut acted = Vec::new();
         for place in 0..100 {
-            let next = match run.turn() {
-                Turn::Perform(next) => next,
+            let request = match run.turn() {
+                Turn::Perform(request) => request,
                 Turn::Restart => {
                     acted.clear();
                     continue;
                 }
-                Turn::Refuse(refusal) => return Some(Next::Refuse(refusal)),
-                Turn::Done => return Some(Next::Done),
-                Turn::GiveUp => panic!("{step} begins again and again in {self:?}"),
+                Turn::Refuse(refusal) => return Some(Decision::Refuse(refusal)),
+                Turn::Done => return Some(Decision::Done),
+                Turn::GiveUp => panic!("{task} begins again and again in {self:?}"),
             };
             let before = run.observed.clone();
             let failure = fails(place);
             let fact = match failure {
                 Some(Failure::NotBegun) => None,
                 Some(Failure::ReplyLost) => {
-                    self.perform(&run.observed, &next);
+                    self.perform(&run.observed, &request);
                     None
                 }
-                None => self.perform(&run.observed, &next),
+                None => self.perform(&run.observed, &request),
             };
             match fact {
-                Some(fact) => drop(run.succeeded(&next, fact)),
-                None if run.failed(&next, failure == Some(Failure::NotBegun)) => {}
+                Some(fact) => drop(run.succeeded(&request, fact)),
+                None if run.failed(&request, failure == Some(Failure::NotBegun)) => {}
                 None => return None,
             }
             assert_ne!(
                 run.observed, before,
-                "{step}: {next:?} taught nothing in {self:?}"
+                "{task}: {request:?} taught nothing in {self:?}"
             );
-            at(self, &next);
-            if let Next::Act(action) = next {
+            at(self, &request);
+            if let Request::Act(action) = request {
                 assert!(
                     !acted.contains(&action),
-                    "{step} did {action:?} twice in {self:?}"
+                    "{task} did {action:?} twice in {self:?}"
                 );
                 acted.push(action);
             }
         }
-        panic!("{step} does not end in {self:?}");
+        panic!("{task} does not end in {self:?}");
     }
 
     /// Runs a step whose token lost its version, or that fails after the point of no return.
-    pub(crate) fn finish(&mut self, step: Step) {
-        assert_eq!(self.run(step, |_| ()), Next::Done, "{step} in {self:?}");
+    pub(crate) fn finish(&mut self, task: Task) {
+        let words = task.to_string();
+        let end = self.run(task, |_| ());
+        assert_eq!(end, Decision::Done, "{words} in {self:?}");
     }
 
     /// Invariant 1: nobody holds a key that does not work, unless they held none before.
@@ -757,7 +807,28 @@ impl World {
     }
 }
 
+fn known_written(observed: &Observed) -> BTreeSet<usize> {
+    observed.known_written().iter().map(place).collect()
+}
+
 impl ModelKey {
+    fn description(&self) -> KeyDescription {
+        match &self.mark {
+            Some(mark) => KeyDescription::Superseded(Supersession {
+                disabled_at: mark.disabled.map(at),
+                revoked_at: mark.revoked.map(at),
+                postponed: mark.postponed.map(|(times, postponed)| Postponed {
+                    times,
+                    at: at(postponed),
+                }),
+                ..Supersession::new(at(mark.superseded), VersionId::from(mark.by.as_str()))
+            }),
+            None if !self.described => KeyDescription::Other,
+            None if self.unfinished => KeyDescription::InUse(Progress::AwaitsPlans),
+            None => KeyDescription::InUse(Progress::Complete),
+        }
+    }
+
     pub(crate) fn on(plans: &[&str], version: Option<&str>) -> Self {
         let plans = plans.iter().map(ToString::to_string).collect();
         Self {

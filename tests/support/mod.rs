@@ -11,8 +11,8 @@ pub(crate) mod sam;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use api_key_rotation::adapters::description as mark;
-use api_key_rotation::adapters::description::Minted;
+use api_key_rotation::adapters::description::{InUseText, target_hash};
+use api_key_rotation::ids::Target;
 use role::Roles;
 use sandbox::doppler::Access;
 use sandbox::{FUNCTION_NAME, Function, FunctionError, Options, Outcome, STAGE, Sandbox};
@@ -449,15 +449,25 @@ pub(crate) fn minted_key(
 
 /// How a description names every target of these tests.
 pub(crate) fn mirrored() -> String {
-    minted(SECRET).replace(&mark::minted(SECRET), "")
+    minted(SECRET).replace(&InUseText::new(SECRET).to_string(), "")
+}
+
+/// What stands for a Doppler target of this name in a key's description.
+pub(crate) fn hash_of(name: &str) -> String {
+    target_hash(&Target {
+        project: PROJECT.to_owned(),
+        environment: None,
+        config: CONFIG.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 /// The description of a key that the function made and that was written to every target of these tests.
 pub(crate) fn minted(secret: &str) -> String {
-    let hash = |name| mark::target_hash(PROJECT, CONFIG, name);
-    Minted {
+    let hash = hash_of;
+    InUseText {
         targets: TARGETS.into_iter().map(hash).collect(),
-        ..Minted::new(secret)
+        ..InUseText::new(secret)
     }
     .to_string()
 }

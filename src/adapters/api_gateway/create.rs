@@ -9,14 +9,14 @@ use super::super::call::{CallError, Fault};
 use super::super::secrets_manager::Secret;
 use super::super::session::VISIBILITY;
 use super::super::{advice, aws};
-use super::description::Minted;
+use super::description::InUseText;
 use super::listing::{identity, key_id};
 use super::{
     ApiGateway, POLL, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION, backoff, is_concurrent,
     is_conflict,
 };
 use crate::config::StageKey;
-use crate::decision::Key;
+use crate::decision::{Key, KeyDescription, Owner, Progress};
 use crate::driver::Call;
 use crate::ids::{KeyId, PlanId, VersionId};
 use crate::secret::ApiKeyValue;
@@ -26,14 +26,14 @@ pub(in crate::adapters) struct NewKey<'a> {
     pub(in crate::adapters) version: &'a VersionId,
     pub(in crate::adapters) value: &'a ApiKeyValue,
     pub(in crate::adapters) stage_keys: &'a [StageKey],
-    pub(in crate::adapters) description: Minted,
+    pub(in crate::adapters) description: InUseText,
 }
 
 impl ApiGateway {
     /// Creates the key, or says with `None` that one with this value exists: made by a lost or interrupted attempt,
     /// by another run of the step, or by somebody else. Repeating this is safe because the value is ours: API Gateway
     /// takes no value twice (OBS).
-    pub(in crate::adapters) async fn mint(
+    pub(in crate::adapters) async fn create_key(
         &self,
         secret: &Secret,
         new: NewKey<'_>,
@@ -46,7 +46,11 @@ impl ApiGateway {
             stage_keys,
             description,
         } = new;
-        let unfinished = description.unfinished;
+        let progress = if description.unfinished {
+            Progress::AwaitsPlans
+        } else {
+            Progress::Complete
+        };
         let description = description.to_string();
         let stage_key = |stage: &StageKey| {
             let stage_key = aws_sdk_apigateway::types::StageKey::builder();
@@ -76,20 +80,18 @@ impl ApiGateway {
                         reply.enabled() && reply.value().is_some_and(|theirs| value.is(theirs));
                     let key = reply.id().filter(|_| complete).map(|id| Key {
                         id: key_id(id, [value.expose()].into_iter()),
-                        version: Some(version.clone()),
-                        namesake: false,
-                        described: true,
-                        unfinished,
-                        generated: value.has_generated_form(),
+                        owner: Owner::Secret {
+                            version: version.clone(),
+                        },
+                        description: KeyDescription::InUse(progress),
                         enabled: true,
                         stage_keys: !stage_keys.is_empty(),
-                        since: self.clock.now(),
-                        resumed: false,
+                        generated: value.has_generated_form(),
+                        effective_since: self.clock.now(),
                         changed_at: None,
-                        mark: None,
-                        written: BTreeSet::new(),
+                        named_targets: BTreeSet::new(),
                         held_by: BTreeSet::new(),
-                        mirrored: BTreeSet::new(),
+                        in_targets: BTreeSet::new(),
                     });
                     // A reply that does not say so leaves it to the list whether there is a key.
                     Ok((key, aws::call(SERVICE, OPERATION, &reply)))

@@ -2,18 +2,18 @@
 //!
 //! | who | what the description says, whole and in this order; `[…]` may be missing |
 //! |---|---|
-//! | a key that is not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ TargetContent to <hash>, <hash>.]` |
+//! | a key that is not superseded | `InUseText for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ TargetContent to <hash>, <hash>.]` |
 //! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ TargetContent to <hash>, <hash>.]` |
 //!
 //! Anybody who may change a key may write its description. So the grammar is anchored: a text is read only if all of it
-//! is what [`Description`] writes, and nothing but text in its own alphabet can stand for a name, an id, a time or a hash.
+//! is what [`DescriptionText`] writes, and nothing but text in its own alphabet can stand for a name, an id, a time or a hash.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::decision::{Postponed, Supersession};
-use crate::ids::{VersionId, is_hash, is_hex, is_secret_id, sha256};
+use crate::decision::{KeyDescription, Postponed, Progress, Supersession};
+use crate::ids::{Target, VersionId, is_hash, is_hex, is_secret_id, sha256};
 use crate::time::{parse_rfc3339_seconds, rfc3339};
 
 const MINTED: &str = "Minted for the secret ";
@@ -32,9 +32,9 @@ const HASH: usize = 12;
 
 /// What the description of a key says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Description {
+pub enum DescriptionText {
     /// The function made the key, and it is not superseded.
-    Minted(Minted),
+    InUse(InUseText),
     /// The key is superseded.
     Superseded(Supersession),
     /// A mark of the function whose time lies in the future, of a key that was neither disabled nor revoked. Its time is as
@@ -46,7 +46,7 @@ pub enum Description {
 
 /// Says that the function made a key, or keeps it in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Minted {
+pub struct InUseText {
     /// The name of the secret.
     pub secret: String,
     /// Whether the key was created again for AWSCURRENT, and is not known to be on all of its plans yet.
@@ -57,12 +57,12 @@ pub struct Minted {
     pub targets: BTreeSet<String>,
 }
 
-impl Description {
-    /// Reads a description. What it says of the past is cut to `now`, except [`Minted::resumed_at`].
+impl DescriptionText {
+    /// Reads a description. What it says of the past is cut to `now`, except [`InUseText::resumed_at`].
     #[must_use]
     pub fn parse(text: &str, now: SystemTime) -> Self {
-        if let Some(minted) = Minted::parse(text) {
-            return Self::Minted(minted);
+        if let Some(minted) = InUseText::parse(text) {
+            return Self::InUse(minted);
         }
         match Supersession::parse(text) {
             None => Self::Other,
@@ -71,18 +71,27 @@ impl Description {
         }
     }
 
-    /// Whether the function wrote it. Where not, the key's owner handed the key over, or it is not managed at all.
+    /// What it says, without the name of the secret and the targets.
     #[must_use]
-    pub fn is_ours(&self) -> bool {
-        *self != Self::Other
+    pub fn fact(&self) -> KeyDescription {
+        match self {
+            Self::InUse(text) => KeyDescription::InUse(match text.resumed_at {
+                _ if text.unfinished => Progress::AwaitsPlans,
+                Some(_) => Progress::Resumed,
+                None => Progress::Complete,
+            }),
+            Self::Superseded(supersession) => KeyDescription::Superseded(supersession.clone()),
+            Self::Ahead(_) => KeyDescription::InUse(Progress::Complete),
+            Self::Other => KeyDescription::Other,
+        }
     }
 
-    /// What it says of a key that is not superseded.
+    /// When the key was completed, if that was long after it was created.
     #[must_use]
-    pub fn minted(&self) -> Option<&Minted> {
+    pub fn resumed_at(&self) -> Option<SystemTime> {
         match self {
-            Self::Minted(minted) => Some(minted),
-            _ => None,
+            Self::InUse(text) => text.resumed_at,
+            Self::Superseded(_) | Self::Ahead(_) | Self::Other => None,
         }
     }
 
@@ -90,23 +99,14 @@ impl Description {
     #[must_use]
     pub fn names_target(&self, hash: &str) -> bool {
         match self {
-            Self::Minted(minted) => minted.targets.contains(hash),
+            Self::InUse(minted) => minted.targets.contains(hash),
             Self::Superseded(mark) | Self::Ahead(mark) => mark.targets.contains(hash),
             Self::Other => false,
         }
     }
-
-    /// What it says of a superseded key.
-    #[must_use]
-    pub fn mark(&self) -> Option<&Supersession> {
-        match self {
-            Self::Superseded(mark) => Some(mark),
-            _ => None,
-        }
-    }
 }
 
-impl Minted {
+impl InUseText {
     /// The description of a key that is complete, in the secret of that name.
     #[must_use]
     pub fn new(secret: &str) -> Self {
@@ -131,7 +131,7 @@ impl Minted {
     }
 }
 
-impl fmt::Display for Minted {
+impl fmt::Display for InUseText {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{MINTED}{}.", self.secret)?;
         match self.resumed_at {
@@ -268,16 +268,11 @@ fn is_id(text: &str) -> bool {
     is_hash(text) || ((1..=64).contains(&text.len()) && text.bytes().all(valid))
 }
 
-/// The description of a key that is not superseded.
-#[must_use]
-pub fn minted(secret_name: &str) -> String {
-    Minted::new(secret_name).to_string()
-}
-
 /// What stands for a Doppler target in a description: the first 12 hexadecimal digits of the SHA-256 of
 /// `project/config/NAME`.
 #[must_use]
-pub fn target_hash(project: &str, config: &str, name: &str) -> String {
+pub fn target_hash(target: &Target) -> String {
+    let [project, config, name] = target.place();
     let mut hash = sha256(&format!("{project}/{config}/{name}"));
     hash.truncate(HASH);
     hash

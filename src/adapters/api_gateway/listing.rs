@@ -6,13 +6,13 @@ use std::time::SystemTime;
 use aws_sdk_apigateway::types::ApiKey;
 
 use super::super::secrets_manager::Secret;
-use super::description::Description;
+use super::description::DescriptionText;
 use super::{ApiGateway, ENDLESS, PAGE, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION, refused};
 use crate::adapters::{CallError, Fault, aws};
 use crate::command::Command;
-use crate::decision::{Key, VersionRole};
+use crate::decision::{Key, Owner, VersionRole};
 use crate::driver::Call;
-use crate::ids::{KeyId, VersionId, hashed};
+use crate::ids::{KeyId, Target, VersionId, hashed};
 use crate::secret::ApiKeyValue;
 use crate::secret::redact::LONG;
 
@@ -26,16 +26,10 @@ const MOST_KEYS: usize = 1_000;
 const MOST_LISTED: usize = 20_000;
 
 /// What a key is to a secret, as far as its tags and name tell.
-enum Relation {
-    /// It is this secret's, made for that version.
-    Ours(VersionId),
-    /// It carries this function's tag, and name or tags place it at this secret's name: of an earlier secret of that name,
-    /// renamed, or without one of its tags.
-    Namesake,
-    /// It has a name as this secret's keys have, or this secret's tag, and nothing else.
-    Named,
-    /// None of these.
-    Foreign,
+struct Relation {
+    owner: Owner,
+    /// Whether it has a name as this secret's keys have, or this secret's tag.
+    is_named: bool,
 }
 
 /// A secret as its keys name it, and what they are compared with.
@@ -44,60 +38,51 @@ pub(super) struct Observer<'a> {
     pub(super) identity: String,
     pub(super) function_name: &'a str,
     /// The configured Doppler targets, as descriptions name them.
-    pub(super) targets: &'a [String],
-    pub(super) values: &'a Values<'a>,
+    pub(super) targets: &'a [(Target, String)],
+    pub(super) values: &'a KnownValues<'a>,
 }
 
 impl Observer<'_> {
     /// Copies the facts out of a listed key, if it has to do with the secret or has the value of a version. That a list shows
     /// tags is documented by the shape of its items, and others rely on it (DOC, 3P); it was not seen on AWS itself. Without
     /// them no key would be ours, and none would ever be retired.
-    pub(super) fn observe(&self, key: &ApiKey, now: SystemTime) -> Option<Listed> {
-        let relation = self.relation(key);
+    pub(super) fn observe(&self, key: &ApiKey, now: SystemTime) -> Option<ListedKey> {
+        let Relation { owner, is_named } = self.relation(key);
         let value = ApiKeyValue::from(key.value().unwrap_or_default());
         let held_by = self.values.holders(&value);
-        if matches!(relation, Relation::Foreign) && held_by.is_empty() {
+        if owner == Owner::Other && !is_named && held_by.is_empty() {
             return None;
         }
-        let description = Description::parse(key.description().unwrap_or_default(), now);
-        let minted = description.minted();
-        let since = key
-            .created_date()
-            .and_then(time)
-            .max(minted.and_then(|minted| minted.resumed_at));
-        let is_written = |target: &usize| {
-            let hash = self.targets.get(*target);
-            hash.is_some_and(|hash| description.names_target(hash))
-        };
+        let text = DescriptionText::parse(key.description().unwrap_or_default(), now);
+        let created_at = key.created_date().and_then(time);
+        let effective_since = created_at.max(text.resumed_at());
+        let named = self.targets.iter();
+        let named = named.filter(|(_, hash)| text.names_target(hash));
         let targets = self.values.targets.iter();
         let versions = self.values.versions.iter();
         let versions = versions.map(|(_, version)| version.expose());
         let known = versions.chain(targets.clone().map(|(_, held)| *held));
         let observed = Key {
             id: key_id(key.id()?, known.chain([value.expose()])),
-            namesake: matches!(relation, Relation::Namesake),
-            version: match relation {
-                Relation::Ours(version) => Some(version),
-                _ => None,
-            },
-            described: description.is_ours(),
-            unfinished: minted.is_some_and(|minted| minted.unfinished),
-            generated: value.has_generated_form(),
+            owner,
+            description: text.fact(),
             enabled: key.enabled(),
             stage_keys: !key.stage_keys().is_empty(),
-            // A time that cannot be told, or lies ahead, counts as now: the key then settles for as long as a new one.
-            since: since.unwrap_or(now).min(now),
-            resumed: minted.is_some_and(|minted| minted.resumed_at.is_some()),
+            generated: value.has_generated_form(),
+            // A time that cannot be told, or lies ahead, counts as now: the key then takes effect as late as a new one.
+            effective_since: effective_since.unwrap_or(now).min(now),
             changed_at: key.last_updated_date().and_then(time).map(|at| at.min(now)),
-            written: (0..self.targets.len()).filter(is_written).collect(),
-            mark: description.mark().cloned(),
+            named_targets: named.map(|(target, _)| target.clone()).collect(),
             held_by,
-            mirrored: targets
+            in_targets: targets
                 .filter(|(_, held)| value.is(held))
-                .map(|(target, _)| *target)
+                .map(|(target, _)| (*target).clone())
                 .collect(),
         };
-        Some((observed, value))
+        Some(ListedKey {
+            key: observed,
+            value,
+        })
     }
 
     fn relation(&self, key: &ApiKey) -> Relation {
@@ -115,7 +100,11 @@ impl Observer<'_> {
             && owner == Some(&self.identity)
             && rest == Some(version)
         {
-            return Relation::Ours(VersionId::from(version));
+            let version = VersionId::from(version);
+            return Relation {
+                owner: Owner::Secret { version },
+                is_named: true,
+            };
         }
         // Below `<this>/` come the keys of a secret named `<this>/…`, too.
         let named = rest.is_some_and(|rest| !rest.contains('/'));
@@ -123,12 +112,14 @@ impl Observer<'_> {
             Some(name) => name == self.secret.name,
             None => named || owner == Some(&self.identity),
         };
-        if placed && tag(TAG_FUNCTION) == Some(self.function_name) {
-            Relation::Namesake
-        } else if named || owner == Some(&self.identity) {
-            Relation::Named
-        } else {
-            Relation::Foreign
+        let is_namesake = placed && tag(TAG_FUNCTION) == Some(self.function_name);
+        Relation {
+            owner: if is_namesake {
+                Owner::Namesake
+            } else {
+                Owner::Other
+            },
+            is_named: named || owner == Some(&self.identity),
         }
     }
 }
@@ -164,14 +155,14 @@ pub(super) fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> 
 
 /// The values to compare a listed key with.
 #[derive(Clone)]
-pub(in crate::adapters) struct Values<'a> {
+pub(in crate::adapters) struct KnownValues<'a> {
     /// Those of the versions that were read.
     pub(in crate::adapters) versions: Vec<(VersionRole, &'a ApiKeyValue)>,
-    /// What the Doppler targets hold that were read, by their place.
-    pub(in crate::adapters) targets: Vec<(usize, &'a str)>,
+    /// What the Doppler targets hold that were read.
+    pub(in crate::adapters) targets: Vec<(&'a Target, &'a str)>,
 }
 
-impl Values<'_> {
+impl KnownValues<'_> {
     /// The versions that hold this key.
     pub(in crate::adapters) fn holders(&self, value: &ApiKeyValue) -> BTreeSet<VersionRole> {
         let versions = self.versions.iter();
@@ -181,7 +172,10 @@ impl Values<'_> {
 }
 
 /// A key with its value, which stays in this layer.
-pub(in crate::adapters) type Listed = (Key, ApiKeyValue);
+pub(in crate::adapters) struct ListedKey {
+    pub(in crate::adapters) key: Key,
+    pub(in crate::adapters) value: ApiKeyValue,
+}
 
 fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
     SystemTime::try_from(*time).ok()
@@ -218,9 +212,9 @@ impl ApiGateway {
         &self,
         prefix: Option<String>,
         secret: &Secret,
-        values: &Values<'_>,
-        enough: impl Fn(&Listed) -> bool,
-    ) -> Result<(Vec<Listed>, Call), CallError> {
+        values: &KnownValues<'_>,
+        enough: impl Fn(&ListedKey) -> bool,
+    ) -> Result<(Vec<ListedKey>, Call), CallError> {
         const OPERATION: &str = "GetApiKeys";
         let has_prefix = prefix.is_some();
         let observer = Observer {

@@ -16,15 +16,15 @@ use tokio::time::{Instant, sleep};
 
 pub(super) use self::create::NewKey;
 pub(super) use self::listing::hand_over;
-pub(super) use self::listing::{Listed, Values};
+pub(super) use self::listing::{KnownValues, ListedKey};
 use super::aws::throttle::patient;
 use super::{Secret, aws};
 use crate::adapters::call::CONCURRENT;
 use crate::adapters::clock::Clock;
 use crate::adapters::{CallError, Fault};
-use crate::decision::VersionRole;
+use crate::decision::{Owner, VersionRole};
 use crate::driver::{Call, Service};
-use crate::ids::{KeyId, PlanId};
+use crate::ids::{KeyId, PlanId, Target};
 
 const SERVICE: Service = Service::ApiGateway;
 
@@ -49,7 +49,7 @@ pub(super) struct ApiGateway {
     /// The name of this function, which its keys are tagged with.
     function_name: String,
     /// The configured Doppler targets, as descriptions name them.
-    targets: Vec<String>,
+    targets: Vec<(Target, String)>,
     clock: Clock,
 }
 
@@ -57,7 +57,7 @@ impl ApiGateway {
     pub(super) fn new(
         config: &aws_config::SdkConfig,
         function_name: &str,
-        targets: Vec<String>,
+        targets: Vec<(Target, String)>,
         clock: Clock,
     ) -> Self {
         let http = config.http_client().expect("it was lent one");
@@ -77,14 +77,14 @@ impl ApiGateway {
     pub(super) async fn keys(
         &self,
         secret: &Secret,
-        values: &Values<'_>,
+        values: &KnownValues<'_>,
         all: bool,
-    ) -> Result<(Vec<Listed>, Call), CallError> {
+    ) -> Result<(Vec<ListedKey>, Call), CallError> {
         let prefix = (!all).then(|| format!("{}/", secret.name));
         let (keys, call) = self.list(prefix, secret, values, |_| false).await?;
         let ours = keys
             .into_iter()
-            .filter(|(key, _)| all || key.version.is_some() || key.namesake);
+            .filter(|listed| all || listed.key.owner != Owner::Other);
         Ok((ours.collect(), call))
     }
 
@@ -93,11 +93,11 @@ impl ApiGateway {
     pub(super) async fn find(
         &self,
         secret: &Secret,
-        values: &Values<'_>,
+        values: &KnownValues<'_>,
         role: VersionRole,
         until: Instant,
-    ) -> Result<(Option<Listed>, Call), CallError> {
-        let wanted = |(key, _): &Listed| key.is(role);
+    ) -> Result<(Option<ListedKey>, Call), CallError> {
+        let wanted = |listed: &ListedKey| listed.key.is(role);
         let (mut keys, mut call) = self.list(None, secret, values, wanted).await?;
         loop {
             let found = keys.into_iter().find(wanted);

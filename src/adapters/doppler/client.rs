@@ -105,7 +105,7 @@ impl Doppler<'_> {
     pub(super) async fn read_token(&self) -> Result<SecretString, AdapterError> {
         let text = self
             .secrets_manager
-            .read_other(&self.mirror.token_secret_id)
+            .read_other(&self.config.token_secret_id)
             .await;
         text.map_err(|failed| failed.to_string())
             .and_then(parse_token)

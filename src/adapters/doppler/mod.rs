@@ -16,15 +16,16 @@ use tokio::time::Instant;
 pub(super) use self::client::Remembered;
 use super::secrets_manager::SecretsManager;
 use crate::adapters::{AdapterError, CallError, Fault};
-use crate::config::{Mirror, Target};
+use crate::config::DopplerConfig;
 use crate::driver::{Call, Service};
+use crate::ids::Target;
 use crate::secret::ApiKeyValue;
 
 pub(super) struct Doppler<'a> {
     pub(super) http: &'a reqwest::Client,
     pub(super) secrets_manager: &'a SecretsManager,
     pub(super) token: &'a Remembered,
-    pub(super) mirror: &'a Mirror,
+    pub(super) config: &'a DopplerConfig,
     pub(super) deadline: Instant,
 }
 
@@ -191,7 +192,7 @@ impl Doppler<'_> {
 
     /// Returns `failed` if the target that it hides may be created. (Whether it is missing, no reply tells.)
     async fn may_create(&self, target: &Target, failed: CallError) -> Result<CallError, CallError> {
-        if !self.mirror.create_missing {
+        if !self.config.create_missing {
             let remedy = "check DOPPLER_TARGETS and what the token may see and write; if there is none, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
             return Err(failed.hidden(target, remedy));
         }
@@ -208,7 +209,7 @@ impl Doppler<'_> {
     }
 
     fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
-        let mut url = self.mirror.api_url.clone();
+        let mut url = self.config.api_url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/{path}"));
         if !query.is_empty() {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Doppler;
 use super::classify::Cause;
 use crate::adapters::{AdapterError, CallError, Fault};
-use crate::config::Target;
+use crate::ids::Target;
 
 /// What to do when something could neither be seen nor created, or was created and still cannot be seen.
 pub(super) const LET_IT_CREATE: &str = "let the service account of the token create it and see it, or create it yourself and let the token read and write it";
