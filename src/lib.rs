@@ -15,7 +15,7 @@
 //!            an event    I/O: one     decide,    pure: create_secret · set_secret · test_secret · finish_secret,
 //!            in, an      module for   perform,         restore · mirror · retire
 //!            answer      each         learn
-//!            out         service                 ids, time: text of others that is safe to show
+//!            out         service                 ids, time, redact: text that is safe to show
 //! ```
 //!
 //! An arrow says who names whom: each folder names only those to its right, and `config` and `secret`, which lie below
@@ -41,5 +41,6 @@ pub mod driver;
 pub mod handler;
 pub mod ids;
 pub mod logging;
+pub mod redact;
 pub mod secret;
 pub mod time;

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use api_key_rotation::adapters;
-use api_key_rotation::adapters::CallError;
 use api_key_rotation::adapters::advice::{Cause, NoReply, Policy, is_quota, of_refusal};
-use api_key_rotation::driver::Service;
-use api_key_rotation::secret::redact;
+use api_key_rotation::adapters::{CallError, CallErrorKind};
+use api_key_rotation::driver::{Call, Service};
+use api_key_rotation::redact::Redacted;
 use sandbox::tls::{Authority, Certificate};
 use sandbox::{Fault, FaultKind, Service as Sandboxed};
 use support::{SECRET, Setup, World};
@@ -686,16 +685,12 @@ fn long_refusal_keeps_its_end() {
     let message = format!(
         "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: secretsmanager:GetSecretValue on resource: {name} with an explicit deny in a service control policy"
     );
-    let failed = CallError {
-        service: SECRETS,
-        operation: "GetSecretValue",
-        fault: adapters::Fault::Refused {
-            status: 400,
-            code: "AccessDeniedException".to_owned(),
-            message: redact::masked(&message),
-        },
-        request_id: None,
+    let kind = CallErrorKind::Rejected {
+        status: 400,
+        code: Redacted::code("AccessDeniedException"),
+        message: Redacted::message(&message),
     };
+    let failed = CallError::from_aws(Call::without_id(SECRETS, "GetSecretValue"), kind);
     let said = failed.to_string();
     assert!(said.contains("(SCP)"), "{said}");
     assert!(said.contains("not authorized to perform"), "{said}");

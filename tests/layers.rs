@@ -7,25 +7,27 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// What each part of the crate may name. Each names only parts above its own line, so there is no circle.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("ids", &[]),
     ("time", &[]),
+    ("redact", &["ids"]),
     ("command", &[]),
     ("logging", &[]),
-    ("decision", &["ids", "time"]),
-    ("driver", &["ids", "time", "decision"]),
+    ("decision", &["ids", "time", "redact"]),
+    ("driver", &["ids", "time", "redact", "decision"]),
     ("secret", &["ids", "decision"]),
     ("config", &["ids", "time"]),
     (
         "adapters",
         &[
-            "ids", "time", "command", "decision", "driver", "secret", "config",
+            "ids", "time", "redact", "command", "decision", "driver", "secret", "config",
         ],
     ),
     (
         "handler",
         &[
-            "ids", "time", "command", "decision", "driver", "secret", "config", "adapters",
+            "ids", "time", "redact", "command", "decision", "driver", "secret", "config",
+            "adapters",
         ],
     ),
 ];

@@ -21,6 +21,7 @@ use api_key_rotation::decision::{
     Versions, decide,
 };
 use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
+use api_key_rotation::redact::Redacted;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use support::in_full;
@@ -139,9 +140,9 @@ fn replicas() -> impl Iterator<Item = Vec<Replica>> {
     ];
     status.into_iter().map(|status| {
         vec![Replica {
-            region: "eu-west-1".to_owned(),
+            region: Redacted::message("eu-west-1"),
             status,
-            message: String::new(),
+            message: Redacted::default(),
         }]
     })
 }

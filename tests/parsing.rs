@@ -9,9 +9,10 @@ use api_key_rotation::config::Config;
 use api_key_rotation::decision::{
     InvalidSecret, KeyDescription, Postponed, Replica, Replication, RotationStep, Supersession,
 };
-use api_key_rotation::handler::event::{Event, EventError, Reconciliation};
+use api_key_rotation::handler::event::{Event, Reconciliation};
+use api_key_rotation::handler::event_error::EventError;
 use api_key_rotation::ids::{KeyId, Target, VersionId};
-use api_key_rotation::secret::redact::{masked, masked_code, masked_id, masked_secret_id};
+use api_key_rotation::redact::Redacted;
 use api_key_rotation::secret::{ApiKeyValue, SecretText};
 use secrecy::ExposeSecret;
 
@@ -734,13 +735,16 @@ fn doppler_token_as_secret_id_is_refused() {
 #[test]
 fn secret_id_is_masked_unless_it_is_arn() {
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-name-that-is-quite-long-indeed-AbCdEf";
-    assert_eq!(masked_secret_id(arn), arn);
+    assert_eq!(Redacted::secret_id(arn).as_str(), arn);
     assert_eq!(
-        masked_secret_id("demo/partner-api-key"),
+        Redacted::secret_id("demo/partner-api-key").as_str(),
         "demo/partner-api-key"
     );
-    assert_eq!(masked_secret_id(ApiKeyValue::fresh().expose()), "[masked]");
-    assert_eq!(masked_secret_id(TOKEN), "[masked]");
+    assert_eq!(
+        Redacted::secret_id(ApiKeyValue::fresh().expose()).as_str(),
+        "[masked]"
+    );
+    assert_eq!(Redacted::secret_id(TOKEN).as_str(), "[masked]");
 }
 
 #[test]
@@ -1160,30 +1164,30 @@ fn key_id_that_is_hidden_is_never_printed() {
 #[test]
 fn a_services_words_are_shown_without_anything_that_could_be_a_value() {
     let key = ApiKeyValue::fresh();
-    let shown = masked(&format!(
+    let shown = Redacted::message(&format!(
         "no:{};\nInvalid Usage Plan ID specified, dp.st.prd.{}",
         key.expose(),
         key.expose()
     ));
     assert_eq!(
-        shown,
+        shown.as_str(),
         "no:[masked]; Invalid Usage Plan ID specified, dp.st.prd.[masked]"
     );
     assert_eq!(
-        masked(&format!("the token {TOKEN} is not valid")),
+        Redacted::message(&format!("the token {TOKEN} is not valid")).as_str(),
         "the token [masked] is not valid"
     );
     assert_eq!(
-        masked("not on arn:aws:apigateway:eu-west-1::/apikeys"),
+        Redacted::message("not on arn:aws:apigateway:eu-west-1::/apikeys").as_str(),
         "not on arn:aws:apigateway:eu-west-1::/apikeys"
     );
-    assert_eq!(masked_id(TOKEN), TOKEN);
-    assert_eq!(masked_id(key.expose()), "[masked]");
+    assert_eq!(Redacted::id(TOKEN).as_str(), TOKEN);
+    assert_eq!(Redacted::id(key.expose()).as_str(), "[masked]");
     assert_eq!(
-        masked_code("InternalServiceErrorException"),
+        Redacted::code("InternalServiceErrorException").as_str(),
         "InternalServiceErrorException"
     );
-    assert_eq!(masked_code(key.expose()), "[masked]");
+    assert_eq!(Redacted::code(key.expose()).as_str(), "[masked]");
 }
 
 /// Service model: five statuses. A status that nobody knows must not make a rotation wait and fail.
@@ -1208,9 +1212,9 @@ fn replica_status_is_read_and_unknown_ones_fail() {
         let replica = read(status);
         let read = (replica.status, replica.message.as_str());
         assert_eq!(read, (expected, message), "{status:?}");
-        assert_eq!(replica.region, "eu-west-1");
+        assert_eq!(replica.region.as_str(), "eu-west-1");
     }
-    let silent = |status| Replica::read("eu-west-1", status, None).message;
+    let silent = |status| Replica::read("eu-west-1", status, None).message.to_string();
     assert_eq!(silent(Some("Failed")), "");
     assert_eq!(silent(None), "no replication status");
 }
@@ -1224,7 +1228,8 @@ fn replica_shows_no_value_and_no_control_character() {
     let replica = Replica::read(&text, Some(&text), Some(&format!("{text} {long}")));
     let shown = format!("{replica:?}");
     assert!(!shown.contains(key.expose()) && !shown.contains("\\n") && !shown.contains("\\u{"));
-    assert!(replica.message.contains("[masked]") && replica.message.chars().count() <= 500);
+    let message = replica.message.as_str();
+    assert!(message.contains("[masked]") && message.chars().count() <= 500);
 }
 
 // Refusals by Doppler.
@@ -1233,7 +1238,7 @@ fn refused(status: u16, has_envelope: bool, message: &str) -> Answer {
     Answer {
         status,
         has_envelope,
-        message: message.to_owned(),
+        message: Redacted::message(message),
         retryable: false,
     }
 }

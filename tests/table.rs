@@ -13,6 +13,7 @@ use api_key_rotation::decision::{
     UsagePlans, VersionRole,
 };
 use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
+use api_key_rotation::redact::Redacted;
 
 const HEAD: &str = "\
 What each step does next, for all that can be known. Written by `make decisions` from what
@@ -756,9 +757,9 @@ fn replicas() -> String {
                 _ => Some(Replication::Failed),
             };
             let replica = status.map(|status| Replica {
-                region: "eu-west-1".to_owned(),
+                region: Redacted::message("eu-west-1"),
                 status,
-                message: String::new(),
+                message: Redacted::default(),
             });
             case.observed.secret.replicas.extend(replica);
             case.observed.replicas_awaited = waited == YES;

@@ -8,7 +8,7 @@ use crate::driver::Failure;
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
     /// A call failed for good.
-    #[error("{0}")]
+    #[error(transparent)]
     Call(CallError),
     /// The Doppler token cannot be had.
     #[error("the secret that DOPPLER_TOKEN_SECRET_ID names gives no Doppler token: {0}")]

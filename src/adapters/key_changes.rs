@@ -145,7 +145,7 @@ impl Session<'_> {
         let (change, call) = match gateway.update(key, description, enabled).await {
             Ok((is_enabled, call)) => (change(is_enabled), call),
             Err(failed) if failed.is_gone() && !observed.is_pending() => {
-                (KeyChange::Deleted, Call::from(failed))
+                (KeyChange::Deleted, failed.call)
             }
             Err(failed) => return Err(failed.into()),
         };

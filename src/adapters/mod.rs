@@ -22,7 +22,7 @@ mod values;
 
 pub use self::api_gateway::description;
 pub(crate) use self::aws::throttle::{CALL_CONTEXT, Turn};
-pub use self::call::{CallError, Fault};
+pub use self::call::{CallError, CallErrorKind};
 pub use self::clients::Clients;
 pub use self::doppler::classify as refusal;
 pub use self::error::{AdapterError, ProbeFault};

@@ -20,8 +20,8 @@ use crate::adapters::http::{no_reply_kind, retry_after};
 use crate::adapters::{AdapterError, ProbeFault};
 use crate::driver::{Call, Service};
 use crate::ids::ProbeUrl;
+use crate::redact::Redacted;
 use crate::secret::ApiKeyValue;
-use crate::secret::redact::masked_id;
 
 /// A new key takes effect on one gateway node after the other, so one acceptance proves little.
 const ACCEPTANCES: u32 = 3;
@@ -190,7 +190,7 @@ impl Probe<'_> {
             .headers()
             .get("x-amzn-requestid")
             .and_then(|id| id.to_str().ok());
-        call.request_id = id.map(masked_id);
+        call.request_id = id.map(Redacted::id);
         let (status, headers) = (reply.status(), reply.headers());
         let answer = if status.is_success() {
             Answer::Accepted(status)

@@ -8,7 +8,7 @@ use super::CallError;
 use super::secrets_manager::{Secret, SecretsManager};
 use crate::decision::{Replica, Replication};
 use crate::driver::Call;
-use crate::secret::redact::masked;
+use crate::redact::Redacted;
 
 impl Replica {
     /// Reads an entry of `ReplicationStatus`. The API reference documents three statuses (DOC), newer service models
@@ -32,9 +32,9 @@ impl Replica {
             (None, None) => format!("no replication status: {message}"),
         };
         Self {
-            region: masked(region),
+            region: Redacted::message(region),
             status: known.unwrap_or(Replication::Failed),
-            message: masked(message.trim_end_matches([':', ' '])),
+            message: Redacted::message(message.trim_end_matches([':', ' '])),
         }
     }
 }

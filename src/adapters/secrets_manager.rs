@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep};
 
 use super::aws;
-use crate::adapters::{CallError, Fault};
+use crate::adapters::{CallError, CallErrorKind};
 use crate::decision::InvalidSecret;
 use crate::decision::{CURRENT, PENDING, Replica, SecretDescription, VersionRole};
 use crate::driver::{Call, Service};
@@ -116,7 +116,7 @@ impl SecretsManager {
         const OPERATION: &str = "ListSecrets";
         let request = self.0.list_secrets().into_paginator();
         let mut pages = request.page_size(PAGE).send();
-        let (mut secrets, mut call) = (Vec::new(), aws::call_without_id(SERVICE, OPERATION));
+        let (mut secrets, mut call) = (Vec::new(), Call::without_id(SERVICE, OPERATION));
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
             call = aws::call(SERVICE, OPERATION, &page);
@@ -127,12 +127,8 @@ impl SecretsManager {
                 ))
             }));
             if secrets.len() > MOST_SECRETS {
-                return Err(CallError {
-                    service: SERVICE,
-                    operation: OPERATION,
-                    fault: Fault::Unreadable("a list that does not end"),
-                    request_id: call.request_id,
-                });
+                let kind = CallErrorKind::Malformed("a list that does not end");
+                return Err(CallError::from_aws(call, kind));
             }
         }
         Ok((secrets, call))

@@ -13,6 +13,7 @@ use super::retirement::{
 use super::secret::{PENDING, Replication};
 use super::secret_version::{Content, InvalidSecret, VersionRole};
 use crate::ids::{KeyId, Target, VersionId};
+use crate::redact::Redacted;
 
 /// What a key is to its secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -90,9 +91,9 @@ pub enum Finding {
     /// A target holds somebody else's value and was never written, so it is left alone.
     TargetTaken(Target),
     /// A replica has not got AWSCURRENT yet, so no grace begins.
-    ReplicaUnderway(String),
+    ReplicaUnderway(Redacted),
     /// A replica does not follow the secret: its Region, and the service's words.
-    ReplicaFailed(String, String),
+    ReplicaFailed(Redacted, Redacted),
     /// Rotation is switched off.
     RotationOff,
     /// No reply told AWS's time, so nothing was disabled or deleted.

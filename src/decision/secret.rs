@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::VersionId;
+use crate::redact::Redacted;
 
 /// Marks the version that consumers read.
 pub const CURRENT: &str = "AWSCURRENT";
@@ -90,15 +91,15 @@ impl FromIterator<(VersionId, BTreeSet<String>)> for StagingLabels {
     }
 }
 
-/// A replica of the secret in another Region. Shows nothing that could be a value.
+/// A replica of the secret in another Region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
     /// Its Region.
-    pub region: String,
+    pub region: Redacted,
     /// How far it is.
     pub status: Replication,
     /// What the service says about it; may be empty.
-    pub message: String,
+    pub message: Redacted,
 }
 
 /// How far a replica is.

@@ -8,6 +8,7 @@ use tracing::{debug, info};
 
 use super::port::Call;
 use crate::decision::{Action, Query, Request};
+use crate::redact::Redacted;
 
 /// Actions and waits are what an operator wants to see; what was only looked at is for debugging.
 pub(super) fn is_info(request: &Request) -> bool {
@@ -22,7 +23,9 @@ pub(crate) fn log(is_info: bool, words: &str, call: Option<&Call>, started: Inst
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let service = call.map(|call| display(call.service));
     let operation = call.map(|call| call.operation);
-    let request_id = call.and_then(|call| call.request_id.as_deref());
+    let request_id = call
+        .and_then(|call| call.request_id.as_ref())
+        .map(Redacted::as_str);
     if is_info {
         info!(service, operation, request_id, took_ms, "{words}");
     } else {

@@ -1,5 +1,6 @@
 //! The driver: decides, performs and learns, until nothing is left to do.
 
+mod error;
 mod log;
 mod port;
 
@@ -8,9 +9,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+pub use self::error::RunError;
+pub(crate) use self::error::{OUT_OF_TIME, out_of_time, with_sources};
 use self::log::is_info;
 pub(crate) use self::log::log;
-pub use self::port::{Call, Failure, Perform, RunError, Service};
+pub use self::port::{Call, Failure, Perform, Service};
 use crate::decision::{Fact, Observed, Request, Run, Turn};
 
 /// The pause before a run begins anew.
@@ -71,12 +74,12 @@ pub(crate) async fn drive<P: Perform>(
                 }
             }
             Err(failure) => {
-                if !run.failed(&request, matches!(failure, RunError::OutOfTime(_))) {
+                if !run.failed(&request, matches!(failure, RunError::OutOfTime { .. })) {
                     return Err(failure);
                 }
-                let error_type = failure.error_type();
-                warn!(error_type, "could not {request}: {failure}");
-                failed.push(format!("{request}: {failure}"));
+                let (error_type, words) = (failure.error_type(), with_sources(&failure));
+                warn!(error_type, "{words}");
+                failed.push(words);
             }
         }
     }
@@ -89,15 +92,17 @@ async fn perform<P: Perform>(
     request: &Request,
     deadline: Instant,
 ) -> Result<(Fact, Option<Call>), RunError<P::Error>> {
-    let out_of_time = || RunError::OutOfTime(request.to_string());
+    let out_of_time = || RunError::OutOfTime {
+        request: request.clone(),
+    };
     // Not begun when time is up: a request that is sent and given up may have its effect all the same.
     if Instant::now() >= deadline {
         return Err(out_of_time());
     }
     let performed = timeout_at(deadline, outside.perform(observed, request)).await;
     let performed = performed.map_err(|_| out_of_time())?;
-    performed.map_err(|failure| RunError::Failed {
-        doing: request.to_string(),
-        failure,
+    performed.map_err(|source| RunError::Failed {
+        request: request.clone(),
+        source,
     })
 }

@@ -1,8 +1,10 @@
 //! What the driver needs of the outside world, which the adapters implement.
 
+use std::error::Error;
 use std::fmt;
 
-use crate::decision::{Fact, Observed, Refusal, Request};
+use crate::decision::{Fact, Observed, Request};
+use crate::redact::Redacted;
 
 /// Does what is decided.
 pub trait Perform {
@@ -23,52 +25,21 @@ pub trait Perform {
     fn forget(&mut self);
 }
 
-/// A failure that says what to do.
-pub trait Failure: fmt::Display {
+/// A failure that says what to do. Neither `Display` nor `Debug` shows a value.
+pub trait Failure: Error + 'static {
     /// The stable name of the error.
     fn error_type(&self) -> &'static str;
 }
 
-/// Why a run ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError<E: Failure> {
-    /// What is known forbids to go on.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// Something failed for good.
-    #[error("{failure}")]
-    Failed {
-        /// What was being done.
-        doing: String,
-        /// Why it failed.
-        failure: E,
-    },
-    /// Lambda is about to stop the function, while this was being done.
-    #[error(
-        "ran out of time, trying to {0}; the next try goes on from there; if it ends so again, raise the function's time-out"
-    )]
-    OutOfTime(String),
-}
-
-impl<E: Failure> RunError<E> {
-    pub(crate) fn error_type(&self) -> &'static str {
-        match self {
-            Self::Refused(refusal) => refusal.error_type(),
-            Self::Failed { failure, .. } => failure.error_type(),
-            Self::OutOfTime(_) => "OutOfTime",
-        }
-    }
-}
-
-/// The call that brought a fact, for the log.
+/// A call, for the log and for errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The service.
     pub service: Service,
-    /// Its operation; the last one, where several were needed.
+    /// The operation, as the service calls it; the last one, where several were needed.
     pub operation: &'static str,
-    /// Its id of the request.
-    pub request_id: Option<String>,
+    /// The service's id of the request, for its support.
+    pub request_id: Option<Redacted>,
 }
 
 /// A service outside. Displays as people call it.
@@ -82,6 +53,18 @@ pub enum Service {
     Gateway,
     /// Doppler.
     Doppler,
+}
+
+impl Call {
+    /// A call of which no id is known.
+    #[must_use]
+    pub fn without_id(service: Service, operation: &'static str) -> Self {
+        Self {
+            service,
+            operation,
+            request_id: None,
+        }
+    }
 }
 
 impl fmt::Display for Service {

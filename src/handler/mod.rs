@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod event;
+pub mod event_error;
 mod invocation;
 mod messages;
 mod metrics;

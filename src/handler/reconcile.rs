@@ -15,11 +15,10 @@ use super::report::SecretReport;
 use super::scope::{check_scope, unqualified_arn};
 use super::setup::{describe, policy};
 use crate::adapters::{AdapterError, CALL_CONTEXT, Clients, Session, Turn};
-use crate::adapters::{CallError, Fault};
 use crate::config::Config;
 use crate::decision::{Observed, Policy};
 use crate::driver::{drive, log};
-use crate::secret::redact::masked_secret_id;
+use crate::redact::Redacted;
 
 /// What a reconciliation found and did, as the function's answer.
 #[derive(Debug, Serialize)]
@@ -49,7 +48,11 @@ pub(super) async fn reconcile(
     let span = error_span!(
         "reconciliation",
         step = "reconcile",
-        secret = event.secret_id.as_deref().map(masked_secret_id),
+        secret = event
+            .secret_id
+            .as_deref()
+            .map(Redacted::secret_id)
+            .map(display),
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
@@ -86,7 +89,7 @@ async fn run(
         match one(&job, secret, &mut report.totals).await {
             // EventBridge tells of every secret that its rule does not leave out.
             Err(failed) if event.unasked && is_out_of_scope(&failed, clients.config()) => {
-                let failed = SecretReport::failed(&masked_secret_id(secret), failed.to_string());
+                let failed = SecretReport::failed(&Redacted::secret_id(secret), failed.message());
                 report.secrets.push(failed);
                 return Ok(report);
             }
@@ -114,13 +117,13 @@ async fn run(
 fn is_out_of_scope(failed: &HandlerError, config: &Config) -> bool {
     match failed {
         HandlerError::NotServed(_) => true,
-        HandlerError::Adapter(AdapterError::Call(CallError {
-            operation: "DescribeSecret",
-            fault: Fault::Refused { code, .. },
-            ..
-        })) => {
-            config.secret_id.is_none()
-                && ["AccessDeniedException", "ResourceNotFoundException"].contains(&code.as_str())
+        HandlerError::Failed { source, .. } => {
+            let AdapterError::Call(failed) = &**source else {
+                return false;
+            };
+            let codes = ["AccessDeniedException", "ResourceNotFoundException"];
+            let is_refused = failed.code().is_some_and(|code| codes.contains(&code));
+            config.secret_id.is_none() && failed.call.operation == "DescribeSecret" && is_refused
         }
         _ => false,
     }
@@ -140,26 +143,28 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
     for secret in secrets.by_ref() {
         let started = Instant::now();
         if started + longest >= invocation.deadline {
-            report.unvisited.push(masked_secret_id(&secret));
+            report
+                .unvisited
+                .push(Redacted::secret_id(&secret).to_string());
             break;
         }
         // Until it is described, it is only what a reply says.
-        let shown = masked_secret_id(&secret);
-        let span = error_span!("secret", secret = shown);
+        let shown = Redacted::secret_id(&secret);
+        let span = error_span!("secret", secret = %shown);
         let reconciled = one(job, &secret, &mut report.totals);
         let reconciled = reconciled.instrument(span.clone()).await;
         let reconciled = reconciled.unwrap_or_else(|failed| {
             span.in_scope(|| log_error(&failed));
             report.totals.failures += 1;
             report.totals.unseen += 1;
-            SecretReport::failed(&shown, failed.to_string())
+            SecretReport::failed(&shown, failed.message())
         });
         report.secrets.push(reconciled);
         longest = longest.max(started.elapsed());
     }
     report
         .unvisited
-        .extend(secrets.map(|secret| masked_secret_id(&secret)));
+        .extend(secrets.map(|secret| Redacted::secret_id(&secret).to_string()));
     report.totals.unvisited = report.unvisited.len();
     if report.totals.unvisited > 0 {
         let (left, seen) = (report.totals.unvisited, report.secrets.len());
@@ -170,11 +175,15 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
 
 /// The secrets of this function, also those whose rotation is off, beginning where the clock says.
 async fn secrets(clients: &Clients, invocation: &Invocation) -> Result<Vec<String>, HandlerError> {
-    const WORDS: &str = "list the secrets of this function";
+    const DOING: &str = "list the secrets of this function";
     let started = Instant::now();
     let listed = timeout_at(invocation.deadline, clients.secrets()).await;
-    let (secrets, call) = listed.map_err(|_| HandlerError::out_of_time(WORDS))??;
-    log(false, WORDS, Some(&call), started);
+    let listed = listed.map_err(|_| HandlerError::OutOfTime(DOING))?;
+    let (secrets, call) = listed.map_err(|source| HandlerError::Failed {
+        doing: DOING,
+        source: Box::new(source),
+    })?;
+    log(false, DOING, Some(&call), started);
     let own = unqualified_arn(&invocation.function_arn);
     let ours = secrets
         .into_iter()

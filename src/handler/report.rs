@@ -9,6 +9,7 @@ use crate::decision::{
     state, superseded_since,
 };
 use crate::driver::Outcome;
+use crate::redact::Redacted;
 use crate::time::rfc3339;
 
 /// One secret.
@@ -86,9 +87,9 @@ pub struct TargetReport {
 
 impl SecretReport {
     /// A secret that could not be looked at.
-    pub(crate) fn failed(secret: &str, why: String) -> Self {
+    pub(crate) fn failed(secret: &Redacted, why: String) -> Self {
         Self {
-            secret: secret.to_owned(),
+            secret: secret.to_string(),
             left: vec![why],
             ..Self::default()
         }

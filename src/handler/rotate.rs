@@ -13,7 +13,7 @@ use super::setup::{describe, policy};
 use crate::adapters::{CALL_CONTEXT, Clients, Session, Turn};
 use crate::decision::{Observed, RotationStep, Task};
 use crate::driver::drive;
-use crate::secret::redact::{masked_id, masked_secret_id};
+use crate::redact::Redacted;
 
 /// What a step did, as the function's answer. Secrets Manager ignores it; a person who invokes a step sees it.
 #[derive(Debug, Serialize)]
@@ -46,9 +46,9 @@ pub(super) async fn rotate(
     let span = error_span!(
         "rotation",
         step = %event.step,
-        secret = masked_secret_id(&event.secret_id),
+        secret = %Redacted::secret_id(&event.secret_id),
         // It is shown in full once the secret has such a version: somebody may have put a value there.
-        version = masked_id(event.version.text()),
+        version = %Redacted::id(event.version.text()),
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
@@ -70,12 +70,12 @@ async fn run(
 ) -> Result<Report, HandlerError> {
     let (config, deadline) = (clients.config(), invocation.deadline);
     let secret = describe(clients, &event.secret_id, None, deadline).await?;
-    if secret.arn != masked_secret_id(&event.secret_id) {
+    if secret.arn != Redacted::secret_id(&event.secret_id).as_str() {
         Span::current().record("secret", &secret.arn);
     }
     let version = event.version.text();
     let has_version = secret.description.labels.has(&event.version);
-    if has_version && version != masked_id(version) {
+    if has_version && version != Redacted::id(version).as_str() {
         Span::current().record("version", version);
     }
     check_scope(config, &secret, &invocation.function_arn)?;

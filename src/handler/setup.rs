@@ -18,18 +18,22 @@ pub(crate) async fn describe(
     awaited: Option<&VersionId>,
     deadline: Instant,
 ) -> Result<Secret, HandlerError> {
+    const DOING: &str = "describe the secret";
     const PATIENCE: Duration = Duration::from_secs(5);
     const POLL: Duration = Duration::from_millis(500);
     let began = Instant::now();
     let until = deadline.min(began + PATIENCE);
     loop {
         let described = timeout_at(deadline, clients.describe(secret_id)).await;
-        let (secret, call) =
-            described.map_err(|_| HandlerError::out_of_time("describe the secret"))??;
+        let described = described.map_err(|_| HandlerError::OutOfTime(DOING))?;
+        let (secret, call) = described.map_err(|source| HandlerError::Failed {
+            doing: DOING,
+            source: Box::new(source),
+        })?;
         let labels = &secret.description.labels;
         let arrived = awaited.is_none_or(|version| labels.holder(CURRENT) == Some(version));
         if arrived || Instant::now() + POLL > until {
-            log(false, "describe the secret", Some(&call), began);
+            log(false, DOING, Some(&call), began);
             return Ok(secret);
         }
         tokio::time::sleep(POLL).await;

@@ -1,7 +1,6 @@
 //! Values: types that cannot be printed, and what makes a text fit to be shown.
 
 mod api_key_value;
-pub mod redact;
 mod secret_text;
 
 pub use self::api_key_value::ApiKeyValue;

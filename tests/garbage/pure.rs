@@ -17,7 +17,7 @@ use api_key_rotation::driver::RunError;
 use api_key_rotation::handler::error::HandlerError;
 use api_key_rotation::handler::event::Event;
 use api_key_rotation::ids::{KeyId, VersionId, is_secret_id};
-use api_key_rotation::secret::redact::{masked, masked_code, masked_id};
+use api_key_rotation::redact::Redacted;
 use api_key_rotation::secret::{ApiKeyValue, SecretText};
 use api_key_rotation::time::rfc3339;
 use proptest::collection::{btree_map, vec};
@@ -176,7 +176,7 @@ fn no_event_makes_the_function_panic_or_quote_it() {
         let event = match Event::parse(input) {
             Err(fault) => {
                 let became = match fault {
-                    api_key_rotation::handler::event::EventError::Malformed => "malformed",
+                    api_key_rotation::handler::event_error::EventError::Malformed => "malformed",
                     _ => "refused",
                 };
                 assert_quotes_nothing(&HandlerError::Event(fault));
@@ -845,7 +845,8 @@ fn no_words_of_a_service_show_what_could_be_a_value() {
         format!("{}-Error", "q".repeat(40)),
     ];
     try_all("words of a service", 2_000, 2, &known, inputs, |text| {
-        let (message, id, code) = (masked(text), masked_id(text), masked_code(text));
+        let redacted = [Redacted::message, Redacted::id, Redacted::code];
+        let [message, id, code] = redacted.map(|redact| redact(text).to_string());
         for shown in [&message, &id, &code] {
             assert!(
                 shown.chars().count() <= 500 && !shown.contains(char::is_control),

@@ -12,6 +12,7 @@ use api_key_rotation::decision::{
     Supersession, TargetContent, Task, Turn, UsagePlans, VersionRole,
 };
 use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
+use api_key_rotation::redact::Redacted;
 
 pub(crate) const OLD: &str = "old-version";
 pub(crate) const NEW: &str = "new-version";
@@ -276,13 +277,13 @@ impl World {
                 .replicas
                 .iter()
                 .map(|replica| Replica {
-                    region: "eu-west-1".to_owned(),
+                    region: Redacted::message("eu-west-1"),
                     status: match replica {
                         ModelReplica::InSync => Replication::InSync,
                         ModelReplica::Underway => Replication::Underway,
                         ModelReplica::Failed => Replication::Failed,
                     },
-                    message: String::new(),
+                    message: Redacted::default(),
                 })
                 .collect(),
         }

@@ -8,8 +8,12 @@ mod no_reply;
 mod of_refusal;
 
 pub use self::no_reply::NoReply;
-pub(crate) use self::of_refusal::{NO_CODE, after, is_about_a_key};
+pub(crate) use self::of_refusal::{CONCURRENT, NO_CODE, after, is_about_a_key};
 pub use self::of_refusal::{is_quota, of_refusal};
+
+/// What to do about a reply that is too long.
+pub(crate) const TOO_LARGE: &str =
+    "check what answers at that endpoint, and proxies on the way to it";
 
 /// The policy that has to be changed for a call to be allowed. (DOC: IAM user guide, "Troubleshoot access denied error
 /// messages", which lists the words for each; not every service uses them.)

@@ -4,8 +4,11 @@
 //! (OBS), so a text that has changed leads to the general advice.
 
 use super::{Cause, Policy};
-use crate::adapters::call::CONCURRENT;
 use crate::driver::Service;
+
+/// What API Gateway says when two requests got in each other's way, for instance because it serves one
+/// `CreateUsagePlanKey` at a time in a Region (OBS). The same status means other things, too.
+pub(crate) const CONCURRENT: &str = "concurrent modification";
 
 /// What stands for the code of a refusal that has none. Every refusal of AWS has one, in the header or the body (DOC).
 pub(crate) const NO_CODE: &str = "without a code";
@@ -72,9 +75,9 @@ pub fn is_quota(code: &str, message: &str) -> bool {
 /// How a message ends that says when to come back.
 const AFTER: &str = "retry after ";
 
-/// The message of a refusal with the seconds that its `Retry-After` says.
-pub(crate) fn after(message: &str, seconds: u64) -> String {
-    format!("{message}; {AFTER}{seconds}s")
+/// The end of such a message, with the seconds that a reply's `Retry-After` says.
+pub(crate) fn after(seconds: u64) -> String {
+    format!("; {AFTER}{seconds}s")
 }
 
 /// Whether it is about who may do what.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use backon::Retryable;
 use tokio::time::Instant;
 
-use super::super::call::{CallError, Fault};
+use super::super::call::{CallError, CallErrorKind, log_retry};
 use super::super::secrets_manager::Secret;
 use super::super::session::VISIBILITY;
 use super::super::{advice, aws};
@@ -105,7 +105,7 @@ impl ApiGateway {
             }
         };
         let create = create.retry(backoff(deadline)).when(is_concurrent);
-        create.notify(aws::log_retry).await
+        create.notify(log_retry).await
     }
 
     /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
@@ -144,7 +144,7 @@ impl ApiGateway {
                 }
                 (Instant::now() + POLL <= visible_by).then_some(POLL)
             });
-        attach.notify(aws::log_retry).await
+        attach.notify(log_retry).await
     }
 
     async fn create_usage_plan_key(&self, key: &KeyId, plan: &PlanId) -> Result<Call, CallError> {
@@ -165,10 +165,10 @@ impl ApiGateway {
 }
 
 fn is_in_doubt(failed: &CallError) -> bool {
-    is_conflict(failed) || matches!(failed.fault, Fault::Unreadable(_))
+    is_conflict(failed) || matches!(failed.kind, CallErrorKind::Malformed(_))
 }
 
 /// Whether API Gateway says that it has no such key, and says nothing against the plan.
 fn is_not_visible(failed: &CallError) -> bool {
-    matches!(&failed.fault, Fault::Refused { status: 404, message, .. } if advice::is_about_a_key(message))
+    matches!(&failed.kind, CallErrorKind::Rejected { status: 404, message, .. } if advice::is_about_a_key(message.as_str()))
 }

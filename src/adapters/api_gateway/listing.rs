@@ -7,14 +7,14 @@ use aws_sdk_apigateway::types::ApiKey;
 
 use super::super::secrets_manager::Secret;
 use super::description::DescriptionText;
-use super::{ApiGateway, ENDLESS, PAGE, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION, refused};
-use crate::adapters::{CallError, Fault, aws};
+use super::{ApiGateway, ENDLESS, PAGE, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION};
+use crate::adapters::{CallError, CallErrorKind, aws};
 use crate::command::Command;
 use crate::decision::{Key, Owner, VersionRole};
 use crate::driver::Call;
 use crate::ids::{KeyId, Target, VersionId, hashed};
+use crate::redact::LONG;
 use crate::secret::ApiKeyValue;
-use crate::secret::redact::LONG;
 
 /// The most keys of one secret that are worked with. A secret has one for each rotation of the last eight days by default;
 /// a secret that is rotated every four hours, the shortest interval (DOC), has 48. More than this are a fault that retiring
@@ -229,7 +229,7 @@ impl ApiGateway {
             .get_api_keys()
             .set_name_query(prefix)
             .include_values(true);
-        let (mut keys, mut call) = (Vec::new(), aws::call_without_id(SERVICE, OPERATION));
+        let (mut keys, mut call) = (Vec::new(), Call::without_id(SERVICE, OPERATION));
         let (mut limit, mut position, mut last, mut listed) = (PAGE, None, None, 0);
         loop {
             let page = request.clone().limit(limit).set_position(position.clone());
@@ -237,7 +237,7 @@ impl ApiGateway {
                 Ok(page) => page,
                 Err(error) => match aws::call_error(SERVICE, OPERATION, &error) {
                     CallError {
-                        fault: Fault::TooLarge(_),
+                        kind: CallErrorKind::ReplyTooLarge(_),
                         ..
                     } if limit > 1 => {
                         // In few steps: each costs a request, and those are scarce.
@@ -245,9 +245,12 @@ impl ApiGateway {
                         continue;
                     }
                     CallError {
-                        fault: Fault::TooLarge(most),
+                        kind: CallErrorKind::ReplyTooLarge(most),
                         ..
-                    } => return Err(refused(Fault::KeyTooLarge(most, last), call)),
+                    } => {
+                        let kind = CallErrorKind::KeyTooLarge(most, last);
+                        return Err(CallError::from_aws(call, kind));
+                    }
                     failed => return Err(failed),
                 },
             };
@@ -258,7 +261,10 @@ impl ApiGateway {
             keys.extend(seen.filter_map(|key| observer.observe(key, now)));
             // An emergency stop, which lists without a prefix, goes ahead with however many.
             if has_prefix && keys.len() > MOST_KEYS {
-                return Err(refused(Fault::TooManyKeys(MOST_KEYS), call));
+                return Err(CallError::from_aws(
+                    call,
+                    CallErrorKind::TooManyKeys(MOST_KEYS),
+                ));
             }
             if keys.iter().any(&enough) {
                 break;
@@ -275,7 +281,7 @@ impl ApiGateway {
                 break;
             }
             if next == position || listed > MOST_LISTED {
-                return Err(refused(Fault::Unreadable(ENDLESS), call));
+                return Err(CallError::from_aws(call, CallErrorKind::Malformed(ENDLESS)));
             }
             position = next;
         }

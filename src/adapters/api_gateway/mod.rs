@@ -19,9 +19,9 @@ pub(super) use self::listing::hand_over;
 pub(super) use self::listing::{KnownValues, ListedKey};
 use super::aws::throttle::patient;
 use super::{Secret, aws};
-use crate::adapters::call::CONCURRENT;
+use crate::adapters::advice::CONCURRENT;
 use crate::adapters::clock::Clock;
-use crate::adapters::{CallError, Fault};
+use crate::adapters::{CallError, CallErrorKind};
 use crate::decision::{Owner, VersionRole};
 use crate::driver::{Call, Service};
 use crate::ids::{KeyId, PlanId, Target};
@@ -114,7 +114,7 @@ impl ApiGateway {
         const OPERATION: &str = "GetUsagePlans";
         let request = self.client.get_usage_plans().key_id(key.as_str());
         let mut pages = request.into_paginator().page_size(PAGE).send();
-        let (mut plans, mut call) = (BTreeSet::new(), aws::call_without_id(SERVICE, OPERATION));
+        let (mut plans, mut call) = (BTreeSet::new(), Call::without_id(SERVICE, OPERATION));
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
             call = aws::call(SERVICE, OPERATION, &page);
@@ -124,7 +124,7 @@ impl ApiGateway {
                     .filter_map(|plan| plan.id().map(PlanId::from)),
             );
             if plans.len() > MOST_PLANS {
-                return Err(refused(Fault::Unreadable(ENDLESS), call));
+                return Err(CallError::from_aws(call, CallErrorKind::Malformed(ENDLESS)));
             }
         }
         Ok((plans, call))
@@ -189,27 +189,15 @@ impl ApiGateway {
     }
 }
 
-/// The fault of a list that was read in part.
-fn refused(fault: Fault, call: Call) -> CallError {
-    let Call {
-        service,
-        operation,
-        request_id,
-    } = call;
-    CallError {
-        service,
-        operation,
-        fault,
-        request_id,
-    }
-}
-
 fn is_conflict(failed: &CallError) -> bool {
     failed.code() == Some("ConflictException")
 }
 
 fn is_concurrent(failed: &CallError) -> bool {
-    matches!(&failed.fault, Fault::Refused { message, .. } if is_conflict(failed) && message.contains(CONCURRENT))
+    let CallErrorKind::Rejected { message, .. } = &failed.kind else {
+        return false;
+    };
+    is_conflict(failed) && message.as_str().contains(CONCURRENT)
 }
 
 /// Waits with jitter between attempts, about a minute in all, and not past the deadline.

@@ -23,15 +23,15 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::throttle::CALL_CONTEXT;
-use crate::adapters::advice::{self, NO_CODE, NoReply};
+use crate::adapters::advice::{self, Cause, NO_CODE, NoReply};
 use crate::adapters::clock::Clock;
 use crate::adapters::http;
-use crate::adapters::{CallError, Fault};
+use crate::adapters::{CallError, CallErrorKind};
 use crate::config::library;
 use crate::driver::{Call, Service};
-use crate::secret::redact::{masked, masked_code, masked_id};
+use crate::redact::Redacted;
 
-const UNREADABLE: &str = "something that cannot be understood";
+const MALFORMED: &str = "something that cannot be understood";
 
 /// The SDK as Lambda wants it: all that it is told comes from variables, and its standard retries (throttling and transient
 /// errors, with backoff and jitter). All calls of this function may be repeated.
@@ -153,36 +153,60 @@ pub(super) fn call_error<E>(
 where
     E: ProvideErrorMetadata,
 {
-    let fault = match error {
+    let kind = match error {
         SdkError::ServiceError(answered) if answered.raw().status().is_success() => {
-            Fault::Unreadable(UNREADABLE)
+            CallErrorKind::Malformed(MALFORMED)
         }
         SdkError::ServiceError(refused) => {
             let (reply, refused) = (refused.raw(), refused.err());
-            let message = masked(refused.message().unwrap_or_default());
-            Fault::Refused {
+            let message = Redacted::message(refused.message().unwrap_or_default());
+            CallErrorKind::Rejected {
                 status: reply.status().as_u16(),
-                code: masked_code(refused.code().unwrap_or(NO_CODE)),
+                code: Redacted::code(refused.code().unwrap_or(NO_CODE)),
                 message: match says_when(reply) {
-                    Some(wait) => advice::after(&message, wait.as_secs()),
+                    Some(wait) => message.followed_by(&advice::after(wait.as_secs())),
                     None => message,
                 },
             }
         }
-        SdkError::TimeoutError(_) => Fault::NoReply(NoReply::TimedOut),
-        SdkError::DispatchFailure(failure) if is_empty(failure) => Fault::Unreadable(UNREADABLE),
-        SdkError::DispatchFailure(failure) if is_too_large(failure) => {
-            Fault::TooLarge(connector::AWS_REPLY_MAX)
+        SdkError::TimeoutError(_) => CallErrorKind::NoReply(NoReply::TimedOut),
+        SdkError::DispatchFailure(failure) if is_empty(failure) => {
+            CallErrorKind::Malformed(MALFORMED)
         }
-        SdkError::DispatchFailure(failure) => Fault::NoReply(how_it_failed(failure)),
-        SdkError::ResponseError(_) => Fault::Unreadable(UNREADABLE),
-        _ => Fault::NoReply(NoReply::NotSent),
+        SdkError::DispatchFailure(failure) if is_too_large(failure) => {
+            CallErrorKind::ReplyTooLarge(connector::AWS_REPLY_MAX)
+        }
+        SdkError::DispatchFailure(failure) => CallErrorKind::NoReply(how_it_failed(failure)),
+        SdkError::ResponseError(_) => CallErrorKind::Malformed(MALFORMED),
+        _ => CallErrorKind::NoReply(NoReply::NotSent),
     };
-    CallError {
-        service,
-        operation,
-        fault,
-        request_id: error.request_id().map(masked_id),
+    CallError::from_aws(call(service, operation, error), kind)
+}
+
+impl CallError {
+    /// The error of a call to AWS, with what to do about it.
+    #[must_use]
+    pub fn from_aws(call: Call, kind: CallErrorKind) -> Self {
+        let remedy = match &kind {
+            CallErrorKind::NoReply(how) => how.cause().remedy(),
+            CallErrorKind::Rejected {
+                status,
+                code,
+                message,
+            } => {
+                let (code, message) = (code.as_str(), message.as_str());
+                advice::of_refusal(call.service, call.operation, *status, code, message).remedy()
+            }
+            CallErrorKind::ReplyTooLarge(_) => advice::TOO_LARGE,
+            CallErrorKind::KeyTooLarge(..) => {
+                "list the keys one by one with `aws apigateway get-api-keys --page-size 1`, and delete that key or remove its tags and stage keys"
+            }
+            CallErrorKind::TooManyKeys(_) => {
+                "find out what creates them; list them with `aws apigateway get-api-keys --name-query` and the secret's name, and delete those that are not in use with `aws apigateway delete-api-key`"
+            }
+            _ => Cause::Unreadable.remedy(),
+        };
+        Self { call, kind, remedy }
     }
 }
 
@@ -204,46 +228,22 @@ fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {
     failure.as_connector_error()?.source()
 }
 
-/// Says that a call is repeated where the SDK does not do it.
-pub(super) fn log_retry(failed: &CallError, pause: Duration) {
-    tracing::warn!(
-        pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-        "{failed}; trying again"
-    );
-}
-
-/// What to log where there was no reply, not even an empty list.
-pub(super) fn call_without_id(service: Service, operation: &'static str) -> Call {
-    Call {
-        service,
-        operation,
-        request_id: None,
-    }
-}
-
-/// What to log of a reply.
+/// The call that a reply answers.
 pub(super) fn call(service: Service, operation: &'static str, reply: &impl RequestId) -> Call {
     Call {
-        service,
-        operation,
-        request_id: reply.request_id().map(masked_id),
+        request_id: reply.request_id().map(Redacted::id),
+        ..Call::without_id(service, operation)
     }
 }
 
 /// Takes a reply for what it says and not for its status: one without what the service always puts into it is no success.
-pub(super) fn require_complete(what_it_should: bool, call: Call) -> Result<Call, CallError> {
-    if what_it_should {
-        return Ok(call);
+pub(super) fn require_complete(is_complete: bool, call: Call) -> Result<Call, CallError> {
+    if is_complete {
+        Ok(call)
+    } else {
+        Err(CallError::from_aws(
+            call,
+            CallErrorKind::Malformed(MALFORMED),
+        ))
     }
-    let Call {
-        service,
-        operation,
-        request_id,
-    } = call;
-    Err(CallError {
-        service,
-        operation,
-        fault: Fault::Unreadable(UNREADABLE),
-        request_id,
-    })
 }

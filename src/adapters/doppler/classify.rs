@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::redact::Redacted;
+
 /// A reply of Doppler, or of something in front of it, that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -13,8 +15,8 @@ pub struct Answer {
     pub status: u16,
     /// Whether the body is Doppler's JSON: an object with `messages`, `success` or `data`.
     pub has_envelope: bool,
-    /// Doppler's `messages`, masked. Empty without an envelope.
-    pub message: String,
+    /// Doppler's `messages`. Empty without an envelope.
+    pub message: Redacted,
     /// Whether the reply itself says that the call may be repeated (SRC, Terraform provider).
     pub retryable: bool,
 }
@@ -65,7 +67,7 @@ impl Answer {
     /// Why.
     #[must_use]
     pub fn cause(&self) -> Cause {
-        let message = self.message.to_lowercase();
+        let message = self.message.as_str().to_lowercase();
         let has = |words: &[&str]| words.iter().any(|words| message.contains(words));
         match self.status {
             // Also what only Cloudflare answers: 520 to 527, 530 (OBS).

@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use super::Doppler;
 use super::classify::Answer;
 use super::rate_limit::{self, Limit, Limits};
-use crate::adapters::aws::log_retry;
+use crate::adapters::call::log_retry;
 use crate::adapters::http::{self, DOPPLER_REPLY_MAX, Unread, no_reply_kind, retry_after, wait};
-use crate::adapters::{AdapterError, CallError, Fault};
+use crate::adapters::{AdapterError, CallError, CallErrorKind};
 use crate::driver::{Call, Service};
 use crate::ids::MASK;
-use crate::secret::redact::{masked, masked_id};
+use crate::redact::Redacted;
 
 /// What is remembered from one invocation to the next.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Envelope {
 }
 
 /// One attempt that failed.
-struct Failed {
+struct AttemptError {
     error: CallError,
     /// Whether another attempt may succeed.
     transient: bool,
@@ -130,7 +130,7 @@ impl Doppler<'_> {
         };
         attempt
             .retry(backoff)
-            .when(|failed: &Failed| failed.transient)
+            .when(|failed: &AttemptError| failed.transient)
             // No sense in waiting for what comes after the deadline: the error is clearer now.
             .adjust(|failed, pause| {
                 let pause = pause?.max(failed.wait.unwrap_or_default());
@@ -142,19 +142,17 @@ impl Doppler<'_> {
     }
 
     /// Waits until Doppler answers such calls again, if it said that none remains.
-    async fn turn(&self, operation: &'static str, limit: &Limit) -> Result<(), Failed> {
+    async fn turn(&self, operation: &'static str, limit: &Limit) -> Result<(), AttemptError> {
         let Some(until) = limit.used_up_until().await else {
             return Ok(());
         };
         let pause = until.saturating_duration_since(Instant::now());
         if until >= self.deadline {
-            return Err(Failed {
-                error: CallError {
-                    service: Service::Doppler,
-                    operation,
-                    fault: Fault::UsedUp(pause),
-                    request_id: None,
-                },
+            return Err(AttemptError {
+                error: CallError::from_doppler(
+                    Call::without_id(Service::Doppler, operation),
+                    CallErrorKind::RateLimited(pause),
+                ),
                 transient: false,
                 wait: None,
             });
@@ -173,20 +171,19 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     limit: &Limit,
     value: Option<&str>,
     request: RequestBuilder,
-) -> Result<(T, Call), Failed> {
-    let failed = |fault, request_id, transient, wait| Failed {
-        error: CallError {
-            service: Service::Doppler,
-            operation,
-            fault,
-            request_id,
-        },
+) -> Result<(T, Call), AttemptError> {
+    let call = |request_id| Call {
+        request_id,
+        ..Call::without_id(Service::Doppler, operation)
+    };
+    let attempt_failed = |kind, request_id, transient, wait| AttemptError {
+        error: CallError::from_doppler(call(request_id), kind),
         transient,
         wait,
     };
     let no_reply = |error: reqwest::Error| {
         let (how, transient) = no_reply_kind(&error);
-        failed(Fault::NoReply(how), None, transient, None)
+        attempt_failed(CallErrorKind::NoReply(how), None, transient, None)
     };
     let reply = request.send().await.map_err(no_reply)?;
     let (status, headers) = (reply.status(), reply.headers().clone());
@@ -199,7 +196,8 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         // What a refusal says that long is of no use; its status is.
         Err(Unread::TooLarge) if !status.is_success() => Vec::new(),
         Err(Unread::TooLarge) => {
-            return Err(failed(Fault::TooLarge(DOPPLER_REPLY_MAX), id, false, None));
+            let kind = CallErrorKind::ReplyTooLarge(DOPPLER_REPLY_MAX);
+            return Err(attempt_failed(kind, id, false, None));
         }
     };
 
@@ -220,27 +218,22 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let answer = Answer {
             status: status.as_u16(),
             has_envelope,
-            message: masked(&message),
+            message: Redacted::message(&message),
             retryable: envelope.data["isRetryable"] == true || after.is_some(),
         };
         let transient = answer.may_pass();
-        let fault = Fault::Declined(answer);
-        return Err(failed(fault, id, transient, asked_for));
+        let kind = CallErrorKind::Declined(answer);
+        return Err(attempt_failed(kind, id, transient, asked_for));
     }
     let Ok(value) = serde_json::from_slice(&body) else {
-        let fault = Fault::Unreadable("something that is not its API's JSON");
-        return Err(failed(fault, id, true, None));
+        let kind = CallErrorKind::Malformed("something that is not its API's JSON");
+        return Err(attempt_failed(kind, id, true, None));
     };
-    let call = Call {
-        service: Service::Doppler,
-        operation,
-        request_id: id,
-    };
-    Ok((value, call))
+    Ok((value, call(id)))
 }
 
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    Some(masked_id(headers.get("x-request-id")?.to_str().ok()?))
+fn request_id(headers: &HeaderMap) -> Option<Redacted> {
+    Some(Redacted::id(headers.get("x-request-id")?.to_str().ok()?))
 }
 
 /// The secret holds the bare token, or JSON with `token`.

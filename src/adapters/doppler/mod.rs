@@ -4,6 +4,7 @@
 
 pub mod classify;
 mod client;
+mod error;
 mod provision;
 mod rate_limit;
 
@@ -15,9 +16,9 @@ use tokio::time::Instant;
 
 pub(super) use self::client::Remembered;
 use super::secrets_manager::SecretsManager;
-use crate::adapters::{AdapterError, CallError, Fault};
+use crate::adapters::{AdapterError, CallError, CallErrorKind};
 use crate::config::DopplerConfig;
-use crate::driver::{Call, Service};
+use crate::driver::Call;
 use crate::ids::Target;
 use crate::secret::ApiKeyValue;
 
@@ -92,7 +93,7 @@ impl Doppler<'_> {
             Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
                 let failed = self.may_create(target, failed).await?;
                 self.is_certain(target, &failed).await?;
-                return Ok((None, failed.into()));
+                return Ok((None, failed.call));
             }
             reply => reply?,
         };
@@ -116,14 +117,16 @@ impl Doppler<'_> {
                 self.create(target, &failed).await?;
                 match self.update(target, key).await {
                     Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
-                        return Err(failed.hidden(target, provision::LET_IT_CREATE).into());
+                        return Err(failed.not_found(target, provision::LET_IT_CREATE).into());
                     }
                     reply => reply?,
                 }
             }
             // It may list every secret of the config. Then the target is read, as where the reply does not show it.
-            Err(AdapterError::Call(failed)) if matches!(failed.fault, Fault::TooLarge(_)) => {
-                (Written::default(), failed.into())
+            Err(AdapterError::Call(failed))
+                if matches!(failed.kind, CallErrorKind::ReplyTooLarge(_)) =>
+            {
+                (Written::default(), failed.call)
             }
             reply => reply?,
         };
@@ -143,32 +146,15 @@ impl Doppler<'_> {
         if delivered {
             return Ok(call);
         }
-        let fault = Fault::Changed(target.to_string());
-        Err(CallError {
-            service: Service::Doppler,
-            operation: "UpdateSecrets",
-            fault,
-            request_id: call.request_id,
-        }
-        .into())
+        let kind = CallErrorKind::ValueMismatch(Box::new(target.clone()));
+        Err(CallError::from_doppler(call, kind).into())
     }
 
     /// The token hides the value of the target. It is read again for the next call, because a token of another kind helps.
     async fn not_visible(&self, target: &Target, call: Call) -> AdapterError {
         *self.token.token.lock().await = None;
-        let Call {
-            service,
-            operation,
-            request_id,
-        } = call;
-        let fault = Fault::NotVisible(target.to_string());
-        CallError {
-            service,
-            operation,
-            fault,
-            request_id,
-        }
-        .into()
+        let kind = CallErrorKind::ValueNotVisible(Box::new(target.clone()));
+        CallError::from_doppler(call, kind).into()
     }
 
     /// A visibility that a person chose is kept, as the request names none.
@@ -194,7 +180,7 @@ impl Doppler<'_> {
     async fn may_create(&self, target: &Target, failed: CallError) -> Result<CallError, CallError> {
         if !self.config.create_missing {
             let remedy = "check DOPPLER_TARGETS and what the token may see and write; if there is none, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
-            return Err(failed.hidden(target, remedy));
+            return Err(failed.not_found(target, remedy));
         }
         // A service token reaches the secrets of one config and nothing else (DOC).
         let token = self.token.token.lock().await;
@@ -203,7 +189,7 @@ impl Doppler<'_> {
             .is_some_and(|token| token.expose_secret().starts_with("dp.st."))
         {
             let remedy = "a service token (dp.st.) can create nothing: for DOPPLER_CREATE_MISSING=true, a service account token is needed in the secret that DOPPLER_TOKEN_SECRET_ID names";
-            return Err(failed.hidden(target, remedy));
+            return Err(failed.not_found(target, remedy));
         }
         Ok(failed)
     }

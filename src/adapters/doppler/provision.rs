@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::Doppler;
 use super::classify::Cause;
-use crate::adapters::{AdapterError, CallError, Fault};
+use crate::adapters::{AdapterError, CallError, CallErrorKind};
 use crate::ids::Target;
+use crate::redact::Redacted;
 
 /// What to do when something could neither be seen nor created, or was created and still cannot be seen.
 pub(super) const LET_IT_CREATE: &str = "let the service account of the token create it and see it, or create it yourself and let the token read and write it";
@@ -140,7 +141,7 @@ impl Doppler<'_> {
         let none = BTreeSet::new();
         let existing = found.as_ref().unwrap_or(&none);
         let slug = environment_of(target, existing)
-            .map_err(|remedy| failed.clone().hidden(target, remedy))?;
+            .map_err(|remedy| failed.clone().not_found(target, remedy))?;
         let mut missing = Vec::new();
         if found.is_none() {
             missing.push(project(target));
@@ -172,7 +173,7 @@ impl Doppler<'_> {
         };
         match environment_of(target, &existing.unwrap_or_default()) {
             Ok(_) => Ok(()),
-            Err(remedy) => Err(failed.clone().hidden(target, remedy).into()),
+            Err(remedy) => Err(failed.clone().not_found(target, remedy).into()),
         }
     }
 
@@ -222,7 +223,10 @@ impl Doppler<'_> {
             .await;
         let failed = match reply {
             Ok((_, call)) => {
-                let (project, request_id) = (&target.project, call.request_id.as_deref());
+                let (project, request_id) = (
+                    &target.project,
+                    call.request_id.as_ref().map(Redacted::as_str),
+                );
                 tracing::info!(operation, project, request_id, "created the {kind} {name}");
                 return Ok(());
             }
@@ -234,7 +238,7 @@ impl Doppler<'_> {
         }
         Err(match failed {
             AdapterError::Call(failed) if is_a_no(&failed) => {
-                failed.hidden(target, LET_IT_CREATE).into()
+                failed.not_found(target, LET_IT_CREATE).into()
             }
             failed => failed,
         })
@@ -256,7 +260,7 @@ impl Doppler<'_> {
 /// Whether a refusal may say that there is no such thing. Which status and words say so is known for some cases only (3P),
 /// so it is any refusal by Doppler itself of what the call asks for.
 fn is_a_no(failed: &CallError) -> bool {
-    let Fault::Declined(answer) = &failed.fault else {
+    let CallErrorKind::Declined(answer) = &failed.kind else {
         return false;
     };
     let no = [Cause::Hidden, Cause::Named, Cause::Permission];
@@ -265,5 +269,5 @@ fn is_a_no(failed: &CallError) -> bool {
 
 /// Whether the token may not do what the call asks for, which says nothing about what exists.
 fn is_forbidden(failed: &CallError) -> bool {
-    matches!(&failed.fault, Fault::Declined(answer) if answer.cause() == Cause::Permission)
+    matches!(&failed.kind, CallErrorKind::Declined(answer) if answer.cause() == Cause::Permission)
 }

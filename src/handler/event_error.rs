@@ -1,0 +1,58 @@
+//! What is wrong with an event.
+
+/// What is wrong with an event. Quotes nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// No JSON object.
+    #[error(
+        "the event is no JSON object; send {{\"Step\":\"createSecret\",\"SecretId\":\"…\",\"ClientRequestToken\":\"…\"}}"
+    )]
+    Malformed,
+    /// A field is not there.
+    #[error(
+        "the event has no field {0}; Secrets Manager always sends it, so add it to an event of your own"
+    )]
+    MissingField(&'static str),
+    /// A field is there with another type, length or alphabet.
+    #[error("the event's field {name} must be {expected}")]
+    InvalidField {
+        /// The field.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// None of the four steps, nor ours.
+    #[error(
+        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret or reconcile, spelled so"
+    )]
+    UnknownStep,
+    /// A reconciliation with a field that it does not have: a misspelt `GracePeriod` must not go unnoticed.
+    #[error(
+        "the event has another field than Step, SecretId and GracePeriod, spelled so; a reconciliation takes no other"
+    )]
+    UnknownField,
+    /// A grace for nobody in particular.
+    #[error(
+        "the event has a GracePeriod but no SecretId; name the secret whose replaced keys it is for"
+    )]
+    GraceWithoutSecret,
+    /// Sent by `EventBridge` for something else.
+    #[error(
+        "the event is EventBridge's, but neither a schedule's nor \"Secret Label Updated\" of a secret; mend the rule"
+    )]
+    UnknownNotice,
+}
+
+impl EventError {
+    pub(crate) fn error_type(self) -> &'static str {
+        match self {
+            Self::Malformed => "MalformedEvent",
+            Self::MissingField(_) => "MissingField",
+            Self::InvalidField { .. } => "InvalidField",
+            Self::UnknownStep => "UnknownStep",
+            Self::UnknownField => "UnknownField",
+            Self::GraceWithoutSecret => "GraceWithoutSecret",
+            Self::UnknownNotice => "UnknownNotice",
+        }
+    }
+}
