@@ -40,7 +40,7 @@ const ANOTHER_TEAMS: &str = "sk_live_of_another_team";
 
 /// The event of an emergency stop.
 fn stop() -> Value {
-    json!({"SecretId": SECRET, "GracePeriod": "0s"})
+    json!({"Step": "emergencyStop", "SecretId": SECRET})
 }
 
 /// A function for every secret that names it, and one such secret with this text, without a usage plan for its keys.
@@ -154,8 +154,8 @@ fn texts(list: &Value) -> Vec<&str> {
 }
 
 /// What the report of one secret says under `left`, a line each.
-fn left(report: &Value) -> String {
-    texts(&report["secrets"][0]["left"]).join("\n")
+fn issues(report: &Value) -> String {
+    texts(&report["secrets"][0]["issues"]).join("\n")
 }
 
 fn done(report: &Value) -> Vec<&str> {
@@ -213,10 +213,10 @@ async fn key_of_any_form_is_found_and_inherited() {
             let current = key(&world, &world.current_key());
             assert_eq!(current.plans, before.plans, "{form}");
             assert_eq!(key(&world, form), before, "it is not managed");
-            let commands = texts(&answer["handOver"]);
+            let commands = texts(&answer["handOverCommands"]);
             assert_eq!(commands.len(), 2, "{answer}");
             assert!(commands.iter().all(|command| command.contains(&id)));
-            assert!(answer["left"].to_string().contains(&id), "{answer}");
+            assert!(answer["issues"].to_string().contains(&id), "{answer}");
             assert!(!answer.to_string().contains(form), "a value is shown");
         }
     }
@@ -235,7 +235,7 @@ async fn uuid_key_handed_over_is_retired() {
         .sandbox
         .create_key("operators", uuid, &[&world.plans[0]]);
     let answer = rotate(&world).await;
-    for command in texts(&answer["handOver"]) {
+    for command in texts(&answer["handOverCommands"]) {
         world.shell(command).await;
     }
     world.reconcile(json!({})).await;
@@ -268,11 +268,11 @@ async fn fleet_without_known_plan_is_refused() {
     ] {
         let world = fleet(text).start().await;
         let what = text.unwrap_or("no value");
-        trial_fails(&world, "NoPlan", what).await;
+        trial_fails(&world, "NoUsagePlan", what).await;
 
         let before = Untouched::of(&world);
         let (error, token) = world.rotate_and_fail("setSecret").await;
-        assert_eq!(error.error_type, "NoPlan", "{what}: {error}");
+        assert_eq!(error.error_type, "NoUsagePlan", "{what}: {error}");
         before.assert(&world, what);
         assert_eq!(made(&world, "CreateApiKey"), 0, "{what}");
         for words in [
@@ -287,7 +287,7 @@ async fn fleet_without_known_plan_is_refused() {
         // The next try says the same.
         let again = world.sandbox.retry(&token).await;
         let again = again.error().map(|error| error.error_type.clone());
-        assert_eq!(again.as_deref(), Some("NoPlan"), "{what}");
+        assert_eq!(again.as_deref(), Some("NoUsagePlan"), "{what}");
         before.assert(&world, what);
     }
 }
@@ -304,7 +304,7 @@ async fn fleet_with_unknown_key_counts_as_without_key() {
             let (report, line) = reconcile(&world).await;
             assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
             assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
-            assert!(!left(&report).is_empty(), "{report}");
+            assert!(!issues(&report).is_empty(), "{report}");
         }
     }
 }
@@ -318,10 +318,10 @@ async fn mirrored_secret_without_plan_keeps_doppler() {
     };
     let world = setup.start().await;
     set_target(&world, TARGET, ANOTHER_REGIONS_KEY);
-    trial_fails(&world, "NoPlan", "mirrored").await;
+    trial_fails(&world, "NoUsagePlan", "mirrored").await;
     let before = Untouched::of(&world);
     let (error, token) = world.rotate_and_fail("setSecret").await;
-    assert_eq!(error.error_type, "NoPlan", "{error}");
+    assert_eq!(error.error_type, "NoUsagePlan", "{error}");
     before.assert(&world, "mirrored");
 
     // The message's first remedy, and Secrets Manager's next try.
@@ -355,7 +355,7 @@ async fn value_under_twenty_characters_is_not_searched() {
         world.sandbox.clear_calls();
         let (report, line) = reconcile(&world).await;
         assert_eq!(made(&world, "GetApiKeys"), 0, "{text}");
-        assert!(left(&report).contains("holds no key"), "{report}");
+        assert!(issues(&report).contains("holds no key"), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
     }
     // One character more may be a key.
@@ -363,7 +363,7 @@ async fn value_under_twenty_characters_is_not_searched() {
     world.sandbox.clear_calls();
     let report = world.reconcile(json!({})).await;
     assert!(made(&world, "GetApiKeys") > 0, "it was not searched");
-    assert!(left(&report).contains("no key with AWSCURRENT's value"));
+    assert!(issues(&report).contains("no key with AWSCURRENT's value"));
 }
 
 // A key on no plan.
@@ -384,7 +384,7 @@ async fn allowed_key_without_plan_is_told_in_each_run() {
     for step in &steps {
         let answer = step.answer.as_ref().expect("it succeeded");
         assert!(
-            answer["left"]
+            answer["issues"]
                 .to_string()
                 .contains("ALLOW_KEY_WITHOUT_PLAN is set"),
             "{answer}"
@@ -400,7 +400,7 @@ async fn allowed_key_without_plan_is_told_in_each_run() {
     let (report, line) = reconcile(&world).await;
     assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
     assert!(
-        left(&report).contains("ALLOW_KEY_WITHOUT_PLAN is set"),
+        issues(&report).contains("ALLOW_KEY_WITHOUT_PLAN is set"),
         "{report}"
     );
     let outcome = world.sandbox.trial(SECRET).await;
@@ -432,7 +432,7 @@ async fn current_key_on_no_plan_counts_without_configured_plans() {
         let (report, line) = reconcile(&world).await;
         assert_eq!(line["SecretsWithoutWorkingKey"], counted, "{report}");
         assert_eq!(
-            left(&report).contains("is on no usage plan"),
+            issues(&report).contains("is on no usage plan"),
             counted == 1,
             "{report}"
         );
@@ -459,7 +459,7 @@ async fn managed_key_taken_off_inherited_plan_is_counted() {
     world.sandbox.clear_calls();
     let (report, line) = reconcile(&world).await;
     assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
-    assert!(left(&report).contains(&current.id), "{report}");
+    assert!(issues(&report).contains(&current.id), "{report}");
     assert_eq!(made(&world, "GetUsagePlans"), 1);
 }
 
@@ -527,7 +527,7 @@ async fn text_with_white_space_is_refused_and_kept() {
         let (report, line) = reconcile(&world).await;
         before.assert(&world, text);
         assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
-        assert!(left(&report).contains("white space inside"), "{report}");
+        assert!(issues(&report).contains("white space inside"), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
         assert!(!report.to_string().contains("oldkey"), "it quotes the text");
     }
@@ -573,13 +573,13 @@ async fn emergency_stop_over_dotenv_text_goes_ahead() {
     let before = Untouched::of(&world);
     let report = world.reconcile(json!({})).await;
     before.assert(&world, "a reconciliation");
-    assert!(left(&report).contains("white space inside"), "{report}");
+    assert!(issues(&report).contains("white space inside"), "{report}");
 
     let report = world.reconcile(stop()).await;
     assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
     assert_eq!(enabled(&world, &first), Some(false));
     assert_eq!(enabled(&world, &second), Some(false));
-    assert!(left(&report).contains("white space inside"), "{report}");
+    assert!(issues(&report).contains("white space inside"), "{report}");
     let current = world.sandbox.secret(SECRET).current().cloned();
     assert!(current == before.current, "AWSCURRENT changed");
 }
@@ -592,7 +592,7 @@ async fn json_key_with_white_space_is_placeholder() {
     let world = Setup::holding(&text).start().await;
     set_target(&world, TARGET, placeholder);
     let report = world.reconcile(json!({})).await;
-    assert!(left(&report).contains("holds no key"), "{report}");
+    assert!(issues(&report).contains("holds no key"), "{report}");
     let trial = world.sandbox.trial(SECRET).await;
     assert!(trial.succeeded, "{:?}", trial.error());
     world.rotate().await;
@@ -627,7 +627,7 @@ async fn keys_of_earlier_secret_are_retired_or_reported() {
     let (world, [superseded, in_use]) = recreated().await;
     let id = key(&world, &in_use).id;
     let report = world.reconcile(json!({})).await;
-    assert!(left(&report).contains(&id), "{report}");
+    assert!(issues(&report).contains(&id), "{report}");
     assert_eq!(enabled(&world, &superseded), Some(true));
     world.sandbox.advance(GRACE);
     let report = world.reconcile(json!({})).await;
@@ -641,12 +641,12 @@ async fn keys_of_earlier_secret_are_retired_or_reported() {
 
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &in_use), Some(true));
-    let command = command_in(&left(&report));
+    let command = command_in(&issues(&report));
     assert!(command.contains(&id), "{report}");
     world.shell(&command).await;
     assert_eq!(enabled(&world, &in_use), Some(false));
     let report = world.reconcile(json!({})).await;
-    assert!(!left(&report).contains("update-api-key"), "{report}");
+    assert!(!issues(&report).contains("update-api-key"), "{report}");
     world.assert_agreement().await;
 }
 
@@ -657,7 +657,7 @@ async fn emergency_stop_mentions_keys_of_earlier_secret() {
     let report = world.reconcile(stop()).await;
     assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
     assert_eq!(enabled(&world, &in_use), Some(true));
-    let command = command_in(&left(&report));
+    let command = command_in(&issues(&report));
     assert!(command.contains(&key(&world, &in_use).id), "{report}");
     world.shell(&command).await;
     assert_eq!(enabled(&world, &in_use), Some(false));
@@ -689,7 +689,7 @@ async fn unmarked_key_without_version_tag_is_reported() {
         world.reconcile(json!({})).await,
         world.reconcile(stop()).await,
     ] {
-        assert!(command_in(&left(&report)).contains(&id), "{report}");
+        assert!(command_in(&issues(&report)).contains(&id), "{report}");
         assert_eq!(enabled(&world, &first), Some(true));
     }
 }
@@ -714,7 +714,10 @@ async fn emergency_stop_finds_renamed_keys() {
     assert_eq!(report["totals"]["keysDisabled"], 1, "{report}");
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
     assert_eq!(enabled(&world, &second), Some(true));
-    assert!(command_in(&left(&report)).contains(&second_id), "{report}");
+    assert!(
+        command_in(&issues(&report)).contains(&second_id),
+        "{report}"
+    );
     let calls = world.sandbox.calls();
     let lists = calls.iter().filter(|call| call.operation == "GetApiKeys");
     assert!(
@@ -739,12 +742,12 @@ async fn emergency_stop_mentions_key_without_tags() {
     let report = world.reconcile(json!({})).await;
     assert!(!report.to_string().contains(&id), "{report}");
     let report = world.reconcile(stop()).await;
-    let command = command_in(&left(&report));
+    let command = command_in(&issues(&report));
     assert!(command.contains(&id), "{report}");
     assert_eq!(enabled(&world, OPERATORS_KEY), Some(true));
     world.shell(&command).await;
     let report = world.reconcile(stop()).await;
-    assert!(!left(&report).contains("still works"), "{report}");
+    assert!(!issues(&report).contains("still works"), "{report}");
 }
 
 /// A key of another secret of this function is not a namesake.
@@ -791,7 +794,7 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
         .update_key_as_operator(&id, Some(false), Some(&text));
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
-    let words = left(&report);
+    let words = issues(&report);
     assert!(
         words.contains(&id) && words.contains(&day(&world)),
         "{report}"
@@ -845,7 +848,7 @@ async fn backdated_enabled_key_keeps_its_grace() {
     world.sandbox.update_key_as_operator(&id, None, Some(&text));
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(true), "{report}");
-    let words = left(&report);
+    let words = issues(&report);
     assert!(
         words.contains(&id) && words.contains(&day(&world)),
         "{report}"
@@ -865,11 +868,11 @@ async fn own_changes_postpone_nothing() {
     world.sandbox.advance(GRACE);
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(false));
-    assert_eq!(left(&report), "", "{report}");
+    assert_eq!(issues(&report), "", "{report}");
     world.sandbox.advance(QUARANTINE);
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), None);
-    assert_eq!(left(&report), "", "{report}");
+    assert_eq!(issues(&report), "", "{report}");
 }
 
 /// A change that was throttled for over a minute is written once more, with the time at which it came about.
@@ -891,7 +894,7 @@ async fn own_change_that_took_long_postpones_nothing() {
     assert_eq!(slow.fired(), 1);
     assert_eq!(enabled(&world, &first), Some(false));
     let report = world.reconcile(json!({})).await;
-    assert_eq!(left(&report), "", "{report}");
+    assert_eq!(issues(&report), "", "{report}");
     assert_eq!(done(&report), [""; 0], "{report}");
 }
 
@@ -918,7 +921,7 @@ async fn current_key_disabled_during_note_stays_disabled() {
         assert!(current.description.starts_with("Minted for"), "{current:?}");
         let report = world.reconcile(json!({})).await;
         assert!(
-            left(&report).contains("was disabled by a person"),
+            issues(&report).contains("was disabled by a person"),
             "{report}"
         );
     }
@@ -934,7 +937,7 @@ async fn third_postponement_counts_as_postponed_key() {
         world.sandbox.update_key_as_operator(&id, Some(true), None);
         let (report, line) = reconcile(&world).await;
         assert_eq!(enabled(&world, &first), Some(true), "{report}");
-        assert!(left(&report).contains(&id), "{report}");
+        assert!(issues(&report).contains(&id), "{report}");
         assert_eq!(line["KeysPostponed"], usize::from(time >= 3), "{report}");
         let description = key(&world, &first).description;
         assert!(
@@ -956,7 +959,7 @@ async fn backdated_previous_key_is_bounded_by_current_version() {
     world.sandbox.describe_key(&id, &backdated(&world, false));
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(true), "{report}");
-    assert!(left(&report).contains(&id), "{report}");
+    assert!(issues(&report).contains(&id), "{report}");
     world.sandbox.advance(NEARLY_GRACE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(true));
@@ -995,7 +998,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
         assert_eq!(world.gateway_answer(&revoked).await, 403);
         assert_eq!(line["DriftRepaired"], 1, "{report}");
         assert_eq!(line["KeysDisabled"], 1, "{report}");
-        let words = left(&report);
+        let words = issues(&report);
         assert!(words.contains(&id), "{report}");
         assert!(words.contains("had been enabled again"), "{report}");
         let description = key(&world, &revoked).description;
@@ -1003,7 +1006,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
         // It is told once.
         let (report, line) = reconcile(&world).await;
         assert_eq!(line["DriftRepaired"], 0, "{report}");
-        assert_eq!(left(&report), "", "{report}");
+        assert_eq!(issues(&report), "", "{report}");
     }
     world.assert_agreement().await;
     world.sandbox.advance(QUARANTINE);
@@ -1019,7 +1022,7 @@ async fn finish_secret_disables_revoked_key_again() {
     world.sandbox.update_key_as_operator(&id, Some(true), None);
     let answer = rotate(&world).await;
     assert_eq!(enabled(&world, &revoked), Some(false), "{answer}");
-    assert!(answer["left"].to_string().contains(&id), "{answer}");
+    assert!(answer["issues"].to_string().contains(&id), "{answer}");
 }
 
 /// Only moving AWSCURRENT to the version that it was created for brings it back; later it has an ordinary grace.
@@ -1061,7 +1064,7 @@ async fn revoked_value_put_again_stays_disabled() {
             assert_eq!(enabled(&world, &second), Some(true), "{report}");
             assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
             assert_eq!(line["DriftRepaired"], 0, "{report}");
-            let words = left(&report);
+            let words = issues(&report);
             assert!(words.contains(&key(&world, &revoked).id), "{report}");
             assert!(words.contains("through another version"), "{report}");
             assert!(words.contains("rotate"), "{report}");
@@ -1114,10 +1117,10 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
     let report = world.reconcile(stop()).await;
     let description = key(&world, &first).description;
     assert!(description.contains(" Revoked at "), "{report}");
-    assert!(!left(&report).contains("changed by somebody"), "{report}");
+    assert!(!issues(&report).contains("changed by somebody"), "{report}");
     world.sandbox.advance(MINUTE * 5);
     let report = world.reconcile(json!({})).await;
-    assert_eq!(left(&report), "", "{report}");
+    assert_eq!(issues(&report), "", "{report}");
     let id = key(&world, &first).id;
     world.sandbox.advance(MINUTE * 5);
     world.sandbox.update_key_as_operator(&id, Some(true), None);
@@ -1337,7 +1340,7 @@ async fn later_target_is_left_alone_then_remembered() {
         let (report, line) = reconcile(&world).await;
         assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
         assert_eq!(line["DriftRepaired"], 0, "{report}");
-        let words = left(&report);
+        let words = issues(&report);
         assert!(
             words.contains("DOPPLER_ADOPT_TARGETS=acme/prd/ALSO_HERE"),
             "{report}"
@@ -1481,7 +1484,7 @@ async fn replica_in_progress_at_deadline_fails_step() {
         // No grace begins meanwhile, and nothing is disabled.
         for _ in 0..2 {
             let report = world.reconcile(json!({})).await;
-            assert!(left(&report).contains(region), "{report}");
+            assert!(issues(&report).contains(region), "{report}");
             let description = key(&world, &superseded).description;
             assert!(description.starts_with("Minted for "), "{description}");
             world.sandbox.advance(GRACE + QUARANTINE);
@@ -1532,7 +1535,7 @@ async fn failed_replica_is_reported_and_not_waited_for() {
                 answer.clone()
             })
             .await;
-        let words = answer["left"].to_string();
+        let words = answer["issues"].to_string();
         assert!(
             words.contains(region) && words.contains(message),
             "{answer}"
@@ -1542,7 +1545,7 @@ async fn failed_replica_is_reported_and_not_waited_for() {
         world.assert_agreement().await;
         let (report, line) = reconcile(&world).await;
         assert_eq!(line["ReplicasFailed"], 1, "{report}");
-        assert!(left(&report).contains(message), "{report}");
+        assert!(issues(&report).contains(message), "{report}");
         // Its readers are lost already, so the superseded key goes its way.
         world.sandbox.advance(GRACE);
         world.reconcile(json!({})).await;
@@ -1563,14 +1566,14 @@ async fn rotation_switched_off_is_reported_and_counted() {
     let (report, line) = reconcile(&world).await;
     assert_eq!(line["SecretsWithRotationOff"], 1, "{report}");
     assert!(
-        left(&report).contains("rotation is switched off"),
+        issues(&report).contains("rotation is switched off"),
         "{report}"
     );
     assert_eq!(enabled(&world, &superseded), Some(false));
     world.sandbox.enable_rotation(SECRET);
     let (report, line) = reconcile(&world).await;
     assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
-    assert_eq!(left(&report), "", "{report}");
+    assert_eq!(issues(&report), "", "{report}");
 }
 
 // A time that is not known.
@@ -1603,7 +1606,10 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
     assert_eq!(enabled(&world, &second), Some(true), "{report}");
-    assert!(left(&report).contains("the time is not known"), "{report}");
+    assert!(
+        issues(&report).contains("the time is not known"),
+        "{report}"
+    );
     assert!(world.log().contains("the time is not known"));
     let report = world.reconcile(stop()).await;
     assert_eq!(enabled(&world, &first), Some(false), "{report}");
@@ -1611,7 +1617,10 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
 
     world.sandbox.faults().clear();
     let report = world.reconcile(json!({})).await;
-    assert!(!left(&report).contains("the time is not known"), "{report}");
+    assert!(
+        !issues(&report).contains("the time is not known"),
+        "{report}"
+    );
 }
 
 /// The same keys, with the time known.

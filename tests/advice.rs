@@ -705,7 +705,7 @@ fn quick() -> Setup {
         targets: Vec::new(),
         ..Setup::default()
     }
-    .env("SETTLE_PERIOD", "0s")
+    .env("PROPAGATION_DELAY", "0s")
 }
 
 /// Each permanent refusal ends the step at its first answer, with words that help, and the same token completes later.

@@ -209,31 +209,36 @@ fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
     let unreadable = holding(OLD, None);
     let edited = |world: &mut World| world.edited = true;
     let cases: &[Case] = &[
-        (0, &copy, CreateSecret, Refusal::NotFresh),
-        (0, &placeholder, CreateSecret, Refusal::NotFresh),
-        (0, &unreadable, CreateSecret, Refusal::CurrentMissing),
-        (1, &edited, CreateSecret, Refusal::EditedMeanwhile),
-        (2, &edited, TestSecret, Refusal::EditedMeanwhile),
+        (0, &copy, CreateSecret, Refusal::PendingValueNotNew),
+        (0, &placeholder, CreateSecret, Refusal::PendingValueNotNew),
+        (0, &unreadable, CreateSecret, Refusal::CurrentValueNotFound),
+        (
+            1,
+            &edited,
+            CreateSecret,
+            Refusal::SecretEditedDuringRotation,
+        ),
+        (2, &edited, TestSecret, Refusal::SecretEditedDuringRotation),
         (0, &nothing, SetSecret, Refusal::NoPendingKey),
         (0, &nothing, TestSecret, Refusal::NoPendingKey),
         (0, &nothing, FinishSecret, Refusal::NoPendingKey),
-        (1, &placeholder, SetSecret, Refusal::NotFresh),
-        (2, &placeholder, TestSecret, Refusal::NotFresh),
-        (3, &placeholder, FinishSecret, Refusal::NotFresh),
-        (1, &nothing, TestSecret, Refusal::KeyMissing),
-        (1, &nothing, FinishSecret, Refusal::KeyMissing),
+        (1, &placeholder, SetSecret, Refusal::PendingValueNotNew),
+        (2, &placeholder, TestSecret, Refusal::PendingValueNotNew),
+        (3, &placeholder, FinishSecret, Refusal::PendingValueNotNew),
+        (1, &nothing, TestSecret, Refusal::KeyNotFound),
+        (1, &nothing, FinishSecret, Refusal::KeyNotFound),
         (2, &disabled, SetSecret, Refusal::KeyDisabled(key())),
         (2, &disabled, TestSecret, Refusal::KeyDisabled(key())),
         (3, &disabled, FinishSecret, Refusal::KeyDisabled(key())),
-        (2, &deleted, TestSecret, Refusal::KeyMissing),
-        (3, &deleted, FinishSecret, Refusal::KeyMissing),
+        (2, &deleted, TestSecret, Refusal::KeyNotFound),
+        (3, &deleted, FinishSecret, Refusal::KeyNotFound),
         (
             2,
             &off_a_plan,
             TestSecret,
-            Refusal::NotOnPlan(key(), PlanId::from("q")),
+            Refusal::KeyNotOnUsagePlan(key(), PlanId::from("q")),
         ),
-        (2, &anothers, SetSecret, Refusal::KeyNotOurs(key())),
+        (2, &anothers, SetSecret, Refusal::KeyNotManaged(key())),
         (0, &relabelled, CreateSecret, Refusal::NotPending),
         (1, &relabelled, SetSecret, Refusal::NotPending),
         (2, &relabelled, TestSecret, Refusal::NotPending),
@@ -345,7 +350,7 @@ fn set_secret_without_plan_refuses_before_minting() {
         }
         world.run(rotate(RotationStep::CreateSecret), |_| ());
         let before = world.keys.clone();
-        let refused = Decision::Refuse(Refusal::NoPlan);
+        let refused = Decision::Refuse(Refusal::NoUsagePlan);
         assert_eq!(
             world.run(rotate(RotationStep::SetSecret), |_| ()),
             refused,
@@ -388,7 +393,7 @@ fn trial_run_without_plan_is_refused() {
         let expected = if passes {
             Decision::Done
         } else {
-            Decision::Refuse(Refusal::NoPlan)
+            Decision::Refuse(Refusal::NoUsagePlan)
         };
         assert_eq!(
             world.run(rotate(RotationStep::TestSecret), |_| ()),
@@ -421,13 +426,13 @@ fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes
     world.run(rotate(RotationStep::CreateSecret), |_| ());
     assert_eq!(
         world.run(rotate(RotationStep::SetSecret), |_| ()),
-        Decision::Refuse(Refusal::NoPlan)
+        Decision::Refuse(Refusal::NoUsagePlan)
     );
     world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
     world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
     assert_eq!(
         world.run(rotate(RotationStep::TestSecret), |_| ()),
-        Decision::Refuse(Refusal::NoPlan)
+        Decision::Refuse(Refusal::NoUsagePlan)
     );
     assert_eq!(
         world.run(rotate(RotationStep::SetSecret), |_| ()),
@@ -534,7 +539,7 @@ fn stage_keys_set_later_excuse_no_existing_key() {
         let mut observed = world.observe(rotate(step));
         observed.policy.plans = UsagePlans::Inherited { stage_keys: true };
         let end = world.play(Run::new(observed), |_, _| (), |_| None);
-        assert_eq!(end, Some(Decision::Refuse(Refusal::NoPlan)), "{step}");
+        assert_eq!(end, Some(Decision::Refuse(Refusal::NoUsagePlan)), "{step}");
     }
 }
 

@@ -213,7 +213,7 @@ async fn a_stack_for_a_secret_that_exists_takes_over_its_plans_and_may_read_no_o
     let mut left = Vec::new();
     for step in STEPS {
         let report = cloud.step(STACK, &existing, FIRST, step).await;
-        left.extend(report["left"].as_array().cloned().unwrap_or_default());
+        left.extend(report["issues"].as_array().cloned().unwrap_or_default());
     }
     let [left] = &left[..] else {
         panic!("not one thing is left: {left:?}");
@@ -246,7 +246,7 @@ async fn whoever_answers_sams_questions_has_a_stack_and_deploys_it_anew_from_wha
         "SecretName" => SECRET.to_owned(),
         "UsagePlanIds" => cloud.plan.clone(),
         // As the others deploy it.
-        "SettlePeriod" => "1s".to_owned(),
+        "PropagationDelay" => "1s".to_owned(),
         "EndpointUrl" => cloud.url.clone(),
         "Architecture" => architecture().replace("Architecture=", ""),
         _ => String::new(),
@@ -311,7 +311,7 @@ async fn whoever_answers_sams_questions_has_a_stack_and_deploys_it_anew_from_wha
     for (name, expected) in [
         ("GRACE_PERIOD", "1d 12h"),
         ("QUARANTINE_PERIOD", "8d"),
-        ("SETTLE_PERIOD", "1s"),
+        ("PROPAGATION_DELAY", "1s"),
     ] {
         assert_eq!(cloud.setting(STACK, name).await, expected, "{name}");
     }
@@ -500,7 +500,7 @@ impl Cloud {
         let names = parameters.iter().map(|(name, _)| *name);
         let names = names.collect::<Vec<_>>().join(", ");
         eprintln!("sam deploy {stack}: {names}");
-        let always = [("SettlePeriod", "1s"), ("EndpointUrl", &self.url)];
+        let always = [("PropagationDelay", "1s"), ("EndpointUrl", &self.url)];
         let parameters = parameters.iter().chain(&always);
         let mut sam = self.cli.command(tool("sam"));
         sam.args(["deploy", "--stack-name", stack])
@@ -622,7 +622,7 @@ impl Cloud {
         self.begin(secret, token).await;
         for step in STEPS {
             let report = self.step(function, secret, token, step).await;
-            assert_eq!(report["left"], json!([]), "{step}");
+            assert_eq!(report["issues"], json!([]), "{step}");
         }
     }
 

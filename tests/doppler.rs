@@ -100,7 +100,7 @@ async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
         store_token(&world, &token);
 
         let (error, rotation) = world.rotate_and_fail("testSecret").await;
-        assert_eq!(error.error_type, "DopplerTargetHidden");
+        assert_eq!(error.error_type, "DopplerTargetNotFound");
         // A token that sees nothing does not see the first target either.
         let named = if seen.is_empty() {
             "acme/prd/KEY"
@@ -317,7 +317,7 @@ async fn with_a_service_token_it_is_said_that_a_service_account_token_is_needed(
         let world = creating(Setup::quick(), target).await;
         store_token(&world, &world.token);
         let (error, token) = world.rotate_and_fail("testSecret").await;
-        assert_eq!(error.error_type, "DopplerTargetHidden");
+        assert_eq!(error.error_type, "DopplerTargetNotFound");
         assert!(
             error
                 .error_message
@@ -342,7 +342,7 @@ async fn a_service_account_that_may_not_create_fails_before_promotion_with_doppl
         .inject(Fault::new(denied).on(DOPPLER, "CreateProject").every());
     let (error, token) = world.rotate_and_fail("finishSecret").await;
     assert_eq!(handle.fired(), 1);
-    assert_eq!(error.error_type, "DopplerTargetHidden");
+    assert_eq!(error.error_type, "DopplerTargetNotFound");
     for part in [
         "project shop or its config prd",
         "CreateProject was refused with 403 Forbidden (no permission to create projects)",
@@ -365,7 +365,7 @@ async fn what_exists_and_is_hidden_is_neither_created_nor_taken_for_written() {
     doppler.restrict_to_projects(&token, &[PROJECT]);
     store_token(&world, &token);
     let (error, _) = world.rotate_and_fail("finishSecret").await;
-    assert_eq!(error.error_type, "DopplerTargetHidden");
+    assert_eq!(error.error_type, "DopplerTargetNotFound");
     assert!(
         error
             .error_message
@@ -499,7 +499,7 @@ async fn uncertain_environment_is_refused_before_any_write() {
             assert!(trial.error_message.contains(words), "{trial}");
         }
         let (error, token) = world.rotate_and_fail("testSecret").await;
-        assert_eq!(error.error_type, "DopplerTargetHidden", "{error}");
+        assert_eq!(error.error_type, "DopplerTargetNotFound", "{error}");
         assert!(error.error_message.contains(words), "{error}");
         assert_eq!(doppler.value(PROJECT, CONFIG, KEY), None, "it was written");
         assert_eq!(doppler.configs("shop"), None);

@@ -30,7 +30,7 @@ async fn a_whole_rotation_succeeds_step_by_step() {
         let report = emulator.step_succeeds(&world, &token, step).await;
         assert_eq!(report["step"], step);
         assert_eq!(report["version"], token);
-        assert_eq!(report["left"], json!([]), "{step}");
+        assert_eq!(report["issues"], json!([]), "{step}");
     }
     world.assert_agreement().await;
     let secret = world.sandbox.secret(SECRET);
@@ -155,7 +155,7 @@ async fn a_service_that_never_answers_ends_the_step_as_out_of_time_and_it_is_res
     let began = Instant::now();
     let error = emulator.step_fails(&world, &token, "setSecret").await;
     let took = began.elapsed();
-    assert_eq!(error.error_type, "OutOfTime");
+    assert_eq!(error.error_type, "DeadlineExceeded");
     assert!(
         error.error_message.contains("to usage plan"),
         "it names what it could not do: {error}"

@@ -24,7 +24,7 @@ fn quick() -> Setup {
         probe: false,
         ..Setup::default()
     }
-    .env("SETTLE_PERIOD", "0s")
+    .env("PROPAGATION_DELAY", "0s")
 }
 
 /// What holds after a failed step before promotion, and that the same token completes afterwards.
@@ -99,7 +99,7 @@ async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_
     world
         .redeploy(&[
             ("DOPPLER_TARGETS", "hunter2"),
-            ("SETTLE_PERIOD", "soon"),
+            ("PROPAGATION_DELAY", "soon"),
             ("PROBE_URL", "nowhere"),
             ("AWS_CA_BUNDLE", "/no/such/file"),
         ])
@@ -109,7 +109,7 @@ async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_
     assert_eq!(error.error_type, "InvalidSettings");
     for variable in [
         "DOPPLER_TARGETS",
-        "SETTLE_PERIOD",
+        "PROPAGATION_DELAY",
         "PROBE_URL",
         "AWS_CA_BUNDLE",
     ] {
@@ -212,9 +212,11 @@ async fn a_step_that_comes_before_its_time_says_which_one_is_missing() {
         .await;
     assert!(message.contains("createSecret"), "{message}");
     world.step(&token, "createSecret").await;
-    let message = world.step_fails(&token, "finishSecret", "KeyMissing").await;
+    let message = world
+        .step_fails(&token, "finishSecret", "KeyNotFound")
+        .await;
     assert!(message.contains("setSecret"), "{message}");
-    world.step_fails(&token, "testSecret", "KeyMissing").await;
+    world.step_fails(&token, "testSecret", "KeyNotFound").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -580,7 +582,9 @@ async fn a_key_that_a_person_disabled_or_took_off_its_plan_is_not_handed_out() {
     let minted = world.sandbox.keys().pop().expect("it was minted").id;
 
     world.sandbox.detach_key(&minted, &world.plans[0]);
-    let message = world.step_fails(&token, "testSecret", "NotOnPlan").await;
+    let message = world
+        .step_fails(&token, "testSecret", "KeyNotOnUsagePlan")
+        .await;
     assert!(message.contains(&world.plans[0]), "{message}");
     world.step(&token, "setSecret").await;
     world.step(&token, "testSecret").await;
@@ -602,7 +606,7 @@ async fn a_pending_value_that_is_anothers_key_is_refused() {
     world.step(&token, "createSecret").await;
     let pending = world.key_in("AWSPENDING").expect("it is stored");
     let id = world.sandbox.create_key("somebody else's", &pending, &[]);
-    let message = world.step_fails(&token, "setSecret", "KeyNotOurs").await;
+    let message = world.step_fails(&token, "setSecret", "KeyNotManaged").await;
     assert!(message.contains(&id), "{message}");
 }
 
@@ -618,7 +622,7 @@ async fn a_new_key_without_a_plan_does_not_replace_one_that_works() {
     .await;
     let id = world.sandbox.create_key("by hand", by_hand, &[]);
     let (error, token) = world.rotate_and_fail("setSecret").await;
-    assert_eq!(error.error_type, "NoPlan");
+    assert_eq!(error.error_type, "NoUsagePlan");
     assert_eq!(world.sandbox.keys().len(), 1, "a key was created");
     assert!(world.current_key() == by_hand);
     world.sandbox.attach_key(&id, &world.plans[0]);
@@ -655,7 +659,9 @@ async fn a_pending_version_that_holds_a_copy_or_a_placeholder_is_refused_with_th
             "SecretId": SECRET, "ClientRequestToken": token, "SecretString": held, "VersionStages": ["AWSPENDING"],
         });
         call_secrets_manager(&world, "PutSecretValue", &body).await;
-        let message = world.step_fails(&token, "createSecret", "NotFresh").await;
+        let message = world
+            .step_fails(&token, "createSecret", "PendingValueNotNew")
+            .await;
         assert!(message.contains("update-secret-version-stage"), "{message}");
         world
             .sandbox
@@ -697,7 +703,7 @@ async fn a_current_version_that_is_not_found_is_not_taken_for_an_empty_secret() 
         .faults()
         .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").every());
     world
-        .step_fails(&token, "createSecret", "CurrentMissing")
+        .step_fails(&token, "createSecret", "CurrentValueNotFound")
         .await;
     assert!(world.current_key() == before);
     world.sandbox.faults().clear();
@@ -765,7 +771,7 @@ async fn a_doppler_target_that_the_token_cannot_see_is_an_error_of_its_own_in_bo
             quick(),
             fault,
             "testSecret",
-            "DopplerTargetHidden",
+            "DopplerTargetNotFound",
             &["DOPPLER_TARGETS", message],
         )
         .await;
@@ -879,7 +885,7 @@ async fn a_value_that_doppler_delivers_changed_stops_the_rotation() {
             }
         });
     let (error, token) = world.rotate_and_fail("finishSecret").await;
-    assert_eq!(error.error_type, "MirrorChanged");
+    assert_eq!(error.error_type, "DopplerValueMismatch");
     assert!(
         error.error_message.contains("acme/prd/PARTNER_API_KEY"),
         "{error}"
@@ -907,7 +913,7 @@ async fn promotion_is_the_commit_point_after_which_a_failing_doppler_is_reported
     let report = world.step(&token, "finishSecret").await;
     assert_eq!(handle.fired(), 1);
     assert!(
-        report["left"][0]
+        report["issues"][0]
             .as_str()
             .is_some_and(|left| left.contains("acme/prd/PARTNER_API_KEY")),
         "{report}"
@@ -931,7 +937,7 @@ async fn promotion_is_the_commit_point_after_which_a_failing_doppler_is_reported
     world.sandbox.faults().clear();
     let report = world.step(&token, "finishSecret").await;
     assert_eq!(
-        (unmarked(&world), report["left"].as_array().map(Vec::len)),
+        (unmarked(&world), report["issues"].as_array().map(Vec::len)),
         (1, Some(0)),
         "{report}"
     );
@@ -1244,7 +1250,7 @@ async fn it_ends_in_time_says_what_it_was_doing_and_a_retry_goes_on_from_there()
             },
             fault,
             step,
-            "OutOfTime",
+            "DeadlineExceeded",
             &["ran out of time"],
         )
         .await;
@@ -1255,9 +1261,9 @@ async fn it_ends_in_time_says_what_it_was_doing_and_a_retry_goes_on_from_there()
 async fn a_key_that_cannot_settle_before_the_deadline_fails_at_once_with_the_time() {
     let world = rotated(quick()).await;
     let before = world.current_key();
-    world.redeploy(&[("SETTLE_PERIOD", "2h")]).await;
+    world.redeploy(&[("PROPAGATION_DELAY", "2h")]).await;
     let (error, token) = world.rotate_and_fail("testSecret").await;
-    assert_eq!(error.error_type, "NotSettled");
+    assert_eq!(error.error_type, "PropagationExceedsDeadline");
     let minted = world.sandbox.keys().pop().expect("it was minted").id;
     world.sandbox.age_key(&minted, Duration::from_hours(3));
     assert_eq!(

@@ -530,12 +530,12 @@ async fn a_rotation_that_is_given_up_leaves_nothing_behind() {
     world.rotate().await;
     let current = world.current_key();
     // Longer than the function may run: testSecret fails, after the key was minted.
-    world.redeploy(&[("SETTLE_PERIOD", "1h")]).await;
+    world.redeploy(&[("PROPAGATION_DELAY", "1h")]).await;
     let person = Terminal::of(&world, SECRET);
     let outcome = person.begins(Runs::Rotate).await;
     assert_eq!(
         outcome.error().map(|error| error.error_type.as_str()),
-        Some("NotSettled")
+        Some("PropagationExceedsDeadline")
     );
     let given_up = world.key_in("AWSPENDING").expect("it was stored");
     world.redeploy(&[]).await;
@@ -677,7 +677,7 @@ for line in sys.stdin:
         match what {
             "a rotation" => drop(world.rotate().await),
             "an emergency stop" => {
-                let event = json!({ "SecretId": SECRET, "GracePeriod": "0s" });
+                let event = json!({"Step": "emergencyStop", "SecretId": SECRET});
                 world.reconcile(event).await;
             }
             "a key that somebody disabled" => {

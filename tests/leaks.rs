@@ -45,7 +45,7 @@ async fn most_verbose() -> World {
         ..Setup::holding(r#"{"apiKey":"HandMadeHandMadeHandMade","password":"hunter2-hunter2"}"#)
     };
     let setup = setup
-        .env("SETTLE_PERIOD", "0s")
+        .env("PROPAGATION_DELAY", "0s")
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
     let world = setup
         .env("RUST_LOG", "trace")
@@ -188,7 +188,7 @@ async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
         json!({ "Step": "createSecret", "SecretId": format!("dp.st.prd.{STRAY}"), "ClientRequestToken": token }),
         json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": STRAY }),
         json!({ "Step": "reconcile", "SecretId": STRAY }),
-        json!({ "Step": "reconcile", "SecretId": STRAY, "GracePeriod": "0s" }),
+        json!({ "Step": "emergencyStop", "SecretId": STRAY }),
         json!({ "Step": "reconcile", "SecretId": format!("dp.st.prd.{STRAY}") }),
         json!({ "Step": "reconcile", "SecretId": SECRET, "GracePeriod": STRAY }),
         json!({ "Step": "reconcile", STRAY: STRAY }),

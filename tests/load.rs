@@ -211,7 +211,7 @@ impl Fleet {
         let members = (0..=members).map(member).collect();
         // Without a probe each key settles for a time, at most once after the last is made; what is measured here is
         // what the limits do.
-        let function = Function::new(binary()).env("SETTLE_PERIOD", "0s");
+        let function = Function::new(binary()).env("PROPAGATION_DELAY", "0s");
         let (role, roles) = (role::role(&function.env, &sandbox, false), Roles::default());
         roles.add(&role);
         sandbox.deploy(function.role(role)).await;

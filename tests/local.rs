@@ -59,7 +59,7 @@ async fn sam_local_invoke_answers_every_example_event_and_the_steps_among_them_r
             step
         };
         assert_eq!(report["step"], step, "{event}: {report}");
-        assert_eq!(left(&report), [&json!([])], "{event}: {report}");
+        assert_eq!(issues(&report), [&json!([])], "{event}: {report}");
     }
     let key = here.current_key().await;
     assert_eq!(here.gateway_answer(&key).await, 200);
@@ -126,11 +126,11 @@ fn example(path: &Path) -> Value {
 }
 
 /// What a step or each secret of a reconciliation has left undone.
-fn left(report: &Value) -> Vec<&Value> {
+fn issues(report: &Value) -> Vec<&Value> {
     let secrets = report["secrets"].as_array();
     secrets.map_or_else(
-        || vec![&report["left"]],
-        |secrets| secrets.iter().map(|secret| &secret["left"]).collect(),
+        || vec![&report["issues"]],
+        |secrets| secrets.iter().map(|secret| &secret["issues"]).collect(),
     )
 }
 

@@ -114,7 +114,7 @@ async fn without_configured_plans_each_key_takes_over_those_of_the_one_before() 
 
     let left = world.rotate_leaving(FIRST).await;
     let [left] = &left[..] else {
-        panic!("not one thing is left: {left:?}");
+        panic!("not one thing is issues: {left:?}");
     };
     assert!(left.contains(&by_hand), "it names the key: {left}");
     let key = world.assert_current(FIRST).await;
@@ -218,7 +218,7 @@ async fn a_second_set_secret_puts_a_key_back_on_the_plan_that_it_has_lost() {
     assert_eq!(world.state().await.keys[0].plans, [""; 0]);
 
     let error = world.step_fails(FIRST, "testSecret").await;
-    assert_eq!(error.error_type, "NotOnPlan", "{error}");
+    assert_eq!(error.error_type, "KeyNotOnUsagePlan", "{error}");
     world.step(FIRST, "setSecret").await;
     let again = world.state().await;
     assert_eq!(again.keys.len(), 1);
@@ -251,7 +251,7 @@ async fn a_key_of_others_with_the_pending_value_is_neither_taken_over_nor_delete
     let before = world.state().await;
 
     let error = world.step_fails(FIRST, "setSecret").await;
-    assert_eq!(error.error_type, "KeyNotOurs", "{error}");
+    assert_eq!(error.error_type, "KeyNotManaged", "{error}");
     assert!(
         error.error_message.contains(&theirs),
         "it names the key: {error}"
@@ -428,7 +428,7 @@ async fn the_emergency_stop_disables_every_replaced_key_in_one_call_and_neither_
     let before = world.state().await;
     world.reconcile_in_vain().await;
 
-    let event = json!({ "SecretId": world.arn, "GracePeriod": "0s" });
+    let event = json!({"Step": "emergencyStop", "SecretId": world.arn});
     let report = world.reconcile(event.clone()).await;
     assert_eq!(report.totals["keysDisabled"], 2, "{report:?}");
     let after = world.state().await;
@@ -490,7 +490,7 @@ async fn a_key_that_a_person_disabled_stays_disabled_and_is_named() {
     world.reconcile(json!({})).await;
     let left = world.reconcile_in_vain().await;
     let [left] = &left[..] else {
-        panic!("not one thing is left: {left:?}");
+        panic!("not one thing is issues: {left:?}");
     };
     let words = format!("API key {replaced} was disabled by a person");
     assert!(left.starts_with(&words), "{left}");
@@ -549,11 +549,11 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_lik
             "aws apigateway update-api-key --api-key {by_hand} --patch-operations 'op=replace,path=/name,value={name}'"
         ),
     ];
-    let [left] = &report.left[..] else {
-        panic!("not one thing is left: {:?}", report.left);
+    let [issue] = &report.issues[..] else {
+        panic!("not one thing is issues: {:?}", report.issues);
     };
-    assert!(left.contains(&by_hand), "{left}");
-    assert_eq!(report.left, at_once, "finishSecret said something else");
+    assert!(issue.contains(&by_hand), "{issue}");
+    assert_eq!(report.issues, at_once, "finishSecret said something else");
     assert_eq!(report.hand_over, commands);
     assert_eq!(report.done, [""; 0]);
     assert_eq!(world.state().await.keys[0], before[0]);
@@ -680,7 +680,7 @@ struct State {
 #[derive(Debug)]
 struct Reconciled {
     done: Vec<String>,
-    left: Vec<String>,
+    issues: Vec<String>,
     hand_over: Vec<String>,
     totals: Value,
 }
@@ -740,17 +740,22 @@ impl World {
         self.deploy_with(plans, "0s").await;
     }
 
-    async fn deploy_with(&self, plans: Option<&str>, settle_period: &str) {
-        self.deploy_for(plans, settle_period, None).await;
+    async fn deploy_with(&self, plans: Option<&str>, propagation_delay: &str) {
+        self.deploy_for(plans, propagation_delay, None).await;
     }
 
     /// The same with this grace and quarantine.
-    async fn deploy_for(&self, plans: Option<&str>, settle_period: &str, periods: Option<&str>) {
+    async fn deploy_for(
+        &self,
+        plans: Option<&str>,
+        propagation_delay: &str,
+        periods: Option<&str>,
+    ) {
         let mut function = Function::new(binary())
             .env("AWS_ENDPOINT_URL", &self.moto.url)
             .env("AWS_LAMBDA_LOG_LEVEL", "DEBUG")
             .env("SECRET_ID", SECRET)
-            .env("SETTLE_PERIOD", settle_period)
+            .env("PROPAGATION_DELAY", propagation_delay)
             .env("DOPPLER_TARGETS", format!("{PROJECT}/{CONFIG}/{TARGET}"))
             .env("DOPPLER_TOKEN_SECRET_ID", TOKEN_SECRET)
             .env("DOPPLER_API_URL", self.sandbox.doppler_url());
@@ -808,7 +813,7 @@ impl World {
         self.begin(token).await;
         let mut left = Vec::new();
         for step in STEPS {
-            left.extend(texts(&self.report(token, step).await["left"]));
+            left.extend(texts(&self.report(token, step).await["issues"]));
         }
         left
     }
@@ -816,7 +821,7 @@ impl World {
     /// Runs one step, which must succeed and leave nothing undone. Returns what it says it did.
     async fn step(&self, token: &str, step: &str) -> Vec<String> {
         let report = self.report(token, step).await;
-        assert_eq!(report["left"], json!([]), "{step}");
+        assert_eq!(report["issues"], json!([]), "{step}");
         texts(&report["done"])
     }
 
@@ -847,13 +852,15 @@ impl World {
     /// Reconciles with these further fields in the event. It must succeed, and look at the one secret.
     async fn reconcile(&self, fields: Value) -> Reconciled {
         let mut event = fields;
-        event["Step"] = json!("reconcile");
+        if event["Step"].is_null() {
+            event["Step"] = json!("reconcile");
+        }
         let answer = self.sandbox.invoke(event.to_string()).await.result;
         let report = answer.unwrap_or_else(|error| {
             panic!("{event}: {error}\n{}", self.sandbox.function_log());
         });
-        assert_eq!(report["step"], "reconcile");
-        assert_eq!(report["unvisited"], json!([]));
+        assert_eq!(report["step"], event["Step"]);
+        assert_eq!(report["notProcessed"], json!([]));
         assert_eq!(report["totals"]["failures"], 0, "{report}");
         let [secret] = &report["secrets"].as_array().expect("a list")[..] else {
             panic!("not one secret: {report}");
@@ -861,8 +868,8 @@ impl World {
         assert_eq!(secret["secret"], self.arn);
         Reconciled {
             done: texts(&secret["done"]),
-            left: texts(&secret["left"]),
-            hand_over: texts(&secret["handOver"]),
+            issues: texts(&secret["issues"]),
+            hand_over: texts(&secret["handOverCommands"]),
             totals: report["totals"].clone(),
         }
     }
@@ -873,7 +880,7 @@ impl World {
         let report = self.reconcile(json!({})).await;
         assert_eq!(report.done, [""; 0]);
         assert_eq!(self.state().await, before);
-        report.left
+        report.issues
     }
 
     /// Gives a key this description, which makes it due, and lets a reconciliation do what is.

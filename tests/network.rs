@@ -212,7 +212,7 @@ async fn forged_date_ends_no_grace() {
         assert!(log.contains("the time is not known"), "{date}: {log}");
         // An emergency stop does not wait for the time.
         world
-            .reconcile(json!({"SecretId": SECRET, "GracePeriod": "0s"}))
+            .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
             .await;
         assert!(!is_enabled(&world, &superseded), "{date}");
     }

@@ -99,19 +99,24 @@ impl Deed {
     /// The errors with which a rotation may answer it, all of which the runbook names.
     fn errors(self) -> &'static [&'static str] {
         match self {
-            Self::PutAnotherField | Self::PutTheOldKey => &["UnknownVersion", "EditedMeanwhile"],
+            Self::PutAnotherField | Self::PutTheOldKey => {
+                &["UnknownVersion", "SecretEditedDuringRotation"]
+            }
             Self::PutGarbage => &["UnknownVersion", "InvalidSecret"],
             Self::PutAKeyMadeByHand | Self::PutAPlaceholder | Self::RemovePending => {
                 &["UnknownVersion"]
             }
             Self::Cancel => &["RotationDisabled"],
-            Self::DeletePlan => &["ApiGatewayFailed", "NotOnPlan", "NoPlan"],
+            Self::DeletePlan => &["ApiGatewayFailed", "KeyNotOnUsagePlan", "NoUsagePlan"],
             // Its plans may be looked at when it is gone already.
-            Self::DeleteKey(Whose::Pending) => {
-                &["KeyMissing", "ApiGatewayFailed", "NotOnPlan", "NoPlan"]
-            }
+            Self::DeleteKey(Whose::Pending) => &[
+                "KeyNotFound",
+                "ApiGatewayFailed",
+                "KeyNotOnUsagePlan",
+                "NoUsagePlan",
+            ],
             // It may be gone when its plans, which the new one inherits, are looked at.
-            Self::DeleteKey(Whose::Current) => &["NoPlan"],
+            Self::DeleteKey(Whose::Current) => &["NoUsagePlan"],
             Self::DeleteSecret => &["SecretsManagerFailed"],
             Self::RotateAgain | Self::DeleteKey(_) | Self::RemoveTag(..) => &[],
         }
@@ -136,14 +141,14 @@ impl Deed {
 fn next_step(deed: Deed, error_type: &str) -> &'static str {
     match error_type {
         "UnknownVersion" => "`aws secretsmanager rotate-secret`",
-        "RotationDisabled" | "EditedMeanwhile" => {
+        "RotationDisabled" | "SecretEditedDuringRotation" => {
             "`aws secretsmanager update-secret-version-stage`"
         }
         "InvalidSecret" => "store valid JSON",
-        "NotOnPlan" | "KeyMissing" => "next try",
+        "KeyNotOnUsagePlan" | "KeyNotFound" => "next try",
         "ApiGatewayFailed" if deed == Deed::DeletePlan => "check that USAGE_PLAN_IDS",
         "ApiGatewayFailed" => "the next try goes on",
-        "NoPlan" => "set USAGE_PLAN_IDS",
+        "NoUsagePlan" => "set USAGE_PLAN_IDS",
         "SecretsManagerFailed" => "`aws secretsmanager restore-secret`",
         other => panic!("{other} is not expected of {deed:?}"),
     }
@@ -669,7 +674,7 @@ impl Scene {
         let held = self.world.key_in("AWSCURRENT");
         let works = held.is_some_and(|held| self.world.sandbox.key_with_value(&held).is_some());
         let is_pending = secret.pending().is_some();
-        let edited = error.is_some_and(|error| error.error_type == "EditedMeanwhile");
+        let edited = error.is_some_and(|error| error.error_type == "SecretEditedDuringRotation");
         let (Work::Rotation { inherits } | Work::Reconciliation { inherits }) = self.work;
         let mut commands = Vec::new();
         let mut run = |command, if_so| commands.extend(Some(command).filter(|_| if_so));

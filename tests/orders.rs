@@ -302,7 +302,7 @@ impl Run {
             Run::StepBefore(name) => step(name, &cast.before),
             Run::Reconciliation => return RECONCILE.to_owned(),
             Run::EmergencyStop => {
-                json!({ "Step": "reconcile", "SecretId": secret, "GracePeriod": "0s" })
+                json!({ "Step": "emergencyStop", "SecretId": secret })
             }
         };
         event.to_string()
@@ -733,7 +733,7 @@ async fn successive_steps_at_once_come_to_agree() {
     for mut stage in stages() {
         let waiting = [
             &["NoPendingKey"][..],
-            &["KeyMissing", "NotOnPlan", "NoPlan"],
+            &["KeyNotFound", "KeyNotOnUsagePlan", "NoUsagePlan"],
         ];
         for (pair, errors) in STEPS.windows(2).zip(waiting) {
             let step = pair[0];

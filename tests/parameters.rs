@@ -322,7 +322,7 @@ fn template_and_function_agree_at_the_limits() {
         ("GracePeriod", "8760h".to_owned(), true),
         ("GracePeriod", "9999h".to_owned(), false),
         ("QuarantinePeriod", "9999d".to_owned(), false),
-        ("SettlePeriod", "9".repeat(29) + "s", false),
+        ("PropagationDelay", "9".repeat(29) + "s", false),
         ("DopplerTargets", times(50, target), true),
         ("DopplerTargets", times(51, target), false),
         ("DopplerTargets", "a/b/C,a/b/C".to_owned(), true),
@@ -381,7 +381,7 @@ fn template_is_stricter_than_the_function_where_said() {
         ("GracePeriod", "1week"),
         ("GracePeriod", "36h 90m"),
         // A rotation would seldom end within the function's time limit.
-        ("SettlePeriod", "10m"),
+        ("PropagationDelay", "10m"),
         // No gateway has a certificate for these, or is called by them.
         ("ProbeUrl", "https://10.0.0.1/"),
         ("ProbeUrl", "https://[2001:db8::1]/"),

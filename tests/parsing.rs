@@ -33,7 +33,7 @@ fn without_any_setting_the_defaults_hold() {
             && settings.stage_keys.is_empty()
             && settings.targets().is_empty()
     );
-    assert_eq!(settings.settle_period, Duration::from_mins(2));
+    assert_eq!(settings.propagation_delay, Duration::from_mins(2));
     assert_eq!(settings.grace_period, Duration::from_hours(24));
     assert_eq!(settings.quarantine_period, Duration::from_hours(7 * 24));
 }
@@ -56,7 +56,7 @@ fn all_settings_are_read() {
         ),
         ("DOPPLER_API_URL", "http://127.0.0.1:4602"),
         ("DOPPLER_CREATE_MISSING", "true"),
-        ("SETTLE_PERIOD", "30s"),
+        ("PROPAGATION_DELAY", "30s"),
         ("GRACE_PERIOD", "0s"),
         ("QUARANTINE_PERIOD", "36h"),
     ])
@@ -86,7 +86,7 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
         ),
         ("DOPPLER_API_URL", "https://user:hunter2@api.doppler.com"),
         ("DOPPLER_CREATE_MISSING", "certainly"),
-        ("SETTLE_PERIOD", "soon"),
+        ("PROPAGATION_DELAY", "soon"),
         ("GRACE_PERIOD", "-1h"),
         ("QUARANTINE_PERIOD", "7 parsecs"),
         ("AWS_ENDPOINT_URL", ""),
@@ -102,7 +102,7 @@ fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value(
         ("DOPPLER_API_URL", 1),
         ("DOPPLER_TOKEN_SECRET_ID", 1),
         ("DOPPLER_CREATE_MISSING", 1),
-        ("SETTLE_PERIOD", 1),
+        ("PROPAGATION_DELAY", 1),
         ("GRACE_PERIOD", 1),
         ("QUARANTINE_PERIOD", 1),
         ("AWS_ENDPOINT_URL", 1),
@@ -506,9 +506,16 @@ fn a_reconciliation_is_asked_for_in_our_own_words_by_a_schedule_and_by_a_notice_
             named("demo/key"),
         ),
         (
-            r#"{"Step":"reconcile","SecretId":"demo/key","GracePeriod":"0s"}"#.to_owned(),
+            r#"{"Step":"reconcile","SecretId":"demo/key","GracePeriod":"1s"}"#.to_owned(),
             Reconciliation {
-                grace: Some(Duration::ZERO),
+                grace: Some(Duration::from_secs(1)),
+                ..named("demo/key")
+            },
+        ),
+        (
+            r#"{"Step":"emergencyStop","SecretId":"demo/key"}"#.to_owned(),
+            Reconciliation {
+                is_emergency: true,
                 ..named("demo/key")
             },
         ),
@@ -546,6 +553,27 @@ fn a_reconciliation_is_asked_for_in_our_own_words_by_a_schedule_and_by_a_notice_
     }
 }
 
+/// It was the emergency stop once; a mode that cuts consumers off has a step of its own.
+#[test]
+fn zero_grace_is_refused_and_names_emergency_stop() {
+    for zero in ["0s", "0h", "000d"] {
+        let event = format!(r#"{{"Step":"reconcile","SecretId":"s","GracePeriod":"{zero}"}}"#);
+        let error = reconciliation(&event).expect_err(zero);
+        let words = error.to_string();
+        assert!(
+            words.contains(r#"{"Step":"emergencyStop","SecretId":"#),
+            "{words}"
+        );
+        assert!(matches!(
+            error,
+            EventError::InvalidField {
+                name: "GracePeriod",
+                ..
+            }
+        ));
+    }
+}
+
 #[test]
 fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
     let own = |rest: &str| format!(r#"{{"Step":"reconcile"{rest}}}"#);
@@ -565,8 +593,24 @@ fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
             EventError::UnknownField,
         ),
         (
-            own(r#","GracePeriod":"0s""#),
-            EventError::GraceWithoutSecret,
+            own(r#","GracePeriod":"1h""#),
+            EventError::GracePeriodWithoutSecret,
+        ),
+        (
+            r#"{"Step":"emergencyStop"}"#.to_owned(),
+            EventError::MissingField("SecretId"),
+        ),
+        (
+            r#"{"Step":"emergencyStop","SecretId":"s","GracePeriod":"1h"}"#.to_owned(),
+            EventError::UnknownField,
+        ),
+        (
+            r#"{"Step":"emergencyStop","SecretId":"s","GracePeriod":"0s"}"#.to_owned(),
+            EventError::UnknownField,
+        ),
+        (
+            r#"{"Step":"EmergencyStop","SecretId":"s"}"#.to_owned(),
+            EventError::UnknownStep,
         ),
         (
             notice(
@@ -575,11 +619,11 @@ fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
                 "[]",
                 "{}",
             ),
-            EventError::UnknownNotice,
+            EventError::UnsupportedEvent,
         ),
         (
             notice("Secret Label Updated", "aws.secretsmanager", "[]", moved),
-            EventError::UnknownNotice,
+            EventError::UnsupportedEvent,
         ),
         (
             notice(
@@ -588,7 +632,7 @@ fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
                 r#"["s"]"#,
                 moved,
             ),
-            EventError::UnknownNotice,
+            EventError::UnsupportedEvent,
         ),
         (
             notice(
@@ -597,15 +641,15 @@ fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
                 r#"["s"]"#,
                 "{}",
             ),
-            EventError::UnknownNotice,
+            EventError::UnsupportedEvent,
         ),
         (
             notice("Scheduled Event", "somebody else", "[]", "{}"),
-            EventError::UnknownNotice,
+            EventError::UnsupportedEvent,
         ),
         (
             notice("A guess", "aws.events", "[]", "{}"),
-            EventError::UnknownNotice,
+            EventError::UnsupportedEvent,
         ),
     ] {
         assert_eq!(reconciliation(&json), Err(expected), "{json}");

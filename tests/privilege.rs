@@ -173,7 +173,7 @@ async fn live(world: &World, shape: Shape) {
     if shape.plans == 0 {
         let replaced = sandbox.key_with_value(BY_HAND).expect("it is there");
         let report = world.reconcile(named.clone()).await;
-        let commands = report["secrets"][0]["handOver"].to_string();
+        let commands = report["secrets"][0]["handOverCommands"].to_string();
         assert!(commands.contains(&replaced.id), "{report}");
         hand_over(world, &report).await;
     }
@@ -239,7 +239,7 @@ async fn live(world: &World, shape: Shape) {
     let leaked = world.current_key();
     world.rotate().await;
     world
-        .reconcile(json!({ "SecretId": SECRET, "GracePeriod": "0s" }))
+        .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
     let leaked = sandbox.key_with_value(&leaked).expect("it is there");
     assert!(!leaked.enabled, "it goes on working");
@@ -247,7 +247,7 @@ async fn live(world: &World, shape: Shape) {
 
 /// Runs the commands that a report shows the owner of a key made by hand.
 async fn hand_over(world: &World, report: &Value) {
-    let commands = report["secrets"][0]["handOver"].as_array();
+    let commands = report["secrets"][0]["handOverCommands"].as_array();
     for line in commands.expect("there is a key to hand over") {
         world.shell(line.as_str().expect("a command")).await;
     }

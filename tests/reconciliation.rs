@@ -52,7 +52,7 @@ fn texts<'a>(report: &'a Value, list: &str) -> Vec<&'a str> {
     texts.collect()
 }
 
-fn left(report: &Value) -> String {
+fn issues(report: &Value) -> String {
     texts(report, "left").join("\n")
 }
 
@@ -227,7 +227,7 @@ async fn a_deletion_whose_reply_is_lost_is_a_deletion() {
     let report = world.reconcile(json!({})).await;
     assert_eq!(handle.fired(), 1);
     assert_eq!(
-        (done(&report).len(), left(&report)),
+        (done(&report).len(), issues(&report)),
         (1, String::new()),
         "{report}"
     );
@@ -340,7 +340,7 @@ async fn a_key_that_a_rollback_could_not_enable_locks_its_consumers_out_until_th
     let denied = world.sandbox.faults().inject(denied.every());
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &old), Some(false));
-    assert!(left(&report).contains("is still disabled"), "{report}");
+    assert!(issues(&report).contains("is still disabled"), "{report}");
     assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 1);
     denied.remove();
     let report = world.reconcile(json!({})).await;
@@ -412,7 +412,7 @@ async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
         world.sandbox.advance(GRACE + QUARANTINE);
         let report = world.reconcile(json!({})).await;
         assert_eq!(enabled(&world, value), Some(false));
-        assert!(left(&report).contains(&id), "{report}");
+        assert!(issues(&report).contains(&id), "{report}");
         assert_eq!(report["totals"]["driftRepaired"], 0);
         assert_eq!(report["totals"]["secretsWithoutWorkingKey"], locked_out);
     }
@@ -446,13 +446,13 @@ async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
     let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
     let denied = world.sandbox.faults().inject(denied.every());
     let report = world.reconcile(json!({})).await;
-    assert!(left(&report).contains("completed only now"), "{report}");
+    assert!(issues(&report).contains("completed only now"), "{report}");
     world.assert_agreement().await;
     denied.remove();
 
     let world = Setup::holding(BY_HAND).start().await;
     let (report, line) = world.reconcile_measured(json!({})).await;
-    assert!(left(&report).contains("no key with AWSCURRENT's value"));
+    assert!(issues(&report).contains("no key with AWSCURRENT's value"));
     assert_eq!(world.sandbox.keys().len(), 0);
     // An alarm on this is not to be cleared by an age of zero.
     assert_eq!(line["SecretsWithoutWorkingKey"], 1);
@@ -500,7 +500,7 @@ async fn whoever_is_locked_out_by_the_end_of_a_configured_plan_is_told_of_until_
     world.sandbox.delete_usage_plan(plan);
     for _ in 0..2 {
         let report = world.reconcile(json!({})).await;
-        assert!(left(&report).contains("is on no usage plan"), "{report}");
+        assert!(issues(&report).contains("is on no usage plan"), "{report}");
         assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 1);
     }
     world.sandbox.create_usage_plan_as(plan, "partners");
@@ -516,7 +516,7 @@ async fn a_current_key_made_by_hand_that_is_disabled_is_reported_as_that() {
     world.sandbox.set_key_enabled(&id, false);
     let report = world.reconcile(json!({"SecretId": SECRET})).await;
     assert!(
-        left(&report).contains("was disabled by a person"),
+        issues(&report).contains("was disabled by a person"),
         "{report}"
     );
     assert_eq!(world.doppler_value(TARGET), None);
@@ -553,7 +553,7 @@ async fn a_placeholder_is_never_mirrored_nor_minted() {
     ] {
         let world = Setup::holding(placeholder).start().await;
         let report = world.reconcile(json!({})).await;
-        assert!(left(&report).contains(words), "{report}");
+        assert!(issues(&report).contains(words), "{report}");
         assert_eq!(world.doppler_value(TARGET), None);
         assert_eq!(world.sandbox.keys().len(), 0);
     }
@@ -570,7 +570,7 @@ async fn a_target_that_holds_the_pending_value_is_left_alone() {
         .doppler()
         .set_value(PROJECT, CONFIG, TARGET, &pending);
     let report = world.reconcile(json!({})).await;
-    assert!(left(&report).contains("rotation under way"), "{report}");
+    assert!(issues(&report).contains("rotation under way"), "{report}");
     assert!(world.doppler_value(TARGET) == Some(pending));
     // Given up, it is not left there.
     world
@@ -627,7 +627,7 @@ async fn the_emergency_stop_disables_every_replaced_key_within_the_one_call() {
         assert_eq!(world.gateway_answer(key).await, expected);
     }
     let report = world
-        .reconcile(json!({"SecretId": SECRET, "GracePeriod": "0s"}))
+        .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
     assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
     assert_eq!(enabled(&world, &first), Some(false));
@@ -644,7 +644,7 @@ async fn the_emergency_stop_disables_every_replaced_key_within_the_one_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_emergency_stop_waits_for_nobody_and_says_whom_it_cut_off() {
     let (world, leaked) = rotated(Setup::quick()).await;
-    let event = json!({"SecretId": SECRET, "GracePeriod": "0s"});
+    let event = json!({"Step": "emergencyStop", "SecretId": SECRET});
     let down = FaultKind::Throttle { retry_after: None };
     let fault = Fault::new(down).of(Service::Doppler).every();
     let fault = world.sandbox.faults().inject(fault);
@@ -652,7 +652,7 @@ async fn the_emergency_stop_waits_for_nobody_and_says_whom_it_cut_off() {
     let report = world.reconcile(event.clone()).await;
     assert_eq!(enabled(&world, &leaked), Some(false));
     assert!(
-        left(&report).contains("not every Doppler target could be read"),
+        issues(&report).contains("not every Doppler target could be read"),
         "{report}"
     );
     // Disabled before Doppler was so much as asked.
@@ -674,7 +674,7 @@ async fn the_emergency_stop_waits_for_nobody_and_says_whom_it_cut_off() {
         .set_value(PROJECT, CONFIG, TARGET, &leaked);
     let report = world.reconcile(event.clone()).await;
     assert_eq!(enabled(&world, &leaked), Some(false));
-    assert!(left(&report).contains("cut off until"), "{report}");
+    assert!(issues(&report).contains("cut off until"), "{report}");
     world.assert_agreement().await;
     // It never touches AWSCURRENT, and does nothing twice.
     let report = world.reconcile(event).await;
@@ -701,7 +701,7 @@ async fn a_secret_of_another_function_and_the_doppler_tokens_are_refused_before_
         world.sandbox.clear_calls();
         let event = json!({"Step": "reconcile", "SecretId": secret});
         let error = world.sandbox.invoke(event.to_string()).await.result;
-        assert_eq!(error.expect_err(secret).error_type, "SecretNotServed");
+        assert_eq!(error.expect_err(secret).error_type, "SecretNotManaged");
         let calls = world.sandbox.calls();
         assert_eq!(calls.len(), made(&calls, "DescribeSecret"), "{calls:#?}");
     }
@@ -725,7 +725,7 @@ async fn the_doppler_tokens_secret_is_refused_also_where_secret_id_names_it_in_a
     ] {
         let answer = world.sandbox.invoke(event.to_string()).await.result;
         let error = answer.expect_err("it is refused");
-        assert_eq!(error.error_type, "SecretNotServed");
+        assert_eq!(error.error_type, "SecretNotManaged");
         assert!(error.error_message.contains("Doppler token"), "{error}");
     }
     let calls = world.sandbox.calls();
@@ -801,7 +801,7 @@ async fn without_a_secret_it_serves_all_of_this_function_page_by_page_also_with_
         "{}",
         report["totals"]
     );
-    assert_eq!(report["unvisited"], json!([]));
+    assert_eq!(report["notProcessed"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -819,12 +819,12 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
     while begun.len() < 40 {
         let (report, metrics) = world.reconcile_measured(json!({})).await;
         let visited = visited(&report);
-        let unvisited = report["unvisited"].as_array().expect("a list").len();
+        let unvisited = report["notProcessed"].as_array().expect("a list").len();
         assert!(unvisited > 0, "there was time for all");
         assert_eq!(visited.len() + unvisited, 41);
-        assert_eq!(report["totals"]["unvisited"], unvisited);
+        assert_eq!(report["totals"]["secretsNotProcessed"], unvisited);
         assert_eq!(report["totals"]["failures"], 0, "{report}");
-        assert_eq!(metrics["Unvisited"], unvisited);
+        assert_eq!(metrics["SecretsNotProcessed"], unvisited);
         // The one that has no key yet is told of all the same.
         let locked_out = visited.contains(&world.sandbox.secret(SECRET).arn);
         assert_eq!(published(&metrics), as_far_as_seen(locked_out));
@@ -854,7 +854,7 @@ async fn one_secret_that_fails_is_reported_and_the_others_are_served() {
             .as_str()
             .is_some_and(|arn| arn.contains("fleet/1-"))
     });
-    let left = failed.map(|secret| secret["left"].to_string());
+    let left = failed.map(|secret| secret["issues"].to_string());
     assert!(left.is_some_and(|left| left.contains("not an object")));
 }
 
@@ -865,7 +865,7 @@ fn as_far_as_seen(locked_out: bool) -> BTreeSet<&'static str> {
         "Failures",
         "KeysDeleted",
         "KeysDisabled",
-        "Unvisited",
+        "SecretsNotProcessed",
     ]);
     names.extend(locked_out.then_some("SecretsWithoutWorkingKey"));
     names
@@ -933,7 +933,7 @@ async fn a_moved_label_is_noticed_and_a_schedule_retires_without_anybody_asking(
     world.sandbox.deliveries_done().await;
     let last = world.sandbox.deliveries().pop().expect("there is one");
     let report = last.result.expect("it is no failure");
-    assert!(left(&report).contains("SECRET_ID names another one"));
+    assert!(issues(&report).contains("SECRET_ID names another one"));
 }
 
 /// What `EventBridge` sends when AWSCURRENT has moved to a version.
@@ -960,7 +960,7 @@ async fn a_fleet_leaves_alone_what_it_hears_of_and_may_not_see() {
     for secret in [&gone, &arns[0]] {
         let answer = world.sandbox.invoke(notice(secret, VERSION)).await;
         let report = answer.result.expect("it is no failure");
-        assert!(!left(&report).is_empty(), "{report}");
+        assert!(!issues(&report).is_empty(), "{report}");
         world.sandbox.faults().inject(denied.clone().every());
     }
     // Its own secret, if somebody asks.
@@ -1042,7 +1042,7 @@ async fn an_emergency_stop_or_a_deletion_just_before_a_key_is_marked_is_not_undo
                 if deleting {
                     world.sandbox.delete_key(&id);
                 } else {
-                    let event = json!({"SecretId": SECRET, "GracePeriod": "0s"});
+                    let event = json!({"Step": "emergencyStop", "SecretId": SECRET});
                     world.reconcile(event).await;
                 }
             }
@@ -1104,7 +1104,7 @@ async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
     let (report, line) = world.reconcile_measured(json!({})).await;
     assert_eq!(world.metrics().len(), 1, "more than one line of metrics");
     let secret = &report["secrets"][0];
-    let observed = &secret["observed"];
+    let observed = &secret["status"];
     let view = world.sandbox.secret(SECRET);
     assert_eq!(secret["secret"], view.arn);
     assert_eq!(
@@ -1124,7 +1124,7 @@ async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
         let text = old[field].as_str().expect("a time");
         humantime::parse_rfc3339(text).expect("RFC 3339")
     };
-    assert_eq!(time("nextAt"), time("supersededAt") + GRACE);
+    assert_eq!(time("nextTransitionAt"), time("supersededAt") + GRACE);
     assert_eq!(
         observed["targets"],
         json!([{"target": format!("{PROJECT}/{CONFIG}/{TARGET}"), "holds": "current"}])
@@ -1191,27 +1191,27 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_retired_like_ours
             .create_key("other", &format!("Other{number:035}"), &[]);
     }
     let before = world.reconcile(json!({"SecretId": SECRET})).await;
-    assert!(left(&before).contains(&id), "{before}");
+    assert!(issues(&before).contains(&id), "{before}");
     let token = world.sandbox.begin_rotation(SECRET);
     let mut last = Value::Null;
     for step in sandbox::STEPS {
         last = world.step(&token, step).await;
     }
     world.assert_agreement().await;
-    let commands = last["handOver"].as_array().expect("commands");
+    let commands = last["handOverCommands"].as_array().expect("commands");
     assert!(commands[0].as_str().is_some_and(|text| text.contains(&id)));
-    assert!(last["left"].to_string().contains(&id), "{last}");
+    assert!(last["issues"].to_string().contains(&id), "{last}");
     world.sandbox.advance(GRACE + QUARANTINE);
     let report = world.reconcile(json!({"SecretId": SECRET})).await;
     assert_eq!(
-        report["secrets"][0]["handOver"], last["handOver"],
+        report["secrets"][0]["handOverCommands"], last["handOverCommands"],
         "{report}"
     );
     // In an emergency it is said that it still works.
     let report = world
-        .reconcile(json!({"SecretId": SECRET, "GracePeriod": "0s"}))
+        .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
-    assert!(left(&report).contains("still works"), "{report}");
+    assert!(issues(&report).contains("still works"), "{report}");
     let untouched = description(&world, BY_HAND);
     assert_eq!(
         (enabled(&world, BY_HAND), untouched.as_str()),
@@ -1233,13 +1233,13 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_retired_like_ours
     // Unlike a key of ours it could not be minted anew, so it is kept for as long as a rollback may want it.
     assert_eq!(enabled(&world, BY_HAND), Some(false));
     let report = world.reconcile(json!({})).await;
-    assert!(left(&report).contains("is kept, disabled"), "{report}");
+    assert!(issues(&report).contains("is kept, disabled"), "{report}");
     roll_back(&world);
     world.reconcile(json!({})).await;
     assert_eq!(world.gateway_answer(BY_HAND).await, 200);
     roll_back(&world);
     world
-        .reconcile(json!({"SecretId": SECRET, "GracePeriod": "0s"}))
+        .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
     world.rotate().await;
     world.sandbox.advance(QUARANTINE);
@@ -1259,7 +1259,7 @@ async fn a_key_that_is_tagged_as_ours_but_was_never_the_secrets_is_left_alone() 
     }
     world.sandbox.advance(GRACE);
     let report = world.reconcile(json!({})).await;
-    assert!(left(&report).contains(&id), "{report}");
+    assert!(issues(&report).contains(&id), "{report}");
     world.sandbox.advance(QUARANTINE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, foreign), Some(true));

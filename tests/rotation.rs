@@ -186,7 +186,7 @@ async fn a_key_made_by_hand_hands_on_its_plans_and_is_left_alone() {
 async fn without_configured_plans_each_key_hands_its_plans_on_to_the_next() {
     let world = Setup::holding(BY_HAND)
         .inheriting()
-        .env("SETTLE_PERIOD", "0s")
+        .env("PROPAGATION_DELAY", "0s")
         .start()
         .await;
     world
@@ -204,7 +204,7 @@ async fn where_the_current_key_is_gone_its_plans_come_from_the_newest_other_key(
         probe: false,
         ..Setup::holding(BY_HAND).inheriting()
     }
-    .env("SETTLE_PERIOD", "0s")
+    .env("PROPAGATION_DELAY", "0s")
     .start()
     .await;
     let by_hand = world
@@ -259,7 +259,7 @@ async fn without_a_probe_the_key_passes_when_it_is_old_enough() {
         probe: false,
         ..Setup::default()
     }
-    .env("SETTLE_PERIOD", "3s")
+    .env("PROPAGATION_DELAY", "3s")
     .start()
     .await;
     let outcome = world.rotate().await;
@@ -362,12 +362,16 @@ async fn the_trial_run_finds_a_wrong_set_up() {
     let open = format!("{}/{STAGE}/open", world.sandbox.gateway_url());
     for (name, value, error_type) in [
         ("USAGE_PLAN_IDS", "nosuchplan", "ApiGatewayFailed"),
-        ("PROBE_URL", "http://127.0.0.1:1/health", "ProbeUnclear"),
+        (
+            "PROBE_URL",
+            "http://127.0.0.1:1/health",
+            "ProbeInconclusive",
+        ),
         ("PROBE_URL", &open, "ProbeNotProtected"),
         (
             "DOPPLER_TARGETS",
             "acme/nosuchconfig/KEY",
-            "DopplerTargetHidden",
+            "DopplerTargetNotFound",
         ),
         (
             "DOPPLER_TOKEN_SECRET_ID",
@@ -433,7 +437,7 @@ async fn a_trial_run_whose_probe_refuses_the_current_key_says_so_and_speaks_of_n
     world.sandbox.faults().inject(refuses);
     let outcome = world.sandbox.trial(SECRET).await;
     let error = outcome.error().expect("it fails");
-    assert_eq!(error.error_type, "ProbeUnclear");
+    assert_eq!(error.error_type, "ProbeInconclusive");
     let words = "does not accept the current key; last answer: 403";
     assert!(error.error_message.contains(words), "{error}");
 }
@@ -508,7 +512,7 @@ async fn a_service_that_makes_the_first_value_current_at_once_still_gets_its_key
             options,
             ..Setup::default()
         }
-        .env("SETTLE_PERIOD", "0s")
+        .env("PROPAGATION_DELAY", "0s")
         .start()
         .await;
         world.rotate().await;
@@ -576,7 +580,7 @@ async fn the_function_serves_its_secret_and_refuses_every_other_before_reading_i
                 .await
                 .result
                 .expect_err(step);
-            assert_eq!(error.error_type, "SecretNotServed");
+            assert_eq!(error.error_type, "SecretNotManaged");
         }
     }
     let read: Vec<_> = world
@@ -608,7 +612,7 @@ async fn without_a_secret_of_its_own_it_serves_those_that_name_it() {
         ..Setup::holding(BY_HAND).inheriting()
     }
     .env("SECRET_ID", "")
-    .env("SETTLE_PERIOD", "0s")
+    .env("PROPAGATION_DELAY", "0s")
     .start()
     .await;
     world
@@ -631,7 +635,7 @@ async fn without_a_secret_of_its_own_it_serves_those_that_name_it() {
         .await
         .result
         .expect_err("nobody asked for it");
-    assert_eq!(error.error_type, "SecretNotServed");
+    assert_eq!(error.error_type, "SecretNotManaged");
 }
 
 /// Calls of one rotation by service and operation.
@@ -652,7 +656,7 @@ async fn an_ordinary_rotation_stays_within_its_budget_of_calls() {
             probe,
             ..Setup::holding(BY_HAND)
         }
-        .env("SETTLE_PERIOD", "0s");
+        .env("PROPAGATION_DELAY", "0s");
         if inherited {
             setup = setup.inheriting();
         }

@@ -105,7 +105,7 @@ fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_tha
         ("DopplerTokenSecretArn", TOKEN),
         ("DopplerCreateMissing", "true"),
         ("AllowKeyWithoutPlan", "true"),
-        ("SettlePeriod", "3m"),
+        ("PropagationDelay", "3m"),
         ("GracePeriod", "1d 12h"),
         ("QuarantinePeriod", "14d"),
         ("EndpointUrl", "https://example.com"),
@@ -263,7 +263,7 @@ fn every_alarm_tells_the_topic_when_it_begins_and_ends_is_on_the_dashboard_and_i
 #[test]
 fn every_metric_that_an_alarm_looks_at_is_one_that_is_published_for_this_function() {
     let source = include_str!("../src/handler/metrics.rs");
-    let totals = source.split("pub struct Totals {").nth(1);
+    let totals = source.split("pub struct Metrics {").nth(1);
     let totals = totals.and_then(|rest| rest.split("\n}").next());
     let fields = totals.expect("there are totals").lines();
     let published: BTreeSet<_> = fields
@@ -437,7 +437,7 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         &["http://example.com/health", "example.com"],
     ),
     (
-        "SettlePeriod",
+        "PropagationDelay",
         &["2m", "90s", "1m 30s", "0s", "4m59s"],
         &["2", "2 minutes", "", "m", "5m", "300s", "1h"],
     ),

@@ -80,7 +80,7 @@ async fn version_under_any_id_is_rotated_and_retired() {
         let first = world.current_key();
         let report = world.reconcile(json!({ "SecretId": SECRET })).await;
         assert_eq!(report["secrets"][0]["done"], json!([]), "{id}");
-        assert_eq!(report["secrets"][0]["left"], json!([]), "{id}");
+        assert_eq!(report["secrets"][0]["issues"], json!([]), "{id}");
         world.rotate().await;
         assert_retired(&world, &first, id).await;
         let log = world.sandbox.function_log();
@@ -97,13 +97,13 @@ async fn key_named_after_raw_version_id_stays_managed() {
     world.sandbox.put_secret_as(SECRET, IDS[0], value);
     minted_key(&world.sandbox, SECRET, IDS[0], value, &[&world.plans[0]]);
     let report = world.reconcile(json!({ "SecretId": SECRET })).await;
-    let key = &report["secrets"][0]["observed"]["keys"][0];
+    let key = &report["secrets"][0]["status"]["keys"][0];
     assert_eq!(
-        (&key["ours"], &key["state"], &key["version"]),
+        (&key["managed"], &key["state"], &key["version"]),
         (
             &json!(true),
             &json!("inUse"),
-            &report["secrets"][0]["observed"]["currentVersion"]
+            &report["secrets"][0]["status"]["currentVersion"]
         )
     );
     world.rotate().await;
@@ -129,7 +129,7 @@ async fn key_id_that_is_value_is_masked_everywhere() {
     assert_eq!(id, BOTH);
     let mut emitted = Emitted::default();
     let named = json!({ "Step": "reconcile", "SecretId": SECRET });
-    let stop = json!({ "Step": "reconcile", "SecretId": SECRET, "GracePeriod": "0s" });
+    let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
 
     emitted
         .invoke(&world, named.clone())
@@ -152,7 +152,7 @@ async fn key_id_that_is_value_is_masked_everywhere() {
 
     world.sandbox.set_key_enabled(BOTH, true);
     let report = world.reconcile(json!({ "SecretId": SECRET })).await;
-    assert_eq!(texts(&report, "handOver"), "[]");
+    assert_eq!(texts(&report, "handOverCommands"), "[]");
     assert!(
         texts(&report, "left").contains("A key has leaked"),
         "{report}"

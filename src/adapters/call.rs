@@ -74,14 +74,14 @@ impl CallError {
             (Service::SecretsManager, _) => "SecretsManagerFailed",
             (Service::ApiGateway, CallErrorKind::TooManyKeys(_)) => "TooManyKeys",
             (Service::ApiGateway | Service::Gateway, _) => "ApiGatewayFailed",
-            (Service::Doppler, CallErrorKind::ValueMismatch(_)) => "MirrorChanged",
+            (Service::Doppler, CallErrorKind::ValueMismatch(_)) => "DopplerValueMismatch",
             (Service::Doppler, CallErrorKind::ValueNotVisible(_)) => "DopplerValueNotVisible",
             (Service::Doppler, CallErrorKind::Declined(answer))
                 if answer.cause() == Cause::Token =>
             {
                 "DopplerTokenRejected"
             }
-            (Service::Doppler, CallErrorKind::TargetNotFound(..)) => "DopplerTargetHidden",
+            (Service::Doppler, CallErrorKind::TargetNotFound(..)) => "DopplerTargetNotFound",
             (Service::Doppler, _) => "DopplerFailed",
         }
     }

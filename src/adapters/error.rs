@@ -30,12 +30,12 @@ pub enum AdapterError {
     #[error(
         "PROBE_URL cannot be tried now ({0}); check that it is right, behind the current key's usage plan, and its API up, then try again"
     )]
-    ProbeUnclear(String),
+    ProbeInconclusive(String),
     /// Without a probe the key must have an age that it does not reach in time.
     #[error(
-        "the new key takes effect by {0}, which is after this function's time-out; Secrets Manager tries again by itself, or shorten SETTLE_PERIOD"
+        "the new key takes effect by {0}, which is after this function's time-out; Secrets Manager tries again by itself, or shorten PROPAGATION_DELAY"
     )]
-    NotSettled(String),
+    PropagationExceedsDeadline(String),
     /// The secret's replicas have not got AWSCURRENT in time.
     #[error(
         "AWSCURRENT is moved, but the secret's replicas in {0} are still being updated; Secrets Manager's next try waits again and completes the rotation; if it ends so again, look at the replication status with `aws secretsmanager describe-secret`"
@@ -51,8 +51,8 @@ impl Failure for AdapterError {
             Self::ProbeRejected(_) => "ProbeRejected",
             Self::ProbeNotProtected(_) => "ProbeNotProtected",
             Self::ProbeNotAccepted(_) => "ProbeNotAccepted",
-            Self::ProbeUnclear(_) => "ProbeUnclear",
-            Self::NotSettled(_) => "NotSettled",
+            Self::ProbeInconclusive(_) => "ProbeInconclusive",
+            Self::PropagationExceedsDeadline(_) => "PropagationExceedsDeadline",
             Self::ReplicasNotInSync(_) => "ReplicasNotInSync",
         }
     }

@@ -154,10 +154,10 @@ impl Probe<'_> {
             (Wanted::Acceptances, false) => {
                 AdapterError::ProbeNotAccepted(format!("last answer: {last}"))
             }
-            (Wanted::Refusal, true) => AdapterError::ProbeUnclear(format!(
+            (Wanted::Refusal, true) => AdapterError::ProbeInconclusive(format!(
                 "it does not refuse a random key; last answer: {last}"
             )),
-            (Wanted::Acceptances, true) => AdapterError::ProbeUnclear(format!(
+            (Wanted::Acceptances, true) => AdapterError::ProbeInconclusive(format!(
                 "the gateway does not accept the current key; last answer: {last}"
             )),
         }

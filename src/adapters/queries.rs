@@ -187,7 +187,7 @@ impl Session<'_> {
             .duration_since(self.clients.clock.now())
             .unwrap_or_default();
         if Instant::now() + wait >= self.deadline {
-            return Err(AdapterError::NotSettled(rfc3339(at)));
+            return Err(AdapterError::PropagationExceedsDeadline(rfc3339(at)));
         }
         tokio::time::sleep(wait).await;
         Ok((Fact::InEffect, None))

@@ -41,8 +41,8 @@ pub struct Config {
     pub probe_url: Option<Url>,
     /// `DOPPLER_*`: where the key is mirrored to.
     pub doppler: Option<DopplerConfig>,
-    /// `SETTLE_PERIOD`: the age at which a key counts as in effect where there is no probe.
-    pub settle_period: Duration,
+    /// `PROPAGATION_DELAY`: the age at which a key counts as in effect where there is no probe.
+    pub propagation_delay: Duration,
     /// `GRACE_PERIOD`: how long a replaced key stays enabled.
     pub grace_period: Duration,
     /// `QUARANTINE_PERIOD`: how long it then stays disabled.
@@ -74,7 +74,7 @@ impl Config {
                 .unwrap_or(false),
             probe_url: reader.one("PROBE_URL", PROBE_EXAMPLE, url),
             doppler: reader.doppler(url),
-            settle_period: reader.period("SETTLE_PERIOD", Duration::from_mins(2), "2m"),
+            propagation_delay: reader.period("PROPAGATION_DELAY", Duration::from_mins(2), "2m"),
             grace_period: reader.period("GRACE_PERIOD", Duration::from_hours(24), "24h"),
             quarantine_period: reader.period(
                 "QUARANTINE_PERIOD",

@@ -26,24 +26,24 @@ pub enum KeyState {
     /// Replaced, and disabled by this function until its quarantine is over.
     Quarantined,
     /// Disabled by a person.
-    DisabledByHand,
+    DisabledManually,
     /// Replaced, but made by a person or another tool, and not handed over.
-    NotOurs,
+    Unmanaged,
 }
 
 /// What `key` is to its secret, as far as is known.
 #[must_use]
 pub fn state(observed: &Observed, key: &Key) -> KeyState {
     if !key.is_managed() && key.held_by.is_empty() {
-        KeyState::NotOurs
+        KeyState::Unmanaged
     } else if key.quarantined_since().is_some() {
         KeyState::Quarantined
     } else if !key.enabled {
-        KeyState::DisabledByHand
+        KeyState::DisabledManually
     } else if key.is(VersionRole::Current) || is_retained(observed, key) {
         KeyState::InUse
     } else if !key.is_managed() || is_unrecognized(observed, key) {
-        KeyState::NotOurs
+        KeyState::Unmanaged
     } else {
         KeyState::Superseded
     }

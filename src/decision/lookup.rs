@@ -30,7 +30,7 @@ impl Observed {
         let labelled = self.version(VersionRole::Current);
         let expected = labelled.is_some() && labelled != self.rotated_version();
         match self.read(VersionRole::Current, expected)? {
-            Content::Missing if expected => refuse(Refusal::CurrentMissing),
+            Content::Missing if expected => refuse(Refusal::CurrentValueNotFound),
             content => usable(VersionRole::Current, content),
         }
     }

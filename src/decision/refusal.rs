@@ -33,32 +33,32 @@ pub enum Refusal {
     #[error(
         "the pending version holds no fresh key, but a copy of the current one or a text without a key; take AWSPENDING off it with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
-    NotFresh,
+    PendingValueNotNew,
     /// The pending version does not carry the other fields of AWSCURRENT.
     #[error(
         "AWSCURRENT has other fields than this version, which was made before somebody edited the secret or moved AWSCURRENT; take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage` and rotate again"
     )]
-    EditedMeanwhile,
+    SecretEditedDuringRotation,
     /// AWSCURRENT is on another version, and that version cannot be read.
     #[error(
         "a version carries AWSCURRENT, but its value is not found, so its fields cannot be carried over; if that stays so, put a value and rotate again"
     )]
-    CurrentMissing,
+    CurrentValueNotFound,
     /// API Gateway says that the value exists, and shows no such key.
     #[error(
         "API Gateway says that a key with this value exists, but lists none; take AWSPENDING off the version and rotate again"
     )]
-    ValueTaken,
+    KeyValueConflict,
     /// The pending value is that of a key that we did not mint.
     #[error(
         "API key {0} has the pending value and is not this secret's; take AWSPENDING off the version and rotate again"
     )]
-    KeyNotOurs(KeyId),
+    KeyNotManaged(KeyId),
     /// No key has the pending value.
     #[error(
         "API Gateway has no key with the pending value; setSecret mints it, which Secrets Manager's next try runs"
     )]
-    KeyMissing,
+    KeyNotFound,
     /// The key was disabled.
     #[error(
         "API key {0} is disabled; what this function disabled itself, Secrets Manager's next try enables; otherwise enable it or delete it first"
@@ -73,12 +73,12 @@ pub enum Refusal {
     #[error(
         "API key {0} is not on usage plan {1}; setSecret attaches it, which Secrets Manager's next try runs"
     )]
-    NotOnPlan(KeyId, PlanId),
+    KeyNotOnUsagePlan(KeyId, PlanId),
     /// No API would accept the key.
     #[error(
         "no API would accept the new key: it is on no usage plan and has no stage key, and no PROBE_URL accepted it; put the current key on its usage plan, which the new key gets too, or set USAGE_PLAN_IDS (or ALLOW_KEY_WITHOUT_PLAN=true where an authorizer compares the key), then Secrets Manager's next try succeeds; STAGE_KEYS is for keys that are made after it was set, so then cancel the rotation and rotate again; to cancel it, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
     )]
-    NoPlan,
+    NoUsagePlan,
     /// The first write to a target would overwrite somebody else's value.
     #[error(
         "the Doppler target {0} holds a value that is neither this secret's nor one of its keys, so nothing was written; to have it overwritten, set DOPPLER_ADOPT_TARGETS={0} (beside what it lists already), else correct DOPPLER_TARGETS; then Secrets Manager's next try succeeds, or start it at once with `aws secretsmanager rotate-secret` (with --no-rotate-immediately it only tests); to cancel a rotation instead, take AWSPENDING off the version with `aws secretsmanager update-secret-version-stage`"
@@ -98,15 +98,15 @@ impl Refusal {
             Self::TargetTaken(_) => "DopplerTargetTaken",
             Self::RotationDisabled => "RotationDisabled",
             Self::NoPendingKey => "NoPendingKey",
-            Self::NotFresh => "NotFresh",
-            Self::EditedMeanwhile => "EditedMeanwhile",
-            Self::CurrentMissing => "CurrentMissing",
-            Self::ValueTaken => "ValueTaken",
-            Self::KeyNotOurs(_) => "KeyNotOurs",
-            Self::KeyMissing => "KeyMissing",
+            Self::PendingValueNotNew => "PendingValueNotNew",
+            Self::SecretEditedDuringRotation => "SecretEditedDuringRotation",
+            Self::CurrentValueNotFound => "CurrentValueNotFound",
+            Self::KeyValueConflict => "KeyValueConflict",
+            Self::KeyNotManaged(_) => "KeyNotManaged",
+            Self::KeyNotFound => "KeyNotFound",
             Self::KeyDisabled(_) => "KeyDisabled",
-            Self::NotOnPlan(..) => "NotOnPlan",
-            Self::NoPlan => "NoPlan",
+            Self::KeyNotOnUsagePlan(..) => "KeyNotOnUsagePlan",
+            Self::NoUsagePlan => "NoUsagePlan",
         }
     }
 }

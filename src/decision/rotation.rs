@@ -30,10 +30,12 @@ pub(super) fn create_secret(observed: &Observed, version: &VersionId) -> Control
     let versions = &observed.versions;
     match pending {
         Content::Missing => act(Action::StorePendingValue(version.clone())),
-        Content::Key { .. } if versions.other_fields_differ() => refuse(Refusal::EditedMeanwhile),
+        Content::Key { .. } if versions.other_fields_differ() => {
+            refuse(Refusal::SecretEditedDuringRotation)
+        }
         Content::Key { .. } if !versions.are_identical() || observed.is_current() => Continue(()),
         Content::Key { .. } | Content::Placeholder | Content::Unusable(_) => {
-            refuse(Refusal::NotFresh)
+            refuse(Refusal::PendingValueNotNew)
         }
     }
 }
@@ -58,10 +60,10 @@ pub(super) fn set_secret(observed: &Observed, version: &VersionId) -> ControlFlo
         return act(Action::CreateKey { role, version });
     }
     let Some(key) = observed.key_of(VersionRole::Pending)? else {
-        return refuse(Refusal::ValueTaken);
+        return refuse(Refusal::KeyValueConflict);
     };
     if !key.is_ours() {
-        return refuse(Refusal::KeyNotOurs(key.id.clone()));
+        return refuse(Refusal::KeyNotManaged(key.id.clone()));
     }
     if !observed.is_current() {
         enabled(key)?;
@@ -94,7 +96,7 @@ pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFl
     }
     // Put while `createSecret` stored: it takes AWSPENDING off, which the storing then brought back.
     if observed.versions.other_fields_differ() {
-        return refuse(Refusal::EditedMeanwhile);
+        return refuse(Refusal::SecretEditedDuringRotation);
     }
     pending_key(observed)?;
     match &observed.policy.readiness {
@@ -106,14 +108,14 @@ pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFl
 /// What the control plane can say of the pending key: enabled, on its plans, and old enough to have taken effect.
 fn test_on_control_plane(observed: &Observed, age: Duration) -> ControlFlow<Decision> {
     let Some(key) = observed.key_of(VersionRole::Pending)? else {
-        return refuse(Refusal::KeyMissing);
+        return refuse(Refusal::KeyNotFound);
     };
     must_be_enabled(key)?;
     let plans = observed.plans_of(&key.id)?;
     if let UsagePlans::Configured(configured) = &observed.policy.plans
         && let Some(missing) = configured.difference(plans).next()
     {
-        return refuse(Refusal::NotOnPlan(key.id.clone(), missing.clone()));
+        return refuse(Refusal::KeyNotOnUsagePlan(key.id.clone(), missing.clone()));
     }
     works_on(plans, key, observed)?;
     let reached_at = key.effective_since + age;
@@ -201,7 +203,7 @@ pub(super) fn finish_secret(observed: &Observed, version: &VersionId) -> Control
 fn require_usable_key(observed: &Observed) -> ControlFlow<Decision> {
     match observed.key_of(VersionRole::Pending)? {
         Some(key) => enabled(key),
-        None => refuse(Refusal::KeyMissing),
+        None => refuse(Refusal::KeyNotFound),
     }
 }
 
@@ -269,6 +271,6 @@ fn pending_key(observed: &Observed) -> ControlFlow<Decision> {
     match observed.pending(true)? {
         Content::Key { .. } => Continue(()),
         Content::Missing => refuse(Refusal::NoPendingKey),
-        Content::Placeholder | Content::Unusable(_) => refuse(Refusal::NotFresh),
+        Content::Placeholder | Content::Unusable(_) => refuse(Refusal::PendingValueNotNew),
     }
 }

@@ -58,6 +58,6 @@ fn may_be_without_plan(accepted: bool, observed: &Observed) -> ControlFlow<Decis
     if accepted || observed.policy.allows_no_plan {
         Continue(())
     } else {
-        refuse(Refusal::NoPlan)
+        refuse(Refusal::NoUsagePlan)
     }
 }

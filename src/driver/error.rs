@@ -21,7 +21,7 @@ pub enum RunError<E: Failure> {
     },
     /// Lambda is about to stop the function, while this was being done.
     #[error("{}", out_of_time(.request))]
-    OutOfTime {
+    DeadlineExceeded {
         /// What was requested.
         request: Request,
     },
@@ -32,13 +32,13 @@ impl<E: Failure> RunError<E> {
         match self {
             Self::Refused(refusal) => refusal.error_type(),
             Self::Failed { source, .. } => source.error_type(),
-            Self::OutOfTime { .. } => OUT_OF_TIME,
+            Self::DeadlineExceeded { .. } => DEADLINE_EXCEEDED,
         }
     }
 }
 
 /// The type of every error that says that the time is up.
-pub(crate) const OUT_OF_TIME: &str = "OutOfTime";
+pub(crate) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 
 /// Says what was being done when the time was up.
 pub(crate) fn out_of_time(doing: impl std::fmt::Display) -> String {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 pub use self::error::RunError;
-pub(crate) use self::error::{OUT_OF_TIME, out_of_time, with_sources};
+pub(crate) use self::error::{DEADLINE_EXCEEDED, out_of_time, with_sources};
 use self::log::is_info;
 pub(crate) use self::log::log;
 pub use self::port::{Call, Failure, Perform, Service};
@@ -74,7 +74,10 @@ pub(crate) async fn drive<P: Perform>(
                 }
             }
             Err(failure) => {
-                if !run.failed(&request, matches!(failure, RunError::OutOfTime { .. })) {
+                if !run.failed(
+                    &request,
+                    matches!(failure, RunError::DeadlineExceeded { .. }),
+                ) {
                     return Err(failure);
                 }
                 let (error_type, words) = (failure.error_type(), with_sources(&failure));
@@ -92,7 +95,7 @@ async fn perform<P: Perform>(
     request: &Request,
     deadline: Instant,
 ) -> Result<(Fact, Option<Call>), RunError<P::Error>> {
-    let out_of_time = || RunError::OutOfTime {
+    let out_of_time = || RunError::DeadlineExceeded {
         request: request.clone(),
     };
     // Not begun when time is up: a request that is sent and given up may have its effect all the same.

@@ -6,7 +6,7 @@ use tracing::error;
 use super::event_error::EventError;
 use crate::adapters::AdapterError;
 use crate::config::ConfigError;
-use crate::driver::{Failure, OUT_OF_TIME, RunError, out_of_time, with_sources};
+use crate::driver::{DEADLINE_EXCEEDED, Failure, RunError, out_of_time, with_sources};
 
 /// Why an event failed. Neither `Display` nor `Debug` shows a value.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum HandlerError {
     },
     /// The time was up before a run began.
     #[error("{}", out_of_time(.0))]
-    OutOfTime(&'static str),
+    DeadlineExceeded(&'static str),
     /// A run ended before its end.
     #[error(transparent)]
     Run(Box<RunError<AdapterError>>),
@@ -43,9 +43,9 @@ impl HandlerError {
         match self {
             Self::Config(_) => "InvalidSettings",
             Self::Event(error) => error.error_type(),
-            Self::NotServed(_) => "SecretNotServed",
+            Self::NotServed(_) => "SecretNotManaged",
             Self::Failed { source, .. } => source.error_type(),
-            Self::OutOfTime(_) => OUT_OF_TIME,
+            Self::DeadlineExceeded(_) => DEADLINE_EXCEEDED,
             Self::Run(failed) => failed.error_type(),
         }
     }

@@ -12,8 +12,9 @@ use crate::decision::{CURRENT, RotationStep, Scope, Task};
 use crate::ids::{VersionId, is_secret_id};
 use crate::time::parse_period;
 
-/// The step that is this function's own.
+/// The steps that are this function's own.
 const RECONCILE: &str = "reconcile";
+const EMERGENCY_STOP: &str = "emergencyStop";
 
 /// What the function is asked to do.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Rotation {
 pub struct Reconciliation {
     /// `SecretId`; without it every secret of this function.
     pub secret_id: Option<String>,
+    /// Whether it is an emergency stop: superseded keys are disabled before anything else, whoever still uses them.
+    pub is_emergency: bool,
     /// `GracePeriod`, instead of the setting; only with a secret.
     pub grace: Option<Duration>,
     /// The version that AWSCURRENT has moved to, where that is why the event comes.
@@ -53,16 +56,10 @@ pub struct Reconciliation {
 }
 
 impl Reconciliation {
-    /// Whether superseded keys are to be disabled now: a grace of zero was asked for.
-    #[must_use]
-    pub fn is_emergency(&self) -> bool {
-        self.grace.is_some_and(|grace| grace.is_zero())
-    }
-
     /// What a run for one secret is for.
     #[must_use]
     pub fn task(&self) -> Task {
-        if self.is_emergency() {
+        if self.is_emergency {
             Task::EmergencyStop
         } else if self.secret_id.is_some() {
             Task::Reconcile(Scope::OneSecret)
@@ -102,6 +99,17 @@ struct ReconciliationFields<'a> {
     grace_period: Option<&'a RawValue>,
 }
 
+/// What an emergency stop may have, and no other.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+#[allow(dead_code, reason = "only whether it can be read counts")]
+struct EmergencyStopFields<'a> {
+    #[serde(borrow)]
+    step: &'a RawValue,
+    #[serde(borrow)]
+    secret_id: Option<&'a RawValue>,
+}
+
 /// The detail of "Secret Label Updated". (DOC, Secrets Manager user guide, "Secret Label Updated event".)
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,6 +138,7 @@ impl Event {
         match steps.find(|step| step.as_str() == name) {
             Some(step) => rotation(step, &wire).map(Self::Rotation),
             None if name == RECONCILE => reconciliation(json, &wire).map(Self::Reconciliation),
+            None if name == EMERGENCY_STOP => emergency_stop(json, &wire).map(Self::Reconciliation),
             None => Err(EventError::UnknownStep),
         }
     }
@@ -165,10 +174,10 @@ fn reconciliation(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventEr
     let secret_id = wire.secret_id.map(|id| secret_id(Some(id))).transpose()?;
     let grace = match wire.grace_period {
         None => None,
-        Some(_) if secret_id.is_none() => return Err(EventError::GraceWithoutSecret),
+        Some(_) if secret_id.is_none() => return Err(EventError::GracePeriodWithoutSecret),
         grace => {
-            let expected = "a duration of s, m, h or d, at most a year, such as \"0s\"";
-            let valid = |text: &str| parse_period(text).is_ok();
+            let expected = "a duration of s, m, h or d, from a second to a year, such as \"1h\"; to disable superseded keys at once, send {\"Step\":\"emergencyStop\",\"SecretId\":\"…\"} instead";
+            let valid = |text: &str| parse_period(text).is_ok_and(|grace| !grace.is_zero());
             let text = required("GracePeriod", grace, expected, valid)?;
             parse_period(text.expose_secret()).ok()
         }
@@ -180,9 +189,18 @@ fn reconciliation(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventEr
     })
 }
 
+fn emergency_stop(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventError> {
+    serde_json::from_str::<EmergencyStopFields<'_>>(json).map_err(|_| EventError::UnknownField)?;
+    Ok(Reconciliation {
+        secret_id: Some(secret_id(wire.secret_id)?),
+        is_emergency: true,
+        ..Reconciliation::default()
+    })
+}
+
 /// What `EventBridge` sends: by a schedule, or because a label of a secret moved.
 fn event_bridge_request(json: &str) -> Result<Reconciliation, EventError> {
-    let unknown = |_| EventError::UnknownNotice;
+    let unknown = |_| EventError::UnsupportedEvent;
     let event_bridge_request: EventBridgeEvent = serde_json::from_str(json).map_err(unknown)?;
     match (
         event_bridge_request.source.as_str(),
@@ -194,21 +212,21 @@ fn event_bridge_request(json: &str) -> Result<Reconciliation, EventError> {
                 serde_json::from_value(event_bridge_request.detail).map_err(unknown)?;
             let secrets = event_bridge_request.resources.unwrap_or_default();
             let [secret] = secrets.as_slice() else {
-                return Err(EventError::UnknownNotice);
+                return Err(EventError::UnsupportedEvent);
             };
             if !is_secret_id(secret) || !is_version(&moved.version_id) {
-                return Err(EventError::UnknownNotice);
+                return Err(EventError::UnsupportedEvent);
             }
             let moved_to = (moved.label_updated == CURRENT)
                 .then(|| VersionId::from(moved.version_id.as_str()));
             Ok(Reconciliation {
                 secret_id: Some(secret.clone()),
-                grace: None,
                 moved_to,
                 unasked: true,
+                ..Reconciliation::default()
             })
         }
-        _ => Err(EventError::UnknownNotice),
+        _ => Err(EventError::UnsupportedEvent),
     }
 }
 

@@ -23,24 +23,24 @@ pub enum EventError {
     },
     /// None of the four steps, nor ours.
     #[error(
-        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret or reconcile, spelled so"
+        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret, reconcile or emergencyStop, spelled so"
     )]
     UnknownStep,
     /// A reconciliation with a field that it does not have: a misspelt `GracePeriod` must not go unnoticed.
     #[error(
-        "the event has another field than Step, SecretId and GracePeriod, spelled so; a reconciliation takes no other"
+        "the event has a field that its step does not take: reconcile takes SecretId and GracePeriod, emergencyStop takes SecretId, spelled so"
     )]
     UnknownField,
     /// A grace for nobody in particular.
     #[error(
         "the event has a GracePeriod but no SecretId; name the secret whose replaced keys it is for"
     )]
-    GraceWithoutSecret,
+    GracePeriodWithoutSecret,
     /// Sent by `EventBridge` for something else.
     #[error(
         "the event is EventBridge's, but neither a schedule's nor \"Secret Label Updated\" of a secret; mend the rule"
     )]
-    UnknownNotice,
+    UnsupportedEvent,
 }
 
 impl EventError {
@@ -51,8 +51,8 @@ impl EventError {
             Self::InvalidField { .. } => "InvalidField",
             Self::UnknownStep => "UnknownStep",
             Self::UnknownField => "UnknownField",
-            Self::GraceWithoutSecret => "GraceWithoutSecret",
-            Self::UnknownNotice => "UnknownNotice",
+            Self::GracePeriodWithoutSecret => "GracePeriodWithoutSecret",
+            Self::UnsupportedEvent => "UnsupportedEvent",
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::ids::KeyId;
 use crate::time::rfc3339;
 
 /// What could not be done, and what is to be said of the secret; the latter is written to the log as well.
-pub(crate) fn left(outcome: &Outcome) -> Vec<String> {
+pub(crate) fn issues(outcome: &Outcome) -> Vec<String> {
     let findings = findings(&outcome.run.observed);
     let findings = findings.iter().map(|finding| {
         if needs_action(finding) {
@@ -36,7 +36,11 @@ pub(crate) fn allowance(config: &Config) -> Option<String> {
 }
 
 /// The commands that hand over a key which another tool made, where one was found.
-pub(crate) fn hand_over(clients: &Clients, secret: &Secret, observed: &Observed) -> Vec<String> {
+pub(crate) fn hand_over_commands(
+    clients: &Clients,
+    secret: &Secret,
+    observed: &Observed,
+) -> Vec<String> {
     let findings = findings(observed).into_iter();
     let commands = findings.filter_map(|finding| match finding {
         Finding::HandOver(key, version) => Some(clients.hand_over(&key, &version, secret)),
@@ -85,8 +89,8 @@ impl fmt::Display for Finding {
             Self::StillWorks(key) => write!(out, "API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: {}", to_disable(key)),
             Self::Irreplaceable(key) => write!(out, "API key {key} is kept, disabled, while AWSPREVIOUS holds it: its value does not look like one of this function's, so a rollback could not have it minted anew"),
             Self::DisabledManually(key) => write!(out, "API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
-            Self::HandOver(key, _) if key.is_hidden() => write!(out, "API key {key} was not made by this function, so it is left alone; its id is not shown, because it may be the key's value, so handOver has no commands for it; find it by its value (runbook, \"A key has leaked\"), and disable it once it is replaced and nobody uses it"),
-            Self::HandOver(key, _) => write!(out, "API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOver hand it over, to be retired once it is replaced"),
+            Self::HandOver(key, _) if key.is_hidden() => write!(out, "API key {key} was not made by this function, so it is left alone; its id is not shown, because it may be the key's value, so handOverCommands has no commands for it; find it by its value (runbook, \"A key has leaked\"), and disable it once it is replaced and nobody uses it"),
+            Self::HandOver(key, _) => write!(out, "API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOverCommands hand it over, to be retired once it is replaced"),
             Self::Namesake(key) => write!(out, "API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: {}", to_disable(key)),
             Self::Postponed(key, at) => write!(out, "API key {key} was changed by somebody else after this function marked it, or marked before AWSCURRENT's version was created, so its grace or quarantine counts from {}", rfc3339(*at)),
             Self::TargetTaken(target) => {

@@ -24,7 +24,7 @@ pub struct Metrics {
     /// Replaced keys that this function disabled.
     pub keys_quarantined: usize,
     /// Keys that a person disabled.
-    pub keys_disabled_by_hand: usize,
+    pub keys_disabled_manually: usize,
     /// Keys whose grace or quarantine was over, and that are still there.
     pub keys_overdue: usize,
     /// Superseded keys whose grace or quarantine starts again because something else changed them, from the third time on.
@@ -50,7 +50,7 @@ pub struct Metrics {
     /// What could not be done.
     pub failures: usize,
     /// Secrets that no time was left for.
-    pub unvisited: usize,
+    pub secrets_not_processed: usize,
     /// Secrets that could not be looked at as a whole, which are among the failures.
     #[serde(skip)]
     pub unseen: usize,
@@ -71,8 +71,8 @@ impl Metrics {
                 KeyState::InUse => &mut self.keys_in_use,
                 KeyState::Superseded => &mut self.keys_superseded,
                 KeyState::Quarantined => &mut self.keys_quarantined,
-                KeyState::DisabledByHand => &mut self.keys_disabled_by_hand,
-                KeyState::NotOurs => continue,
+                KeyState::DisabledManually => &mut self.keys_disabled_manually,
+                KeyState::Unmanaged => continue,
             }) += 1;
         }
         let findings = findings(observed);
@@ -115,12 +115,16 @@ impl Metrics {
         };
         let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
         let is_always_told = |field: &str| match field {
-            "driftRepaired" | "keysDisabled" | "keysDeleted" | "failures" | "unvisited" => true,
+            "driftRepaired"
+            | "keysDisabled"
+            | "keysDeleted"
+            | "failures"
+            | "secretsNotProcessed" => true,
             "secretsWithoutWorkingKey"
             | "secretsWithRotationOff"
             | "keysOverdue"
             | "keysPostponed"
-            | "keysDisabledByHand"
+            | "keysDisabledManually"
             | "replicasFailed"
             | "dopplerTargetsTaken" => sums[field] != 0,
             _ => false,

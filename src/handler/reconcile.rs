@@ -24,12 +24,12 @@ use crate::redact::Redacted;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `reconcile`.
-    pub step: &'static str,
+    /// `reconcile` or `emergencyStop`.
+    pub step: String,
     /// Each secret that was looked at.
     pub secrets: Vec<SecretReport>,
     /// ARNs of the secrets that no time was left for; the next run begins elsewhere.
-    pub unvisited: Vec<String>,
+    pub not_processed: Vec<String>,
     /// The sums, as in the metrics.
     pub totals: Metrics,
 }
@@ -47,7 +47,7 @@ pub(super) async fn reconcile(
     // At the level of an error, so that it is there for every line.
     let span = error_span!(
         "reconciliation",
-        step = "reconcile",
+        step = %event.task(),
         secret = event
             .secret_id
             .as_deref()
@@ -56,7 +56,7 @@ pub(super) async fn reconcile(
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
-    let turn = Turn::new(invocation.deadline, event.is_emergency());
+    let turn = Turn::new(invocation.deadline, event.is_emergency);
     let result = CALL_CONTEXT.scope(turn, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
@@ -72,9 +72,9 @@ async fn run(
         .as_ref()
         .or(clients.config().secret_id.as_ref());
     let mut report = Report {
-        step: "reconcile",
+        step: event.task().to_string(),
         secrets: Vec::new(),
-        unvisited: Vec::new(),
+        not_processed: Vec::new(),
         totals: Metrics::default(),
     };
     let began = Instant::now();
@@ -107,7 +107,7 @@ async fn run(
     let totals = &report.totals;
     totals.emit(
         clients,
-        every && totals.unvisited == 0 && totals.unseen == 0,
+        every && totals.secrets_not_processed == 0 && totals.unseen == 0,
     );
     Ok(report)
 }
@@ -144,7 +144,7 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
         let started = Instant::now();
         if started + longest >= invocation.deadline {
             report
-                .unvisited
+                .not_processed
                 .push(Redacted::secret_id(&secret).to_string());
             break;
         }
@@ -163,11 +163,11 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
         longest = longest.max(started.elapsed());
     }
     report
-        .unvisited
+        .not_processed
         .extend(secrets.map(|secret| Redacted::secret_id(&secret).to_string()));
-    report.totals.unvisited = report.unvisited.len();
-    if report.totals.unvisited > 0 {
-        let (left, seen) = (report.totals.unvisited, report.secrets.len());
+    report.totals.secrets_not_processed = report.not_processed.len();
+    if report.totals.secrets_not_processed > 0 {
+        let (left, seen) = (report.totals.secrets_not_processed, report.secrets.len());
         warn!("out of time after {seen} secrets; {left} are left to the next runs");
     }
     Ok(())
@@ -178,7 +178,7 @@ async fn secrets(clients: &Clients, invocation: &Invocation) -> Result<Vec<Strin
     const DOING: &str = "list the secrets of this function";
     let started = Instant::now();
     let listed = timeout_at(invocation.deadline, clients.secrets()).await;
-    let listed = listed.map_err(|_| HandlerError::OutOfTime(DOING))?;
+    let listed = listed.map_err(|_| HandlerError::DeadlineExceeded(DOING))?;
     let (secrets, call) = listed.map_err(|source| HandlerError::Failed {
         doing: DOING,
         source: Box::new(source),

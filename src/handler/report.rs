@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::messages::{allowance, hand_over, left};
+use super::messages::{allowance, hand_over_commands, issues};
 use crate::adapters::{Clients, Secret};
 use crate::decision::{
     Key, KeyState, Observed, ObservedTarget, TargetContent, VersionRole, is_irreplaceable, since,
@@ -20,13 +20,13 @@ pub struct SecretReport {
     pub secret: String,
     /// How things stand at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed: Option<SecretStatus>,
+    pub status: Option<SecretStatus>,
     /// What was done, in words and in order. Empty where nothing was left to do.
     pub done: Vec<String>,
     /// What could not be done, and what stays as it is for a reason that its owner should know.
-    pub left: Vec<String>,
+    pub issues: Vec<String>,
     /// Commands that hand over a key which another tool made.
-    pub hand_over: Vec<String>,
+    pub hand_over_commands: Vec<String>,
 }
 
 /// How things stand with a secret.
@@ -56,11 +56,11 @@ pub struct KeyReport {
     /// Whether its value is AWSCURRENT's.
     pub current: bool,
     /// Whether this function made it, or was handed it.
-    pub ours: bool,
+    pub managed: bool,
     /// What it is to the secret.
     pub state: KeyState,
     /// Since when it has been complete.
-    pub complete_since: String,
+    pub effective_since: String,
     /// When it was first seen to be replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<String>,
@@ -72,7 +72,7 @@ pub struct KeyReport {
     pub revoked_at: Option<String>,
     /// From when on it is disabled, or if it is that, deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_at: Option<String>,
+    pub next_transition_at: Option<String>,
 }
 
 /// One Doppler target.
@@ -90,19 +90,19 @@ impl SecretReport {
     pub(crate) fn failed(secret: &Redacted, why: String) -> Self {
         Self {
             secret: secret.to_string(),
-            left: vec![why],
+            issues: vec![why],
             ..Self::default()
         }
     }
 
     pub(crate) fn new(clients: &Clients, secret: &Secret, outcome: Outcome) -> Self {
-        let mut left = left(&outcome);
-        left.extend(allowance(clients.config()));
+        let mut issues = issues(&outcome);
+        issues.extend(allowance(clients.config()));
         Self {
             secret: secret.arn.clone(),
-            observed: Some(secret_status(&outcome.run.observed)),
-            left,
-            hand_over: hand_over(clients, secret, &outcome.run.observed),
+            status: Some(secret_status(&outcome.run.observed)),
+            issues,
+            hand_over_commands: hand_over_commands(clients, secret, &outcome.run.observed),
             done: outcome.done,
         }
     }
@@ -136,24 +136,24 @@ fn key_report(observed: &Observed, key: &Key) -> KeyReport {
     let state = state(observed, key);
     let mark = key.supersession();
     let disabled_at = key.quarantined_since();
-    let next_at = match state {
+    let next_transition_at = match state {
         KeyState::Superseded => {
             mark.map(|mark| superseded_since(observed, key, mark) + observed.grace())
         }
         KeyState::Quarantined if is_irreplaceable(observed, key) => None,
         KeyState::Quarantined => disabled_at.map(|at| since(key, at) + observed.policy.quarantine),
-        KeyState::InUse | KeyState::DisabledByHand | KeyState::NotOurs => None,
+        KeyState::InUse | KeyState::DisabledManually | KeyState::Unmanaged => None,
     };
     KeyReport {
         id: key.id.to_string(),
         version: key.version().map(ToString::to_string),
         current: key.is(VersionRole::Current),
-        ours: key.is_ours(),
+        managed: key.is_ours(),
         state,
-        complete_since: rfc3339(key.effective_since),
+        effective_since: rfc3339(key.effective_since),
         superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
         disabled_at: disabled_at.map(rfc3339),
         revoked_at: mark.and_then(|mark| mark.revoked_at).map(rfc3339),
-        next_at: next_at.map(rfc3339),
+        next_transition_at: next_transition_at.map(rfc3339),
     }
 }

@@ -28,9 +28,9 @@ pub struct Report {
     /// What was done, in words and in order. Empty where nothing was left to do.
     pub done: Vec<String>,
     /// What was left undone after the point of no return, and why; and what the secret's owner should know.
-    pub left: Vec<String>,
+    pub issues: Vec<String>,
     /// Commands that hand over a key which another tool made and this rotation replaced.
-    pub hand_over: Vec<String>,
+    pub hand_over_commands: Vec<String>,
 }
 
 /// Runs one step to its end, or to the first thing that stops it.
@@ -87,22 +87,23 @@ async fn run(
     let observed = Observed::new(task, policy(clients), secret.description.clone());
     let session = Session::new(clients, &secret, event.rotation_token.as_ref(), deadline);
     let outcome = drive(observed, session, deadline).await?;
-    let mut left = outcome.failed.clone();
-    left.extend(messages::allowance(config));
+    let mut issues = outcome.failed.clone();
+    issues.extend(messages::allowance(config));
     let mut report = Report {
         step: event.step.as_str(),
         secret: secret.arn.clone(),
         version: event.version.to_string(),
         done: outcome.done.clone(),
-        left,
-        hand_over: Vec::new(),
+        issues,
+        hand_over_commands: Vec::new(),
     };
     // It ends with a reconciliation, and tells what that found.
     if event.step == RotationStep::FinishSecret {
         report
-            .left
-            .extend(messages::left(&outcome).split_off(outcome.failed.len()));
-        report.hand_over = messages::hand_over(clients, &secret, &outcome.run.observed);
+            .issues
+            .extend(messages::issues(&outcome).split_off(outcome.failed.len()));
+        report.hand_over_commands =
+            messages::hand_over_commands(clients, &secret, &outcome.run.observed);
         let mut totals = Metrics::default();
         totals.add(&outcome);
         totals.emit(clients, config.secret_id.is_some() && totals.unseen == 0);

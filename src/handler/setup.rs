@@ -25,7 +25,7 @@ pub(crate) async fn describe(
     let until = deadline.min(began + PATIENCE);
     loop {
         let described = timeout_at(deadline, clients.describe(secret_id)).await;
-        let described = described.map_err(|_| HandlerError::OutOfTime(DOING))?;
+        let described = described.map_err(|_| HandlerError::DeadlineExceeded(DOING))?;
         let (secret, call) = described.map_err(|source| HandlerError::Failed {
             doing: DOING,
             source: Box::new(source),
@@ -60,7 +60,7 @@ pub(crate) fn policy(clients: &Clients) -> Policy {
         checks_plans: false,
         readiness: match &config.probe_url {
             Some(url) => Readiness::Probe(ProbeUrl::from(url.as_str())),
-            None => Readiness::Age(config.settle_period),
+            None => Readiness::Age(config.propagation_delay),
         },
         targets: config.targets().to_vec(),
         adopted_targets: config.adopted_targets(),

@@ -415,7 +415,7 @@ fn variables() -> BTreeMap<&'static str, BoxedStrategy<String>> {
         ("DOPPLER_TOKEN_SECRET_ID", secret_id().boxed()),
         ("DOPPLER_API_URL", url.boxed()),
         ("DOPPLER_CREATE_MISSING", "true|false|TRUE|yes|1".boxed()),
-        ("SETTLE_PERIOD", "[0-9]{1,4}(s|m|ms|min)".boxed()),
+        ("PROPAGATION_DELAY", "[0-9]{1,4}(s|m|ms|min)".boxed()),
         ("GRACE_PERIOD", "[0-9]{1,25}(s|m|h|d|y)".boxed()),
         ("QUARANTINE_PERIOD", "[0-9]{1,3}d( [0-9]{1,3}h)?".boxed()),
         ("AWS_ENDPOINT_URL", url.boxed()),
@@ -542,7 +542,7 @@ fn valid_settings_are_read_as_they_are_whatever_else_is_set() {
             ("USAGE_PLAN_IDS", join(plans)),
             ("DOPPLER_TARGETS", join(targets)),
             ("GRACE_PERIOD", format!("{space}{}d", days.min(&366))),
-            ("SETTLE_PERIOD", format!("{seconds}s")),
+            ("PROPAGATION_DELAY", format!("{seconds}s")),
         ]);
         let settings = read(&set).expect("they are valid");
         assert_eq!(settings.secret_id.as_ref(), Some(secret));
@@ -553,7 +553,7 @@ fn valid_settings_are_read_as_they_are_whatever_else_is_set() {
             settings.grace_period,
             Duration::from_hours(24 * days.min(&366))
         );
-        assert_eq!(settings.settle_period, Duration::from_secs(*seconds));
+        assert_eq!(settings.propagation_delay, Duration::from_secs(*seconds));
         "accepted"
     });
 }

@@ -1028,7 +1028,7 @@ async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
     );
 
     let mut emitted = Emitted::default();
-    let stop = json!({ "Step": "reconcile", "SecretId": SECRET, "GracePeriod": "0s" });
+    let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
     emitted.invoke(&world, stop).await.expect("it succeeds");
     sandbox.advance(Duration::from_hours(400 * 24));
     emitted.reconcile(&world).await.expect("it succeeds");

@@ -74,7 +74,7 @@ impl Setup {
             probe: false,
             ..Self::default()
         };
-        setup.env("SETTLE_PERIOD", "0s")
+        setup.env("PROPAGATION_DELAY", "0s")
     }
 
     /// Neither probe nor Doppler.

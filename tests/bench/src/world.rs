@@ -127,7 +127,7 @@ fn seed(sandbox: &Sandbox, variant: Variant) -> Vec<(&'static str, String)> {
         settings.push(("USAGE_PLAN_IDS", plan));
     }
     settings.push(match variant {
-        Variant::NoProbe => ("SETTLE_PERIOD", "0s".to_owned()),
+        Variant::NoProbe => ("PROPAGATION_DELAY", "0s".to_owned()),
         _ => (
             "PROBE_URL",
             format!("{}/{STAGE}/ping", sandbox.gateway_url()),
