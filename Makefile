@@ -43,7 +43,8 @@ sandbox: programs ## Start the stand-in for AWS and Doppler, to call it with you
 .PHONY: programs
 programs:
 	@[[ -x $(SANDBOX) ]] || echo 'Building the function and the sandbox. The first time takes 2 to 3 minutes on 2 cores.'
-	@cargo build --locked --package api-key-rotation --package sandbox
+# All of it, as the tests do, so that both share what they build.
+	@cargo build --workspace --locked
 
 .PHONY: test
 test: tools ## Run every test
@@ -72,7 +73,7 @@ bench: ## Measure the function next to an empty one: size, instructions, memory,
 # Each by itself: together, cargo would give the empty function the features that the function wants of a dependency.
 	@cargo build --release --locked --package api-key-rotation
 	@cargo build --release --locked --package empty-function
-	@cargo build --locked --package bench
+	@cargo build --workspace --locked
 	@$(BENCH) $(TARGET)/release/api-key-rotation $(TARGET)/release/empty-function
 
 .PHONY: check
@@ -80,7 +81,7 @@ check: lint ## Check the template, the workflows, formatting, compiler and Clipp
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 # Which of the tests takes those that `cargo test` does.
-	@cargo clippy --locked $(addprefix --test ,$(E2E)) -- -D warnings
+	@cargo clippy --workspace --locked --test e2e -- -D warnings
 	@$(PYTHON) tests/tools/mutants.py --fits
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
@@ -101,32 +102,37 @@ package: $(TOOLS)/build/.installed ## Zip the function for each processor of Lam
 .PHONY: verify
 verify: build tools ## Build as for Lambda, and run the tests of whole rotations against that binary
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
-	  cargo test --workspace --locked --test rotation --test reconciliation --test faults --test doppler --test leaks \
-	    --test tls --test emulator --test proof --test orders --test operators --test handbook
+	  cargo test --workspace --locked --test function -- rotation:: errors:: doppler:: no_secret_leaks:: tls:: reconciliation::
+	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	  cargo test --workspace --locked --test proof --test concurrency
+	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
 
-# The tests that are no part of `cargo test`.
-E2E := deploy local reproducible
+# The tests that are no part of `cargo test`, one part after the other.
+E2E := sam_deploy sam_local reproducible_build
 
 .PHONY: e2e
 e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an emulator of AWS with the SAM CLI, run each of events/ in a container, package twice
 	@echo 'Deploying, invoking in a container, packaging twice. This takes about 8 minutes on 2 cores.'
-	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
-	  cargo test --locked $(addprefix --test ,$(E2E)) -- --nocapture
+	@for part in $(E2E); do \
+	  FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	    cargo test --workspace --locked --test e2e -- --nocapture $$part:: || exit; \
+	done
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
-PROOFS := observations proof orders operators garbage load
+PROOFS := decision units proof concurrency load
 
 .PHONY: prove
 prove: tools ## Try every fault, order and kind of garbage against the release binary, not only the share that test tries
 	@[[ -x $(TARGET)/release/api-key-rotation ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
 	@cargo build --release --locked --package api-key-rotation
 # A thousand processes, each with some connections to the sandbox.
-	@ulimit -n "$$(ulimit -H -n)"; PROVE=full FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
-	  cargo test --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
+	@ulimit -n "$$(ulimit -H -n)"; PROOF=exhaustive FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
+	  cargo test --workspace --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
 
 .PHONY: decisions
 decisions: ## Write src/decision/decisions.md, the table of what the code decides, anew
-	@DECISIONS=write cargo test --quiet --locked --test table
+	@DECISIONS=write cargo test --workspace --quiet --locked --test decision table
 	@git --no-pager diff --stat src/decision/decisions.md
 
 .PHONY: mutants

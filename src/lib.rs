@@ -27,7 +27,7 @@
 //!
 //! What is *not* there: only `adapters` touches the network, and only `adapters` and [`secret`] see a value; `decision` never
 //! awaits and has no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing but `main` and
-//! `adapters` reads the environment, for the AWS SDK's own variables. `tests/layers.rs` holds these folders to that.
+//! `adapters` reads the environment, for the AWS SDK's own variables. `tests/units/layers.rs` holds these folders to that.
 //!
 //! Facts about the services carry how they are known: DOC, the service documents it; AWSV, an emulator's test recorded it
 //! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere

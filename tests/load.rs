@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use api_key_rotation::adapters::description::InUseText;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
+use support::exhaustive::is_exhaustive;
 use support::role::{self, Roles};
-use support::{Setup, binary, in_full, minted_key};
+use support::{Setup, binary, minted_key};
 use tokio::task::JoinSet;
 
 /// How many processes of a function Lambda runs at once where nothing else is said (DOC).
@@ -35,7 +36,7 @@ const MOST: f64 = 1.2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_rotated_at_once_takes_little_longer_than_the_limits_of_api_gateway_make_it() {
-    let fleet = Fleet::start(if in_full() { 1_000 } else { 30 }).await;
+    let fleet = Fleet::start(if is_exhaustive() { 1_000 } else { 30 }).await;
     let calls_each = fleet.calls_of_a_rotation_alone().await;
 
     let began = Instant::now();
@@ -107,7 +108,7 @@ async fn a_fleet_rotated_at_once_takes_little_longer_than_the_limits_of_api_gate
         .sum();
     assert!(throttled > 0, "the limits were never met");
     // Of a few, the last one's pause alone may be a part of the whole.
-    let most = if in_full() { MOST } else { 2.0 * MOST };
+    let most = if is_exhaustive() { MOST } else { 2.0 * MOST };
     assert!(ratio > 0.9, "the limits were not in force");
     assert!(ratio <= most, "{took:.1} s, {ratio:.3} times {bound:.1} s");
 }
@@ -146,7 +147,7 @@ async fn the_memory_of_a_process_stays_flat_over_warm_rotations() {
     /// What the allocator may keep meanwhile, in KiB. Over 1,000 rotations that is a leak of 300 bytes in each.
     const TOLERANCE: u64 = 256;
 
-    let rotations = if in_full() { 1_000 } else { 100 };
+    let rotations = if is_exhaustive() { 1_000 } else { 100 };
     let world = Setup::quick().start().await;
     world.rotate().await;
     let pids = world.sandbox.function_pids();

@@ -4,6 +4,8 @@
 
 pub(crate) mod blocks;
 pub(crate) mod emitted;
+pub(crate) mod exhaustive;
+pub(crate) mod generators;
 pub(crate) mod programs;
 pub(crate) mod role;
 pub(crate) mod sam;
@@ -470,11 +472,6 @@ pub(crate) fn minted(secret: &str) -> String {
         ..InUseText::new(secret)
     }
     .to_string()
-}
-
-/// Whether everything is to be tried (`make prove`), and not the fixed share of it that every run of the tests tries.
-pub(crate) fn in_full() -> bool {
-    std::env::var_os("PROVE").is_some_and(|which| which == "full")
 }
 
 /// The path of a program that `make tools` installed.

@@ -32,7 +32,7 @@ def cargo(*arguments):
     environment = os.environ | {"CARGO_TARGET_DIR": str(WORK / "target"), "CARGO_TERM_COLOR": "never"}
     # They name what is not the mutant.
     environment.pop("FUNCTION", None)
-    environment.pop("PROVE", None)
+    environment.pop("PROOF", None)
     try:
         done = subprocess.run(
             ["cargo", *arguments], cwd=TREE, env=environment, timeout=MOST_SECONDS, text=True,

@@ -1,7 +1,7 @@
 //! Why a call failed, and what to do about it.
 //!
 //! Pure functions of what came back, so that one table can test them against every error code that the services' models
-//! know (tests/advice.rs). Only a cause that passes by itself says that nothing is lost; every other cause names what has
+//! know (tests/function/advice.rs). Only a cause that passes by itself says that nothing is lost; every other cause names what has
 //! to be changed, and where.
 
 mod no_reply;

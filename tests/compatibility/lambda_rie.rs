@@ -1,0 +1,349 @@
+//! The function under AWS's own Lambda Runtime Interface Emulator in place of the sandbox's Lambda: the runtime API as
+//! AWS wrote it. Secrets Manager, API Gateway and Doppler are the sandbox's.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::programs::{PATIENCE, free_port, keep};
+use crate::support::{SECRET, Setup, World, binary, tool};
+use sandbox::{
+    FUNCTION_ACCESS_KEY_ID, Fault, FaultKind, FunctionError, Options, REGION, STEPS, Service,
+    http_client::send,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+/// The function's name, which is not the one that the sandbox's Lambda gives it.
+const NAME: &str = "emulated";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_rotation_succeeds_step_by_step() {
+    let world = Setup::default().start().await;
+    let emulator = Emulator::start(&world, 300).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in STEPS {
+        let report = emulator.step_succeeds(&world, &token, step).await;
+        assert_eq!(report["step"], step);
+        assert_eq!(report["version"], token);
+        assert_eq!(report["issues"], json!([]), "{step}");
+    }
+    world.assert_agreement().await;
+    let secret = world.sandbox.secret(SECRET);
+    assert_eq!(secret.current().map(|version| &version.id), Some(&token));
+    let key = world.current_key();
+    let minted = world.sandbox.key_with_value(&key).expect("it is there");
+    assert_eq!(minted.tags["rotation:function"], NAME);
+
+    assert_eq!(
+        world.sandbox.function_log(),
+        "",
+        "the sandbox's Lambda ran the function"
+    );
+    let log = emulator.log();
+    assert!(log.contains("mint the API key"), "{log}");
+    assert!(
+        !log.contains(&key) && !log.contains(&world.token),
+        "the log holds the key or the Doppler token"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_step_is_refused_by_name_before_anything_is_called() {
+    let world = Setup::default().start().await;
+    let emulator = Emulator::start(&world, 300).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    let error = emulator.step_fails(&world, &token, "create_secret").await;
+    assert_eq!(error.error_type, "UnknownStep");
+    assert!(error.error_message.contains("createSecret"), "{error}");
+    assert_eq!(world.sandbox.calls(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_malformed_event_gets_a_clear_error_and_the_function_answers_the_next_event() {
+    let world = Setup::default().start().await;
+    let emulator = Emulator::start(&world, 300).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    emulator.step_succeeds(&world, &token, "createSecret").await;
+    let process = emulator.function();
+
+    let bodies: [&[u8]; 7] = [
+        b"not JSON",
+        b"",
+        b"{\"Step\":\"createSecret\"",
+        b"{} {}",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+    ];
+    for body in bodies {
+        let shown = String::from_utf8_lossy(body);
+        let error = emulator.invoke(body).await.expect_err(&shown);
+        assert_eq!(error.error_type, "MalformedEvent", "{shown}: {error}");
+        assert!(
+            error.error_message.contains("\"ClientRequestToken\""),
+            "it shows an event: {error}"
+        );
+        assert!(
+            !error.error_message.contains("not JSON"),
+            "it quotes nothing: {error}"
+        );
+    }
+    emulator.step_succeeds(&world, &token, "setSecret").await;
+    assert_eq!(
+        emulator.function(),
+        process,
+        "the function was started anew"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_never_accepts_the_key_ends_the_step_before_the_emulator_would() {
+    let options = Options {
+        propagation: Duration::from_hours(1),
+        ..Options::default()
+    };
+    let world = Setup {
+        options,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let seconds = 5;
+    let emulator = Emulator::start(&world, seconds).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    emulator.step_succeeds(&world, &token, "createSecret").await;
+    emulator.step_succeeds(&world, &token, "setSecret").await;
+    let process = emulator.function();
+
+    let began = Instant::now();
+    let error = emulator.step_fails(&world, &token, "testSecret").await;
+    let took = began.elapsed();
+    assert_eq!(error.error_type, "ProbeNotAccepted");
+    assert!(error.error_message.contains("403"), "{error}");
+    assert!(took < Duration::from_secs(seconds), "after {took:?}");
+    assert!(world.key_in("AWSCURRENT").is_none(), "it was promoted");
+    assert!(
+        world.doppler_value("PARTNER_API_KEY").is_none(),
+        "it was mirrored"
+    );
+
+    emulator.step_succeeds(&world, &token, "setSecret").await;
+    assert_eq!(
+        emulator.function(),
+        process,
+        "the emulator killed the function"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_never_answers_ends_the_step_as_out_of_time_and_it_is_resumed() {
+    let world = Setup::default().start().await;
+    let seconds = 5;
+    let emulator = Emulator::start(&world, seconds).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    emulator.step_succeeds(&world, &token, "createSecret").await;
+    let process = emulator.function();
+    let hangs = Fault::new(FaultKind::Delay(Duration::from_hours(1)))
+        .on(Service::ApiGateway, "CreateUsagePlanKey");
+    let hangs = world.sandbox.faults().inject(hangs.every());
+
+    let began = Instant::now();
+    let error = emulator.step_fails(&world, &token, "setSecret").await;
+    let took = began.elapsed();
+    assert_eq!(error.error_type, "DeadlineExceeded");
+    assert!(
+        error.error_message.contains("to usage plan"),
+        "it names what it could not do: {error}"
+    );
+    assert!(took < Duration::from_secs(seconds), "after {took:?}");
+    assert_eq!(hangs.fired(), 1);
+
+    hangs.remove();
+    for step in &STEPS[1..] {
+        emulator.step_succeeds(&world, &token, step).await;
+    }
+    world.assert_agreement().await;
+    assert_eq!(world.sandbox.keys().len(), 1, "one key was minted");
+    assert_eq!(
+        emulator.function(),
+        process,
+        "the emulator killed the function"
+    );
+}
+
+/// A running emulator with the function in it. Dropping it ends both.
+struct Emulator {
+    url: String,
+    id: u32,
+    log: Arc<Mutex<String>>,
+    _process: Child,
+}
+
+impl Emulator {
+    /// Starts it with the function's time-out in seconds, and waits until it listens on both ports. It starts the function itself, with
+    /// the first event.
+    async fn start(world: &World, seconds: u64) -> Emulator {
+        // For its role, which is that of a function of this name.
+        world.redeploy(&[("AWS_LAMBDA_FUNCTION_NAME", NAME)]).await;
+        // The ports are free now; if others take them before it does, it ends.
+        for _ in 0..3 {
+            if let Some(emulator) = Self::try_start(world, seconds).await {
+                return emulator;
+            }
+        }
+        panic!("the emulator does not start");
+    }
+
+    async fn try_start(world: &World, seconds: u64) -> Option<Emulator> {
+        let ports = [free_port(), free_port()];
+        let [address, runtime_api] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let mut process = Command::new(tool("aws-lambda-rie"))
+            .args(["--runtime-interface-emulator-address", &address])
+            .args(["--runtime-api-address", &runtime_api])
+            .arg(binary())
+            .env_clear()
+            .env("AWS_LAMBDA_FUNCTION_NAME", NAME)
+            .env("AWS_LAMBDA_FUNCTION_TIMEOUT", seconds.to_string())
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", FUNCTION_ACCESS_KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_SESSION_TOKEN", "sandbox")
+            .env("AWS_ENDPOINT_URL", world.sandbox.aws_url())
+            .envs(&world.env)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the emulator can be run");
+        let log = Arc::<Mutex<String>>::default();
+        keep(&log, process.stdout.take().expect("it is piped"));
+        keep(&log, process.stderr.take().expect("it is piped"));
+        let listens = async {
+            // It does not say when it listens. The second port comes a moment later, and without it the emulator ends.
+            for address in [&address, &runtime_api] {
+                while TcpStream::connect(address).await.is_err() {
+                    if process.try_wait().expect("it is a child").is_some() {
+                        return None;
+                    }
+                    sleep(Duration::from_millis(10)).await;
+                }
+            }
+            process.id()
+        };
+        let id = timeout(PATIENCE, listens)
+            .await
+            .expect("the emulator starts in time")?;
+        let url = format!("http://{address}/2015-03-31/functions/function/invocations");
+        Some(Emulator {
+            url,
+            id,
+            log,
+            _process: process,
+        })
+    }
+
+    /// Runs one step, which must succeed. Returns its report.
+    async fn step_succeeds(&self, world: &World, token: &str, step: &str) -> Value {
+        self.step(world, token, step)
+            .await
+            .unwrap_or_else(|error| panic!("{step}: {error}\n{}", self.log()))
+    }
+
+    /// Runs one step, which must fail.
+    async fn step_fails(&self, world: &World, token: &str, step: &str) -> FunctionError {
+        self.step(world, token, step).await.expect_err(step)
+    }
+
+    async fn step(&self, world: &World, token: &str, step: &str) -> Result<Value, FunctionError> {
+        let event = json!({
+            "Step": step,
+            "SecretId": world.sandbox.secret(SECRET).arn,
+            "ClientRequestToken": token,
+        });
+        self.invoke(event.to_string().as_bytes()).await
+    }
+
+    /// Hands over an event and waits for the function's answer.
+    async fn invoke(&self, body: &[u8]) -> Result<Value, FunctionError> {
+        let request = http::Request::post(&self.url)
+            .body(body.to_vec())
+            .expect("a valid request");
+        let answer = timeout(PATIENCE, send(request))
+            .await
+            .expect("the emulator answers in time")
+            .expect("the emulator answers");
+        // The same status for an error, and for its own time-out: of that it says so in a text that is not JSON.
+        assert_eq!(answer.status(), 200, "{}", self.log());
+        let body = String::from_utf8_lossy(answer.body());
+        let answer: Value = serde_json::from_str(&body)
+            .unwrap_or_else(|_| panic!("the function did not answer: {body}\n{}", self.log()));
+        match answer["errorType"].as_str() {
+            None => Ok(answer),
+            Some(error_type) => Err(FunctionError {
+                error_type: error_type.to_owned(),
+                error_message: answer["errorMessage"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// The id of the function's process.
+    fn function(&self) -> u32 {
+        let children = children(self.id);
+        let [function] = children[..] else {
+            panic!(
+                "not one process in the emulator: {children:?}\n{}",
+                self.log()
+            );
+        };
+        function
+    }
+
+    /// All that the emulator and the function have written.
+    fn log(&self) -> String {
+        self.log.lock().expect("no panic held it").clone()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // The emulator puts the function into a process group of its own, where its end would not reach it.
+        let groups = [self.id].into_iter().chain(children(self.id));
+        let killed = std::process::Command::new("sh")
+            .args(["-c", "kill -s KILL -- \"$@\"", "sh"])
+            .args(groups.map(|id| format!("-{id}")))
+            .status();
+        // A test that fails already shows what matters.
+        assert!(
+            std::thread::panicking() || killed.is_ok_and(|status| status.success()),
+            "the emulator or the function could not be killed"
+        );
+    }
+}
+
+/// The ids of the processes that `parent` has started and that have not ended.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("a Linux system");
+    let ids = processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u32| {
+        // `id (name) state parent …`; the name may hold anything. A process may end while this looks.
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let mut fields = stat
+            .rsplit_once(") ")
+            .unwrap_or_default()
+            .1
+            .split_whitespace();
+        fields.next().is_some_and(|state| state != "Z")
+            && fields.next() == Some(parent.to_string().as_str())
+    })
+    .collect()
+}

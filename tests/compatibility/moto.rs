@@ -1,0 +1,1245 @@
+//! The same rotation, and what happens between rotations, with moto in place of the sandbox's AWS: another reading of
+//! Secrets Manager and API Gateway than ours. The sandbox runs the function and is Doppler. Each test has a moto of its
+//! own, in memory.
+//!
+//! The time is that of this machine, which moto sends as `Date`: it passes by writing an earlier one into a key's mark.
+//!
+//! Where moto 5.2.1 is unlike AWS, a comment that begins with `moto:` says how.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, binary, hash_of, tool};
+use http::Method;
+use humantime::{format_rfc3339_seconds, parse_rfc3339};
+use sandbox::doppler::Access;
+use sandbox::{
+    FUNCTION_ARN, FUNCTION_NAME, Function, FunctionError, Options, REGION, STEPS, Sandbox, Service,
+    fingerprint,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
+
+/// The Doppler target's name.
+const TARGET: &str = "PARTNER_API_KEY";
+/// The tokens of the rotations in a test, which become the ids of versions.
+const FIRST: &str = "11111111-1111-4111-8111-111111111111";
+const SECOND: &str = "22222222-2222-4222-8222-222222222222";
+const THIRD: &str = "33333333-3333-4333-8333-333333333333";
+const FOURTH: &str = "44444444-4444-4444-8444-444444444444";
+/// The function's periods, as they are where nothing is set.
+const GRACE: Duration = Duration::from_hours(24);
+const QUARANTINE: Duration = Duration::from_hours(7 * 24);
+/// A key that somebody made by hand.
+const BY_HAND: &str = "MadeByHand0123456789abcdefghijk";
+/// So long one answer of moto may take, its start included.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_json_secret_gets_its_first_key_and_keeps_its_other_fields_in_their_order() {
+    // Neither the order of the fields nor their white space nor `1.50` would survive a JSON library.
+    let text = r#"{"url":"https://api.example.com","apiKey":"none yet","limits":{ "z": 1.50, "a": [] },"owner":"x"}"#;
+    let world = World::start(text).await;
+    world.deploy(Some(&world.plan)).await;
+    world.rotate(FIRST).await;
+
+    let key = world.assert_current(FIRST).await;
+    assert!(
+        world.text("AWSCURRENT").await == text.replace("none yet", &key),
+        "another field than apiKey has changed"
+    );
+    assert!(
+        key.len() == 40 && key.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        "the key is not of our form"
+    );
+    assert!(
+        world.text("AWSPREVIOUS").await == text,
+        "the previous version has changed"
+    );
+    assert_eq!(world.state().await.keys.len(), 1);
+
+    let log = world.sandbox.function_log();
+    assert!(
+        log.contains("mint the API key"),
+        "the log is not the function's"
+    );
+    assert!(!log.contains(&key), "the log holds the key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_rotation_puts_its_key_on_the_configured_plan_and_marks_the_first() {
+    let world = World::start("{}").await;
+    world.deploy(Some(&world.plan)).await;
+    world.rotate(FIRST).await;
+    let first = world.assert_current(FIRST).await;
+    let before = world.state().await;
+
+    let began = SystemTime::now();
+    world.rotate(SECOND).await;
+    let second = world.assert_current(SECOND).await;
+    assert!(second != first, "the key was not replaced");
+
+    let after = world.state().await;
+    assert_eq!(after.versions[FIRST].labels, ["AWSPREVIOUS"]);
+    assert_eq!(
+        after.versions[FIRST].text, before.versions[FIRST].text,
+        "the previous version has changed"
+    );
+    let [replaced, _] = &after.keys[..] else {
+        panic!("not two keys: {:?}", after.keys);
+    };
+    assert_marked_since(began, replaced, SECOND);
+    // All else of it is as it was: it is enabled, on its plan, and works on.
+    let unmarked = Key {
+        description: before.keys[0].description.clone(),
+        ..replaced.clone()
+    };
+    assert_eq!(unmarked, before.keys[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_configured_plans_each_key_takes_over_those_of_the_one_before() {
+    let world = World::start(BY_HAND).await;
+    let other_plan = world.moto.create_plan("unlimited").await;
+    let by_hand = world.moto.create_key("by hand", BY_HAND).await;
+    world.moto.attach(&by_hand, &world.plan).await;
+    let before = world.state().await;
+    world.deploy(None).await;
+
+    let left = world.rotate_leaving(FIRST).await;
+    let [left] = &left[..] else {
+        panic!("not one thing is issues: {left:?}");
+    };
+    assert!(left.contains(&by_hand), "it names the key: {left}");
+    let key = world.assert_current(FIRST).await;
+    assert!(
+        world.text("AWSCURRENT").await == key,
+        "a plain text did not stay one"
+    );
+    let after = world.state().await;
+    assert_eq!(
+        after.keys[0], before.keys[0],
+        "a key that is not ours is left alone"
+    );
+
+    // The plans are asked for anew each time.
+    let [_, ours] = &after.keys[..] else {
+        panic!("not two keys: {:?}", after.keys);
+    };
+    world.moto.attach(&ours.id, &other_plan).await;
+    world.rotate(SECOND).await;
+    let newest = world.state().await.keys.pop().expect("there are keys");
+    assert_eq!(newest.name, format!("{SECRET}/{SECOND}"));
+    assert_eq!(newest.plans, [world.plan.as_str(), &other_plan]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_runs_twice_changes_nothing_the_second_time() {
+    let world = World::start("{}").await;
+    world.deploy(Some(&world.plan)).await;
+    world.rotate(FIRST).await;
+    world.begin(SECOND).await;
+
+    // moto: a second value for the same token would replace the first, where AWS refuses it. So createSecret is held
+    // here to reading before it writes.
+    let mut before = world.state().await;
+    for step in STEPS {
+        world.step(SECOND, step).await;
+        let once = world.state().await;
+        // testSecret only looks.
+        assert_eq!(once == before, step == "testSecret", "{step} once");
+        world.step(SECOND, step).await;
+        assert_eq!(world.state().await, once, "{step} twice");
+        before = once;
+    }
+    world.assert_current(SECOND).await;
+
+    // The service may send all of them again after the end, and for the version before as well.
+    for step in STEPS {
+        assert_eq!(world.step(SECOND, step).await, [""; 0], "{step} again");
+        assert_eq!(world.state().await, before, "{step} again");
+    }
+    for step in STEPS {
+        let error = world.step_fails(FIRST, step).await;
+        assert_eq!(error.error_type, "NotPending", "{step}: {error}");
+        assert_eq!(world.state().await, before, "{step} of the version before");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_set_secret_meets_the_conflict_of_create_api_key_and_deletes_nothing() {
+    let world = World::start("{}").await;
+    world.deploy(Some(&world.plan)).await;
+    world.begin(FIRST).await;
+    world.step(FIRST, "createSecret").await;
+    world.step(FIRST, "setSecret").await;
+    let before = world.state().await;
+    world.step(FIRST, "setSecret").await;
+    assert_eq!(world.state().await, before);
+
+    let requests = world.moto.requests().await;
+    let mints: Vec<_> = requests
+        .iter()
+        .filter(|(call, _)| call == "POST /apikeys")
+        .map(|(_, status)| status)
+        .collect();
+    assert_eq!(mints, [&201, &409]);
+    // moto: a second entry on a plan is accepted, where AWS answers 409. So setSecret is held here to looking first.
+    let attachments = format!("POST /usageplans/{}/keys", world.plan);
+    assert_eq!(
+        requests
+            .iter()
+            .filter(|(call, _)| *call == attachments)
+            .count(),
+        1
+    );
+    assert!(
+        !requests.iter().any(|(call, _)| call.starts_with("DELETE")),
+        "{requests:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_set_secret_puts_a_key_back_on_the_plan_that_it_has_lost() {
+    let world = World::start("{}").await;
+    world.deploy(Some(&world.plan)).await;
+    world.begin(FIRST).await;
+    world.step(FIRST, "createSecret").await;
+    world.step(FIRST, "setSecret").await;
+    let complete = world.state().await;
+    let key = &complete.keys[0];
+    world.moto.detach(&key.id, &world.plan).await;
+    assert_eq!(world.state().await.keys[0].plans, [""; 0]);
+
+    let error = world.step_fails(FIRST, "testSecret").await;
+    assert_eq!(error.error_type, "KeyNotOnUsagePlan", "{error}");
+    world.step(FIRST, "setSecret").await;
+    let again = world.state().await;
+    assert_eq!(again.keys.len(), 1);
+    assert_eq!(
+        (&again.keys[0].id, &again.keys[0].plans),
+        (&key.id, &key.plans)
+    );
+    assert!(
+        again.keys[0].description.contains(". Resumed at "),
+        "it does not say since when the key is complete: {}",
+        again.keys[0].description
+    );
+    world.step(FIRST, "testSecret").await;
+    world.step(FIRST, "finishSecret").await;
+    assert_eq!(
+        world.state().await.versions[FIRST].labels,
+        ["AWSCURRENT"],
+        "the rotation went on from there"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_others_with_the_pending_value_is_neither_taken_over_nor_deleted() {
+    let world = World::start("{}").await;
+    world.deploy(Some(&world.plan)).await;
+    world.begin(FIRST).await;
+    world.step(FIRST, "createSecret").await;
+    let value = key_of(&world.text("AWSPENDING").await);
+    let theirs = world.moto.create_key("somebody's", &value).await;
+    let before = world.state().await;
+
+    let error = world.step_fails(FIRST, "setSecret").await;
+    assert_eq!(error.error_type, "KeyNotManaged", "{error}");
+    assert!(
+        error.error_message.contains(&theirs),
+        "it names the key: {error}"
+    );
+    assert!(!error.error_message.contains(&value), "it quotes the value");
+    assert_eq!(world.state().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_run_on_a_copy_changes_nothing() {
+    let world = World::start(BY_HAND).await;
+    let by_hand = world.moto.create_key("by hand", BY_HAND).await;
+    world.moto.attach(&by_hand, &world.plan).await;
+    world.deploy(Some(&world.plan)).await;
+    world.begin_trial(FIRST).await;
+    let before = world.state().await;
+    assert_eq!(before.versions[FIRST].labels, ["AWSPENDING"]);
+    assert_eq!(before.versions[FIRST].text, Some(fingerprint(BY_HAND)));
+
+    assert_eq!(world.step(FIRST, "testSecret").await, [""; 0]);
+    assert_eq!(world.state().await, before);
+    let calls = world.sandbox.calls();
+    assert!(
+        calls.iter().any(|call| call.service == Service::Doppler),
+        "Doppler was not asked"
+    );
+    assert!(
+        calls.iter().all(|call| call.method == "GET"),
+        "something was written: {calls:?}"
+    );
+
+    // It finds what is wrong with the set-up, and changes nothing then either.
+    world.deploy(Some("nosuchplan")).await;
+    let error = world.step_fails(FIRST, "testSecret").await;
+    assert_eq!(error.error_type, "ApiGatewayFailed", "{error}");
+    assert!(error.error_message.contains("USAGE_PLAN_IDS"), "{error}");
+    assert_eq!(world.state().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_run_between_two_rotations_changes_nothing() {
+    let world = World::start("{}").await;
+    world.deploy(Some(&world.plan)).await;
+    world.rotate(FIRST).await;
+    // moto: `RotateSecret` would copy the value that the secret was created with, not the current one.
+    let copy = world.text("AWSCURRENT").await;
+    let put = json!({
+        "SecretId": SECRET,
+        "ClientRequestToken": SECOND,
+        "SecretString": copy,
+        "VersionStages": ["AWSPENDING"],
+    });
+    world.moto.secrets_manager("PutSecretValue", put).await;
+    let before = world.state().await;
+    assert_eq!(before.versions[SECOND].labels, ["AWSPENDING"]);
+
+    // In a rotation the key would have to be so old.
+    world.deploy_with(Some(&world.plan), "1h").await;
+    assert_eq!(world.step(SECOND, "testSecret").await, [""; 0]);
+    assert_eq!(world.state().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quarantine_and_no_sooner()
+{
+    let world = World::rotated_twice().await;
+    let before = world.state().await;
+    let id = before.keys[0].id.as_str();
+
+    world.reconcile_in_vain().await;
+
+    let plan = Some(world.plan.as_str());
+    let described = before.keys[0].description.clone();
+    let began = SystemTime::now();
+    let done = world.retire(id, plan).await;
+    assert_eq!(done, format!("disable API key {id}, which was replaced"));
+    let after = world.state().await;
+    let disabled_at = after.keys[0]
+        .description
+        .strip_prefix(&described.replace(&mirrored(), " Disabled at "))
+        .and_then(|rest| rest.strip_suffix(&mirrored()))
+        .and_then(|rest| rest.strip_suffix('.'));
+    assert_since(began, disabled_at, &after.keys[0]);
+    let mut expected = before.clone();
+    expected.keys[0].enabled = false;
+    expected.keys[0].description = after.keys[0].description.clone();
+    // Before the replaced key goes, the current one names the target that was written.
+    expected.keys[1].description.push_str(&mirrored());
+    assert_eq!(after, expected);
+    world.reconcile_in_vain().await;
+
+    let done = world.retire(id, plan).await;
+    assert_eq!(
+        done,
+        format!("delete API key {id}, which was disabled long ago")
+    );
+    expected.keys.remove(0);
+    assert_eq!(world.state().await, expected);
+    world.reconcile_in_vain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_brings_back_a_key_that_was_marked_disabled_or_deleted() {
+    for (passes, enabled, repairs) in [(0, Some(true), 2), (1, Some(false), 2), (2, None, 3)] {
+        let world = World::start("{}").await;
+        world.deploy(Some(&world.plan)).await;
+        world.rotate(FIRST).await;
+        let first = world.assert_current(FIRST).await;
+        world.rotate(SECOND).await;
+        let id = world.key(FIRST).await.expect("it is there").id;
+        for _ in 0..passes {
+            world.retire(&id, Some(&world.plan)).await;
+        }
+        let key = world.key(FIRST).await;
+        assert_eq!(key.map(|key| key.enabled), enabled);
+
+        let began = SystemTime::now();
+        world.roll_back(SECOND, FIRST).await;
+        let report = world.reconcile(json!({})).await;
+        assert_eq!(report.totals["driftRepaired"], repairs, "{report:?}");
+        let current = world.assert_current(FIRST).await;
+        assert!(current == first, "the key has another value");
+        let key = world.key(FIRST).await.expect("it is there");
+        assert_eq!(key.id == id, enabled.is_some());
+
+        let other = world.key(SECOND).await.expect("it is there");
+        assert_marked_since(began, &other, FIRST);
+        assert!(other.enabled, "{other:?}");
+        let state = world.state().await;
+        assert_eq!(state.keys.len(), 2, "{:?}", state.keys);
+        assert_eq!(state.versions[SECOND].labels, ["AWSPREVIOUS"]);
+        world.assert_current(FIRST).await;
+        world.reconcile_in_vain().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_configured_plans_a_deleted_key_comes_back_on_those_of_the_other_one() {
+    let world = World::start(BY_HAND).await;
+    let by_hand = world.moto.create_key("by hand", BY_HAND).await;
+    world.moto.attach(&by_hand, &world.plan).await;
+    world.deploy(None).await;
+    world.rotate_leaving(FIRST).await;
+    let first = world.assert_current(FIRST).await;
+    world.rotate(SECOND).await;
+    let id = world.key(FIRST).await.expect("it is there").id;
+    for _ in 0..2 {
+        world.retire(&id, None).await;
+    }
+    assert_eq!(world.key(FIRST).await, None);
+
+    world.roll_back(SECOND, FIRST).await;
+    world.reconcile(json!({})).await;
+    let key = world.key(FIRST).await.expect("it is there");
+    assert_eq!(key.value, fingerprint(&first));
+    assert!(key.enabled, "{key:?}");
+    assert_eq!(key.plans, [world.plan.as_str()]);
+    assert!(
+        key.description.contains(". Resumed at "),
+        "it does not say since when the key is complete: {}",
+        key.description
+    );
+    assert_eq!(world.state().await.doppler, Some(fingerprint(&first)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_emergency_stop_disables_every_replaced_key_in_one_call_and_neither_the_current_nor_the_pending_one()
+ {
+    let world = World::rotated_twice().await;
+    world.rotate(THIRD).await;
+    world.begin(FOURTH).await;
+    world.step(FOURTH, "createSecret").await;
+    world.step(FOURTH, "setSecret").await;
+    let before = world.state().await;
+    world.reconcile_in_vain().await;
+
+    let event = json!({"Step": "emergencyStop", "SecretId": world.arn});
+    let report = world.reconcile(event.clone()).await;
+    assert_eq!(report.totals["keysDisabled"], 2, "{report:?}");
+    let after = world.state().await;
+    let mut expected = before.clone();
+    for (key, now) in expected.keys.iter_mut().zip(&after.keys).take(2) {
+        let mark = format!("{} Disabled at ", key.description.replace(&mirrored(), ""));
+        assert!(now.description.starts_with(&mark), "{now:?}");
+        assert!(now.description.contains(" Revoked at "), "{now:?}");
+        key.description.clone_from(&now.description);
+        key.enabled = false;
+    }
+    // Only disabled keys named the target by then.
+    expected.keys[2].description.push_str(&mirrored());
+    assert_eq!(after, expected);
+
+    let report = world.reconcile(event).await;
+    assert_eq!(report.done, [""; 0]);
+    assert_eq!(world.state().await, after);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_in_doppler_and_api_gateway_is_repaired_and_an_equal_target_is_not_written() {
+    let world = World::rotated_twice().await;
+    let before = world.state().await;
+    let doppler = world.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
+    let current = before.keys[1].id.as_str();
+    world.moto.detach(current, &world.plan).await;
+    assert!(world.state().await != before);
+
+    let report = world.reconcile(json!({})).await;
+    let words = [
+        format!("attach API key {current} to usage plan {}", world.plan),
+        format!("write the current key to the Doppler target {PROJECT}/{CONFIG}/{TARGET}"),
+    ];
+    assert_eq!(report.done, words);
+    assert_eq!(report.totals["driftRepaired"], 2);
+    assert_eq!(world.state().await, before);
+
+    world.sandbox.clear_calls();
+    world.reconcile_in_vain().await;
+    let calls = world.sandbox.calls();
+    let operations: Vec<_> = calls.iter().map(|call| &call.operation).collect();
+    assert_eq!(operations, ["GetSecret"], "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_person_disabled_stays_disabled_and_is_named() {
+    let world = World::rotated_twice().await;
+    let keys = world.state().await.keys;
+    let [replaced, current] = [&keys[0].id, &keys[1].id];
+    world.moto.update_key(replaced, "enabled", "false").await;
+    let described = superseded(GRACE + QUARANTINE, SECOND);
+    world
+        .moto
+        .update_key(replaced, "description", &described)
+        .await;
+    // The current key's description says from now on which target was written.
+    world.reconcile(json!({})).await;
+    let left = world.reconcile_in_vain().await;
+    let [left] = &left[..] else {
+        panic!("not one thing is issues: {left:?}");
+    };
+    let words = format!("API key {replaced} was disabled by a person");
+    assert!(left.starts_with(&words), "{left}");
+
+    // Nor is the current one enabled; and since it does not work, Doppler is not given it.
+    world.moto.update_key(current, "enabled", "false").await;
+    let doppler = world.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
+    let left = world.reconcile_in_vain().await;
+    assert!(
+        left.iter().any(|left| left.contains(current.as_str())),
+        "{left:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_like_ours() {
+    let world = World::start(BY_HAND).await;
+    let versions = world.state().await.versions;
+    let version = versions.keys().next().expect("there is one").as_str();
+    let tags = [
+        ("rotation:secret", world.arn.as_str()),
+        ("rotation:version", version),
+        ("rotation:function", FUNCTION_NAME),
+    ];
+    // moto: TagResource answers 404 for a key. So this one has the tags of the hand-over from the beginning; without the
+    // name they do not count.
+    let input = json!({
+        "name": "by hand",
+        "description": "Do not touch",
+        "value": BY_HAND,
+        "enabled": true,
+        "tags": BTreeMap::from(tags),
+    });
+    let by_hand = world
+        .moto
+        .api_gateway(Method::POST, "/apikeys", Some(input))
+        .await;
+    let by_hand = text_in(&by_hand["id"]);
+    world.moto.attach(&by_hand, &world.plan).await;
+    let before = world.state().await.keys;
+    world.deploy(None).await;
+    let at_once = world.rotate_leaving(FIRST).await;
+    world.assert_current(FIRST).await;
+
+    let report = world.reconcile(json!({ "SecretId": world.arn })).await;
+    let tags = tags
+        .map(|(name, value)| format!("{name}={value}"))
+        .join(",");
+    let name = format!("{SECRET}/{version}");
+    let commands = [
+        format!(
+            "aws apigateway tag-resource --resource-arn arn:aws:apigateway:{REGION}::/apikeys/{by_hand} --tags '{tags}'"
+        ),
+        format!(
+            "aws apigateway update-api-key --api-key {by_hand} --patch-operations 'op=replace,path=/name,value={name}'"
+        ),
+    ];
+    let [issue] = &report.issues[..] else {
+        panic!("not one thing is issues: {:?}", report.issues);
+    };
+    assert!(issue.contains(&by_hand), "{issue}");
+    assert_eq!(report.issues, at_once, "finishSecret said something else");
+    assert_eq!(report.hand_over, commands);
+    assert_eq!(report.done, [""; 0]);
+    assert_eq!(world.state().await.keys[0], before[0]);
+
+    world.moto.update_key(&by_hand, "name", &name).await;
+    let began = SystemTime::now();
+    world.reconcile(json!({})).await;
+    let state = world.state().await;
+    assert_marked_since(began, &state.keys[0], FIRST);
+    assert!(state.keys[0].enabled, "{:?}", state.keys[0]);
+    world.reconcile_in_vain().await;
+    world.retire(&by_hand, None).await;
+    // It could not be minted anew, so it is kept for as long as a rollback may want it.
+    world.deploy_for(None, "0s", Some("1s")).await;
+    sleep(Duration::from_millis(1_100)).await;
+    world.reconcile_in_vain().await;
+    world.assert_current(FIRST).await;
+    world.rotate(SECOND).await;
+    let keys = world.state().await.keys;
+    assert!(keys.iter().all(|key| key.id != by_hand), "{keys:?}");
+    world.assert_current(SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gateway_one_to_doppler()
+ {
+    let world = World::rotated_twice().await;
+    world.deploy(Some(&world.plan)).await;
+    // The second one still has the Doppler token.
+    for secrets_manager in [3, 2] {
+        world.moto.requests().await;
+        world.sandbox.clear_calls();
+        let report = world.reconcile(json!({})).await;
+        let mut calls = world.moto.requests().await;
+        assert_eq!(report.done, [""; 0]);
+        calls.sort();
+        let mut expected = vec![
+            ("GET /apikeys".to_owned(), 200),
+            ("GET /usageplans".to_owned(), 200),
+        ];
+        expected.resize(2 + secrets_manager, ("POST /".to_owned(), 200));
+        assert_eq!(calls, expected);
+        let doppler = world.sandbox.calls();
+        let doppler: Vec<_> = doppler.iter().map(|call| &call.operation).collect();
+        assert_eq!(doppler, ["GetSecret"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_secret_it_serves_all_of_this_function_also_with_rotation_off_and_no_others() {
+    let world = World::rotated_twice().await;
+    let id = world.key(FIRST).await.expect("it is there").id;
+    world.moto.create_secret("demo/never-rotated", "{}").await;
+    let other = "demo/of-another-function";
+    world.moto.create_secret(other, "{}").await;
+    let function = format!("{FUNCTION_ARN}-other");
+    world.announce_for(other, &function, THIRD, true).await;
+    world
+        .moto
+        .secrets_manager("CancelRotateSecret", json!({ "SecretId": SECRET }))
+        .await;
+
+    let function = Function::new(binary())
+        .env("AWS_ENDPOINT_URL", &world.moto.url)
+        .env("GRACE_PERIOD", "1s");
+    world.sandbox.deploy(function).await;
+    sleep(Duration::from_millis(1_100)).await;
+    let report = world.reconcile(json!({})).await;
+    let words = format!("disable API key {id}, which was replaced");
+    assert_eq!(report.done, [words]);
+    assert!(!world.state().await.keys[0].enabled, "it is enabled");
+}
+
+/// The description of a key that was replaced so long ago.
+fn superseded(ago: Duration, by: &str) -> String {
+    let at = format_rfc3339_seconds(SystemTime::now() - ago);
+    format!("Superseded at {at} by version {by}.")
+}
+
+/// How a description names the target.
+fn mirrored() -> String {
+    let hash = hash_of(TARGET);
+    format!(" Mirrored to {hash}.")
+}
+
+/// Demands that the key is marked as replaced by that version, since some time between `began` and now.
+fn assert_marked_since(began: SystemTime, key: &Key, by: &str) {
+    let time = key.description.replace(&mirrored(), "");
+    let time = time
+        .strip_prefix("Superseded at ")
+        .and_then(|rest| rest.strip_suffix(&format!(" by version {by}.")));
+    assert_since(began, time, key);
+}
+
+fn assert_since(began: SystemTime, time: Option<&str>, key: &Key) {
+    let time = time.and_then(|time| parse_rfc3339(time).ok());
+    let time = time.unwrap_or_else(|| panic!("not the mark that it should have: {key:?}"));
+    let began = began - Duration::from_secs(1); // A mark has no fractions of a second.
+    assert!((began..=SystemTime::now()).contains(&time), "{key:?}");
+}
+
+/// moto as AWS, the sandbox as Doppler and as the Lambda that runs the function.
+struct World {
+    moto: Moto,
+    sandbox: Sandbox,
+    /// The secret's ARN in moto.
+    arn: String,
+    /// A usage plan in moto.
+    plan: String,
+}
+
+/// How things stand. Values are there as fingerprints.
+#[derive(Debug, Clone, PartialEq)]
+struct State {
+    /// By their ids.
+    versions: BTreeMap<String, Version>,
+    /// Oldest first.
+    keys: Vec<Key>,
+    /// What the Doppler target delivers.
+    doppler: Option<String>,
+}
+
+/// What a reconciliation says of the one secret.
+#[derive(Debug)]
+struct Reconciled {
+    done: Vec<String>,
+    issues: Vec<String>,
+    hand_over: Vec<String>,
+    totals: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Version {
+    labels: Vec<String>,
+    text: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Key {
+    id: String,
+    name: String,
+    value: String,
+    enabled: bool,
+    description: String,
+    tags: BTreeMap<String, String>,
+    plans: Vec<String>,
+}
+
+impl World {
+    /// A world with one usage plan, an empty Doppler target, and the secret with this text.
+    async fn start(text: &str) -> World {
+        let moto = Moto::start().await;
+        let options = Options {
+            function_timeout: PATIENCE,
+            ..Options::default()
+        };
+        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
+        let doppler = sandbox.doppler();
+        doppler.create_project(PROJECT);
+        let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
+        moto.create_secret(TOKEN_SECRET, &token).await;
+        // moto: a secret without any value cannot be rotated, because `RotateSecret` then announces no version.
+        let arn = moto.create_secret(SECRET, text).await;
+        let plan = moto.create_plan("partners").await;
+        World {
+            moto,
+            sandbox,
+            arn,
+            plan,
+        }
+    }
+
+    /// A world whose secret was rotated twice: the first key has just been replaced by the second.
+    async fn rotated_twice() -> World {
+        let world = World::start("{}").await;
+        world.deploy(Some(&world.plan)).await;
+        world.rotate(FIRST).await;
+        world.rotate(SECOND).await;
+        world
+    }
+
+    /// Deploys the function without a probe, since nobody in moto's world accepts keys, and with these usage plans.
+    async fn deploy(&self, plans: Option<&str>) {
+        self.deploy_with(plans, "0s").await;
+    }
+
+    async fn deploy_with(&self, plans: Option<&str>, propagation_delay: &str) {
+        self.deploy_for(plans, propagation_delay, None).await;
+    }
+
+    /// The same with this grace and quarantine.
+    async fn deploy_for(
+        &self,
+        plans: Option<&str>,
+        propagation_delay: &str,
+        periods: Option<&str>,
+    ) {
+        let mut function = Function::new(binary())
+            .env("AWS_ENDPOINT_URL", &self.moto.url)
+            .env("AWS_LAMBDA_LOG_LEVEL", "DEBUG")
+            .env("SECRET_ID", SECRET)
+            .env("PROPAGATION_DELAY", propagation_delay)
+            .env("DOPPLER_TARGETS", format!("{PROJECT}/{CONFIG}/{TARGET}"))
+            .env("DOPPLER_TOKEN_SECRET_ID", TOKEN_SECRET)
+            .env("DOPPLER_API_URL", self.sandbox.doppler_url());
+        if let Some(plans) = plans {
+            function = function.env("USAGE_PLAN_IDS", plans);
+        }
+        for name in ["GRACE_PERIOD", "QUARANTINE_PERIOD"] {
+            if let Some(period) = periods {
+                function = function.env(name, period);
+            }
+        }
+        self.sandbox.deploy(function).await;
+    }
+
+    /// Announces a version without a value, as the service does before createSecret.
+    async fn begin(&self, token: &str) {
+        self.announce(token, true).await;
+        let version = &self.state().await.versions[token];
+        assert_eq!(version.labels, ["AWSPENDING"]);
+        assert_eq!(version.text, None);
+    }
+
+    /// Announces a copy of the current version, as the service does where it is not to rotate immediately.
+    async fn begin_trial(&self, token: &str) {
+        self.announce(token, false).await;
+    }
+
+    async fn announce(&self, token: &str, immediately: bool) {
+        self.announce_for(SECRET, FUNCTION_ARN, token, immediately)
+            .await;
+    }
+
+    async fn announce_for(&self, secret: &str, function: &str, token: &str, immediately: bool) {
+        // moto: a rotation with a function that it does not have fails only after it has turned rotation on and
+        // announced the version, and leaves both; AWS would refuse at once. Rotation is on only with this rule.
+        let input = json!({
+            "SecretId": secret,
+            "ClientRequestToken": token,
+            "RotationLambdaARN": function,
+            "RotationRules": { "AutomaticallyAfterDays": 30 },
+            "RotateImmediately": immediately,
+        });
+        let answer = self.moto.try_secrets_manager("RotateSecret", input).await;
+        let refused = answer.expect_err("moto has no Lambda function");
+        assert_eq!(refused["__type"], "ResourceNotFoundException");
+    }
+
+    /// All four steps; each must succeed and leave nothing undone.
+    async fn rotate(&self, token: &str) {
+        assert_eq!(self.rotate_leaving(token).await, [""; 0]);
+    }
+
+    /// All four steps; each must succeed. Returns what they leave, and say so.
+    async fn rotate_leaving(&self, token: &str) -> Vec<String> {
+        self.begin(token).await;
+        let mut left = Vec::new();
+        for step in STEPS {
+            left.extend(texts(&self.report(token, step).await["issues"]));
+        }
+        left
+    }
+
+    /// Runs one step, which must succeed and leave nothing undone. Returns what it says it did.
+    async fn step(&self, token: &str, step: &str) -> Vec<String> {
+        let report = self.report(token, step).await;
+        assert_eq!(report["issues"], json!([]), "{step}");
+        texts(&report["done"])
+    }
+
+    /// Runs one step, which must succeed.
+    async fn report(&self, token: &str, step: &str) -> Value {
+        let report = self.invoke(token, step).await.unwrap_or_else(|error| {
+            panic!("{step}: {error}\n{}", self.sandbox.function_log());
+        });
+        assert_eq!(report["step"], step);
+        report
+    }
+
+    /// Runs one step, which must fail.
+    async fn step_fails(&self, token: &str, step: &str) -> FunctionError {
+        self.invoke(token, step).await.expect_err(step)
+    }
+
+    async fn invoke(&self, token: &str, step: &str) -> Result<Value, FunctionError> {
+        let event = json!({
+            "Step": step,
+            "SecretId": self.arn,
+            "ClientRequestToken": token,
+            "RotationToken": "99999999-9999-4999-8999-999999999999",
+        });
+        self.sandbox.invoke(event.to_string()).await.result
+    }
+
+    /// Reconciles with these further fields in the event. It must succeed, and look at the one secret.
+    async fn reconcile(&self, fields: Value) -> Reconciled {
+        let mut event = fields;
+        if event["Step"].is_null() {
+            event["Step"] = json!("reconcile");
+        }
+        let answer = self.sandbox.invoke(event.to_string()).await.result;
+        let report = answer.unwrap_or_else(|error| {
+            panic!("{event}: {error}\n{}", self.sandbox.function_log());
+        });
+        assert_eq!(report["step"], event["Step"]);
+        assert_eq!(report["notProcessed"], json!([]));
+        assert_eq!(report["totals"]["failures"], 0, "{report}");
+        let [secret] = &report["secrets"].as_array().expect("a list")[..] else {
+            panic!("not one secret: {report}");
+        };
+        assert_eq!(secret["secret"], self.arn);
+        Reconciled {
+            done: texts(&secret["done"]),
+            issues: texts(&secret["issues"]),
+            hand_over: texts(&secret["handOverCommands"]),
+            totals: report["totals"].clone(),
+        }
+    }
+
+    /// Reconciles, and demands that nothing changes. Returns what is left.
+    async fn reconcile_in_vain(&self) -> Vec<String> {
+        let before = self.state().await;
+        let report = self.reconcile(json!({})).await;
+        assert_eq!(report.done, [""; 0]);
+        assert_eq!(self.state().await, before);
+        report.issues
+    }
+
+    /// Gives a key this description, which makes it due, and lets a reconciliation do what is.
+    async fn retire(&self, key: &str, plans: Option<&str>) -> String {
+        // moto dates neither keys nor versions back, so the periods are short instead.
+        self.deploy_for(plans, "0s", Some("1s")).await;
+        sleep(Duration::from_millis(1_100)).await;
+        let report = self.reconcile(json!({})).await;
+        self.deploy(plans).await;
+        let (notes, done): (Vec<_>, Vec<_>) = report
+            .done
+            .iter()
+            .partition(|words| words.starts_with("note with API key "));
+        let ([done], 0..=1) = (&done[..], notes.len()) else {
+            panic!("not one thing was done: {report:?}");
+        };
+        assert!(done.contains(key), "{done}");
+        (*done).clone()
+    }
+
+    /// The key that says it is that version's.
+    async fn key(&self, version: &str) -> Option<Key> {
+        let keys = self.state().await.keys;
+        let name = format!("{SECRET}/{version}");
+        keys.into_iter().find(|key| key.name == name)
+    }
+
+    /// Moves AWSCURRENT back, as a person does.
+    async fn roll_back(&self, from: &str, to: &str) {
+        let input = json!({
+            "SecretId": SECRET,
+            "VersionStage": "AWSCURRENT",
+            "RemoveFromVersionId": from,
+            "MoveToVersionId": to,
+        });
+        self.moto
+            .secrets_manager("UpdateSecretVersionStage", input)
+            .await;
+    }
+
+    /// Demands that the version is current, that no version is pending, that its key is complete, and that Doppler
+    /// has it. Returns the key.
+    async fn assert_current(&self, version: &str) -> String {
+        let key = key_of(&self.text("AWSCURRENT").await);
+        let state = self.state().await;
+        assert_eq!(
+            state.versions[version].labels,
+            ["AWSCURRENT"],
+            "{:?}",
+            state.versions
+        );
+        let pending = |version: &Version| version.labels.iter().any(|label| label == "AWSPENDING");
+        assert!(
+            !state.versions.values().any(pending),
+            "{:?}",
+            state.versions
+        );
+
+        let mut found = state.keys;
+        found.retain(|found| found.value == fingerprint(&key));
+        let [found] = &found[..] else {
+            panic!("not one key has the current value: {found:?}");
+        };
+        let tags = [
+            ("rotation:secret", self.arn.as_str()),
+            ("rotation:version", version),
+            ("rotation:function", FUNCTION_NAME),
+        ];
+        // One that was minted anew says since when it is complete.
+        let minted = format!("Minted for the secret {SECRET}.");
+        let since = found.description.strip_prefix(&minted);
+        let since = since
+            .expect("it is this function's")
+            .replace(&mirrored(), "");
+        assert!(
+            since.is_empty() || since.starts_with(" Resumed at "),
+            "{since}"
+        );
+        let expected = Key {
+            id: found.id.clone(),
+            name: format!("{SECRET}/{version}"),
+            value: fingerprint(&key),
+            enabled: true,
+            description: found.description.clone(),
+            tags: tags
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            plans: vec![self.plan.clone()],
+        };
+        assert_eq!(*found, expected);
+        assert_eq!(
+            state.doppler,
+            Some(fingerprint(&key)),
+            "Doppler has another value"
+        );
+        key
+    }
+
+    /// The text of the version with this label.
+    async fn text(&self, label: &str) -> String {
+        // moto: without a label or version, this would bring the version that was current before the label was moved.
+        let input = json!({ "SecretId": SECRET, "VersionStage": label });
+        let answer = self.moto.secrets_manager("GetSecretValue", input).await;
+        text_in(&answer["SecretString"])
+    }
+
+    async fn state(&self) -> State {
+        let described = self
+            .moto
+            .secrets_manager("DescribeSecret", json!({ "SecretId": SECRET }))
+            .await;
+        let labels: BTreeMap<String, Vec<String>> =
+            serde_json::from_value(described["VersionIdsToStages"].clone())
+                .expect("versions with labels");
+        let mut versions = BTreeMap::new();
+        for (id, mut labels) in labels {
+            let input = json!({ "SecretId": SECRET, "VersionId": id });
+            let answer = self.moto.try_secrets_manager("GetSecretValue", input).await;
+            let text = answer
+                .ok()
+                .map(|answer| fingerprint(&text_in(&answer["SecretString"])));
+            labels.sort();
+            versions.insert(id, Version { labels, text });
+        }
+        let target = self.sandbox.doppler().value(PROJECT, CONFIG, TARGET);
+        State {
+            versions,
+            keys: self.moto.keys().await,
+            doppler: target.as_deref().map(fingerprint),
+        }
+    }
+}
+
+/// A running moto. Dropping it ends its process.
+struct Moto {
+    url: String,
+    log: Mutex<Lines<BufReader<ChildStderr>>>,
+    _process: Child,
+}
+
+impl Moto {
+    /// Starts it at any free port, and waits until it says at which.
+    async fn start() -> Moto {
+        let mut process = Command::new(tool("moto_server"))
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("moto_server can be run");
+        let stderr = process.stderr.take().expect("it is piped");
+        let mut log = BufReader::new(stderr).lines();
+        let announced = async {
+            let mut said = String::new();
+            loop {
+                let line = log.next_line().await.expect("its log is text");
+                let line = line.unwrap_or_else(|| panic!("moto_server ended: {said}"));
+                // It listens by then.
+                if let Some((_, url)) = line.split_once("Running on ") {
+                    return url.trim().to_owned();
+                }
+                said += &line;
+            }
+        };
+        let url = timeout(PATIENCE, announced)
+            .await
+            .expect("moto_server starts in time");
+        Moto {
+            url,
+            log: Mutex::new(log),
+            _process: process,
+        }
+    }
+
+    /// Every request since the last call of this, with the status of its answer.
+    async fn requests(&self) -> Vec<(String, u16)> {
+        // It writes the line before it answers, so that the lines of all earlier requests stand before this one's.
+        const END: &str = "GET /end";
+        self.send("none", Method::GET, "/end", None).await.ok();
+        let mut log = self.log.lock().await;
+        let read = async {
+            let mut requests = Vec::new();
+            while let Some(line) = log.next_line().await.expect("its log is text") {
+                let Some(request) = logged_request(&line) else {
+                    continue;
+                };
+                if request.0 == END {
+                    return requests;
+                }
+                requests.push(request);
+            }
+            panic!("moto_server ended");
+        };
+        timeout(PATIENCE, read)
+            .await
+            .expect("moto_server writes its log in time")
+    }
+
+    async fn create_secret(&self, name: &str, text: &str) -> String {
+        let input = json!({ "Name": name, "SecretString": text });
+        text_in(&self.secrets_manager("CreateSecret", input).await["ARN"])
+    }
+
+    async fn create_plan(&self, name: &str) -> String {
+        let plan = json!({ "name": name });
+        let created = self
+            .api_gateway(Method::POST, "/usageplans", Some(plan))
+            .await;
+        text_in(&created["id"])
+    }
+
+    async fn create_key(&self, name: &str, value: &str) -> String {
+        let key = json!({ "name": name, "value": value, "enabled": true });
+        let created = self.api_gateway(Method::POST, "/apikeys", Some(key)).await;
+        text_in(&created["id"])
+    }
+
+    async fn update_key(&self, key: &str, field: &str, value: &str) {
+        let path = format!("/apikeys/{key}");
+        let operation = json!({ "op": "replace", "path": format!("/{field}"), "value": value });
+        let input = json!({ "patchOperations": [operation] });
+        self.api_gateway(Method::PATCH, &path, Some(input)).await;
+    }
+
+    async fn attach(&self, key: &str, plan: &str) {
+        let path = format!("/usageplans/{plan}/keys");
+        let input = json!({ "keyId": key, "keyType": "API_KEY" });
+        self.api_gateway(Method::POST, &path, Some(input)).await;
+    }
+
+    async fn detach(&self, key: &str, plan: &str) {
+        let path = format!("/usageplans/{plan}/keys/{key}");
+        self.api_gateway(Method::DELETE, &path, None).await;
+    }
+
+    /// All keys, oldest first.
+    async fn keys(&self) -> Vec<Key> {
+        let mut plans: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let all = self.api_gateway(Method::GET, "/usageplans", None).await;
+        for plan in all["item"].as_array().into_iter().flatten() {
+            let plan = text_in(&plan["id"]);
+            let path = format!("/usageplans/{plan}/keys");
+            let members = self.api_gateway(Method::GET, &path, None).await;
+            for key in members["item"].as_array().into_iter().flatten() {
+                plans
+                    .entry(text_in(&key["id"]))
+                    .or_default()
+                    .push(plan.clone());
+            }
+        }
+        let path = "/apikeys?includeValues=true";
+        let keys = self.api_gateway(Method::GET, path, None).await;
+        let keys = keys["item"].as_array().into_iter().flatten();
+        keys.map(|key| Key {
+            id: text_in(&key["id"]),
+            name: text_in(&key["name"]),
+            value: fingerprint(&text_in(&key["value"])),
+            enabled: key["enabled"] == true,
+            // moto: what was not given is null, where AWS leaves it out.
+            description: key["description"].as_str().unwrap_or_default().to_owned(),
+            tags: serde_json::from_value(key["tags"].clone()).unwrap_or_default(),
+            plans: plans.remove(&text_in(&key["id"])).unwrap_or_default(),
+        })
+        .collect()
+    }
+
+    async fn secrets_manager(&self, operation: &str, input: Value) -> Value {
+        let answer = self.try_secrets_manager(operation, input).await;
+        answer.unwrap_or_else(|refused| panic!("{operation}: {refused}"))
+    }
+
+    async fn try_secrets_manager(&self, operation: &str, input: Value) -> Result<Value, Value> {
+        self.send(
+            "secretsmanager",
+            Method::POST,
+            "/",
+            Some((operation, input)),
+        )
+        .await
+    }
+
+    async fn api_gateway(&self, method: Method, path: &str, input: Option<Value>) -> Value {
+        let body = input.map(|input| ("", input));
+        let answer = self.send("apigateway", method.clone(), path, body).await;
+        answer.unwrap_or_else(|refused| panic!("{method} {path}: {refused}"))
+    }
+
+    /// Sends a request with the operation, if the service wants one, and its input.
+    async fn send(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Value)>,
+    ) -> Result<Value, Value> {
+        let (operation, input) = body.unwrap_or_default();
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            // moto: reads Region and service from here, and checks no signature.
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"),
+            )
+            .header("content-type", "application/x-amz-json-1.1");
+        if !operation.is_empty() {
+            request = request.header("x-amz-target", format!("{service}.{operation}"));
+        }
+        let body = if input.is_null() {
+            String::new()
+        } else {
+            input.to_string()
+        };
+        let request = request.body(body).expect("a valid request");
+        let answer = timeout(PATIENCE, sandbox::http_client::send(request))
+            .await
+            .expect("moto answers in time")
+            .expect("moto answers");
+        let body = serde_json::from_slice(answer.body()).unwrap_or_default();
+        if answer.status().is_success() {
+            Ok(body)
+        } else {
+            Err(body)
+        }
+    }
+}
+
+/// The request that a line of moto's log is about: method and path without the query, and the status of the answer.
+fn logged_request(line: &str) -> Option<(String, u16)> {
+    // moto: `127.0.0.1 - - [day] "GET /apikeys?limit=500 HTTP/1.1" 200 -`, inside the quotes with colours.
+    let (_, rest) = line.split_once('"')?;
+    let (request, rest) = rest.rsplit_once('"')?;
+    let request = request.split_once(" HTTP/")?.0;
+    let request = request
+        .rsplit_once('\u{1b}')
+        .map_or(request, |(_, styled)| {
+            styled.split_once('m').map_or(styled, |(_, text)| text)
+        });
+    let call = request.split('?').next().unwrap_or(request);
+    let status = rest.split_whitespace().next()?.parse().ok()?;
+    Some((call.to_owned(), status))
+}
+
+/// The key in the text of a secret, in whatever form.
+fn key_of(text: &str) -> String {
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(fields)) => text_in(&fields["apiKey"]),
+        _ => text.to_owned(),
+    }
+}
+
+/// The texts of a list.
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array()
+        .expect("a list")
+        .iter()
+        .map(text_in)
+        .collect()
+}
+
+fn text_in(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}

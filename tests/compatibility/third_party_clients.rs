@@ -1,0 +1,740 @@
+//! Real clients in this world: what people and consumers of the key run, against the sandbox around the real binary.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::programs::{
+    AwsCli, Group, PATIENCE, first_words, stdout_of, text, texts, until,
+};
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, tool};
+use sandbox::{FUNCTION_ARN, FUNCTION_NAME, Options, Outcome, REGION, REST_API_ID, STAGE, STEPS};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The target of the ordinary world.
+const TARGET: &str = "PARTNER_API_KEY";
+/// The value of a key that no rotation made.
+const MADE_BY_HAND: &str = "HandMadeHandMadeHandMade";
+
+/// A person's terminal in this world.
+struct Terminal<'a> {
+    world: &'a World,
+    cli: AwsCli,
+}
+
+impl<'a> Terminal<'a> {
+    fn of(world: &'a World) -> Self {
+        let cli = AwsCli::at(world.sandbox.aws_url());
+        Self { world, cli }
+    }
+
+    /// What `aws` answers.
+    async fn aws(&self, line: &str) -> Value {
+        self.cli.run(line).await
+    }
+
+    /// What `aws` says when it fails.
+    async fn aws_refuses(&self, line: &str) -> String {
+        self.cli.refuses(line).await
+    }
+
+    /// `describe-secret`.
+    async fn describe(&self, secret: &str) -> Value {
+        self.aws(&format!(
+            "secretsmanager describe-secret --secret-id {secret}"
+        ))
+        .await
+    }
+
+    /// `get-secret-value` with more options.
+    async fn get(&self, secret: &str, options: &str) -> Value {
+        self.aws(&format!(
+            "secretsmanager get-secret-value --secret-id {secret} {options}"
+        ))
+        .await
+    }
+
+    /// `list-secret-version-ids` with more options: each version with its labels, oldest first.
+    async fn versions(&self, secret: &str, options: &str) -> Vec<(String, Value)> {
+        let answer = self
+            .aws(&format!(
+                "secretsmanager list-secret-version-ids --secret-id {secret} {options}"
+            ))
+            .await;
+        let versions = answer["Versions"].as_array().into_iter().flatten();
+        versions
+            .map(|version| {
+                (
+                    text(version, "/VersionId").to_owned(),
+                    version["VersionStages"].clone(),
+                )
+            })
+            .collect()
+    }
+
+    /// `lambda invoke`: its answer and the function's.
+    async fn invoke(&self, event: &Value) -> (Value, Value) {
+        self.cli.invoke(FUNCTION_NAME, event).await
+    }
+
+    /// `doppler` with a line of arguments, none of which contains a space.
+    fn doppler_command(&self, line: &str) -> Command {
+        let directory = self.cli.path("doppler");
+        std::fs::create_dir_all(&directory).expect("a directory can be made");
+        // Nothing of a test is to be reported anywhere, whatever the version's default.
+        std::fs::write(
+            directory.join(".doppler.yaml"),
+            "flags:\n  analytics: false\n  update-check: false\n",
+        )
+        .expect("it can be written");
+        let mut doppler = self.cli.command(tool("doppler"));
+        doppler
+            .args([
+                "--no-check-version",
+                "--api-host",
+                &self.world.sandbox.doppler_url(),
+            ])
+            .arg("--config-dir")
+            .arg(directory)
+            .args(line.split_whitespace())
+            .env("DOPPLER_TOKEN", &self.world.token)
+            .env("DOPPLER_PROJECT", PROJECT)
+            .env("DOPPLER_CONFIG", CONFIG);
+        doppler
+    }
+
+    /// What `doppler` prints.
+    async fn doppler(&self, line: &str) -> String {
+        stdout_of(self.doppler_command(line), &first_words(line)).await
+    }
+
+    /// The status that curl gets from the gateway.
+    async fn curl(&self, key: Option<&str>) -> u16 {
+        let mut curl = self.cli.command("curl");
+        curl.args(["--silent", "--show-error", "--output", "/dev/null"])
+            .args(["--write-out", "%{http_code}", &self.world.probe_url])
+            .args(
+                key.iter()
+                    .flat_map(|key| ["--header".to_owned(), format!("x-api-key: {key}")]),
+            );
+        let status = stdout_of(curl, "curl").await;
+        status.parse().expect("curl prints the status")
+    }
+}
+
+/// A world in which a change to keys takes a while to reach the gateway.
+fn propagating(propagation: Duration) -> Setup {
+    Setup {
+        options: Options {
+            propagation,
+            ..Options::default()
+        },
+        ..Setup::default()
+    }
+}
+
+/// The file's lines, once there are as many.
+fn written(file: &Path, lines: usize) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(file).ok()?;
+    (text.matches('\n').count() >= lines).then(|| text.lines().map(str::to_owned).collect())
+}
+
+/// Waits for the end of a rotation that a client has started, and demands that it is a good one.
+async fn succeeded(world: &World, token: &str) -> Outcome {
+    let outcome = timeout(PATIENCE, world.sandbox.rotation(token)).await;
+    let outcome = outcome.expect("the rotation ends");
+    assert!(
+        outcome.succeeded,
+        "{:?}\n{}",
+        outcome.error(),
+        world.sandbox.function_log()
+    );
+    outcome
+}
+
+fn steps(outcome: &Outcome) -> Vec<&str> {
+    let steps = outcome.steps.iter();
+    steps.map(|run| run.step.as_str()).collect()
+}
+
+/// One of the events that come with the project.
+fn example_event(name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("events/{name}.json"));
+    let text = std::fs::read_to_string(file).expect("the example is there");
+    serde_json::from_str(&text).expect("the example is JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_created_with_the_aws_cli_is_rotated_with_it() {
+    const NAME: &str = "orders/partner-api-key";
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+
+    let created = terminal
+        .aws(&format!(
+            "secretsmanager create-secret --name {NAME} --description partner \
+             --secret-string {{\"apiKey\":\"{MADE_BY_HAND}\",\"owner\":\"orders\"}}"
+        ))
+        .await;
+    // Its ARN is in the function's role.
+    world.redeploy(&[("SECRET_ID", NAME)]).await;
+    let first = text(&created, "/VersionId");
+    let described = terminal.describe(NAME).await;
+    assert_eq!(text(&described, "/ARN"), text(&created, "/ARN"));
+    assert_eq!(text(&described, "/Description"), "partner");
+    assert_eq!(described["RotationEnabled"], Value::Null);
+    assert_eq!(
+        described["VersionIdsToStages"],
+        json!({ first: ["AWSCURRENT"] })
+    );
+
+    let rotating = terminal
+        .aws(&format!(
+            "secretsmanager rotate-secret --secret-id {NAME} --rotation-lambda-arn {FUNCTION_ARN} \
+             --rotation-rules AutomaticallyAfterDays=30"
+        ))
+        .await;
+    let token = text(&rotating, "/VersionId");
+    let outcome = succeeded(&world, token).await;
+    assert_eq!(steps(&outcome), STEPS);
+
+    let stored = terminal.get(NAME, "").await;
+    assert_eq!(text(&stored, "/VersionId"), token);
+    assert_eq!(stored["VersionStages"], json!(["AWSCURRENT"]));
+    let fields: Value =
+        serde_json::from_str(text(&stored, "/SecretString")).expect("the secret stays JSON");
+    assert_eq!(fields["owner"], "orders", "other fields are carried over");
+    let key = text(&fields, "/apiKey");
+    assert!(key != MADE_BY_HAND, "the key is still the old one");
+    assert_eq!(terminal.curl(Some(key)).await, 200);
+    assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
+    assert!(
+        world.doppler_value(TARGET).as_deref() == Some(key),
+        "Doppler holds another key"
+    );
+
+    let described = terminal.describe(NAME).await;
+    assert_eq!(described["RotationEnabled"], true);
+    assert_eq!(text(&described, "/RotationLambdaARN"), FUNCTION_ARN);
+    assert_eq!(
+        described["RotationRules"],
+        json!({ "AutomaticallyAfterDays": 30 })
+    );
+    assert!(!described["LastRotatedDate"].is_null());
+    assert_eq!(
+        described["VersionIdsToStages"],
+        json!({ first: ["AWSPREVIOUS"], token: ["AWSCURRENT"] })
+    );
+    assert_eq!(
+        terminal.versions(NAME, "").await,
+        [
+            (first.to_owned(), json!(["AWSPREVIOUS"])),
+            (token.to_owned(), json!(["AWSCURRENT"])),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_aws_cli_puts_tags_and_labels_and_is_told_why_it_may_not_rotate() {
+    let world = Setup::holding(MADE_BY_HAND).start().await;
+    let terminal = Terminal::of(&world);
+    let by_hand = text(&terminal.get(SECRET, "").await, "/VersionId").to_owned();
+
+    let put = terminal
+        .aws(&format!(
+            "secretsmanager put-secret-value --secret-id {SECRET} --secret-string second"
+        ))
+        .await;
+    let second = text(&put, "/VersionId");
+    assert_eq!(put["VersionStages"], json!(["AWSCURRENT"]));
+    assert!(
+        text(&terminal.get(SECRET, "").await, "/SecretString") == "second",
+        "the secret holds another value"
+    );
+    let previous = terminal.get(SECRET, "--version-stage AWSPREVIOUS").await;
+    assert_eq!(text(&previous, "/VersionId"), by_hand);
+
+    terminal
+        .aws(&format!(
+            "secretsmanager put-secret-value --secret-id {SECRET} --secret-string third \
+             --version-stages AWSPENDING"
+        ))
+        .await;
+    let current = terminal.get(SECRET, "").await;
+    assert_eq!(
+        text(&current, "/VersionId"),
+        second,
+        "AWSCURRENT stays where it was"
+    );
+    let pending = terminal.get(SECRET, "--version-stage AWSPENDING").await;
+    let pending = text(&pending, "/VersionId");
+    let refusal = terminal
+        .aws_refuses(&format!(
+            "secretsmanager rotate-secret --secret-id {SECRET}"
+        ))
+        .await;
+    assert!(
+        refusal.contains("(InvalidRequestException) when calling the RotateSecret operation: ")
+            && refusal.contains("A previous rotation isn't complete."),
+        "{refusal}"
+    );
+
+    // The way out of that, as the documentation gives it.
+    terminal
+        .aws(&format!(
+            "secretsmanager update-secret-version-stage --secret-id {SECRET} \
+             --version-stage AWSPENDING --remove-from-version-id {pending}"
+        ))
+        .await;
+    assert_eq!(
+        terminal.versions(SECRET, "").await,
+        [
+            (by_hand.clone(), json!(["AWSPREVIOUS"])),
+            (second.to_owned(), json!(["AWSCURRENT"])),
+        ]
+    );
+    assert_eq!(
+        terminal.versions(SECRET, "--include-deprecated").await[2],
+        (pending.to_owned(), Value::Null),
+        "a version without labels is deprecated"
+    );
+
+    terminal
+        .aws(&format!(
+            "secretsmanager tag-resource --secret-id {SECRET} --tags Key=team,Value=orders Key=tier,Value=1"
+        ))
+        .await;
+    assert_eq!(
+        terminal.describe(SECRET).await["Tags"],
+        json!([{ "Key": "team", "Value": "orders" }, { "Key": "tier", "Value": "1" }])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotate_secret_no_rotate_immediately_tries_the_set_up_and_changes_nothing() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    let terminal = Terminal::of(&world);
+    let (secret, keys) = (world.sandbox.secret(SECRET), world.sandbox.keys());
+
+    let trial = terminal
+        .aws(&format!(
+            "secretsmanager rotate-secret --secret-id {SECRET} --no-rotate-immediately"
+        ))
+        .await;
+    let outcome = succeeded(&world, text(&trial, "/VersionId")).await;
+    assert_eq!(steps(&outcome), ["testSecret"]);
+
+    assert!(
+        world.sandbox.secret(SECRET) == secret,
+        "the secret has changed: {:?}",
+        world.sandbox.secret(SECRET)
+    );
+    assert!(
+        world.sandbox.keys() == keys,
+        "the keys have changed: {:?}",
+        world.sandbox.keys()
+    );
+    assert_eq!(
+        terminal.versions(SECRET, "--include-deprecated").await,
+        [(
+            secret.current().expect("there is one").id.clone(),
+            json!(["AWSCURRENT"])
+        )],
+        "the trial's version is gone"
+    );
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boto3_rotates_and_lists_secrets_page_by_page() {
+    const SCRIPT: &str = "
+import boto3, json, sys
+client = boto3.client('secretsmanager')
+answer = client.rotate_secret(SecretId=sys.argv[1])
+pages = client.get_paginator('list_secrets').paginate(PaginationConfig={'PageSize': 1})
+names = [[secret['Name'] for secret in page['SecretList']] for page in pages]
+print(json.dumps({'token': answer['VersionId'], 'pages': names}))
+";
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+    let mut python = terminal.cli.command(tool("python"));
+    python.args(["-c", SCRIPT, SECRET]).envs(terminal.cli.env());
+    let answer: Value =
+        serde_json::from_str(&stdout_of(python, "boto3").await).expect("the script prints JSON");
+    assert_eq!(answer["pages"], json!([[SECRET], [TOKEN_SECRET]]));
+    let outcome = succeeded(&world, text(&answer, "/token")).await;
+    assert_eq!(steps(&outcome), STEPS);
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_made_with_the_aws_cli_works_only_while_it_is_enabled_and_on_a_plan() {
+    let world = Setup::plain().start().await;
+    let terminal = Terminal::of(&world);
+    let plan = terminal
+        .aws(&format!(
+            "apigateway create-usage-plan --name by-hand --api-stages apiId={REST_API_ID},stage={STAGE}"
+        ))
+        .await;
+    assert_eq!(
+        plan["apiStages"],
+        json!([{ "apiId": REST_API_ID, "stage": STAGE }])
+    );
+    let plan = text(&plan, "/id");
+    let created = terminal
+        .aws("apigateway create-api-key --name by-hand")
+        .await;
+    assert_eq!(created["enabled"], false, "a key is born disabled");
+    let (id, key) = (text(&created, "/id"), text(&created, "/value"));
+    let enable = async |enabled: bool| {
+        let updated = terminal
+            .aws(&format!(
+                "apigateway update-api-key --api-key {id} \
+                 --patch-operations op=replace,path=/enabled,value={enabled}"
+            ))
+            .await;
+        assert_eq!(updated["enabled"], enabled);
+        assert!(
+            updated.get("value").is_none(),
+            "an update does not show the value"
+        );
+    };
+
+    enable(true).await;
+    assert_eq!(terminal.curl(Some(key)).await, 403, "it is on no plan");
+    let attached = terminal
+        .aws(&format!(
+            "apigateway create-usage-plan-key --usage-plan-id {plan} --key-id {id} --key-type API_KEY"
+        ))
+        .await;
+    assert_eq!(attached["id"], id);
+    assert_eq!(terminal.curl(Some(key)).await, 200);
+    enable(false).await;
+    assert_eq!(terminal.curl(Some(key)).await, 403, "it is disabled");
+    enable(true).await;
+    assert_eq!(terminal.curl(Some(key)).await, 200);
+
+    let members = format!("apigateway get-usage-plan-keys --usage-plan-id {plan}");
+    let listed = terminal.aws(&members).await;
+    assert_eq!(texts(&listed, "/items", "id"), [id]);
+    terminal
+        .aws(&format!("apigateway delete-api-key --api-key {id}"))
+        .await;
+    assert_eq!(terminal.curl(Some(key)).await, 403, "it is deleted");
+    assert_eq!(terminal.aws(&members).await["items"], json!([]));
+    let refusal = terminal
+        .aws_refuses(&format!("apigateway get-api-key --api-key {id}"))
+        .await;
+    assert!(
+        refusal.contains("(NotFoundException) when calling the GetApiKey operation"),
+        "{refusal}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_aws_cli_lists_keys_by_prefix_and_shows_values_only_when_asked() {
+    let world = Setup::plain().start().await;
+    let terminal = Terminal::of(&world);
+    let create =
+        format!("apigateway create-api-key --name demo/a --enabled --value {MADE_BY_HAND}");
+    let created = terminal.aws(&create).await;
+    assert_eq!(created["enabled"], true);
+    assert!(
+        created["value"] == MADE_BY_HAND,
+        "the key has another value"
+    );
+    let refusal = terminal.aws_refuses(&create).await;
+    assert!(
+        refusal.contains(
+            "(ConflictException) when calling the CreateApiKey operation: API Key already exists"
+        ),
+        "{refusal}"
+    );
+    for name in ["demo/ab", "Demo/a", "also-demo/a"] {
+        let value = format!("{MADE_BY_HAND}{}", name.replace(['/', '-'], ""));
+        world.sandbox.create_key(name, &value, &[]);
+    }
+
+    let found = terminal
+        .aws("apigateway get-api-keys --name-query demo/a")
+        .await;
+    assert_eq!(texts(&found, "/items", "name"), ["demo/ab", "demo/a"]);
+    assert!(
+        found["items"][1].get("value").is_none(),
+        "nobody asked for the value"
+    );
+    let found = terminal
+        .aws("apigateway get-api-keys --name-query demo/a --include-values")
+        .await;
+    assert!(
+        found["items"][1]["value"] == MADE_BY_HAND,
+        "the value is missing or another"
+    );
+
+    world.sandbox.clear_calls();
+    let all = terminal.aws("apigateway get-api-keys --page-size 3").await;
+    assert_eq!(
+        texts(&all, "/items", "name"),
+        ["also-demo/a", "Demo/a", "demo/ab", "demo/a"]
+    );
+    assert_eq!(world.sandbox.calls().len(), 2, "three keys, then the last");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_aws_cli_tags_a_key_and_takes_a_tag_away() {
+    let world = Setup::plain().start().await;
+    let terminal = Terminal::of(&world);
+    let id = world.sandbox.create_key("tagged", MADE_BY_HAND, &[]);
+    let arn = format!("arn:aws:apigateway:{REGION}::/apikeys/{id}");
+    let tags = async || {
+        let answer = terminal
+            .aws(&format!("apigateway get-tags --resource-arn {arn}"))
+            .await;
+        answer["tags"].clone()
+    };
+
+    assert_eq!(tags().await, json!({}));
+    terminal
+        .aws(&format!(
+            "apigateway tag-resource --resource-arn {arn} --tags team=orders,rotation:version=1"
+        ))
+        .await;
+    assert_eq!(
+        tags().await,
+        json!({ "team": "orders", "rotation:version": "1" })
+    );
+    terminal
+        .aws(&format!(
+            "apigateway untag-resource --resource-arn {arn} --tag-keys team"
+        ))
+        .await;
+    assert_eq!(tags().await, json!({ "rotation:version": "1" }));
+    let listed = terminal.aws("apigateway get-api-keys").await;
+    assert_eq!(
+        listed["items"][0]["tags"],
+        json!({ "rotation:version": "1" })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doppler_cli_reads_the_mirrored_key() {
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+    world.rotate().await;
+    let first = world.current_key();
+    let get = format!("secrets get {TARGET} --plain");
+    assert!(
+        terminal.doppler(&get).await.trim_end() == first,
+        "`secrets get` shows another key"
+    );
+    world.rotate().await;
+    let key = world.current_key();
+    assert!(key != first, "the second rotation made no new key");
+
+    assert!(
+        terminal.doppler(&get).await.trim_end() == key,
+        "`secrets get` shows another key"
+    );
+    let downloaded = terminal
+        .doppler("secrets download --no-file --no-fallback --format json")
+        .await;
+    let downloaded: Value = serde_json::from_str(&downloaded).expect("the download is JSON");
+    assert!(
+        downloaded[TARGET] == *key,
+        "`secrets download` shows another key"
+    );
+    assert!(
+        downloaded["DOPPLER_CONFIG"] == CONFIG,
+        "Doppler's own variables are missing"
+    );
+    let environment = terminal.doppler("run --no-fallback -- env").await;
+    assert!(
+        environment.lines().any(|line| line
+            .strip_prefix(TARGET)
+            .and_then(|rest| rest.strip_prefix('='))
+            == Some(&key)),
+        "`run` sets another key"
+    );
+    let me: Value =
+        serde_json::from_str(&terminal.doppler("me --json").await).expect("`me --json` is JSON");
+    assert_eq!(me["type"], "service_token");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_run_watch_restarts_its_child_with_the_new_key() {
+    // It stays until it is ended, as a service would.
+    const SERVICE: &str = r#"printf '%s\n' "$PARTNER_API_KEY" >>keys; exec sleep 300"#;
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+    world.rotate().await;
+    let first = world.current_key();
+
+    let mut command = terminal.doppler_command("run --watch --no-fallback -- sh -c");
+    command
+        .arg(SERVICE)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut doppler = Group::start(command);
+    let file = terminal.cli.path("keys");
+    until("start of the child", || written(&file, 1)).await;
+    // A change before the watch stands may go unnoticed.
+    until("watch", || {
+        let calls = world.sandbox.calls();
+        calls
+            .iter()
+            .any(|call| call.operation == "WatchSecrets" && call.status == 200)
+            .then_some(())
+    })
+    .await;
+
+    world.rotate().await;
+    let second = world.current_key();
+    let keys = until("second start of the child", || written(&file, 2)).await;
+    assert!(
+        keys == [first, second],
+        "the child was started with other keys"
+    );
+    assert!(doppler.runs(), "`doppler run` has ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_is_let_in_with_the_current_key_and_with_no_other() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    let terminal = Terminal::of(&world);
+    assert_eq!(terminal.curl(None).await, 403);
+    assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
+    assert_eq!(terminal.curl(Some(&world.current_key())).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_is_refused_with_a_new_key_until_that_has_propagated() {
+    let propagation = Duration::from_secs(2);
+    let world = propagating(propagation).start().await;
+    let terminal = Terminal::of(&world);
+    let created = Instant::now();
+    world
+        .sandbox
+        .create_key("new", MADE_BY_HAND, &[&world.plans[0]]);
+    assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
+    while terminal.curl(Some(MADE_BY_HAND)).await != 200 {
+        assert!(created.elapsed() < PATIENCE, "the key is never accepted");
+    }
+    assert!(created.elapsed() >= propagation);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_propagates_slowly_is_handed_out_only_once_curl_is_let_in() {
+    let world = propagating(Duration::from_secs(1)).start().await;
+    let terminal = Terminal::of(&world);
+    world.rotate().await;
+    let probes = world.sandbox.calls().into_iter();
+    let answers: Vec<_> = probes
+        .filter(|call| call.operation == "Probe")
+        .map(|call| call.status)
+        .collect();
+    // The first is the answer to a random key.
+    assert_eq!(answers.get(1), Some(&403), "there was nothing to wait for");
+    let key = terminal
+        .doppler(&format!("secrets get {TARGET} --plain"))
+        .await;
+    assert_eq!(terminal.curl(Some(key.trim_end())).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_events_rotate_when_the_aws_cli_invokes_the_function_with_them() {
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+    let secret = world.sandbox.secret(SECRET).arn;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for (file, step) in [
+        ("create-secret", "createSecret"),
+        ("set-secret", "setSecret"),
+        ("test-secret", "testSecret"),
+        ("finish-secret", "finishSecret"),
+    ] {
+        let mut event = example_event(file);
+        assert_eq!(event["Step"], step);
+        event["SecretId"] = json!(secret);
+        event["ClientRequestToken"] = json!(token);
+        let (answer, report) = terminal.invoke(&event).await;
+        assert_eq!(answer["StatusCode"], 200);
+        assert_eq!(answer.get("FunctionError"), None, "{report}");
+        assert_eq!(report["step"], step);
+        assert_eq!(report["secret"], secret);
+        assert_eq!(report["version"], token);
+        assert_eq!(report["issues"], json!([]));
+        // Only testSecret has nothing to do but look.
+        assert_eq!(
+            report["done"] == json!([]),
+            step == "testSecret",
+            "{report}"
+        );
+    }
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_events_reconcile_when_the_aws_cli_invokes_the_function_with_them() {
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+    world.rotate().await;
+    let replaced = world.current_key();
+    world.rotate().await;
+    let secret = world.sandbox.secret(SECRET);
+    for file in [
+        "reconcile",
+        "reconcile-all",
+        "label-updated",
+        "emergency-stop",
+    ] {
+        let mut event = example_event(file);
+        if file == "label-updated" {
+            event["resources"] = json!([secret.arn]);
+            event["detail"]["versionId"] = json!(secret.current().expect("there is one").id);
+        }
+        let (answer, report) = terminal.invoke(&event).await;
+        assert_eq!(answer.get("FunctionError"), None, "{report}");
+        let is_stop = file == "emergency-stop";
+        let step = if is_stop {
+            "emergencyStop"
+        } else {
+            "reconcile"
+        };
+        assert_eq!(report["step"], step);
+        assert_eq!(text(&report, "/secrets/0/secret"), secret.arn);
+        let key = world.sandbox.key_with_value(&replaced);
+        let enabled = key.expect("it is there").enabled;
+        assert_eq!(enabled, !is_stop, "{file}: {report}");
+    }
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_aws_cli_shows_a_function_error_with_its_type_and_message() {
+    let world = Setup::default().start().await;
+    let terminal = Terminal::of(&world);
+    let mut event = example_event("set-secret");
+    event["SecretId"] = json!(world.sandbox.secret(SECRET).arn);
+    let (answer, error) = terminal.invoke(&event).await;
+    assert_eq!(answer["StatusCode"], 200, "Lambda itself did its part");
+    assert_eq!(answer["FunctionError"], "Unhandled");
+    assert_eq!(error["errorType"], "UnknownVersion");
+    assert!(text(&error, "/errorMessage").contains("version"), "{error}");
+
+    event["Step"] = json!("set_secret");
+    let (answer, error) = terminal.invoke(&event).await;
+    assert_eq!(answer["FunctionError"], "Unhandled");
+    assert_eq!(error["errorType"], "UnknownStep");
+
+    let refusal = terminal
+        .aws_refuses("lambda invoke --function-name another --payload {} answer.json")
+        .await;
+    assert!(
+        refusal.contains("(ResourceNotFoundException) when calling the Invoke operation"),
+        "{refusal}"
+    );
+}

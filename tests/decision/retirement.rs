@@ -1,0 +1,804 @@
+//! Reconciliation as a pure decision, played against the model: what an operator, the time and a cut-off may do to a
+//! secret, in every order, and what one more run must make of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, World, number};
+use api_key_rotation::decision::{
+    Action, CURRENT, Content, CurrentVersion, Decision, Fact, PENDING, PREVIOUS, Query,
+    ReadVersion, Request, Run, decide,
+};
+use api_key_rotation::ids::{KeyId, VersionId};
+
+fn reconcile(world: &mut World) -> Vec<Action> {
+    let mut done = Vec::new();
+    let end = world.run_with(RECONCILE, |_, next| {
+        if let Request::Act(action) = next {
+            done.push(action.clone());
+        }
+    });
+    assert_eq!(end, Decision::Done);
+    done
+}
+
+/// A further version with a key of its own, as a rotation makes it.
+fn make_version(world: &mut World, version: &str, value: u8) {
+    world.values.insert(version.to_owned(), value);
+    world
+        .keys
+        .insert(value, ModelKey::on(&["p", "q"], Some(version)));
+}
+
+fn is_enabled(world: &World, value: u8) -> Option<bool> {
+    world.keys.get(&value).map(|key| key.enabled)
+}
+
+#[test]
+fn a_replaced_key_is_disabled_after_grace_and_deleted_after_quarantine() {
+    let mut world = World::rotated(1);
+    let replaced = world.now;
+    for (hours, enabled) in [
+        (0, Some(true)),
+        (GRACE - 1, Some(true)),
+        (GRACE, Some(false)),
+        (GRACE + QUARANTINE - 1, Some(false)),
+        (GRACE + QUARANTINE, None),
+    ] {
+        world.now = replaced + hours;
+        reconcile(&mut world);
+        assert_eq!(is_enabled(&world, 1), enabled, "{hours} hours later");
+        assert_eq!(is_enabled(&world, 2), Some(true));
+        assert_eq!(reconcile(&mut world), [], "a second run does nothing");
+    }
+}
+
+#[test]
+fn after_a_long_silence_a_key_is_disabled_and_its_quarantine_begins_only_then() {
+    let mut world = World::rotated(1);
+    world.now += 10 * 24;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    world.now += QUARANTINE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), None);
+}
+
+#[test]
+fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_grace() {
+    let mut world = World::rotated(1);
+    world.now += 10;
+    // The second rotation, whose version and key are 3.
+    make_version(&mut world, "third", 3);
+    world.move_label(CURRENT, "third");
+    world.mirror = vec![3];
+    reconcile(&mut world);
+    world.now += GRACE - 10;
+    reconcile(&mut world);
+    assert_eq!(
+        (is_enabled(&world, 1), is_enabled(&world, 2)),
+        (Some(false), Some(true))
+    );
+    world.now += 9;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 2), Some(true));
+    world.now += 1;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 2), Some(false));
+}
+
+#[test]
+fn the_key_of_an_abandoned_rotation_goes_the_same_way_and_that_of_a_pending_one_does_not() {
+    let mut world = World::rotated(1);
+    make_version(&mut world, "next", 3);
+    world.move_label(PENDING, "next");
+    reconcile(&mut world);
+    assert!(world.keys[&3].mark.is_none());
+    world.remove_label(PENDING);
+    reconcile(&mut world);
+    assert_eq!(world.marked_by(3), Some(NEW));
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 3), Some(false));
+    // Somebody thinks better of it.
+    world.move_label(PENDING, "next");
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 3), Some(true));
+    assert!(world.keys[&3].mark.is_none());
+}
+
+#[test]
+fn a_placeholder_is_neither_minted_nor_mirrored_and_retires_nothing() {
+    let mut world = World::rotated(1);
+    world.values.insert("placeholder".to_owned(), 0);
+    world.move_label(CURRENT, "placeholder");
+    world.now += 1000;
+    // Not even in an emergency: nothing has replaced what works.
+    for emergency in [false, true] {
+        world.emergency = emergency;
+        let before = world.clone();
+        assert_eq!(reconcile(&mut world), []);
+        assert_eq!(world, before);
+    }
+}
+
+#[test]
+fn a_missing_key_is_minted_anew_only_where_the_secret_is_known_to_have_been_rotated() {
+    for (rotated_before, other_key, expected) in [
+        (true, false, true),
+        (false, true, true),
+        (false, false, false),
+    ] {
+        let mut world = World::rotated(1);
+        world.rotated_before = rotated_before;
+        world.keys.remove(&2);
+        if !other_key {
+            world.keys.remove(&1);
+        }
+        reconcile(&mut world);
+        assert_eq!(world.keys.contains_key(&2), expected);
+        // Nothing else was touched where it could not be brought back.
+        assert_eq!(world.marked_by(1), other_key.then_some(NEW));
+    }
+}
+
+#[test]
+fn a_missing_key_that_does_not_look_like_ours_is_not_minted() {
+    let mut world = World::rotated(1);
+    world
+        .values
+        .insert("by hand".to_owned(), crate::model::NOT_OUR_FORM);
+    world.move_label(CURRENT, "by hand");
+    assert_eq!(reconcile(&mut world), []);
+}
+
+#[test]
+fn a_current_key_made_by_hand_is_not_put_on_plans() {
+    let mut world = World::rotated(1);
+    world.values.insert("by hand".to_owned(), 7);
+    world.keys.insert(7, ModelKey::on(&[], None));
+    world.move_label(CURRENT, "by hand");
+    let by_hand = world.keys[&7].clone();
+    reconcile(&mut world);
+    assert_eq!(world.keys[&7], by_hand);
+    assert_eq!(world.mirror, [7]);
+}
+
+#[test]
+fn a_key_minted_anew_takes_the_plans_of_the_newest_other_one_also_if_cut_off_in_between() {
+    let mut world = World::rotated(1);
+    world.configured_plans = false;
+    world.keys.remove(&2);
+    let mut cuts = Vec::new();
+    world.run(RECONCILE, |world| cuts.push(world.clone()));
+    cuts.push(world);
+    assert!(cuts.len() > 3);
+    for mut world in cuts {
+        reconcile(&mut world);
+        assert_eq!(world.keys[&2].plans.len(), 2, "{world:?}");
+        assert!(!world.keys[&2].unfinished, "{world:?}");
+        world.no_dead_key();
+        assert_eq!(reconcile(&mut world), []);
+    }
+}
+
+#[test]
+fn a_target_that_holds_the_pending_value_is_left_alone_and_any_other_is_not() {
+    let mut world = World::rotated(2);
+    make_version(&mut world, "next", 3);
+    world.move_label(PENDING, "next");
+    world.mirror = vec![3, 1];
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [3, 2]);
+    world.remove_label(PENDING);
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [2, 2]);
+}
+
+#[test]
+fn doppler_gets_no_key_that_is_not_enabled() {
+    for disabled_manually in [true, false] {
+        let mut world = World::rotated(1);
+        world.mirror = vec![0];
+        if disabled_manually {
+            world.keys.get_mut(&2).expect("it is there").enabled = false;
+        } else {
+            // Made by hand, and deleted: not ours to bring back.
+            world.keys.clear();
+            world.rotated_before = false;
+        }
+        assert_eq!(reconcile(&mut world), []);
+        assert_eq!(world.mirror, [0]);
+    }
+}
+
+#[test]
+fn a_key_that_a_person_disabled_stays_disabled_for_ever() {
+    for value in [1, 2] {
+        let mut world = World::rotated(1);
+        world.keys.get_mut(&value).expect("it is there").enabled = false;
+        for _ in 0..4 {
+            world.now += 1000;
+            reconcile(&mut world);
+            assert_eq!(is_enabled(&world, value), Some(false));
+        }
+        // With the current key gone dark, nobody knows what else is needed.
+        if value == 2 {
+            assert_eq!(is_enabled(&world, 1), Some(true));
+        }
+    }
+}
+
+#[test]
+fn without_a_working_current_key_nothing_is_retired_also_where_there_is_no_mirror() {
+    let mut world = World::rotated(0);
+    world.keys.get_mut(&2).expect("it is there").enabled = false;
+    world.now += 1000;
+    assert_eq!(reconcile(&mut world), []);
+    // But in an emergency what was replaced is disabled all the same.
+    world.emergency = true;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(is_enabled(&world, 2), Some(false));
+    assert_eq!(world.marked_by(2), None);
+}
+
+#[test]
+fn nothing_is_deleted_that_a_target_held_until_now_or_may_hold() {
+    let mut world = World::rotated(1);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.now += QUARANTINE;
+    world.mirror = vec![1];
+    let held = world.clone();
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false), "it was deleted");
+    assert_eq!(world.mirror, [2]);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), None);
+    // Nor in an emergency that cannot see the target.
+    let mut world = held;
+    world.emergency = true;
+    world.unreachable.insert(0);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false), "it was deleted");
+}
+
+#[test]
+fn never_are_two_things_done_to_a_key_in_one_run_not_even_without_quarantine() {
+    let mut world = World::rotated(1);
+    world.quarantine = 0;
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), None);
+    // Nor where the run starts over: AWSCURRENT goes to a third version while the first key is disabled.
+    let mut world = World::rotated(1);
+    world.quarantine = 0;
+    world.now += GRACE;
+    world.values.insert("edited".to_owned(), 2);
+    world.run_with(RECONCILE, |world, next| {
+        if matches!(next, Request::Act(Action::DisableKey(..))) {
+            world.move_label(CURRENT, "edited");
+        }
+    });
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_is_kept_whose_value_the_pending_version_holds() {
+    let mut world = World::rotated(1);
+    world.values.insert("edited".to_owned(), 1);
+    world.move_label(PENDING, "edited");
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    assert_eq!(world.marked_by(1), None);
+}
+
+#[test]
+fn a_key_that_could_not_be_made_anew_is_kept_while_a_rollback_may_want_it() {
+    let mut world = World::rotated(1);
+    let by_hand = crate::model::NOT_OUR_FORM;
+    world.values.insert(OLD.to_owned(), by_hand);
+    let key = world.keys.remove(&1).expect("it is there");
+    world.keys.insert(by_hand, key);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.now += QUARANTINE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, by_hand), Some(false));
+    world.values.insert("third".to_owned(), 2);
+    world.move_label(CURRENT, "third");
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, by_hand), None);
+}
+
+#[test]
+fn a_key_that_could_not_be_made_anew_is_kept_also_where_a_person_edited_the_version_that_holds_it()
+{
+    let mut world = World::rotated(0);
+    let by_hand = crate::model::NOT_OUR_FORM;
+    let key = world.keys.remove(&1).expect("it is there");
+    world.keys.insert(by_hand, key);
+    world.values.insert(OLD.to_owned(), by_hand);
+    // AWSPREVIOUS is another version than the one that the key is tagged with, of the same value.
+    world.values.insert("edited".to_owned(), by_hand);
+    world.remove_label(PREVIOUS);
+    world.move_label(PREVIOUS, "edited");
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.now += QUARANTINE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, by_hand), Some(false));
+}
+
+#[test]
+fn a_label_that_comes_while_its_key_is_disabled_brings_it_back_in_the_same_run() {
+    let mut world = World::rotated(0);
+    world.now += GRACE;
+    world.run_with(RECONCILE, |world, next| {
+        if matches!(next, Request::Act(Action::DisableKey(..))) {
+            world.move_label("mine", OLD);
+        }
+    });
+    assert_eq!(is_enabled(&world, 1), Some(true));
+}
+
+#[test]
+fn a_key_is_not_restored_by_labels_that_are_older_than_the_list() {
+    // By mistake the leaked key 1 came back; while this run looks, it is taken away again and stopped.
+    let mut world = World::rotated(0);
+    world.now += 1;
+    world.move_label(CURRENT, OLD);
+    let mut stopped = false;
+    world.run_with(RECONCILE, |world, next| {
+        if *next == Request::Query(Query::Keys) && !std::mem::replace(&mut stopped, true) {
+            world.move_label(CURRENT, NEW);
+            world.emergency = true;
+            reconcile(world);
+            world.emergency = false;
+        }
+    });
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_value_is_taken_for_that_of_the_version_it_came_with() {
+    // The leaked key 1 is in quarantine. Somebody rolls back, and forward again between the labels and the value.
+    let mut world = World::rotated(1);
+    world.emergency = true;
+    reconcile(&mut world);
+    world.emergency = false;
+    world.move_label(CURRENT, OLD);
+    let run = Run::new(world.observe(RECONCILE));
+    world.move_label(CURRENT, NEW);
+    assert_eq!(world.play(run, |_, _| (), |_| None), Some(Decision::Done));
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
+    let world = World::rotated(1);
+    let mut observed = world.observe(RECONCILE);
+    // The service still answers with the version before.
+    observed.learn(Fact::VersionRead {
+        version: ReadVersion::Current(CurrentVersion::Present {
+            id: VersionId::from(OLD),
+            created: None,
+            content: Content::Key { generated: true },
+        }),
+        comparison: None,
+        keys: Vec::new(),
+        targets: BTreeSet::new(),
+    });
+    assert_eq!(
+        decide(&observed),
+        Decision::Perform(Request::Query(Query::Labels)),
+        "it went on with a value of another version"
+    );
+    observed.learn(Fact::Described(world.description()));
+    assert_eq!(decide(&observed), Decision::Restart);
+}
+
+#[test]
+fn a_target_that_held_a_key_until_now_delays_even_a_grace_of_zero_by_one_run() {
+    let mut world = World::rotated(1);
+    world.grace = 0;
+    world.mirror = vec![1];
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [2]);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_marked_key_that_a_person_disabled_is_not_enabled_by_a_label() {
+    let mut world = World::rotated(1);
+    world.keys.get_mut(&1).expect("it is there").enabled = false;
+    world.move_label("mine", OLD);
+    // A disabled key is not relied on to remember which targets were written.
+    let noted = [Action::NoteTargets(KeyId::from("2"))];
+    assert_eq!(reconcile(&mut world), noted);
+    assert_eq!(reconcile(&mut world), []);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_that_a_person_enabled_again_has_another_grace() {
+    let mut world = World::rotated(1);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.keys.get_mut(&1).expect("it is there").enabled = true;
+    world.now += 1;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
+    let mut world = World::rotated(1);
+    for edit in ["an edit", "and another"] {
+        world.values.insert(edit.to_owned(), 2);
+        world.move_label(CURRENT, edit);
+        world.now += 1000;
+        reconcile(&mut world);
+        reconcile(&mut world);
+        assert_eq!(is_enabled(&world, 2), Some(true));
+        assert_eq!(world.marked_by(2), None);
+    }
+}
+
+#[test]
+fn the_mark_of_a_rolled_back_key_does_not_count_when_the_secret_moves_on_even_after_an_edit_by_hand()
+ {
+    // Key 1 came back in a version that was put by hand, and nobody reconciled; then key 3 replaced it.
+    let mut world = World::rotated(1);
+    world.values.insert("edited".to_owned(), 1);
+    world.move_label(CURRENT, "edited");
+    make_version(&mut world, "third", 3);
+    world.move_label(CURRENT, "third");
+    world.mirror = vec![3];
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    assert_eq!(world.marked_by(1), Some("third"));
+}
+
+#[test]
+fn a_key_in_a_doppler_target_is_not_retired_and_one_that_may_be_in_an_unreadable_target_neither() {
+    let mut world = World::rotated(2);
+    world.now += GRACE;
+    world.mirror[1] = 1;
+    reconcile(&mut world);
+    // Its readers have had another key only since now.
+    assert_eq!(world.mirror, [2, 2]);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    reconcile(&mut world);
+    world.now += GRACE;
+    world.unreachable.insert(1);
+    assert_eq!(reconcile(&mut world), []);
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    world.unreachable.clear();
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    // Nor is it deleted while a target cannot be read.
+    world.now += QUARANTINE;
+    world.unreachable.insert(1);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_quarantined_key_that_turns_up_in_doppler_is_replaced_there_and_not_enabled() {
+    let mut world = World::rotated(1);
+    world.now += GRACE;
+    reconcile(&mut world);
+    world.mirror = vec![1];
+    reconcile(&mut world);
+    assert_eq!(world.mirror, [2]);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn an_emergency_disables_every_replaced_key_at_once_whoever_holds_it_and_never_the_current_one() {
+    let mut world = World::rotated(2);
+    world.keys.insert(
+        4,
+        ModelKey::on(&["p"], Some("abandoned")).superseded(999, "x"),
+    );
+    world.keys.insert(5, ModelKey::on(&["p"], Some("next")));
+    world.values.insert("next".to_owned(), 5);
+    world.move_label(PENDING, "next");
+    world.mirror[1] = 1;
+    world.unreachable.insert(0);
+    world.emergency = true;
+    let done = reconcile(&mut world);
+    let first = done.first().expect("something was done");
+    assert!(
+        matches!(first, Action::DisableKey(..)),
+        "before anything else: {done:?}"
+    );
+    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(is_enabled(&world, 4), Some(false));
+    assert_eq!(is_enabled(&world, 2), Some(true));
+    assert_eq!(
+        is_enabled(&world, 5),
+        Some(true),
+        "it is about to be promoted"
+    );
+    assert_eq!(world.mirror[1], 2);
+    // The next ordinary run does not bring the leaked key back.
+    (world.emergency, world.mirror[1]) = (false, 1);
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_made_by_hand_is_left_alone_until_its_owner_hands_it_over_and_then_retired_like_ours() {
+    let mut world = World::rotated(1);
+    world.keys.insert(1, ModelKey::on(&["p", "q"], None));
+    // The replaced key, which remembered the target, is another tool's now.
+    let noted = [Action::NoteTargets(KeyId::from("2"))];
+    assert_eq!(reconcile(&mut world), noted);
+    for _ in 0..3 {
+        world.now += 1000;
+        assert_eq!(reconcile(&mut world), []);
+    }
+    // Tagged and renamed; its description is its owner's.
+    world.keys.get_mut(&1).expect("it is there").version = Some(OLD.to_owned());
+    reconcile(&mut world);
+    assert_eq!(world.marked_by(1), Some(NEW));
+    assert_eq!(is_enabled(&world, 1), Some(true));
+    world.now += GRACE;
+    reconcile(&mut world);
+    assert_eq!(is_enabled(&world, 1), Some(false));
+}
+
+#[test]
+fn a_key_that_was_handed_over_while_it_was_current_is_marked_once_it_is_replaced() {
+    let mut world = World::rotated(0);
+    world.keys.get_mut(&2).expect("it is there").described = false;
+    assert_eq!(reconcile(&mut world), []);
+    make_version(&mut world, "third", 3);
+    world.move_label(CURRENT, "third");
+    reconcile(&mut world);
+    assert_eq!(world.marked_by(2), Some("third"));
+}
+
+#[test]
+fn a_key_that_was_handed_over_too_late_or_by_mistake_is_left_alone() {
+    let mut world = World::rotated(1);
+    let mut tagged = ModelKey::on(&["p"], Some(OLD));
+    tagged.described = false;
+    world.keys.insert(7, tagged);
+    for _ in 0..3 {
+        world.now += 1000;
+        reconcile(&mut world);
+        assert_eq!(is_enabled(&world, 7), Some(true));
+        assert_eq!(world.marked_by(7), None);
+    }
+}
+
+/// Something that happens to the world.
+type Happening = (&'static str, fn(&mut World));
+
+const HAPPENINGS: &[Happening] = &[
+    ("a day passes", |world| world.now += GRACE),
+    ("a week passes", |world| world.now += QUARANTINE),
+    ("it is rolled back", |world| {
+        if let Some(previous) = world.holder(PREVIOUS).cloned() {
+            world.move_label(CURRENT, &previous);
+        }
+    }),
+    ("another field is edited", |world| {
+        let edit = format!("edit {}", world.values.len());
+        if let Some(value) = world.labelled(CURRENT) {
+            world.values.insert(edit.clone(), value);
+            world.move_label(CURRENT, &edit);
+        }
+    }),
+    ("Doppler gets the old key", |world| world.mirror = vec![1]),
+    ("Doppler gets nonsense", |world| world.mirror = vec![0]),
+    ("the current key is deleted", |world| {
+        if let Some(value) = world.labelled(CURRENT) {
+            world.keys.remove(&value);
+        }
+    }),
+    ("the current key loses a plan", |world| {
+        let current = world.labelled(CURRENT);
+        if let Some(key) = current.and_then(|value| world.keys.get_mut(&value)) {
+            key.plans.pop_first();
+        }
+    }),
+];
+
+/// Since when each key has not been in use, as the last whole run saw it.
+fn note_use(world: &World, whole: bool, unused_since: &mut BTreeMap<u8, u32>) {
+    for value in world.keys.keys() {
+        let labelled = world.labelled(CURRENT) == Some(*value);
+        if labelled || world.mirror.contains(value) {
+            // What no run has seen to its end leaves no trace that a later one could go by.
+            if whole {
+                unused_since.remove(value);
+            }
+        } else {
+            unused_since.entry(*value).or_insert(world.now);
+        }
+    }
+}
+
+/// Reconciles and demands of every single action what the invariants say; gives the world after each, as if cut off there.
+fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
+    let mut after = world.clone();
+    let mut cuts = vec![world.clone()];
+    let mut disabled = BTreeSet::new();
+    let mut before = world.clone();
+    // Whether the labels are newer than the list of keys and than what was done.
+    let mut fresh = false;
+    after.run_with(RECONCILE, |now, next| {
+        if matches!(next, Request::Query(Query::Labels | Query::Keys)) {
+            fresh = *next == Request::Query(Query::Labels);
+        }
+        let Request::Act(action) = next else { return };
+        if let Action::DisableKey(id, _) | Action::DeleteKey(id) = action {
+            let by_old_labels = !std::mem::replace(&mut fresh, false);
+            assert!(!by_old_labels, "{action:?} by old labels: {before:?}");
+            let value = number(id);
+            let unused = unused_since.get(&value);
+            let unused = unused.unwrap_or_else(|| panic!("{action:?}: it is in use, {before:?}"));
+            assert!(
+                now.now >= unused + GRACE,
+                "{action:?}: too early, {before:?}"
+            );
+            if matches!(action, Action::DeleteKey(_)) {
+                assert!(
+                    !disabled.contains(&value),
+                    "disabled and deleted in one run"
+                );
+                let mark = before.keys[&value].mark.clone().expect("it was marked");
+                let since = mark.disabled.expect("it was disabled before");
+                assert!(
+                    now.now >= since + QUARANTINE,
+                    "deleted too early: {before:?}"
+                );
+            } else {
+                disabled.insert(value);
+            }
+        }
+        before = now.clone();
+        cuts.push(now.clone());
+    });
+    cuts.push(after);
+    cuts
+}
+
+/// Overlap and no dead key, whatever happens in whichever order, with each reconciliation cut off anywhere.
+#[test]
+fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whichever_order() {
+    let mut start = World::rotated(1);
+    let mut unused = BTreeMap::new();
+    note_use(&start, true, &mut unused);
+    start.rotated_before = true;
+    // Where every key was deleted, nothing tells any more that the target was ever written.
+    start.adopted.insert(0);
+    let mut open = vec![(start, unused, 0)];
+    let mut observed = BTreeSet::new();
+    while let Some((world, unused, depth)) = open.pop() {
+        if !observed.insert((world.clone(), unused.clone(), depth)) {
+            continue;
+        }
+        let cuts = cuts(&world, &unused);
+        for (number, cut) in (1..).zip(&cuts) {
+            let mut unused = unused.clone();
+            note_use(cut, number == cuts.len(), &mut unused);
+            // Without a cut, one run is enough.
+            let mut whole = cut.clone();
+            reconcile(&mut whole);
+            whole.no_dead_key();
+            let current = whole.labelled(CURRENT).expect("it holds a key");
+            assert_eq!(whole.mirror, [current], "{whole:?}");
+            assert_eq!(whole.marked_by(current), None, "{whole:?}");
+            if depth < 4 {
+                for (_, happen) in HAPPENINGS {
+                    let mut next = cut.clone();
+                    happen(&mut next);
+                    open.push((next, unused.clone(), depth + 1));
+                }
+            }
+        }
+    }
+    assert!(
+        observed.len() > 1000,
+        "only {} worlds were seen",
+        observed.len()
+    );
+}
+
+#[test]
+fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
+    let moments = |world: &World| {
+        let mut count = 0;
+        world.clone().run_with(RECONCILE, |_, _| count += 1);
+        count
+    };
+    // Grace is over, quarantine is over, and both keys are due for something else; and Doppler has drifted.
+    for (hours, loses_replies) in [
+        (0, false),
+        (GRACE, false),
+        (GRACE, true),
+        (GRACE + QUARANTINE, false),
+        (GRACE + QUARANTINE, true),
+    ] {
+        let mut start = World::rotated(1);
+        start.mirror = vec![0];
+        if hours > GRACE {
+            start.now += GRACE;
+            reconcile(&mut start);
+            start.now += QUARANTINE;
+        } else {
+            start.now += hours;
+        }
+        start.loses_replies = loses_replies;
+        for moment in 0..moments(&start) {
+            let mut world = start.clone();
+            let (mut passed, mut last_look, mut last_act) = (0, 0, 0);
+            world.run_with(RECONCILE, |world, next| {
+                match next {
+                    Request::Query(Query::Labels) => last_look = passed,
+                    Request::Act(
+                        Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteTarget(..),
+                    ) => last_act = passed,
+                    _ => {}
+                }
+                if passed == moment {
+                    world.move_label(CURRENT, OLD);
+                }
+                passed += 1;
+            });
+            assert!(last_act <= last_look, "nobody looked afterwards: {world:?}");
+            if is_enabled(&world, 1) != Some(true) {
+                // It came after the last look at the labels: EventBridge's notice of it brings the next run.
+                assert!(moment >= last_look, "moment {moment}: {world:?}");
+                reconcile(&mut world);
+            }
+            assert_eq!(is_enabled(&world, 1), Some(true), "{hours}, {moment}");
+            world.loses_replies = false;
+            reconcile(&mut world);
+            assert_eq!(world.mirror, [1]);
+            assert_eq!(world.marked_by(1), None);
+        }
+    }
+}
+
+#[test]
+fn two_reconciliations_at_once_end_as_one_does() {
+    for hours in [0, GRACE, 10 * GRACE] {
+        let mut start = World::rotated(1);
+        start.now += hours;
+        start.mirror = vec![0];
+        let mut alone = start.clone();
+        reconcile(&mut alone);
+        reconcile(&mut alone);
+        let mut moments = 0;
+        start.clone().run_with(RECONCILE, |_, _| moments += 1);
+        for moment in 0..moments {
+            let mut world = start.clone();
+            let mut passed = 0;
+            world.run_with(RECONCILE, |world, _| {
+                if passed == moment {
+                    reconcile(world);
+                }
+                passed += 1;
+            });
+            reconcile(&mut world);
+            assert_eq!(world, alone, "{hours} hours, moment {moment}");
+        }
+    }
+}

@@ -1,0 +1,586 @@
+//! The four steps as pure decisions, played against a small model of the world: every step cut off after every
+//! action and repeated at every later time, in every state that can come about so.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use crate::model::{Failure, ModelKey, NEW, OLD, RECONCILE, World, rotate};
+use api_key_rotation::decision::{
+    CURRENT, Decision, PENDING, Query, Readiness, Refusal, Request, RotationStep, Run, UsagePlans,
+    decide,
+};
+use api_key_rotation::ids::{KeyId, PlanId};
+
+/// Every secret that a rotation can start from.
+fn starts() -> Vec<World> {
+    let mut starts = Vec::new();
+    for value in [None, Some(0), Some(1)] {
+        for targets in [0, 1, 2] {
+            for configured_plans in [true, false] {
+                for probe in [true, false] {
+                    let mut start = World::rotating(value, targets, configured_plans, probe);
+                    // Without a plan to be had, only an authorizer of its own accepts the key.
+                    start.allows_no_plan = !configured_plans && value != Some(1);
+                    starts.push(start);
+                }
+            }
+        }
+    }
+    for mut start in starts.clone() {
+        if start.holder(CURRENT).is_none() {
+            start.first_is_current = true;
+            starts.push(start);
+        }
+    }
+    let mut replicated = World::rotating(Some(1), 1, true, false);
+    replicated.replicas = vec![crate::model::ModelReplica::InSync];
+    starts.push(replicated);
+    // The current key was made by hand.
+    for start in starts.clone() {
+        if start.keys.contains_key(&1) {
+            let mut adopted = start;
+            adopted.keys.insert(1, ModelKey::on(&["p", "q"], None));
+            starts.push(adopted);
+        }
+    }
+    starts
+}
+
+/// All worlds that come about when the steps of one rotation run in the service's order, each perhaps cut off after any
+/// of its actions, and each repeated at any later time. (A step never comes before the one ahead of it has succeeded.)
+fn reachable() -> BTreeSet<World> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<_> = starts().into_iter().map(|start| (start, 0)).collect();
+    while let Some((world, succeeded)) = open.pop() {
+        if !reached.insert((world.clone(), succeeded)) {
+            continue;
+        }
+        for (index, step) in (0..=succeeded).zip(RotationStep::ALL) {
+            let mut after = world.clone();
+            let end = after.run(rotate(step), |world| open.push((world.clone(), succeeded)));
+            if index == succeeded && end == Decision::Done {
+                open.push((after, succeeded + 1));
+            }
+        }
+    }
+    reached.into_iter().map(|(world, _)| world).collect()
+}
+
+#[test]
+fn no_dead_key_is_handed_out_whatever_is_cut_off_or_repeated() {
+    let reached = reachable();
+    assert!(
+        reached.len() > 300,
+        "only {} worlds were reached",
+        reached.len()
+    );
+    reached.iter().for_each(World::no_dead_key);
+}
+
+#[test]
+fn store_before_mint_no_key_exists_whose_value_no_version_held() {
+    reachable().iter().for_each(World::no_orphan);
+}
+
+#[test]
+fn from_every_reachable_state_the_four_steps_complete_the_rotation() {
+    for world in reachable() {
+        let mut world = world;
+        for step in RotationStep::ALL {
+            let end = world.run(rotate(step), World::no_dead_key);
+            assert_eq!(end, Decision::Done, "{step} in {world:?}");
+        }
+        assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
+        assert_eq!(
+            world.holder(CURRENT).map(String::as_str),
+            Some(NEW),
+            "{world:?}"
+        );
+        assert_eq!(world.holder(PENDING), None, "{world:?}");
+        assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");
+        if world.keys.get(&1).is_some_and(|key| key.version.is_some()) {
+            assert_eq!(world.marked_by(1), Some(NEW), "{world:?}");
+        }
+        assert_eq!(world.marked_by(2), None, "{world:?}");
+    }
+}
+
+#[test]
+fn a_completed_rotation_needs_nothing_more_from_any_step() {
+    for world in reachable() {
+        let mut world = world;
+        for step in RotationStep::ALL {
+            world.run(rotate(step), |_| ());
+        }
+        let done = world.clone();
+        for step in RotationStep::ALL {
+            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done);
+            assert_eq!(world, done, "{step} changed a completed rotation");
+        }
+    }
+}
+
+#[test]
+fn the_trial_run_changes_nothing() {
+    for mut world in starts() {
+        if let Some(copy) = world.labelled(CURRENT) {
+            world.values.insert(NEW.to_owned(), copy);
+        }
+        let before = world.clone();
+        let end = world.run(rotate(RotationStep::TestSecret), |world| {
+            panic!("the trial run acted: {world:?}")
+        });
+        assert_eq!((end, world), (Decision::Done, before));
+    }
+}
+
+#[test]
+fn a_version_that_lost_its_label_gives_doppler_the_current_key_back_and_is_never_promoted() {
+    for world in reachable() {
+        let mut world = world;
+        if world.holder(CURRENT).is_some_and(|current| current == NEW) {
+            continue;
+        }
+        world.labels.remove(NEW);
+        let end = world.run(rotate(RotationStep::FinishSecret), |_| ());
+        assert_eq!(end, Decision::Refuse(Refusal::UnknownVersion));
+        assert_ne!(world.holder(CURRENT).map(String::as_str), Some(NEW));
+        if world.labelled(CURRENT) == Some(1) {
+            assert!(world.mirror.iter().all(|held| *held == 1), "{world:?}");
+        }
+    }
+}
+
+#[test]
+fn rotation_that_is_switched_off_stops_before_promotion_and_not_after() {
+    for mut world in reachable() {
+        let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
+        for step in RotationStep::ALL {
+            let mut observed = world.observe(rotate(step));
+            observed.secret.rotation_enabled = false;
+            let next = decide(&observed);
+            assert_eq!(
+                next == Decision::Refuse(Refusal::RotationDisabled),
+                !promoted,
+                "{step} in {world:?}"
+            );
+        }
+        world.run(rotate(RotationStep::FinishSecret), |_| ());
+    }
+}
+
+/// A rotation of a secret with a working key, with one target, after `steps` of its steps.
+fn after(steps: usize) -> World {
+    let mut world = World::rotating(Some(1), 1, true, false);
+    for step in &RotationStep::ALL[..steps] {
+        assert_eq!(world.run(rotate(*step), |_| ()), Decision::Done);
+    }
+    world
+}
+
+type Case<'a> = (usize, &'a dyn Fn(&mut World), RotationStep, Refusal);
+
+#[test]
+fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
+    use RotationStep::{CreateSecret, FinishSecret, SetSecret, TestSecret};
+    let key = || KeyId::from("2");
+    let minted = |world: &mut World, change: &dyn Fn(&mut ModelKey)| {
+        change(world.keys.get_mut(&2).expect("it was minted"));
+    };
+    let disabled = |world: &mut World| minted(world, &|key| key.enabled = false);
+    let off_a_plan = |world: &mut World| minted(world, &|key| drop(key.plans.pop_last()));
+    let anothers = |world: &mut World| minted(world, &|key| key.version = None);
+    let deleted = |world: &mut World| drop(world.keys.remove(&2));
+    let relabelled = |world: &mut World| {
+        world
+            .labels
+            .insert(NEW.to_owned(), BTreeSet::from(["mine".to_owned()]));
+    };
+    let holding = |version: &'static str, value: Option<u8>| {
+        move |world: &mut World| match value {
+            Some(value) => drop(world.values.insert(version.to_owned(), value)),
+            None => drop(world.values.remove(version)),
+        }
+    };
+    let nothing = |_: &mut World| ();
+    let (copy, placeholder) = (holding(NEW, Some(1)), holding(NEW, Some(0)));
+    let unreadable = holding(OLD, None);
+    let edited = |world: &mut World| world.edited = true;
+    let cases: &[Case] = &[
+        (0, &copy, CreateSecret, Refusal::PendingValueNotNew),
+        (0, &placeholder, CreateSecret, Refusal::PendingValueNotNew),
+        (0, &unreadable, CreateSecret, Refusal::CurrentValueNotFound),
+        (
+            1,
+            &edited,
+            CreateSecret,
+            Refusal::SecretEditedDuringRotation,
+        ),
+        (2, &edited, TestSecret, Refusal::SecretEditedDuringRotation),
+        (0, &nothing, SetSecret, Refusal::NoPendingKey),
+        (0, &nothing, TestSecret, Refusal::NoPendingKey),
+        (0, &nothing, FinishSecret, Refusal::NoPendingKey),
+        (1, &placeholder, SetSecret, Refusal::PendingValueNotNew),
+        (2, &placeholder, TestSecret, Refusal::PendingValueNotNew),
+        (3, &placeholder, FinishSecret, Refusal::PendingValueNotNew),
+        (1, &nothing, TestSecret, Refusal::KeyNotFound),
+        (1, &nothing, FinishSecret, Refusal::KeyNotFound),
+        (2, &disabled, SetSecret, Refusal::KeyDisabled(key())),
+        (2, &disabled, TestSecret, Refusal::KeyDisabled(key())),
+        (3, &disabled, FinishSecret, Refusal::KeyDisabled(key())),
+        (2, &deleted, TestSecret, Refusal::KeyNotFound),
+        (3, &deleted, FinishSecret, Refusal::KeyNotFound),
+        (
+            2,
+            &off_a_plan,
+            TestSecret,
+            Refusal::KeyNotOnUsagePlan(key(), PlanId::from("q")),
+        ),
+        (2, &anothers, SetSecret, Refusal::KeyNotManaged(key())),
+        (0, &relabelled, CreateSecret, Refusal::NotPending),
+        (1, &relabelled, SetSecret, Refusal::NotPending),
+        (2, &relabelled, TestSecret, Refusal::NotPending),
+        (3, &relabelled, FinishSecret, Refusal::NotPending),
+    ];
+    for (steps, change, step, refusal) in cases {
+        let mut world = after(*steps);
+        change(&mut world);
+        let before = world.clone();
+        assert_eq!(
+            world.run(rotate(*step), |_| ()),
+            Decision::Refuse(refusal.clone()),
+            "{step} after {steps} steps"
+        );
+        assert_eq!(world, before, "{step} refused, but changed something");
+    }
+}
+
+#[test]
+fn only_keys_that_nobody_uses_are_marked() {
+    let add = |world: &mut World, value: u8, version: &str, label: Option<&str>| {
+        world.values.insert(version.to_owned(), value);
+        world.keys.insert(value, ModelKey::on(&[], Some(version)));
+        let labels = label.map(ToOwned::to_owned).into_iter().collect();
+        world.labels.insert(version.to_owned(), labels);
+    };
+    let mut world = after(3);
+    add(&mut world, 3, "labelled by somebody", Some("mine"));
+    add(&mut world, 4, "abandoned", None);
+    // A person edited another field: the same key, in a version that it was not minted for.
+    let minted = world.keys.get_mut(&2).expect("it was minted");
+    minted.version = Some("before the edit".to_owned());
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
+
+    add(&mut world, 5, "of the next rotation", Some(PENDING));
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
+    let marked = world.keys.iter().filter(|(_, key)| key.mark.is_some());
+    assert_eq!(marked.map(|(value, _)| *value).collect::<Vec<_>>(), [1, 4]);
+}
+
+#[test]
+fn a_promoted_key_that_a_person_disabled_since_is_not_mirrored() {
+    let mut world = after(4);
+    world.mirror = vec![1];
+    world.keys.get_mut(&2).expect("it was minted").enabled = false;
+    let before = world.clone();
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
+    assert_eq!(world, before);
+}
+
+#[test]
+fn a_key_in_use_loses_its_mark() {
+    let mut world = after(4);
+    let minted = world.keys.remove(&2).expect("it was minted");
+    world.keys.insert(2, minted.superseded(900, "a race"));
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
+    assert_eq!(world.marked_by(2), None);
+}
+
+#[test]
+fn a_key_of_a_rotation_that_began_meanwhile_is_not_marked() {
+    let mut world = after(4);
+    let mut began = false;
+    let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
+        // Only now, after the labels were read.
+        if !std::mem::replace(&mut began, true) {
+            world.values.insert("next".to_owned(), 3);
+            world.keys.insert(3, ModelKey::on(&[], Some("next")));
+            world.move_label(PENDING, "next");
+        }
+    });
+    assert_eq!(end, Decision::Done);
+    assert_eq!(world.marked_by(3), None);
+}
+
+#[test]
+fn a_mark_from_an_earlier_life_of_the_replaced_key_is_renewed() {
+    let mut world = after(3);
+    let replaced = world.keys.remove(&1).expect("it is there");
+    world
+        .keys
+        .insert(1, replaced.superseded(999, "a version before"));
+    assert_eq!(
+        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        Decision::Done
+    );
+    assert_eq!(world.marked_by(1), Some(NEW));
+}
+
+/// Whatever the secret held before, nothing is created that no API would accept.
+#[test]
+fn set_secret_without_plan_refuses_before_minting() {
+    for value in [None, Some(0), Some(1)] {
+        let mut world = World::rotating(value, 0, false, false);
+        if value == Some(1) {
+            world.keys.insert(1, ModelKey::on(&[], Some(OLD)));
+        }
+        world.run(rotate(RotationStep::CreateSecret), |_| ());
+        let before = world.keys.clone();
+        let refused = Decision::Refuse(Refusal::NoUsagePlan);
+        assert_eq!(
+            world.run(rotate(RotationStep::SetSecret), |_| ()),
+            refused,
+            "{value:?}"
+        );
+        assert_eq!(world.keys, before, "a key was created");
+
+        world.allows_no_plan = true;
+        assert_eq!(
+            world.run(rotate(RotationStep::SetSecret), |_| ()),
+            Decision::Done
+        );
+        assert_eq!(
+            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            Decision::Done
+        );
+
+        // The plans were taken away since.
+        world.allows_no_plan = false;
+        assert_eq!(world.run(rotate(RotationStep::TestSecret), |_| ()), refused);
+        world.probe = true;
+        assert_eq!(
+            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            Decision::Done
+        );
+    }
+}
+
+/// It says what a rotation would say, and passes where that would.
+#[test]
+fn trial_run_without_plan_is_refused() {
+    for (value, plans, passes) in [(0, &[][..], false), (1, &[], false), (1, &["p"], true)] {
+        let mut world = World::rotating(Some(value), 0, false, false);
+        world.values.insert(NEW.to_owned(), value);
+        world.keys.clear();
+        if value == 1 {
+            world.keys.insert(1, ModelKey::on(plans, Some(OLD)));
+        }
+        let before = world.clone();
+        let expected = if passes {
+            Decision::Done
+        } else {
+            Decision::Refuse(Refusal::NoUsagePlan)
+        };
+        assert_eq!(
+            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            expected
+        );
+        assert_eq!(world, before);
+    }
+}
+
+#[test]
+fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes_anothers_plans() {
+    for value in [0, 1] {
+        let mut world = World::rotating(Some(value), 0, false, false);
+        world.keys.clear();
+        world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
+        // An abandoned rotation's, which never got a plan.
+        world.keys.insert(4, ModelKey::on(&[], Some("newer")));
+        for step in [
+            RotationStep::CreateSecret,
+            RotationStep::SetSecret,
+            RotationStep::TestSecret,
+        ] {
+            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done, "{step}");
+        }
+        assert_eq!(world.keys[&2].plans, BTreeSet::from(["p".to_owned()]));
+    }
+    // It was deleted between the list of keys and the list of its plans.
+    let mut world = World::rotating(Some(1), 0, false, false);
+    world.keys.clear();
+    world.run(rotate(RotationStep::CreateSecret), |_| ());
+    assert_eq!(
+        world.run(rotate(RotationStep::SetSecret), |_| ()),
+        Decision::Refuse(Refusal::NoUsagePlan)
+    );
+    world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
+    world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
+    assert_eq!(
+        world.run(rotate(RotationStep::TestSecret), |_| ()),
+        Decision::Refuse(Refusal::NoUsagePlan)
+    );
+    assert_eq!(
+        world.run(rotate(RotationStep::SetSecret), |_| ()),
+        Decision::Done
+    );
+    assert_eq!(
+        world.run(rotate(RotationStep::TestSecret), |_| ()),
+        Decision::Done
+    );
+}
+
+#[test]
+fn a_version_that_is_replaced_as_soon_as_it_is_promoted_fails_nothing() {
+    let mut world = after(3);
+    let mut replaced = false;
+    let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
+        let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
+        if promoted && !std::mem::replace(&mut replaced, true) {
+            world.remove_label(PENDING);
+            world.values.insert("next".to_owned(), 3);
+            world
+                .keys
+                .insert(3, ModelKey::on(&["p", "q"], Some("next")));
+            world.move_label(CURRENT, "next");
+        }
+    });
+    assert_eq!(end, Decision::Done);
+    assert_eq!(world.mirror, [3]);
+    assert_eq!(world.marked_by(2), Some("next"));
+    assert_eq!(world.marked_by(3), None);
+}
+
+#[test]
+fn a_key_without_probe_must_have_settled_before_it_passes() {
+    let mut world = World::rotating(None, 0, true, false);
+    world.run(rotate(RotationStep::CreateSecret), |_| ());
+    world.run(rotate(RotationStep::SetSecret), |_| ());
+    let mut observed = world.observe(rotate(RotationStep::TestSecret));
+    observed.policy.readiness = Readiness::Age(Duration::from_mins(2));
+    observed.policy.now = SystemTime::UNIX_EPOCH;
+    let mut waited_for = None;
+    let waits = |_: &mut World, request: &Request| {
+        if let Request::Query(Query::KeyAge { reached_at, .. }) = request {
+            waited_for = Some(*reached_at);
+        }
+    };
+    let run = Run::new(observed);
+    assert_eq!(world.play(run, waits, |_| None), Some(Decision::Done));
+    let settled = SystemTime::UNIX_EPOCH + Duration::from_mins(2);
+    assert_eq!(waited_for, Some(settled));
+}
+
+/// A refused target stays as it was, also where a person makes the version current all the same, or the service did at once.
+#[test]
+fn refused_target_is_left_after_promotion_by_hand() {
+    for first_is_current in [false, true] {
+        let value = (!first_is_current).then_some(1);
+        let mut world = World::rotating(value, 1, true, false);
+        world.first_is_current = first_is_current;
+        // Another team's.
+        world.mirror = vec![9];
+        world.held_ours.clear();
+        for key in world.keys.values_mut() {
+            key.written.clear();
+        }
+        for step in [RotationStep::CreateSecret, RotationStep::SetSecret] {
+            world.finish(rotate(step));
+        }
+        let refused = Decision::Refuse(Refusal::TargetTaken(crate::model::target(0)));
+        assert_eq!(world.run(rotate(RotationStep::TestSecret), |_| ()), refused);
+        world.move_label(CURRENT, NEW);
+        for task in [rotate(RotationStep::FinishSecret), RECONCILE] {
+            world.finish(task.clone());
+            assert_eq!(world.mirror, [9], "{task}");
+            assert!(world.keys.values().all(|key| key.written.is_empty()));
+        }
+        // Once it may be overwritten, it is the secret's for good.
+        world.adopted.insert(0);
+        world.finish(RECONCILE);
+        (world.adopted, world.mirror) = (BTreeSet::new(), vec![9]);
+        world.finish(RECONCILE);
+        assert_eq!(world.mirror, [2]);
+    }
+}
+
+#[test]
+fn written_targets_are_remembered_after_old_key_goes() {
+    let mut world = World::rotated(1);
+    world.now += crate::model::GRACE;
+    world.finish(RECONCILE);
+    // A person deletes it before its quarantine is over.
+    world.keys.remove(&1);
+    world.mirror = vec![9];
+    world.finish(RECONCILE);
+    assert_eq!(world.mirror, [2]);
+}
+
+#[test]
+fn stage_keys_set_later_excuse_no_existing_key() {
+    let mut world = World::rotating(Some(0), 0, false, false);
+    world.finish(rotate(RotationStep::CreateSecret));
+    world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
+    for step in [RotationStep::SetSecret, RotationStep::TestSecret] {
+        let mut observed = world.observe(rotate(step));
+        observed.policy.plans = UsagePlans::Inherited { stage_keys: true };
+        let end = world.play(Run::new(observed), |_, _| (), |_| None);
+        assert_eq!(end, Some(Decision::Refuse(Refusal::NoUsagePlan)), "{step}");
+    }
+}
+
+/// A step that fails anywhere, or for which the time is up, is completed by the next try, and hands out nothing dead meanwhile.
+#[test]
+fn failure_of_any_request_is_completed_by_next_try() {
+    let mut failures = 0;
+    for start in starts() {
+        for failed in RotationStep::ALL {
+            for failure in [Failure::NotBegun, Failure::ReplyLost] {
+                for place in 0..100 {
+                    let mut world = start.clone();
+                    for step in RotationStep::ALL
+                        .into_iter()
+                        .take_while(|step| *step != failed)
+                    {
+                        world.finish(rotate(step));
+                    }
+                    let mut met = false;
+                    let run = Run::new(world.observe(rotate(failed)));
+                    world.play(
+                        run,
+                        |world, _| world.no_dead_key(),
+                        |now| {
+                            met |= now == place;
+                            (now == place).then_some(failure)
+                        },
+                    );
+                    if !met {
+                        break;
+                    }
+                    failures += 1;
+                    world.no_orphan();
+                    for step in RotationStep::ALL {
+                        world.finish(rotate(step));
+                    }
+                    world.finish(RECONCILE);
+                    world.no_dead_key();
+                    assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
+                    assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");
+                }
+            }
+        }
+    }
+    assert!(failures > 1000, "only {failures} failures");
+}

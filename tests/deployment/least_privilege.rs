@@ -1,0 +1,1238 @@
+//! Least privilege: the role of the template allows what the function does, all of it is needed, and nothing else is allowed.
+//!
+//! That it allows what the function does is held by every test of a whole rotation, not only by these: each runs under the
+//! role that the template gives a function with its settings (see `support/role.rs`), and fails if a call is denied. Here the
+//! shapes of the template are gone through one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::programs::stdout_of;
+use crate::support::role::{TEMPLATE, role_in, stack};
+use crate::support::{SECRET, Setup, TOKEN_SECRET, World, minted_key, tool};
+use http::{Method, Request};
+use sandbox::iam::Check;
+use sandbox::{
+    ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, Fault, FaultKind, LabelRule,
+    Options, REGION, REST_API_ID, STAGE, Service, http_client,
+};
+use serde_json::{Value, json};
+use template::Template;
+use tokio::process::Command;
+
+const BY_HAND: &str = "HandMadeHandMadeHandMadeHandMadeHandMade";
+const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
+const TOKEN_KEY: &str =
+    "arn:aws:kms:us-east-1:123456789012:key/66666666-7777-4888-9999-000000000000";
+const DAY: Duration = Duration::from_hours(24);
+
+// The shapes of the template.
+
+/// A way to deploy the template, as far as the role depends on it.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    serves: Serves,
+    /// How many usage plans are given; none: a new key inherits those of the one before.
+    plans: usize,
+    stage_keys: bool,
+    mirror: bool,
+    /// Whether customer managed keys encrypt the secrets.
+    keys: bool,
+}
+
+/// Which secrets the function serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    /// The one that the stack makes.
+    New,
+    /// One that it names.
+    Existing,
+    /// Every one whose rotation function it is.
+    Fleet,
+}
+
+const SHAPES: [(&str, Shape); 8] = [
+    (
+        "a new secret and one plan",
+        Shape {
+            serves: Serves::New,
+            plans: 1,
+            ..SMALLEST
+        },
+    ),
+    (
+        "an existing secret whose key's plans are inherited",
+        SMALLEST,
+    ),
+    (
+        "an existing secret, two plans and a mirror",
+        Shape {
+            plans: 2,
+            mirror: true,
+            ..SMALLEST
+        },
+    ),
+    (
+        "stage keys",
+        Shape {
+            stage_keys: true,
+            ..SMALLEST
+        },
+    ),
+    (
+        "customer managed keys",
+        Shape {
+            plans: 1,
+            mirror: true,
+            keys: true,
+            ..SMALLEST
+        },
+    ),
+    (
+        "everything at once",
+        Shape {
+            serves: Serves::New,
+            plans: 2,
+            stage_keys: true,
+            mirror: true,
+            keys: true,
+        },
+    ),
+    (
+        "a fleet",
+        Shape {
+            serves: Serves::Fleet,
+            ..SMALLEST
+        },
+    ),
+    (
+        "a fleet with a customer managed key",
+        Shape {
+            serves: Serves::Fleet,
+            keys: true,
+            ..SMALLEST
+        },
+    ),
+];
+
+const SMALLEST: Shape = Shape {
+    serves: Serves::Existing,
+    plans: 0,
+    stage_keys: false,
+    mirror: false,
+    keys: false,
+};
+
+impl Shape {
+    /// A world with a function of this shape. Where plans are inherited, there is a key by hand to inherit them from.
+    async fn start(self, options: Options) -> World {
+        let setup = if self.mirror {
+            Setup::quick()
+        } else {
+            Setup::plain()
+        };
+        let mut setup = Setup {
+            makes_secret: self.serves == Serves::New,
+            configured_plans: self.plans,
+            secret: (self.plans == 0).then(|| BY_HAND.to_owned()),
+            kms_keys: if self.keys {
+                [Some(KEY), Some(TOKEN_KEY)]
+            } else {
+                [None, None]
+            },
+            options,
+            ..setup
+        };
+        if self.serves == Serves::Fleet {
+            setup = setup.env("SECRET_ID", "");
+        }
+        if self.stage_keys {
+            setup = setup.env("STAGE_KEYS", &format!("{REST_API_ID}/{STAGE}"));
+        }
+        let world = setup.start().await;
+        if self.plans == 0 {
+            world
+                .sandbox
+                .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+        }
+        world
+    }
+}
+
+/// Everything that a function does in its life, under the role of its shape. A denied call fails the test when the world is
+/// dropped, whatever becomes of the step that made it.
+async fn live(world: &World, shape: Shape) {
+    let sandbox = &world.sandbox;
+    let named = json!({ "SecretId": SECRET });
+
+    // The first key; or the one by hand is replaced, and handed over to be retired.
+    world.rotate().await;
+    if shape.plans == 0 {
+        let replaced = sandbox.key_with_value(BY_HAND).expect("it is there");
+        let report = world.reconcile(named.clone()).await;
+        let commands = report["secrets"][0]["handOverCommands"].to_string();
+        assert!(commands.contains(&replaced.id), "{report}");
+        hand_over(world, &report).await;
+    }
+    let first = world.current_key();
+
+    // A trial run, such as comes with a schedule that does not rotate immediately.
+    let trial = sandbox.trial(SECRET).await;
+    assert!(trial.succeeded, "{:?}", trial.error());
+
+    // A second key; of its way onto each plan the answer is lost, so it is tried again and found there.
+    let lost = Fault::new(FaultKind::LostReply).on(Service::ApiGateway, "CreateUsagePlanKey");
+    for plan in 0..shape.plans.max(1) {
+        // For each plan there is one that is lost and one that is refused.
+        sandbox.faults().inject(lost.clone().nth(2 * plan + 1));
+    }
+    world.rotate().await;
+    assert!(
+        made(world, "GetUsagePlanKey") > 0,
+        "nothing was found there"
+    );
+
+    // A rollback, noticed at once: the key comes back. And forward again.
+    let secret = sandbox.secret(SECRET);
+    let [current, previous] = ["AWSCURRENT", "AWSPREVIOUS"]
+        .map(|label| secret.labelled(label).expect("it was rotated").id.clone());
+    world.reconcile(named.clone()).await;
+    sandbox.move_label(SECRET, "AWSCURRENT", Some(&current), Some(&previous));
+    sandbox.deliveries_done().await;
+    let delivered = sandbox.deliveries();
+    assert!(
+        delivered.iter().all(|one| one.result.is_ok()),
+        "{delivered:?}"
+    );
+    assert!(world.current_key() == first, "it was not rolled back");
+    world.rotate().await;
+    if shape.serves == Serves::Fleet {
+        // It hears of others' secrets as well.
+        sandbox.create_secret("another", None);
+        sandbox.put_secret("another", "HandMadeHandMadeHandMade2");
+        sandbox.deliveries_done().await;
+    }
+
+    // A plan and the whole key are taken away by hand, and put right.
+    let key = sandbox
+        .key_with_value(&world.current_key())
+        .expect("it is there");
+    for plan in &key.plans {
+        sandbox.detach_key(&key.id, plan);
+    }
+    world.reconcile(named.clone()).await;
+    sandbox.delete_key(&key.id);
+    world.reconcile(json!({})).await;
+    assert!(sandbox.key_with_value(&world.current_key()).is_some());
+
+    // The replaced ones are disabled and deleted when their time has come.
+    for days in [2, 8] {
+        sandbox.advance(days * DAY);
+        world.reconcile(json!({})).await;
+    }
+    assert!(made(world, "DeleteApiKey") > 0, "nothing was deleted");
+
+    // One more is disabled at once.
+    let leaked = world.current_key();
+    world.rotate().await;
+    world
+        .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
+        .await;
+    let leaked = sandbox.key_with_value(&leaked).expect("it is there");
+    assert!(!leaked.enabled, "it goes on working");
+}
+
+/// Runs the commands that a report shows the owner of a key made by hand.
+async fn hand_over(world: &World, report: &Value) {
+    let commands = report["secrets"][0]["handOverCommands"].as_array();
+    for line in commands.expect("there is a key to hand over") {
+        world.shell(line.as_str().expect("a command")).await;
+    }
+}
+
+fn made(world: &World, operation: &str) -> usize {
+    let calls = world.sandbox.calls();
+    calls
+        .iter()
+        .filter(|call| call.operation == operation)
+        .count()
+}
+
+fn with_events() -> Options {
+    Options {
+        label_events: Some(LabelRule::default()),
+        ..Options::default()
+    }
+}
+
+// What it may do, it needs.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shape_of_the_role_allows_all_that_its_function_does_and_all_of_it_is_needed() {
+    let mut wrong = Vec::new();
+    for (name, shape) in SHAPES {
+        let world = shape.start(with_events()).await;
+        live(&world, shape).await;
+        let denials = world.roles.take_denials().into_iter();
+        wrong.extend(denials.map(|denial| format!("{name}: denied: {denial}")));
+        for (element, (text, needed)) in world.roles.elements() {
+            if !needed {
+                wrong.push(format!("{name}: no call needs {element} ({text})"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+// What it must not do.
+
+/// How a call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Denied,
+    /// It passes the role; whatever the service says.
+    Allowed,
+}
+
+/// A call with the credentials of the function.
+struct Attempt {
+    method: Method,
+    path: String,
+    operation: Option<&'static str>,
+    input: Value,
+}
+
+impl Attempt {
+    fn secrets(operation: &'static str, input: Value) -> Attempt {
+        Attempt {
+            method: Method::POST,
+            path: "/".to_owned(),
+            operation: Some(operation),
+            input,
+        }
+    }
+
+    fn api(method: Method, path: impl Into<String>, input: Value) -> Attempt {
+        Attempt {
+            method,
+            path: path.into(),
+            operation: None,
+            input,
+        }
+    }
+
+    async fn make(self, world: &World) -> Answer {
+        const SCOPE: &str = "20261122/us-east-1/x/aws4_request";
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(format!("{}{}", world.sandbox.aws_url(), self.path))
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={FUNCTION_ACCESS_KEY_ID}/{SCOPE}"),
+            );
+        if let Some(operation) = self.operation {
+            request = request.header("x-amz-target", format!("secretsmanager.{operation}"));
+        }
+        let body = if self.input.is_null() {
+            String::new()
+        } else {
+            self.input.to_string()
+        };
+        let request = request.body(body).expect("a valid request");
+        let answer = http_client::send(request).await.expect("it answers");
+        let error = answer.headers().get("x-amzn-errortype");
+        if error.is_some_and(|error| error == "AccessDeniedException") {
+            Answer::Denied
+        } else {
+            Answer::Allowed
+        }
+    }
+}
+
+/// What there is besides the function's own: of other teams, and of another function of this kind.
+struct Others {
+    secret: String,
+    plan: String,
+    /// A plan that the function puts keys on.
+    own_plan: String,
+    /// Another team's key, tagged by it.
+    key: String,
+    /// A key of another function of ours.
+    sister: String,
+    /// The function's own.
+    own: String,
+}
+
+impl Others {
+    fn beside(world: &World) -> Others {
+        let sandbox = &world.sandbox;
+        let secret =
+            sandbox.create_secret("billing/partner-api-key", Some("HandMadeHandMadeHandMade2"));
+        let key = sandbox.create_key("billing", "BillingBillingBillingBilling", &[]);
+        sandbox.tag_key(&key, "team", "billing");
+        let version = "99999999-9999-4999-8999-999999999999";
+        let mint = |value| minted_key(sandbox, SECRET, version, value, &[]);
+        let sister = mint("SisterSisterSisterSisterSister");
+        sandbox.tag_key(&sister, "rotation:function", "another");
+        Others {
+            secret,
+            plan: sandbox.create_empty_usage_plan("billing"),
+            own_plan: world.plans[0].clone(),
+            key,
+            sister,
+            own: mint("OwnOwnOwnOwnOwnOwnOwnOwnOwnOwn"),
+        }
+    }
+}
+
+fn arn_in_path(key: &str) -> String {
+    format!("arn%3Aaws%3Aapigateway%3A{REGION}%3A%3A%2Fapikeys%2F{key}")
+}
+
+/// Every call that is to be denied, or that cannot be, with what it comes to in a shape.
+#[allow(clippy::too_many_lines, reason = "it is a table")]
+fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer)> {
+    use Answer::{Allowed, Denied};
+    let Others {
+        secret,
+        plan,
+        own_plan,
+        key,
+        sister,
+        own,
+    } = others;
+    let id = |secret: &str| json!({ "SecretId": secret });
+    let patch = || json!({ "patchOperations": [{ "op": "replace", "path": "/enabled", "value": "false" }] });
+    let tags = || json!({ "tags": { "rotation:function": FUNCTION_NAME } });
+    let member = || json!({ "keyId": own, "keyType": "API_KEY" });
+    // Any plan may be the one that is inherited, so there IAM cannot tell them apart.
+    let any_plan = if shape.plans == 0 { Allowed } else { Denied };
+    let token = if shape.mirror { Allowed } else { Denied };
+    let list = if shape.serves == Serves::Fleet {
+        Allowed
+    } else {
+        Denied
+    };
+    let s = Attempt::secrets;
+    let a = |method: &Method, path: String, input: Value| Attempt::api(method.clone(), path, input);
+    let (get, post, put, delete) = (&Method::GET, &Method::POST, &Method::PUT, &Method::DELETE);
+    vec![
+        // Secrets.
+        (
+            "it reads another secret",
+            s("GetSecretValue", id(secret)),
+            Denied,
+        ),
+        (
+            "it writes another secret",
+            s(
+                "PutSecretValue",
+                json!({ "SecretId": secret, "SecretString": "x", "ClientRequestToken": "0".repeat(32), "VersionStages": ["AWSPENDING"] }),
+            ),
+            Denied,
+        ),
+        (
+            "it moves a label of another secret",
+            s(
+                "UpdateSecretVersionStage",
+                json!({ "SecretId": secret, "VersionStage": "AWSCURRENT" }),
+            ),
+            Denied,
+        ),
+        // Whoever may list secrets, as only a fleet may, has seen that already.
+        (
+            "it looks at another secret without its value",
+            s("DescribeSecret", id(secret)),
+            list,
+        ),
+        (
+            "it reads the token for Doppler",
+            s("GetSecretValue", id(TOKEN_SECRET)),
+            token,
+        ),
+        (
+            "it writes the token for Doppler",
+            s(
+                "PutSecretValue",
+                json!({ "SecretId": TOKEN_SECRET, "SecretString": "x" }),
+            ),
+            Denied,
+        ),
+        (
+            "it moves a label of the token's secret",
+            s(
+                "UpdateSecretVersionStage",
+                json!({ "SecretId": TOKEN_SECRET, "VersionStage": "AWSCURRENT" }),
+            ),
+            Denied,
+        ),
+        (
+            "it deletes its own secret",
+            s("DeleteSecret", id(SECRET)),
+            Denied,
+        ),
+        (
+            "it changes its own secret as a whole",
+            s(
+                "UpdateSecret",
+                json!({ "SecretId": SECRET, "KmsKeyId": TOKEN_KEY }),
+            ),
+            Denied,
+        ),
+        (
+            "it lets others read its own secret",
+            s(
+                "PutResourcePolicy",
+                json!({ "SecretId": SECRET, "ResourcePolicy": "{}" }),
+            ),
+            Denied,
+        ),
+        (
+            "it starts a rotation of its own secret",
+            s("RotateSecret", id(SECRET)),
+            Denied,
+        ),
+        (
+            "it makes another secret its own",
+            s(
+                "RotateSecret",
+                json!({ "SecretId": secret, "RotationLambdaARN": FUNCTION_ARN }),
+            ),
+            Denied,
+        ),
+        (
+            "it ends the rotation of its own secret",
+            s("CancelRotateSecret", id(SECRET)),
+            Denied,
+        ),
+        (
+            "it tags its own secret",
+            s(
+                "TagResource",
+                json!({ "SecretId": SECRET, "Tags": [{ "Key": "a", "Value": "b" }] }),
+            ),
+            Denied,
+        ),
+        (
+            "it makes a secret",
+            s("CreateSecret", json!({ "Name": "mine" })),
+            Denied,
+        ),
+        ("it lists secrets", s("ListSecrets", json!({})), list),
+        // Plans.
+        (
+            "it puts a key on another plan",
+            a(post, format!("/usageplans/{plan}/keys"), member()),
+            any_plan,
+        ),
+        (
+            "it sees a key of another plan, with its value",
+            a(get, format!("/usageplans/{plan}/keys/{own}"), Value::Null),
+            any_plan,
+        ),
+        // IAM knows the plan and not the key that is put on it, whose value the answer shows. Nor does it know a key on a
+        // plan by more than an id that API Gateway makes: neither can be avoided where the plan is its own.
+        (
+            "it puts another team's key on its own plan",
+            a(
+                post,
+                format!("/usageplans/{own_plan}/keys"),
+                json!({ "keyId": key, "keyType": "API_KEY" }),
+            ),
+            Allowed,
+        ),
+        (
+            "it sees another team's key on its own plan, with its value",
+            a(
+                get,
+                format!("/usageplans/{own_plan}/keys/{key}"),
+                Value::Null,
+            ),
+            Allowed,
+        ),
+        (
+            "it lists the keys of a plan, with their values",
+            a(get, format!("/usageplans/{plan}/keys"), Value::Null),
+            Denied,
+        ),
+        (
+            "it takes a key off a plan",
+            a(
+                delete,
+                format!("/usageplans/{plan}/keys/{own}"),
+                Value::Null,
+            ),
+            Denied,
+        ),
+        (
+            "it looks at another plan",
+            a(get, format!("/usageplans/{plan}"), Value::Null),
+            Denied,
+        ),
+        (
+            "it makes a plan",
+            a(post, "/usageplans".to_owned(), json!({ "name": "mine" })),
+            Denied,
+        ),
+        (
+            "it changes a plan",
+            Attempt::api(Method::PATCH, format!("/usageplans/{plan}"), patch()),
+            Denied,
+        ),
+        (
+            "it deletes a plan",
+            a(delete, format!("/usageplans/{plan}"), Value::Null),
+            Denied,
+        ),
+        // Keys.
+        (
+            "it changes another team's key",
+            Attempt::api(Method::PATCH, format!("/apikeys/{key}"), patch()),
+            Denied,
+        ),
+        (
+            "it deletes another team's key",
+            a(delete, format!("/apikeys/{key}"), Value::Null),
+            Denied,
+        ),
+        (
+            "it changes a key of another function",
+            Attempt::api(Method::PATCH, format!("/apikeys/{sister}"), patch()),
+            Denied,
+        ),
+        (
+            "it deletes a key of another function",
+            a(delete, format!("/apikeys/{sister}"), Value::Null),
+            Denied,
+        ),
+        (
+            "it reads one key, its own even",
+            a(
+                get,
+                format!("/apikeys/{own}?includeValue=true"),
+                Value::Null,
+            ),
+            Denied,
+        ),
+        // Nothing less than this list finds a key by its value or name, and IAM does not tell lists with values from those
+        // without: this cannot be avoided.
+        (
+            "it reads all keys with their values",
+            a(get, "/apikeys?includeValues=true".to_owned(), Value::Null),
+            Allowed,
+        ),
+        (
+            "it makes a key with the name of another function",
+            a(
+                post,
+                "/apikeys".to_owned(),
+                json!({ "name": "x", "tags": { "rotation:function": "another" } }),
+            ),
+            Denied,
+        ),
+        (
+            "it makes a key with tags that are not its own",
+            a(
+                post,
+                "/apikeys".to_owned(),
+                json!({ "name": "x", "tags": { "rotation:function": FUNCTION_NAME, "team": "billing" } }),
+            ),
+            Denied,
+        ),
+        // Tags.
+        (
+            "it tags another team's key as its own",
+            a(put, format!("/tags/{}", arn_in_path(key)), tags()),
+            Denied,
+        ),
+        (
+            "it tags a plan",
+            a(
+                put,
+                format!("/tags/arn%3Aaws%3Aapigateway%3A{REGION}%3A%3A%2Fusageplans%2F{plan}"),
+                tags(),
+            ),
+            Denied,
+        ),
+        (
+            "it takes tags off a key",
+            a(
+                delete,
+                format!("/tags/{}?tagKeys=team", arn_in_path(key)),
+                Value::Null,
+            ),
+            Denied,
+        ),
+        (
+            "it reads tags",
+            a(get, format!("/tags/{}", arn_in_path(key)), Value::Null),
+            Denied,
+        ),
+        // Everything else that API Gateway has.
+        (
+            "it makes an API",
+            a(post, "/restapis".to_owned(), json!({ "name": "mine" })),
+            Denied,
+        ),
+        (
+            "it deletes an API",
+            a(delete, format!("/restapis/{REST_API_ID}"), Value::Null),
+            Denied,
+        ),
+        (
+            "it imports keys",
+            Attempt::api(Method::PUT, "/apikeys".to_owned(), Value::Null),
+            Denied,
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_shape_of_the_role_allows_what_is_anothers_or_nobodys_business() {
+    let mut wrong = Vec::new();
+    for (name, shape) in SHAPES {
+        let world = shape.start(Options::default()).await;
+        let others = Others::beside(&world);
+        // All that there is has the tag or the name that could let it through, and the one key that could not is its own.
+        let own = Attempt::api(
+            Method::PATCH,
+            format!("/apikeys/{}", others.own),
+            json!({ "patchOperations": [] }),
+        );
+        assert_eq!(
+            own.make(&world).await,
+            Answer::Allowed,
+            "{name}: its own key"
+        );
+        for (what, attempt, expected) in attempts(&others, shape) {
+            let answer = attempt.make(&world).await;
+            if answer != expected {
+                wrong.push(format!("{name}: {what}: {answer:?}"));
+            }
+        }
+        drop(world.roles.take_denials());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Checks of calls that the sandbox does not serve, none of which any shape may allow, given the ARNs of the secret and of the
+/// token for Doppler: with another's, a check of a KMS key would be denied for the secret that it names, and show nothing.
+#[allow(clippy::too_many_lines, reason = "it is a table")]
+fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
+    let via = format!("secretsmanager.{REGION}.amazonaws.com");
+    let logs =
+        |group: &str| format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:x");
+    let account = "kms:CallerAccount";
+    let context = "kms:EncryptionContext:SecretARN";
+    let mut never = vec![
+        (
+            "IAM",
+            Check::new(
+                "iam:PutRolePolicy",
+                format!("arn:aws:iam::{ACCOUNT}:role/rotation-Role"),
+            ),
+        ),
+        (
+            "IAM, to pass a role on",
+            Check::new("iam:PassRole", format!("arn:aws:iam::{ACCOUNT}:role/admin")),
+        ),
+        (
+            "another role",
+            Check::new(
+                "sts:AssumeRole",
+                format!("arn:aws:iam::{ACCOUNT}:role/admin"),
+            ),
+        ),
+        ("itself", Check::new("lambda:InvokeFunction", FUNCTION_ARN)),
+        (
+            "its own code",
+            Check::new("lambda:UpdateFunctionCode", FUNCTION_ARN),
+        ),
+        (
+            "its own settings",
+            Check::new("lambda:UpdateFunctionConfiguration", FUNCTION_ARN),
+        ),
+        (
+            "a log group",
+            Check::new("logs:CreateLogGroup", logs("/aws/lambda/rotation")),
+        ),
+        (
+            "another function's log",
+            Check::new("logs:PutLogEvents", logs("/aws/lambda/rotation-2")),
+        ),
+        (
+            "its own log, to read",
+            Check::new("logs:GetLogEvents", logs("/aws/lambda/rotation")),
+        ),
+        (
+            "metrics, which it writes to its log",
+            Check::new("cloudwatch:PutMetricData", "*"),
+        ),
+        (
+            "secrets by the dozen",
+            Check::new("secretsmanager:BatchGetSecretValue", "*"),
+        ),
+        (
+            "a password from Secrets Manager, of which it takes none",
+            Check::new("secretsmanager:GetRandomPassword", "*"),
+        ),
+        (
+            "a replica of its secret",
+            Check::new("secretsmanager:ReplicateSecretToRegions", own),
+        ),
+        (
+            "an API in another Region",
+            Check::new(
+                "apigateway:GET",
+                "arn:aws:apigateway:eu-west-1::/usageplans",
+            ),
+        ),
+    ];
+    for (key, secret, what) in [
+        (KEY, own, "the secret's KMS key"),
+        (TOKEN_KEY, token, "the token's KMS key"),
+    ] {
+        let check = |action: &str| Check::new(action, key).with(account, ACCOUNT);
+        for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
+            never.extend([
+                (what, check(action)),
+                // What a role could have asked Secrets Manager for, asked of KMS itself.
+                (what, check(action).with(context, secret)),
+                (what, check(action).with("kms:ViaService", &via)),
+                (
+                    what,
+                    check(action)
+                        .with("kms:ViaService", "s3.us-east-1.amazonaws.com")
+                        .with(context, secret),
+                ),
+            ]);
+        }
+        for action in [
+            "kms:Encrypt",
+            "kms:ReEncryptFrom",
+            "kms:CreateGrant",
+            "kms:PutKeyPolicy",
+            "kms:ScheduleKeyDeletion",
+        ] {
+            never.push((
+                what,
+                check(action)
+                    .with("kms:ViaService", &via)
+                    .with(context, secret),
+            ));
+        }
+    }
+    never
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_shape_of_the_role_allows_other_services_or_a_kms_key_by_itself() {
+    let mut wrong = Vec::new();
+    for (name, shape) in SHAPES {
+        let world = shape.start(Options::default()).await;
+        let role = world.roles.current();
+        let [own, token] = [SECRET, TOKEN_SECRET].map(|name| world.sandbox.secret(name).arn);
+        for (what, check) in never(&own, &token) {
+            if role.allows(&check) {
+                wrong.push(format!("{name}: {what}: {check}"));
+            }
+        }
+        for plan in &world.plans {
+            for (action, rest) in [("POST", "/keys"), ("GET", "/keys/a1b2c3d4e5"), ("GET", "")] {
+                let arn = format!("arn:aws:apigateway:eu-west-1::/usageplans/{plan}{rest}");
+                let check = Check::new(format!("apigateway:{action}"), arn);
+                if role.allows(&check.with("aws:RequestedRegion", "eu-west-1")) {
+                    wrong.push(format!(
+                        "{name}: {action} on {plan}{rest} in another Region"
+                    ));
+                }
+            }
+        }
+        // The keys open the function's own secrets, and those of nobody else.
+        let using = |action: &str, key: &str, arn: &str| {
+            let check = Check::new(action, key).with("kms:CallerAccount", ACCOUNT);
+            let via = format!("secretsmanager.{REGION}.amazonaws.com");
+            let check = check.with("kms:ViaService", via);
+            role.allows(&check.with("kms:EncryptionContext:SecretARN", arn))
+        };
+        let other = world.sandbox.create_secret("another", None);
+        let has_token = shape.keys && shape.mirror;
+        for (action, key, arn, expected) in [
+            ("kms:Decrypt", KEY, &own, shape.keys),
+            ("kms:GenerateDataKey", KEY, &own, shape.keys),
+            ("kms:Decrypt", TOKEN_KEY, &token, has_token),
+            ("kms:GenerateDataKey", TOKEN_KEY, &token, false),
+            ("kms:Decrypt", TOKEN_KEY, &own, false),
+            // Which secrets a fleet has is not in its role: there Secrets Manager's own condition decides.
+            (
+                "kms:Decrypt",
+                KEY,
+                &other,
+                shape.keys && shape.serves == Serves::Fleet,
+            ),
+        ] {
+            if using(action, key, arn) != expected {
+                wrong.push(format!("{name}: {action} on {key} for {arn}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+// Wildcards.
+
+/// Every entry of the role with a wildcard, in a Region and account that stand for any, and why AWS lets nobody narrow it.
+const WILDCARDS: [(&str, &str, &str); 9] = [
+    (
+        "Logs",
+        "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rotation:*",
+        "Lambda names the streams",
+    ),
+    (
+        "RotatedSecret",
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:*",
+        "of a fleet: the condition names its secrets",
+    ),
+    (
+        "KeyOfRotatedSecret",
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:*",
+        "of a fleet: KMS does not know whose rotation function it is",
+    ),
+    (
+        "FindSecrets",
+        "*",
+        "of a fleet: ListSecrets knows no resources",
+    ),
+    (
+        "SeeSecrets",
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:*",
+        "of a fleet: EventBridge tells of every secret; shows what the list shows",
+    ),
+    (
+        "TagsOfNewApiKeys",
+        "arn:aws:apigateway:us-east-1::/tags/arn%3Aaws%3Aapigateway%3Aus-east-1%3A%3A%2Fapikeys%2F*",
+        "the key has no id yet",
+    ),
+    (
+        "OwnApiKeys",
+        "arn:aws:apigateway:us-east-1::/apikeys/*",
+        "API Gateway makes the ids; the condition names the tag",
+    ),
+    (
+        "AddToUsagePlans",
+        "arn:aws:apigateway:us-east-1::/usageplans/*/keys",
+        "the plans are those of the current key, whichever it is",
+    ),
+    (
+        "KeysOfUsagePlans",
+        "arn:aws:apigateway:us-east-1::/usageplans/*/keys/*",
+        "likewise, and API Gateway makes the ids",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_wildcard_of_the_role_is_one_that_aws_lets_nobody_narrow() {
+    let mut found = BTreeMap::<(String, String), BTreeSet<&str>>::new();
+    for (name, shape) in SHAPES {
+        let world = shape.start(Options::default()).await;
+        for (element, (text, _)) in world.roles.elements() {
+            // The names of plans are made up for each world.
+            let text = world
+                .plans
+                .iter()
+                .enumerate()
+                .fold(text, |text, (number, plan)| {
+                    text.replace(plan, &format!("plan{number}"))
+                });
+            if text.contains(['*', '?']) {
+                found
+                    .entry((element.statement, text))
+                    .or_default()
+                    .insert(name);
+            }
+        }
+    }
+    let permitted = WILDCARDS.iter();
+    let mut permitted: BTreeSet<_> = permitted
+        .map(|(sid, text, _)| ((*sid).to_owned(), (*text).to_owned()))
+        .collect();
+    // Of given plans. CloudFormation joins with nothing but a literal, hence the stars for partition and Region: that of the
+    // Region is made good by a condition, and an account has one partition. The keys have ids of API Gateway.
+    for plan in ["plan0", "plan1"] {
+        for (sid, rest) in [
+            ("GivenUsagePlans", ""),
+            ("AddToUsagePlans", "/keys"),
+            ("KeysOfUsagePlans", "/keys/*"),
+        ] {
+            let arn = format!("arn:*:apigateway:*::/usageplans/{plan}{rest}");
+            permitted.insert((sid.to_owned(), arn));
+        }
+    }
+    for wildcard in &permitted {
+        assert!(
+            found.contains_key(wildcard),
+            "{wildcard:?} is permitted and nowhere used"
+        );
+    }
+    found.retain(|wildcard, _| !permitted.contains(wildcard));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+// Who may use the role, and who may call the function.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_lambda_takes_the_role_and_only_the_secret_calls_the_function() {
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/key-AbCdEf";
+    let every = "arn:aws:secretsmanager:us-east-1:123456789012:secret:*";
+    let text = |text: &str| text.to_owned();
+    let new = [("SecretName", "shop/key"), ("UsagePlanIds", "a1b2c3")];
+    for (parameters, source) in [
+        (&new[..], arn),
+        (&[("ExistingSecretArn", arn)], arn),
+        (&[("Fleet", "true")], every),
+    ] {
+        let made = BTreeMap::from([(text("Secret"), text(arn))]);
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| (text(name), text(value)));
+        let stack = stack(FUNCTION_NAME, parameters.collect(), made);
+        let resource = |name| {
+            let resource = stack.resource(name).expect("it can be read");
+            resource.expect("it is made")["Properties"].clone()
+        };
+        assert_eq!(
+            resource("Role")["AssumeRolePolicyDocument"],
+            json!({
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Principal": { "Service": "lambda.amazonaws.com" },
+                    "Action": "sts:AssumeRole",
+                }],
+            })
+        );
+        let permission = resource("SecretsManagerMayInvoke");
+        assert_eq!(permission["Principal"], "secretsmanager.amazonaws.com");
+        assert_eq!(permission["Action"], "lambda:InvokeFunction");
+        assert_eq!(permission["FunctionName"], FUNCTION_ARN);
+        assert_eq!(permission["SourceAccount"], ACCOUNT);
+        assert_eq!(permission["SourceArn"], source);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sam_makes_of_the_template_has_the_same_role_and_adds_one_permission_for_each_rule() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut expand = Command::new(tool("python"));
+    expand
+        .arg(here.join("tests/tools/expand.py"))
+        .arg(here.join("template.yaml"));
+    let expanded = stdout_of(expand, "expand.py").await;
+    let expanded = Template::parse(&expanded).expect("it is a template");
+    let (resources, written) = (expanded.section("Resources"), TEMPLATE.section("Resources"));
+    for same in ["Role", "SecretsManagerMayInvoke"] {
+        assert_eq!(resources[same], written[same], "{same}");
+    }
+    // Rights are in these two services. Of a rule's permission this is all there is.
+    let mut rules = 0;
+    for (name, resource) in resources {
+        let kind = resource["Type"].as_str().expect("a resource has a type");
+        if !(kind.starts_with("AWS::IAM::") || kind.starts_with("AWS::Lambda::")) {
+            continue;
+        }
+        match name.strip_suffix("Permission") {
+            Some(rule) => {
+                assert_eq!(
+                    *resource,
+                    json!({ "Type": "AWS::Lambda::Permission", "Properties": {
+                        "Action": "lambda:InvokeFunction",
+                        "FunctionName": { "Ref": "RotationFunction" },
+                        "Principal": "events.amazonaws.com",
+                        "SourceArn": { "Fn::GetAtt": [rule, "Arn"] },
+                    }}),
+                    "{name}"
+                );
+                assert_eq!(resources[rule]["Type"], "AWS::Events::Rule", "{rule}");
+                rules += 1;
+            }
+            None => assert!(
+                ["Role", "SecretsManagerMayInvoke", "RotationFunction"].contains(&name.as_str()),
+                "{name} gives rights that are not looked at here"
+            ),
+        }
+    }
+    assert_eq!(rules, 3);
+}
+
+#[test]
+fn nothing_in_the_template_gives_rights_but_the_one_role_and_the_one_permission() {
+    let resources = TEMPLATE.section("Resources");
+    let kinds = resources.values().map(|resource| {
+        // SAM makes policies of them.
+        assert_eq!(resource.get("Connectors"), None);
+        resource["Type"].as_str().expect("a resource has a type")
+    });
+    let watches = |kind: &&str| kind.starts_with("AWS::CloudWatch::");
+    let mut kinds: Vec<_> = kinds.filter(|kind| !watches(kind)).collect();
+    kinds.sort_unstable();
+    assert_eq!(
+        kinds,
+        [
+            "AWS::IAM::Role",
+            "AWS::Lambda::Permission",
+            "AWS::Logs::LogGroup",
+            "AWS::SecretsManager::RotationSchedule",
+            "AWS::SecretsManager::Secret",
+            "AWS::Serverless::Function",
+        ]
+    );
+}
+
+#[test]
+fn a_token_for_doppler_is_read_only_where_there_is_a_mirror() {
+    let arn =
+        |name: &str| format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf");
+    for (targets, allowed) in [("", false), ("acme/prd/PARTNER_API_KEY", true)] {
+        let parameters = [
+            ("ExistingSecretArn", arn("shop/key")),
+            ("DopplerTokenSecretArn", arn("shop/token")),
+            ("DopplerTargets", targets.to_owned()),
+        ];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
+        let stack = stack(FUNCTION_NAME, parameters.into(), BTreeMap::new());
+        let check = Check::new("secretsmanager:GetSecretValue", arn("shop/token"));
+        assert_eq!(role_in(&stack).allows(&check), allowed, "{targets:?}");
+    }
+}
+
+#[test]
+fn the_wider_permissions_widen_their_own_statement_and_nothing_else() {
+    let own = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/key-AbCdEf";
+    let token = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/token-GhIjKl";
+    let role = |wider: &[&str]| {
+        let parameters = [
+            ("ExistingSecretArn", own),
+            ("KmsKeyArn", KEY),
+            ("DopplerTargets", "acme/prd/PARTNER_API_KEY"),
+            ("DopplerTokenSecretArn", token),
+            ("DopplerTokenKmsKeyArn", TOKEN_KEY),
+        ];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut parameters = BTreeMap::from(parameters);
+        parameters.extend(
+            wider
+                .iter()
+                .map(|name| ((*name).to_owned(), "true".to_owned())),
+        );
+        role_in(&stack(FUNCTION_NAME, parameters, BTreeMap::new()))
+    };
+    let key = "arn:aws:apigateway:us-east-1::/apikeys/a1b2c3d4e5";
+    let [narrow, keys, tags] = [
+        role(&[]),
+        role(&["WiderKeyPermission"]),
+        role(&["WiderTagPermission"]),
+    ];
+    for action in ["apigateway:PATCH", "apigateway:DELETE"] {
+        let check = Check::new(action, key);
+        assert!(keys.allows(&check), "{check}");
+        assert!(!narrow.allows(&check) && !tags.allows(&check), "{check}");
+    }
+    let tagging = Check::new(
+        "apigateway:PUT",
+        "arn:aws:apigateway:us-east-1::/tags/another",
+    )
+    .with("aws:RequestTag/rotation:function", FUNCTION_NAME)
+    .with_all("aws:TagKeys", ["rotation:function".to_owned()]);
+    assert!(tags.allows(&tagging), "{tagging}");
+    assert!(
+        !narrow.allows(&tagging) && !keys.allows(&tagging),
+        "{tagging}"
+    );
+    for role in [narrow, keys, tags] {
+        for (what, check) in never(own, token) {
+            assert!(!role.allows(&check), "{what}: {check}");
+        }
+        assert!(!role.allows(&Check::new(
+            "apigateway:PATCH",
+            "arn:aws:apigateway:us-east-1::/usageplans/a1b2c3"
+        )));
+    }
+    assert!(TEMPLATE.has_parameter("WiderKeyPermission"));
+}
+
+// What happens where a role says no.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_function_refuses_by_itself_its_role_denies_as_well() {
+    let world = Setup::plain().start().await;
+    world.sandbox.create_secret("another", Some(BY_HAND));
+    world.sandbox.clear_calls();
+    for secret in ["another", TOKEN_SECRET] {
+        let event = json!({ "Step": "reconcile", "SecretId": secret }).to_string();
+        let answer = world.sandbox.invoke(event).await.result;
+        answer.expect_err("it is refused");
+    }
+    let denials = world.roles.take_denials();
+    let operations: Vec<_> = denials
+        .iter()
+        .map(|denial| denial.operation.as_str())
+        .collect();
+    assert_eq!(operations, ["DescribeSecret", "DescribeSecret"]);
+    assert_eq!(world.sandbox.calls().len(), 2, "it went on all the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_that_hears_of_a_secret_of_somebody_else_leaves_it_alone_and_that_is_no_failure() {
+    let shape = Shape {
+        serves: Serves::Fleet,
+        ..SMALLEST
+    };
+    let world = shape.start(with_events()).await;
+    world.sandbox.create_secret("another", None);
+    world
+        .sandbox
+        .put_secret("another", "HandMadeHandMadeHandMade2");
+    world.sandbox.deliveries_done().await;
+    let deliveries = world.sandbox.deliveries();
+    assert!(!deliveries.is_empty(), "it heard of nothing");
+    for delivery in deliveries {
+        assert!(delivery.result.is_ok(), "{delivery:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_aws_denies_what_is_gone_the_next_reconciliation_sees_that_it_is() {
+    let options = Options {
+        missing_key_is_denied: true,
+        ..Options::default()
+    };
+    let world = Setup {
+        options,
+        ..Setup::plain()
+    }
+    .start()
+    .await;
+    world.rotate().await;
+    let replaced = world.current_key();
+    world.rotate().await;
+    for days in [2, 8] {
+        world.sandbox.advance(days * DAY);
+        if days == 8 {
+            // The answer is lost, and the client tries again.
+            let lost = Fault::new(FaultKind::LostReply).on(Service::ApiGateway, "DeleteApiKey");
+            world.sandbox.faults().inject(lost);
+        }
+        world.reconcile(json!({})).await;
+    }
+    assert!(world.sandbox.key_with_value(&replaced).is_none());
+    let denials = world.roles.take_denials();
+    // More than one, since the client takes the denial for a clock that is wrong: the sandbox's has just jumped.
+    assert!(!denials.is_empty());
+    for denial in &denials {
+        assert_eq!(denial.check.action(), "apigateway:DELETE");
+    }
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(report["totals"]["failures"], 0, "{report}");
+    world.assert_agreement().await;
+}

@@ -1,0 +1,552 @@
+//! What `template.yaml` makes, as `CloudFormation` would: the three ways to deploy it, what outlives the stack, and that
+//! whatever raises an alarm or ends with an error is in the runbook.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::role::TEMPLATE;
+use api_key_rotation::config::Config;
+use api_key_rotation::handler::event::Event;
+use regex::Regex;
+use sandbox::{ACCOUNT, REGION};
+use serde_json::{Value, json};
+use template::{Deployment, Stack};
+
+const EXISTING: &str =
+    "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/partner-api-key-AbCdEf";
+const MADE: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/key-GhIjKl";
+const TOKEN: &str =
+    "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/doppler-token-MnOpQr";
+const KMS_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:on-call";
+const RUNBOOK: &str = include_str!("../../docs/runbook.md");
+
+const NEW: &[(&str, &str)] = &[("SecretName", "shop/key"), ("UsagePlanIds", "a1b2c3")];
+const EXISTS: &[(&str, &str)] = &[("ExistingSecretArn", EXISTING)];
+const FLEET: &[(&str, &str)] = &[("Fleet", "true")];
+
+/// The template with these parameters, or the words in which it refuses them.
+fn deploy(parameters: &[(&str, &str)]) -> Result<Stack<'static>, String> {
+    let stack = TEMPLATE.deploy(Deployment {
+        stack: "rotation".to_owned(),
+        region: REGION.to_owned(),
+        account: ACCOUNT.to_owned(),
+        parameters: parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        made: BTreeMap::from([("Secret".to_owned(), MADE.to_owned())]),
+    });
+    stack.map_err(|error| format!("{error:#}"))
+}
+
+fn stack(parameters: &[(&str, &str)]) -> Stack<'static> {
+    deploy(parameters).unwrap_or_else(|error| panic!("{parameters:?}: {error}"))
+}
+
+fn resource(stack: &Stack<'_>, name: &str) -> Option<Value> {
+    let resource = stack.resource(name);
+    resource.unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+fn properties(stack: &Stack<'_>, name: &str) -> Value {
+    let resource = resource(stack, name);
+    resource.unwrap_or_else(|| panic!("no {name} is made"))["Properties"].clone()
+}
+
+/// The resources of a type that a stack makes, by their logical ids.
+fn of_type(stack: &Stack<'_>, kind: &str) -> Vec<(String, Value)> {
+    let names = TEMPLATE.section("Resources").iter();
+    let names = names.filter(|(_, resource)| resource["Type"] == kind);
+    names
+        .filter_map(|(name, _)| Some((name.clone(), resource(stack, name)?["Properties"].clone())))
+        .collect()
+}
+
+#[test]
+fn it_is_deployed_for_one_new_secret_or_one_that_exists_or_a_fleet_and_nothing_else() {
+    for one in [NEW, EXISTS, FLEET] {
+        stack(one);
+    }
+    for wrong in [
+        &[][..],
+        &[NEW, EXISTS].concat(),
+        &[NEW, FLEET].concat(),
+        &[EXISTS, FLEET].concat(),
+    ] {
+        let error = deploy(wrong).expect_err("not one of three");
+        assert!(error.contains("one of the three"), "{wrong:?}: {error}");
+    }
+    for of_one_secret in [
+        ("UsagePlanIds", "a1b2c3"),
+        ("StageKeys", "a1b2c3/prod"),
+        ("ProbeUrl", "https://example.com/"),
+    ] {
+        let error = deploy(&[FLEET, &[of_one_secret]].concat()).expect_err("of one secret");
+        assert!(error.contains("they are of one secret"), "{error}");
+    }
+    let error = deploy(&NEW[..1]).expect_err("no plan to put the key on");
+    assert!(error.contains("no API accepts its key"), "{error}");
+    stack(&[NEW[0], ("AllowKeyWithoutPlan", "true")]);
+    let mirror = [("DopplerTargets", "acme/prd/KEY")];
+    let error = deploy(&[NEW, &mirror].concat()).expect_err("no token");
+    assert!(error.contains("needs DopplerTokenSecretArn"), "{error}");
+}
+
+#[test]
+fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_that_secret() {
+    let everything = [
+        ("UsagePlanIds", "a1b2c3,d4e5f6"),
+        ("StageKeys", "a1b2c3d4e5/prod"),
+        ("ProbeUrl", "https://example.com/health"),
+        ("DopplerTargets", "acme/prd/KEY"),
+        ("DopplerAdoptTargets", "acme/prd/KEY"),
+        ("DopplerTokenSecretArn", TOKEN),
+        ("DopplerCreateMissing", "true"),
+        ("AllowKeyWithoutPlan", "true"),
+        ("PropagationDelay", "3m"),
+        ("GracePeriod", "1d 12h"),
+        ("QuarantinePeriod", "14d"),
+        ("EndpointUrl", "https://example.com"),
+    ];
+    let shapes = [
+        (NEW.to_vec(), Some(MADE)),
+        (EXISTS.to_vec(), Some(EXISTING)),
+        (FLEET.to_vec(), None),
+        ([EXISTS, &everything].concat(), Some(EXISTING)),
+    ];
+    for (parameters, secret) in shapes {
+        let function = properties(&stack(&parameters), "RotationFunction");
+        let variables = &function["Environment"]["Variables"];
+        let settings = Config::read(|name| variables[name].as_str().map(ToOwned::to_owned));
+        let settings = settings.unwrap_or_else(|error| panic!("{parameters:?}: {error}"));
+        let served = settings.secret_id.as_ref().map(ToString::to_string);
+        assert_eq!(served.as_deref(), secret);
+        if parameters.len() > 2 {
+            assert_eq!(settings.usage_plans.len(), 2);
+            assert_eq!(settings.targets().len(), 1);
+            assert_eq!(variables["DOPPLER_ADOPT_TARGETS"], "acme/prd/KEY");
+            assert_eq!(variables["ALLOW_KEY_WITHOUT_PLAN"], "true");
+            assert_eq!(settings.grace_period.as_secs(), 36 * 3600);
+        }
+    }
+}
+
+#[test]
+fn the_secret_outlives_the_stack_and_no_stack_update_can_write_a_value_into_it() {
+    let secret = resource(&stack(NEW), "Secret").expect("it is made");
+    // But for a first deployment that fails, of which nothing stays.
+    assert_eq!(secret["DeletionPolicy"], "RetainExceptOnCreate");
+    assert_eq!(secret["UpdateReplacePolicy"], "Retain");
+    for value in ["SecretString", "GenerateSecretString"] {
+        assert!(secret["Properties"].get(value).is_none(), "{value}");
+    }
+    for others in [EXISTS, FLEET] {
+        assert!(resource(&stack(others), "Secret").is_none());
+    }
+}
+
+#[test]
+fn the_schedule_which_begins_a_rotation_comes_after_the_permission_and_all_the_rest() {
+    for (parameters, secret) in [(NEW, MADE), (EXISTS, EXISTING)] {
+        let schedule = resource(&stack(parameters), "SecretRotation").expect("it is made");
+        let before = schedule["DependsOn"].as_array().expect("a list");
+        let before: BTreeSet<_> = before.iter().filter_map(Value::as_str).collect();
+        // What these refer to comes before them: the function and its role, the log group, all alarms and rules.
+        let mut last = BTreeSet::from(["SecretsManagerMayInvoke", "Dashboard"]);
+        let function = properties(&stack(parameters), "RotationFunction");
+        let events = function["Events"].as_object().expect("a mapping");
+        let permissions = events
+            .keys()
+            .map(|event| format!("RotationFunction{event}Permission"));
+        let permissions: Vec<_> = permissions.collect();
+        last.extend(permissions.iter().map(String::as_str));
+        assert_eq!(before, last);
+        assert_eq!(schedule["Properties"]["SecretId"], secret);
+        assert_eq!(schedule["Properties"]["RotateImmediatelyOnUpdate"], "true");
+    }
+    assert!(resource(&stack(FLEET), "SecretRotation").is_none());
+}
+
+#[test]
+fn an_empty_schedule_makes_none_and_a_window_is_only_set_where_one_is_given() {
+    let without = stack(&[NEW, &[("ScheduleExpression", "")]].concat());
+    assert!(resource(&without, "SecretRotation").is_none());
+    let rules = |stack: &Stack<'_>| properties(stack, "SecretRotation")["RotationRules"].clone();
+    assert_eq!(
+        rules(&stack(NEW)),
+        json!({ "ScheduleExpression": "rate(30 days)" })
+    );
+    assert_eq!(
+        rules(&stack(&[NEW, &[("ScheduleDuration", "3h")]].concat()))["Duration"],
+        "3h"
+    );
+}
+
+#[test]
+fn it_hears_of_its_own_secret_only_and_a_fleet_of_all_that_is_promoted() {
+    let events = |parameters| properties(&stack(parameters), "RotationFunction")["Events"].clone();
+    let of_one = events(EXISTS);
+    let moved = &of_one["CurrentVersionMoved"]["Properties"]["Pattern"];
+    assert_eq!(moved["resources"], json!([EXISTING]));
+    assert_eq!(moved["detail"], json!({ "labelUpdated": ["AWSCURRENT"] }));
+    let failed = &of_one["RotationFailed"]["Properties"];
+    assert_eq!(
+        failed["Pattern"]["detail"],
+        json!({
+            "eventName": ["RotationFailed", "RotationAbandoned", "TestRotationFailed"],
+            "additionalEventData": { "SecretId": [EXISTING] },
+        })
+    );
+    // A reconciliation of the secret that failed, and of no other.
+    let sent = &failed["InputTransformer"];
+    assert_eq!(
+        sent["InputPathsMap"],
+        json!({ "secret": "$.detail.additionalEventData.SecretId" })
+    );
+    let sent = sent["InputTemplate"].as_str().expect("a text");
+    let sent = sent.replace("<secret>", &json!(EXISTING).to_string());
+    match Event::parse(&sent).expect("it is an event") {
+        Event::Reconciliation(of) => assert_eq!(of.secret_id.as_deref(), Some(EXISTING)),
+        Event::Rotation(_) => panic!("it is a step"),
+    }
+    assert_eq!(failed.get("Input"), None);
+    assert!(failed["Pattern"]["detail"].get("errorMessage").is_none());
+    let of_all = events(FLEET);
+    let moved = &of_all["CurrentVersionMoved"]["Properties"]["Pattern"];
+    assert!(moved.get("resources").is_none());
+    let failed = &of_all["RotationFailed"]["Properties"]["Pattern"]["detail"];
+    assert_eq!(
+        failed["additionalEventData"],
+        json!({ "SecretId": [{ "prefix": "arn:" }] })
+    );
+    let wildcard = failed["errorMessage"][0]["wildcard"].as_str();
+    let words = regex::escape(wildcard.expect("words with stars")).replace(r"\*", ".*");
+    let words = Regex::new(&format!("^{words}$")).expect("it is a pattern");
+    for (function, heard) in [("rotation", true), ("rotation-2", false), ("a", false)] {
+        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}");
+        // DOC: the user guide's example.
+        let said = format!("Error when executing lambda {arn} during setSecret step");
+        assert_eq!(words.is_match(&said), heard, "{said}");
+    }
+}
+
+#[test]
+fn every_alarm_tells_the_topic_when_it_begins_and_ends_is_on_the_dashboard_and_in_the_runbook() {
+    let told = stack(&[NEW, &[("AlarmTopicArn", TOPIC)]].concat());
+    let alarms = of_type(&told, "AWS::CloudWatch::Alarm");
+    assert!(alarms.len() >= 15, "{}", alarms.len());
+    let dashboard = properties(&told, "Dashboard")["DashboardBody"].clone();
+    let dashboard: Value = serde_json::from_str(dashboard.as_str().expect("it is a text"))
+        .expect("the dashboard's body is JSON");
+    let shown = &dashboard["widgets"][0]["properties"]["alarms"];
+    let shown = shown.as_array().expect("a list");
+    assert_eq!(shown.len(), alarms.len());
+    for (id, alarm) in &alarms {
+        assert_eq!(alarm["AlarmActions"], json!([TOPIC]), "{id}");
+        assert_eq!(alarm["OKActions"], json!([TOPIC]), "{id}");
+        let name = alarm["AlarmName"].as_str().expect("it has a name");
+        let name = name
+            .strip_prefix("rotation-")
+            .expect("it begins with the stack's");
+        assert!(RUNBOOK.contains(&format!("| `{name}`")), "{name}");
+        let mut shown = shown.iter().filter_map(Value::as_str);
+        let ends = format!(":alarm:rotation-{name}");
+        assert!(shown.any(|arn| arn.ends_with(&ends)), "{id}");
+    }
+    for (id, alarm) in of_type(&stack(NEW), "AWS::CloudWatch::Alarm") {
+        assert!(alarm.get("AlarmActions").is_none(), "{id}");
+    }
+}
+
+#[test]
+fn every_metric_that_an_alarm_looks_at_is_one_that_is_published_for_this_function() {
+    let source = include_str!("../../src/handler/metrics.rs");
+    let totals = source.split("pub struct Metrics {").nth(1);
+    let totals = totals.and_then(|rest| rest.split("\n}").next());
+    let fields = totals.expect("there are totals").lines();
+    let published: BTreeSet<_> = fields
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next())
+        .map(|field| {
+            let words = field.split('_');
+            words
+                .map(|word| word[..1].to_uppercase() + &word[1..])
+                .collect::<String>()
+        })
+        .collect();
+    for (id, alarm) in of_type(&stack(NEW), "AWS::CloudWatch::Alarm") {
+        let metric = alarm.get("Metrics").map_or(&alarm, |metrics| {
+            let metrics = metrics.as_array().expect("a list");
+            let metric = metrics.iter().find_map(|metric| metric.get("MetricStat"));
+            &metric.expect("one of them is a metric")["Metric"]
+        });
+        let dimension = &metric["Dimensions"][0];
+        match metric["Namespace"].as_str().expect("it has a namespace") {
+            "ApiKeyRotation" => {
+                let name = metric["MetricName"].as_str().expect("it has a name");
+                assert!(published.contains(name), "{id}: {name}");
+                assert_eq!(
+                    dimension,
+                    &json!({ "Name": "FunctionName", "Value": "rotation" })
+                );
+            }
+            "AWS/Lambda" => {
+                assert_eq!(
+                    dimension,
+                    &json!({ "Name": "FunctionName", "Value": "rotation" })
+                );
+            }
+            "AWS/Events" => {
+                let rule = properties(&stack(NEW), "RotationFunction");
+                let rule = &rule["Events"]["RotationFailed"]["Properties"]["RuleName"];
+                assert_eq!(dimension, &json!({ "Name": "RuleName", "Value": rule }));
+            }
+            other => panic!("{id}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn no_log_level_on_offer_is_above_that_of_the_metrics_which_lambda_takes_for_info() {
+    let level = &TEMPLATE.section("Parameters")["LogLevel"];
+    assert_eq!(level["AllowedValues"], json!(["DEBUG", "INFO"]));
+}
+
+#[test]
+fn every_error_type_is_in_the_runbook() {
+    let source = [
+        include_str!("../../src/adapters/call.rs"),
+        include_str!("../../src/adapters/error.rs"),
+        include_str!("../../src/decision/refusal.rs"),
+        include_str!("../../src/driver/port.rs"),
+        include_str!("../../src/handler/error.rs"),
+    ]
+    .concat();
+    let types = Regex::new(r#"=> "([A-Z][A-Za-z]+)","#).expect("it is a pattern");
+    let functions = source.split("fn ");
+    let types: BTreeSet<_> = functions
+        .filter(|text| text.starts_with("error_type"))
+        .flat_map(|text| types.captures_iter(text))
+        .map(|found| found.extract::<1>().1[0])
+        .collect();
+    assert!(types.len() > 30, "{}", types.len());
+    let table = RUNBOOK.split("| error type |").nth(1).expect("a table");
+    let first_cells: String = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .collect();
+    for name in types {
+        assert!(first_cells.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn every_parameter_is_grouped_labelled_and_described() {
+    let interface = &TEMPLATE.section("Metadata")["AWS::CloudFormation::Interface"];
+    let groups = interface["ParameterGroups"].as_array().expect("groups");
+    let grouped: Vec<_> = groups
+        .iter()
+        .flat_map(|group| group["Parameters"].as_array().expect("parameters"))
+        .map(|name| name.as_str().expect("a name"))
+        .collect();
+    let parameters = TEMPLATE.section("Parameters");
+    assert_eq!(grouped.len(), parameters.len());
+    for (name, parameter) in parameters {
+        assert!(grouped.contains(&name.as_str()), "{name} is in no group");
+        let label = &interface["ParameterLabels"][name]["default"];
+        assert!(label.is_string(), "{name} has no label");
+        assert!(parameter["Description"].is_string(), "{name}");
+        let checked = ["AllowedPattern", "AllowedValues", "MinValue"];
+        assert!(
+            checked.iter().any(|check| parameter.get(check).is_some()),
+            "{name} takes anything"
+        );
+        assert_eq!(
+            parameter.get("AllowedPattern").is_some(),
+            parameter.get("ConstraintDescription").is_some(),
+            "{name}: a pattern is explained"
+        );
+    }
+}
+
+/// Parameters, with what their patterns take and what they refuse.
+const CASES: &[(&str, &[&str], &[&str])] = &[
+    (
+        "SecretName",
+        &["", "shop/partner-api-key", "a+b=c@d.e_f"],
+        &["two words", "a:b", "a*"],
+    ),
+    (
+        "ExistingSecretArn",
+        &["", EXISTING],
+        &[
+            "demo/partner-api-key",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/partner",
+        ],
+    ),
+    (
+        "KmsKeyArn",
+        &["", KMS_KEY],
+        &[
+            "alias/shop",
+            "1234abcd-12ab-34cd-56ef-1234567890ab",
+            "arn:aws:kms:eu-west-1:123456789012:alias/shop",
+        ],
+    ),
+    ("DopplerTokenKmsKeyArn", &["", KMS_KEY], &["alias/shop"]),
+    (
+        "ScheduleExpression",
+        &[
+            "",
+            "rate(1 day)",
+            "rate(30 days)",
+            "rate(999 days)",
+            "rate(4 hours)",
+            "rate(12 hours)",
+            "cron(0 3 1 * ? *)",
+            "cron(0 2/12 ? * MON-FRI *)",
+        ],
+        &[
+            "rate(3 hours)",
+            "rate(1000 days)",
+            "rate(30 minutes)",
+            "cron(30 3 1 * ? *)",
+            "cron(0 3 1 * ? 2027)",
+            "30 days",
+        ],
+    ),
+    (
+        "ScheduleDuration",
+        &["", "3h", "24h"],
+        &["3", "0h", "3m", "25h"],
+    ),
+    (
+        "UsagePlanIds",
+        &["", "a1b2c3", "a1b2c3,d4e5f6"],
+        &["a1b2c3, d4e5f6", "a1b2c3,", "a1/b2"],
+    ),
+    (
+        "StageKeys",
+        &["", "a1b2c3d4e5/prod", "a1/prod,b2/dev_1"],
+        &["a1b2c3d4e5", "a1/prod, b2/dev"],
+    ),
+    (
+        "ProbeUrl",
+        &["", "https://example.com/health"],
+        &["http://example.com/health", "example.com"],
+    ),
+    (
+        "PropagationDelay",
+        &["2m", "90s", "1m 30s", "0s", "4m59s"],
+        &["2", "2 minutes", "", "m", "5m", "300s", "1h"],
+    ),
+    (
+        "GracePeriod",
+        &["24h", "0s", "90m", "1d 12h", "365d"],
+        &["1w", "24", "366d", "12h 1d"],
+    ),
+    ("QuarantinePeriod", &["7d"], &["7 d"]),
+    (
+        "ReconcileSchedule",
+        &[
+            "rate(1 hour)",
+            "rate(4 hours)",
+            "rate(30 minutes)",
+            "rate(240 minutes)",
+            "cron(0/30 * * * ? *)",
+            "cron(15 */2 ? * * *)",
+            "cron(0 1/4 * * ? *)",
+        ],
+        &[
+            "1 hour",
+            "rate(0 hours)",
+            "rate(1 hours)",
+            "rate(5 hours)",
+            "rate(241 minutes)",
+            "rate(1 day)",
+            "cron(0 3 * * ? *)",
+            "cron(0 */6 * * ? *)",
+            "cron(0 * ? * MON *)",
+        ],
+    ),
+    (
+        "DopplerTargets",
+        &["", "shop/prd/KEY", "shop/prd/KEY,shop/prd_eu/KEY_2"],
+        &[
+            "shop/KEY",
+            "shop/prd/key",
+            "shop/prd/KEY, shop/dev/KEY",
+            "shop/prd/PATH",
+        ],
+    ),
+    (
+        "DopplerAdoptTargets",
+        &["", "shop/prd/KEY,shop/prd_eu/KEY_2"],
+        &["shop/KEY", "shop/prd/LD_PRELOAD"],
+    ),
+    (
+        "DopplerTokenSecretArn",
+        &["", TOKEN],
+        &["demo/doppler-token"],
+    ),
+    (
+        "DopplerApiUrl",
+        &[
+            "https://api.doppler.com",
+            "https://doppler.example.com:8443/v1",
+        ],
+        &["http://api.doppler.com", "", "https://api.doppler.com?x"],
+    ),
+    (
+        "AlarmTopicArn",
+        &["", TOPIC],
+        &["on-call", "arn:aws:sns:us-east-1:123456789012:on-call.fifo"],
+    ),
+    (
+        "EndpointUrl",
+        &["", "http://127.0.0.1:4566", "https://vpce-1.example.com"],
+        &["127.0.0.1:4566", "http://10.0.0.1:4566"],
+    ),
+    ("SecretDescription", &["", "Key of the partner API"], &[]),
+];
+
+#[test]
+fn the_patterns_take_what_is_right_and_refuse_what_is_nearly_right() {
+    let parameters = TEMPLATE.section("Parameters");
+    for (name, right, wrong) in CASES {
+        let pattern = parameters[*name]["AllowedPattern"]
+            .as_str()
+            .expect("a pattern");
+        let pattern = fancy_regex::Regex::new(pattern).expect("it is a pattern");
+        let takes = |value: &str| pattern.is_match(value).expect("it comes to an end");
+        for value in *right {
+            assert!(takes(value), "{name} refuses {value:?}");
+        }
+        for value in *wrong {
+            assert!(!takes(value), "{name} takes {value:?}");
+        }
+    }
+    let patterns = parameters.iter();
+    let patterns = patterns.filter(|(_, parameter)| parameter.get("AllowedPattern").is_some());
+    assert_eq!(patterns.count(), CASES.len(), "every pattern has cases");
+}
+
+#[test]
+fn the_outputs_are_names_and_arns_and_show_no_value() {
+    for (parameters, secret) in [(NEW, Some(MADE)), (EXISTS, Some(EXISTING)), (FLEET, None)] {
+        let stack = stack(parameters);
+        let outputs = stack.outputs().unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!(
+            outputs.get("SecretArn").and_then(|arn| arn.as_str()),
+            secret
+        );
+        assert_eq!(outputs["FunctionName"], "rotation");
+        let tag = format!("v{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(outputs["Version"], tag, "what is deployed says so");
+        for (name, output) in &outputs {
+            let output = output.as_str().expect("a text");
+            for reveals in ["get-secret-value", "include-value", "resolve:"] {
+                assert!(!output.contains(reveals), "{name}: {output}");
+            }
+        }
+    }
+}

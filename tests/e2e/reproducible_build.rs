@@ -1,0 +1,111 @@
+//! The release artefact, made twice. `make e2e` runs this.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::programs::{output_within, stdout_of, successful};
+use crate::support::{tool, tools};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// The second build compiles everything.
+const BUILD_PATIENCE: Duration = Duration::from_mins(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_source_gives_the_same_zip_wherever_whenever_and_for_whomever_it_is_built() {
+    const LIST: &str = "
+import sys, zipfile
+for entry in zipfile.ZipFile(sys.argv[1]).infolist():
+    print(entry.filename, oct(entry.external_attr >> 16), *entry.date_time)
+";
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let elsewhere = TempDir::new().expect("a temporary directory can be made");
+    let there = elsewhere.path().join("another/place");
+    copy_source(here, &there).await;
+    // As it is, the build of `make build` is taken.
+    let packaged = package(here, &[], "umask 022").await;
+
+    eprintln!("make package, once more and from nothing");
+    let home = elsewhere.path().join("home");
+    std::fs::create_dir_all(there.join("target")).expect("a directory can be made");
+    std::fs::create_dir(&home).expect("a directory can be made");
+    symlink(tools(), there.join("target/tools")).expect("a link can be made");
+    let registry = elsewhere.path().join("registry");
+    symlink(home_of("CARGO_HOME", ".cargo"), &registry).expect("a link can be made");
+    let other = [
+        ("HOME", home.as_path()),
+        ("CARGO_HOME", &registry),
+        ("RUSTUP_HOME", &home_of("RUSTUP_HOME", ".rustup")),
+        ("USER", Path::new("somebody")),
+        ("TZ", Path::new("Asia/Kolkata")),
+        ("LC_ALL", Path::new("C")),
+        ("SOURCE_DATE_EPOCH", Path::new("1")),
+    ];
+    let again = package(&there, &other, "umask 077").await;
+
+    let sums = |folder: &Path| std::fs::read_to_string(folder.join("SHA256SUMS"));
+    let [first, second] = [&packaged, &again].map(|folder| sums(folder).expect("it is there"));
+    assert_eq!(first, second, "the second zip is another");
+    let zip = first.split_whitespace().nth(1).expect("there is a zip");
+    let mut python = Command::new(tool("python"));
+    python.args(["-c", LIST]).arg(again.join(zip));
+    let listed = stdout_of(python, "python").await;
+    assert_eq!(listed, "bootstrap 0o100755 1980 1 1 0 0 0\n");
+    let mut check = Command::new("sha256sum");
+    check
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(&again);
+    stdout_of(check, "sha256sum").await;
+}
+
+/// The source as it is, whether or not it is committed, and nothing that was built of it.
+async fn copy_source(from: &Path, to: &Path) {
+    const COPY: &str = "git ls-files -z --cached --others --exclude-standard \
+                        | tar --create --null --files-from - | tar --extract --directory \"$0\"";
+    std::fs::create_dir_all(to).expect("a directory can be made");
+    let mut copy = Command::new("bash");
+    copy.args(["-o", "pipefail", "-c", COPY])
+        .arg(to)
+        .current_dir(from);
+    stdout_of(copy, "the copy of the source").await;
+    // What git does not keep.
+    std::fs::set_permissions(to, Permissions::from_mode(0o700)).expect("its mode can be set");
+}
+
+/// `make package` for this machine's processor, with nothing of the test's environment but what this says. Returns the
+/// folder with the zip.
+async fn package(source: &Path, environment: &[(&str, &Path)], umask: &str) -> PathBuf {
+    let mut bash = Command::new("bash");
+    bash.args([
+        "-c",
+        &format!("{umask}; exec make package ARCH=$(uname -m | sed s/aarch64/arm64/)"),
+    ])
+    .current_dir(source)
+    .env_clear()
+    .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+    .env("HOME", home_of("HOME", ""))
+    .envs(environment.iter().copied())
+    .stdin(Stdio::null())
+    .kill_on_drop(true);
+    for name in ["CARGO_HOME", "RUSTUP_HOME"] {
+        if let (Some(value), []) = (std::env::var_os(name), environment) {
+            bash.env(name, value);
+        }
+    }
+    successful(
+        output_within(BUILD_PATIENCE, bash, "make package").await,
+        "make package",
+    );
+    source.join("target/package")
+}
+
+/// Where a tool keeps its things.
+fn home_of(variable: &str, folder: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("there is a home")).join(folder),
+        PathBuf::from,
+    )
+}

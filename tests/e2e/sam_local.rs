@@ -1,0 +1,366 @@
+//! The function in a container, as `sam local` runs it, against `make sandbox`: what the README says of one step at a time.
+//! `make e2e` runs this.
+//!
+//! AWS's image is used where it is on this machine (`docker pull`, or `sam local` itself), and otherwise one that
+//! `tests/tools/lambda-image` makes. Without a Docker engine there is nothing to see, which each test says.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use crate::support::programs::{
+    AwsCli, Group, PATIENCE, free_port, keep, output_of, stdout_of, successful, text,
+};
+use crate::support::sam::{architecture, built};
+use crate::support::{SECRET, key_in, tool, tools};
+use sandbox::http_client::send;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Command;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::time::timeout;
+
+/// The function's logical id in the template.
+const FUNCTION: &str = "RotationFunction";
+/// The four steps, which have an order. Any other event may come at any time.
+const STEPS: [&str; 4] = [
+    "create-secret.json",
+    "set-secret.json",
+    "test-secret.json",
+    "finish-secret.json",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sam_local_invoke_answers_every_example_event_and_the_steps_among_them_rotate() {
+    let Some(engine) = Engine::found("invoke").await else {
+        return;
+    };
+    let here = Sandbox::start(&engine).await;
+    for event in example_events() {
+        eprintln!("sam local invoke --event events/{event}");
+        let path = repository().join("events").join(&event);
+        let mut sam = here.sam(&engine, "invoke").await;
+        sam.arg("--event").arg(&path).arg(FUNCTION);
+        let output = output_of(sam, "sam local invoke").await;
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report = successful(output, "sam local invoke");
+        let report: Value = serde_json::from_str(&report)
+            .unwrap_or_else(|_| panic!("{event}: not an answer: {report}\n{log}"));
+        // It exits with 0 on an error too.
+        assert_eq!(report.get("errorType"), None, "{event}: {report}");
+        let step = example(&path)["Step"].clone();
+        let step = if step.is_null() {
+            json!("reconcile")
+        } else {
+            step
+        };
+        assert_eq!(report["step"], step, "{event}: {report}");
+        assert_eq!(issues(&report), [&json!([])], "{event}: {report}");
+    }
+    let key = here.current_key().await;
+    assert_eq!(here.gateway_answer(&key).await, 200);
+    assert_eq!(here.gateway_answer("another").await, 403);
+    engine.assert_no_container_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sam_local_start_lambda_is_invoked_with_the_aws_cli_and_shows_a_function_error_as_one() {
+    let Some(engine) = Engine::found("lambda").await else {
+        return;
+    };
+    let here = Sandbox::start(&engine).await;
+    let port = free_port();
+    eprintln!("sam local start-lambda");
+    let mut sam = here.sam(&engine, "start-lambda").await;
+    sam.args(["--host", "127.0.0.1", "--port", &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut lambda = Group::start(sam);
+    let log = lambda.leader.stderr.take().expect("it is piped");
+    announced(log, "Running on").await;
+
+    let cli = AwsCli::at(format!("http://127.0.0.1:{port}"));
+    let events = repository().join("events");
+    for file in STEPS {
+        let event = example(&events.join(file));
+        let (answer, report) = cli.invoke(FUNCTION, &event).await;
+        assert_eq!(answer["StatusCode"], 200);
+        assert_eq!(answer.get("FunctionError"), None, "{file}: {report}");
+        assert_eq!(report["step"], event["Step"]);
+    }
+    let key = here.current_key().await;
+    assert_eq!(here.gateway_answer(&key).await, 200);
+
+    let mut event = example(&events.join(STEPS[0]));
+    event["Step"] = json!("create_secret");
+    let (answer, error) = cli.invoke(FUNCTION, &event).await;
+    assert_eq!(answer["StatusCode"], 200, "Lambda itself did its part");
+    assert_eq!(answer["FunctionError"], "Unhandled");
+    assert_eq!(error["errorType"], "UnknownStep");
+    engine.assert_no_container_is_left().await;
+}
+
+/// The files in `events/`, so that none that is added is forgotten: the steps first, in their order.
+fn example_events() -> Vec<String> {
+    let files = std::fs::read_dir(repository().join("events")).expect("the folder is there");
+    let names = files.map(|file| file.expect("it can be read").file_name());
+    let mut names: Vec<_> = names
+        .map(|name| name.into_string().expect("a plain name"))
+        .filter(|name| name != "env.json")
+        .collect();
+    names.sort_by_key(|name| {
+        let step = STEPS.iter().position(|step| step == name);
+        (step.unwrap_or(STEPS.len()), name.clone())
+    });
+    assert_eq!(names[..STEPS.len()], STEPS, "a step is missing");
+    names
+}
+
+fn example(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("the example is there");
+    serde_json::from_str(&text).expect("the example is JSON")
+}
+
+/// What a step or each secret of a reconciliation has left undone.
+fn issues(report: &Value) -> Vec<&Value> {
+    let secrets = report["secrets"].as_array();
+    secrets.map_or_else(
+        || vec![&report["issues"]],
+        |secrets| secrets.iter().map(|secret| &secret["issues"]).collect(),
+    )
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A Docker engine with an image to run the function in. Dropping it removes the image, if it was made here.
+///
+/// There is one at a time: two tests in AWS's image could not tell whose container is whose.
+struct Engine {
+    /// Its address in the containers' network.
+    address: String,
+    /// What is to be said to SAM of the image.
+    image: Vec<String>,
+    /// The name of the image that SAM runs.
+    runs: String,
+    /// The containers of that image which were there before.
+    before: BTreeSet<String>,
+    made: Option<String>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Engine {
+    /// Nothing, where no engine answers: then this says so.
+    async fn found(purpose: &str) -> Option<Engine> {
+        static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
+        let turn = TURN.lock().await;
+        let answer = docker(&["version", "--format", "{{.Server.Version}}"]).await;
+        let reason = match &answer {
+            Ok(answer) if answer.status.success() => None,
+            Ok(answer) => Some(String::from_utf8_lossy(&answer.stderr).trim().to_owned()),
+            Err(error) => Some(format!("docker: {error}")),
+        };
+        if let Some(reason) = reason {
+            eprintln!("SKIPPED, as no Docker engine answers: {reason}");
+            return None;
+        }
+        let address = host_address().await;
+        let architecture = architecture().replace("Architecture=", "");
+        let of_aws = format!("public.ecr.aws/lambda/provided:al2023-{architecture}");
+        let there = docker(&["image", "inspect", &of_aws]).await;
+        if there.is_ok_and(|there| there.status.success()) {
+            eprintln!("in AWS's image {of_aws}");
+            let runs = of_aws.replace("al2023-", "al2023-rapid-");
+            return Some(Engine {
+                address,
+                image: Vec::new(),
+                before: containers(&runs).await,
+                runs,
+                made: None,
+                _turn: turn,
+            });
+        }
+        let name = format!("api-key-rotation-{}-{purpose}", std::process::id());
+        let bootstrap = built().await.join(FUNCTION).join("bootstrap");
+        let mut script = Command::new(repository().join("tests/tools/lambda-image"));
+        script.arg(&name).arg(bootstrap).env("TOOLS", tools());
+        let made = format!("{name}:rapid-{architecture}");
+        stdout_of(script, "lambda-image").await;
+        Some(Engine {
+            address,
+            image: vec!["--invoke-image".to_owned(), name],
+            runs: made.clone(),
+            before: BTreeSet::new(),
+            made: Some(made),
+            _turn: turn,
+        })
+    }
+
+    async fn assert_no_container_is_left(&self) {
+        let there = containers(&self.runs).await;
+        let left: Vec<_> = there.difference(&self.before).collect();
+        assert!(left.is_empty(), "containers are left: {left:?}");
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A test that fails may leave a container.
+        let removed = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(
+                "docker ps --all --quiet --filter \"ancestor=$0\" | grep -vxF \"$1\" | xargs -r docker rm --force
+                 [ -z \"$2\" ] || docker rmi \"$2\"",
+            )
+            .arg(&self.runs)
+            // Without any, a line that no container is.
+            .arg(self.before.iter().fold("none".to_owned(), |all, one| all + "\n" + one))
+            .arg(self.made.as_deref().unwrap_or_default())
+            .output();
+        assert!(
+            std::thread::panicking() || removed.is_ok_and(|removed| removed.status.success()),
+            "what the test made cannot be removed"
+        );
+    }
+}
+
+/// The containers of an image.
+async fn containers(image: &str) -> BTreeSet<String> {
+    let filter = format!("ancestor={image}");
+    let containers = printed(&["ps", "--all", "--quiet", "--filter", &filter]).await;
+    containers.lines().map(str::to_owned).collect()
+}
+
+/// This machine's address in the network of the containers.
+async fn host_address() -> String {
+    // Docker names the gateway only once there was a container. It is the first address.
+    let network = "{{with index .IPAM.Config 0}}{{or .Gateway .Subnet}}{{end}}";
+    let network = printed(&["network", "inspect", "bridge", "--format", network]).await;
+    match network.split_once('/') {
+        None => network,
+        Some((first, _)) => {
+            let first: Ipv4Addr = first.parse().expect("an address");
+            Ipv4Addr::from_bits(first.to_bits() + 1).to_string()
+        }
+    }
+}
+
+async fn docker(arguments: &[&str]) -> std::io::Result<Output> {
+    let mut docker = Command::new("docker");
+    docker.args(arguments).kill_on_drop(true);
+    // One that hangs does not answer either.
+    timeout(PATIENCE, docker.output()).await?
+}
+
+/// What `docker` prints.
+async fn printed(arguments: &[&str]) -> String {
+    let output = docker(arguments).await.expect("docker can be run");
+    successful(output, "docker").trim().to_owned()
+}
+
+/// `make sandbox ARGS='--by-hand --also-listen-on …'` at free ports, and the settings for a function in a container.
+struct Sandbox {
+    cli: AwsCli,
+    gateway: String,
+    settings: PathBuf,
+    _process: Group,
+}
+
+impl Sandbox {
+    async fn start(engine: &Engine) -> Sandbox {
+        let [aws, gateway, doppler, runtime] = [(); 4].map(|()| free_port());
+        let program = Path::new(env!("CARGO_BIN_EXE_api-key-rotation")).with_file_name("sandbox");
+        let mut sandbox = Command::new(program);
+        sandbox
+            .args(["serve", "--by-hand", "--propagation", "1s"])
+            .args(["--also-listen-on", &engine.address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        for (name, port) in [
+            ("aws", aws),
+            ("gateway", gateway),
+            ("doppler", doppler),
+            ("runtime", runtime),
+        ] {
+            sandbox.args([format!("--{name}-port"), port.to_string()]);
+        }
+        let mut process = Group::start(sandbox);
+        let stdout = process.leader.stdout.take().expect("it is piped");
+        announced(stdout, "The sandbox is up").await;
+
+        let cli = AwsCli::at(format!("http://127.0.0.1:{aws}"));
+        let settings = std::fs::read_to_string(repository().join("events/env.json"));
+        let mut settings = settings.expect("the settings are there");
+        for (usual, port) in [(4600, aws), (4601, gateway), (4602, doppler)] {
+            let (from, to) = (
+                format!("//172.17.0.1:{usual}"),
+                format!("//{}:{port}", engine.address),
+            );
+            assert!(settings.contains(&from), "{from} is not in the settings");
+            settings = settings.replace(&from, &to);
+        }
+        let path = cli.path("env.json");
+        std::fs::write(&path, settings).expect("it can be written");
+        Sandbox {
+            cli,
+            gateway: format!("http://127.0.0.1:{gateway}/prod/ping"),
+            settings: path,
+            _process: process,
+        }
+    }
+
+    /// `sam local` with what every call of it needs. No credentials: SAM would ask AWS whose they are.
+    async fn sam(&self, engine: &Engine, command: &str) -> Command {
+        let mut sam = self.cli.command(tool("sam"));
+        sam.args(["local", command, "--skip-pull-image"])
+            .arg("--template-file")
+            .arg(built().await.join("template.yaml"))
+            .arg("--env-vars")
+            .arg(&self.settings)
+            .args(["--parameter-overrides", &architecture()])
+            .args(&engine.image)
+            .env("SAM_CLI_TELEMETRY", "0");
+        if let Some(host) = std::env::var_os("DOCKER_HOST") {
+            sam.env("DOCKER_HOST", host);
+        }
+        sam
+    }
+
+    async fn current_key(&self) -> String {
+        let question = format!("secretsmanager get-secret-value --secret-id {SECRET}");
+        let answer = self.cli.run(&question).await;
+        assert_eq!(
+            text(&answer, "/VersionId"),
+            "11111111-1111-4111-8111-111111111111",
+            "the version of the events"
+        );
+        key_in(text(&answer, "/SecretString")).expect("the secret holds a key")
+    }
+
+    /// The status that a client of the gateway gets.
+    async fn gateway_answer(&self, key: &str) -> u16 {
+        let request = http::Request::get(&self.gateway).header("x-api-key", key);
+        let answer = send(request.body("").expect("a valid request")).await;
+        answer.expect("the gateway answers").status().as_u16()
+    }
+}
+
+/// Reads what a program writes until it says this, and goes on reading.
+async fn announced(stream: impl AsyncRead + Send + Unpin + 'static, words: &str) {
+    let mut lines = BufReader::new(stream).lines();
+    let said = async {
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.expect("it writes text") {
+            if line.contains(words) {
+                return;
+            }
+            said = said + &line + "\n";
+        }
+        panic!("it ended: {said}");
+    };
+    timeout(PATIENCE, said).await.expect("it starts in time");
+    keep(&Arc::<Mutex<String>>::default(), lines.into_inner());
+}

@@ -1,0 +1,1631 @@
+//! What real accounts hold, with the real binary: keys of any form, texts that are not keys, earlier secrets of the same
+//! name, changes by operators, foreign Doppler values and replicas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, hash_of, minted_key, rotated};
+use sandbox::{
+    Call, Fault, FaultKind, KeyView, Options, ReplicaStatus, STEPS, Service, VersionView,
+};
+use serde_json::{Value, json};
+
+const GRACE: Duration = Duration::from_hours(24);
+const QUARANTINE: Duration = Duration::from_hours(7 * 24);
+const MINUTE: Duration = Duration::from_mins(1);
+/// A minute less than the grace.
+const NEARLY_GRACE: Duration = Duration::from_mins(24 * 60 - 1);
+/// A minute less than the quarantine.
+const NEARLY_QUARANTINE: Duration = Duration::from_mins(7 * 24 * 60 - 1);
+const TARGET: &str = "PARTNER_API_KEY";
+
+/// A key that an operator made, in the form that API Gateway's guide describes.
+const OPERATORS_KEY: &str = "HandMadeHandMadeHandMade";
+/// Keys of other forms, all of which API Gateway accepts.
+const OTHER_FORMS: [&str; 3] = [
+    "3f2b8c1e-9d4a-4f6b-8a7c-0e1d2c3b4a59",
+    "partner_live.2024-06/abcdef",
+    "MyCustomToken@#&')(*!^%-+=|~",
+];
+/// A value of the form that this function makes, which no key of this Region has.
+const ANOTHER_REGIONS_KEY: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCd";
+/// A text of 32 characters that is not a key at all.
+const DATABASE_PASSWORD: &str = "p4ssw0rd-0f-th3-d4t4b4s3-0123456";
+/// The lines of a dotenv file, one of which holds a key.
+const DOTENV: &str = "A=1\nPARTNER_API_KEY=oldkeyoldkeyoldkeyold\nB=2";
+/// What another team keeps in Doppler.
+const ANOTHER_TEAMS: &str = "sk_live_of_another_team";
+
+/// The event of an emergency stop.
+fn stop() -> Value {
+    json!({"Step": "emergencyStop", "SecretId": SECRET})
+}
+
+/// A function for every secret that names it, and one such secret with this text, without a usage plan for its keys.
+fn fleet(text: Option<&str>) -> Setup {
+    let setup = Setup {
+        secret: text.map(ToOwned::to_owned),
+        ..Setup::plain().inheriting()
+    };
+    setup.env("SECRET_ID", "")
+}
+
+/// The same text as bare text and as JSON.
+fn as_text_and_json(text: &str) -> [String; 2] {
+    [text.to_owned(), json!({ "apiKey": text }).to_string()]
+}
+
+fn key(world: &World, value: &str) -> KeyView {
+    let key = world.sandbox.key_with_value(value);
+    key.expect("the key is there")
+}
+
+/// Whether the key with this value is enabled; none where there is no such key.
+fn enabled(world: &World, value: &str) -> Option<bool> {
+    world.sandbox.key_with_value(value).map(|key| key.enabled)
+}
+
+/// The id of the version with that label.
+fn labelled(world: &World, label: &str) -> Option<String> {
+    Some(world.sandbox.secret(SECRET).labelled(label)?.id.clone())
+}
+
+/// Moves AWSCURRENT to this version, as an operator does.
+fn make_current(world: &World, version: &str) {
+    let from = labelled(world, "AWSCURRENT");
+    let to = Some(version);
+    world
+        .sandbox
+        .move_label(SECRET, "AWSCURRENT", from.as_deref(), to);
+}
+
+/// Removes AWSPENDING from this version, as an operator does to cancel a rotation.
+fn cancel(world: &World, token: &str) {
+    world
+        .sandbox
+        .move_label(SECRET, "AWSPENDING", Some(token), None);
+}
+
+fn set_target(world: &World, name: &str, value: &str) {
+    let doppler = world.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, name, value);
+}
+
+/// Whether Doppler delivers this value, compared without showing it.
+fn delivers(world: &World, name: &str, value: &str) -> bool {
+    world.doppler_value(name).as_deref() == Some(value)
+}
+
+/// What a refused rotation leaves as it was.
+#[derive(PartialEq)]
+struct Untouched {
+    current: Option<VersionView>,
+    keys: Vec<KeyView>,
+    targets: Vec<Option<String>>,
+}
+
+impl Untouched {
+    fn of(world: &World) -> Self {
+        let targets = world.targets.iter();
+        Self {
+            current: world.sandbox.secret(SECRET).current().cloned(),
+            keys: world.sandbox.keys(),
+            targets: targets.map(|name| world.doppler_value(name)).collect(),
+        }
+    }
+
+    /// Demands that AWSCURRENT, API Gateway and Doppler are as they were.
+    fn assert(&self, world: &World, what: &str) {
+        let now = Self::of(world);
+        assert!(self.current == now.current, "{what}: AWSCURRENT changed");
+        assert_eq!(self.keys, now.keys, "{what}");
+        assert!(self.targets == now.targets, "{what}: Doppler changed");
+    }
+
+    /// The same without API Gateway, where `setSecret` has created the pending key.
+    fn assert_but_for_keys(&self, world: &World, what: &str) {
+        let keys = world.sandbox.keys();
+        let before = Self {
+            keys,
+            current: self.current.clone(),
+            targets: self.targets.clone(),
+        };
+        before.assert(world, what);
+    }
+}
+
+/// Demands that a trial run fails with this error type and changes nothing. Returns the message.
+async fn trial_fails(world: &World, error_type: &str, what: &str) -> String {
+    let before = Untouched::of(world);
+    let outcome = world.sandbox.trial(SECRET).await;
+    let error = outcome
+        .error()
+        .unwrap_or_else(|| panic!("{what}: it passes"));
+    assert_eq!(error.error_type, error_type, "{what}: {error}");
+    before.assert(world, what);
+    error.error_message.clone()
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(Value::as_str).collect()
+}
+
+/// What the report of one secret says under `left`, a line each.
+fn issues(report: &Value) -> String {
+    texts(&report["secrets"][0]["issues"]).join("\n")
+}
+
+fn done(report: &Value) -> Vec<&str> {
+    texts(&report["secrets"][0]["done"])
+}
+
+fn made(world: &World, operation: &str) -> usize {
+    let calls = world.sandbox.calls();
+    let is_one = |call: &&Call| call.operation == operation;
+    calls.iter().filter(is_one).count()
+}
+
+/// The line of metrics of a reconciliation, with its report.
+async fn reconcile(world: &World) -> (Value, Value) {
+    world.reconcile_measured(json!({})).await
+}
+
+/// What `finishSecret` answers in a rotation that succeeds.
+async fn rotate(world: &World) -> Value {
+    let steps = world.rotate().await.steps;
+    let last = steps.last().and_then(|step| step.answer.clone());
+    last.expect("finishSecret was run")
+}
+
+/// The command that a text names, up to the full stop, semicolon or end that follows it.
+fn command_in(text: &str) -> String {
+    let begins = text.find("aws apigateway update-api-key");
+    let command = &text[begins.expect("it names a command")..];
+    let ends = command.find(['\n', ';']).unwrap_or(command.len());
+    command[..ends].to_owned()
+}
+
+// A key of another form.
+
+/// A UUID, a key with dots and a slash, and one with punctuation: each hands its plans on, and is handed over by command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_of_any_form_is_found_and_inherited() {
+    for form in OTHER_FORMS {
+        for text in as_text_and_json(form) {
+            let setup = Setup {
+                secret: Some(text.clone()),
+                ..Setup::plain().inheriting()
+            };
+            let world = setup.start().await;
+            let second = world.sandbox.create_empty_usage_plan("second");
+            let plans = [world.plans[0].as_str(), &second];
+            let id = world.sandbox.create_key("operators", form, &plans);
+            let before = key(&world, form);
+            let report = world.reconcile(json!({})).await;
+            assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 0, "{report}");
+            assert_eq!(report["totals"]["keysInUse"], 1, "{report}");
+
+            let answer = rotate(&world).await;
+            world.assert_agreement().await;
+            let current = key(&world, &world.current_key());
+            assert_eq!(current.plans, before.plans, "{form}");
+            assert_eq!(key(&world, form), before, "it is not managed");
+            let commands = texts(&answer["handOverCommands"]);
+            assert_eq!(commands.len(), 2, "{answer}");
+            assert!(commands.iter().all(|command| command.contains(&id)));
+            assert!(answer["issues"].to_string().contains(&id), "{answer}");
+            assert!(!answer.to_string().contains(form), "a value is shown");
+        }
+    }
+}
+
+/// The commands of the report, run as they stand, have a UUID key retired like one that the function made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uuid_key_handed_over_is_retired() {
+    let [uuid, ..] = OTHER_FORMS;
+    let setup = Setup {
+        secret: Some(uuid.to_owned()),
+        ..Setup::plain().inheriting()
+    };
+    let world = setup.start().await;
+    world
+        .sandbox
+        .create_key("operators", uuid, &[&world.plans[0]]);
+    let answer = rotate(&world).await;
+    for command in texts(&answer["handOverCommands"]) {
+        world.shell(command).await;
+    }
+    world.reconcile(json!({})).await;
+    world.sandbox.advance(NEARLY_GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, uuid), Some(true));
+    world.sandbox.advance(MINUTE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, uuid), Some(false));
+    // While AWSPREVIOUS holds it, it is kept: it could not be created again.
+    world.rotate().await;
+    world.sandbox.advance(QUARANTINE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, uuid), None);
+}
+
+/// A key of another Region, a database password, an empty secret, `{}` and a generated placeholder: without a plan none of
+/// them is rotated, and the trial run says so before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fleet_without_known_plan_is_refused() {
+    let [text, json] = as_text_and_json(ANOTHER_REGIONS_KEY);
+    for text in [
+        Some(text.as_str()),
+        Some(&json),
+        Some(DATABASE_PASSWORD),
+        Some("PlaceholderPlaceholderPlaceholder"),
+        Some("short"),
+        Some("{}"),
+        None,
+    ] {
+        let world = fleet(text).start().await;
+        let what = text.unwrap_or("no value");
+        trial_fails(&world, "NoUsagePlan", what).await;
+
+        let before = Untouched::of(&world);
+        let (error, token) = world.rotate_and_fail("setSecret").await;
+        assert_eq!(error.error_type, "NoUsagePlan", "{what}: {error}");
+        before.assert(&world, what);
+        assert_eq!(made(&world, "CreateApiKey"), 0, "{what}");
+        for words in [
+            "USAGE_PLAN_IDS",
+            "ALLOW_KEY_WITHOUT_PLAN=true",
+            "Secrets Manager's next try succeeds",
+            "take AWSPENDING off",
+            "aws secretsmanager update-secret-version-stage",
+        ] {
+            assert!(error.error_message.contains(words), "{words}: {error}");
+        }
+        // The next try says the same.
+        let again = world.sandbox.retry(&token).await;
+        let again = again.error().map(|error| error.error_type.clone());
+        assert_eq!(again.as_deref(), Some("NoUsagePlan"), "{what}");
+        before.assert(&world, what);
+    }
+}
+
+/// Before and after the refused rotation, and not the other way round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fleet_with_unknown_key_counts_as_without_key() {
+    for text in [ANOTHER_REGIONS_KEY, DATABASE_PASSWORD, "{}"] {
+        let world = fleet(Some(text)).start().await;
+        for rotation in [false, true] {
+            if rotation {
+                world.rotate_and_fail("setSecret").await;
+            }
+            let (report, line) = reconcile(&world).await;
+            assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
+            assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
+            assert!(!issues(&report).is_empty(), "{report}");
+        }
+    }
+}
+
+/// With a Doppler target, which a fleet does not have, the target stays as it was too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mirrored_secret_without_plan_keeps_doppler() {
+    let setup = Setup {
+        secret: Some(ANOTHER_REGIONS_KEY.to_owned()),
+        ..Setup::quick().inheriting()
+    };
+    let world = setup.start().await;
+    set_target(&world, TARGET, ANOTHER_REGIONS_KEY);
+    trial_fails(&world, "NoUsagePlan", "mirrored").await;
+    let before = Untouched::of(&world);
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    assert_eq!(error.error_type, "NoUsagePlan", "{error}");
+    before.assert(&world, "mirrored");
+
+    // The message's first remedy, and Secrets Manager's next try.
+    world.redeploy(&[("USAGE_PLAN_IDS", &world.plans[0])]).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+/// A probe that accepts the key is proof without any plan, but only once the key is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_refusing_key_without_plan_prevents_promotion() {
+    let setup = Setup {
+        options: Options {
+            function_timeout: Duration::from_secs(8),
+            ..Options::default()
+        },
+        ..Setup::holding("{}").inheriting()
+    };
+    let world = setup.start().await;
+    let before = Untouched::of(&world);
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "ProbeNotAccepted", "{error}");
+    before.assert_but_for_keys(&world, "probe");
+}
+
+/// A value that is too short for a key is not looked for among the keys of the account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn value_under_twenty_characters_is_not_searched() {
+    for text in as_text_and_json("nineteencharacters1") {
+        let world = Setup::holding(&text).start().await;
+        world.sandbox.clear_calls();
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(made(&world, "GetApiKeys"), 0, "{text}");
+        assert!(issues(&report).contains("holds no key"), "{report}");
+        assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
+    }
+    // One character more may be a key.
+    let world = Setup::holding("twenty-characters-20").start().await;
+    world.sandbox.clear_calls();
+    let report = world.reconcile(json!({})).await;
+    assert!(made(&world, "GetApiKeys") > 0, "it was not searched");
+    assert!(issues(&report).contains("no key with AWSCURRENT's value"));
+}
+
+// A key on no plan.
+
+/// `ALLOW_KEY_WITHOUT_PLAN` lets a rotation pass, also one that was refused before, and each run tells so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn allowed_key_without_plan_is_told_in_each_run() {
+    let world = fleet(Some("{}")).start().await;
+    let (_, token) = world.rotate_and_fail("setSecret").await;
+    let allowed = [("ALLOW_KEY_WITHOUT_PLAN", "true")];
+    world.redeploy(&allowed).await;
+    world.retry(&token).await;
+    assert!(key(&world, &world.current_key()).plans.is_empty());
+
+    world.sandbox.clear_function_log();
+    let steps = world.rotate().await.steps;
+    assert_eq!(steps.len(), 4);
+    for step in &steps {
+        let answer = step.answer.as_ref().expect("it succeeded");
+        assert!(
+            answer["issues"]
+                .to_string()
+                .contains("ALLOW_KEY_WITHOUT_PLAN is set"),
+            "{answer}"
+        );
+    }
+    let log = world.log();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("ALLOW_KEY_WITHOUT_PLAN is set"));
+    assert_eq!(told.count(), 4, "{log}");
+
+    // Such a key counts as one that works, and no call is made to learn its plans for the report.
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
+    assert!(
+        issues(&report).contains("ALLOW_KEY_WITHOUT_PLAN is set"),
+        "{report}"
+    );
+    let outcome = world.sandbox.trial(SECRET).await;
+    assert!(outcome.succeeded, "{:?}", outcome.error());
+}
+
+/// Without configured plans a reconciliation reads those of AWSCURRENT's key, with one call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn current_key_on_no_plan_counts_without_configured_plans() {
+    let setup = || Setup {
+        secret: Some(OPERATORS_KEY.to_owned()),
+        ..Setup::plain().inheriting()
+    };
+    for (on_plan, with_stage, counted, calls) in [
+        (false, false, 1, 1),
+        (true, false, 0, 1),
+        (false, true, 0, 0),
+    ] {
+        let world = setup().start().await;
+        if with_stage {
+            let sandbox = &world.sandbox;
+            sandbox.create_key_with_stage("operators", OPERATORS_KEY);
+        } else {
+            let plans = if on_plan { &world.plans[..] } else { &[] };
+            let plans: Vec<_> = plans.iter().map(String::as_str).collect();
+            world.sandbox.create_key("operators", OPERATORS_KEY, &plans);
+        }
+        world.sandbox.clear_calls();
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(line["SecretsWithoutWorkingKey"], counted, "{report}");
+        assert_eq!(
+            issues(&report).contains("is on no usage plan"),
+            counted == 1,
+            "{report}"
+        );
+        assert_eq!(made(&world, "GetUsagePlans"), calls, "{report}");
+        assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
+    }
+}
+
+/// The same of a key that the function made and an operator took off its plan.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn managed_key_taken_off_inherited_plan_is_counted() {
+    let setup = Setup {
+        secret: Some(OPERATORS_KEY.to_owned()),
+        ..Setup::plain().inheriting()
+    };
+    let world = setup.start().await;
+    world
+        .sandbox
+        .create_key("operators", OPERATORS_KEY, &[&world.plans[0]]);
+    world.rotate().await;
+    let current = key(&world, &world.current_key());
+    assert_eq!(reconcile(&world).await.1["SecretsWithoutWorkingKey"], 0);
+    world.sandbox.detach_key(&current.id, &world.plans[0]);
+    world.sandbox.clear_calls();
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
+    assert!(issues(&report).contains(&current.id), "{report}");
+    assert_eq!(made(&world, "GetUsagePlans"), 1);
+}
+
+/// Those calls serve the report only: they are not made once half of the run's time is over, and where they fail, the rest
+/// is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plans_for_report_do_not_hinder_repair() {
+    let late = Fault::new(FaultKind::Delay(Duration::from_secs(5)));
+    let late = late.on(Service::SecretsManager, "DescribeSecret");
+    let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
+    let denied = Fault::new(denied).on(Service::ApiGateway, "GetUsagePlans");
+    for (fault, is_called) in [(late, false), (denied.every(), true)] {
+        let setup = Setup {
+            secret: Some(OPERATORS_KEY.to_owned()),
+            options: Options {
+                function_timeout: Duration::from_secs(10),
+                ..Options::default()
+            },
+            ..Setup::quick().inheriting()
+        };
+        let world = setup.start().await;
+        world.sandbox.create_key("operators", OPERATORS_KEY, &[]);
+        world.sandbox.clear_calls();
+        let fault = world.sandbox.faults().inject(fault);
+        let (report, line) = reconcile(&world).await;
+        assert!(fault.fired() > 0);
+        assert_eq!(made(&world, "GetUsagePlans") > 0, is_called, "{report}");
+        assert_eq!(line["Failures"], usize::from(is_called), "{report}");
+        assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
+        assert!(delivers(&world, TARGET, OPERATORS_KEY), "{report}");
+    }
+}
+
+// A text that is not a key.
+
+/// A dotenv file is neither replaced nor taken apart, and the message names the forms that are taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_with_white_space_is_refused_and_kept() {
+    for text in [
+        DOTENV,
+        "user password-of-the-database",
+        "A=1\tPARTNER_API_KEY=oldkeyoldkeyoldkeyold",
+    ] {
+        let world = Setup::holding(text).start().await;
+        world
+            .sandbox
+            .create_key("operators", "oldkeyoldkeyoldkeyold", &[&world.plans[0]]);
+        let trial = trial_fails(&world, "InvalidSecret", text).await;
+
+        let before = Untouched::of(&world);
+        let (error, _) = world.rotate_and_fail("createSecret").await;
+        assert_eq!(error.error_type, "InvalidSecret", "{error}");
+        before.assert(&world, text);
+        for message in [&trial, &error.error_message] {
+            for words in [
+                "store the key alone",
+                r#"{"apiKey":"…"}"#,
+                "aws secretsmanager put-secret-value",
+                "--secret-string '{}'",
+            ] {
+                assert!(message.contains(words), "{words}: {message}");
+            }
+            assert!(!message.contains("oldkey"), "it quotes the text");
+        }
+        let (report, line) = reconcile(&world).await;
+        before.assert(&world, text);
+        assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
+        assert!(issues(&report).contains("white space inside"), "{report}");
+        assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
+        assert!(!report.to_string().contains("oldkey"), "it quotes the text");
+    }
+}
+
+/// Where the pending version holds such a text, each step refuses it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_text_with_white_space_is_refused() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.sandbox.put_pending(SECRET, &token, DOTENV);
+    let before = Untouched::of(&world);
+    for step in STEPS {
+        let message = world.step_fails(&token, step, "InvalidSecret").await;
+        assert!(message.contains("white space inside"), "{message}");
+    }
+    before.assert(&world, "pending");
+}
+
+/// The command of the message starts the secret again, without a key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn command_for_invalid_text_lets_rotation_pass() {
+    let world = Setup::holding(DOTENV).start().await;
+    let (error, _) = world.rotate_and_fail("createSecret").await;
+    let message = error.error_message;
+    let begins = message.find("aws secretsmanager put-secret-value");
+    let command = &message[begins.expect("it names the command")..];
+    let ends = command.find("'{}'").expect("it puts an empty object");
+    let command = &command[..ends + "'{}'".len()];
+    world.shell(&command.replace("NAME", SECRET)).await;
+    world.rotate().await;
+    world.assert_agreement().await;
+}
+
+/// A text that nobody can use does not keep leaked keys alive; without an emergency it keeps everything as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emergency_stop_over_dotenv_text_goes_ahead() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let second = world.current_key();
+    world.sandbox.put_secret(SECRET, DOTENV);
+    world.sandbox.advance(GRACE);
+    let before = Untouched::of(&world);
+    let report = world.reconcile(json!({})).await;
+    before.assert(&world, "a reconciliation");
+    assert!(issues(&report).contains("white space inside"), "{report}");
+
+    let report = world.reconcile(stop()).await;
+    assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
+    assert_eq!(enabled(&world, &first), Some(false));
+    assert_eq!(enabled(&world, &second), Some(false));
+    assert!(issues(&report).contains("white space inside"), "{report}");
+    let current = world.sandbox.secret(SECRET).current().cloned();
+    assert!(current == before.current, "AWSCURRENT changed");
+}
+
+/// The field `apiKey` belongs to the function, so what is not a key there is replaced; the other fields stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_key_with_white_space_is_placeholder() {
+    let placeholder = "to be replaced by the rotation";
+    let text = json!({ "apiKey": placeholder, "owner": "shop" }).to_string();
+    let world = Setup::holding(&text).start().await;
+    set_target(&world, TARGET, placeholder);
+    let report = world.reconcile(json!({})).await;
+    assert!(issues(&report).contains("holds no key"), "{report}");
+    let trial = world.sandbox.trial(SECRET).await;
+    assert!(trial.succeeded, "{:?}", trial.error());
+    world.rotate().await;
+    world.assert_agreement().await;
+    let current = world.sandbox.secret(SECRET).current().cloned();
+    let text = current.and_then(|version| version.text).unwrap_or_default();
+    let text: Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(text["owner"], "shop");
+}
+
+// An earlier secret of the same name.
+
+/// A secret whose earlier namesake was rotated twice and deleted, with the values of the earlier one's keys: the one that
+/// was superseded, and the one that was in use.
+async fn recreated() -> (World, [String; 2]) {
+    let (world, superseded) = rotated(Setup::quick()).await;
+    let in_use = world.current_key();
+    let before = world.sandbox.secret(SECRET).arn;
+    world.sandbox.delete_secret_for_good(SECRET);
+    world.sandbox.create_secret(SECRET, None);
+    world.sandbox.enable_rotation(SECRET);
+    assert_ne!(world.sandbox.secret(SECRET).arn, before);
+    world.redeploy(&[]).await;
+    world.rotate().await;
+    world.assert_agreement().await;
+    (world, [superseded, in_use])
+}
+
+/// Its marked key is retired in time; the one without a mark is reported with the command that disables it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_earlier_secret_are_retired_or_reported() {
+    let (world, [superseded, in_use]) = recreated().await;
+    let id = key(&world, &in_use).id;
+    let report = world.reconcile(json!({})).await;
+    assert!(issues(&report).contains(&id), "{report}");
+    assert_eq!(enabled(&world, &superseded), Some(true));
+    world.sandbox.advance(GRACE);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
+    world.sandbox.advance(NEARLY_QUARANTINE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &superseded), Some(false));
+    world.sandbox.advance(MINUTE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &superseded), None);
+
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &in_use), Some(true));
+    let command = command_in(&issues(&report));
+    assert!(command.contains(&id), "{report}");
+    world.shell(&command).await;
+    assert_eq!(enabled(&world, &in_use), Some(false));
+    let report = world.reconcile(json!({})).await;
+    assert!(!issues(&report).contains("update-api-key"), "{report}");
+    world.assert_agreement().await;
+}
+
+/// It disables the marked key, and names the other with the command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emergency_stop_mentions_keys_of_earlier_secret() {
+    let (world, [superseded, in_use]) = recreated().await;
+    let report = world.reconcile(stop()).await;
+    assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
+    assert_eq!(enabled(&world, &in_use), Some(true));
+    let command = command_in(&issues(&report));
+    assert!(command.contains(&key(&world, &in_use).id), "{report}");
+    world.shell(&command).await;
+    assert_eq!(enabled(&world, &in_use), Some(false));
+    world.assert_agreement().await;
+}
+
+/// The name alone places a key that lost `rotation:version`: with its mark it is retired like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marked_key_without_version_tag_is_retired() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let id = key(&world, &first).id;
+    world.sandbox.untag_key(&id, "rotation:version");
+    world.sandbox.advance(GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false));
+    world.sandbox.advance(QUARANTINE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), None);
+}
+
+/// Without a mark, one that lost `rotation:version` is left alone and reported with the command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unmarked_key_without_version_tag_is_reported() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let id = key(&world, &first).id;
+    world.sandbox.untag_key(&id, "rotation:version");
+    world.sandbox.describe_key(&id, "of the partner team");
+    for report in [
+        world.reconcile(json!({})).await,
+        world.reconcile(stop()).await,
+    ] {
+        assert!(command_in(&issues(&report)).contains(&id), "{report}");
+        assert_eq!(enabled(&world, &first), Some(true));
+    }
+}
+
+/// Only an emergency stop lists without the name filter, so it finds a key that was renamed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emergency_stop_finds_renamed_keys() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let second = world.current_key();
+    world.rotate().await;
+    let (first_id, second_id) = (key(&world, &first).id, key(&world, &second).id);
+    world
+        .sandbox
+        .rename_key(&first_id, "renamed by an operator");
+    world.sandbox.rename_key(&second_id, "renamed as well");
+    world
+        .sandbox
+        .describe_key(&second_id, "of the partner team");
+
+    world.sandbox.clear_calls();
+    let report = world.reconcile(stop()).await;
+    assert_eq!(report["totals"]["keysDisabled"], 1, "{report}");
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    assert_eq!(enabled(&world, &second), Some(true));
+    assert!(
+        command_in(&issues(&report)).contains(&second_id),
+        "{report}"
+    );
+    let calls = world.sandbox.calls();
+    let lists = calls.iter().filter(|call| call.operation == "GetApiKeys");
+    assert!(
+        lists
+            .clone()
+            .all(|call| !call.path_and_query.contains("name=")),
+        "{calls:#?}"
+    );
+    // An operator's key of another name and without tags has nothing to do with the secret.
+    let other = world.sandbox.create_key("other", OPERATORS_KEY, &[]);
+    let report = world.reconcile(stop()).await;
+    assert!(!report.to_string().contains(&other), "{report}");
+    world.assert_agreement().await;
+}
+
+/// A key that has the secret's name and none of the tags still works after the stop, which says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emergency_stop_mentions_key_without_tags() {
+    let (world, _) = rotated(Setup::quick()).await;
+    let name = format!("{SECRET}/by-terraform");
+    let id = world.sandbox.create_key(&name, OPERATORS_KEY, &[]);
+    let report = world.reconcile(json!({})).await;
+    assert!(!report.to_string().contains(&id), "{report}");
+    let report = world.reconcile(stop()).await;
+    let command = command_in(&issues(&report));
+    assert!(command.contains(&id), "{report}");
+    assert_eq!(enabled(&world, OPERATORS_KEY), Some(true));
+    world.shell(&command).await;
+    let report = world.reconcile(stop()).await;
+    assert!(!issues(&report).contains("still works"), "{report}");
+}
+
+/// A key of another secret of this function is not a namesake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emergency_stop_spares_other_secrets_keys() {
+    let (world, _) = rotated(Setup::quick()).await;
+    let other = format!("{SECRET}-2");
+    world.sandbox.create_secret(&other, None);
+    let version = "11111111-2222-4333-8444-555555555555";
+    let value = "OtherOtherOtherOtherOtherOtherOtherOther";
+    let id = minted_key(&world.sandbox, &other, version, value, &[]);
+    let report = world.reconcile(stop()).await;
+    assert_eq!(enabled(&world, value), Some(true));
+    assert!(!report.to_string().contains(&id), "{report}");
+}
+
+// Descriptions that an operator changed.
+
+/// A mark as this function writes it, with times long past.
+fn backdated(world: &World, disabled: bool) -> String {
+    let by = labelled(world, "AWSCURRENT").expect("there is one");
+    let disabled = if disabled {
+        " Disabled at 2020-01-02T00:00:00Z."
+    } else {
+        ""
+    };
+    format!("Superseded at 2020-01-01T00:00:00Z by version {by}.{disabled}")
+}
+
+/// The day of the sandbox's clock, as the report writes times.
+fn day(world: &World) -> String {
+    let now = humantime::format_rfc3339_seconds(world.sandbox.now());
+    now.to_string()[..10].to_owned()
+}
+
+/// A key that is disabled with a backdated mark is kept for the whole quarantine, counted from that change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backdated_disabled_key_keeps_its_quarantine() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let id = key(&world, &first).id;
+    let text = backdated(&world, true);
+    world
+        .sandbox
+        .update_key_as_operator(&id, Some(false), Some(&text));
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    let words = issues(&report);
+    assert!(
+        words.contains(&id) && words.contains(&day(&world)),
+        "{report}"
+    );
+    assert!(words.contains("changed by somebody else"), "{report}");
+
+    world.sandbox.advance(NEARLY_QUARANTINE);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    world.sandbox.advance(MINUTE * 2);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), None);
+}
+
+/// A newer time elsewhere in the mark hides that it was changed, so the period counts from that time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_newer_time_in_mark_keeps_quarantine() {
+    for forged in [
+        "Superseded at NOW by version BY. Disabled at 2020-01-02T00:00:00Z.",
+        "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Revoked at NOW.",
+        "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Postponed 1 times, last at NOW.",
+    ] {
+        let (world, first) = rotated(Setup::quick()).await;
+        world.sandbox.advance(GRACE / 2);
+        let now = humantime::format_rfc3339_seconds(world.sandbox.now());
+        let by = labelled(&world, "AWSCURRENT").expect("there is one");
+        let text = forged.replace("NOW", &now.to_string()).replace("BY", &by);
+        let id = key(&world, &first).id;
+        let sandbox = &world.sandbox;
+        sandbox.update_key_as_operator(&id, Some(false), Some(&text));
+        let report = world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
+        world.sandbox.advance(NEARLY_QUARANTINE);
+        let report = world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
+        world.sandbox.advance(MINUTE * 2);
+        world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &first), None, "{forged}");
+    }
+}
+
+/// The same of a key that is still enabled, and its grace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backdated_enabled_key_keeps_its_grace() {
+    let (world, first) = rotated(Setup::quick()).await;
+    // AWSPREVIOUS does not hold it, so only the time of the change bounds it.
+    world.rotate().await;
+    world.sandbox.advance(GRACE / 2);
+    let id = key(&world, &first).id;
+    let text = backdated(&world, false);
+    world.sandbox.update_key_as_operator(&id, None, Some(&text));
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(true), "{report}");
+    let words = issues(&report);
+    assert!(
+        words.contains(&id) && words.contains(&day(&world)),
+        "{report}"
+    );
+    world.sandbox.advance(NEARLY_GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(true));
+    world.sandbox.advance(MINUTE * 2);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false));
+}
+
+/// A change within a minute of the mark is taken for the function's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_changes_postpone_nothing() {
+    let (world, first) = rotated(Setup::quick()).await;
+    world.sandbox.advance(GRACE);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false));
+    assert_eq!(issues(&report), "", "{report}");
+    world.sandbox.advance(QUARANTINE);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), None);
+    assert_eq!(issues(&report), "", "{report}");
+}
+
+/// A change that was throttled for over a minute is written once more, with the time at which it came about.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_change_that_took_long_postpones_nothing() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let world = Arc::new(world);
+    world.sandbox.advance(GRACE);
+    let weak = Arc::downgrade(&world);
+    let slow = FaultKind::before(move || {
+        if let Some(world) = weak.upgrade() {
+            world.sandbox.advance(MINUTE * 2);
+        }
+        async {}
+    });
+    let slow = Fault::new(slow).on(Service::ApiGateway, "UpdateApiKey");
+    let slow = world.sandbox.faults().inject(slow);
+    world.reconcile(json!({})).await;
+    assert_eq!(slow.fired(), 1);
+    assert_eq!(enabled(&world, &first), Some(false));
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(issues(&report), "", "{report}");
+    assert_eq!(done(&report), [""; 0], "{report}");
+}
+
+/// A person who disables the current key while a run is about to note something with it is not overruled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn current_key_disabled_during_note_stays_disabled() {
+    let world = Arc::new(Setup::quick().start().await);
+    let weak = Arc::downgrade(&world);
+    let disable = FaultKind::before(move || {
+        if let Some(world) = weak.upgrade() {
+            let id = key(&world, &world.current_key()).id;
+            let sandbox = &world.sandbox;
+            sandbox.update_key_as_operator(&id, Some(false), None);
+        }
+        async {}
+    });
+    let disable = Fault::new(disable).on(Service::ApiGateway, "UpdateApiKey");
+    let disable = world.sandbox.faults().inject(disable);
+    world.rotate().await;
+    assert_eq!(disable.fired(), 1);
+    for _ in 0..2 {
+        let current = key(&world, &world.current_key());
+        assert!(!current.enabled, "{current:?}");
+        assert!(current.description.starts_with("Minted for"), "{current:?}");
+        let report = world.reconcile(json!({})).await;
+        assert!(
+            issues(&report).contains("was disabled by a person"),
+            "{report}"
+        );
+    }
+}
+
+/// Somebody who changes a superseded key again and again keeps it, and from the third time on the metric tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn third_postponement_counts_as_postponed_key() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let id = key(&world, &first).id;
+    for time in 1..=4 {
+        world.sandbox.advance(NEARLY_GRACE);
+        world.sandbox.update_key_as_operator(&id, Some(true), None);
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(enabled(&world, &first), Some(true), "{report}");
+        assert!(issues(&report).contains(&id), "{report}");
+        assert_eq!(line["KeysPostponed"], usize::from(time >= 3), "{report}");
+        let description = key(&world, &first).description;
+        assert!(
+            description.contains(&format!(" Postponed {time} times")),
+            "{description}"
+        );
+    }
+    // Left alone, it goes in its time.
+    world.sandbox.advance(GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false));
+}
+
+/// Without a change that API Gateway dates, AWSPREVIOUS's key counts from when AWSCURRENT's version was created.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backdated_previous_key_is_bounded_by_current_version() {
+    let (world, first) = rotated(Setup::quick()).await;
+    let id = key(&world, &first).id;
+    world.sandbox.describe_key(&id, &backdated(&world, false));
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(true), "{report}");
+    assert!(issues(&report).contains(&id), "{report}");
+    world.sandbox.advance(NEARLY_GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(true));
+    world.sandbox.advance(MINUTE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false));
+}
+
+// After an emergency stop.
+
+/// A secret that was rotated twice, and the value of the key that an emergency stop revoked since.
+async fn stopped(setup: Setup) -> (World, String) {
+    let (world, revoked) = rotated(setup).await;
+    let report = world.reconcile(stop()).await;
+    assert_eq!(report["totals"]["keysDisabled"], 1, "{report}");
+    let description = key(&world, &revoked).description;
+    assert!(description.contains(" Revoked at "), "{description}");
+    (world, revoked)
+}
+
+/// Enabled again with the command of the runbook, it has no fresh grace: the next run disables it, counts and names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_key_enabled_by_operator_is_disabled_again() {
+    let (world, revoked) = stopped(Setup::quick()).await;
+    let id = key(&world, &revoked).id;
+    world.sandbox.advance(MINUTE * 5);
+    for _ in 0..2 {
+        world
+            .shell(&format!(
+                "aws apigateway update-api-key --api-key {id} --patch-operations op=replace,path=/enabled,value=true"
+            ))
+            .await;
+        assert_eq!(world.gateway_answer(&revoked).await, 200);
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(enabled(&world, &revoked), Some(false), "{report}");
+        assert_eq!(world.gateway_answer(&revoked).await, 403);
+        assert_eq!(line["DriftRepaired"], 1, "{report}");
+        assert_eq!(line["KeysDisabled"], 1, "{report}");
+        let words = issues(&report);
+        assert!(words.contains(&id), "{report}");
+        assert!(words.contains("had been enabled again"), "{report}");
+        let description = key(&world, &revoked).description;
+        assert!(description.contains(" Revoked at "), "{description}");
+        // It is told once.
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(line["DriftRepaired"], 0, "{report}");
+        assert_eq!(issues(&report), "", "{report}");
+    }
+    world.assert_agreement().await;
+    world.sandbox.advance(QUARANTINE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &revoked), None);
+}
+
+/// A rotation's last step disables it as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn finish_secret_disables_revoked_key_again() {
+    let (world, revoked) = stopped(Setup::quick()).await;
+    let id = key(&world, &revoked).id;
+    world.sandbox.update_key_as_operator(&id, Some(true), None);
+    let answer = rotate(&world).await;
+    assert_eq!(enabled(&world, &revoked), Some(false), "{answer}");
+    assert!(answer["issues"].to_string().contains(&id), "{answer}");
+}
+
+/// Only moving AWSCURRENT to the version that it was created for brings it back; later it has an ordinary grace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollback_by_label_reinstates_revoked_key() {
+    let (world, revoked) = stopped(Setup::quick()).await;
+    let previous = labelled(&world, "AWSPREVIOUS").expect("there is one");
+    make_current(&world, &previous);
+    let (report, line) = reconcile(&world).await;
+    assert!(world.current_key() == revoked, "it was not rolled back");
+    assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
+    let description = key(&world, &revoked).description;
+    assert!(description.starts_with("Minted for "), "{description}");
+    world.assert_agreement().await;
+
+    world.rotate().await;
+    let description = key(&world, &revoked).description;
+    assert!(description.starts_with("Superseded at "), "{description}");
+    assert!(!description.contains("Revoked at"), "{description}");
+    world.sandbox.advance(NEARLY_GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &revoked), Some(true));
+    world.sandbox.advance(MINUTE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &revoked), Some(false));
+}
+
+/// An old value that is put again is not a rollback. Either way out of the report leads to a key that works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_value_put_again_stays_disabled() {
+    for rotates in [true, false] {
+        let (world, revoked) = stopped(Setup::quick()).await;
+        let second = world.current_key();
+        let text = json!({ "apiKey": revoked }).to_string();
+        world.sandbox.put_secret(SECRET, &text);
+        for _ in 0..2 {
+            let (report, line) = reconcile(&world).await;
+            assert_eq!(enabled(&world, &revoked), Some(false), "{report}");
+            assert_eq!(enabled(&world, &second), Some(true), "{report}");
+            assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
+            assert_eq!(line["DriftRepaired"], 0, "{report}");
+            let words = issues(&report);
+            assert!(words.contains(&key(&world, &revoked).id), "{report}");
+            assert!(words.contains("through another version"), "{report}");
+            assert!(words.contains("rotate"), "{report}");
+            assert!(words.contains("move AWSCURRENT to the version"), "{report}");
+            assert!(delivers(&world, TARGET, &second), "Doppler was changed");
+        }
+        // Nor does an operator's enabling bring it back.
+        let id = key(&world, &revoked).id;
+        world.sandbox.update_key_as_operator(&id, Some(true), None);
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(enabled(&world, &revoked), Some(false), "{report}");
+        assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
+
+        if rotates {
+            world.rotate().await;
+            assert!(world.current_key() != revoked, "it was not rotated");
+            assert_eq!(enabled(&world, &revoked), Some(false));
+        } else {
+            let name = key(&world, &revoked).name;
+            let (_, version) = name.rsplit_once('/').expect("it carries its version");
+            make_current(&world, version);
+            let (report, line) = reconcile(&world).await;
+            assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
+            assert!(world.current_key() == revoked, "it was not rolled back");
+        }
+        world.assert_agreement().await;
+    }
+}
+
+/// A target that holds a revoked key gets AWSCURRENT's, and the revoked key stays disabled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_target_with_revoked_key_is_rewritten() {
+    let (world, revoked) = stopped(Setup::quick()).await;
+    set_target(&world, TARGET, &revoked);
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["DriftRepaired"], 1, "{report}");
+    assert_eq!(enabled(&world, &revoked), Some(false));
+    world.assert_agreement().await;
+}
+
+/// A key that was already in quarantine when the stop came is revoked as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quarantined_key_is_revoked_by_emergency_stop() {
+    let (world, first) = rotated(Setup::quick()).await;
+    world.sandbox.advance(GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false));
+    let description = key(&world, &first).description;
+    assert!(!description.contains("Revoked"), "{description}");
+    let report = world.reconcile(stop()).await;
+    let description = key(&world, &first).description;
+    assert!(description.contains(" Revoked at "), "{report}");
+    assert!(!issues(&report).contains("changed by somebody"), "{report}");
+    world.sandbox.advance(MINUTE * 5);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(issues(&report), "", "{report}");
+    let id = key(&world, &first).id;
+    world.sandbox.advance(MINUTE * 5);
+    world.sandbox.update_key_as_operator(&id, Some(true), None);
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    assert_eq!(report["totals"]["driftRepaired"], 1, "{report}");
+}
+
+/// A version that was cancelled, stopped and made pending again has a revoked key, which is not handed out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_key_that_was_revoked_is_refused() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret"] {
+        world.step(&token, step).await;
+    }
+    let pending = world.key_in("AWSPENDING").expect("it was stored");
+    cancel(&world, &token);
+    world.reconcile(stop()).await;
+    assert_eq!(enabled(&world, &pending), Some(false));
+    let label = Some(token.as_str());
+    world.sandbox.move_label(SECRET, "AWSPENDING", None, label);
+    let before = Untouched::of(&world);
+    for step in ["setSecret", "finishSecret"] {
+        let message = world.step_fails(&token, step, "KeyRevoked").await;
+        assert!(message.contains("take AWSPENDING off"), "{message}");
+    }
+    before.assert(&world, "revoked");
+}
+
+// The first write to a Doppler target.
+
+/// What another team keeps there is not overwritten, and the message names the setting and the entry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_doppler_value_is_refused_before_promotion() {
+    let setup = Setup {
+        secret: Some("{}".to_owned()),
+        targets: vec![TARGET, "ALSO_HERE"],
+        ..Setup::quick()
+    };
+    let world = setup.start().await;
+    set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
+    let trial = trial_fails(&world, "DopplerTargetTaken", "trial").await;
+    let before = Untouched::of(&world);
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
+    for message in [&trial, &error.error_message] {
+        for words in [
+            "DOPPLER_ADOPT_TARGETS=acme/prd/ALSO_HERE",
+            "DOPPLER_TARGETS",
+            "`aws secretsmanager rotate-secret`",
+            "--no-rotate-immediately",
+            "`aws secretsmanager update-secret-version-stage`",
+        ] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+        assert!(!message.contains(ANOTHER_TEAMS), "it shows the value");
+    }
+    before.assert_but_for_keys(&world, "refused");
+    assert_eq!(made(&world, "UpdateSecrets"), 0);
+    assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS));
+    assert!(!world.log().contains(ANOTHER_TEAMS), "the log shows it");
+
+    // Once the other team has moved it, Secrets Manager's next try goes on.
+    set_target(&world, "ALSO_HERE", "");
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+/// Whoever moves AWSCURRENT all the same to the version that was refused does not give the target away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_target_is_left_after_promotion_by_hand() {
+    for has_current_key in [false, true] {
+        let setup = Setup {
+            secret: (!has_current_key).then(|| "{}".to_owned()),
+            ..Setup::quick()
+        };
+        let world = setup.start().await;
+        if has_current_key {
+            world.rotate().await;
+        }
+        set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
+        let targets = listed(&[TARGET, "ALSO_HERE"]);
+        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        let (error, token) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
+        make_current(&world, &token);
+        world.step(&token, "finishSecret").await;
+        for _ in 0..2 {
+            let (report, line) = reconcile(&world).await;
+            assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
+            assert!(delivers(&world, TARGET, &world.current_key()), "{report}");
+            assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS), "{report}");
+        }
+        world.rotate_and_fail("testSecret").await;
+        assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS));
+    }
+}
+
+/// A target that is listed in `DOPPLER_ADOPT_TARGETS` is overwritten whatever it holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adopted_doppler_target_is_overwritten() {
+    let world = Setup::quick().start().await;
+    set_target(&world, TARGET, ANOTHER_TEAMS);
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let message = error.error_message;
+    let begins = message.find("DOPPLER_ADOPT_TARGETS=").expect("it is named");
+    let (name, entry) = message[begins..].split_once('=').expect("it has a value");
+    let entry = entry.split([' ', ';']).next().unwrap_or_default();
+    world.redeploy(&[(name, entry)]).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
+    let trial = world.sandbox.trial(SECRET).await;
+    assert!(trial.succeeded, "{:?}", trial.error());
+}
+
+/// No value, an empty one, the secret's own placeholder and a value of its versions are nobody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_doppler_values_may_be_overwritten() {
+    for (before, current, target) in [
+        (None, None, None),
+        (None, None, Some("")),
+        (
+            None,
+            Some("a-generated-placeholder:{,'$"),
+            Some("a-generated-placeholder:{,'$"),
+        ),
+        (None, Some("short"), Some("short")),
+        (None, Some(OPERATORS_KEY), Some(OPERATORS_KEY)),
+        (
+            Some(ANOTHER_REGIONS_KEY),
+            Some(OPERATORS_KEY),
+            Some(ANOTHER_REGIONS_KEY),
+        ),
+    ] {
+        let setup = Setup {
+            secret: before.or(current).map(ToOwned::to_owned),
+            ..Setup::quick()
+        };
+        let world = setup.start().await;
+        if let (Some(_), Some(text)) = (before, current) {
+            world.sandbox.put_secret(SECRET, text);
+        }
+        if let Some(value) = target {
+            set_target(&world, TARGET, value);
+        }
+        let trial = world.sandbox.trial(SECRET).await;
+        assert!(trial.succeeded, "{target:?}: {:?}", trial.error());
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+}
+
+/// The names of these targets, as `DOPPLER_TARGETS` lists them.
+fn listed(names: &[&str]) -> String {
+    let names = names
+        .iter()
+        .map(|name| format!("{PROJECT}/{CONFIG}/{name}"));
+    names.collect::<Vec<_>>().join(",")
+}
+
+/// A new target that holds an older key of this secret is written, by a rotation as by a reconciliation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_target_with_superseded_key_is_written() {
+    for rotates in [true, false] {
+        let (world, first) = rotated(Setup::quick()).await;
+        world.rotate().await;
+        set_target(&world, "ALSO_HERE", &first);
+        let targets = listed(&[TARGET, "ALSO_HERE"]);
+        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        if rotates {
+            world.rotate().await;
+        } else {
+            let (report, line) = reconcile(&world).await;
+            assert_eq!(line["DopplerTargetsTaken"], 0, "{report}");
+        }
+        assert!(delivers(&world, "ALSO_HERE", &world.current_key()));
+    }
+}
+
+/// A target that was written once is repaired whatever it holds, by a reconciliation as by a rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn written_target_is_repaired_whatever_it_holds() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    set_target(&world, TARGET, ANOTHER_TEAMS);
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["DriftRepaired"], 1, "{report}");
+    assert_eq!(line["DopplerTargetsTaken"], 0, "{report}");
+    world.assert_agreement().await;
+
+    set_target(&world, TARGET, ANOTHER_TEAMS);
+    let trial = world.sandbox.trial(SECRET).await;
+    assert!(trial.succeeded, "{:?}", trial.error());
+    world.rotate().await;
+    world.assert_agreement().await;
+
+    // Also after a rollback: AWSPREVIOUS's key goes on naming it.
+    let previous = labelled(&world, "AWSPREVIOUS").expect("there is one");
+    make_current(&world, &previous);
+    world.reconcile(json!({})).await;
+    set_target(&world, TARGET, ANOTHER_TEAMS);
+    world.reconcile(json!({})).await;
+    world.assert_agreement().await;
+}
+
+/// A target that is configured later is left alone while it holds another's value, and remembered once it was written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn later_target_is_left_alone_then_remembered() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
+    let targets = listed(&[TARGET, "ALSO_HERE"]);
+    world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+    for _ in 0..2 {
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
+        assert_eq!(line["DriftRepaired"], 0, "{report}");
+        let words = issues(&report);
+        assert!(
+            words.contains("DOPPLER_ADOPT_TARGETS=acme/prd/ALSO_HERE"),
+            "{report}"
+        );
+        assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS));
+        assert!(!report.to_string().contains(ANOTHER_TEAMS));
+    }
+    world.assert_agreement().await;
+
+    // Vacant, it is written and noted; then it is the function's, whatever it holds.
+    set_target(&world, "ALSO_HERE", "");
+    let report = world.reconcile(json!({})).await;
+    assert!(
+        delivers(&world, "ALSO_HERE", &world.current_key()),
+        "{report}"
+    );
+    let description = key(&world, &world.current_key()).description;
+    let hash = hash_of("ALSO_HERE");
+    assert!(description.contains(&hash), "{description}");
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(done(&report), Vec::<&str>::new(), "it is noted once");
+    set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["DopplerTargetsTaken"], 0, "{report}");
+    assert!(
+        delivers(&world, "ALSO_HERE", &world.current_key()),
+        "{report}"
+    );
+}
+
+/// Where an operator rewrote the description that remembers, a drifted target is not the function's any more; one that
+/// holds AWSCURRENT's key is noted again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgotten_target_needs_adoption_again() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let current = key(&world, &world.current_key());
+    let forgetful = format!("Minted for the secret {SECRET}.");
+    world.sandbox.describe_key(&current.id, &forgetful);
+    world.reconcile(json!({})).await;
+    let described = key(&world, &current.value).description;
+    assert_eq!(described, current.description);
+
+    world.sandbox.describe_key(&current.id, &forgetful);
+    set_target(&world, TARGET, ANOTHER_TEAMS);
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
+    assert!(delivers(&world, TARGET, ANOTHER_TEAMS));
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
+    assert!(delivers(&world, TARGET, ANOTHER_TEAMS));
+}
+
+// Replicas in other Regions.
+
+const REGIONS: [&str; 2] = ["eu-west-1", "ap-southeast-2"];
+
+/// A rotated secret with two replicas in sync, which lag by this time behind every change.
+async fn replicated(lag: Duration, function_timeout: Duration) -> World {
+    let setup = Setup {
+        options: Options {
+            replica_lag: lag,
+            function_timeout,
+            ..Options::default()
+        },
+        ..Setup::quick()
+    };
+    let world = setup.start().await;
+    world.rotate().await;
+    world.sandbox.replicate(SECRET, &REGIONS);
+    world.sandbox.advance(lag);
+    world
+}
+
+fn replica_statuses(world: &World) -> Vec<ReplicaStatus> {
+    let replicas = world.sandbox.secret(SECRET).replicas;
+    replicas.iter().map(|replica| replica.status).collect()
+}
+
+/// AWSPENDING is removed only once every replica has the move of AWSCURRENT; otherwise replicas get stuck in the sandbox.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_label_goes_once_replicas_are_in_sync() {
+    let lag = Duration::from_secs(3);
+    let world = Arc::new(replicated(lag, Duration::from_mins(5)).await);
+    let weak = Arc::downgrade(&world);
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let look = FaultKind::before(move || {
+        if let Some(world) = weak.upgrade() {
+            let _ = sender.send(replica_statuses(&world));
+        }
+        async {}
+    });
+    let look = Fault::new(look).on(Service::SecretsManager, "UpdateSecretVersionStage");
+    let look = world.sandbox.faults().inject(look.every());
+    let superseded = world.current_key();
+    let answer = rotate(&world).await;
+    assert_eq!(look.fired(), 2, "{answer}");
+    world.sandbox.faults().clear();
+    let _at_promotion = seen.recv().await;
+    let at_removal = seen.recv().await;
+    assert_eq!(at_removal, Some(vec![ReplicaStatus::InSync; 2]));
+    world.sandbox.advance(lag);
+    assert_eq!(replica_statuses(&world), [ReplicaStatus::InSync; 2]);
+    world.assert_agreement().await;
+    // They were seen in sync, so grace has begun.
+    let description = key(&world, &superseded).description;
+    assert!(description.starts_with("Superseded at "), "{description}");
+}
+
+/// A secret without replicas does not wait, and is not described once more for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secret_without_replicas_does_not_wait() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    world.sandbox.clear_calls();
+    world.rotate().await;
+    let described = made(&world, "DescribeSecret");
+    world.sandbox.replicate(SECRET, &REGIONS);
+    world.sandbox.clear_calls();
+    world.rotate().await;
+    assert_eq!(made(&world, "DescribeSecret"), described + 1);
+}
+
+/// At the deadline the step fails with the Region; AWSCURRENT is moved, and the next try completes the rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_in_progress_at_deadline_fails_step() {
+    for status in [ReplicaStatus::InProgress, ReplicaStatus::Pending] {
+        let world = replicated(Duration::ZERO, Duration::from_secs(8)).await;
+        let superseded = world.current_key();
+        let [region, _] = REGIONS;
+        world.sandbox.set_replica(SECRET, region, status, "");
+        let (error, token) = world.rotate_and_fail("finishSecret").await;
+        assert_eq!(error.error_type, "ReplicasNotInSync", "{error}");
+        assert!(error.error_message.contains(region), "{error}");
+        assert!(!error.error_message.contains(REGIONS[1]), "{error}");
+        assert!(world.current_key() != superseded, "it was not promoted");
+        let pending = labelled(&world, "AWSPENDING");
+        assert_eq!(pending.as_ref(), Some(&token));
+        assert_eq!(labelled(&world, "AWSCURRENT"), pending);
+
+        // No grace begins meanwhile, and nothing is disabled.
+        for _ in 0..2 {
+            let report = world.reconcile(json!({})).await;
+            assert!(issues(&report).contains(region), "{report}");
+            let description = key(&world, &superseded).description;
+            assert!(description.starts_with("Minted for "), "{description}");
+            world.sandbox.advance(GRACE + QUARANTINE);
+        }
+
+        world
+            .sandbox
+            .set_replica(SECRET, region, ReplicaStatus::InSync, "");
+        world.retry(&token).await;
+        world.assert_agreement().await;
+        let description = key(&world, &superseded).description;
+        assert!(description.starts_with("Superseded at "), "{description}");
+        world.sandbox.advance(NEARLY_GRACE);
+        world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &superseded), Some(true));
+    }
+}
+
+/// A key whose grace is over stays enabled while a replica is under way, except in an emergency.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn due_key_waits_for_replicas_except_in_emergency() {
+    let world = replicated(Duration::ZERO, Duration::from_mins(5)).await;
+    let superseded = world.current_key();
+    world.rotate().await;
+    world.sandbox.advance(GRACE);
+    let [region, _] = REGIONS;
+    let status = ReplicaStatus::InProgress;
+    world.sandbox.set_replica(SECRET, region, status, "");
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &superseded), Some(true), "{report}");
+    let report = world.reconcile(stop()).await;
+    assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
+}
+
+/// A replica that failed or was detached is not waited for: the rotation succeeds and names it with the service's words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_replica_is_reported_and_not_waited_for() {
+    let message = "The KMS key of the replica is disabled";
+    for status in [ReplicaStatus::Failed, ReplicaStatus::Detached] {
+        let world = replicated(Duration::ZERO, Duration::from_mins(5)).await;
+        let superseded = world.current_key();
+        let [region, _] = REGIONS;
+        world.sandbox.set_replica(SECRET, region, status, message);
+        let mut answer = Value::Null;
+        let (_, line) = world
+            .measured(async {
+                answer = rotate(&world).await;
+                answer.clone()
+            })
+            .await;
+        let words = answer["issues"].to_string();
+        assert!(
+            words.contains(region) && words.contains(message),
+            "{answer}"
+        );
+        assert!(!words.contains(REGIONS[1]), "{answer}");
+        assert_eq!(line["ReplicasFailed"], 1, "{answer}");
+        world.assert_agreement().await;
+        let (report, line) = reconcile(&world).await;
+        assert_eq!(line["ReplicasFailed"], 1, "{report}");
+        assert!(issues(&report).contains(message), "{report}");
+        // Its readers are lost already, so the superseded key goes its way.
+        world.sandbox.advance(GRACE);
+        world.reconcile(json!({})).await;
+        assert_eq!(enabled(&world, &superseded), Some(false));
+    }
+}
+
+// Rotation that is switched off.
+
+/// A reconciliation says so and counts it; the rest of its work is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotation_switched_off_is_reported_and_counted() {
+    let (world, superseded) = rotated(Setup::quick()).await;
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
+    world.sandbox.disable_rotation(SECRET);
+    world.sandbox.advance(GRACE);
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["SecretsWithRotationOff"], 1, "{report}");
+    assert!(
+        issues(&report).contains("rotation is switched off"),
+        "{report}"
+    );
+    assert_eq!(enabled(&world, &superseded), Some(false));
+    world.sandbox.enable_rotation(SECRET);
+    let (report, line) = reconcile(&world).await;
+    assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
+    assert_eq!(issues(&report), "", "{report}");
+}
+
+// A time that is not known.
+
+/// Two keys that no label keeps: one whose quarantine is over, and one whose grace is.
+async fn due() -> (World, [String; 2]) {
+    let (world, first) = rotated(Setup::quick()).await;
+    let second = world.current_key();
+    world.rotate().await;
+    world.rotate().await;
+    for (value, is_disabled) in [(&first, true), (&second, false)] {
+        let id = key(&world, value).id;
+        world
+            .sandbox
+            .describe_key(&id, &backdated(&world, is_disabled));
+        world.sandbox.set_key_enabled(&id, !is_disabled);
+    }
+    (world, [first, second])
+}
+
+/// Without a `Date` that can be believed nothing that is due is disabled or deleted, the report says so, and an emergency
+/// stop goes ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_time_keeps_due_keys_except_in_emergency() {
+    let (world, [first, second]) = due().await;
+    for service in [Service::SecretsManager, Service::ApiGateway] {
+        let forged = Fault::new(FaultKind::header("date", "tomorrow")).of(service);
+        world.sandbox.faults().inject(forged.every());
+    }
+    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    assert_eq!(enabled(&world, &second), Some(true), "{report}");
+    assert!(
+        issues(&report).contains("the time is not known"),
+        "{report}"
+    );
+    assert!(world.log().contains("the time is not known"));
+    let report = world.reconcile(stop()).await;
+    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    assert_eq!(enabled(&world, &second), Some(false), "{report}");
+
+    world.sandbox.faults().clear();
+    let report = world.reconcile(json!({})).await;
+    assert!(
+        !issues(&report).contains("the time is not known"),
+        "{report}"
+    );
+}
+
+/// The same keys, with the time known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn known_time_ends_old_periods() {
+    let (world, [first, second]) = due().await;
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(&world, &first), None);
+    assert_eq!(enabled(&world, &second), Some(false));
+}

@@ -1,0 +1,926 @@
+//! Doppler beyond the ordinary: targets whose project, environment or config is missing, rate limits, and what a write
+//! leaves as it was.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use sandbox::doppler::Visibility;
+use sandbox::{Event, Fault, FaultKind, Options, STEPS, Service};
+use serde_json::json;
+
+const DOPPLER: Service = Service::Doppler;
+const KEY: &str = "PARTNER_API_KEY";
+
+/// With this target besides `acme/prd/PARTNER_API_KEY`, and a service account's token.
+async fn with_target(setup: Setup, target: &str) -> World {
+    let targets = format!("{PROJECT}/{CONFIG}/{KEY},{target}");
+    let world = setup.env("DOPPLER_TARGETS", &targets).start().await;
+    store_token(&world, &world.sandbox.doppler().service_account_token());
+    world
+}
+
+/// As `with_target`, and what is missing is created.
+async fn creating(setup: Setup, target: &str) -> World {
+    with_target(setup.env("DOPPLER_CREATE_MISSING", "true"), target).await
+}
+
+fn store_token(world: &World, token: &str) {
+    world.sandbox.put_secret(TOKEN_SECRET, token);
+}
+
+/// What Doppler was asked, in order.
+fn asked(world: &World) -> Vec<String> {
+    let calls = world.sandbox.calls().into_iter();
+    calls
+        .filter(|call| call.service == DOPPLER)
+        .map(|call| call.operation)
+        .collect()
+}
+
+/// When each call of `operation` arrived, and the status that it got.
+fn answers(world: &World, operation: &str) -> Vec<(SystemTime, u16)> {
+    let calls = world.sandbox.calls().into_iter();
+    calls
+        .filter(|call| call.operation == operation)
+        .map(|call| (call.at, call.status))
+        .collect()
+}
+
+fn statuses(world: &World, operation: &str) -> Vec<u16> {
+    let answers = answers(world, operation).into_iter();
+    answers.map(|(_, status)| status).collect()
+}
+
+/// Demands that `project/config/NAME` holds the current key, in a project of just these configs.
+fn assert_mirrored(world: &World, target: &str, configs: &[&str]) {
+    let ([project, config, name] | [project, _, config, name]) =
+        target.split('/').collect::<Vec<_>>()[..]
+    else {
+        panic!("{target} is not a target")
+    };
+    let doppler = world.sandbox.doppler();
+    assert_eq!(
+        doppler.configs(project),
+        Some(configs.iter().map(ToString::to_string).collect())
+    );
+    assert!(
+        doppler.value(project, config, name).as_ref() == Some(&world.current_key()),
+        "{target} is another key"
+    );
+}
+
+// Targets that cannot be seen.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
+    for (target, seen, words) in [
+        (
+            "shop/prd/KEY",
+            &[][..],
+            "404 Not Found (Could not find requested project 'acme')",
+        ),
+        (
+            "shop/prd/KEY",
+            &[PROJECT],
+            "400 Bad Request (This token does not have access to requested project 'shop')",
+        ),
+        (
+            "acme/prd_eu/KEY",
+            &[PROJECT],
+            "404 Not Found (Could not find requested config 'prd_eu')",
+        ),
+    ] {
+        let world = with_target(Setup::quick(), target).await;
+        let doppler = world.sandbox.doppler();
+        let token = doppler.service_account_token();
+        doppler.restrict_to_projects(&token, seen);
+        store_token(&world, &token);
+
+        let (error, rotation) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "DopplerTargetNotFound");
+        // A token that sees nothing does not see the first target either.
+        let named = if seen.is_empty() {
+            "acme/prd/KEY"
+        } else {
+            target
+        };
+        let (project, rest) = named.split_once('/').expect("it is a target");
+        let config = rest.trim_end_matches("/KEY");
+        let place = format!("project {project} or its config {config} is missing in Doppler");
+        for part in [
+            place.as_str(),
+            words,
+            "DOPPLER_TARGETS",
+            "DOPPLER_CREATE_MISSING=true",
+            "service account",
+        ] {
+            assert!(
+                error.error_message.contains(part),
+                "{part:?} is missing: {error}"
+            );
+        }
+        let created = asked(&world)
+            .into_iter()
+            .find(|call| call.starts_with("Create"));
+        assert_eq!(created, None);
+
+        // Once it is there and seen, the same version completes.
+        if doppler.configs("shop").is_none() {
+            doppler.create_project("shop");
+        }
+        doppler.create_branch_config(PROJECT, "prd", "prd_eu");
+        store_token(&world, &doppler.service_account_token());
+        world.retry(&rotation).await;
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_project_is_created_with_the_one_environment_and_its_root_config() {
+    let world = creating(Setup::quick(), "shop/prd/KEY").await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret", "testSecret"] {
+        world.step(&token, step).await;
+    }
+    assert_eq!(
+        world.sandbox.doppler().configs("shop"),
+        None,
+        "a read created something"
+    );
+    world.sandbox.clear_calls();
+    world.step(&token, "finishSecret").await;
+    world.assert_agreement().await;
+    assert_mirrored(&world, "shop/prd/KEY", &["prd"]);
+    assert_eq!(
+        asked(&world),
+        [
+            "UpdateSecrets",
+            "UpdateSecrets",
+            "ListEnvironments",
+            "CreateProject",
+            "CreateEnvironment",
+            "UpdateSecrets",
+            "GetSecret",
+            "GetSecret",
+        ]
+    );
+
+    // From then on it is a target like any other.
+    world.sandbox.clear_calls();
+    world.rotate().await;
+    assert_mirrored(&world, "shop/prd/KEY", &["prd"]);
+    assert_eq!(
+        asked(&world),
+        [
+            "GetSecret",
+            "GetSecret",
+            "UpdateSecrets",
+            "UpdateSecrets",
+            "GetSecret",
+            "GetSecret",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_is_missing_of_a_branch_config_is_created_and_the_rest_stays_as_it_is() {
+    for (target, configs, created) in [
+        (
+            "acme/prd_eu/KEY",
+            &["dev", "prd", "prd_eu", "stg"][..],
+            // One look before anything is written anywhere, and one before anything is created.
+            &["ListEnvironments", "ListEnvironments", "CreateConfig"][..],
+        ),
+        (
+            "acme/prd/prd_eu/KEY",
+            &["dev", "prd", "prd_eu", "stg"],
+            &["ListEnvironments", "CreateConfig"],
+        ),
+        (
+            "acme/qa/qa_eu_1/KEY",
+            &["dev", "prd", "qa", "qa_eu_1", "stg"],
+            &["ListEnvironments", "CreateEnvironment", "CreateConfig"],
+        ),
+        (
+            "acme/qa/KEY",
+            &["dev", "prd", "qa", "stg"],
+            &["ListEnvironments", "CreateEnvironment"],
+        ),
+        (
+            "shop/qa_eu/qa_eu_1/KEY",
+            &["qa_eu", "qa_eu_1"],
+            &[
+                "ListEnvironments",
+                "CreateProject",
+                "CreateEnvironment",
+                "CreateConfig",
+            ],
+        ),
+    ] {
+        let world = creating(Setup::quick(), target).await;
+        let doppler = world.sandbox.doppler();
+        doppler.set_value(PROJECT, CONFIG, "OTHER", "kept");
+        world.rotate().await;
+        world.assert_agreement().await;
+        assert_mirrored(&world, target, configs);
+        assert_eq!(
+            doppler.value(PROJECT, CONFIG, "OTHER").as_deref(),
+            Some("kept")
+        );
+        let mut calls = asked(&world);
+        calls.retain(|call| !call.ends_with("Secret") && !call.ends_with("Secrets"));
+        assert_eq!(calls, created);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn creating_survives_a_lost_reply_and_a_death_at_any_call() {
+    let target = "shop/prd/prd_eu/KEY";
+    for operation in [
+        "ListEnvironments",
+        "CreateProject",
+        "CreateEnvironment",
+        "CreateConfig",
+    ] {
+        for kind in [FaultKind::LostReply, FaultKind::KillAfter] {
+            let world = creating(Setup::quick(), target).await;
+            let fault = Fault::new(kind.clone()).on(DOPPLER, operation);
+            let handle = world.sandbox.faults().inject(fault);
+            let token = world.sandbox.rotate(SECRET);
+            let outcome = world.sandbox.rotation(&token).await;
+            assert_eq!(handle.fired(), 1, "{kind:?} at {operation} never struck");
+            let killed = matches!(kind, FaultKind::KillAfter);
+            assert_eq!(
+                outcome.succeeded,
+                !killed,
+                "{kind:?} at {operation}: {:?}",
+                outcome.error()
+            );
+            if killed {
+                world.retry(&token).await;
+            }
+            world.assert_agreement().await;
+            assert_mirrored(&world, target, &["prd", "prd_eu"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runs_that_create_the_same_at_once_both_succeed() {
+    let options = Options {
+        function_concurrency: 2,
+        ..Options::default()
+    };
+    let target = "shop/prd/prd_eu/KEY";
+    let world = creating(
+        Setup {
+            options,
+            ..Setup::quick()
+        },
+        target,
+    )
+    .await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in &STEPS[..3] {
+        world.step(&token, step).await;
+    }
+    // Neither run's call has its effect before the other's has arrived.
+    let handles = ["CreateProject", "CreateEnvironment", "CreateConfig"].map(|operation| {
+        let both = Arc::new(tokio::sync::Barrier::new(2));
+        let hook = FaultKind::before(move || {
+            let both = Arc::clone(&both);
+            async move {
+                both.wait().await;
+            }
+        });
+        let fault = Fault::new(hook).on(DOPPLER, operation).every();
+        world.sandbox.faults().inject(fault)
+    });
+    let runs = tokio::join!(
+        world.sandbox.step(SECRET, &token, "finishSecret"),
+        world.sandbox.step(SECRET, &token, "finishSecret")
+    );
+    for run in [runs.0, runs.1] {
+        run.result.expect("both runs succeed");
+    }
+    assert_eq!(handles.map(|handle| handle.fired()), [2, 2, 2]);
+    world.assert_agreement().await;
+    assert_mirrored(&world, target, &["prd", "prd_eu"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_service_token_it_is_said_that_a_service_account_token_is_needed() {
+    for target in ["shop/prd/KEY", "acme/prd_eu/KEY"] {
+        let world = creating(Setup::quick(), target).await;
+        store_token(&world, &world.token);
+        let (error, token) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "DopplerTargetNotFound");
+        assert!(
+            error
+                .error_message
+                .contains("a service account token is needed"),
+            "{error}"
+        );
+        assert!(!asked(&world).iter().any(|call| call.starts_with("Create")));
+        // The process keeps running: the better token is read without a new deployment.
+        store_token(&world, &world.sandbox.doppler().service_account_token());
+        world.retry(&token).await;
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_account_that_may_not_create_fails_before_promotion_with_dopplers_words() {
+    let world = creating(Setup::quick(), "shop/prd/KEY").await;
+    let denied = FaultKind::refuse(403, "", "no permission to create projects");
+    let handle = world
+        .sandbox
+        .faults()
+        .inject(Fault::new(denied).on(DOPPLER, "CreateProject").every());
+    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(handle.fired(), 1);
+    assert_eq!(error.error_type, "DopplerTargetNotFound");
+    for part in [
+        "project shop or its config prd",
+        "CreateProject was refused with 403 Forbidden (no permission to create projects)",
+        "create it yourself",
+    ] {
+        assert!(error.error_message.contains(part), "{error}");
+    }
+    assert_eq!(world.key_in("AWSCURRENT"), None, "it was promoted");
+    handle.remove();
+    world.retry(&token).await;
+    assert_mirrored(&world, "shop/prd/KEY", &["prd"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_exists_and_is_hidden_is_neither_created_nor_taken_for_written() {
+    let world = creating(Setup::quick(), "shop/prd/KEY").await;
+    let doppler = world.sandbox.doppler();
+    doppler.create_project("shop");
+    let token = doppler.service_account_token();
+    doppler.restrict_to_projects(&token, &[PROJECT]);
+    store_token(&world, &token);
+    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(error.error_type, "DopplerTargetNotFound");
+    assert!(
+        error
+            .error_message
+            .contains("Project name already exists in this workplace."),
+        "{error}"
+    );
+    assert_eq!(doppler.value("shop", "prd", "KEY"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trial_run_over_missing_targets_succeeds_and_creates_nothing() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    store_token(&world, &world.sandbox.doppler().service_account_token());
+    let targets = "acme/prd/PARTNER_API_KEY,shop/prd/KEY,acme/prd_eu/KEY,acme/qa/KEY";
+    world
+        .redeploy(&[
+            ("DOPPLER_TARGETS", targets),
+            ("DOPPLER_CREATE_MISSING", "true"),
+        ])
+        .await;
+    world.sandbox.clear_calls();
+    let outcome = world.sandbox.trial(SECRET).await;
+    assert!(outcome.succeeded, "{:?}", outcome.error());
+    let mut calls = asked(&world);
+    calls.retain(|call| call != "GetSecret");
+    assert_eq!(calls, ["ListEnvironments"]);
+    let doppler = world.sandbox.doppler();
+    assert_eq!(doppler.configs("shop"), None);
+    assert_eq!(
+        doppler.configs(PROJECT),
+        Some(["dev", "prd", "stg"].map(ToOwned::to_owned).to_vec())
+    );
+}
+
+// Environments, whose slugs may contain underscores.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn config_is_created_in_longest_existing_environment() {
+    for (environments, target, expected) in [
+        (
+            &["dev", "dev_frontend"][..],
+            "shop/dev_frontend_eu/KEY",
+            "dev_frontend",
+        ),
+        (
+            &["dev_frontend"],
+            "shop/dev_frontend_eu/KEY",
+            "dev_frontend",
+        ),
+        (&["dev", "dev_front"], "shop/dev_frontend/KEY", "dev"),
+        (
+            &["dev", "dev_frontend"],
+            "shop/dev/dev_frontend_eu/KEY",
+            "dev",
+        ),
+        (
+            &["dev"],
+            "shop/dev_frontend/dev_frontend/KEY",
+            "dev_frontend",
+        ),
+    ] {
+        let world = creating(Setup::quick(), target).await;
+        let doppler = world.sandbox.doppler();
+        doppler.create_project("shop");
+        for environment in environments {
+            if !["dev", "stg", "prd"].contains(environment) {
+                doppler.create_environment("shop", environment);
+            }
+        }
+        let mut all = doppler.environments("shop");
+        world.rotate().await;
+        world.assert_agreement().await;
+        let config = target.rsplit('/').nth(1).expect("it is a target");
+        let environment = doppler.environment_of("shop", config);
+        assert_eq!(environment.as_deref(), Some(expected), "{target}");
+        if config == expected {
+            all.push(expected.to_owned());
+            all.sort();
+        }
+        assert_eq!(doppler.environments("shop"), all, "{target}");
+    }
+}
+
+/// An environment of its own whose root config the token does not see for a moment: no other is created beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_root_config_creates_no_other_environment() {
+    let world = creating(Setup::quick(), "shop/dev_frontend/KEY").await;
+    let doppler = world.sandbox.doppler();
+    doppler.create_project("shop");
+    doppler.create_environment("shop", "dev_frontend");
+    let before = doppler.environments("shop");
+    let hidden = FaultKind::refuse(404, "", "Could not find requested config 'dev_frontend'");
+    let fault = Fault::new(hidden).on(DOPPLER, "UpdateSecrets").nth(2);
+    let handle = world.sandbox.faults().inject(fault);
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1);
+    world.assert_agreement().await;
+    assert_eq!(doppler.environments("shop"), before);
+}
+
+/// Before anything lasting is written: no key in any target, no project, and the trial run says the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uncertain_environment_is_refused_before_any_write() {
+    for (target, words, corrected) in [
+        (
+            "shop/qa_eu/KEY",
+            "name the environment in DOPPLER_TARGETS",
+            "shop/qa/qa_eu/KEY",
+        ),
+        (
+            "acme/qa_eu/KEY",
+            "project/environment/config/NAME",
+            "acme/qa_eu/qa_eu/KEY",
+        ),
+        (
+            "acme/q/qa_eu/KEY",
+            "correct the environment or the config",
+            "acme/qa/qa_eu/KEY",
+        ),
+    ] {
+        let world = creating(Setup::quick(), target).await;
+        let doppler = world.sandbox.doppler();
+        let configs = doppler.configs(PROJECT);
+        // Once is enough: Secrets Manager tries a failed trial again for ten seconds.
+        if target == "shop/qa_eu/KEY" {
+            let trial = world.sandbox.trial(SECRET).await;
+            let trial = trial
+                .error()
+                .expect("a trial run says what a rotation says");
+            assert!(trial.error_message.contains(words), "{trial}");
+        }
+        let (error, token) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "DopplerTargetNotFound", "{error}");
+        assert!(error.error_message.contains(words), "{error}");
+        assert_eq!(doppler.value(PROJECT, CONFIG, KEY), None, "it was written");
+        assert_eq!(doppler.configs("shop"), None);
+        assert_eq!(doppler.configs(PROJECT), configs);
+
+        let targets = format!("{PROJECT}/{CONFIG}/{KEY},{corrected}");
+        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        world.retry(&token).await;
+        world.assert_agreement().await;
+    }
+}
+
+/// A list of environments that is refused says nothing about what exists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_list_of_environments_creates_nothing() {
+    let world = creating(Setup::quick(), "acme/qa/KEY").await;
+    let denied = FaultKind::refuse(403, "", "no permission to list environments");
+    let fault = Fault::new(denied).on(DOPPLER, "ListEnvironments").every();
+    world.sandbox.faults().inject(fault);
+    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    assert!(error.error_message.contains("ListEnvironments"), "{error}");
+    assert!(!asked(&world).iter().any(|call| call.starts_with("Create")));
+}
+
+/// The environment that decides is on the second page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn environments_of_every_page_decide() {
+    let world = creating(Setup::quick(), "shop/z_long_eu/KEY").await;
+    let doppler = world.sandbox.doppler();
+    doppler.create_project("shop");
+    for number in 0..100 {
+        doppler.create_environment("shop", &format!("e{number}"));
+    }
+    doppler.create_environment("shop", "z");
+    doppler.create_environment("shop", "z_long");
+    world.rotate().await;
+    world.assert_agreement().await;
+    let environment = doppler.environment_of("shop", "z_long_eu");
+    assert_eq!(environment.as_deref(), Some("z_long"));
+}
+
+// Rate limits.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_waits_until_writes_are_counted_anew_within_a_run_and_across_runs() {
+    let world = Setup {
+        targets: vec!["KEY1", "KEY2", "KEY3"],
+        ..Setup::quick()
+    }
+    .start()
+    .await;
+    let doppler = world.sandbox.doppler();
+    doppler.set_rate_window(Duration::from_secs(3));
+    doppler.set_write_limit(2);
+    // Three writes, and then three more by the same process: without waiting, the third would be one too many.
+    for _ in 0..2 {
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+    assert_eq!(statuses(&world, "UpdateSecrets"), [200; 6]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_would_have_to_wait_past_the_deadline_fails_at_once_and_is_not_sent() {
+    let world = Setup {
+        targets: vec!["KEY1", "KEY2"],
+        options: Options {
+            function_timeout: Duration::from_secs(20),
+            ..Options::default()
+        },
+        ..Setup::quick()
+    }
+    .start()
+    .await;
+    let doppler = world.sandbox.doppler();
+    doppler.set_write_limit(1);
+    let token = world.sandbox.rotate(SECRET);
+    let outcome = world.sandbox.rotation(&token).await;
+    let last = outcome.steps.last().expect("a step was run");
+    let error = last.error.as_ref().expect("a minute is too long");
+    assert_eq!(
+        (last.step.as_str(), error.error_type.as_str()),
+        ("finishSecret", "DopplerFailed"),
+        "{error}"
+    );
+    assert!(
+        error
+            .error_message
+            .contains("rate limit leaves no UpdateSecrets for another"),
+        "{error}"
+    );
+    assert!(last.took < Duration::from_secs(10), "{:?}", last.took);
+    assert_eq!(statuses(&world, "UpdateSecrets"), [200]);
+    assert_eq!(world.key_in("AWSCURRENT"), None, "it was promoted");
+
+    doppler.set_write_limit(60);
+    world.redeploy(&[]).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_429_without_retry_after_is_followed_by_one_more_try_after_the_reset() {
+    let world = Setup::quick().start().await;
+    let doppler = world.sandbox.doppler();
+    doppler.set_rate_window(Duration::from_secs(5));
+    doppler.set_write_limit(1);
+    let bare = FaultKind::no_header("retry-after");
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(bare).on(DOPPLER, "UpdateSecrets").every());
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in &STEPS[..3] {
+        world.step(&token, step).await;
+    }
+    // Somebody else uses up the token's writes.
+    let body = json!({ "project": PROJECT, "config": CONFIG, "secrets": { "OTHER": "x" } });
+    let url = format!("{}/v3/configs/config/secrets", world.sandbox.doppler_url());
+    let request = http::Request::post(url)
+        .header("authorization", format!("Bearer {}", world.token))
+        .body(body.to_string())
+        .expect("a valid request");
+    let answer = sandbox::http_client::send(request).await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+
+    world.step(&token, "finishSecret").await;
+    world.assert_agreement().await;
+    assert_eq!(statuses(&world, "UpdateSecrets"), [200, 429, 200]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_the_reset_is_taken_by_dopplers_clock() {
+    for (date, at) in [
+        ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800),
+        ("Sat, 01 Jan 2050 00:00:00 GMT", 2_524_608_000_u64),
+    ] {
+        let world = Setup {
+            targets: vec!["KEY1", "KEY2"],
+            ..Setup::quick()
+        }
+        .start()
+        .await;
+        used_up(&world, "UpdateSecrets", date, at + 2);
+        let started = SystemTime::now();
+        world.rotate().await;
+        world.assert_agreement().await;
+        let [(first, _), (second, _)] = answers(&world, "UpdateSecrets")[..] else {
+            panic!("each target is written once")
+        };
+        let waited = second.duration_since(first).expect("they are in order");
+        // Whole seconds are told: what looks like two may be nearly three.
+        assert!(waited >= Duration::from_secs(3), "it waited {waited:?}");
+        let took = started.elapsed().expect("time goes on");
+        assert!(took < Duration::from_mins(1), "it took {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_that_is_said_to_be_far_away_is_believed_for_two_minutes_at_most() {
+    let world = Setup {
+        targets: vec!["KEY1", "KEY2"],
+        options: Options {
+            function_timeout: Duration::from_secs(20),
+            ..Options::default()
+        },
+        ..Setup::quick()
+    }
+    .start()
+    .await;
+    let (date, at) = ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800);
+    used_up(&world, "UpdateSecrets", date, at + 86_400);
+    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    assert!(error.error_message.contains("for another 2m,"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_far_reset_in_a_429_without_retry_after_is_waited_for_two_minutes_at_most() {
+    let world = Setup::quick()
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .start()
+        .await;
+    world.sandbox.doppler().set_write_limit(0);
+    let bare = FaultKind::no_header("retry-after");
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(bare).on(DOPPLER, "UpdateSecrets"));
+    let (date, at) = ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800);
+    used_up(&world, "UpdateSecrets", date, at + 86_400);
+    let mut events = world.sandbox.watch();
+    world.sandbox.rotate(SECRET);
+    // The wait itself is not waited for.
+    let announced = loop {
+        match events.recv().await.expect("the sandbox runs") {
+            Event::Log(line) if line.contains("trying again") => break line,
+            Event::StepEnded(run) => assert_eq!(run.error, None),
+            _ => {}
+        }
+    };
+    assert!(announced.contains(r#""pause_ms":120000"#), "{announced}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_are_used_up_hold_up_no_write_and_fail_no_promoted_version() {
+    let world = Setup {
+        options: Options {
+            function_timeout: Duration::from_secs(20),
+            ..Options::default()
+        },
+        ..Setup::quick()
+    }
+    .start()
+    .await;
+    let (date, at) = ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800);
+    used_up(&world, "GetSecret", date, at + 60);
+    world.rotate().await;
+    world.assert_agreement().await;
+    // What is left out is the look at the target after promotion.
+    assert_eq!(asked(&world), ["GetSecret", "UpdateSecrets"]);
+}
+
+/// Lets Doppler's next answer to `operation` say that none remains until `reset`, at the time `date`.
+fn used_up(world: &World, operation: &str, date: &str, reset: u64) {
+    for kind in [
+        FaultKind::header("x-ratelimit-remaining", "0"),
+        FaultKind::header("x-ratelimit-reset", reset.to_string()),
+        FaultKind::header("date", date),
+    ] {
+        let fault = Fault::new(kind).on(DOPPLER, operation);
+        world.sandbox.faults().inject(fault);
+    }
+}
+
+// What a write leaves as it was.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_visibility_that_a_person_chose_is_kept_and_a_new_target_gets_dopplers_own() {
+    let world = Setup {
+        targets: vec!["SHOWN", "RESTRICTED", "NEW"],
+        ..Setup::quick()
+    }
+    .env(
+        "DOPPLER_ADOPT_TARGETS",
+        "acme/prd/SHOWN,acme/prd/RESTRICTED",
+    )
+    .start()
+    .await;
+    let doppler = world.sandbox.doppler();
+    let chosen = [
+        ("SHOWN", Visibility::Unmasked),
+        ("RESTRICTED", Visibility::Restricted),
+    ];
+    for (name, visibility) in chosen {
+        doppler.set_value(PROJECT, CONFIG, name, "before");
+        doppler.set_visibility(PROJECT, CONFIG, name, visibility);
+    }
+    for _ in 0..2 {
+        world.rotate().await;
+        world.assert_agreement().await;
+        for (name, visibility) in chosen.into_iter().chain([("NEW", Visibility::Masked)]) {
+            assert_eq!(
+                doppler.visibility(PROJECT, CONFIG, name),
+                Some(visibility),
+                "{name}"
+            );
+        }
+    }
+}
+
+// What a refusal quotes.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_of_another_form_than_ours_is_not_shown_where_doppler_quotes_it() {
+    const BY_HAND: &str = "partner_key_by_hand_2024";
+    let text = json!({ "apiKey": BY_HAND }).to_string();
+    let world = Setup::holding(&text).start().await;
+    let sandbox = &world.sandbox;
+    sandbox.create_key("by hand", BY_HAND, &[&world.plans[0]]);
+    let quoting = format!("The value {BY_HAND} is not one that this config takes");
+    let quoting = Fault::new(FaultKind::refuse(400, "", quoting));
+    sandbox
+        .faults()
+        .inject(quoting.on(Service::Doppler, "UpdateSecrets").every());
+    let report = world.reconcile(json!({})).await.to_string();
+    assert!(report.contains("The value [masked] is not one"), "{report}");
+    for shown in [report, world.log()] {
+        assert!(!shown.contains(BY_HAND), "it is shown");
+    }
+}
+
+// Refusals for good, and those that pass.
+
+/// Strikes every call of `operation` in a second rotation, and returns the error and the number of calls.
+async fn refuse_always(operation: &str, step: &str, kind: FaultKind) -> (String, String, usize) {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let before = world.current_key();
+    let fault = Fault::new(kind).on(DOPPLER, operation).every();
+    let handle = world.sandbox.faults().inject(fault);
+    let (error, token) = world.rotate_and_fail(step).await;
+    assert!(world.current_key() == before, "it was promoted");
+    let calls = handle.fired();
+    handle.remove();
+    world.retry(&token).await;
+    world.assert_agreement().await;
+    (error.error_type, error.error_message, calls)
+}
+
+/// One of Cloudflare's pages instead of an answer costs a repetition and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_edge_error_page_is_retried() {
+    let world = Setup::quick().start().await;
+    for status in [501, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530] {
+        for operation in ["GetSecret", "UpdateSecrets"] {
+            let page = FaultKind::answer(status, "text/html", "<html>Web server is down</html>");
+            let fault = Fault::new(page).on(DOPPLER, operation);
+            let handle = world.sandbox.faults().inject(fault);
+            world.rotate().await;
+            assert_eq!(handle.fired(), 1, "{status} at {operation} never struck");
+        }
+    }
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_permanent_refusal_names_its_remedy_at_once() {
+    let page = |status| FaultKind::answer(status, "text/html", "<html>HandMade</html>");
+    let json = |status, message: &str| FaultKind::refuse(status, "", message);
+    for (kind, words) in [
+        (page(301), "DOPPLER_API_URL"),
+        (page(404), "must not end in /v3"),
+        (json(404, "Not found"), "must not end in /v3"),
+        (page(400), "trusted IP addresses"),
+        (page(403), "trusted IP addresses"),
+        (page(401), "trusted IP addresses"),
+        (json(423, "Locked"), "exempt the token"),
+        (json(400, "needs a change request"), "exempt the token"),
+        (json(422, "value is too odd"), "value is too odd"),
+    ] {
+        let shown = format!("{kind:?}");
+        let (error_type, message, calls) =
+            refuse_always("UpdateSecrets", "finishSecret", kind).await;
+        assert_eq!(error_type, "DopplerFailed", "{shown}: {message}");
+        assert!(message.contains(words), "{shown}: {message}");
+        assert!(
+            message.contains("waiting does not help"),
+            "{shown}: {message}"
+        );
+        assert!(!message.contains("nothing is lost"), "{shown}: {message}");
+        assert!(!message.contains("HandMade"), "{shown}: {message}");
+        // The token is read again after a 401 or 403, so that the same call is sent twice.
+        assert!(calls <= 2, "{shown} was repeated {calls} times");
+    }
+}
+
+/// The base URL with Doppler's version in it: the first call already says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_url_with_version_is_named_before_promotion() {
+    let world = Setup::quick().start().await;
+    let url = format!("{}/v3", world.sandbox.doppler_url());
+    world.redeploy(&[("DOPPLER_API_URL", &url)]).await;
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    for words in ["DOPPLER_API_URL", "must not end in /v3"] {
+        assert!(error.error_message.contains(words), "{error}");
+    }
+}
+
+/// A page with status 200 may be a proxy's: it is retried, and then the message says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_page_with_200_points_at_its_url() {
+    let page = FaultKind::answer(200, "text/html", "<html>Welcome</html>");
+    let (error_type, message, calls) = refuse_always("GetSecret", "testSecret", page).await;
+    assert_eq!(error_type, "DopplerFailed");
+    assert!(message.contains("DOPPLER_API_URL"), "{message}");
+    assert!(!message.contains("nothing is lost"), "{message}");
+    assert!(calls > 1, "it was not repeated");
+}
+
+/// A reply to a write without the value and without a visibility: what was written cannot be told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_write_reply_with_nulls_is_not_visible() {
+    for value in [
+        json!({ "raw": null, "computed": null }),
+        json!({ "raw": null, "computed": null, "computedVisibility": "restricted" }),
+    ] {
+        let reply = json!({ "secrets": { KEY: value }, "success": true });
+        let kind = FaultKind::answer(200, "application/json", reply.to_string());
+        let (error_type, message, calls) =
+            refuse_always("UpdateSecrets", "finishSecret", kind).await;
+        assert_eq!(error_type, "DopplerValueNotVisible", "{message}");
+        assert!(!message.contains("nothing is lost"), "{message}");
+        assert_eq!(calls, 1);
+    }
+}
+
+/// The value becomes restricted between the look and the write, whose reply then hides it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_write_with_hidden_value_is_not_visible() {
+    let world = Setup::quick().start().await;
+    world.rotate().await;
+    let before = world.current_key();
+    store_token(&world, &world.sandbox.doppler().personal_token());
+    world.redeploy(&[]).await;
+    let doppler = world.sandbox.doppler().clone();
+    let restrict = FaultKind::before(move || {
+        doppler.set_visibility(PROJECT, CONFIG, KEY, Visibility::Restricted);
+        async {}
+    });
+    let fault = Fault::new(restrict).on(DOPPLER, "UpdateSecrets");
+    let handle = world.sandbox.faults().inject(fault);
+    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(handle.fired(), 1);
+    assert_eq!(error.error_type, "DopplerValueNotVisible", "{error}");
+    for words in [
+        "acme/prd/PARTNER_API_KEY",
+        "service token",
+        "cannot be verified",
+    ] {
+        assert!(error.error_message.contains(words), "{error}");
+    }
+    assert!(world.current_key() == before, "it was promoted");
+    store_token(&world, &world.token);
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}

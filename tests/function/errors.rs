@@ -1,0 +1,1372 @@
+//! Bad input and faults: one clear error, AWSCURRENT as it was, Doppler with a key that works, and a retry with the same
+//! token that completes once the cause is gone.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use sandbox::doppler::{Access, Visibility};
+use sandbox::{Fault, FaultKind, Options, Service};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+
+/// A world after its first rotation, so that there is a key which must not be lost.
+async fn rotated(setup: Setup) -> World {
+    let world = setup.start().await;
+    world.rotate().await;
+    world
+}
+
+/// Without a probe, which saves a second where it plays no part.
+fn quick() -> Setup {
+    Setup {
+        probe: false,
+        ..Setup::default()
+    }
+    .env("PROPAGATION_DELAY", "0s")
+}
+
+/// What holds after a failed step before promotion, and that the same token completes afterwards.
+async fn assert_safe_then_complete(world: &World, token: &str, before: &str) {
+    world.sandbox.faults().clear();
+    assert!(world.current_key() == before, "AWSCURRENT moved");
+    for target in &world.targets {
+        let held = world
+            .doppler_value(target)
+            .expect("the target was written before");
+        assert_eq!(
+            world.gateway_answer(&held).await,
+            200,
+            "Doppler hands out a key that does not work"
+        );
+    }
+    assert_eq!(world.gateway_answer(before).await, 200);
+    world.redeploy(&[]).await;
+    world.retry(token).await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+    assert_eq!(
+        world.sandbox.keys().len(),
+        2,
+        "a key was minted twice, or lost"
+    );
+}
+
+/// Strikes one operation of a second rotation with a fault that stays; expects this error of this step.
+async fn fails_with(setup: Setup, fault: Fault, step: &str, error_type: &str, words: &[&str]) {
+    let world = rotated(setup).await;
+    let before = world.current_key();
+    let handle = world.sandbox.faults().inject(fault.every());
+    let (error, token) = world.rotate_and_fail(step).await;
+    assert!(handle.fired() > 0, "the fault never struck");
+    assert_eq!(error.error_type, error_type, "{error}");
+    for word in words {
+        assert!(
+            error.error_message.contains(word),
+            "{word:?} is missing: {error}"
+        );
+    }
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+/// Strikes one call of a second rotation; expects that the rotation succeeds all the same.
+async fn survives(setup: Setup, fault: Fault) -> World {
+    let world = rotated(setup).await;
+    let handle = world.sandbox.faults().inject(fault.clone());
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1, "{fault:?} never struck");
+    world.assert_agreement().await;
+    assert_eq!(
+        world.sandbox.keys().len(),
+        2,
+        "{fault:?}: a key was minted twice, or lost"
+    );
+    world
+}
+
+const DOPPLER: Service = Service::Doppler;
+const GATEWAY: Service = Service::Gateway;
+const KEYS: Service = Service::ApiGateway;
+const SECRETS: Service = Service::SecretsManager;
+
+// Settings and events.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_nothing() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world
+        .redeploy(&[
+            ("DOPPLER_TARGETS", "hunter2"),
+            ("PROPAGATION_DELAY", "soon"),
+            ("PROBE_URL", "nowhere"),
+            ("AWS_CA_BUNDLE", "/no/such/file"),
+        ])
+        .await;
+    world.sandbox.clear_calls();
+    let (error, token) = world.rotate_and_fail("createSecret").await;
+    assert_eq!(error.error_type, "InvalidSettings");
+    for variable in [
+        "DOPPLER_TARGETS",
+        "PROPAGATION_DELAY",
+        "PROBE_URL",
+        "AWS_CA_BUNDLE",
+    ] {
+        assert!(error.error_message.contains(variable), "{error}");
+    }
+    assert!(!error.error_message.contains("hunter2"), "{error}");
+    assert!(world.sandbox.calls().is_empty());
+    // Once at the start, and once for the event: a warm process has nothing else to show.
+    let logged = world
+        .sandbox
+        .function_log()
+        .matches("\"InvalidSettings\"")
+        .count();
+    assert_eq!(logged, 2, "{}", world.sandbox.function_log());
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_of_certificates_that_cannot_be_used_is_a_wrong_setting() {
+    let world = rotated(quick()).await;
+    for (variable, path) in [
+        ("AWS_CA_BUNDLE", "/no/such/file"),
+        ("SSL_CERT_FILE", "/dev/null"),
+    ] {
+        world.redeploy(&[(variable, path)]).await;
+        let token = world.sandbox.begin_rotation(SECRET);
+        let message = world
+            .step_fails(&token, "createSecret", "InvalidSettings")
+            .await;
+        assert!(message.starts_with(variable), "{message}");
+        world
+            .sandbox
+            .move_label(SECRET, "AWSPENDING", Some(&token), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_malformed_empty_huge_or_deeply_nested_event_gets_a_clear_error_and_the_next_one_is_served()
+ {
+    let world = quick().start().await;
+    let huge = format!(r#"{{"Step":"{}"}}"#, "x".repeat(5_000_000));
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    for (event, error_type) in [
+        (&b"{\"Step\":"[..], "MalformedEvent"),
+        (b"", "MalformedEvent"),
+        (b"\xff\xfe{}", "MalformedEvent"),
+        (b"[1,2]", "MalformedEvent"),
+        (b"{}", "MissingField"),
+        (deep.as_bytes(), "MalformedEvent"),
+        (huge.as_bytes(), "UnknownStep"),
+    ] {
+        let error = world
+            .sandbox
+            .invoke(event)
+            .await
+            .result
+            .expect_err("it is no event");
+        assert_eq!(error.error_type, error_type, "{error}");
+        assert!(error.error_message.len() < 300, "{error}");
+    }
+    assert!(world.sandbox.calls().is_empty());
+    world.rotate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_no_version_a_version_that_is_not_pending_and_rotation_that_is_off_are_told_apart()
+ {
+    let world = rotated(quick()).await;
+    let stranger = "99999999-9999-4999-8999-999999999999";
+    let message = world
+        .step_fails(stranger, "createSecret", "UnknownVersion")
+        .await;
+    assert!(message.contains("rotate-secret"), "{message}");
+
+    let replaced = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .expect("there is one")
+        .id
+        .clone();
+    world.rotate().await;
+    for step in sandbox::STEPS {
+        world.step_fails(&replaced, step, "NotPending").await;
+    }
+
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.sandbox.disable_rotation(SECRET);
+    for step in sandbox::STEPS {
+        world.step_fails(&token, step, "RotationDisabled").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_comes_before_its_time_says_which_one_is_missing() {
+    let world = rotated(quick()).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    let message = world
+        .step_fails(&token, "finishSecret", "NoPendingKey")
+        .await;
+    assert!(message.contains("createSecret"), "{message}");
+    world.step(&token, "createSecret").await;
+    let message = world
+        .step_fails(&token, "finishSecret", "KeyNotFound")
+        .await;
+    assert!(message.contains("setSecret"), "{message}");
+    world.step_fails(&token, "testSecret", "KeyNotFound").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_cannot_be_rotated_is_refused_before_anything_is_done() {
+    for text in [
+        r#"{"apiKey":7}"#,
+        r#"{"apiKey":"\ud800"}"#,
+        "[]",
+        "\"hunter2\"",
+        r#"{"password":"hunter2""#,
+    ] {
+        let world = Setup {
+            secret: Some(text.to_owned()),
+            ..quick()
+        }
+        .start()
+        .await;
+        let (error, token) = world.rotate_and_fail("createSecret").await;
+        assert_eq!(error.error_type, "InvalidSecret", "{error}");
+        assert!(!error.error_message.contains("hunter2"), "{error}");
+        assert!(world.sandbox.keys().is_empty());
+        // The operator stores something valid; that abandons the rotation, and the next one succeeds.
+        world.sandbox.put_secret(SECRET, "{}");
+        world
+            .step_fails(&token, "createSecret", "UnknownVersion")
+            .await;
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_of_bytes_is_refused() {
+    let world = quick().start().await;
+    let body = json!({ "SecretId": SECRET, "SecretBinary": "AAECAw==" });
+    call_secrets_manager(&world, "PutSecretValue", &body).await;
+    let (error, _) = world.rotate_and_fail("createSecret").await;
+    assert_eq!(error.error_type, "InvalidSecret");
+    assert!(error.error_message.contains("binary"), "{error}");
+}
+
+// Secrets Manager.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_by_secrets_manager_says_what_to_do_and_changes_nothing() {
+    for (operation, step) in [
+        ("DescribeSecret", "createSecret"),
+        ("GetSecretValue", "createSecret"),
+        ("PutSecretValue", "createSecret"),
+        ("UpdateSecretVersionStage", "finishSecret"),
+    ] {
+        let denied = FaultKind::refuse(
+            400,
+            "AccessDeniedException",
+            "User is not authorized to perform this",
+        );
+        let words = [
+            "AccessDeniedException",
+            "not authorized to perform",
+            "role",
+            operation,
+        ];
+        fails_with(
+            quick(),
+            Fault::new(denied).on(SECRETS, operation),
+            step,
+            "SecretsManagerFailed",
+            &words,
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_reply_of_secrets_manager_is_no_loss() {
+    for operation in ["PutSecretValue", "UpdateSecretVersionStage"] {
+        for kind in [
+            FaultKind::LostReply,
+            FaultKind::CutReply,
+            FaultKind::ResetBefore,
+        ] {
+            survives(quick(), Fault::new(kind).on(SECRETS, operation)).await;
+        }
+    }
+    // The second of the two moves of a label takes AWSPENDING away.
+    survives(
+        quick(),
+        Fault::new(FaultKind::LostReply)
+            .on(SECRETS, "UpdateSecretVersionStage")
+            .nth(2),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_becomes_visible_late_is_waited_for() {
+    let options = Options {
+        read_lag: Duration::from_secs(2),
+        list_lag: Duration::from_secs(2),
+        ..Options::default()
+    };
+    let world = rotated(Setup { options, ..quick() }).await;
+    world.rotate().await;
+    world.assert_agreement().await;
+}
+
+/// `read_lag` is longer than the function waits: the message says so, and a later try completes the rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_value_invisible_for_long_says_so() {
+    let options = Options {
+        read_lag: Duration::from_secs(13),
+        ..Options::default()
+    };
+    let world = Setup { options, ..quick() }.start().await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.step(&token, "createSecret").await;
+    let message = world.step_fails(&token, "setSecret", "NoPendingKey").await;
+    assert!(message.contains("not visible yet"), "{message}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+// API Gateway.
+
+/// `CreateUsagePlanKey` does not find the new key for 3 seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_key_invisible_to_plans_is_waited_for() {
+    let options = Options {
+        attach_lag: Duration::from_secs(3),
+        ..Options::default()
+    };
+    let world = rotated(Setup { options, ..quick() }).await;
+    let calls = world.sandbox.calls().into_iter();
+    let refused = calls.filter(|call| call.operation == "CreateUsagePlanKey" && call.status == 404);
+    assert!(refused.count() > 3, "it was not looked for again");
+    world.assert_agreement().await;
+}
+
+/// The function waits for 10 seconds and no longer; the next try goes on with the same key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_key_invisible_to_plans_for_long_fails() {
+    let missing = FaultKind::refuse(
+        404,
+        "NotFoundException",
+        "Invalid API Key identifier specified",
+    );
+    let fault = Fault::new(missing).on(KEYS, "CreateUsagePlanKey");
+    let started = SystemTime::now();
+    let words = ["Invalid API Key identifier", "the next try goes on"];
+    fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
+    let took = started.elapsed().expect("time goes on");
+    assert!(took > Duration::from_secs(9), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+/// A plan that does not exist is no matter of seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_plan_is_not_waited_for() {
+    let world = rotated(quick()).await;
+    world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
+    world.sandbox.clear_calls();
+    let (error, _) = world.rotate_and_fail("setSecret").await;
+    assert!(error.error_message.contains("USAGE_PLAN_IDS"), "{error}");
+    let calls = world.sandbox.calls().into_iter();
+    let attached = calls.filter(|call| call.operation == "CreateUsagePlanKey");
+    assert_eq!(attached.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_create_api_key_there_is_one_key() {
+    let broken = |effect, body: &str| FaultKind::Answer {
+        status: 201,
+        content_type: "application/json".to_owned(),
+        body: body.to_owned().into(),
+        effect,
+    };
+    for kind in [
+        FaultKind::LostReply,
+        FaultKind::CutReply,
+        FaultKind::ResetBefore,
+        FaultKind::refuse(500, "InternalServerError", "try again"),
+        FaultKind::refuse(
+            409,
+            "ConflictException",
+            "Unable to complete operation due to concurrent modification. Please try again later.",
+        ),
+        FaultKind::Throttle { retry_after: None },
+        broken(true, r#"{"id":"#),
+        broken(true, "<html>"),
+        broken(true, "{}"),
+        broken(true, ""),
+        broken(false, r#"{"id":"#),
+    ] {
+        survives(quick(), Fault::new(kind).on(KEYS, "CreateApiKey")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_create_api_key_that_stays_broken_is_one_clear_error() {
+    let kind = FaultKind::answer(
+        201,
+        "application/json",
+        r#"{"id":"abc","value":"HandMadeHandMadeHandMade"#,
+    );
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(kind).on(KEYS, "CreateApiKey").every());
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    assert_eq!(error.error_type, "ApiGatewayFailed");
+    assert!(
+        error.error_message.contains("CreateApiKey") && !error.error_message.contains("HandMade"),
+        "{error}"
+    );
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ambiguous_conflict_of_create_usage_plan_key_is_looked_into() {
+    let conflict = |message: &str| FaultKind::refuse(409, "ConflictException", message);
+    // It is attached already: the reply was lost, and the repetition is told that it exists.
+    survives(
+        quick(),
+        Fault::new(FaultKind::LostReply).on(KEYS, "CreateUsagePlanKey"),
+    )
+    .await;
+    // It is not attached: another request was in the way.
+    survives(
+        quick(),
+        Fault::new(conflict(
+            "Unable to complete operation due to concurrent modification.",
+        ))
+        .on(KEYS, "CreateUsagePlanKey"),
+    )
+    .await;
+    survives(
+        quick(),
+        Fault::new(conflict("some other words")).on(KEYS, "CreateUsagePlanKey"),
+    )
+    .await;
+    // It cannot be: no waiting helps.
+    let setup = Setup {
+        options: Options {
+            function_timeout: Duration::from_secs(4),
+            ..Options::default()
+        },
+        ..quick()
+    };
+    let fault = Fault::new(conflict("some other words")).on(KEYS, "CreateUsagePlanKey");
+    let words = ["to usage plan", "one usage plan for each stage"];
+    fails_with(setup, fault, "setSecret", "ApiGatewayFailed", &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_after_of_api_gateway_is_honoured() {
+    let fault = Fault::new(FaultKind::Throttle {
+        retry_after: Some(3),
+    })
+    .on(KEYS, "CreateApiKey");
+    let world = survives(quick(), fault).await;
+    assert_waited(&world, "CreateApiKey", Duration::from_secs(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_says_when_to_come_back_is_waited_for_also_more_than_nine_times() {
+    let world = rotated(quick()).await;
+    let faults = world.sandbox.faults();
+    for nth in 1..=11 {
+        let limit = FaultKind::refuse(429, "LimitExceededException", "Rate exceeded");
+        for kind in [limit, FaultKind::header("retry-after", "0")] {
+            faults.inject(Fault::new(kind).on(KEYS, "CreateApiKey").nth(nth));
+        }
+    }
+    world.rotate().await;
+    world.assert_agreement().await;
+    let calls = world.sandbox.calls().into_iter();
+    let throttled = calls.filter(|call| call.operation == "CreateApiKey" && call.status == 429);
+    assert_eq!(throttled.count(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_of_awscurrent_that_lags_behind_an_edit_is_not_taken_for_another_one() {
+    let world = rotated(quick()).await;
+    let key = world.current_key();
+    let secret = world.sandbox.secret(SECRET);
+    let before = secret.current().expect("it was rotated");
+    let edited = json!({ "apiKey": key, "note": "edited" }).to_string();
+    world.sandbox.put_secret(SECRET, &edited);
+    world.redeploy(&[]).await;
+    let stale = json!({
+        "ARN": secret.arn, "Name": SECRET, "VersionId": before.id, "SecretString": before.text,
+        "VersionStages": ["AWSCURRENT"], "CreatedDate": 1_700_000_000,
+    });
+    let stale = FaultKind::answer(200, "application/x-amz-json-1.1", stale.to_string());
+    // createSecret reads both versions, setSecret the pending one, testSecret both.
+    let stale = Fault::new(stale).on(SECRETS, "GetSecretValue").nth(5);
+    let handle = world.sandbox.faults().inject(stale);
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1);
+    world.assert_agreement().await;
+    let secret = world.sandbox.secret(SECRET);
+    let text = secret.current().and_then(|version| version.text.clone());
+    assert!(
+        text.is_some_and(|text| text.contains("edited")),
+        "the edit is lost"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttling_and_errors_of_the_server_are_retried_for_every_service() {
+    for (service, operation) in [
+        (SECRETS, "GetSecretValue"),
+        (SECRETS, "PutSecretValue"),
+        (KEYS, "CreateUsagePlanKey"),
+        (KEYS, "GetApiKeys"),
+        (KEYS, "UpdateApiKey"),
+        (DOPPLER, "GetSecret"),
+        (DOPPLER, "UpdateSecrets"),
+    ] {
+        for kind in [
+            FaultKind::Throttle { retry_after: None },
+            FaultKind::refuse(503, "ServiceUnavailable", "later"),
+        ] {
+            survives(quick(), Fault::new(kind).on(service, operation)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_does_not_exist_is_named_and_the_minted_key_is_used_once_it_is_set_right() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    assert_eq!(error.error_type, "ApiGatewayFailed");
+    for words in ["to usage plan nosuchplan", "USAGE_PLAN_IDS"] {
+        assert!(error.error_message.contains(words), "{error}");
+    }
+    let minted = world.sandbox.keys().pop().expect("it was minted");
+    assert_safe_then_complete(&world, &token, &before).await;
+    let key = world
+        .sandbox
+        .key_with_value(&world.current_key())
+        .expect("it is there");
+    assert_eq!(key.id, minted.id);
+    assert!(
+        key.description.contains("Resumed at "),
+        "completed late, so it settles late: {}",
+        key.description
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_person_disabled_or_took_off_its_plan_is_not_handed_out() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.step(&token, "createSecret").await;
+    world.step(&token, "setSecret").await;
+    let minted = world.sandbox.keys().pop().expect("it was minted").id;
+
+    world.sandbox.detach_key(&minted, &world.plans[0]);
+    let message = world
+        .step_fails(&token, "testSecret", "KeyNotOnUsagePlan")
+        .await;
+    assert!(message.contains(&world.plans[0]), "{message}");
+    world.step(&token, "setSecret").await;
+    world.step(&token, "testSecret").await;
+
+    world.sandbox.set_key_enabled(&minted, false);
+    for step in ["setSecret", "testSecret", "finishSecret"] {
+        let message = world.step_fails(&token, step, "KeyDisabled").await;
+        assert!(message.contains(&minted), "{message}");
+    }
+    assert!(world.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before));
+    world.sandbox.set_key_enabled(&minted, true);
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pending_value_that_is_anothers_key_is_refused() {
+    let world = rotated(quick()).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.step(&token, "createSecret").await;
+    let pending = world.key_in("AWSPENDING").expect("it is stored");
+    let id = world.sandbox.create_key("somebody else's", &pending, &[]);
+    let message = world.step_fails(&token, "setSecret", "KeyNotManaged").await;
+    assert!(message.contains(&id), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_without_a_plan_does_not_replace_one_that_works() {
+    let by_hand = "HandMadeHandMadeHandMade";
+    let world = Setup {
+        secret: Some(by_hand.to_owned()),
+        ..quick()
+    }
+    .inheriting()
+    .start()
+    .await;
+    let id = world.sandbox.create_key("by hand", by_hand, &[]);
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    assert_eq!(error.error_type, "NoUsagePlan");
+    assert_eq!(world.sandbox.keys().len(), 1, "a key was created");
+    assert!(world.current_key() == by_hand);
+    world.sandbox.attach_key(&id, &world.plans[0]);
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_after_of_aws_beyond_the_deadline_fails_at_once_with_what_the_service_said() {
+    let started = SystemTime::now();
+    for wait in [3_600, u64::MAX] {
+        let throttle = FaultKind::Throttle {
+            retry_after: Some(wait),
+        };
+        let fault = Fault::new(throttle).on(KEYS, "CreateApiKey");
+        let words = ["TooManyRequestsException", "429"];
+        fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
+    }
+    assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pending_version_that_holds_a_copy_or_a_placeholder_is_refused_with_the_way_out() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let text = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(|version| version.text.clone());
+    for held in [text.expect("it holds a key"), "a-placeholder".to_owned()] {
+        let token = world.sandbox.begin_rotation(SECRET);
+        let body = json!({
+            "SecretId": SECRET, "ClientRequestToken": token, "SecretString": held, "VersionStages": ["AWSPENDING"],
+        });
+        call_secrets_manager(&world, "PutSecretValue", &body).await;
+        let message = world
+            .step_fails(&token, "createSecret", "PendingValueNotNew")
+            .await;
+        assert!(message.contains("update-secret-version-stage"), "{message}");
+        world
+            .sandbox
+            .move_label(SECRET, "AWSPENDING", Some(&token), None);
+    }
+    world.rotate().await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_current_version_that_is_not_found_is_not_taken_for_an_empty_secret() {
+    let world = rotated(Setup {
+        secret: Some(r#"{"owner":"us"}"#.to_owned()),
+        ..quick()
+    })
+    .await;
+    let before = world.current_key();
+    let missing = || {
+        FaultKind::refuse(
+            400,
+            "ResourceNotFoundException",
+            "Secrets Manager can't find it",
+        )
+    };
+    // The second read of `createSecret` is that of the current version. Once: it is waited for.
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").nth(2));
+    world.rotate().await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+
+    let before = world.current_key();
+    let token = world.sandbox.begin_rotation(SECRET);
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").every());
+    world
+        .step_fails(&token, "createSecret", "CurrentValueNotFound")
+        .await;
+    assert!(world.current_key() == before);
+    world.sandbox.faults().clear();
+    world.retry(&token).await;
+    let text = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(|version| version.text.clone());
+    assert!(
+        text.expect("it has a value")
+            .starts_with(r#"{"owner":"us","#)
+    );
+}
+
+// Doppler.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doppler_token_that_is_refused_is_named_with_the_secret_to_mend() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world.sandbox.doppler().revoke(&world.token);
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerTokenRejected");
+    assert!(
+        error.error_message.contains("DOPPLER_TOKEN_SECRET_ID"),
+        "{error}"
+    );
+    // The function keeps running; the new token is read without a new deployment.
+    let renewed = world
+        .sandbox
+        .doppler()
+        .service_token(PROJECT, CONFIG, Access::ReadWrite);
+    world
+        .sandbox
+        .put_secret(TOKEN_SECRET, &json!({ "token": renewed }).to_string());
+    world.retry(&token).await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_without_a_doppler_token_is_told_from_a_token_that_is_refused() {
+    for text in ["{\"tokn\":\"dp.st.x\"}", "two words"] {
+        let world = rotated(quick()).await;
+        world.sandbox.put_secret(TOKEN_SECRET, text);
+        world.redeploy(&[]).await;
+        let (error, _) = world.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, "InvalidDopplerToken");
+        assert!(!error.error_message.contains(text), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doppler_target_that_the_token_cannot_see_is_an_error_of_its_own_in_both_wordings() {
+    for (status, message) in [
+        (
+            400,
+            "This token does not have access to requested project 'acme'",
+        ),
+        (404, "Could not find requested project 'acme'"),
+    ] {
+        let fault = Fault::new(FaultKind::refuse(status, "", message)).on(DOPPLER, "GetSecret");
+        fails_with(
+            quick(),
+            fault,
+            "testSecret",
+            "DopplerTargetNotFound",
+            &["DOPPLER_TARGETS", message],
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_token_fails_before_promotion() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let read_only = world
+        .sandbox
+        .doppler()
+        .service_token(PROJECT, CONFIG, Access::ReadOnly);
+    world.sandbox.put_secret(TOKEN_SECRET, &read_only);
+    world.redeploy(&[]).await;
+    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(error.error_type, "DopplerFailed");
+    let target = format!("to the Doppler target {PROJECT}/{CONFIG}/PARTNER_API_KEY");
+    for words in [target.as_str(), "read/write"] {
+        assert!(error.error_message.contains(words), "{error}");
+    }
+    // The process keeps running: the better token is read without a new deployment.
+    world.sandbox.put_secret(TOKEN_SECRET, &world.token);
+    world.retry(&token).await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_persons_token_that_cannot_see_a_restricted_value_is_told_apart_before_anything_is_written()
+ {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let doppler = world.sandbox.doppler();
+    doppler.set_visibility(PROJECT, CONFIG, "PARTNER_API_KEY", Visibility::Restricted);
+    world
+        .sandbox
+        .put_secret(TOKEN_SECRET, &doppler.personal_token());
+    world.redeploy(&[]).await;
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerValueNotVisible");
+    assert!(error.error_message.contains("service token"), "{error}");
+    world.sandbox.put_secret(TOKEN_SECRET, &world.token);
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_after_of_doppler_is_honoured() {
+    let fault = Fault::new(FaultKind::Throttle {
+        retry_after: Some(3),
+    })
+    .on(DOPPLER, "UpdateSecrets");
+    let world = survives(quick(), fault).await;
+    assert_waited(&world, "UpdateSecrets", Duration::from_secs(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_after_beyond_the_deadline_fails_at_once() {
+    let started = SystemTime::now();
+    let fault = Fault::new(FaultKind::Throttle {
+        retry_after: Some(3_600),
+    })
+    .on(DOPPLER, "UpdateSecrets");
+    fails_with(quick(), fault, "finishSecret", "DopplerFailed", &["429"]).await;
+    assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_dopplers_json_and_what_says_no_success_are_refused() {
+    let html = FaultKind::answer(200, "text/html", "<html>HandMadeHandMadeHandMade</html>");
+    let fault = Fault::new(html).on(DOPPLER, "UpdateSecrets");
+    fails_with(quick(), fault, "finishSecret", "DopplerFailed", &["JSON"]).await;
+    let no = FaultKind::answer(
+        200,
+        "application/json",
+        r#"{"success":false,"messages":["the config is protected"]}"#,
+    );
+    let fault = Fault::new(no).on(DOPPLER, "UpdateSecrets");
+    fails_with(
+        quick(),
+        fault,
+        "finishSecret",
+        "DopplerFailed",
+        &["the config is protected"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn html_from_dopplers_edge_is_retried() {
+    let html = FaultKind::answer(502, "text/html", "<html>Bad gateway</html>");
+    survives(quick(), Fault::new(html).on(DOPPLER, "UpdateSecrets")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_doppler_delivers_changed_stops_the_rotation() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    let altered = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let alter = std::sync::Arc::clone(&altered);
+    world
+        .sandbox
+        .doppler()
+        .alter_writes(PROJECT, CONFIG, "PARTNER_API_KEY", move |value| {
+            let still = alter.load(std::sync::atomic::Ordering::SeqCst);
+            if still {
+                "${DOPPLER_PROJECT}".to_owned()
+            } else {
+                value.to_owned()
+            }
+        });
+    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    assert_eq!(error.error_type, "DopplerValueMismatch");
+    assert!(
+        error.error_message.contains("acme/prd/PARTNER_API_KEY"),
+        "{error}"
+    );
+    assert!(world.current_key() == before);
+    altered.store(false, std::sync::atomic::Ordering::SeqCst);
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promotion_is_the_commit_point_after_which_a_failing_doppler_is_reported_and_fails_nothing()
+{
+    let world = rotated(quick()).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret", "testSecret"] {
+        world.step(&token, step).await;
+    }
+    // In `finishSecret` the only read of a target comes after promotion.
+    let denied = FaultKind::refuse(403, "", "no");
+    let handle = world
+        .sandbox
+        .faults()
+        .inject(Fault::new(denied).on(DOPPLER, "GetSecret").every());
+    let report = world.step(&token, "finishSecret").await;
+    assert_eq!(handle.fired(), 1);
+    assert!(
+        report["issues"][0]
+            .as_str()
+            .is_some_and(|left| left.contains("acme/prd/PARTNER_API_KEY")),
+        "{report}"
+    );
+    world.assert_agreement().await;
+
+    // What was left is done by the next `finishSecret`.
+    let unmarked = |world: &World| {
+        world
+            .sandbox
+            .keys()
+            .iter()
+            .filter(|key| !key.description.contains("Superseded"))
+            .count()
+    };
+    assert_eq!(
+        unmarked(&world),
+        2,
+        "a target that cannot be read may hold any key"
+    );
+    world.sandbox.faults().clear();
+    let report = world.step(&token, "finishSecret").await;
+    assert_eq!(
+        (unmarked(&world), report["issues"].as_array().map(Vec::len)),
+        (1, Some(0)),
+        "{report}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_changed_between_write_and_promotion_is_written_again() {
+    let world = std::sync::Arc::new(rotated(quick()).await);
+    let old = world.current_key();
+    let hook = {
+        let world = std::sync::Arc::clone(&world);
+        FaultKind::before(move || {
+            world
+                .sandbox
+                .doppler()
+                .set_value(PROJECT, CONFIG, "PARTNER_API_KEY", &old);
+            async {}
+        })
+    };
+    let handle = world
+        .sandbox
+        .faults()
+        .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1);
+    world.assert_agreement().await;
+    world.sandbox.faults().clear();
+}
+
+// Labels that move under a step.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_put_by_hand_before_promotion_wins_and_doppler_gets_the_current_key_back() {
+    let world = std::sync::Arc::new(
+        rotated(Setup {
+            secret: Some("{}".to_owned()),
+            ..quick()
+        })
+        .await,
+    );
+    let before = world.current_key();
+    let by_hand = json!({ "apiKey": before, "edited": true }).to_string();
+    let hook = {
+        let world = std::sync::Arc::clone(&world);
+        FaultKind::before(move || {
+            world.sandbox.put_secret(SECRET, &by_hand);
+            async {}
+        })
+    };
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
+    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    assert!(
+        ["NotPending", "UnknownVersion"].contains(&error.error_type.as_str()),
+        "{error}"
+    );
+    world.sandbox.faults().clear();
+    assert!(world.current_key() == before);
+    assert!(
+        world.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before),
+        "Doppler kept the abandoned key"
+    );
+    world.rotate().await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_that_another_run_moved_meanwhile_is_seen() {
+    let world = std::sync::Arc::new(rotated(quick()).await);
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret", "testSecret"] {
+        world.step(&token, step).await;
+    }
+    let hook = {
+        let (world, token) = (std::sync::Arc::clone(&world), token.clone());
+        FaultKind::before(move || {
+            let from = world
+                .sandbox
+                .secret(SECRET)
+                .current()
+                .expect("there is one")
+                .id
+                .clone();
+            world
+                .sandbox
+                .move_label(SECRET, "AWSCURRENT", Some(&from), Some(&token));
+            async {}
+        })
+    };
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
+    world.step(&token, "finishSecret").await;
+    world.sandbox.faults().clear();
+    world.assert_agreement().await;
+}
+
+// The probe.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_url_that_is_wrong_fails_at_once() {
+    for status in [404, 400, 401, 302] {
+        let kind = FaultKind::answer(status, "application/json", "{}");
+        let fault = Fault::new(kind).on(GATEWAY, "Probe");
+        fails_with(
+            Setup::default(),
+            fault,
+            "testSecret",
+            "ProbeRejected",
+            &["PROBE_URL", &status.to_string()],
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_never_accepts_fails_before_the_function_is_stopped() {
+    let options = || Options {
+        function_timeout: Duration::from_secs(8),
+        ..Options::default()
+    };
+    let refuse = |code| FaultKind::refuse(403, code, "no");
+    let wrong_path = "MissingAuthenticationTokenException";
+    let denied = "AccessDeniedException";
+    for (kind, words) in [
+        (FaultKind::answer(403, "application/json", "{}"), "403"),
+        (FaultKind::answer(500, "application/json", "{}"), "500"),
+        (FaultKind::answer(429, "application/json", "{}"), "429"),
+        (FaultKind::answer(403, "text/html", "<HTML>"), "firewall"),
+        (refuse("ForbiddenException"), "usage plan"),
+        (refuse(wrong_path), wrong_path),
+        (refuse(denied), denied),
+    ] {
+        let setup = Setup {
+            options: options(),
+            ..Setup::default()
+        };
+        let fault = Fault::new(kind).on(GATEWAY, "Probe");
+        fails_with(
+            setup,
+            fault,
+            "testSecret",
+            "ProbeNotAccepted",
+            &[words, "PROBE_URL"],
+        )
+        .await;
+    }
+    // One that hangs is stopped by the deadline.
+    let setup = Setup {
+        options: options(),
+        ..Setup::default()
+    };
+    let fault = Fault::new(FaultKind::Delay(Duration::from_mins(1))).on(GATEWAY, "Probe");
+    fails_with(
+        setup,
+        fault,
+        "testSecret",
+        "ProbeNotAccepted",
+        &["last answer"],
+    )
+    .await;
+}
+
+/// The probe URL of another method of the API.
+fn another_method(world: &World, path: &str) -> String {
+    format!("{}/{}/{path}", world.sandbox.gateway_url(), sandbox::STAGE)
+}
+
+/// A method that requires no key accepts a new key at once, long before consumers can use it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_without_protection_fails_at_once() {
+    let world = rotated(Setup::default()).await;
+    let before = world.current_key();
+    let url = another_method(&world, "open");
+    world.redeploy(&[("PROBE_URL", &url)]).await;
+    world.sandbox.clear_calls();
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
+    for word in ["PROBE_URL answered 200", "random key"] {
+        assert!(error.error_message.contains(word), "{error}");
+    }
+    assert_eq!(probes(&world), 1, "the new key was sent to it");
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+/// What a deployment answers at first ends nothing; what it answers for 15 seconds does, long before the deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_lasting_answer_ends_the_step_early() {
+    let fails = |path: &'static str, words: [&'static str; 2]| async move {
+        let world = rotated(Setup::default()).await;
+        let before = world.current_key();
+        let url = another_method(&world, path);
+        world.redeploy(&[("PROBE_URL", &url)]).await;
+        let began = Instant::now();
+        let (error, token) = world.rotate_and_fail("testSecret").await;
+        let took = began.elapsed();
+        assert_eq!(error.error_type, "ProbeRejected", "{error}");
+        for word in words {
+            assert!(error.error_message.contains(word), "{error}");
+        }
+        assert!(took > Duration::from_secs(15), "after {took:?}");
+        assert!(took < Duration::from_secs(40), "after {took:?}");
+        assert_safe_then_complete(&world, &token, &before).await;
+    };
+    tokio::join!(
+        fails(
+            "nosuchpath",
+            ["403 MissingAuthenticationTokenException", "path"]
+        ),
+        fails("denied", ["403 AccessDeniedException", "resource policy"]),
+    );
+}
+
+/// Neither a refusal nor an end: the answer of a deployment under way, a firewall's, a throttle's and an outage's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_passing_answer_to_random_key_is_polled() {
+    let refuse = |code| FaultKind::refuse(403, code, "no");
+    for kind in [
+        refuse("MissingAuthenticationTokenException"),
+        refuse("AccessDeniedException"),
+        FaultKind::answer(403, "text/html; charset=utf-8", "<HTML>"),
+        FaultKind::Throttle { retry_after: None },
+        FaultKind::answer(503, "application/json", "{}"),
+        FaultKind::ResetBefore,
+    ] {
+        let world = rotated(Setup::default()).await;
+        world.sandbox.clear_calls();
+        let fault = Fault::new(kind.clone()).on(GATEWAY, "Probe");
+        world.sandbox.faults().inject(fault);
+        world.rotate().await;
+        assert_eq!(
+            probes(&world),
+            5,
+            "{kind:?}, a random key, and three times the new one"
+        );
+        world.assert_agreement().await;
+    }
+}
+
+/// The body is nobody's business: one that never ends costs neither time nor memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_endless_body_is_not_read() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let server = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n";
+            client.write_all(head).await.ok();
+            while client.write_all(&[b'x'; 4096]).await.is_ok() {}
+        }
+    });
+    let world = rotated(Setup::default()).await;
+    let url = format!("http://{address}/");
+    world.redeploy(&[("PROBE_URL", &url)]).await;
+    let began = Instant::now();
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "after {took:?}");
+    server.abort();
+}
+
+/// How often the probed API was called.
+fn probes(world: &World) -> usize {
+    let calls = world.sandbox.calls().into_iter();
+    calls.filter(|call| call.service == GATEWAY).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acceptance_followed_by_a_refusal_does_not_count() {
+    let world = rotated(Setup::default()).await;
+    let refused = FaultKind::answer(403, "application/json", "{}");
+    world
+        .sandbox
+        .faults()
+        .inject(Fault::new(refused).on(GATEWAY, "Probe").nth(4));
+    world.sandbox.clear_calls();
+    world.rotate().await;
+    assert_eq!(
+        probes(&world),
+        7,
+        "a random key, two acceptances, a refusal, and then three in a row"
+    );
+}
+
+// Time.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_ends_in_time_says_what_it_was_doing_and_a_retry_goes_on_from_there() {
+    let options = || Options {
+        function_timeout: Duration::from_secs(4),
+        ..Options::default()
+    };
+    for (service, operation, step) in [
+        (SECRETS, "PutSecretValue", "createSecret"),
+        (KEYS, "CreateApiKey", "setSecret"),
+        (DOPPLER, "GetSecret", "testSecret"),
+        (DOPPLER, "UpdateSecrets", "finishSecret"),
+    ] {
+        let fault = Fault::new(FaultKind::Delay(Duration::from_mins(1))).on(service, operation);
+        fails_with(
+            Setup {
+                options: options(),
+                ..quick()
+            },
+            fault,
+            step,
+            "DeadlineExceeded",
+            &["ran out of time"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_settle_before_the_deadline_fails_at_once_with_the_time() {
+    let world = rotated(quick()).await;
+    let before = world.current_key();
+    world.redeploy(&[("PROPAGATION_DELAY", "2h")]).await;
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "PropagationExceedsDeadline");
+    let minted = world.sandbox.keys().pop().expect("it was minted").id;
+    world.sandbox.age_key(&minted, Duration::from_hours(3));
+    assert_eq!(
+        world
+            .sandbox
+            .step(SECRET, &token, "testSecret")
+            .await
+            .result
+            .err(),
+        None
+    );
+    assert_safe_then_complete(&world, &token, &before).await;
+}
+
+// Death.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_dies_before_or_after_any_call_is_resumed_with_the_same_token() {
+    let world = rotated(quick()).await;
+    world.sandbox.clear_calls();
+    world.rotate().await;
+    let calls: Vec<_> = world
+        .sandbox
+        .calls()
+        .into_iter()
+        .map(|call| (call.service, call.operation))
+        .collect();
+    assert!(calls.len() > 15, "{calls:?}");
+
+    for (index, (service, operation)) in calls.iter().enumerate() {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            let keys = world.sandbox.keys().len();
+            let before = world.current_key();
+            // A cold start each time, so that the calls are the same and come in the same order.
+            world.redeploy(&[]).await;
+            let handle = world
+                .sandbox
+                .faults()
+                .inject(Fault::new(kind.clone()).nth(index + 1));
+            let token = world.sandbox.rotate(SECRET);
+            let outcome = world.sandbox.rotation(&token).await;
+            let what = format!("{kind:?} at call {index}, {operation} of {service}");
+            assert_eq!(handle.fired(), 1, "{what} never struck");
+            assert!(!outcome.succeeded, "{what} was survived by a dead process");
+            for held in [
+                world.current_key(),
+                world
+                    .doppler_value("PARTNER_API_KEY")
+                    .expect("it was mirrored"),
+            ] {
+                assert_eq!(
+                    world.gateway_answer(&held).await,
+                    200,
+                    "{what}: a key that does not work is handed out"
+                );
+            }
+            world.sandbox.faults().clear();
+            world.retry(&token).await;
+            world.assert_agreement().await;
+            assert!(world.current_key() != before, "{what}");
+            let keys_now = world.sandbox.keys();
+            assert_eq!(
+                keys_now.len(),
+                keys + 1,
+                "{what}: a key too many, or too few"
+            );
+            let unmarked = keys_now
+                .iter()
+                .filter(|key| !key.description.contains("Superseded"))
+                .count();
+            assert_eq!(unmarked, 1, "{what}: a replaced key has no mark");
+        }
+    }
+}
+
+/// Demands that the last two calls of `operation` were at least `pause` apart.
+fn assert_waited(world: &World, operation: &str, pause: Duration) {
+    let times: Vec<_> = world
+        .sandbox
+        .calls()
+        .into_iter()
+        .filter(|call| call.operation == operation)
+        .map(|call| call.at)
+        .collect();
+    let [.., first, second] = times[..] else {
+        panic!("{operation} was not repeated")
+    };
+    let waited = second
+        .duration_since(first)
+        .expect("the journal is in order");
+    assert!(waited >= pause, "it waited {waited:?}");
+}
+
+/// Calls the sandbox's Secrets Manager as an operator's client does, and demands that it succeeds.
+async fn call_secrets_manager(world: &World, operation: &str, body: &serde_json::Value) {
+    let request = http::Request::post(world.sandbox.aws_url())
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/secretsmanager/aws4_request",
+        )
+        .header("x-amz-target", format!("secretsmanager.{operation}"))
+        .header("content-type", "application/x-amz-json-1.1");
+    let request = request.body(body.to_string()).expect("a valid request");
+    let answer = sandbox::http_client::send(request)
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status(), 200, "{operation}");
+}

@@ -1,0 +1,15 @@
+//! The real binary in the sandbox, by example.
+
+mod accounts;
+mod advice;
+mod doppler;
+mod errors;
+mod network;
+mod no_secret_leaks;
+mod reconciliation;
+mod rotation;
+mod tls;
+mod untrusted;
+
+#[path = "../support/mod.rs"]
+mod support;

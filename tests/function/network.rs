@@ -1,0 +1,375 @@
+//! What the network can do to the function: replies without end, a `Date` that is not AWS's, proxies and endpoints that are
+//! set wrongly.
+
+use std::time::{Duration, SystemTime};
+
+use crate::support::{SECRET, Setup, World, minted_key, rotated};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use sandbox::{Fault, FaultKind, Options, Service};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+const GRACE: Duration = Duration::from_hours(24);
+const MIB: usize = 1 << 20;
+
+fn is_enabled(world: &World, value: &str) -> bool {
+    let key = world.sandbox.key_with_value(value);
+    key.expect("the key is there").enabled
+}
+
+/// The most memory that the function has used, in KiB.
+fn peak_memory(world: &World) -> u64 {
+    let pid = world.sandbox.function_pids()[0];
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
+    peak.expect("Linux counts it")
+}
+
+/// The calls of an operation since the journal was last cleared.
+fn calls(world: &World, operation: &str) -> usize {
+    let calls = world.sandbox.calls();
+    let calls = calls.iter().filter(|call| call.operation == operation);
+    calls.count()
+}
+
+/// Answers every request with the same head, and then with what `body` sends.
+async fn server<F>(head: &'static str, body: fn(TcpStream) -> F) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it has an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(&mut stream).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    if line.is_empty() {
+                        break;
+                    }
+                }
+                stream.write_all(head.as_bytes()).await.ok();
+                body(stream).await;
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Sends chunks until the other end hangs up.
+async fn send_without_end(mut stream: TcpStream) {
+    let chunk = [b"1000\r\n", &[b' '; 0x1000][..], b"\r\n"].concat();
+    while stream.write_all(&chunk).await.is_ok() {}
+}
+
+// Replies are bounded.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_reply_without_end_fails_in_bounded_memory() {
+    let world = Setup::quick().start().await;
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let endless = server(head, send_without_end).await;
+    world.redeploy(&[("DOPPLER_API_URL", &endless)]).await;
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerFailed", "{error}");
+    let words = "Doppler answered GetSecret with more than 1 MiB";
+    assert!(error.error_message.contains(words), "{error}");
+    let peak = peak_memory(&world);
+    assert!(peak < 100 * 1024, "it used {peak} KiB");
+}
+
+/// A refusal has a status, and that decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusal_over_the_bound_is_retried_by_status() {
+    let world = Setup::quick().start().await;
+    for (service, operation, status, size) in [
+        (Service::Doppler, "GetSecret", 503, MIB + 1),
+        (Service::SecretsManager, "DescribeSecret", 500, 10 * MIB + 1),
+    ] {
+        let page = FaultKind::answer(status, "text/html", "x".repeat(size));
+        let handle = world
+            .sandbox
+            .faults()
+            .inject(Fault::new(page).on(service, operation));
+        world.rotate().await;
+        assert_eq!(handle.fired(), 1, "{operation}");
+    }
+    world.assert_agreement().await;
+}
+
+/// A reply to a write may list every secret of the config.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doppler_write_reply_over_the_bound_is_verified() {
+    let world = Setup::quick().start().await;
+    let answer = FaultKind::Answer {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        body: " ".repeat(MIB + 1).into(),
+        effect: true,
+    };
+    let fault = Fault::new(answer).on(Service::Doppler, "UpdateSecrets");
+    let handle = world.sandbox.faults().inject(fault);
+    world.rotate().await;
+    assert_eq!(handle.fired(), 1);
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aws_reply_over_the_bound_is_not_retried() {
+    let world = Setup::plain().start().await;
+    world.rotate().await;
+    let answer = FaultKind::answer(200, "application/json", " ".repeat(10 * MIB + 1));
+    let fault = Fault::new(answer).on(Service::SecretsManager, "GetSecretValue");
+    let handle = world.sandbox.faults().inject(fault.every());
+    let (error, _) = world.rotate_and_fail("createSecret").await;
+    assert_eq!(error.error_type, "SecretsManagerFailed", "{error}");
+    let words = "Secrets Manager answered GetSecretValue with more than 10 MiB";
+    assert!(error.error_message.contains(words), "{error}");
+    assert_eq!(handle.fired(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_of_keys_over_the_bound_is_split() {
+    let world = Setup::plain().start().await;
+    let text = "x".repeat(MIB);
+    for number in 0..12 {
+        let name = format!("{SECRET}/other{number}");
+        let value = format!("OtherOtherOtherOther{number:02}");
+        let id = world.sandbox.create_key(&name, &value, &[]);
+        world.sandbox.describe_key(&id, &text);
+    }
+    world.rotate().await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_key_over_the_bound_is_named() {
+    let (world, _) = rotated(Setup::plain()).await;
+    let name = format!("{SECRET}/large");
+    let value = "LargeLargeLargeLargeLarge";
+    let id = world.sandbox.create_key(&name, value, &[]);
+    world.sandbox.describe_key(&id, &"x".repeat(10 * MIB));
+    let report = world.reconcile(json!({})).await.to_string();
+    assert!(report.contains("a single API key"), "{report}");
+    // It cannot be read, so the key before it in the list is named.
+    let listed = world.shell("aws apigateway get-api-keys --query 'items[].id' --output text");
+    let listed = listed.await;
+    let ids: Vec<_> = listed.split_whitespace().collect();
+    let place = ids.iter().position(|listed| **listed == id);
+    let before = match place.expect("it is listed") {
+        0 => "the first one that is listed".to_owned(),
+        place => format!("listed after API key {}", ids[place - 1]),
+    };
+    assert!(report.contains(&before), "{before} is not in {report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_1000_keys_of_a_secret_fail_clearly() {
+    let world = Setup::plain().start().await;
+    world.rotate().await;
+    for number in 0..1_000 {
+        let version = format!("{number:032}");
+        let value = format!("ManyManyManyManyManyMany{number:016}");
+        minted_key(&world.sandbox, SECRET, &version, &value, &[]);
+    }
+    // Before promotion, in the first step that lists them.
+    let (error, _) = world.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "TooManyKeys", "{error}");
+    assert!(error.error_message.contains("delete-api-key"), "{error}");
+    assert_eq!(world.sandbox.keys().len(), 1_002, "none was deleted");
+}
+
+// The clock.
+
+/// What a forged `Date` says: nine days from now.
+fn nine_days_ahead() -> String {
+    let then = DateTime::from(SystemTime::now() + 9 * GRACE);
+    then.fmt(Format::HttpDate).expect("it can be written")
+}
+
+fn forge(world: &World, date: &str, fault: impl Fn(Fault) -> Fault) {
+    for service in [Service::SecretsManager, Service::ApiGateway] {
+        let forged = Fault::new(FaultKind::header("date", date)).of(service);
+        world.sandbox.faults().inject(fault(forged));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_date_ends_no_grace() {
+    for date in [nine_days_ahead().as_str(), "tomorrow"] {
+        let (world, superseded) = rotated(Setup::plain()).await;
+        forge(&world, date, Fault::every);
+        world.reconcile(json!({})).await;
+        world.reconcile(json!({})).await;
+        assert!(is_enabled(&world, &superseded), "{date}");
+        let log = world.log();
+        assert!(log.contains("the time is not known"), "{date}: {log}");
+        // An emergency stop does not wait for the time.
+        world
+            .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
+            .await;
+        assert!(!is_enabled(&world, &superseded), "{date}");
+    }
+}
+
+/// A refusal proves nothing, and is what the SDK sets its signing time by. One that is forged fails at most its own call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_date_of_a_refusal_ends_no_grace() {
+    for (status, code) in [
+        (500, "InternalServiceError"),
+        (403, "InvalidSignatureException"),
+    ] {
+        for service in [Service::SecretsManager, Service::ApiGateway] {
+            let (world, superseded) = rotated(Setup::plain()).await;
+            let refuse = FaultKind::refuse(status, code, "Signature not yet current");
+            let faults = world.sandbox.faults();
+            faults.inject(Fault::new(refuse).of(service));
+            forge(&world, &nine_days_ahead(), |fault| fault);
+            let event = json!({"Step": "reconcile"}).to_string();
+            world.sandbox.invoke(event).await;
+            assert!(is_enabled(&world, &superseded), "{service:?} {code}");
+
+            world.sandbox.clear_function_log();
+            world.reconcile(json!({})).await;
+            assert!(is_enabled(&world, &superseded), "{service:?} {code}");
+            let log = world.log();
+            assert!(!log.contains("the time is not known"), "{code}: {log}");
+        }
+    }
+}
+
+/// Its `Date` may be near the time of signing, and is not AWS's all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn date_of_a_refusal_alone_is_not_believed() {
+    let (world, _) = rotated(Setup::plain()).await;
+    let faults = world.sandbox.faults();
+    let refuse = FaultKind::refuse(500, "InternalServiceError", "not now");
+    faults.inject(Fault::new(refuse).on(Service::SecretsManager, "DescribeSecret"));
+    let forged = || Fault::new(FaultKind::header("date", "tomorrow"));
+    for nth in 2..10 {
+        faults.inject(
+            forged()
+                .on(Service::SecretsManager, "DescribeSecret")
+                .nth(nth),
+        );
+    }
+    let value = forged().on(Service::SecretsManager, "GetSecretValue");
+    faults.inject(value.every());
+    faults.inject(forged().of(Service::ApiGateway).every());
+    world.sandbox.clear_function_log();
+    world.reconcile(json!({})).await;
+    let log = world.log();
+    assert!(log.contains("the time is not known"), "{log}");
+}
+
+/// The sandbox refuses what is signed at this machine's time then, and the SDK corrects it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clock_that_moved_ends_grace_without_extra_calls() {
+    let (world, superseded) = rotated(Setup::plain()).await;
+    world.sandbox.advance(GRACE);
+    world.sandbox.clear_calls();
+    world.sandbox.clear_function_log();
+    world.reconcile(json!({})).await;
+    assert!(!is_enabled(&world, &superseded));
+    assert_eq!(calls(&world, "UpdateApiKey"), 1);
+    let log = world.log();
+    assert!(!log.contains("the time is not known"), "{log}");
+}
+
+// What libraries read.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn malformed_proxy_is_not_bypassed() {
+    let world = Setup::plain().start().await;
+    for proxy in [
+        "http://corp:pa/ss@127.0.0.1:1",
+        "http://127.0.0.1:1x",
+        " http://127.0.0.1:1",
+    ] {
+        world.redeploy(&[("HTTP_PROXY", proxy)]).await;
+        world.sandbox.clear_calls();
+        let token = world.sandbox.begin_rotation(SECRET);
+        let message = world
+            .step_fails(&token, "createSecret", "InvalidSettings")
+            .await;
+        assert!(message.starts_with("HTTP_PROXY"), "{message}");
+        assert!(!message.contains("pa/ss"), "{message}");
+        assert!(world.sandbox.calls().is_empty(), "{proxy}");
+        world
+            .sandbox
+            .move_label(SECRET, "AWSPENDING", Some(&token), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxy_is_used_except_for_no_proxy() {
+    let setup = Setup {
+        options: Options {
+            function_timeout: Duration::from_secs(5),
+            ..Options::default()
+        },
+        ..Setup::plain()
+    };
+    let world = setup.start().await;
+    let nobody = ("HTTP_PROXY", "http://user:p%40ss@127.0.0.1:1");
+    world.redeploy(&[nobody]).await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    world.sandbox.clear_calls();
+    let failed = world.sandbox.step(SECRET, &token, "createSecret").await;
+    failed.result.expect_err("no proxy is there");
+    assert!(world.sandbox.calls().is_empty());
+    world
+        .redeploy(&[nobody, ("NO_PROXY", "localhost, 127.0.0.0/8")])
+        .await;
+    world.retry(&token).await;
+}
+
+/// The hosts that the function calls when nothing leads it elsewhere, as a proxy sees them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoint_variables_are_honoured_like_other_sdks() {
+    let flags = [
+        (vec![], "secretsmanager.us-east-1.amazonaws.com:443"),
+        (
+            vec![("AWS_USE_FIPS_ENDPOINT", "TRUE")],
+            "secretsmanager-fips.us-east-1.amazonaws.com:443",
+        ),
+        (
+            vec![
+                ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+                ("AWS_USE_FIPS_ENDPOINT", "true"),
+            ],
+            "secretsmanager-fips.us-east-1.amazonaws.com:443",
+        ),
+    ];
+    for (flags, host) in flags {
+        let world = Setup::plain().start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = listener.local_addr().expect("it has an address");
+        let proxy = format!("http://{proxy}");
+        let mut changes = vec![
+            ("HTTPS_PROXY", proxy.as_str()),
+            ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "True"),
+        ];
+        changes.extend(flags);
+        world.redeploy(&changes).await;
+        let token = world.sandbox.begin_rotation(SECRET);
+        let step = world.sandbox.step(SECRET, &token, "createSecret");
+        let first_line = async {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let mut line = String::new();
+            let mut reader = BufReader::new(stream);
+            reader.read_line(&mut line).await.expect("a request");
+            line
+        };
+        let line = tokio::select! {
+            line = first_line => line,
+            done = step => panic!("it ended without the proxy: {:?}", done.result),
+        };
+        assert_eq!(line.trim_end(), format!("CONNECT {host} HTTP/1.1"));
+        assert!(world.sandbox.calls().is_empty());
+    }
+}

@@ -1,0 +1,255 @@
+//! Nothing that the function emits contains a key value, the Doppler token or the `RotationToken`: at the most verbose
+//! level, in success and failure, for replies that are well-formed and for replies that are not.
+
+use std::time::Duration;
+
+use crate::support::emitted::{Emitted, ROTATION_TOKEN, values};
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, World};
+use api_key_rotation::secret::ApiKeyValue;
+use sandbox::{Fault, FaultKind, Service};
+use serde_json::json;
+
+/// A key value that a service puts into its replies where none belongs.
+const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
+
+/// Replies with a value where none belongs.
+fn malformed() -> Vec<FaultKind> {
+    let said = format!(
+        "no: {STRAY} and {ROTATION_TOKEN} and {}",
+        ApiKeyValue::fresh().expose()
+    );
+    vec![
+        FaultKind::refuse(400, "ValidationException", said.clone()),
+        FaultKind::refuse(403, STRAY, said.clone()),
+        FaultKind::refuse(409, "ConflictException", said.clone()),
+        FaultKind::answer(
+            201,
+            "application/json",
+            format!(r#"{{"id":"a","value":"{STRAY}"#),
+        ),
+        FaultKind::answer(200, "text/html", format!("<html>{STRAY}")),
+        FaultKind::answer(
+            200,
+            "application/json",
+            format!(r#"{{"value":"{STRAY}","success":false,"messages":["{STRAY}"]}}"#),
+        ),
+        FaultKind::answer(200, "application/json", format!(r#"["{STRAY}"]"#)),
+    ]
+}
+
+async fn most_verbose() -> World {
+    let setup = Setup {
+        probe: false,
+        ..Setup::holding(r#"{"apiKey":"HandMadeHandMadeHandMade","password":"hunter2-hunter2"}"#)
+    };
+    let setup = setup
+        .env("PROPAGATION_DELAY", "0s")
+        .env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let world = setup
+        .env("RUST_LOG", "trace")
+        .env("RUST_BACKTRACE", "full")
+        .start()
+        .await;
+    world
+        .sandbox
+        .create_key("by hand", "HandMadeHandMadeHandMade", &[&world.plans[0]]);
+    world
+}
+
+#[test]
+fn the_level_at_which_the_aws_sdk_prints_values_is_not_compiled_in() {
+    assert_eq!(
+        tracing::level_filters::STATIC_MAX_LEVEL,
+        tracing::level_filters::LevelFilter::DEBUG
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_stay_secret_in_a_whole_rotation_at_the_most_verbose_level() {
+    let world = most_verbose().await;
+    let mut emitted = Emitted::default();
+    for _ in 0..2 {
+        let token = world.sandbox.begin_rotation(SECRET);
+        emitted.steps(&world, &token).await.expect("it succeeds");
+        world.assert_agreement().await;
+    }
+    emitted.assert_no_value(&world, &[STRAY], "a rotation");
+    assert!(
+        world.sandbox.function_log().contains("DEBUG"),
+        "the most verbose level was not in force"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_stay_secret_however_malformed_a_reply_is() {
+    let operations = [
+        (Service::SecretsManager, "DescribeSecret"),
+        (Service::SecretsManager, "GetSecretValue"),
+        (Service::SecretsManager, "PutSecretValue"),
+        (Service::SecretsManager, "UpdateSecretVersionStage"),
+        (Service::ApiGateway, "CreateApiKey"),
+        (Service::ApiGateway, "CreateUsagePlanKey"),
+        (Service::ApiGateway, "GetApiKeys"),
+        (Service::ApiGateway, "GetUsagePlans"),
+        (Service::ApiGateway, "UpdateApiKey"),
+        (Service::Doppler, "GetSecret"),
+        (Service::Doppler, "UpdateSecrets"),
+    ];
+    let world = most_verbose().await;
+    world.rotate().await;
+    let mut emitted = Emitted::default();
+    for (service, operation) in operations {
+        for kind in malformed() {
+            let token = world.sandbox.begin_rotation(SECRET);
+            let what = format!("{operation} of {service}: {kind:?}");
+            // Once: repeated faults would only wait longer for the same words.
+            let handle = world
+                .sandbox
+                .faults()
+                .inject(Fault::new(kind).on(service, operation));
+            emitted.steps(&world, &token).await.ok();
+            assert_eq!(handle.fired(), 1, "{what} never struck");
+            world.sandbox.faults().clear();
+            emitted.assert_no_value(&world, &[STRAY], &what);
+            // So that each word is searched once, and not with every case to come.
+            emitted.forget(&world);
+            // Whatever is left of this rotation is completed, so that the next one can begin.
+            assert!(
+                emitted.steps(&world, &token).await.is_ok(),
+                "{what}: not resumed: {}",
+                emitted.0
+            );
+            world.assert_agreement().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_stay_secret_in_a_reconciliation_with_work_to_do_however_malformed_a_reply_is() {
+    let world = most_verbose().await;
+    // With AWSCURRENT's key goes the memory of what was written.
+    let adopted = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
+    world.redeploy(&[("DOPPLER_ADOPT_TARGETS", &adopted)]).await;
+    let mut emitted = Emitted::default();
+    for (service, operation) in [
+        (Service::SecretsManager, "DescribeSecret"),
+        (Service::SecretsManager, "GetSecretValue"),
+        (Service::ApiGateway, "GetApiKeys"),
+        (Service::ApiGateway, "GetUsagePlans"),
+        (Service::ApiGateway, "CreateApiKey"),
+        (Service::ApiGateway, "CreateUsagePlanKey"),
+        (Service::ApiGateway, "UpdateApiKey"),
+        (Service::ApiGateway, "DeleteApiKey"),
+        (Service::Doppler, "GetSecret"),
+        (Service::Doppler, "UpdateSecrets"),
+    ] {
+        for kind in malformed() {
+            // A key to delete, one to disable, one to mint anew, and a target to write.
+            world.rotate().await;
+            world.sandbox.advance(Duration::from_hours(24));
+            world.rotate().await;
+            world.sandbox.advance(Duration::from_hours(8 * 24));
+            // Of a key that is minted anew it is known that it is on no plan yet.
+            if operation != "GetUsagePlans" {
+                let current = world.sandbox.key_with_value(&world.current_key());
+                world.sandbox.delete_key(&current.expect("it is there").id);
+            }
+            let doppler = world.sandbox.doppler();
+            doppler.set_value(PROJECT, CONFIG, "PARTNER_API_KEY", STRAY);
+
+            let what = format!("{operation} of {service}: {kind:?}");
+            let fault = Fault::new(kind).on(service, operation);
+            let handle = world.sandbox.faults().inject(fault);
+            emitted.reconcile(&world).await.ok();
+            assert_eq!(handle.fired(), 1, "{what} never struck");
+            world.sandbox.faults().clear();
+            emitted.reconcile(&world).await.ok();
+            emitted.assert_no_value(&world, &[STRAY], &what);
+            // So that each word is searched once, and not with every case to come.
+            emitted.forget(&world);
+            world.assert_agreement().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
+    let world = most_verbose().await;
+    let mut emitted = Emitted::default();
+    let token = world.sandbox.begin_rotation(SECRET);
+    for event in [
+        json!({ "Step": STRAY, "SecretId": SECRET, "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": format!("{STRAY} {STRAY}") }),
+        json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": token, "RotationToken": format!("{STRAY}!") }),
+        json!({ "Step": "createSecret", "SecretId": [STRAY], "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": STRAY, "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": format!("dp.st.prd.{STRAY}"), "ClientRequestToken": token }),
+        json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": STRAY }),
+        json!({ "Step": "reconcile", "SecretId": STRAY }),
+        json!({ "Step": "emergencyStop", "SecretId": STRAY }),
+        json!({ "Step": "reconcile", "SecretId": format!("dp.st.prd.{STRAY}") }),
+        json!({ "Step": "reconcile", "SecretId": SECRET, "GracePeriod": STRAY }),
+        json!({ "Step": "reconcile", STRAY: STRAY }),
+        json!({ "detail-type": STRAY, "source": STRAY, "resources": [STRAY], "detail": STRAY }),
+        json!(STRAY),
+    ] {
+        let error = world
+            .sandbox
+            .invoke(event.to_string())
+            .await
+            .result
+            .expect_err("it is no event");
+        emitted.0.push_str(&error.to_string());
+    }
+    emitted.assert_no_value(&world, &[STRAY], "an event");
+    // The role is for no secret of that name.
+    drop(world.roles.take_denials());
+}
+
+/// Every process that `parent` has started and not outlived, from the fields of each process's `stat` after its name.
+fn children(parent: u32) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("there is /proc");
+    let stats = processes.filter_map(|process| {
+        // A process may end meanwhile.
+        std::fs::read_to_string(process.ok()?.path().join("stat")).ok()
+    });
+    let is_child = |stat: &String| parent_and_faults(stat).is_some_and(|(of, _)| of == parent);
+    stats.filter(is_child).collect()
+}
+
+/// The parent of a process, and the page faults of the children that it had. (proc(5), `ppid` and `cminflt`.)
+fn parent_and_faults(stat: &str) -> Option<(u32, u64)> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<_> = fields.split(' ').collect();
+    Some((fields.get(1)?.parse().ok()?, fields.get(8)?.parse().ok()?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_neither_in_the_environment_nor_in_the_arguments_of_the_process_and_it_starts_no_other()
+ {
+    let world = most_verbose().await;
+    let mut emitted = Emitted::default();
+    let token = world.sandbox.begin_rotation(SECRET);
+    emitted.steps(&world, &token).await.expect("it succeeds");
+    emitted.reconcile(&world).await.expect("it succeeds");
+
+    let pids = world.sandbox.function_pids();
+    let [pid] = pids[..] else {
+        panic!("{pids:?} is not one process");
+    };
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).expect("it is alive");
+    let (environment, arguments) = (read("environ"), read("cmdline"));
+    let shown = [environment, arguments].concat();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains(&format!("SECRET_ID={SECRET}")),
+        "not that of the function"
+    );
+    for value in values(&world) {
+        assert!(!shown.contains(&value), "a value is shown");
+    }
+    assert_eq!(children(pid), Vec::<String>::new());
+    let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+    let (_, of_children) = parent_and_faults(&stat).expect("it has that form");
+    assert_eq!(of_children, 0, "it had a child");
+}

@@ -1,0 +1,826 @@
+//! Whole rotations by the real binary.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, hash_of};
+use sandbox::doppler::Visibility;
+use sandbox::{Call, Fault, FaultKind, Options, REST_API_ID, STAGE, STEPS, Service};
+use serde_json::{Value, json};
+
+/// A key that a person made, in the form that API Gateway takes.
+const BY_HAND: &str = "HandMadeHandMadeHandMade";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_without_a_value_gets_its_first_key_and_then_its_second() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    world.assert_agreement().await;
+    let first = world.current_key();
+    let text = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(|version| version.text.clone());
+    assert!(
+        text == Some(format!(r#"{{"apiKey":"{first}"}}"#)),
+        "a secret without a value starts as JSON"
+    );
+
+    world.rotate().await;
+    world.assert_agreement().await;
+    assert!(world.current_key() != first);
+    assert!(world.key_in("AWSPREVIOUS").as_ref() == Some(&first));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_key_is_marked_and_works_on() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    let first = world.current_key();
+    world.rotate().await;
+
+    let replaced = world
+        .sandbox
+        .key_with_value(&first)
+        .expect("a replaced key stays");
+    let current = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .expect("there is one")
+        .id
+        .clone();
+    assert!(replaced.enabled);
+    assert!(
+        replaced.description.starts_with("Superseded at "),
+        "{}",
+        replaced.description
+    );
+    assert!(
+        replaced
+            .description
+            .contains(&format!(" by version {current}. Mirrored to ")),
+        "{}",
+        replaced.description
+    );
+    assert_eq!(world.gateway_answer(&first).await, 200);
+    let marked = |key: &sandbox::KeyView| key.description.contains("Superseded");
+    assert_eq!(
+        world
+            .sandbox
+            .keys()
+            .iter()
+            .filter(|key| marked(key))
+            .count(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minted_key_is_named_tagged_and_described_so_that_it_is_known_as_ours() {
+    let world = Setup::default().start().await;
+    let token = world.rotate().await.token;
+    let key = world
+        .sandbox
+        .key_with_value(&world.current_key())
+        .expect("it was minted");
+    assert_eq!(key.name, format!("{SECRET}/{token}"));
+    let tags = [
+        ("rotation:secret", world.sandbox.secret(SECRET).arn),
+        ("rotation:version", token),
+        ("rotation:function", "rotation".to_owned()),
+    ];
+    assert_eq!(
+        key.tags,
+        tags.map(|(name, value)| (name.to_owned(), value)).into()
+    );
+    let target = hash_of("PARTNER_API_KEY");
+    let description = format!("Minted for the secret {SECRET}. Mirrored to {target}.");
+    assert_eq!(key.description, description);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_form_of_secret_keeps_its_form() {
+    let forms = [
+        ("{}", r#"{"apiKey":"KEY"}"#),
+        ("a-generated-placeholder:{,'$", "KEY"),
+        (BY_HAND, "KEY"),
+        (
+            r#"{"zone":"eu", "apiKey":"HandMadeHandMadeHandMade","limit": 1.0,"nested":{"b":[1e3 ],"a":"é"}}"#,
+            r#"{"zone":"eu","apiKey":"KEY","limit":1.0,"nested":{"b":[1e3 ],"a":"é"}}"#,
+        ),
+    ];
+    for (before, after) in forms {
+        let world = Setup::holding(before).start().await;
+        if before.contains(BY_HAND) {
+            world
+                .sandbox
+                .create_key("made by hand", BY_HAND, &[&world.plans[0]]);
+        }
+        for _ in 0..2 {
+            world.rotate().await;
+            world.assert_agreement().await;
+            let text = world
+                .sandbox
+                .secret(SECRET)
+                .current()
+                .and_then(|version| version.text.clone());
+            assert!(
+                text == Some(after.replace("KEY", &world.current_key())),
+                "the form of {after} is lost"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_that_a_person_edits_meanwhile_are_carried_over_as_they_are_now() {
+    let world = Setup::holding(r#"{"owner":"first"}"#).start().await;
+    world.rotate().await;
+    let key = world.current_key();
+    world.sandbox.put_secret(
+        SECRET,
+        &json!({ "owner": "second", "apiKey": key }).to_string(),
+    );
+    world.rotate().await;
+    world.assert_agreement().await;
+    let text = world
+        .sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(|version| version.text.clone())
+        .unwrap_or_default();
+    assert!(text.starts_with(r#"{"owner":"second","apiKey":"#));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_made_by_hand_hands_on_its_plans_and_is_left_alone() {
+    let world = Setup::holding(&format!("{BY_HAND}\n"))
+        .inheriting()
+        .start()
+        .await;
+    let second = world.sandbox.create_empty_usage_plan("second");
+    let id = world
+        .sandbox
+        .create_key("terraform-made", BY_HAND, &[&world.plans[0], &second]);
+    let before = world.sandbox.key_with_value(BY_HAND);
+
+    world.rotate().await;
+    world.assert_agreement().await;
+    let minted = world
+        .sandbox
+        .key_with_value(&world.current_key())
+        .expect("it was minted");
+    assert_eq!(minted.plans.len(), 2, "{minted:?}");
+    assert_eq!(
+        world.sandbox.key_with_value(BY_HAND),
+        before,
+        "key {id} is not ours to change"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_configured_plans_each_key_hands_its_plans_on_to_the_next() {
+    let world = Setup::holding(BY_HAND)
+        .inheriting()
+        .env("PROPAGATION_DELAY", "0s")
+        .start()
+        .await;
+    world
+        .sandbox
+        .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+    for _ in 0..3 {
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_current_key_is_gone_its_plans_come_from_the_newest_other_key() {
+    let world = Setup {
+        probe: false,
+        ..Setup::holding(BY_HAND).inheriting()
+    }
+    .env("PROPAGATION_DELAY", "0s")
+    .start()
+    .await;
+    let by_hand = world
+        .sandbox
+        .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+    world.rotate().await;
+    world.rotate().await;
+    let current = world
+        .sandbox
+        .key_with_value(&world.current_key())
+        .expect("it was minted");
+    world.sandbox.delete_key(&current.id);
+    world.sandbox.delete_key(&by_hand);
+    world.rotate().await;
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_plans_and_several_targets_are_all_served() {
+    let setup = Setup {
+        configured_plans: 3,
+        targets: vec!["ONE", "TWO", "THREE"],
+        ..Setup::default()
+    };
+    let world = setup.start().await;
+    for _ in 0..2 {
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stage_keys_open_a_stage_without_a_plan() {
+    let stage = format!("{REST_API_ID}/{STAGE}");
+    let world = Setup::default()
+        .inheriting()
+        .env("STAGE_KEYS", &stage)
+        .start()
+        .await;
+    world.rotate().await;
+    let key = world
+        .sandbox
+        .key_with_value(&world.current_key())
+        .expect("it was minted");
+    assert_eq!((key.plans.len(), key.stage_keys), (0, vec![stage]));
+    assert_eq!(world.gateway_answer(&key.value).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_probe_the_key_passes_when_it_is_old_enough() {
+    let world = Setup {
+        probe: false,
+        ..Setup::default()
+    }
+    .env("PROPAGATION_DELAY", "3s")
+    .start()
+    .await;
+    let outcome = world.rotate().await;
+    let test = outcome
+        .steps
+        .iter()
+        .find(|run| run.step == "testSecret")
+        .expect("it was run");
+    assert!(
+        test.took >= Duration::from_secs(1),
+        "it took {:?}",
+        test.took
+    );
+    world.assert_agreement().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_probe_waits_until_the_gateway_accepts_the_key() {
+    let options = Options {
+        propagation: Duration::from_secs(2),
+        ..Options::default()
+    };
+    let world = Setup {
+        options,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    world.rotate().await;
+    // At the moment of promotion the gateway accepted the key, which is the point of the probe.
+    assert_eq!(world.gateway_answer(&world.current_key()).await, 200);
+    let refused = world
+        .sandbox
+        .calls()
+        .into_iter()
+        .filter(|call| call.service == Service::Gateway && call.status == 403);
+    assert!(
+        refused.count() > 1,
+        "only the random key was refused, so nothing was waited for"
+    );
+}
+
+/// Everything that a trial run must leave as it is.
+fn state(world: &World) -> (sandbox::SecretView, Vec<sandbox::KeyView>, Option<String>) {
+    (
+        world.sandbox.secret(SECRET),
+        world.sandbox.keys(),
+        world.doppler_value("PARTNER_API_KEY"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trial_run_changes_nothing_whatever_the_secret_holds() {
+    for text in [
+        None,
+        Some("{}"),
+        Some("PlaceholderPlaceholderPlaceholder"),
+        Some(BY_HAND),
+    ] {
+        for probe in [true, false] {
+            let world = Setup {
+                secret: text.map(ToOwned::to_owned),
+                probe,
+                ..Setup::default()
+            }
+            .start()
+            .await;
+            if text == Some(BY_HAND) {
+                world
+                    .sandbox
+                    .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+            }
+            let before = state(&world);
+            let outcome = world.sandbox.trial(SECRET).await;
+            assert!(outcome.succeeded, "{:?}", outcome.error());
+            assert_eq!(outcome.steps.len(), 1);
+            assert!(state(&world) == before, "something changed");
+            let writes: Vec<_> = world.sandbox.calls().into_iter().filter(is_write).collect();
+            assert!(writes.is_empty(), "{writes:?}");
+        }
+    }
+}
+
+fn is_write(call: &Call) -> bool {
+    ["Put", "Update", "Create", "Delete", "Tag"]
+        .iter()
+        .any(|verb| call.operation.starts_with(verb))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trial_run_finds_a_wrong_set_up() {
+    let setup = Setup {
+        options: Options {
+            function_timeout: Duration::from_secs(6),
+            ..Options::default()
+        },
+        ..Setup::holding("{}")
+    };
+    let world = setup.start().await;
+    let open = format!("{}/{STAGE}/open", world.sandbox.gateway_url());
+    for (name, value, error_type) in [
+        ("USAGE_PLAN_IDS", "nosuchplan", "ApiGatewayFailed"),
+        (
+            "PROBE_URL",
+            "http://127.0.0.1:1/health",
+            "ProbeInconclusive",
+        ),
+        ("PROBE_URL", &open, "ProbeNotProtected"),
+        (
+            "DOPPLER_TARGETS",
+            "acme/nosuchconfig/KEY",
+            "DopplerTargetNotFound",
+        ),
+        (
+            "DOPPLER_TOKEN_SECRET_ID",
+            "nosuchsecret",
+            "InvalidDopplerToken",
+        ),
+    ] {
+        world.redeploy(&[(name, value)]).await;
+        let outcome = world.sandbox.trial(SECRET).await;
+        assert_eq!(
+            outcome.error().map(|error| error.error_type.as_str()),
+            Some(error_type),
+            "{name}"
+        );
+    }
+}
+
+/// The trial run has the same proof demanded as a rotation, also of a current key that works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trial_without_probe_protection_fails_at_once() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    let open = format!("{}/{STAGE}/open", world.sandbox.gateway_url());
+    world.redeploy(&[("PROBE_URL", &open)]).await;
+    let outcome = world.sandbox.trial(SECRET).await;
+    let error = outcome.error().expect("it fails");
+    assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
+}
+
+/// A path that is not deployed is named as such, long before the trial run's time is up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trial_with_wrong_probe_path_ends_early() {
+    let trial = |text: &'static str| async move {
+        let world = Setup::holding(text).start().await;
+        if text == BY_HAND {
+            world.sandbox.create_key("k", BY_HAND, &[&world.plans[0]]);
+        }
+        let url = format!("{}/{STAGE}/nosuchpath", world.sandbox.gateway_url());
+        world.redeploy(&[("PROBE_URL", &url)]).await;
+        let outcome = world.sandbox.trial(SECRET).await;
+        let error = outcome.error().expect("it fails");
+        assert_eq!(error.error_type, "ProbeRejected", "{error}");
+        let took = outcome.steps[0].took;
+        assert!(took > Duration::from_secs(15), "after {took:?}");
+        assert!(took < Duration::from_secs(25), "after {took:?}");
+    };
+    tokio::join!(trial("{}"), trial(BY_HAND));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_run_whose_probe_refuses_the_current_key_says_so_and_speaks_of_no_new_one() {
+    let setup = Setup {
+        options: Options {
+            function_timeout: Duration::from_secs(4),
+            ..Options::default()
+        },
+        ..Setup::default()
+    };
+    let world = setup.start().await;
+    world.rotate().await;
+    let refuses = FaultKind::answer(403, "application/json", "{}");
+    let refuses = Fault::new(refuses).on(Service::Gateway, "Probe").every();
+    world.sandbox.faults().inject(refuses);
+    let outcome = world.sandbox.trial(SECRET).await;
+    let error = outcome.error().expect("it fails");
+    assert_eq!(error.error_type, "ProbeInconclusive");
+    let words = "does not accept the current key; last answer: 403";
+    assert!(error.error_message.contains(words), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_step_any_number_of_times_does_its_work_once() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for last in 1..=STEPS.len() {
+        for step in &STEPS[..last] {
+            world.step(&token, step).await;
+            world.step(&token, step).await;
+        }
+    }
+    world.assert_agreement().await;
+    assert_eq!(
+        world.sandbox.keys().len(),
+        2,
+        "a repetition minted another key"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_completed_rotation_is_a_success_for_every_step_and_changes_no_more() {
+    let world = Setup::default().start().await;
+    let token = world.rotate().await.token;
+    let before = state(&world);
+    for step in STEPS {
+        let report = world.step(&token, step).await;
+        assert_eq!(report["done"], json!([]), "{step}");
+    }
+    assert!(state(&world) == before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runs_of_a_step_at_once_do_its_work_once() {
+    let options = Options {
+        function_concurrency: 2,
+        ..Options::default()
+    };
+    let world = Setup {
+        options,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    world.rotate().await;
+    let token = world.sandbox.begin_rotation(SECRET);
+    for step in STEPS {
+        let runs = tokio::join!(
+            world.sandbox.step(SECRET, &token, step),
+            world.sandbox.step(SECRET, &token, step)
+        );
+        for run in [runs.0, runs.1] {
+            run.result.unwrap_or_else(|error| panic!("{step}: {error}"));
+        }
+    }
+    world.assert_agreement().await;
+    assert_eq!(world.sandbox.keys().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_makes_the_first_value_current_at_once_still_gets_its_key() {
+    for probe in [true, false] {
+        let options = Options {
+            first_value_is_current: true,
+            ..Options::default()
+        };
+        let world = Setup {
+            probe,
+            options,
+            ..Setup::default()
+        }
+        .env("PROPAGATION_DELAY", "0s")
+        .start()
+        .await;
+        world.rotate().await;
+        world.assert_agreement().await;
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_a_secret_whose_name_continues_ours_are_not_touched() {
+    let world = Setup::default().start().await;
+    let neighbour = format!("{SECRET}/eu");
+    let id = world
+        .sandbox
+        .create_key(&format!("{neighbour}/some-version"), BY_HAND, &[]);
+    world.sandbox.tag_key(
+        &id,
+        "rotation:secret",
+        &world.sandbox.create_secret(&neighbour, None),
+    );
+    world
+        .sandbox
+        .tag_key(&id, "rotation:version", "some-version");
+    let before = world.sandbox.key_with_value(BY_HAND);
+    world.rotate().await;
+    world.rotate().await;
+    assert_eq!(world.sandbox.key_with_value(BY_HAND), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_visibility_that_a_person_chose_in_doppler_is_kept() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    world.sandbox.doppler().set_visibility(
+        PROJECT,
+        CONFIG,
+        "PARTNER_API_KEY",
+        Visibility::Restricted,
+    );
+    world.rotate().await;
+    world.assert_agreement().await;
+    let visibility = world
+        .sandbox
+        .doppler()
+        .visibility(PROJECT, CONFIG, "PARTNER_API_KEY");
+    assert!(matches!(visibility, Some(Visibility::Restricted)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_function_serves_its_secret_and_refuses_every_other_before_reading_it() {
+    let world = Setup::default().start().await;
+    world
+        .sandbox
+        .create_secret("another", Some("HandMadeHandMadeHandMade2"));
+    world.sandbox.enable_rotation("another");
+    world.redeploy_unrestricted(&[]).await;
+    for name in ["another", TOKEN_SECRET] {
+        world.sandbox.enable_rotation(name);
+        let token = world.sandbox.begin_rotation(name);
+        for step in STEPS {
+            let error = world
+                .sandbox
+                .step(name, &token, step)
+                .await
+                .result
+                .expect_err(step);
+            assert_eq!(error.error_type, "SecretNotManaged");
+        }
+    }
+    let read: Vec<_> = world
+        .sandbox
+        .calls()
+        .into_iter()
+        .filter(|call| call.operation != "DescribeSecret")
+        .collect();
+    assert!(read.is_empty(), "{read:?}");
+
+    // By its ARN as well as by its name.
+    let arn = world.sandbox.secret(SECRET).arn;
+    for id in [
+        arn.as_str(),
+        arn.rsplit_once('-')
+            .expect("it ends in random characters")
+            .0,
+    ] {
+        world.redeploy(&[("SECRET_ID", id)]).await;
+        world.rotate().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_secret_of_its_own_it_serves_those_that_name_it() {
+    let world = Setup {
+        probe: false,
+        targets: Vec::new(),
+        ..Setup::holding(BY_HAND).inheriting()
+    }
+    .env("SECRET_ID", "")
+    .env("PROPAGATION_DELAY", "0s")
+    .start()
+    .await;
+    world
+        .sandbox
+        .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+    world.rotate().await;
+    world.assert_agreement().await;
+
+    let token = world.sandbox.begin_rotation(SECRET);
+    world
+        .redeploy_unrestricted(&[("AWS_LAMBDA_FUNCTION_NAME", "another"), ("SECRET_ID", "")])
+        .await;
+    world.sandbox.create_secret("unrelated", None);
+    let event =
+        json!({ "Step": "createSecret", "SecretId": "unrelated", "ClientRequestToken": token })
+            .to_string();
+    let error = world
+        .sandbox
+        .invoke(event)
+        .await
+        .result
+        .expect_err("nobody asked for it");
+    assert_eq!(error.error_type, "SecretNotManaged");
+}
+
+/// Calls of one rotation by service and operation.
+fn count(calls: &[Call], service: Service) -> usize {
+    calls.iter().filter(|call| call.service == service).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ordinary_rotation_stays_within_its_budget_of_calls() {
+    // Calls to Secrets Manager, API Gateway, Doppler and the probed API.
+    for (inherited, probe, budget) in [
+        (false, true, (14, 4, 3, 4)),
+        (false, false, (14, 6, 3, 0)),
+        (true, true, (15, 6, 3, 4)),
+        (true, false, (15, 8, 3, 0)),
+    ] {
+        let mut setup = Setup {
+            probe,
+            ..Setup::holding(BY_HAND)
+        }
+        .env("PROPAGATION_DELAY", "0s");
+        if inherited {
+            setup = setup.inheriting();
+        }
+        let world = setup.start().await;
+        world
+            .sandbox
+            .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+        world.rotate().await;
+        // A cold start, so that the Doppler token is read once.
+        world.redeploy(&[]).await;
+        world.sandbox.clear_calls();
+        world.rotate().await;
+        let calls = world.sandbox.calls();
+        let made = (
+            count(&calls, Service::SecretsManager),
+            count(&calls, Service::ApiGateway),
+            count(&calls, Service::Doppler),
+            count(&calls, Service::Gateway),
+        );
+        assert_eq!(
+            made, budget,
+            "inherited: {inherited}, probe: {probe}: {calls:#?}"
+        );
+        world.assert_agreement().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_action_is_one_line_of_json_with_step_secret_version_and_request_id() {
+    let world = Setup::default()
+        .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
+        .start()
+        .await;
+    let token = world.rotate().await.token;
+    let log = world.log();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    let mut by_operation = BTreeMap::new();
+    for line in &lines {
+        assert_eq!(line["level"], "INFO", "{line}");
+        assert_eq!(
+            line["span"]["secret"],
+            world.sandbox.secret(SECRET).arn,
+            "{line}"
+        );
+        assert_eq!(line["span"]["version"], token, "{line}");
+        assert!(
+            line["took_ms"].is_u64() && line["message"].is_string(),
+            "{line}"
+        );
+        let key = (
+            line["span"]["step"].as_str().unwrap_or_default(),
+            line["operation"].as_str().unwrap_or_default(),
+        );
+        *by_operation.entry(key).or_insert(0) += 1;
+        let id = line["request_id"].as_str().unwrap_or_default();
+        let known = world
+            .sandbox
+            .calls()
+            .iter()
+            .any(|call| call.request_id == id);
+        assert!(
+            known || key.1 == "Probe",
+            "a request id that no service gave: {line}"
+        );
+    }
+    let expected = [
+        (("createSecret", "PutSecretValue"), 1),
+        (("setSecret", "CreateApiKey"), 1),
+        (("setSecret", "CreateUsagePlanKey"), 1),
+        (("testSecret", "Probe"), 1),
+        (("finishSecret", "UpdateSecrets"), 1),
+        (("finishSecret", "UpdateSecretVersionStage"), 2),
+        // A first rotation has no key to mark, so the new one names the target that was written.
+        (("finishSecret", "UpdateApiKey"), 1),
+    ];
+    assert_eq!(by_operation, expected.into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_follow_lambdas_format_and_level() {
+    let world = Setup::default()
+        .env("AWS_LAMBDA_LOG_FORMAT", "Text")
+        .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
+        .start()
+        .await;
+    world.rotate().await;
+    let log = world.log();
+    assert!(log.contains("store a fresh value"), "{log}");
+    assert!(
+        log.lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_err()),
+        "{log}"
+    );
+
+    world.sandbox.clear_function_log();
+    world.redeploy(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
+    world.rotate().await;
+    assert_eq!(world.log(), "");
+
+    // What is left at that level says as much as ever.
+    let changes = [
+        ("AWS_LAMBDA_LOG_LEVEL", "ERROR"),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ("USAGE_PLAN_IDS", "nosuchplan"),
+    ];
+    world.redeploy(&changes).await;
+    let (error, token) = world.rotate_and_fail("setSecret").await;
+    let log = world.log();
+    let line: Value = serde_json::from_str(log.trim()).expect("one line of JSON");
+    assert_eq!(line["error_type"], error.error_type, "{log}");
+    assert_eq!(line["message"], error.error_message, "{log}");
+    assert_eq!(
+        (&line["span"]["step"], &line["span"]["version"]),
+        (&json!("setSecret"), &json!(token)),
+        "{log}"
+    );
+    assert_eq!(
+        line["span"]["secret"],
+        world.sandbox.secret(SECRET).arn,
+        "{log}"
+    );
+    assert!(line["span"]["lambda_request_id"].is_string(), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_token_is_handed_to_put_secret_value_and_none_is_made_up() {
+    let world = Setup::plain().start().await;
+    let handed_on = |token: &str| {
+        let secret = world.sandbox.secret(SECRET);
+        secret
+            .version(token)
+            .and_then(|version| version.rotation_token.clone())
+    };
+    for rotation_token in [Some("c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee"), None] {
+        let token = world.sandbox.begin_rotation(SECRET);
+        let event = json!({
+            "Step": "createSecret",
+            "SecretId": world.sandbox.secret(SECRET).arn,
+            "ClientRequestToken": token,
+            "RotationToken": rotation_token,
+        });
+        let answer = world.sandbox.invoke(event.to_string()).await;
+        assert_eq!(answer.result.err(), None);
+        assert!(
+            handed_on(&token).as_deref() == rotation_token,
+            "another token, or none"
+        );
+        world
+            .sandbox
+            .move_label(SECRET, "AWSPENDING", Some(&token), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_of_one_service_counts_before_that_of_all() {
+    let world = Setup::default().start().await;
+    let aws = world.sandbox.aws_url();
+    let nowhere = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    let secrets_manager = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.as_str());
+    let api_gateway = ("AWS_ENDPOINT_URL_API_GATEWAY", aws.as_str());
+    world
+        .redeploy(&[nowhere, secrets_manager, api_gateway])
+        .await;
+    world.rotate().await;
+    world.assert_agreement().await;
+}

@@ -1,0 +1,82 @@
+//! Behind a proxy that inspects TLS: certificates that are not compiled in.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{SECRET, Setup};
+use sandbox::Sandbox;
+use sandbox::tls::Authority;
+
+/// An authority of its own, as such a proxy has one.
+fn authority() -> Authority {
+    Authority::new().expect("keys can be made")
+}
+
+async fn inspect(authority: &Authority, behind: &str) -> String {
+    let url = authority.stand_before(behind).await;
+    url.expect("it can listen")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_of_certificates_is_honoured_for_aws_and_doppler_and_nothing_else_is_trusted_then()
+{
+    let world = Setup::default().start().await;
+    let authority = authority();
+    let sandbox: &Sandbox = &world.sandbox;
+    let (aws, doppler) = (
+        inspect(&authority, &sandbox.aws_url()).await,
+        inspect(&authority, &sandbox.doppler_url()).await,
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    let bundle = directory.path().join("bundle.pem");
+    std::fs::write(&bundle, authority.pem()).expect("it is written");
+    let bundle = bundle.to_str().expect("a plain path");
+
+    let through = [
+        ("AWS_ENDPOINT_URL", aws.as_str()),
+        ("DOPPLER_API_URL", doppler.as_str()),
+    ];
+    world.redeploy(&through).await;
+    let token = sandbox.begin_rotation(SECRET);
+    let message = world
+        .step_fails(&token, "createSecret", "SecretsManagerFailed")
+        .await;
+    assert!(message.contains("AWS_CA_BUNDLE"), "{message}");
+    sandbox.move_label(SECRET, "AWSPENDING", Some(&token), None);
+
+    for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        world
+            .redeploy(&[through[0], through[1], (variable, bundle)])
+            .await;
+        world.rotate().await;
+        world.assert_agreement().await;
+    }
+
+    // A bundle replaces what is compiled in, as it does elsewhere: another authority's proxy is not trusted with it.
+    let stranger = inspect(&self::authority(), &sandbox.aws_url()).await;
+    world
+        .redeploy(&[("AWS_ENDPOINT_URL", &stranger), ("AWS_CA_BUNDLE", bundle)])
+        .await;
+    let token = sandbox.begin_rotation(SECRET);
+    world
+        .step_fails(&token, "createSecret", "SecretsManagerFailed")
+        .await;
+}
+
+/// A certificate that is not trusted stays so: the step ends long before its deadline, and says what to set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probe_with_untrusted_certificate_ends_early() {
+    let world = Setup::default().start().await;
+    world.rotate().await;
+    let gateway = inspect(&authority(), &world.sandbox.gateway_url()).await;
+    let url = format!("{gateway}/{}/ping", sandbox::STAGE);
+    world.redeploy(&[("PROBE_URL", &url)]).await;
+    let began = Instant::now();
+    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let took = began.elapsed();
+    assert_eq!(error.error_type, "ProbeRejected", "{error}");
+    assert!(error.error_message.contains("AWS_CA_BUNDLE"), "{error}");
+    assert!(took < Duration::from_secs(40), "after {took:?}");
+    world.redeploy(&[]).await;
+    world.retry(&token).await;
+    world.assert_agreement().await;
+}

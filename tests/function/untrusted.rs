@@ -1,0 +1,196 @@
+//! Version ids, key ids, names and descriptions are anybody's text: the function works with all of them, and shows none that
+//! may be a value.
+
+use std::time::Duration;
+
+use crate::support::emitted::Emitted;
+use crate::support::{SECRET, Setup, World, minted_key};
+use sandbox::LabelRule;
+use serde_json::{Value, json};
+
+const GRACE: Duration = Duration::from_hours(24);
+/// An hour less than the quarantine.
+const ALMOST_QUARANTINE: Duration = Duration::from_hours(7 * 24 - 1);
+const MANUAL: &str = "HandMadeHandMadeHandMade";
+/// A key whose id is its value.
+const BOTH: &str = "kEySameAsIdkEySameAsIdkEySameAsId01234567";
+
+/// Version ids that the service's model allows.
+const IDS: [&str; 5] = [
+    "release-2026.12.05-edited-manually-0001",
+    "x. Disabled at 2020-01-02T00:00:00Z",
+    "it's \"$(touch pwned)\" `touch pwned` \\ ;",
+    "ümläut, 日本語 and a tab:\t\u{1b}[31m, 32 long",
+    "arn:aws:secretsmanager/+=.@:#?&%20",
+];
+
+fn enabled(world: &World, value: &str) -> Option<bool> {
+    world.sandbox.key_with_value(value).map(|key| key.enabled)
+}
+
+/// Lets grace and quarantine of a superseded key pass, and demands what comes of it.
+async fn assert_retired(world: &World, value: &str, what: &str) {
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(world, value), Some(true), "{what}");
+    world.sandbox.advance(GRACE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(world, value), Some(false), "{what}");
+    world.sandbox.advance(ALMOST_QUARANTINE);
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(world, value), Some(false), "{what}");
+    world.sandbox.advance(Duration::from_hours(1));
+    world.reconcile(json!({})).await;
+    assert_eq!(enabled(world, value), None, "{what}");
+}
+
+/// The key of an earlier version is superseded by a version under that id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_superseded_by_any_version_id_is_retired() {
+    for id in IDS {
+        let world = Setup::plain().start().await;
+        world.rotate().await;
+        let first = world.current_key();
+        world
+            .sandbox
+            .create_key("manual", MANUAL, &[&world.plans[0]]);
+        world.sandbox.put_secret_as(SECRET, id, MANUAL);
+        assert_retired(&world, &first, id).await;
+        assert_eq!(enabled(&world, MANUAL), Some(true), "{id}");
+    }
+}
+
+/// A rotation whose token is that id, and one after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_under_any_id_is_rotated_and_retired() {
+    for id in IDS {
+        let mut setup = Setup::plain();
+        setup.options.label_events = Some(LabelRule::default());
+        let world = setup.start().await;
+        world.sandbox.begin_rotation_as(SECRET, id);
+        world.retry(id).await;
+        world.sandbox.deliveries_done().await;
+        let deliveries = world.sandbox.deliveries();
+        assert!(!deliveries.is_empty(), "{id}: nobody heard of it");
+        assert!(
+            deliveries.iter().all(|one| one.result.is_ok()),
+            "{id}: {deliveries:?}"
+        );
+        let first = world.current_key();
+        let report = world.reconcile(json!({ "SecretId": SECRET })).await;
+        assert_eq!(report["secrets"][0]["done"], json!([]), "{id}");
+        assert_eq!(report["secrets"][0]["issues"], json!([]), "{id}");
+        world.rotate().await;
+        assert_retired(&world, &first, id).await;
+        let log = world.sandbox.function_log();
+        let shown = format!("{log}{report}");
+        assert!(!shown.contains(id), "{id} is shown");
+    }
+}
+
+/// Earlier releases wrote an id with dots into name and tag as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_named_after_raw_version_id_stays_managed() {
+    let world = Setup::plain().start().await;
+    let value = "OfAnEarlierReleaseOfAnEarlierRelease0001";
+    world.sandbox.put_secret_as(SECRET, IDS[0], value);
+    minted_key(&world.sandbox, SECRET, IDS[0], value, &[&world.plans[0]]);
+    let report = world.reconcile(json!({ "SecretId": SECRET })).await;
+    let key = &report["secrets"][0]["status"]["keys"][0];
+    assert_eq!(
+        (&key["managed"], &key["state"], &key["version"]),
+        (
+            &json!(true),
+            &json!("inUse"),
+            &report["secrets"][0]["status"]["currentVersion"]
+        )
+    );
+    world.rotate().await;
+    assert_retired(&world, value, "the key").await;
+}
+
+// Key ids that are values.
+
+fn texts(report: &Value, list: &str) -> String {
+    report["secrets"][0][list].to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_id_that_is_value_is_masked_everywhere() {
+    let world = Setup::holding(&json!({ "apiKey": BOTH }).to_string())
+        .inheriting()
+        .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
+        .start()
+        .await;
+    let id = world
+        .sandbox
+        .create_key_with_id_of_value("manual", BOTH, &[&world.plans[0]]);
+    assert_eq!(id, BOTH);
+    let mut emitted = Emitted::default();
+    let named = json!({ "Step": "reconcile", "SecretId": SECRET });
+    let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
+
+    emitted
+        .invoke(&world, named.clone())
+        .await
+        .expect("it runs");
+    let token = world.sandbox.begin_rotation(SECRET);
+    emitted.steps(&world, &token).await.expect("it succeeds");
+    emitted
+        .invoke(&world, named.clone())
+        .await
+        .expect("it runs");
+    emitted.invoke(&world, stop).await.expect("it runs");
+    world.sandbox.set_key_enabled(BOTH, false);
+    emitted
+        .invoke(&world, named.clone())
+        .await
+        .expect("it runs");
+    assert!(emitted.0.contains("API key [masked] "), "{}", emitted.0);
+    emitted.assert_no_value(&world, &[BOTH], "a key with its value as its id");
+
+    world.sandbox.set_key_enabled(BOTH, true);
+    let report = world.reconcile(json!({ "SecretId": SECRET })).await;
+    assert_eq!(texts(&report, "handOverCommands"), "[]");
+    assert!(
+        texts(&report, "issues").contains("A key has leaked"),
+        "{report}"
+    );
+}
+
+/// Once it is handed over, such a key is retired like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn managed_key_id_that_is_value_is_masked() {
+    let world = Setup::plain()
+        .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
+        .start()
+        .await;
+    let version = world.sandbox.put_secret(SECRET, BOTH);
+    let name = format!("{SECRET}/{version}");
+    world
+        .sandbox
+        .create_key_with_id_of_value(&name, BOTH, &[&world.plans[0]]);
+    let arn = world.sandbox.secret(SECRET).arn;
+    for (tag, value) in [
+        ("rotation:secret", arn.as_str()),
+        ("rotation:version", version.as_str()),
+        ("rotation:function", sandbox::FUNCTION_NAME),
+    ] {
+        world.sandbox.tag_key(BOTH, tag, value);
+    }
+    let mut emitted = Emitted::default();
+    for _ in 0..2 {
+        let token = world.sandbox.begin_rotation(SECRET);
+        emitted.steps(&world, &token).await.expect("it succeeds");
+    }
+    for period in [GRACE, ALMOST_QUARANTINE + GRACE] {
+        world.sandbox.advance(period);
+        emitted.reconcile(&world).await.expect("it runs");
+    }
+    assert_eq!(enabled(&world, BOTH), None);
+    assert!(
+        emitted.0.contains("delete API key [masked]"),
+        "{}",
+        emitted.0
+    );
+    emitted.assert_no_value(&world, &[BOTH], "a managed key with its value as its id");
+}

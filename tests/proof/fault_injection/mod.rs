@@ -1,0 +1,96 @@
+//! Whatever goes wrong at whichever call, and whatever goes wrong after that: every invariant holds at every instant, and
+//! the service's retries complete the job.
+//!
+//! A schedule says which calls of a job are struck, and by what. It is run against a world of its own, with the real
+//! binary; after the first failure the job is begun again as Secrets Manager does it, with the same token, until it
+//! succeeds. `make prove` tries all schedules, a test run a fixed share of them.
+
+mod invariants;
+mod kind;
+mod run;
+mod scenario;
+mod schedule;
+
+use std::time::Duration;
+
+use sandbox::Options;
+
+use self::kind::Kind;
+use self::run::{baseline, prove};
+use self::scenario::Scenario;
+use self::schedule::{Schedule, pairs, singles, triples};
+use crate::support::exhaustive::is_exhaustive;
+
+/// Those that leave something half done, or have it done twice.
+const INTERACTING: [Kind; 4] = [
+    Kind::KillAfter,
+    Kind::LostReply,
+    Kind::ResetBefore,
+    Kind::Throttled,
+];
+
+/// Every `n`th of the schedules, or all of them in full.
+fn share(schedules: Vec<Schedule>, n: usize) -> Vec<Schedule> {
+    let n = if is_exhaustive() { 1 } else { n };
+    schedules.into_iter().step_by(n).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_one_fault_at_any_call_is_survived() {
+    let mut schedules = Vec::new();
+    for scenario in Scenario::ALL {
+        let calls = baseline(scenario, Options::default()).await;
+        // A number that has no factor with that of the kinds, so that each kind and each call has its turn.
+        schedules.extend(share(singles(scenario, calls, &Kind::ALL), 11));
+    }
+    if !is_exhaustive() {
+        // A reply that says nothing must be taken for a success nowhere.
+        let calls = baseline(Scenario::Wide, Options::default()).await;
+        schedules.extend(singles(Scenario::Wide, calls, &[Kind::Blank]));
+    }
+    prove("one fault", schedules).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_two_faults_are_survived() {
+    for scenario in [Scenario::Second, Scenario::Reconciliation] {
+        let calls = baseline(scenario, Options::default()).await;
+        let schedules = pairs(scenario, calls, &INTERACTING);
+        prove("two faults", share(schedules, 151)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_three_faults_are_survived() {
+    const SEED: u64 = 20_261_122;
+    for scenario in [Scenario::Second, Scenario::Reconciliation] {
+        let calls = baseline(scenario, Options::default()).await;
+        let number = if is_exhaustive() { 1000 } else { 20 };
+        let schedules = triples(scenario, calls, &INTERACTING, SEED, number);
+        prove("three faults", schedules).await;
+    }
+}
+
+/// What each service may show late, so much at a time that several are late at once.
+fn lagging() -> Options {
+    Options {
+        read_lag: Duration::from_secs(2),
+        list_lag: Duration::from_secs(3),
+        propagation: Duration::from_secs(9),
+        gateway_nodes: 3,
+        ..Options::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_seen_late_is_waited_for_also_when_the_function_dies_meanwhile() {
+    let mut schedules = Vec::new();
+    for scenario in Scenario::ALL {
+        schedules.push(Schedule::undisturbed(scenario).with(lagging()));
+        let calls = baseline(scenario, lagging()).await;
+        let kills = singles(scenario, calls, &[Kind::KillAfter, Kind::LostReply]);
+        let kills = share(kills, 7).into_iter();
+        schedules.extend(kills.map(|schedule| schedule.with(lagging())));
+    }
+    prove("everything late", schedules).await;
+}

@@ -1,0 +1,1050 @@
+//! What only the network brings: replies of API Gateway, Doppler and Secrets Manager, to the real function.
+//!
+//! A reply here is garbage and no lie: one that is in order, and says that a secret holds another value than it does or a key
+//! another, cannot be told from the truth.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use api_key_rotation::decision::Supersession;
+use api_key_rotation::ids::VersionId;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use sandbox::{Fault, FaultHandle, FaultKind, FunctionError, KeyView, Options, Service};
+use serde_json::json;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use crate::support::emitted::{Emitted, values};
+use crate::support::exhaustive::is_exhaustive;
+use crate::support::generators::{
+    edited, edited_bytes, json, key_value, noise, object, quoted, runner, shows_a_value, string,
+    value,
+};
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, World};
+
+/// In which run a reply is garbage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Run {
+    Rotation,
+    Reconciliation,
+    /// Of every secret of the function.
+    Everything,
+}
+
+/// The calls whose replies are garbage.
+const CALLS: [(Run, Service, &str); 24] = {
+    use Run::{Everything, Reconciliation, Rotation};
+    use Service::{ApiGateway, Doppler, SecretsManager};
+    [
+        (Rotation, SecretsManager, "DescribeSecret"),
+        (Rotation, SecretsManager, "GetSecretValue"),
+        (Rotation, SecretsManager, "PutSecretValue"),
+        (Rotation, SecretsManager, "UpdateSecretVersionStage"),
+        (Rotation, ApiGateway, "CreateApiKey"),
+        (Rotation, ApiGateway, "CreateUsagePlanKey"),
+        (Rotation, ApiGateway, "GetUsagePlanKey"),
+        (Rotation, ApiGateway, "GetUsagePlans"),
+        (Rotation, ApiGateway, "GetApiKeys"),
+        (Rotation, ApiGateway, "UpdateApiKey"),
+        (Rotation, Doppler, "GetSecret"),
+        (Rotation, Doppler, "UpdateSecrets"),
+        (Reconciliation, SecretsManager, "DescribeSecret"),
+        (Reconciliation, SecretsManager, "GetSecretValue"),
+        (Reconciliation, ApiGateway, "GetApiKeys"),
+        (Reconciliation, ApiGateway, "GetUsagePlans"),
+        (Reconciliation, ApiGateway, "CreateApiKey"),
+        (Reconciliation, ApiGateway, "CreateUsagePlanKey"),
+        (Reconciliation, ApiGateway, "UpdateApiKey"),
+        (Reconciliation, ApiGateway, "DeleteApiKey"),
+        (Reconciliation, Doppler, "GetSecret"),
+        (Reconciliation, Doppler, "UpdateSecrets"),
+        (Everything, SecretsManager, "ListSecrets"),
+        (Everything, SecretsManager, "DescribeSecret"),
+    ]
+};
+
+/// After this long Lambda would kill the function. Longer in full, where many share the processor.
+fn timeout() -> Duration {
+    Duration::from_secs(if is_exhaustive() { 20 } else { 10 })
+}
+
+/// One reply. `$ARN` and the like in its body stand for what is so in the world that it strikes.
+#[derive(Clone)]
+struct Garbage {
+    status: u16,
+    content_type: &'static str,
+    headers: Vec<(&'static str, Vec<u8>)>,
+    body: Vec<u8>,
+    /// Whether the call has its effect all the same.
+    effect: bool,
+    /// Which of the calls it strikes; none: all of them.
+    nth: Option<usize>,
+}
+
+impl fmt::Debug for Garbage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            content_type,
+            headers,
+            body,
+            effect,
+            nth,
+        } = self;
+        let begins = String::from_utf8_lossy(&body[..body.len().min(1_000)]);
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name, String::from_utf8_lossy(value)))
+            .collect();
+        write!(
+            out,
+            "{status} {content_type} {headers:?}, effect: {effect}, nth: {nth:?}, {} bytes: {begins}",
+            body.len()
+        )
+    }
+}
+
+fn garbage(operation: &'static str) -> BoxedStrategy<Garbage> {
+    let status = prop_oneof![
+        6 => Just(200),
+        1 => select(vec![201, 202, 204, 205, 206, 226, 299]),
+        1 => select(vec![300, 301, 302, 304, 307, 399]),
+        2 => select(vec![400, 401, 403, 404, 408, 409, 418, 429, 499]),
+        1 => select(vec![500, 501, 502, 503, 504, 599, 600, 999]),
+    ];
+    let content_type = select(vec![
+        "application/json",
+        "application/json",
+        "application/x-amz-json-1.1",
+        "text/html; charset=utf-16",
+        "multipart/mixed",
+        "",
+    ]);
+    let number = || {
+        let known = [
+            "0",
+            "-1",
+            "0.5",
+            "1e9",
+            "18446744073709551615",
+            "18446744073709551616",
+            "1",
+            " 2 ",
+        ];
+        prop_oneof![3 => select(known.to_vec()).prop_map(|text| text.as_bytes().to_vec()), 1 => bytes()]
+    };
+    let date = select(vec![
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Mon, 01 Jan 0001 00:00:00 GMT",
+        "Sun, 31 Feb 2026 25:61:61 GMT",
+        "1800000000",
+        "",
+    ]);
+    let text = || prop_oneof![value().prop_map(String::into_bytes), bytes()];
+    let header = prop_oneof![
+        (Just("retry-after"), number()),
+        (Just("x-amz-retry-after"), number()),
+        (Just("x-ratelimit-remaining"), number()),
+        (Just("x-ratelimit-reset"), number()),
+        (Just("date"), date.prop_map(|date| date.as_bytes().to_vec())),
+        (Just("x-amzn-errortype"), text()),
+        (Just("x-amzn-requestid"), text()),
+        (Just("x-request-id"), text()),
+        (Just("location"), text()),
+        (Just("content-encoding"), Just(b"gzip".to_vec())),
+        (Just("x-anything"), text()),
+    ];
+    let nth = prop_oneof![5 => Just(Some(1)), 1 => Just(Some(2)), 1 => Just(None)];
+    (status, content_type, vec(header, 0..3), any::<bool>(), nth)
+        .prop_flat_map(move |(status, content_type, headers, effect, nth)| {
+            let body = if status < 400 { reply(operation) } else { refusal() };
+            let body = prop_oneof![
+                20 => body,
+                2 => json().prop_map(String::into_bytes),
+                2 => vec(any::<u8>(), 0..300),
+                1 => Just(Vec::new()),
+                1 => value().prop_map(|value| format!("<html><title>{value}</title>").into_bytes()),
+                // Deep, and huge.
+                1 => (0..60_000_usize).prop_map(|depth| ("{\"item\":".to_owned() + &"[".repeat(depth)).into_bytes()),
+                1 => (0..60_000_usize).prop_map(|depth| "{\"message\":".repeat(depth).into_bytes()),
+                1 => (1..4_000_000_usize).prop_map(|size| format!("{{\"message\":\"{}\"}}", "q".repeat(size)).into_bytes()),
+            ];
+            let headers = headers.clone();
+            body.prop_map(move |body| Garbage { status, content_type, headers: headers.clone(), body, effect, nth })
+        })
+        .boxed()
+}
+
+/// Bytes that may stand in a header.
+fn bytes() -> impl Strategy<Value = Vec<u8>> + Clone {
+    vec(prop_oneof![32..=126_u8, 128..=255_u8], 0..30)
+}
+
+/// What looks like a service's refusal.
+fn refusal() -> BoxedStrategy<Vec<u8>> {
+    let code = prop_oneof![
+        2 => select(vec![
+            "ResourceNotFoundException", "NotFoundException", "ConflictException", "ResourceExistsException",
+            "ThrottlingException", "AccessDeniedException", "InternalServiceError",
+        ])
+        .prop_map(ToOwned::to_owned),
+        2 => (value(), "7Error| Error|7Exception:http:||#").prop_map(|(value, end)| value + &end),
+        1 => noise(),
+    ];
+    let message = prop_oneof![
+        2 => (noise(), value(), noise()).prop_map(|(before, value, after)| format!("{before} {value} {after}")),
+        1 => Just("the value $VALUE and the token $TOKEN, due to concurrent modification".to_owned()),
+        1 => value().prop_map(|value| format!("Could not find requested config '{value}'")),
+    ];
+    let after = prop_oneof![
+        json(),
+        Just("18446744073709551615".to_owned()),
+        Just("1".to_owned())
+    ];
+    let fields = (code, message, json(), after).prop_map(|(code, message, other, after)| {
+        let (code, message) = (quoted(&code, false), quoted(&message, false));
+        format!(
+            r#"{{"__type":{code},"code":{code},"message":{message},"messages":[{message},{other}],"success":false,
+            "data":{{"isRetryable":{other},"isRetryableAfterSec":{after}}}}}"#
+        )
+    });
+    prop_oneof![2 => fields.clone().prop_map(String::into_bytes), 1 => edited_bytes(fields)].boxed()
+}
+
+/// What looks like the reply to an operation.
+#[allow(clippy::too_many_lines, reason = "it is a list of the operations")]
+fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
+    let text = |known: &'static str| {
+        prop_oneof![4 => Just(quoted(known, false)), 1 => string(), 1 => value().prop_map(|value| quoted(&value, false)), 1 => json()]
+            .boxed()
+    };
+    let number = || {
+        prop_oneof![
+            2 => (0..2_000_000_000_i64).prop_map(|at| at.to_string()),
+            1 => any::<f64>().prop_map(|at| json!(at).to_string()),
+            2 => select(vec!["-1", "-62135596801", "253402300800", "9223372036854775807", "-9223372036854775808", "1e300", "0.1"])
+                .prop_map(ToOwned::to_owned),
+            1 => json(),
+        ]
+        .boxed()
+    };
+    let flag =
+        || prop_oneof![3 => any::<bool>().prop_map(|flag| flag.to_string()), 1 => json()].boxed();
+    let list = |item: BoxedStrategy<String>| {
+        let list = vec(item, 0..4).prop_map(|items| format!("[{}]", items.join(",")));
+        prop_oneof![6 => list, 1 => json()].boxed()
+    };
+    // Some of the fields, in any order.
+    let some = |fields: Vec<(&'static str, BoxedStrategy<String>)>| {
+        let fields = fields.into_iter().map(|(name, value)| {
+            let field = value.prop_map(move |value| (quoted(name, false), "", value));
+            proptest::option::weighted(0.85, field).boxed()
+        });
+        let fields = fields.collect::<Vec<_>>().prop_shuffle();
+        fields
+            .prop_map(|fields| object(&fields.into_iter().flatten().collect::<Vec<_>>()))
+            .boxed()
+    };
+    let version = || prop_oneof![2 => Just("$CURRENT".to_owned()), 2 => Just("$PENDING".to_owned()), 1 => "[a-f0-9-]{36}"];
+    let labels = select(vec!["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS", "mine"])
+        .prop_map(|label| quoted(label, false));
+    let stages = vec((version(), list(labels.boxed())), 0..4).prop_map(|versions| {
+        object(
+            &versions
+                .into_iter()
+                .map(|(version, labels)| (quoted(&version, false), "", labels))
+                .collect::<Vec<_>>(),
+        )
+    });
+    let stages = prop_oneof![5 => stages, 1 => json()].boxed();
+    let id = || prop_oneof![6 => "\"[a-z0-9]{10}\"", 1 => string(), 1 => json()].boxed();
+    let key = || {
+        let name = prop_oneof![4 => version().prop_map(|version| format!("\"$NAME/{version}\"")), 1 => string()];
+        let tags = (text("$ARN"), version()).prop_map(|(arn, version)| {
+            format!(r#"{{"rotation:secret":{arn},"rotation:version":"{version}"}}"#)
+        });
+        let description = edited("Superseded at 20[0-9]{2}-0[1-9]-[12][0-9]T[01][0-9]:00:00Z by version \\$CURRENT\\.( Disabled at 20[0-9]{2}-01-01T00:00:00Z\\.)?|Minted for the secret \\$NAME\\.")
+            .prop_map(|text| quoted(&text, false));
+        some(vec![
+            ("id", id()),
+            ("name", name.boxed()),
+            (
+                "value",
+                prop_oneof![
+                    key_value().prop_map(|value| quoted(&value, false)),
+                    Just("\"$VALUE\"".to_owned()),
+                    json()
+                ]
+                .boxed(),
+            ),
+            ("description", description.boxed()),
+            ("enabled", flag()),
+            ("createdDate", number()),
+            ("lastUpdatedDate", number()),
+            ("stageKeys", list(string().boxed())),
+            ("tags", prop_oneof![6 => tags, 1 => json()].boxed()),
+        ])
+    };
+    let delivered = || {
+        some(vec![
+            ("raw", text("$VALUE")),
+            ("computed", string().boxed()),
+            ("rawVisibility", text("restricted")),
+            ("note", json()),
+        ])
+    };
+    let status = select(vec![
+        "InSync",
+        "InProgress",
+        "Pending",
+        "Failed",
+        "Detached",
+    ])
+    .prop_map(|status| quoted(status, false));
+    let replica = some(vec![
+        ("Region", string().boxed()),
+        ("Status", prop_oneof![4 => status, 1 => json()].boxed()),
+        ("StatusMessage", string().boxed()),
+    ]);
+    let shaped = match operation {
+        "DescribeSecret" => some(vec![
+            ("VersionIdsToStages", stages),
+            ("RotationEnabled", flag()),
+            ("LastRotatedDate", number()),
+            ("RotationLambdaARN", text("$FUNCTION")),
+            ("PrimaryRegion", string().boxed()),
+            ("ReplicationStatus", list(replica)),
+        ]),
+        // A text would be a lie.
+        "GetSecretValue" => some(vec![
+            ("ARN", text("$ARN")),
+            ("VersionId", text("$CURRENT")),
+            (
+                "SecretString",
+                vec(json(), 0..3)
+                    .prop_map(|items| format!("[{}]", items.join(",")))
+                    .boxed(),
+            ),
+            ("SecretBinary", text("cXh6ag==")),
+            ("VersionStages", list(string().boxed())),
+            ("CreatedDate", number()),
+        ]),
+        "PutSecretValue" | "UpdateSecretVersionStage" => some(vec![
+            ("ARN", string().boxed()),
+            ("Name", string().boxed()),
+            ("VersionId", text("$PENDING")),
+            ("VersionStages", stages),
+        ]),
+        "ListSecrets" => {
+            let secret = some(vec![
+                ("ARN", text("$ARN")),
+                ("Name", text("$NAME")),
+                ("RotationLambdaARN", text("$FUNCTION")),
+                ("LastRotatedDate", number()),
+            ]);
+            some(vec![
+                ("SecretList", list(secret)),
+                ("NextToken", string().boxed()),
+            ])
+        }
+        "CreateApiKey" => key(),
+        "GetApiKeys" => some(vec![
+            ("item", list(key())),
+            ("position", string().boxed()),
+            ("warnings", list(json())),
+        ]),
+        "GetUsagePlans" => {
+            let plan = some(vec![
+                ("id", id()),
+                ("name", string().boxed()),
+                ("throttle", json()),
+                ("apiStages", json()),
+            ]);
+            some(vec![("item", list(plan)), ("position", string().boxed())])
+        }
+        "CreateUsagePlanKey" | "GetUsagePlanKey" | "UpdateApiKey" | "DeleteApiKey" => some(vec![
+            ("id", id()),
+            ("enabled", flag()),
+            ("type", text("API_KEY")),
+            ("value", text("$VALUE")),
+            ("name", string().boxed()),
+            ("tags", json()),
+        ]),
+        "GetSecret" => some(vec![
+            ("success", flag()),
+            ("value", prop_oneof![4 => delivered(), 1 => json()].boxed()),
+            ("messages", list(text("$VALUE"))),
+        ]),
+        "UpdateSecrets" => {
+            let secrets = some(vec![
+                ("PARTNER_API_KEY", delivered()),
+                ("OTHER", delivered()),
+            ]);
+            some(vec![
+                ("success", flag()),
+                ("secrets", prop_oneof![4 => secrets, 1 => json()].boxed()),
+                ("messages", list(text("$VALUE"))),
+            ])
+        }
+        _ => unreachable!("{operation} is none of the calls"),
+    };
+    let reply =
+        prop_oneof![2 => shaped.clone().prop_map(String::into_bytes), 3 => edited_bytes(shaped)];
+    if operation != "DescribeSecret" {
+        return reply.boxed();
+    }
+    // Which secret it is about is right, or all wrong: half of it would be a lie.
+    let whose = select(vec![
+        r#""ARN":"$ARN","Name":"$NAME","#,
+        r#""ARN":"qxzj","Name":"qxzj","#,
+        r#""ARN":1,"#,
+        "",
+    ]);
+    let reply = (whose, reply).prop_map(|(whose, reply)| {
+        let rest = reply.strip_prefix(b"{").unwrap_or(&reply);
+        [b"{", whose.as_bytes(), rest].concat()
+    });
+    reply.boxed()
+}
+
+// The worlds.
+
+/// Every second world has its plans configured; the others inherit them.
+async fn start(run: Run, number: usize) -> World {
+    let options = Options {
+        function_timeout: timeout(),
+        ..Options::default()
+    };
+    let setup = Setup {
+        options,
+        secret: Some(r#"{"apiKey":"","user":"qxzj"}"#.to_owned()),
+        ..Setup::quick()
+    };
+    let setup = match run {
+        // Settings for one secret need its name.
+        Run::Everything => Setup {
+            targets: Vec::new(),
+            ..setup
+        }
+        .inheriting()
+        .env("SECRET_ID", ""),
+        _ if number.is_multiple_of(2) => setup.inheriting(),
+        _ => setup,
+    };
+    let inherits = setup.configured_plans == 0;
+    // A key that is created again does not know which targets were written, if that cannot be noted.
+    let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
+    let world = setup.env("DOPPLER_ADOPT_TARGETS", &target);
+    let world = world.start().await;
+    let arn = &world.sandbox.secret(SECRET).arn;
+    assert!(arn.ends_with(|letter: char| letter.is_ascii_alphanumeric()));
+    if inherits {
+        let value = "HandMadeHandMadeHandMadeHandMadeHandMade";
+        world
+            .sandbox
+            .create_key("by hand", value, &[&world.plans[0]]);
+        world.sandbox.put_secret(
+            SECRET,
+            &json!({ "apiKey": value, "user": "qxzj" }).to_string(),
+        );
+    }
+    // So that there is a replaced key of ours.
+    world.rotate().await;
+    world.rotate().await;
+    world
+}
+
+/// The newest key of the secret that was replaced.
+fn replaced_key(world: &World) -> Option<KeyView> {
+    let current = world.current_key();
+    let mut keys = world.sandbox.keys().into_iter();
+    keys.rfind(|key| key.name.starts_with(SECRET) && key.value != current)
+}
+
+/// Gives a reconciliation something to do with `operation`. Whether AWSCURRENT's key is there afterwards.
+fn prepare(world: &World, operation: &str) -> bool {
+    let sandbox = &world.sandbox;
+    let current = sandbox
+        .key_with_value(&world.current_key())
+        .expect("it is there");
+    let old = replaced_key(world).expect("there is a replaced key");
+    match operation {
+        "UpdateSecrets" => sandbox
+            .doppler()
+            .set_value(PROJECT, CONFIG, "PARTNER_API_KEY", "stray"),
+        "UpdateApiKey" => {
+            sandbox.set_key_enabled(&old.id, true);
+            sandbox.describe_key(&old.id, &crate::support::minted(SECRET));
+        }
+        "DeleteApiKey" => {
+            let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(400_000);
+            let by = VersionId::from("11111111-1111-4111-8111-111111111111");
+            let mark = Supersession {
+                disabled_at: Some(long_ago),
+                ..Supersession::new(long_ago, by)
+            };
+            sandbox.set_key_enabled(&old.id, false);
+            sandbox.describe_key(&old.id, &mark.to_string());
+        }
+        "CreateApiKey" | "CreateUsagePlanKey" => sandbox.delete_key(&current.id),
+        // With configured plans those of the current key are looked at anyway.
+        "GetUsagePlans" if !world.env.contains_key("USAGE_PLAN_IDS") => {
+            sandbox.delete_key(&current.id);
+        }
+        _ => {}
+    }
+    sandbox.key_with_value(&current.value).is_some()
+}
+
+/// What became of the run that met garbage, and how often it did.
+struct Met {
+    times: usize,
+    failed: bool,
+}
+
+/// Lets one garbage reply meet a run, and demands what must be so whatever it is.
+async fn strike(
+    world: &World,
+    run: Run,
+    service: Service,
+    operation: &str,
+    garbage: &Garbage,
+    what: &str,
+) -> Met {
+    let sandbox = &world.sandbox;
+    let mut emitted = Emitted::default();
+    sandbox.clear_function_log();
+    let token = (run == Run::Rotation).then(|| sandbox.begin_rotation(SECRET));
+    // What a reply says of the time may end a grace and a quarantine.
+    if run == Run::Reconciliation && replaced_key(world).is_none() {
+        world.rotate().await;
+    }
+    let is_there = run == Run::Rotation || prepare(world, operation);
+    let before = values(world);
+    let process = sandbox.function_pids();
+
+    if operation == "GetUsagePlanKey" {
+        let kind = FaultKind::refuse(409, "ConflictException", "in doubt");
+        sandbox
+            .faults()
+            .inject(Fault::new(kind).on(service, "CreateUsagePlanKey"));
+    }
+    let handle = inject(world, service, operation, garbage, token.as_deref());
+    let result = match &token {
+        Some(token) => emitted.steps(world, token).await,
+        None => reconcile(world, run, &mut emitted).await,
+    };
+    let times = handle.fired();
+    // What an earlier reply said of Doppler's limits is believed for as long as it said.
+    let waits = sandbox.function_log().contains("rate limit leaves no");
+    assert!(
+        times > 0 || garbage.nth == Some(2) || waits,
+        "{what}: it never struck: {result:?}\n{}",
+        sandbox.function_log()
+    );
+    sandbox.faults().clear();
+    if let Err(error) = &result {
+        assert_is_ours(error, what);
+    }
+    assert_eq!(
+        sandbox.function_pids(),
+        process,
+        "{what}: the process did not live on"
+    );
+    let log = sandbox.function_log();
+    assert!(!log.contains("panicked"), "{what}: {log}");
+
+    // As safe as before.
+    if is_there {
+        let current = world.current_key();
+        assert_eq!(
+            world.gateway_answer(&current).await,
+            200,
+            "{what}: AWSCURRENT's key is dead"
+        );
+    }
+    for target in &world.targets {
+        let held = world.doppler_value(target).expect("it has a value");
+        let key = sandbox.key_with_value(&held);
+        let works = key.is_some_and(|key| key.enabled);
+        assert!(
+            works || !is_there || held == "stray",
+            "{what}: Doppler's key is dead"
+        );
+    }
+
+    // The same process goes on, unless it was told to wait for minutes.
+    let recovered = recover_fully(world, run, token, &mut emitted).await;
+    recovered.unwrap_or_else(|error| panic!("not resumed: {error}\n{}", sandbox.function_log()));
+    if !is_there && operation == "GetUsagePlans" {
+        // On which plans a key was that is gone, only this reply tells.
+        let key = sandbox.key_with_value(&world.current_key());
+        let key = key.expect("it was minted anew");
+        for plan in world.plans.iter().filter(|plan| !key.plans.contains(plan)) {
+            sandbox.attach_key(&key.id, plan);
+        }
+    }
+    world.assert_agreement().await;
+    let user = sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(|version| version.text.clone());
+    assert!(
+        user.is_some_and(|text| text.contains(r#""user":"qxzj""#)),
+        "{what}: a field is lost"
+    );
+
+    let before: Vec<_> = before.iter().map(String::as_str).collect();
+    emitted.assert_no_value(world, &before, what);
+    let log = sandbox.function_log();
+    for shown in [&emitted.0, &log] {
+        assert!(
+            !shows_a_value(shown, 20),
+            "{what}: a value is shown: {shown}"
+        );
+    }
+    tidy(world);
+    Met {
+        times,
+        failed: result.is_err(),
+    }
+}
+
+fn inject(
+    world: &World,
+    service: Service,
+    operation: &str,
+    garbage: &Garbage,
+    token: Option<&str>,
+) -> FaultHandle {
+    let sandbox = &world.sandbox;
+    let secret = sandbox.secret(SECRET);
+    let current = secret
+        .current()
+        .map(|version| version.id.clone())
+        .unwrap_or_default();
+    let mut body = garbage.body.clone();
+    if body.len() < 100_000 {
+        let value = world.current_key();
+        let names = [
+            ("$ARN", secret.arn.as_str()),
+            ("$NAME", SECRET),
+            ("$CURRENT", &current),
+            ("$PENDING", token.unwrap_or(&current)),
+            ("$VALUE", &value),
+            ("$TOKEN", &world.token),
+            ("$FUNCTION", sandbox::FUNCTION_ARN),
+        ];
+        for (name, meant) in names {
+            body = replaced(&body, name.as_bytes(), meant.as_bytes());
+        }
+    }
+    let on = |kind| {
+        let fault = Fault::new(kind).on(service, operation);
+        match garbage.nth {
+            Some(nth) => fault.nth(nth),
+            None => fault.every(),
+        }
+    };
+    for (name, value) in &garbage.headers {
+        sandbox
+            .faults()
+            .inject(on(FaultKind::header(name, value.clone())));
+    }
+    sandbox.faults().inject(on(FaultKind::Answer {
+        status: garbage.status,
+        content_type: garbage.content_type.to_owned(),
+        body: body.into(),
+        effect: garbage.effect,
+    }))
+}
+
+fn replaced(text: &[u8], name: &[u8], meant: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        if let Some(after) = rest.strip_prefix(name) {
+            out.extend_from_slice(meant);
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    out
+}
+
+async fn reconcile(world: &World, run: Run, emitted: &mut Emitted) -> Result<(), FunctionError> {
+    match run {
+        Run::Everything => emitted.invoke(world, json!({ "Step": "reconcile" })).await,
+        _ => emitted.reconcile(world).await,
+    }
+}
+
+/// The error is the function's own, and not what Lambda says of one that died or was killed.
+fn assert_is_ours(error: &FunctionError, what: &str) {
+    let named = error
+        .error_type
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric());
+    assert!(named && !error.error_message.is_empty(), "{what}: {error}");
+}
+
+/// What Secrets Manager and the schedule do after a failure.
+async fn recover(
+    world: &World,
+    run: Run,
+    token: Option<String>,
+    emitted: &mut Emitted,
+) -> Result<(), FunctionError> {
+    if run != Run::Rotation {
+        return reconcile(world, run, emitted).await;
+    }
+    let secret = world.sandbox.secret(SECRET);
+    let pending = secret.pending().map(|version| version.id.clone());
+    // One that has lost AWSPENDING is over.
+    let over = token.is_none_or(|token| {
+        pending.as_ref() != Some(&token)
+            && secret.current().map(|version| &version.id) != Some(&token)
+    });
+    let token = match (over, pending) {
+        (_, Some(pending)) => pending,
+        (true, None) => world.sandbox.begin_rotation(SECRET),
+        (false, None) => secret
+            .current()
+            .map(|version| version.id.clone())
+            .unwrap_or_default(),
+    };
+    emitted.steps(world, &token).await
+}
+
+/// The same until it could do all of it: a run that was told to wait for minutes, or that ran out of time on a busy machine,
+/// needs another try.
+async fn recover_fully(
+    world: &World,
+    run: Run,
+    token: Option<String>,
+    emitted: &mut Emitted,
+) -> Result<(), FunctionError> {
+    let sandbox = &world.sandbox;
+    // A reconciliation that could not do all of it says so, and succeeds.
+    let mut said = sandbox.function_log().len();
+    let mut recovered = recover(world, run, token.clone(), emitted).await;
+    for _ in 0..3 {
+        let log = sandbox.function_log();
+        let new = log.get(said..).unwrap_or_default();
+        if new.contains("rate limit leaves no") {
+            sandbox.kill_function().await;
+        } else if !new.contains("ran out of time") {
+            break;
+        }
+        said = log.len();
+        recovered = recover(world, run, token.clone(), emitted).await;
+    }
+    recovered
+}
+
+/// Keeps lists short: two replaced keys will do.
+fn tidy(world: &World) {
+    let current = world.current_key();
+    let mut old: Vec<_> = world
+        .sandbox
+        .keys()
+        .into_iter()
+        .filter(|key| key.value != current)
+        .collect();
+    old.truncate(old.len().saturating_sub(2));
+    for key in old {
+        world.sandbox.delete_key(&key.id);
+    }
+}
+
+/// What once was a finding.
+fn known() -> Vec<((Run, Service, &'static str), Garbage)> {
+    let garbage = |status, headers: &[(&'static str, &str)], body: &str| Garbage {
+        status,
+        content_type: "application/json",
+        headers: headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes().to_vec()))
+            .collect(),
+        body: body.as_bytes().to_vec(),
+        effect: true,
+        nth: Some(1),
+    };
+    let limit = [
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "18446744073709551615"),
+        ("date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ];
+    let long_ago = ("date", "Mon, 01 Jan 1900 00:00:00 GMT");
+    let far_ahead = ("date", "Fri, 31 Dec 9999 23:59:59 GMT");
+    let ours = r#"{"item":[{"id":"a","name":"$NAME/$CURRENT","value":"$VALUE","enabled":true,"createdDate":-1,
+        "tags":{"rotation:secret":"$ARN","rotation:version":"$CURRENT"}}]}"#;
+    let described =
+        r#"{"ARN":"$ARN","Name":"$NAME","VersionIdsToStages":{"$CURRENT":["AWSCURRENT"]}}"#;
+    let value_for_arn = r#"{"SecretList":[{"ARN":"XJqzjqQJxzJxZJjJJJXxJZXZqqJjQJQzZqjJqJZZQxJZ","RotationLambdaARN":"$FUNCTION"}]}"#;
+    let another = r#"{"ARN":"qxzj","Name":"qxzj","RotationLambdaARN":"$FUNCTION","VersionIdsToStages":{"$CURRENT":["AWSCURRENT"]}}"#;
+    let endless = r#"{"success":false,"data":{"isRetryableAfterSec":18446744073709551615}}"#;
+    vec![
+        (
+            (Run::Rotation, Service::Doppler, "GetSecret"),
+            garbage(404, &[], endless),
+        ),
+        (
+            (Run::Rotation, Service::Doppler, "UpdateSecrets"),
+            garbage(200, &limit, "{}"),
+        ),
+        (
+            (Run::Reconciliation, Service::ApiGateway, "GetApiKeys"),
+            garbage(200, &[], ours),
+        ),
+        (
+            (
+                Run::Reconciliation,
+                Service::SecretsManager,
+                "DescribeSecret",
+            ),
+            garbage(200, &[long_ago], described),
+        ),
+        (
+            (
+                Run::Reconciliation,
+                Service::SecretsManager,
+                "DescribeSecret",
+            ),
+            garbage(200, &[far_ahead], described),
+        ),
+        (
+            (Run::Reconciliation, Service::ApiGateway, "UpdateApiKey"),
+            garbage(200, &[long_ago], "{}"),
+        ),
+        (
+            (Run::Reconciliation, Service::ApiGateway, "UpdateApiKey"),
+            garbage(200, &[far_ahead], "{}"),
+        ),
+        (
+            (Run::Everything, Service::SecretsManager, "ListSecrets"),
+            garbage(200, &[], value_for_arn),
+        ),
+        (
+            (Run::Everything, Service::SecretsManager, "DescribeSecret"),
+            garbage(200, &[], another),
+        ),
+    ]
+}
+
+/// Tells of which case a failure is, whatever fails.
+struct OnPanic<'a>(&'a str);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("That was {}", self.0);
+        }
+    }
+}
+
+/// A reply that is garbage, with its number and the call that it answers.
+type Case = (usize, (Run, Service, &'static str), Garbage);
+
+/// Generates the cases one after the other, each for the call whose turn it is, on a thread of its own: generators are not
+/// for sharing.
+fn cases(calls: Vec<(Run, Service, &'static str)>, all: usize) -> mpsc::Receiver<Case> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let replies: Vec<_> = calls
+            .iter()
+            .map(|(_, _, operation)| garbage(operation))
+            .collect();
+        let mut runner = runner(1);
+        let known = known().into_iter().filter(|(call, _)| calls.contains(call));
+        let generated = (0..all).map(|number| {
+            let call = number % calls.len();
+            let reply = replies[call]
+                .new_tree(&mut runner)
+                .expect("it can be generated");
+            (calls[call], reply.current())
+        });
+        for (number, (call, garbage)) in known.chain(generated).enumerate() {
+            // Nobody takes it after a failure.
+            if sender.blocking_send((number, call, garbage)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Replies met, runs that failed with a clear error, and runs that went on.
+type Figures = BTreeMap<(Run, &'static str), [usize; 3]>;
+
+async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, worlds: usize) {
+    let began = Instant::now();
+    let cases = Arc::new(Mutex::new(cases(calls, all)));
+    let figures = Arc::new(Mutex::new(Figures::new()));
+    let mut workers = JoinSet::new();
+    for worker in 0..worlds {
+        let (cases, figures) = (Arc::clone(&cases), Arc::clone(&figures));
+        workers.spawn(async move {
+            let mut world = None;
+            for served in 0.. {
+                let case = cases.lock().await.recv().await;
+                let Some((number, (run, service, operation), garbage)) = case else {
+                    return;
+                };
+                // Anew now and then: what has been grows.
+                if served % 50 == 0 {
+                    world = None;
+                }
+                let world = match &mut world {
+                    Some(world) => world,
+                    None => world.insert(start(run, worker).await),
+                };
+                let what = format!(
+                    "case {number}, {operation} in a {run:?} of world {worker}: {garbage:?}"
+                );
+                let _told = OnPanic(&what);
+                let met = strike(world, run, service, operation, &garbage, &what).await;
+                let mut figures = figures.lock().await;
+                let [times, failed, went_on] = figures.entry((run, operation)).or_default();
+                *times += met.times;
+                *(if met.failed { failed } else { went_on }) += 1;
+                if is_exhaustive() && number % 250 == 0 {
+                    println!("{number} of {all} garbage replies, {:?}", began.elapsed());
+                }
+            }
+        });
+    }
+    let mut finding = None;
+    while let Some(ended) = workers.join_next().await {
+        // The others go on, so that every finding is told.
+        finding = finding.or(ended.err());
+    }
+    if let Some(finding) = finding {
+        panic::resume_unwind(finding.into_panic());
+    }
+    println!(
+        "{:<40} {:>8} {:>8} {:>8}",
+        "garbage replies to", "replies", "failed", "went on"
+    );
+    let figures = figures.lock().await;
+    let mut sums = [0; 3];
+    for ((run, operation), figures) in figures.iter() {
+        let [times, failed, went_on] = figures;
+        println!(
+            "{:<40} {times:>8} {failed:>8} {went_on:>8}",
+            format!("{operation} in a {run:?}")
+        );
+        sums.iter_mut()
+            .zip(figures)
+            .for_each(|(sum, figure)| *sum += figure);
+    }
+    let [times, failed, went_on] = sums;
+    println!("{:<40} {times:>8} {failed:>8} {went_on:>8}", "all");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reply_ends_the_process_or_endangers_the_key_in_use_and_the_next_try_completes() {
+    let calls = CALLS
+        .into_iter()
+        .filter(|(run, ..)| *run != Run::Everything)
+        .collect();
+    let (all, worlds) = if is_exhaustive() {
+        (4_400, 32)
+    } else {
+        (66, 16)
+    };
+    try_all(calls, all, worlds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reply_ends_a_reconciliation_of_every_secret() {
+    let calls = CALLS
+        .into_iter()
+        .filter(|(run, ..)| *run == Run::Everything)
+        .collect();
+    let (all, worlds) = if is_exhaustive() { (400, 16) } else { (8, 4) };
+    try_all(calls, all, worlds).await;
+}
+
+/// The tags and the name of a key, and what its description says; its version is `V`.
+fn labels() -> impl Strategy<Value = [String; 4]> {
+    let some = |text: &'static str| edited(Just(text.to_owned()));
+    let description = prop_oneof![
+        some("Superseded at 2020-01-01T00:00:00Z by version V."),
+        some("Superseded at 2020-01-01T00:00:00Z by version V. Disabled at 2020-01-01T00:00:00Z."),
+        some("Minted for the secret $NAME."),
+        noise(),
+    ];
+    (some("$NAME/V"), some("$ARN"), some("V"), description).prop_map(<[String; 4]>::from)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_is_taken_for_one_of_ours_but_by_its_tags_and_its_whole_name() {
+    let all = if is_exhaustive() { 3_000 } else { 150 };
+    let (mut runner, labels) = (runner(1), labels());
+    let keys = (0..all).map(|_| {
+        let key = labels.new_tree(&mut runner);
+        key.expect("it can be generated").current()
+    });
+    // So many are named like this secret's that the function would refuse to work with all of them at once.
+    for keys in keys.collect::<Vec<_>>().chunks(750) {
+        none_is_taken_for_ours(keys).await;
+    }
+}
+
+async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
+    let world = start(Run::Rotation, 0).await;
+    let sandbox = &world.sandbox;
+    let arn = sandbox.secret(SECRET).arn;
+    let meant = |text: &String| text.replace("$NAME", SECRET).replace("$ARN", &arn);
+    let keys = keys.iter().map(|key| key.each_ref().map(meant));
+    let keys = keys.collect::<Vec<_>>();
+    let is_ours = |[name, secret, version, _]: &[String; 4]| {
+        *secret == arn && *name == format!("{SECRET}/{version}")
+    };
+    let mut nearly = 0;
+    for (number, key) in keys.iter().filter(|key| !is_ours(key)).enumerate() {
+        let [name, secret, version, description] = key;
+        let id = sandbox.create_key(name, &format!("qxzjqxzjqxzjqxzjqxzj{number}"), &[]);
+        sandbox.tag_key(&id, "rotation:secret", secret);
+        sandbox.tag_key(&id, "rotation:version", version);
+        sandbox.describe_key(&id, description);
+        sandbox.set_key_enabled(&id, !description.contains("Disabled at "));
+        nearly += usize::from(name.starts_with(&format!("{SECRET}/")));
+    }
+    let foreign = || {
+        let keys = sandbox.keys().into_iter();
+        keys.filter(|key| key.value.starts_with("qxzj"))
+            .collect::<Vec<_>>()
+    };
+    let before = foreign();
+    println!(
+        "keys that are not ours: {}, of which the list for ours brings {nearly}",
+        before.len()
+    );
+
+    let mut emitted = Emitted::default();
+    let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
+    emitted.invoke(&world, stop).await.expect("it succeeds");
+    sandbox.advance(Duration::from_hours(400 * 24));
+    emitted.reconcile(&world).await.expect("it succeeds");
+    emitted
+        .steps(&world, &sandbox.begin_rotation(SECRET))
+        .await
+        .expect("it succeeds");
+    world.assert_agreement().await;
+    assert!(foreign() == before, "a key that is not ours was changed");
+    assert!(
+        emitted.0.contains("disable API key"),
+        "none of ours was either"
+    );
+}

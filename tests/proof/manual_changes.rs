@@ -1,0 +1,922 @@
+//! What people do by hand before any call of a rotation or a reconciliation: nothing is lost but what the deed itself
+//! takes away, the error says what to do, and what `docs/runbook.md` says brings everything back into agreement.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use crate::support::blocks::blocks;
+use crate::support::emitted::{assert_absent, values};
+use crate::support::exhaustive::is_exhaustive;
+use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key, mirrored};
+use api_key_rotation::time::rfc3339;
+use sandbox::{
+    FUNCTION_NAME, Fault, FaultKind, FunctionError, KeyView, Outcome, REST_API_ID, STAGE,
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Worlds at a time.
+const AT_ONCE: usize = 8;
+const TARGET: &str = "PARTNER_API_KEY";
+const BY_HAND: &str = "HandMadeHandMadeHandMade";
+/// The key of a secret whose name begins with this one's.
+const NEIGHBOURS: &str = "NeighboursNeighboursNeighbours";
+const TAGS: [&str; 3] = ["rotation:secret", "rotation:version", "rotation:function"];
+
+/// Calls before which every deed is tried, also in a run of all tests.
+const BOUNDARIES: [&str; 6] = [
+    "PutSecretValue",
+    "CreateApiKey",
+    "CreateUsagePlanKey",
+    "UpdateSecrets",
+    "UpdateSecretVersionStage",
+    "UpdateApiKey",
+];
+
+/// What the function is doing when somebody intervenes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    /// The second rotation of a secret, its usage plan configured or inherited.
+    Rotation { inherits: bool },
+    /// A reconciliation that finds a key whose grace is over, and a target with a stranger's value.
+    Reconciliation { inherits: bool },
+}
+
+/// Whose key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    /// That of the rotation under way.
+    Pending,
+    /// AWSCURRENT's, as the run found it.
+    Current,
+    /// The one that AWSCURRENT's had replaced.
+    Replaced,
+}
+
+/// What somebody does by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deed {
+    PutAnotherField,
+    PutTheOldKey,
+    PutAKeyMadeByHand,
+    PutAPlaceholder,
+    PutGarbage,
+    Cancel,
+    RemovePending,
+    RotateAgain,
+    DeletePlan,
+    DeleteKey(Whose),
+    DeleteSecret,
+    RemoveTag(Whose, &'static str),
+}
+
+impl Deed {
+    fn all() -> Vec<Self> {
+        let keys = [Whose::Pending, Whose::Current, Whose::Replaced];
+        let mut all = vec![
+            Self::PutAnotherField,
+            Self::PutTheOldKey,
+            Self::PutAKeyMadeByHand,
+            Self::PutAPlaceholder,
+            Self::PutGarbage,
+            Self::Cancel,
+            Self::RemovePending,
+            Self::RotateAgain,
+            Self::DeletePlan,
+            Self::DeleteSecret,
+        ];
+        all.extend(keys.map(Self::DeleteKey));
+        all.extend(
+            TAGS.iter()
+                .flat_map(|tag| keys.map(|key| Self::RemoveTag(key, tag))),
+        );
+        all
+    }
+
+    /// The errors with which a rotation may answer it, all of which the runbook names.
+    fn errors(self) -> &'static [&'static str] {
+        match self {
+            Self::PutAnotherField | Self::PutTheOldKey => {
+                &["UnknownVersion", "SecretEditedDuringRotation"]
+            }
+            Self::PutGarbage => &["UnknownVersion", "InvalidSecret"],
+            Self::PutAKeyMadeByHand | Self::PutAPlaceholder | Self::RemovePending => {
+                &["UnknownVersion"]
+            }
+            Self::Cancel => &["RotationDisabled"],
+            Self::DeletePlan => &["ApiGatewayFailed", "KeyNotOnUsagePlan", "NoUsagePlan"],
+            // Its plans may be looked at when it is gone already.
+            Self::DeleteKey(Whose::Pending) => &[
+                "KeyNotFound",
+                "ApiGatewayFailed",
+                "KeyNotOnUsagePlan",
+                "NoUsagePlan",
+            ],
+            // It may be gone when its plans, which the new one inherits, are looked at.
+            Self::DeleteKey(Whose::Current) => &["NoUsagePlan"],
+            Self::DeleteSecret => &["SecretsManagerFailed"],
+            Self::RotateAgain | Self::DeleteKey(_) | Self::RemoveTag(..) => &[],
+        }
+    }
+
+    /// One tag of each key is enough where not everything is tried.
+    fn is_in_share(self) -> bool {
+        match self {
+            Self::RemoveTag(Whose::Current, tag) => tag == "rotation:version",
+            Self::RemoveTag(_, tag) => tag == "rotation:secret",
+            _ => true,
+        }
+    }
+
+    /// Whether AWSCURRENT holds no key by this very deed.
+    fn puts_no_key(self) -> bool {
+        matches!(self, Self::PutAPlaceholder | Self::PutGarbage)
+    }
+}
+
+/// Words of the error's message that say what to do next.
+fn next_step(deed: Deed, error_type: &str) -> &'static str {
+    match error_type {
+        "UnknownVersion" => "`aws secretsmanager rotate-secret`",
+        "RotationDisabled" | "SecretEditedDuringRotation" => {
+            "`aws secretsmanager update-secret-version-stage`"
+        }
+        "InvalidSecret" => "store valid JSON",
+        "KeyNotOnUsagePlan" | "KeyNotFound" => "next try",
+        "ApiGatewayFailed" if deed == Deed::DeletePlan => "check that USAGE_PLAN_IDS",
+        "ApiGatewayFailed" => "the next try goes on",
+        "NoUsagePlan" => "set USAGE_PLAN_IDS",
+        "SecretsManagerFailed" => "`aws secretsmanager restore-secret`",
+        other => panic!("{other} is not expected of {deed:?}"),
+    }
+}
+
+/// What the runbook has people run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Command {
+    RotateAfterPut,
+    BringTextBack,
+    RotateAfterCancel,
+    RotateAfterRemoval,
+    NewPlan,
+    DeployPlan,
+    Reconcile,
+    Restore,
+    DeleteKeys,
+    PutTagsBack,
+    GiveUp,
+}
+
+impl Command {
+    const ALL: [Self; 11] = [
+        Self::RotateAfterPut,
+        Self::BringTextBack,
+        Self::RotateAfterCancel,
+        Self::RotateAfterRemoval,
+        Self::NewPlan,
+        Self::DeployPlan,
+        Self::Reconcile,
+        Self::Restore,
+        Self::DeleteKeys,
+        Self::PutTagsBack,
+        Self::GiveUp,
+    ];
+
+    /// Where it stands: the title of its part, and which block of that it is.
+    fn place(self) -> (&'static str, usize) {
+        match self {
+            Self::RotateAfterPut => ("A value was put by hand", 0),
+            Self::BringTextBack => ("Rolling back", 0),
+            Self::RotateAfterCancel => ("Rotation was switched off", 0),
+            Self::RotateAfterRemoval => ("AWSPENDING was removed", 0),
+            Self::NewPlan => ("A usage plan was deleted", 0),
+            Self::DeployPlan => ("A usage plan was deleted", 1),
+            Self::Reconcile => ("A key was deleted", 0),
+            Self::Restore => ("The secret was scheduled for deletion", 0),
+            Self::DeleteKeys => ("The secret was scheduled for deletion", 1),
+            Self::PutTagsBack => ("A tag of a key was removed", 0),
+            Self::GiveUp => ("Errors", 0),
+        }
+    }
+
+    fn text(self) -> &'static str {
+        let (title, block) = self.place();
+        runbook()
+            .get(title)
+            .and_then(|blocks| blocks.get(block))
+            .unwrap_or_else(|| panic!("the runbook has no block {block} below {title:?}"))
+    }
+
+    fn rotates(self) -> bool {
+        matches!(
+            self,
+            Self::RotateAfterPut
+                | Self::RotateAfterCancel
+                | Self::RotateAfterRemoval
+                | Self::GiveUp
+        )
+    }
+}
+
+/// The blocks of commands below each title of the runbook, where it says what to do after a deed or an error; those of the
+/// rest are run by `tests/compatibility/documented_commands.rs`.
+fn runbook() -> &'static BTreeMap<String, Vec<String>> {
+    static RUNBOOK: OnceLock<BTreeMap<String, Vec<String>>> = OnceLock::new();
+    RUNBOOK.get_or_init(|| {
+        let mut runbook = BTreeMap::<_, Vec<_>>::new();
+        for block in blocks(include_str!("../../docs/runbook.md")) {
+            let sections = ["Rolling back", "Errors", "Somebody intervened"];
+            let is_theirs = sections.contains(&block.section.as_str());
+            if is_theirs && block.language.is_empty() {
+                runbook.entry(block.title).or_default().push(block.text);
+            }
+        }
+        runbook
+    })
+}
+
+/// A key that the function made for a version of the secret.
+struct Minted {
+    id: String,
+    value: String,
+}
+
+/// A world before the run, and what of it the deed has taken away.
+struct Scene {
+    world: World,
+    work: Work,
+    current: Minted,
+    replaced: Minted,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The usage plan that keys are to be on; none while it is deleted.
+    plan: Option<String>,
+    /// Values of keys that the deed deleted.
+    deleted: BTreeSet<String>,
+    /// Whether the deed could be done.
+    done: bool,
+    /// The rotation that somebody began meanwhile.
+    second: Option<Outcome>,
+}
+
+impl Scene {
+    async fn set(work: Work) -> Self {
+        let (Work::Rotation { inherits } | Work::Reconciliation { inherits }) = work;
+        let mut setup = if inherits {
+            Setup::quick().inheriting()
+        } else {
+            Setup::quick()
+        };
+        // A run that somebody begins in the middle of another has a process of its own.
+        setup.options.function_concurrency = 2;
+        let world = setup.start().await;
+        let sandbox = &world.sandbox;
+        let arn = sandbox.secret(SECRET).arn;
+        let minted = |number: &str| {
+            let value = format!("{:0>40}", format!("key{number}"));
+            let version = sandbox.put_secret(SECRET, &text_with(&value, "us"));
+            let id = minted_key(sandbox, SECRET, &version, &value, &[&world.plans[0]]);
+            (Minted { id, value }, version)
+        };
+        let theirs = sandbox.create_key(&format!("{SECRET}/eu/1"), NEIGHBOURS, &[]);
+        sandbox.tag_key(&theirs, TAGS[0], &format!("{arn}/eu"));
+        let (replaced, _) = minted("1");
+        let (current, version) = minted("2");
+        let hours = if matches!(work, Work::Rotation { .. }) {
+            1
+        } else {
+            25
+        };
+        // AWSCURRENT's version is as old: its age bounds the grace of what it replaced.
+        let since = rfc3339(sandbox.now());
+        sandbox.advance(Duration::from_hours(hours));
+        // As the function leaves it: the mark names the target that was written.
+        let mark = format!("Superseded at {since} by version {version}.{}", mirrored());
+        sandbox.describe_key(&replaced.id, &mark);
+        let held = if matches!(work, Work::Rotation { .. }) {
+            &current.value
+        } else {
+            "a stranger's"
+        };
+        sandbox.doppler().set_value(PROJECT, CONFIG, TARGET, held);
+        let plan = Some(world.plans[0].clone());
+        let state = Mutex::new(State {
+            plan,
+            ..State::default()
+        });
+        Self {
+            world,
+            work,
+            current,
+            replaced,
+            state,
+        }
+    }
+
+    /// Does the work, and answers with the error, if there is one. Also with a rotation's token.
+    async fn run(&self) -> (Option<FunctionError>, Option<String>) {
+        let sandbox = &self.world.sandbox;
+        match self.work {
+            Work::Rotation { .. } => {
+                let token = sandbox.rotate(SECRET);
+                let outcome = sandbox.rotation(&token).await;
+                (outcome.error().cloned(), Some(token))
+            }
+            Work::Reconciliation { .. } => {
+                let event = json!({ "Step": "reconcile", "SecretId": SECRET });
+                (sandbox.invoke(event.to_string()).await.result.err(), None)
+            }
+        }
+    }
+
+    fn key_of(&self, whose: Whose) -> Option<KeyView> {
+        let seeded = [&self.current.id, &self.replaced.id];
+        let keys = self.world.sandbox.keys().into_iter();
+        let mut keys = keys.filter(|key| match whose {
+            Whose::Pending => {
+                !seeded.contains(&&key.id) && ![BY_HAND, NEIGHBOURS].contains(&key.value.as_str())
+            }
+            Whose::Current => key.id == self.current.id,
+            Whose::Replaced => key.id == self.replaced.id,
+        });
+        keys.next()
+    }
+
+    /// Does it, if it can be done at this moment.
+    async fn intervene(&self, deed: Deed) {
+        let sandbox = &self.world.sandbox;
+        let done = match deed {
+            Deed::PutAnotherField => {
+                let key = self.world.current_key();
+                sandbox.put_secret(SECRET, &text_with(&key, "them"));
+                true
+            }
+            Deed::PutTheOldKey => {
+                sandbox.put_secret(SECRET, &text_with(&self.current.value, "them"));
+                true
+            }
+            Deed::PutAKeyMadeByHand => {
+                sandbox.create_key("by hand", BY_HAND, &[&self.world.plans[0]]);
+                sandbox.put_secret(SECRET, &text_with(BY_HAND, "us"));
+                true
+            }
+            Deed::PutAPlaceholder => {
+                sandbox.put_secret(SECRET, r#"{"owner":"us"}"#);
+                true
+            }
+            Deed::PutGarbage => {
+                sandbox.put_secret(SECRET, r#"{"apiKey":"#);
+                true
+            }
+            Deed::Cancel => {
+                sandbox.disable_rotation(SECRET);
+                true
+            }
+            Deed::RemovePending => {
+                let pending = sandbox
+                    .secret(SECRET)
+                    .pending()
+                    .map(|version| version.id.clone());
+                if let Some(id) = &pending {
+                    sandbox.move_label(SECRET, "AWSPENDING", Some(id), None);
+                }
+                pending.is_some()
+            }
+            Deed::RotateAgain => self.rotate_again().await,
+            Deed::DeletePlan => {
+                sandbox.delete_usage_plan(&self.world.plans[0]);
+                self.state.lock().expect("no panic").plan = None;
+                true
+            }
+            Deed::DeleteKey(whose) => {
+                let key = self.key_of(whose);
+                if let Some(key) = &key {
+                    sandbox.delete_key(&key.id);
+                    self.state
+                        .lock()
+                        .expect("no panic")
+                        .deleted
+                        .insert(key.value.clone());
+                }
+                key.is_some()
+            }
+            Deed::DeleteSecret => {
+                sandbox.delete_secret(SECRET);
+                true
+            }
+            Deed::RemoveTag(whose, tag) => {
+                let key = self.key_of(whose);
+                if let Some(key) = &key {
+                    sandbox.untag_key(&key.id, tag);
+                }
+                key.is_some()
+            }
+        };
+        self.state.lock().expect("no panic").done = done;
+    }
+
+    /// `RotateSecret`, and the whole rotation if the service does not refuse it.
+    async fn rotate_again(&self) -> bool {
+        let sandbox = &self.world.sandbox;
+        let pending = sandbox.secret(SECRET).pending().cloned();
+        let under_way = pending.is_some_and(|version| !version.has("AWSCURRENT"));
+        let request = http::Request::post(sandbox.aws_url())
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/secretsmanager/aws4_request",
+            )
+            .header("x-amz-target", "secretsmanager.RotateSecret")
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(json!({ "SecretId": SECRET }).to_string())
+            .expect("a valid request");
+        let answer = sandbox::http_client::send(request)
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status() == 400, under_way, "{}", answer.status());
+        if under_way {
+            return true;
+        }
+        let answer: Value = serde_json::from_slice(answer.body()).expect("JSON");
+        let token = answer["VersionId"].as_str().expect("a version");
+        let second = sandbox.rotation(token).await;
+        self.state.lock().expect("no panic").second = Some(second);
+        true
+    }
+
+    /// Whether whoever has this value is served, as far as the deed leaves that possible.
+    async fn serves(&self, value: &str) -> bool {
+        let (no_plan, deleted) = {
+            let state = self.state.lock().expect("no panic");
+            (state.plan.is_none(), state.deleted.contains(value))
+        };
+        let enabled = self
+            .world
+            .sandbox
+            .key_with_value(value)
+            .is_some_and(|key| key.enabled);
+        deleted || (enabled && (no_plan || self.world.gateway_answer(value).await == 200))
+    }
+
+    /// Every key but the neighbours', which nothing may touch.
+    fn keys(&self) -> Vec<KeyView> {
+        let is_theirs = |key: &KeyView| key.value == NEIGHBOURS;
+        let keys = self.world.sandbox.keys().into_iter();
+        let (theirs, ours): (Vec<_>, Vec<_>) = keys.partition(is_theirs);
+        let [theirs] = &theirs[..] else {
+            panic!("the neighbours' key is gone");
+        };
+        let untouched = theirs.enabled && theirs.plans.is_empty() && theirs.tags.len() == 1;
+        assert!(untouched && theirs.description.is_empty(), "{theirs:?}");
+        ours
+    }
+
+    /// What holds whatever was done.
+    async fn assert_nothing_lost(&self, deed: Deed, what: &str) {
+        let (world, secret) = (&self.world, self.world.sandbox.secret(SECRET));
+        if !deed.puts_no_key() {
+            let held = world.current_key();
+            assert!(
+                self.serves(&held).await,
+                "{what}: AWSCURRENT's key does not work"
+            );
+        }
+        assert!(
+            self.serves(&self.current.value).await,
+            "{what}: the old key does not work"
+        );
+        let held = world.doppler_value(TARGET).expect("it holds something");
+        let rotates = matches!(self.work, Work::Rotation { .. });
+        assert!(
+            self.serves(&held).await || (!rotates && held == "a stranger's"),
+            "{what}: Doppler's key does not work"
+        );
+        if rotates {
+            let served = self.serves(&self.replaced.value).await;
+            assert!(served, "{what}: a key was disabled in its grace");
+        }
+        for key in self.keys() {
+            let texts = secret
+                .versions
+                .iter()
+                .filter_map(|version| version.text.as_ref());
+            let stored = texts.into_iter().any(|text| text.contains(&key.value));
+            assert!(stored, "{what}: no version held key {}", key.id);
+        }
+    }
+
+    /// What holds once the runbook was followed.
+    async fn assert_all_well(&self, deed: Deed, what: &str) {
+        let (world, secret) = (&self.world, self.world.sandbox.secret(SECRET));
+        let log = || self.world.sandbox.function_log();
+        assert!(secret.pending().is_none(), "{what}: AWSPENDING is left");
+        assert!(secret.rotation_enabled, "{what}: rotation is off");
+        let current = world.current_key();
+        let key = world.sandbox.key_with_value(&current);
+        let key = key.unwrap_or_else(|| panic!("{what}: AWSCURRENT's key is missing\n{}", log()));
+        let plan = self.state.lock().expect("no panic").plan.clone();
+        assert_eq!(
+            key.plans,
+            Vec::from_iter(plan),
+            "{what}: its plans\n{}",
+            log()
+        );
+        assert_eq!(world.gateway_answer(&current).await, 200, "{what}");
+        assert!(
+            world.doppler_value(TARGET).as_ref() == Some(&current),
+            "{what}: Doppler differs\n{}",
+            log()
+        );
+        for key in self.keys() {
+            let marked = key.description.contains("Superseded at ");
+            // A key made by hand is its owner's.
+            let is_well = key.value == BY_HAND || marked == (key.value != current);
+            assert!(is_well, "{what}: {key:?}\n{}", log());
+            let over =
+                matches!(self.work, Work::Reconciliation { .. }) && key.id == self.replaced.id;
+            assert_eq!(key.enabled, !over, "{what}: {key:?}\n{}", log());
+        }
+        if deed == Deed::PutAnotherField {
+            let texts = secret
+                .versions
+                .iter()
+                .filter(|version| version.has("AWSCURRENT"));
+            let kept = texts
+                .filter_map(|version| version.text.as_ref())
+                .all(|text| text.contains("them"));
+            assert!(kept, "{what}: the edit was lost");
+        }
+    }
+}
+
+fn text_with(key: &str, owner: &str) -> String {
+    json!({ "apiKey": key, "owner": owner }).to_string()
+}
+
+/// The commands that were run as the runbook has them.
+type Tried = Arc<Mutex<BTreeSet<Command>>>;
+
+impl Scene {
+    /// Follows the runbook: by the shell where nobody has yet, else by what is quicker.
+    async fn follow(&self, command: Command, tried: &Tried, what: &str) {
+        let first = tried.lock().expect("no panic").insert(command);
+        let token = if first {
+            self.shell(command).await
+        } else {
+            self.quickly(command).await
+        };
+        if command.rotates() {
+            let token = token.unwrap_or_else(|| panic!("{what}: no rotation was begun"));
+            let outcome = self.world.sandbox.rotation(&token).await;
+            assert!(
+                outcome.succeeded,
+                "{what}: {:?}\n{}",
+                outcome.error(),
+                self.world.log()
+            );
+        }
+    }
+
+    /// Runs it as written. Answers with the version that it says it makes.
+    async fn shell(&self, command: Command) -> Option<String> {
+        let plan = self
+            .state
+            .lock()
+            .expect("no panic")
+            .plan
+            .clone()
+            .unwrap_or_default();
+        // A deployment is the one thing that the sandbox cannot do; that of the test is told of it.
+        let script = format!(
+            "cd \"$(mktemp -d)\"; F={FUNCTION_NAME} S={SECRET} API={REST_API_ID} STAGE={STAGE} PLAN={plan}\n\
+             change() {{ echo \"change $*\"; }}\n{}\necho \"plan $PLAN\"",
+            command.text()
+        );
+        let output = self.world.shell(&script).await;
+        for value in values(&self.world) {
+            assert_absent(&output, &value, &format!("{command:?}"));
+        }
+        if command == Command::NewPlan {
+            let plan = output.lines().find_map(|line| line.strip_prefix("plan "));
+            self.state.lock().expect("no panic").plan = plan.map(str::to_owned);
+        }
+        if let Some((_, plan)) = output.split_once("change UsagePlanIds ") {
+            let plan = plan.lines().next().expect("a line");
+            self.world.redeploy(&[("USAGE_PLAN_IDS", plan)]).await;
+        }
+        let (_, version) = output.rsplit_once("\"VersionId\": \"")?;
+        version
+            .split_once('"')
+            .map(|(version, _)| version.to_owned())
+    }
+
+    /// Does the same by the sandbox's own means.
+    async fn quickly(&self, command: Command) -> Option<String> {
+        let sandbox = &self.world.sandbox;
+        let secret = sandbox.secret(SECRET);
+        let id = |label| Some(secret.labelled(label)?.id.clone());
+        match command {
+            Command::RotateAfterPut | Command::RotateAfterCancel | Command::RotateAfterRemoval => {
+                return Some(sandbox.rotate(SECRET));
+            }
+            Command::GiveUp => {
+                sandbox.move_label(SECRET, "AWSPENDING", id("AWSPENDING").as_deref(), None);
+                return Some(sandbox.rotate(SECRET));
+            }
+            Command::BringTextBack => {
+                let (from, to) = (id("AWSCURRENT"), id("AWSPREVIOUS"));
+                sandbox.move_label(SECRET, "AWSCURRENT", from.as_deref(), to.as_deref());
+            }
+            Command::NewPlan => {
+                let plan = sandbox.create_usage_plan("partners");
+                for key in self.keys().iter().filter(|key| key.enabled) {
+                    sandbox.attach_key(&key.id, &plan);
+                }
+                self.state.lock().expect("no panic").plan = Some(plan);
+            }
+            Command::DeployPlan => {
+                let plan = self
+                    .state
+                    .lock()
+                    .expect("no panic")
+                    .plan
+                    .clone()
+                    .expect("a plan");
+                self.world.redeploy(&[("USAGE_PLAN_IDS", &plan)]).await;
+            }
+            Command::Reconcile => drop(self.world.reconcile(json!({ "SecretId": SECRET })).await),
+            Command::Restore => sandbox.restore_secret(SECRET),
+            Command::DeleteKeys => unreachable!("it is for a secret that does not come back"),
+            Command::PutTagsBack => {
+                for key in self.keys() {
+                    let Some(version) = key.name.strip_prefix(&format!("{SECRET}/")) else {
+                        continue;
+                    };
+                    for (tag, value) in TAGS.iter().zip([&secret.arn, version, FUNCTION_NAME]) {
+                        sandbox.tag_key(&key.id, tag, value);
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Scene {
+    /// What the runbook says to run after `deed`, given how the run ended.
+    fn commands(&self, deed: Deed, error: Option<&FunctionError>) -> Vec<Command> {
+        let secret = self.world.sandbox.secret(SECRET);
+        let held = self.world.key_in("AWSCURRENT");
+        let works = held.is_some_and(|held| self.world.sandbox.key_with_value(&held).is_some());
+        let is_pending = secret.pending().is_some();
+        let edited = error.is_some_and(|error| error.error_type == "SecretEditedDuringRotation");
+        let (Work::Rotation { inherits } | Work::Reconciliation { inherits }) = self.work;
+        let mut commands = Vec::new();
+        let mut run = |command, if_so| commands.extend(Some(command).filter(|_| if_so));
+        match deed {
+            Deed::PutAnotherField
+            | Deed::PutTheOldKey
+            | Deed::PutAKeyMadeByHand
+            | Deed::PutAPlaceholder
+            | Deed::PutGarbage => {
+                run(Command::BringTextBack, !works);
+                run(Command::GiveUp, edited);
+                run(Command::RotateAfterPut, error.is_some() && !is_pending);
+            }
+            Deed::Cancel => {
+                run(Command::GiveUp, is_pending);
+                run(Command::RotateAfterCancel, !is_pending);
+            }
+            Deed::RemovePending => run(Command::RotateAfterRemoval, error.is_some()),
+            Deed::RotateAgain => {}
+            Deed::DeletePlan => {
+                run(Command::NewPlan, true);
+                run(Command::DeployPlan, !inherits);
+            }
+            Deed::DeleteKey(_) => run(Command::Reconcile, !works && error.is_none()),
+            Deed::DeleteSecret => run(Command::Restore, true),
+            Deed::RemoveTag(..) => run(Command::PutTagsBack, true),
+        }
+        commands
+    }
+}
+
+/// How a schedule came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotPossible,
+    ByItself,
+    AfterRetry,
+    AfterCommands,
+}
+
+/// Lets one deed be done before one call, and follows the runbook to the end.
+async fn try_schedule(
+    deed: Deed,
+    work: Work,
+    call: usize,
+    what: String,
+    tried: Tried,
+) -> (End, Option<String>) {
+    let scene = Arc::new(Scene::set(work).await);
+    let hook = {
+        let scene = Arc::downgrade(&scene);
+        FaultKind::before(move || {
+            let scene = scene.upgrade();
+            async move {
+                if let Some(scene) = scene {
+                    scene.intervene(deed).await;
+                }
+            }
+        })
+    };
+    let (world, sandbox) = (&scene.world, &scene.world.sandbox);
+    let handle = sandbox.faults().inject(Fault::new(hook).nth(call + 1));
+    let (error, token) = scene.run().await;
+    sandbox.faults().clear();
+    assert_eq!(handle.fired(), 1, "{what}: there was no such call");
+    if !scene.state.lock().expect("no panic").done {
+        assert_eq!(error, None, "{what}");
+        return (End::NotPossible, None);
+    }
+    if let Some(error) = &error {
+        let expected = deed.errors().contains(&error.error_type.as_str());
+        assert!(expected, "{what}: {error}\n{}", world.log());
+        assert!(
+            error
+                .error_message
+                .contains(next_step(deed, &error.error_type)),
+            "{what}: {error}"
+        );
+    }
+    if let Some(second) = &scene.state.lock().expect("no panic").second {
+        assert!(second.succeeded, "{what}: {:?}", second.error());
+    }
+    scene.assert_nothing_lost(deed, &what).await;
+
+    let mut end = End::ByItself;
+    for command in scene.commands(deed, error.as_ref()) {
+        scene.follow(command, &tried, &what).await;
+        end = End::AfterCommands;
+    }
+    // The service tries again by itself, while the version is pending.
+    if let Some(token) = token.filter(|_| sandbox.secret(SECRET).pending().is_some()) {
+        let outcome = sandbox.retry(&token).await;
+        assert!(
+            outcome.succeeded,
+            "{what}: {:?}\n{}",
+            outcome.error(),
+            world.log()
+        );
+        if end == End::ByItself {
+            end = End::AfterRetry;
+        }
+    }
+    world.reconcile(json!({ "SecretId": SECRET })).await;
+    scene.assert_all_well(deed, &what).await;
+    if matches!(deed, Deed::RemoveTag(_, "rotation:function")) {
+        // The role may change no key without this tag, until it is put back.
+        for denial in world.roles.take_denials() {
+            let changes = ["UpdateApiKey", "DeleteApiKey"].contains(&denial.operation.as_str());
+            assert!(changes, "{what}: {denial}");
+        }
+    }
+    let emitted =
+        sandbox.function_log() + &error.as_ref().map(ToString::to_string).unwrap_or_default();
+    for value in values(world) {
+        assert_absent(&emitted, &value, &what);
+    }
+    (end, error.map(|error| error.error_type))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_somebody_does_before_any_call_nothing_is_lost_and_the_runbook_mends_it() {
+    let tried = Tried::default();
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut schedules = JoinSet::new();
+    for inherits in [false, true] {
+        for work in [
+            Work::Rotation { inherits },
+            Work::Reconciliation { inherits },
+        ] {
+            let scene = Scene::set(work).await;
+            scene.world.sandbox.clear_calls();
+            assert_eq!(scene.run().await.0, None);
+            let calls = scene.world.sandbox.calls();
+            let boundaries = calls.iter().enumerate().filter(|(_, call)| {
+                is_exhaustive() || BOUNDARIES.contains(&call.operation.as_str())
+            });
+            let boundaries: Vec<_> = boundaries.collect();
+            for (number, deed) in Deed::all().into_iter().enumerate() {
+                for (place, (call, at)) in boundaries.iter().enumerate() {
+                    let (call, turn) = (*call, (number + place) % 2 == usize::from(inherits));
+                    if !(is_exhaustive() || turn && deed.is_in_share()) {
+                        continue;
+                    }
+                    let what =
+                        format!("{deed:?} before call {call}, {}, of {work:?}", at.operation);
+                    let (tried, places) = (Arc::clone(&tried), Arc::clone(&places));
+                    schedules.spawn(async move {
+                        let _place = places.acquire().await;
+                        let trial =
+                            tokio::spawn(try_schedule(deed, work, call, what.clone(), tried));
+                        (deed, trial.await.map_err(|_| what))
+                    });
+                }
+            }
+        }
+    }
+    let (mut table, mut failed) = (BTreeMap::<Deed, Row>::new(), Vec::new());
+    while let Some(ended) = schedules.join_next().await {
+        let (deed, ended) = ended.expect("it does not panic");
+        match ended {
+            Ok((end, error)) => table.entry(deed).or_default().count(end, error),
+            Err(what) => failed.push(what),
+        }
+    }
+    print(&table);
+    for (deed, row) in &table {
+        let done = row.by_itself + row.after_retry + row.after_commands;
+        assert!(done > 0, "{deed:?} was never done");
+    }
+    failed.sort();
+    assert!(
+        failed.is_empty(),
+        "{} failed:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    let untried = Command::ALL
+        .into_iter()
+        .filter(|command| !tried.lock().expect("no panic").contains(command));
+    assert_eq!(untried.collect::<Vec<_>>(), [Command::DeleteKeys]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_of_a_secret_that_is_to_go_are_deleted_as_the_runbook_says() {
+    let scene = Scene::set(Work::Rotation { inherits: false }).await;
+    scene.world.sandbox.delete_secret(SECRET);
+    scene.shell(Command::DeleteKeys).await;
+    assert_eq!(scene.keys(), []);
+}
+
+#[test]
+fn every_block_on_what_to_do_after_a_deed_or_an_error_is_run_by_a_test() {
+    let mut places: Vec<_> = Command::ALL.map(Command::place).into();
+    places.sort_unstable();
+    let blocks = runbook()
+        .iter()
+        .flat_map(|(title, blocks)| (0..blocks.len()).map(move |block| (title.as_str(), block)));
+    assert_eq!(blocks.collect::<Vec<_>>(), places);
+}
+
+/// What came of one deed.
+#[derive(Default)]
+struct Row {
+    not_possible: usize,
+    by_itself: usize,
+    after_retry: usize,
+    after_commands: usize,
+    errors: BTreeMap<String, usize>,
+}
+
+impl Row {
+    fn count(&mut self, end: End, error: Option<String>) {
+        *(match end {
+            End::NotPossible => &mut self.not_possible,
+            End::ByItself => &mut self.by_itself,
+            End::AfterRetry => &mut self.after_retry,
+            End::AfterCommands => &mut self.after_commands,
+        }) += 1;
+        if let Some(error) = error {
+            *self.errors.entry(error).or_default() += 1;
+        }
+    }
+}
+
+fn print(table: &BTreeMap<Deed, Row>) {
+    println!(
+        "{:<42} {:>5} {:>9} {:>11} {:>14}  errors",
+        "deed", "tried", "by itself", "after retry", "after commands"
+    );
+    for (deed, row) in table {
+        let tried = row.by_itself + row.after_retry + row.after_commands;
+        let errors: Vec<_> = row
+            .errors
+            .iter()
+            .map(|(error, count)| format!("{error} {count}"))
+            .collect();
+        println!(
+            "{:<42} {tried:>5} {:>9} {:>11} {:>14}  {}",
+            format!("{deed:?}"),
+            row.by_itself,
+            row.after_retry,
+            row.after_commands,
+            errors.join(", ")
+        );
+    }
+}

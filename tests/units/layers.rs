@@ -1,0 +1,164 @@
+//! The layout of `src` is the architecture: which folder may name which, how pure the decisions are, and how long a file may be.
+//! And what the pages say of the tests is so: each guarantee names tests that exist, and `tests/README.md` names every file.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+/// What each part of the crate may name. Each names only parts above its own line, so there is no circle.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("ids", &[]),
+    ("time", &[]),
+    ("redact", &["ids"]),
+    ("command", &[]),
+    ("logging", &[]),
+    ("decision", &["ids", "time", "redact"]),
+    ("driver", &["ids", "time", "redact", "decision"]),
+    ("secret", &["ids", "decision"]),
+    ("config", &["ids", "time"]),
+    (
+        "adapters",
+        &[
+            "ids", "time", "redact", "command", "decision", "driver", "secret", "config",
+        ],
+    ),
+    (
+        "handler",
+        &[
+            "ids", "time", "redact", "command", "decision", "driver", "secret", "config",
+            "adapters",
+        ],
+    ),
+];
+
+/// The most lines of a file: more than a reader takes in at once.
+const LONGEST: usize = 300;
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder can be read");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// Each file of the crate: its path below `src`, the part that it belongs to, and its text without comments.
+fn sources() -> Vec<(String, String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let comment = Regex::new(r"//.*").expect("it is a pattern");
+    files(&root)
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("the file can be read");
+            let path = path.strip_prefix(&root).expect("it is below the root");
+            let path = path.to_str().expect("it is Unicode").to_owned();
+            let part = path
+                .split(['/', '.'])
+                .next()
+                .expect("it has one")
+                .to_owned();
+            (path, part, comment.replace_all(&text, "").into_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn each_part_names_only_those_below_it() {
+    let names = Regex::new(r"(?-u:\b)crate::\{?([a-z_]+)").expect("it is a pattern");
+    let mut found = BTreeSet::new();
+    for (path, part, text) in sources() {
+        let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == part) else {
+            assert!(["main", "lib"].contains(&part.as_str()), "{path}: no layer");
+            continue;
+        };
+        for import in names.captures_iter(&text) {
+            let other = &import[1];
+            let is_fine = other == part || allowed.contains(&other);
+            assert!(is_fine, "{path} names {other}");
+        }
+        found.insert(part);
+    }
+    assert_eq!(found.len(), LAYERS.len(), "{found:?}");
+}
+
+#[test]
+fn decisions_are_pure() {
+    let impure = Regex::new(r"async |\.await(?-u:\b)|::now\(\)|tokio|std::env|reqwest");
+    let impure = impure.expect("it is a pattern");
+    let mut count = 0;
+    for (path, part, text) in sources() {
+        if part == "decision" {
+            count += 1;
+            let found = impure.find(&text).map(|found| found.as_str());
+            assert_eq!(found, None, "{path}");
+        }
+    }
+    assert!(count > 10, "only {count} files");
+}
+
+#[test]
+fn no_source_file_is_longer_than_300_lines() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in files(&root) {
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST, "{}: {lines} lines", path.display());
+    }
+}
+
+/// The tests that the README's guarantees name.
+#[test]
+fn each_guarantee_names_tests_that_exist() {
+    let readme = include_str!("../../README.md");
+    let table = readme.split("| guarantee | test |").nth(1);
+    let table = table.and_then(|rest| rest.split("\n\n").next());
+    let rows = table.expect("there is a table").lines().skip(2);
+    let name = Regex::new("`([a-z0-9_]+)`").expect("it is a pattern");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let tests: String = files(&folder)
+        .iter()
+        .map(|path| std::fs::read_to_string(path).expect("the file can be read"))
+        .collect();
+    let mut count = 0;
+    for row in rows {
+        let cells = row.rsplit(" | ").next().expect("the last cell");
+        for found in name.captures_iter(cells) {
+            count += 1;
+            let declared = format!("fn {}(", &found[1]);
+            assert!(tests.contains(&declared), "{}", &found[1]);
+        }
+    }
+    assert!(count > 25, "only {count} tests are named");
+}
+
+/// The files of the tests themselves; `main.rs` only lists them.
+#[test]
+fn each_test_file_is_in_the_tests_readme() {
+    let page = include_str!("../README.md");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let helpers = ["sandbox", "template", "bench", "tools"];
+    let mut count = 0;
+    for path in files(&folder) {
+        let path = path.strip_prefix(&folder).expect("it is below the folder");
+        let is_helper = helpers.iter().any(|helper| path.starts_with(helper));
+        let parts: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
+        let name = match parts[..] {
+            _ if is_helper => continue,
+            [.., "main.rs"] | ["support", ..] => continue,
+            [file] | [_, file] => file.to_owned(),
+            [_, folder, ..] => folder.to_owned(),
+            [] => panic!("a path has parts"),
+        };
+        count += 1;
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+    assert!(count > 30, "only {count} files");
+}
