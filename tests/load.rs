@@ -34,8 +34,9 @@ const STEP: Duration = Duration::from_secs(298);
 /// So many times the time that the limits set is allowed.
 const MOST: f64 = 1.2;
 
+/// A fleet rotated at once takes little longer than the limits of API Gateway make it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_rotated_at_once_takes_little_longer_than_the_limits_of_api_gateway_make_it() {
+async fn fleet_rotates_within_api_gateway_limits() {
     let fleet = Fleet::start(if is_exhaustive() { 1_000 } else { 30 }).await;
     let calls_each = fleet.calls_of_a_rotation_alone().await;
 
@@ -113,8 +114,9 @@ async fn a_fleet_rotated_at_once_takes_little_longer_than_the_limits_of_api_gate
     assert!(ratio <= most, "{took:.1} s, {ratio:.3} times {bound:.1} s");
 }
 
+/// Processes that got in each others way do not come back in step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_got_in_each_others_way_do_not_come_back_in_step() {
+async fn colliding_processes_return_out_of_step() {
     let world = Setup::plain().start().await;
     let words =
         "Unable to complete operation due to concurrent modification. Please try again later.";
@@ -143,7 +145,7 @@ async fn processes_that_got_in_each_others_way_do_not_come_back_in_step() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_memory_of_a_process_stays_flat_over_warm_rotations() {
+async fn memory_of_process_stays_flat_over_warm_rotations() {
     /// What the allocator may keep meanwhile, in KiB. Over 1,000 rotations that is a leak of 300 bytes in each.
     const TOLERANCE: u64 = 256;
 

@@ -92,8 +92,9 @@ fn value() -> Veiled {
     Veiled::new(ApiKeyValue::fresh().expose())
 }
 
+/// What our types held is gone from memory once they are dropped.
 #[test]
-fn what_our_types_held_is_gone_from_memory_once_they_are_dropped() {
+fn dropped_values_are_gone_from_memory() {
     // The search does find what is there, and what an ordinary text leaves behind.
     let left = value();
     let held = left.within("", "");

@@ -429,8 +429,9 @@ fn is_enabled(world: &World, value: &str) -> Option<bool> {
 
 // README.md, "Rotate it".
 
+/// A rotation by hand can be begun once watched and looked at afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_by_hand_can_be_begun_once_watched_and_looked_at_afterwards() {
+async fn manual_rotation_is_begun_watched_and_inspected() {
     let setup = Setup {
         options: Options {
             propagation: Duration::from_hours(1),
@@ -468,8 +469,9 @@ async fn a_rotation_by_hand_can_be_begun_once_watched_and_looked_at_afterwards()
     world.assert_agreement().await;
 }
 
+/// The trial run changes nothing and a failure of it is one line in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_trial_run_changes_nothing_and_a_failure_of_it_is_one_line_in_the_log() {
+async fn trial_run_changes_nothing_and_failure_is_logged() {
     let (world, _) = rotated_twice(logging(Setup::default())).await;
     let person = Terminal::of(&world, SECRET);
     let state = || {
@@ -491,8 +493,9 @@ async fn the_trial_run_changes_nothing_and_a_failure_of_it_is_one_line_in_the_lo
     assert!(state() == before, "something changed");
 }
 
+/// A failed rotation says why and goes on by hand once the cause is mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_rotation_says_why_and_goes_on_by_hand_once_the_cause_is_mended() {
+async fn failed_rotation_continues_manually_after_repair() {
     let world = logging(Setup::quick()).start().await;
     world.rotate().await;
     let old = world.current_key();
@@ -526,7 +529,7 @@ async fn a_failed_rotation_says_why_and_goes_on_by_hand_once_the_cause_is_mended
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_that_is_given_up_leaves_nothing_behind() {
+async fn rotation_that_is_given_up_leaves_nothing_behind() {
     let world = Setup::quick().start().await;
     world.rotate().await;
     let current = world.current_key();
@@ -560,14 +563,15 @@ async fn a_rotation_that_is_given_up_leaves_nothing_behind() {
 // README.md, "Reconciliation in detail", and docs/proof.md.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reconciliation_is_asked_for_and_answers_with_a_report() {
+async fn reconciliation_is_asked_for_and_answers_with_report() {
     let (world, _) = rotated_twice(Setup::quick()).await;
     let printed = Terminal::of(&world, SECRET).run(Runs::Reconcile).await;
     assert!(printed.contains(r#"{"step":"reconcile","#), "{printed}");
 }
 
+/// After a leak a whole fleet is rotated and stopped and no secret of another function.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_leak_a_whole_fleet_is_rotated_and_stopped_and_no_secret_of_another_function() {
+async fn leaked_fleet_is_rotated_and_stopped_alone() {
     let fleet = Setup::plain().inheriting().env("SECRET_ID", "");
     let fleet = fleet.env("ALLOW_KEY_WITHOUT_PLAN", "true");
     let world = fleet.start().await;
@@ -618,15 +622,16 @@ async fn after_a_leak_a_whole_fleet_is_rotated_and_stopped_and_no_secret_of_anot
 // docs/consumers.md.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_key_is_read_from_the_secret_and_from_doppler() {
+async fn key_is_read_from_secret_and_from_doppler() {
     let (world, _) = rotated_twice(Setup::quick()).await;
     let person = Terminal::of(&world, SECRET);
     person.run(Runs::Read).await;
     person.run(Runs::DopplerRun).await;
 }
 
+/// A consumer with a cache outlives an emergency stop with one more read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_consumer_with_a_cache_outlives_an_emergency_stop_with_one_more_read() {
+async fn cached_consumer_survives_emergency_stop_with_one_read() {
     const SERVICE: &str = "
 import sys, urllib.error
 from consumer import ApiKey
@@ -695,8 +700,9 @@ for line in sys.stdin:
     }
 }
 
+/// A key that another tool made is replaced handed over and retired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_another_tool_made_is_replaced_handed_over_and_retired() {
+async fn key_of_another_tool_is_replaced_and_retired() {
     let world = Setup::quick().start().await;
     world.sandbox.create_usage_plan_as("demoplan01", "partners");
     world.redeploy(&[("USAGE_PLAN_IDS", "demoplan01")]).await;
@@ -713,8 +719,9 @@ async fn a_key_that_another_tool_made_is_replaced_handed_over_and_retired() {
     assert_eq!(world.gateway_answer(&world.current_key()).await, 200);
 }
 
+/// An existing secret is looked at tried and found before its first rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_existing_secret_is_looked_at_tried_and_found_before_its_first_rotation() {
+async fn existing_secret_is_inspected_before_first_rotation() {
     const NAME: &str = "orders/partner-api-key";
     let world = Setup::quick().start().await;
     world.sandbox.create_secret(
@@ -743,8 +750,9 @@ async fn an_existing_secret_is_looked_at_tried_and_found_before_its_first_rotati
     assert_eq!(world.gateway_answer(BY_HAND).await, 200);
 }
 
+/// A first look at an existing secret tells its form whatever it holds and not its value.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_look_at_an_existing_secret_tells_its_form_whatever_it_holds_and_not_its_value() {
+async fn first_inspection_shows_form_and_no_value() {
     let world = Setup::plain().start().await;
     let person = Terminal::of(&world, SECRET);
     let (commands, _) = find(Runs::LookFirst.place());
@@ -765,8 +773,9 @@ async fn a_first_look_at_an_existing_secret_tells_its_form_whatever_it_holds_and
     }
 }
 
+/// A key in another field stays there beside the new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_in_another_field_stays_there_beside_the_new_one() {
+async fn key_in_another_field_stays_beside_new_one() {
     let setup = Setup {
         secret: Some(json!({ "token": BY_HAND }).to_string()),
         ..Setup::quick()
@@ -780,8 +789,9 @@ async fn a_key_in_another_field_stays_there_beside_the_new_one() {
     assert!(fields["apiKey"].is_string(), "there is no new key");
 }
 
+/// Without a function every key goes on working until somebody deletes the replaced ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_function_every_key_goes_on_working_until_somebody_deletes_the_replaced_ones() {
+async fn keys_work_without_function_until_deleted_manually() {
     let (world, replaced) = rotated_twice(Setup::quick()).await;
     let person = Terminal::of(&world, SECRET);
     person.run(Runs::Cancel).await;
@@ -797,8 +807,9 @@ async fn without_a_function_every_key_goes_on_working_until_somebody_deletes_the
     assert!(!world.sandbox.secret(SECRET).rotation_enabled);
 }
 
+/// A shorter grace disables what was replaced before that and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shorter_grace_disables_what_was_replaced_before_that_and_nothing_else() {
+async fn shorter_grace_disables_older_superseded_keys_only() {
     let (world, long_ago) = rotated_twice(Setup::quick()).await;
     world.sandbox.advance(Duration::from_hours(2));
     let just_now = world.current_key();
@@ -809,8 +820,9 @@ async fn a_shorter_grace_disables_what_was_replaced_before_that_and_nothing_else
     assert_eq!(is_enabled(&world, &world.current_key()), Some(true));
 }
 
+/// A secret that is to be deleted cannot be read and its keys go on working.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_that_is_to_be_deleted_cannot_be_read_and_its_keys_go_on_working() {
+async fn deleted_secret_is_unreadable_and_keys_still_work() {
     let (world, _) = rotated_twice(Setup::quick()).await;
     let current = world.current_key();
     let person = Terminal::of(&world, SECRET);
@@ -824,8 +836,9 @@ async fn a_secret_that_is_to_be_deleted_cannot_be_read_and_its_keys_go_on_workin
 
 // docs/runbook.md.
 
+/// How things stand is shown key by key and a refusal as that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn how_things_stand_is_shown_key_by_key_and_a_refusal_as_that() {
+async fn status_is_shown_per_key_or_as_refusal() {
     let (world, replaced) = rotated_twice(Setup::quick()).await;
     let person = Terminal::of(&world, SECRET);
     let printed = person.run(Runs::HowThingsStand).await;
@@ -845,8 +858,9 @@ async fn how_things_stand_is_shown_key_by_key_and_a_refusal_as_that() {
     drop(world.roles.take_denials());
 }
 
+/// Whose a leaked value is can be told without showing it anywhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whose_a_leaked_value_is_can_be_told_without_showing_it_anywhere() {
+async fn owner_of_leaked_value_is_found_unseen() {
     let (world, replaced) = rotated_twice(Setup::quick()).await;
     let person = Terminal::of(&world, SECRET);
     let [ask, tell] = [Runs::AskForValue, Runs::WhoseKey].map(|block| find(block.place()));
@@ -911,8 +925,9 @@ async fn leaked_key_with_hostile_name_prints_quoted_line() {
     }
 }
 
+/// A leaked key is replaced and disabled at once with all that was replaced before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaked_key_is_replaced_and_disabled_at_once_with_all_that_was_replaced_before() {
+async fn leaked_key_and_older_ones_are_disabled() {
     let (world, long_ago) = rotated_twice(Setup::quick()).await;
     let leaked = world.current_key();
     let person = Terminal::of(&world, SECRET);
@@ -927,8 +942,9 @@ async fn a_leaked_key_is_replaced_and_disabled_at_once_with_all_that_was_replace
     world.assert_agreement().await;
 }
 
+/// A leaked key is replaced and disabled at once also while Doppler cannot be written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaked_key_is_replaced_and_disabled_at_once_also_while_doppler_cannot_be_written() {
+async fn leaked_key_is_disabled_while_doppler_is_down() {
     let (world, _) = rotated_twice(Setup::quick()).await;
     let leaked = world.current_key();
     let hidden = format!("{PROJECT}/nosuchconfig/{TARGET}");
@@ -948,8 +964,9 @@ async fn a_leaked_key_is_replaced_and_disabled_at_once_also_while_doppler_cannot
     world.assert_agreement().await;
 }
 
+/// A rollback brings back the replaced key in its grace and after its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollback_brings_back_the_replaced_key_in_its_grace_and_after_its_end() {
+async fn rollback_restores_key_during_and_after_grace() {
     let (world, replaced) = rotated_twice(Setup::quick()).await;
     let newest = world.current_key();
     let person = Terminal::of(&world, SECRET);
@@ -969,8 +986,9 @@ async fn a_rollback_brings_back_the_replaced_key_in_its_grace_and_after_its_end(
 
 // The pages themselves.
 
+/// What needs AWS is at least understood by the AWS CLI.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_needs_aws_is_at_least_understood_by_the_aws_cli() {
+async fn aws_only_commands_are_understood_by_cli() {
     let world = Setup::plain().start().await;
     let person = Terminal::of(&world, SECRET);
     let calls_aws = Regex::new(r"(?m)(^|[ (])aws [a-z]+ [a-z]").expect("it is a pattern");
@@ -1011,8 +1029,9 @@ async fn what_needs_aws_is_at_least_understood_by_the_aws_cli() {
     assert!(calls > 20, "only {calls} calls");
 }
 
+/// Every block is run by a test or is known to need something that is not here.
 #[test]
-fn every_block_is_run_by_a_test_or_is_known_to_need_something_that_is_not_here() {
+fn every_documented_block_is_run_or_excused() {
     let not_run = NOT_RUN.iter().map(|(place, reason)| {
         assert!(!reason.is_empty());
         *place
@@ -1024,8 +1043,9 @@ fn every_block_is_run_by_a_test_or_is_known_to_need_something_that_is_not_here()
     assert_eq!(known.len(), all.len(), "a block is listed twice");
 }
 
+/// Every output that is shown is compared with what is printed.
 #[test]
-fn every_output_that_is_shown_is_compared_with_what_is_printed() {
+fn every_documented_output_is_compared() {
     let compared = [LOG_OF_ROTATION, LOG_OF_TRIAL, LOG_OF_FAILURE];
     for (place, _, output) in handbook() {
         if NOT_RUN.iter().any(|(other, _)| *other == place) {
@@ -1035,7 +1055,7 @@ fn every_output_that_is_shown_is_compared_with_what_is_printed() {
 }
 
 #[test]
-fn every_link_between_the_pages_leads_to_a_heading() {
+fn every_link_between_pages_leads_to_heading() {
     let pages = [
         ("README.md", "", README),
         ("docs/runbook.md", "docs/", RUNBOOK),

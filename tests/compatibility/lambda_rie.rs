@@ -50,8 +50,9 @@ async fn a_whole_rotation_succeeds_step_by_step() {
     );
 }
 
+/// An unknown step is refused by name before anything is called.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_step_is_refused_by_name_before_anything_is_called() {
+async fn unknown_step_is_refused_before_any_call() {
     let world = Setup::default().start().await;
     let emulator = Emulator::start(&world, 300).await;
     let token = world.sandbox.begin_rotation(SECRET);
@@ -61,8 +62,9 @@ async fn an_unknown_step_is_refused_by_name_before_anything_is_called() {
     assert_eq!(world.sandbox.calls(), []);
 }
 
+/// A malformed event gets a clear error and the function answers the next event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_malformed_event_gets_a_clear_error_and_the_function_answers_the_next_event() {
+async fn malformed_event_fails_and_next_is_served() {
     let world = Setup::default().start().await;
     let emulator = Emulator::start(&world, 300).await;
     let token = world.sandbox.begin_rotation(SECRET);
@@ -99,8 +101,9 @@ async fn a_malformed_event_gets_a_clear_error_and_the_function_answers_the_next_
     );
 }
 
+/// A gateway that never accepts the key ends the step before the emulator would.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_that_never_accepts_the_key_ends_the_step_before_the_emulator_would() {
+async fn unaccepted_key_ends_step_before_emulator_timeout() {
     let options = Options {
         propagation: Duration::from_hours(1),
         ..Options::default()
@@ -138,8 +141,9 @@ async fn a_gateway_that_never_accepts_the_key_ends_the_step_before_the_emulator_
     );
 }
 
+/// A service that never answers ends the step as out of time and it is resumed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_never_answers_ends_the_step_as_out_of_time_and_it_is_resumed() {
+async fn unanswered_call_ends_step_and_resumes() {
     let world = Setup::default().start().await;
     let seconds = 5;
     let emulator = Emulator::start(&world, seconds).await;

@@ -39,8 +39,9 @@ const BY_HAND: &str = "MadeByHand0123456789abcdefghijk";
 /// So long one answer of moto may take, its start included.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// A JSON secret gets its first key and keeps its other fields in their order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_json_secret_gets_its_first_key_and_keeps_its_other_fields_in_their_order() {
+async fn json_secret_gets_key_and_keeps_fields() {
     // Neither the order of the fields nor their white space nor `1.50` would survive a JSON library.
     let text = r#"{"url":"https://api.example.com","apiKey":"none yet","limits":{ "z": 1.50, "a": [] },"owner":"x"}"#;
     let world = World::start(text).await;
@@ -70,8 +71,9 @@ async fn a_json_secret_gets_its_first_key_and_keeps_its_other_fields_in_their_or
     assert!(!log.contains(&key), "the log holds the key");
 }
 
+/// A second rotation puts its key on the configured plan and marks the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_rotation_puts_its_key_on_the_configured_plan_and_marks_the_first() {
+async fn second_rotation_attaches_key_and_marks_first() {
     let world = World::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.rotate(FIRST).await;
@@ -101,8 +103,9 @@ async fn a_second_rotation_puts_its_key_on_the_configured_plan_and_marks_the_fir
     assert_eq!(unmarked, before.keys[0]);
 }
 
+/// Without configured plans each key takes over those of the one before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_configured_plans_each_key_takes_over_those_of_the_one_before() {
+async fn keys_inherit_plans_without_configured_ones() {
     let world = World::start(BY_HAND).await;
     let other_plan = world.moto.create_plan("unlimited").await;
     let by_hand = world.moto.create_key("by hand", BY_HAND).await;
@@ -138,7 +141,7 @@ async fn without_configured_plans_each_key_takes_over_those_of_the_one_before() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_step_that_runs_twice_changes_nothing_the_second_time() {
+async fn step_that_runs_twice_changes_nothing_second_time() {
     let world = World::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.rotate(FIRST).await;
@@ -170,8 +173,9 @@ async fn a_step_that_runs_twice_changes_nothing_the_second_time() {
     }
 }
 
+/// A second set secret meets the conflict of create API key and deletes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_set_secret_meets_the_conflict_of_create_api_key_and_deletes_nothing() {
+async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
     let world = World::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.begin(FIRST).await;
@@ -203,8 +207,9 @@ async fn a_second_set_secret_meets_the_conflict_of_create_api_key_and_deletes_no
     );
 }
 
+/// A second set secret puts a key back on the plan that it has lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_set_secret_puts_a_key_back_on_the_plan_that_it_has_lost() {
+async fn repeated_set_secret_restores_lost_plan() {
     let world = World::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.begin(FIRST).await;
@@ -238,8 +243,9 @@ async fn a_second_set_secret_puts_a_key_back_on_the_plan_that_it_has_lost() {
     );
 }
 
+/// A key of others with the pending value is neither taken over nor deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_others_with_the_pending_value_is_neither_taken_over_nor_deleted() {
+async fn foreign_key_with_pending_value_is_untouched() {
     let world = World::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.begin(FIRST).await;
@@ -312,9 +318,9 @@ async fn a_trial_run_between_two_rotations_changes_nothing() {
     assert_eq!(world.state().await, before);
 }
 
+/// A replaced key is disabled after its grace and deleted after its quarantine and no sooner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quarantine_and_no_sooner()
-{
+async fn superseded_key_is_disabled_then_deleted_on_time() {
     let world = World::rotated_twice().await;
     let before = world.state().await;
     let id = before.keys[0].id.as_str();
@@ -351,8 +357,9 @@ async fn a_replaced_key_is_disabled_after_its_grace_and_deleted_after_its_quaran
     world.reconcile_in_vain().await;
 }
 
+/// A rollback brings back a key that was marked disabled or deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollback_brings_back_a_key_that_was_marked_disabled_or_deleted() {
+async fn rollback_restores_marked_disabled_or_deleted_key() {
     for (passes, enabled, repairs) in [(0, Some(true), 2), (1, Some(false), 2), (2, None, 3)] {
         let world = World::start("{}").await;
         world.deploy(Some(&world.plan)).await;
@@ -386,8 +393,9 @@ async fn a_rollback_brings_back_a_key_that_was_marked_disabled_or_deleted() {
     }
 }
 
+/// Without configured plans a deleted key comes back on those of the other one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_configured_plans_a_deleted_key_comes_back_on_those_of_the_other_one() {
+async fn deleted_key_returns_on_inherited_plans() {
     let world = World::start(BY_HAND).await;
     let by_hand = world.moto.create_key("by hand", BY_HAND).await;
     world.moto.attach(&by_hand, &world.plan).await;
@@ -415,9 +423,9 @@ async fn without_configured_plans_a_deleted_key_comes_back_on_those_of_the_other
     assert_eq!(world.state().await.doppler, Some(fingerprint(&first)));
 }
 
+/// The emergency stop disables every replaced key in one call and neither the current nor the pending one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_emergency_stop_disables_every_replaced_key_in_one_call_and_neither_the_current_nor_the_pending_one()
- {
+async fn emergency_stop_disables_superseded_keys_only() {
     let world = World::rotated_twice().await;
     world.rotate(THIRD).await;
     world.begin(FOURTH).await;
@@ -447,8 +455,9 @@ async fn the_emergency_stop_disables_every_replaced_key_in_one_call_and_neither_
     assert_eq!(world.state().await, after);
 }
 
+/// Drift in Doppler and API Gateway is repaired and an equal target is not written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn drift_in_doppler_and_api_gateway_is_repaired_and_an_equal_target_is_not_written() {
+async fn drift_is_repaired_and_equal_target_unwritten() {
     let world = World::rotated_twice().await;
     let before = world.state().await;
     let doppler = world.sandbox.doppler();
@@ -473,8 +482,9 @@ async fn drift_in_doppler_and_api_gateway_is_repaired_and_an_equal_target_is_not
     assert_eq!(operations, ["GetSecret"], "{calls:?}");
 }
 
+/// A key that a person disabled stays disabled and is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_a_person_disabled_stays_disabled_and_is_named() {
+async fn manually_disabled_key_stays_disabled_and_is_named() {
     let world = World::rotated_twice().await;
     let keys = world.state().await.keys;
     let [replaced, current] = [&keys[0].id, &keys[1].id];
@@ -504,8 +514,9 @@ async fn a_key_that_a_person_disabled_stays_disabled_and_is_named() {
     );
 }
 
+/// A key made by hand is left alone and once handed over it is retired like ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_like_ours() {
+async fn unmanaged_key_is_retired_once_handed_over() {
     let world = World::start(BY_HAND).await;
     let versions = world.state().await.versions;
     let version = versions.keys().next().expect("there is one").as_str();
@@ -575,9 +586,9 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_it_is_retired_lik
     world.assert_current(SECOND).await;
 }
 
+/// An unchanged secret costs three calls to Secrets Manager two to API Gateway one to Doppler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gateway_one_to_doppler()
- {
+async fn unchanged_secret_costs_six_calls() {
     let world = World::rotated_twice().await;
     world.deploy(Some(&world.plan)).await;
     // The second one still has the Doppler token.
@@ -600,8 +611,9 @@ async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gat
     }
 }
 
+/// Without a secret it serves all of this function also with rotation off and no others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_secret_it_serves_all_of_this_function_also_with_rotation_off_and_no_others() {
+async fn fleet_serves_own_secrets_with_rotation_off() {
     let world = World::rotated_twice().await;
     let id = world.key(FIRST).await.expect("it is there").id;
     world.moto.create_secret("demo/never-rotated", "{}").await;

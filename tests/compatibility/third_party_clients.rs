@@ -166,8 +166,9 @@ fn example_event(name: &str) -> Value {
     serde_json::from_str(&text).expect("the example is JSON")
 }
 
+/// A secret created with the AWS CLI is rotated with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_created_with_the_aws_cli_is_rotated_with_it() {
+async fn secret_made_by_aws_cli_is_rotated() {
     const NAME: &str = "orders/partner-api-key";
     let world = Setup::default().start().await;
     let terminal = Terminal::of(&world);
@@ -236,8 +237,9 @@ async fn a_secret_created_with_the_aws_cli_is_rotated_with_it() {
     );
 }
 
+/// The AWS CLI puts tags and labels and is told why it may not rotate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_aws_cli_puts_tags_and_labels_and_is_told_why_it_may_not_rotate() {
+async fn aws_cli_puts_labels_and_learns_denials() {
     let world = Setup::holding(MADE_BY_HAND).start().await;
     let terminal = Terminal::of(&world);
     let by_hand = text(&terminal.get(SECRET, "").await, "/VersionId").to_owned();
@@ -312,8 +314,9 @@ async fn the_aws_cli_puts_tags_and_labels_and_is_told_why_it_may_not_rotate() {
     );
 }
 
+/// Rotate secret no rotate immediately tries the set up and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotate_secret_no_rotate_immediately_tries_the_set_up_and_changes_nothing() {
+async fn rotate_secret_without_immediate_rotation_changes_nothing() {
     let world = Setup::default().start().await;
     world.rotate().await;
     let terminal = Terminal::of(&world);
@@ -370,8 +373,9 @@ print(json.dumps({'token': answer['VersionId'], 'pages': names}))
     world.assert_agreement().await;
 }
 
+/// A key made with the AWS CLI works only while it is enabled and on a plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_made_with_the_aws_cli_works_only_while_it_is_enabled_and_on_a_plan() {
+async fn aws_cli_key_works_enabled_and_attached() {
     let world = Setup::plain().start().await;
     let terminal = Terminal::of(&world);
     let plan = terminal
@@ -434,8 +438,9 @@ async fn a_key_made_with_the_aws_cli_works_only_while_it_is_enabled_and_on_a_pla
     );
 }
 
+/// The AWS CLI lists keys by prefix and shows values only when asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_aws_cli_lists_keys_by_prefix_and_shows_values_only_when_asked() {
+async fn aws_cli_lists_keys_and_hides_values() {
     let world = Setup::plain().start().await;
     let terminal = Terminal::of(&world);
     let create =
@@ -484,7 +489,7 @@ async fn the_aws_cli_lists_keys_by_prefix_and_shows_values_only_when_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_aws_cli_tags_a_key_and_takes_a_tag_away() {
+async fn aws_cli_tags_key_and_takes_tag_away() {
     let world = Setup::plain().start().await;
     let terminal = Terminal::of(&world);
     let id = world.sandbox.create_key("tagged", MADE_BY_HAND, &[]);
@@ -563,8 +568,9 @@ async fn the_doppler_cli_reads_the_mirrored_key() {
     assert_eq!(me["type"], "service_token");
 }
 
+/// Doppler run watch restarts its child with the new key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doppler_run_watch_restarts_its_child_with_the_new_key() {
+async fn doppler_run_watch_restarts_child_with_new_key() {
     // It stays until it is ended, as a service would.
     const SERVICE: &str = r#"printf '%s\n' "$PARTNER_API_KEY" >>keys; exec sleep 300"#;
     let world = Setup::default().start().await;
@@ -600,8 +606,9 @@ async fn doppler_run_watch_restarts_its_child_with_the_new_key() {
     assert!(doppler.runs(), "`doppler run` has ended");
 }
 
+/// Curl is let in with the current key and with no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn curl_is_let_in_with_the_current_key_and_with_no_other() {
+async fn curl_is_accepted_with_current_key_only() {
     let world = Setup::default().start().await;
     world.rotate().await;
     let terminal = Terminal::of(&world);
@@ -610,8 +617,9 @@ async fn curl_is_let_in_with_the_current_key_and_with_no_other() {
     assert_eq!(terminal.curl(Some(&world.current_key())).await, 200);
 }
 
+/// Curl is refused with a new key until that has propagated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn curl_is_refused_with_a_new_key_until_that_has_propagated() {
+async fn curl_is_refused_until_new_key_propagated() {
     let propagation = Duration::from_secs(2);
     let world = propagating(propagation).start().await;
     let terminal = Terminal::of(&world);
@@ -626,8 +634,9 @@ async fn curl_is_refused_with_a_new_key_until_that_has_propagated() {
     assert!(created.elapsed() >= propagation);
 }
 
+/// A key that propagates slowly is handed out only once curl is let in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_propagates_slowly_is_handed_out_only_once_curl_is_let_in() {
+async fn slow_key_is_handed_out_once_accepted() {
     let world = propagating(Duration::from_secs(1)).start().await;
     let terminal = Terminal::of(&world);
     world.rotate().await;
@@ -644,8 +653,9 @@ async fn a_key_that_propagates_slowly_is_handed_out_only_once_curl_is_let_in() {
     assert_eq!(terminal.curl(Some(key.trim_end())).await, 200);
 }
 
+/// The example events rotate when the AWS CLI invokes the function with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_example_events_rotate_when_the_aws_cli_invokes_the_function_with_them() {
+async fn example_events_rotate_through_aws_cli() {
     let world = Setup::default().start().await;
     let terminal = Terminal::of(&world);
     let secret = world.sandbox.secret(SECRET).arn;
@@ -677,8 +687,9 @@ async fn the_example_events_rotate_when_the_aws_cli_invokes_the_function_with_th
     world.assert_agreement().await;
 }
 
+/// The example events reconcile when the AWS CLI invokes the function with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_example_events_reconcile_when_the_aws_cli_invokes_the_function_with_them() {
+async fn example_events_reconcile_through_aws_cli() {
     let world = Setup::default().start().await;
     let terminal = Terminal::of(&world);
     world.rotate().await;
@@ -713,8 +724,9 @@ async fn the_example_events_reconcile_when_the_aws_cli_invokes_the_function_with
     world.assert_agreement().await;
 }
 
+/// The AWS CLI shows a function error with its type and message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_aws_cli_shows_a_function_error_with_its_type_and_message() {
+async fn aws_cli_shows_function_error_and_type() {
     let world = Setup::default().start().await;
     let terminal = Terminal::of(&world);
     let mut event = example_event("set-secret");

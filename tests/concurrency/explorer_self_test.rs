@@ -129,8 +129,9 @@ fn tried_and_orders(calls: &[(Touch, usize); 2]) -> (usize, u128) {
     (explorer.tried, explorer.orders)
 }
 
+/// One order stands for all that cannot be told apart and for no other.
 #[test]
-fn one_order_stands_for_all_that_cannot_be_told_apart_and_for_no_other() {
+fn order_stands_for_indistinguishable_ones_only() {
     let touch = |place, changes| Touch {
         words: String::new(),
         place,
@@ -144,8 +145,9 @@ fn one_order_stands_for_all_that_cannot_be_told_apart_and_for_no_other() {
     assert_eq!(tried_and_orders(&[(read.clone(), 4), (read, 4)]), (1, 70));
 }
 
+/// Every end and every instant of every order is found and none is tried twice.
 #[test]
-fn every_end_and_every_instant_of_every_order_is_found_and_none_is_tried_twice() {
+fn every_end_is_found_and_no_order_repeated() {
     let mut dice = Dice(1);
     let (mut all, mut tried) = (0, 0);
     for _ in 0..500 {

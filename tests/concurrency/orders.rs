@@ -700,8 +700,9 @@ fn roll_back(arena: &Arena) {
     sandbox.move_label(SECRET, "AWSCURRENT", from.as_deref(), to.as_deref());
 }
 
+/// Two runs of one step at once come to agree in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_of_one_step_at_once_come_to_agree_in_every_order() {
+async fn two_runs_of_one_step_agree_eventually() {
     for mut stage in stages() {
         for step in STEPS {
             let world = move |arena: &mut Arena| arena.rotating(step);
@@ -714,8 +715,9 @@ async fn two_runs_of_one_step_at_once_come_to_agree_in_every_order() {
     }
 }
 
+/// Two reconciliations at once make a lost key anew once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_reconciliations_at_once_make_a_lost_key_anew_once() {
+async fn two_reconciliations_recreate_lost_key_once() {
     for mut stage in stages() {
         let scene = Scene::new(with_a_lost_key, [Run::Reconciliation; 2]);
         if is_exhaustive() {
@@ -749,8 +751,9 @@ async fn successive_steps_at_once_come_to_agree() {
     }
 }
 
+/// A rotation and a reconciliation at once come to agree in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_and_a_reconciliation_at_once_come_to_agree_in_every_order() {
+async fn rotation_and_reconciliation_agree_in_every_order() {
     for mut stage in stages() {
         for step in STEPS {
             let world = move |arena: &mut Arena| arena.rotating(step);
@@ -760,8 +763,9 @@ async fn a_rotation_and_a_reconciliation_at_once_come_to_agree_in_every_order() 
     }
 }
 
+/// Two reconciliations and a rollback at once come to agree.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_reconciliations_and_a_rollback_at_once_come_to_agree() {
+async fn two_reconciliations_and_rollback_agree() {
     for mut stage in stages() {
         let world = |arena: &mut Arena| Cast {
             retires: Vec::new(),
@@ -773,8 +777,9 @@ async fn two_reconciliations_and_a_rollback_at_once_come_to_agree() {
     }
 }
 
+/// Finish secret and an emergency stop at once disable the leaked key in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn finish_secret_and_an_emergency_stop_at_once_disable_the_leaked_key_in_every_order() {
+async fn finish_and_emergency_stop_disable_leaked_key() {
     for mut stage in stages() {
         // The key that AWSCURRENT holds until then has leaked.
         let world = |arena: &mut Arena| {
@@ -794,8 +799,9 @@ async fn go_until(held: &mut Held, operation: &str) {
     }
 }
 
+/// An emergency stop disables also what was replaced and marked since it began.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emergency_stop_disables_also_what_was_replaced_and_marked_since_it_began() {
+async fn emergency_stop_covers_keys_superseded_meanwhile() {
     let mut arena = Arena::open(Setup::quick(), false).await;
     let cast = arena.rotating("finishSecret");
     let arn = arena.world.sandbox.secret(SECRET).arn;
@@ -816,8 +822,9 @@ async fn an_emergency_stop_disables_also_what_was_replaced_and_marked_since_it_b
     arena.world.assert_agreement().await;
 }
 
+/// A mark that is made while the keys are listed is kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mark_that_is_made_while_the_keys_are_listed_is_kept() {
+async fn mark_made_during_listing_is_kept() {
     let mut arena = Arena::open(Setup::quick(), false).await;
     let cast = arena.rotated_twice();
     let mark = || {

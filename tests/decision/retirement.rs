@@ -33,8 +33,9 @@ fn is_enabled(world: &World, value: u8) -> Option<bool> {
     world.keys.get(&value).map(|key| key.enabled)
 }
 
+/// A replaced key is disabled after grace and deleted after quarantine.
 #[test]
-fn a_replaced_key_is_disabled_after_grace_and_deleted_after_quarantine() {
+fn superseded_key_is_disabled_then_deleted() {
     let mut world = World::rotated(1);
     let replaced = world.now;
     for (hours, enabled) in [
@@ -52,8 +53,9 @@ fn a_replaced_key_is_disabled_after_grace_and_deleted_after_quarantine() {
     }
 }
 
+/// After a long silence a key is disabled and its quarantine begins only then.
 #[test]
-fn after_a_long_silence_a_key_is_disabled_and_its_quarantine_begins_only_then() {
+fn quarantine_begins_when_disabled_after_long_silence() {
     let mut world = World::rotated(1);
     world.now += 10 * 24;
     reconcile(&mut world);
@@ -65,8 +67,9 @@ fn after_a_long_silence_a_key_is_disabled_and_its_quarantine_begins_only_then() 
     assert_eq!(is_enabled(&world, 1), None);
 }
 
+/// Two rotations within one grace period keep both old keys for their own full grace.
 #[test]
-fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_grace() {
+fn two_rotations_keep_each_old_key_full_grace() {
     let mut world = World::rotated(1);
     world.now += 10;
     // The second rotation, whose version and key are 3.
@@ -88,8 +91,9 @@ fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_g
     assert_eq!(is_enabled(&world, 2), Some(false));
 }
 
+/// The key of an abandoned rotation goes the same way and that of a pending one does not.
 #[test]
-fn the_key_of_an_abandoned_rotation_goes_the_same_way_and_that_of_a_pending_one_does_not() {
+fn abandoned_key_is_retired_and_pending_kept() {
     let mut world = World::rotated(1);
     make_version(&mut world, "next", 3);
     world.move_label(PENDING, "next");
@@ -108,8 +112,9 @@ fn the_key_of_an_abandoned_rotation_goes_the_same_way_and_that_of_a_pending_one_
     assert!(world.keys[&3].mark.is_none());
 }
 
+/// A placeholder is neither minted nor mirrored and retires nothing.
 #[test]
-fn a_placeholder_is_neither_minted_nor_mirrored_and_retires_nothing() {
+fn placeholder_creates_mirrors_and_retires_nothing() {
     let mut world = World::rotated(1);
     world.values.insert("placeholder".to_owned(), 0);
     world.move_label(CURRENT, "placeholder");
@@ -123,8 +128,9 @@ fn a_placeholder_is_neither_minted_nor_mirrored_and_retires_nothing() {
     }
 }
 
+/// A missing key is minted anew only where the secret is known to have been rotated.
 #[test]
-fn a_missing_key_is_minted_anew_only_where_the_secret_is_known_to_have_been_rotated() {
+fn missing_key_is_recreated_if_secret_was_rotated() {
     for (rotated_before, other_key, expected) in [
         (true, false, true),
         (false, true, true),
@@ -143,8 +149,9 @@ fn a_missing_key_is_minted_anew_only_where_the_secret_is_known_to_have_been_rota
     }
 }
 
+/// A missing key that does not look like ours is not minted.
 #[test]
-fn a_missing_key_that_does_not_look_like_ours_is_not_minted() {
+fn missing_foreign_key_is_not_recreated() {
     let mut world = World::rotated(1);
     world
         .values
@@ -153,8 +160,9 @@ fn a_missing_key_that_does_not_look_like_ours_is_not_minted() {
     assert_eq!(reconcile(&mut world), []);
 }
 
+/// A current key made by hand is not put on plans.
 #[test]
-fn a_current_key_made_by_hand_is_not_put_on_plans() {
+fn unmanaged_current_key_is_not_attached() {
     let mut world = World::rotated(1);
     world.values.insert("by hand".to_owned(), 7);
     world.keys.insert(7, ModelKey::on(&[], None));
@@ -165,8 +173,9 @@ fn a_current_key_made_by_hand_is_not_put_on_plans() {
     assert_eq!(world.mirror, [7]);
 }
 
+/// A key minted anew takes the plans of the newest other one also if cut off in between.
 #[test]
-fn a_key_minted_anew_takes_the_plans_of_the_newest_other_one_also_if_cut_off_in_between() {
+fn recreated_key_inherits_plans_even_when_interrupted() {
     let mut world = World::rotated(1);
     world.configured_plans = false;
     world.keys.remove(&2);
@@ -183,8 +192,9 @@ fn a_key_minted_anew_takes_the_plans_of_the_newest_other_one_also_if_cut_off_in_
     }
 }
 
+/// A target that holds the pending value is left alone and any other is not.
 #[test]
-fn a_target_that_holds_the_pending_value_is_left_alone_and_any_other_is_not() {
+fn target_with_pending_value_is_left_alone() {
     let mut world = World::rotated(2);
     make_version(&mut world, "next", 3);
     world.move_label(PENDING, "next");
@@ -214,7 +224,7 @@ fn doppler_gets_no_key_that_is_not_enabled() {
 }
 
 #[test]
-fn a_key_that_a_person_disabled_stays_disabled_for_ever() {
+fn key_that_person_disabled_stays_disabled_for_ever() {
     for value in [1, 2] {
         let mut world = World::rotated(1);
         world.keys.get_mut(&value).expect("it is there").enabled = false;
@@ -230,8 +240,9 @@ fn a_key_that_a_person_disabled_stays_disabled_for_ever() {
     }
 }
 
+/// Without a working current key nothing is retired also where there is no mirror.
 #[test]
-fn without_a_working_current_key_nothing_is_retired_also_where_there_is_no_mirror() {
+fn nothing_retires_without_working_current_key() {
     let mut world = World::rotated(0);
     world.keys.get_mut(&2).expect("it is there").enabled = false;
     world.now += 1000;
@@ -244,8 +255,9 @@ fn without_a_working_current_key_nothing_is_retired_also_where_there_is_no_mirro
     assert_eq!(world.marked_by(2), None);
 }
 
+/// Nothing is deleted that a target held until now or may hold.
 #[test]
-fn nothing_is_deleted_that_a_target_held_until_now_or_may_hold() {
+fn nothing_deletes_key_that_target_may_hold() {
     let mut world = World::rotated(1);
     world.now += GRACE;
     reconcile(&mut world);
@@ -265,8 +277,9 @@ fn nothing_is_deleted_that_a_target_held_until_now_or_may_hold() {
     assert_eq!(is_enabled(&world, 1), Some(false), "it was deleted");
 }
 
+/// Never are two things done to a key in one run not even without quarantine.
 #[test]
-fn never_are_two_things_done_to_a_key_in_one_run_not_even_without_quarantine() {
+fn key_changes_once_per_run() {
     let mut world = World::rotated(1);
     world.quarantine = 0;
     world.now += GRACE;
@@ -288,7 +301,7 @@ fn never_are_two_things_done_to_a_key_in_one_run_not_even_without_quarantine() {
 }
 
 #[test]
-fn a_key_is_kept_whose_value_the_pending_version_holds() {
+fn key_is_kept_whose_value_pending_version_holds() {
     let mut world = World::rotated(1);
     world.values.insert("edited".to_owned(), 1);
     world.move_label(PENDING, "edited");
@@ -298,8 +311,9 @@ fn a_key_is_kept_whose_value_the_pending_version_holds() {
     assert_eq!(world.marked_by(1), None);
 }
 
+/// A key that could not be made anew is kept while a rollback may want it.
 #[test]
-fn a_key_that_could_not_be_made_anew_is_kept_while_a_rollback_may_want_it() {
+fn irreplaceable_key_is_kept_for_rollback() {
     let mut world = World::rotated(1);
     let by_hand = crate::model::NOT_OUR_FORM;
     world.values.insert(OLD.to_owned(), by_hand);
@@ -316,9 +330,9 @@ fn a_key_that_could_not_be_made_anew_is_kept_while_a_rollback_may_want_it() {
     assert_eq!(is_enabled(&world, by_hand), None);
 }
 
+/// A key that could not be made anew is kept also where a person edited the version that holds it.
 #[test]
-fn a_key_that_could_not_be_made_anew_is_kept_also_where_a_person_edited_the_version_that_holds_it()
-{
+fn irreplaceable_key_is_kept_after_manual_edit() {
     let mut world = World::rotated(0);
     let by_hand = crate::model::NOT_OUR_FORM;
     let key = world.keys.remove(&1).expect("it is there");
@@ -335,8 +349,9 @@ fn a_key_that_could_not_be_made_anew_is_kept_also_where_a_person_edited_the_vers
     assert_eq!(is_enabled(&world, by_hand), Some(false));
 }
 
+/// A label that comes while its key is disabled brings it back in the same run.
 #[test]
-fn a_label_that_comes_while_its_key_is_disabled_brings_it_back_in_the_same_run() {
+fn label_during_disabling_restores_key_in_run() {
     let mut world = World::rotated(0);
     world.now += GRACE;
     world.run_with(RECONCILE, |world, next| {
@@ -347,8 +362,9 @@ fn a_label_that_comes_while_its_key_is_disabled_brings_it_back_in_the_same_run()
     assert_eq!(is_enabled(&world, 1), Some(true));
 }
 
+/// A key is not restored by labels that are older than the list.
 #[test]
-fn a_key_is_not_restored_by_labels_that_are_older_than_the_list() {
+fn stale_labels_do_not_restore_key() {
     // By mistake the leaked key 1 came back; while this run looks, it is taken away again and stopped.
     let mut world = World::rotated(0);
     world.now += 1;
@@ -365,8 +381,9 @@ fn a_key_is_not_restored_by_labels_that_are_older_than_the_list() {
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// A value is taken for that of the version it came with.
 #[test]
-fn a_value_is_taken_for_that_of_the_version_it_came_with() {
+fn value_belongs_to_version_it_came_with() {
     // The leaked key 1 is in quarantine. Somebody rolls back, and forward again between the labels and the value.
     let mut world = World::rotated(1);
     world.emergency = true;
@@ -379,8 +396,9 @@ fn a_value_is_taken_for_that_of_the_version_it_came_with() {
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// Labels that are newer than the value do not make another version of it.
 #[test]
-fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
+fn newer_labels_do_not_change_value_version() {
     let world = World::rotated(1);
     let mut observed = world.observe(RECONCILE);
     // The service still answers with the version before.
@@ -403,8 +421,9 @@ fn labels_that_are_newer_than_the_value_do_not_make_another_version_of_it() {
     assert_eq!(decide(&observed), Decision::Restart);
 }
 
+/// A target that held a key until now delays even a grace of zero by one run.
 #[test]
-fn a_target_that_held_a_key_until_now_delays_even_a_grace_of_zero_by_one_run() {
+fn target_holding_key_delays_zero_grace_once() {
     let mut world = World::rotated(1);
     world.grace = 0;
     world.mirror = vec![1];
@@ -415,8 +434,9 @@ fn a_target_that_held_a_key_until_now_delays_even_a_grace_of_zero_by_one_run() {
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// A marked key that a person disabled is not enabled by a label.
 #[test]
-fn a_marked_key_that_a_person_disabled_is_not_enabled_by_a_label() {
+fn label_does_not_enable_manually_disabled_key() {
     let mut world = World::rotated(1);
     world.keys.get_mut(&1).expect("it is there").enabled = false;
     world.move_label("mine", OLD);
@@ -428,7 +448,7 @@ fn a_marked_key_that_a_person_disabled_is_not_enabled_by_a_label() {
 }
 
 #[test]
-fn a_key_that_a_person_enabled_again_has_another_grace() {
+fn key_that_person_enabled_again_has_another_grace() {
     let mut world = World::rotated(1);
     world.now += GRACE;
     reconcile(&mut world);
@@ -441,8 +461,9 @@ fn a_key_that_a_person_enabled_again_has_another_grace() {
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// An edit of another field by hand does not retire the key.
 #[test]
-fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
+fn edit_of_other_field_keeps_key() {
     let mut world = World::rotated(1);
     for edit in ["an edit", "and another"] {
         world.values.insert(edit.to_owned(), 2);
@@ -455,9 +476,9 @@ fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
     }
 }
 
+/// The mark of a rolled back key does not count when the secret moves on even after an edit by hand.
 #[test]
-fn the_mark_of_a_rolled_back_key_does_not_count_when_the_secret_moves_on_even_after_an_edit_by_hand()
- {
+fn old_mark_is_ignored_after_rollback_and_edit() {
     // Key 1 came back in a version that was put by hand, and nobody reconciled; then key 3 replaced it.
     let mut world = World::rotated(1);
     world.values.insert("edited".to_owned(), 1);
@@ -471,8 +492,9 @@ fn the_mark_of_a_rolled_back_key_does_not_count_when_the_secret_moves_on_even_af
     assert_eq!(world.marked_by(1), Some("third"));
 }
 
+/// A key in a Doppler target is not retired and one that may be in an unreadable target neither.
 #[test]
-fn a_key_in_a_doppler_target_is_not_retired_and_one_that_may_be_in_an_unreadable_target_neither() {
+fn key_in_doppler_target_is_not_retired() {
     let mut world = World::rotated(2);
     world.now += GRACE;
     world.mirror[1] = 1;
@@ -495,8 +517,9 @@ fn a_key_in_a_doppler_target_is_not_retired_and_one_that_may_be_in_an_unreadable
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// A quarantined key that turns up in Doppler is replaced there and not enabled.
 #[test]
-fn a_quarantined_key_that_turns_up_in_doppler_is_replaced_there_and_not_enabled() {
+fn quarantined_key_in_doppler_is_replaced_there() {
     let mut world = World::rotated(1);
     world.now += GRACE;
     reconcile(&mut world);
@@ -506,8 +529,9 @@ fn a_quarantined_key_that_turns_up_in_doppler_is_replaced_there_and_not_enabled(
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// An emergency disables every replaced key at once whoever holds it and never the current one.
 #[test]
-fn an_emergency_disables_every_replaced_key_at_once_whoever_holds_it_and_never_the_current_one() {
+fn emergency_disables_every_superseded_key_at_once() {
     let mut world = World::rotated(2);
     world.keys.insert(
         4,
@@ -540,8 +564,9 @@ fn an_emergency_disables_every_replaced_key_at_once_whoever_holds_it_and_never_t
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// A key made by hand is left alone until its owner hands it over and then retired like ours.
 #[test]
-fn a_key_made_by_hand_is_left_alone_until_its_owner_hands_it_over_and_then_retired_like_ours() {
+fn unmanaged_key_waits_for_hand_over() {
     let mut world = World::rotated(1);
     world.keys.insert(1, ModelKey::on(&["p", "q"], None));
     // The replaced key, which remembered the target, is another tool's now.
@@ -561,8 +586,9 @@ fn a_key_made_by_hand_is_left_alone_until_its_owner_hands_it_over_and_then_retir
     assert_eq!(is_enabled(&world, 1), Some(false));
 }
 
+/// A key that was handed over while it was current is marked once it is replaced.
 #[test]
-fn a_key_that_was_handed_over_while_it_was_current_is_marked_once_it_is_replaced() {
+fn key_handed_over_while_current_is_marked_later() {
     let mut world = World::rotated(0);
     world.keys.get_mut(&2).expect("it is there").described = false;
     assert_eq!(reconcile(&mut world), []);
@@ -572,8 +598,9 @@ fn a_key_that_was_handed_over_while_it_was_current_is_marked_once_it_is_replaced
     assert_eq!(world.marked_by(2), Some("third"));
 }
 
+/// A key that was handed over too late or by mistake is left alone.
 #[test]
-fn a_key_that_was_handed_over_too_late_or_by_mistake_is_left_alone() {
+fn key_handed_over_too_late_is_left() {
     let mut world = World::rotated(1);
     let mut tagged = ModelKey::on(&["p"], Some(OLD));
     tagged.described = false;
@@ -681,7 +708,7 @@ fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
 
 /// Overlap and no dead key, whatever happens in whichever order, with each reconciliation cut off anywhere.
 #[test]
-fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whichever_order() {
+fn overlap_keeps_keys_in_use_and_in_grace() {
     let mut start = World::rotated(1);
     let mut unused = BTreeMap::new();
     note_use(&start, true, &mut unused);
@@ -721,8 +748,9 @@ fn overlap_no_key_is_disabled_within_its_grace_or_in_use_whatever_happens_in_whi
     );
 }
 
+/// A rollback at any point of a run ends with the key in use.
 #[test]
-fn a_rollback_at_any_point_of_a_run_ends_with_the_key_in_use() {
+fn rollback_anywhere_in_run_keeps_key() {
     let moments = |world: &World| {
         let mut count = 0;
         world.clone().run_with(RECONCILE, |_, _| count += 1);

@@ -66,8 +66,9 @@ fn reachable() -> BTreeSet<World> {
     reached.into_iter().map(|(world, _)| world).collect()
 }
 
+/// No dead key is handed out whatever is cut off or repeated.
 #[test]
-fn no_dead_key_is_handed_out_whatever_is_cut_off_or_repeated() {
+fn no_dead_key_is_handed_out_when_interrupted() {
     let reached = reachable();
     assert!(
         reached.len() > 300,
@@ -77,13 +78,14 @@ fn no_dead_key_is_handed_out_whatever_is_cut_off_or_repeated() {
     reached.iter().for_each(World::no_dead_key);
 }
 
+/// Store before mint no key exists whose value no version held.
 #[test]
-fn store_before_mint_no_key_exists_whose_value_no_version_held() {
+fn store_before_mint_leaves_no_orphan_key() {
     reachable().iter().for_each(World::no_orphan);
 }
 
 #[test]
-fn from_every_reachable_state_the_four_steps_complete_the_rotation() {
+fn from_every_reachable_state_four_steps_complete_rotation() {
     for world in reachable() {
         let mut world = world;
         for step in RotationStep::ALL {
@@ -106,7 +108,7 @@ fn from_every_reachable_state_the_four_steps_complete_the_rotation() {
 }
 
 #[test]
-fn a_completed_rotation_needs_nothing_more_from_any_step() {
+fn completed_rotation_needs_nothing_more_from_any_step() {
     for world in reachable() {
         let mut world = world;
         for step in RotationStep::ALL {
@@ -134,8 +136,9 @@ fn the_trial_run_changes_nothing() {
     }
 }
 
+/// A version that lost its label gives Doppler the current key back and is never promoted.
 #[test]
-fn a_version_that_lost_its_label_gives_doppler_the_current_key_back_and_is_never_promoted() {
+fn version_without_label_restores_doppler_unpromoted() {
     for world in reachable() {
         let mut world = world;
         if world.holder(CURRENT).is_some_and(|current| current == NEW) {
@@ -151,8 +154,9 @@ fn a_version_that_lost_its_label_gives_doppler_the_current_key_back_and_is_never
     }
 }
 
+/// Rotation that is switched off stops before promotion and not after.
 #[test]
-fn rotation_that_is_switched_off_stops_before_promotion_and_not_after() {
+fn disabled_rotation_stops_before_promotion_only() {
     for mut world in reachable() {
         let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
         for step in RotationStep::ALL {
@@ -180,8 +184,9 @@ fn after(steps: usize) -> World {
 
 type Case<'a> = (usize, &'a dyn Fn(&mut World), RotationStep, Refusal);
 
+/// Each step refuses what it must not go on with and changes nothing.
 #[test]
-fn each_step_refuses_what_it_must_not_go_on_with_and_changes_nothing() {
+fn each_step_refuses_and_changes_nothing() {
     use RotationStep::{CreateSecret, FinishSecret, SetSecret, TestSecret};
     let key = || KeyId::from("2");
     let minted = |world: &mut World, change: &dyn Fn(&mut ModelKey)| {
@@ -283,8 +288,9 @@ fn only_keys_that_nobody_uses_are_marked() {
     assert_eq!(marked.map(|(value, _)| *value).collect::<Vec<_>>(), [1, 4]);
 }
 
+/// A promoted key that a person disabled since is not mirrored.
 #[test]
-fn a_promoted_key_that_a_person_disabled_since_is_not_mirrored() {
+fn promoted_key_disabled_manually_is_not_mirrored() {
     let mut world = after(4);
     world.mirror = vec![1];
     world.keys.get_mut(&2).expect("it was minted").enabled = false;
@@ -308,8 +314,9 @@ fn a_key_in_use_loses_its_mark() {
     assert_eq!(world.marked_by(2), None);
 }
 
+/// A key of a rotation that began meanwhile is not marked.
 #[test]
-fn a_key_of_a_rotation_that_began_meanwhile_is_not_marked() {
+fn key_of_newer_rotation_is_not_marked() {
     let mut world = after(4);
     let mut began = false;
     let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
@@ -324,8 +331,9 @@ fn a_key_of_a_rotation_that_began_meanwhile_is_not_marked() {
     assert_eq!(world.marked_by(3), None);
 }
 
+/// A mark from an earlier life of the replaced key is renewed.
 #[test]
-fn a_mark_from_an_earlier_life_of_the_replaced_key_is_renewed() {
+fn mark_of_earlier_life_is_renewed() {
     let mut world = after(3);
     let replaced = world.keys.remove(&1).expect("it is there");
     world
@@ -401,8 +409,9 @@ fn trial_run_without_plan_is_refused() {
     }
 }
 
+/// A new key without plan is refused where the current one was deleted and takes anothers plans.
 #[test]
-fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes_anothers_plans() {
+fn planless_key_is_refused_or_inherits_plans() {
     for value in [0, 1] {
         let mut world = World::rotating(Some(value), 0, false, false);
         world.keys.clear();
@@ -442,8 +451,9 @@ fn a_new_key_without_plan_is_refused_where_the_current_one_was_deleted_and_takes
     );
 }
 
+/// A version that is replaced as soon as it is promoted fails nothing.
 #[test]
-fn a_version_that_is_replaced_as_soon_as_it_is_promoted_fails_nothing() {
+fn version_replaced_right_after_promotion_fails_nothing() {
     let mut world = after(3);
     let mut replaced = false;
     let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
@@ -463,8 +473,9 @@ fn a_version_that_is_replaced_as_soon_as_it_is_promoted_fails_nothing() {
     assert_eq!(world.marked_by(3), None);
 }
 
+/// A key without probe must have settled before it passes.
 #[test]
-fn a_key_without_probe_must_have_settled_before_it_passes() {
+fn key_without_probe_waits_for_its_age() {
     let mut world = World::rotating(None, 0, true, false);
     world.run(rotate(RotationStep::CreateSecret), |_| ());
     world.run(rotate(RotationStep::SetSecret), |_| ());
@@ -543,7 +554,7 @@ fn stage_keys_set_later_excuse_no_existing_key() {
 
 /// A step that fails anywhere, or for which the time is up, is completed by the next try, and hands out nothing dead meanwhile.
 #[test]
-fn failure_of_any_request_is_completed_by_next_try() {
+fn failure_of_any_request_completes_next_try() {
     let mut failures = 0;
     for start in starts() {
         for failed in RotationStep::ALL {

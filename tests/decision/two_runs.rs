@@ -127,8 +127,9 @@ fn reconcile(world: &mut World, times: usize) {
     }
 }
 
+/// A rollback between two reconciliations ends with the key in use.
 #[test]
-fn a_rollback_between_two_reconciliations_ends_with_the_key_in_use() {
+fn rollback_between_two_reconciliations_keeps_key() {
     for deleting in [false, true] {
         let mut world = World::rotated(0);
         world.now += GRACE;
@@ -152,8 +153,9 @@ fn a_rollback_between_two_reconciliations_ends_with_the_key_in_use() {
     }
 }
 
+/// A secret that goes back and forth under two reconciliations ends in agreement.
 #[test]
-fn a_secret_that_goes_back_and_forth_under_two_reconciliations_ends_in_agreement() {
+fn secret_moved_back_and_forth_ends_in_agreement() {
     for (targets, quarantined) in [(0, false), (0, true), (1, false)] {
         let mut world = World::rotated(targets);
         world.now += GRACE;
@@ -266,7 +268,7 @@ fn emergency_stop_outlasts_notes_of_an_older_run() {
 
 /// Nor is a person overruled, whom a run meets that notes something with AWSCURRENT's key.
 #[test]
-fn current_key_disabled_by_hand_stays_disabled_under_notes() {
+fn manually_disabled_key_stays_disabled_under_notes() {
     for unfinished in [false, true] {
         let start = Moment {
             world: with_something_to_note(unfinished),
@@ -308,7 +310,7 @@ fn emergency_stop_at_end_of_grace_disables_key() {
 }
 
 #[test]
-fn a_rotation_and_a_reconciliation_at_once_end_in_agreement() {
+fn rotation_and_reconciliation_at_once_end_in_agreement() {
     for step in RotationStep::ALL {
         let mut world = World::rotating(Some(1), 1, true, false);
         world.rotated_before = true;

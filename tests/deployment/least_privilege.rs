@@ -268,8 +268,9 @@ fn with_events() -> Options {
 
 // What it may do, it needs.
 
+/// Every shape of the role allows all that its function does and all of it is needed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_shape_of_the_role_allows_all_that_its_function_does_and_all_of_it_is_needed() {
+async fn every_role_allows_exactly_what_is_needed() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
         let world = shape.start(with_events()).await;
@@ -688,8 +689,9 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
     ]
 }
 
+/// No shape of the role allows what is anothers or nobodys business.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_shape_of_the_role_allows_what_is_anothers_or_nobodys_business() {
+async fn no_role_allows_access_to_foreign_resources() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
         let world = shape.start(Options::default()).await;
@@ -826,8 +828,9 @@ fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
     never
 }
 
+/// No shape of the role allows other services or a kms key by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_shape_of_the_role_allows_other_services_or_a_kms_key_by_itself() {
+async fn no_role_allows_other_services_or_kms() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
         let world = shape.start(Options::default()).await;
@@ -931,8 +934,9 @@ const WILDCARDS: [(&str, &str, &str); 9] = [
     ),
 ];
 
+/// Every wildcard of the role is one that AWS lets nobody narrow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_wildcard_of_the_role_is_one_that_aws_lets_nobody_narrow() {
+async fn every_wildcard_in_role_is_unavoidable() {
     let mut found = BTreeMap::<(String, String), BTreeSet<&str>>::new();
     for (name, shape) in SHAPES {
         let world = shape.start(Options::default()).await;
@@ -981,8 +985,9 @@ async fn every_wildcard_of_the_role_is_one_that_aws_lets_nobody_narrow() {
 
 // Who may use the role, and who may call the function.
 
+/// Only lambda takes the role and only the secret calls the function.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_lambda_takes_the_role_and_only_the_secret_calls_the_function() {
+async fn only_lambda_and_secret_may_use_function() {
     let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/key-AbCdEf";
     let every = "arn:aws:secretsmanager:us-east-1:123456789012:secret:*";
     let text = |text: &str| text.to_owned();
@@ -1021,8 +1026,9 @@ async fn only_lambda_takes_the_role_and_only_the_secret_calls_the_function() {
     }
 }
 
+/// What sam makes of the template has the same role and adds one permission for each rule.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_sam_makes_of_the_template_has_the_same_role_and_adds_one_permission_for_each_rule() {
+async fn expanded_template_keeps_role_and_adds_permissions() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut expand = Command::new(tool("python"));
     expand
@@ -1065,8 +1071,9 @@ async fn what_sam_makes_of_the_template_has_the_same_role_and_adds_one_permissio
     assert_eq!(rules, 3);
 }
 
+/// Nothing in the template gives rights but the one role and the one permission.
 #[test]
-fn nothing_in_the_template_gives_rights_but_the_one_role_and_the_one_permission() {
+fn template_grants_one_role_and_one_permission() {
     let resources = TEMPLATE.section("Resources");
     let kinds = resources.values().map(|resource| {
         // SAM makes policies of them.
@@ -1089,8 +1096,9 @@ fn nothing_in_the_template_gives_rights_but_the_one_role_and_the_one_permission(
     );
 }
 
+/// A token for Doppler is read only where there is a mirror.
 #[test]
-fn a_token_for_doppler_is_read_only_where_there_is_a_mirror() {
+fn doppler_token_is_readable_only_with_targets() {
     let arn =
         |name: &str| format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf");
     for (targets, allowed) in [("", false), ("acme/prd/PARTNER_API_KEY", true)] {
@@ -1106,8 +1114,9 @@ fn a_token_for_doppler_is_read_only_where_there_is_a_mirror() {
     }
 }
 
+/// The wider permissions widen their own statement and nothing else.
 #[test]
-fn the_wider_permissions_widen_their_own_statement_and_nothing_else() {
+fn wider_permissions_widen_only_their_statement() {
     let own = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/key-AbCdEf";
     let token = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/token-GhIjKl";
     let role = |wider: &[&str]| {
@@ -1163,8 +1172,9 @@ fn the_wider_permissions_widen_their_own_statement_and_nothing_else() {
 
 // What happens where a role says no.
 
+/// What a function refuses by itself its role denies as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_function_refuses_by_itself_its_role_denies_as_well() {
+async fn role_denies_what_function_refuses() {
     let world = Setup::plain().start().await;
     world.sandbox.create_secret("another", Some(BY_HAND));
     world.sandbox.clear_calls();
@@ -1182,8 +1192,9 @@ async fn what_a_function_refuses_by_itself_its_role_denies_as_well() {
     assert_eq!(world.sandbox.calls().len(), 2, "it went on all the same");
 }
 
+/// A fleet that hears of a secret of somebody else leaves it alone and that is no failure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_that_hears_of_a_secret_of_somebody_else_leaves_it_alone_and_that_is_no_failure() {
+async fn foreign_secret_in_fleet_is_no_failure() {
     let shape = Shape {
         serves: Serves::Fleet,
         ..SMALLEST
@@ -1201,8 +1212,9 @@ async fn a_fleet_that_hears_of_a_secret_of_somebody_else_leaves_it_alone_and_tha
     }
 }
 
+/// Where AWS denies what is gone the next reconciliation sees that it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_aws_denies_what_is_gone_the_next_reconciliation_sees_that_it_is() {
+async fn denied_missing_key_is_noticed_next_time() {
     let options = Options {
         missing_key_is_denied: true,
         ..Options::default()

@@ -62,8 +62,9 @@ fn of_type(stack: &Stack<'_>, kind: &str) -> Vec<(String, Value)> {
         .collect()
 }
 
+/// It is deployed for one new secret or one that exists or a fleet and nothing else.
 #[test]
-fn it_is_deployed_for_one_new_secret_or_one_that_exists_or_a_fleet_and_nothing_else() {
+fn template_deploys_one_secret_or_fleet() {
     for one in [NEW, EXISTS, FLEET] {
         stack(one);
     }
@@ -92,8 +93,9 @@ fn it_is_deployed_for_one_new_secret_or_one_that_exists_or_a_fleet_and_nothing_e
     assert!(error.contains("needs DopplerTokenSecretArn"), "{error}");
 }
 
+/// Whatever it is deployed with the function accepts its settings and serves that secret.
 #[test]
-fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_that_secret() {
+fn every_deployment_is_accepted_by_function() {
     let everything = [
         ("UsagePlanIds", "a1b2c3,d4e5f6"),
         ("StageKeys", "a1b2c3d4e5/prod"),
@@ -131,8 +133,9 @@ fn whatever_it_is_deployed_with_the_function_accepts_its_settings_and_serves_tha
     }
 }
 
+/// The secret outlives the stack and no stack update can write a value into it.
 #[test]
-fn the_secret_outlives_the_stack_and_no_stack_update_can_write_a_value_into_it() {
+fn secret_outlives_stack_and_updates_write_nothing() {
     let secret = resource(&stack(NEW), "Secret").expect("it is made");
     // But for a first deployment that fails, of which nothing stays.
     assert_eq!(secret["DeletionPolicy"], "RetainExceptOnCreate");
@@ -145,8 +148,9 @@ fn the_secret_outlives_the_stack_and_no_stack_update_can_write_a_value_into_it()
     }
 }
 
+/// The schedule which begins a rotation comes after the permission and all the rest.
 #[test]
-fn the_schedule_which_begins_a_rotation_comes_after_the_permission_and_all_the_rest() {
+fn schedule_comes_after_permission_and_rest() {
     for (parameters, secret) in [(NEW, MADE), (EXISTS, EXISTING)] {
         let schedule = resource(&stack(parameters), "SecretRotation").expect("it is made");
         let before = schedule["DependsOn"].as_array().expect("a list");
@@ -167,8 +171,9 @@ fn the_schedule_which_begins_a_rotation_comes_after_the_permission_and_all_the_r
     assert!(resource(&stack(FLEET), "SecretRotation").is_none());
 }
 
+/// An empty schedule makes none and a window is only set where one is given.
 #[test]
-fn an_empty_schedule_makes_none_and_a_window_is_only_set_where_one_is_given() {
+fn empty_schedule_creates_none_without_window() {
     let without = stack(&[NEW, &[("ScheduleExpression", "")]].concat());
     assert!(resource(&without, "SecretRotation").is_none());
     let rules = |stack: &Stack<'_>| properties(stack, "SecretRotation")["RotationRules"].clone();
@@ -182,8 +187,9 @@ fn an_empty_schedule_makes_none_and_a_window_is_only_set_where_one_is_given() {
     );
 }
 
+/// It hears of its own secret only and a fleet of all that is promoted.
 #[test]
-fn it_hears_of_its_own_secret_only_and_a_fleet_of_all_that_is_promoted() {
+fn rule_matches_own_secret_or_promotions() {
     let events = |parameters| properties(&stack(parameters), "RotationFunction")["Events"].clone();
     let of_one = events(EXISTS);
     let moved = &of_one["CurrentVersionMoved"]["Properties"]["Pattern"];
@@ -230,8 +236,9 @@ fn it_hears_of_its_own_secret_only_and_a_fleet_of_all_that_is_promoted() {
     }
 }
 
+/// Every alarm tells the topic when it begins and ends is on the dashboard and in the runbook.
 #[test]
-fn every_alarm_tells_the_topic_when_it_begins_and_ends_is_on_the_dashboard_and_in_the_runbook() {
+fn every_alarm_notifies_and_is_documented() {
     let told = stack(&[NEW, &[("AlarmTopicArn", TOPIC)]].concat());
     let alarms = of_type(&told, "AWS::CloudWatch::Alarm");
     assert!(alarms.len() >= 15, "{}", alarms.len());
@@ -258,8 +265,9 @@ fn every_alarm_tells_the_topic_when_it_begins_and_ends_is_on_the_dashboard_and_i
     }
 }
 
+/// Every metric that an alarm looks at is one that is published for this function.
 #[test]
-fn every_metric_that_an_alarm_looks_at_is_one_that_is_published_for_this_function() {
+fn every_alarm_metric_is_published() {
     let source = include_str!("../../src/handler/metrics.rs");
     let totals = source.split("pub struct Metrics {").nth(1);
     let totals = totals.and_then(|rest| rest.split("\n}").next());
@@ -305,8 +313,9 @@ fn every_metric_that_an_alarm_looks_at_is_one_that_is_published_for_this_functio
     }
 }
 
+/// No log level on offer is above that of the metrics which lambda takes for info.
 #[test]
-fn no_log_level_on_offer_is_above_that_of_the_metrics_which_lambda_takes_for_info() {
+fn offered_log_levels_keep_metrics() {
     let level = &TEMPLATE.section("Parameters")["LogLevel"];
     assert_eq!(level["AllowedValues"], json!(["DEBUG", "INFO"]));
 }
@@ -509,8 +518,9 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ("SecretDescription", &["", "Key of the partner API"], &[]),
 ];
 
+/// The patterns take what is right and refuse what is nearly right.
 #[test]
-fn the_patterns_take_what_is_right_and_refuse_what_is_nearly_right() {
+fn patterns_accept_right_and_refuse_nearly_right() {
     let parameters = TEMPLATE.section("Parameters");
     for (name, right, wrong) in CASES {
         let pattern = parameters[*name]["AllowedPattern"]
@@ -530,8 +540,9 @@ fn the_patterns_take_what_is_right_and_refuse_what_is_nearly_right() {
     assert_eq!(patterns.count(), CASES.len(), "every pattern has cases");
 }
 
+/// The outputs are names and arns and show no value.
 #[test]
-fn the_outputs_are_names_and_arns_and_show_no_value() {
+fn outputs_are_names_and_show_no_value() {
     for (parameters, secret) in [(NEW, Some(MADE)), (EXISTS, Some(EXISTING)), (FLEET, None)] {
         let stack = stack(parameters);
         let outputs = stack.outputs().unwrap_or_else(|error| panic!("{error:#}"));

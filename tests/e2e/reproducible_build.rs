@@ -14,8 +14,9 @@ use tokio::process::Command;
 /// The second build compiles everything.
 const BUILD_PATIENCE: Duration = Duration::from_mins(20);
 
+/// The same source gives the same zip wherever whenever and for whomever it is built.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_source_gives_the_same_zip_wherever_whenever_and_for_whomever_it_is_built() {
+async fn same_source_gives_same_zip_anywhere() {
     const LIST: &str = "
 import sys, zipfile
 for entry in zipfile.ZipFile(sys.argv[1]).infolist():

@@ -40,8 +40,9 @@ const DEPLOY_PATIENCE: Duration = Duration::from_mins(2);
 /// A schedule of one minute may just have passed.
 const SCHEDULE_PATIENCE: Duration = Duration::from_mins(3);
 
+/// Sam builds the same program as make build and it starts where lambda has its c library.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sam_builds_the_same_program_as_make_build_and_it_starts_where_lambda_has_its_c_library() {
+async fn sam_builds_program_of_make_build() {
     let made = std::env::var_os("FUNCTION").expect("`make e2e` names the build for Lambda");
     let built = built().await.join("RotationFunction/bootstrap");
     let checked = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/glibc"))
@@ -56,8 +57,9 @@ async fn sam_builds_the_same_program_as_make_build_and_it_starts_where_lambda_ha
     assert!(by_sam == by_make, "`make build` makes another program");
 }
 
+/// Sam changes nothing in the template that other tests look at but where the code is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sam_changes_nothing_in_the_template_that_other_tests_look_at_but_where_the_code_is() {
+async fn sam_changes_only_code_location() {
     let built = Template::read(&built().await.join("template.yaml")).expect("it is a template");
     for section in ["Parameters", "Rules", "Conditions", "Outputs"] {
         assert_eq!(built.section(section), TEMPLATE.section(section));
@@ -78,8 +80,9 @@ async fn sam_changes_nothing_in_the_template_that_other_tests_look_at_but_where_
     assert_eq!(resources(&built), resources(&TEMPLATE));
 }
 
+/// A stack is made works is updated and leaves its secret and key behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stack_is_made_works_is_updated_and_leaves_its_secret_and_key_behind() {
+async fn stack_is_created_updated_and_leaves_secret() {
     const STACK: &str = "rotation";
     let cloud = Cloud::start().await;
     let settings = [
@@ -193,8 +196,9 @@ async fn a_stack_is_made_works_is_updated_and_leaves_its_secret_and_key_behind()
     assert_eq!(cloud.answer(Some(&first)).await, 200);
 }
 
+/// A stack for a secret that exists takes over its plans and may read no other secret.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stack_for_a_secret_that_exists_takes_over_its_plans_and_may_read_no_other_secret() {
+async fn stack_for_existing_secret_inherits_its_plans() {
     const STACK: &str = "existing";
     let cloud = Cloud::start().await;
     let existing = cloud
@@ -236,8 +240,9 @@ async fn a_stack_for_a_secret_that_exists_takes_over_its_plans_and_may_read_no_o
     cloud.delete(STACK).await;
 }
 
+/// Whoever answers sams questions has a stack and deploys it anew from what sam has saved.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_answers_sams_questions_has_a_stack_and_deploys_it_anew_from_what_sam_has_saved() {
+async fn guided_deployment_is_repeated_from_saved_answers() {
     const STACK: &str = "guided";
     let cloud = Cloud::start().await;
     let answer = |question: &str| match question {
@@ -317,8 +322,9 @@ async fn whoever_answers_sams_questions_has_a_stack_and_deploys_it_anew_from_wha
     cloud.delete(STACK).await;
 }
 
+/// A release is deployed as the readme says where nothing is built.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_release_is_deployed_as_the_readme_says_where_nothing_is_built() {
+async fn release_is_deployed_without_building() {
     const STACK: &str = "release";
     let cloud = Cloud::start().await;
     let template = cloud.release().await;
@@ -331,8 +337,9 @@ async fn a_release_is_deployed_as_the_readme_says_where_nothing_is_built() {
     cloud.delete(STACK).await;
 }
 
+/// Settings that cannot be meant are refused in words before anything is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_that_cannot_be_meant_are_refused_in_words_before_anything_is_made() {
+async fn impossible_settings_are_refused_before_creation() {
     const STACK: &str = "refused";
     const EXISTING: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:shop/key-AbCdEf";
     let cloud = Cloud::start().await;

@@ -32,8 +32,9 @@ const STEPS: [&str; 4] = [
     "finish-secret.json",
 ];
 
+/// Sam local invoke answers every example event and the steps among them rotate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sam_local_invoke_answers_every_example_event_and_the_steps_among_them_rotate() {
+async fn sam_local_invoke_answers_every_example_event() {
     let Some(engine) = Engine::found("invoke").await else {
         return;
     };
@@ -65,8 +66,9 @@ async fn sam_local_invoke_answers_every_example_event_and_the_steps_among_them_r
     engine.assert_no_container_is_left().await;
 }
 
+/// Sam local start lambda is invoked with the AWS CLI and shows a function error as one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sam_local_start_lambda_is_invoked_with_the_aws_cli_and_shows_a_function_error_as_one() {
+async fn sam_local_start_lambda_shows_function_error() {
     let Some(engine) = Engine::found("lambda").await else {
         return;
     };

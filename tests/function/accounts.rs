@@ -368,7 +368,7 @@ async fn value_under_twenty_characters_is_not_searched() {
 
 /// `ALLOW_KEY_WITHOUT_PLAN` lets a rotation pass, also one that was refused before, and each run tells so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn allowed_key_without_plan_is_told_in_each_run() {
+async fn allowed_planless_key_is_told_each_run() {
     let world = fleet(Some("{}")).start().await;
     let (_, token) = world.rotate_and_fail("setSecret").await;
     let allowed = [("ALLOW_KEY_WITHOUT_PLAN", "true")];
@@ -407,7 +407,7 @@ async fn allowed_key_without_plan_is_told_in_each_run() {
 
 /// Without configured plans a reconciliation reads those of AWSCURRENT's key, with one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn current_key_on_no_plan_counts_without_configured_plans() {
+async fn planless_current_key_counts_without_configured_plans() {
     let setup = || Setup {
         secret: Some(OPERATORS_KEY.to_owned()),
         ..Setup::plain().inheriting()

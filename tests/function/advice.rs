@@ -529,7 +529,7 @@ fn codes(sdk: &Path, operation: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_code_of_the_models_is_in_the_table() {
+fn every_code_of_models_is_in_table() {
     let sources = source_of(&["aws-sdk-secretsmanager", "aws-sdk-apigateway"]);
     for (service, operation, rows) in table() {
         let sdk = if service == SECRETS {
@@ -946,7 +946,7 @@ async fn missing_route_is_told_within_half_a_minute() {
 
 /// Something in between answers in HTML, as a proxy does that wants a log-in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn page_of_a_stranger_is_not_taken_for_aws() {
+async fn page_of_stranger_is_not_taken_for_aws() {
     let world = quick().start().await;
     for status in [302, 403] {
         let page = FaultKind::answer(status, "text/html", "<html>log in</html>");

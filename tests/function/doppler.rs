@@ -72,8 +72,9 @@ fn assert_mirrored(world: &World, target: &str, configs: &[&str]) {
 
 // Targets that cannot be seen.
 
+/// A target that is missing or hidden is named with what to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
+async fn missing_target_is_named_with_remedy() {
     for (target, seen, words) in [
         (
             "shop/prd/KEY",
@@ -136,8 +137,9 @@ async fn a_target_that_is_missing_or_hidden_is_named_with_what_to_do() {
     }
 }
 
+/// A missing project is created with the one environment and its root config.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_project_is_created_with_the_one_environment_and_its_root_config() {
+async fn missing_project_is_created_with_one_environment() {
     let world = creating(Setup::quick(), "shop/prd/KEY").await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
@@ -183,8 +185,9 @@ async fn a_missing_project_is_created_with_the_one_environment_and_its_root_conf
     );
 }
 
+/// Only what is missing of a branch config is created and the rest stays as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_is_missing_of_a_branch_config_is_created_and_the_rest_stays_as_it_is() {
+async fn only_missing_parts_of_branch_are_created() {
     for (target, configs, created) in [
         (
             "acme/prd_eu/KEY",
@@ -234,8 +237,9 @@ async fn only_what_is_missing_of_a_branch_config_is_created_and_the_rest_stays_a
     }
 }
 
+/// Creating survives a lost reply and a death at any call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn creating_survives_a_lost_reply_and_a_death_at_any_call() {
+async fn creating_survives_lost_reply_and_any_death() {
     let target = "shop/prd/prd_eu/KEY";
     for operation in [
         "ListEnvironments",
@@ -266,8 +270,9 @@ async fn creating_survives_a_lost_reply_and_a_death_at_any_call() {
     }
 }
 
+/// Two runs that create the same at once both succeed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_that_create_the_same_at_once_both_succeed() {
+async fn two_runs_creating_same_config_succeed() {
     let options = Options {
         function_concurrency: 2,
         ..Options::default()
@@ -309,8 +314,9 @@ async fn two_runs_that_create_the_same_at_once_both_succeed() {
     assert_mirrored(&world, target, &["prd", "prd_eu"]);
 }
 
+/// With a service token it is said that a service account token is needed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_service_token_it_is_said_that_a_service_account_token_is_needed() {
+async fn service_token_cannot_create_and_says_so() {
     for target in ["shop/prd/KEY", "acme/prd_eu/KEY"] {
         let world = creating(Setup::quick(), target).await;
         store_token(&world, &world.token);
@@ -330,8 +336,9 @@ async fn with_a_service_token_it_is_said_that_a_service_account_token_is_needed(
     }
 }
 
+/// A service account that may not create fails before promotion with Doppler's words.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_account_that_may_not_create_fails_before_promotion_with_dopplers_words() {
+async fn creation_without_right_fails_before_promotion() {
     let world = creating(Setup::quick(), "shop/prd/KEY").await;
     let denied = FaultKind::refuse(403, "", "no permission to create projects");
     let handle = world
@@ -354,8 +361,9 @@ async fn a_service_account_that_may_not_create_fails_before_promotion_with_doppl
     assert_mirrored(&world, "shop/prd/KEY", &["prd"]);
 }
 
+/// What exists and is hidden is neither created nor taken for written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_exists_and_is_hidden_is_neither_created_nor_taken_for_written() {
+async fn hidden_target_is_not_created_or_assumed_written() {
     let world = creating(Setup::quick(), "shop/prd/KEY").await;
     let doppler = world.sandbox.doppler();
     doppler.create_project("shop");
@@ -373,8 +381,9 @@ async fn what_exists_and_is_hidden_is_neither_created_nor_taken_for_written() {
     assert_eq!(doppler.value("shop", "prd", "KEY"), None);
 }
 
+/// The trial run over missing targets succeeds and creates nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_trial_run_over_missing_targets_succeeds_and_creates_nothing() {
+async fn trial_run_over_missing_targets_creates_nothing() {
     let world = Setup::quick().start().await;
     world.rotate().await;
     store_token(&world, &world.sandbox.doppler().service_account_token());
@@ -541,8 +550,9 @@ async fn environments_of_every_page_decide() {
 
 // Rate limits.
 
+/// A write waits until writes are counted anew within a run and across runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_waits_until_writes_are_counted_anew_within_a_run_and_across_runs() {
+async fn write_waits_for_reset_within_and_across_runs() {
     let world = Setup {
         targets: vec!["KEY1", "KEY2", "KEY3"],
         ..Setup::quick()
@@ -560,8 +570,9 @@ async fn a_write_waits_until_writes_are_counted_anew_within_a_run_and_across_run
     assert_eq!(statuses(&world, "UpdateSecrets"), [200; 6]);
 }
 
+/// A write that would have to wait past the deadline fails at once and is not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_would_have_to_wait_past_the_deadline_fails_at_once_and_is_not_sent() {
+async fn write_beyond_deadline_fails_at_once_unsent() {
     let world = Setup {
         targets: vec!["KEY1", "KEY2"],
         options: Options {
@@ -599,8 +610,9 @@ async fn a_write_that_would_have_to_wait_past_the_deadline_fails_at_once_and_is_
     world.assert_agreement().await;
 }
 
+/// A 429 without retry after is followed by one more try after the reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_429_without_retry_after_is_followed_by_one_more_try_after_the_reset() {
+async fn rate_limit_without_retry_after_retries_after_reset() {
     let world = Setup::quick().start().await;
     let doppler = world.sandbox.doppler();
     doppler.set_rate_window(Duration::from_secs(5));
@@ -630,7 +642,7 @@ async fn a_429_without_retry_after_is_followed_by_one_more_try_after_the_reset()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_time_of_the_reset_is_taken_by_dopplers_clock() {
+async fn time_of_reset_is_taken_by_dopplers_clock() {
     for (date, at) in [
         ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800),
         ("Sat, 01 Jan 2050 00:00:00 GMT", 2_524_608_000_u64),
@@ -656,8 +668,9 @@ async fn the_time_of_the_reset_is_taken_by_dopplers_clock() {
     }
 }
 
+/// A reset that is said to be far away is believed for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reset_that_is_said_to_be_far_away_is_believed_for_two_minutes_at_most() {
+async fn far_reset_is_believed_for_two_minutes() {
     let world = Setup {
         targets: vec!["KEY1", "KEY2"],
         options: Options {
@@ -674,8 +687,9 @@ async fn a_reset_that_is_said_to_be_far_away_is_believed_for_two_minutes_at_most
     assert!(error.error_message.contains("for another 2m,"), "{error}");
 }
 
+/// A far reset in a 429 without retry after is waited for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_far_reset_in_a_429_without_retry_after_is_waited_for_two_minutes_at_most() {
+async fn far_reset_in_429_waits_two_minutes() {
     let world = Setup::quick()
         .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
         .start()
@@ -701,8 +715,9 @@ async fn a_far_reset_in_a_429_without_retry_after_is_waited_for_two_minutes_at_m
     assert!(announced.contains(r#""pause_ms":120000"#), "{announced}");
 }
 
+/// Reads that are used up hold up no write and fail no promoted version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_that_are_used_up_hold_up_no_write_and_fail_no_promoted_version() {
+async fn used_up_reads_hold_up_no_write() {
     let world = Setup {
         options: Options {
             function_timeout: Duration::from_secs(20),
@@ -734,8 +749,9 @@ fn used_up(world: &World, operation: &str, date: &str, reset: u64) {
 
 // What a write leaves as it was.
 
+/// The visibility that a person chose is kept and a new target gets Doppler's own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_visibility_that_a_person_chose_is_kept_and_a_new_target_gets_dopplers_own() {
+async fn chosen_visibility_is_kept_on_write() {
     let world = Setup {
         targets: vec!["SHOWN", "RESTRICTED", "NEW"],
         ..Setup::quick()
@@ -770,8 +786,9 @@ async fn the_visibility_that_a_person_chose_is_kept_and_a_new_target_gets_dopple
 
 // What a refusal quotes.
 
+/// A value of another form than ours is not shown where Doppler quotes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_of_another_form_than_ours_is_not_shown_where_doppler_quotes_it() {
+async fn foreign_value_quoted_by_doppler_is_masked() {
     const BY_HAND: &str = "partner_key_by_hand_2024";
     let text = json!({ "apiKey": BY_HAND }).to_string();
     let world = Setup::holding(&text).start().await;

@@ -90,8 +90,9 @@ const SECRETS: Service = Service::SecretsManager;
 
 // Settings and events.
 
+/// Wrong settings are reported all at once by every invocation and change nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_nothing() {
+async fn wrong_settings_are_reported_by_every_invocation() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     world
@@ -125,8 +126,9 @@ async fn wrong_settings_are_reported_all_at_once_by_every_invocation_and_change_
     assert_safe_then_complete(&world, &token, &before).await;
 }
 
+/// A bundle of certificates that cannot be used is a wrong setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bundle_of_certificates_that_cannot_be_used_is_a_wrong_setting() {
+async fn unusable_certificate_bundle_is_wrong_setting() {
     let world = rotated(quick()).await;
     for (variable, path) in [
         ("AWS_CA_BUNDLE", "/no/such/file"),
@@ -144,9 +146,9 @@ async fn a_bundle_of_certificates_that_cannot_be_used_is_a_wrong_setting() {
     }
 }
 
+/// A malformed empty huge or deeply nested event gets a clear error and the next one is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_malformed_empty_huge_or_deeply_nested_event_gets_a_clear_error_and_the_next_one_is_served()
- {
+async fn malformed_events_fail_and_next_is_served() {
     let world = quick().start().await;
     let huge = format!(r#"{{"Step":"{}"}}"#, "x".repeat(5_000_000));
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
@@ -172,9 +174,9 @@ async fn a_malformed_empty_huge_or_deeply_nested_event_gets_a_clear_error_and_th
     world.rotate().await;
 }
 
+/// A token that is no version a version that is not pending and rotation that is off are told apart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_is_no_version_a_version_that_is_not_pending_and_rotation_that_is_off_are_told_apart()
- {
+async fn wrong_tokens_and_disabled_rotation_are_distinguished() {
     let world = rotated(quick()).await;
     let stranger = "99999999-9999-4999-8999-999999999999";
     let message = world
@@ -201,8 +203,9 @@ async fn a_token_that_is_no_version_a_version_that_is_not_pending_and_rotation_t
     }
 }
 
+/// A step that comes before its time says which one is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_step_that_comes_before_its_time_says_which_one_is_missing() {
+async fn step_before_its_time_names_missing_one() {
     let world = rotated(quick()).await;
     let token = world.sandbox.begin_rotation(SECRET);
     let message = world
@@ -217,8 +220,9 @@ async fn a_step_that_comes_before_its_time_says_which_one_is_missing() {
     world.step_fails(&token, "testSecret", "KeyNotFound").await;
 }
 
+/// A secret that cannot be rotated is refused before anything is done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_that_cannot_be_rotated_is_refused_before_anything_is_done() {
+async fn unusable_secret_is_refused_before_any_change() {
     for text in [
         r#"{"apiKey":7}"#,
         r#"{"apiKey":"\ud800"}"#,
@@ -258,8 +262,9 @@ async fn a_secret_of_bytes_is_refused() {
 
 // Secrets Manager.
 
+/// A refusal by Secrets Manager says what to do and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_by_secrets_manager_says_what_to_do_and_changes_nothing() {
+async fn secrets_manager_refusal_says_remedy_and_changes_nothing() {
     for (operation, step) in [
         ("DescribeSecret", "createSecret"),
         ("GetSecretValue", "createSecret"),
@@ -289,7 +294,7 @@ async fn a_refusal_by_secrets_manager_says_what_to_do_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_reply_of_secrets_manager_is_no_loss() {
+async fn lost_reply_of_secrets_manager_is_no_loss() {
     for operation in ["PutSecretValue", "UpdateSecretVersionStage"] {
         for kind in [
             FaultKind::LostReply,
@@ -310,7 +315,7 @@ async fn a_lost_reply_of_secrets_manager_is_no_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_that_becomes_visible_late_is_waited_for() {
+async fn value_that_becomes_visible_late_is_waited_for() {
     let options = Options {
         read_lag: Duration::from_secs(2),
         list_lag: Duration::from_secs(2),
@@ -384,8 +389,9 @@ async fn missing_plan_is_not_waited_for() {
     assert_eq!(attached.count(), 1);
 }
 
+/// Whatever happens to create API key there is one key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_happens_to_create_api_key_there_is_one_key() {
+async fn create_api_key_leaves_one_key_whatever_happens() {
     let broken = |effect, body: &str| FaultKind::Answer {
         status: 201,
         content_type: "application/json".to_owned(),
@@ -413,8 +419,9 @@ async fn whatever_happens_to_create_api_key_there_is_one_key() {
     }
 }
 
+/// An answer to create API key that stays broken is one clear error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_to_create_api_key_that_stays_broken_is_one_clear_error() {
+async fn broken_create_api_key_answer_is_one_error() {
     let kind = FaultKind::answer(
         201,
         "application/json",
@@ -435,8 +442,9 @@ async fn an_answer_to_create_api_key_that_stays_broken_is_one_clear_error() {
     assert_safe_then_complete(&world, &token, &before).await;
 }
 
+/// The ambiguous conflict of create usage plan key is looked into.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_ambiguous_conflict_of_create_usage_plan_key_is_looked_into() {
+async fn ambiguous_plan_conflict_is_investigated() {
     let conflict = |message: &str| FaultKind::refuse(409, "ConflictException", message);
     // It is attached already: the reply was lost, and the repetition is told that it exists.
     survives(
@@ -481,8 +489,9 @@ async fn retry_after_of_api_gateway_is_honoured() {
     assert_waited(&world, "CreateApiKey", Duration::from_secs(3));
 }
 
+/// A limit that says when to come back is waited for also more than nine times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_that_says_when_to_come_back_is_waited_for_also_more_than_nine_times() {
+async fn retry_after_is_honoured_beyond_nine_times() {
     let world = rotated(quick()).await;
     let faults = world.sandbox.faults();
     for nth in 1..=11 {
@@ -498,8 +507,9 @@ async fn a_limit_that_says_when_to_come_back_is_waited_for_also_more_than_nine_t
     assert_eq!(throttled.count(), 11);
 }
 
+/// A read of AWSCURRENT that lags behind an edit is not taken for another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_of_awscurrent_that_lags_behind_an_edit_is_not_taken_for_another_one() {
+async fn lagging_current_read_is_not_another_version() {
     let world = rotated(quick()).await;
     let key = world.current_key();
     let secret = world.sandbox.secret(SECRET);
@@ -526,8 +536,9 @@ async fn a_read_of_awscurrent_that_lags_behind_an_edit_is_not_taken_for_another_
     );
 }
 
+/// Throttling and errors of the server are retried for every service.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn throttling_and_errors_of_the_server_are_retried_for_every_service() {
+async fn throttling_and_server_errors_are_retried_everywhere() {
     for (service, operation) in [
         (SECRETS, "GetSecretValue"),
         (SECRETS, "PutSecretValue"),
@@ -546,8 +557,9 @@ async fn throttling_and_errors_of_the_server_are_retried_for_every_service() {
     }
 }
 
+/// A plan that does not exist is named and the minted key is used once it is set right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_that_does_not_exist_is_named_and_the_minted_key_is_used_once_it_is_set_right() {
+async fn missing_plan_is_named_and_key_reused() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
@@ -570,8 +582,9 @@ async fn a_plan_that_does_not_exist_is_named_and_the_minted_key_is_used_once_it_
     );
 }
 
+/// A key that a person disabled or took off its plan is not handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_a_person_disabled_or_took_off_its_plan_is_not_handed_out() {
+async fn disabled_or_detached_key_is_not_handed_out() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     let token = world.sandbox.begin_rotation(SECRET);
@@ -598,7 +611,7 @@ async fn a_key_that_a_person_disabled_or_took_off_its_plan_is_not_handed_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pending_value_that_is_anothers_key_is_refused() {
+async fn pending_value_that_is_anothers_key_is_refused() {
     let world = rotated(quick()).await;
     let token = world.sandbox.begin_rotation(SECRET);
     world.step(&token, "createSecret").await;
@@ -608,8 +621,9 @@ async fn a_pending_value_that_is_anothers_key_is_refused() {
     assert!(message.contains(&id), "{message}");
 }
 
+/// A new key without a plan does not replace one that works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_key_without_a_plan_does_not_replace_one_that_works() {
+async fn planless_new_key_replaces_no_working_one() {
     let by_hand = "HandMadeHandMadeHandMade";
     let world = Setup {
         secret: Some(by_hand.to_owned()),
@@ -628,8 +642,9 @@ async fn a_new_key_without_a_plan_does_not_replace_one_that_works() {
     world.assert_agreement().await;
 }
 
+/// A retry after of AWS beyond the deadline fails at once with what the service said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_after_of_aws_beyond_the_deadline_fails_at_once_with_what_the_service_said() {
+async fn aws_retry_after_beyond_deadline_fails_at_once() {
     let started = SystemTime::now();
     for wait in [3_600, u64::MAX] {
         let throttle = FaultKind::Throttle {
@@ -642,8 +657,9 @@ async fn a_retry_after_of_aws_beyond_the_deadline_fails_at_once_with_what_the_se
     assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
 }
 
+/// A pending version that holds a copy or a placeholder is refused with the way out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pending_version_that_holds_a_copy_or_a_placeholder_is_refused_with_the_way_out() {
+async fn pending_copy_or_placeholder_is_refused() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     let text = world
@@ -670,8 +686,9 @@ async fn a_pending_version_that_holds_a_copy_or_a_placeholder_is_refused_with_th
     assert!(world.current_key() != before);
 }
 
+/// A current version that is not found is not taken for an empty secret.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_current_version_that_is_not_found_is_not_taken_for_an_empty_secret() {
+async fn missing_current_value_is_not_empty_secret() {
     let world = rotated(Setup {
         secret: Some(r#"{"owner":"us"}"#.to_owned()),
         ..quick()
@@ -719,8 +736,9 @@ async fn a_current_version_that_is_not_found_is_not_taken_for_an_empty_secret() 
 
 // Doppler.
 
+/// A Doppler token that is refused is named with the secret to mend.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_doppler_token_that_is_refused_is_named_with_the_secret_to_mend() {
+async fn refused_doppler_token_is_named_with_secret() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     world.sandbox.doppler().revoke(&world.token);
@@ -743,8 +761,9 @@ async fn a_doppler_token_that_is_refused_is_named_with_the_secret_to_mend() {
     assert!(world.current_key() != before);
 }
 
+/// A secret without a Doppler token is told from a token that is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_without_a_doppler_token_is_told_from_a_token_that_is_refused() {
+async fn missing_doppler_token_differs_from_refused() {
     for text in ["{\"tokn\":\"dp.st.x\"}", "two words"] {
         let world = rotated(quick()).await;
         world.sandbox.put_secret(TOKEN_SECRET, text);
@@ -755,8 +774,9 @@ async fn a_secret_without_a_doppler_token_is_told_from_a_token_that_is_refused()
     }
 }
 
+/// A Doppler target that the token cannot see is an error of its own in both wordings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_doppler_target_that_the_token_cannot_see_is_an_error_of_its_own_in_both_wordings() {
+async fn hidden_doppler_target_has_own_error() {
     for (status, message) in [
         (
             400,
@@ -799,9 +819,9 @@ async fn a_read_only_token_fails_before_promotion() {
     assert!(world.current_key() != before);
 }
 
+/// A persons token that cannot see a restricted value is told apart before anything is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_persons_token_that_cannot_see_a_restricted_value_is_told_apart_before_anything_is_written()
- {
+async fn restricted_value_is_refused_before_any_write() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     let doppler = world.sandbox.doppler();
@@ -828,7 +848,7 @@ async fn retry_after_of_doppler_is_honoured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_after_beyond_the_deadline_fails_at_once() {
+async fn retry_after_beyond_deadline_fails_at_once() {
     let started = SystemTime::now();
     let fault = Fault::new(FaultKind::Throttle {
         retry_after: Some(3_600),
@@ -838,8 +858,9 @@ async fn a_retry_after_beyond_the_deadline_fails_at_once() {
     assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
 }
 
+/// What is not Doppler's JSON and what says no success are refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_dopplers_json_and_what_says_no_success_are_refused() {
+async fn foreign_json_from_doppler_is_refused() {
     let html = FaultKind::answer(200, "text/html", "<html>HandMadeHandMadeHandMade</html>");
     let fault = Fault::new(html).on(DOPPLER, "UpdateSecrets");
     fails_with(quick(), fault, "finishSecret", "DopplerFailed", &["JSON"]).await;
@@ -866,7 +887,7 @@ async fn html_from_dopplers_edge_is_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_that_doppler_delivers_changed_stops_the_rotation() {
+async fn value_that_doppler_delivers_changed_stops_rotation() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     let altered = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
@@ -894,9 +915,9 @@ async fn a_value_that_doppler_delivers_changed_stops_the_rotation() {
     world.assert_agreement().await;
 }
 
+/// Promotion is the commit point after which a failing Doppler is reported and fails nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn promotion_is_the_commit_point_after_which_a_failing_doppler_is_reported_and_fails_nothing()
-{
+async fn failing_doppler_after_promotion_fails_nothing() {
     let world = rotated(quick()).await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
@@ -941,8 +962,9 @@ async fn promotion_is_the_commit_point_after_which_a_failing_doppler_is_reported
     );
 }
 
+/// A target that changed between write and promotion is written again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_changed_between_write_and_promotion_is_written_again() {
+async fn target_changed_before_promotion_is_rewritten() {
     let world = std::sync::Arc::new(rotated(quick()).await);
     let old = world.current_key();
     let hook = {
@@ -967,8 +989,9 @@ async fn a_target_that_changed_between_write_and_promotion_is_written_again() {
 
 // Labels that move under a step.
 
+/// A value put by hand before promotion wins and Doppler gets the current key back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_put_by_hand_before_promotion_wins_and_doppler_gets_the_current_key_back() {
+async fn value_put_manually_before_promotion_wins() {
     let world = std::sync::Arc::new(
         rotated(Setup {
             secret: Some("{}".to_owned()),
@@ -1005,7 +1028,7 @@ async fn a_value_put_by_hand_before_promotion_wins_and_doppler_gets_the_current_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_label_that_another_run_moved_meanwhile_is_seen() {
+async fn label_that_another_run_moved_meanwhile_is_seen() {
     let world = std::sync::Arc::new(rotated(quick()).await);
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
@@ -1039,7 +1062,7 @@ async fn a_label_that_another_run_moved_meanwhile_is_seen() {
 // The probe.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_probe_url_that_is_wrong_fails_at_once() {
+async fn probe_url_that_is_wrong_fails_at_once() {
     for status in [404, 400, 401, 302] {
         let kind = FaultKind::answer(status, "application/json", "{}");
         let fault = Fault::new(kind).on(GATEWAY, "Probe");
@@ -1054,8 +1077,9 @@ async fn a_probe_url_that_is_wrong_fails_at_once() {
     }
 }
 
+/// A probe that never accepts fails before the function is stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_probe_that_never_accepts_fails_before_the_function_is_stopped() {
+async fn refusing_probe_fails_before_timeout() {
     let options = || Options {
         function_timeout: Duration::from_secs(8),
         ..Options::default()
@@ -1210,7 +1234,7 @@ fn probes(world: &World) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acceptance_followed_by_a_refusal_does_not_count() {
+async fn acceptance_followed_by_refusal_does_not_count() {
     let world = rotated(Setup::default()).await;
     let refused = FaultKind::answer(403, "application/json", "{}");
     world
@@ -1228,8 +1252,9 @@ async fn an_acceptance_followed_by_a_refusal_does_not_count() {
 
 // Time.
 
+/// It ends in time says what it was doing and a retry goes on from there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_ends_in_time_says_what_it_was_doing_and_a_retry_goes_on_from_there() {
+async fn step_ends_in_time_and_retry_continues() {
     let options = || Options {
         function_timeout: Duration::from_secs(4),
         ..Options::default()
@@ -1255,8 +1280,9 @@ async fn it_ends_in_time_says_what_it_was_doing_and_a_retry_goes_on_from_there()
     }
 }
 
+/// A key that cannot settle before the deadline fails at once with the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_cannot_settle_before_the_deadline_fails_at_once_with_the_time() {
+async fn key_too_young_for_deadline_fails_at_once() {
     let world = rotated(quick()).await;
     let before = world.current_key();
     world.redeploy(&[("PROPAGATION_DELAY", "2h")]).await;
@@ -1278,8 +1304,9 @@ async fn a_key_that_cannot_settle_before_the_deadline_fails_at_once_with_the_tim
 
 // Death.
 
+/// A function that dies before or after any call is resumed with the same token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_that_dies_before_or_after_any_call_is_resumed_with_the_same_token() {
+async fn killed_function_is_resumed_with_same_token() {
     let world = rotated(quick()).await;
     world.sandbox.clear_calls();
     world.rotate().await;

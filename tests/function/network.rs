@@ -168,7 +168,7 @@ async fn single_key_over_the_bound_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_than_1000_keys_of_a_secret_fail_clearly() {
+async fn more_than_1000_keys_of_secret_fail_clearly() {
     let world = Setup::plain().start().await;
     world.rotate().await;
     for number in 0..1_000 {

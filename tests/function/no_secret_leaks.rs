@@ -56,16 +56,18 @@ async fn most_verbose() -> World {
     world
 }
 
+/// The level at which the AWS sdk prints values is not compiled in.
 #[test]
-fn the_level_at_which_the_aws_sdk_prints_values_is_not_compiled_in() {
+fn sdk_trace_level_is_not_compiled_in() {
     assert_eq!(
         tracing::level_filters::STATIC_MAX_LEVEL,
         tracing::level_filters::LevelFilter::DEBUG
     );
 }
 
+/// Values stay secret in a whole rotation at the most verbose level.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_stay_secret_in_a_whole_rotation_at_the_most_verbose_level() {
+async fn values_stay_secret_at_most_verbose_level() {
     let world = most_verbose().await;
     let mut emitted = Emitted::default();
     for _ in 0..2 {
@@ -124,8 +126,9 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
     }
 }
 
+/// Values stay secret in a reconciliation with work to do however malformed a reply is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_stay_secret_in_a_reconciliation_with_work_to_do_however_malformed_a_reply_is() {
+async fn values_stay_secret_under_malformed_replies() {
     let world = most_verbose().await;
     // With AWSCURRENT's key goes the memory of what was written.
     let adopted = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
@@ -173,7 +176,7 @@ async fn values_stay_secret_in_a_reconciliation_with_work_to_do_however_malforme
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_stay_secret_in_the_wrong_fields_of_an_event() {
+async fn values_stay_secret_in_wrong_fields_of_event() {
     let world = most_verbose().await;
     let mut emitted = Emitted::default();
     let token = world.sandbox.begin_rotation(SECRET);
@@ -224,9 +227,9 @@ fn parent_and_faults(stat: &str) -> Option<(u32, u64)> {
     Some((fields.get(1)?.parse().ok()?, fields.get(8)?.parse().ok()?))
 }
 
+/// Values are neither in the environment nor in the arguments of the process and it starts no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_are_neither_in_the_environment_nor_in_the_arguments_of_the_process_and_it_starts_no_other()
- {
+async fn values_are_not_in_environment_or_arguments() {
     let world = most_verbose().await;
     let mut emitted = Emitted::default();
     let token = world.sandbox.begin_rotation(SECRET);

@@ -67,8 +67,9 @@ fn made(calls: &[Call], operation: &str) -> usize {
 
 // Retirement.
 
+/// A replaced key works through its grace is then refused and in the end deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replaced_key_works_through_its_grace_is_then_refused_and_in_the_end_deleted() {
+async fn superseded_key_works_through_grace_then_ends() {
     let (world, replaced) = rotated(Setup::quick()).await;
     let current = world.current_key();
     world.sandbox.advance(Duration::from_mins(24 * 60 - 1));
@@ -99,8 +100,9 @@ async fn a_replaced_key_works_through_its_grace_is_then_refused_and_in_the_end_d
     world.assert_agreement().await;
 }
 
+/// Ten days without a reconciliation do not make it disable and delete in one go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_days_without_a_reconciliation_do_not_make_it_disable_and_delete_in_one_go() {
+async fn long_silence_disables_before_deleting() {
     let (world, replaced) = rotated(Setup::plain()).await;
     world.sandbox.advance(Duration::from_hours(10 * 24));
     world.reconcile(json!({})).await;
@@ -109,8 +111,9 @@ async fn ten_days_without_a_reconciliation_do_not_make_it_disable_and_delete_in_
     assert_eq!(enabled(&world, &replaced), Some(false));
 }
 
+/// Two rotations within one grace period keep both old keys for their own full grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_full_grace() {
+async fn two_rotations_keep_each_old_key_full_grace() {
     let (world, first) = rotated(Setup::quick()).await;
     let second = world.current_key();
     world.sandbox.advance(Duration::from_hours(10));
@@ -126,8 +129,9 @@ async fn two_rotations_within_one_grace_period_keep_both_old_keys_for_their_own_
     assert_eq!(enabled(&world, &second), Some(false));
 }
 
+/// The key of an abandoned rotation is retired like a replaced one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_key_of_an_abandoned_rotation_is_retired_like_a_replaced_one() {
+async fn key_of_abandoned_rotation_is_retired() {
     let world = Setup::quick().start().await;
     world.rotate().await;
     let token = half_a_rotation(&world).await;
@@ -150,8 +154,9 @@ async fn the_key_of_an_abandoned_rotation_is_retired_like_a_replaced_one() {
     world.assert_agreement().await;
 }
 
+/// An abandoned version that gets its label back gets its disabled key back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_abandoned_version_that_gets_its_label_back_gets_its_disabled_key_back() {
+async fn abandoned_version_with_label_regains_its_key() {
     let world = Setup::quick().start().await;
     world.rotate().await;
     let token = half_a_rotation(&world).await;
@@ -176,8 +181,9 @@ async fn an_abandoned_version_that_gets_its_label_back_gets_its_disabled_key_bac
     world.assert_agreement().await;
 }
 
+/// Finish secret retires what is due and two runs apart delete it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn finish_secret_retires_what_is_due_and_two_runs_apart_delete_it() {
+async fn finish_secret_retires_and_later_run_deletes() {
     let (world, first) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     world.rotate().await;
@@ -187,8 +193,9 @@ async fn finish_secret_retires_what_is_due_and_two_runs_apart_delete_it() {
     assert_eq!(enabled(&world, &first), None);
 }
 
+/// A retirement that is killed before or after any call is completed by the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retirement_that_is_killed_before_or_after_any_call_is_completed_by_the_next() {
+async fn killed_retirement_is_completed_next_time() {
     for after in [false, true] {
         for nth in 1.. {
             let (world, replaced) = rotated(Setup::plain()).await;
@@ -215,7 +222,7 @@ async fn a_retirement_that_is_killed_before_or_after_any_call_is_completed_by_th
 const RECONCILE: &str = r#"{"Step":"reconcile"}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deletion_whose_reply_is_lost_is_a_deletion() {
+async fn deletion_whose_reply_is_lost_is_deletion() {
     let (world, replaced) = rotated(Setup::plain()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
@@ -232,8 +239,9 @@ async fn a_deletion_whose_reply_is_lost_is_a_deletion() {
     assert_eq!(enabled(&world, &replaced), None);
 }
 
+/// Grace and quarantine are those of the settings and grace for one run that of the event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn grace_and_quarantine_are_those_of_the_settings_and_grace_for_one_run_that_of_the_event() {
+async fn grace_comes_from_settings_or_event() {
     let setup = Setup::plain().env("GRACE_PERIOD", "2h");
     let (world, replaced) = rotated(setup.env("QUARANTINE_PERIOD", "3h")).await;
     let hour = Duration::from_hours(1);
@@ -259,8 +267,9 @@ async fn grace_and_quarantine_are_those_of_the_settings_and_grace_for_one_run_th
     assert_eq!(enabled(&world, &replaced), Some(false));
 }
 
+/// Finish secret sees what a target holds before it takes that away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn finish_secret_sees_what_a_target_holds_before_it_takes_that_away() {
+async fn finish_secret_reads_target_before_disabling() {
     let (world, first) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     world
@@ -280,8 +289,9 @@ async fn finish_secret_sees_what_a_target_holds_before_it_takes_that_away() {
 
 // What is in use.
 
+/// A rollback brings the old key its plans and Doppler back in grace quarantine and after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollback_brings_the_old_key_its_plans_and_doppler_back_in_grace_quarantine_and_after() {
+async fn rollback_restores_key_plans_and_doppler() {
     // Configured plans and inherited ones; the notice of the moved label does it, nobody reconciles by hand.
     for inherited in [false, true] {
         for (what, passes) in [
@@ -327,8 +337,9 @@ async fn a_rollback_brings_the_old_key_its_plans_and_doppler_back_in_grace_quara
     }
 }
 
+/// A key that a rollback could not enable locks its consumers out until the next run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_a_rollback_could_not_enable_locks_its_consumers_out_until_the_next_run() {
+async fn failed_restore_is_reported_until_next_run() {
     let (world, old) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
@@ -346,8 +357,9 @@ async fn a_key_that_a_rollback_could_not_enable_locks_its_consumers_out_until_th
     world.assert_agreement().await;
 }
 
+/// A rollback in the middle of a retirement ends with the key in use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rollback_in_the_middle_of_a_retirement_ends_with_the_key_in_use() {
+async fn rollback_during_retirement_keeps_key_in_use() {
     for (operation, passes) in [
         ("UpdateApiKey", vec![GRACE]),
         ("DeleteApiKey", vec![GRACE, QUARANTINE]),
@@ -385,8 +397,9 @@ async fn a_rollback_in_the_middle_of_a_retirement_ends_with_the_key_in_use() {
     }
 }
 
+/// An edit of another field by hand does not retire the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
+async fn edit_of_other_field_keeps_key() {
     let (world, _) = rotated(Setup::quick()).await;
     let key = world.current_key();
     for edit in 0..2 {
@@ -400,8 +413,9 @@ async fn an_edit_of_another_field_by_hand_does_not_retire_the_key() {
     world.assert_agreement().await;
 }
 
+/// A key that a person disabled stays disabled and is reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
+async fn manually_disabled_key_is_reported_and_stays() {
     let (world, replaced) = rotated(Setup::quick()).await;
     let current = world.current_key();
     for (value, locked_out) in [(&replaced, 0), (&current, 1)] {
@@ -424,8 +438,9 @@ async fn a_key_that_a_person_disabled_stays_disabled_and_is_reported() {
     assert_eq!(held.as_deref(), Some("something else"));
 }
 
+/// A deleted current key is minted anew unless a person made it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
+async fn deleted_current_key_is_recreated_if_generated() {
     let (world, replaced) = rotated(Setup::quick()).await;
     let current = world.current_key();
     let id = world.sandbox.key_with_value(&current);
@@ -457,9 +472,9 @@ async fn a_deleted_current_key_is_minted_anew_unless_a_person_made_it() {
     assert_eq!(line.get("CurrentKeyAge"), None);
 }
 
+/// A promoted key that was deleted before finish secret is done is back on its plan after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_key_that_was_deleted_before_finish_secret_is_done_is_back_on_its_plan_after_it()
-{
+async fn promoted_key_deleted_before_end_returns_on_plan() {
     let (world, _) = rotated(Setup::quick()).await;
     let token = half_a_rotation(&world).await;
     world.step(&token, "testSecret").await;
@@ -480,8 +495,9 @@ async fn a_promoted_key_that_was_deleted_before_finish_secret_is_done_is_back_on
     world.assert_agreement().await;
 }
 
+/// A current key that was taken off its configured plan is put back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_current_key_that_was_taken_off_its_configured_plan_is_put_back() {
+async fn current_key_returns_on_its_configured_plan() {
     let (world, _) = rotated(Setup::quick()).await;
     let key = world.sandbox.key_with_value(&world.current_key());
     world
@@ -491,8 +507,9 @@ async fn a_current_key_that_was_taken_off_its_configured_plan_is_put_back() {
     world.assert_agreement().await;
 }
 
+/// Whoever is locked out by the end of a configured plan is told of until there is one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_locked_out_by_the_end_of_a_configured_plan_is_told_of_until_there_is_one() {
+async fn removed_configured_plan_is_reported_until_replaced() {
     let (world, _) = rotated(Setup::quick()).await;
     let plan = &world.plans[0];
     world.sandbox.delete_usage_plan(plan);
@@ -507,8 +524,9 @@ async fn whoever_is_locked_out_by_the_end_of_a_configured_plan_is_told_of_until_
     world.assert_agreement().await;
 }
 
+/// A current key made by hand that is disabled is reported as that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_current_key_made_by_hand_that_is_disabled_is_reported_as_that() {
+async fn disabled_unmanaged_current_key_is_reported() {
     let world = Setup::holding(BY_HAND).start().await;
     let id = world.sandbox.create_key("by hand", BY_HAND, &[]);
     world.sandbox.set_key_enabled(&id, false);
@@ -522,9 +540,9 @@ async fn a_current_key_made_by_hand_that_is_disabled_is_reported_as_that() {
 
 // Doppler.
 
+/// Drift in Doppler is repaired with its visibility kept and an equal target is not written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn drift_in_doppler_is_repaired_with_its_visibility_kept_and_an_equal_target_is_not_written()
-{
+async fn drift_in_doppler_is_repaired_keeping_visibility() {
     let (world, _) = rotated(Setup::quick()).await;
     let doppler = world.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
@@ -558,7 +576,7 @@ async fn a_placeholder_is_never_mirrored_nor_minted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_holds_the_pending_value_is_left_alone() {
+async fn target_that_holds_pending_value_is_left_alone() {
     let world = Setup::quick().start().await;
     world.rotate().await;
     let token = half_a_rotation(&world).await;
@@ -578,8 +596,9 @@ async fn a_target_that_holds_the_pending_value_is_left_alone() {
     world.assert_agreement().await;
 }
 
+/// Nothing is retired while a target cannot be read or holds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_retired_while_a_target_cannot_be_read_or_holds_it() {
+async fn nothing_retires_while_target_is_unread() {
     let (world, replaced) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     let unreadable = FaultKind::refuse(400, "", "no");
@@ -607,8 +626,9 @@ async fn nothing_is_retired_while_a_target_cannot_be_read_or_holds_it() {
 
 // A leak.
 
+/// The emergency stop disables every replaced key within the one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_emergency_stop_disables_every_replaced_key_within_the_one_call() {
+async fn emergency_stop_disables_superseded_keys_in_one_call() {
     let setup = Setup {
         options: Options {
             propagation: Duration::from_secs(30),
@@ -639,8 +659,9 @@ async fn the_emergency_stop_disables_every_replaced_key_within_the_one_call() {
     assert_eq!(world.gateway_answer(&current).await, 200);
 }
 
+/// The emergency stop waits for nobody and says whom it cut off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_emergency_stop_waits_for_nobody_and_says_whom_it_cut_off() {
+async fn emergency_stop_waits_for_nobody() {
     let (world, leaked) = rotated(Setup::quick()).await;
     let event = json!({"Step": "emergencyStop", "SecretId": SECRET});
     let down = FaultKind::Throttle { retry_after: None };
@@ -682,8 +703,9 @@ async fn the_emergency_stop_waits_for_nobody_and_says_whom_it_cut_off() {
 
 // Whom it serves.
 
+/// A secret of another function and the Doppler tokens are refused before a value is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_of_another_function_and_the_doppler_tokens_are_refused_before_a_value_is_read() {
+async fn foreign_secret_and_token_are_refused_unread() {
     let world = Setup::quick().start().await;
     world.sandbox.create_secret("another", Some(BY_HAND));
     for (secret, env) in [
@@ -705,8 +727,9 @@ async fn a_secret_of_another_function_and_the_doppler_tokens_are_refused_before_
     }
 }
 
+/// The Doppler tokens secret is refused also where secret id names it in another way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_doppler_tokens_secret_is_refused_also_where_secret_id_names_it_in_another_way() {
+async fn token_secret_is_refused_by_any_name() {
     let world = Setup::quick().start().await;
     let arn = world.sandbox.secret(TOKEN_SECRET).arn;
     // The template cannot be deployed so.
@@ -781,8 +804,9 @@ fn visited(report: &Value) -> Vec<String> {
     arns.map(ToOwned::to_owned).collect()
 }
 
+/// Without a secret it serves all of this function page by page also with rotation off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_secret_it_serves_all_of_this_function_page_by_page_also_with_rotation_off() {
+async fn fleet_is_served_page_by_page() {
     let (world, mut arns) = fleet(130, Options::default()).await;
     world.sandbox.create_secret("another", Some(BY_HAND));
     world.sandbox.disable_rotation("fleet/7");
@@ -802,8 +826,9 @@ async fn without_a_secret_it_serves_all_of_this_function_page_by_page_also_with_
     assert_eq!(report["notProcessed"], json!([]));
 }
 
+/// It stops before the deadline says what is left and begins elsewhere the next time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the_next_time() {
+async fn deadline_ends_fleet_run_and_next_continues() {
     let options = Options {
         function_timeout: Duration::from_secs(4),
         ..Options::default()
@@ -838,8 +863,9 @@ async fn it_stops_before_the_deadline_says_what_is_left_and_begins_elsewhere_the
     assert!(arns.iter().all(|arn| seen.contains(arn)), "one starves");
 }
 
+/// One secret that fails is reported and the others are served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_secret_that_fails_is_reported_and_the_others_are_served() {
+async fn failing_secret_is_reported_and_others_served() {
     let (world, _) = fleet(3, Options::default()).await;
     world.sandbox.put_secret("fleet/1", "[1]");
     let (report, metrics) = world.reconcile_measured(json!({})).await;
@@ -876,8 +902,9 @@ fn published(line: &Value) -> BTreeSet<&str> {
     metrics.filter_map(|one| one["Name"].as_str()).collect()
 }
 
+/// What could not be looked at is not told of as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_could_not_be_looked_at_is_not_told_of_as_well() {
+async fn unread_state_is_not_published() {
     let (world, _) = rotated(Setup::quick()).await;
     for (service, operation) in [
         (Service::SecretsManager, "GetSecretValue"),
@@ -905,8 +932,9 @@ async fn what_could_not_be_looked_at_is_not_told_of_as_well() {
 
 // Notices and schedules.
 
+/// A moved label is noticed and a schedule retires without anybody asking.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_moved_label_is_noticed_and_a_schedule_retires_without_anybody_asking() {
+async fn moved_label_and_schedule_reconcile_unasked() {
     let setup = Setup {
         options: Options {
             label_events: Some(LabelRule::default()),
@@ -948,8 +976,9 @@ fn notice(secret: &str, version: &str) -> String {
     .to_string()
 }
 
+/// A fleet leaves alone what it hears of and may not see.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fleet_leaves_alone_what_it_hears_of_and_may_not_see() {
+async fn fleet_ignores_foreign_events() {
     const VERSION: &str = "11111111-1111-4111-8111-111111111111";
     let (world, arns) = fleet(1, Options::default()).await;
     let gone = format!("{}x", arns[0]);
@@ -970,8 +999,9 @@ async fn a_fleet_leaves_alone_what_it_hears_of_and_may_not_see() {
     );
 }
 
+/// A notice waits until the description shows what it tells of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_notice_waits_until_the_description_shows_what_it_tells_of() {
+async fn label_event_waits_for_description() {
     let (world, old) = rotated(Setup::quick()).await;
     let secret = world.sandbox.secret(SECRET);
     let previous = secret.previous().expect("there is one").id.clone();
@@ -1027,8 +1057,9 @@ async fn for_two_at_once() -> (Arc<World>, String) {
     (Arc::new(world), replaced)
 }
 
+/// An emergency stop or a deletion just before a key is marked is not undone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emergency_stop_or_a_deletion_just_before_a_key_is_marked_is_not_undone() {
+async fn stop_or_deletion_before_mark_is_kept() {
     for deleting in [false, true] {
         let (world, _) = for_two_at_once().await;
         let replaced = world.current_key();
@@ -1062,8 +1093,9 @@ async fn an_emergency_stop_or_a_deletion_just_before_a_key_is_marked_is_not_undo
     }
 }
 
+/// A rotation or a reconciliation before any call of another run ends in agreement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_or_a_reconciliation_before_any_call_of_another_run_ends_in_agreement() {
+async fn runs_before_any_call_end_in_agreement() {
     for (rotating, during_a_rotation) in [(false, true), (true, false), (false, false)] {
         for nth in 1.. {
             let (world, replaced) = for_two_at_once().await;
@@ -1095,7 +1127,7 @@ async fn a_rotation_or_a_reconciliation_before_any_call_of_another_run_ends_in_a
 // The answer.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
+async fn report_and_metrics_tell_ids_times_and_sums() {
     let (world, replaced) = rotated(Setup::quick()).await;
     world.sandbox.advance(Duration::from_hours(2));
     world.sandbox.clear_function_log();
@@ -1150,9 +1182,9 @@ async fn the_report_and_the_metrics_tell_ids_times_and_sums() {
     assert!(line["_aws"]["Timestamp"].is_u64());
 }
 
+/// An unchanged secret costs three calls to Secrets Manager two to API Gateway one to Doppler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gateway_one_to_doppler()
- {
+async fn unchanged_secret_costs_six_calls() {
     let (world, _) = rotated(Setup::quick()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
@@ -1176,8 +1208,9 @@ async fn an_unchanged_secret_costs_three_calls_to_secrets_manager_two_to_api_gat
 
 // Adoption.
 
+/// A key made by hand is left alone and once handed over retired like ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_retired_like_ours() {
+async fn unmanaged_key_is_retired_once_handed_over() {
     let world = Setup::holding(BY_HAND).inheriting().start().await;
     // Behind more than one page of others.
     let plans: Vec<_> = world.plans.iter().map(String::as_str).collect();
@@ -1245,8 +1278,9 @@ async fn a_key_made_by_hand_is_left_alone_and_once_handed_over_retired_like_ours
     assert_eq!(enabled(&world, BY_HAND), None);
 }
 
+/// A key that is tagged as ours but was never the secrets is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_is_tagged_as_ours_but_was_never_the_secrets_is_left_alone() {
+async fn tagged_key_never_used_is_left_alone() {
     let (world, replaced) = rotated(Setup::plain()).await;
     let ours = world.sandbox.key_with_value(&replaced);
     let ours = ours.expect("it is there");
@@ -1265,7 +1299,7 @@ async fn a_key_that_is_tagged_as_ours_but_was_never_the_secrets_is_left_alone() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_machine_whose_clock_is_wrong_ends_no_overlap() {
+async fn machine_whose_clock_is_wrong_ends_no_overlap() {
     // The sandbox's clock is ahead of this machine's; what counts is the former.
     let (world, replaced) = rotated(Setup::plain()).await;
     world.sandbox.advance(Duration::from_hours(100 * 24));

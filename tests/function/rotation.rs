@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 /// A key that a person made, in the form that API Gateway takes.
 const BY_HAND: &str = "HandMadeHandMadeHandMade";
 
+/// A secret without a value gets its first key and then its second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_without_a_value_gets_its_first_key_and_then_its_second() {
+async fn empty_secret_gets_first_and_second_key() {
     let world = Setup::default().start().await;
     world.rotate().await;
     world.assert_agreement().await;
@@ -77,8 +78,9 @@ async fn a_replaced_key_is_marked_and_works_on() {
     );
 }
 
+/// A minted key is named tagged and described so that it is known as ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_minted_key_is_named_tagged_and_described_so_that_it_is_known_as_ours() {
+async fn created_key_is_named_tagged_and_described() {
     let world = Setup::default().start().await;
     let token = world.rotate().await.token;
     let key = world
@@ -134,8 +136,9 @@ async fn every_form_of_secret_keeps_its_form() {
     }
 }
 
+/// Fields that a person edits meanwhile are carried over as they are now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fields_that_a_person_edits_meanwhile_are_carried_over_as_they_are_now() {
+async fn fields_edited_meanwhile_are_carried_over() {
     let world = Setup::holding(r#"{"owner":"first"}"#).start().await;
     world.rotate().await;
     let key = world.current_key();
@@ -154,8 +157,9 @@ async fn fields_that_a_person_edits_meanwhile_are_carried_over_as_they_are_now()
     assert!(text.starts_with(r#"{"owner":"second","apiKey":"#));
 }
 
+/// A key made by hand hands on its plans and is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_made_by_hand_hands_on_its_plans_and_is_left_alone() {
+async fn manually_made_key_hands_on_its_plans() {
     let world = Setup::holding(&format!("{BY_HAND}\n"))
         .inheriting()
         .start()
@@ -180,8 +184,9 @@ async fn a_key_made_by_hand_hands_on_its_plans_and_is_left_alone() {
     );
 }
 
+/// Without configured plans each key hands its plans on to the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_configured_plans_each_key_hands_its_plans_on_to_the_next() {
+async fn keys_inherit_plans_without_configured_ones() {
     let world = Setup::holding(BY_HAND)
         .inheriting()
         .env("PROPAGATION_DELAY", "0s")
@@ -196,8 +201,9 @@ async fn without_configured_plans_each_key_hands_its_plans_on_to_the_next() {
     }
 }
 
+/// Where the current key is gone its plans come from the newest other key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_the_current_key_is_gone_its_plans_come_from_the_newest_other_key() {
+async fn plans_of_newest_key_replace_missing_current() {
     let world = Setup {
         probe: false,
         ..Setup::holding(BY_HAND).inheriting()
@@ -251,8 +257,9 @@ async fn stage_keys_open_a_stage_without_a_plan() {
     assert_eq!(world.gateway_answer(&key.value).await, 200);
 }
 
+/// Without a probe the key passes when it is old enough.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_probe_the_key_passes_when_it_is_old_enough() {
+async fn key_without_probe_passes_at_its_age() {
     let world = Setup {
         probe: false,
         ..Setup::default()
@@ -275,7 +282,7 @@ async fn without_a_probe_the_key_passes_when_it_is_old_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_probe_waits_until_the_gateway_accepts_the_key() {
+async fn probe_waits_until_gateway_accepts_key() {
     let options = Options {
         propagation: Duration::from_secs(2),
         ..Options::default()
@@ -310,7 +317,7 @@ fn state(world: &World) -> (sandbox::SecretView, Vec<sandbox::KeyView>, Option<S
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_trial_run_changes_nothing_whatever_the_secret_holds() {
+async fn trial_run_changes_nothing_whatever_secret_holds() {
     for text in [
         None,
         Some("{}"),
@@ -419,8 +426,9 @@ async fn trial_with_wrong_probe_path_ends_early() {
     tokio::join!(trial("{}"), trial(BY_HAND));
 }
 
+/// A trial run whose probe refuses the current key says so and speaks of no new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trial_run_whose_probe_refuses_the_current_key_says_so_and_speaks_of_no_new_one() {
+async fn refusing_probe_in_trial_names_current_key() {
     let setup = Setup {
         options: Options {
             function_timeout: Duration::from_secs(4),
@@ -440,8 +448,9 @@ async fn a_trial_run_whose_probe_refuses_the_current_key_says_so_and_speaks_of_n
     assert!(error.error_message.contains(words), "{error}");
 }
 
+/// Any step any number of times does its work once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_step_any_number_of_times_does_its_work_once() {
+async fn repeated_step_does_its_work_once() {
     let world = Setup::default().start().await;
     world.rotate().await;
     let token = world.sandbox.begin_rotation(SECRET);
@@ -459,8 +468,9 @@ async fn any_step_any_number_of_times_does_its_work_once() {
     );
 }
 
+/// A completed rotation is a success for every step and changes no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_completed_rotation_is_a_success_for_every_step_and_changes_no_more() {
+async fn completed_rotation_succeeds_for_every_step() {
     let world = Setup::default().start().await;
     let token = world.rotate().await.token;
     let before = state(&world);
@@ -471,8 +481,9 @@ async fn a_completed_rotation_is_a_success_for_every_step_and_changes_no_more() 
     assert!(state(&world) == before);
 }
 
+/// Two runs of a step at once do its work once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_of_a_step_at_once_do_its_work_once() {
+async fn two_runs_of_step_work_once() {
     let options = Options {
         function_concurrency: 2,
         ..Options::default()
@@ -498,8 +509,9 @@ async fn two_runs_of_a_step_at_once_do_its_work_once() {
     assert_eq!(world.sandbox.keys().len(), 2);
 }
 
+/// A service that makes the first value current at once still gets its key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_makes_the_first_value_current_at_once_still_gets_its_key() {
+async fn immediately_current_first_value_gets_key() {
     for probe in [true, false] {
         let options = Options {
             first_value_is_current: true,
@@ -520,8 +532,9 @@ async fn a_service_that_makes_the_first_value_current_at_once_still_gets_its_key
     }
 }
 
+/// Keys of a secret whose name continues ours are not touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_a_secret_whose_name_continues_ours_are_not_touched() {
+async fn keys_of_longer_secret_name_are_untouched() {
     let world = Setup::default().start().await;
     let neighbour = format!("{SECRET}/eu");
     let id = world
@@ -542,7 +555,7 @@ async fn keys_of_a_secret_whose_name_continues_ours_are_not_touched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_visibility_that_a_person_chose_in_doppler_is_kept() {
+async fn visibility_that_person_chose_in_doppler_is_kept() {
     let world = Setup::default().start().await;
     world.rotate().await;
     world.sandbox.doppler().set_visibility(
@@ -560,8 +573,9 @@ async fn a_visibility_that_a_person_chose_in_doppler_is_kept() {
     assert!(matches!(visibility, Some(Visibility::Restricted)));
 }
 
+/// The function serves its secret and refuses every other before reading it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_function_serves_its_secret_and_refuses_every_other_before_reading_it() {
+async fn function_refuses_foreign_secrets_unread() {
     let world = Setup::default().start().await;
     world
         .sandbox
@@ -602,8 +616,9 @@ async fn the_function_serves_its_secret_and_refuses_every_other_before_reading_i
     }
 }
 
+/// Without a secret of its own it serves those that name it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_secret_of_its_own_it_serves_those_that_name_it() {
+async fn function_without_secret_serves_its_own() {
     let world = Setup {
         probe: false,
         targets: Vec::new(),
@@ -642,7 +657,7 @@ fn count(calls: &[Call], service: Service) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ordinary_rotation_stays_within_its_budget_of_calls() {
+async fn ordinary_rotation_stays_within_its_budget_of_calls() {
     // Calls to Secrets Manager, API Gateway, Doppler and the probed API.
     for (inherited, probe, budget) in [
         (false, true, (14, 4, 3, 4)),
@@ -682,8 +697,9 @@ async fn an_ordinary_rotation_stays_within_its_budget_of_calls() {
     }
 }
 
+/// Each action is one line of JSON with step secret version and request id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_action_is_one_line_of_json_with_step_secret_version_and_request_id() {
+async fn each_action_logs_one_json_line() {
     let world = Setup::default()
         .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
         .start()
@@ -782,8 +798,9 @@ async fn logs_follow_lambdas_format_and_level() {
     assert!(line["span"]["lambda_request_id"].is_string(), "{log}");
 }
 
+/// A rotation token is handed to put secret value and none is made up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_token_is_handed_to_put_secret_value_and_none_is_made_up() {
+async fn rotation_token_is_passed_on_unchanged() {
     let world = Setup::plain().start().await;
     let handed_on = |token: &str| {
         let secret = world.sandbox.secret(SECRET);
@@ -811,8 +828,9 @@ async fn a_rotation_token_is_handed_to_put_secret_value_and_none_is_made_up() {
     }
 }
 
+/// An endpoint of one service counts before that of all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_of_one_service_counts_before_that_of_all() {
+async fn service_endpoint_precedes_general_endpoint() {
     let world = Setup::default().start().await;
     let aws = world.sandbox.aws_url();
     let nowhere = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");

@@ -16,9 +16,9 @@ async fn inspect(authority: &Authority, behind: &str) -> String {
     url.expect("it can listen")
 }
 
+/// A bundle of certificates is honoured for AWS and Doppler and nothing else is trusted then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bundle_of_certificates_is_honoured_for_aws_and_doppler_and_nothing_else_is_trusted_then()
-{
+async fn certificate_bundle_replaces_default_trust() {
     let world = Setup::default().start().await;
     let authority = authority();
     let sandbox: &Sandbox = &world.sandbox;

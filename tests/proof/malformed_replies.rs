@@ -951,8 +951,9 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, worlds: u
     println!("{:<40} {times:>8} {failed:>8} {went_on:>8}", "all");
 }
 
+/// No reply ends the process or endangers the key in use and the next try completes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_reply_ends_the_process_or_endangers_the_key_in_use_and_the_next_try_completes() {
+async fn no_reply_endangers_key_or_process() {
     let calls = CALLS
         .into_iter()
         .filter(|(run, ..)| *run != Run::Everything)
@@ -987,8 +988,9 @@ fn labels() -> impl Strategy<Value = [String; 4]> {
     (some("$NAME/V"), some("$ARN"), some("V"), description).prop_map(<[String; 4]>::from)
 }
 
+/// No key is taken for one of ours but by its tags and its whole name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_key_is_taken_for_one_of_ours_but_by_its_tags_and_its_whole_name() {
+async fn keys_are_recognized_by_tags_and_name() {
     let all = if is_exhaustive() { 3_000 } else { 150 };
     let (mut runner, labels) = (runner(1), labels());
     let keys = (0..all).map(|_| {

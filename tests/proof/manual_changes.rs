@@ -793,8 +793,9 @@ async fn try_schedule(
     (end, error.map(|error| error.error_type))
 }
 
+/// Whatever somebody does before any call nothing is lost and the runbook mends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_somebody_does_before_any_call_nothing_is_lost_and_the_runbook_mends_it() {
+async fn any_manual_change_is_repaired_by_runbook() {
     let tried = Tried::default();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut schedules = JoinSet::new();
@@ -856,16 +857,18 @@ async fn whatever_somebody_does_before_any_call_nothing_is_lost_and_the_runbook_
     assert_eq!(untried.collect::<Vec<_>>(), [Command::DeleteKeys]);
 }
 
+/// The keys of a secret that is to go are deleted as the runbook says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_keys_of_a_secret_that_is_to_go_are_deleted_as_the_runbook_says() {
+async fn keys_of_removed_secret_are_deleted_by_runbook() {
     let scene = Scene::set(Work::Rotation { inherits: false }).await;
     scene.world.sandbox.delete_secret(SECRET);
     scene.shell(Command::DeleteKeys).await;
     assert_eq!(scene.keys(), []);
 }
 
+/// Every block on what to do after a deed or an error is run by a test.
 #[test]
-fn every_block_on_what_to_do_after_a_deed_or_an_error_is_run_by_a_test() {
+fn every_repair_block_is_run() {
     let mut places: Vec<_> = Command::ALL.map(Command::place).into();
     places.sort_unstable();
     let blocks = runbook()

@@ -162,3 +162,20 @@ fn each_test_file_is_in_the_tests_readme() {
     }
     assert!(count > 30, "only {count} files");
 }
+
+/// A name says unit, condition and expectation; what else there is to say stands in the comment.
+#[test]
+fn test_names_have_at_most_eight_words() {
+    let declared = r"#\[(?:tokio::)?test[^\]]*\]\n(?:#\[[^\n]*\n)*(?:async )?fn ([a-z0-9_]+)\(";
+    let declared = Regex::new(declared).expect("it is a pattern");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut count = 0;
+    for path in files(&folder) {
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        for found in declared.captures_iter(&text) {
+            count += 1;
+            assert!(found[1].split('_').count() <= 8, "{}", &found[1]);
+        }
+    }
+    assert!(count > 700, "only {count} tests");
+}

@@ -156,7 +156,7 @@ fn field() -> impl Strategy<Value = (String, &'static str, String)> + Clone {
 }
 
 #[test]
-fn no_event_makes_the_function_panic_or_quote_it() {
+fn no_event_makes_function_panic_or_quote_it() {
     let made = (vec(field(), 2..12), proptest::bool::weighted(0.1));
     let made = made.prop_map(|(mut fields, twice)| {
         // A field twice is malformed, which is soon tried out.
@@ -205,8 +205,9 @@ fn no_event_makes_the_function_panic_or_quote_it() {
     });
 }
 
+/// A valid event is read as it is whatever stands beside its fields.
 #[test]
-fn a_valid_event_is_read_as_it_is_whatever_stands_beside_its_fields() {
+fn valid_event_is_read_beside_other_fields() {
     let others = vec(("[a-z]{1,12}", space(), json()), 0..4);
     let fields = (step(), secret_id(), version_id(), "[A-Za-z0-9-]{36,256}");
     let inputs =
@@ -293,8 +294,9 @@ fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
     }
 }
 
+/// No text of the secret makes the function panic or quote it and only its key changes.
 #[test]
-fn no_text_of_the_secret_makes_the_function_panic_or_quote_it_and_only_its_key_changes() {
+fn no_secret_text_panics_or_leaks() {
     let object = fields().prop_map(|fields| object(&fields));
     let inputs = prop_oneof![
         4 => edited(object),
@@ -367,8 +369,9 @@ fn raw_fields(text: &str) -> Result<BTreeMap<String, String>, serde_json::Error>
         .collect())
 }
 
+/// An object keeps all its other fields byte for byte and in their order.
 #[test]
-fn an_object_keeps_all_its_other_fields_byte_for_byte_and_in_their_order() {
+fn object_keeps_other_fields_in_order() {
     let inputs = fields().prop_filter("names are text", |fields| {
         fields.iter().all(|(name, ..)| unquoted(name).is_some())
     });
@@ -446,8 +449,9 @@ fn read(variables: &BTreeMap<&str, String>) -> Result<Config, ConfigError> {
     Config::read(|name| variables.get(name).cloned())
 }
 
+/// No settings make the function panic or quote them and every fault is told.
 #[test]
-fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
+fn no_settings_panic_or_leak() {
     let one = variables().into_iter().map(|(name, valid)| {
         // What names a file stays: other files than these are none of a test's business.
         let any = match name {
@@ -503,8 +507,9 @@ fn no_settings_make_the_function_panic_or_quote_them_and_every_fault_is_told() {
     });
 }
 
+/// Valid settings are read as they are whatever else is set.
 #[test]
-fn valid_settings_are_read_as_they_are_whatever_else_is_set() {
+fn valid_settings_are_read_beside_others() {
     let plans = vec(prop_oneof!["[a-z0-9]{1,12}", "[a-c]"], 1..8);
     let target = ("[a-z-]{1,9}", "[a-z_]{1,9}", "XQ[A-Z0-9_]{0,20}");
     let targets = vec(
@@ -558,8 +563,9 @@ fn valid_settings_are_read_as_they_are_whatever_else_is_set() {
     });
 }
 
+/// No bundle of certificates makes the function panic or quote it.
 #[test]
-fn no_bundle_of_certificates_makes_the_function_panic_or_quote_it() {
+fn no_certificate_bundle_panics_or_leaks() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("bundle.pem");
     let path = file.to_str().expect("it is a text").to_owned();
@@ -756,7 +762,7 @@ fn command_shown_is_read_by_shell_as_built() {
 
 /// Whatever a key's id, a version's id and a secret's name are, the shell sees them as text.
 #[test]
-fn hand_over_of_any_ids_is_text_to_shell() {
+fn hand_over_of_any_ids_is_text() {
     let settings = Config::read(|_| None).expect("nothing is required");
     let world = Clients::new(settings, "rotation".to_owned());
     let key = prop_oneof!["[a-z0-9]{10}", "[ -~]{1,19}", "\\PC{1,19}"];
@@ -821,8 +827,9 @@ fn longest_runs(text: &str) -> (usize, usize) {
     )
 }
 
+/// No words of a service show what could be a value.
 #[test]
-fn no_words_of_a_service_show_what_could_be_a_value() {
+fn no_service_words_show_value() {
     let word = prop_oneof![
         3 => "[a-z]{1,12}",
         2 => value(),

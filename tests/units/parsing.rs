@@ -72,8 +72,9 @@ fn all_settings_are_read() {
     assert_eq!(settings.quarantine_period, Duration::from_hours(36));
 }
 
+/// Every fault of the settings is reported at once with an example and no value.
 #[test]
-fn every_fault_of_the_settings_is_reported_at_once_with_an_example_and_no_value() {
+fn every_setting_fault_is_reported_without_value() {
     let token = "dp.st.prd.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let faults = settings(&[
         ("SECRET_ID", token),
@@ -222,8 +223,9 @@ fn adopted_targets_are_among_targets() {
     }
 }
 
+/// Nothing is created in Doppler unless the setting says true.
 #[test]
-fn nothing_is_created_in_doppler_unless_the_setting_says_true() {
+fn doppler_creates_only_if_setting_is_true() {
     let read = |text: &str| {
         let settings = settings(&[
             ("SECRET_ID", "s"),
@@ -487,8 +489,9 @@ fn reconciliation(json: &str) -> Result<Reconciliation, EventError> {
     }
 }
 
+/// A reconciliation is asked for in our own words by a schedule and by a notice of a moved label.
 #[test]
-fn a_reconciliation_is_asked_for_in_our_own_words_by_a_schedule_and_by_a_notice_of_a_moved_label() {
+fn reconciliation_is_read_from_every_source() {
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:demo/key-AbCdEf";
     let notice = |label: &str| {
         format!(
@@ -575,7 +578,7 @@ fn zero_grace_is_refused_and_names_emergency_stop() {
 }
 
 #[test]
-fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
+fn wrong_reconciliation_gets_error_of_its_kind() {
     let own = |rest: &str| format!(r#"{{"Step":"reconcile"{rest}}}"#);
     let notice = |kind: &str, source: &str, resources: &str, detail: &str| {
         format!(
@@ -669,8 +672,9 @@ fn a_wrong_reconciliation_gets_an_error_of_its_kind() {
     }
 }
 
+/// A wrong event gets an error of its kind that quotes nothing.
 #[test]
-fn a_wrong_event_gets_an_error_of_its_kind_that_quotes_nothing() {
+fn wrong_event_gets_kind_and_quotes_nothing() {
     let event = |step: &str, rest: &str| format!(r#"{{"Step":{step},"SecretId":"demo"{rest}}}"#);
     let token = format!(r#","ClientRequestToken":"{TOKEN}""#);
     let nested = format!("{}1{}", r#"{"Step":"#.repeat(5_000), "}".repeat(5_000));
@@ -792,7 +796,7 @@ fn secret_id_is_masked_unless_it_is_arn() {
 }
 
 #[test]
-fn an_event_cannot_be_printed_with_its_rotation_token() {
+fn event_cannot_be_printed_with_its_rotation_token() {
     let json = format!(
         r#"{{"Step":"createSecret","SecretId":"s","ClientRequestToken":"{TOKEN}","RotationToken":"cafe{TOKEN}","New":1}}"#
     );
@@ -816,8 +820,9 @@ fn with_key(text: &str) -> String {
         .to_owned()
 }
 
+/// Every form of secret keeps its form and its other fields to the byte.
 #[test]
-fn every_form_of_secret_keeps_its_form_and_its_other_fields_to_the_byte() {
+fn every_secret_form_keeps_other_fields() {
     for (before, after) in [
         ("{}", r#"{"apiKey":"NEWKEYNEWKEYNEWKEYNEWKEY"}"#),
         (
@@ -848,8 +853,9 @@ fn every_form_of_secret_keeps_its_form_and_its_other_fields_to_the_byte() {
     assert!(with_key(&deep).starts_with(&deep[..deep.len() - 1]));
 }
 
+/// A secret that cannot be rotated is refused without quoting it.
 #[test]
-fn a_secret_that_cannot_be_rotated_is_refused_without_quoting_it() {
+fn unusable_secret_is_refused_without_quoting() {
     for (text, expected) in [
         ("[\"hunter2\"]", InvalidSecret::NotAnObject),
         ("\"hunter2\"", InvalidSecret::NotAnObject),
@@ -893,8 +899,9 @@ fn a_secret_that_cannot_be_rotated_is_refused_without_quoting_it() {
     }
 }
 
+/// The key is found in every form and white space around it does not count.
 #[test]
-fn the_key_is_found_in_every_form_and_white_space_around_it_does_not_count() {
+fn key_is_found_despite_white_space() {
     let key = |text: &str| {
         SecretText::parse(text.into())
             .expect("valid")
@@ -943,8 +950,9 @@ fn secret_text_of_any_form_holds_its_key() {
     assert_eq!(key(r#"{"apiKey":"a placeholder with white space"}"#), None);
 }
 
+/// A fresh key has 40 alphanumerics and is never the same.
 #[test]
-fn a_fresh_key_has_40_alphanumerics_and_is_never_the_same() {
+fn generated_key_has_40_random_alphanumerics() {
     let (one, other) = (ApiKeyValue::fresh(), ApiKeyValue::fresh());
     assert_eq!(one.expose().len(), 40);
     assert!(
@@ -1205,8 +1213,9 @@ fn key_id_that_is_hidden_is_never_printed() {
     assert_eq!(id.as_str(), "kEySameAsIdkEySameAsId");
 }
 
+/// A services words are shown without anything that could be a value.
 #[test]
-fn a_services_words_are_shown_without_anything_that_could_be_a_value() {
+fn service_words_are_shown_without_values() {
     let key = ApiKeyValue::fresh();
     let shown = Redacted::message(&format!(
         "no:{};\nInvalid Usage Plan ID specified, dp.st.prd.{}",

@@ -82,8 +82,9 @@ fn lagging() -> Options {
     }
 }
 
+/// Whatever is seen late is waited for also when the function dies meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_seen_late_is_waited_for_also_when_the_function_dies_meanwhile() {
+async fn lag_is_waited_for_across_deaths() {
     let mut schedules = Vec::new();
     for scenario in Scenario::ALL {
         schedules.push(Schedule::undisturbed(scenario).with(lagging()));

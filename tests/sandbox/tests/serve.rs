@@ -127,8 +127,9 @@ fn holder<'a>(description: &'a Value, label: &str) -> Option<&'a String> {
         .map(|(id, _)| id)
 }
 
+/// The example events as they are take the steps that are left to a person.
 #[tokio::test]
-async fn the_example_events_as_they_are_take_the_steps_that_are_left_to_a_person() {
+async fn example_events_take_manual_steps() {
     let mut served = Served::start(&["--by-hand"]).await;
     let announced = served.secrets("DescribeSecret").await;
     let token = holder(&announced, "AWSPENDING").expect("a rotation is announced");
@@ -175,7 +176,7 @@ async fn without_the_flag_the_service_takes_the_steps() {
 
 /// The clock can be moved from outside; the schedule goes by it, and its invocation is told.
 #[tokio::test]
-async fn a_day_that_passes_at_once_has_the_function_reconcile() {
+async fn day_that_passes_at_once_has_function_reconcile() {
     let mut served = Served::start(&["--reconcile-every", "24h"]).await;
     let command = format!("curl -X POST '{}/_sandbox/clock?advance=25h'", served.aws());
     assert!(served.banner.contains(&command), "{}", served.banner);
@@ -191,7 +192,7 @@ async fn a_day_that_passes_at_once_has_the_function_reconcile() {
 
 /// A rotation is followed by `EventBridge`'s event for the label that it moved.
 #[tokio::test]
-async fn the_function_is_told_that_the_key_in_use_has_changed() {
+async fn function_is_told_of_changed_key() {
     let mut served = Served::start(&[]).await;
     served.secrets("RotateSecret").await;
     served.until("finishSecret").await;
@@ -221,7 +222,7 @@ async fn by_hand_nothing_comes_from_event_bridge() {
 }
 
 #[tokio::test]
-async fn the_example_settings_fit_the_ports_and_the_usage_plan() {
+async fn example_settings_fit_ports_and_usage_plan() {
     let settings: Value = serde_json::from_str(&example("env.json")).expect("it is JSON");
     let settings = &settings["RotationFunction"];
     let setting = |name: &str| settings[name].as_str().unwrap_or_default();

@@ -172,8 +172,9 @@ fn what_is_not_known_is_an_error() {
     }
 }
 
+/// A section that is not known or no mapping is an error.
 #[test]
-fn a_section_that_is_not_known_or_no_mapping_is_an_error() {
+fn unknown_section_is_error() {
     assert!(Template::parse("Resources: {}").is_ok());
     for text in [
         "Globals: {Function: {Policies: [AdministratorAccess]}}",
@@ -186,8 +187,9 @@ fn a_section_that_is_not_known_or_no_mapping_is_an_error() {
     }
 }
 
+/// A resource that is not made cannot be referred to.
 #[test]
-fn a_resource_that_is_not_made_cannot_be_referred_to() {
+fn unmade_resource_cannot_be_referenced() {
     // Only its plans are given, which the rule of the template would not allow: so without it.
     let template = TEMPLATE.replace("NoPlansWithoutName", "Other").replace(
         "!Ref Plans, '']]\n    Assertions",

@@ -13,7 +13,7 @@ use crate::api::{Api, PRD, SECRET, SECRETS};
 
 /// DOC and SRC.
 #[tokio::test]
-async fn a_token_is_taken_as_bearer_and_as_the_user_name_of_basic() {
+async fn token_is_accepted_as_bearer_or_basic() {
     let api = Api::start().await;
     let token = api.service_token();
     assert_eq!(api.get(&token, "/v3/me").await.status, 200);
@@ -24,7 +24,7 @@ async fn a_token_is_taken_as_bearer_and_as_the_user_name_of_basic() {
 
 /// 3P for the text; what is said without a token is UNK.
 #[tokio::test]
-async fn a_token_that_is_unknown_revoked_or_missing_is_a_401() {
+async fn unknown_revoked_or_missing_token_is_401() {
     let api = Api::start().await;
     let revoked = api.service_token();
     api.doppler.revoke(&revoked);
@@ -62,7 +62,7 @@ async fn tokens_look_like_their_kind() {
 
 /// DOC, and SRC for the request id.
 #[tokio::test]
-async fn every_reply_carries_a_request_id_and_the_rate() {
+async fn every_reply_carries_request_id_and_rate() {
     let api = Api::start().await;
     let token = api.service_token();
     for reply in [
@@ -79,7 +79,7 @@ async fn every_reply_carries_a_request_id_and_the_rate() {
 
 /// DOC.
 #[tokio::test]
-async fn beyond_the_write_limit_a_token_is_told_when_to_come_back() {
+async fn write_limit_says_when_to_return() {
     let api = Api::start().await;
     api.doppler.set_rate_window(Duration::from_secs(1));
     api.doppler.set_write_limit(1);
@@ -120,7 +120,7 @@ async fn a_service_token_implies_its_project_and_config() {
 
 /// 3P.
 #[tokio::test]
-async fn a_service_token_is_refused_every_other_config_also_its_own_root() {
+async fn service_token_is_refused_other_configs() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let token = api
@@ -164,7 +164,7 @@ async fn other_tokens_must_name_project_and_config() {
 
 /// 3P (58 requests).
 #[tokio::test]
-async fn a_project_out_of_sight_is_404_to_who_sees_none_and_400_to_who_sees_any() {
+async fn hidden_project_is_404_or_400() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let path = format!("{SECRETS}?project=shop&config=prd");
@@ -186,7 +186,7 @@ async fn a_project_out_of_sight_is_404_to_who_sees_none_and_400_to_who_sees_any(
 
 /// 3P; another observation has 400.
 #[tokio::test]
-async fn an_unknown_config_of_a_visible_project_is_not_found() {
+async fn unknown_config_of_visible_project_is_not_found() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let reply = api
@@ -198,7 +198,7 @@ async fn an_unknown_config_of_a_visible_project_is_not_found() {
 
 /// EMP and SRC.
 #[tokio::test]
-async fn project_and_config_are_taken_from_the_body_before_the_query() {
+async fn body_precedes_query_for_project_and_config() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let body = json!({"project": "acme", "config": "prd", "secrets": {"A": "1"}});
@@ -210,7 +210,7 @@ async fn project_and_config_are_taken_from_the_body_before_the_query() {
 
 /// The rule is DOC; status and text are UNK.
 #[tokio::test]
-async fn a_read_only_token_reads_and_does_not_write() {
+async fn read_only_token_reads_and_does_not_write() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     let token = api.doppler.service_token("acme", "prd", Access::ReadOnly);

@@ -10,7 +10,7 @@ const ONLY_MINE: &str = "include_managed_secrets=false";
 
 /// DOC and EMP.
 #[tokio::test]
-async fn the_json_file_is_flat_and_computed_and_does_not_say_success() {
+async fn json_file_is_flat_and_computed() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     api.doppler.set_value("acme", "prd", "B", "${A}2");
@@ -33,7 +33,7 @@ async fn the_json_file_is_flat_and_computed_and_does_not_say_success() {
 
 /// DOC for the formats; how each quotes is UNK.
 #[tokio::test]
-async fn the_text_formats_hold_one_secret_to_a_line() {
+async fn text_formats_hold_one_secret_to_line() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "say \"hi\"\n");
     let formats = [
@@ -50,7 +50,7 @@ async fn the_text_formats_hold_one_secret_to_a_line() {
 
 /// 3P.
 #[tokio::test]
-async fn without_a_format_accept_decides_and_an_unknown_type_is_415() {
+async fn accept_header_decides_format_or_415() {
     let api = Api::start().await;
     let token = api.service_token();
     let types = [
@@ -72,7 +72,7 @@ async fn without_a_format_accept_decides_and_an_unknown_type_is_415() {
 
 /// SRC and EMP.
 #[tokio::test]
-async fn a_known_tag_of_the_same_config_is_answered_304() {
+async fn known_tag_of_same_config_is_answered_304() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let download = async |config: &str, known: &str| {
@@ -115,7 +115,7 @@ async fn a_persons_file_leaves_out_what_is_restricted() {
 
 /// Ours: no answer rather than a wrong one.
 #[tokio::test]
-async fn what_the_stand_in_does_not_know_it_says() {
+async fn what_stand_in_does_not_know_it_says() {
     let api = Api::start().await;
     for query in ["format=dotnet-json", "name_transformer=camel"] {
         let reply = api

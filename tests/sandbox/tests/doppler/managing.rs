@@ -13,7 +13,7 @@ const TOKENS: &str = "/v3/configs/config/tokens";
 
 /// 3P.
 #[tokio::test]
-async fn a_new_project_has_three_environments_with_locked_roots() {
+async fn new_project_has_three_environments_with_locked_roots() {
     let api = Api::start_empty().await;
     let token = api.doppler.service_account_token();
     let body = json!({"name": "acme", "description": "d"});
@@ -102,7 +102,7 @@ async fn a_renamed_project_keeps_its_tokens() {
 
 /// EMP: 204 breaks the CLI.
 #[tokio::test]
-async fn deletions_but_that_of_a_secret_answer_with_json() {
+async fn deletions_but_that_of_secret_answer_with_json() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let service_token = api.service_token();
@@ -128,7 +128,7 @@ async fn deletions_but_that_of_a_secret_answer_with_json() {
 
 /// 3P and EMP.
 #[tokio::test]
-async fn an_environment_comes_with_its_root_config_and_can_be_renamed() {
+async fn environment_has_root_config_and_is_renamed() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let body = json!({"project": "acme", "name": "Quality", "slug": "qa"});
@@ -148,7 +148,7 @@ async fn an_environment_comes_with_its_root_config_and_can_be_renamed() {
 
 /// 3P.
 #[tokio::test]
-async fn a_branch_config_must_be_named_after_a_known_environment() {
+async fn branch_config_must_be_named_after_known_environment() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let create = async |environment: &str, name: &str| {
@@ -201,7 +201,7 @@ async fn a_locked_config_cannot_be_deleted_but_written() {
 
 /// DOC and EMP.
 #[tokio::test]
-async fn a_service_token_shows_its_key_once_and_is_deleted_by_slug_or_key() {
+async fn service_token_shows_key_once_and_is_deleted() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let path = format!("{TOKENS}?{PRD}");
@@ -234,7 +234,7 @@ async fn a_service_token_shows_its_key_once_and_is_deleted_by_slug_or_key() {
 
 /// EMP: the CLI sends the end in seconds.
 #[tokio::test]
-async fn a_service_token_ends_when_it_was_told_to() {
+async fn service_token_ends_when_it_was_told_to() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let now = SystemTime::now()
@@ -269,7 +269,7 @@ async fn a_token_can_describe_itself_without_showing_itself() {
 
 /// DOC; that an equal write leaves no log is UNK.
 #[tokio::test]
-async fn a_write_leaves_a_log_that_can_be_rolled_back() {
+async fn write_leaves_log_that_can_be_rolled_back() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     for value in ["1", "2", "2"] {

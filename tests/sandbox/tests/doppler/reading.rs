@@ -7,7 +7,7 @@ use crate::api::{Api, PRD, SECRET, SECRETS};
 
 /// 3P and SRC.
 #[tokio::test]
-async fn an_absent_secret_is_a_200_full_of_nulls() {
+async fn absent_secret_is_200_full_of_nulls() {
     let api = Api::start().await;
     let reply = api
         .get(&api.service_token(), &format!("{SECRET}?name=NOPE"))
@@ -68,7 +68,7 @@ async fn the_managed_three_are_listed_unless_declined() {
 
 /// DOC `secret-visibility`.
 #[tokio::test]
-async fn a_restricted_value_reaches_machines_and_is_null_to_a_person() {
+async fn restricted_value_is_null_to_person() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     api.doppler
@@ -89,7 +89,7 @@ async fn a_restricted_value_reaches_machines_and_is_null_to_a_person() {
 
 /// UNK: a guess on the safe side.
 #[tokio::test]
-async fn a_reference_to_a_restricted_value_is_restricted_itself() {
+async fn reference_to_restricted_value_is_restricted_itself() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     api.doppler
@@ -110,7 +110,7 @@ async fn a_reference_to_a_restricted_value_is_restricted_itself() {
 
 /// SRC; that unresolvable text stays is UNK.
 #[tokio::test]
-async fn references_of_one_to_three_parts_are_followed_in_computed_and_kept_in_raw() {
+async fn references_are_followed_in_computed_only() {
     let api = Api::start().await;
     api.doppler.create_project("my-shop");
     api.doppler.set_value("acme", "prd", "USER_NAME", "ada");
@@ -152,7 +152,7 @@ async fn references_in_a_circle_come_to_an_end() {
 
 /// DOC.
 #[tokio::test]
-async fn a_branch_inherits_from_its_root_until_it_overrides() {
+async fn branch_inherits_from_its_root_until_it_overrides() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     api.doppler.set_value("acme", "prd", "A", "root");
@@ -169,7 +169,7 @@ async fn a_branch_inherits_from_its_root_until_it_overrides() {
 
 /// SRC, and 3P for the names.
 #[tokio::test]
-async fn a_config_sees_what_it_inherits_from_an_inheritable_one() {
+async fn config_sees_what_it_inherits_from_inheritable_one() {
     let api = Api::start().await;
     api.doppler.create_project("base");
     api.doppler.set_value("base", "prd", "SHARED", "1");

@@ -46,7 +46,7 @@ impl Watch {
 
 /// EMP; that an equal write stays silent is UNK.
 #[tokio::test]
-async fn a_watch_says_connected_and_then_each_update_in_one_piece() {
+async fn watch_sends_connected_and_each_update() {
     let api = Api::start().await;
     let token = api.service_token();
     let mut watch = Watch::open(&api, &token).await;
@@ -66,7 +66,7 @@ async fn a_watch_says_connected_and_then_each_update_in_one_piece() {
 
 /// DOC for the inheritance; that watches follow it is inferred.
 #[tokio::test]
-async fn a_change_of_the_root_is_told_to_its_branches_and_to_no_other_config() {
+async fn root_change_is_told_to_its_branches() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let token = |config| api.doppler.service_token("acme", config, Access::ReadOnly);

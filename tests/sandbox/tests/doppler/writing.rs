@@ -49,7 +49,7 @@ async fn an_empty_map_changes_nothing() {
 
 /// EMP and SRC.
 #[tokio::test]
-async fn a_change_updates_or_creates_whether_its_original_name_is_null_omitted_or_equal() {
+async fn change_updates_or_creates_by_original_name() {
     let api = Api::start().await;
     for value in ["first", "second"] {
         for change in [
@@ -87,7 +87,7 @@ async fn another_original_name_renames() {
 
 /// DOC for null; UNK for a name that has no value yet.
 #[tokio::test]
-async fn a_null_value_leaves_the_value_and_changes_the_rest() {
+async fn null_value_leaves_value_and_changes_rest() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     let restrict = json!({"name": "A", "value": null, "visibility": "restricted"});
@@ -105,7 +105,7 @@ async fn a_null_value_leaves_the_value_and_changes_the_rest() {
 
 /// SRC for the default; that the map form keeps it is UNK.
 #[tokio::test]
-async fn visibility_starts_as_masked_and_is_kept_by_updates_that_do_not_mention_it() {
+async fn visibility_starts_masked_and_is_kept() {
     let api = Api::start().await;
     api.change(json!({"name": "A", "value": "1"})).await;
     assert_eq!(
@@ -129,7 +129,7 @@ async fn visibility_starts_as_masked_and_is_kept_by_updates_that_do_not_mention_
 
 /// DOC for the guards; the status is UNK.
 #[tokio::test]
-async fn a_guard_that_does_not_hold_refuses_the_whole_update() {
+async fn guard_that_does_not_hold_refuses_whole_update() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     let guards = [
@@ -174,7 +174,7 @@ async fn a_guard_that_does_not_hold_refuses_the_whole_update() {
 
 /// DOC; the refusal's status is UNK.
 #[tokio::test]
-async fn exactly_one_of_the_two_forms_is_asked_for() {
+async fn exactly_one_of_two_forms_is_asked_for() {
     let api = Api::start().await;
     let both = json!({"secrets": {}, "change_requests": []});
     let neither = json!({"secrets": null, "change_requests": null});
@@ -188,7 +188,7 @@ async fn exactly_one_of_the_two_forms_is_asked_for() {
 
 /// Tolerated either way by clients; the whole config is the safer assumption (EMP).
 #[tokio::test]
-async fn the_reply_to_an_update_shows_the_whole_config() {
+async fn reply_to_update_shows_whole_config() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "OTHER", "1");
     let body = api.change(json!({"name": "A", "value": "2"})).await.json();
@@ -204,7 +204,7 @@ async fn the_reply_to_an_update_shows_the_whole_config() {
 
 /// EMP and 3P for the text; the status is assumed.
 #[tokio::test]
-async fn a_bad_name_is_refused_on_writing_and_reading_alike() {
+async fn bad_name_is_refused_in_both_directions() {
     let api = Api::start().await;
     let token = api.service_token();
     let text = |name| {
@@ -242,7 +242,7 @@ async fn the_managed_three_cannot_be_written() {
 
 /// 3P for the length, DOC for the types; the refusals are UNK.
 #[tokio::test]
-async fn a_value_that_is_too_long_or_not_of_its_type_is_refused() {
+async fn long_or_mistyped_value_is_refused() {
     let api = Api::start().await;
     let long = "x".repeat(50 * 1024 + 1);
     assert_eq!(
@@ -262,7 +262,7 @@ async fn a_value_that_is_too_long_or_not_of_its_type_is_refused() {
 
 /// DOC.
 #[tokio::test]
-async fn a_branch_promotes_to_its_root_and_converges_to_it() {
+async fn branch_promotes_to_and_follows_root() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let token = api.doppler.service_account_token();
@@ -319,7 +319,7 @@ async fn values_come_back_as_they_were_written() {
 
 /// Ours: the stand-in can keep something else than what it was given.
 #[tokio::test]
-async fn a_written_value_can_be_made_to_come_back_changed() {
+async fn written_value_can_come_back_changed() {
     let api = Api::start().await;
     api.doppler
         .alter_writes("acme", "prd", "A", |value| format!("{value} "));
@@ -348,7 +348,7 @@ async fn deleting_a_secret_answers_204_without_a_body() {
 
 /// EMP and SRC.
 #[tokio::test]
-async fn a_file_of_lines_or_of_json_can_be_uploaded() {
+async fn lines_or_json_can_be_uploaded() {
     let api = Api::start().await;
     let path = format!("{SECRETS}/upload");
     let lines = "# comment\n\nA=plain\nexport B=\"two\\nlines\"\nC='as $is\\n'\n";

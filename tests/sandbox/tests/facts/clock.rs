@@ -56,7 +56,7 @@ async fn move_clock(sandbox: &Sandbox, query: &str) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn the_clock_shows_real_time_until_it_is_moved() {
+async fn clock_shows_real_time_until_it_is_moved() {
     let sandbox = start().await;
     let before = SystemTime::now();
     let shown = sandbox.now();

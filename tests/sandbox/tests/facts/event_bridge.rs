@@ -63,7 +63,7 @@ fn current(version: &str) -> (String, String) {
 
 /// DOC (event-detail-secret-label-updated): the whole event.
 #[tokio::test]
-async fn a_new_value_is_told_as_the_documentation_has_it() {
+async fn new_value_is_told_as_documentation_has_it() {
     let sandbox = telling(template_function()).await;
     sandbox.advance(Duration::from_hours(24));
     let arn = sandbox.create_secret("s", Some("one"));
@@ -104,7 +104,7 @@ async fn a_new_value_is_told_as_the_documentation_has_it() {
 
 /// DOC: all labels except AWSPENDING and AWSPREVIOUS, which a rotation moves as well.
 #[tokio::test]
-async fn a_rotation_is_told_once_by_its_new_current_version() {
+async fn rotation_is_announced_once_by_current_version() {
     let sandbox = telling(template_function()).await;
     sandbox.create_secret("s", None);
     sandbox.enable_rotation("s");
@@ -236,8 +236,9 @@ async fn the_rule_says_which_secrets_and_labels() {
     assert_eq!(names, ["a", "b"]);
 }
 
+/// Nothing is told and nothing scheduled unless asked for.
 #[tokio::test]
-async fn nothing_is_told_and_nothing_scheduled_unless_asked_for() {
+async fn nothing_is_announced_unless_configured() {
     let sandbox = start_with(Options::default()).await;
     sandbox.deploy(template_function()).await;
     sandbox.create_secret("s", Some("one"));
@@ -318,7 +319,7 @@ async fn no_call_waits_for_its_event() {
 
 /// The event of `finishSecret` does not come in between.
 #[tokio::test]
-async fn a_delivery_waits_for_its_turn_and_is_shown_to_those_who_watch() {
+async fn delivery_waits_for_turn_and_is_watched() {
     let sandbox = telling(template_function()).await;
     sandbox.create_secret("s", None);
     sandbox.enable_rotation("s");
@@ -347,7 +348,7 @@ async fn a_delivery_waits_for_its_turn_and_is_shown_to_those_who_watch() {
 
 /// DOC (`EventBridge`, schedules): the constant input is the event.
 #[tokio::test]
-async fn the_schedule_fires_once_for_each_move_past_its_time() {
+async fn schedule_fires_once_per_move_past_time() {
     let every = Duration::from_mins(15);
     let sandbox = scheduled(every, template_function()).await;
     let minute = |minutes| Duration::from_mins(minutes);
@@ -399,7 +400,7 @@ async fn a_schedule_without_a_period_is_refused() {
 /// DOC (Lambda API reference, Invoke): `Event` is answered with 202 at once; it is one of the
 /// asynchronous invocations.
 #[tokio::test]
-async fn an_invocation_of_type_event_is_a_delivery_too() {
+async fn invocation_of_type_event_is_delivery_too() {
     let function = template_function().env("BEHAVIOUR", "fail:b");
     let sandbox = scheduled(MINUTE, function).await;
     let url = format!(

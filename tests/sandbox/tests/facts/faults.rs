@@ -22,7 +22,7 @@ fn on_create(kind: FaultKind) -> Fault {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_services_shape_and_no_effect() {
+async fn refusal_has_services_shape_and_no_effect() {
     let sandbox = start().await;
     let refusal = || FaultKind::refuse(403, "AccessDeniedException", "no");
     sandbox.faults().inject(on_create(refusal()));
@@ -95,8 +95,9 @@ async fn a_lost_reply_has_its_effect() {
     assert_eq!(sandbox.keys().len(), 1);
 }
 
+/// A cut reply has its effect and half of its body.
 #[tokio::test]
-async fn a_cut_reply_has_its_effect_and_half_of_its_body() {
+async fn cut_reply_has_effect_and_half_body() {
     let sandbox = start().await;
     sandbox.faults().inject(on_create(FaultKind::CutReply));
     let address = sandbox.aws_url().replace("http://", "");
@@ -166,7 +167,7 @@ async fn a_delay_comes_before_the_effect() {
 
 /// A service finishes what a caller began and did not wait for.
 #[tokio::test]
-async fn a_caller_that_hangs_up_does_not_undo_its_call() {
+async fn hung_up_caller_undoes_nothing() {
     let sandbox = start().await;
     sandbox
         .faults()
@@ -205,7 +206,7 @@ async fn a_hook_runs_before_or_after_the_effect() {
 }
 
 #[tokio::test]
-async fn a_fault_strikes_the_nth_call_or_every_one() {
+async fn fault_strikes_nth_call_or_every_one() {
     let sandbox = start().await;
     let third = sandbox
         .faults()
@@ -232,7 +233,7 @@ async fn a_fault_strikes_the_nth_call_or_every_one() {
 }
 
 #[tokio::test]
-async fn a_fault_without_a_service_counts_calls_of_all() {
+async fn fault_without_service_counts_calls_of_all() {
     let sandbox = start().await;
     let second = sandbox
         .faults()
@@ -246,7 +247,7 @@ async fn a_fault_without_a_service_counts_calls_of_all() {
 
 /// The process dies at the call: without its effect, or with it.
 #[tokio::test]
-async fn a_kill_ends_the_function_before_or_after_the_effect() {
+async fn kill_ends_function_before_or_after_effect() {
     for (kind, stored) in [(FaultKind::KillBefore, false), (FaultKind::KillAfter, true)] {
         let sandbox = start().await;
         sandbox.create_secret("s", Some("one"));

@@ -13,7 +13,7 @@ const VALUE: &str = "abcdefghijklmnopqrst";
 /// AWSV (snapshots of `LocalStack`): no key, an unknown one, a disabled one and one without a plan are all
 /// 403.
 #[tokio::test]
-async fn a_key_is_accepted_only_enabled_and_on_a_plan() {
+async fn key_is_accepted_only_enabled_and_on_plan() {
     let sandbox = start().await;
     let plan = sandbox.create_usage_plan("p");
     assert_eq!(probe(&sandbox, None).await, 403);

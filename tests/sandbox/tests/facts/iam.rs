@@ -67,8 +67,9 @@ fn a_statement_that_denies_wins_whatever_others_allow() {
 
 // DOC: IAM user guide, "IAM JSON policy elements: Action", "Resource".
 
+/// A wildcard stays within its part of an arn but a star at its end goes on.
 #[test]
-fn a_wildcard_stays_within_its_part_of_an_arn_but_a_star_at_its_end_goes_on() {
+fn wildcard_stays_within_its_arn_part() {
     for (pattern, resource, fits) in [
         ("*", "*", true),
         (
@@ -175,8 +176,9 @@ fn an_action_is_the_same_in_capitals() {
 
 // DOC: IAM user guide, "IAM JSON policy elements: Condition operators".
 
+/// A condition wants one of its values and what is missing has none.
 #[test]
-fn a_condition_wants_one_of_its_values_and_what_is_missing_has_none() {
+fn condition_needs_one_of_its_values() {
     let condition = json!({ "StringEquals": { "aws:ResourceTag/team": ["a", "b"] } });
     assert!(meets(
         &condition,
@@ -241,7 +243,7 @@ fn an_arn_is_compared_part_by_part() {
 }
 
 #[test]
-fn a_key_with_several_values_is_compared_as_a_set() {
+fn key_with_several_values_is_compared_as_set() {
     let tags =
         |tags: &[&str]| get("*").with_all("aws:TagKeys", tags.iter().map(|tag| (*tag).to_owned()));
     let all = json!({ "ForAllValues:StringEquals": { "aws:TagKeys": ["a", "b"] } });
@@ -268,8 +270,9 @@ fn whether_a_key_is_missing_can_be_asked() {
     }
 }
 
+/// What is not known is an error and never passed over.
 #[test]
-fn what_is_not_known_is_an_error_and_never_passed_over() {
+fn unknown_elements_are_errors() {
     let with = |name: &str, value: Value| {
         let mut statement = allow("A", "apigateway:GET", "*");
         statement[name] = value;
@@ -329,8 +332,9 @@ fn what_is_not_known_is_an_error_and_never_passed_over() {
 
 // What of a policy is needed.
 
+/// A role knows without what a call would have been denied.
 #[tokio::test]
-async fn a_role_knows_without_what_a_call_would_have_been_denied() {
+async fn role_knows_unneeded_statements() {
     let mut tagged = allow(
         "Own",
         "apigateway:PATCH",
@@ -423,8 +427,9 @@ async fn only_the_functions_own_calls_are_checked() {
     assert_eq!(nothing.take_denials().len(), 0, "it was asked already");
 }
 
+/// Obs a denied call is answered in AWS's words and has no effect.
 #[tokio::test]
-async fn obs_a_denied_call_is_answered_in_awss_words_and_has_no_effect() {
+async fn obs_denied_call_has_awss_words() {
     let sandbox = start().await;
     let key = sandbox.create_key("a", "AAAAAAAAAAAAAAAAAAAAAAAAA", &[]);
     sandbox
@@ -458,8 +463,9 @@ async fn obs_a_denied_call_is_answered_in_awss_words_and_has_no_effect() {
     );
 }
 
+/// Obs tags of a new key take a put on the tags of a star.
 #[tokio::test]
-async fn obs_tags_of_a_new_key_take_a_put_on_the_tags_of_a_star() {
+async fn obs_key_tags_need_put_on_tags() {
     let sandbox = start().await;
     let post = json!([allow(
         "A",
@@ -476,8 +482,9 @@ async fn obs_tags_of_a_new_key_take_a_put_on_the_tags_of_a_star() {
     assert!(call(&sandbox, Method::POST, "/apikeys", json!({ "name": "a" })).await);
 }
 
+/// Obs to tag a key takes a patch of it as well.
 #[tokio::test]
-async fn obs_to_tag_a_key_takes_a_patch_of_it_as_well() {
+async fn obs_tagging_key_needs_patch_too() {
     let sandbox = start().await;
     let key = sandbox.create_key("a", "AAAAAAAAAAAAAAAAAAAAAAAAA", &[]);
     let put = json!([allow(
@@ -501,8 +508,9 @@ async fn obs_to_tag_a_key_takes_a_patch_of_it_as_well() {
     );
 }
 
+/// Doc a secret is known by its arn and by its rotation function however it is named.
 #[tokio::test]
-async fn doc_a_secret_is_known_by_its_arn_and_by_its_rotation_function_however_it_is_named() {
+async fn doc_secret_is_known_by_arn_and_function() {
     let sandbox = start().await;
     let arn = sandbox.create_secret("a", Some("x"));
     let by_arn = json!([allow("A", "secretsmanager:DescribeSecret", &arn)]);
@@ -545,9 +553,9 @@ async fn secret(sandbox: &Sandbox, operation: &str, input: Value) -> bool {
     error["__type"] != "AccessDeniedException"
 }
 
+/// Doc a value takes the use of its key through Secrets Manager in the context of the secret.
 #[tokio::test]
-async fn doc_a_value_takes_the_use_of_its_key_through_secrets_manager_in_the_context_of_the_secret()
-{
+async fn doc_value_needs_key_use_in_context() {
     const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
     let sandbox = start().await;
     let arn = sandbox.create_secret_under("a", Some("x"), Some(KEY));
@@ -600,7 +608,7 @@ async fn doc_a_value_takes_the_use_of_its_key_through_secrets_manager_in_the_con
 }
 
 #[tokio::test]
-async fn the_log_is_written_in_the_name_of_the_role() {
+async fn log_is_written_in_name_of_role() {
     let role = role(&json!([allow(
         "A",
         "logs:CreateLogStream",
@@ -624,8 +632,9 @@ async fn the_log_is_written_in_the_name_of_the_role() {
     );
 }
 
+/// A key that does not exist is missing or denied as the test wants it.
 #[tokio::test]
-async fn a_key_that_does_not_exist_is_missing_or_denied_as_the_test_wants_it() {
+async fn missing_key_is_missing_or_denied() {
     let mut tagged = allow("A", "apigateway:DELETE", "*");
     tagged["Condition"] = json!({ "StringEquals": { "aws:ResourceTag/team": "a" } });
     for missing_key_is_denied in [false, true] {

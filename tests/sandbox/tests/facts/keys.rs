@@ -38,7 +38,7 @@ async fn a_key_is_disabled_unless_created_enabled() {
 
 /// OBS: a value exists once, whatever the name.
 #[tokio::test]
-async fn a_second_key_with_the_same_value_is_a_conflict() {
+async fn second_key_with_same_value_is_conflict() {
     let sandbox = start().await;
     create(&sandbox, json!({ "name": "a", "value": VALUE }))
         .await
@@ -94,7 +94,7 @@ async fn values_names_and_descriptions_have_limits() {
 
 /// AWSV: an empty value counts as none, and API Gateway makes one.
 #[tokio::test]
-async fn an_empty_value_is_replaced_by_a_generated_one() {
+async fn empty_value_is_replaced_by_generated_one() {
     let sandbox = start().await;
     let key = create(&sandbox, json!({ "value": "" })).await.ok();
     assert_eq!(key["value"].as_str().map(str::len), Some(40));
@@ -102,7 +102,7 @@ async fn an_empty_value_is_replaced_by_a_generated_one() {
 
 /// AWSV: a value is shown at creation, and later only to those who ask for it.
 #[tokio::test]
-async fn a_value_is_shown_at_creation_and_on_request() {
+async fn value_is_shown_at_creation_and_on_request() {
     let sandbox = start().await;
     let key = create(&sandbox, json!({ "name": "a", "value": VALUE }))
         .await
@@ -143,7 +143,7 @@ async fn the_name_query_is_a_case_sensitive_prefix() {
 
 /// AWSV: newest first; DOC: 25 to a page unless `limit` says otherwise.
 #[tokio::test]
-async fn keys_are_listed_newest_first_and_page_by_page() {
+async fn keys_are_listed_newest_first_by_page() {
     let sandbox = start().await;
     for number in 0..27 {
         create(&sandbox, json!({ "name": format!("k{number}") }))
@@ -170,7 +170,7 @@ async fn keys_are_listed_newest_first_and_page_by_page() {
 
 /// A key that is created or deleted between two pages shifts no other.
 #[tokio::test]
-async fn pages_do_not_shift_when_keys_come_and_go() {
+async fn pages_stay_when_keys_change() {
     let sandbox = start().await;
     for name in ["a", "b", "c", "d"] {
         create(&sandbox, json!({ "name": name })).await.ok();
@@ -454,7 +454,7 @@ async fn given_state_is_dated_by_the_description() {
 
 /// A list may lag behind a creation; the key itself does not.
 #[tokio::test]
-async fn a_list_lag_hides_a_new_key_for_a_while() {
+async fn list_lag_hides_new_key_for_while() {
     let lag = Duration::from_secs(1);
     let sandbox = start_with(Options {
         list_lag: lag,

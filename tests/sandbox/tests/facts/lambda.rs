@@ -69,7 +69,7 @@ async fn events_wait_for_their_turn() {
 
 /// Lambda's words for a runtime that ends; the next event starts a new process.
 #[tokio::test]
-async fn a_process_that_ends_fails_its_event_and_is_started_again() {
+async fn ended_process_fails_event_and_restarts() {
     let sandbox = start().await;
     sandbox
         .deploy(template_function().env("BEHAVIOUR", "exit:b"))
@@ -208,7 +208,7 @@ async fn no_process_outlives_its_sandbox() {
 
 /// DOC (Lambda developer guide): what a runtime from outside is told with an event.
 #[tokio::test]
-async fn a_runtime_from_outside_takes_events_while_nothing_is_deployed() {
+async fn outside_runtime_takes_events_without_deployment() {
     let sandbox = start().await;
     let base = format!(
         "http://{}/2018-06-01/runtime/invocation",

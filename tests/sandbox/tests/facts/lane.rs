@@ -42,8 +42,9 @@ fn is_current(sandbox: &Sandbox, secret: &str) -> bool {
     secret.pending() == secret.current()
 }
 
+/// Each call waits until it is let go and no other goes with it.
 #[tokio::test]
-async fn each_call_waits_until_it_is_let_go_and_no_other_goes_with_it() {
+async fn each_call_waits_for_its_own_permit() {
     const LOOK: &str = "DescribeSecret";
     const MOVE: &str = "UpdateSecretVersionStage";
     let sandbox = start().await;

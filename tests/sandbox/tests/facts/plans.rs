@@ -56,7 +56,7 @@ async fn attaching_and_listing_members_shows_values() {
 
 /// AWSV: an unknown plan has no members, but is itself not found.
 #[tokio::test]
-async fn an_unknown_plan_lists_no_keys_and_is_not_found() {
+async fn unknown_plan_lists_nothing_and_is_missing() {
     let sandbox = start().await;
     let members = get(&sandbox, "/usageplans/nowhere/keys").await;
     assert_eq!(members.status, 200);
@@ -118,7 +118,7 @@ async fn attaching_a_key_twice_is_a_conflict() {
 
 /// DOC: a key is on one plan at most for each stage.
 #[tokio::test]
-async fn a_key_is_on_one_plan_for_a_stage() {
+async fn key_is_on_one_plan_for_stage() {
     let sandbox = start().await;
     let (first, second) = (
         sandbox.create_usage_plan("p"),
@@ -237,7 +237,7 @@ async fn a_plans_stages_can_be_changed() {
 
 /// OBS (aws-sdk-js issue 3841, serverless issue 4006): a plan is deleted once no stage is on it, whatever keys are.
 #[tokio::test]
-async fn a_plan_with_a_stage_is_not_deleted_and_one_without_is() {
+async fn plan_with_stage_cannot_be_deleted() {
     let sandbox = start().await;
     let plan = sandbox.create_usage_plan("p");
     let key = sandbox.create_key("a", VALUE, &[&plan]);

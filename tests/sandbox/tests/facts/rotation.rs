@@ -35,7 +35,7 @@ fn steps(outcome: &sandbox::Outcome) -> Vec<&str> {
 /// AWSV (tests of moto): before `createSecret` the pending version is described, but neither
 /// read nor listed.
 #[tokio::test]
-async fn the_announced_version_is_described_but_not_read_or_listed() {
+async fn announced_version_is_described_only() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("one"));
     sandbox.enable_rotation("s");
@@ -121,7 +121,7 @@ async fn a_secret_without_a_value_can_be_rotated() {
 /// DOC: AWSPENDING may stay on the version that became current; the next rotation then
 /// starts all the same.
 #[tokio::test]
-async fn pending_left_on_the_current_version_does_not_block_the_next_rotation() {
+async fn pending_on_current_does_not_block_rotation() {
     let sandbox = rotating(template_function()).await;
     let first = sandbox.rotation(&sandbox.rotate("s")).await;
     let secret = sandbox.secret("s");
@@ -149,7 +149,7 @@ async fn a_rotation_under_way_refuses_another() {
 
 /// DOC: after a failed step no later one is invoked, and AWSPENDING stays.
 #[tokio::test]
-async fn a_failed_step_ends_the_run_and_leaves_the_version_pending() {
+async fn failed_step_ends_run_and_leaves_version_pending() {
     let sandbox = rotating(template_function().env("BEHAVIOUR", "fail:setSecret")).await;
     let outcome = sandbox.rotation(&sandbox.rotate("s")).await;
     assert_eq!(steps(&outcome), ["createSecret", "setSecret"]);
@@ -174,7 +174,7 @@ async fn a_failed_step_ends_the_run_and_leaves_the_version_pending() {
 
 /// DOC: a retry is the whole process with the same token.
 #[tokio::test]
-async fn a_retry_runs_all_steps_again_with_the_same_token() {
+async fn retry_runs_all_steps_again_with_same_token() {
     let sandbox = rotating(template_function().env("BEHAVIOUR", "fail:testSecret")).await;
     let token = sandbox.rotate("s");
     assert!(!sandbox.rotation(&token).await.succeeded);
@@ -207,7 +207,7 @@ async fn the_service_retries_a_failed_rotation() {
 /// AWSV (tests of moto): `RotateImmediately`=false tests a copy of the current value and removes
 /// it again.
 #[tokio::test]
-async fn a_trial_tests_a_copy_of_the_current_value_and_removes_it() {
+async fn trial_tests_copy_and_removes_it() {
     let sandbox = std::sync::Arc::new(rotating(template_function()).await);
     let seen = std::sync::Arc::new(std::sync::Mutex::new(None));
     let hook = {
@@ -308,7 +308,7 @@ async fn a_stuck_rotation_is_freed_by_removing_pending() {
 
 /// The service model's sentence on the first value of a secret, which can be switched on.
 #[tokio::test]
-async fn the_first_value_can_become_current_although_put_as_pending() {
+async fn pending_first_value_can_become_current() {
     for (first_value_is_current, labels) in [
         (false, vec!["AWSPENDING"]),
         (true, vec!["AWSCURRENT", "AWSPENDING"]),

@@ -13,7 +13,7 @@ async fn with_secret() -> Sandbox {
 
 /// AWSV: the text of a label that no version has.
 #[tokio::test]
-async fn a_secret_without_any_value_has_nothing_to_read() {
+async fn secret_without_any_value_has_nothing_to_read() {
     let sandbox = start().await;
     let created = secrets(&sandbox, "CreateSecret", json!({ "Name": "empty" }))
         .await
@@ -43,7 +43,7 @@ async fn an_unknown_secret_is_not_found() {
 
 /// DOC: a name, a whole ARN and an ARN without its random end name the same secret.
 #[tokio::test]
-async fn a_secret_answers_to_its_name_its_arn_and_its_partial_arn() {
+async fn secret_answers_to_name_and_arns() {
     let sandbox = with_secret().await;
     let arn = sandbox.secret("s").arn;
     assert!(arn.starts_with("arn:aws:secretsmanager:us-east-1:123456789012:secret:s-"));
@@ -156,7 +156,7 @@ async fn a_page_of_secrets_has_a_size() {
 
 /// DOC (service model): what an entry says, and that secrets to be deleted are left out.
 #[tokio::test]
-async fn a_list_says_which_secrets_rotate_and_leaves_out_those_to_be_deleted() {
+async fn list_shows_rotating_secrets_without_deleted() {
     let sandbox = start().await;
     for name in ["plain", "rotates", "rotated", "gone"] {
         sandbox.create_secret(name, Some("one"));

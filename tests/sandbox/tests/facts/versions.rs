@@ -60,7 +60,7 @@ async fn the_client_request_token_becomes_the_version_id() {
 
 /// AWSV (tests of moto): the same token with the same value is a success that changes nothing.
 #[tokio::test]
-async fn putting_the_same_value_with_the_same_token_changes_nothing() {
+async fn putting_same_value_with_same_token_changes_nothing() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     put(&sandbox, SECOND, "two", &["AWSCURRENT"]).await.ok();
@@ -70,7 +70,7 @@ async fn putting_the_same_value_with_the_same_token_changes_nothing() {
 
 /// AWSV (tests of moto): a version's value cannot be replaced.
 #[tokio::test]
-async fn putting_another_value_with_the_same_token_is_refused() {
+async fn putting_another_value_with_same_token_is_refused() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     let arn = sandbox.secret("s").arn;
@@ -115,7 +115,7 @@ async fn a_pending_put_leaves_the_current_version_alone() {
 /// AWSV (snapshots of `LocalStack`): a label that the version does not have is an `InvalidRequestException`,
 /// not "not found".
 #[tokio::test]
-async fn a_version_read_under_a_label_it_lacks_is_an_invalid_request() {
+async fn version_read_under_wrong_label_is_invalid() {
     let sandbox = with_first_version().await;
     let input = json!({ "SecretId": "s", "VersionId": FIRST, "VersionStage": "AWSPENDING" });
     let message = "You provided a VersionStage that is not associated to the provided VersionId.";
@@ -143,7 +143,7 @@ async fn an_unknown_version_is_not_found() {
 
 /// AWSV (tests of moto): AWSCURRENT cannot be moved without naming its holder.
 #[tokio::test]
-async fn current_does_not_move_without_its_holder_being_named() {
+async fn current_moves_only_with_named_holder() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     let message = format!(
@@ -159,7 +159,7 @@ async fn current_does_not_move_without_its_holder_being_named() {
 /// DOC: naming another version than the holder fails too, so the call is a
 /// compare-and-swap.
 #[tokio::test]
-async fn current_does_not_move_from_a_version_that_does_not_hold_it() {
+async fn current_moves_only_from_its_holder() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     let answer = move_label(&sandbox, "AWSCURRENT", json!(SECOND), json!(SECOND)).await;
@@ -225,7 +225,7 @@ async fn moving_current_to_its_holder_changes_nothing() {
 /// Nothing holds AWSCURRENT in a secret whose first value is still pending; then nothing is to be
 /// removed.
 #[tokio::test]
-async fn the_first_version_becomes_current_without_a_holder_being_named() {
+async fn first_version_becomes_current_without_holder_being_named() {
     let sandbox = start().await;
     sandbox.create_secret("s", None);
     put(&sandbox, FIRST, "one", &["AWSPENDING"]).await.ok();
@@ -255,7 +255,7 @@ async fn current_cannot_be_removed() {
 /// DOC: after two further values the first has no label; Describe leaves it out, it can
 /// still be read by id.
 #[tokio::test]
-async fn a_version_without_labels_is_deprecated_and_not_described() {
+async fn version_without_labels_is_deprecated_and_not_described() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSCURRENT"]).await.ok();
     put(&sandbox, THIRD, "three", &["AWSCURRENT"]).await.ok();
@@ -333,7 +333,7 @@ async fn tokens_must_have_their_form() {
 
 /// A test sees which `RotationToken` came with a value; it is neither answered nor printed.
 #[tokio::test]
-async fn the_rotation_token_of_a_put_is_kept_and_not_shown() {
+async fn rotation_token_is_kept_and_hidden() {
     let sandbox = with_first_version().await;
     let rotation_token = || {
         let secret = sandbox.secret("s");
@@ -387,7 +387,7 @@ async fn an_edit_by_hand_abandons_the_pending_version() {
 
 /// OBS: a pending value may be unreadable for a moment after it was put.
 #[tokio::test]
-async fn a_read_lag_hides_a_pending_value_for_a_while() {
+async fn read_lag_hides_pending_value_for_while() {
     let lag = Duration::from_secs(1);
     let sandbox = start_with(Options {
         read_lag: lag,
