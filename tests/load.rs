@@ -10,7 +10,7 @@ use api_key_rotation::adapters::description::InUseText;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
 use support::exhaustive::is_exhaustive;
 use support::role::{self, Roles};
-use support::{Setup, binary, minted_key};
+use support::{TestEnvBuilder, binary, minted_key};
 use tokio::task::JoinSet;
 
 /// How many processes of a function Lambda runs at once where nothing else is said (DOC).
@@ -117,7 +117,7 @@ async fn fleet_rotates_within_api_gateway_limits() {
 /// Processes that got in each others way do not come back in step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn colliding_processes_return_out_of_step() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let words =
         "Unable to complete operation due to concurrent modification. Please try again later.";
     let conflict = || {
@@ -150,7 +150,7 @@ async fn memory_of_process_stays_flat_over_warm_rotations() {
     const TOLERANCE: u64 = 256;
 
     let rotations = if is_exhaustive() { 1_000 } else { 100 };
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let pids = world.sandbox.function_pids();
     let [pid] = pids[..] else {

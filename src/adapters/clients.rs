@@ -1,12 +1,12 @@
 //! What outlives an invocation: the settings, and clients that are built when first needed.
 
-use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
 use super::api_gateway::{self, ApiGateway};
+use super::aws::AwsConfig;
 use super::clock::Clock;
 use super::description::target_hash;
-use super::secrets_manager::{Secret, SecretsManager};
+use super::secrets_manager::{ListedSecret, Secret, SecretsManager};
 use super::{AdapterError, aws, doppler, http};
 use crate::config::Config;
 use crate::driver::Call;
@@ -18,10 +18,10 @@ pub struct Clients {
     pub(super) function_name: String,
     pub(super) clock: Clock,
     http: OnceCell<reqwest::Client>,
-    aws: OnceCell<SdkConfig>,
+    aws: OnceCell<AwsConfig>,
     secrets_manager: OnceCell<SecretsManager>,
     api_gateway: OnceCell<ApiGateway>,
-    pub(super) doppler_token: doppler::Remembered,
+    pub(super) doppler_token: doppler::DopplerState,
 }
 
 impl Clients {
@@ -36,7 +36,7 @@ impl Clients {
             aws: OnceCell::new(),
             secrets_manager: OnceCell::new(),
             api_gateway: OnceCell::new(),
-            doppler_token: doppler::Remembered::default(),
+            doppler_token: doppler::DopplerState::default(),
         }
     }
 
@@ -63,13 +63,13 @@ impl Clients {
         self.http.get_or_init(build).await
     }
 
-    async fn aws(&self) -> &SdkConfig {
+    async fn aws(&self) -> &AwsConfig {
         let build = || async { aws::config(self.http().await.clone(), self.clock.clone()) };
         self.aws.get_or_init(build).await
     }
 
     pub(super) async fn secrets_manager(&self) -> &SecretsManager {
-        let build = || async { SecretsManager::new(self.aws().await) };
+        let build = || async { SecretsManager::new(&self.aws().await.sdk) };
         self.secrets_manager.get_or_init(build).await
     }
 
@@ -91,11 +91,11 @@ impl Clients {
         Ok(self.secrets_manager().await.describe(secret_id).await?)
     }
 
-    /// The ARNs of all secrets in the Region that have a rotation function, with its ARN.
+    /// All secrets in the Region that have a rotation function.
     ///
     /// # Errors
     /// A call failed.
-    pub async fn secrets(&self) -> Result<(Vec<(String, String)>, Call), AdapterError> {
+    pub async fn list_secrets(&self) -> Result<(Vec<ListedSecret>, Call), AdapterError> {
         Ok(self.secrets_manager().await.list().await?)
     }
 

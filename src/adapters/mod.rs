@@ -21,10 +21,10 @@ mod session;
 mod values;
 
 pub use self::api_gateway::description;
-pub(crate) use self::aws::throttle::{CALL_CONTEXT, Turn};
+pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext};
 pub use self::call::{CallError, CallErrorKind};
 pub use self::clients::Clients;
 pub use self::doppler::classify as refusal;
 pub use self::error::{AdapterError, ProbeFault};
-pub use self::secrets_manager::Secret;
+pub use self::secrets_manager::{ListedSecret, Secret};
 pub use self::session::Session;

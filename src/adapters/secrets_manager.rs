@@ -70,6 +70,15 @@ pub(super) struct Version {
 
 pub(super) struct SecretsManager(Client);
 
+/// A secret as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedSecret {
+    /// Its ARN.
+    pub arn: String,
+    /// The ARN of the function that rotates it.
+    pub rotation_function: String,
+}
+
 impl SecretsManager {
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
         let config = config::Builder::from(config).retry_classifier(aws::Retries);
@@ -111,8 +120,8 @@ impl SecretsManager {
         Ok((secret, call))
     }
 
-    /// The ARNs of all secrets in the Region with the functions that rotate them, those without left out.
-    pub(super) async fn list(&self) -> Result<(Vec<(String, String)>, Call), CallError> {
+    /// All secrets in the Region that have a rotation function.
+    pub(super) async fn list(&self) -> Result<(Vec<ListedSecret>, Call), CallError> {
         const OPERATION: &str = "ListSecrets";
         let request = self.0.list_secrets().into_paginator();
         let mut pages = request.page_size(PAGE).send();
@@ -121,10 +130,10 @@ impl SecretsManager {
             let page = page.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
             call = aws::call(SERVICE, OPERATION, &page);
             secrets.extend(page.secret_list().iter().filter_map(|secret| {
-                Some((
-                    secret.arn()?.to_owned(),
-                    secret.rotation_lambda_arn()?.to_owned(),
-                ))
+                Some(ListedSecret {
+                    arn: secret.arn()?.to_owned(),
+                    rotation_function: secret.rotation_lambda_arn()?.to_owned(),
+                })
             }));
             if secrets.len() > MOST_SECRETS {
                 let kind = CallErrorKind::Malformed("a list that does not end");

@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::report::SecretReport;
 use super::scope::{check_scope, unqualified_arn};
 use super::setup::{describe, policy};
-use crate::adapters::{AdapterError, CALL_CONTEXT, Clients, Session, Turn};
+use crate::adapters::{AdapterError, CALL_CONTEXT, CallContext, Clients, Session};
 use crate::config::Config;
 use crate::decision::{Observed, Policy};
 use crate::driver::{drive, log};
@@ -56,8 +56,8 @@ pub(super) async fn reconcile(
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
-    let turn = Turn::new(invocation.deadline, event.is_emergency);
-    let result = CALL_CONTEXT.scope(turn, run(clients, event, invocation));
+    let context = CallContext::new(invocation.deadline, event.is_emergency);
+    let result = CALL_CONTEXT.scope(context, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
 }
@@ -86,7 +86,7 @@ async fn run(
         halfway,
     };
     let visited = if let Some(secret) = named {
-        match one(&job, secret, &mut report.totals).await {
+        match reconcile_secret(&job, secret, &mut report.totals).await {
             // EventBridge tells of every secret that its rule does not leave out.
             Err(failed) if event.unasked && is_out_of_scope(&failed, clients.config()) => {
                 let failed = SecretReport::failed(&Redacted::secret_id(secret), failed.message());
@@ -96,7 +96,7 @@ async fn run(
             reconciled => reconciled.map(|reconciled| report.secrets.push(reconciled)),
         }
     } else {
-        every(&job, &mut report).await
+        reconcile_fleet(&job, &mut report).await
     };
     if let Err(failed) = visited {
         report.totals.failures += 1;
@@ -133,9 +133,9 @@ fn is_out_of_scope(failed: &HandlerError, config: &Config) -> bool {
 const ROOM: Duration = Duration::from_secs(10);
 
 /// Reconciles one secret after the other, for as long as there is room for one that takes as long as the longest did.
-async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
+async fn reconcile_fleet(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
     let invocation = job.invocation;
-    let mut secrets = secrets(job.clients, invocation).await?.into_iter();
+    let mut secrets = managed_secrets(job.clients, invocation).await?.into_iter();
     let time = invocation
         .deadline
         .saturating_duration_since(Instant::now());
@@ -151,7 +151,7 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
         // Until it is described, it is only what a reply says.
         let shown = Redacted::secret_id(&secret);
         let span = error_span!("secret", secret = %shown);
-        let reconciled = one(job, &secret, &mut report.totals);
+        let reconciled = reconcile_secret(job, &secret, &mut report.totals);
         let reconciled = reconciled.instrument(span.clone()).await;
         let reconciled = reconciled.unwrap_or_else(|failed| {
             span.in_scope(|| log_error(&failed));
@@ -174,10 +174,13 @@ async fn every(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
 }
 
 /// The secrets of this function, also those whose rotation is off, beginning where the clock says.
-async fn secrets(clients: &Clients, invocation: &Invocation) -> Result<Vec<String>, HandlerError> {
+async fn managed_secrets(
+    clients: &Clients,
+    invocation: &Invocation,
+) -> Result<Vec<String>, HandlerError> {
     const DOING: &str = "list the secrets of this function";
     let started = Instant::now();
-    let listed = timeout_at(invocation.deadline, clients.secrets()).await;
+    let listed = timeout_at(invocation.deadline, clients.list_secrets()).await;
     let listed = listed.map_err(|_| HandlerError::DeadlineExceeded(DOING))?;
     let (secrets, call) = listed.map_err(|source| HandlerError::Failed {
         doing: DOING,
@@ -187,17 +190,17 @@ async fn secrets(clients: &Clients, invocation: &Invocation) -> Result<Vec<Strin
     let own = unqualified_arn(&invocation.function_arn);
     let ours = secrets
         .into_iter()
-        .filter(|(_, function)| unqualified_arn(function) == own);
-    let mut secrets: Vec<_> = ours.map(|(arn, _)| arn).collect();
+        .filter(|secret| unqualified_arn(&secret.rotation_function) == own);
+    let mut secrets: Vec<_> = ours.map(|secret| secret.arn).collect();
     secrets.sort();
-    let place = place(clients.clock().now(), secrets.len());
-    secrets.rotate_left(place);
+    let start = start_index(clients.clock().now(), secrets.len());
+    secrets.rotate_left(start);
     Ok(secrets)
 }
 
 /// Where to begin in a list. Scattered rather than advancing with the time: runs an hour apart would begin in the same
 /// place again and again.
-fn place(now: SystemTime, length: usize) -> usize {
+fn start_index(now: SystemTime, length: usize) -> usize {
     let now = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -218,7 +221,7 @@ struct Job<'a> {
     halfway: Instant,
 }
 
-async fn one(
+async fn reconcile_secret(
     job: &Job<'_>,
     secret_id: &str,
     totals: &mut Metrics,

@@ -10,7 +10,7 @@ use super::messages;
 use super::metrics::Metrics;
 use super::scope::check_scope;
 use super::setup::{describe, policy};
-use crate::adapters::{CALL_CONTEXT, Clients, Session, Turn};
+use crate::adapters::{CALL_CONTEXT, CallContext, Clients, Session};
 use crate::decision::{Observed, RotationStep, Task};
 use crate::driver::drive;
 use crate::redact::Redacted;
@@ -53,12 +53,12 @@ pub(super) async fn rotate(
     );
     clients.clock().begin();
     // Both come after setSecret, which made the key.
-    let has_begun = matches!(
+    let has_priority = matches!(
         event.step,
         RotationStep::TestSecret | RotationStep::FinishSecret
     );
-    let turn = Turn::new(invocation.deadline, has_begun);
-    let result = CALL_CONTEXT.scope(turn, run(clients, event, invocation));
+    let context = CallContext::new(invocation.deadline, has_priority);
+    let result = CALL_CONTEXT.scope(context, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     span.in_scope(|| result.inspect_err(log_error))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::blocks::{Block, blocks};
 use crate::support::emitted::{assert_absent, values};
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, key_in};
+use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, key_in};
 use regex::Regex;
 use sandbox::{Options, Outcome};
 use serde_json::{Value, json};
@@ -297,13 +297,13 @@ fn assert_seen(said: &str, actual: &str, place: Place) {
 
 /// A person's terminal: what one block sets, the next has.
 struct Terminal<'a> {
-    world: &'a World,
+    world: &'a TestEnv,
     secret: &'a str,
     home: TempDir,
 }
 
 impl<'a> Terminal<'a> {
-    fn of(world: &'a World, secret: &'a str) -> Self {
+    fn of(world: &'a TestEnv, secret: &'a str) -> Self {
         let home = TempDir::new().expect("a temporary directory can be made");
         // Nothing of a test is to be reported anywhere, whatever the version's default.
         let doppler = home.path().join(".doppler");
@@ -393,14 +393,14 @@ fn version(printed: &str) -> String {
 }
 
 /// The function's log as Lambda has it with the template, from a level on.
-fn logging(setup: Setup) -> Setup {
+fn logging(setup: TestEnvBuilder) -> TestEnvBuilder {
     setup
         .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
         .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
 }
 
 /// Demands that the log has the lines of this level that a page shows, of which the last may come a moment after the answer.
-async fn assert_logged(world: &World, level: &str, place: Place) {
+async fn assert_logged(world: &TestEnv, level: &str, place: Place) {
     let said = find(place).1.expect("the lines");
     let level = format!("\"level\":\"{level}\"");
     let mut events = world.sandbox.watch();
@@ -415,7 +415,7 @@ async fn assert_logged(world: &World, level: &str, place: Place) {
     }
 }
 
-async fn rotated_twice(setup: Setup) -> (World, String) {
+async fn rotated_twice(setup: TestEnvBuilder) -> (TestEnv, String) {
     let world = setup.start().await;
     world.rotate().await;
     let replaced = world.current_key();
@@ -423,7 +423,7 @@ async fn rotated_twice(setup: Setup) -> (World, String) {
     (world, replaced)
 }
 
-fn is_enabled(world: &World, value: &str) -> Option<bool> {
+fn is_enabled(world: &TestEnv, value: &str) -> Option<bool> {
     world.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
@@ -432,12 +432,12 @@ fn is_enabled(world: &World, value: &str) -> Option<bool> {
 /// A rotation by hand can be begun once watched and looked at afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manual_rotation_is_begun_watched_and_inspected() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             propagation: Duration::from_hours(1),
             ..Options::default()
         },
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     };
     let world = logging(setup).start().await;
     let first = world.sandbox.begin_rotation(SECRET);
@@ -472,7 +472,7 @@ async fn manual_rotation_is_begun_watched_and_inspected() {
 /// The trial run changes nothing and a failure of it is one line in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_run_changes_nothing_and_failure_is_logged() {
-    let (world, _) = rotated_twice(logging(Setup::default())).await;
+    let (world, _) = rotated_twice(logging(TestEnvBuilder::default())).await;
     let person = Terminal::of(&world, SECRET);
     let state = || {
         let target = world.doppler_value(TARGET);
@@ -496,7 +496,7 @@ async fn trial_run_changes_nothing_and_failure_is_logged() {
 /// A failed rotation says why and goes on by hand once the cause is mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_rotation_continues_manually_after_repair() {
-    let world = logging(Setup::quick()).start().await;
+    let world = logging(TestEnvBuilder::quick()).start().await;
     world.rotate().await;
     let old = world.current_key();
     let plan = &world.plans[0];
@@ -530,7 +530,7 @@ async fn failed_rotation_continues_manually_after_repair() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_that_is_given_up_leaves_nothing_behind() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let current = world.current_key();
     // Longer than the function may run: testSecret fails, after the key was minted.
@@ -564,7 +564,7 @@ async fn rotation_that_is_given_up_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reconciliation_is_asked_for_and_answers_with_report() {
-    let (world, _) = rotated_twice(Setup::quick()).await;
+    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
     let printed = Terminal::of(&world, SECRET).run(Runs::Reconcile).await;
     assert!(printed.contains(r#"{"step":"reconcile","#), "{printed}");
 }
@@ -572,7 +572,7 @@ async fn reconciliation_is_asked_for_and_answers_with_report() {
 /// After a leak a whole fleet is rotated and stopped and no secret of another function.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaked_fleet_is_rotated_and_stopped_alone() {
-    let fleet = Setup::plain().inheriting().env("SECRET_ID", "");
+    let fleet = TestEnvBuilder::plain().inheriting().env("SECRET_ID", "");
     let fleet = fleet.env("ALLOW_KEY_WITHOUT_PLAN", "true");
     let world = fleet.start().await;
     let sandbox = &world.sandbox;
@@ -623,7 +623,7 @@ async fn leaked_fleet_is_rotated_and_stopped_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_is_read_from_secret_and_from_doppler() {
-    let (world, _) = rotated_twice(Setup::quick()).await;
+    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
     let person = Terminal::of(&world, SECRET);
     person.run(Runs::Read).await;
     person.run(Runs::DopplerRun).await;
@@ -644,7 +644,7 @@ for line in sys.stdin:
     except urllib.error.HTTPError as error:
         print(error.code, flush=True)
 ";
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let person = Terminal::of(&world, SECRET);
     let (consumer, _) = find(Runs::Python.place());
@@ -703,7 +703,7 @@ for line in sys.stdin:
 /// A key that another tool made is replaced handed over and retired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_of_another_tool_is_replaced_and_retired() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.sandbox.create_usage_plan_as("demoplan01", "partners");
     world.redeploy(&[("USAGE_PLAN_IDS", "demoplan01")]).await;
     let person = Terminal::of(&world, SECRET);
@@ -723,7 +723,7 @@ async fn key_of_another_tool_is_replaced_and_retired() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn existing_secret_is_inspected_before_first_rotation() {
     const NAME: &str = "orders/partner-api-key";
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.sandbox.create_secret(
         NAME,
         Some(&json!({ "apiKey": BY_HAND, "owner": "orders" }).to_string()),
@@ -753,7 +753,7 @@ async fn existing_secret_is_inspected_before_first_rotation() {
 /// A first look at an existing secret tells its form whatever it holds and not its value.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_inspection_shows_form_and_no_value() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let person = Terminal::of(&world, SECRET);
     let (commands, _) = find(Runs::LookFirst.place());
     for (text, form) in [
@@ -776,9 +776,9 @@ async fn first_inspection_shows_form_and_no_value() {
 /// A key in another field stays there beside the new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_in_another_field_stays_beside_new_one() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         secret: Some(json!({ "token": BY_HAND }).to_string()),
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     };
     let world = setup.start().await;
     world.rotate().await;
@@ -792,7 +792,7 @@ async fn key_in_another_field_stays_beside_new_one() {
 /// Without a function every key goes on working until somebody deletes the replaced ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_work_without_function_until_deleted_manually() {
-    let (world, replaced) = rotated_twice(Setup::quick()).await;
+    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
     let person = Terminal::of(&world, SECRET);
     person.run(Runs::Cancel).await;
     world.sandbox.undeploy().await;
@@ -810,7 +810,7 @@ async fn keys_work_without_function_until_deleted_manually() {
 /// A shorter grace disables what was replaced before that and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shorter_grace_disables_older_superseded_keys_only() {
-    let (world, long_ago) = rotated_twice(Setup::quick()).await;
+    let (world, long_ago) = rotated_twice(TestEnvBuilder::quick()).await;
     world.sandbox.advance(Duration::from_hours(2));
     let just_now = world.current_key();
     world.rotate().await;
@@ -823,7 +823,7 @@ async fn shorter_grace_disables_older_superseded_keys_only() {
 /// A secret that is to be deleted cannot be read and its keys go on working.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_secret_is_unreadable_and_keys_still_work() {
-    let (world, _) = rotated_twice(Setup::quick()).await;
+    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
     let current = world.current_key();
     let person = Terminal::of(&world, SECRET);
     person.run(Runs::DeleteSecret).await;
@@ -839,7 +839,7 @@ async fn deleted_secret_is_unreadable_and_keys_still_work() {
 /// How things stand is shown key by key and a refusal as that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_is_shown_per_key_or_as_refusal() {
-    let (world, replaced) = rotated_twice(Setup::quick()).await;
+    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
     let person = Terminal::of(&world, SECRET);
     let printed = person.run(Runs::HowThingsStand).await;
     let line = |value: &str| {
@@ -861,7 +861,7 @@ async fn status_is_shown_per_key_or_as_refusal() {
 /// Whose a leaked value is can be told without showing it anywhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owner_of_leaked_value_is_found_unseen() {
-    let (world, replaced) = rotated_twice(Setup::quick()).await;
+    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
     let person = Terminal::of(&world, SECRET);
     let [ask, tell] = [Runs::AskForValue, Runs::WhoseKey].map(|block| find(block.place()));
     let current = world.current_key();
@@ -891,7 +891,7 @@ async fn owner_of_leaked_value_is_found_unseen() {
 /// The line that sets `F` and `S` is run as it is printed, whatever the key's name, tags and description are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaked_key_with_hostile_name_prints_quoted_line() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let person = Terminal::of(&world, SECRET);
     let [ask, tell] = [Runs::AskForValue, Runs::WhoseKey].map(|block| find(block.place()));
     let name = "shop/$(touch pwned)'`touch pwned`;touch pwned";
@@ -928,7 +928,7 @@ async fn leaked_key_with_hostile_name_prints_quoted_line() {
 /// A leaked key is replaced and disabled at once with all that was replaced before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaked_key_and_older_ones_are_disabled() {
-    let (world, long_ago) = rotated_twice(Setup::quick()).await;
+    let (world, long_ago) = rotated_twice(TestEnvBuilder::quick()).await;
     let leaked = world.current_key();
     let person = Terminal::of(&world, SECRET);
     let outcome = person.begins(Runs::Replace).await;
@@ -945,7 +945,7 @@ async fn leaked_key_and_older_ones_are_disabled() {
 /// A leaked key is replaced and disabled at once also while Doppler cannot be written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaked_key_is_disabled_while_doppler_is_down() {
-    let (world, _) = rotated_twice(Setup::quick()).await;
+    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
     let leaked = world.current_key();
     let hidden = format!("{PROJECT}/nosuchconfig/{TARGET}");
     world.redeploy(&[("DOPPLER_TARGETS", &hidden)]).await;
@@ -967,7 +967,7 @@ async fn leaked_key_is_disabled_while_doppler_is_down() {
 /// A rollback brings back the replaced key in its grace and after its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_restores_key_during_and_after_grace() {
-    let (world, replaced) = rotated_twice(Setup::quick()).await;
+    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
     let newest = world.current_key();
     let person = Terminal::of(&world, SECRET);
     for (passed, wanted) in [
@@ -989,7 +989,7 @@ async fn rollback_restores_key_during_and_after_grace() {
 /// What needs AWS is at least understood by the AWS CLI.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_only_commands_are_understood_by_cli() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let person = Terminal::of(&world, SECRET);
     let calls_aws = Regex::new(r"(?m)(^|[ (])aws [a-z]+ [a-z]").expect("it is a pattern");
     let mut calls = 0;

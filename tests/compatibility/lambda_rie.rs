@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::programs::{PATIENCE, free_port, keep};
-use crate::support::{SECRET, Setup, World, binary, tool};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, binary, tool};
 use sandbox::{
     FUNCTION_ACCESS_KEY_ID, Fault, FaultKind, FunctionError, Options, REGION, STEPS, Service,
     http_client::send,
@@ -21,7 +21,7 @@ const NAME: &str = "emulated";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_rotation_succeeds_step_by_step() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let emulator = Emulator::start(&world, 300).await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in STEPS {
@@ -53,7 +53,7 @@ async fn a_whole_rotation_succeeds_step_by_step() {
 /// An unknown step is refused by name before anything is called.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_step_is_refused_before_any_call() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let emulator = Emulator::start(&world, 300).await;
     let token = world.sandbox.begin_rotation(SECRET);
     let error = emulator.step_fails(&world, &token, "create_secret").await;
@@ -65,7 +65,7 @@ async fn unknown_step_is_refused_before_any_call() {
 /// A malformed event gets a clear error and the function answers the next event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_event_fails_and_next_is_served() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let emulator = Emulator::start(&world, 300).await;
     let token = world.sandbox.begin_rotation(SECRET);
     emulator.step_succeeds(&world, &token, "createSecret").await;
@@ -108,9 +108,9 @@ async fn unaccepted_key_ends_step_before_emulator_timeout() {
         propagation: Duration::from_hours(1),
         ..Options::default()
     };
-    let world = Setup {
+    let world = TestEnvBuilder {
         options,
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     }
     .start()
     .await;
@@ -144,7 +144,7 @@ async fn unaccepted_key_ends_step_before_emulator_timeout() {
 /// A service that never answers ends the step as out of time and it is resumed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unanswered_call_ends_step_and_resumes() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let seconds = 5;
     let emulator = Emulator::start(&world, seconds).await;
     let token = world.sandbox.begin_rotation(SECRET);
@@ -189,7 +189,7 @@ struct Emulator {
 impl Emulator {
     /// Starts it with the function's time-out in seconds, and waits until it listens on both ports. It starts the function itself, with
     /// the first event.
-    async fn start(world: &World, seconds: u64) -> Emulator {
+    async fn start(world: &TestEnv, seconds: u64) -> Emulator {
         // For its role, which is that of a function of this name.
         world.redeploy(&[("AWS_LAMBDA_FUNCTION_NAME", NAME)]).await;
         // The ports are free now; if others take them before it does, it ends.
@@ -201,7 +201,7 @@ impl Emulator {
         panic!("the emulator does not start");
     }
 
-    async fn try_start(world: &World, seconds: u64) -> Option<Emulator> {
+    async fn try_start(world: &TestEnv, seconds: u64) -> Option<Emulator> {
         let ports = [free_port(), free_port()];
         let [address, runtime_api] = ports.map(|port| format!("127.0.0.1:{port}"));
         let mut process = Command::new(tool("aws-lambda-rie"))
@@ -252,18 +252,18 @@ impl Emulator {
     }
 
     /// Runs one step, which must succeed. Returns its report.
-    async fn step_succeeds(&self, world: &World, token: &str, step: &str) -> Value {
+    async fn step_succeeds(&self, world: &TestEnv, token: &str, step: &str) -> Value {
         self.step(world, token, step)
             .await
             .unwrap_or_else(|error| panic!("{step}: {error}\n{}", self.log()))
     }
 
     /// Runs one step, which must fail.
-    async fn step_fails(&self, world: &World, token: &str, step: &str) -> FunctionError {
+    async fn step_fails(&self, world: &TestEnv, token: &str, step: &str) -> FunctionError {
         self.step(world, token, step).await.expect_err(step)
     }
 
-    async fn step(&self, world: &World, token: &str, step: &str) -> Result<Value, FunctionError> {
+    async fn step(&self, world: &TestEnv, token: &str, step: &str) -> Result<Value, FunctionError> {
         let event = json!({
             "Step": step,
             "SecretId": world.sandbox.secret(SECRET).arn,

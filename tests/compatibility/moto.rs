@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 async fn json_secret_gets_key_and_keeps_fields() {
     // Neither the order of the fields nor their white space nor `1.50` would survive a JSON library.
     let text = r#"{"url":"https://api.example.com","apiKey":"none yet","limits":{ "z": 1.50, "a": [] },"owner":"x"}"#;
-    let world = World::start(text).await;
+    let world = MotoEnv::start(text).await;
     world.deploy(Some(&world.plan)).await;
     world.rotate(FIRST).await;
 
@@ -74,7 +74,7 @@ async fn json_secret_gets_key_and_keeps_fields() {
 /// A second rotation puts its key on the configured plan and marks the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_rotation_attaches_key_and_marks_first() {
-    let world = World::start("{}").await;
+    let world = MotoEnv::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.rotate(FIRST).await;
     let first = world.assert_current(FIRST).await;
@@ -106,7 +106,7 @@ async fn second_rotation_attaches_key_and_marks_first() {
 /// Without configured plans each key takes over those of the one before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_inherit_plans_without_configured_ones() {
-    let world = World::start(BY_HAND).await;
+    let world = MotoEnv::start(BY_HAND).await;
     let other_plan = world.moto.create_plan("unlimited").await;
     let by_hand = world.moto.create_key("by hand", BY_HAND).await;
     world.moto.attach(&by_hand, &world.plan).await;
@@ -142,7 +142,7 @@ async fn keys_inherit_plans_without_configured_ones() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_that_runs_twice_changes_nothing_second_time() {
-    let world = World::start("{}").await;
+    let world = MotoEnv::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.rotate(FIRST).await;
     world.begin(SECOND).await;
@@ -176,7 +176,7 @@ async fn step_that_runs_twice_changes_nothing_second_time() {
 /// A second set secret meets the conflict of create API key and deletes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
-    let world = World::start("{}").await;
+    let world = MotoEnv::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.begin(FIRST).await;
     world.step(FIRST, "createSecret").await;
@@ -210,7 +210,7 @@ async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
 /// A second set secret puts a key back on the plan that it has lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_set_secret_restores_lost_plan() {
-    let world = World::start("{}").await;
+    let world = MotoEnv::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.begin(FIRST).await;
     world.step(FIRST, "createSecret").await;
@@ -246,7 +246,7 @@ async fn repeated_set_secret_restores_lost_plan() {
 /// A key of others with the pending value is neither taken over nor deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_key_with_pending_value_is_untouched() {
-    let world = World::start("{}").await;
+    let world = MotoEnv::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.begin(FIRST).await;
     world.step(FIRST, "createSecret").await;
@@ -266,7 +266,7 @@ async fn foreign_key_with_pending_value_is_untouched() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trial_run_on_a_copy_changes_nothing() {
-    let world = World::start(BY_HAND).await;
+    let world = MotoEnv::start(BY_HAND).await;
     let by_hand = world.moto.create_key("by hand", BY_HAND).await;
     world.moto.attach(&by_hand, &world.plan).await;
     world.deploy(Some(&world.plan)).await;
@@ -297,7 +297,7 @@ async fn a_trial_run_on_a_copy_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trial_run_between_two_rotations_changes_nothing() {
-    let world = World::start("{}").await;
+    let world = MotoEnv::start("{}").await;
     world.deploy(Some(&world.plan)).await;
     world.rotate(FIRST).await;
     // moto: `RotateSecret` would copy the value that the secret was created with, not the current one.
@@ -321,7 +321,7 @@ async fn a_trial_run_between_two_rotations_changes_nothing() {
 /// A replaced key is disabled after its grace and deleted after its quarantine and no sooner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn superseded_key_is_disabled_then_deleted_on_time() {
-    let world = World::rotated_twice().await;
+    let world = MotoEnv::rotated_twice().await;
     let before = world.state().await;
     let id = before.keys[0].id.as_str();
 
@@ -361,7 +361,7 @@ async fn superseded_key_is_disabled_then_deleted_on_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_restores_marked_disabled_or_deleted_key() {
     for (passes, enabled, repairs) in [(0, Some(true), 2), (1, Some(false), 2), (2, None, 3)] {
-        let world = World::start("{}").await;
+        let world = MotoEnv::start("{}").await;
         world.deploy(Some(&world.plan)).await;
         world.rotate(FIRST).await;
         let first = world.assert_current(FIRST).await;
@@ -396,7 +396,7 @@ async fn rollback_restores_marked_disabled_or_deleted_key() {
 /// Without configured plans a deleted key comes back on those of the other one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_key_returns_on_inherited_plans() {
-    let world = World::start(BY_HAND).await;
+    let world = MotoEnv::start(BY_HAND).await;
     let by_hand = world.moto.create_key("by hand", BY_HAND).await;
     world.moto.attach(&by_hand, &world.plan).await;
     world.deploy(None).await;
@@ -426,7 +426,7 @@ async fn deleted_key_returns_on_inherited_plans() {
 /// The emergency stop disables every replaced key in one call and neither the current nor the pending one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_disables_superseded_keys_only() {
-    let world = World::rotated_twice().await;
+    let world = MotoEnv::rotated_twice().await;
     world.rotate(THIRD).await;
     world.begin(FOURTH).await;
     world.step(FOURTH, "createSecret").await;
@@ -458,7 +458,7 @@ async fn emergency_stop_disables_superseded_keys_only() {
 /// Drift in Doppler and API Gateway is repaired and an equal target is not written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_is_repaired_and_equal_target_unwritten() {
-    let world = World::rotated_twice().await;
+    let world = MotoEnv::rotated_twice().await;
     let before = world.state().await;
     let doppler = world.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
@@ -485,7 +485,7 @@ async fn drift_is_repaired_and_equal_target_unwritten() {
 /// A key that a person disabled stays disabled and is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_disabled_key_stays_disabled_and_is_named() {
-    let world = World::rotated_twice().await;
+    let world = MotoEnv::rotated_twice().await;
     let keys = world.state().await.keys;
     let [replaced, current] = [&keys[0].id, &keys[1].id];
     world.moto.update_key(replaced, "enabled", "false").await;
@@ -517,7 +517,7 @@ async fn manually_disabled_key_stays_disabled_and_is_named() {
 /// A key made by hand is left alone and once handed over it is retired like ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmanaged_key_is_retired_once_handed_over() {
-    let world = World::start(BY_HAND).await;
+    let world = MotoEnv::start(BY_HAND).await;
     let versions = world.state().await.versions;
     let version = versions.keys().next().expect("there is one").as_str();
     let tags = [
@@ -589,7 +589,7 @@ async fn unmanaged_key_is_retired_once_handed_over() {
 /// An unchanged secret costs three calls to Secrets Manager two to API Gateway one to Doppler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unchanged_secret_costs_six_calls() {
-    let world = World::rotated_twice().await;
+    let world = MotoEnv::rotated_twice().await;
     world.deploy(Some(&world.plan)).await;
     // The second one still has the Doppler token.
     for secrets_manager in [3, 2] {
@@ -614,7 +614,7 @@ async fn unchanged_secret_costs_six_calls() {
 /// Without a secret it serves all of this function also with rotation off and no others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_serves_own_secrets_with_rotation_off() {
-    let world = World::rotated_twice().await;
+    let world = MotoEnv::rotated_twice().await;
     let id = world.key(FIRST).await.expect("it is there").id;
     world.moto.create_secret("demo/never-rotated", "{}").await;
     let other = "demo/of-another-function";
@@ -666,7 +666,7 @@ fn assert_since(began: SystemTime, time: Option<&str>, key: &Key) {
 }
 
 /// moto as AWS, the sandbox as Doppler and as the Lambda that runs the function.
-struct World {
+struct MotoEnv {
     moto: Moto,
     sandbox: Sandbox,
     /// The secret's ARN in moto.
@@ -712,9 +712,9 @@ struct Key {
     plans: Vec<String>,
 }
 
-impl World {
+impl MotoEnv {
     /// A world with one usage plan, an empty Doppler target, and the secret with this text.
-    async fn start(text: &str) -> World {
+    async fn start(text: &str) -> MotoEnv {
         let moto = Moto::start().await;
         let options = Options {
             function_timeout: PATIENCE,
@@ -728,7 +728,7 @@ impl World {
         // moto: a secret without any value cannot be rotated, because `RotateSecret` then announces no version.
         let arn = moto.create_secret(SECRET, text).await;
         let plan = moto.create_plan("partners").await;
-        World {
+        MotoEnv {
             moto,
             sandbox,
             arn,
@@ -737,8 +737,8 @@ impl World {
     }
 
     /// A world whose secret was rotated twice: the first key has just been replaced by the second.
-    async fn rotated_twice() -> World {
-        let world = World::start("{}").await;
+    async fn rotated_twice() -> MotoEnv {
+        let world = MotoEnv::start("{}").await;
         world.deploy(Some(&world.plan)).await;
         world.rotate(FIRST).await;
         world.rotate(SECOND).await;

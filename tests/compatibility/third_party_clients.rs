@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::programs::{
     AwsCli, Group, PATIENCE, first_words, stdout_of, text, texts, until,
 };
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, tool};
+use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, tool};
 use sandbox::{FUNCTION_ARN, FUNCTION_NAME, Options, Outcome, REGION, REST_API_ID, STAGE, STEPS};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -20,12 +20,12 @@ const MADE_BY_HAND: &str = "HandMadeHandMadeHandMade";
 
 /// A person's terminal in this world.
 struct Terminal<'a> {
-    world: &'a World,
+    world: &'a TestEnv,
     cli: AwsCli,
 }
 
 impl<'a> Terminal<'a> {
-    fn of(world: &'a World) -> Self {
+    fn of(world: &'a TestEnv) -> Self {
         let cli = AwsCli::at(world.sandbox.aws_url());
         Self { world, cli }
     }
@@ -125,13 +125,13 @@ impl<'a> Terminal<'a> {
 }
 
 /// A world in which a change to keys takes a while to reach the gateway.
-fn propagating(propagation: Duration) -> Setup {
-    Setup {
+fn propagating(propagation: Duration) -> TestEnvBuilder {
+    TestEnvBuilder {
         options: Options {
             propagation,
             ..Options::default()
         },
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     }
 }
 
@@ -142,7 +142,7 @@ fn written(file: &Path, lines: usize) -> Option<Vec<String>> {
 }
 
 /// Waits for the end of a rotation that a client has started, and demands that it is a good one.
-async fn succeeded(world: &World, token: &str) -> Outcome {
+async fn succeeded(world: &TestEnv, token: &str) -> Outcome {
     let outcome = timeout(PATIENCE, world.sandbox.rotation(token)).await;
     let outcome = outcome.expect("the rotation ends");
     assert!(
@@ -170,7 +170,7 @@ fn example_event(name: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secret_made_by_aws_cli_is_rotated() {
     const NAME: &str = "orders/partner-api-key";
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&world);
 
     let created = terminal
@@ -240,7 +240,7 @@ async fn secret_made_by_aws_cli_is_rotated() {
 /// The AWS CLI puts tags and labels and is told why it may not rotate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_puts_labels_and_learns_denials() {
-    let world = Setup::holding(MADE_BY_HAND).start().await;
+    let world = TestEnvBuilder::holding(MADE_BY_HAND).start().await;
     let terminal = Terminal::of(&world);
     let by_hand = text(&terminal.get(SECRET, "").await, "/VersionId").to_owned();
 
@@ -317,7 +317,7 @@ async fn aws_cli_puts_labels_and_learns_denials() {
 /// Rotate secret no rotate immediately tries the set up and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotate_secret_without_immediate_rotation_changes_nothing() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     let terminal = Terminal::of(&world);
     let (secret, keys) = (world.sandbox.secret(SECRET), world.sandbox.keys());
@@ -361,7 +361,7 @@ pages = client.get_paginator('list_secrets').paginate(PaginationConfig={'PageSiz
 names = [[secret['Name'] for secret in page['SecretList']] for page in pages]
 print(json.dumps({'token': answer['VersionId'], 'pages': names}))
 ";
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&world);
     let mut python = terminal.cli.command(tool("python"));
     python.args(["-c", SCRIPT, SECRET]).envs(terminal.cli.env());
@@ -376,7 +376,7 @@ print(json.dumps({'token': answer['VersionId'], 'pages': names}))
 /// A key made with the AWS CLI works only while it is enabled and on a plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_key_works_enabled_and_attached() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let terminal = Terminal::of(&world);
     let plan = terminal
         .aws(&format!(
@@ -441,7 +441,7 @@ async fn aws_cli_key_works_enabled_and_attached() {
 /// The AWS CLI lists keys by prefix and shows values only when asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_lists_keys_and_hides_values() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let terminal = Terminal::of(&world);
     let create =
         format!("apigateway create-api-key --name demo/a --enabled --value {MADE_BY_HAND}");
@@ -490,7 +490,7 @@ async fn aws_cli_lists_keys_and_hides_values() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_tags_key_and_takes_tag_away() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let terminal = Terminal::of(&world);
     let id = world.sandbox.create_key("tagged", MADE_BY_HAND, &[]);
     let arn = format!("arn:aws:apigateway:{REGION}::/apikeys/{id}");
@@ -526,7 +526,7 @@ async fn aws_cli_tags_key_and_takes_tag_away() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doppler_cli_reads_the_mirrored_key() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&world);
     world.rotate().await;
     let first = world.current_key();
@@ -573,7 +573,7 @@ async fn the_doppler_cli_reads_the_mirrored_key() {
 async fn doppler_run_watch_restarts_child_with_new_key() {
     // It stays until it is ended, as a service would.
     const SERVICE: &str = r#"printf '%s\n' "$PARTNER_API_KEY" >>keys; exec sleep 300"#;
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&world);
     world.rotate().await;
     let first = world.current_key();
@@ -609,7 +609,7 @@ async fn doppler_run_watch_restarts_child_with_new_key() {
 /// Curl is let in with the current key and with no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_is_accepted_with_current_key_only() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     let terminal = Terminal::of(&world);
     assert_eq!(terminal.curl(None).await, 403);
@@ -656,7 +656,7 @@ async fn slow_key_is_handed_out_once_accepted() {
 /// The example events rotate when the AWS CLI invokes the function with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn example_events_rotate_through_aws_cli() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&world);
     let secret = world.sandbox.secret(SECRET).arn;
     let token = world.sandbox.begin_rotation(SECRET);
@@ -690,7 +690,7 @@ async fn example_events_rotate_through_aws_cli() {
 /// The example events reconcile when the AWS CLI invokes the function with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn example_events_reconcile_through_aws_cli() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&world);
     world.rotate().await;
     let replaced = world.current_key();
@@ -727,7 +727,7 @@ async fn example_events_reconcile_through_aws_cli() {
 /// The AWS CLI shows a function error with its type and message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_shows_function_error_and_type() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&world);
     let mut event = example_event("set-secret");
     event["SecretId"] = json!(world.sandbox.secret(SECRET).arn);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::explorer::{Dice, Explorer, Guide, Touch, Walk};
 use crate::support::emitted::{ROTATION_TOKEN, assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, key_in, minted_key};
+use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, key_in, minted_key};
 use sandbox::{Call, Held, KeyView, Lane, STEPS, SecretView, Service};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ const WORLDS: usize = 4;
 /// A world with two lanes. It is used for one order after the other; each begins with a new value of the secret and with
 /// no other keys than its scene wants.
 struct Arena {
-    world: World,
+    world: TestEnv,
     lanes: [Lane; 2],
     /// Counts the values that it made up.
     values: usize,
@@ -36,7 +36,7 @@ struct Arena {
 }
 
 impl Arena {
-    async fn open(setup: Setup, with_an_old_key: bool) -> Self {
+    async fn open(setup: TestEnvBuilder, with_an_old_key: bool) -> Self {
         let world = setup.start().await;
         let doppler = world.sandbox.doppler();
         // Of so many calls a minute Doppler would say that it takes no more.
@@ -563,7 +563,7 @@ impl Plan for Chances {
 /// Where scenes are played: worlds that begin alike.
 struct Stage {
     name: &'static str,
-    setup: fn() -> Setup,
+    setup: fn() -> TestEnvBuilder,
     with_an_old_key: bool,
     /// Those that are open, and free.
     arenas: Vec<Arena>,
@@ -577,18 +577,22 @@ fn stages() -> Vec<Stage> {
         with_an_old_key,
         arenas: Vec::new(),
     };
-    let mut stages = vec![stage("one plan, one target", Setup::quick, false)];
+    let mut stages = vec![stage("one plan, one target", TestEnvBuilder::quick, false)];
     if is_exhaustive() {
-        stages.push(stage("a key whose grace is over", Setup::quick, true));
+        stages.push(stage(
+            "a key whose grace is over",
+            TestEnvBuilder::quick,
+            true,
+        ));
         stages.push(stage(
             "an inherited plan",
-            || Setup::quick().inheriting(),
+            || TestEnvBuilder::quick().inheriting(),
             false,
         ));
-        let two = || Setup {
+        let two = || TestEnvBuilder {
             configured_plans: 2,
             targets: vec!["PARTNER_API_KEY", "ALSO_HERE"],
-            ..Setup::quick()
+            ..TestEnvBuilder::quick()
         };
         stages.push(stage("two plans, two targets", two, false));
     }
@@ -802,7 +806,7 @@ async fn go_until(held: &mut Held, operation: &str) {
 /// An emergency stop disables also what was replaced and marked since it began.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_covers_keys_superseded_meanwhile() {
-    let mut arena = Arena::open(Setup::quick(), false).await;
+    let mut arena = Arena::open(TestEnvBuilder::quick(), false).await;
     let cast = arena.rotating("finishSecret");
     let arn = arena.world.sandbox.secret(SECRET).arn;
     let mut stop = arena.lanes[1].hold(Run::EmergencyStop.event(&cast, &arn));
@@ -825,7 +829,7 @@ async fn emergency_stop_covers_keys_superseded_meanwhile() {
 /// A mark that is made while the keys are listed is kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mark_made_during_listing_is_kept() {
-    let mut arena = Arena::open(Setup::quick(), false).await;
+    let mut arena = Arena::open(TestEnvBuilder::quick(), false).await;
     let cast = arena.rotated_twice();
     let mark = || {
         let keys = &arena.world.sandbox;

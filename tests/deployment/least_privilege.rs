@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::programs::stdout_of;
 use crate::support::role::{TEMPLATE, role_in, stack};
-use crate::support::{SECRET, Setup, TOKEN_SECRET, World, minted_key, tool};
+use crate::support::{SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, minted_key, tool};
 use http::{Method, Request};
 use sandbox::iam::Check;
 use sandbox::{
@@ -126,13 +126,13 @@ const SMALLEST: Shape = Shape {
 
 impl Shape {
     /// A world with a function of this shape. Where plans are inherited, there is a key by hand to inherit them from.
-    async fn start(self, options: Options) -> World {
+    async fn start(self, options: Options) -> TestEnv {
         let setup = if self.mirror {
-            Setup::quick()
+            TestEnvBuilder::quick()
         } else {
-            Setup::plain()
+            TestEnvBuilder::plain()
         };
-        let mut setup = Setup {
+        let mut setup = TestEnvBuilder {
             makes_secret: self.serves == Serves::New,
             configured_plans: self.plans,
             secret: (self.plans == 0).then(|| BY_HAND.to_owned()),
@@ -162,7 +162,7 @@ impl Shape {
 
 /// Everything that a function does in its life, under the role of its shape. A denied call fails the test when the world is
 /// dropped, whatever becomes of the step that made it.
-async fn live(world: &World, shape: Shape) {
+async fn live(world: &TestEnv, shape: Shape) {
     let sandbox = &world.sandbox;
     let named = json!({ "SecretId": SECRET });
 
@@ -244,14 +244,14 @@ async fn live(world: &World, shape: Shape) {
 }
 
 /// Runs the commands that a report shows the owner of a key made by hand.
-async fn hand_over(world: &World, report: &Value) {
+async fn hand_over(world: &TestEnv, report: &Value) {
     let commands = report["secrets"][0]["handOverCommands"].as_array();
     for line in commands.expect("there is a key to hand over") {
         world.shell(line.as_str().expect("a command")).await;
     }
 }
 
-fn made(world: &World, operation: &str) -> usize {
+fn made(world: &TestEnv, operation: &str) -> usize {
     let calls = world.sandbox.calls();
     calls
         .iter()
@@ -323,7 +323,7 @@ impl Attempt {
         }
     }
 
-    async fn make(self, world: &World) -> Answer {
+    async fn make(self, world: &TestEnv) -> Answer {
         const SCOPE: &str = "20261122/us-east-1/x/aws4_request";
         let mut request = Request::builder()
             .method(self.method)
@@ -366,7 +366,7 @@ struct Others {
 }
 
 impl Others {
-    fn beside(world: &World) -> Others {
+    fn beside(world: &TestEnv) -> Others {
         let sandbox = &world.sandbox;
         let secret =
             sandbox.create_secret("billing/partner-api-key", Some("HandMadeHandMadeHandMade2"));
@@ -1175,7 +1175,7 @@ fn wider_permissions_widen_only_their_statement() {
 /// What a function refuses by itself its role denies as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn role_denies_what_function_refuses() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     world.sandbox.create_secret("another", Some(BY_HAND));
     world.sandbox.clear_calls();
     for secret in ["another", TOKEN_SECRET] {
@@ -1219,9 +1219,9 @@ async fn denied_missing_key_is_noticed_next_time() {
         missing_key_is_denied: true,
         ..Options::default()
     };
-    let world = Setup {
+    let world = TestEnvBuilder {
         options,
-        ..Setup::plain()
+        ..TestEnvBuilder::plain()
     }
     .start()
     .await;

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, hash_of, minted_key, rotated};
+use crate::support::{
+    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, hash_of, minted_key, rotated,
+};
 use sandbox::{
     Call, Fault, FaultKind, KeyView, Options, ReplicaStatus, STEPS, Service, VersionView,
 };
@@ -42,10 +44,10 @@ fn stop() -> Value {
 }
 
 /// A function for every secret that names it, and one such secret with this text, without a usage plan for its keys.
-fn fleet(text: Option<&str>) -> Setup {
-    let setup = Setup {
+fn fleet(text: Option<&str>) -> TestEnvBuilder {
+    let setup = TestEnvBuilder {
         secret: text.map(ToOwned::to_owned),
-        ..Setup::plain().inheriting()
+        ..TestEnvBuilder::plain().inheriting()
     };
     setup.env("SECRET_ID", "")
 }
@@ -55,23 +57,23 @@ fn as_text_and_json(text: &str) -> [String; 2] {
     [text.to_owned(), json!({ "apiKey": text }).to_string()]
 }
 
-fn key(world: &World, value: &str) -> KeyView {
+fn key(world: &TestEnv, value: &str) -> KeyView {
     let key = world.sandbox.key_with_value(value);
     key.expect("the key is there")
 }
 
 /// Whether the key with this value is enabled; none where there is no such key.
-fn enabled(world: &World, value: &str) -> Option<bool> {
+fn enabled(world: &TestEnv, value: &str) -> Option<bool> {
     world.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 /// The id of the version with that label.
-fn labelled(world: &World, label: &str) -> Option<String> {
+fn labelled(world: &TestEnv, label: &str) -> Option<String> {
     Some(world.sandbox.secret(SECRET).labelled(label)?.id.clone())
 }
 
 /// Moves AWSCURRENT to this version, as an operator does.
-fn make_current(world: &World, version: &str) {
+fn make_current(world: &TestEnv, version: &str) {
     let from = labelled(world, "AWSCURRENT");
     let to = Some(version);
     world
@@ -80,19 +82,19 @@ fn make_current(world: &World, version: &str) {
 }
 
 /// Removes AWSPENDING from this version, as an operator does to cancel a rotation.
-fn cancel(world: &World, token: &str) {
+fn cancel(world: &TestEnv, token: &str) {
     world
         .sandbox
         .move_label(SECRET, "AWSPENDING", Some(token), None);
 }
 
-fn set_target(world: &World, name: &str, value: &str) {
+fn set_target(world: &TestEnv, name: &str, value: &str) {
     let doppler = world.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, name, value);
 }
 
 /// Whether Doppler delivers this value, compared without showing it.
-fn delivers(world: &World, name: &str, value: &str) -> bool {
+fn delivers(world: &TestEnv, name: &str, value: &str) -> bool {
     world.doppler_value(name).as_deref() == Some(value)
 }
 
@@ -105,7 +107,7 @@ struct Untouched {
 }
 
 impl Untouched {
-    fn of(world: &World) -> Self {
+    fn of(world: &TestEnv) -> Self {
         let targets = world.targets.iter();
         Self {
             current: world.sandbox.secret(SECRET).current().cloned(),
@@ -115,7 +117,7 @@ impl Untouched {
     }
 
     /// Demands that AWSCURRENT, API Gateway and Doppler are as they were.
-    fn assert(&self, world: &World, what: &str) {
+    fn assert(&self, world: &TestEnv, what: &str) {
         let now = Self::of(world);
         assert!(self.current == now.current, "{what}: AWSCURRENT changed");
         assert_eq!(self.keys, now.keys, "{what}");
@@ -123,7 +125,7 @@ impl Untouched {
     }
 
     /// The same without API Gateway, where `setSecret` has created the pending key.
-    fn assert_but_for_keys(&self, world: &World, what: &str) {
+    fn assert_but_for_keys(&self, world: &TestEnv, what: &str) {
         let keys = world.sandbox.keys();
         let before = Self {
             keys,
@@ -135,7 +137,7 @@ impl Untouched {
 }
 
 /// Demands that a trial run fails with this error type and changes nothing. Returns the message.
-async fn trial_fails(world: &World, error_type: &str, what: &str) -> String {
+async fn trial_fails(world: &TestEnv, error_type: &str, what: &str) -> String {
     let before = Untouched::of(world);
     let outcome = world.sandbox.trial(SECRET).await;
     let error = outcome
@@ -160,19 +162,19 @@ fn done(report: &Value) -> Vec<&str> {
     texts(&report["secrets"][0]["done"])
 }
 
-fn made(world: &World, operation: &str) -> usize {
+fn made(world: &TestEnv, operation: &str) -> usize {
     let calls = world.sandbox.calls();
     let is_one = |call: &&Call| call.operation == operation;
     calls.iter().filter(is_one).count()
 }
 
 /// The line of metrics of a reconciliation, with its report.
-async fn reconcile(world: &World) -> (Value, Value) {
+async fn reconcile(world: &TestEnv) -> (Value, Value) {
     world.reconcile_measured(json!({})).await
 }
 
 /// What `finishSecret` answers in a rotation that succeeds.
-async fn rotate(world: &World) -> Value {
+async fn rotate(world: &TestEnv) -> Value {
     let steps = world.rotate().await.steps;
     let last = steps.last().and_then(|step| step.answer.clone());
     last.expect("finishSecret was run")
@@ -193,9 +195,9 @@ fn command_in(text: &str) -> String {
 async fn key_of_any_form_is_found_and_inherited() {
     for form in OTHER_FORMS {
         for text in as_text_and_json(form) {
-            let setup = Setup {
+            let setup = TestEnvBuilder {
                 secret: Some(text.clone()),
-                ..Setup::plain().inheriting()
+                ..TestEnvBuilder::plain().inheriting()
             };
             let world = setup.start().await;
             let second = world.sandbox.create_empty_usage_plan("second");
@@ -224,9 +226,9 @@ async fn key_of_any_form_is_found_and_inherited() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uuid_key_handed_over_is_retired() {
     let [uuid, ..] = OTHER_FORMS;
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         secret: Some(uuid.to_owned()),
-        ..Setup::plain().inheriting()
+        ..TestEnvBuilder::plain().inheriting()
     };
     let world = setup.start().await;
     world
@@ -310,9 +312,9 @@ async fn fleet_with_unknown_key_counts_as_without_key() {
 /// With a Doppler target, which a fleet does not have, the target stays as it was too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mirrored_secret_without_plan_keeps_doppler() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         secret: Some(ANOTHER_REGIONS_KEY.to_owned()),
-        ..Setup::quick().inheriting()
+        ..TestEnvBuilder::quick().inheriting()
     };
     let world = setup.start().await;
     set_target(&world, TARGET, ANOTHER_REGIONS_KEY);
@@ -331,12 +333,12 @@ async fn mirrored_secret_without_plan_keeps_doppler() {
 /// A probe that accepts the key is proof without any plan, but only once the key is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_refusing_key_without_plan_prevents_promotion() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(8),
             ..Options::default()
         },
-        ..Setup::holding("{}").inheriting()
+        ..TestEnvBuilder::holding("{}").inheriting()
     };
     let world = setup.start().await;
     let before = Untouched::of(&world);
@@ -349,7 +351,7 @@ async fn probe_refusing_key_without_plan_prevents_promotion() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_under_twenty_characters_is_not_searched() {
     for text in as_text_and_json("nineteencharacters1") {
-        let world = Setup::holding(&text).start().await;
+        let world = TestEnvBuilder::holding(&text).start().await;
         world.sandbox.clear_calls();
         let (report, line) = reconcile(&world).await;
         assert_eq!(made(&world, "GetApiKeys"), 0, "{text}");
@@ -357,7 +359,9 @@ async fn value_under_twenty_characters_is_not_searched() {
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
     }
     // One character more may be a key.
-    let world = Setup::holding("twenty-characters-20").start().await;
+    let world = TestEnvBuilder::holding("twenty-characters-20")
+        .start()
+        .await;
     world.sandbox.clear_calls();
     let report = world.reconcile(json!({})).await;
     assert!(made(&world, "GetApiKeys") > 0, "it was not searched");
@@ -408,9 +412,9 @@ async fn allowed_planless_key_is_told_each_run() {
 /// Without configured plans a reconciliation reads those of AWSCURRENT's key, with one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planless_current_key_counts_without_configured_plans() {
-    let setup = || Setup {
+    let setup = || TestEnvBuilder {
         secret: Some(OPERATORS_KEY.to_owned()),
-        ..Setup::plain().inheriting()
+        ..TestEnvBuilder::plain().inheriting()
     };
     for (on_plan, with_stage, counted, calls) in [
         (false, false, 1, 1),
@@ -442,9 +446,9 @@ async fn planless_current_key_counts_without_configured_plans() {
 /// The same of a key that the function made and an operator took off its plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn managed_key_taken_off_inherited_plan_is_counted() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         secret: Some(OPERATORS_KEY.to_owned()),
-        ..Setup::plain().inheriting()
+        ..TestEnvBuilder::plain().inheriting()
     };
     let world = setup.start().await;
     world
@@ -470,13 +474,13 @@ async fn plans_for_report_do_not_hinder_repair() {
     let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
     let denied = Fault::new(denied).on(Service::ApiGateway, "GetUsagePlans");
     for (fault, is_called) in [(late, false), (denied.every(), true)] {
-        let setup = Setup {
+        let setup = TestEnvBuilder {
             secret: Some(OPERATORS_KEY.to_owned()),
             options: Options {
                 function_timeout: Duration::from_secs(10),
                 ..Options::default()
             },
-            ..Setup::quick().inheriting()
+            ..TestEnvBuilder::quick().inheriting()
         };
         let world = setup.start().await;
         world.sandbox.create_key("operators", OPERATORS_KEY, &[]);
@@ -501,7 +505,7 @@ async fn text_with_white_space_is_refused_and_kept() {
         "user password-of-the-database",
         "A=1\tPARTNER_API_KEY=oldkeyoldkeyoldkeyold",
     ] {
-        let world = Setup::holding(text).start().await;
+        let world = TestEnvBuilder::holding(text).start().await;
         world
             .sandbox
             .create_key("operators", "oldkeyoldkeyoldkeyold", &[&world.plans[0]]);
@@ -534,7 +538,7 @@ async fn text_with_white_space_is_refused_and_kept() {
 /// Where the pending version holds such a text, each step refuses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_text_with_white_space_is_refused() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let token = world.sandbox.begin_rotation(SECRET);
     world.sandbox.put_pending(SECRET, &token, DOTENV);
@@ -549,7 +553,7 @@ async fn pending_text_with_white_space_is_refused() {
 /// The command of the message starts the secret again, without a key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn command_for_invalid_text_lets_rotation_pass() {
-    let world = Setup::holding(DOTENV).start().await;
+    let world = TestEnvBuilder::holding(DOTENV).start().await;
     let (error, _) = world.rotate_and_fail("createSecret").await;
     let message = error.error_message;
     let begins = message.find("aws secretsmanager put-secret-value");
@@ -564,7 +568,7 @@ async fn command_for_invalid_text_lets_rotation_pass() {
 /// A text that nobody can use does not keep leaked keys alive; without an emergency it keeps everything as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_over_dotenv_text_goes_ahead() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let second = world.current_key();
     world.sandbox.put_secret(SECRET, DOTENV);
     world.sandbox.advance(GRACE);
@@ -587,7 +591,7 @@ async fn emergency_stop_over_dotenv_text_goes_ahead() {
 async fn json_key_with_white_space_is_placeholder() {
     let placeholder = "to be replaced by the rotation";
     let text = json!({ "apiKey": placeholder, "owner": "shop" }).to_string();
-    let world = Setup::holding(&text).start().await;
+    let world = TestEnvBuilder::holding(&text).start().await;
     set_target(&world, TARGET, placeholder);
     let report = world.reconcile(json!({})).await;
     assert!(issues(&report).contains("holds no key"), "{report}");
@@ -605,8 +609,8 @@ async fn json_key_with_white_space_is_placeholder() {
 
 /// A secret whose earlier namesake was rotated twice and deleted, with the values of the earlier one's keys: the one that
 /// was superseded, and the one that was in use.
-async fn recreated() -> (World, [String; 2]) {
-    let (world, superseded) = rotated(Setup::quick()).await;
+async fn recreated() -> (TestEnv, [String; 2]) {
+    let (world, superseded) = rotated(TestEnvBuilder::quick()).await;
     let in_use = world.current_key();
     let before = world.sandbox.secret(SECRET).arn;
     world.sandbox.delete_secret_for_good(SECRET);
@@ -665,7 +669,7 @@ async fn emergency_stop_mentions_keys_of_earlier_secret() {
 /// The name alone places a key that lost `rotation:version`: with its mark it is retired like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marked_key_without_version_tag_is_retired() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let id = key(&world, &first).id;
     world.sandbox.untag_key(&id, "rotation:version");
     world.sandbox.advance(GRACE);
@@ -679,7 +683,7 @@ async fn marked_key_without_version_tag_is_retired() {
 /// Without a mark, one that lost `rotation:version` is left alone and reported with the command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmarked_key_without_version_tag_is_reported() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let id = key(&world, &first).id;
     world.sandbox.untag_key(&id, "rotation:version");
     world.sandbox.describe_key(&id, "of the partner team");
@@ -695,7 +699,7 @@ async fn unmarked_key_without_version_tag_is_reported() {
 /// Only an emergency stop lists without the name filter, so it finds a key that was renamed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_finds_renamed_keys() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let second = world.current_key();
     world.rotate().await;
     let (first_id, second_id) = (key(&world, &first).id, key(&world, &second).id);
@@ -734,7 +738,7 @@ async fn emergency_stop_finds_renamed_keys() {
 /// A key that has the secret's name and none of the tags still works after the stop, which says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_mentions_key_without_tags() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     let name = format!("{SECRET}/by-terraform");
     let id = world.sandbox.create_key(&name, OPERATORS_KEY, &[]);
     let report = world.reconcile(json!({})).await;
@@ -751,7 +755,7 @@ async fn emergency_stop_mentions_key_without_tags() {
 /// A key of another secret of this function is not a namesake.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_spares_other_secrets_keys() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     let other = format!("{SECRET}-2");
     world.sandbox.create_secret(&other, None);
     let version = "11111111-2222-4333-8444-555555555555";
@@ -765,7 +769,7 @@ async fn emergency_stop_spares_other_secrets_keys() {
 // Descriptions that an operator changed.
 
 /// A mark as this function writes it, with times long past.
-fn backdated(world: &World, disabled: bool) -> String {
+fn backdated(world: &TestEnv, disabled: bool) -> String {
     let by = labelled(world, "AWSCURRENT").expect("there is one");
     let disabled = if disabled {
         " Disabled at 2020-01-02T00:00:00Z."
@@ -776,7 +780,7 @@ fn backdated(world: &World, disabled: bool) -> String {
 }
 
 /// The day of the sandbox's clock, as the report writes times.
-fn day(world: &World) -> String {
+fn day(world: &TestEnv) -> String {
     let now = humantime::format_rfc3339_seconds(world.sandbox.now());
     now.to_string()[..10].to_owned()
 }
@@ -784,7 +788,7 @@ fn day(world: &World) -> String {
 /// A key that is disabled with a backdated mark is kept for the whole quarantine, counted from that change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_disabled_key_keeps_its_quarantine() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let id = key(&world, &first).id;
     let text = backdated(&world, true);
     world
@@ -815,7 +819,7 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
         "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Revoked at NOW.",
         "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Postponed 1 times, last at NOW.",
     ] {
-        let (world, first) = rotated(Setup::quick()).await;
+        let (world, first) = rotated(TestEnvBuilder::quick()).await;
         world.sandbox.advance(GRACE / 2);
         let now = humantime::format_rfc3339_seconds(world.sandbox.now());
         let by = labelled(&world, "AWSCURRENT").expect("there is one");
@@ -837,7 +841,7 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
 /// The same of a key that is still enabled, and its grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_enabled_key_keeps_its_grace() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     // AWSPREVIOUS does not hold it, so only the time of the change bounds it.
     world.rotate().await;
     world.sandbox.advance(GRACE / 2);
@@ -862,7 +866,7 @@ async fn backdated_enabled_key_keeps_its_grace() {
 /// A change within a minute of the mark is taken for the function's own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_changes_postpone_nothing() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(GRACE);
     let report = world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(false));
@@ -876,7 +880,7 @@ async fn own_changes_postpone_nothing() {
 /// A change that was throttled for over a minute is written once more, with the time at which it came about.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_change_that_took_long_postpones_nothing() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let world = Arc::new(world);
     world.sandbox.advance(GRACE);
     let weak = Arc::downgrade(&world);
@@ -899,7 +903,7 @@ async fn own_change_that_took_long_postpones_nothing() {
 /// A person who disables the current key while a run is about to note something with it is not overruled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn current_key_disabled_during_note_stays_disabled() {
-    let world = Arc::new(Setup::quick().start().await);
+    let world = Arc::new(TestEnvBuilder::quick().start().await);
     let weak = Arc::downgrade(&world);
     let disable = FaultKind::before(move || {
         if let Some(world) = weak.upgrade() {
@@ -928,7 +932,7 @@ async fn current_key_disabled_during_note_stays_disabled() {
 /// Somebody who changes a superseded key again and again keeps it, and from the third time on the metric tells.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn third_postponement_counts_as_postponed_key() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let id = key(&world, &first).id;
     for time in 1..=4 {
         world.sandbox.advance(NEARLY_GRACE);
@@ -952,7 +956,7 @@ async fn third_postponement_counts_as_postponed_key() {
 /// Without a change that API Gateway dates, AWSPREVIOUS's key counts from when AWSCURRENT's version was created.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_previous_key_is_bounded_by_current_version() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let id = key(&world, &first).id;
     world.sandbox.describe_key(&id, &backdated(&world, false));
     let report = world.reconcile(json!({})).await;
@@ -969,7 +973,7 @@ async fn backdated_previous_key_is_bounded_by_current_version() {
 // After an emergency stop.
 
 /// A secret that was rotated twice, and the value of the key that an emergency stop revoked since.
-async fn stopped(setup: Setup) -> (World, String) {
+async fn stopped(setup: TestEnvBuilder) -> (TestEnv, String) {
     let (world, revoked) = rotated(setup).await;
     let report = world.reconcile(stop()).await;
     assert_eq!(report["totals"]["keysDisabled"], 1, "{report}");
@@ -981,7 +985,7 @@ async fn stopped(setup: Setup) -> (World, String) {
 /// Enabled again with the command of the runbook, it has no fresh grace: the next run disables it, counts and names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_key_enabled_by_operator_is_disabled_again() {
-    let (world, revoked) = stopped(Setup::quick()).await;
+    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
     let id = key(&world, &revoked).id;
     world.sandbox.advance(MINUTE * 5);
     for _ in 0..2 {
@@ -1015,7 +1019,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
 /// A rotation's last step disables it as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_disables_revoked_key_again() {
-    let (world, revoked) = stopped(Setup::quick()).await;
+    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
     let id = key(&world, &revoked).id;
     world.sandbox.update_key_as_operator(&id, Some(true), None);
     let answer = rotate(&world).await;
@@ -1026,7 +1030,7 @@ async fn finish_secret_disables_revoked_key_again() {
 /// Only moving AWSCURRENT to the version that it was created for brings it back; later it has an ordinary grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_by_label_reinstates_revoked_key() {
-    let (world, revoked) = stopped(Setup::quick()).await;
+    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
     let previous = labelled(&world, "AWSPREVIOUS").expect("there is one");
     make_current(&world, &previous);
     let (report, line) = reconcile(&world).await;
@@ -1052,7 +1056,7 @@ async fn rollback_by_label_reinstates_revoked_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_value_put_again_stays_disabled() {
     for rotates in [true, false] {
-        let (world, revoked) = stopped(Setup::quick()).await;
+        let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
         let second = world.current_key();
         let text = json!({ "apiKey": revoked }).to_string();
         world.sandbox.put_secret(SECRET, &text);
@@ -1095,7 +1099,7 @@ async fn revoked_value_put_again_stays_disabled() {
 /// A target that holds a revoked key gets AWSCURRENT's, and the revoked key stays disabled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_target_with_revoked_key_is_rewritten() {
-    let (world, revoked) = stopped(Setup::quick()).await;
+    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
     set_target(&world, TARGET, &revoked);
     let (report, line) = reconcile(&world).await;
     assert_eq!(line["DriftRepaired"], 1, "{report}");
@@ -1106,7 +1110,7 @@ async fn doppler_target_with_revoked_key_is_rewritten() {
 /// A key that was already in quarantine when the stop came is revoked as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quarantined_key_is_revoked_by_emergency_stop() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &first), Some(false));
@@ -1130,7 +1134,7 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
 /// A version that was cancelled, stopped and made pending again has a revoked key, which is not handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_key_that_was_revoked_is_refused() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret"] {
@@ -1155,10 +1159,10 @@ async fn pending_key_that_was_revoked_is_refused() {
 /// What another team keeps there is not overwritten, and the message names the setting and the entry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_doppler_value_is_refused_before_promotion() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         secret: Some("{}".to_owned()),
         targets: vec![TARGET, "ALSO_HERE"],
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     };
     let world = setup.start().await;
     set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
@@ -1193,9 +1197,9 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_target_is_left_after_promotion_by_hand() {
     for has_current_key in [false, true] {
-        let setup = Setup {
+        let setup = TestEnvBuilder {
             secret: (!has_current_key).then(|| "{}".to_owned()),
-            ..Setup::quick()
+            ..TestEnvBuilder::quick()
         };
         let world = setup.start().await;
         if has_current_key {
@@ -1222,7 +1226,7 @@ async fn refused_target_is_left_after_promotion_by_hand() {
 /// A target that is listed in `DOPPLER_ADOPT_TARGETS` is overwritten whatever it holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn adopted_doppler_target_is_overwritten() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     set_target(&world, TARGET, ANOTHER_TEAMS);
     let (error, token) = world.rotate_and_fail("testSecret").await;
     let message = error.error_message;
@@ -1255,9 +1259,9 @@ async fn own_doppler_values_may_be_overwritten() {
             Some(ANOTHER_REGIONS_KEY),
         ),
     ] {
-        let setup = Setup {
+        let setup = TestEnvBuilder {
             secret: before.or(current).map(ToOwned::to_owned),
-            ..Setup::quick()
+            ..TestEnvBuilder::quick()
         };
         let world = setup.start().await;
         if let (Some(_), Some(text)) = (before, current) {
@@ -1285,7 +1289,7 @@ fn listed(names: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_target_with_superseded_key_is_written() {
     for rotates in [true, false] {
-        let (world, first) = rotated(Setup::quick()).await;
+        let (world, first) = rotated(TestEnvBuilder::quick()).await;
         world.rotate().await;
         set_target(&world, "ALSO_HERE", &first);
         let targets = listed(&[TARGET, "ALSO_HERE"]);
@@ -1303,7 +1307,7 @@ async fn new_target_with_superseded_key_is_written() {
 /// A target that was written once is repaired whatever it holds, by a reconciliation as by a rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn written_target_is_repaired_whatever_it_holds() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     set_target(&world, TARGET, ANOTHER_TEAMS);
     let (report, line) = reconcile(&world).await;
@@ -1329,7 +1333,7 @@ async fn written_target_is_repaired_whatever_it_holds() {
 /// A target that is configured later is left alone while it holds another's value, and remembered once it was written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_target_is_left_alone_then_remembered() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
     let targets = listed(&[TARGET, "ALSO_HERE"]);
@@ -1373,7 +1377,7 @@ async fn later_target_is_left_alone_then_remembered() {
 /// holds AWSCURRENT's key is noted again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_target_needs_adoption_again() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let current = key(&world, &world.current_key());
     let forgetful = format!("Minted for the secret {SECRET}.");
@@ -1397,14 +1401,14 @@ async fn forgotten_target_needs_adoption_again() {
 const REGIONS: [&str; 2] = ["eu-west-1", "ap-southeast-2"];
 
 /// A rotated secret with two replicas in sync, which lag by this time behind every change.
-async fn replicated(lag: Duration, function_timeout: Duration) -> World {
-    let setup = Setup {
+async fn replicated(lag: Duration, function_timeout: Duration) -> TestEnv {
+    let setup = TestEnvBuilder {
         options: Options {
             replica_lag: lag,
             function_timeout,
             ..Options::default()
         },
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     };
     let world = setup.start().await;
     world.rotate().await;
@@ -1413,7 +1417,7 @@ async fn replicated(lag: Duration, function_timeout: Duration) -> World {
     world
 }
 
-fn replica_statuses(world: &World) -> Vec<ReplicaStatus> {
+fn replica_statuses(world: &TestEnv) -> Vec<ReplicaStatus> {
     let replicas = world.sandbox.secret(SECRET).replicas;
     replicas.iter().map(|replica| replica.status).collect()
 }
@@ -1451,7 +1455,7 @@ async fn pending_label_goes_once_replicas_are_in_sync() {
 /// A secret without replicas does not wait, and is not described once more for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secret_without_replicas_does_not_wait() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     world.sandbox.clear_calls();
     world.rotate().await;
@@ -1556,7 +1560,7 @@ async fn failed_replica_is_reported_and_not_waited_for() {
 /// A reconciliation says so and counts it; the rest of its work is done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_switched_off_is_reported_and_counted() {
-    let (world, superseded) = rotated(Setup::quick()).await;
+    let (world, superseded) = rotated(TestEnvBuilder::quick()).await;
     let (report, line) = reconcile(&world).await;
     assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
     world.sandbox.disable_rotation(SECRET);
@@ -1577,8 +1581,8 @@ async fn rotation_switched_off_is_reported_and_counted() {
 // A time that is not known.
 
 /// Two keys that no label keeps: one whose quarantine is over, and one whose grace is.
-async fn due() -> (World, [String; 2]) {
-    let (world, first) = rotated(Setup::quick()).await;
+async fn due() -> (TestEnv, [String; 2]) {
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let second = world.current_key();
     world.rotate().await;
     world.rotate().await;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{SECRET, Setup, World};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder};
 use api_key_rotation::adapters::advice::{Cause, NoReply, Policy, is_quota, of_refusal};
 use api_key_rotation::adapters::{CallError, CallErrorKind};
 use api_key_rotation::driver::{Call, Service};
@@ -697,11 +697,11 @@ fn long_refusal_keeps_its_end() {
 // With the real function.
 
 /// Without a probe and without Doppler, which play no part here.
-fn quick() -> Setup {
-    Setup {
+fn quick() -> TestEnvBuilder {
+    TestEnvBuilder {
         probe: false,
         targets: Vec::new(),
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     }
     .env("PROPAGATION_DELAY", "0s")
 }
@@ -824,7 +824,7 @@ async fn permanent_refusal_is_not_retried_and_advises() {
 }
 
 /// The message of `createSecret` with these variables, without a word that it passes; and how long it took.
-async fn create_secret_fails(world: &World, variables: &[(&str, &str)]) -> (String, Duration) {
+async fn create_secret_fails(world: &TestEnv, variables: &[(&str, &str)]) -> (String, Duration) {
     world.redeploy(variables).await;
     let token = world.sandbox.begin_rotation(SECRET);
     let began = Instant::now();

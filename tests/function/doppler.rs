@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder};
 use sandbox::doppler::Visibility;
 use sandbox::{Event, Fault, FaultKind, Options, STEPS, Service};
 use serde_json::json;
@@ -13,7 +13,7 @@ const DOPPLER: Service = Service::Doppler;
 const KEY: &str = "PARTNER_API_KEY";
 
 /// With this target besides `acme/prd/PARTNER_API_KEY`, and a service account's token.
-async fn with_target(setup: Setup, target: &str) -> World {
+async fn with_target(setup: TestEnvBuilder, target: &str) -> TestEnv {
     let targets = format!("{PROJECT}/{CONFIG}/{KEY},{target}");
     let world = setup.env("DOPPLER_TARGETS", &targets).start().await;
     store_token(&world, &world.sandbox.doppler().service_account_token());
@@ -21,16 +21,16 @@ async fn with_target(setup: Setup, target: &str) -> World {
 }
 
 /// As `with_target`, and what is missing is created.
-async fn creating(setup: Setup, target: &str) -> World {
+async fn creating(setup: TestEnvBuilder, target: &str) -> TestEnv {
     with_target(setup.env("DOPPLER_CREATE_MISSING", "true"), target).await
 }
 
-fn store_token(world: &World, token: &str) {
+fn store_token(world: &TestEnv, token: &str) {
     world.sandbox.put_secret(TOKEN_SECRET, token);
 }
 
 /// What Doppler was asked, in order.
-fn asked(world: &World) -> Vec<String> {
+fn asked(world: &TestEnv) -> Vec<String> {
     let calls = world.sandbox.calls().into_iter();
     calls
         .filter(|call| call.service == DOPPLER)
@@ -39,7 +39,7 @@ fn asked(world: &World) -> Vec<String> {
 }
 
 /// When each call of `operation` arrived, and the status that it got.
-fn answers(world: &World, operation: &str) -> Vec<(SystemTime, u16)> {
+fn answers(world: &TestEnv, operation: &str) -> Vec<(SystemTime, u16)> {
     let calls = world.sandbox.calls().into_iter();
     calls
         .filter(|call| call.operation == operation)
@@ -47,13 +47,13 @@ fn answers(world: &World, operation: &str) -> Vec<(SystemTime, u16)> {
         .collect()
 }
 
-fn statuses(world: &World, operation: &str) -> Vec<u16> {
+fn statuses(world: &TestEnv, operation: &str) -> Vec<u16> {
     let answers = answers(world, operation).into_iter();
     answers.map(|(_, status)| status).collect()
 }
 
 /// Demands that `project/config/NAME` holds the current key, in a project of just these configs.
-fn assert_mirrored(world: &World, target: &str, configs: &[&str]) {
+fn assert_mirrored(world: &TestEnv, target: &str, configs: &[&str]) {
     let ([project, config, name] | [project, _, config, name]) =
         target.split('/').collect::<Vec<_>>()[..]
     else {
@@ -92,7 +92,7 @@ async fn missing_target_is_named_with_remedy() {
             "404 Not Found (Could not find requested config 'prd_eu')",
         ),
     ] {
-        let world = with_target(Setup::quick(), target).await;
+        let world = with_target(TestEnvBuilder::quick(), target).await;
         let doppler = world.sandbox.doppler();
         let token = doppler.service_account_token();
         doppler.restrict_to_projects(&token, seen);
@@ -140,7 +140,7 @@ async fn missing_target_is_named_with_remedy() {
 /// A missing project is created with the one environment and its root config.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_project_is_created_with_one_environment() {
-    let world = creating(Setup::quick(), "shop/prd/KEY").await;
+    let world = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
         world.step(&token, step).await;
@@ -221,7 +221,7 @@ async fn only_missing_parts_of_branch_are_created() {
             ],
         ),
     ] {
-        let world = creating(Setup::quick(), target).await;
+        let world = creating(TestEnvBuilder::quick(), target).await;
         let doppler = world.sandbox.doppler();
         doppler.set_value(PROJECT, CONFIG, "OTHER", "kept");
         world.rotate().await;
@@ -248,7 +248,7 @@ async fn creating_survives_lost_reply_and_any_death() {
         "CreateConfig",
     ] {
         for kind in [FaultKind::LostReply, FaultKind::KillAfter] {
-            let world = creating(Setup::quick(), target).await;
+            let world = creating(TestEnvBuilder::quick(), target).await;
             let fault = Fault::new(kind.clone()).on(DOPPLER, operation);
             let handle = world.sandbox.faults().inject(fault);
             let token = world.sandbox.rotate(SECRET);
@@ -279,9 +279,9 @@ async fn two_runs_creating_same_config_succeed() {
     };
     let target = "shop/prd/prd_eu/KEY";
     let world = creating(
-        Setup {
+        TestEnvBuilder {
             options,
-            ..Setup::quick()
+            ..TestEnvBuilder::quick()
         },
         target,
     )
@@ -318,7 +318,7 @@ async fn two_runs_creating_same_config_succeed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_token_cannot_create_and_says_so() {
     for target in ["shop/prd/KEY", "acme/prd_eu/KEY"] {
-        let world = creating(Setup::quick(), target).await;
+        let world = creating(TestEnvBuilder::quick(), target).await;
         store_token(&world, &world.token);
         let (error, token) = world.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "DopplerTargetNotFound");
@@ -339,7 +339,7 @@ async fn service_token_cannot_create_and_says_so() {
 /// A service account that may not create fails before promotion with Doppler's words.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creation_without_right_fails_before_promotion() {
-    let world = creating(Setup::quick(), "shop/prd/KEY").await;
+    let world = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
     let denied = FaultKind::refuse(403, "", "no permission to create projects");
     let handle = world
         .sandbox
@@ -364,7 +364,7 @@ async fn creation_without_right_fails_before_promotion() {
 /// What exists and is hidden is neither created nor taken for written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_target_is_not_created_or_assumed_written() {
-    let world = creating(Setup::quick(), "shop/prd/KEY").await;
+    let world = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
     let doppler = world.sandbox.doppler();
     doppler.create_project("shop");
     let token = doppler.service_account_token();
@@ -384,7 +384,7 @@ async fn hidden_target_is_not_created_or_assumed_written() {
 /// The trial run over missing targets succeeds and creates nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_run_over_missing_targets_creates_nothing() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     store_token(&world, &world.sandbox.doppler().service_account_token());
     let targets = "acme/prd/PARTNER_API_KEY,shop/prd/KEY,acme/prd_eu/KEY,acme/qa/KEY";
@@ -435,7 +435,7 @@ async fn config_is_created_in_longest_existing_environment() {
             "dev_frontend",
         ),
     ] {
-        let world = creating(Setup::quick(), target).await;
+        let world = creating(TestEnvBuilder::quick(), target).await;
         let doppler = world.sandbox.doppler();
         doppler.create_project("shop");
         for environment in environments {
@@ -460,7 +460,7 @@ async fn config_is_created_in_longest_existing_environment() {
 /// An environment of its own whose root config the token does not see for a moment: no other is created beside it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_root_config_creates_no_other_environment() {
-    let world = creating(Setup::quick(), "shop/dev_frontend/KEY").await;
+    let world = creating(TestEnvBuilder::quick(), "shop/dev_frontend/KEY").await;
     let doppler = world.sandbox.doppler();
     doppler.create_project("shop");
     doppler.create_environment("shop", "dev_frontend");
@@ -494,7 +494,7 @@ async fn uncertain_environment_is_refused_before_any_write() {
             "acme/qa/qa_eu/KEY",
         ),
     ] {
-        let world = creating(Setup::quick(), target).await;
+        let world = creating(TestEnvBuilder::quick(), target).await;
         let doppler = world.sandbox.doppler();
         let configs = doppler.configs(PROJECT);
         // Once is enough: Secrets Manager tries a failed trial again for ten seconds.
@@ -522,7 +522,7 @@ async fn uncertain_environment_is_refused_before_any_write() {
 /// A list of environments that is refused says nothing about what exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_list_of_environments_creates_nothing() {
-    let world = creating(Setup::quick(), "acme/qa/KEY").await;
+    let world = creating(TestEnvBuilder::quick(), "acme/qa/KEY").await;
     let denied = FaultKind::refuse(403, "", "no permission to list environments");
     let fault = Fault::new(denied).on(DOPPLER, "ListEnvironments").every();
     world.sandbox.faults().inject(fault);
@@ -534,7 +534,7 @@ async fn refused_list_of_environments_creates_nothing() {
 /// The environment that decides is on the second page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn environments_of_every_page_decide() {
-    let world = creating(Setup::quick(), "shop/z_long_eu/KEY").await;
+    let world = creating(TestEnvBuilder::quick(), "shop/z_long_eu/KEY").await;
     let doppler = world.sandbox.doppler();
     doppler.create_project("shop");
     for number in 0..100 {
@@ -553,9 +553,9 @@ async fn environments_of_every_page_decide() {
 /// A write waits until writes are counted anew within a run and across runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_waits_for_reset_within_and_across_runs() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         targets: vec!["KEY1", "KEY2", "KEY3"],
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     }
     .start()
     .await;
@@ -573,13 +573,13 @@ async fn write_waits_for_reset_within_and_across_runs() {
 /// A write that would have to wait past the deadline fails at once and is not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_beyond_deadline_fails_at_once_unsent() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         targets: vec!["KEY1", "KEY2"],
         options: Options {
             function_timeout: Duration::from_secs(20),
             ..Options::default()
         },
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     }
     .start()
     .await;
@@ -613,7 +613,7 @@ async fn write_beyond_deadline_fails_at_once_unsent() {
 /// A 429 without retry after is followed by one more try after the reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rate_limit_without_retry_after_retries_after_reset() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     let doppler = world.sandbox.doppler();
     doppler.set_rate_window(Duration::from_secs(5));
     doppler.set_write_limit(1);
@@ -647,9 +647,9 @@ async fn time_of_reset_is_taken_by_dopplers_clock() {
         ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800),
         ("Sat, 01 Jan 2050 00:00:00 GMT", 2_524_608_000_u64),
     ] {
-        let world = Setup {
+        let world = TestEnvBuilder {
             targets: vec!["KEY1", "KEY2"],
-            ..Setup::quick()
+            ..TestEnvBuilder::quick()
         }
         .start()
         .await;
@@ -671,13 +671,13 @@ async fn time_of_reset_is_taken_by_dopplers_clock() {
 /// A reset that is said to be far away is believed for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn far_reset_is_believed_for_two_minutes() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         targets: vec!["KEY1", "KEY2"],
         options: Options {
             function_timeout: Duration::from_secs(20),
             ..Options::default()
         },
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     }
     .start()
     .await;
@@ -690,7 +690,7 @@ async fn far_reset_is_believed_for_two_minutes() {
 /// A far reset in a 429 without retry after is waited for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn far_reset_in_429_waits_two_minutes() {
-    let world = Setup::quick()
+    let world = TestEnvBuilder::quick()
         .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
         .start()
         .await;
@@ -718,12 +718,12 @@ async fn far_reset_in_429_waits_two_minutes() {
 /// Reads that are used up hold up no write and fail no promoted version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn used_up_reads_hold_up_no_write() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(20),
             ..Options::default()
         },
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     }
     .start()
     .await;
@@ -736,7 +736,7 @@ async fn used_up_reads_hold_up_no_write() {
 }
 
 /// Lets Doppler's next answer to `operation` say that none remains until `reset`, at the time `date`.
-fn used_up(world: &World, operation: &str, date: &str, reset: u64) {
+fn used_up(world: &TestEnv, operation: &str, date: &str, reset: u64) {
     for kind in [
         FaultKind::header("x-ratelimit-remaining", "0"),
         FaultKind::header("x-ratelimit-reset", reset.to_string()),
@@ -752,9 +752,9 @@ fn used_up(world: &World, operation: &str, date: &str, reset: u64) {
 /// The visibility that a person chose is kept and a new target gets Doppler's own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chosen_visibility_is_kept_on_write() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         targets: vec!["SHOWN", "RESTRICTED", "NEW"],
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     }
     .env(
         "DOPPLER_ADOPT_TARGETS",
@@ -791,7 +791,7 @@ async fn chosen_visibility_is_kept_on_write() {
 async fn foreign_value_quoted_by_doppler_is_masked() {
     const BY_HAND: &str = "partner_key_by_hand_2024";
     let text = json!({ "apiKey": BY_HAND }).to_string();
-    let world = Setup::holding(&text).start().await;
+    let world = TestEnvBuilder::holding(&text).start().await;
     let sandbox = &world.sandbox;
     sandbox.create_key("by hand", BY_HAND, &[&world.plans[0]]);
     let quoting = format!("The value {BY_HAND} is not one that this config takes");
@@ -810,7 +810,7 @@ async fn foreign_value_quoted_by_doppler_is_masked() {
 
 /// Strikes every call of `operation` in a second rotation, and returns the error and the number of calls.
 async fn refuse_always(operation: &str, step: &str, kind: FaultKind) -> (String, String, usize) {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let before = world.current_key();
     let fault = Fault::new(kind).on(DOPPLER, operation).every();
@@ -827,7 +827,7 @@ async fn refuse_always(operation: &str, step: &str, kind: FaultKind) -> (String,
 /// One of Cloudflare's pages instead of an answer costs a repetition and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_edge_error_page_is_retried() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     for status in [501, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530] {
         for operation in ["GetSecret", "UpdateSecrets"] {
             let page = FaultKind::answer(status, "text/html", "<html>Web server is down</html>");
@@ -874,7 +874,7 @@ async fn doppler_permanent_refusal_names_its_remedy_at_once() {
 /// The base URL with Doppler's version in it: the first call already says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_url_with_version_is_named_before_promotion() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     let url = format!("{}/v3", world.sandbox.doppler_url());
     world.redeploy(&[("DOPPLER_API_URL", &url)]).await;
     let (error, _) = world.rotate_and_fail("testSecret").await;
@@ -914,7 +914,7 @@ async fn doppler_write_reply_with_nulls_is_not_visible() {
 /// The value becomes restricted between the look and the write, whose reply then hides it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_write_with_hidden_value_is_not_visible() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let before = world.current_key();
     store_token(&world, &world.sandbox.doppler().personal_token());

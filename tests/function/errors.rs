@@ -3,30 +3,30 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World};
+use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder};
 use sandbox::doppler::{Access, Visibility};
 use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 /// A world after its first rotation, so that there is a key which must not be lost.
-async fn rotated(setup: Setup) -> World {
+async fn rotated(setup: TestEnvBuilder) -> TestEnv {
     let world = setup.start().await;
     world.rotate().await;
     world
 }
 
 /// Without a probe, which saves a second where it plays no part.
-fn quick() -> Setup {
-    Setup {
+fn quick() -> TestEnvBuilder {
+    TestEnvBuilder {
         probe: false,
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     }
     .env("PROPAGATION_DELAY", "0s")
 }
 
 /// What holds after a failed step before promotion, and that the same token completes afterwards.
-async fn assert_safe_then_complete(world: &World, token: &str, before: &str) {
+async fn assert_safe_then_complete(world: &TestEnv, token: &str, before: &str) {
     world.sandbox.faults().clear();
     assert!(world.current_key() == before, "AWSCURRENT moved");
     for target in &world.targets {
@@ -52,7 +52,13 @@ async fn assert_safe_then_complete(world: &World, token: &str, before: &str) {
 }
 
 /// Strikes one operation of a second rotation with a fault that stays; expects this error of this step.
-async fn fails_with(setup: Setup, fault: Fault, step: &str, error_type: &str, words: &[&str]) {
+async fn fails_with(
+    setup: TestEnvBuilder,
+    fault: Fault,
+    step: &str,
+    error_type: &str,
+    words: &[&str],
+) {
     let world = rotated(setup).await;
     let before = world.current_key();
     let handle = world.sandbox.faults().inject(fault.every());
@@ -69,7 +75,7 @@ async fn fails_with(setup: Setup, fault: Fault, step: &str, error_type: &str, wo
 }
 
 /// Strikes one call of a second rotation; expects that the rotation succeeds all the same.
-async fn survives(setup: Setup, fault: Fault) -> World {
+async fn survives(setup: TestEnvBuilder, fault: Fault) -> TestEnv {
     let world = rotated(setup).await;
     let handle = world.sandbox.faults().inject(fault.clone());
     world.rotate().await;
@@ -230,7 +236,7 @@ async fn unusable_secret_is_refused_before_any_change() {
         "\"hunter2\"",
         r#"{"password":"hunter2""#,
     ] {
-        let world = Setup {
+        let world = TestEnvBuilder {
             secret: Some(text.to_owned()),
             ..quick()
         }
@@ -321,7 +327,7 @@ async fn value_that_becomes_visible_late_is_waited_for() {
         list_lag: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = rotated(Setup { options, ..quick() }).await;
+    let world = rotated(TestEnvBuilder { options, ..quick() }).await;
     world.rotate().await;
     world.assert_agreement().await;
 }
@@ -333,7 +339,7 @@ async fn pending_value_invisible_for_long_says_so() {
         read_lag: Duration::from_secs(13),
         ..Options::default()
     };
-    let world = Setup { options, ..quick() }.start().await;
+    let world = TestEnvBuilder { options, ..quick() }.start().await;
     let token = world.sandbox.begin_rotation(SECRET);
     world.step(&token, "createSecret").await;
     let message = world.step_fails(&token, "setSecret", "NoPendingKey").await;
@@ -352,7 +358,7 @@ async fn new_key_invisible_to_plans_is_waited_for() {
         attach_lag: Duration::from_secs(3),
         ..Options::default()
     };
-    let world = rotated(Setup { options, ..quick() }).await;
+    let world = rotated(TestEnvBuilder { options, ..quick() }).await;
     let calls = world.sandbox.calls().into_iter();
     let refused = calls.filter(|call| call.operation == "CreateUsagePlanKey" && call.status == 404);
     assert!(refused.count() > 3, "it was not looked for again");
@@ -467,7 +473,7 @@ async fn ambiguous_plan_conflict_is_investigated() {
     )
     .await;
     // It cannot be: no waiting helps.
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(4),
             ..Options::default()
@@ -625,7 +631,7 @@ async fn pending_value_that_is_anothers_key_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planless_new_key_replaces_no_working_one() {
     let by_hand = "HandMadeHandMadeHandMade";
-    let world = Setup {
+    let world = TestEnvBuilder {
         secret: Some(by_hand.to_owned()),
         ..quick()
     }
@@ -689,7 +695,7 @@ async fn pending_copy_or_placeholder_is_refused() {
 /// A current version that is not found is not taken for an empty secret.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_current_value_is_not_empty_secret() {
-    let world = rotated(Setup {
+    let world = rotated(TestEnvBuilder {
         secret: Some(r#"{"owner":"us"}"#.to_owned()),
         ..quick()
     })
@@ -940,7 +946,7 @@ async fn failing_doppler_after_promotion_fails_nothing() {
     world.assert_agreement().await;
 
     // What was left is done by the next `finishSecret`.
-    let unmarked = |world: &World| {
+    let unmarked = |world: &TestEnv| {
         world
             .sandbox
             .keys()
@@ -993,7 +999,7 @@ async fn target_changed_before_promotion_is_rewritten() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_put_manually_before_promotion_wins() {
     let world = std::sync::Arc::new(
-        rotated(Setup {
+        rotated(TestEnvBuilder {
             secret: Some("{}".to_owned()),
             ..quick()
         })
@@ -1067,7 +1073,7 @@ async fn probe_url_that_is_wrong_fails_at_once() {
         let kind = FaultKind::answer(status, "application/json", "{}");
         let fault = Fault::new(kind).on(GATEWAY, "Probe");
         fails_with(
-            Setup::default(),
+            TestEnvBuilder::default(),
             fault,
             "testSecret",
             "ProbeRejected",
@@ -1096,9 +1102,9 @@ async fn refusing_probe_fails_before_timeout() {
         (refuse(wrong_path), wrong_path),
         (refuse(denied), denied),
     ] {
-        let setup = Setup {
+        let setup = TestEnvBuilder {
             options: options(),
-            ..Setup::default()
+            ..TestEnvBuilder::default()
         };
         let fault = Fault::new(kind).on(GATEWAY, "Probe");
         fails_with(
@@ -1111,9 +1117,9 @@ async fn refusing_probe_fails_before_timeout() {
         .await;
     }
     // One that hangs is stopped by the deadline.
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: options(),
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     };
     let fault = Fault::new(FaultKind::Delay(Duration::from_mins(1))).on(GATEWAY, "Probe");
     fails_with(
@@ -1127,14 +1133,14 @@ async fn refusing_probe_fails_before_timeout() {
 }
 
 /// The probe URL of another method of the API.
-fn another_method(world: &World, path: &str) -> String {
+fn another_method(world: &TestEnv, path: &str) -> String {
     format!("{}/{}/{path}", world.sandbox.gateway_url(), sandbox::STAGE)
 }
 
 /// A method that requires no key accepts a new key at once, long before consumers can use it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_without_protection_fails_at_once() {
-    let world = rotated(Setup::default()).await;
+    let world = rotated(TestEnvBuilder::default()).await;
     let before = world.current_key();
     let url = another_method(&world, "open");
     world.redeploy(&[("PROBE_URL", &url)]).await;
@@ -1152,7 +1158,7 @@ async fn probe_without_protection_fails_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_lasting_answer_ends_the_step_early() {
     let fails = |path: &'static str, words: [&'static str; 2]| async move {
-        let world = rotated(Setup::default()).await;
+        let world = rotated(TestEnvBuilder::default()).await;
         let before = world.current_key();
         let url = another_method(&world, path);
         world.redeploy(&[("PROBE_URL", &url)]).await;
@@ -1188,7 +1194,7 @@ async fn probe_passing_answer_to_random_key_is_polled() {
         FaultKind::answer(503, "application/json", "{}"),
         FaultKind::ResetBefore,
     ] {
-        let world = rotated(Setup::default()).await;
+        let world = rotated(TestEnvBuilder::default()).await;
         world.sandbox.clear_calls();
         let fault = Fault::new(kind.clone()).on(GATEWAY, "Probe");
         world.sandbox.faults().inject(fault);
@@ -1216,7 +1222,7 @@ async fn probe_endless_body_is_not_read() {
             while client.write_all(&[b'x'; 4096]).await.is_ok() {}
         }
     });
-    let world = rotated(Setup::default()).await;
+    let world = rotated(TestEnvBuilder::default()).await;
     let url = format!("http://{address}/");
     world.redeploy(&[("PROBE_URL", &url)]).await;
     let began = Instant::now();
@@ -1228,14 +1234,14 @@ async fn probe_endless_body_is_not_read() {
 }
 
 /// How often the probed API was called.
-fn probes(world: &World) -> usize {
+fn probes(world: &TestEnv) -> usize {
     let calls = world.sandbox.calls().into_iter();
     calls.filter(|call| call.service == GATEWAY).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acceptance_followed_by_refusal_does_not_count() {
-    let world = rotated(Setup::default()).await;
+    let world = rotated(TestEnvBuilder::default()).await;
     let refused = FaultKind::answer(403, "application/json", "{}");
     world
         .sandbox
@@ -1267,7 +1273,7 @@ async fn step_ends_in_time_and_retry_continues() {
     ] {
         let fault = Fault::new(FaultKind::Delay(Duration::from_mins(1))).on(service, operation);
         fails_with(
-            Setup {
+            TestEnvBuilder {
                 options: options(),
                 ..quick()
             },
@@ -1365,7 +1371,7 @@ async fn killed_function_is_resumed_with_same_token() {
 }
 
 /// Demands that the last two calls of `operation` were at least `pause` apart.
-fn assert_waited(world: &World, operation: &str, pause: Duration) {
+fn assert_waited(world: &TestEnv, operation: &str, pause: Duration) {
     let times: Vec<_> = world
         .sandbox
         .calls()
@@ -1383,7 +1389,7 @@ fn assert_waited(world: &World, operation: &str, pause: Duration) {
 }
 
 /// Calls the sandbox's Secrets Manager as an operator's client does, and demands that it succeeds.
-async fn call_secrets_manager(world: &World, operation: &str, body: &serde_json::Value) {
+async fn call_secrets_manager(world: &TestEnv, operation: &str, body: &serde_json::Value) {
     let request = http::Request::post(world.sandbox.aws_url())
         .header(
             "authorization",

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::support::{SECRET, Setup, World, minted_key, rotated};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, minted_key, rotated};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use sandbox::{Fault, FaultKind, Options, Service};
@@ -14,13 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 const GRACE: Duration = Duration::from_hours(24);
 const MIB: usize = 1 << 20;
 
-fn is_enabled(world: &World, value: &str) -> bool {
+fn is_enabled(world: &TestEnv, value: &str) -> bool {
     let key = world.sandbox.key_with_value(value);
     key.expect("the key is there").enabled
 }
 
 /// The most memory that the function has used, in KiB.
-fn peak_memory(world: &World) -> u64 {
+fn peak_memory(world: &TestEnv) -> u64 {
     let pid = world.sandbox.function_pids()[0];
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -29,7 +29,7 @@ fn peak_memory(world: &World) -> u64 {
 }
 
 /// The calls of an operation since the journal was last cleared.
-fn calls(world: &World, operation: &str) -> usize {
+fn calls(world: &TestEnv, operation: &str) -> usize {
     let calls = world.sandbox.calls();
     let calls = calls.iter().filter(|call| call.operation == operation);
     calls.count()
@@ -69,7 +69,7 @@ async fn send_without_end(mut stream: TcpStream) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_reply_without_end_fails_in_bounded_memory() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let endless = server(head, send_without_end).await;
@@ -85,7 +85,7 @@ async fn doppler_reply_without_end_fails_in_bounded_memory() {
 /// A refusal has a status, and that decides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusal_over_the_bound_is_retried_by_status() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     for (service, operation, status, size) in [
         (Service::Doppler, "GetSecret", 503, MIB + 1),
         (Service::SecretsManager, "DescribeSecret", 500, 10 * MIB + 1),
@@ -104,7 +104,7 @@ async fn refusal_over_the_bound_is_retried_by_status() {
 /// A reply to a write may list every secret of the config.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_write_reply_over_the_bound_is_verified() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     let answer = FaultKind::Answer {
         status: 200,
         content_type: "application/json".to_owned(),
@@ -120,7 +120,7 @@ async fn doppler_write_reply_over_the_bound_is_verified() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_reply_over_the_bound_is_not_retried() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     world.rotate().await;
     let answer = FaultKind::answer(200, "application/json", " ".repeat(10 * MIB + 1));
     let fault = Fault::new(answer).on(Service::SecretsManager, "GetSecretValue");
@@ -134,7 +134,7 @@ async fn aws_reply_over_the_bound_is_not_retried() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_of_keys_over_the_bound_is_split() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let text = "x".repeat(MIB);
     for number in 0..12 {
         let name = format!("{SECRET}/other{number}");
@@ -148,7 +148,7 @@ async fn page_of_keys_over_the_bound_is_split() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn single_key_over_the_bound_is_named() {
-    let (world, _) = rotated(Setup::plain()).await;
+    let (world, _) = rotated(TestEnvBuilder::plain()).await;
     let name = format!("{SECRET}/large");
     let value = "LargeLargeLargeLargeLarge";
     let id = world.sandbox.create_key(&name, value, &[]);
@@ -169,7 +169,7 @@ async fn single_key_over_the_bound_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_1000_keys_of_secret_fail_clearly() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     world.rotate().await;
     for number in 0..1_000 {
         let version = format!("{number:032}");
@@ -191,7 +191,7 @@ fn nine_days_ahead() -> String {
     then.fmt(Format::HttpDate).expect("it can be written")
 }
 
-fn forge(world: &World, date: &str, fault: impl Fn(Fault) -> Fault) {
+fn forge(world: &TestEnv, date: &str, fault: impl Fn(Fault) -> Fault) {
     for service in [Service::SecretsManager, Service::ApiGateway] {
         let forged = Fault::new(FaultKind::header("date", date)).of(service);
         world.sandbox.faults().inject(fault(forged));
@@ -201,7 +201,7 @@ fn forge(world: &World, date: &str, fault: impl Fn(Fault) -> Fault) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_date_ends_no_grace() {
     for date in [nine_days_ahead().as_str(), "tomorrow"] {
-        let (world, superseded) = rotated(Setup::plain()).await;
+        let (world, superseded) = rotated(TestEnvBuilder::plain()).await;
         forge(&world, date, Fault::every);
         world.reconcile(json!({})).await;
         world.reconcile(json!({})).await;
@@ -224,7 +224,7 @@ async fn forged_date_of_a_refusal_ends_no_grace() {
         (403, "InvalidSignatureException"),
     ] {
         for service in [Service::SecretsManager, Service::ApiGateway] {
-            let (world, superseded) = rotated(Setup::plain()).await;
+            let (world, superseded) = rotated(TestEnvBuilder::plain()).await;
             let refuse = FaultKind::refuse(status, code, "Signature not yet current");
             let faults = world.sandbox.faults();
             faults.inject(Fault::new(refuse).of(service));
@@ -245,7 +245,7 @@ async fn forged_date_of_a_refusal_ends_no_grace() {
 /// Its `Date` may be near the time of signing, and is not AWS's all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn date_of_a_refusal_alone_is_not_believed() {
-    let (world, _) = rotated(Setup::plain()).await;
+    let (world, _) = rotated(TestEnvBuilder::plain()).await;
     let faults = world.sandbox.faults();
     let refuse = FaultKind::refuse(500, "InternalServiceError", "not now");
     faults.inject(Fault::new(refuse).on(Service::SecretsManager, "DescribeSecret"));
@@ -269,7 +269,7 @@ async fn date_of_a_refusal_alone_is_not_believed() {
 /// The sandbox refuses what is signed at this machine's time then, and the SDK corrects it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock_that_moved_ends_grace_without_extra_calls() {
-    let (world, superseded) = rotated(Setup::plain()).await;
+    let (world, superseded) = rotated(TestEnvBuilder::plain()).await;
     world.sandbox.advance(GRACE);
     world.sandbox.clear_calls();
     world.sandbox.clear_function_log();
@@ -284,7 +284,7 @@ async fn clock_that_moved_ends_grace_without_extra_calls() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_proxy_is_not_bypassed() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     for proxy in [
         "http://corp:pa/ss@127.0.0.1:1",
         "http://127.0.0.1:1x",
@@ -307,12 +307,12 @@ async fn malformed_proxy_is_not_bypassed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxy_is_used_except_for_no_proxy() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(5),
             ..Options::default()
         },
-        ..Setup::plain()
+        ..TestEnvBuilder::plain()
     };
     let world = setup.start().await;
     let nobody = ("HTTP_PROXY", "http://user:p%40ss@127.0.0.1:1");
@@ -346,7 +346,7 @@ async fn endpoint_variables_are_honoured_like_other_sdks() {
         ),
     ];
     for (flags, host) in flags {
-        let world = Setup::plain().start().await;
+        let world = TestEnvBuilder::plain().start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let proxy = listener.local_addr().expect("it has an address");
         let proxy = format!("http://{proxy}");

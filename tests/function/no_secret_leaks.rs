@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::emitted::{Emitted, ROTATION_TOKEN, values};
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World};
+use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder};
 use api_key_rotation::secret::ApiKeyValue;
 use sandbox::{Fault, FaultKind, Service};
 use serde_json::json;
@@ -37,10 +37,12 @@ fn malformed() -> Vec<FaultKind> {
     ]
 }
 
-async fn most_verbose() -> World {
-    let setup = Setup {
+async fn most_verbose() -> TestEnv {
+    let setup = TestEnvBuilder {
         probe: false,
-        ..Setup::holding(r#"{"apiKey":"HandMadeHandMadeHandMade","password":"hunter2-hunter2"}"#)
+        ..TestEnvBuilder::holding(
+            r#"{"apiKey":"HandMadeHandMadeHandMade","password":"hunter2-hunter2"}"#,
+        )
     };
     let setup = setup
         .env("PROPAGATION_DELAY", "0s")

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, rotated};
+use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, rotated};
 use sandbox::doppler::Visibility;
 use sandbox::{Call, FUNCTION_NAME, Fault, FaultKind, LabelRule, Options, Service};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const TARGET: &str = "PARTNER_API_KEY";
 const BY_HAND: &str = "HandMadeHandMadeHandMade";
 
 /// A rotation that has minted its key and not promoted it.
-async fn half_a_rotation(world: &World) -> String {
+async fn half_a_rotation(world: &TestEnv) -> String {
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret"] {
         world.step(&token, step).await;
@@ -25,17 +25,17 @@ async fn half_a_rotation(world: &World) -> String {
 }
 
 /// Whether the key with this value is enabled; none where there is no such key.
-fn enabled(world: &World, value: &str) -> Option<bool> {
+fn enabled(world: &TestEnv, value: &str) -> Option<bool> {
     world.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
-fn description(world: &World, value: &str) -> String {
+fn description(world: &TestEnv, value: &str) -> String {
     let key = world.sandbox.key_with_value(value);
     key.expect("the key is there").description
 }
 
 /// Moves AWSCURRENT back to the version that has AWSPREVIOUS, as a person does.
-fn roll_back(world: &World) {
+fn roll_back(world: &TestEnv) {
     let secret = world.sandbox.secret(SECRET);
     let id = |label| Some(secret.labelled(label)?.id.clone());
     let (from, to) = (id("AWSCURRENT"), id("AWSPREVIOUS"));
@@ -70,7 +70,7 @@ fn made(calls: &[Call], operation: &str) -> usize {
 /// A replaced key works through its grace is then refused and in the end deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn superseded_key_works_through_grace_then_ends() {
-    let (world, replaced) = rotated(Setup::quick()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::quick()).await;
     let current = world.current_key();
     world.sandbox.advance(Duration::from_mins(24 * 60 - 1));
     world.reconcile(json!({})).await;
@@ -103,7 +103,7 @@ async fn superseded_key_works_through_grace_then_ends() {
 /// Ten days without a reconciliation do not make it disable and delete in one go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_silence_disables_before_deleting() {
-    let (world, replaced) = rotated(Setup::plain()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::plain()).await;
     world.sandbox.advance(Duration::from_hours(10 * 24));
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &replaced), Some(false));
@@ -114,7 +114,7 @@ async fn long_silence_disables_before_deleting() {
 /// Two rotations within one grace period keep both old keys for their own full grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_rotations_keep_each_old_key_full_grace() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     let second = world.current_key();
     world.sandbox.advance(Duration::from_hours(10));
     world.rotate().await;
@@ -132,7 +132,7 @@ async fn two_rotations_keep_each_old_key_full_grace() {
 /// The key of an abandoned rotation is retired like a replaced one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_of_abandoned_rotation_is_retired() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let token = half_a_rotation(&world).await;
     let abandoned = world.key_in("AWSPENDING").expect("it was stored");
@@ -157,7 +157,7 @@ async fn key_of_abandoned_rotation_is_retired() {
 /// An abandoned version that gets its label back gets its disabled key back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abandoned_version_with_label_regains_its_key() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let token = half_a_rotation(&world).await;
     let key = world.key_in("AWSPENDING").expect("it was stored");
@@ -184,7 +184,7 @@ async fn abandoned_version_with_label_regains_its_key() {
 /// Finish secret retires what is due and two runs apart delete it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_retires_and_later_run_deletes() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(GRACE);
     world.rotate().await;
     assert_eq!(enabled(&world, &first), Some(false));
@@ -198,7 +198,7 @@ async fn finish_secret_retires_and_later_run_deletes() {
 async fn killed_retirement_is_completed_next_time() {
     for after in [false, true] {
         for nth in 1.. {
-            let (world, replaced) = rotated(Setup::plain()).await;
+            let (world, replaced) = rotated(TestEnvBuilder::plain()).await;
             world.sandbox.advance(GRACE);
             let kind = if after {
                 FaultKind::KillAfter
@@ -223,7 +223,7 @@ const RECONCILE: &str = r#"{"Step":"reconcile"}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_whose_reply_is_lost_is_deletion() {
-    let (world, replaced) = rotated(Setup::plain()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::plain()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
     world.sandbox.advance(QUARANTINE);
@@ -242,7 +242,7 @@ async fn deletion_whose_reply_is_lost_is_deletion() {
 /// Grace and quarantine are those of the settings and grace for one run that of the event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grace_comes_from_settings_or_event() {
-    let setup = Setup::plain().env("GRACE_PERIOD", "2h");
+    let setup = TestEnvBuilder::plain().env("GRACE_PERIOD", "2h");
     let (world, replaced) = rotated(setup.env("QUARANTINE_PERIOD", "3h")).await;
     let hour = Duration::from_hours(1);
     world.sandbox.advance(hour);
@@ -261,7 +261,7 @@ async fn grace_comes_from_settings_or_event() {
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &replaced), None);
 
-    let (world, replaced) = rotated(Setup::plain().env("GRACE_PERIOD", "2h")).await;
+    let (world, replaced) = rotated(TestEnvBuilder::plain().env("GRACE_PERIOD", "2h")).await;
     world.sandbox.advance(hour * 2);
     world.reconcile(json!({})).await;
     assert_eq!(enabled(&world, &replaced), Some(false));
@@ -270,7 +270,7 @@ async fn grace_comes_from_settings_or_event() {
 /// Finish secret sees what a target holds before it takes that away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_reads_target_before_disabling() {
-    let (world, first) = rotated(Setup::quick()).await;
+    let (world, first) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(GRACE);
     world
         .sandbox
@@ -300,13 +300,13 @@ async fn rollback_restores_key_plans_and_doppler() {
             ("in quarantine", vec![GRACE]),
             ("after deletion", vec![GRACE, QUARANTINE]),
         ] {
-            let mut setup = Setup {
+            let mut setup = TestEnvBuilder {
                 options: Options {
                     label_events: Some(LabelRule::default()),
                     ..Options::default()
                 },
                 secret: Some(format!(r#"{{"apiKey":"{BY_HAND}"}}"#)),
-                ..Setup::quick()
+                ..TestEnvBuilder::quick()
             };
             if inherited {
                 setup = setup.inheriting();
@@ -340,7 +340,7 @@ async fn rollback_restores_key_plans_and_doppler() {
 /// A key that a rollback could not enable locks its consumers out until the next run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_restore_is_reported_until_next_run() {
-    let (world, old) = rotated(Setup::quick()).await;
+    let (world, old) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
     roll_back(&world);
@@ -365,7 +365,7 @@ async fn rollback_during_retirement_keeps_key_in_use() {
         ("DeleteApiKey", vec![GRACE, QUARANTINE]),
     ] {
         for before in [true, false] {
-            let (world, old) = rotated(Setup::quick()).await;
+            let (world, old) = rotated(TestEnvBuilder::quick()).await;
             for pass in &passes {
                 if enabled(&world, &old) == Some(true) && *pass == QUARANTINE {
                     world.reconcile(json!({})).await;
@@ -400,7 +400,7 @@ async fn rollback_during_retirement_keeps_key_in_use() {
 /// An edit of another field by hand does not retire the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edit_of_other_field_keeps_key() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     let key = world.current_key();
     for edit in 0..2 {
         let text = json!({ "apiKey": key, "edit": edit }).to_string();
@@ -416,7 +416,7 @@ async fn edit_of_other_field_keeps_key() {
 /// A key that a person disabled stays disabled and is reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_disabled_key_is_reported_and_stays() {
-    let (world, replaced) = rotated(Setup::quick()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::quick()).await;
     let current = world.current_key();
     for (value, locked_out) in [(&replaced, 0), (&current, 1)] {
         let id = world.sandbox.key_with_value(value).expect("it is there").id;
@@ -441,7 +441,7 @@ async fn manually_disabled_key_is_reported_and_stays() {
 /// A deleted current key is minted anew unless a person made it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_current_key_is_recreated_if_generated() {
-    let (world, replaced) = rotated(Setup::quick()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::quick()).await;
     let current = world.current_key();
     let id = world.sandbox.key_with_value(&current);
     world.sandbox.delete_key(&id.expect("it is there").id);
@@ -463,7 +463,7 @@ async fn deleted_current_key_is_recreated_if_generated() {
     world.assert_agreement().await;
     denied.remove();
 
-    let world = Setup::holding(BY_HAND).start().await;
+    let world = TestEnvBuilder::holding(BY_HAND).start().await;
     let (report, line) = world.reconcile_measured(json!({})).await;
     assert!(issues(&report).contains("no key with AWSCURRENT's value"));
     assert_eq!(world.sandbox.keys().len(), 0);
@@ -475,7 +475,7 @@ async fn deleted_current_key_is_recreated_if_generated() {
 /// A promoted key that was deleted before finish secret is done is back on its plan after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promoted_key_deleted_before_end_returns_on_plan() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     let token = half_a_rotation(&world).await;
     world.step(&token, "testSecret").await;
     let killed = Fault::new(FaultKind::KillBefore);
@@ -498,7 +498,7 @@ async fn promoted_key_deleted_before_end_returns_on_plan() {
 /// A current key that was taken off its configured plan is put back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn current_key_returns_on_its_configured_plan() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     let key = world.sandbox.key_with_value(&world.current_key());
     world
         .sandbox
@@ -510,7 +510,7 @@ async fn current_key_returns_on_its_configured_plan() {
 /// Whoever is locked out by the end of a configured plan is told of until there is one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removed_configured_plan_is_reported_until_replaced() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     let plan = &world.plans[0];
     world.sandbox.delete_usage_plan(plan);
     for _ in 0..2 {
@@ -527,7 +527,7 @@ async fn removed_configured_plan_is_reported_until_replaced() {
 /// A current key made by hand that is disabled is reported as that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabled_unmanaged_current_key_is_reported() {
-    let world = Setup::holding(BY_HAND).start().await;
+    let world = TestEnvBuilder::holding(BY_HAND).start().await;
     let id = world.sandbox.create_key("by hand", BY_HAND, &[]);
     world.sandbox.set_key_enabled(&id, false);
     let report = world.reconcile(json!({"SecretId": SECRET})).await;
@@ -543,7 +543,7 @@ async fn disabled_unmanaged_current_key_is_reported() {
 /// Drift in Doppler is repaired with its visibility kept and an equal target is not written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_in_doppler_is_repaired_keeping_visibility() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     let doppler = world.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
     doppler.set_visibility(PROJECT, CONFIG, TARGET, Visibility::Unmasked);
@@ -567,7 +567,7 @@ async fn a_placeholder_is_never_mirrored_nor_minted() {
         // Long enough to be a key, and searched for.
         ("generated-placeholder!", "no key with AWSCURRENT's value"),
     ] {
-        let world = Setup::holding(placeholder).start().await;
+        let world = TestEnvBuilder::holding(placeholder).start().await;
         let report = world.reconcile(json!({})).await;
         assert!(issues(&report).contains(words), "{report}");
         assert_eq!(world.doppler_value(TARGET), None);
@@ -577,7 +577,7 @@ async fn a_placeholder_is_never_mirrored_nor_minted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_that_holds_pending_value_is_left_alone() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.rotate().await;
     let token = half_a_rotation(&world).await;
     let pending = world.key_in("AWSPENDING").expect("it was stored");
@@ -599,7 +599,7 @@ async fn target_that_holds_pending_value_is_left_alone() {
 /// Nothing is retired while a target cannot be read or holds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_retires_while_target_is_unread() {
-    let (world, replaced) = rotated(Setup::quick()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(GRACE);
     let unreadable = FaultKind::refuse(400, "", "no");
     let fault = Fault::new(unreadable).of(Service::Doppler).every();
@@ -629,12 +629,12 @@ async fn nothing_retires_while_target_is_unread() {
 /// The emergency stop disables every replaced key within the one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_disables_superseded_keys_in_one_call() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             propagation: Duration::from_secs(30),
             ..Options::default()
         },
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     };
     let (world, first) = rotated(setup).await;
     let leaked = world.current_key();
@@ -662,7 +662,7 @@ async fn emergency_stop_disables_superseded_keys_in_one_call() {
 /// The emergency stop waits for nobody and says whom it cut off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_waits_for_nobody() {
-    let (world, leaked) = rotated(Setup::quick()).await;
+    let (world, leaked) = rotated(TestEnvBuilder::quick()).await;
     let event = json!({"Step": "emergencyStop", "SecretId": SECRET});
     let down = FaultKind::Throttle { retry_after: None };
     let fault = Fault::new(down).of(Service::Doppler).every();
@@ -706,7 +706,7 @@ async fn emergency_stop_waits_for_nobody() {
 /// A secret of another function and the Doppler tokens are refused before a value is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_secret_and_token_are_refused_unread() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     world.sandbox.create_secret("another", Some(BY_HAND));
     for (secret, env) in [
         ("another", vec![]),
@@ -730,7 +730,7 @@ async fn foreign_secret_and_token_are_refused_unread() {
 /// The Doppler tokens secret is refused also where secret id names it in another way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_secret_is_refused_by_any_name() {
-    let world = Setup::quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     let arn = world.sandbox.secret(TOKEN_SECRET).arn;
     // The template cannot be deployed so.
     world
@@ -762,10 +762,10 @@ const NO_SETTINGS: [(&str, &str); 4] = [
 ];
 
 /// A function for every secret, and this many secrets, each with a replaced key whose grace is over.
-async fn fleet(size: usize, options: Options) -> (World, Vec<String>) {
-    let setup = Setup {
+async fn fleet(size: usize, options: Options) -> (TestEnv, Vec<String>) {
+    let setup = TestEnvBuilder {
         options,
-        ..Setup::plain().inheriting().env("SECRET_ID", "")
+        ..TestEnvBuilder::plain().inheriting().env("SECRET_ID", "")
     };
     let world = setup.start().await;
     let mut names = Vec::new();
@@ -905,7 +905,7 @@ fn published(line: &Value) -> BTreeSet<&str> {
 /// What could not be looked at is not told of as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unread_state_is_not_published() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     for (service, operation) in [
         (Service::SecretsManager, "GetSecretValue"),
         (Service::ApiGateway, "GetApiKeys"),
@@ -935,13 +935,13 @@ async fn unread_state_is_not_published() {
 /// A moved label is noticed and a schedule retires without anybody asking.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn moved_label_and_schedule_reconcile_unasked() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             label_events: Some(LabelRule::default()),
             reconcile_every: Some(Duration::from_hours(1)),
             ..Options::default()
         },
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     };
     let (world, replaced) = rotated(setup).await;
     world.sandbox.advance(GRACE);
@@ -1002,7 +1002,7 @@ async fn fleet_ignores_foreign_events() {
 /// A notice waits until the description shows what it tells of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn label_event_waits_for_description() {
-    let (world, old) = rotated(Setup::quick()).await;
+    let (world, old) = rotated(TestEnvBuilder::quick()).await;
     let secret = world.sandbox.secret(SECRET);
     let previous = secret.previous().expect("there is one").id.clone();
     let notice = notice(&secret.arn, &previous);
@@ -1027,9 +1027,9 @@ async fn label_event_waits_for_description() {
 }
 
 /// Does `what` before the call that the fault strikes. The sandbox keeps its faults, so it must not keep the world.
-fn meanwhile<F, Fut>(world: &Arc<World>, what: F) -> FaultKind
+fn meanwhile<F, Fut>(world: &Arc<TestEnv>, what: F) -> FaultKind
 where
-    F: Fn(Arc<World>) -> Fut + Send + Sync + 'static,
+    F: Fn(Arc<TestEnv>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let (world, what) = (Arc::downgrade(world), Arc::new(what));
@@ -1044,13 +1044,13 @@ where
 }
 
 /// A world whose function may run twice at once, with a key whose grace is over.
-async fn for_two_at_once() -> (Arc<World>, String) {
-    let setup = Setup {
+async fn for_two_at_once() -> (Arc<TestEnv>, String) {
+    let setup = TestEnvBuilder {
         options: Options {
             function_concurrency: 2,
             ..Options::default()
         },
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     };
     let (world, replaced) = rotated(setup).await;
     world.sandbox.advance(GRACE);
@@ -1128,7 +1128,7 @@ async fn runs_before_any_call_end_in_agreement() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn report_and_metrics_tell_ids_times_and_sums() {
-    let (world, replaced) = rotated(Setup::quick()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(Duration::from_hours(2));
     world.sandbox.clear_function_log();
     let (report, line) = world.reconcile_measured(json!({})).await;
@@ -1185,7 +1185,7 @@ async fn report_and_metrics_tell_ids_times_and_sums() {
 /// An unchanged secret costs three calls to Secrets Manager two to API Gateway one to Doppler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unchanged_secret_costs_six_calls() {
-    let (world, _) = rotated(Setup::quick()).await;
+    let (world, _) = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.advance(GRACE);
     world.reconcile(json!({})).await;
     world.sandbox.advance(QUARANTINE);
@@ -1211,7 +1211,7 @@ async fn unchanged_secret_costs_six_calls() {
 /// A key made by hand is left alone and once handed over retired like ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmanaged_key_is_retired_once_handed_over() {
-    let world = Setup::holding(BY_HAND).inheriting().start().await;
+    let world = TestEnvBuilder::holding(BY_HAND).inheriting().start().await;
     // Behind more than one page of others.
     let plans: Vec<_> = world.plans.iter().map(String::as_str).collect();
     let id = world.sandbox.create_key("by hand", BY_HAND, &plans);
@@ -1281,7 +1281,7 @@ async fn unmanaged_key_is_retired_once_handed_over() {
 /// A key that is tagged as ours but was never the secrets is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tagged_key_never_used_is_left_alone() {
-    let (world, replaced) = rotated(Setup::plain()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::plain()).await;
     let ours = world.sandbox.key_with_value(&replaced);
     let ours = ours.expect("it is there");
     let foreign = "ForeignForeignForeignForeign";
@@ -1301,7 +1301,7 @@ async fn tagged_key_never_used_is_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn machine_whose_clock_is_wrong_ends_no_overlap() {
     // The sandbox's clock is ahead of this machine's; what counts is the former.
-    let (world, replaced) = rotated(Setup::plain()).await;
+    let (world, replaced) = rotated(TestEnvBuilder::plain()).await;
     world.sandbox.advance(Duration::from_hours(100 * 24));
     world.rotate().await;
     let second = world.sandbox.secret(SECRET);

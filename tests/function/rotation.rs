@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, TOKEN_SECRET, World, hash_of};
+use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, hash_of};
 use sandbox::doppler::Visibility;
 use sandbox::{Call, Fault, FaultKind, Options, REST_API_ID, STAGE, STEPS, Service};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ const BY_HAND: &str = "HandMadeHandMadeHandMade";
 /// A secret without a value gets its first key and then its second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_secret_gets_first_and_second_key() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     world.assert_agreement().await;
     let first = world.current_key();
@@ -36,7 +36,7 @@ async fn empty_secret_gets_first_and_second_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_key_is_marked_and_works_on() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     let first = world.current_key();
     world.rotate().await;
@@ -81,7 +81,7 @@ async fn a_replaced_key_is_marked_and_works_on() {
 /// A minted key is named tagged and described so that it is known as ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn created_key_is_named_tagged_and_described() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let token = world.rotate().await.token;
     let key = world
         .sandbox
@@ -114,7 +114,7 @@ async fn every_form_of_secret_keeps_its_form() {
         ),
     ];
     for (before, after) in forms {
-        let world = Setup::holding(before).start().await;
+        let world = TestEnvBuilder::holding(before).start().await;
         if before.contains(BY_HAND) {
             world
                 .sandbox
@@ -139,7 +139,9 @@ async fn every_form_of_secret_keeps_its_form() {
 /// Fields that a person edits meanwhile are carried over as they are now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fields_edited_meanwhile_are_carried_over() {
-    let world = Setup::holding(r#"{"owner":"first"}"#).start().await;
+    let world = TestEnvBuilder::holding(r#"{"owner":"first"}"#)
+        .start()
+        .await;
     world.rotate().await;
     let key = world.current_key();
     world.sandbox.put_secret(
@@ -160,7 +162,7 @@ async fn fields_edited_meanwhile_are_carried_over() {
 /// A key made by hand hands on its plans and is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_made_key_hands_on_its_plans() {
-    let world = Setup::holding(&format!("{BY_HAND}\n"))
+    let world = TestEnvBuilder::holding(&format!("{BY_HAND}\n"))
         .inheriting()
         .start()
         .await;
@@ -187,7 +189,7 @@ async fn manually_made_key_hands_on_its_plans() {
 /// Without configured plans each key hands its plans on to the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_inherit_plans_without_configured_ones() {
-    let world = Setup::holding(BY_HAND)
+    let world = TestEnvBuilder::holding(BY_HAND)
         .inheriting()
         .env("PROPAGATION_DELAY", "0s")
         .start()
@@ -204,9 +206,9 @@ async fn keys_inherit_plans_without_configured_ones() {
 /// Where the current key is gone its plans come from the newest other key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_of_newest_key_replace_missing_current() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         probe: false,
-        ..Setup::holding(BY_HAND).inheriting()
+        ..TestEnvBuilder::holding(BY_HAND).inheriting()
     }
     .env("PROPAGATION_DELAY", "0s")
     .start()
@@ -228,10 +230,10 @@ async fn plans_of_newest_key_replace_missing_current() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_plans_and_several_targets_are_all_served() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         configured_plans: 3,
         targets: vec!["ONE", "TWO", "THREE"],
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     };
     let world = setup.start().await;
     for _ in 0..2 {
@@ -243,7 +245,7 @@ async fn several_plans_and_several_targets_are_all_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stage_keys_open_a_stage_without_a_plan() {
     let stage = format!("{REST_API_ID}/{STAGE}");
-    let world = Setup::default()
+    let world = TestEnvBuilder::default()
         .inheriting()
         .env("STAGE_KEYS", &stage)
         .start()
@@ -260,9 +262,9 @@ async fn stage_keys_open_a_stage_without_a_plan() {
 /// Without a probe the key passes when it is old enough.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_without_probe_passes_at_its_age() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         probe: false,
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     }
     .env("PROPAGATION_DELAY", "3s")
     .start()
@@ -287,9 +289,9 @@ async fn probe_waits_until_gateway_accepts_key() {
         propagation: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = Setup {
+    let world = TestEnvBuilder {
         options,
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     }
     .start()
     .await;
@@ -308,7 +310,7 @@ async fn probe_waits_until_gateway_accepts_key() {
 }
 
 /// Everything that a trial run must leave as it is.
-fn state(world: &World) -> (sandbox::SecretView, Vec<sandbox::KeyView>, Option<String>) {
+fn state(world: &TestEnv) -> (sandbox::SecretView, Vec<sandbox::KeyView>, Option<String>) {
     (
         world.sandbox.secret(SECRET),
         world.sandbox.keys(),
@@ -325,10 +327,10 @@ async fn trial_run_changes_nothing_whatever_secret_holds() {
         Some(BY_HAND),
     ] {
         for probe in [true, false] {
-            let world = Setup {
+            let world = TestEnvBuilder {
                 secret: text.map(ToOwned::to_owned),
                 probe,
-                ..Setup::default()
+                ..TestEnvBuilder::default()
             }
             .start()
             .await;
@@ -356,12 +358,12 @@ fn is_write(call: &Call) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_trial_run_finds_a_wrong_set_up() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(6),
             ..Options::default()
         },
-        ..Setup::holding("{}")
+        ..TestEnvBuilder::holding("{}")
     };
     let world = setup.start().await;
     let open = format!("{}/{STAGE}/open", world.sandbox.gateway_url());
@@ -397,7 +399,7 @@ async fn the_trial_run_finds_a_wrong_set_up() {
 /// The trial run has the same proof demanded as a rotation, also of a current key that works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_without_probe_protection_fails_at_once() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     let open = format!("{}/{STAGE}/open", world.sandbox.gateway_url());
     world.redeploy(&[("PROBE_URL", &open)]).await;
@@ -410,7 +412,7 @@ async fn trial_without_probe_protection_fails_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_with_wrong_probe_path_ends_early() {
     let trial = |text: &'static str| async move {
-        let world = Setup::holding(text).start().await;
+        let world = TestEnvBuilder::holding(text).start().await;
         if text == BY_HAND {
             world.sandbox.create_key("k", BY_HAND, &[&world.plans[0]]);
         }
@@ -429,12 +431,12 @@ async fn trial_with_wrong_probe_path_ends_early() {
 /// A trial run whose probe refuses the current key says so and speaks of no new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusing_probe_in_trial_names_current_key() {
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(4),
             ..Options::default()
         },
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     };
     let world = setup.start().await;
     world.rotate().await;
@@ -451,7 +453,7 @@ async fn refusing_probe_in_trial_names_current_key() {
 /// Any step any number of times does its work once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_step_does_its_work_once() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     let token = world.sandbox.begin_rotation(SECRET);
     for last in 1..=STEPS.len() {
@@ -471,7 +473,7 @@ async fn repeated_step_does_its_work_once() {
 /// A completed rotation is a success for every step and changes no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn completed_rotation_succeeds_for_every_step() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let token = world.rotate().await.token;
     let before = state(&world);
     for step in STEPS {
@@ -488,9 +490,9 @@ async fn two_runs_of_step_work_once() {
         function_concurrency: 2,
         ..Options::default()
     };
-    let world = Setup {
+    let world = TestEnvBuilder {
         options,
-        ..Setup::default()
+        ..TestEnvBuilder::default()
     }
     .start()
     .await;
@@ -517,10 +519,10 @@ async fn immediately_current_first_value_gets_key() {
             first_value_is_current: true,
             ..Options::default()
         };
-        let world = Setup {
+        let world = TestEnvBuilder {
             probe,
             options,
-            ..Setup::default()
+            ..TestEnvBuilder::default()
         }
         .env("PROPAGATION_DELAY", "0s")
         .start()
@@ -535,7 +537,7 @@ async fn immediately_current_first_value_gets_key() {
 /// Keys of a secret whose name continues ours are not touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_longer_secret_name_are_untouched() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let neighbour = format!("{SECRET}/eu");
     let id = world
         .sandbox
@@ -556,7 +558,7 @@ async fn keys_of_longer_secret_name_are_untouched() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn visibility_that_person_chose_in_doppler_is_kept() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     world.sandbox.doppler().set_visibility(
         PROJECT,
@@ -576,7 +578,7 @@ async fn visibility_that_person_chose_in_doppler_is_kept() {
 /// The function serves its secret and refuses every other before reading it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn function_refuses_foreign_secrets_unread() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world
         .sandbox
         .create_secret("another", Some("HandMadeHandMadeHandMade2"));
@@ -619,10 +621,10 @@ async fn function_refuses_foreign_secrets_unread() {
 /// Without a secret of its own it serves those that name it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn function_without_secret_serves_its_own() {
-    let world = Setup {
+    let world = TestEnvBuilder {
         probe: false,
         targets: Vec::new(),
-        ..Setup::holding(BY_HAND).inheriting()
+        ..TestEnvBuilder::holding(BY_HAND).inheriting()
     }
     .env("SECRET_ID", "")
     .env("PROPAGATION_DELAY", "0s")
@@ -665,9 +667,9 @@ async fn ordinary_rotation_stays_within_its_budget_of_calls() {
         (true, true, (15, 6, 3, 4)),
         (true, false, (15, 8, 3, 0)),
     ] {
-        let mut setup = Setup {
+        let mut setup = TestEnvBuilder {
             probe,
-            ..Setup::holding(BY_HAND)
+            ..TestEnvBuilder::holding(BY_HAND)
         }
         .env("PROPAGATION_DELAY", "0s");
         if inherited {
@@ -700,7 +702,7 @@ async fn ordinary_rotation_stays_within_its_budget_of_calls() {
 /// Each action is one line of JSON with step secret version and request id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_action_logs_one_json_line() {
-    let world = Setup::default()
+    let world = TestEnvBuilder::default()
         .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
         .start()
         .await;
@@ -754,7 +756,7 @@ async fn each_action_logs_one_json_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_follow_lambdas_format_and_level() {
-    let world = Setup::default()
+    let world = TestEnvBuilder::default()
         .env("AWS_LAMBDA_LOG_FORMAT", "Text")
         .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
         .start()
@@ -801,7 +803,7 @@ async fn logs_follow_lambdas_format_and_level() {
 /// A rotation token is handed to put secret value and none is made up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_token_is_passed_on_unchanged() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let handed_on = |token: &str| {
         let secret = world.sandbox.secret(SECRET);
         secret
@@ -831,7 +833,7 @@ async fn rotation_token_is_passed_on_unchanged() {
 /// An endpoint of one service counts before that of all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_endpoint_precedes_general_endpoint() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let aws = world.sandbox.aws_url();
     let nowhere = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     let secrets_manager = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.as_str());

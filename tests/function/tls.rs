@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{SECRET, Setup};
+use crate::support::{SECRET, TestEnvBuilder};
 use sandbox::Sandbox;
 use sandbox::tls::Authority;
 
@@ -19,7 +19,7 @@ async fn inspect(authority: &Authority, behind: &str) -> String {
 /// A bundle of certificates is honoured for AWS and Doppler and nothing else is trusted then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificate_bundle_replaces_default_trust() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     let authority = authority();
     let sandbox: &Sandbox = &world.sandbox;
     let (aws, doppler) = (
@@ -65,7 +65,7 @@ async fn certificate_bundle_replaces_default_trust() {
 /// A certificate that is not trusted stays so: the step ends long before its deadline, and says what to set.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_with_untrusted_certificate_ends_early() {
-    let world = Setup::default().start().await;
+    let world = TestEnvBuilder::default().start().await;
     world.rotate().await;
     let gateway = inspect(&authority(), &world.sandbox.gateway_url()).await;
     let url = format!("{gateway}/{}/ping", sandbox::STAGE);

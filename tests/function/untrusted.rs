@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::emitted::Emitted;
-use crate::support::{SECRET, Setup, World, minted_key};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, minted_key};
 use sandbox::LabelRule;
 use serde_json::{Value, json};
 
@@ -24,12 +24,12 @@ const IDS: [&str; 5] = [
     "arn:aws:secretsmanager/+=.@:#?&%20",
 ];
 
-fn enabled(world: &World, value: &str) -> Option<bool> {
+fn enabled(world: &TestEnv, value: &str) -> Option<bool> {
     world.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 /// Lets grace and quarantine of a superseded key pass, and demands what comes of it.
-async fn assert_retired(world: &World, value: &str, what: &str) {
+async fn assert_retired(world: &TestEnv, value: &str, what: &str) {
     world.reconcile(json!({})).await;
     assert_eq!(enabled(world, value), Some(true), "{what}");
     world.sandbox.advance(GRACE);
@@ -47,7 +47,7 @@ async fn assert_retired(world: &World, value: &str, what: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_superseded_by_any_version_id_is_retired() {
     for id in IDS {
-        let world = Setup::plain().start().await;
+        let world = TestEnvBuilder::plain().start().await;
         world.rotate().await;
         let first = world.current_key();
         world
@@ -63,7 +63,7 @@ async fn key_superseded_by_any_version_id_is_retired() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_under_any_id_is_rotated_and_retired() {
     for id in IDS {
-        let mut setup = Setup::plain();
+        let mut setup = TestEnvBuilder::plain();
         setup.options.label_events = Some(LabelRule::default());
         let world = setup.start().await;
         world.sandbox.begin_rotation_as(SECRET, id);
@@ -90,7 +90,7 @@ async fn version_under_any_id_is_rotated_and_retired() {
 /// Earlier releases wrote an id with dots into name and tag as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_named_after_raw_version_id_stays_managed() {
-    let world = Setup::plain().start().await;
+    let world = TestEnvBuilder::plain().start().await;
     let value = "OfAnEarlierReleaseOfAnEarlierRelease0001";
     world.sandbox.put_secret_as(SECRET, IDS[0], value);
     minted_key(&world.sandbox, SECRET, IDS[0], value, &[&world.plans[0]]);
@@ -116,7 +116,7 @@ fn texts(report: &Value, list: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_id_that_is_value_is_masked_everywhere() {
-    let world = Setup::holding(&json!({ "apiKey": BOTH }).to_string())
+    let world = TestEnvBuilder::holding(&json!({ "apiKey": BOTH }).to_string())
         .inheriting()
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         .start()
@@ -160,7 +160,7 @@ async fn key_id_that_is_value_is_masked_everywhere() {
 /// Once it is handed over, such a key is retired like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn managed_key_id_that_is_value_is_masked() {
-    let world = Setup::plain()
+    let world = TestEnvBuilder::plain()
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         .start()
         .await;

@@ -26,7 +26,7 @@ use crate::support::generators::{
     edited, edited_bytes, json, key_value, noise, object, quoted, runner, shows_a_value, string,
     value,
 };
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World};
+use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder};
 
 /// In which run a reply is garbage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -417,19 +417,19 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
 // The worlds.
 
 /// Every second world has its plans configured; the others inherit them.
-async fn start(run: Run, number: usize) -> World {
+async fn start(run: Run, number: usize) -> TestEnv {
     let options = Options {
         function_timeout: timeout(),
         ..Options::default()
     };
-    let setup = Setup {
+    let setup = TestEnvBuilder {
         options,
         secret: Some(r#"{"apiKey":"","user":"qxzj"}"#.to_owned()),
-        ..Setup::quick()
+        ..TestEnvBuilder::quick()
     };
     let setup = match run {
         // Settings for one secret need its name.
-        Run::Everything => Setup {
+        Run::Everything => TestEnvBuilder {
             targets: Vec::new(),
             ..setup
         }
@@ -462,14 +462,14 @@ async fn start(run: Run, number: usize) -> World {
 }
 
 /// The newest key of the secret that was replaced.
-fn replaced_key(world: &World) -> Option<KeyView> {
+fn replaced_key(world: &TestEnv) -> Option<KeyView> {
     let current = world.current_key();
     let mut keys = world.sandbox.keys().into_iter();
     keys.rfind(|key| key.name.starts_with(SECRET) && key.value != current)
 }
 
 /// Gives a reconciliation something to do with `operation`. Whether AWSCURRENT's key is there afterwards.
-fn prepare(world: &World, operation: &str) -> bool {
+fn prepare(world: &TestEnv, operation: &str) -> bool {
     let sandbox = &world.sandbox;
     let current = sandbox
         .key_with_value(&world.current_key())
@@ -511,7 +511,7 @@ struct Met {
 
 /// Lets one garbage reply meet a run, and demands what must be so whatever it is.
 async fn strike(
-    world: &World,
+    world: &TestEnv,
     run: Run,
     service: Service,
     operation: &str,
@@ -618,7 +618,7 @@ async fn strike(
 }
 
 fn inject(
-    world: &World,
+    world: &TestEnv,
     service: Service,
     operation: &str,
     garbage: &Garbage,
@@ -681,7 +681,7 @@ fn replaced(text: &[u8], name: &[u8], meant: &[u8]) -> Vec<u8> {
     out
 }
 
-async fn reconcile(world: &World, run: Run, emitted: &mut Emitted) -> Result<(), FunctionError> {
+async fn reconcile(world: &TestEnv, run: Run, emitted: &mut Emitted) -> Result<(), FunctionError> {
     match run {
         Run::Everything => emitted.invoke(world, json!({ "Step": "reconcile" })).await,
         _ => emitted.reconcile(world).await,
@@ -699,7 +699,7 @@ fn assert_is_ours(error: &FunctionError, what: &str) {
 
 /// What Secrets Manager and the schedule do after a failure.
 async fn recover(
-    world: &World,
+    world: &TestEnv,
     run: Run,
     token: Option<String>,
     emitted: &mut Emitted,
@@ -728,7 +728,7 @@ async fn recover(
 /// The same until it could do all of it: a run that was told to wait for minutes, or that ran out of time on a busy machine,
 /// needs another try.
 async fn recover_fully(
-    world: &World,
+    world: &TestEnv,
     run: Run,
     token: Option<String>,
     emitted: &mut Emitted,
@@ -752,7 +752,7 @@ async fn recover_fully(
 }
 
 /// Keeps lists short: two replaced keys will do.
-fn tidy(world: &World) {
+fn tidy(world: &TestEnv) {
     let current = world.current_key();
     let mut old: Vec<_> = world
         .sandbox

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::blocks::blocks;
 use crate::support::emitted::{assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key, mirrored};
+use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, minted_key, mirrored};
 use api_key_rotation::time::rfc3339;
 use sandbox::{
     FUNCTION_NAME, Fault, FaultKind, FunctionError, KeyView, Outcome, REST_API_ID, STAGE,
@@ -245,7 +245,7 @@ struct Minted {
 
 /// A world before the run, and what of it the deed has taken away.
 struct Scene {
-    world: World,
+    world: TestEnv,
     work: Work,
     current: Minted,
     replaced: Minted,
@@ -268,9 +268,9 @@ impl Scene {
     async fn set(work: Work) -> Self {
         let (Work::Rotation { inherits } | Work::Reconciliation { inherits }) = work;
         let mut setup = if inherits {
-            Setup::quick().inheriting()
+            TestEnvBuilder::quick().inheriting()
         } else {
-            Setup::quick()
+            TestEnvBuilder::quick()
         };
         // A run that somebody begins in the middle of another has a process of its own.
         setup.options.function_concurrency = 2;

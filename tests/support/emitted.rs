@@ -3,7 +3,7 @@
 use sandbox::{FunctionError, STEPS};
 use serde_json::json;
 
-use super::{SECRET, TOKEN_SECRET, World};
+use super::{SECRET, TOKEN_SECRET, TestEnv};
 
 /// A `RotationToken` that is known, unlike those that the sandbox makes.
 pub(crate) const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
@@ -14,7 +14,11 @@ pub(crate) struct Emitted(pub(crate) String);
 
 impl Emitted {
     /// The four steps as the service sends them: up to the first that fails.
-    pub(crate) async fn steps(&mut self, world: &World, token: &str) -> Result<(), FunctionError> {
+    pub(crate) async fn steps(
+        &mut self,
+        world: &TestEnv,
+        token: &str,
+    ) -> Result<(), FunctionError> {
         for step in STEPS {
             let event = json!({
                 "Step": step,
@@ -28,7 +32,7 @@ impl Emitted {
     }
 
     /// A reconciliation, whatever comes of it.
-    pub(crate) async fn reconcile(&mut self, world: &World) -> Result<(), FunctionError> {
+    pub(crate) async fn reconcile(&mut self, world: &TestEnv) -> Result<(), FunctionError> {
         let event = json!({ "Step": "reconcile", "SecretId": SECRET });
         self.invoke(world, event).await
     }
@@ -36,7 +40,7 @@ impl Emitted {
     /// Any event.
     pub(crate) async fn invoke(
         &mut self,
-        world: &World,
+        world: &TestEnv,
         event: serde_json::Value,
     ) -> Result<(), FunctionError> {
         let result = world.sandbox.invoke(event.to_string()).await.result;
@@ -48,13 +52,13 @@ impl Emitted {
     }
 
     /// Forgets it all.
-    pub(crate) fn forget(&mut self, world: &World) {
+    pub(crate) fn forget(&mut self, world: &TestEnv) {
         self.0.clear();
         world.sandbox.clear_function_log();
     }
 
     /// Demands that neither an answer nor the log holds a value of this world, or one of `strays`.
-    pub(crate) fn assert_no_value(&self, world: &World, strays: &[&str], what: &str) {
+    pub(crate) fn assert_no_value(&self, world: &TestEnv, strays: &[&str], what: &str) {
         let log = world.sandbox.function_log();
         assert!(!log.is_empty(), "there is no log to search");
         let values = values(world).into_iter();
@@ -77,7 +81,7 @@ pub(crate) fn assert_absent(shown: &str, value: &str, what: &str) {
 
 /// Every value that must stay secret in this world: of keys, of the secret and of the Doppler token, in all versions, and the
 /// `RotationToken`.
-pub(crate) fn values(world: &World) -> Vec<String> {
+pub(crate) fn values(world: &TestEnv) -> Vec<String> {
     let keys = world.sandbox.keys().into_iter().map(|key| key.value);
     let secrets = [SECRET, TOKEN_SECRET].map(|name| world.sandbox.secret(name).versions);
     let texts = secrets

@@ -33,7 +33,7 @@ const TARGETS: [&str; 3] = ["PARTNER_API_KEY", "PARTNER_KEY_AGAIN", "ALSO_HERE"]
 
 /// How a test's world differs from the ordinary one: one usage plan, configured; a probe; one Doppler target; and no
 /// value in the secret yet.
-pub(crate) struct Setup {
+pub(crate) struct TestEnvBuilder {
     pub(crate) secret: Option<String>,
     pub(crate) configured_plans: usize,
     pub(crate) probe: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Setup {
     pub(crate) options: Options,
 }
 
-impl Default for Setup {
+impl Default for TestEnvBuilder {
     fn default() -> Self {
         Self {
             secret: None,
@@ -61,7 +61,7 @@ impl Default for Setup {
     }
 }
 
-impl Setup {
+impl TestEnvBuilder {
     /// What the secret holds before its first rotation.
     pub(crate) fn holding(text: &str) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Setup {
     }
 
     /// Starts it.
-    pub(crate) async fn start(self) -> World {
+    pub(crate) async fn start(self) -> TestEnv {
         let sandbox = Sandbox::start(self.options)
             .await
             .expect("the sandbox starts");
@@ -140,7 +140,7 @@ impl Setup {
             env.insert("DOPPLER_API_URL".to_owned(), sandbox.doppler_url());
         }
         env.extend(self.env);
-        let world = World {
+        let world = TestEnv {
             sandbox,
             plans,
             targets: self.targets,
@@ -156,7 +156,7 @@ impl Setup {
 }
 
 /// A secret that was rotated twice, and the value of the key that is superseded since.
-pub(crate) async fn rotated(setup: Setup) -> (World, String) {
+pub(crate) async fn rotated(setup: TestEnvBuilder) -> (TestEnv, String) {
     let world = setup.start().await;
     world.rotate().await;
     let superseded = world.current_key();
@@ -165,7 +165,7 @@ pub(crate) async fn rotated(setup: Setup) -> (World, String) {
 }
 
 /// A running world. Dropping it ends its processes.
-pub(crate) struct World {
+pub(crate) struct TestEnv {
     pub(crate) sandbox: Sandbox,
     pub(crate) plans: Vec<String>,
     pub(crate) targets: Vec<&'static str>,
@@ -177,7 +177,7 @@ pub(crate) struct World {
     pub(crate) roles: Roles,
 }
 
-impl World {
+impl TestEnv {
     /// Deploys the function anew, with these variables instead of what was set before.
     pub(crate) async fn redeploy(&self, changes: &[(&str, &str)]) {
         self.sandbox.deploy(self.function(changes)).await;

@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep};
 pub(super) use self::create::NewKey;
 pub(super) use self::listing::hand_over;
 pub(super) use self::listing::{KnownValues, ListedKey};
-use super::aws::throttle::patient;
+use super::aws::AwsConfig;
+use super::aws::throttle::repeat_throttled;
 use super::{Secret, aws};
 use crate::adapters::advice::CONCURRENT;
 use crate::adapters::clock::Clock;
@@ -55,14 +56,13 @@ pub(super) struct ApiGateway {
 
 impl ApiGateway {
     pub(super) fn new(
-        config: &aws_config::SdkConfig,
+        aws: &AwsConfig,
         function_name: &str,
         targets: Vec<(Target, String)>,
         clock: Clock,
     ) -> Self {
-        let http = config.http_client().expect("it was lent one");
-        let config = config::Builder::from(config)
-            .http_client(patient(http))
+        let config = config::Builder::from(&aws.sdk)
+            .http_client(repeat_throttled(aws.http.clone()))
             .retry_classifier(aws::Retries);
         Self {
             client: Client::from_conf(config.build()),

@@ -12,6 +12,7 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::config::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
@@ -33,12 +34,20 @@ use crate::redact::Redacted;
 
 const MALFORMED: &str = "something that cannot be understood";
 
+/// What every client of AWS is built from.
+pub(super) struct AwsConfig {
+    pub(super) sdk: SdkConfig,
+    /// The HTTP client that `sdk` has too, to be wrapped.
+    pub(super) http: SharedHttpClient,
+}
+
 /// The SDK as Lambda wants it: all that it is told comes from variables, and its standard retries (throttling and transient
 /// errors, with backoff and jitter). All calls of this function may be repeated.
 ///
 /// Put together here and not by `aws_config::load`, which brings along profiles, STS, ECS and IMDS, half a megabyte that a
 /// Lambda function has no use for.
-pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
+pub(super) fn config(client: reqwest::Client, clock: Clock) -> AwsConfig {
+    let http = connector::for_aws(client, clock);
     let retries = RetryConfig::standard()
         .with_max_attempts(9)
         .with_initial_backoff(Duration::from_millis(250))
@@ -46,19 +55,20 @@ pub(super) fn config(client: reqwest::Client, clock: Clock) -> SdkConfig {
         .with_max_backoff(Duration::from_mins(5));
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let credentials = EnvironmentVariableCredentialsProvider::new();
-    SdkConfig::builder()
+    let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(region.map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .service_config(Variables)
         .use_fips(library::uses_fips(&variable))
         .use_dual_stack(library::uses_dual_stack(&variable))
-        .http_client(connector::for_aws(client, clock))
+        .http_client(http.clone())
         .retry_config(retries)
         // The HTTP client has its own time-outs, and replies are read as a whole.
         .timeout_config(TimeoutConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .build()
+        .build();
+    AwsConfig { sdk, http }
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -91,7 +101,7 @@ impl ClassifyRetry for Retries {
         // A wait past the deadline would end as "out of time"; what the service says is the better error.
         let until = Instant::now() + retry_after(reply);
         if CALL_CONTEXT
-            .try_with(|turn| until >= turn.deadline)
+            .try_with(|call| until >= call.deadline)
             .unwrap_or(false)
         {
             return RetryAction::RetryForbidden;

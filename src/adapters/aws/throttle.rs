@@ -22,7 +22,7 @@ use super::retry_after;
 use crate::adapters::http::AWS_RETRY_AFTER;
 
 /// By so much the pause may at first be longer than `Retry-After`; by a third more after each further throttling.
-const SPREAD: Duration = Duration::from_secs(1);
+const JITTER: Duration = Duration::from_secs(1);
 
 /// The most by which it may be. The longer, the fewer requests are throttled; but the last of them may leave the limits
 /// unused for so long.
@@ -34,39 +34,39 @@ const SIGNED_FOR: Duration = Duration::from_mins(2);
 
 tokio::task_local! {
     /// The step in progress.
-    pub(crate) static CALL_CONTEXT: Turn;
+    pub(crate) static CALL_CONTEXT: CallContext;
 }
 
 /// What a step has to do with the limits.
-pub(crate) struct Turn {
+pub(crate) struct CallContext {
     /// When it has to stop.
     pub(super) deadline: Instant,
     /// Whether API Gateway has already served this rotation. It then goes ahead of those that have not begun: a rotation
     /// that is cut off half-way by its deadline repeats calls that others could have used. So does an emergency stop.
-    has_begun: Cell<bool>,
+    has_priority: Cell<bool>,
 }
 
-impl Turn {
-    pub(crate) fn new(deadline: Instant, has_begun: bool) -> Self {
-        let has_begun = Cell::new(has_begun);
+impl CallContext {
+    pub(crate) fn new(deadline: Instant, has_priority: bool) -> Self {
+        let has_priority = Cell::new(has_priority);
         Self {
             deadline,
-            has_begun,
+            has_priority,
         }
     }
 }
 
 /// The client that repeats what is throttled.
-pub(in crate::adapters) fn patient(client: SharedHttpClient) -> SharedHttpClient {
+pub(in crate::adapters) fn repeat_throttled(client: SharedHttpClient) -> SharedHttpClient {
     http_client_fn(move |config, components| {
-        SharedHttpConnector::new(Patient(client.http_connector(config, components)))
+        SharedHttpConnector::new(ThrottleConnector(client.http_connector(config, components)))
     })
 }
 
 #[derive(Debug)]
-struct Patient(SharedHttpConnector);
+struct ThrottleConnector(SharedHttpConnector);
 
-impl HttpConnector for Patient {
+impl HttpConnector for ThrottleConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let connector = self.0.clone();
         HttpConnectorFuture::new(async move { send(&connector, &request).await })
@@ -78,7 +78,7 @@ async fn send(
     request: &HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
     let signed = Instant::now();
-    let (mut spread, mut has_waited) = (SPREAD, false);
+    let (mut spread, mut has_waited) = (JITTER, false);
     loop {
         let copy = request.try_clone().expect("its body is held in memory");
         let mut reply = connector.call(copy).await?;
@@ -87,13 +87,15 @@ async fn send(
             reply.headers_mut().remove("date");
         }
         if !is_throttled(&reply) {
-            CALL_CONTEXT.try_with(|turn| turn.has_begun.set(true)).ok();
+            CALL_CONTEXT
+                .try_with(|context| context.has_priority.set(true))
+                .ok();
             return Ok(reply);
         }
         let wait = retry_after(&reply) + jitter(&mut UnwrapErr(SysRng), spread);
         let until = Instant::now() + wait;
-        let (deadline, has_begun) = CALL_CONTEXT
-            .try_with(|turn| (turn.deadline, turn.has_begun.get()))
+        let (deadline, has_priority) = CALL_CONTEXT
+            .try_with(|context| (context.deadline, context.has_priority.get()))
             .unwrap_or((until, false));
         if until >= deadline.min(signed + SIGNED_FOR) {
             // The SDK waits for so long, or gives up where that is beyond the deadline.
@@ -105,7 +107,7 @@ async fn send(
         }
         sleep(wait).await;
         has_waited = true;
-        if !has_begun {
+        if !has_priority {
             spread = (spread * 4 / 3).min(WIDEST_SPREAD);
         }
     }

@@ -22,7 +22,7 @@ use crate::redact::Redacted;
 
 /// What is remembered from one invocation to the next.
 #[derive(Default)]
-pub(in crate::adapters) struct Remembered {
+pub(in crate::adapters) struct DopplerState {
     /// The token as it was last read.
     pub(super) token: Mutex<Option<SecretString>>,
     /// What may still be called with it.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-pub(super) use self::client::Remembered;
+pub(super) use self::client::DopplerState;
 use super::secrets_manager::SecretsManager;
 use crate::adapters::{AdapterError, CallError, CallErrorKind};
 use crate::config::DopplerConfig;
@@ -25,7 +25,7 @@ use crate::secret::ApiKeyValue;
 pub(super) struct Doppler<'a> {
     pub(super) http: &'a reqwest::Client,
     pub(super) secrets_manager: &'a SecretsManager,
-    pub(super) token: &'a Remembered,
+    pub(super) token: &'a DopplerState,
     pub(super) config: &'a DopplerConfig,
     pub(super) deadline: Instant,
 }
@@ -60,12 +60,12 @@ impl Value {
 }
 
 #[derive(Deserialize)]
-struct Read {
+struct SecretReply {
     value: Value,
 }
 
 #[derive(Deserialize, Default)]
-struct Written {
+struct UpdateReply {
     /// All secrets of the config, or only the one written: both are seen (3P).
     #[serde(default)]
     secrets: std::collections::HashMap<String, Value>,
@@ -88,7 +88,9 @@ impl Doppler<'_> {
             "v3/configs/config/secret",
             &[("project", project), ("config", config), ("name", name)],
         );
-        let reply = self.call::<Read>("GetSecret", Method::GET, url, None).await;
+        let reply = self
+            .call::<SecretReply>("GetSecret", Method::GET, url, None)
+            .await;
         let (reply, call) = match reply {
             Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
                 let failed = self.may_create(target, failed).await?;
@@ -126,7 +128,7 @@ impl Doppler<'_> {
             Err(AdapterError::Call(failed))
                 if matches!(failed.kind, CallErrorKind::ReplyTooLarge(_)) =>
             {
-                (Written::default(), failed.call)
+                (UpdateReply::default(), failed.call)
             }
             reply => reply?,
         };
@@ -162,7 +164,7 @@ impl Doppler<'_> {
         &self,
         target: &Target,
         key: &ApiKeyValue,
-    ) -> Result<(Written, Call), AdapterError> {
+    ) -> Result<(UpdateReply, Call), AdapterError> {
         let Target {
             project,
             config,

@@ -24,7 +24,7 @@ const NAME_IT: &str = "no environment of the project that the token sees has a n
 const MISNAMED: &str = "DOPPLER_CREATE_MISSING cannot create it: Doppler requires a config to be named as its environment, or to begin with the environment's name and an underscore; correct the environment or the config in DOPPLER_TARGETS (project/environment/config/NAME)";
 
 /// A project, environment or config: how to ask for it, and how to create it.
-struct Part<'a> {
+struct Resource<'a> {
     kind: &'static str,
     name: &'a str,
     get: (&'static str, &'static str),
@@ -33,9 +33,9 @@ struct Part<'a> {
     body: Value,
 }
 
-fn project(target: &Target) -> Part<'_> {
+fn project(target: &Target) -> Resource<'_> {
     let project = &target.project;
-    Part {
+    Resource {
         kind: "project",
         name: project,
         get: ("GetProject", "v3/projects/project"),
@@ -49,9 +49,9 @@ fn project(target: &Target) -> Part<'_> {
     }
 }
 
-fn environment<'a>(target: &'a Target, environment: &'a str) -> Part<'a> {
+fn environment<'a>(target: &'a Target, environment: &'a str) -> Resource<'a> {
     let project = &target.project;
-    Part {
+    Resource {
         kind: "environment",
         name: environment,
         get: ("GetEnvironment", "v3/environments/environment"),
@@ -61,11 +61,11 @@ fn environment<'a>(target: &'a Target, environment: &'a str) -> Part<'a> {
     }
 }
 
-fn config<'a>(target: &'a Target, environment: &str) -> Part<'a> {
+fn config<'a>(target: &'a Target, environment: &str) -> Resource<'a> {
     let Target {
         project, config, ..
     } = target;
-    Part {
+    Resource {
         kind: "config",
         name: config,
         get: ("GetConfig", "v3/configs/config"),
@@ -153,7 +153,7 @@ impl Doppler<'_> {
             missing.push(config(target, slug));
         }
         for part in &missing {
-            self.create_part(part, target).await?;
+            self.create_resource(part, target).await?;
         }
         Ok(())
     }
@@ -212,8 +212,12 @@ impl Doppler<'_> {
         Ok(Some(slugs))
     }
 
-    async fn create_part(&self, part: &Part<'_>, target: &Target) -> Result<(), AdapterError> {
-        let Part {
+    async fn create_resource(
+        &self,
+        part: &Resource<'_>,
+        target: &Target,
+    ) -> Result<(), AdapterError> {
+        let Resource {
             kind, name, create, ..
         } = part;
         let (operation, path) = *create;
@@ -244,7 +248,7 @@ impl Doppler<'_> {
         })
     }
 
-    async fn sees(&self, part: &Part<'_>) -> Result<bool, AdapterError> {
+    async fn sees(&self, part: &Resource<'_>) -> Result<bool, AdapterError> {
         let (operation, path) = part.get;
         let url = self.url(path, &part.query);
         match self

@@ -6,7 +6,7 @@ use std::path::Path;
 use sandbox::Call;
 
 use crate::table::table;
-use crate::world::{Variant, World};
+use crate::world::{BenchEnv, Variant};
 
 const VARIANTS: [(Variant, &str); 3] = [
     (Variant::Ordinary, "ordinary"),
@@ -39,7 +39,7 @@ pub(crate) async fn count(ours: &Path) -> anyhow::Result<String> {
 }
 
 async fn calls(ours: &Path, variant: Variant) -> anyhow::Result<Vec<Call>> {
-    let world = World::rotated(ours, variant).await?;
+    let world = BenchEnv::rotated(ours, variant).await?;
     let _process = world.run(ours)?;
     world.sandbox.clear_calls();
     world.rotate().await?;

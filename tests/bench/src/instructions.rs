@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::process::Process;
 use crate::runtime::Runtime;
-use crate::world::{Variant, World};
+use crate::world::{BenchEnv, Variant};
 
 /// Makes sure that there is a callgrind.
 pub(crate) fn check_tool() -> anyhow::Result<()> {
@@ -21,7 +21,7 @@ pub(crate) fn check_tool() -> anyhow::Result<()> {
 
 /// From the start of the process until it waits for its first event.
 pub(crate) async fn to_first_request(binary: &Path) -> anyhow::Result<u32> {
-    let world = World::start(Variant::Ordinary).await?;
+    let world = BenchEnv::start(Variant::Ordinary).await?;
     let runtime = Runtime::start()?;
     let process = spawn(&world, binary, &runtime.address())?;
     let _request = runtime.first_request()?;
@@ -31,13 +31,13 @@ pub(crate) async fn to_first_request(binary: &Path) -> anyhow::Result<u32> {
 /// From the start of the process until it has answered `createSecret` and waits for its second event. The request for
 /// that event is counted too: no signal comes just in time before it.
 pub(crate) async fn to_first_reply(ours: &Path) -> anyhow::Result<u32> {
-    let world = World::rotated(ours, Variant::Ordinary).await?;
+    let world = BenchEnv::rotated(ours, Variant::Ordinary).await?;
     let process = spawn(&world, ours, &world.sandbox.runtime_api())?;
     world.create_secret().await?;
     total(process)
 }
 
-fn spawn(world: &World, binary: &Path, runtime_api: &str) -> anyhow::Result<Process> {
+fn spawn(world: &BenchEnv, binary: &Path, runtime_api: &str) -> anyhow::Result<Process> {
     let mut command = world.command("valgrind", runtime_api);
     command
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::ensure;
 
 use crate::process::Memory;
-use crate::world::{Variant, World};
+use crate::world::{BenchEnv, Variant};
 
 /// That of a new process after it has done a whole rotation.
 pub(crate) async fn after_rotation(ours: &Path) -> anyhow::Result<Memory> {
-    let world = World::rotated(ours, Variant::Ordinary).await?;
+    let world = BenchEnv::rotated(ours, Variant::Ordinary).await?;
     let process = world.run(ours)?;
     world.rotate().await?;
     process.wait_until_idle()?;
@@ -18,7 +18,7 @@ pub(crate) async fn after_rotation(ours: &Path) -> anyhow::Result<Memory> {
 
 /// That of a new process after it has answered an event of no meaning.
 pub(crate) async fn after_reply(empty: &Path) -> anyhow::Result<Memory> {
-    let world = World::start(Variant::Ordinary).await?;
+    let world = BenchEnv::start(Variant::Ordinary).await?;
     let process = world.run(empty)?;
     let answer = world.sandbox.invoke("{}").await.result;
     ensure!(answer.is_ok(), "the empty function failed: {answer:?}");

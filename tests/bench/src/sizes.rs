@@ -10,7 +10,7 @@ use sandbox::tls::Authority;
 use crate::figure::mebibytes;
 use crate::process::Process;
 use crate::table::table;
-use crate::world::{Variant, World};
+use crate::world::{BenchEnv, Variant};
 
 /// Lambda's least, its steps above that, and the one that comes with a whole processor (DOC, Lambda developer guide,
 /// "Configure Lambda function memory").
@@ -80,7 +80,7 @@ pub(crate) async fn compare(ours: &Path) -> anyhow::Result<String> {
 
 /// `createSecret`, over https, by a process that is started for it.
 async fn cold_start(ours: &Path, size: u32) -> anyhow::Result<Start> {
-    let world = World::rotated(ours, Variant::NoProbe).await?;
+    let world = BenchEnv::rotated(ours, Variant::NoProbe).await?;
     let authority = Authority::new()?;
     let url = authority.stand_before(&world.sandbox.aws_url()).await?;
     let share = Share::of(size)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::Process;
 use crate::runtime::Runtime;
-use crate::world::{Variant, World};
+use crate::world::{BenchEnv, Variant};
 
 const PAIRS: usize = 100;
 
@@ -19,7 +19,7 @@ pub(crate) struct Start {
 
 /// Starts both in turn, so that a busy moment of the machine meets both.
 pub(crate) async fn compare(ours: &Path, empty: &Path) -> anyhow::Result<Start> {
-    let world = World::start(Variant::Ordinary).await?;
+    let world = BenchEnv::start(Variant::Ordinary).await?;
     let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..PAIRS {
         for (binary, times) in [ours, empty].into_iter().zip(&mut times) {
@@ -37,7 +37,7 @@ pub(crate) async fn compare(ours: &Path, empty: &Path) -> anyhow::Result<Start> 
     })
 }
 
-fn time_to_first_request(world: &World, binary: &Path) -> anyhow::Result<Duration> {
+fn time_to_first_request(world: &BenchEnv, binary: &Path) -> anyhow::Result<Duration> {
     let runtime = Runtime::start()?;
     let mut command = world.command(binary, &runtime.address());
     let started = Instant::now();

@@ -28,22 +28,22 @@ pub(crate) enum Variant {
 }
 
 /// A running sandbox, in which no function is deployed: whoever asks its runtime API gets the events.
-pub(crate) struct World {
+pub(crate) struct BenchEnv {
     pub(crate) sandbox: Sandbox,
     settings: Vec<(&'static str, String)>,
 }
 
-impl World {
+impl BenchEnv {
     /// Starts a sandbox in which somebody has made a key by hand.
-    pub(crate) async fn start(variant: Variant) -> anyhow::Result<World> {
+    pub(crate) async fn start(variant: Variant) -> anyhow::Result<BenchEnv> {
         let sandbox = Sandbox::start(Options::default()).await?;
         let settings = seed(&sandbox, variant);
-        Ok(World { sandbox, settings })
+        Ok(BenchEnv { sandbox, settings })
     }
 
     /// Starts a sandbox in which `ours` has rotated once, so that the next rotation is one like any other.
-    pub(crate) async fn rotated(ours: &Path, variant: Variant) -> anyhow::Result<World> {
-        let world = World::start(variant).await?;
+    pub(crate) async fn rotated(ours: &Path, variant: Variant) -> anyhow::Result<BenchEnv> {
+        let world = BenchEnv::start(variant).await?;
         let settings = world.settings.iter();
         let settings = settings.map(|(name, value)| ((*name).to_owned(), value.clone()));
         let mut function = Function::new(ours);

@@ -8,7 +8,7 @@ use super::scenario::{
     ABANDONED, DUE_TO_DELETE, DUE_TO_DISABLE, IN_GRACE, OLD, PASSWORD, REVOKED, Scenario,
 };
 use crate::support::emitted::assert_absent;
-use crate::support::{SECRET, World, key_in};
+use crate::support::{SECRET, TestEnv, key_in};
 
 /// Looks at the world after every effect that a call has. Everything that changes it is such a call, so nothing that is
 /// between two looks can be missed; what only takes time, as a new key on the gateway's nodes, only gets better.
@@ -31,7 +31,7 @@ struct Seen {
 }
 
 impl Watcher {
-    pub(crate) fn new(scenario: Scenario, world: &World) -> Self {
+    pub(crate) fn new(scenario: Scenario, world: &TestEnv) -> Self {
         let plans = if scenario == Scenario::Reconciliation {
             &world.plans[..1]
         } else {
@@ -52,7 +52,7 @@ impl Watcher {
     }
 
     /// Notes what is wrong now.
-    pub(crate) fn look(&self, world: &World) {
+    pub(crate) fn look(&self, world: &TestEnv) {
         let mut seen = self.seen.lock();
         seen.looks += 1;
         let secret = world.sandbox.secret(SECRET);
@@ -131,7 +131,7 @@ impl Watcher {
     }
 
     /// What has to hold once the job is done.
-    pub(crate) async fn assert_done(&self, world: &World) {
+    pub(crate) async fn assert_done(&self, world: &TestEnv) {
         world.assert_agreement().await;
         let description = |value: &str| {
             let key = world.sandbox.key_with_value(value);
@@ -184,7 +184,7 @@ impl Watcher {
     }
 
     /// Nothing that the function has emitted holds a value.
-    pub(crate) fn assert_no_leak(&self, world: &World, answers: &str) {
+    pub(crate) fn assert_no_leak(&self, world: &TestEnv, answers: &str) {
         let emitted = world.sandbox.function_log() + answers;
         assert!(emitted.contains("DEBUG"), "there is no log to search");
         let mut values = self.seen.lock().held.clone();

@@ -13,7 +13,7 @@ use super::invariants::Watcher;
 use super::kind::Kind;
 use super::scenario::Scenario;
 use super::schedule::Schedule;
-use crate::support::{SECRET, World};
+use crate::support::{SECRET, TestEnv};
 
 /// How many worlds there are at once. They wait most of the time.
 const AT_ONCE: usize = 40;
@@ -54,7 +54,7 @@ struct Job {
 }
 
 impl Job {
-    fn new(world: &World, scenario: Scenario) -> Self {
+    fn new(world: &TestEnv, scenario: Scenario) -> Self {
         let rotates = scenario != Scenario::Reconciliation;
         Self {
             token: rotates.then(|| world.sandbox.begin_rotation(SECRET)),
@@ -64,7 +64,7 @@ impl Job {
     }
 
     /// One attempt; whether nothing is left.
-    async fn attempt(&mut self, world: &World) -> bool {
+    async fn attempt(&mut self, world: &TestEnv) -> bool {
         let Some(token) = &self.token else {
             return self.reconcile(world).await;
         };
@@ -78,7 +78,7 @@ impl Job {
         outcome.succeeded
     }
 
-    async fn reconcile(&mut self, world: &World) -> bool {
+    async fn reconcile(&mut self, world: &TestEnv) -> bool {
         let event = json!({ "Step": "reconcile", "SecretId": SECRET });
         match world.sandbox.invoke(event.to_string()).await.result {
             Ok(report) => {
@@ -94,7 +94,7 @@ impl Job {
     }
 
     /// Attempts until nothing is left; how many.
-    async fn complete(&mut self, world: &World) -> u32 {
+    async fn complete(&mut self, world: &TestEnv) -> u32 {
         for attempt in 1..=MOST_ATTEMPTS {
             if self.attempt(world).await {
                 return attempt;
@@ -105,7 +105,7 @@ impl Job {
 }
 
 /// Injects the faults, and after every effect has the watcher look.
-fn disturb(world: &Arc<World>, watcher: &Arc<Watcher>, schedule: &Schedule) -> Vec<FaultHandle> {
+fn disturb(world: &Arc<TestEnv>, watcher: &Arc<Watcher>, schedule: &Schedule) -> Vec<FaultHandle> {
     let faults = world.sandbox.faults();
     // First, so that it looks before another fault drops the answer.
     let (weak, watcher) = (Arc::downgrade(world), Arc::clone(watcher));
@@ -128,7 +128,7 @@ fn disturb(world: &Arc<World>, watcher: &Arc<Watcher>, schedule: &Schedule) -> V
 }
 
 /// Notes when that call has had its effect, however late.
-fn effect_of(world: &World, call: usize) -> watch::Receiver<bool> {
+fn effect_of(world: &TestEnv, call: usize) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let sender = Arc::new(sender);
     let hook = FaultKind::after(move || {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use sandbox::Options;
 use serde_json::json;
 
-use crate::support::{CONFIG, PROJECT, SECRET, Setup, World, minted_key, mirrored};
+use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, minted_key, mirrored};
 
 /// The key that is AWSCURRENT's to begin with.
 pub(crate) const OLD: &str = "OldOldOldOldOldOldOldOldOldOldOldOldOldO";
@@ -46,36 +46,36 @@ impl Scenario {
         Self::Reconciliation,
     ];
 
-    pub(crate) async fn start(self, options: Options) -> World {
+    pub(crate) async fn start(self, options: Options) -> TestEnv {
         let json = json!({ "password": PASSWORD, "apiKey": OLD }).to_string();
         let setup = match self {
-            Self::First => Setup::default(),
-            Self::Second => Setup::holding(&json).inheriting(),
-            Self::Wide => Setup {
+            Self::First => TestEnvBuilder::default(),
+            Self::Second => TestEnvBuilder::holding(&json).inheriting(),
+            Self::Wide => TestEnvBuilder {
                 secret: Some(OLD.to_owned()),
                 configured_plans: 2,
                 targets: vec!["PARTNER_API_KEY", "PARTNER_KEY_AGAIN"],
-                ..Setup::quick()
+                ..TestEnvBuilder::quick()
             },
-            Self::Adoption => Setup {
+            Self::Adoption => TestEnvBuilder {
                 secret: Some(json),
-                ..Setup::quick().inheriting()
+                ..TestEnvBuilder::quick().inheriting()
             },
-            Self::Reconciliation => Setup {
+            Self::Reconciliation => TestEnvBuilder {
                 secret: Some(json),
                 configured_plans: 2,
-                ..Setup::quick()
+                ..TestEnvBuilder::quick()
             },
         };
         let setup = setup
             .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
             .env("RUST_LOG", "trace");
-        let world = Setup { options, ..setup }.start().await;
+        let world = TestEnvBuilder { options, ..setup }.start().await;
         self.furnish(&world);
         world
     }
 
-    fn furnish(self, world: &World) {
+    fn furnish(self, world: &TestEnv) {
         let plans: Vec<_> = world.plans.iter().map(String::as_str).collect();
         match self {
             Self::First => {}
@@ -143,7 +143,7 @@ impl Scenario {
     }
 }
 
-fn current_version(world: &World) -> String {
+fn current_version(world: &TestEnv) -> String {
     let secret = world.sandbox.secret(SECRET);
     secret.current().expect("the secret has a value").id.clone()
 }
@@ -169,7 +169,7 @@ fn revoked(at: SystemTime, by: &str) -> String {
 }
 
 /// A key as this function mints it, some days old.
-fn our_key(world: &World, value: &str, version: &str, plans: &[&str]) -> String {
+fn our_key(world: &TestEnv, value: &str, version: &str, plans: &[&str]) -> String {
     let id = minted_key(&world.sandbox, SECRET, version, value, plans);
     world.sandbox.age_key(&id, 10 * DAY);
     id
