@@ -4,7 +4,7 @@
 //! Two calls of different runs cannot tell which of them came first if they go to different services, or if neither changes
 //! anything. Orders that differ only by swaps of such neighbours bring the same replies and end in the same world; of each
 //! such class one is tried. It stands for all of them, and their number is counted ([`Path::orders`]). What lies between
-//! two calls in any order of the class is known as well, as services are apart: see [`Path::instants`].
+//! two calls in any order of the class is known as well, as services are apart: see [`Path::observable_states`].
 //!
 //! The worlds are not kept: an order is tried from the beginning, along the choices that lead to it. An order that was
 //! tried tells where another could differ: where a call had to wait for one of the other run that it could have
@@ -16,12 +16,15 @@ mod self_test;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 /// The runs, and the choice between them.
 pub(crate) type Lane = usize;
 
 /// What a call is to the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Touch {
+pub(crate) struct CallEffect {
     /// What is called, in words.
     pub(crate) words: String,
     /// What keeps the state that it touches; calls elsewhere do not matter to it.
@@ -30,16 +33,16 @@ pub(crate) struct Touch {
     pub(crate) changes: bool,
 }
 
-impl Touch {
-    fn matters_to(&self, other: &Touch) -> bool {
+impl CallEffect {
+    fn matters_to(&self, other: &CallEffect) -> bool {
         self.place == other.place && (self.changes || other.changes)
     }
 }
 
 /// Says whose turn it is.
-pub(crate) trait Guide {
+pub(crate) trait Scheduler {
     /// Chooses between the runs, given what each would call next; none where that would lead to nothing new.
-    fn choose(&mut self, next: &[Option<Touch>]) -> Option<Lane>;
+    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<Lane>;
 }
 
 /// A choice that was made.
@@ -49,7 +52,7 @@ struct Choice {
     /// The runs whose turn is not to come here: what follows from it is tried elsewhere.
     asleep: [bool; 2],
     /// What it called, if that is known from an order which began like this.
-    call: Option<Touch>,
+    call: Option<CallEffect>,
 }
 
 /// An order to try: how it begins.
@@ -58,14 +61,14 @@ pub(crate) struct Order(Vec<Choice>);
 
 /// An order that is being tried, or was.
 #[derive(Debug)]
-pub(crate) struct Walk {
+pub(crate) struct Replay {
     beginning: Vec<Choice>,
     choices: Vec<Choice>,
     path: Path,
     cut_short: bool,
 }
 
-impl Walk {
+impl Replay {
     pub(crate) fn along(order: Order) -> Self {
         Self {
             beginning: order.0,
@@ -76,7 +79,7 @@ impl Walk {
     }
 
     /// Who sleeps on after the last choice: whoever did, unless what went then matters to its next call.
-    fn asleep(&self, next: &[Option<Touch>]) -> [bool; 2] {
+    fn asleep(&self, next: &[Option<CallEffect>]) -> [bool; 2] {
         let (Some(choice), Some((_, went))) = (self.choices.last(), self.path.0.last()) else {
             return [false; 2];
         };
@@ -90,8 +93,8 @@ impl Walk {
     }
 }
 
-impl Guide for Walk {
-    fn choose(&mut self, next: &[Option<Touch>]) -> Option<Lane> {
+impl Scheduler for Replay {
+    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<Lane> {
         let choice = if let Some(choice) = self.beginning.get(self.choices.len()) {
             choice.clone()
         } else {
@@ -148,7 +151,7 @@ impl Explorer {
     }
 
     /// Takes in what became of an order.
-    pub(crate) fn learn(&mut self, walk: &Walk) {
+    pub(crate) fn learn(&mut self, walk: &Replay) {
         if walk.cut_short {
             self.cut_short += 1;
         } else {
@@ -172,7 +175,7 @@ impl Explorer {
 
 /// The calls of two runs as they went.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Path(pub(crate) Vec<(Lane, Touch)>);
+pub(crate) struct Path(pub(crate) Vec<(Lane, CallEffect)>);
 
 impl Path {
     /// Where a call of one run could have come before one of the other that it had to wait for; with the lane of the former.
@@ -249,7 +252,7 @@ impl Path {
 
     /// Every moment before and after a call, in any order that this one stands for. A moment is told by the last call in
     /// this path that each place has seen by then.
-    pub(crate) fn instants(&self, places: usize) -> Vec<(Instant, Instant)> {
+    pub(crate) fn observable_states(&self, places: usize) -> Vec<(Instant, Instant)> {
         let (first, second) = (self.of(0), self.of(1));
         let instant = |(a, b): (usize, usize)| -> Instant {
             let seen = first[..a].iter().chain(&second[..b]);
@@ -271,25 +274,23 @@ impl Path {
 /// For each place the last call that it has seen, by its position in the path.
 pub(crate) type Instant = Vec<Option<usize>>;
 
-/// Random numbers that are the same for the same seed (`SplitMix64`).
-#[derive(Debug, Clone)]
-pub(crate) struct Dice(pub(crate) u64);
+/// Chooses by chance, the same for the same seed.
+#[derive(Debug)]
+pub(crate) struct RandomScheduler(StdRng);
 
-impl Dice {
-    /// One below `limit`.
+impl RandomScheduler {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    /// A number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let mixed = usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap_or_default();
-        mixed % limit
+        self.0.random_range(..limit)
     }
 }
 
-/// Chooses by chance.
-impl Guide for Dice {
-    fn choose(&mut self, next: &[Option<Touch>]) -> Option<Lane> {
+impl Scheduler for RandomScheduler {
+    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<Lane> {
         let open: Vec<Lane> = (0..next.len())
             .filter(|lane| next[*lane].is_some())
             .collect();

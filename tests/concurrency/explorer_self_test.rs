@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Dice, Explorer, Guide as _, Lane, Touch, Walk};
+use super::{CallEffect, Explorer, Lane, RandomScheduler, Replay, Scheduler as _};
 
 /// A run that reads and writes numbers. What it reads decides what it writes, and whether it leaves its next call out.
 #[derive(Debug, Clone)]
@@ -13,10 +13,10 @@ struct Toy {
 }
 
 impl Toy {
-    fn next(&self) -> Option<Touch> {
+    fn next(&self) -> Option<CallEffect> {
         let (place, changes) = *self.program.get(self.at)?;
         let words = format!("{}{place}", if changes { "write " } else { "read " });
-        Some(Touch {
+        Some(CallEffect {
             words,
             place,
             changes,
@@ -40,7 +40,7 @@ const PLACES: usize = 3;
 type End = Vec<u64>;
 
 /// Tries an order, as far as its guide goes. With the numbers at each place before all calls and after each one.
-fn run(mut toys: [Toy; 2], walk: &mut Walk) -> (End, Vec<[u64; PLACES]>) {
+fn run(mut toys: [Toy; 2], walk: &mut Replay) -> (End, Vec<[u64; PLACES]>) {
     let mut places = [0; PLACES];
     let mut between = vec![places];
     loop {
@@ -85,14 +85,14 @@ fn every_order(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>) {
 fn explored(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>, Explorer) {
     let (mut ends, mut seen, mut explorer) = (Vec::new(), BTreeSet::new(), Explorer::default());
     while let Some(order) = explorer.next() {
-        let mut walk = Walk::along(order);
+        let mut walk = Replay::along(order);
         let (end, between) = run(toys.clone(), &mut walk);
         explorer.learn(&walk);
         if walk.cut_short {
             continue;
         }
         ends.push(end);
-        for (from, to) in walk.path.instants(PLACES) {
+        for (from, to) in walk.path.observable_states(PLACES) {
             for instant in [from, to] {
                 let state =
                     |place: usize| between[instant[place].map_or(0, |call| call + 1)][place];
@@ -112,10 +112,10 @@ fn toy(program: &[(usize, bool)], memory: u64) -> Toy {
 }
 
 /// Tries all that is to be tried of two runs that make these calls, whatever comes of them.
-fn tried_and_orders(calls: &[(Touch, usize); 2]) -> (usize, u128) {
+fn tried_and_orders(calls: &[(CallEffect, usize); 2]) -> (usize, u128) {
     let mut explorer = Explorer::default();
     while let Some(order) = explorer.next() {
-        let mut walk = Walk::along(order);
+        let mut walk = Replay::along(order);
         let mut left = [calls[0].1, calls[1].1];
         while left != [0, 0] {
             let next = [0, 1].map(|lane: Lane| (left[lane] > 0).then(|| calls[lane].0.clone()));
@@ -132,7 +132,7 @@ fn tried_and_orders(calls: &[(Touch, usize); 2]) -> (usize, u128) {
 /// One order stands for all that cannot be told apart and for no other.
 #[test]
 fn order_stands_for_indistinguishable_ones_only() {
-    let touch = |place, changes| Touch {
+    let touch = |place, changes| CallEffect {
         words: String::new(),
         place,
         changes,
@@ -148,7 +148,7 @@ fn order_stands_for_indistinguishable_ones_only() {
 /// Every end and every instant of every order is found and none is tried twice.
 #[test]
 fn every_end_is_found_and_no_order_repeated() {
-    let mut dice = Dice(1);
+    let mut dice = RandomScheduler::new(1);
     let (mut all, mut tried) = (0, 0);
     for _ in 0..500 {
         let toys = [1, 2].map(|memory| {
@@ -157,10 +157,10 @@ fn every_end_is_found_and_no_order_repeated() {
             toy(&(0..calls).map(|_| call()).collect::<Vec<_>>(), memory)
         });
         let (every_end, every_instant) = every_order(&toys);
-        let (ends, instants, explorer) = explored(&toys);
+        let (ends, observable_states, explorer) = explored(&toys);
         let set = |ends: &[End]| ends.iter().cloned().collect::<BTreeSet<_>>();
         assert_eq!(set(&every_end), set(&ends), "{toys:?}");
-        assert_eq!(every_instant, instants, "{toys:?}");
+        assert_eq!(every_instant, observable_states, "{toys:?}");
         assert_eq!(explorer.orders, every_end.len() as u128, "{toys:?}");
         all += every_end.len();
         tried += explorer.tried;

@@ -11,7 +11,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::explorer::{Dice, Explorer, Guide, Touch, Walk};
+use super::explorer::{CallEffect, Explorer, RandomScheduler, Replay, Scheduler};
 use crate::support::emitted::{ROTATION_TOKEN, assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, key_in, minted_key};
@@ -261,9 +261,9 @@ impl View {
 }
 
 /// Where a call has its effect, and whether it may have one.
-fn touch(call: &Call) -> Touch {
+fn touch(call: &Call) -> CallEffect {
     let reads = ["Describe", "Get", "List", "Probe"];
-    Touch {
+    CallEffect {
         words: format!("{} {}", call.service, call.operation),
         place: match call.service {
             Service::SecretsManager => 0,
@@ -363,7 +363,7 @@ impl Drop for Story {
 }
 
 /// Tries one order, and demands that all holds that has to. Answers whether it was tried to its end.
-async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Guide) -> bool {
+async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Scheduler) -> bool {
     let mut story = Story(scene.to_string());
     let cast = (scene.world)(arena);
     let arn = arena.world.sandbox.secret(SECRET).arn;
@@ -379,7 +379,7 @@ async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Guide) -> 
             next.push(run.call().await.map(touch));
         }
         if person.is_some() {
-            next.push(Some(Touch {
+            next.push(Some(CallEffect {
                 words: "a person".to_owned(),
                 place: 0,
                 changes: true,
@@ -452,7 +452,7 @@ fn check_instants(
         check(&views[person + 1], &views[views.len() - 1]);
         return;
     }
-    for (before, after) in path.instants(PLACES) {
+    for (before, after) in path.observable_states(PLACES) {
         let view = |instant: &super::explorer::Instant| {
             let last = |place: usize| &views[instant[place].map_or(0, |call| call + 1)];
             View::of([last(0), last(1), last(2)])
@@ -529,20 +529,20 @@ async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str, fail
 
 /// What is to be tried.
 trait Plan {
-    type Guide: Guide + Send + 'static;
+    type Scheduler: Scheduler + Send + 'static;
     /// The next one; none where there is none, until one that is under way is learnt of.
-    fn next(&mut self) -> Option<Self::Guide>;
-    fn learn(&mut self, guide: &Self::Guide);
+    fn next(&mut self) -> Option<Self::Scheduler>;
+    fn learn(&mut self, guide: &Self::Scheduler);
 }
 
 impl Plan for Explorer {
-    type Guide = Walk;
+    type Scheduler = Replay;
 
-    fn next(&mut self) -> Option<Walk> {
-        self.next().map(Walk::along)
+    fn next(&mut self) -> Option<Replay> {
+        self.next().map(Replay::along)
     }
 
-    fn learn(&mut self, walk: &Walk) {
+    fn learn(&mut self, walk: &Replay) {
         self.learn(walk);
     }
 }
@@ -551,13 +551,13 @@ impl Plan for Explorer {
 struct Chances(std::ops::Range<u64>);
 
 impl Plan for Chances {
-    type Guide = Dice;
+    type Scheduler = RandomScheduler;
 
-    fn next(&mut self) -> Option<Dice> {
-        self.0.next().map(Dice)
+    fn next(&mut self) -> Option<RandomScheduler> {
+        self.0.next().map(RandomScheduler::new)
     }
 
-    fn learn(&mut self, _: &Dice) {}
+    fn learn(&mut self, _: &RandomScheduler) {}
 }
 
 /// Where scenes are played: worlds that begin alike.

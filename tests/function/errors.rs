@@ -16,15 +16,6 @@ async fn rotated(setup: TestEnvBuilder) -> TestEnv {
     world
 }
 
-/// Without a probe, which saves a second where it plays no part.
-fn quick() -> TestEnvBuilder {
-    TestEnvBuilder {
-        probe: false,
-        ..TestEnvBuilder::default()
-    }
-    .env("PROPAGATION_DELAY", "0s")
-}
-
 /// What holds after a failed step before promotion, and that the same token completes afterwards.
 async fn assert_safe_then_complete(world: &TestEnv, token: &str, before: &str) {
     world.sandbox.faults().clear();
@@ -99,7 +90,7 @@ const SECRETS: Service = Service::SecretsManager;
 /// Wrong settings are reported all at once by every invocation and change nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_settings_are_reported_by_every_invocation() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     world
         .redeploy(&[
@@ -135,7 +126,7 @@ async fn wrong_settings_are_reported_by_every_invocation() {
 /// A bundle of certificates that cannot be used is a wrong setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unusable_certificate_bundle_is_wrong_setting() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     for (variable, path) in [
         ("AWS_CA_BUNDLE", "/no/such/file"),
         ("SSL_CERT_FILE", "/dev/null"),
@@ -155,7 +146,7 @@ async fn unusable_certificate_bundle_is_wrong_setting() {
 /// A malformed empty huge or deeply nested event gets a clear error and the next one is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_events_fail_and_next_is_served() {
-    let world = quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     let huge = format!(r#"{{"Step":"{}"}}"#, "x".repeat(5_000_000));
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     for (event, error_type) in [
@@ -183,7 +174,7 @@ async fn malformed_events_fail_and_next_is_served() {
 /// A token that is no version a version that is not pending and rotation that is off are told apart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_tokens_and_disabled_rotation_are_distinguished() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let stranger = "99999999-9999-4999-8999-999999999999";
     let message = world
         .step_fails(stranger, "createSecret", "UnknownVersion")
@@ -212,7 +203,7 @@ async fn wrong_tokens_and_disabled_rotation_are_distinguished() {
 /// A step that comes before its time says which one is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_before_its_time_names_missing_one() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let token = world.sandbox.begin_rotation(SECRET);
     let message = world
         .step_fails(&token, "finishSecret", "NoPendingKey")
@@ -238,7 +229,7 @@ async fn unusable_secret_is_refused_before_any_change() {
     ] {
         let world = TestEnvBuilder {
             secret: Some(text.to_owned()),
-            ..quick()
+            ..TestEnvBuilder::quick()
         }
         .start()
         .await;
@@ -258,7 +249,7 @@ async fn unusable_secret_is_refused_before_any_change() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_of_bytes_is_refused() {
-    let world = quick().start().await;
+    let world = TestEnvBuilder::quick().start().await;
     let body = json!({ "SecretId": SECRET, "SecretBinary": "AAECAw==" });
     call_secrets_manager(&world, "PutSecretValue", &body).await;
     let (error, _) = world.rotate_and_fail("createSecret").await;
@@ -289,7 +280,7 @@ async fn secrets_manager_refusal_says_remedy_and_changes_nothing() {
             operation,
         ];
         fails_with(
-            quick(),
+            TestEnvBuilder::quick(),
             Fault::new(denied).on(SECRETS, operation),
             step,
             "SecretsManagerFailed",
@@ -307,12 +298,16 @@ async fn lost_reply_of_secrets_manager_is_no_loss() {
             FaultKind::CutReply,
             FaultKind::ResetBefore,
         ] {
-            survives(quick(), Fault::new(kind).on(SECRETS, operation)).await;
+            survives(
+                TestEnvBuilder::quick(),
+                Fault::new(kind).on(SECRETS, operation),
+            )
+            .await;
         }
     }
     // The second of the two moves of a label takes AWSPENDING away.
     survives(
-        quick(),
+        TestEnvBuilder::quick(),
         Fault::new(FaultKind::LostReply)
             .on(SECRETS, "UpdateSecretVersionStage")
             .nth(2),
@@ -327,7 +322,11 @@ async fn value_that_becomes_visible_late_is_waited_for() {
         list_lag: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = rotated(TestEnvBuilder { options, ..quick() }).await;
+    let world = rotated(TestEnvBuilder {
+        options,
+        ..TestEnvBuilder::quick()
+    })
+    .await;
     world.rotate().await;
     world.assert_agreement().await;
 }
@@ -339,7 +338,12 @@ async fn pending_value_invisible_for_long_says_so() {
         read_lag: Duration::from_secs(13),
         ..Options::default()
     };
-    let world = TestEnvBuilder { options, ..quick() }.start().await;
+    let world = TestEnvBuilder {
+        options,
+        ..TestEnvBuilder::quick()
+    }
+    .start()
+    .await;
     let token = world.sandbox.begin_rotation(SECRET);
     world.step(&token, "createSecret").await;
     let message = world.step_fails(&token, "setSecret", "NoPendingKey").await;
@@ -358,7 +362,11 @@ async fn new_key_invisible_to_plans_is_waited_for() {
         attach_lag: Duration::from_secs(3),
         ..Options::default()
     };
-    let world = rotated(TestEnvBuilder { options, ..quick() }).await;
+    let world = rotated(TestEnvBuilder {
+        options,
+        ..TestEnvBuilder::quick()
+    })
+    .await;
     let calls = world.sandbox.calls().into_iter();
     let refused = calls.filter(|call| call.operation == "CreateUsagePlanKey" && call.status == 404);
     assert!(refused.count() > 3, "it was not looked for again");
@@ -376,7 +384,14 @@ async fn new_key_invisible_to_plans_for_long_fails() {
     let fault = Fault::new(missing).on(KEYS, "CreateUsagePlanKey");
     let started = SystemTime::now();
     let words = ["Invalid API Key identifier", "the next try goes on"];
-    fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
+    fails_with(
+        TestEnvBuilder::quick(),
+        fault,
+        "setSecret",
+        "ApiGatewayFailed",
+        &words,
+    )
+    .await;
     let took = started.elapsed().expect("time goes on");
     assert!(took > Duration::from_secs(9), "{took:?}");
     assert!(took < Duration::from_secs(20), "{took:?}");
@@ -385,7 +400,7 @@ async fn new_key_invisible_to_plans_for_long_fails() {
 /// A plan that does not exist is no matter of seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_plan_is_not_waited_for() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
     world.sandbox.clear_calls();
     let (error, _) = world.rotate_and_fail("setSecret").await;
@@ -421,7 +436,11 @@ async fn create_api_key_leaves_one_key_whatever_happens() {
         broken(true, ""),
         broken(false, r#"{"id":"#),
     ] {
-        survives(quick(), Fault::new(kind).on(KEYS, "CreateApiKey")).await;
+        survives(
+            TestEnvBuilder::quick(),
+            Fault::new(kind).on(KEYS, "CreateApiKey"),
+        )
+        .await;
     }
 }
 
@@ -433,7 +452,7 @@ async fn broken_create_api_key_answer_is_one_error() {
         "application/json",
         r#"{"id":"abc","value":"HandMadeHandMadeHandMade"#,
     );
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     world
         .sandbox
@@ -454,13 +473,13 @@ async fn ambiguous_plan_conflict_is_investigated() {
     let conflict = |message: &str| FaultKind::refuse(409, "ConflictException", message);
     // It is attached already: the reply was lost, and the repetition is told that it exists.
     survives(
-        quick(),
+        TestEnvBuilder::quick(),
         Fault::new(FaultKind::LostReply).on(KEYS, "CreateUsagePlanKey"),
     )
     .await;
     // It is not attached: another request was in the way.
     survives(
-        quick(),
+        TestEnvBuilder::quick(),
         Fault::new(conflict(
             "Unable to complete operation due to concurrent modification.",
         ))
@@ -468,7 +487,7 @@ async fn ambiguous_plan_conflict_is_investigated() {
     )
     .await;
     survives(
-        quick(),
+        TestEnvBuilder::quick(),
         Fault::new(conflict("some other words")).on(KEYS, "CreateUsagePlanKey"),
     )
     .await;
@@ -478,7 +497,7 @@ async fn ambiguous_plan_conflict_is_investigated() {
             function_timeout: Duration::from_secs(4),
             ..Options::default()
         },
-        ..quick()
+        ..TestEnvBuilder::quick()
     };
     let fault = Fault::new(conflict("some other words")).on(KEYS, "CreateUsagePlanKey");
     let words = ["to usage plan", "one usage plan for each stage"];
@@ -491,14 +510,14 @@ async fn retry_after_of_api_gateway_is_honoured() {
         retry_after: Some(3),
     })
     .on(KEYS, "CreateApiKey");
-    let world = survives(quick(), fault).await;
+    let world = survives(TestEnvBuilder::quick(), fault).await;
     assert_waited(&world, "CreateApiKey", Duration::from_secs(3));
 }
 
 /// A limit that says when to come back is waited for also more than nine times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retry_after_is_honoured_beyond_nine_times() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let faults = world.sandbox.faults();
     for nth in 1..=11 {
         let limit = FaultKind::refuse(429, "LimitExceededException", "Rate exceeded");
@@ -516,7 +535,7 @@ async fn retry_after_is_honoured_beyond_nine_times() {
 /// A read of AWSCURRENT that lags behind an edit is not taken for another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lagging_current_read_is_not_another_version() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let key = world.current_key();
     let secret = world.sandbox.secret(SECRET);
     let before = secret.current().expect("it was rotated");
@@ -558,7 +577,11 @@ async fn throttling_and_server_errors_are_retried_everywhere() {
             FaultKind::Throttle { retry_after: None },
             FaultKind::refuse(503, "ServiceUnavailable", "later"),
         ] {
-            survives(quick(), Fault::new(kind).on(service, operation)).await;
+            survives(
+                TestEnvBuilder::quick(),
+                Fault::new(kind).on(service, operation),
+            )
+            .await;
         }
     }
 }
@@ -566,7 +589,7 @@ async fn throttling_and_server_errors_are_retried_everywhere() {
 /// A plan that does not exist is named and the minted key is used once it is set right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_plan_is_named_and_key_reused() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
     let (error, token) = world.rotate_and_fail("setSecret").await;
@@ -591,7 +614,7 @@ async fn missing_plan_is_named_and_key_reused() {
 /// A key that a person disabled or took off its plan is not handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabled_or_detached_key_is_not_handed_out() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     let token = world.sandbox.begin_rotation(SECRET);
     world.step(&token, "createSecret").await;
@@ -618,7 +641,7 @@ async fn disabled_or_detached_key_is_not_handed_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_value_that_is_anothers_key_is_refused() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let token = world.sandbox.begin_rotation(SECRET);
     world.step(&token, "createSecret").await;
     let pending = world.key_in("AWSPENDING").expect("it is stored");
@@ -633,7 +656,7 @@ async fn planless_new_key_replaces_no_working_one() {
     let by_hand = "HandMadeHandMadeHandMade";
     let world = TestEnvBuilder {
         secret: Some(by_hand.to_owned()),
-        ..quick()
+        ..TestEnvBuilder::quick()
     }
     .inheriting()
     .start()
@@ -658,7 +681,14 @@ async fn aws_retry_after_beyond_deadline_fails_at_once() {
         };
         let fault = Fault::new(throttle).on(KEYS, "CreateApiKey");
         let words = ["TooManyRequestsException", "429"];
-        fails_with(quick(), fault, "setSecret", "ApiGatewayFailed", &words).await;
+        fails_with(
+            TestEnvBuilder::quick(),
+            fault,
+            "setSecret",
+            "ApiGatewayFailed",
+            &words,
+        )
+        .await;
     }
     assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
 }
@@ -666,7 +696,7 @@ async fn aws_retry_after_beyond_deadline_fails_at_once() {
 /// A pending version that holds a copy or a placeholder is refused with the way out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_copy_or_placeholder_is_refused() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     let text = world
         .sandbox
@@ -697,7 +727,7 @@ async fn pending_copy_or_placeholder_is_refused() {
 async fn missing_current_value_is_not_empty_secret() {
     let world = rotated(TestEnvBuilder {
         secret: Some(r#"{"owner":"us"}"#.to_owned()),
-        ..quick()
+        ..TestEnvBuilder::quick()
     })
     .await;
     let before = world.current_key();
@@ -745,7 +775,7 @@ async fn missing_current_value_is_not_empty_secret() {
 /// A Doppler token that is refused is named with the secret to mend.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_doppler_token_is_named_with_secret() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     world.sandbox.doppler().revoke(&world.token);
     let (error, token) = world.rotate_and_fail("testSecret").await;
@@ -771,7 +801,7 @@ async fn refused_doppler_token_is_named_with_secret() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_doppler_token_differs_from_refused() {
     for text in ["{\"tokn\":\"dp.st.x\"}", "two words"] {
-        let world = rotated(quick()).await;
+        let world = rotated(TestEnvBuilder::quick()).await;
         world.sandbox.put_secret(TOKEN_SECRET, text);
         world.redeploy(&[]).await;
         let (error, _) = world.rotate_and_fail("testSecret").await;
@@ -792,7 +822,7 @@ async fn hidden_doppler_target_has_own_error() {
     ] {
         let fault = Fault::new(FaultKind::refuse(status, "", message)).on(DOPPLER, "GetSecret");
         fails_with(
-            quick(),
+            TestEnvBuilder::quick(),
             fault,
             "testSecret",
             "DopplerTargetNotFound",
@@ -804,7 +834,7 @@ async fn hidden_doppler_target_has_own_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_token_fails_before_promotion() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     let read_only = world
         .sandbox
@@ -828,7 +858,7 @@ async fn a_read_only_token_fails_before_promotion() {
 /// A persons token that cannot see a restricted value is told apart before anything is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restricted_value_is_refused_before_any_write() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     let doppler = world.sandbox.doppler();
     doppler.set_visibility(PROJECT, CONFIG, "PARTNER_API_KEY", Visibility::Restricted);
@@ -849,7 +879,7 @@ async fn retry_after_of_doppler_is_honoured() {
         retry_after: Some(3),
     })
     .on(DOPPLER, "UpdateSecrets");
-    let world = survives(quick(), fault).await;
+    let world = survives(TestEnvBuilder::quick(), fault).await;
     assert_waited(&world, "UpdateSecrets", Duration::from_secs(3));
 }
 
@@ -860,7 +890,14 @@ async fn retry_after_beyond_deadline_fails_at_once() {
         retry_after: Some(3_600),
     })
     .on(DOPPLER, "UpdateSecrets");
-    fails_with(quick(), fault, "finishSecret", "DopplerFailed", &["429"]).await;
+    fails_with(
+        TestEnvBuilder::quick(),
+        fault,
+        "finishSecret",
+        "DopplerFailed",
+        &["429"],
+    )
+    .await;
     assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
 }
 
@@ -869,7 +906,14 @@ async fn retry_after_beyond_deadline_fails_at_once() {
 async fn foreign_json_from_doppler_is_refused() {
     let html = FaultKind::answer(200, "text/html", "<html>HandMadeHandMadeHandMade</html>");
     let fault = Fault::new(html).on(DOPPLER, "UpdateSecrets");
-    fails_with(quick(), fault, "finishSecret", "DopplerFailed", &["JSON"]).await;
+    fails_with(
+        TestEnvBuilder::quick(),
+        fault,
+        "finishSecret",
+        "DopplerFailed",
+        &["JSON"],
+    )
+    .await;
     let no = FaultKind::answer(
         200,
         "application/json",
@@ -877,7 +921,7 @@ async fn foreign_json_from_doppler_is_refused() {
     );
     let fault = Fault::new(no).on(DOPPLER, "UpdateSecrets");
     fails_with(
-        quick(),
+        TestEnvBuilder::quick(),
         fault,
         "finishSecret",
         "DopplerFailed",
@@ -889,12 +933,16 @@ async fn foreign_json_from_doppler_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn html_from_dopplers_edge_is_retried() {
     let html = FaultKind::answer(502, "text/html", "<html>Bad gateway</html>");
-    survives(quick(), Fault::new(html).on(DOPPLER, "UpdateSecrets")).await;
+    survives(
+        TestEnvBuilder::quick(),
+        Fault::new(html).on(DOPPLER, "UpdateSecrets"),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_that_doppler_delivers_changed_stops_rotation() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     let altered = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     let alter = std::sync::Arc::clone(&altered);
@@ -924,7 +972,7 @@ async fn value_that_doppler_delivers_changed_stops_rotation() {
 /// Promotion is the commit point after which a failing Doppler is reported and fails nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing_doppler_after_promotion_fails_nothing() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
         world.step(&token, step).await;
@@ -971,7 +1019,7 @@ async fn failing_doppler_after_promotion_fails_nothing() {
 /// A target that changed between write and promotion is written again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_changed_before_promotion_is_rewritten() {
-    let world = std::sync::Arc::new(rotated(quick()).await);
+    let world = std::sync::Arc::new(rotated(TestEnvBuilder::quick()).await);
     let old = world.current_key();
     let hook = {
         let world = std::sync::Arc::clone(&world);
@@ -1001,7 +1049,7 @@ async fn value_put_manually_before_promotion_wins() {
     let world = std::sync::Arc::new(
         rotated(TestEnvBuilder {
             secret: Some("{}".to_owned()),
-            ..quick()
+            ..TestEnvBuilder::quick()
         })
         .await,
     );
@@ -1035,7 +1083,7 @@ async fn value_put_manually_before_promotion_wins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn label_that_another_run_moved_meanwhile_is_seen() {
-    let world = std::sync::Arc::new(rotated(quick()).await);
+    let world = std::sync::Arc::new(rotated(TestEnvBuilder::quick()).await);
     let token = world.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
         world.step(&token, step).await;
@@ -1275,7 +1323,7 @@ async fn step_ends_in_time_and_retry_continues() {
         fails_with(
             TestEnvBuilder {
                 options: options(),
-                ..quick()
+                ..TestEnvBuilder::quick()
             },
             fault,
             step,
@@ -1289,7 +1337,7 @@ async fn step_ends_in_time_and_retry_continues() {
 /// A key that cannot settle before the deadline fails at once with the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_too_young_for_deadline_fails_at_once() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     let before = world.current_key();
     world.redeploy(&[("PROPAGATION_DELAY", "2h")]).await;
     let (error, token) = world.rotate_and_fail("testSecret").await;
@@ -1313,7 +1361,7 @@ async fn key_too_young_for_deadline_fails_at_once() {
 /// A function that dies before or after any call is resumed with the same token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_function_is_resumed_with_same_token() {
-    let world = rotated(quick()).await;
+    let world = rotated(TestEnvBuilder::quick()).await;
     world.sandbox.clear_calls();
     world.rotate().await;
     let calls: Vec<_> = world

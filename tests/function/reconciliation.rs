@@ -1093,37 +1093,6 @@ async fn stop_or_deletion_before_mark_is_kept() {
     }
 }
 
-/// A rotation or a reconciliation before any call of another run ends in agreement.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn runs_before_any_call_end_in_agreement() {
-    for (rotating, during_a_rotation) in [(false, true), (true, false), (false, false)] {
-        for nth in 1.. {
-            let (world, replaced) = for_two_at_once().await;
-            let kind = meanwhile(&world, move |world| async move {
-                if rotating {
-                    world.rotate().await;
-                } else {
-                    world.reconcile(json!({})).await;
-                }
-            });
-            let fault = world.sandbox.faults().inject(Fault::new(kind).nth(nth));
-            if during_a_rotation {
-                world.rotate().await;
-            } else {
-                world.reconcile(json!({})).await;
-            }
-            world.sandbox.faults().clear();
-            if fault.fired() == 0 {
-                assert!(nth > 6, "only {nth} calls were made");
-                break;
-            }
-            world.reconcile(json!({})).await;
-            world.assert_agreement().await;
-            assert_eq!(enabled(&world, &replaced), Some(false), "call {nth}");
-        }
-    }
-}
-
 // The answer.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
