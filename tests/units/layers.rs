@@ -144,7 +144,7 @@ fn each_guarantee_names_tests_that_exist() {
 fn each_test_file_is_in_the_tests_readme() {
     let page = include_str!("../README.md");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let helpers = ["sandbox", "template", "bench", "tools"];
+    let helpers = ["sandbox", "template", "bench", "fuzz", "tools"];
     let mut count = 0;
     for path in files(&folder) {
         let path = path.strip_prefix(&folder).expect("it is below the folder");
@@ -178,4 +178,42 @@ fn test_names_have_at_most_eight_words() {
         }
     }
     assert!(count > 700, "only {count} tests");
+}
+
+/// What a file of a folder names of the same folder, from file to file.
+#[test]
+fn no_folder_has_circle_of_files() {
+    let names = Regex::new(r"super::([a-z_]+)").expect("it is a pattern");
+    let folders = ["config", "decision", "driver", "handler", "secret"];
+    for folder in folders {
+        let files: Vec<_> = sources()
+            .into_iter()
+            .filter_map(|(path, part, text)| {
+                let file = path.strip_prefix(folder)?.strip_prefix('/')?;
+                let module = file.strip_suffix(".rs")?.to_owned();
+                (part == folder && module != "mod").then_some((module, text))
+            })
+            .collect();
+        assert!(files.len() > 1, "{folder}");
+        let imports = |text: &str| -> Vec<String> {
+            let found = names.captures_iter(text).map(|found| found[1].to_owned());
+            found
+                .filter(|name| files.iter().any(|(module, _)| module == name))
+                .collect()
+        };
+        for (module, text) in &files {
+            let (mut seen, mut open) = (BTreeSet::new(), imports(text));
+            while let Some(next) = open.pop() {
+                assert_ne!(
+                    next, *module,
+                    "{folder}/{module}.rs names itself in the end"
+                );
+                if seen.insert(next.clone())
+                    && let Some((_, text)) = files.iter().find(|(module, _)| *module == next)
+                {
+                    open.extend(imports(text));
+                }
+            }
+        }
+    }
 }
