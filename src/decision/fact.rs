@@ -7,7 +7,7 @@ use super::key::{Key, Supersession};
 use super::observed::TargetContent;
 use super::secret::SecretDescription;
 use super::secret_version::{Comparison, Content, CurrentVersion, VersionRole};
-use crate::ids::{KeyId, PlanId, Target};
+use crate::ids::{KeyId, PlanId, Target, VersionId};
 
 /// One thing learnt, by a query or by an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl ReadVersion {
     pub fn new(
         role: VersionRole,
         content: Content,
-        id: Option<crate::ids::VersionId>,
+        id: Option<VersionId>,
         created: Option<SystemTime>,
     ) -> Self {
         match role {

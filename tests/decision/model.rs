@@ -39,6 +39,31 @@ pub(crate) fn target(number: usize) -> Target {
     }
 }
 
+/// A key that was created and nothing else.
+pub(crate) fn created_key(id: &str, version: Option<&VersionId>) -> Key {
+    Key {
+        id: KeyId::from(id),
+        owner: match version {
+            Some(version) => Owner::Secret {
+                version: version.clone(),
+            },
+            None => Owner::Other,
+        },
+        description: match version {
+            Some(_) => KeyDescription::InUse(Progress::Complete),
+            None => KeyDescription::Other,
+        },
+        enabled: true,
+        stage_keys: false,
+        generated: true,
+        effective_since: SystemTime::UNIX_EPOCH,
+        changed_at: None,
+        named_targets: BTreeSet::new(),
+        held_by: BTreeSet::new(),
+        in_targets: BTreeSet::new(),
+    }
+}
+
 fn place(target: &Target) -> usize {
     target.name.parse().expect("a number")
 }

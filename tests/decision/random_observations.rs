@@ -12,6 +12,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::exhaustive::is_exhaustive;
+use crate::model::{created_key, target};
 use api_key_rotation::decision::{
     Action, CURRENT, Comparison, Content, Creation, Fact, Impediment, InvalidSecret, Key,
     KeyChange, KeyDescription, Keys, Labels, Observed, Owner, PENDING, PREVIOUS, Policy, Postponed,
@@ -19,7 +20,7 @@ use api_key_rotation::decision::{
     Scope, SecretDescription, Supersession, TargetContent, Task, Turn, UsagePlans, VersionRole,
     Versions, decide,
 };
-use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
+use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, VersionId};
 use api_key_rotation::redact::Redacted;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -53,15 +54,6 @@ fn is_step(task: &Task, wanted: RotationStep) -> bool {
 
 fn reconciles(task: &Task) -> bool {
     !matches!(task, Task::Rotate { .. })
-}
-
-fn target() -> Target {
-    Target {
-        project: "project".to_owned(),
-        environment: None,
-        config: "config".to_owned(),
-        name: "NAME".to_owned(),
-    }
 }
 
 /// The version of the rotation.
@@ -196,8 +188,8 @@ fn policies(task: &Task) -> Vec<Policy> {
             } else {
                 Readiness::Age(SETTLE)
             },
-            targets: target.then(self::target).into_iter().collect(),
-            adopted_targets: adopted.then(self::target).into_iter().collect(),
+            targets: target.then(|| self::target(0)).into_iter().collect(),
+            adopted_targets: adopted.then(|| self::target(0)).into_iter().collect(),
             grace: period(GRACE),
             quarantine: period(QUARANTINE),
             now: now(),
@@ -205,31 +197,6 @@ fn policies(task: &Task) -> Vec<Policy> {
         })
     };
     (0..1 << 8).filter_map(policy).collect()
-}
-
-/// A key that was created and nothing else.
-fn key(id: &str, version: Option<&VersionId>) -> Key {
-    Key {
-        id: KeyId::from(id),
-        owner: match version {
-            Some(version) => Owner::Secret {
-                version: version.clone(),
-            },
-            None => Owner::Other,
-        },
-        description: match version {
-            Some(_) => KeyDescription::InUse(Progress::Complete),
-            None => KeyDescription::Other,
-        },
-        enabled: true,
-        stage_keys: false,
-        generated: true,
-        effective_since: SystemTime::UNIX_EPOCH,
-        changed_at: None,
-        named_targets: BTreeSet::new(),
-        held_by: BTreeSet::new(),
-        in_targets: BTreeSet::new(),
-    }
 }
 
 /// Every state that a key can be in by itself and that makes a difference to the step.
@@ -264,7 +231,7 @@ fn states(of: &Key, observed: &Observed) -> Vec<Key> {
                 ..of.clone()
             },
             Key {
-                named_targets: BTreeSet::from([target()]),
+                named_targets: BTreeSet::from([target(0)]),
                 ..of.clone()
             },
             in_state(false, revoked(mark(300, &current, Some(1)))),
@@ -293,7 +260,7 @@ fn states(of: &Key, observed: &Observed) -> Vec<Key> {
             ..of.clone()
         },
         Key {
-            named_targets: BTreeSet::from([target()]),
+            named_targets: BTreeSet::from([target(0)]),
             ..of.clone()
         },
         in_state(true, revoked(mark(300, &current, Some(1)))),
@@ -394,8 +361,8 @@ fn lists(observed: &Observed) -> Vec<Vec<Key>> {
                 }
                 let of = Key {
                     held_by: held_by.clone(),
-                    in_targets: in_target.then(target).into_iter().collect(),
-                    ..key("a", Some(version))
+                    in_targets: in_target.then(|| target(0)).into_iter().collect(),
+                    ..created_key("a", Some(version))
                 };
                 one.extend(states(&of, observed));
             }
@@ -408,7 +375,7 @@ fn lists(observed: &Observed) -> Vec<Vec<Key>> {
             if !key.is(VersionRole::Current) {
                 let current = Key {
                     held_by: BTreeSet::from([VersionRole::Current]),
-                    ..self::key("current", observed.version(VersionRole::Current))
+                    ..created_key("current", observed.version(VersionRole::Current))
                 };
                 lists.push(vec![current, key.clone()]);
             }
@@ -490,7 +457,7 @@ fn version_read(
         ),
         comparison,
         keys: keys.to_vec(),
-        targets: is_its.then(target).into_iter().collect(),
+        targets: is_its.then(|| target(0)).into_iter().collect(),
     };
     // What bounds the grace of AWSPREVIOUS's key, while it runs and when it is over.
     let ages = match role {
@@ -530,7 +497,7 @@ fn answers(observed: &Observed, query: &Query) -> Vec<(Fact, bool)> {
                 for version in [None, observed.version(*role)] {
                     let of = Key {
                         held_by: held_by.clone(),
-                        ..key(&format!("found for {role}"), version)
+                        ..created_key(&format!("found for {role}"), version)
                     };
                     let states = states(&of, observed).into_iter();
                     facts.extend(states.map(|key| Fact::KeyFound(*role, Some(key))));
@@ -607,7 +574,7 @@ fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             if observed.versions.are_identical() {
                 held_by.extend([VersionRole::Current, VersionRole::Pending]);
             }
-            let created = key("created", Some(version));
+            let created = created_key("created", Some(version));
             let created = Key {
                 description: match role {
                     VersionRole::Current => KeyDescription::InUse(Progress::AwaitsPlans),

@@ -7,13 +7,15 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    CURRENT, Comparison, Content, Creation, Fact, Key, KeyDescription, Observed, Owner, PENDING,
-    PREVIOUS, Policy, Progress, Query, ReadVersion, Readiness, Replica, Replication, Request,
-    RotationStep, Run, Scope, SecretDescription, Supersession, TargetContent, Task, Turn,
-    UsagePlans, VersionRole,
+    CURRENT, Comparison, Content, Creation, Fact, Key, KeyDescription, Observed, ObservedTarget,
+    Owner, PENDING, PREVIOUS, Policy, Progress, Query, ReadVersion, Readiness, Replica,
+    Replication, Request, RotationStep, Run, Scope, SecretDescription, Supersession, TargetContent,
+    Task, Turn, UsagePlans, VersionRole,
 };
-use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
+use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, VersionId};
 use api_key_rotation::redact::Redacted;
+
+use crate::model::{created_key, target};
 
 const HEAD: &str = "\
 What each step does next, for all that can be known. Written by `make decisions` from what
@@ -33,15 +35,6 @@ const RECONCILE: Task = Task::Reconcile(Scope::EverySecret);
 fn rotate(step: RotationStep) -> Task {
     let version = VersionId::from("new");
     Task::Rotate { step, version }
-}
-
-fn target() -> Target {
-    Target {
-        project: "project".to_owned(),
-        environment: None,
-        config: "config".to_owned(),
-        name: "NAME".to_owned(),
-    }
 }
 
 fn now() -> SystemTime {
@@ -122,39 +115,17 @@ impl Case {
     }
 
     fn with_target(&mut self, holds: Option<TargetContent>) {
-        let Observed {
-            task,
-            mut policy,
-            secret,
-            ..
-        } = self.observed.clone();
-        policy.targets = vec![target()];
-        let before = std::mem::replace(&mut self.observed, Observed::new(task, policy, secret));
-        self.observed.creation = before.creation;
+        let (target, content) = (target(0), TargetContent::Unread);
+        self.observed.policy.targets = vec![target.clone()];
+        self.observed.targets = vec![ObservedTarget { target, content }];
         self.target = holds;
     }
 
     fn with_key(&mut self, id: &str, version: Option<&str>, held_by: &[VersionRole]) -> &mut Key {
+        let version = version.map(VersionId::from);
         self.keys.push(Key {
-            id: KeyId::from(id),
-            owner: match version {
-                Some(version) => Owner::Secret {
-                    version: VersionId::from(version),
-                },
-                None => Owner::Other,
-            },
-            description: match version {
-                Some(_) => KeyDescription::InUse(Progress::Complete),
-                None => KeyDescription::Other,
-            },
-            enabled: true,
-            stage_keys: false,
-            generated: true,
-            effective_since: SystemTime::UNIX_EPOCH,
-            changed_at: None,
-            named_targets: BTreeSet::new(),
             held_by: held_by.iter().copied().collect(),
-            in_targets: BTreeSet::new(),
+            ..created_key(id, version.as_ref())
         });
         self.keys.last_mut().expect("it was just put there")
     }
@@ -705,7 +676,7 @@ fn first_write() -> String {
             };
             let current = case.with_key("old", Some("old"), holders);
             if written == "AWSCURRENT's" {
-                current.named_targets.insert(self::target());
+                current.named_targets.insert(self::target(0));
             }
             if !case.copy {
                 case.with_key("new", Some("new"), &[VersionRole::Pending]);
@@ -714,10 +685,10 @@ fn first_write() -> String {
             case.on_plan.insert(KeyId::from("new"));
             let other = case.with_key("gone", Some("gone"), &[]);
             if target == "another key of this secret" {
-                other.in_targets.insert(self::target());
+                other.in_targets.insert(self::target(0));
             }
             if written == "a superseded one" {
-                other.named_targets.insert(self::target());
+                other.named_targets.insert(self::target(0));
             }
             case.with_target(Some(match target {
                 "nothing, or the secret's placeholder" => TargetContent::Vacant,
@@ -728,7 +699,7 @@ fn first_write() -> String {
             }));
             if adopted == YES {
                 let adopted = &mut case.observed.policy.adopted_targets;
-                adopted.insert(self::target());
+                adopted.insert(self::target(0));
             }
             Some(case.next())
         },
@@ -847,7 +818,7 @@ fn reconciliation(labels: &[(&str, &[&str])]) -> Case {
     case.held.insert(VersionRole::Current, OURS);
     case.with_key("current", Some("now"), &[VersionRole::Current])
         .named_targets
-        .insert(target());
+        .insert(self::target(0));
     case
 }
 
@@ -1024,7 +995,7 @@ fn replaced_in(emergency: &str, target: &str, labels: &[(&str, &[&str])]) -> (Ca
     let mut key = case.with_key("old", Some("old"), &[]).clone();
     case.keys.pop();
     if target == "held the key until now" {
-        key.in_targets.insert(self::target());
+        key.in_targets.insert(self::target(0));
     }
     (case, key)
 }
