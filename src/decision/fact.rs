@@ -74,7 +74,7 @@ pub enum ReadVersion {
 }
 
 impl ReadVersion {
-    /// A version by its role. `id` and `created` came with its value; there is no id where it has none.
+    /// A version by its role. `id` and `created` come with its value: without a value there is no id.
     #[must_use]
     pub fn new(
         role: VersionRole,

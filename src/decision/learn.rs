@@ -240,7 +240,7 @@ impl Observed {
             | Action::NotePostponement(id, _)
             | Action::DeleteKey(id) => {
                 if action.takes_away() {
-                    // Perhaps it was done all the same, and only the reply was lost.
+                    // It may have been done, with only the reply lost.
                     self.labels = Labels::MustConfirm;
                 }
                 let key = self.keys.get(id);
