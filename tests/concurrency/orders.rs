@@ -15,7 +15,7 @@ use super::explorer::{CallEffect, Explorer, RandomScheduler, Replay, Scheduler};
 use crate::support::emitted::{ROTATION_TOKEN, assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, key_in, minted_key};
-use sandbox::{Call, Held, KeyView, Lane, STEPS, SecretView, Service};
+use sandbox::{Call, KeyView, PendingInvocation, STEPS, SecretView, Service, SteppedFunction};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -28,7 +28,7 @@ const WORLDS: usize = 4;
 /// no other keys than its scene wants.
 struct Arena {
     world: TestEnv,
-    lanes: [Lane; 2],
+    lanes: [SteppedFunction; 2],
     /// Counts the values that it made up.
     values: usize,
     /// Whether a rotation meets a key whose grace is over.
@@ -43,7 +43,7 @@ impl Arena {
         doppler.set_rate_window(Duration::from_millis(1));
         let mut lanes = Vec::new();
         for _ in 0..2 {
-            let lane = world.sandbox.lane().await.expect("a lane opens");
+            let lane = world.sandbox.stepped_function().await.expect("it starts");
             let doppler = lane.doppler_url();
             lane.deploy(world.function(&[("DOPPLER_API_URL", &doppler)]))
                 .await;
@@ -367,7 +367,7 @@ async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Scheduler)
     let mut story = Story(scene.to_string());
     let cast = (scene.world)(arena);
     let arn = arena.world.sandbox.secret(SECRET).arn;
-    let mut held: Vec<Held> = std::iter::zip(&arena.lanes, scene.runs)
+    let mut held: Vec<PendingInvocation> = std::iter::zip(&arena.lanes, scene.runs)
         .map(|(lane, run)| lane.hold(run.event(&cast, &arn)))
         .collect();
     let mut person = scene.person;
@@ -797,7 +797,7 @@ async fn finish_and_emergency_stop_disable_leaked_key() {
 }
 
 /// Lets calls go until it is this one that waits.
-async fn go_until(held: &mut Held, operation: &str) {
+async fn go_until(held: &mut PendingInvocation, operation: &str) {
     while held.call().await.expect("it comes to that").operation != operation {
         held.go().await;
     }

@@ -21,10 +21,10 @@ use crate::faults::{FaultKind, Faults};
 use crate::iam::Gatekeeper;
 use crate::journal::{Call, Journal, Service};
 use crate::lambda::Lambda;
-use crate::lane::Gate;
 use crate::names::random_uuid;
 use crate::refusal::Refusal;
 use crate::server::{Answer, Dropped, Switch};
+use crate::stepped_function::CallGate;
 
 /// Names the service and operation that a request is for; none, if it is for neither journal nor
 /// faults.
@@ -35,7 +35,7 @@ pub(crate) type Classify = fn(&Parts) -> Option<(Service, String)>;
 pub(crate) struct Front {
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
-    pub(crate) gate: Gate,
+    pub(crate) call_gate: CallGate,
     pub(crate) lambda: Lambda,
     pub(crate) clock: Clock,
     pub(crate) switch: Switch,
@@ -88,8 +88,8 @@ impl Front {
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
         };
-        // Held until the answer is ready.
-        let _pass = self.gate.pass(&call).await;
+        // Kept until the answer is ready.
+        let _permit = self.call_gate.acquire(&call).await;
         self.journal.begin(call);
         // Asked before any fault strikes: also a call that is lost takes a permission.
         let gatekeeper = self.gatekeeper.as_ref();

@@ -29,7 +29,6 @@ pub mod http_client;
 pub mod iam;
 mod journal;
 mod lambda;
-mod lane;
 mod names;
 mod refusal;
 mod rotation;
@@ -37,6 +36,7 @@ mod sandbox;
 mod secrets_manager;
 mod server;
 mod setup;
+mod stepped_function;
 pub mod tls;
 mod view;
 
@@ -46,7 +46,6 @@ pub use events::Event;
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Hook, When};
 pub use journal::{Call, Service};
 pub use lambda::{Delivery, Function, FunctionError, Invocation};
-pub use lane::{Held, Lane};
 pub use names::{
     ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE,
     fingerprint,
@@ -54,4 +53,5 @@ pub use names::{
 pub use rotation::{Outcome, STEPS, StepRun};
 pub use sandbox::{Options, Ports, Sandbox};
 pub use secrets_manager::ReplicaStatus;
+pub use stepped_function::{PendingInvocation, SteppedFunction};
 pub use view::{KeyView, ReplicaView, SecretView, VersionView};

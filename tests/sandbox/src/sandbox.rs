@@ -21,10 +21,10 @@ use crate::gateway;
 use crate::iam::Gatekeeper;
 use crate::journal::{Call, Journal, Service};
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
-use crate::lane::{Gate, Lane};
 use crate::rotation::{Persistence, Rotator};
 use crate::secrets_manager::{self, SecretsManager};
 use crate::server::{Server, Switch};
+use crate::stepped_function::{CallGate, SteppedFunction};
 
 /// Where and how a sandbox runs. The default is quick and lenient, for tests.
 #[derive(Debug, Clone)]
@@ -126,7 +126,7 @@ pub struct Sandbox {
     lambda: Lambda,
     services: Services,
     events: Events,
-    doors: Doors,
+    open_ports: OpenPorts,
     options: Options,
     _schedule: JoinSet<()>,
 }
@@ -203,8 +203,8 @@ impl Sandbox {
             also: options.also_listen_on,
             missing_key_is_denied: options.missing_key_is_denied,
         };
-        let doors = services
-            .open(options.ports, &lambda, &Gate::default())
+        let open_ports = services
+            .open(options.ports, &lambda, &CallGate::default())
             .await?;
         let mut schedule = JoinSet::new();
         schedule.spawn(event_bridge.keep_schedule());
@@ -215,18 +215,18 @@ impl Sandbox {
             lambda,
             services,
             events,
-            doors,
+            open_ports,
             options,
             _schedule: schedule,
         })
     }
 
-    /// Opens a lane: another Lambda over the same services, whose calls a test can hold back.
+    /// Starts another Lambda over the same services, whose function a test can let go call by call.
     ///
     /// # Errors
     ///
     /// If a port cannot be had.
-    pub async fn lane(&self) -> anyhow::Result<Lane> {
+    pub async fn stepped_function(&self) -> anyhow::Result<SteppedFunction> {
         let settings = LambdaSettings {
             timeout: self.options.function_timeout,
             concurrency: 1,
@@ -234,28 +234,28 @@ impl Sandbox {
             port: 0,
         };
         let lambda = Lambda::start(settings, self.events.clone()).await?;
-        let gate = Gate::default();
+        let call_gate = CallGate::default();
         let ports = Ports::default();
-        let doors = self.services.open(ports, &lambda, &gate).await?;
-        Ok(Lane::new(lambda, gate, doors))
+        let open_ports = self.services.open(ports, &lambda, &call_gate).await?;
+        Ok(SteppedFunction::new(lambda, call_gate, open_ports))
     }
 
     /// The endpoint URL for AWS clients.
     #[must_use]
     pub fn aws_url(&self) -> String {
-        self.doors.aws_url()
+        self.open_ports.aws_url()
     }
 
     /// The base URL of the API that wants a key; append `/<stage>/…`.
     #[must_use]
     pub fn gateway_url(&self) -> String {
-        self.doors.gateway_url()
+        self.open_ports.gateway_url()
     }
 
     /// The base URL for Doppler clients.
     #[must_use]
     pub fn doppler_url(&self) -> String {
-        self.doors.doppler_url()
+        self.open_ports.doppler_url()
     }
 
     /// `host:port` of the Lambda runtime API that hands out events while no function is deployed.
@@ -382,7 +382,12 @@ struct Services {
 
 impl Services {
     /// Opens ports to them for what runs in `lambda`, and tells it where AWS is.
-    async fn open(&self, ports: Ports, lambda: &Lambda, gate: &Gate) -> anyhow::Result<Doors> {
+    async fn open(
+        &self,
+        ports: Ports,
+        lambda: &Lambda,
+        call_gate: &CallGate,
+    ) -> anyhow::Result<OpenPorts> {
         let gatekeeper = Gatekeeper {
             secrets: self.aws.secrets.clone(),
             api_gateway: self.aws.api_gateway.clone(),
@@ -396,7 +401,7 @@ impl Services {
                     switch: switch.clone(),
                     journal: self.journal.clone(),
                     faults: self.faults.clone(),
-                    gate: gate.clone(),
+                    call_gate: call_gate.clone(),
                     lambda: lambda.clone(),
                     clock: self.clock.clone(),
                     classify,
@@ -415,7 +420,7 @@ impl Services {
             ..self.aws.clone()
         };
         let gateway = gateway::router(&self.aws.api_gateway);
-        let doors = Doors {
+        let open_ports = OpenPorts {
             aws: serve(ports.aws, Some(gatekeeper), aws::classify, aws.router())
                 .await
                 .context("the AWS services")?,
@@ -426,19 +431,19 @@ impl Services {
                 .await
                 .context("the Doppler API")?,
         };
-        lambda.set_endpoint(doors.aws_url());
-        Ok(doors)
+        lambda.set_endpoint(open_ports.aws_url());
+        Ok(open_ports)
     }
 }
 
 /// Open ports to the services.
-pub(crate) struct Doors {
+pub(crate) struct OpenPorts {
     aws: Server,
     gateway: Server,
     doppler: Server,
 }
 
-impl Doors {
+impl OpenPorts {
     pub(crate) fn aws_url(&self) -> String {
         format!("http://{}", self.aws.address())
     }

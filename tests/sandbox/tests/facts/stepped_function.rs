@@ -1,18 +1,21 @@
-//! A lane holds each call back until it is let go, and lets one go at a time.
+//! A stepped function holds each call back until it is let go, and lets one go at a time.
 
-use sandbox::{Held, Lane, Sandbox};
+use sandbox::{PendingInvocation, Sandbox, SteppedFunction};
 use serde_json::json;
 
 use crate::client::{start, template_function};
 
-async fn lane(sandbox: &Sandbox) -> Lane {
-    let lane = sandbox.lane().await.expect("a lane opens on free ports");
-    lane.deploy(template_function()).await;
-    lane
+async fn deployed(sandbox: &Sandbox) -> SteppedFunction {
+    let function = sandbox
+        .stepped_function()
+        .await
+        .expect("it starts on free ports");
+    function.deploy(template_function()).await;
+    function
 }
 
-/// A rotation that is to be finished in a lane. It takes two calls: one to look and one to change.
-async fn finish(sandbox: &Sandbox, lane: &Lane, secret: &str) -> Held {
+/// A rotation that is to be finished call by call. It takes two calls: one to look and one to change.
+async fn finish(sandbox: &Sandbox, function: &SteppedFunction, secret: &str) -> PendingInvocation {
     sandbox.create_secret(secret, Some("old"));
     sandbox.enable_rotation(secret);
     let token = sandbox.begin_rotation(secret);
@@ -20,14 +23,14 @@ async fn finish(sandbox: &Sandbox, lane: &Lane, secret: &str) -> Held {
         let event = json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token });
         event.to_string()
     };
-    let created = lane.invoke(event("createSecret")).await;
+    let created = function.invoke(event("createSecret")).await;
     created.result.expect("nothing is held back yet");
     sandbox.clear_calls();
-    lane.hold(event("finishSecret"))
+    function.hold(event("finishSecret"))
 }
 
-async fn operation(held: &mut Held) -> Option<String> {
-    held.call().await.map(|call| call.operation.clone())
+async fn operation(pending: &mut PendingInvocation) -> Option<String> {
+    pending.call().await.map(|call| call.operation.clone())
 }
 
 /// What was answered, in the order in which it went.
@@ -48,9 +51,9 @@ async fn each_call_waits_for_its_own_permit() {
     const LOOK: &str = "DescribeSecret";
     const MOVE: &str = "UpdateSecretVersionStage";
     let sandbox = start().await;
-    let lanes = [lane(&sandbox).await, lane(&sandbox).await];
-    let mut a = finish(&sandbox, &lanes[0], "a").await;
-    let mut b = finish(&sandbox, &lanes[1], "b").await;
+    let functions = [deployed(&sandbox).await, deployed(&sandbox).await];
+    let mut a = finish(&sandbox, &functions[0], "a").await;
+    let mut b = finish(&sandbox, &functions[1], "b").await;
 
     assert_eq!(operation(&mut a).await.as_deref(), Some(LOOK));
     assert_eq!(operation(&mut b).await.as_deref(), Some(LOOK));
@@ -75,12 +78,16 @@ async fn each_call_waits_for_its_own_permit() {
 #[tokio::test]
 async fn nothing_is_held_back_unless_asked_for() {
     let sandbox = start().await;
-    let lane = lane(&sandbox).await;
-    let mut held = finish(&sandbox, &lane, "a").await;
-    assert!(held.call().await.is_some());
-    drop(held);
+    let function = deployed(&sandbox).await;
+    let mut pending = finish(&sandbox, &function, "a").await;
+    assert!(pending.call().await.is_some());
+    drop(pending);
     let event = json!({ "Step": "echo" }).to_string();
     // The function serves one event after the other: the first is over by then, without being let go.
-    lane.invoke(event).await.result.expect("the echo answers");
+    function
+        .invoke(event)
+        .await
+        .result
+        .expect("the echo answers");
     assert!(is_current(&sandbox, "a"));
 }

@@ -9,35 +9,35 @@ use tokio::task::JoinHandle;
 
 use crate::journal::Call;
 use crate::lambda::{Function, Invocation, Lambda};
-use crate::sandbox::Doors;
+use crate::sandbox::OpenPorts;
 
 /// A Lambda of its own, with ports of its own to the sandbox's services; so it is known of each call
 /// whose it is. Dropping it closes its ports and kills its function.
-pub struct Lane {
+pub struct SteppedFunction {
     lambda: Lambda,
-    gate: Gate,
-    doors: Doors,
+    call_gate: CallGate,
+    ports: OpenPorts,
 }
 
-impl Lane {
-    pub(crate) fn new(lambda: Lambda, gate: Gate, doors: Doors) -> Lane {
-        Lane {
+impl SteppedFunction {
+    pub(crate) fn new(lambda: Lambda, call_gate: CallGate, ports: OpenPorts) -> SteppedFunction {
+        SteppedFunction {
             lambda,
-            gate,
-            doors,
+            call_gate,
+            ports,
         }
     }
 
-    /// The base URL of the API that wants a key, for this lane's function.
+    /// The base URL of the API that wants a key, for this function.
     #[must_use]
     pub fn gateway_url(&self) -> String {
-        self.doors.gateway_url()
+        self.ports.gateway_url()
     }
 
-    /// The base URL of Doppler, for this lane's function.
+    /// The base URL of Doppler, for this function.
     #[must_use]
     pub fn doppler_url(&self) -> String {
-        self.doors.doppler_url()
+        self.ports.doppler_url()
     }
 
     /// Runs this function from the next event on. Where AWS is, it is told; the other URLs are for
@@ -51,32 +51,32 @@ impl Lane {
         self.lambda.invoke(payload.as_ref().to_vec().into()).await
     }
 
-    /// Hands an event to the function and holds its calls back. One at a time in a lane.
+    /// Hands an event to the function and holds its calls back. One event at a time.
     #[must_use]
-    pub fn hold(&self, payload: impl AsRef<[u8]>) -> Held {
-        let arrivals = self.gate.close();
+    pub fn hold(&self, payload: impl AsRef<[u8]>) -> PendingInvocation {
+        let arrivals = self.call_gate.close();
         let (lambda, payload) = (self.lambda.clone(), payload.as_ref().to_vec().into());
-        Held {
-            gate: self.gate.clone(),
+        PendingInvocation {
+            call_gate: self.call_gate.clone(),
             arrivals,
             waiting: None,
             invocation: Under::Way(tokio::spawn(async move { lambda.invoke(payload).await })),
         }
     }
 
-    /// All that the lane's function has written, line by line.
+    /// All that the function has written, line by line.
     #[must_use]
     pub fn function_log(&self) -> String {
         self.lambda.log()
     }
 
-    /// Forgets what the lane's function has written.
+    /// Forgets what the function has written.
     pub fn clear_function_log(&self) {
         self.lambda.clear_log();
     }
 }
 
-impl Drop for Lane {
+impl Drop for SteppedFunction {
     fn drop(&mut self) {
         self.lambda.kill_now();
     }
@@ -84,8 +84,8 @@ impl Drop for Lane {
 
 /// An invocation each of whose calls waits, before any fault and effect, until it is let go.
 /// Dropping it lets go of all.
-pub struct Held {
-    gate: Gate,
+pub struct PendingInvocation {
+    call_gate: CallGate,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     waiting: Option<Arrival>,
     invocation: Under,
@@ -96,7 +96,7 @@ enum Under {
     Over(Invocation),
 }
 
-impl Held {
+impl PendingInvocation {
     /// The call that waits, as soon as there is one; none, once the invocation is over.
     ///
     /// # Panics
@@ -119,10 +119,10 @@ impl Held {
     /// Lets the call that waits have its effect, and waits until that is done.
     pub async fn go(&mut self) {
         if let Some(arrival) = self.waiting.take() {
-            let (pass, passed) = oneshot::channel();
-            // An error would mean that the caller has gone; and a pass is dropped, never sent.
-            drop(arrival.go.send(Pass(pass)));
-            drop(passed.await);
+            let (permit, dropped) = oneshot::channel();
+            // An error would mean that the caller has gone; and a permit is dropped, never sent.
+            drop(arrival.go.send(CallPermit(permit)));
+            drop(dropped.await);
         }
     }
 
@@ -141,14 +141,14 @@ impl Held {
 
     /// Whoever waits finds the other end gone, and goes.
     fn let_all_go(&mut self) {
-        self.gate.open();
+        self.call_gate.open();
         self.arrivals.close();
         while self.arrivals.try_recv().is_ok() {}
         self.waiting = None;
     }
 }
 
-impl Drop for Held {
+impl Drop for PendingInvocation {
     fn drop(&mut self) {
         self.let_all_go();
     }
@@ -157,22 +157,24 @@ impl Drop for Held {
 /// Where calls wait while it is closed. It is open unless a test closes it. A clone is another
 /// handle to the same one.
 #[derive(Clone, Default)]
-pub(crate) struct Gate {
+pub(crate) struct CallGate {
     arrivals: Arc<Mutex<Option<mpsc::UnboundedSender<Arrival>>>>,
 }
 
 /// A call that waits.
 struct Arrival {
     call: Call,
-    go: oneshot::Sender<Pass>,
+    go: oneshot::Sender<CallPermit>,
 }
 
 /// Kept by a call until its answer is ready.
-pub(crate) struct Pass(#[allow(dead_code, reason = "its end is what counts")] oneshot::Sender<()>);
+pub(crate) struct CallPermit(
+    #[allow(dead_code, reason = "its end is what counts")] oneshot::Sender<()>,
+);
 
-impl Gate {
+impl CallGate {
     /// Waits until the call may go.
-    pub(crate) async fn pass(&self, call: &Call) -> Option<Pass> {
+    pub(crate) async fn acquire(&self, call: &Call) -> Option<CallPermit> {
         let (go, may_go) = oneshot::channel();
         let call = call.clone();
         let arrival = Arrival { call, go };
