@@ -5,8 +5,8 @@ use std::path::Path;
 
 use sandbox::Call;
 
+use crate::env::{BenchEnv, Variant};
 use crate::table::table;
-use crate::world::{BenchEnv, Variant};
 
 const VARIANTS: [(Variant, &str); 3] = [
     (Variant::Ordinary, "ordinary"),
@@ -39,9 +39,9 @@ pub(crate) async fn count(ours: &Path) -> anyhow::Result<String> {
 }
 
 async fn calls(ours: &Path, variant: Variant) -> anyhow::Result<Vec<Call>> {
-    let world = BenchEnv::rotated(ours, variant).await?;
-    let _process = world.run(ours)?;
-    world.sandbox.clear_calls();
-    world.rotate().await?;
-    Ok(world.sandbox.calls())
+    let env = BenchEnv::rotated(ours, variant).await?;
+    let _process = env.run(ours)?;
+    env.sandbox.clear_calls();
+    env.rotate().await?;
+    Ok(env.sandbox.calls())
 }

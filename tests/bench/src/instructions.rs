@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
+use crate::env::{BenchEnv, Variant};
 use crate::process::Process;
 use crate::runtime::Runtime;
-use crate::world::{BenchEnv, Variant};
 
 /// Makes sure that there is a callgrind.
 pub(crate) fn check_tool() -> anyhow::Result<()> {
@@ -21,9 +21,9 @@ pub(crate) fn check_tool() -> anyhow::Result<()> {
 
 /// From the start of the process until it waits for its first event.
 pub(crate) async fn to_first_request(binary: &Path) -> anyhow::Result<u32> {
-    let world = BenchEnv::start(Variant::Ordinary).await?;
+    let env = BenchEnv::start(Variant::Ordinary).await?;
     let runtime = Runtime::start()?;
-    let process = spawn(&world, binary, &runtime.address())?;
+    let process = spawn(&env, binary, &runtime.address())?;
     let _request = runtime.first_request()?;
     total(process)
 }
@@ -31,14 +31,14 @@ pub(crate) async fn to_first_request(binary: &Path) -> anyhow::Result<u32> {
 /// From the start of the process until it has answered `createSecret` and waits for its second event. The request for
 /// that event is counted too: no signal comes just in time before it.
 pub(crate) async fn to_first_reply(ours: &Path) -> anyhow::Result<u32> {
-    let world = BenchEnv::rotated(ours, Variant::Ordinary).await?;
-    let process = spawn(&world, ours, &world.sandbox.runtime_api())?;
-    world.create_secret().await?;
+    let env = BenchEnv::rotated(ours, Variant::Ordinary).await?;
+    let process = spawn(&env, ours, &env.sandbox.runtime_api())?;
+    env.create_secret().await?;
     total(process)
 }
 
-fn spawn(world: &BenchEnv, binary: &Path, runtime_api: &str) -> anyhow::Result<Process> {
-    let mut command = world.command("valgrind", runtime_api);
+fn spawn(env: &BenchEnv, binary: &Path, runtime_api: &str) -> anyhow::Result<Process> {
+    let mut command = env.command("valgrind", runtime_api);
     command
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(binary)

@@ -1,6 +1,7 @@
 //! Measures the function next to one that does nothing, and says which aims it misses: `bench OURS EMPTY`.
 
 mod calls;
+mod env;
 mod figure;
 mod instructions;
 mod memory;
@@ -9,7 +10,6 @@ mod runtime;
 mod sizes;
 mod start;
 mod table;
-mod world;
 
 use std::env::args_os;
 use std::path::{Path, PathBuf};

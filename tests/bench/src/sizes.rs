@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use sandbox::tls::Authority;
 
+use crate::env::{BenchEnv, Variant};
 use crate::figure::mebibytes;
 use crate::process::Process;
 use crate::table::table;
-use crate::world::{BenchEnv, Variant};
 
 /// Lambda's least, its steps above that, and the one that comes with a whole processor (DOC, Lambda developer guide,
 /// "Configure Lambda function memory").
@@ -80,15 +80,15 @@ pub(crate) async fn compare(ours: &Path) -> anyhow::Result<String> {
 
 /// `createSecret`, over https, by a process that is started for it.
 async fn cold_start(ours: &Path, size: u32) -> anyhow::Result<Start> {
-    let world = BenchEnv::rotated(ours, Variant::NoProbe).await?;
+    let env = BenchEnv::rotated(ours, Variant::NoProbe).await?;
     let authority = Authority::new()?;
-    let url = authority.stand_before(&world.sandbox.aws_url()).await?;
+    let url = authority.stand_before(&env.sandbox.aws_url()).await?;
     let share = Share::of(size)?;
     let bundle = std::env::temp_dir().join(format!("{}.pem", share.name()));
     fs::write(&bundle, authority.pem())?;
 
     // Into the group before the function is there.
-    let mut command = world.command("sh", &world.sandbox.runtime_api());
+    let mut command = env.command("sh", &env.sandbox.runtime_api());
     command
         .args(["-c", "echo $$ >\"$0\" && exec \"$1\""])
         .arg(share.folder.join("cgroup.procs"))
@@ -97,7 +97,7 @@ async fn cold_start(ours: &Path, size: u32) -> anyhow::Result<Start> {
         .env("AWS_CA_BUNDLE", &bundle);
     let began = Instant::now();
     let process = Process::spawn(&mut command)?;
-    let answered = world.create_secret().await;
+    let answered = env.create_secret().await;
     let took = began.elapsed();
     fs::remove_file(bundle)?;
     answered?;

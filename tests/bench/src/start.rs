@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::env::{BenchEnv, Variant};
 use crate::process::Process;
 use crate::runtime::Runtime;
-use crate::world::{BenchEnv, Variant};
 
 const PAIRS: usize = 100;
 
@@ -19,11 +19,11 @@ pub(crate) struct Start {
 
 /// Starts both in turn, so that a busy moment of the machine meets both.
 pub(crate) async fn compare(ours: &Path, empty: &Path) -> anyhow::Result<Start> {
-    let world = BenchEnv::start(Variant::Ordinary).await?;
+    let env = BenchEnv::start(Variant::Ordinary).await?;
     let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..PAIRS {
         for (binary, times) in [ours, empty].into_iter().zip(&mut times) {
-            times.push(time_to_first_request(&world, binary)?);
+            times.push(time_to_first_request(&env, binary)?);
         }
     }
     let [ours, empty] = times.map(|mut times| {
@@ -37,9 +37,9 @@ pub(crate) async fn compare(ours: &Path, empty: &Path) -> anyhow::Result<Start> 
     })
 }
 
-fn time_to_first_request(world: &BenchEnv, binary: &Path) -> anyhow::Result<Duration> {
+fn time_to_first_request(env: &BenchEnv, binary: &Path) -> anyhow::Result<Duration> {
     let runtime = Runtime::start()?;
-    let mut command = world.command(binary, &runtime.address());
+    let mut command = env.command(binary, &runtime.address());
     let started = Instant::now();
     let process = Process::spawn(&mut command)?;
     let request = runtime.first_request()?;

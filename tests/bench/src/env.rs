@@ -43,15 +43,15 @@ impl BenchEnv {
 
     /// Starts a sandbox in which `ours` has rotated once, so that the next rotation is one like any other.
     pub(crate) async fn rotated(ours: &Path, variant: Variant) -> anyhow::Result<BenchEnv> {
-        let world = BenchEnv::start(variant).await?;
-        let settings = world.settings.iter();
+        let env = BenchEnv::start(variant).await?;
+        let settings = env.settings.iter();
         let settings = settings.map(|(name, value)| ((*name).to_owned(), value.clone()));
         let mut function = Function::new(ours);
         function.env.extend(settings);
-        world.sandbox.deploy(function).await;
-        world.rotate().await?;
-        world.sandbox.undeploy().await;
-        Ok(world)
+        env.sandbox.deploy(function).await;
+        env.rotate().await?;
+        env.sandbox.undeploy().await;
+        Ok(env)
     }
 
     /// Runs a function that gets the sandbox's events. Only one to a sandbox: an event could go to one that was killed.
