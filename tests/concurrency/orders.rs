@@ -15,7 +15,9 @@ use super::explorer::{CallEffect, Explorer, RandomScheduler, Replay, Scheduler};
 use crate::support::emitted::{ROTATION_TOKEN, assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, key_in, minted_key};
-use sandbox::{Call, KeyView, PendingInvocation, STEPS, SecretView, Service, SteppedFunction};
+use sandbox::{
+    Call, KeySnapshot, PendingInvocation, STEPS, SecretSnapshot, Service, SteppedFunction,
+};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -192,8 +194,8 @@ struct Cast {
 /// Secret, keys and Doppler, each as seen at some time.
 #[derive(Clone)]
 struct View {
-    secret: SecretView,
-    keys: Vec<KeyView>,
+    secret: SecretSnapshot,
+    keys: Vec<KeySnapshot>,
     targets: Vec<Option<String>>,
 }
 

@@ -8,7 +8,7 @@ use crate::support::{
     CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, hash_of, minted_key, rotated,
 };
 use sandbox::{
-    Call, Fault, FaultKind, KeyView, Options, ReplicaStatus, STEPS, Service, VersionView,
+    Call, Fault, FaultKind, KeySnapshot, Options, ReplicaStatus, STEPS, Service, VersionSnapshot,
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ fn as_text_and_json(text: &str) -> [String; 2] {
     [text.to_owned(), json!({ "apiKey": text }).to_string()]
 }
 
-fn key(world: &TestEnv, value: &str) -> KeyView {
+fn key(world: &TestEnv, value: &str) -> KeySnapshot {
     let key = world.sandbox.key_with_value(value);
     key.expect("the key is there")
 }
@@ -101,8 +101,8 @@ fn delivers(world: &TestEnv, name: &str, value: &str) -> bool {
 /// What a refused rotation leaves as it was.
 #[derive(PartialEq)]
 struct Untouched {
-    current: Option<VersionView>,
-    keys: Vec<KeyView>,
+    current: Option<VersionSnapshot>,
+    keys: Vec<KeySnapshot>,
     targets: Vec<Option<String>>,
 }
 

@@ -1432,7 +1432,7 @@ fn assert_waited(world: &TestEnv, operation: &str, pause: Duration) {
     };
     let waited = second
         .duration_since(first)
-        .expect("the journal is in order");
+        .expect("the call log is in order");
     assert!(waited >= pause, "it waited {waited:?}");
 }
 

@@ -28,7 +28,7 @@ fn peak_memory(world: &TestEnv) -> u64 {
     peak.expect("Linux counts it")
 }
 
-/// The calls of an operation since the journal was last cleared.
+/// The calls of an operation since the call log was last cleared.
 fn calls(world: &TestEnv, operation: &str) -> usize {
     let calls = world.sandbox.calls();
     let calls = calls.iter().filter(|call| call.operation == operation);

@@ -66,7 +66,7 @@ async fn a_replaced_key_is_marked_and_works_on() {
         replaced.description
     );
     assert_eq!(world.gateway_answer(&first).await, 200);
-    let marked = |key: &sandbox::KeyView| key.description.contains("Superseded");
+    let marked = |key: &sandbox::KeySnapshot| key.description.contains("Superseded");
     assert_eq!(
         world
             .sandbox
@@ -310,7 +310,13 @@ async fn probe_waits_until_gateway_accepts_key() {
 }
 
 /// Everything that a trial run must leave as it is.
-fn state(world: &TestEnv) -> (sandbox::SecretView, Vec<sandbox::KeyView>, Option<String>) {
+fn state(
+    world: &TestEnv,
+) -> (
+    sandbox::SecretSnapshot,
+    Vec<sandbox::KeySnapshot>,
+    Option<String>,
+) {
     (
         world.sandbox.secret(SECRET),
         world.sandbox.keys(),

@@ -15,7 +15,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
-use sandbox::{Fault, FaultHandle, FaultKind, FunctionError, KeyView, Options, Service};
+use sandbox::{Fault, FaultHandle, FaultKind, FunctionError, KeySnapshot, Options, Service};
 use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -462,7 +462,7 @@ async fn start(run: Run, number: usize) -> TestEnv {
 }
 
 /// The newest key of the secret that was replaced.
-fn replaced_key(world: &TestEnv) -> Option<KeyView> {
+fn replaced_key(world: &TestEnv) -> Option<KeySnapshot> {
     let current = world.current_key();
     let mut keys = world.sandbox.keys().into_iter();
     keys.rfind(|key| key.name.starts_with(SECRET) && key.value != current)

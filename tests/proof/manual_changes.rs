@@ -11,7 +11,7 @@ use crate::support::exhaustive::is_exhaustive;
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, minted_key, mirrored};
 use api_key_rotation::time::rfc3339;
 use sandbox::{
-    FUNCTION_NAME, Fault, FaultKind, FunctionError, KeyView, Outcome, REST_API_ID, STAGE,
+    FUNCTION_NAME, Fault, FaultKind, FunctionError, KeySnapshot, Outcome, REST_API_ID, STAGE,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -334,7 +334,7 @@ impl Scene {
         }
     }
 
-    fn key_of(&self, whose: Whose) -> Option<KeyView> {
+    fn key_of(&self, whose: Whose) -> Option<KeySnapshot> {
         let seeded = [&self.current.id, &self.replaced.id];
         let keys = self.world.sandbox.keys().into_iter();
         let mut keys = keys.filter(|key| match whose {
@@ -463,8 +463,8 @@ impl Scene {
     }
 
     /// Every key but the neighbours', which nothing may touch.
-    fn keys(&self) -> Vec<KeyView> {
-        let is_theirs = |key: &KeyView| key.value == NEIGHBOURS;
+    fn keys(&self) -> Vec<KeySnapshot> {
+        let is_theirs = |key: &KeySnapshot| key.value == NEIGHBOURS;
         let keys = self.world.sandbox.keys().into_iter();
         let (theirs, ours): (Vec<_>, Vec<_>) = keys.partition(is_theirs);
         let [theirs] = &theirs[..] else {

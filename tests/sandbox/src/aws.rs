@@ -15,10 +15,10 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::api_gateway::{self, ApiGateway};
+use crate::call_log::Service;
+use crate::error_response::{ErrorResponse, content_type, json_response};
 use crate::event_bridge::EventBridge;
-use crate::journal::Service;
 use crate::lambda::{Lambda, invoke_api};
-use crate::refusal::{Refusal, content_type, json_response};
 use crate::rotation::Rotator;
 use crate::secrets_manager::{SecretsManager, parse};
 
@@ -56,7 +56,7 @@ impl Aws {
     async fn answer(&self, request: Request) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let Ok(body) = body.collect().await else {
-            return Refusal::new(400, "IncompleteBody", "The body is incomplete.")
+            return ErrorResponse::new(400, "IncompleteBody", "The body is incomplete.")
                 .into_response(Service::ApiGateway);
         };
         let body = body.to_bytes();
@@ -105,9 +105,10 @@ impl Aws {
         json_response(status, "application/json", &answer)
     }
 
-    fn secrets(&self, operation: &str, body: &[u8]) -> Result<Value, Refusal> {
-        let input: Value = serde_json::from_slice(body)
-            .map_err(|_| Refusal::new(400, "SerializationException", "The body is not JSON."))?;
+    fn secrets(&self, operation: &str, body: &[u8]) -> Result<Value, ErrorResponse> {
+        let input: Value = serde_json::from_slice(body).map_err(|_| {
+            ErrorResponse::new(400, "SerializationException", "The body is not JSON.")
+        })?;
         match operation {
             "RotateSecret" => self.rotator.rotate(parse(input)?),
             _ => self.secrets.perform(operation, input),
@@ -122,7 +123,7 @@ impl Aws {
     }
 }
 
-/// Names the call for the journal; none for Lambda's own API and the clock.
+/// Names the call for the call log; none for Lambda's own API and the clock.
 pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     match target(parts) {
         Target::Lambda(_) | Target::Clock => None,
@@ -175,7 +176,7 @@ const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// Clients that correct their time of signing by the `Date` of this answer, as most AWS SDKs do, then go by the sandbox's
 /// clock. Botocore does not (SRC), and the machine that it runs on does not move its clock along with the sandbox's: it is let
 /// through.
-pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<Refusal> {
+pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
     let text = |name: &str| {
         parts
             .headers
@@ -207,7 +208,11 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<Refusal> {
         Target::Secrets(_) => 400,
         Target::ApiGateway | Target::Lambda(_) | Target::Clock => 403,
     };
-    Some(Refusal::new(status, "InvalidSignatureException", message))
+    Some(ErrorResponse::new(
+        status,
+        "InvalidSignatureException",
+        message,
+    ))
 }
 
 /// A time as `x-amz-date` has it, such as `20261122T143005Z`.
@@ -224,14 +229,14 @@ fn signing_time(stamp: &str) -> Option<SystemTime> {
 }
 
 /// A request must look signed; whether the signature is right is not checked.
-fn signed(parts: &Parts) -> Result<(), Refusal> {
+fn signed(parts: &Parts) -> Result<(), ErrorResponse> {
     let authorization = parts
         .headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     match authorization {
         Some(value) if value.starts_with("AWS4-HMAC-SHA256 ") => Ok(()),
-        _ => Err(Refusal::new(
+        _ => Err(ErrorResponse::new(
             403,
             "MissingAuthenticationTokenException",
             "Missing Authentication Token",

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::constants::{ACCOUNT, REGION, random_uuid};
 use crate::lambda::Lambda;
-use crate::names::{ACCOUNT, REGION, random_uuid};
 
 /// A rule for `Secret Label Updated`: which moves of a staging label invoke the function. The
 /// default is all that there are events of.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::journal::Service;
+use crate::call_log::Service;
 
 /// Something that a test does while a call is under way, such as an operator's edit.
 pub type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
@@ -164,7 +164,7 @@ pub enum When {
 pub struct Fault {
     /// The service, or any of the four.
     pub service: Option<Service>,
-    /// The operation as the journal names it, or any.
+    /// The operation as the call log names it, or any.
     pub operation: Option<String>,
     /// Which of the matching calls.
     pub when: When,

@@ -24,11 +24,11 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
 use crate::api_gateway::{ApiGateway, StageOf};
-use crate::journal::Service;
-use crate::names::{REGION, REST_API_ID, STAGE};
-use crate::refusal::{Refusal, json_response};
+use crate::call_log::Service;
+use crate::constants::{REGION, REST_API_ID, STAGE};
+use crate::error_response::{ErrorResponse, json_response};
 
-/// The name under which the journal has a request to the data plane.
+/// The name under which the call log has a request to the data plane.
 pub(crate) const PROBE: &str = "Probe";
 
 /// The page with which `CloudFront` answers what AWS WAF blocked.
@@ -36,8 +36,11 @@ const BLOCKED: &str = "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01 Transitiona
     <HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE></HEAD>\
     <BODY><H1>403 ERROR</H1><H2>The request could not be satisfied.</H2>Request blocked.</BODY></HTML>";
 
-/// Names the call for the journal.
-#[allow(clippy::unnecessary_wraps, reason = "the shape that `Front` asks for")]
+/// Names the call for the call log.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the shape that `Middleware` requires"
+)]
 pub(crate) fn classify(_: &Parts) -> Option<(Service, String)> {
     Some((Service::Gateway, PROBE.to_owned()))
 }
@@ -109,7 +112,7 @@ fn denied(resource: &str) -> Response<Body> {
 }
 
 fn refuse(code: &str, message: &str) -> Response<Body> {
-    Refusal::new(403, code, message).into_response(Service::Gateway)
+    ErrorResponse::new(403, code, message).into_response(Service::Gateway)
 }
 
 fn blocked() -> Response<Body> {

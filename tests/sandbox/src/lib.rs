@@ -3,12 +3,12 @@
 //! It serves, from memory and on loopback only: AWS Secrets Manager with its rotation, the control
 //! and data plane of Amazon API Gateway's keys, AWS Lambda around the real function binary, and the
 //! Doppler API. A test puts faults between them ([`Faults`]), reads what was called ([`Call`]) and
-//! how things stand ([`SecretView`], [`KeyView`]).
+//! how things stand ([`SecretSnapshot`], [`KeySnapshot`]).
 //!
 //! ```text
 //!  test ──► Sandbox ──► rotation ──► lambda ──► the function's process
 //!              │                                     │ HTTP
-//!              │            journal and faults ◄─────┘
+//!              │            call log and faults ◄────┘
 //!              │                    │
 //!              └──► secrets_manager · api_gateway · gateway · doppler
 //! ```
@@ -18,40 +18,40 @@
 
 mod api_gateway;
 mod aws;
+mod call_log;
 mod clock;
+mod constants;
 pub mod doppler;
+mod error_response;
 mod event_bridge;
 mod events;
 mod faults;
-mod front;
 mod gateway;
 pub mod http_client;
 pub mod iam;
-mod journal;
 mod lambda;
-mod names;
-mod refusal;
+mod middleware;
 mod rotation;
 mod sandbox;
 mod secrets_manager;
 mod server;
 mod setup;
+mod snapshot;
 mod stepped_function;
 pub mod tls;
-mod view;
 
+pub use call_log::{Call, Service};
+pub use constants::{
+    ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE,
+    fingerprint,
+};
 pub use doppler::Doppler;
 pub use event_bridge::LabelRule;
 pub use events::Event;
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Hook, When};
-pub use journal::{Call, Service};
 pub use lambda::{Delivery, Function, FunctionError, Invocation};
-pub use names::{
-    ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE,
-    fingerprint,
-};
 pub use rotation::{Outcome, STEPS, StepRun};
 pub use sandbox::{Options, Ports, Sandbox};
 pub use secrets_manager::ReplicaStatus;
+pub use snapshot::{KeySnapshot, ReplicaSnapshot, SecretSnapshot, VersionSnapshot};
 pub use stepped_function::{PendingInvocation, SteppedFunction};
-pub use view::{KeyView, ReplicaView, SecretView, VersionView};

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::constants::random_uuid;
+use crate::error_response::ErrorResponse;
 use crate::lambda::{FunctionError, Invocation, Lambda};
-use crate::names::random_uuid;
-use crate::refusal::Refusal;
 use crate::secrets_manager::{RotationRequest, SecretsManager};
 
 /// The steps in their order, as the event spells them \[DOC\].
@@ -92,7 +92,7 @@ pub(crate) type Outcomes = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outc
 
 impl Rotator {
     /// `RotateSecret`: checks, announces the version, answers, and does the rest in the background.
-    pub(crate) fn rotate(&self, request: RotationRequest) -> Result<Value, Refusal> {
+    pub(crate) fn rotate(&self, request: RotationRequest) -> Result<Value, ErrorResponse> {
         let begun = self.secrets.begin_rotation(request)?;
         let answer = json!({ "ARN": begun.arn, "Name": begun.name, "VersionId": begun.token });
         let (arn, token) = (begun.arn, begun.token);

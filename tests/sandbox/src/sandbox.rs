@@ -11,16 +11,16 @@ use tokio::task::JoinSet;
 
 use crate::api_gateway::{self, ApiGateway};
 use crate::aws::{self, Aws};
+use crate::call_log::{Call, CallLog, Service};
 use crate::clock::Clock;
 use crate::doppler::{self, Doppler};
 use crate::event_bridge::{EventBridge, LabelRule};
 use crate::events::{Event, Events};
 use crate::faults::Faults;
-use crate::front::{Classify, Front};
 use crate::gateway;
-use crate::iam::Gatekeeper;
-use crate::journal::{Call, Journal, Service};
+use crate::iam::Authorizer;
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
+use crate::middleware::{Classify, Middleware};
 use crate::rotation::{Persistence, Rotator};
 use crate::secrets_manager::{self, SecretsManager};
 use crate::server::{Server, Switch};
@@ -185,7 +185,7 @@ impl Sandbox {
             tokens: Arc::default(),
         };
         let doppler = Doppler::with_clock(clock.clone());
-        let (journal, faults) = (Journal::default(), Faults::default());
+        let (call_log, faults) = (CallLog::default(), Faults::default());
 
         let aws = Aws {
             secrets: secrets.clone(),
@@ -197,7 +197,7 @@ impl Sandbox {
         let services = Services {
             aws,
             doppler,
-            journal,
+            call_log,
             faults,
             clock,
             also: options.also_listen_on,
@@ -279,12 +279,12 @@ impl Sandbox {
     /// Every call to a service since the start or the last `clear_calls`, in the order of arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        self.services.journal.calls()
+        self.services.call_log.calls()
     }
 
     /// Forgets the calls so far.
     pub fn clear_calls(&self) {
-        self.services.journal.clear();
+        self.services.call_log.clear();
     }
 
     /// Everything that the function logs and every step of a rotation, from now on.
@@ -373,7 +373,7 @@ impl Drop for Sandbox {
 struct Services {
     aws: Aws,
     doppler: Doppler,
-    journal: Journal,
+    call_log: CallLog,
     faults: Faults,
     clock: Clock,
     also: Option<IpAddr>,
@@ -388,29 +388,29 @@ impl Services {
         lambda: &Lambda,
         call_gate: &CallGate,
     ) -> anyhow::Result<OpenPorts> {
-        let gatekeeper = Gatekeeper {
+        let authorizer = Authorizer {
             secrets: self.aws.secrets.clone(),
             api_gateway: self.aws.api_gateway.clone(),
             lambda: lambda.clone(),
             missing_key_is_denied: self.missing_key_is_denied,
         };
         let serve =
-            |port: u16, gatekeeper: Option<Gatekeeper>, classify: Classify, routes: Router| {
+            |port: u16, authorizer: Option<Authorizer>, classify: Classify, routes: Router| {
                 let switch = Switch::default();
-                let front = Arc::new(Front {
+                let middleware = Arc::new(Middleware {
                     switch: switch.clone(),
-                    journal: self.journal.clone(),
+                    call_log: self.call_log.clone(),
                     faults: self.faults.clone(),
                     call_gate: call_gate.clone(),
                     lambda: lambda.clone(),
                     clock: self.clock.clone(),
                     classify,
-                    gatekeeper,
+                    authorizer,
                     routes,
                 });
                 async move {
                     Server::start(port, self.also, &switch, move |request| {
-                        Arc::clone(&front).answer(request)
+                        Arc::clone(&middleware).answer(request)
                     })
                     .await
                 }
@@ -421,7 +421,7 @@ impl Services {
         };
         let gateway = gateway::router(&self.aws.api_gateway);
         let open_ports = OpenPorts {
-            aws: serve(ports.aws, Some(gatekeeper), aws::classify, aws.router())
+            aws: serve(ports.aws, Some(authorizer), aws::classify, aws.router())
                 .await
                 .context("the AWS services")?,
             gateway: serve(ports.gateway, None, gateway::classify, gateway)
@@ -457,7 +457,10 @@ impl OpenPorts {
     }
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "the shape that `Front` asks for")]
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the shape that `Middleware` requires"
+)]
 fn classify_doppler(parts: &http::request::Parts) -> Option<(Service, String)> {
     Some((
         Service::Doppler,

@@ -10,13 +10,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api_gateway::{NewKey, NewPlan, StageOf};
+use crate::constants::{FUNCTION_ARN, REST_API_ID, STAGE};
+use crate::error_response::ErrorResponse;
 use crate::lambda::Invocation;
-use crate::names::{FUNCTION_ARN, REST_API_ID, STAGE};
-use crate::refusal::Refusal;
 use crate::rotation::Outcome;
 use crate::sandbox::Sandbox;
 use crate::secrets_manager::{ReplicaStatus, RotationRequest};
-use crate::view::{KeyView, SecretView};
+use crate::snapshot::{KeySnapshot, SecretSnapshot};
 
 /// Secrets.
 impl Sandbox {
@@ -103,12 +103,12 @@ impl Sandbox {
 
     /// The secret as it stands.
     #[must_use]
-    pub fn secret(&self, name: &str) -> SecretView {
+    pub fn secret(&self, name: &str) -> SecretSnapshot {
         let now = self.secrets.instant();
         must(
             "look at a secret",
             self.secrets
-                .with_any(name, |secret| Ok(SecretView::new(secret, now))),
+                .with_any(name, |secret| Ok(SecretSnapshot::new(secret, now))),
         )
     }
 
@@ -318,17 +318,17 @@ impl Sandbox {
 
     /// All keys, oldest first.
     #[must_use]
-    pub fn keys(&self) -> Vec<KeyView> {
+    pub fn keys(&self) -> Vec<KeySnapshot> {
         let keys = self.api_gateway.keys().into_iter();
         keys.map(|key| {
             let plans = self.api_gateway.plans_of(&key.id);
-            KeyView::new(key, plans)
+            KeySnapshot::new(key, plans)
         })
         .collect()
     }
 
     /// Whether every node of the gateway accepts this value by now. Nobody notices the question: it is
-    /// in no journal, and no fault strikes it.
+    /// in no call log, and no fault strikes it.
     #[must_use]
     pub fn is_admitted(&self, value: &str) -> bool {
         let stage = StageOf {
@@ -340,7 +340,7 @@ impl Sandbox {
 
     /// The key with this value.
     #[must_use]
-    pub fn key_with_value(&self, value: &str) -> Option<KeyView> {
+    pub fn key_with_value(&self, value: &str) -> Option<KeySnapshot> {
         self.keys().into_iter().find(|key| key.value == value)
     }
 
@@ -440,7 +440,7 @@ fn plan_for_the_stage(name: &str) -> Value {
     json!({ "name": name, "apiStages": [{ "apiId": REST_API_ID, "stage": STAGE }] })
 }
 
-fn must<T>(what: &str, result: Result<T, Refusal>) -> T {
+fn must<T>(what: &str, result: Result<T, ErrorResponse>) -> T {
     result.unwrap_or_else(|refusal| panic!("cannot {what}: {} {}", refusal.code, refusal.message))
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::journal::Call;
+use crate::call_log::Call;
 use crate::lambda::{Function, Invocation, Lambda};
 use crate::sandbox::OpenPorts;
 

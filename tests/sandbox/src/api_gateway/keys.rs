@@ -11,8 +11,8 @@ use super::page::page;
 use super::route::Request;
 use super::store::{ApiKey, StageOf};
 use super::{ApiGateway, Outcome, bad_request, conflict, not_found, ok};
-use crate::names::{REST_API_ID, STAGE, alphanumeric, resource_id};
-use crate::refusal::Refusal;
+use crate::constants::{REST_API_ID, STAGE, alphanumeric, resource_id};
+use crate::error_response::ErrorResponse;
 
 /// The input of `CreateApiKey`.
 #[derive(Deserialize, Default)]
@@ -136,7 +136,11 @@ impl ApiGateway {
 
     /// Puts a key into a state that it came to before now: `lastUpdatedDate` becomes the newest time in
     /// its description, else its creation.
-    pub(crate) fn edit_key(&self, id: &str, edit: impl FnOnce(&mut ApiKey)) -> Result<(), Refusal> {
+    pub(crate) fn edit_key(
+        &self,
+        id: &str,
+        edit: impl FnOnce(&mut ApiKey),
+    ) -> Result<(), ErrorResponse> {
         let mut state = self.state.lock();
         let key = state.key_mut(id)?;
         edit(key);
@@ -172,7 +176,7 @@ fn newest_time(text: &str) -> Option<SystemTime> {
 fn apply(
     key: &mut ApiKey,
     PatchOperation { op, path, value }: PatchOperation,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     if op != "replace" {
         return Err(bad_request(format!(
             "Invalid patch operation '{op}' specified for path '{path}'. Must be 'replace'"
@@ -200,7 +204,7 @@ fn apply(
 }
 
 /// \[AWSV\]
-fn check_name(name: Option<&str>) -> Result<(), Refusal> {
+fn check_name(name: Option<&str>) -> Result<(), ErrorResponse> {
     match name {
         Some(name) if name.chars().count() > 1024 => Err(bad_request(
             "Invalid API Key name, can be at most 1024 characters.",
@@ -210,7 +214,7 @@ fn check_name(name: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// \[AWSV\]
-fn check_description(description: Option<&str>) -> Result<(), Refusal> {
+fn check_description(description: Option<&str>) -> Result<(), ErrorResponse> {
     match description {
         Some(text) if text.chars().count() > 125_000 => {
             Err(bad_request("Invalid API Key description specified."))
@@ -220,7 +224,7 @@ fn check_description(description: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// The given value, or one of API Gateway's own for none and for an empty one \[AWSV\].
-fn checked_value(value: Option<String>) -> Result<String, Refusal> {
+fn checked_value(value: Option<String>) -> Result<String, ErrorResponse> {
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(alphanumeric(40));
     };
@@ -235,7 +239,7 @@ fn checked_value(value: Option<String>) -> Result<String, Refusal> {
     }
 }
 
-fn known_stage(key: StageKey) -> Result<StageOf, Refusal> {
+fn known_stage(key: StageKey) -> Result<StageOf, ErrorResponse> {
     if key.rest_api_id == REST_API_ID && key.stage_name == STAGE {
         Ok(StageOf {
             api: key.rest_api_id,

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::journal::Service;
-use crate::refusal::Refusal;
+use crate::call_log::Service;
+use crate::error_response::ErrorResponse;
 
 /// Seconds that a throttled caller is told to wait.
 const RETRY_AFTER: u64 = 1;
@@ -53,13 +53,16 @@ impl Limits {
     }
 
     /// Counts a call, or refuses it.
-    pub(super) fn take(&mut self, operation: &str, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, operation: &str, now: Instant) -> Result<(), ErrorResponse> {
         let allowed =
             self.all.take(now) && (operation != "CreateApiKey" || self.create_key.take(now));
         if allowed {
             Ok(())
         } else {
-            Err(Refusal::throttle(Service::ApiGateway, Some(RETRY_AFTER)))
+            Err(ErrorResponse::throttle(
+                Service::ApiGateway,
+                Some(RETRY_AFTER),
+            ))
         }
     }
 }

@@ -30,10 +30,10 @@ pub(crate) use self::route::{Request, operation, segments};
 use self::store::State;
 pub(crate) use self::store::{ApiKey, StageOf};
 use crate::clock::Clock;
-use crate::refusal::Refusal;
+use crate::error_response::ErrorResponse;
 
 /// What an operation answers: its status and body.
-pub(crate) type Outcome = Result<(StatusCode, Option<Value>), Refusal>;
+pub(crate) type Outcome = Result<(StatusCode, Option<Value>), ErrorResponse>;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -105,7 +105,7 @@ impl ApiGateway {
             ("GetTags", [_, arn]) => self.get_tags(arn),
             ("TagResource", [_, arn]) => self.tag_resource(arn, request.body()?),
             ("UntagResource", [_, arn]) => self.untag_resource(arn, &request.all("tagKeys")),
-            _ => Err(Refusal::new(
+            _ => Err(ErrorResponse::new(
                 403,
                 "MissingAuthenticationTokenException",
                 "Missing Authentication Token",
@@ -146,20 +146,20 @@ impl ApiGateway {
 }
 
 /// Reads an operation's input. The reason for a failure is left out: it may quote a value.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorResponse> {
     serde_json::from_slice(body).map_err(|_| bad_request("Invalid request input"))
 }
 
-fn bad_request(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "BadRequestException", message)
+fn bad_request(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::new(400, "BadRequestException", message)
 }
 
-fn not_found(message: impl Into<String>) -> Refusal {
-    Refusal::new(404, "NotFoundException", message)
+fn not_found(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::new(404, "NotFoundException", message)
 }
 
-fn conflict(message: impl Into<String>) -> Refusal {
-    Refusal::new(409, "ConflictException", message)
+fn conflict(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::new(409, "ConflictException", message)
 }
 
 #[allow(

@@ -8,7 +8,7 @@ use super::page::page;
 use super::route::Request;
 use super::store::{ApiKey, State, no_such_key};
 use super::{ApiGateway, Outcome, bad_request, conflict, not_found, ok};
-use crate::refusal::Refusal;
+use crate::error_response::ErrorResponse;
 
 /// The input of `CreateUsagePlanKey`.
 #[derive(Deserialize)]
@@ -103,7 +103,7 @@ impl ApiGateway {
     }
 }
 
-fn member<'a>(state: &'a State, plan_id: &str, key_id: &str) -> Result<&'a ApiKey, Refusal> {
+fn member<'a>(state: &'a State, plan_id: &str, key_id: &str) -> Result<&'a ApiKey, ErrorResponse> {
     let key = state.key(key_id)?;
     if state.plan(plan_id)?.has_key(key_id) {
         Ok(key)

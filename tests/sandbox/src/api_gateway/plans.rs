@@ -11,8 +11,8 @@ use super::page::page;
 use super::route::Request;
 use super::store::{StageOf, UsagePlan};
 use super::{ApiGateway, Outcome, bad_request, not_found, ok};
-use crate::names::{REST_API_ID, STAGE, resource_id};
-use crate::refusal::Refusal;
+use crate::constants::{REST_API_ID, STAGE, resource_id};
+use crate::error_response::ErrorResponse;
 
 /// The input of `CreateUsagePlan`.
 #[derive(Deserialize, Default)]
@@ -97,7 +97,7 @@ impl ApiGateway {
     }
 
     /// Takes all stages off a plan.
-    pub(crate) fn clear_plan(&self, id: &str) -> Result<(), Refusal> {
+    pub(crate) fn clear_plan(&self, id: &str) -> Result<(), ErrorResponse> {
         let mut state = self.state.lock();
         state.plan_mut(id)?.stages.clear();
         state.propagate();
@@ -122,7 +122,7 @@ impl ApiGateway {
 fn apply(
     plan: &mut UsagePlan,
     PatchOperation { op, path, value }: PatchOperation,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     match (op.as_str(), path.as_str()) {
         ("replace", "/name") => plan.name = value,
         ("replace", "/description") => plan.description = Some(value),
@@ -147,7 +147,7 @@ fn apply(
     Ok(())
 }
 
-fn known_stage(api: String, stage: String) -> Result<StageOf, Refusal> {
+fn known_stage(api: String, stage: String) -> Result<StageOf, ErrorResponse> {
     if api == REST_API_ID && stage == STAGE {
         Ok(StageOf { api, stage })
     } else {

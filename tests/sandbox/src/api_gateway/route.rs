@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use super::parse;
-use crate::refusal::Refusal;
+use crate::error_response::ErrorResponse;
 
 /// A request taken apart.
 pub(crate) struct Request {
@@ -37,7 +37,7 @@ impl Request {
     }
 
     /// The body as an operation's input.
-    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, ErrorResponse> {
         parse(&self.body)
     }
 

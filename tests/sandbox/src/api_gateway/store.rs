@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::admission::{Admission, Propagation};
 use super::not_found;
 use crate::clock::Clock;
-use crate::refusal::Refusal;
+use crate::error_response::ErrorResponse;
 
 /// A stage of a REST API.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -144,28 +144,28 @@ impl State {
         self.last_number
     }
 
-    pub(super) fn key(&self, id: &str) -> Result<&ApiKey, Refusal> {
+    pub(super) fn key(&self, id: &str) -> Result<&ApiKey, ErrorResponse> {
         self.keys
             .iter()
             .find(|key| key.id == id)
             .ok_or_else(no_such_key)
     }
 
-    pub(super) fn key_mut(&mut self, id: &str) -> Result<&mut ApiKey, Refusal> {
+    pub(super) fn key_mut(&mut self, id: &str) -> Result<&mut ApiKey, ErrorResponse> {
         self.keys
             .iter_mut()
             .find(|key| key.id == id)
             .ok_or_else(no_such_key)
     }
 
-    pub(super) fn plan(&self, id: &str) -> Result<&UsagePlan, Refusal> {
+    pub(super) fn plan(&self, id: &str) -> Result<&UsagePlan, ErrorResponse> {
         self.plans
             .iter()
             .find(|plan| plan.id == id)
             .ok_or_else(no_such_plan)
     }
 
-    pub(super) fn plan_mut(&mut self, id: &str) -> Result<&mut UsagePlan, Refusal> {
+    pub(super) fn plan_mut(&mut self, id: &str) -> Result<&mut UsagePlan, ErrorResponse> {
         self.plans
             .iter_mut()
             .find(|plan| plan.id == id)
@@ -215,11 +215,11 @@ fn whole_seconds(time: SystemTime) -> u64 {
         .as_secs()
 }
 
-pub(super) fn no_such_key() -> Refusal {
+pub(super) fn no_such_key() -> ErrorResponse {
     not_found("Invalid API Key identifier specified")
 }
 
 /// \[AWSV\]
-fn no_such_plan() -> Refusal {
+fn no_such_plan() -> ErrorResponse {
     not_found("Invalid Usage Plan ID specified")
 }

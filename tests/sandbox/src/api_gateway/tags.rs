@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::store::State;
 use super::{ApiGateway, Outcome, not_found, ok};
-use crate::names::REGION;
-use crate::refusal::Refusal;
+use crate::constants::REGION;
+use crate::error_response::ErrorResponse;
 
 /// The input of `TagResource`.
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ impl ApiGateway {
 pub(super) fn tags_of<'a>(
     state: &'a mut State,
     arn: &str,
-) -> Result<&'a mut BTreeMap<String, String>, Refusal> {
+) -> Result<&'a mut BTreeMap<String, String>, ErrorResponse> {
     let resource = arn
         .strip_prefix("arn:aws:apigateway:")
         .and_then(|rest| rest.strip_prefix(REGION));

@@ -8,10 +8,10 @@ use http::StatusCode;
 use sandbox::{Options, Outcome, Sandbox};
 
 use super::arguments::PROPAGATION;
+use super::fixture::{self, SECRET};
 use super::narration::Narration;
-use super::paper::{Paper, Style};
 use super::report;
-use super::world::{self, SECRET};
+use super::terminal::{Style, Terminal};
 
 /// What the function does with a replaced key by default.
 const GRACE: Duration = Duration::from_hours(24);
@@ -25,8 +25,8 @@ pub(crate) async fn demo(binary: &Path) -> anyhow::Result<ExitCode> {
         ..Options::default()
     })
     .await?;
-    let settings = world::seed(&sandbox);
-    sandbox.deploy(world::function(binary, &settings)?).await;
+    let settings = fixture::seed(&sandbox);
+    sandbox.deploy(fixture::function(binary, &settings)?).await;
     let ended = tokio::select! {
         ended = tell(&sandbox) => ended,
         () = super::interrupted() => Ok(ExitCode::FAILURE),
@@ -37,7 +37,7 @@ pub(crate) async fn demo(binary: &Path) -> anyhow::Result<ExitCode> {
 
 async fn tell(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
     let mut events = sandbox.watch();
-    let mut narration = Narration::new(Paper::stdout());
+    let mut narration = Narration::new(Terminal::stdout());
     for title in [
         "First rotation: the secret has no value yet",
         "Second rotation: the key in use is replaced",
@@ -49,8 +49,8 @@ async fn tell(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
             .until(sandbox.rotation(&token), sandbox, &mut events)
             .await;
         if !outcome.succeeded {
-            narration.paper.line(Style::Plain, "");
-            narration.paper.line(Style::Bad, &failure(&outcome));
+            narration.terminal.line(Style::Plain, "");
+            narration.terminal.line(Style::Bad, &failure(&outcome));
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -75,10 +75,12 @@ async fn tell(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
             .await;
         sandbox.advance(PROPAGATION);
         let answer = report::answer_to_replaced_key(sandbox).await?;
-        narration.paper.line(Style::Plain, &gets(answer.as_str()));
+        narration
+            .terminal
+            .line(Style::Plain, &gets(answer.as_str()));
         if answer != expected {
             let words = format!("  That should be {expected}.");
-            narration.paper.line(Style::Bad, &words);
+            narration.terminal.line(Style::Bad, &words);
             return Ok(ExitCode::FAILURE);
         }
     }

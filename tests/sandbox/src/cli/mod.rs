@@ -2,11 +2,11 @@
 
 mod arguments;
 mod demo;
+mod fixture;
 mod narration;
-mod paper;
 mod report;
 mod serve;
-mod world;
+mod terminal;
 
 pub(crate) use self::arguments::{Command, HELP, parse};
 pub(crate) use self::demo::demo;

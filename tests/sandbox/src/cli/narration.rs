@@ -8,7 +8,7 @@ use sandbox::{Call, Event, Sandbox, Service, StepRun};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::paper::{Paper, Style};
+use super::terminal::{Style, Terminal};
 
 /// The fields of a log line that are not repeated after its message.
 const KNOWN_FIELDS: [&str; 10] = [
@@ -33,7 +33,7 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// The story of one rotation after another, and of what `EventBridge` has the function do in
 /// between.
 pub(crate) struct Narration {
-    pub(crate) paper: Paper,
+    pub(crate) terminal: Terminal,
     step_began: SystemTime,
     /// How far the story of this step's wait for a new key has come.
     wait: Wait,
@@ -50,9 +50,9 @@ enum Wait {
 }
 
 impl Narration {
-    pub(crate) fn new(paper: Paper) -> Narration {
+    pub(crate) fn new(terminal: Terminal) -> Narration {
         Narration {
-            paper,
+            terminal,
             step_began: SystemTime::now(),
             wait: Wait::Over,
         }
@@ -60,8 +60,8 @@ impl Narration {
 
     /// A heading with an empty line before it.
     pub(crate) fn heading(&mut self, text: &str) {
-        self.paper.line(Style::Plain, "");
-        self.paper.line(Style::Bold, text);
+        self.terminal.line(Style::Plain, "");
+        self.terminal.line(Style::Bold, text);
     }
 
     /// Tells what happens until `end` comes, and everything that had happened by then.
@@ -92,17 +92,17 @@ impl Narration {
             Event::StepStarted { step } => {
                 self.step_began = sandbox.now();
                 self.wait = Wait::Untold;
-                self.paper.line(Style::Bold, &format!("  {step}"));
+                self.terminal.line(Style::Bold, &format!("  {step}"));
             }
             Event::StepEnded(run) => {
                 self.look_at_wait(sandbox);
                 self.wait = Wait::Over;
                 let (style, sentence) = end_of_step(run);
-                self.paper.line(style, &sentence);
+                self.terminal.line(style, &sentence);
             }
             Event::Log(line) => {
                 let (style, sentence) = log_line(line);
-                self.paper.line(style, &sentence);
+                self.terminal.line(style, &sentence);
             }
         }
     }
@@ -129,16 +129,16 @@ impl Narration {
         let so_far = format!("{waited}, refused {times}");
         if accepted.is_some() {
             self.wait = Wait::Over;
-            self.paper.line(
+            self.terminal.line(
                 Style::Good,
                 &format!("    the new key took effect: {so_far}"),
             );
-        } else if self.paper.is_terminal() {
+        } else if self.terminal.is_terminal() {
             let sentence = format!("    waiting for the new key to take effect: {so_far}");
-            self.paper.live(Style::Warning, &sentence);
+            self.terminal.live(Style::Warning, &sentence);
         } else if self.wait == Wait::Untold {
             self.wait = Wait::Begun;
-            self.paper
+            self.terminal
                 .line(Style::Warning, "    waiting for the new key to take effect");
         }
     }

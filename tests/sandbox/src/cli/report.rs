@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use sandbox::{Sandbox, SecretView, VersionView, fingerprint, http_client};
+use sandbox::{Sandbox, SecretSnapshot, VersionSnapshot, fingerprint, http_client};
 use serde_json::Value;
 
+use super::fixture::{CONFIG, DOPPLER_NAME, PROJECT, SECRET, probe_url};
 use super::narration::Narration;
-use super::paper::Style;
-use super::world::{CONFIG, DOPPLER_NAME, PROJECT, SECRET, probe_url};
+use super::terminal::Style;
 
 /// Prints the secret's versions, the keys, and what a client meets with each of them.
 pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) -> anyhow::Result<()> {
@@ -90,14 +90,14 @@ pub(crate) fn print_keys(sandbox: &Sandbox, narration: &mut Narration) {
 }
 
 /// The key in a version's text: the field `apiKey` of a JSON object, else the text itself.
-fn key_of(version: &VersionView) -> Option<String> {
+fn key_of(version: &VersionSnapshot) -> Option<String> {
     let text = version.text.as_deref()?;
     let parsed: Value = serde_json::from_str(text).unwrap_or_default();
     Some(parsed["apiKey"].as_str().unwrap_or(text).to_owned())
 }
 
 /// `text` with every version id cut to its first part, so that a row fits on a line.
-fn short(text: &str, secret: &SecretView) -> String {
+fn short(text: &str, secret: &SecretSnapshot) -> String {
     secret
         .versions
         .iter()
@@ -123,7 +123,7 @@ fn table<const N: usize>(narration: &mut Narration, head: [&str; N], rows: &[[St
             .map(|(cell, width)| format!("{cell:<width$}"));
         let cells: Vec<String> = cells.collect();
         narration
-            .paper
+            .terminal
             .line(style, &format!("  {}", cells.join("  ").trim_end()));
     };
     line(Style::Dim, &head);

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use sandbox::{ACCOUNT, FUNCTION_NAME, LabelRule, Options, REGION, STAGE, Sandbox};
 
 use super::arguments::ServeSettings;
+use super::fixture::{self, CONFIG, DOPPLER_NAME, PLAN, PROJECT, SECRET, TOKEN, TOKEN_SECRET};
 use super::narration::Narration;
-use super::paper::{Paper, Style};
-use super::world::{self, CONFIG, DOPPLER_NAME, PLAN, PROJECT, SECRET, TOKEN, TOKEN_SECRET};
+use super::terminal::{Style, Terminal};
 
 /// Serves until interrupted and tells what the function does meanwhile.
 pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
@@ -34,7 +34,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     let sandbox = Sandbox::start(options)
         .await
         .with_context(|| format!("cannot serve ({next})"))?;
-    let function_settings = world::seed(&sandbox);
+    let function_settings = fixture::seed(&sandbox);
     if !settings.replica_regions.is_empty() {
         let regions: Vec<&str> = settings
             .replica_regions
@@ -47,7 +47,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         None => "none; events wait at the runtime API".to_owned(),
         Some(binary) => {
             sandbox
-                .deploy(world::function(binary, &function_settings)?)
+                .deploy(fixture::function(binary, &function_settings)?)
                 .await;
             binary.display().to_string()
         }
@@ -57,9 +57,9 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     }
     let interrupted = super::interrupted();
     let mut events = sandbox.watch();
-    let mut narration = Narration::new(Paper::stdout());
+    let mut narration = Narration::new(Terminal::stdout());
     narration
-        .paper
+        .terminal
         .line(Style::Plain, &banner(&sandbox, &settings, &deployed));
     narration.until(interrupted, &sandbox, &mut events).await;
     sandbox.undeploy().await;

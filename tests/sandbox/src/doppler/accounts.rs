@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::model::{ConfigId, State};
-use super::reply::{Answer, Refusal, success, timestamp};
+use super::reply::{Answer, ErrorResponse, success, timestamp};
 use super::token::{Access, Holder, Token};
 
 /// Describes the caller's own token, without what it may do (SRC).
@@ -84,7 +84,7 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
         (of_config && (key == given || token.slug == given)).then(|| key.clone())
     });
     // Not quoted: it may be the text of a token.
-    let key = key.ok_or_else(|| Refusal::bad_request("Could not find requested token"))?;
+    let key = key.ok_or_else(|| ErrorResponse::bad_request("Could not find requested token"))?;
     state.tokens.remove(&key);
     success(json!({}))
 }

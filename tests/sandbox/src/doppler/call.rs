@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::model::{Config, ConfigId, Project, State};
-use super::reply::Refusal;
+use super::reply::ErrorResponse;
 use super::token::{Access, Holder, Token};
 
 /// An authenticated request.
@@ -23,13 +23,13 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(token: Token, parts: Parts, body: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn new(token: Token, parts: Parts, body: &[u8]) -> Result<Self, ErrorResponse> {
         let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map_err(|_| Refusal::bad_request("The query is malformed"))?;
+            .map_err(|_| ErrorResponse::bad_request("The query is malformed"))?;
         let body: Map<String, Value> = match body {
             [] => Map::new(),
             body => serde_json::from_slice(body)
-                .map_err(|_| Refusal::bad_request("The body is no JSON object"))?,
+                .map_err(|_| ErrorResponse::bad_request("The body is no JSON object"))?,
         };
         // Null and empty mean absent (EMP), and where both speak the body wins.
         let given = query
@@ -50,9 +50,9 @@ impl Call {
         self.parameters.get(name)?.as_str()
     }
 
-    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
+    pub(super) fn required(&self, name: &str) -> Result<&str, ErrorResponse> {
         self.text(name)
-            .ok_or_else(|| Refusal::bad_request(format!("You must specify {name}")))
+            .ok_or_else(|| ErrorResponse::bad_request(format!("You must specify {name}")))
     }
 
     /// A boolean, also in words and as the Python SDK capitalises them (EMP).
@@ -72,10 +72,13 @@ impl Call {
     }
 
     /// A structured parameter. The refusal quotes nothing: the parameter may hold values.
-    pub(super) fn structure<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Refusal> {
+    pub(super) fn structure<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, ErrorResponse> {
         let value = self.parameters.get(name).cloned();
         let parsed = value.map(serde_json::from_value).transpose();
-        parsed.map_err(|_| Refusal::bad_request(format!("The parameter {name} is malformed")))
+        parsed.map_err(|_| ErrorResponse::bad_request(format!("The parameter {name} is malformed")))
     }
 
     /// The asked-for page of a listing. The size that Doppler takes without being told is a guess
@@ -94,11 +97,11 @@ impl Call {
     }
 
     /// The project that the call is about, which its token must see.
-    pub(super) fn project(&self, state: &State) -> Result<String, Refusal> {
+    pub(super) fn project(&self, state: &State) -> Result<String, ErrorResponse> {
         let name = match (self.text("project"), &self.token.holder) {
             (Some(name), _) => name,
             (None, Holder::Config { id, .. }) => &id.project,
-            (None, _) => return Err(Refusal::no_project_given()),
+            (None, _) => return Err(ErrorResponse::no_project_given()),
         };
         let sees = |name: &String| self.token.sees(name);
         if state
@@ -108,7 +111,7 @@ impl Call {
         {
             Ok(name.to_owned())
         } else {
-            Err(Refusal::project_not_visible(
+            Err(ErrorResponse::project_not_visible(
                 name,
                 state.projects.keys().any(sees),
             ))
@@ -117,40 +120,40 @@ impl Call {
 
     /// The config that the call is about. A service token asked for another than its own refuses
     /// (3P).
-    pub(super) fn config(&self, state: &State) -> Result<ConfigId, Refusal> {
+    pub(super) fn config(&self, state: &State) -> Result<ConfigId, ErrorResponse> {
         let project = self.project(state)?;
         let config = match (self.text("config"), &self.token.holder) {
             (Some(name), Holder::Config { id, .. }) if name != id.config => {
-                return Err(Refusal::no_access("config", name));
+                return Err(ErrorResponse::no_access("config", name));
             }
             (_, Holder::Config { id, .. }) => id.config.clone(),
             (Some(name), _) => name.to_owned(),
-            (None, _) => return Err(Refusal::no_config_given()),
+            (None, _) => return Err(ErrorResponse::no_config_given()),
         };
         let id = ConfigId { project, config };
         // 404 is one of two answers that were seen (3P, conflicting).
         state
             .config(&id)
-            .ok_or_else(|| Refusal::not_found("config", &id.config))?;
+            .ok_or_else(|| ErrorResponse::not_found("config", &id.config))?;
         Ok(id)
     }
 
     /// As [`Call::config`], for a write.
-    pub(super) fn writable_config(&self, state: &State) -> Result<ConfigId, Refusal> {
+    pub(super) fn writable_config(&self, state: &State) -> Result<ConfigId, ErrorResponse> {
         let id = self.config(state)?;
         match self.token.holder {
             Holder::Config {
                 access: Access::ReadOnly,
                 ..
-            } => Err(Refusal::not_permitted()),
+            } => Err(ErrorResponse::not_permitted()),
             _ => Ok(id),
         }
     }
 
     /// Refuses a service token: it reaches secrets and nothing else (DOC).
-    pub(super) fn beyond_secrets(&self) -> Result<(), Refusal> {
+    pub(super) fn beyond_secrets(&self) -> Result<(), ErrorResponse> {
         match self.token.holder {
-            Holder::Config { .. } => Err(Refusal::not_permitted()),
+            Holder::Config { .. } => Err(ErrorResponse::not_permitted()),
             Holder::ServiceAccount { .. } | Holder::Person => Ok(()),
         }
     }
@@ -159,13 +162,13 @@ impl Call {
     pub(super) fn managed_project<'a>(
         &self,
         state: &'a mut State,
-    ) -> Result<(String, &'a mut Project), Refusal> {
+    ) -> Result<(String, &'a mut Project), ErrorResponse> {
         self.beyond_secrets()?;
         let name = self.project(state)?;
         let project = state
             .projects
             .get_mut(&name)
-            .ok_or_else(|| Refusal::not_found("project", &name))?;
+            .ok_or_else(|| ErrorResponse::not_found("project", &name))?;
         Ok((name, project))
     }
 
@@ -173,12 +176,12 @@ impl Call {
     pub(super) fn managed_config<'a>(
         &self,
         state: &'a mut State,
-    ) -> Result<(ConfigId, &'a mut Config), Refusal> {
+    ) -> Result<(ConfigId, &'a mut Config), ErrorResponse> {
         self.beyond_secrets()?;
         let id = self.config(state)?;
         let config = state
             .config_mut(&id)
-            .ok_or_else(|| Refusal::not_found("config", &id.config))?;
+            .ok_or_else(|| ErrorResponse::not_found("config", &id.config))?;
         Ok((id, config))
     }
 }

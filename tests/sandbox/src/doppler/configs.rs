@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::environments;
 use super::model::{Config, ConfigId, State};
-use super::reply::{Answer, Refusal, success, timestamp};
+use super::reply::{Answer, ErrorResponse, success, timestamp};
 
 /// Creates a branch config, whose name must already begin with its environment (3P).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
@@ -17,12 +17,12 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
         .strip_prefix(&environment)
         .is_some_and(|rest| rest.len() > 1 && rest.starts_with('_'))
     {
-        return Err(Refusal::bad_request(format!(
+        return Err(ErrorResponse::bad_request(format!(
             "Config name must begin with '{environment}_'"
         )));
     }
     if project.configs.contains_key(name) {
-        return Err(Refusal::bad_request(
+        return Err(ErrorResponse::bad_request(
             "Config name already exists in this project",
         ));
     }
@@ -70,7 +70,7 @@ pub(super) fn get(state: &mut State, call: &Call) -> Answer {
 pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     let (id, config) = call.managed_config(state)?;
     if config.locked || config.root {
-        return Err(Refusal::bad_request(format!(
+        return Err(ErrorResponse::bad_request(format!(
             "Config '{}' is locked",
             id.config
         )));
@@ -101,7 +101,7 @@ pub(super) fn set_inheritable(state: &mut State, call: &Call) -> Answer {
     let (id, config) = call.managed_config(state)?;
     let inheritable = call.flag("inheritable").unwrap_or(false);
     if inheritable && !config.inherits.is_empty() {
-        return Err(Refusal::bad_request(
+        return Err(ErrorResponse::bad_request(
             "A config that inherits cannot be inheritable",
         ));
     }
@@ -116,11 +116,13 @@ pub(super) fn set_inherits(state: &mut State, call: &Call) -> Answer {
         .structure::<Vec<ConfigId>>("inherits")?
         .unwrap_or_default();
     if config.inheritable && !inherits.is_empty() {
-        return Err(Refusal::bad_request("An inheritable config cannot inherit"));
+        return Err(ErrorResponse::bad_request(
+            "An inheritable config cannot inherit",
+        ));
     }
     for base in &inherits {
         if !state.config(base).is_some_and(|base| base.inheritable) {
-            return Err(Refusal::not_found("config", &base.config));
+            return Err(ErrorResponse::not_found("config", &base.config));
         }
     }
     let (id, config) = (id.clone(), call.managed_config(state)?.1);

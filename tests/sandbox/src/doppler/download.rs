@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::call::Call;
 use super::model::{ConfigId, State};
 use super::references;
-use super::reply::{Answer, Refusal};
+use super::reply::{Answer, ErrorResponse};
 use super::secrets::{mark_fetched, may_see, selected};
 
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ pub(super) fn download(state: &mut State, call: &Call) -> Answer {
     let id = call.config(state)?;
     let format = Format::asked_for(call)?;
     if let Some(transformer) = call.text("name_transformer") {
-        return Err(Refusal::not_in_sandbox(&format!(
+        return Err(ErrorResponse::not_in_sandbox(&format!(
             "the name transformer '{transformer}'"
         )));
     }
@@ -77,15 +77,17 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 
 impl Format {
     /// What `format` names, else what `Accept` does, else 415 (3P).
-    fn asked_for(call: &Call) -> Result<Self, Refusal> {
+    fn asked_for(call: &Call) -> Result<Self, ErrorResponse> {
         match call.text("format") {
             Some("json") => Ok(Self::Json),
             Some("env") => Ok(Self::Env),
             Some("env-no-quotes") => Ok(Self::EnvNoQuotes),
             Some("docker") => Ok(Self::Docker),
             Some("yaml") => Ok(Self::Yaml),
-            Some(other) => Err(Refusal::not_in_sandbox(&format!("the format '{other}'"))),
-            None => Self::accepted(&call.headers).ok_or_else(Refusal::unsupported_format),
+            Some(other) => Err(ErrorResponse::not_in_sandbox(&format!(
+                "the format '{other}'"
+            ))),
+            None => Self::accepted(&call.headers).ok_or_else(ErrorResponse::unsupported_format),
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::model::{Environment, Project, State};
-use super::reply::{Answer, Refusal, success, timestamp};
+use super::reply::{Answer, ErrorResponse, success, timestamp};
 
 /// Creates an environment and its root config (3P).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
@@ -12,13 +12,13 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     let (project_name, project) = call.managed_project(state)?;
     let (slug, name) = (call.required("slug")?, call.required("name")?);
     if project.environments.contains_key(slug) {
-        return Err(Refusal::bad_request(
+        return Err(ErrorResponse::bad_request(
             "Environment slug already exists in this project",
         ));
     }
     // Its root config would have the name of a branch config (UNK).
     if project.configs.contains_key(slug) {
-        return Err(Refusal::bad_request(
+        return Err(ErrorResponse::bad_request(
             "Config name already exists in this project",
         ));
     }
@@ -48,7 +48,7 @@ pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     let (project_name, project) = call.managed_project(state)?;
     let slug = requested(project, call)?;
     if call.text("slug").is_some_and(|new| new != slug) {
-        return Err(Refusal::not_in_sandbox(
+        return Err(ErrorResponse::not_in_sandbox(
             "how to change the slug of an environment",
         ));
     }
@@ -73,13 +73,13 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
 }
 
 /// The slug of the environment that the call names. Text 3P, status assumed.
-pub(super) fn requested(project: &Project, call: &Call) -> Result<String, Refusal> {
+pub(super) fn requested(project: &Project, call: &Call) -> Result<String, ErrorResponse> {
     let slug = call.required("environment")?;
     let known = project
         .environments
         .contains_key(slug)
         .then(|| slug.to_owned());
-    known.ok_or_else(|| Refusal::bad_request("Invalid environment id"))
+    known.ok_or_else(|| ErrorResponse::bad_request("Invalid environment id"))
 }
 
 fn reply(project: &Project, name: &str, slug: &str) -> Answer {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::model::{ConfigId, State};
-use super::reply::{Answer, Refusal, success, timestamp};
+use super::reply::{Answer, ErrorResponse, success, timestamp};
 use super::secrets::may_see;
 use super::value::{Secret, Secrets};
 
@@ -133,9 +133,9 @@ pub(super) fn roll_back(state: &mut State, call: &Call) -> Answer {
     success(json!({"log": newest}))
 }
 
-fn requested<'a>(logs: &'a [Log], call: &Call) -> Result<&'a Log, Refusal> {
+fn requested<'a>(logs: &'a [Log], call: &Call) -> Result<&'a Log, ErrorResponse> {
     let id = call.required("log")?;
     logs.iter()
         .find(|log| log.id == id)
-        .ok_or_else(|| Refusal::not_found("log", id))
+        .ok_or_else(|| ErrorResponse::not_found("log", id))
 }

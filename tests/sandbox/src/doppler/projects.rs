@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::model::{ConfigId, Project, State};
-use super::reply::{Answer, Refusal, success, timestamp};
+use super::reply::{Answer, ErrorResponse, success, timestamp};
 use super::token::Holder;
 
 /// Creates a project, with dev, stg and prd unless told otherwise (3P, SRC).
@@ -76,7 +76,7 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     success(json!({}))
 }
 
-fn rename(state: &mut State, old: &str, new: &str) -> Result<(), Refusal> {
+fn rename(state: &mut State, old: &str, new: &str) -> Result<(), ErrorResponse> {
     if state.projects.contains_key(new) {
         return Err(name_taken());
     }
@@ -112,8 +112,8 @@ fn rename(state: &mut State, old: &str, new: &str) -> Result<(), Refusal> {
 }
 
 /// The text and status that were seen (3P).
-fn name_taken() -> Refusal {
-    Refusal::bad_request("Project name already exists in this workplace.")
+fn name_taken() -> ErrorResponse {
+    ErrorResponse::bad_request("Project name already exists in this workplace.")
 }
 
 impl Project {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 /// What an operation comes to.
-pub(super) type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, ErrorResponse>;
 
 /// A 200 whose JSON object also says `"success": true` (3P).
 #[expect(
@@ -34,14 +34,14 @@ pub(super) fn timestamp(time: impl Into<Option<SystemTime>>) -> Value {
 /// Doppler documents no error at all: the texts below are those that somebody saw (3P) or, where
 /// nobody wrote one down, ours (UNK). The function under test must not depend on the exact status
 /// or text of either.
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     message: String,
     /// Seconds after which to try again.
     retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// A 400 with a text of ours (UNK), unless the caller says otherwise.
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
@@ -151,7 +151,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let body = Json(json!({"messages": [self.message], "success": false}));
         let mut response = (self.status, body).into_response();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::call::Call;
 use super::model::{ConfigId, State};
 use super::references::{self, Computed};
-use super::reply::{Answer, Refusal, success};
+use super::reply::{Answer, ErrorResponse, success};
 use super::value::{Secret, Secrets, Visibility};
 
 /// The three names that Doppler sets itself.
@@ -61,7 +61,11 @@ pub(super) fn set_note(state: &mut State, call: &Call) -> Answer {
 }
 
 /// The secrets of a config that the call asks for.
-pub(super) fn selected(state: &State, call: &Call, id: &ConfigId) -> Result<Secrets, Refusal> {
+pub(super) fn selected(
+    state: &State,
+    call: &Call,
+    id: &ConfigId,
+) -> Result<Secrets, ErrorResponse> {
     let mut secrets = state.secrets(id);
     if let Some(names) = call.text("secrets") {
         let names: Vec<_> = names
@@ -133,20 +137,20 @@ pub(super) fn mark_fetched(state: &mut State, id: &ConfigId) {
 
 /// A name that a secret can have; checked on reads too (EMP). That it may begin with an
 /// underscore is UNK; 200 characters are 3P.
-pub(super) fn checked_name(name: &str) -> Result<&str, Refusal> {
+pub(super) fn checked_name(name: &str) -> Result<&str, ErrorResponse> {
     let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let well_formed = name.chars().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit());
     if well_formed && (1..=200).contains(&name.len()) {
         Ok(name)
     } else {
-        Err(Refusal::bad_secret_name(name))
+        Err(ErrorResponse::bad_secret_name(name))
     }
 }
 
 /// A name that may be written. What Doppler does with a write to its own three is UNK: we refuse.
-pub(super) fn writable_name(name: &str) -> Result<&str, Refusal> {
+pub(super) fn writable_name(name: &str) -> Result<&str, ErrorResponse> {
     if MANAGED.contains(&name) {
-        return Err(Refusal::bad_request(format!(
+        return Err(ErrorResponse::bad_request(format!(
             "Secret \"{name}\" is managed by Doppler"
         )));
     }

@@ -11,7 +11,7 @@ use super::Doppler;
 use super::call::{Call, credentials};
 use super::model::State;
 use super::operations;
-use super::reply::{Answer, Refusal};
+use super::reply::{Answer, ErrorResponse};
 
 /// Far above what a config can hold.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -22,7 +22,7 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY_BYTES)
         .await
-        .map_err(|_| Refusal::body_too_large());
+        .map_err(|_| ErrorResponse::body_too_large());
 
     // No await from here on: the state is locked.
     let mut state = doppler.state();
@@ -33,10 +33,10 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
         .limits
         .count(caller.as_deref().unwrap_or_default(), class, now);
     let answer = match rate.retry_after(now) {
-        Some(seconds) => Err(Refusal::rate_limited(seconds)),
+        Some(seconds) => Err(ErrorResponse::rate_limited(seconds)),
         None => body.and_then(|body| answer(&mut state, caller.as_deref(), parts, &body)),
     };
-    let mut response = answer.unwrap_or_else(Refusal::into_response);
+    let mut response = answer.unwrap_or_else(ErrorResponse::into_response);
     rate.write_to(response.headers_mut());
     let id =
         HeaderValue::try_from(Uuid::new_v4().to_string()).expect("a UUID can stand in a header");
@@ -50,12 +50,12 @@ fn answer(state: &mut State, caller: Option<&str>, parts: Parts, body: &[u8]) ->
     let token = caller
         .and_then(|text| state.tokens.get_mut(text))
         .filter(|token| token.is_valid(now));
-    let token = token.ok_or_else(Refusal::invalid_token)?;
+    let token = token.ok_or_else(ErrorResponse::invalid_token)?;
     let seen = token.clone();
     token.last_seen_at = Some(now);
 
     let path = parts.uri.path();
     let operation = operations::find(&parts.method, path)
-        .ok_or_else(|| Refusal::not_found("endpoint", path))?;
+        .ok_or_else(|| ErrorResponse::not_found("endpoint", path))?;
     (operation.answer)(state, &Call::new(seen, parts, body)?)
 }

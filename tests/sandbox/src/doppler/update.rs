@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::model::{ConfigId, State};
-use super::reply::{Answer, Refusal, success};
+use super::reply::{Answer, ErrorResponse, success};
 use super::secrets::{entries, own_secrets, writable_name};
 use super::upload;
 use super::value::{Secret, Secrets, ValueType, Visibility};
@@ -44,7 +44,7 @@ pub(super) fn update(state: &mut State, call: &Call) -> Answer {
         (Some(map), None) => map.into_iter().map(Change::from_entry).collect(),
         (None, Some(changes)) => changes,
         _ => {
-            return Err(Refusal::bad_request(
+            return Err(ErrorResponse::bad_request(
                 "You must specify either secrets or change_requests",
             ));
         }
@@ -125,7 +125,7 @@ impl<'a> Draft<'a> {
             .or_else(|| self.inherited.get(name))
     }
 
-    fn apply(&mut self, change: Change) -> Result<(), Refusal> {
+    fn apply(&mut self, change: Change) -> Result<(), ErrorResponse> {
         let name = writable_name(&change.name)?;
         let original = change
             .original_name
@@ -147,7 +147,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The compare-and-set guards (DOC).
-    fn check_guards(&self, change: &Change, original: &str) -> Result<(), Refusal> {
+    fn check_guards(&self, change: &Change, original: &str) -> Result<(), ErrorResponse> {
         let is = |matches: &dyn Fn(&Secret) -> bool| self.current(original).is_some_and(matches);
         let Change {
             original_value,
@@ -165,18 +165,18 @@ impl<'a> Draft<'a> {
         if holds {
             Ok(())
         } else {
-            Err(Refusal::guard_mismatch(original))
+            Err(ErrorResponse::guard_mismatch(original))
         }
     }
 
     /// Lets a branch have its root's secret again (DOC).
-    fn converge(&mut self, name: &str) -> Result<(), Refusal> {
+    fn converge(&mut self, name: &str) -> Result<(), ErrorResponse> {
         if self
             .root
             .as_ref()
             .is_none_or(|(_, secrets)| !secrets.contains_key(name))
         {
-            return Err(Refusal::bad_request(format!(
+            return Err(ErrorResponse::bad_request(format!(
                 "There is no root secret \"{name}\" to converge to"
             )));
         }
@@ -185,21 +185,21 @@ impl<'a> Draft<'a> {
     }
 
     /// Only a config's own secret can be renamed, and not over another one (UNK).
-    fn rename(&mut self, original: &str, name: &str) -> Result<(), Refusal> {
+    fn rename(&mut self, original: &str, name: &str) -> Result<(), ErrorResponse> {
         if self.current(name).is_some() {
-            return Err(Refusal::bad_request(format!(
+            return Err(ErrorResponse::bad_request(format!(
                 "Secret \"{name}\" already exists"
             )));
         }
         let secret = self
             .own
             .remove(original)
-            .ok_or_else(|| Refusal::not_found("secret", original))?;
+            .ok_or_else(|| ErrorResponse::not_found("secret", original))?;
         self.own.insert(name.to_owned(), secret);
         Ok(())
     }
 
-    fn set(&mut self, change: Change) -> Result<(), Refusal> {
+    fn set(&mut self, change: Change) -> Result<(), ErrorResponse> {
         let name = change.name;
         let current = self.current(&name);
         let altered =
@@ -212,7 +212,9 @@ impl<'a> Draft<'a> {
             // (UNK).
             value: (change.value.map(altered))
                 .or_else(|| current.map(|secret| secret.value.clone()))
-                .ok_or_else(|| Refusal::bad_request(format!("Secret \"{name}\" has no value")))?,
+                .ok_or_else(|| {
+                    ErrorResponse::bad_request(format!("Secret \"{name}\" has no value"))
+                })?,
             visibility: (change.visibility)
                 .or_else(|| current.map(|secret| secret.visibility))
                 .unwrap_or(Visibility::Masked),
@@ -221,18 +223,20 @@ impl<'a> Draft<'a> {
                 .unwrap_or(ValueType::String),
         };
         if secret.value.len() > MAX_VALUE_BYTES {
-            return Err(Refusal::bad_request(format!(
+            return Err(ErrorResponse::bad_request(format!(
                 "The value of \"{name}\" is too long"
             )));
         }
         if !secret.value_type.admits(&secret.value) {
-            return Err(Refusal::bad_request(format!(
+            return Err(ErrorResponse::bad_request(format!(
                 "The value of \"{name}\" is not of its type"
             )));
         }
         if change.should_promote == Some(true) {
             let Some((_, root)) = &mut self.root else {
-                return Err(Refusal::bad_request("Only a branch config can promote"));
+                return Err(ErrorResponse::bad_request(
+                    "Only a branch config can promote",
+                ));
             };
             root.insert(name.clone(), secret.clone());
         }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::reply::Refusal;
+use super::reply::ErrorResponse;
 
 /// The names and values in the text of a file. A refusal does not quote it.
-pub(super) fn parse(file: &str) -> Result<BTreeMap<String, String>, Refusal> {
+pub(super) fn parse(file: &str) -> Result<BTreeMap<String, String>, ErrorResponse> {
     if file.trim_start().starts_with('{') {
         return serde_json::from_str(file)
-            .map_err(|_| Refusal::bad_request("The file is no JSON object of strings"));
+            .map_err(|_| ErrorResponse::bad_request("The file is no JSON object of strings"));
     }
     let lines = file
         .lines()
@@ -16,7 +16,8 @@ pub(super) fn parse(file: &str) -> Result<BTreeMap<String, String>, Refusal> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            parse_line(line).ok_or_else(|| Refusal::bad_request("The file has a line without ="))
+            parse_line(line)
+                .ok_or_else(|| ErrorResponse::bad_request("The file has a line without ="))
         })
         .collect()
 }

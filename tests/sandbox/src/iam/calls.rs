@@ -1,4 +1,4 @@
-//! Which permissions a call takes, and the gate that lets the function's calls through or does not.
+//! Which permissions a call takes, and the authorizer, which allows or denies the function's calls.
 //!
 //! The operator's own calls pass: only those with the access key of the function are looked at.
 
@@ -13,23 +13,28 @@ use super::policy::Check;
 use super::role::Role;
 use crate::api_gateway::{self, ApiGateway};
 use crate::aws::{Target, target};
+use crate::constants::{ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
+use crate::error_response::ErrorResponse;
 use crate::lambda::Lambda;
-use crate::names::{ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
-use crate::refusal::Refusal;
 use crate::secrets_manager::{Secret, SecretsManager};
 
 /// Stands before the AWS services.
 #[derive(Clone)]
-pub(crate) struct Gatekeeper {
+pub(crate) struct Authorizer {
     pub(crate) secrets: SecretsManager,
     pub(crate) api_gateway: ApiGateway,
     pub(crate) lambda: Lambda,
     pub(crate) missing_key_is_denied: bool,
 }
 
-impl Gatekeeper {
+impl Authorizer {
     /// Why a call of the function is denied; none, if it is not, or is not the function's, or the function has no role.
-    pub(crate) fn refusal(&self, operation: &str, parts: &Parts, body: &[u8]) -> Option<Refusal> {
+    pub(crate) fn refusal(
+        &self,
+        operation: &str,
+        parts: &Parts,
+        body: &[u8],
+    ) -> Option<ErrorResponse> {
         let credential = parts.headers.get("authorization")?.to_str().ok()?;
         if !credential.contains(&format!("Credential={FUNCTION_ACCESS_KEY_ID}/")) {
             return None;
@@ -45,7 +50,7 @@ impl Gatekeeper {
         let checks = match target(parts) {
             Target::Secrets(operation) => self.of_secrets_manager(&operation, &input),
             Target::ApiGateway => self.of_api_gateway(&parts.method, parts.uri.path(), &input),
-            // These two are in no journal, and come here from nobody.
+            // These two are in no call log, and come here from nobody.
             Target::Lambda(_) | Target::Clock => Vec::new(),
         };
         let checks = checks.into_iter();
@@ -234,10 +239,10 @@ fn text(value: &Value) -> Option<String> {
 
 /// AWS's words for a call that no policy allows (OBS); those for a key that may not be used do not name it (OBS:
 /// aws-samples/aws-secrets-manager-rotation-lambdas#53).
-fn refusal(denied: &Check) -> Refusal {
+fn refusal(denied: &Check) -> ErrorResponse {
     let (action, resource) = (denied.action(), denied.resource());
     if action.starts_with("kms:") {
-        return Refusal::new(400, "AccessDeniedException", "Access to KMS is not allowed");
+        return ErrorResponse::new(400, "AccessDeniedException", "Access to KMS is not allowed");
     }
     let message = format!(
         "User: arn:aws:sts::{ACCOUNT}:assumed-role/{FUNCTION_NAME}/{FUNCTION_NAME} is not authorized to perform: {action} \
@@ -248,7 +253,7 @@ fn refusal(denied: &Check) -> Refusal {
     } else {
         403
     };
-    Refusal::new(status, "AccessDeniedException", message)
+    ErrorResponse::new(status, "AccessDeniedException", message)
 }
 
 /// Takes the permission to write the function's log. DOC: both actions are on a stream of the group, which is named after

@@ -9,6 +9,6 @@ mod pattern;
 mod policy;
 mod role;
 
-pub(crate) use self::calls::{Gatekeeper, log};
+pub(crate) use self::calls::{Authorizer, log};
 pub use self::policy::{Check, Element, Policy};
 pub use self::role::{Denial, Role};

@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use super::{Invocation, Lambda};
-use crate::names::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION};
-use crate::refusal::{ERROR_TYPE, json_response};
+use crate::constants::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION};
+use crate::error_response::{ERROR_TYPE, json_response};
 
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");

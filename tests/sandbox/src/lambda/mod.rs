@@ -22,9 +22,9 @@ pub(crate) use self::api::invoke_api;
 pub use self::asynchronous::Delivery;
 use self::process::Process;
 use self::runtime::Runtime;
+use crate::constants::{FUNCTION_NAME, random_uuid};
 use crate::events::{Event, Events};
 use crate::iam::{self, Role};
-use crate::names::{FUNCTION_NAME, random_uuid};
 use crate::rotation::StepRun;
 
 /// What the sandbox's Lambda runs.

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::runtime::{Reply, Runtime};
 use super::{Function, FunctionError, timed_out};
-use crate::names::{FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
+use crate::constants::{FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
 
 /// The function writes its log before it answers; so long the answer is held until the last lines
 /// are read as well.

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
 use super::FunctionError;
-use crate::names::FUNCTION_ARN;
-use crate::refusal::json_response;
+use crate::constants::FUNCTION_ARN;
+use crate::error_response::json_response;
 use crate::server::{Answer, Dropped, Server, Switch};
 
 /// What a function answers to an event.

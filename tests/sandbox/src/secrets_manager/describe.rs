@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::metadata::JustTheSecret;
 use super::{Outcome, Secret, SecretsManager, epoch_seconds};
-use crate::names::REGION;
+use crate::constants::REGION;
 
 impl SecretsManager {
     pub(super) fn describe_secret(&self, input: &JustTheSecret) -> Outcome {

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Outcome, Secret, SecretsManager, epoch_seconds, invalid_parameter};
-use crate::names::REGION;
-use crate::refusal::Refusal;
+use crate::constants::REGION;
+use crate::error_response::ErrorResponse;
 
 /// Most and default results of a page (service model).
 const PAGE: usize = 100;
@@ -86,7 +86,7 @@ impl SecretsManager {
 impl Filter {
     /// A filter's values are alternatives, each a prefix; a leading `!` turns one around (API
     /// reference, Filter).
-    fn matches(&self, secret: &Secret) -> Result<bool, Refusal> {
+    fn matches(&self, secret: &Secret) -> Result<bool, ErrorResponse> {
         let fields: Vec<&str> = match self.key.as_str() {
             "name" => vec![&secret.name],
             "description" => secret.description.iter().map(String::as_str).collect(),
@@ -116,12 +116,12 @@ fn page(
     entries: Vec<Value>,
     most: Option<usize>,
     token: Option<&str>,
-) -> Result<(Vec<Value>, Option<String>), Refusal> {
+) -> Result<(Vec<Value>, Option<String>), ErrorResponse> {
     let start = match token.map(str::parse::<usize>) {
         None => 0,
         Some(Ok(start)) if start <= entries.len() => start,
         Some(_) => {
-            return Err(Refusal::new(
+            return Err(ErrorResponse::new(
                 400,
                 "InvalidNextTokenException",
                 "The NextToken value is invalid.",
@@ -134,7 +134,7 @@ fn page(
 }
 
 /// \[DOC, service model: from 1 to 100\]; the text is that of AWS's other limits.
-fn page_size(most: Option<usize>) -> Result<usize, Refusal> {
+fn page_size(most: Option<usize>) -> Result<usize, ErrorResponse> {
     let size = most.unwrap_or(PAGE);
     if (1..=PAGE).contains(&size) {
         return Ok(size);
@@ -148,7 +148,7 @@ fn page_size(most: Option<usize>) -> Result<usize, Refusal> {
         "1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: \
          Member must have value {bound}"
     );
-    Err(Refusal::new(400, "ValidationException", message))
+    Err(ErrorResponse::new(400, "ValidationException", message))
 }
 
 fn with_next(mut output: Value, next: Option<String>) -> Value {

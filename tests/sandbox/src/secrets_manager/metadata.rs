@@ -12,7 +12,7 @@ use super::versions::ValueInput;
 use super::{
     CURRENT, Outcome, Secret, SecretsManager, epoch_seconds, invalid_parameter, invalid_request,
 };
-use crate::refusal::Refusal;
+use crate::error_response::ErrorResponse;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -104,7 +104,7 @@ impl SecretsManager {
                 "The operation failed because the secret {} already exists.",
                 input.name
             );
-            return Err(Refusal::new(400, "ResourceExistsException", message));
+            return Err(ErrorResponse::new(400, "ResourceExistsException", message));
         }
         let mut secret = Secret::new(input.name, at.now);
         secret.description = input.description;

@@ -25,12 +25,12 @@ pub(crate) use self::rotation::RotationRequest;
 use self::store::Moment;
 pub(crate) use self::store::{CURRENT, PENDING, PREVIOUS, Secret, SecretValue, Version};
 use crate::clock::Clock;
+use crate::constants::{ACCOUNT, REGION};
+use crate::error_response::ErrorResponse;
 use crate::event_bridge::{EventBridge, ServiceEvent};
-use crate::names::{ACCOUNT, REGION};
-use crate::refusal::Refusal;
 
 /// What an operation answers.
-pub(crate) type Outcome = Result<Value, Refusal>;
+pub(crate) type Outcome = Result<Value, ErrorResponse>;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl SecretsManager {
             "ReplicateSecretToRegions" => self.replicate_secret(parse(input)?),
             "RemoveRegionsFromReplication" => self.remove_regions(&parse(input)?),
             "CancelRotateSecret" => self.cancel_rotate_secret(&parse(input)?),
-            _ => Err(Refusal::new(
+            _ => Err(ErrorResponse::new(
                 400,
                 "UnknownOperationException",
                 "The sandbox does not know this operation.",
@@ -105,8 +105,8 @@ impl SecretsManager {
     pub(crate) fn with_any<T>(
         &self,
         id: &str,
-        act: impl FnOnce(&mut Secret) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+        act: impl FnOnce(&mut Secret) -> Result<T, ErrorResponse>,
+    ) -> Result<T, ErrorResponse> {
         let mut secrets = self.secrets.lock();
         match secrets.iter_mut().find(|secret| secret.answers_to(id)) {
             Some(secret) => {
@@ -137,8 +137,8 @@ impl SecretsManager {
     pub(crate) fn with<T>(
         &self,
         id: &str,
-        act: impl FnOnce(&mut Secret) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+        act: impl FnOnce(&mut Secret) -> Result<T, ErrorResponse>,
+    ) -> Result<T, ErrorResponse> {
         self.with_any(id, |secret| match secret.deleted {
             Some(_) => Err(invalid_request(
                 "You can't perform this operation on the secret because it was marked for \
@@ -175,9 +175,9 @@ impl SecretsManager {
 }
 
 /// Reads an operation's input. The reason for a failure is left out: it may quote a value.
-pub(crate) fn parse<T: DeserializeOwned>(input: Value) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(input: Value) -> Result<T, ErrorResponse> {
     serde_json::from_value(input).map_err(|_| {
-        Refusal::new(
+        ErrorResponse::new(
             400,
             "ValidationException",
             "The request does not have the operation's form.",
@@ -185,16 +185,16 @@ pub(crate) fn parse<T: DeserializeOwned>(input: Value) -> Result<T, Refusal> {
     })
 }
 
-fn not_found(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "ResourceNotFoundException", message)
+fn not_found(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::new(400, "ResourceNotFoundException", message)
 }
 
-fn invalid_request(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "InvalidRequestException", message)
+fn invalid_request(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::new(400, "InvalidRequestException", message)
 }
 
-fn invalid_parameter(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "InvalidParameterException", message)
+fn invalid_parameter(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::new(400, "InvalidParameterException", message)
 }
 
 /// A point in time as Secrets Manager sends it: seconds since 1970, with milliseconds.

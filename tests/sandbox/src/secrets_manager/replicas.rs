@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Outcome, Secret, SecretsManager, invalid_parameter};
-use crate::names::REGION;
-use crate::refusal::Refusal;
+use crate::constants::REGION;
+use crate::error_response::ErrorResponse;
 
 /// The KMS key of a replica that was given none (the AWS CLI's example of the operation).
 const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
@@ -127,7 +127,7 @@ impl Secret {
         &mut self,
         regions: Vec<NewReplica>,
         in_sync_from: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ErrorResponse> {
         if regions.iter().any(|new| new.region == REGION) {
             return Err(invalid_parameter(
                 "You can't replicate a secret to the Region that it is in.",

@@ -9,8 +9,8 @@ use super::store::token_or_new;
 use super::{
     CURRENT, Moment, Outcome, PENDING, Secret, SecretsManager, invalid_parameter, invalid_request,
 };
-use crate::names::FUNCTION_ARN;
-use crate::refusal::Refusal;
+use crate::constants::FUNCTION_ARN;
+use crate::error_response::ErrorResponse;
 
 /// The input of `RotateSecret`.
 #[derive(Deserialize)]
@@ -55,7 +55,7 @@ impl RotationRequest {
 
 impl SecretsManager {
     /// Sets the rotation function and turns rotation on.
-    pub(crate) fn configure_rotation(&self, id: &str, function: &str) -> Result<(), Refusal> {
+    pub(crate) fn configure_rotation(&self, id: &str, function: &str) -> Result<(), ErrorResponse> {
         self.with(id, |secret| {
             secret.rotation_lambda_arn = Some(function.to_owned());
             secret.rotation_enabled = Some(true);
@@ -65,7 +65,7 @@ impl SecretsManager {
 
     /// Checks and configures as `RotateSecret` does before it answers, and announces the pending
     /// version.
-    pub(crate) fn begin_rotation(&self, input: RotationRequest) -> Result<Begun, Refusal> {
+    pub(crate) fn begin_rotation(&self, input: RotationRequest) -> Result<Begun, ErrorResponse> {
         let token = token_or_new(input.client_request_token)?;
         let trial = input.rotate_immediately == Some(false);
         // A trial is not meant to fail: its copy can be read at once.
@@ -172,7 +172,7 @@ impl SecretsManager {
 }
 
 /// The trial's version is a copy of the current one under AWSPENDING \[AWSV\].
-fn announce_copy(secret: &mut Secret, token: &str, at: Moment) -> Result<(), Refusal> {
+fn announce_copy(secret: &mut Secret, token: &str, at: Moment) -> Result<(), ErrorResponse> {
     // What AWS does without a current value is not known; the function is then asked to test an
     // empty version.
     let Some(value) = secret
@@ -186,13 +186,13 @@ fn announce_copy(secret: &mut Secret, token: &str, at: Moment) -> Result<(), Ref
 }
 
 /// The function must be one that Secrets Manager may invoke \[AWSV\].
-fn cannot_invoke() -> Refusal {
+fn cannot_invoke() -> ErrorResponse {
     let message = "Secrets Manager cannot invoke the specified Lambda function. Ensure that the \
                    function policy grants access to the principal secretsmanager.amazonaws.com.";
-    Refusal::new(400, "AccessDeniedException", message)
+    ErrorResponse::new(400, "AccessDeniedException", message)
 }
 
-fn check_rules(rules: Option<&Value>) -> Result<(), Refusal> {
+fn check_rules(rules: Option<&Value>) -> Result<(), ErrorResponse> {
     let Some(rules) = rules else { return Ok(()) };
     if !rules["AutomaticallyAfterDays"].is_null() && !rules["ScheduleExpression"].is_null() {
         let message = "You can't specify both AutomaticallyAfterDays and ScheduleExpression.";

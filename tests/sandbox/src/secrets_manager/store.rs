@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::replicas::Replica;
 use super::{invalid_parameter, invalid_request};
-use crate::names::{ACCOUNT, REGION, alphanumeric};
-use crate::refusal::Refusal;
+use crate::constants::{ACCOUNT, REGION, alphanumeric};
+use crate::error_response::ErrorResponse;
 
 /// The label of the version that consumers read.
 pub(crate) const CURRENT: &str = "AWSCURRENT";
@@ -159,7 +159,7 @@ impl Secret {
         value: SecretValue,
         labels: &[String],
         at: Moment,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ErrorResponse> {
         if let Some(existing) = self
             .version(token)
             .and_then(|version| version.value.as_ref())
@@ -176,7 +176,7 @@ impl Secret {
             .chain(labels)
             .collect();
         if all.len() > MOST_LABELS {
-            return Err(Refusal::new(
+            return Err(ErrorResponse::new(
                 400,
                 "LimitExceededException",
                 "A secret can have at most 20 staging labels.",
@@ -223,13 +223,13 @@ impl Secret {
     }
 
     /// The refusal of a token that already made another version \[AWSV\].
-    pub(crate) fn token_in_use(&self, token: &str) -> Refusal {
+    pub(crate) fn token_in_use(&self, token: &str) -> ErrorResponse {
         let message = format!(
             "You can't use ClientRequestToken {token} because that value is already in use for a \
              version of secret {}.",
             self.arn
         );
-        Refusal::new(400, "ResourceExistsException", message)
+        ErrorResponse::new(400, "ResourceExistsException", message)
     }
 
     /// Announces a version that has no value yet under AWSPENDING \[AWSV\].
@@ -294,7 +294,7 @@ impl Secret {
     }
 
     /// A rotation may begin unless AWSPENDING is on another version than AWSCURRENT.
-    pub(crate) fn refuse_second_rotation(&self) -> Result<(), Refusal> {
+    pub(crate) fn refuse_second_rotation(&self) -> Result<(), ErrorResponse> {
         match self.holder(PENDING) {
             Some(pending) if !pending.labels.contains(CURRENT) => Err(invalid_request(
                 "A previous rotation isn't complete. That rotation will be reattempted.",
@@ -305,9 +305,9 @@ impl Secret {
 }
 
 /// Checks a `ClientRequestToken`, or makes one up (service model: 32 to 64 characters).
-pub(crate) fn token_or_new(token: Option<String>) -> Result<String, Refusal> {
+pub(crate) fn token_or_new(token: Option<String>) -> Result<String, ErrorResponse> {
     match token {
-        None => Ok(crate::names::random_uuid()),
+        None => Ok(crate::constants::random_uuid()),
         Some(token) if (32..=64).contains(&token.chars().count()) => Ok(token),
         Some(_) => Err(invalid_parameter(
             "ClientRequestToken must be 32-64 characters long.",

@@ -12,7 +12,7 @@ use super::{
     CURRENT, Outcome, PENDING, Secret, SecretValue, SecretsManager, Version, epoch_seconds,
     invalid_parameter, invalid_request, not_found,
 };
-use crate::refusal::Refusal;
+use crate::error_response::ErrorResponse;
 
 /// The largest value, in bytes (service model).
 const LARGEST_VALUE: usize = 65_536;
@@ -56,7 +56,7 @@ pub(super) struct UpdateSecretVersionStage {
 
 impl ValueInput {
     /// The value, if one is given.
-    pub(super) fn value(self) -> Result<Option<SecretValue>, Refusal> {
+    pub(super) fn value(self) -> Result<Option<SecretValue>, ErrorResponse> {
         let value = match (self.secret_string, self.secret_binary) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => {
@@ -81,7 +81,7 @@ impl ValueInput {
                 "1 validation error detected: Value at '{field}' failed to satisfy constraint: \
                  Member must have length between 1 and {LARGEST_VALUE}"
             );
-            return Err(Refusal::new(400, "ValidationException", message));
+            return Err(ErrorResponse::new(400, "ValidationException", message));
         }
         Ok(Some(value))
     }
@@ -169,7 +169,7 @@ fn find<'a>(
     secret: &'a Secret,
     input: &GetSecretValue,
     now: Instant,
-) -> Result<&'a Version, Refusal> {
+) -> Result<&'a Version, ErrorResponse> {
     let missing = |what: String| {
         not_found(format!(
             "Secrets Manager can't find the specified secret value for {what}"
@@ -199,7 +199,7 @@ fn find<'a>(
 }
 
 /// Moves or removes a label; `RemoveFromVersionId` makes it a compare-and-swap \[AWSV\].
-fn move_label(secret: &mut Secret, input: &UpdateSecretVersionStage) -> Result<(), Refusal> {
+fn move_label(secret: &mut Secret, input: &UpdateSecretVersionStage) -> Result<(), ErrorResponse> {
     let label = input.version_stage.as_str();
     let holder = secret.holder(label).map(|version| version.id.clone());
     let target = input.move_to_version_id.as_deref();
@@ -248,7 +248,7 @@ fn move_label(secret: &mut Secret, input: &UpdateSecretVersionStage) -> Result<(
     Ok(())
 }
 
-fn attached_elsewhere(fault: &str, label: &str, holder: &str) -> Refusal {
+fn attached_elsewhere(fault: &str, label: &str, holder: &str) -> ErrorResponse {
     invalid_parameter(format!(
         "The parameter RemoveFromVersionId {fault}. Staging label {label} is currently attached to \
          version {holder}, so you must explicitly reference that version in RemoveFromVersionId."

@@ -245,7 +245,7 @@ async fn a_service_token_reaches_secrets_only() {
     );
 }
 
-/// Ours: the journal of calls is written with these names.
+/// Ours: the call log is written with these names.
 #[test]
 fn operations_have_names() {
     assert_eq!(operation(&http::Method::GET, SECRET), "GetSecret");

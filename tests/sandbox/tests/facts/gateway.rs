@@ -132,9 +132,9 @@ async fn a_change_takes_effect_only_after_the_propagation() {
     assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
 }
 
-/// The journal has every call with its service, operation and status, and no header or body.
+/// The call log has every call with its service, operation and status, and no header or body.
 #[tokio::test]
-async fn the_journal_names_every_call() {
+async fn call_log_names_every_call() {
     let sandbox = start().await;
     secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "nowhere" })).await;
     api(&sandbox, Method::GET, "/apikeys?limit=7", Value::Null).await;

@@ -459,7 +459,7 @@ async fn obs_denied_call_has_awss_words() {
     assert_eq!(
         (calls.len(), calls[0].status),
         (1, 403),
-        "it is in the journal"
+        "it is in the call log"
     );
 }
 

@@ -13,30 +13,30 @@ pub(crate) enum Style {
     Bad,
 }
 
-/// What is written on.
-pub(crate) struct Paper {
-    terminal: bool,
+/// Standard output, and what it can show.
+pub(crate) struct Terminal {
+    interactive: bool,
     colour: bool,
     /// Whether the cursor is at the end of a line that may still change.
     open: bool,
 }
 
-impl Paper {
+impl Terminal {
     /// Standard output, with colour only on a terminal and not with `NO_COLOR`
     /// (<https://no-color.org>).
-    pub(crate) fn stdout() -> Paper {
-        let terminal = stdout().is_terminal();
+    pub(crate) fn stdout() -> Terminal {
+        let interactive = stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Paper {
-            terminal,
-            colour: terminal && !unwanted,
+        Terminal {
+            interactive,
+            colour: interactive && !unwanted,
             open: false,
         }
     }
 
     /// Whether a line can change in place.
     pub(crate) fn is_terminal(&self) -> bool {
-        self.terminal
+        self.interactive
     }
 
     /// Writes a line for good, in place of a changing one.

@@ -1,4 +1,4 @@
-//! The fixed names of the sandbox's world, and the making of new ones.
+//! The fixed names of the sandbox, and the making of new ones.
 
 use rand::distr::{Distribution as _, SampleString as _, Uniform};
 use sha2::{Digest as _, Sha256};

@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::journal::Service;
+use crate::call_log::Service;
 
 /// The header in which AWS's REST services name an error.
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -13,7 +13,7 @@ pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errort
 /// Why a service refuses a request: a status, AWS's name for the error (Doppler has none) and a
 /// sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorResponse {
     /// The HTTP status.
     pub(crate) status: u16,
     /// The error's name, such as `ConflictException`.
@@ -24,10 +24,14 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// A refusal without advice on when to come back.
-    pub(crate) fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Refusal {
-        Refusal {
+    pub(crate) fn new(
+        status: u16,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> ErrorResponse {
+        ErrorResponse {
             status,
             code: code.into(),
             message: message.into(),
@@ -36,7 +40,7 @@ impl Refusal {
     }
 
     /// What `service` says to a caller that asks too often (status and name: SDK service models).
-    pub(crate) fn throttle(service: Service, retry_after: Option<u64>) -> Refusal {
+    pub(crate) fn throttle(service: Service, retry_after: Option<u64>) -> ErrorResponse {
         let (status, code, message) = match service {
             Service::SecretsManager => (400, "ThrottlingException", "Rate exceeded"),
             Service::ApiGateway | Service::Gateway => {
@@ -44,9 +48,9 @@ impl Refusal {
             }
             Service::Doppler => (429, "", "Too many requests. Please slow down."),
         };
-        Refusal {
+        ErrorResponse {
             retry_after,
-            ..Refusal::new(status, code, message)
+            ..ErrorResponse::new(status, code, message)
         }
     }
 

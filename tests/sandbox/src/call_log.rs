@@ -62,11 +62,11 @@ impl fmt::Display for Call {
 
 /// Every call since the start or the last `clear`.
 #[derive(Clone, Default)]
-pub(crate) struct Journal {
+pub(crate) struct CallLog {
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
-impl Journal {
+impl CallLog {
     /// Notes an arrival; `finish` completes it by its request id.
     pub(crate) fn begin(&self, call: Call) {
         self.calls.lock().push(call);
@@ -75,7 +75,7 @@ impl Journal {
     /// Notes how the call with this request id was answered.
     pub(crate) fn finish(&self, request_id: &str, status: u16) {
         let mut calls = self.calls.lock();
-        // The newest first: a call is finished soon after it began. None, if the journal was
+        // The newest first: a call is finished soon after it began. None, if the call log was
         // cleared in between.
         if let Some(call) = calls
             .iter_mut()

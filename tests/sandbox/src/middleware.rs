@@ -1,4 +1,4 @@
-//! The one layer in front of every service: it keeps the journal, lets the faults strike, and says
+//! The one layer in front of every service: it keeps the call log, lets the faults strike, and says
 //! in every answer what time it is.
 
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 use crate::aws;
+use crate::call_log::{Call, CallLog, Service};
 use crate::clock::Clock;
+use crate::constants::random_uuid;
+use crate::error_response::ErrorResponse;
 use crate::faults::{FaultKind, Faults};
-use crate::iam::Gatekeeper;
-use crate::journal::{Call, Journal, Service};
+use crate::iam::Authorizer;
 use crate::lambda::Lambda;
-use crate::names::random_uuid;
-use crate::refusal::Refusal;
 use crate::server::{Answer, Dropped, Switch};
 use crate::stepped_function::CallGate;
 
-/// Names the service and operation that a request is for; none, if it is for neither journal nor
+/// Names the service and operation that a request is for; none, if it is for neither call log nor
 /// faults.
 pub(crate) type Classify = fn(&Parts) -> Option<(Service, String)>;
 
-/// A service's routes, behind the journal and the faults.
+/// A service's routes, behind the call log and the faults.
 #[derive(Clone)]
-pub(crate) struct Front {
-    pub(crate) journal: Journal,
+pub(crate) struct Middleware {
+    pub(crate) call_log: CallLog,
     pub(crate) faults: Faults,
     pub(crate) call_gate: CallGate,
     pub(crate) lambda: Lambda,
@@ -41,11 +41,11 @@ pub(crate) struct Front {
     pub(crate) switch: Switch,
     pub(crate) classify: Classify,
     /// Before the AWS services only.
-    pub(crate) gatekeeper: Option<Gatekeeper>,
+    pub(crate) authorizer: Option<Authorizer>,
     pub(crate) routes: Router,
 }
 
-impl Front {
+impl Middleware {
     /// Answers one request, or drops its connection.
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
@@ -69,7 +69,7 @@ impl Front {
         let Some((service, operation)) = (self.classify)(&parts) else {
             return self.effect(parts, body).await;
         };
-        // Before anything else, and in no journal: whoever signs is not known yet.
+        // Before anything else, and in no call log: whoever signs is not known yet.
         let aws = matches!(service, Service::SecretsManager | Service::ApiGateway);
         if aws && let Some(refusal) = aws::stale(&parts, self.clock.now()) {
             return Ok(refusal.into_response(service));
@@ -90,10 +90,11 @@ impl Front {
         };
         // Kept until the answer is ready.
         let _permit = self.call_gate.acquire(&call).await;
-        self.journal.begin(call);
+        self.call_log.begin(call);
         // Asked before any fault strikes: also a call that is lost takes a permission.
-        let gatekeeper = self.gatekeeper.as_ref();
-        let denied = gatekeeper.and_then(|keeper| keeper.refusal(&operation, &parts, &body));
+        let authorizer = self.authorizer.as_ref();
+        let denied =
+            authorizer.and_then(|authorizer| authorizer.refusal(&operation, &parts, &body));
         let mut faults = Vec::new();
         let mut answer = if let Some(denied) = denied {
             Ok(denied.into_response(service))
@@ -112,7 +113,8 @@ impl Front {
                 .headers_mut()
                 .insert(request_id_header(service), id);
             set_headers(response, faults)?;
-            self.journal.finish(&request_id, response.status().as_u16());
+            self.call_log
+                .finish(&request_id, response.status().as_u16());
         }
         answer
     }
@@ -136,12 +138,12 @@ impl Front {
                     message,
                 } => {
                     return Some(Ok(
-                        Refusal::new(*status, code, message).into_response(service)
+                        ErrorResponse::new(*status, code, message).into_response(service)
                     ));
                 }
                 FaultKind::Throttle { retry_after } => {
                     return Some(Ok(
-                        Refusal::throttle(service, *retry_after).into_response(service)
+                        ErrorResponse::throttle(service, *retry_after).into_response(service)
                     ));
                 }
                 FaultKind::Answer {

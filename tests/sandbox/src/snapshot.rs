@@ -5,18 +5,18 @@ use std::fmt;
 use std::time::{Instant, SystemTime};
 
 use crate::api_gateway::ApiKey;
-use crate::names::fingerprint;
+use crate::constants::fingerprint;
 use crate::secrets_manager::{
     CURRENT, PENDING, PREVIOUS, ReplicaStatus, Secret, SecretValue, Version,
 };
 
 /// A secret with its versions, oldest first.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SecretView {
+pub struct SecretSnapshot {
     /// The secret's ARN.
     pub arn: String,
     /// Every version that is kept, with labels or without.
-    pub versions: Vec<VersionView>,
+    pub versions: Vec<VersionSnapshot>,
     /// Whether rotation is on.
     pub rotation_enabled: bool,
     /// When the last rotation succeeded.
@@ -24,12 +24,12 @@ pub struct SecretView {
     /// The secret's tags.
     pub tags: BTreeMap<String, String>,
     /// Its replicas in other Regions.
-    pub replicas: Vec<ReplicaView>,
+    pub replicas: Vec<ReplicaSnapshot>,
 }
 
 /// A replica of a secret in another Region.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaView {
+pub struct ReplicaSnapshot {
     /// Its Region.
     pub region: String,
     /// How far it is.
@@ -40,7 +40,7 @@ pub struct ReplicaView {
 
 /// One version of a secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct VersionView {
+pub struct VersionSnapshot {
     /// The version's id: the `ClientRequestToken` that made it.
     pub id: String,
     /// Its staging labels in alphabetical order.
@@ -58,7 +58,7 @@ pub struct VersionView {
 
 /// An API key.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeyView {
+pub struct KeySnapshot {
     /// The key's id.
     pub id: String,
     /// Its name; empty, if it has none.
@@ -81,19 +81,19 @@ pub struct KeyView {
     pub updated: SystemTime,
 }
 
-impl SecretView {
-    pub(crate) fn new(secret: &Secret, now: Instant) -> SecretView {
+impl SecretSnapshot {
+    pub(crate) fn new(secret: &Secret, now: Instant) -> SecretSnapshot {
         let replicas = secret.replicas.iter().map(|replica| {
             let (status, message) = replica.status(now);
-            ReplicaView {
+            ReplicaSnapshot {
                 region: replica.region.clone(),
                 status,
                 message: message.to_owned(),
             }
         });
-        SecretView {
+        SecretSnapshot {
             arn: secret.arn.clone(),
-            versions: secret.versions.iter().map(VersionView::new).collect(),
+            versions: secret.versions.iter().map(VersionSnapshot::new).collect(),
             rotation_enabled: secret.rotation_enabled == Some(true),
             last_rotated: secret.last_rotated,
             tags: secret.tags.clone(),
@@ -103,43 +103,43 @@ impl SecretView {
 
     /// The version with this id.
     #[must_use]
-    pub fn version(&self, id: &str) -> Option<&VersionView> {
+    pub fn version(&self, id: &str) -> Option<&VersionSnapshot> {
         self.versions.iter().find(|version| version.id == id)
     }
 
     /// The version with this label.
     #[must_use]
-    pub fn labelled(&self, label: &str) -> Option<&VersionView> {
+    pub fn labelled(&self, label: &str) -> Option<&VersionSnapshot> {
         self.versions.iter().find(|version| version.has(label))
     }
 
     /// The version with AWSCURRENT.
     #[must_use]
-    pub fn current(&self) -> Option<&VersionView> {
+    pub fn current(&self) -> Option<&VersionSnapshot> {
         self.labelled(CURRENT)
     }
 
     /// The version with AWSPENDING.
     #[must_use]
-    pub fn pending(&self) -> Option<&VersionView> {
+    pub fn pending(&self) -> Option<&VersionSnapshot> {
         self.labelled(PENDING)
     }
 
     /// The version with AWSPREVIOUS.
     #[must_use]
-    pub fn previous(&self) -> Option<&VersionView> {
+    pub fn previous(&self) -> Option<&VersionSnapshot> {
         self.labelled(PREVIOUS)
     }
 }
 
-impl VersionView {
-    fn new(version: &Version) -> VersionView {
+impl VersionSnapshot {
+    fn new(version: &Version) -> VersionSnapshot {
         let (text, binary) = match version.value.clone() {
             None => (None, None),
             Some(SecretValue::Text(text)) => (Some(text), None),
             Some(SecretValue::Binary(bytes)) => (None, Some(bytes)),
         };
-        VersionView {
+        VersionSnapshot {
             id: version.id.clone(),
             labels: version.labels.iter().cloned().collect(),
             text,
@@ -156,10 +156,10 @@ impl VersionView {
     }
 }
 
-impl fmt::Debug for VersionView {
+impl fmt::Debug for VersionSnapshot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("VersionView")
+            .debug_struct("VersionSnapshot")
             .field("id", &self.id)
             .field("labels", &self.labels)
             .field("text", &self.text.as_deref().map(fingerprint))
@@ -172,9 +172,9 @@ impl fmt::Debug for VersionView {
     }
 }
 
-impl KeyView {
-    pub(crate) fn new(key: ApiKey, plans: Vec<String>) -> KeyView {
-        KeyView {
+impl KeySnapshot {
+    pub(crate) fn new(key: ApiKey, plans: Vec<String>) -> KeySnapshot {
+        KeySnapshot {
             stage_keys: key
                 .stage_keys
                 .iter()
@@ -193,10 +193,10 @@ impl KeyView {
     }
 }
 
-impl fmt::Debug for KeyView {
+impl fmt::Debug for KeySnapshot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("KeyView")
+            .debug_struct("KeySnapshot")
             .field("id", &self.id)
             .field("name", &self.name)
             .field("value", &fingerprint(&self.value))

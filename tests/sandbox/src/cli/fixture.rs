@@ -1,4 +1,4 @@
-//! The small world that both commands start with.
+//! What both commands start with: secrets, a usage plan and a Doppler project.
 
 use std::path::Path;
 
