@@ -2,11 +2,11 @@
 //! tell the difference.
 //!
 //! Two calls of different runs cannot tell which of them came first if they go to different services, or if neither changes
-//! anything. Orders that differ only by swaps of such neighbours bring the same replies and end in the same world; of each
+//! anything. Orders that differ only by swaps of such neighbours bring the same replies and end in the same state; of each
 //! such class one is tried. It stands for all of them, and their number is counted ([`Path::orders`]). What lies between
 //! two calls in any order of the class is known as well, as services are apart: see [`Path::observable_states`].
 //!
-//! The worlds are not kept: an order is tried from the beginning, along the choices that lead to it. An order that was
+//! The states are not kept: an order is tried from the beginning, along the choices that lead to it. An order that was
 //! tried tells where another could differ: where a call had to wait for one of the other run that it could have
 //! preceded (dynamic partial-order reduction, Flanagan and Godefroid 2005). Sleep sets (Godefroid 1996) see to it
 //! that no class is tried twice.
@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// The runs, and the choice between them.
-pub(crate) type Lane = usize;
+/// Which of the runs.
+pub(crate) type RunIndex = usize;
 
 /// What a call is to the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,13 +42,13 @@ impl CallEffect {
 /// Says whose turn it is.
 pub(crate) trait Scheduler {
     /// Chooses between the runs, given what each would call next; none where that would lead to nothing new.
-    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<Lane>;
+    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<RunIndex>;
 }
 
 /// A choice that was made.
 #[derive(Debug, Clone)]
 struct Choice {
-    lane: Lane,
+    run: RunIndex,
     /// The runs whose turn is not to come here: what follows from it is tried elsewhere.
     asleep: [bool; 2],
     /// What it called, if that is known from an order which began like this.
@@ -83,39 +83,37 @@ impl Replay {
         let (Some(choice), Some((_, went))) = (self.choices.last(), self.path.0.last()) else {
             return [false; 2];
         };
-        let sleeps = |lane: Lane| {
-            let matters = next[lane]
-                .as_ref()
-                .is_some_and(|next| next.matters_to(went));
-            choice.asleep[lane] && !matters
+        let sleeps = |run: RunIndex| {
+            let matters = next[run].as_ref().is_some_and(|next| next.matters_to(went));
+            choice.asleep[run] && !matters
         };
         [sleeps(0), sleeps(1)]
     }
 }
 
 impl Scheduler for Replay {
-    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<Lane> {
+    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<RunIndex> {
         let choice = if let Some(choice) = self.beginning.get(self.choices.len()) {
             choice.clone()
         } else {
             let asleep = self.asleep(next);
-            let open = |lane: &Lane| next[*lane].is_some() && !asleep[*lane];
-            let Some(lane) = (0..2).find(open) else {
+            let open = |run: &RunIndex| next[*run].is_some() && !asleep[*run];
+            let Some(run) = (0..2).find(open) else {
                 self.cut_short = true;
                 return None;
             };
             let call = None;
-            Choice { lane, asleep, call }
+            Choice { run, asleep, call }
         };
-        let lane = choice.lane;
-        let went = next[lane].clone().expect("it waits with a call, as before");
+        let run = choice.run;
+        let went = next[run].clone().expect("it waits with a call, as before");
         if let Some(before) = &choice.call {
             assert_eq!(went, *before, "what began the same went on otherwise");
         }
-        self.path.0.push((lane, went.clone()));
+        self.path.0.push((run, went.clone()));
         let call = Some(went);
         self.choices.push(Choice { call, ..choice });
-        Some(lane)
+        Some(run)
     }
 }
 
@@ -123,7 +121,7 @@ impl Scheduler for Replay {
 #[derive(Debug)]
 pub(crate) struct Explorer {
     open: Vec<Order>,
-    known: BTreeSet<Vec<Lane>>,
+    known: BTreeSet<Vec<RunIndex>>,
     /// How many classes of orders were tried.
     pub(crate) tried: usize,
     /// How many orders these stand for.
@@ -151,22 +149,22 @@ impl Explorer {
     }
 
     /// Takes in what became of an order.
-    pub(crate) fn learn(&mut self, walk: &Replay) {
-        if walk.cut_short {
+    pub(crate) fn learn(&mut self, replay: &Replay) {
+        if replay.cut_short {
             self.cut_short += 1;
         } else {
             self.tried += 1;
-            self.orders += walk.path.orders();
+            self.orders += replay.path.orders();
         }
-        for (place, lane) in walk.path.races() {
-            let here = &walk.choices[place];
-            let lanes = walk.choices[..place].iter().map(|choice| choice.lane);
-            if !here.asleep[lane] && self.known.insert(lanes.chain([lane]).collect()) {
-                let mut choices = walk.choices[..place].to_vec();
+        for (place, run) in replay.path.races() {
+            let here = &replay.choices[place];
+            let runs = replay.choices[..place].iter().map(|choice| choice.run);
+            if !here.asleep[run] && self.known.insert(runs.chain([run]).collect()) {
+                let mut choices = replay.choices[..place].to_vec();
                 let mut asleep = here.asleep;
-                asleep[here.lane] = true;
+                asleep[here.run] = true;
                 let call = None;
-                choices.push(Choice { lane, asleep, call });
+                choices.push(Choice { run, asleep, call });
                 self.open.push(Order(choices));
             }
         }
@@ -175,16 +173,16 @@ impl Explorer {
 
 /// The calls of two runs as they went.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Path(pub(crate) Vec<(Lane, CallEffect)>);
+pub(crate) struct Path(pub(crate) Vec<(RunIndex, CallEffect)>);
 
 impl Path {
-    /// Where a call of one run could have come before one of the other that it had to wait for; with the lane of the former.
-    fn races(&self) -> Vec<(usize, Lane)> {
+    /// Where a call of one run could have come before one of the other that it had to wait for; with the run of the former.
+    fn races(&self) -> Vec<(usize, RunIndex)> {
         let mut races = Vec::new();
-        for (later, (lane, touch)) in self.0.iter().enumerate() {
+        for (later, (run, effect)) in self.0.iter().enumerate() {
             let waited_for = self.0[..later]
                 .iter()
-                .rposition(|(other, before)| other != lane && before.matters_to(touch));
+                .rposition(|(other, before)| other != run && before.matters_to(effect));
             let Some(earlier) = waited_for else {
                 continue;
             };
@@ -192,27 +190,27 @@ impl Path {
             let between = |middle: usize| {
                 let (of, call) = &self.0[middle];
                 let mut since = self.0[earlier..middle].iter();
-                of == lane && since.any(|(of, before)| of != lane && before.matters_to(call))
+                of == run && since.any(|(of, before)| of != run && before.matters_to(call))
             };
             if !(earlier + 1..later).any(between) {
-                races.push((earlier, *lane));
+                races.push((earlier, *run));
             }
         }
         races
     }
 
     /// For each call of a run, in order: its place in the path, and how many of the other's calls it had to wait for.
-    fn of(&self, lane: Lane) -> Vec<(usize, usize)> {
+    fn of(&self, run: RunIndex) -> Vec<(usize, usize)> {
         let mut calls = Vec::new();
-        for (place, (of, touch)) in self.0.iter().enumerate() {
-            if *of != lane {
+        for (place, (of, effect)) in self.0.iter().enumerate() {
+            if *of != run {
                 continue;
             }
-            let others = self.0[..place].iter().filter(|(of, _)| *of != lane);
+            let others = self.0[..place].iter().filter(|(of, _)| *of != run);
             let others: Vec<_> = others.collect();
             let last = others
                 .iter()
-                .rposition(|(_, other)| other.matters_to(touch));
+                .rposition(|(_, other)| other.matters_to(effect));
             calls.push((place, last.map_or(0, |last| last + 1)));
         }
         calls
@@ -252,9 +250,12 @@ impl Path {
 
     /// Every moment before and after a call, in any order that this one stands for. A moment is told by the last call in
     /// this path that each place has seen by then.
-    pub(crate) fn observable_states(&self, places: usize) -> Vec<(Instant, Instant)> {
+    pub(crate) fn observable_states(
+        &self,
+        places: usize,
+    ) -> Vec<(ObservableState, ObservableState)> {
         let (first, second) = (self.of(0), self.of(1));
-        let instant = |(a, b): (usize, usize)| -> Instant {
+        let state = |(a, b): (usize, usize)| -> ObservableState {
             let seen = first[..a].iter().chain(&second[..b]);
             let seen: Vec<usize> = seen.map(|(place, _)| *place).collect();
             let last = |place: usize| {
@@ -265,14 +266,12 @@ impl Path {
         };
         let steps = self.steps();
         let steps = steps.into_iter();
-        steps
-            .map(|(from, to)| (instant(from), instant(to)))
-            .collect()
+        steps.map(|(from, to)| (state(from), state(to))).collect()
     }
 }
 
 /// For each place the last call that it has seen, by its position in the path.
-pub(crate) type Instant = Vec<Option<usize>>;
+pub(crate) type ObservableState = Vec<Option<usize>>;
 
 /// Chooses by chance, the same for the same seed.
 #[derive(Debug)]
@@ -290,10 +289,8 @@ impl RandomScheduler {
 }
 
 impl Scheduler for RandomScheduler {
-    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<Lane> {
-        let open: Vec<Lane> = (0..next.len())
-            .filter(|lane| next[*lane].is_some())
-            .collect();
+    fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<RunIndex> {
+        let open: Vec<RunIndex> = (0..next.len()).filter(|run| next[*run].is_some()).collect();
         let chosen = self.below(open.len());
         open.get(chosen).copied()
     }

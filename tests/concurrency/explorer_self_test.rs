@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CallEffect, Explorer, Lane, RandomScheduler, Replay, Scheduler as _};
+use super::{CallEffect, Explorer, RandomScheduler, Replay, RunIndex, Scheduler as _};
 
 /// A run that reads and writes numbers. What it reads decides what it writes, and whether it leaves its next call out.
 #[derive(Debug, Clone)]
@@ -40,16 +40,16 @@ const PLACES: usize = 3;
 type End = Vec<u64>;
 
 /// Tries an order, as far as its guide goes. With the numbers at each place before all calls and after each one.
-fn run(mut toys: [Toy; 2], walk: &mut Replay) -> (End, Vec<[u64; PLACES]>) {
+fn run(mut toys: [Toy; 2], replay: &mut Replay) -> (End, Vec<[u64; PLACES]>) {
     let mut places = [0; PLACES];
     let mut between = vec![places];
     loop {
         let next = [toys[0].next(), toys[1].next()];
         let over = next.iter().all(Option::is_none);
-        let Some(lane) = (!over).then(|| walk.choose(&next)).flatten() else {
+        let Some(run) = (!over).then(|| replay.choose(&next)).flatten() else {
             break;
         };
-        toys[lane].go(&mut places);
+        toys[run].go(&mut places);
         between.push(places);
     }
     let mut end = vec![toys[0].memory, toys[1].memory];
@@ -64,11 +64,11 @@ fn every_order(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>) {
     while let Some((toys, places)) = open.pop() {
         between.insert(places);
         let mut over = true;
-        for lane in 0..2 {
-            if toys[lane].next().is_some() {
+        for run in 0..2 {
+            if toys[run].next().is_some() {
                 over = false;
                 let (mut toys, mut places) = (toys.clone(), places);
-                toys[lane].go(&mut places);
+                toys[run].go(&mut places);
                 open.push((toys, places));
             }
         }
@@ -85,17 +85,16 @@ fn every_order(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>) {
 fn explored(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>, Explorer) {
     let (mut ends, mut seen, mut explorer) = (Vec::new(), BTreeSet::new(), Explorer::default());
     while let Some(order) = explorer.next() {
-        let mut walk = Replay::along(order);
-        let (end, between) = run(toys.clone(), &mut walk);
-        explorer.learn(&walk);
-        if walk.cut_short {
+        let mut replay = Replay::along(order);
+        let (end, between) = run(toys.clone(), &mut replay);
+        explorer.learn(&replay);
+        if replay.cut_short {
             continue;
         }
         ends.push(end);
-        for (from, to) in walk.path.observable_states(PLACES) {
-            for instant in [from, to] {
-                let state =
-                    |place: usize| between[instant[place].map_or(0, |call| call + 1)][place];
+        for (from, to) in replay.path.observable_states(PLACES) {
+            for at in [from, to] {
+                let state = |place: usize| between[at[place].map_or(0, |call| call + 1)][place];
                 seen.insert(std::array::from_fn(state));
             }
         }
@@ -115,16 +114,16 @@ fn toy(program: &[(usize, bool)], memory: u64) -> Toy {
 fn tried_and_orders(calls: &[(CallEffect, usize); 2]) -> (usize, u128) {
     let mut explorer = Explorer::default();
     while let Some(order) = explorer.next() {
-        let mut walk = Replay::along(order);
+        let mut replay = Replay::along(order);
         let mut left = [calls[0].1, calls[1].1];
         while left != [0, 0] {
-            let next = [0, 1].map(|lane: Lane| (left[lane] > 0).then(|| calls[lane].0.clone()));
-            let Some(lane) = walk.choose(&next) else {
+            let next = [0, 1].map(|run: RunIndex| (left[run] > 0).then(|| calls[run].0.clone()));
+            let Some(run) = replay.choose(&next) else {
                 break;
             };
-            left[lane] -= 1;
+            left[run] -= 1;
         }
-        explorer.learn(&walk);
+        explorer.learn(&replay);
     }
     (explorer.tried, explorer.orders)
 }
@@ -132,12 +131,12 @@ fn tried_and_orders(calls: &[(CallEffect, usize); 2]) -> (usize, u128) {
 /// One order stands for all that cannot be told apart and for no other.
 #[test]
 fn order_stands_for_indistinguishable_ones_only() {
-    let touch = |place, changes| CallEffect {
+    let effect = |place, changes| CallEffect {
         words: String::new(),
         place,
         changes,
     };
-    let (read, write, elsewhere) = (touch(0, false), touch(0, true), touch(1, true));
+    let (read, write, elsewhere) = (effect(0, false), effect(0, true), effect(1, true));
     for (other, tried) in [(&read, 35), (&write, 35), (&elsewhere, 1)] {
         let calls = [(write.clone(), 3), (other.clone(), 4)];
         assert_eq!(tried_and_orders(&calls), (tried, 35));
@@ -145,22 +144,22 @@ fn order_stands_for_indistinguishable_ones_only() {
     assert_eq!(tried_and_orders(&[(read.clone(), 4), (read, 4)]), (1, 70));
 }
 
-/// Every end and every instant of every order is found and none is tried twice.
+/// Every end and every observable state of every order is found and none is tried twice.
 #[test]
 fn every_end_is_found_and_no_order_repeated() {
-    let mut dice = RandomScheduler::new(1);
+    let mut random = RandomScheduler::new(1);
     let (mut all, mut tried) = (0, 0);
     for _ in 0..500 {
         let toys = [1, 2].map(|memory| {
-            let calls = 1 + dice.below(5);
-            let mut call = || (dice.below(PLACES), dice.below(2) == 0);
+            let calls = 1 + random.below(5);
+            let mut call = || (random.below(PLACES), random.below(2) == 0);
             toy(&(0..calls).map(|_| call()).collect::<Vec<_>>(), memory)
         });
-        let (every_end, every_instant) = every_order(&toys);
+        let (every_end, every_state) = every_order(&toys);
         let (ends, observable_states, explorer) = explored(&toys);
         let set = |ends: &[End]| ends.iter().cloned().collect::<BTreeSet<_>>();
         assert_eq!(set(&every_end), set(&ends), "{toys:?}");
-        assert_eq!(every_instant, observable_states, "{toys:?}");
+        assert_eq!(every_state, observable_states, "{toys:?}");
         assert_eq!(explorer.orders, every_end.len() as u128, "{toys:?}");
         all += every_end.len();
         tried += explorer.tried;

@@ -21,49 +21,54 @@ use sandbox::{
 use serde_json::json;
 use tokio::task::JoinSet;
 
-/// How many worlds there are at once. More than processors, as runs wait at times.
-const WORLDS: usize = 4;
+/// How many environments there are at once. More than processors, as runs wait at times.
+const MOST_ENVS: usize = 4;
 
-// The world.
+// The environment.
 
-/// A world with two lanes. It is used for one order after the other; each begins with a new value of the secret and with
-/// no other keys than its scene wants.
-struct Arena {
-    world: TestEnv,
-    lanes: [SteppedFunction; 2],
+/// A sandbox with two stepped functions. It is used for one order after the other; each begins with a new value of the
+/// secret and with no other keys than its scenario wants.
+struct Env {
+    test_env: TestEnv,
+    functions: [SteppedFunction; 2],
     /// Counts the values that it made up.
     values: usize,
     /// Whether a rotation meets a key whose grace is over.
     with_an_old_key: bool,
 }
 
-impl Arena {
+impl Env {
     async fn open(setup: TestEnvBuilder, with_an_old_key: bool) -> Self {
-        let world = setup.start().await;
-        let doppler = world.sandbox.doppler();
+        let test_env = setup.start().await;
+        let doppler = test_env.sandbox.doppler();
         // Of so many calls a minute Doppler would say that it takes no more.
         doppler.set_rate_window(Duration::from_millis(1));
-        let mut lanes = Vec::new();
+        let mut functions = Vec::new();
         for _ in 0..2 {
-            let lane = world.sandbox.stepped_function().await.expect("it starts");
-            let doppler = lane.doppler_url();
-            lane.deploy(world.function(&[("DOPPLER_API_URL", &doppler)]))
+            let function = test_env
+                .sandbox
+                .stepped_function()
+                .await
+                .expect("it starts");
+            let doppler = function.doppler_url();
+            function
+                .deploy(test_env.function(&[("DOPPLER_API_URL", &doppler)]))
                 .await;
-            lanes.push(lane);
+            functions.push(function);
         }
-        let mut arena = Self {
-            world,
-            lanes: lanes.try_into().ok().expect("there are two"),
+        let mut env = Self {
+            test_env,
+            functions: functions.try_into().ok().expect("there are two"),
             values: 0,
             with_an_old_key,
         };
         // From here on both processes know the Doppler token.
-        arena.rotated_once();
-        for lane in &arena.lanes {
-            let warm = lane.invoke(RECONCILE).await;
+        env.rotated_once();
+        for function in &env.functions {
+            let warm = function.invoke(RECONCILE).await;
             warm.result.expect("there is nothing to do");
         }
-        arena
+        env
     }
 
     fn fresh_value(&mut self) -> String {
@@ -73,15 +78,15 @@ impl Arena {
 
     /// A key as this function mints it.
     fn mint(&self, version: &str, value: &str) -> String {
-        let sandbox = &self.world.sandbox;
-        let plans: Vec<_> = self.world.plans.iter().map(String::as_str).collect();
+        let sandbox = &self.test_env.sandbox;
+        let plans: Vec<_> = self.test_env.plans.iter().map(String::as_str).collect();
         minted_key(sandbox, SECRET, version, value, &plans)
     }
 
     fn take_label(&self, label: &str) {
-        let secret = self.world.sandbox.secret(SECRET);
+        let secret = self.test_env.sandbox.secret(SECRET);
         if let Some(version) = secret.labelled(label) {
-            let sandbox = &self.world.sandbox;
+            let sandbox = &self.test_env.sandbox;
             sandbox.move_label(SECRET, label, Some(&version.id), None);
         }
     }
@@ -89,7 +94,7 @@ impl Arena {
     /// A secret in agreement with its one key, whose value is returned.
     fn rotated_once(&mut self) -> String {
         let value = self.fresh_value();
-        let sandbox = &self.world.sandbox;
+        let sandbox = &self.test_env.sandbox;
         for key in sandbox.keys() {
             sandbox.delete_key(&key.id);
         }
@@ -98,52 +103,54 @@ impl Arena {
         self.take_label("AWSPREVIOUS");
         self.mint(&version, &value);
         self.mirror(&value);
-        for lane in &self.lanes {
-            lane.clear_function_log();
+        for function in &self.functions {
+            function.clear_function_log();
         }
         value
     }
 
     /// A secret in agreement, and the key that it replaced long ago.
-    fn rotated_twice(&mut self) -> Cast {
-        let retires = self.rotated_once();
+    fn rotated_twice(&mut self) -> Expectations {
+        let must_be_disabled = self.rotated_once();
         let value = self.fresh_value();
-        let sandbox = &self.world.sandbox;
+        let sandbox = &self.test_env.sandbox;
         let version = sandbox.put_secret(SECRET, &json!({ "apiKey": value }).to_string());
         self.mint(&version, &value);
         self.mirror(&value);
-        let replaced = sandbox.key_with_value(&retires).expect("it was minted");
+        let replaced = sandbox
+            .key_with_value(&must_be_disabled)
+            .expect("it was minted");
         let mark = format!("Superseded at 2001-01-01T00:00:00Z by version {version}.");
         sandbox.describe_key(&replaced.id, &mark);
         // AWSCURRENT's version is not younger than the grace either.
         sandbox.advance(Duration::from_hours(48));
-        Cast {
-            keeps: Some(value),
-            retires: vec![retires],
-            ..Cast::default()
+        Expectations {
+            must_work: Some(value),
+            must_be_disabled: vec![must_be_disabled],
+            ..Expectations::default()
         }
     }
 
     /// A rotation under way, up to this step.
-    fn rotating(&mut self, step: &str) -> Cast {
-        let mut cast = if self.with_an_old_key {
+    fn rotating(&mut self, step: &str) -> Expectations {
+        let mut expectations = if self.with_an_old_key {
             self.rotated_twice()
         } else {
-            Cast {
-                keeps: Some(self.rotated_once()),
-                ..Cast::default()
+            Expectations {
+                must_work: Some(self.rotated_once()),
+                ..Expectations::default()
             }
         };
-        cast.token = Some(self.begin_rotation(step));
-        cast
+        expectations.token = Some(self.begin_rotation(step));
+        expectations
     }
 
     fn begin_rotation(&mut self, step: &str) -> String {
-        let token = self.world.sandbox.begin_rotation(SECRET);
+        let token = self.test_env.sandbox.begin_rotation(SECRET);
         if step != "createSecret" {
             let value = self.fresh_value();
             let text = json!({ "apiKey": value }).to_string();
-            self.world.sandbox.put_pending(SECRET, &token, &text);
+            self.test_env.sandbox.put_pending(SECRET, &token, &text);
             if step != "setSecret" {
                 self.mint(&token, &value);
             }
@@ -152,23 +159,23 @@ impl Arena {
     }
 
     fn mirror(&self, value: &str) {
-        for target in &self.world.targets {
-            let doppler = self.world.sandbox.doppler();
+        for target in &self.test_env.targets {
+            let doppler = self.test_env.sandbox.doppler();
             doppler.set_value(PROJECT, CONFIG, target, value);
         }
     }
 
     /// How things stand.
     fn view(&self) -> View {
-        let sandbox = &self.world.sandbox;
+        let sandbox = &self.test_env.sandbox;
         View {
             secret: sandbox.secret(SECRET),
             keys: sandbox.keys(),
             targets: self
-                .world
+                .test_env
                 .targets
                 .iter()
-                .map(|target| self.world.doppler_value(target))
+                .map(|target| self.test_env.doppler_value(target))
                 .collect(),
         }
     }
@@ -176,13 +183,13 @@ impl Arena {
 
 const RECONCILE: &str = r#"{"Step":"reconcile"}"#;
 
-/// Who plays a part in a scene.
+/// What a scenario begins with, and what must come of it.
 #[derive(Debug, Clone, Default)]
-struct Cast {
+struct Expectations {
     /// The value of the key that AWSCURRENT holds at first. Whoever has it must not be cut off.
-    keeps: Option<String>,
+    must_work: Option<String>,
     /// The values of the keys that are to be disabled.
-    retires: Vec<String>,
+    must_be_disabled: Vec<String>,
     /// The token of the rotation.
     token: Option<String>,
     /// The token of the rotation before, if that is not quite over.
@@ -224,13 +231,21 @@ impl View {
     }
 
     /// What a consumer could use `before` and cannot use now.
-    fn lost_since(&self, before: &View, cast: &Cast, plans: &[String]) -> Vec<String> {
+    fn lost_since(
+        &self,
+        before: &View,
+        expectations: &Expectations,
+        plans: &[String],
+    ) -> Vec<String> {
         let holders = |view: &View| {
-            let mut held = vec![("AWSCURRENT", view.current())];
+            let mut all = vec![("AWSCURRENT", view.current())];
             let targets = view.targets.iter().cloned();
-            held.extend(targets.map(|value| ("Doppler", value)));
-            held.push(("whoever has AWSCURRENT's first key", cast.keeps.clone()));
-            held
+            all.extend(targets.map(|value| ("Doppler", value)));
+            all.push((
+                "whoever has AWSCURRENT's first key",
+                expectations.must_work.clone(),
+            ));
+            all
         };
         let holders = std::iter::zip(holders(before), holders(self));
         let lost = holders.filter(|((_, before_it), (_, now))| {
@@ -243,10 +258,10 @@ impl View {
     /// What must never be.
     fn wrong(&self) -> Vec<String> {
         let versions = self.secret.versions.iter();
-        let held: BTreeSet<_> = versions
+        let stored: BTreeSet<_> = versions
             .filter_map(|version| key_in(version.text.as_ref()?))
             .collect();
-        let orphans = self.keys.iter().filter(|key| !held.contains(&key.value));
+        let orphans = self.keys.iter().filter(|key| !stored.contains(&key.value));
         let mut wrong: Vec<_> = orphans
             .map(|key| format!("no version holds key {}", key.id))
             .collect();
@@ -263,7 +278,7 @@ impl View {
 }
 
 /// Where a call has its effect, and whether it may have one.
-fn touch(call: &Call) -> CallEffect {
+fn effect_of(call: &Call) -> CallEffect {
     let reads = ["Describe", "Get", "List", "Probe"];
     CallEffect {
         words: format!("{} {}", call.service, call.operation),
@@ -295,11 +310,11 @@ impl Run {
         matches!(self, Run::Step(name) if name == step)
     }
 
-    fn event(self, cast: &Cast, secret: &str) -> String {
+    fn event(self, expectations: &Expectations, secret: &str) -> String {
         let step = |step: &str, token: &Option<String>| json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token, "RotationToken": ROTATION_TOKEN });
         let event = match self {
-            Run::Step(name) => step(name, &cast.token),
-            Run::StepBefore(name) => step(name, &cast.before),
+            Run::Step(name) => step(name, &expectations.token),
+            Run::StepBefore(name) => step(name, &expectations.before),
             Run::Reconciliation => return RECONCILE.to_owned(),
             Run::EmergencyStop => {
                 json!({ "Step": "emergencyStop", "SecretId": secret })
@@ -309,20 +324,23 @@ impl Run {
     }
 }
 
-/// Two runs over a world.
-struct Scene {
-    world: Box<dyn Fn(&mut Arena) -> Cast + Send + Sync>,
+/// Two runs over an environment.
+struct Scenario {
+    begin: Box<dyn Fn(&mut Env) -> Expectations + Send + Sync>,
     runs: [Run; 2],
     /// What a person does some time.
-    person: Option<fn(&Arena)>,
+    person: Option<fn(&Env)>,
     /// The errors that a run may end with, for its next try to go on from.
     errors: &'static [&'static str],
 }
 
-impl Scene {
-    fn new(world: impl Fn(&mut Arena) -> Cast + Send + Sync + 'static, runs: [Run; 2]) -> Self {
+impl Scenario {
+    fn new(
+        begin: impl Fn(&mut Env) -> Expectations + Send + Sync + 'static,
+        runs: [Run; 2],
+    ) -> Self {
         Self {
-            world: Box::new(world),
+            begin: Box::new(begin),
             runs,
             person: None,
             errors: &[],
@@ -330,7 +348,7 @@ impl Scene {
     }
 }
 
-impl fmt::Display for Scene {
+impl fmt::Display for Scenario {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second] = self.runs;
         write!(out, "{first} with {second}")?;
@@ -352,11 +370,11 @@ impl fmt::Display for Run {
     }
 }
 
-/// Says how it came to that, if it comes to a panic.
+/// Prints how it came to a failure, if there is a panic.
 #[derive(Default)]
-struct Story(String);
+struct FailureLog(String);
 
-impl Drop for Story {
+impl Drop for FailureLog {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.0);
@@ -365,20 +383,20 @@ impl Drop for Story {
 }
 
 /// Tries one order, and demands that all holds that has to. Answers whether it was tried to its end.
-async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Scheduler) -> bool {
-    let mut story = Story(scene.to_string());
-    let cast = (scene.world)(arena);
-    let arn = arena.world.sandbox.secret(SECRET).arn;
-    let mut held: Vec<PendingInvocation> = std::iter::zip(&arena.lanes, scene.runs)
-        .map(|(lane, run)| lane.hold(run.event(&cast, &arn)))
+async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Scheduler) -> bool {
+    let mut log = FailureLog(scenario.to_string());
+    let expectations = (scenario.begin)(env);
+    let arn = env.test_env.sandbox.secret(SECRET).arn;
+    let mut pending: Vec<PendingInvocation> = std::iter::zip(&env.functions, scenario.runs)
+        .map(|(function, run)| function.hold(run.event(&expectations, &arn)))
         .collect();
-    let mut person = scene.person;
+    let mut person = scenario.person;
     let mut path = super::explorer::Path::default();
-    let mut views = vec![arena.view()];
+    let mut views = vec![env.view()];
     loop {
         let mut next = Vec::new();
-        for run in &mut held {
-            next.push(run.call().await.map(touch));
+        for run in &mut pending {
+            next.push(run.call().await.map(effect_of));
         }
         if person.is_some() {
             next.push(Some(CallEffect {
@@ -390,63 +408,63 @@ async fn try_order(arena: &mut Arena, scene: &Scene, guide: &mut impl Scheduler)
         if next.iter().all(Option::is_none) {
             break;
         }
-        let Some(lane) = guide.choose(&next) else {
-            for run in held {
+        let Some(chosen) = scheduler.choose(&next) else {
+            for run in pending {
                 run.end().await;
             }
             return false;
         };
-        match held.get_mut(lane) {
+        match pending.get_mut(chosen) {
             Some(run) => run.go().await,
-            None => person.take().expect("there is one")(arena),
+            None => person.take().expect("there is one")(env),
         }
-        let went = next[lane].clone().expect("only what waits is chosen");
-        write!(story.0, "\n  {lane}: {}", went.words).expect("a string grows");
-        path.0.push((lane, went));
-        views.push(arena.view());
+        let went = next[chosen].clone().expect("only what waits is chosen");
+        write!(log.0, "\n  {chosen}: {}", went.words).expect("a string grows");
+        path.0.push((chosen, went));
+        views.push(env.view());
     }
     let mut failed = false;
-    for (run, kind) in held.into_iter().zip(scene.runs) {
+    for (run, kind) in pending.into_iter().zip(scenario.runs) {
         if let Err(error) = run.end().await.result {
             failed = true;
-            write!(story.0, "\n  {kind}: {error}").expect("a string grows");
+            write!(log.0, "\n  {kind}: {error}").expect("a string grows");
             let error_type = error.error_type.as_str();
-            assert!(scene.errors.contains(&error_type), "{error}");
+            assert!(scenario.errors.contains(&error_type), "{error}");
         }
     }
-    for lane in &arena.lanes {
-        write!(story.0, "\n{}", lane.function_log()).expect("a string grows");
+    for function in &env.functions {
+        write!(log.0, "\n{}", function.function_log()).expect("a string grows");
     }
-    for value in values(&arena.world) {
-        assert_absent(&story.0, &value, "what was emitted");
+    for value in values(&env.test_env) {
+        assert_absent(&log.0, &value, "what was emitted");
     }
-    check_instants(arena, scene, &cast, &path, &views);
-    come_to_rest(arena, scene, &cast, &arn, failed).await;
+    check_observable_states(env, scenario, &expectations, &path, &views);
+    settle_and_check(env, scenario, &expectations, &arn, failed).await;
     true
 }
 
 /// Every instant of every order that this one stands for. Where a person took part, only those of this order: what worked
 /// just after may fail for as long as runs are under way that began before, and works again after them.
-fn check_instants(
-    arena: &Arena,
-    scene: &Scene,
-    cast: &Cast,
+fn check_observable_states(
+    env: &Env,
+    scenario: &Scenario,
+    expectations: &Expectations,
     path: &super::explorer::Path,
     views: &[View],
 ) {
     let check = |before: &View, after: &View| {
-        let lost = after.lost_since(before, cast, &arena.world.plans);
+        let lost = after.lost_since(before, expectations, &env.test_env.plans);
         assert!(lost.is_empty(), "{lost:?}");
     };
     for view in views {
         let wrong = view.wrong();
         assert!(wrong.is_empty(), "{wrong:?}");
     }
-    if scene.person.is_some() {
+    if scenario.person.is_some() {
         let person = path
             .0
             .iter()
-            .position(|(lane, _)| *lane == 2)
+            .position(|(run, _)| *run == 2)
             .expect("a person always acts");
         for pair in views[..=person].windows(2) {
             check(&pair[0], &pair[1]);
@@ -455,8 +473,8 @@ fn check_instants(
         return;
     }
     for (before, after) in path.observable_states(PLACES) {
-        let view = |instant: &super::explorer::Instant| {
-            let last = |place: usize| &views[instant[place].map_or(0, |call| call + 1)];
+        let view = |state: &super::explorer::ObservableState| {
+            let last = |place: usize| &views[state[place].map_or(0, |call| call + 1)];
             View::of([last(0), last(1), last(2)])
         };
         let (before, after) = (view(&before), view(&after));
@@ -468,10 +486,16 @@ fn check_instants(
 
 /// What Secrets Manager and the schedule do next: the steps that are left, or all four again if one failed, and a
 /// reconciliation. Then all agree.
-async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str, failed: bool) {
+async fn settle_and_check(
+    env: &Env,
+    scenario: &Scenario,
+    expectations: &Expectations,
+    arn: &str,
+    failed: bool,
+) {
     let mut runs = Vec::new();
-    if cast.token.is_some() {
-        let is_over = |step: &&str| scene.runs.iter().any(|run| run.is_step(step));
+    if expectations.token.is_some() {
+        let is_over = |step: &&str| scenario.runs.iter().any(|run| run.is_step(step));
         let left = STEPS.iter().rposition(is_over).filter(|_| !failed);
         runs.extend(
             STEPS[left.map_or(0, |last| last + 1)..]
@@ -480,25 +504,25 @@ async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str, fail
         );
     }
     runs.extend(
-        scene
+        scenario
             .runs
             .iter()
             .filter(|run| matches!(run, Run::EmergencyStop)),
     );
     runs.push(Run::Reconciliation);
     for run in runs {
-        let invocation = arena.lanes[0].invoke(run.event(cast, arn)).await;
+        let invocation = env.functions[0].invoke(run.event(expectations, arn)).await;
         if let Err(error) = invocation.result {
             panic!(
                 "{run}, afterwards: {error}\n{}",
-                arena.lanes[0].function_log()
+                env.functions[0].function_log()
             );
         }
     }
-    arena.world.assert_agreement().await;
-    let view = arena.view();
+    env.test_env.assert_agreement().await;
+    let view = env.view();
     let current = view.secret.current().expect("there is one");
-    if let Some(token) = &cast.token {
+    if let Some(token) = &expectations.token {
         assert_eq!(current.id, *token, "another version is current");
     }
     let value = view.current();
@@ -518,12 +542,16 @@ async fn come_to_rest(arena: &Arena, scene: &Scene, cast: &Cast, arn: &str, fail
             .contains(&format!(" by version {}.", current.id));
         assert!(
             by_current || !is_previous,
-            "its mark is of another life: {key:?}"
+            "its mark is of another version: {key:?}"
         );
-        let disabled = cast.retires.contains(&key.value);
+        let disabled = expectations.must_be_disabled.contains(&key.value);
         assert_eq!(key.enabled, !disabled, "{key:?}");
     }
-    for kept in cast.keeps.iter().chain(&cast.retires) {
+    for kept in expectations
+        .must_work
+        .iter()
+        .chain(&expectations.must_be_disabled)
+    {
         let mut keys = view.keys.iter();
         assert!(keys.any(|key| key.value == *kept), "a key is gone");
     }
@@ -534,7 +562,7 @@ trait Plan {
     type Scheduler: Scheduler + Send + 'static;
     /// The next one; none where there is none, until one that is under way is learnt of.
     fn next(&mut self) -> Option<Self::Scheduler>;
-    fn learn(&mut self, guide: &Self::Scheduler);
+    fn learn(&mut self, scheduler: &Self::Scheduler);
 }
 
 impl Plan for Explorer {
@@ -544,15 +572,15 @@ impl Plan for Explorer {
         self.next().map(Replay::along)
     }
 
-    fn learn(&mut self, walk: &Replay) {
-        self.learn(walk);
+    fn learn(&mut self, replay: &Replay) {
+        self.learn(replay);
     }
 }
 
 /// So many orders by chance.
-struct Chances(std::ops::Range<u64>);
+struct RandomSchedules(std::ops::Range<u64>);
 
-impl Plan for Chances {
+impl Plan for RandomSchedules {
     type Scheduler = RandomScheduler;
 
     fn next(&mut self) -> Option<RandomScheduler> {
@@ -562,31 +590,31 @@ impl Plan for Chances {
     fn learn(&mut self, _: &RandomScheduler) {}
 }
 
-/// Where scenes are played: worlds that begin alike.
-struct Stage {
+/// Where scenarios are tried: environments that begin alike.
+struct EnvKind {
     name: &'static str,
     setup: fn() -> TestEnvBuilder,
     with_an_old_key: bool,
     /// Those that are open, and free.
-    arenas: Vec<Arena>,
+    envs: Vec<Env>,
 }
 
-/// The ordinary stage; in full also others.
-fn stages() -> Vec<Stage> {
-    let stage = |name, setup, with_an_old_key| Stage {
+/// The ordinary kind; exhaustively also others.
+fn env_kinds() -> Vec<EnvKind> {
+    let kind = |name, setup, with_an_old_key| EnvKind {
         name,
         setup,
         with_an_old_key,
-        arenas: Vec::new(),
+        envs: Vec::new(),
     };
-    let mut stages = vec![stage("one plan, one target", TestEnvBuilder::quick, false)];
+    let mut env_kinds = vec![kind("one plan, one target", TestEnvBuilder::quick, false)];
     if is_exhaustive() {
-        stages.push(stage(
+        env_kinds.push(kind(
             "a key whose grace is over",
             TestEnvBuilder::quick,
             true,
         ));
-        stages.push(stage(
+        env_kinds.push(kind(
             "an inherited plan",
             || TestEnvBuilder::quick().inheriting(),
             false,
@@ -596,110 +624,117 @@ fn stages() -> Vec<Stage> {
             targets: vec!["PARTNER_API_KEY", "ALSO_HERE"],
             ..TestEnvBuilder::quick()
         };
-        stages.push(stage("two plans, two targets", two, false));
+        env_kinds.push(kind("two plans, two targets", two, false));
     }
-    stages
+    env_kinds
 }
 
-impl Stage {
-    /// Tries all of `plan`, in as many worlds at once as there may be.
-    async fn try_all(&mut self, scene: Scene, plan: &mut impl Plan) {
-        let scene = Arc::new(scene);
+impl EnvKind {
+    /// Tries all of `plan`, in as many environments at once as there may be.
+    async fn try_all(&mut self, scenario: Scenario, plan: &mut impl Plan) {
+        let scenario = Arc::new(scenario);
         let mut under_way = JoinSet::new();
         loop {
-            while under_way.len() < WORLDS
-                && let Some(mut guide) = plan.next()
+            while under_way.len() < MOST_ENVS
+                && let Some(mut scheduler) = plan.next()
             {
-                let (arena, setup, scene) = (self.arenas.pop(), self.setup, Arc::clone(&scene));
+                let (env, setup, scenario) = (self.envs.pop(), self.setup, Arc::clone(&scenario));
                 let with_an_old_key = self.with_an_old_key;
                 under_way.spawn(async move {
-                    let mut arena = match arena {
-                        Some(arena) => arena,
-                        None => Arena::open(setup(), with_an_old_key).await,
+                    let mut env = match env {
+                        Some(env) => env,
+                        None => Env::open(setup(), with_an_old_key).await,
                     };
-                    try_order(&mut arena, &scene, &mut guide).await;
-                    (arena, guide)
+                    try_order(&mut env, &scenario, &mut scheduler).await;
+                    (env, scheduler)
                 });
             }
             let Some(done) = under_way.join_next().await else {
                 return;
             };
-            let (arena, guide) = done.unwrap_or_else(|failed| resume_unwind(failed.into_panic()));
-            plan.learn(&guide);
-            self.arenas.push(arena);
+            let (env, scheduler) = done.unwrap_or_else(|failed| resume_unwind(failed.into_panic()));
+            plan.learn(&scheduler);
+            self.envs.push(env);
         }
     }
 
-    async fn try_every_order(&mut self, scene: Scene) {
-        let (began, name) = (Instant::now(), scene.to_string());
+    async fn try_every_order(&mut self, scenario: Scenario) {
+        let (began, name) = (Instant::now(), scenario.to_string());
         let mut explorer = Explorer::default();
-        self.try_all(scene, &mut explorer).await;
+        self.try_all(scenario, &mut explorer).await;
         let Explorer {
             tried,
             orders,
             cut_short,
             ..
         } = explorer;
-        let (stage, took) = (self.name, began.elapsed());
+        let (kind, took) = (self.name, began.elapsed());
         // Where one of them only reads, there may be no more than one.
         let reads = name.contains("testSecret");
-        assert!(tried > 1 || reads, "{stage}: {name}: they never met");
+        assert!(tried > 1 || reads, "{kind}: {name}: they never met");
         println!(
-            "{stage}: {name}: {tried} orders tried, which stand for {orders}, and {cut_short} begun in vain, in {took:.1?}"
+            "{kind}: {name}: {tried} orders tried, which stand for {orders}, and {cut_short} begun in vain, in {took:.1?}"
         );
     }
 
     /// For where a person takes part; and where a run waits for what the other does: it asks for it again and again, and
     /// there is no end of orders.
-    async fn try_orders_by_chance(&mut self, scene: Scene) {
-        let (began, name) = (Instant::now(), scene.to_string());
+    async fn try_orders_by_chance(&mut self, scenario: Scenario) {
+        let (began, name) = (Instant::now(), scenario.to_string());
         let some = if is_exhaustive() { 100 } else { 6 };
-        self.try_all(scene, &mut Chances(0..some)).await;
-        let (stage, took) = (self.name, began.elapsed());
-        println!("{stage}: {name}: {some} orders tried by chance, in {took:.1?}");
+        self.try_all(scenario, &mut RandomSchedules(0..some)).await;
+        let (kind, took) = (self.name, began.elapsed());
+        println!("{kind}: {name}: {some} orders tried by chance, in {took:.1?}");
     }
 }
 
 /// A secret in agreement but for its Doppler targets, a lost plan of the current key, and a key whose grace is over.
-fn with_work_to_do(arena: &mut Arena) -> Cast {
-    let cast = arena.rotated_twice();
-    arena.mirror("edited by hand");
-    let sandbox = &arena.world.sandbox;
-    let current = sandbox.key_with_value(&arena.world.current_key());
-    if arena.world.env.contains_key("USAGE_PLAN_IDS") {
-        sandbox.detach_key(&current.expect("it was minted").id, &arena.world.plans[0]);
+fn with_work_to_do(env: &mut Env) -> Expectations {
+    let expectations = env.rotated_twice();
+    env.mirror("edited by hand");
+    let sandbox = &env.test_env.sandbox;
+    let current = sandbox.key_with_value(&env.test_env.current_key());
+    if env.test_env.env.contains_key("USAGE_PLAN_IDS") {
+        sandbox.detach_key(&current.expect("it was minted").id, &env.test_env.plans[0]);
     }
-    cast
+    expectations
 }
 
 /// AWSCURRENT's key was deleted, and the grace of the one before is over.
-fn with_a_lost_key(arena: &mut Arena) -> Cast {
-    let cast = arena.rotated_twice();
-    let sandbox = &arena.world.sandbox;
-    let current = sandbox.key_with_value(&arena.world.current_key());
+fn with_a_lost_key(env: &mut Env) -> Expectations {
+    let expectations = env.rotated_twice();
+    let sandbox = &env.test_env.sandbox;
+    let current = sandbox.key_with_value(&env.test_env.current_key());
     sandbox.delete_key(&current.expect("it was minted").id);
-    cast
+    expectations
 }
 
 /// The next rotation was begun before the end of `finishSecret`, whose marks are still to come.
-fn with_a_rotation_not_quite_over(arena: &mut Arena) -> Cast {
-    let mut cast = arena.rotating("finishSecret");
-    let sandbox = &arena.world.sandbox;
+fn with_a_rotation_not_quite_over(env: &mut Env) -> Expectations {
+    let mut expectations = env.rotating("finishSecret");
+    let sandbox = &env.test_env.sandbox;
     let current = sandbox
         .secret(SECRET)
         .current()
         .expect("there is one")
         .id
         .clone();
-    sandbox.move_label(SECRET, "AWSCURRENT", Some(&current), cast.token.as_deref());
-    arena.take_label("AWSPENDING");
-    arena.mirror(&arena.world.current_key());
-    cast.before = cast.token.replace(arena.begin_rotation("createSecret"));
-    cast
+    sandbox.move_label(
+        SECRET,
+        "AWSCURRENT",
+        Some(&current),
+        expectations.token.as_deref(),
+    );
+    env.take_label("AWSPENDING");
+    env.mirror(&env.test_env.current_key());
+    expectations.before = expectations
+        .token
+        .replace(env.begin_rotation("createSecret"));
+    expectations
 }
 
-fn roll_back(arena: &Arena) {
-    let sandbox = &arena.world.sandbox;
+fn roll_back(env: &Env) {
+    let sandbox = &env.test_env.sandbox;
     let secret = sandbox.secret(SECRET);
     let id = |label| Some(secret.labelled(label)?.id.clone());
     let (from, to) = (id("AWSCURRENT"), id("AWSPREVIOUS"));
@@ -709,50 +744,49 @@ fn roll_back(arena: &Arena) {
 /// Two runs of one step at once come to agree in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_of_one_step_agree_eventually() {
-    for mut stage in stages() {
+    for mut kind in env_kinds() {
         for step in STEPS {
-            let world = move |arena: &mut Arena| arena.rotating(step);
-            stage
-                .try_every_order(Scene::new(world, [Run::Step(step); 2]))
+            let begin = move |env: &mut Env| env.rotating(step);
+            kind.try_every_order(Scenario::new(begin, [Run::Step(step); 2]))
                 .await;
         }
-        let scene = Scene::new(with_work_to_do, [Run::Reconciliation; 2]);
-        stage.try_every_order(scene).await;
+        let scenario = Scenario::new(with_work_to_do, [Run::Reconciliation; 2]);
+        kind.try_every_order(scenario).await;
     }
 }
 
 /// Two reconciliations at once make a lost key anew once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_reconciliations_recreate_lost_key_once() {
-    for mut stage in stages() {
-        let scene = Scene::new(with_a_lost_key, [Run::Reconciliation; 2]);
+    for mut kind in env_kinds() {
+        let scenario = Scenario::new(with_a_lost_key, [Run::Reconciliation; 2]);
         if is_exhaustive() {
-            stage.try_every_order(scene).await;
+            kind.try_every_order(scenario).await;
         } else {
-            stage.try_orders_by_chance(scene).await;
+            kind.try_orders_by_chance(scenario).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn successive_steps_at_once_come_to_agree() {
-    for mut stage in stages() {
+    for mut kind in env_kinds() {
         let waiting = [
             &["NoPendingKey"][..],
             &["KeyNotFound", "KeyNotOnUsagePlan", "NoUsagePlan"],
         ];
         for (pair, errors) in STEPS.windows(2).zip(waiting) {
             let step = pair[0];
-            let world = move |arena: &mut Arena| arena.rotating(step);
-            let scene = Scene::new(world, [Run::Step(step), Run::Step(pair[1])]);
-            stage.try_orders_by_chance(Scene { errors, ..scene }).await;
+            let begin = move |env: &mut Env| env.rotating(step);
+            let scenario = Scenario::new(begin, [Run::Step(step), Run::Step(pair[1])]);
+            kind.try_orders_by_chance(Scenario { errors, ..scenario })
+                .await;
         }
-        let world = |arena: &mut Arena| arena.rotating("testSecret");
+        let begin = |env: &mut Env| env.rotating("testSecret");
         let runs = [Run::Step("testSecret"), Run::Step("finishSecret")];
-        stage.try_every_order(Scene::new(world, runs)).await;
+        kind.try_every_order(Scenario::new(begin, runs)).await;
         let runs = [Run::StepBefore("finishSecret"), Run::Step("createSecret")];
-        stage
-            .try_every_order(Scene::new(with_a_rotation_not_quite_over, runs))
+        kind.try_every_order(Scenario::new(with_a_rotation_not_quite_over, runs))
             .await;
     }
 }
@@ -760,11 +794,11 @@ async fn successive_steps_at_once_come_to_agree() {
 /// A rotation and a reconciliation at once come to agree in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_and_reconciliation_agree_in_every_order() {
-    for mut stage in stages() {
+    for mut kind in env_kinds() {
         for step in STEPS {
-            let world = move |arena: &mut Arena| arena.rotating(step);
+            let begin = move |env: &mut Env| env.rotating(step);
             let runs = [Run::Step(step), Run::Reconciliation];
-            stage.try_every_order(Scene::new(world, runs)).await;
+            kind.try_every_order(Scenario::new(begin, runs)).await;
         }
     }
 }
@@ -772,77 +806,81 @@ async fn rotation_and_reconciliation_agree_in_every_order() {
 /// Two reconciliations and a rollback at once come to agree.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_reconciliations_and_rollback_agree() {
-    for mut stage in stages() {
-        let world = |arena: &mut Arena| Cast {
-            retires: Vec::new(),
-            ..arena.rotated_twice()
+    for mut kind in env_kinds() {
+        let begin = |env: &mut Env| Expectations {
+            must_be_disabled: Vec::new(),
+            ..env.rotated_twice()
         };
-        let scene = Scene::new(world, [Run::Reconciliation; 2]);
-        let person: Option<fn(&Arena)> = Some(roll_back);
-        stage.try_orders_by_chance(Scene { person, ..scene }).await;
+        let scenario = Scenario::new(begin, [Run::Reconciliation; 2]);
+        let person: Option<fn(&Env)> = Some(roll_back);
+        kind.try_orders_by_chance(Scenario { person, ..scenario })
+            .await;
     }
 }
 
 /// Finish secret and an emergency stop at once disable the leaked key in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_and_emergency_stop_disable_leaked_key() {
-    for mut stage in stages() {
+    for mut kind in env_kinds() {
         // The key that AWSCURRENT holds until then has leaked.
-        let world = |arena: &mut Arena| {
-            let mut cast = arena.rotating("finishSecret");
-            cast.retires.extend(cast.keeps.take());
-            cast
+        let begin = |env: &mut Env| {
+            let mut expectations = env.rotating("finishSecret");
+            expectations
+                .must_be_disabled
+                .extend(expectations.must_work.take());
+            expectations
         };
         let runs = [Run::Step("finishSecret"), Run::EmergencyStop];
-        stage.try_every_order(Scene::new(world, runs)).await;
+        kind.try_every_order(Scenario::new(begin, runs)).await;
     }
 }
 
 /// Lets calls go until it is this one that waits.
-async fn go_until(held: &mut PendingInvocation, operation: &str) {
-    while held.call().await.expect("it comes to that").operation != operation {
-        held.go().await;
+async fn go_until(pending: &mut PendingInvocation, operation: &str) {
+    while pending.call().await.expect("it comes to that").operation != operation {
+        pending.go().await;
     }
 }
 
 /// An emergency stop disables also what was replaced and marked since it began.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_covers_keys_superseded_meanwhile() {
-    let mut arena = Arena::open(TestEnvBuilder::quick(), false).await;
-    let cast = arena.rotating("finishSecret");
-    let arn = arena.world.sandbox.secret(SECRET).arn;
-    let mut stop = arena.lanes[1].hold(Run::EmergencyStop.event(&cast, &arn));
+    let mut env = Env::open(TestEnvBuilder::quick(), false).await;
+    let expectations = env.rotating("finishSecret");
+    let arn = env.test_env.sandbox.secret(SECRET).arn;
+    let mut stop = env.functions[1].hold(Run::EmergencyStop.event(&expectations, &arn));
     go_until(&mut stop, "GetSecretValue").await;
-    arena.world.sandbox.advance(Duration::from_mins(1));
-    let finish = Run::Step("finishSecret").event(&cast, &arn);
-    let finished = arena.lanes[0].invoke(finish).await;
+    env.test_env.sandbox.advance(Duration::from_mins(1));
+    let finish = Run::Step("finishSecret").event(&expectations, &arn);
+    let finished = env.functions[0].invoke(finish).await;
     finished.result.expect("nothing is in its way");
     stop.end().await.result.expect("it starts over");
-    let leaked = cast
-        .keeps
-        .and_then(|leaked| arena.world.sandbox.key_with_value(&leaked));
+    let leaked = expectations
+        .must_work
+        .and_then(|leaked| env.test_env.sandbox.key_with_value(&leaked));
     assert!(
         !leaked.expect("it is there").enabled,
         "the leaked key works"
     );
-    arena.world.assert_agreement().await;
+    env.test_env.assert_agreement().await;
 }
 
 /// A mark that is made while the keys are listed is kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mark_made_during_listing_is_kept() {
-    let mut arena = Arena::open(TestEnvBuilder::quick(), false).await;
-    let cast = arena.rotated_twice();
+    let mut env = Env::open(TestEnvBuilder::quick(), false).await;
+    let expectations = env.rotated_twice();
     let mark = || {
-        let keys = &arena.world.sandbox;
-        keys.key_with_value(&cast.retires[0]).expect("it is there")
+        let keys = &env.test_env.sandbox;
+        keys.key_with_value(&expectations.must_be_disabled[0])
+            .expect("it is there")
     };
-    let sandbox = &arena.world.sandbox;
+    let sandbox = &env.test_env.sandbox;
     sandbox.describe_key(&mark().id, &format!("Minted for the secret {SECRET}."));
-    let mut listing = arena.lanes[1].hold(RECONCILE);
+    let mut listing = env.functions[1].hold(RECONCILE);
     go_until(&mut listing, "GetApiKeys").await;
     sandbox.advance(Duration::from_mins(1));
-    arena.lanes[0]
+    env.functions[0]
         .invoke(RECONCILE)
         .await
         .result
