@@ -10,9 +10,9 @@ use super::scenario::{
 use crate::support::emitted::assert_absent;
 use crate::support::{SECRET, TestEnv, key_in};
 
-/// Looks at the world after every effect that a call has. Everything that changes it is such a call, so nothing that is
-/// between two looks can be missed; what only takes time, as a new key on the gateway's nodes, only gets better.
-pub(crate) struct Watcher {
+/// Checks after every effect that a call has. Everything that changes the environment is such a call, so nothing that is
+/// between two checks can be missed; what only takes time, as a new key on the gateway's nodes, only gets better.
+pub(crate) struct InvariantMonitor {
     scenario: Scenario,
     /// The plans that a key in use has at least.
     plans: Vec<String>,
@@ -26,36 +26,36 @@ struct Seen {
     held: BTreeSet<String>,
     /// The versions that were ever AWSCURRENT, in that order.
     current: Vec<String>,
-    looks: usize,
+    checks: usize,
     violations: Vec<String>,
 }
 
-impl Watcher {
-    pub(crate) fn new(scenario: Scenario, world: &TestEnv) -> Self {
+impl InvariantMonitor {
+    pub(crate) fn new(scenario: Scenario, env: &TestEnv) -> Self {
         let plans = if scenario == Scenario::Reconciliation {
-            &world.plans[..1]
+            &env.plans[..1]
         } else {
-            &world.plans[..]
+            &env.plans[..]
         };
-        let watcher = Self {
+        let monitor = Self {
             scenario,
             plans: plans.to_vec(),
-            keys_at_start: world.sandbox.keys().len(),
+            keys_at_start: env.sandbox.keys().len(),
             seen: Mutex::default(),
         };
-        watcher.look(world);
+        monitor.check(env);
         // Those that the keys in quarantine were minted for have no version any more.
-        let keys = world.sandbox.keys().into_iter().map(|key| key.value);
-        watcher.seen.lock().held.extend(keys);
-        watcher.seen.lock().violations.clear();
-        watcher
+        let keys = env.sandbox.keys().into_iter().map(|key| key.value);
+        monitor.seen.lock().held.extend(keys);
+        monitor.seen.lock().violations.clear();
+        monitor
     }
 
     /// Notes what is wrong now.
-    pub(crate) fn look(&self, world: &TestEnv) {
+    pub(crate) fn check(&self, env: &TestEnv) {
         let mut seen = self.seen.lock();
-        seen.looks += 1;
-        let secret = world.sandbox.secret(SECRET);
+        seen.checks += 1;
+        let secret = env.sandbox.secret(SECRET);
         for version in &secret.versions {
             seen.held.extend(version.text.as_deref().and_then(key_in));
         }
@@ -64,16 +64,16 @@ impl Watcher {
             (None, Some(_)) => seen.violations.push("AWSCURRENT is lost".to_owned()),
             (Some(current), last) if last != Some(current) => {
                 seen.current.push(current.clone());
-                let key = world.key_in("AWSCURRENT");
-                let mirrors = |target: &&str| world.doppler_value(target) == key;
-                if self.is_rotation() && !world.targets.iter().all(mirrors) {
+                let key = env.key_in("AWSCURRENT");
+                let mirrors = |target: &&str| env.doppler_value(target) == key;
+                if self.is_rotation() && !env.targets.iter().all(mirrors) {
                     seen.violations
                         .push("promoted before it was mirrored".to_owned());
                 }
             }
             _ => {}
         }
-        let keys = world.sandbox.keys();
+        let keys = env.sandbox.keys();
         for key in &keys {
             if !seen.held.contains(&key.value) {
                 let violation = format!("no version ever held the value of {key:?}");
@@ -83,12 +83,12 @@ impl Watcher {
         if keys.len() > self.keys_at_start + 1 {
             seen.violations.push(format!("a key too many: {keys:?}"));
         }
-        let targets = world.targets.iter();
+        let targets = env.targets.iter();
         let mut in_use: Vec<_> = targets
-            .filter_map(|target| world.doppler_value(target))
+            .filter_map(|target| env.doppler_value(target))
             .filter(|value| value != "drifted")
             .collect();
-        in_use.extend(world.key_in("AWSCURRENT"));
+        in_use.extend(env.key_in("AWSCURRENT"));
         for value in &in_use {
             match keys.iter().find(|key| key.value == *value) {
                 None => seen.violations.push("a key in use is gone".to_owned()),
@@ -98,7 +98,7 @@ impl Watcher {
                     seen.violations
                         .push(format!("a dead key is handed out: {key:?}"));
                 }
-                Some(_) if self.is_probed() && !world.sandbox.is_admitted(value) => {
+                Some(_) if self.is_probed() && !env.sandbox.is_admitted(value) => {
                     let violation = "the gateway refuses a key that is handed out".to_owned();
                     seen.violations.push(violation);
                 }
@@ -106,7 +106,7 @@ impl Watcher {
             }
         }
         for value in self.scenario.keeps_working() {
-            if !world.sandbox.is_admitted(value) {
+            if !env.sandbox.is_admitted(value) {
                 seen.violations.push(format!("{value} was cut off"));
             }
         }
@@ -125,20 +125,20 @@ impl Watcher {
     pub(crate) fn verdict(&self) -> Result<usize, String> {
         let seen = self.seen.lock();
         match seen.violations.first() {
-            None => Ok(seen.looks),
+            None => Ok(seen.checks),
             Some(violation) => Err(violation.clone()),
         }
     }
 
     /// What has to hold once the job is done.
-    pub(crate) async fn assert_done(&self, world: &TestEnv) {
-        world.assert_agreement().await;
+    pub(crate) async fn assert_done(&self, env: &TestEnv) {
+        env.assert_agreement().await;
         let description = |value: &str| {
-            let key = world.sandbox.key_with_value(value);
+            let key = env.sandbox.key_with_value(value);
             key.map(|key| (key.enabled, key.description))
         };
         let unmarked = |keys: usize| {
-            let all = world.sandbox.keys();
+            let all = env.sandbox.keys();
             assert_eq!(all.len(), keys, "{all:?}");
             let marked = |text: &str| text.starts_with("Superseded at ");
             assert_eq!(
@@ -155,7 +155,7 @@ impl Watcher {
                     Some((true, String::new())),
                     "it is not ours"
                 );
-                assert_eq!(world.sandbox.keys().len(), 2);
+                assert_eq!(env.sandbox.keys().len(), 2);
             }
             Scenario::Reconciliation => {
                 unmarked(5);
@@ -173,7 +173,7 @@ impl Watcher {
         let before = usize::from(self.scenario != Scenario::First);
         let current = self.seen.lock().current.len();
         assert_eq!(current, before + moved, "AWSCURRENT moved to and fro");
-        let text = world
+        let text = env
             .sandbox
             .secret(SECRET)
             .current()
@@ -184,12 +184,12 @@ impl Watcher {
     }
 
     /// Nothing that the function has emitted holds a value.
-    pub(crate) fn assert_no_leak(&self, world: &TestEnv, answers: &str) {
-        let emitted = world.sandbox.function_log() + answers;
+    pub(crate) fn assert_no_leak(&self, env: &TestEnv, answers: &str) {
+        let emitted = env.sandbox.function_log() + answers;
         assert!(emitted.contains("DEBUG"), "there is no log to search");
         let mut values = self.seen.lock().held.clone();
-        values.extend(world.sandbox.rotation_tokens());
-        values.extend([world.token.clone(), PASSWORD.to_owned()]);
+        values.extend(env.sandbox.rotation_tokens());
+        values.extend([env.token.clone(), PASSWORD.to_owned()]);
         for value in values {
             assert_absent(&emitted, &value, "what was emitted");
         }

@@ -1,12 +1,12 @@
 //! Whatever goes wrong at whichever call, and whatever goes wrong after that: every invariant holds at every instant, and
 //! the service's retries complete the job.
 //!
-//! A schedule says which calls of a job are struck, and by what. It is run against a world of its own, with the real
+//! A schedule says into which calls of a job faults are injected. It is run in an environment of its own, with the real
 //! binary; after the first failure the job is begun again as Secrets Manager does it, with the same token, until it
 //! succeeds. `make prove` tries all schedules, a test run a fixed share of them.
 
+mod fault;
 mod invariants;
-mod kind;
 mod run;
 mod scenario;
 mod schedule;
@@ -15,18 +15,18 @@ use std::time::Duration;
 
 use sandbox::Options;
 
-use self::kind::Kind;
+use self::fault::Fault;
 use self::run::{baseline, prove};
 use self::scenario::Scenario;
 use self::schedule::{Schedule, pairs, singles, triples};
 use crate::support::exhaustive::is_exhaustive;
 
 /// Those that leave something half done, or have it done twice.
-const INTERACTING: [Kind; 4] = [
-    Kind::KillAfter,
-    Kind::LostReply,
-    Kind::ResetBefore,
-    Kind::Throttled,
+const INTERACTING: [Fault; 4] = [
+    Fault::KillAfter,
+    Fault::LostReply,
+    Fault::ResetBefore,
+    Fault::Throttled,
 ];
 
 /// Every `n`th of the schedules, or all of them in full.
@@ -40,13 +40,13 @@ async fn any_one_fault_at_any_call_is_survived() {
     let mut schedules = Vec::new();
     for scenario in Scenario::ALL {
         let calls = baseline(scenario, Options::default()).await;
-        // A number that has no factor with that of the kinds, so that each kind and each call has its turn.
-        schedules.extend(share(singles(scenario, calls, &Kind::ALL), 11));
+        // A number that has no factor with that of the faults, so that each fault and each call has its turn.
+        schedules.extend(share(singles(scenario, calls, &Fault::ALL), 11));
     }
     if !is_exhaustive() {
         // A reply that says nothing must be taken for a success nowhere.
         let calls = baseline(Scenario::Wide, Options::default()).await;
-        schedules.extend(singles(Scenario::Wide, calls, &[Kind::Blank]));
+        schedules.extend(singles(Scenario::Wide, calls, &[Fault::Blank]));
     }
     prove("one fault", schedules).await;
 }
@@ -89,7 +89,7 @@ async fn lag_is_waited_for_across_deaths() {
     for scenario in Scenario::ALL {
         schedules.push(Schedule::undisturbed(scenario).with(lagging()));
         let calls = baseline(scenario, lagging()).await;
-        let kills = singles(scenario, calls, &[Kind::KillAfter, Kind::LostReply]);
+        let kills = singles(scenario, calls, &[Fault::KillAfter, Fault::LostReply]);
         let kills = share(kills, 7).into_iter();
         schedules.extend(kills.map(|schedule| schedule.with(lagging())));
     }

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::{Fault, FaultHandle, FaultKind, FunctionError, Options};
+use sandbox::{Fault as Injection, FaultHandle, FaultKind, FunctionError, Options};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::invariants::Watcher;
-use super::kind::Kind;
+use super::fault::Fault;
+use super::invariants::InvariantMonitor;
 use super::scenario::Scenario;
 use super::schedule::Schedule;
 use crate::support::{SECRET, TestEnv};
 
-/// How many worlds there are at once. They wait most of the time.
+/// How many environments there are at once. They wait most of the time.
 const AT_ONCE: usize = 40;
 
 /// How often a job is begun before it counts as lost.
@@ -25,21 +25,21 @@ const MOST_ATTEMPTS: u32 = 6;
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How a schedule went.
-struct Survived {
+struct Outcome {
     attempts: u32,
-    /// Whether every one of its faults came about.
-    struck: bool,
-    /// How often the world was looked at.
-    looks: usize,
+    /// Whether every one of its faults was injected.
+    injected: bool,
+    /// How often the invariants were checked.
+    checks: usize,
     /// Why the attempts but the last failed.
     errors: Vec<String>,
 }
 
 /// How many calls a job makes when nothing goes wrong, where the services behave so.
 pub(crate) async fn baseline(scenario: Scenario, options: Options) -> usize {
-    let world = scenario.start(options).await;
-    Job::new(&world, scenario).complete(&world).await;
-    let calls = world.sandbox.calls().len();
+    let env = scenario.start(options).await;
+    Job::new(&env, scenario).complete(&env).await;
+    let calls = env.sandbox.calls().len();
     assert!(calls > 10, "{scenario:?} makes only {calls} calls");
     calls
 }
@@ -54,21 +54,21 @@ struct Job {
 }
 
 impl Job {
-    fn new(world: &TestEnv, scenario: Scenario) -> Self {
+    fn new(env: &TestEnv, scenario: Scenario) -> Self {
         let rotates = scenario != Scenario::Reconciliation;
         Self {
-            token: rotates.then(|| world.sandbox.begin_rotation(SECRET)),
+            token: rotates.then(|| env.sandbox.begin_rotation(SECRET)),
             answers: String::new(),
             errors: Vec::new(),
         }
     }
 
     /// One attempt; whether nothing is left.
-    async fn attempt(&mut self, world: &TestEnv) -> bool {
+    async fn attempt(&mut self, env: &TestEnv) -> bool {
         let Some(token) = &self.token else {
-            return self.reconcile(world).await;
+            return self.reconcile(env).await;
         };
-        let outcome = world.sandbox.retry(token).await;
+        let outcome = env.sandbox.retry(token).await;
         let answers = outcome.steps.iter().flat_map(|run| &run.answer);
         answers.for_each(|answer| self.answers += &answer.to_string());
         if let Some(error) = outcome.error() {
@@ -78,9 +78,9 @@ impl Job {
         outcome.succeeded
     }
 
-    async fn reconcile(&mut self, world: &TestEnv) -> bool {
+    async fn reconcile(&mut self, env: &TestEnv) -> bool {
         let event = json!({ "Step": "reconcile", "SecretId": SECRET });
-        match world.sandbox.invoke(event.to_string()).await.result {
+        match env.sandbox.invoke(event.to_string()).await.result {
             Ok(report) => {
                 self.answers += &report.to_string();
                 report["totals"]["failures"] == 0
@@ -94,9 +94,9 @@ impl Job {
     }
 
     /// Attempts until nothing is left; how many.
-    async fn complete(&mut self, world: &TestEnv) -> u32 {
+    async fn complete(&mut self, env: &TestEnv) -> u32 {
         for attempt in 1..=MOST_ATTEMPTS {
-            if self.attempt(world).await {
+            if self.attempt(env).await {
                 return attempt;
             }
         }
@@ -104,17 +104,21 @@ impl Job {
     }
 }
 
-/// Injects the faults, and after every effect has the watcher look.
-fn disturb(world: &Arc<TestEnv>, watcher: &Arc<Watcher>, schedule: &Schedule) -> Vec<FaultHandle> {
-    let faults = world.sandbox.faults();
-    // First, so that it looks before another fault drops the answer.
-    let (weak, watcher) = (Arc::downgrade(world), Arc::clone(watcher));
+/// Injects the faults, and after every effect has the monitor check.
+fn disturb(
+    env: &Arc<TestEnv>,
+    monitor: &Arc<InvariantMonitor>,
+    schedule: &Schedule,
+) -> Vec<FaultHandle> {
+    let faults = env.sandbox.faults();
+    // First, so that it checks before another fault drops the answer.
+    let (weak, monitor) = (Arc::downgrade(env), Arc::clone(monitor));
     faults.inject(
-        Fault::new(FaultKind::after(move || {
-            let (world, watcher) = (weak.upgrade(), Arc::clone(&watcher));
+        Injection::new(FaultKind::after(move || {
+            let (env, monitor) = (weak.upgrade(), Arc::clone(&monitor));
             async move {
-                if let Some(world) = world {
-                    watcher.look(&world);
+                if let Some(env) = env {
+                    monitor.check(&env);
                 }
             }
         }))
@@ -123,48 +127,48 @@ fn disturb(world: &Arc<TestEnv>, watcher: &Arc<Watcher>, schedule: &Schedule) ->
     let faults = schedule
         .faults
         .iter()
-        .map(|(call, kind)| faults.inject(Fault::new(kind.fault()).nth(*call)));
+        .map(|(call, fault)| faults.inject(Injection::new(fault.injected()).nth(*call)));
     faults.collect()
 }
 
 /// Notes when that call has had its effect, however late.
-fn effect_of(world: &TestEnv, call: usize) -> watch::Receiver<bool> {
+fn effect_of(env: &TestEnv, call: usize) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let sender = Arc::new(sender);
     let hook = FaultKind::after(move || {
         sender.send_replace(true);
         async {}
     });
-    world.sandbox.faults().inject(Fault::new(hook).nth(call));
+    env.sandbox.faults().inject(Injection::new(hook).nth(call));
     receiver
 }
 
-async fn run(schedule: Schedule) -> Survived {
+async fn run(schedule: Schedule) -> Outcome {
     let mut options = schedule.options.clone();
     options.function_timeout = TIMEOUT;
-    let world = Arc::new(schedule.scenario.start(options).await);
-    let watcher = Arc::new(Watcher::new(schedule.scenario, &world));
-    let handles = disturb(&world, &watcher, &schedule);
+    let env = Arc::new(schedule.scenario.start(options).await);
+    let monitor = Arc::new(InvariantMonitor::new(schedule.scenario, &env));
+    let handles = disturb(&env, &monitor, &schedule);
     let late: Vec<_> = schedule
         .faults
         .iter()
-        .filter(|(_, kind)| *kind == Kind::Slow)
-        .map(|(call, _)| effect_of(&world, *call))
+        .filter(|(_, fault)| *fault == Fault::Slow)
+        .map(|(call, _)| effect_of(&env, *call))
         .collect();
 
-    let mut job = Job::new(&world, schedule.scenario);
-    let attempts = job.complete(&world).await;
-    let struck = handles.iter().all(|handle| handle.fired() == 1);
-    for mut effect in late.into_iter().filter(|_| struck) {
+    let mut job = Job::new(&env, schedule.scenario);
+    let attempts = job.complete(&env).await;
+    let injected = handles.iter().all(|handle| handle.fired() == 1);
+    for mut effect in late.into_iter().filter(|_| injected) {
         effect
             .wait_for(|done| *done)
             .await
             .expect("the fault is there");
     }
-    // Those that come too late would strike what is checked now.
+    // Those that come too late would disturb what is checked now.
     handles.iter().for_each(FaultHandle::remove);
 
-    let may_die = schedule.faults.iter().any(|(_, kind)| kind.kills());
+    let may_die = schedule.faults.iter().any(|(_, fault)| fault.kills());
     for error in &job.errors {
         let died = error.error_type == "Runtime.ExitError";
         let ended_by_lambda = error.error_type == "Sandbox.Timedout" || (died && !may_die);
@@ -174,9 +178,9 @@ async fn run(schedule: Schedule) -> Survived {
     let errors = job.errors.iter();
     let misled = errors.filter(|error| error.error_type == "ProbeNotProtected");
     let misled = misled.count();
-    let misleading = schedule.faults.iter().filter(|(_, kind)| kind.says_yes());
+    let misleading = schedule.faults.iter().filter(|(_, fault)| fault.says_yes());
     assert!(misled <= misleading.count(), "{:?}", job.errors);
-    if schedule.faults.iter().all(|(_, kind)| kind.passes()) {
+    if schedule.faults.iter().all(|(_, fault)| fault.passes()) {
         assert_eq!(
             attempts as usize,
             1 + misled,
@@ -184,20 +188,20 @@ async fn run(schedule: Schedule) -> Survived {
             job.errors
         );
     }
-    assert!(job.reconcile(&world).await, "{:?}", job.errors);
+    assert!(job.reconcile(&env).await, "{:?}", job.errors);
     // What only takes time has come to its end.
-    world.sandbox.advance(Duration::from_mins(1));
-    watcher.assert_done(&world).await;
-    let report = world.reconcile(json!({ "SecretId": SECRET })).await;
+    env.sandbox.advance(Duration::from_mins(1));
+    monitor.assert_done(&env).await;
+    let report = env.reconcile(json!({ "SecretId": SECRET })).await;
     assert_eq!(report["secrets"][0]["done"], json!([]), "it does not rest");
-    watcher.assert_no_leak(&world, &job.answers);
-    let looks = watcher
+    monitor.assert_no_leak(&env, &job.answers);
+    let checks = monitor
         .verdict()
         .unwrap_or_else(|violation| panic!("{violation}"));
-    Survived {
+    Outcome {
         attempts,
-        struck,
-        looks,
+        injected,
+        checks,
         errors: job
             .errors
             .into_iter()
@@ -214,7 +218,7 @@ struct Row {
     at_first: usize,
 }
 
-/// Runs all of them and demands that each is survived; prints how it went, by scenario and kind.
+/// Runs all of them and demands that each is survived; prints how it went, by scenario and faults.
 pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
     let all = schedules.len();
     assert!(all > 0, "there is nothing to try");
@@ -231,19 +235,19 @@ pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
     }
     let mut rows: BTreeMap<_, Row> = BTreeMap::new();
     let mut errors: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut lost, mut looks, mut tried, mut too_late) = (Vec::new(), 0, 0, 0);
+    let (mut lost, mut checks, mut tried, mut too_late) = (Vec::new(), 0, 0, 0);
     while let Some(result) = running.join_next().await {
         let (schedule, result) = result.expect("it catches panics");
-        let kinds: Vec<_> = schedule.faults.iter().map(|(_, kind)| *kind).collect();
-        let row = rows.entry((schedule.scenario, kinds)).or_default();
+        let faults: Vec<_> = schedule.faults.iter().map(|(_, fault)| *fault).collect();
+        let row = rows.entry((schedule.scenario, faults)).or_default();
         match result {
-            Ok(survived) if !survived.struck => too_late += 1,
-            Ok(survived) => {
+            Ok(outcome) if !outcome.injected => too_late += 1,
+            Ok(outcome) => {
                 row.tried += 1;
                 row.survived += 1;
-                row.at_first += usize::from(survived.attempts == 1);
-                looks += survived.looks;
-                for error in survived.errors {
+                row.at_first += usize::from(outcome.attempts == 1);
+                checks += outcome.checks;
+                for error in outcome.errors {
                     *errors.entry(error).or_default() += 1;
                 }
             }
@@ -261,20 +265,20 @@ pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
         }
     }
     println!(
-        "\n{what}: {all} schedules, {too_late} of them over before the last fault, {looks} looks"
+        "\n{what}: {all} schedules, {too_late} of them over before the last fault, {checks} checks"
     );
     println!(
         "{:<16}{:<44}{:>7}{:>10}{:>14}",
         "job", "faults", "tried", "survived", "at first try"
     );
-    for ((scenario, kinds), row) in &rows {
-        let (scenario, kinds) = (format!("{scenario:?}"), format!("{kinds:?}"));
+    for ((scenario, faults), row) in &rows {
+        let (scenario, faults) = (format!("{scenario:?}"), format!("{faults:?}"));
         let Row {
             tried,
             survived,
             at_first,
         } = row;
-        println!("{scenario:<16}{kinds:<44}{tried:>7}{survived:>10}{at_first:>14}");
+        println!("{scenario:<16}{faults:<44}{tried:>7}{survived:>10}{at_first:>14}");
     }
     println!("errors before a retry: {errors:?}");
     assert!(
@@ -283,9 +287,9 @@ pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
         lost.len(),
         lost.join("\n")
     );
-    // One fault always strikes. The place of the next is reckoned: retries and polls shift the calls, and a job that is
+    // One fault is always injected. The place of the next is reckoned: retries and polls shift the calls, and a job that is
     // begun again may have less to do.
     let most = if certain { 0 } else { all * 2 / 3 };
-    assert!(too_late <= most, "{too_late} of {all} never struck");
-    assert!(looks > all, "nobody looked at the world");
+    assert!(too_late <= most, "{too_late} of {all} were never injected");
+    assert!(checks > all, "nothing was checked");
 }

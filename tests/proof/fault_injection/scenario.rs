@@ -1,4 +1,4 @@
-//! The jobs that are disturbed, and the worlds in which they are to be done.
+//! The jobs that are disturbed, and the environments in which they are to be done.
 
 use std::time::{Duration, SystemTime};
 
@@ -70,30 +70,29 @@ impl Scenario {
         let setup = setup
             .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
             .env("RUST_LOG", "trace");
-        let world = TestEnvBuilder { options, ..setup }.start().await;
-        self.furnish(&world);
-        world
+        let env = TestEnvBuilder { options, ..setup }.start().await;
+        self.populate(&env);
+        env
     }
 
-    fn furnish(self, world: &TestEnv) {
-        let plans: Vec<_> = world.plans.iter().map(String::as_str).collect();
+    fn populate(self, env: &TestEnv) {
+        let plans: Vec<_> = env.plans.iter().map(String::as_str).collect();
         match self {
             Self::First => {}
             Self::Second | Self::Wide => {
-                our_key(world, OLD, &current_version(world), &plans);
+                our_key(env, OLD, &current_version(env), &plans);
                 if self == Self::Wide {
-                    world.sandbox.replicate(SECRET, &["eu-west-1"]);
+                    env.sandbox.replicate(SECRET, &["eu-west-1"]);
                 }
             }
             Self::Adoption => {
-                world.sandbox.create_key("by hand", OLD, &plans);
+                env.sandbox.create_key("by hand", OLD, &plans);
             }
             Self::Reconciliation => {
-                let current = current_version(world);
-                let now = world.sandbox.now();
-                let key = our_key(world, OLD, &current, &plans[..1]);
-                world
-                    .sandbox
+                let current = current_version(env);
+                let now = env.sandbox.now();
+                let key = our_key(env, OLD, &current, &plans[..1]);
+                env.sandbox
                     .describe_key(&key, &(mark(now - DAY, "elsewhere", None) + &mirrored()));
                 for (value, description) in [
                     (
@@ -105,12 +104,12 @@ impl Scenario {
                     (REVOKED, Some(revoked(now - DAY / 2, &current))),
                     (ABANDONED, None),
                 ] {
-                    let key = our_key(world, value, &version_of(value), &plans);
+                    let key = our_key(env, value, &version_of(value), &plans);
                     if let Some(description) = description {
-                        world.sandbox.describe_key(&key, &description);
+                        env.sandbox.describe_key(&key, &description);
                     }
                     if value == DUE_TO_DELETE {
-                        world.sandbox.set_key_enabled(&key, false);
+                        env.sandbox.set_key_enabled(&key, false);
                     }
                 }
             }
@@ -122,15 +121,14 @@ impl Scenario {
             OLD
         };
         if self != Self::First {
-            for target in &world.targets {
-                world
-                    .sandbox
+            for target in &env.targets {
+                env.sandbox
                     .doppler()
                     .set_value(PROJECT, CONFIG, target, held);
             }
         }
         // By now all services show it.
-        world.sandbox.advance(DAY / 24);
+        env.sandbox.advance(DAY / 24);
     }
 
     /// Keys that nobody is to notice a change of.
@@ -143,8 +141,8 @@ impl Scenario {
     }
 }
 
-fn current_version(world: &TestEnv) -> String {
-    let secret = world.sandbox.secret(SECRET);
+fn current_version(env: &TestEnv) -> String {
+    let secret = env.sandbox.secret(SECRET);
     secret.current().expect("the secret has a value").id.clone()
 }
 
@@ -169,8 +167,8 @@ fn revoked(at: SystemTime, by: &str) -> String {
 }
 
 /// A key as this function mints it, some days old.
-fn our_key(world: &TestEnv, value: &str, version: &str, plans: &[&str]) -> String {
-    let id = minted_key(&world.sandbox, SECRET, version, value, plans);
-    world.sandbox.age_key(&id, 10 * DAY);
+fn our_key(env: &TestEnv, value: &str, version: &str, plans: &[&str]) -> String {
+    let id = minted_key(&env.sandbox, SECRET, version, value, plans);
+    env.sandbox.age_key(&id, 10 * DAY);
     id
 }

@@ -1,4 +1,4 @@
-//! Which calls are struck, and by what.
+//! Which faults are injected, and into which calls.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sandbox::Options;
 
-use super::kind::Kind;
+use super::fault::Fault;
 use super::scenario::Scenario;
 
 /// One way in which a job can be disturbed.
@@ -14,7 +14,7 @@ use super::scenario::Scenario;
 pub(crate) struct Schedule {
     pub(crate) scenario: Scenario,
     /// The calls, counted from 1 and on through the retries.
-    pub(crate) faults: Vec<(usize, Kind)>,
+    pub(crate) faults: Vec<(usize, Fault)>,
     pub(crate) options: Options,
 }
 
@@ -23,7 +23,7 @@ impl Schedule {
         Self::new(scenario, [])
     }
 
-    fn new(scenario: Scenario, faults: impl Into<Vec<(usize, Kind)>>) -> Self {
+    fn new(scenario: Scenario, faults: impl Into<Vec<(usize, Fault)>>) -> Self {
         Self {
             scenario,
             faults: faults.into(),
@@ -48,29 +48,31 @@ impl fmt::Debug for Schedule {
     }
 }
 
-/// Each of the kinds at each of the calls.
-pub(crate) fn singles(scenario: Scenario, calls: usize, kinds: &[Kind]) -> Vec<Schedule> {
-    let at = |call| kinds.iter().map(move |kind| (call, *kind));
-    let faults = (1..=calls).flat_map(at);
-    faults
-        .map(|fault| Schedule::new(scenario, [fault]))
-        .collect()
+/// Each of the faults at each of the calls.
+pub(crate) fn singles(scenario: Scenario, calls: usize, faults: &[Fault]) -> Vec<Schedule> {
+    let at = |call| faults.iter().map(move |fault| (call, *fault));
+    let all = (1..=calls).flat_map(at);
+    all.map(|fault| Schedule::new(scenario, [fault])).collect()
 }
 
-/// Each pair of the kinds at each pair of calls: any call, and any that can follow before the job is done. After a death
+/// Each pair of the faults at each pair of calls: any call, and any that can follow before the job is done. After a death
 /// it is begun again from the first call.
-pub(crate) fn pairs(scenario: Scenario, calls: usize, kinds: &[Kind]) -> Vec<Schedule> {
+pub(crate) fn pairs(scenario: Scenario, calls: usize, faults: &[Fault]) -> Vec<Schedule> {
     let mut pairs = Vec::new();
     for first in 1..=calls {
-        for one in kinds {
+        for one in faults {
             let last = if one.kills() {
                 first + calls
             } else {
                 calls + 1
             };
             for second in first + 1..=last {
-                let at = |other: &Kind| [(first, *one), (second, *other)];
-                pairs.extend(kinds.iter().map(|other| Schedule::new(scenario, at(other))));
+                let at = |other: &Fault| [(first, *one), (second, *other)];
+                pairs.extend(
+                    faults
+                        .iter()
+                        .map(|other| Schedule::new(scenario, at(other))),
+                );
             }
         }
     }
@@ -81,22 +83,22 @@ pub(crate) fn pairs(scenario: Scenario, calls: usize, kinds: &[Kind]) -> Vec<Sch
 pub(crate) fn triples(
     scenario: Scenario,
     calls: usize,
-    kinds: &[Kind],
+    faults: &[Fault],
     seed: u64,
     number: usize,
 ) -> Vec<Schedule> {
     let mut random = StdRng::seed_from_u64(seed);
     let triple = || {
         let (mut at, mut last) = (0, calls);
-        let faults: Vec<_> = (0..3)
+        let all: Vec<_> = (0..3)
             .map(|_| {
                 at = random.random_range(at + 1..=last);
-                let kind = kinds[random.random_range(0..kinds.len())];
-                last = if kind.kills() { at + calls } else { last + 1 };
-                (at, kind)
+                let fault = faults[random.random_range(0..faults.len())];
+                last = if fault.kills() { at + calls } else { last + 1 };
+                (at, fault)
             })
             .collect();
-        Schedule::new(scenario, faults)
+        Schedule::new(scenario, all)
     };
     std::iter::repeat_with(triple).take(number).collect()
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sandbox::FaultKind;
 
-/// A kind of fault, as it strikes one call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum Fault {
     /// The connection is dropped, and for a while the service accepts none.
     Refused,
     /// The connection is dropped before the request has an effect.
@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     KillAfter,
 }
 
-impl Kind {
+impl Fault {
     pub(crate) const ALL: [Self; 14] = [
         Self::Refused,
         Self::ResetBefore,
@@ -72,7 +72,7 @@ impl Kind {
         matches!(self, Self::Html | Self::Empty | Self::Blank)
     }
 
-    pub(crate) fn fault(self) -> FaultKind {
+    pub(crate) fn injected(self) -> FaultKind {
         match self {
             Self::Refused => FaultKind::Down(Duration::from_millis(700)),
             Self::ResetBefore => FaultKind::ResetBefore,
