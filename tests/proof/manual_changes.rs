@@ -1,5 +1,5 @@
-//! What people do by hand before any call of a rotation or a reconciliation: nothing is lost but what the deed itself
-//! takes away, the error says what to do, and what `docs/runbook.md` says brings everything back into agreement.
+//! What people do by hand before any call of a rotation or a reconciliation: nothing is lost but what the change
+//! itself takes away, the error says what to do, and what `docs/runbook.md` says brings everything back into agreement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Worlds at a time.
+/// Environments at a time.
 const AT_ONCE: usize = 8;
 const TARGET: &str = "PARTNER_API_KEY";
 const BY_HAND: &str = "HandMadeHandMadeHandMade";
@@ -25,7 +25,7 @@ const BY_HAND: &str = "HandMadeHandMadeHandMade";
 const NEIGHBOURS: &str = "NeighboursNeighboursNeighbours";
 const TAGS: [&str; 3] = ["rotation:secret", "rotation:version", "rotation:function"];
 
-/// Calls before which every deed is tried, also in a run of all tests.
+/// Calls before which every change is tried, also in a run of all tests.
 const BOUNDARIES: [&str; 6] = [
     "PutSecretValue",
     "CreateApiKey",
@@ -37,16 +37,16 @@ const BOUNDARIES: [&str; 6] = [
 
 /// What the function is doing when somebody intervenes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Work {
+enum Job {
     /// The second rotation of a secret, its usage plan configured or inherited.
     Rotation { inherits: bool },
     /// A reconciliation that finds a key whose grace is over, and a target with a stranger's value.
     Reconciliation { inherits: bool },
 }
 
-/// Whose key.
+/// Which key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Whose {
+enum KeyRole {
     /// That of the rotation under way.
     Pending,
     /// AWSCURRENT's, as the run found it.
@@ -57,7 +57,7 @@ enum Whose {
 
 /// What somebody does by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Deed {
+enum ManualChange {
     PutAnotherField,
     PutTheOldKey,
     PutAKeyMadeByHand,
@@ -67,14 +67,14 @@ enum Deed {
     RemovePending,
     RotateAgain,
     DeletePlan,
-    DeleteKey(Whose),
+    DeleteKey(KeyRole),
     DeleteSecret,
-    RemoveTag(Whose, &'static str),
+    RemoveTag(KeyRole, &'static str),
 }
 
-impl Deed {
+impl ManualChange {
     fn all() -> Vec<Self> {
-        let keys = [Whose::Pending, Whose::Current, Whose::Replaced];
+        let keys = [KeyRole::Pending, KeyRole::Current, KeyRole::Replaced];
         let mut all = vec![
             Self::PutAnotherField,
             Self::PutTheOldKey,
@@ -108,14 +108,14 @@ impl Deed {
             Self::Cancel => &["RotationDisabled"],
             Self::DeletePlan => &["ApiGatewayFailed", "KeyNotOnUsagePlan", "NoUsagePlan"],
             // Its plans may be looked at when it is gone already.
-            Self::DeleteKey(Whose::Pending) => &[
+            Self::DeleteKey(KeyRole::Pending) => &[
                 "KeyNotFound",
                 "ApiGatewayFailed",
                 "KeyNotOnUsagePlan",
                 "NoUsagePlan",
             ],
             // It may be gone when its plans, which the new one inherits, are looked at.
-            Self::DeleteKey(Whose::Current) => &["NoUsagePlan"],
+            Self::DeleteKey(KeyRole::Current) => &["NoUsagePlan"],
             Self::DeleteSecret => &["SecretsManagerFailed"],
             Self::RotateAgain | Self::DeleteKey(_) | Self::RemoveTag(..) => &[],
         }
@@ -124,20 +124,20 @@ impl Deed {
     /// One tag of each key is enough where not everything is tried.
     fn is_in_share(self) -> bool {
         match self {
-            Self::RemoveTag(Whose::Current, tag) => tag == "rotation:version",
+            Self::RemoveTag(KeyRole::Current, tag) => tag == "rotation:version",
             Self::RemoveTag(_, tag) => tag == "rotation:secret",
             _ => true,
         }
     }
 
-    /// Whether AWSCURRENT holds no key by this very deed.
+    /// Whether AWSCURRENT holds no key by this very change.
     fn puts_no_key(self) -> bool {
         matches!(self, Self::PutAPlaceholder | Self::PutGarbage)
     }
 }
 
 /// Words of the error's message that say what to do next.
-fn next_step(deed: Deed, error_type: &str) -> &'static str {
+fn next_step(change: ManualChange, error_type: &str) -> &'static str {
     match error_type {
         "UnknownVersion" => "`aws secretsmanager rotate-secret`",
         "RotationDisabled" | "SecretEditedDuringRotation" => {
@@ -145,11 +145,11 @@ fn next_step(deed: Deed, error_type: &str) -> &'static str {
         }
         "InvalidSecret" => "store valid JSON",
         "KeyNotOnUsagePlan" | "KeyNotFound" => "next try",
-        "ApiGatewayFailed" if deed == Deed::DeletePlan => "check that USAGE_PLAN_IDS",
+        "ApiGatewayFailed" if change == ManualChange::DeletePlan => "check that USAGE_PLAN_IDS",
         "ApiGatewayFailed" => "the next try goes on",
         "NoUsagePlan" => "set USAGE_PLAN_IDS",
         "SecretsManagerFailed" => "`aws secretsmanager restore-secret`",
-        other => panic!("{other} is not expected of {deed:?}"),
+        other => panic!("{other} is not expected of {change:?}"),
     }
 }
 
@@ -220,7 +220,7 @@ impl Command {
     }
 }
 
-/// The blocks of commands below each title of the runbook, where it says what to do after a deed or an error; those of the
+/// The blocks of commands below each title of the runbook, where it says what to do after a change or an error; those of the
 /// rest are run by `tests/compatibility/documented_commands.rs`.
 fn runbook() -> &'static BTreeMap<String, Vec<String>> {
     static RUNBOOK: OnceLock<BTreeMap<String, Vec<String>>> = OnceLock::new();
@@ -243,10 +243,10 @@ struct Minted {
     value: String,
 }
 
-/// A world before the run, and what of it the deed has taken away.
-struct Scene {
-    world: TestEnv,
-    work: Work,
+/// An environment before the run, and what of it the change has taken away.
+struct JobEnv {
+    test_env: TestEnv,
+    job: Job,
     current: Minted,
     replaced: Minted,
     state: Mutex<State>,
@@ -256,17 +256,17 @@ struct Scene {
 struct State {
     /// The usage plan that keys are to be on; none while it is deleted.
     plan: Option<String>,
-    /// Values of keys that the deed deleted.
+    /// Values of keys that the change deleted.
     deleted: BTreeSet<String>,
-    /// Whether the deed could be done.
+    /// Whether the change could be made.
     done: bool,
     /// The rotation that somebody began meanwhile.
     second: Option<Outcome>,
 }
 
-impl Scene {
-    async fn set(work: Work) -> Self {
-        let (Work::Rotation { inherits } | Work::Reconciliation { inherits }) = work;
+impl JobEnv {
+    async fn start(job: Job) -> Self {
+        let (Job::Rotation { inherits } | Job::Reconciliation { inherits }) = job;
         let mut setup = if inherits {
             TestEnvBuilder::quick().inheriting()
         } else {
@@ -274,20 +274,20 @@ impl Scene {
         };
         // A run that somebody begins in the middle of another has a process of its own.
         setup.options.function_concurrency = 2;
-        let world = setup.start().await;
-        let sandbox = &world.sandbox;
+        let test_env = setup.start().await;
+        let sandbox = &test_env.sandbox;
         let arn = sandbox.secret(SECRET).arn;
         let minted = |number: &str| {
             let value = format!("{:0>40}", format!("key{number}"));
             let version = sandbox.put_secret(SECRET, &text_with(&value, "us"));
-            let id = minted_key(sandbox, SECRET, &version, &value, &[&world.plans[0]]);
+            let id = minted_key(sandbox, SECRET, &version, &value, &[&test_env.plans[0]]);
             (Minted { id, value }, version)
         };
         let theirs = sandbox.create_key(&format!("{SECRET}/eu/1"), NEIGHBOURS, &[]);
         sandbox.tag_key(&theirs, TAGS[0], &format!("{arn}/eu"));
         let (replaced, _) = minted("1");
         let (current, version) = minted("2");
-        let hours = if matches!(work, Work::Rotation { .. }) {
+        let hours = if matches!(job, Job::Rotation { .. }) {
             1
         } else {
             25
@@ -298,86 +298,86 @@ impl Scene {
         // As the function leaves it: the mark names the target that was written.
         let mark = format!("Superseded at {since} by version {version}.{}", mirrored());
         sandbox.describe_key(&replaced.id, &mark);
-        let held = if matches!(work, Work::Rotation { .. }) {
+        let held = if matches!(job, Job::Rotation { .. }) {
             &current.value
         } else {
             "a stranger's"
         };
         sandbox.doppler().set_value(PROJECT, CONFIG, TARGET, held);
-        let plan = Some(world.plans[0].clone());
+        let plan = Some(test_env.plans[0].clone());
         let state = Mutex::new(State {
             plan,
             ..State::default()
         });
         Self {
-            world,
-            work,
+            test_env,
+            job,
             current,
             replaced,
             state,
         }
     }
 
-    /// Does the work, and answers with the error, if there is one. Also with a rotation's token.
+    /// Does the job, and answers with the error, if there is one. Also with a rotation's token.
     async fn run(&self) -> (Option<FunctionError>, Option<String>) {
-        let sandbox = &self.world.sandbox;
-        match self.work {
-            Work::Rotation { .. } => {
+        let sandbox = &self.test_env.sandbox;
+        match self.job {
+            Job::Rotation { .. } => {
                 let token = sandbox.rotate(SECRET);
                 let outcome = sandbox.rotation(&token).await;
                 (outcome.error().cloned(), Some(token))
             }
-            Work::Reconciliation { .. } => {
+            Job::Reconciliation { .. } => {
                 let event = json!({ "Step": "reconcile", "SecretId": SECRET });
                 (sandbox.invoke(event.to_string()).await.result.err(), None)
             }
         }
     }
 
-    fn key_of(&self, whose: Whose) -> Option<KeySnapshot> {
+    fn key_of(&self, role: KeyRole) -> Option<KeySnapshot> {
         let seeded = [&self.current.id, &self.replaced.id];
-        let keys = self.world.sandbox.keys().into_iter();
-        let mut keys = keys.filter(|key| match whose {
-            Whose::Pending => {
+        let keys = self.test_env.sandbox.keys().into_iter();
+        let mut keys = keys.filter(|key| match role {
+            KeyRole::Pending => {
                 !seeded.contains(&&key.id) && ![BY_HAND, NEIGHBOURS].contains(&key.value.as_str())
             }
-            Whose::Current => key.id == self.current.id,
-            Whose::Replaced => key.id == self.replaced.id,
+            KeyRole::Current => key.id == self.current.id,
+            KeyRole::Replaced => key.id == self.replaced.id,
         });
         keys.next()
     }
 
     /// Does it, if it can be done at this moment.
-    async fn intervene(&self, deed: Deed) {
-        let sandbox = &self.world.sandbox;
-        let done = match deed {
-            Deed::PutAnotherField => {
-                let key = self.world.current_key();
+    async fn intervene(&self, change: ManualChange) {
+        let sandbox = &self.test_env.sandbox;
+        let done = match change {
+            ManualChange::PutAnotherField => {
+                let key = self.test_env.current_key();
                 sandbox.put_secret(SECRET, &text_with(&key, "them"));
                 true
             }
-            Deed::PutTheOldKey => {
+            ManualChange::PutTheOldKey => {
                 sandbox.put_secret(SECRET, &text_with(&self.current.value, "them"));
                 true
             }
-            Deed::PutAKeyMadeByHand => {
-                sandbox.create_key("by hand", BY_HAND, &[&self.world.plans[0]]);
+            ManualChange::PutAKeyMadeByHand => {
+                sandbox.create_key("by hand", BY_HAND, &[&self.test_env.plans[0]]);
                 sandbox.put_secret(SECRET, &text_with(BY_HAND, "us"));
                 true
             }
-            Deed::PutAPlaceholder => {
+            ManualChange::PutAPlaceholder => {
                 sandbox.put_secret(SECRET, r#"{"owner":"us"}"#);
                 true
             }
-            Deed::PutGarbage => {
+            ManualChange::PutGarbage => {
                 sandbox.put_secret(SECRET, r#"{"apiKey":"#);
                 true
             }
-            Deed::Cancel => {
+            ManualChange::Cancel => {
                 sandbox.disable_rotation(SECRET);
                 true
             }
-            Deed::RemovePending => {
+            ManualChange::RemovePending => {
                 let pending = sandbox
                     .secret(SECRET)
                     .pending()
@@ -387,14 +387,14 @@ impl Scene {
                 }
                 pending.is_some()
             }
-            Deed::RotateAgain => self.rotate_again().await,
-            Deed::DeletePlan => {
-                sandbox.delete_usage_plan(&self.world.plans[0]);
+            ManualChange::RotateAgain => self.rotate_again().await,
+            ManualChange::DeletePlan => {
+                sandbox.delete_usage_plan(&self.test_env.plans[0]);
                 self.state.lock().expect("no panic").plan = None;
                 true
             }
-            Deed::DeleteKey(whose) => {
-                let key = self.key_of(whose);
+            ManualChange::DeleteKey(role) => {
+                let key = self.key_of(role);
                 if let Some(key) = &key {
                     sandbox.delete_key(&key.id);
                     self.state
@@ -405,12 +405,12 @@ impl Scene {
                 }
                 key.is_some()
             }
-            Deed::DeleteSecret => {
+            ManualChange::DeleteSecret => {
                 sandbox.delete_secret(SECRET);
                 true
             }
-            Deed::RemoveTag(whose, tag) => {
-                let key = self.key_of(whose);
+            ManualChange::RemoveTag(role, tag) => {
+                let key = self.key_of(role);
                 if let Some(key) = &key {
                     sandbox.untag_key(&key.id, tag);
                 }
@@ -422,7 +422,7 @@ impl Scene {
 
     /// `RotateSecret`, and the whole rotation if the service does not refuse it.
     async fn rotate_again(&self) -> bool {
-        let sandbox = &self.world.sandbox;
+        let sandbox = &self.test_env.sandbox;
         let pending = sandbox.secret(SECRET).pending().cloned();
         let under_way = pending.is_some_and(|version| !version.has("AWSCURRENT"));
         let request = http::Request::post(sandbox.aws_url())
@@ -448,24 +448,24 @@ impl Scene {
         true
     }
 
-    /// Whether whoever has this value is served, as far as the deed leaves that possible.
+    /// Whether whoever has this value is served, as far as the change leaves that possible.
     async fn serves(&self, value: &str) -> bool {
         let (no_plan, deleted) = {
             let state = self.state.lock().expect("no panic");
             (state.plan.is_none(), state.deleted.contains(value))
         };
         let enabled = self
-            .world
+            .test_env
             .sandbox
             .key_with_value(value)
             .is_some_and(|key| key.enabled);
-        deleted || (enabled && (no_plan || self.world.gateway_answer(value).await == 200))
+        deleted || (enabled && (no_plan || self.test_env.gateway_answer(value).await == 200))
     }
 
     /// Every key but the neighbours', which nothing may touch.
     fn keys(&self) -> Vec<KeySnapshot> {
         let is_theirs = |key: &KeySnapshot| key.value == NEIGHBOURS;
-        let keys = self.world.sandbox.keys().into_iter();
+        let keys = self.test_env.sandbox.keys().into_iter();
         let (theirs, ours): (Vec<_>, Vec<_>) = keys.partition(is_theirs);
         let [theirs] = &theirs[..] else {
             panic!("the neighbours' key is gone");
@@ -476,10 +476,10 @@ impl Scene {
     }
 
     /// What holds whatever was done.
-    async fn assert_nothing_lost(&self, deed: Deed, what: &str) {
-        let (world, secret) = (&self.world, self.world.sandbox.secret(SECRET));
-        if !deed.puts_no_key() {
-            let held = world.current_key();
+    async fn assert_nothing_lost(&self, change: ManualChange, what: &str) {
+        let (test_env, secret) = (&self.test_env, self.test_env.sandbox.secret(SECRET));
+        if !change.puts_no_key() {
+            let held = test_env.current_key();
             assert!(
                 self.serves(&held).await,
                 "{what}: AWSCURRENT's key does not work"
@@ -489,8 +489,8 @@ impl Scene {
             self.serves(&self.current.value).await,
             "{what}: the old key does not work"
         );
-        let held = world.doppler_value(TARGET).expect("it holds something");
-        let rotates = matches!(self.work, Work::Rotation { .. });
+        let held = test_env.doppler_value(TARGET).expect("it holds something");
+        let rotates = matches!(self.job, Job::Rotation { .. });
         assert!(
             self.serves(&held).await || (!rotates && held == "a stranger's"),
             "{what}: Doppler's key does not work"
@@ -510,13 +510,13 @@ impl Scene {
     }
 
     /// What holds once the runbook was followed.
-    async fn assert_all_well(&self, deed: Deed, what: &str) {
-        let (world, secret) = (&self.world, self.world.sandbox.secret(SECRET));
-        let log = || self.world.sandbox.function_log();
+    async fn assert_all_well(&self, change: ManualChange, what: &str) {
+        let (test_env, secret) = (&self.test_env, self.test_env.sandbox.secret(SECRET));
+        let log = || self.test_env.sandbox.function_log();
         assert!(secret.pending().is_none(), "{what}: AWSPENDING is left");
         assert!(secret.rotation_enabled, "{what}: rotation is off");
-        let current = world.current_key();
-        let key = world.sandbox.key_with_value(&current);
+        let current = test_env.current_key();
+        let key = test_env.sandbox.key_with_value(&current);
         let key = key.unwrap_or_else(|| panic!("{what}: AWSCURRENT's key is missing\n{}", log()));
         let plan = self.state.lock().expect("no panic").plan.clone();
         assert_eq!(
@@ -525,9 +525,9 @@ impl Scene {
             "{what}: its plans\n{}",
             log()
         );
-        assert_eq!(world.gateway_answer(&current).await, 200, "{what}");
+        assert_eq!(test_env.gateway_answer(&current).await, 200, "{what}");
         assert!(
-            world.doppler_value(TARGET).as_ref() == Some(&current),
+            test_env.doppler_value(TARGET).as_ref() == Some(&current),
             "{what}: Doppler differs\n{}",
             log()
         );
@@ -536,11 +536,10 @@ impl Scene {
             // A key made by hand is its owner's.
             let is_well = key.value == BY_HAND || marked == (key.value != current);
             assert!(is_well, "{what}: {key:?}\n{}", log());
-            let over =
-                matches!(self.work, Work::Reconciliation { .. }) && key.id == self.replaced.id;
+            let over = matches!(self.job, Job::Reconciliation { .. }) && key.id == self.replaced.id;
             assert_eq!(key.enabled, !over, "{what}: {key:?}\n{}", log());
         }
-        if deed == Deed::PutAnotherField {
+        if change == ManualChange::PutAnotherField {
             let texts = secret
                 .versions
                 .iter()
@@ -560,7 +559,7 @@ fn text_with(key: &str, owner: &str) -> String {
 /// The commands that were run as the runbook has them.
 type Tried = Arc<Mutex<BTreeSet<Command>>>;
 
-impl Scene {
+impl JobEnv {
     /// Follows the runbook: by the shell where nobody has yet, else by what is quicker.
     async fn follow(&self, command: Command, tried: &Tried, what: &str) {
         let first = tried.lock().expect("no panic").insert(command);
@@ -571,12 +570,12 @@ impl Scene {
         };
         if command.rotates() {
             let token = token.unwrap_or_else(|| panic!("{what}: no rotation was begun"));
-            let outcome = self.world.sandbox.rotation(&token).await;
+            let outcome = self.test_env.sandbox.rotation(&token).await;
             assert!(
                 outcome.succeeded,
                 "{what}: {:?}\n{}",
                 outcome.error(),
-                self.world.log()
+                self.test_env.log()
             );
         }
     }
@@ -596,8 +595,8 @@ impl Scene {
              change() {{ echo \"change $*\"; }}\n{}\necho \"plan $PLAN\"",
             command.text()
         );
-        let output = self.world.shell(&script).await;
-        for value in values(&self.world) {
+        let output = self.test_env.shell(&script).await;
+        for value in values(&self.test_env) {
             assert_absent(&output, &value, &format!("{command:?}"));
         }
         if command == Command::NewPlan {
@@ -606,7 +605,7 @@ impl Scene {
         }
         if let Some((_, plan)) = output.split_once("change UsagePlanIds ") {
             let plan = plan.lines().next().expect("a line");
-            self.world.redeploy(&[("USAGE_PLAN_IDS", plan)]).await;
+            self.test_env.redeploy(&[("USAGE_PLAN_IDS", plan)]).await;
         }
         let (_, version) = output.rsplit_once("\"VersionId\": \"")?;
         version
@@ -616,7 +615,7 @@ impl Scene {
 
     /// Does the same by the sandbox's own means.
     async fn quickly(&self, command: Command) -> Option<String> {
-        let sandbox = &self.world.sandbox;
+        let sandbox = &self.test_env.sandbox;
         let secret = sandbox.secret(SECRET);
         let id = |label| Some(secret.labelled(label)?.id.clone());
         match command {
@@ -646,9 +645,11 @@ impl Scene {
                     .plan
                     .clone()
                     .expect("a plan");
-                self.world.redeploy(&[("USAGE_PLAN_IDS", &plan)]).await;
+                self.test_env.redeploy(&[("USAGE_PLAN_IDS", &plan)]).await;
             }
-            Command::Reconcile => drop(self.world.reconcile(json!({ "SecretId": SECRET })).await),
+            Command::Reconcile => {
+                drop(self.test_env.reconcile(json!({ "SecretId": SECRET })).await);
+            }
             Command::Restore => sandbox.restore_secret(SECRET),
             Command::DeleteKeys => unreachable!("it is for a secret that does not come back"),
             Command::PutTagsBack => {
@@ -666,40 +667,40 @@ impl Scene {
     }
 }
 
-impl Scene {
-    /// What the runbook says to run after `deed`, given how the run ended.
-    fn commands(&self, deed: Deed, error: Option<&FunctionError>) -> Vec<Command> {
-        let secret = self.world.sandbox.secret(SECRET);
-        let held = self.world.key_in("AWSCURRENT");
-        let works = held.is_some_and(|held| self.world.sandbox.key_with_value(&held).is_some());
+impl JobEnv {
+    /// What the runbook says to run after `change`, given how the run ended.
+    fn commands(&self, change: ManualChange, error: Option<&FunctionError>) -> Vec<Command> {
+        let secret = self.test_env.sandbox.secret(SECRET);
+        let held = self.test_env.key_in("AWSCURRENT");
+        let works = held.is_some_and(|held| self.test_env.sandbox.key_with_value(&held).is_some());
         let is_pending = secret.pending().is_some();
         let edited = error.is_some_and(|error| error.error_type == "SecretEditedDuringRotation");
-        let (Work::Rotation { inherits } | Work::Reconciliation { inherits }) = self.work;
+        let (Job::Rotation { inherits } | Job::Reconciliation { inherits }) = self.job;
         let mut commands = Vec::new();
         let mut run = |command, if_so| commands.extend(Some(command).filter(|_| if_so));
-        match deed {
-            Deed::PutAnotherField
-            | Deed::PutTheOldKey
-            | Deed::PutAKeyMadeByHand
-            | Deed::PutAPlaceholder
-            | Deed::PutGarbage => {
+        match change {
+            ManualChange::PutAnotherField
+            | ManualChange::PutTheOldKey
+            | ManualChange::PutAKeyMadeByHand
+            | ManualChange::PutAPlaceholder
+            | ManualChange::PutGarbage => {
                 run(Command::BringTextBack, !works);
                 run(Command::GiveUp, edited);
                 run(Command::RotateAfterPut, error.is_some() && !is_pending);
             }
-            Deed::Cancel => {
+            ManualChange::Cancel => {
                 run(Command::GiveUp, is_pending);
                 run(Command::RotateAfterCancel, !is_pending);
             }
-            Deed::RemovePending => run(Command::RotateAfterRemoval, error.is_some()),
-            Deed::RotateAgain => {}
-            Deed::DeletePlan => {
+            ManualChange::RemovePending => run(Command::RotateAfterRemoval, error.is_some()),
+            ManualChange::RotateAgain => {}
+            ManualChange::DeletePlan => {
                 run(Command::NewPlan, true);
                 run(Command::DeployPlan, !inherits);
             }
-            Deed::DeleteKey(_) => run(Command::Reconcile, !works && error.is_none()),
-            Deed::DeleteSecret => run(Command::Restore, true),
-            Deed::RemoveTag(..) => run(Command::PutTagsBack, true),
+            ManualChange::DeleteKey(_) => run(Command::Reconcile, !works && error.is_none()),
+            ManualChange::DeleteSecret => run(Command::Restore, true),
+            ManualChange::RemoveTag(..) => run(Command::PutTagsBack, true),
         }
         commands
     }
@@ -714,53 +715,53 @@ enum End {
     AfterCommands,
 }
 
-/// Lets one deed be done before one call, and follows the runbook to the end.
+/// Makes one change before one call, and follows the runbook to the end.
 async fn try_schedule(
-    deed: Deed,
-    work: Work,
+    change: ManualChange,
+    job: Job,
     call: usize,
     what: String,
     tried: Tried,
 ) -> (End, Option<String>) {
-    let scene = Arc::new(Scene::set(work).await);
+    let env = Arc::new(JobEnv::start(job).await);
     let hook = {
-        let scene = Arc::downgrade(&scene);
+        let env = Arc::downgrade(&env);
         FaultKind::before(move || {
-            let scene = scene.upgrade();
+            let env = env.upgrade();
             async move {
-                if let Some(scene) = scene {
-                    scene.intervene(deed).await;
+                if let Some(env) = env {
+                    env.intervene(change).await;
                 }
             }
         })
     };
-    let (world, sandbox) = (&scene.world, &scene.world.sandbox);
+    let (test_env, sandbox) = (&env.test_env, &env.test_env.sandbox);
     let handle = sandbox.faults().inject(Fault::new(hook).nth(call + 1));
-    let (error, token) = scene.run().await;
+    let (error, token) = env.run().await;
     sandbox.faults().clear();
     assert_eq!(handle.fired(), 1, "{what}: there was no such call");
-    if !scene.state.lock().expect("no panic").done {
+    if !env.state.lock().expect("no panic").done {
         assert_eq!(error, None, "{what}");
         return (End::NotPossible, None);
     }
     if let Some(error) = &error {
-        let expected = deed.errors().contains(&error.error_type.as_str());
-        assert!(expected, "{what}: {error}\n{}", world.log());
+        let expected = change.errors().contains(&error.error_type.as_str());
+        assert!(expected, "{what}: {error}\n{}", test_env.log());
         assert!(
             error
                 .error_message
-                .contains(next_step(deed, &error.error_type)),
+                .contains(next_step(change, &error.error_type)),
             "{what}: {error}"
         );
     }
-    if let Some(second) = &scene.state.lock().expect("no panic").second {
+    if let Some(second) = &env.state.lock().expect("no panic").second {
         assert!(second.succeeded, "{what}: {:?}", second.error());
     }
-    scene.assert_nothing_lost(deed, &what).await;
+    env.assert_nothing_lost(change, &what).await;
 
     let mut end = End::ByItself;
-    for command in scene.commands(deed, error.as_ref()) {
-        scene.follow(command, &tried, &what).await;
+    for command in env.commands(change, error.as_ref()) {
+        env.follow(command, &tried, &what).await;
         end = End::AfterCommands;
     }
     // The service tries again by itself, while the version is pending.
@@ -770,79 +771,78 @@ async fn try_schedule(
             outcome.succeeded,
             "{what}: {:?}\n{}",
             outcome.error(),
-            world.log()
+            test_env.log()
         );
         if end == End::ByItself {
             end = End::AfterRetry;
         }
     }
-    world.reconcile(json!({ "SecretId": SECRET })).await;
-    scene.assert_all_well(deed, &what).await;
-    if matches!(deed, Deed::RemoveTag(_, "rotation:function")) {
+    test_env.reconcile(json!({ "SecretId": SECRET })).await;
+    env.assert_all_well(change, &what).await;
+    if matches!(change, ManualChange::RemoveTag(_, "rotation:function")) {
         // The role may change no key without this tag, until it is put back.
-        for denial in world.roles.take_denials() {
+        for denial in test_env.roles.take_denials() {
             let changes = ["UpdateApiKey", "DeleteApiKey"].contains(&denial.operation.as_str());
             assert!(changes, "{what}: {denial}");
         }
     }
     let emitted =
         sandbox.function_log() + &error.as_ref().map(ToString::to_string).unwrap_or_default();
-    for value in values(world) {
+    for value in values(test_env) {
         assert_absent(&emitted, &value, &what);
     }
     (end, error.map(|error| error.error_type))
 }
 
-/// Whatever somebody does before any call nothing is lost and the runbook mends it.
+/// Whatever somebody does before any call nothing is lost and the runbook repairs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_manual_change_is_repaired_by_runbook() {
     let tried = Tried::default();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut schedules = JoinSet::new();
     for inherits in [false, true] {
-        for work in [
-            Work::Rotation { inherits },
-            Work::Reconciliation { inherits },
-        ] {
-            let scene = Scene::set(work).await;
-            scene.world.sandbox.clear_calls();
-            assert_eq!(scene.run().await.0, None);
-            let calls = scene.world.sandbox.calls();
+        for job in [Job::Rotation { inherits }, Job::Reconciliation { inherits }] {
+            let env = JobEnv::start(job).await;
+            env.test_env.sandbox.clear_calls();
+            assert_eq!(env.run().await.0, None);
+            let calls = env.test_env.sandbox.calls();
             let boundaries = calls.iter().enumerate().filter(|(_, call)| {
                 is_exhaustive() || BOUNDARIES.contains(&call.operation.as_str())
             });
             let boundaries: Vec<_> = boundaries.collect();
-            for (number, deed) in Deed::all().into_iter().enumerate() {
+            for (number, change) in ManualChange::all().into_iter().enumerate() {
                 for (place, (call, at)) in boundaries.iter().enumerate() {
                     let (call, turn) = (*call, (number + place) % 2 == usize::from(inherits));
-                    if !(is_exhaustive() || turn && deed.is_in_share()) {
+                    if !(is_exhaustive() || turn && change.is_in_share()) {
                         continue;
                     }
-                    let what =
-                        format!("{deed:?} before call {call}, {}, of {work:?}", at.operation);
+                    let what = format!(
+                        "{change:?} before call {call}, {}, of {job:?}",
+                        at.operation
+                    );
                     let (tried, places) = (Arc::clone(&tried), Arc::clone(&places));
                     schedules.spawn(async move {
                         let _place = places.acquire().await;
-                        let trial =
-                            tokio::spawn(try_schedule(deed, work, call, what.clone(), tried));
-                        (deed, trial.await.map_err(|_| what))
+                        let ended =
+                            tokio::spawn(try_schedule(change, job, call, what.clone(), tried));
+                        (change, ended.await.map_err(|_| what))
                     });
                 }
             }
         }
     }
-    let (mut table, mut failed) = (BTreeMap::<Deed, Row>::new(), Vec::new());
+    let (mut table, mut failed) = (BTreeMap::<ManualChange, Row>::new(), Vec::new());
     while let Some(ended) = schedules.join_next().await {
-        let (deed, ended) = ended.expect("it does not panic");
+        let (change, ended) = ended.expect("it does not panic");
         match ended {
-            Ok((end, error)) => table.entry(deed).or_default().count(end, error),
+            Ok((end, error)) => table.entry(change).or_default().count(end, error),
             Err(what) => failed.push(what),
         }
     }
     print(&table);
-    for (deed, row) in &table {
+    for (change, row) in &table {
         let done = row.by_itself + row.after_retry + row.after_commands;
-        assert!(done > 0, "{deed:?} was never done");
+        assert!(done > 0, "{change:?} was never made");
     }
     failed.sort();
     assert!(
@@ -860,13 +860,13 @@ async fn any_manual_change_is_repaired_by_runbook() {
 /// The keys of a secret that is to go are deleted as the runbook says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_removed_secret_are_deleted_by_runbook() {
-    let scene = Scene::set(Work::Rotation { inherits: false }).await;
-    scene.world.sandbox.delete_secret(SECRET);
-    scene.shell(Command::DeleteKeys).await;
-    assert_eq!(scene.keys(), []);
+    let env = JobEnv::start(Job::Rotation { inherits: false }).await;
+    env.test_env.sandbox.delete_secret(SECRET);
+    env.shell(Command::DeleteKeys).await;
+    assert_eq!(env.keys(), []);
 }
 
-/// Every block on what to do after a deed or an error is run by a test.
+/// Every block on what to do after a change or an error is run by a test.
 #[test]
 fn every_repair_block_is_run() {
     let mut places: Vec<_> = Command::ALL.map(Command::place).into();
@@ -877,7 +877,7 @@ fn every_repair_block_is_run() {
     assert_eq!(blocks.collect::<Vec<_>>(), places);
 }
 
-/// What came of one deed.
+/// What came of one change.
 #[derive(Default)]
 struct Row {
     not_possible: usize,
@@ -901,12 +901,12 @@ impl Row {
     }
 }
 
-fn print(table: &BTreeMap<Deed, Row>) {
+fn print(table: &BTreeMap<ManualChange, Row>) {
     println!(
         "{:<42} {:>5} {:>9} {:>11} {:>14}  errors",
-        "deed", "tried", "by itself", "after retry", "after commands"
+        "change", "tried", "by itself", "after retry", "after commands"
     );
-    for (deed, row) in table {
+    for (change, row) in table {
         let tried = row.by_itself + row.after_retry + row.after_commands;
         let errors: Vec<_> = row
             .errors
@@ -915,7 +915,7 @@ fn print(table: &BTreeMap<Deed, Row>) {
             .collect();
         println!(
             "{:<42} {tried:>5} {:>9} {:>11} {:>14}  {}",
-            format!("{deed:?}"),
+            format!("{change:?}"),
             row.by_itself,
             row.after_retry,
             row.after_commands,
