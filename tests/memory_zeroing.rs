@@ -13,13 +13,13 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 /// A value that this test knows without holding it in one piece.
-struct Veiled(Vec<u8>);
+struct Obscured(Vec<u8>);
 
-const VEIL: u8 = 0b1010_1010;
+const MASK: u8 = 0b1010_1010;
 
-impl Veiled {
+impl Obscured {
     fn new(value: &str) -> Self {
-        Self(value.bytes().map(|byte| byte ^ VEIL).collect())
+        Self(value.bytes().map(|byte| byte ^ MASK).collect())
     }
 
     /// A text with the value in it, which is zeroed when it is dropped. Of full length from the start, so that growing leaves
@@ -27,7 +27,7 @@ impl Veiled {
     fn within(&self, before: &str, after: &str) -> SecretString {
         let mut text = String::with_capacity(before.len() + self.0.len() + after.len());
         text.push_str(before);
-        text.extend(self.0.iter().map(|byte| char::from(byte ^ VEIL)));
+        text.extend(self.0.iter().map(|byte| char::from(byte ^ MASK)));
         text.push_str(after);
         text.into()
     }
@@ -54,14 +54,14 @@ impl Veiled {
                 };
                 let piece = &buffer[..read];
                 let first = (0..=read.saturating_sub(part.len()))
-                    .filter(|place| piece[*place] ^ VEIL == part[0]);
+                    .filter(|place| piece[*place] ^ MASK == part[0]);
                 copies += first
                     .filter(|place| !own.contains(&(at + place)))
                     .filter(|place| {
                         piece[*place..]
                             .iter()
                             .zip(part)
-                            .all(|(byte, veiled)| byte ^ VEIL == *veiled)
+                            .all(|(byte, obscured)| byte ^ MASK == *obscured)
                     })
                     .count();
                 // The next piece begins early, so that what lies across is seen.
@@ -88,8 +88,8 @@ fn writable(line: &str) -> Option<(usize, usize)> {
 }
 
 /// A fresh value, forgotten but for its veiled form.
-fn value() -> Veiled {
-    Veiled::new(ApiKeyValue::fresh().expose())
+fn value() -> Obscured {
+    Obscured::new(ApiKeyValue::fresh().expose())
 }
 
 /// What our types held is gone from memory once they are dropped.

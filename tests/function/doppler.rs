@@ -253,7 +253,11 @@ async fn creating_survives_lost_reply_and_any_death() {
             let handle = world.sandbox.faults().inject(fault);
             let token = world.sandbox.rotate(SECRET);
             let outcome = world.sandbox.rotation(&token).await;
-            assert_eq!(handle.fired(), 1, "{kind:?} at {operation} never struck");
+            assert_eq!(
+                handle.fired(),
+                1,
+                "{kind:?} at {operation} was never injected"
+            );
             let killed = matches!(kind, FaultKind::KillAfter);
             assert_eq!(
                 outcome.succeeded,
@@ -834,7 +838,11 @@ async fn doppler_edge_error_page_is_retried() {
             let fault = Fault::new(page).on(DOPPLER, operation);
             let handle = world.sandbox.faults().inject(fault);
             world.rotate().await;
-            assert_eq!(handle.fired(), 1, "{status} at {operation} never struck");
+            assert_eq!(
+                handle.fired(),
+                1,
+                "{status} at {operation} was never injected"
+            );
         }
     }
     world.assert_agreement().await;

@@ -54,7 +54,7 @@ async fn fails_with(
     let before = world.current_key();
     let handle = world.sandbox.faults().inject(fault.every());
     let (error, token) = world.rotate_and_fail(step).await;
-    assert!(handle.fired() > 0, "the fault never struck");
+    assert!(handle.fired() > 0, "the fault was never injected");
     assert_eq!(error.error_type, error_type, "{error}");
     for word in words {
         assert!(
@@ -70,7 +70,7 @@ async fn survives(setup: TestEnvBuilder, fault: Fault) -> TestEnv {
     let world = rotated(setup).await;
     let handle = world.sandbox.faults().inject(fault.clone());
     world.rotate().await;
-    assert_eq!(handle.fired(), 1, "{fault:?} never struck");
+    assert_eq!(handle.fired(), 1, "{fault:?} was never injected");
     world.assert_agreement().await;
     assert_eq!(
         world.sandbox.keys().len(),
@@ -1385,7 +1385,7 @@ async fn killed_function_is_resumed_with_same_token() {
             let token = world.sandbox.rotate(SECRET);
             let outcome = world.sandbox.rotation(&token).await;
             let what = format!("{kind:?} at call {index}, {operation} of {service}");
-            assert_eq!(handle.fired(), 1, "{what} never struck");
+            assert_eq!(handle.fired(), 1, "{what} was never injected");
             assert!(!outcome.succeeded, "{what} was survived by a dead process");
             for held in [
                 world.current_key(),

@@ -112,7 +112,7 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
                 .faults()
                 .inject(Fault::new(kind).on(service, operation));
             emitted.steps(&world, &token).await.ok();
-            assert_eq!(handle.fired(), 1, "{what} never struck");
+            assert_eq!(handle.fired(), 1, "{what} was never injected");
             world.sandbox.faults().clear();
             emitted.assert_no_value(&world, &[STRAY], &what);
             // So that each word is searched once, and not with every case to come.
@@ -166,7 +166,7 @@ async fn values_stay_secret_under_malformed_replies() {
             let fault = Fault::new(kind).on(service, operation);
             let handle = world.sandbox.faults().inject(fault);
             emitted.reconcile(&world).await.ok();
-            assert_eq!(handle.fired(), 1, "{what} never struck");
+            assert_eq!(handle.fired(), 1, "{what} was never injected");
             world.sandbox.faults().clear();
             emitted.reconcile(&world).await.ok();
             emitted.assert_no_value(&world, &[STRAY], &what);

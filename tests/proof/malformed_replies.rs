@@ -504,20 +504,20 @@ fn prepare(world: &TestEnv, operation: &str) -> bool {
 }
 
 /// What became of the run that met garbage, and how often it did.
-struct Met {
+struct Encountered {
     times: usize,
     failed: bool,
 }
 
 /// Lets one garbage reply meet a run, and demands what must be so whatever it is.
-async fn strike(
+async fn encounter(
     world: &TestEnv,
     run: Run,
     service: Service,
     operation: &str,
     garbage: &Garbage,
     what: &str,
-) -> Met {
+) -> Encountered {
     let sandbox = &world.sandbox;
     let mut emitted = Emitted::default();
     sandbox.clear_function_log();
@@ -546,7 +546,7 @@ async fn strike(
     let waits = sandbox.function_log().contains("rate limit leaves no");
     assert!(
         times > 0 || garbage.nth == Some(2) || waits,
-        "{what}: it never struck: {result:?}\n{}",
+        "{what}: it was never met: {result:?}\n{}",
         sandbox.function_log()
     );
     sandbox.faults().clear();
@@ -611,7 +611,7 @@ async fn strike(
         );
     }
     tidy(world);
-    Met {
+    Encountered {
         times,
         failed: result.is_err(),
     }
@@ -842,9 +842,9 @@ fn known() -> Vec<((Run, Service, &'static str), Garbage)> {
 }
 
 /// Tells of which case a failure is, whatever fails.
-struct OnPanic<'a>(&'a str);
+struct PanicContext<'a>(&'a str);
 
-impl Drop for OnPanic<'_> {
+impl Drop for PanicContext<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("That was {}", self.0);
@@ -911,12 +911,12 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, worlds: u
                 let what = format!(
                     "case {number}, {operation} in a {run:?} of world {worker}: {garbage:?}"
                 );
-                let _told = OnPanic(&what);
-                let met = strike(world, run, service, operation, &garbage, &what).await;
+                let _context = PanicContext(&what);
+                let encountered = encounter(world, run, service, operation, &garbage, &what).await;
                 let mut figures = figures.lock().await;
                 let [times, failed, went_on] = figures.entry((run, operation)).or_default();
-                *times += met.times;
-                *(if met.failed { failed } else { went_on }) += 1;
+                *times += encountered.times;
+                *(if encountered.failed { failed } else { went_on }) += 1;
                 if is_exhaustive() && number % 250 == 0 {
                     println!("{number} of {all} garbage replies, {:?}", began.elapsed());
                 }
