@@ -110,12 +110,12 @@ pub(super) fn attempt(headers: &HeaderMap) -> u32 {
 
 /// How a request failed that brought no whole reply, and whether another attempt may do better.
 pub(crate) fn no_reply_kind(error: &reqwest::Error) -> (NoReply, bool) {
-    let how = how_it_failed(error);
+    let how = failure_kind(error);
     (how, how.may_pass())
 }
 
 /// How a request of this client failed that brought no whole reply.
-pub(crate) fn how_it_failed(error: &reqwest::Error) -> NoReply {
+pub(crate) fn failure_kind(error: &reqwest::Error) -> NoReply {
     if let Some(how) = chain(error).find_map(in_the_way) {
         how
     } else if error.is_connect() {

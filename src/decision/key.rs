@@ -134,7 +134,7 @@ impl Key {
 
     /// Whether it is this secret's.
     #[must_use]
-    pub fn is_ours(&self) -> bool {
+    pub fn belongs_to_secret(&self) -> bool {
         self.version().is_some()
     }
 

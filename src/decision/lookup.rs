@@ -63,7 +63,9 @@ impl Observed {
         role: VersionRole,
     ) -> ControlFlow<Decision, BTreeSet<PlanId>> {
         let keys = self.all_keys()?.iter();
-        let mut others: Vec<_> = keys.filter(|key| key.is_ours() && !key.is(role)).collect();
+        let mut others: Vec<_> = keys
+            .filter(|key| key.belongs_to_secret() && !key.is(role))
+            .collect();
         others.sort_by_key(|key| Reverse(key.effective_since));
         for key in others {
             // That of an abandoned rotation may never have got one.
@@ -91,12 +93,12 @@ impl Observed {
         if self.content_of(target)? != TargetContent::Other || is_adopted {
             return Continue(false);
         }
-        let is_ours = |key: &Key| {
-            let was_written = key.is_ours() && key.named_targets.contains(target);
+        let shows_own_value = |key: &Key| {
+            let was_written = key.belongs_to_secret() && key.named_targets.contains(target);
             let holds = key.owner != Owner::Other && key.in_targets.contains(target);
             was_written || holds
         };
-        if self.all_keys()?.iter().any(is_ours) {
+        if self.all_keys()?.iter().any(shows_own_value) {
             return Continue(false);
         }
         if self.version(VersionRole::Previous).is_some() {

@@ -286,7 +286,7 @@ impl Observed {
             .targets
             .iter()
             .filter(|target| target.content == current);
-        let named = self.keys.iter().filter(|key| key.is_ours());
+        let named = self.keys.iter().filter(|key| key.belongs_to_secret());
         let named = named.flat_map(|key| &key.named_targets);
         let written = self.written_targets.iter().chain(named);
         let holds = holds.map(|holding| &holding.target);

@@ -139,7 +139,7 @@ fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
 
 /// Whether AWSCURRENT was moved back to the version that the key was made for. Nothing else brings a revoked key back.
 pub(super) fn is_reinstated(observed: &Observed, key: &Key) -> bool {
-    key.is_ours() && key.version() == observed.version(VersionRole::Current)
+    key.belongs_to_secret() && key.version() == observed.version(VersionRole::Current)
 }
 
 /// From when on a period counts: from the newest time in the mark, or from when the key was changed by somebody else since,
@@ -200,7 +200,7 @@ pub(super) fn current_supersession<'a>(
 /// Whether AWSPREVIOUS holds the key. Its version tells as well as its value where the key was minted for that version.
 fn is_previous(observed: &Observed, key: &Key) -> bool {
     key.is(VersionRole::Previous)
-        || (key.is_ours() && key.version() == observed.version(VersionRole::Previous))
+        || (key.belongs_to_secret() && key.version() == observed.version(VersionRole::Previous))
 }
 
 /// Whether a rollback may want a key that could not be made anew.

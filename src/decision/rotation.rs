@@ -62,7 +62,7 @@ pub(super) fn set_secret(observed: &Observed, version: &VersionId) -> ControlFlo
     let Some(key) = observed.key_of(VersionRole::Pending)? else {
         return refuse(Refusal::KeyValueConflict);
     };
-    if !key.is_ours() {
+    if !key.belongs_to_secret() {
         return refuse(Refusal::KeyNotManaged(key.id.clone()));
     }
     if !observed.is_current() {

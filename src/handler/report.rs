@@ -148,7 +148,7 @@ fn key_report(observed: &Observed, key: &Key) -> KeyReport {
         id: key.id.to_string(),
         version: key.version().map(ToString::to_string),
         current: key.is(VersionRole::Current),
-        managed: key.is_ours(),
+        managed: key.belongs_to_secret(),
         state,
         effective_since: rfc3339(key.effective_since),
         superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),

@@ -709,7 +709,7 @@ impl Moment {
 /// Whether AWSPREVIOUS holds the key, by its value or by its version.
 fn is_previous(observed: &Observed, key: &Key) -> bool {
     key.is(VersionRole::Previous)
-        || (key.is_ours() && key.version() == observed.version(VersionRole::Previous))
+        || (key.belongs_to_secret() && key.version() == observed.version(VersionRole::Previous))
 }
 
 /// How far a run is from its end, as long as nobody interferes: what is still to be done at most, the most important
@@ -897,7 +897,7 @@ const CLAIMS: &[Claim] = &[
             {
                 let mut keys = observed.keys.iter();
                 let knows = |key: &Key| {
-                    (key.is_ours() && key.named_targets.contains(target))
+                    (key.belongs_to_secret() && key.named_targets.contains(target))
                         || key.in_targets.contains(target)
                 };
                 let adopted = observed.policy.adopted_targets.contains(target);

@@ -890,7 +890,7 @@ fn reconcile_current() -> String {
             let version = (!state.starts_with("another's")).then_some("now");
             if state != "missing" && held.is_key() {
                 let key = case.with_key("current", version, &[VersionRole::Current]);
-                if unfinished == YES && key.is_ours() {
+                if unfinished == YES && key.belongs_to_secret() {
                     key.description = KeyDescription::InUse(Progress::AwaitsPlans);
                 }
                 match state {

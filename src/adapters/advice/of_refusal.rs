@@ -35,7 +35,7 @@ pub fn of_refusal(
     if code == "LimitExceededException" && !is_quota(code, message) {
         return Cause::Passing;
     }
-    of_access(service, code, message).unwrap_or_else(|| match service {
+    access_cause(service, code, message).unwrap_or_else(|| match service {
         Service::SecretsManager => of_secrets_manager(operation, code, message),
         Service::ApiGateway => of_api_gateway(operation, status, code, message),
         Service::Gateway | Service::Doppler => Cause::Named,
@@ -81,7 +81,7 @@ pub(crate) fn after(seconds: u64) -> String {
 }
 
 /// Whether it is about who may do what.
-fn of_access(service: Service, code: &str, message: &str) -> Option<Cause> {
+fn access_cause(service: Service, code: &str, message: &str) -> Option<Cause> {
     let credentials = [
         "UnrecognizedClient",
         "InvalidClientTokenId",

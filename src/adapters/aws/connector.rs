@@ -11,7 +11,7 @@ use reqwest::header::{AGE, DATE, HeaderMap, HeaderValue};
 
 use crate::adapters::advice::NoReply;
 use crate::adapters::clock::{Clock, Date};
-use crate::adapters::http::{AWS_RETRY_AFTER, Unread, attempt, body, how_it_failed, retry_after};
+use crate::adapters::http::{AWS_RETRY_AFTER, Unread, attempt, body, failure_kind, retry_after};
 
 /// So often the SDK may try where no connection comes about, which takes half a minute at most. A route that is missing does
 /// not come by waiting, and one that is away for a moment is back by then.
@@ -150,7 +150,7 @@ pub(crate) struct TooLarge;
 
 fn no_reply(error: reqwest::Error, attempt: u32) -> ConnectorError {
     let error = error.without_url();
-    let how = how_it_failed(&error);
+    let how = failure_kind(&error);
     let is_unconnected = matches!(how, NoReply::NoConnection | NoReply::ProxyRefused);
     if how == NoReply::TimedOut {
         ConnectorError::timeout(error.into())

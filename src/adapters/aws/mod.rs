@@ -112,7 +112,7 @@ impl ClassifyRetry for Retries {
             return RetryAction::transient_error();
         }
         // The SDK takes every limit for throttling.
-        if says_when(reply).is_none() && is_quota(reply) {
+        if retry_delay(reply).is_none() && is_quota(reply) {
             return RetryAction::RetryForbidden;
         }
         RetryAction::NoActionIndicated
@@ -125,11 +125,11 @@ impl ClassifyRetry for Retries {
 
 /// How long the service asks to wait before the next attempt.
 pub(super) fn retry_after(reply: &HttpResponse) -> Duration {
-    says_when(reply).unwrap_or_default()
+    retry_delay(reply).unwrap_or_default()
 }
 
 /// The same, where it asks at all.
-fn says_when(reply: &HttpResponse) -> Option<Duration> {
+fn retry_delay(reply: &HttpResponse) -> Option<Duration> {
     let wait = reply.headers().get(http::AWS_RETRY_AFTER)?;
     wait.parse().ok().map(Duration::from_millis)
 }
@@ -173,7 +173,7 @@ where
             CallErrorKind::Rejected {
                 status: reply.status().as_u16(),
                 code: Redacted::code(refused.code().unwrap_or(NO_CODE)),
-                message: match says_when(reply) {
+                message: match retry_delay(reply) {
                     Some(wait) => message.followed_by(&advice::after(wait.as_secs())),
                     None => message,
                 },
@@ -186,7 +186,7 @@ where
         SdkError::DispatchFailure(failure) if is_too_large(failure) => {
             CallErrorKind::ReplyTooLarge(connector::AWS_REPLY_MAX)
         }
-        SdkError::DispatchFailure(failure) => CallErrorKind::NoReply(how_it_failed(failure)),
+        SdkError::DispatchFailure(failure) => CallErrorKind::NoReply(failure_kind(failure)),
         SdkError::ResponseError(_) => CallErrorKind::Malformed(MALFORMED),
         _ => CallErrorKind::NoReply(NoReply::NotSent),
     };
@@ -220,10 +220,10 @@ impl CallError {
     }
 }
 
-fn how_it_failed(failure: &DispatchFailure) -> NoReply {
+fn failure_kind(failure: &DispatchFailure) -> NoReply {
     cause(failure)
         .and_then(<dyn Error>::downcast_ref)
-        .map_or(NoReply::NotSent, http::how_it_failed)
+        .map_or(NoReply::NotSent, http::failure_kind)
 }
 
 fn is_empty(failure: &DispatchFailure) -> bool {

@@ -197,7 +197,9 @@ impl Doppler<'_> {
                 .call::<Environments>("ListEnvironments", Method::GET, url, None)
                 .await;
             let listed = match reply {
-                Err(AdapterError::Call(failed)) if is_a_no(&failed) && !is_forbidden(&failed) => {
+                Err(AdapterError::Call(failed))
+                    if is_rejection(&failed) && !is_forbidden(&failed) =>
+                {
                     return Ok(None);
                 }
                 reply => reply?.0.environments,
@@ -241,7 +243,7 @@ impl Doppler<'_> {
             return Ok(());
         }
         Err(match failed {
-            AdapterError::Call(failed) if is_a_no(&failed) => {
+            AdapterError::Call(failed) if is_rejection(&failed) => {
                 failed.not_found(target, LET_IT_CREATE).into()
             }
             failed => failed,
@@ -255,7 +257,7 @@ impl Doppler<'_> {
             .call::<IgnoredAny>(operation, Method::GET, url, None)
             .await
         {
-            Err(AdapterError::Call(failed)) if is_a_no(&failed) => Ok(false),
+            Err(AdapterError::Call(failed)) if is_rejection(&failed) => Ok(false),
             reply => reply.map(|_| true),
         }
     }
@@ -263,7 +265,7 @@ impl Doppler<'_> {
 
 /// Whether a refusal may say that there is no such thing. Which status and words say so is known for some cases only (3P),
 /// so it is any refusal by Doppler itself of what the call asks for.
-fn is_a_no(failed: &CallError) -> bool {
+fn is_rejection(failed: &CallError) -> bool {
     let CallErrorKind::Declined(answer) = &failed.kind else {
         return false;
     };
