@@ -26,7 +26,6 @@ use super::api_key_value::{ApiKeyValue, is_gap};
 const FIELD: &str = "apiKey";
 
 /// The text of one version of the secret, read and understood. It cannot be printed.
-#[derive(Debug)]
 pub struct SecretText {
     text: SecretString,
     form: Form,
@@ -34,10 +33,15 @@ pub struct SecretText {
     word: Option<ApiKeyValue>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl fmt::Debug for SecretText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("SecretText").finish_non_exhaustive()
+    }
+}
+
 enum Form {
     Text,
-    Json,
+    Json(Fields),
 }
 
 impl SecretText {
@@ -46,7 +50,7 @@ impl SecretText {
     pub fn empty() -> Self {
         Self {
             text: "{}".into(),
-            form: Form::Json,
+            form: Form::Json(Fields(Vec::new())),
             word: None,
         }
     }
@@ -75,9 +79,9 @@ impl SecretText {
     /// The same text with another key: every other field stays, byte for byte and in its place.
     #[must_use]
     pub fn with_key(&self, key: &ApiKeyValue) -> SecretString {
-        match self.form {
+        match &self.form {
             Form::Text => key.expose().into(),
-            Form::Json => replace_field(self.text.expose_secret(), key.expose()),
+            Form::Json(fields) => fields.with_key(key.expose(), self.text.expose_secret().len()),
         }
     }
 
@@ -90,25 +94,24 @@ impl SecretText {
     /// Whether both texts are the same but for the key, and for the order of their fields.
     #[must_use]
     pub fn equals_but_for_the_key(&self, other: &Self) -> bool {
-        self.form == other.form && self.other_fields() == other.other_fields()
-    }
-
-    fn other_fields(&self) -> Vec<(String, &str)> {
-        if self.form == Form::Text {
-            return Vec::new();
+        match (&self.form, &other.form) {
+            (Form::Text, Form::Text) => true,
+            (Form::Json(mine), Form::Json(others)) => {
+                mine.but_for_the_key() == others.but_for_the_key()
+            }
+            (Form::Text, Form::Json(_)) | (Form::Json(_), Form::Text) => false,
         }
-        let Fields(fields) = fields(self.text.expose_secret());
-        let fields = fields.into_iter().filter(|(name, _)| name != FIELD);
-        let mut fields: Vec<_> = fields.map(|(name, raw)| (name, raw.get())).collect();
-        fields.sort();
-        fields
     }
 }
 
 fn understand(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> {
     let word = ApiKeyValue::from(text);
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(json) if json.get().starts_with('{') => Ok((Form::Json, key_field(text)?)),
+        Ok(json) if json.get().starts_with('{') => {
+            let fields: Fields = serde_json::from_str(text).map_err(|fault| broken(&fault))?;
+            let key = fields.key()?;
+            Ok((Form::Json(fields), key))
+        }
         Ok(json) if json.get().starts_with(['[', '"']) || !word.can_be_a_key() => {
             Err(InvalidSecret::NotAnObject)
         }
@@ -134,66 +137,71 @@ fn broken(fault: &serde_json::Error) -> InvalidSecret {
     }
 }
 
-fn key_field(text: &str) -> Result<Option<ApiKeyValue>, InvalidSecret> {
-    let Fields(fields) = serde_json::from_str(text).map_err(|fault| broken(&fault))?;
-    let mut found = fields.iter().filter(|(name, _)| name == FIELD);
-    let Some((_, raw)) = found.next() else {
-        return Ok(None);
-    };
-    if found.next().is_some() {
-        return Err(InvalidSecret::KeyTwice);
-    }
-    let value: SecretString = serde_json::from_str::<String>(raw.get())
-        .map_err(|_| InvalidSecret::KeyIsNoString)?
-        .into();
-    Ok(Some(ApiKeyValue::from(value.expose_secret())))
-}
-
-/// The fields of `text`, which parsed as an object.
-fn fields(text: &str) -> Fields<'_> {
-    serde_json::from_str(text).expect("it parsed before")
-}
-
-/// `text`, which parsed as an object, with `FIELD` set to `key`.
-fn replace_field(text: &str, key: &str) -> SecretString {
-    let Fields(fields) = fields(text);
-    // The full length is reserved first, so that growing leaves no copy behind.
-    let length = text.len() + key.len() + FIELD.len() + 8;
-    let mut out = Zeroizing::new(String::with_capacity(length));
-    let mut write = |name: &str, value: [&str; 3]| {
-        let begins = if out.is_empty() { '{' } else { ',' };
-        out.push(begins);
-        out.push_str(&serde_json::Value::from(name).to_string());
-        out.push(':');
-        out.extend(value);
-    };
-    // The key is alphanumeric wherever we write one, so quotes around it are all it needs.
-    let quoted = ["\"", key, "\""];
-    for (name, value) in &fields {
-        write(
-            name,
-            if name == FIELD {
-                quoted
-            } else {
-                ["", value.get(), ""]
-            },
-        );
-    }
-    if !fields.iter().any(|(name, _)| name == FIELD) {
-        write(FIELD, quoted);
-    }
-    out.push('}');
-    out.as_str().into()
-}
-
 /// The fields of a JSON object in their order, values as they are written (a map would lose both).
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+struct Fields(Vec<(String, SecretString)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl Fields {
+    fn key(&self) -> Result<Option<ApiKeyValue>, InvalidSecret> {
+        let mut found = self.0.iter().filter(|(name, _)| name == FIELD);
+        let Some((_, raw)) = found.next() else {
+            return Ok(None);
+        };
+        if found.next().is_some() {
+            return Err(InvalidSecret::KeyTwice);
+        }
+        let value: SecretString = serde_json::from_str::<String>(raw.expose_secret())
+            .map_err(|_| InvalidSecret::KeyIsNoString)?
+            .into();
+        Ok(Some(ApiKeyValue::from(value.expose_secret())))
+    }
+
+    /// All fields but the key's, by name.
+    fn but_for_the_key(&self) -> Vec<(&str, &str)> {
+        let fields = self.0.iter().filter(|(name, _)| name != FIELD);
+        let mut fields: Vec<_> = fields
+            .map(|(name, raw)| (name.as_str(), raw.expose_secret()))
+            .collect();
+        fields.sort_unstable();
+        fields
+    }
+
+    /// The object of these fields with `FIELD` set to `key`. Its text had this `length` before.
+    fn with_key(&self, key: &str, length: usize) -> SecretString {
+        // The full length is reserved first, so that growing leaves no copy behind.
+        let length = length + key.len() + FIELD.len() + 8;
+        let mut out = Zeroizing::new(String::with_capacity(length));
+        let mut write = |name: &str, value: [&str; 3]| {
+            let begins = if out.is_empty() { '{' } else { ',' };
+            out.push(begins);
+            out.push_str(&serde_json::Value::from(name).to_string());
+            out.push(':');
+            out.extend(value);
+        };
+        // The key is alphanumeric wherever we write one, so quotes around it are all it needs.
+        let quoted = ["\"", key, "\""];
+        for (name, value) in &self.0 {
+            write(
+                name,
+                if name == FIELD {
+                    quoted
+                } else {
+                    ["", value.expose_secret(), ""]
+                },
+            );
+        }
+        if !self.0.iter().any(|(name, _)| name == FIELD) {
+            write(FIELD, quoted);
+        }
+        out.push('}');
+        out.as_str().into()
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Vec<(String, &'de RawValue)>;
+            type Value = Vec<(String, SecretString)>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a JSON object")
@@ -201,8 +209,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
+                while let Some((name, raw)) = map.next_entry::<_, &RawValue>()? {
+                    fields.push((name, raw.get().into()));
                 }
                 Ok(fields)
             }
