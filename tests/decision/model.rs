@@ -87,10 +87,10 @@ fn hour(time: SystemTime) -> u32 {
     u32::try_from(since.as_secs() / 3600).expect("no test lasts so long")
 }
 
-/// The world, with values as numbers: 1 is the old key, 2 the new one, 0 a placeholder.
+/// The state of all services, with values as numbers: 1 is the old key, 2 the new one, 0 a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(crate) struct World {
+pub(crate) struct Model {
     pub(crate) labels: BTreeMap<String, BTreeSet<String>>,
     /// What each version holds.
     pub(crate) values: BTreeMap<String, u8>,
@@ -189,7 +189,7 @@ impl From<&Supersession> for ModelMark {
     }
 }
 
-impl World {
+impl Model {
     /// A secret whose current version holds `value`, at the start of a rotation.
     pub(crate) fn rotating(
         value: Option<u8>,
@@ -197,7 +197,7 @@ impl World {
         configured_plans: bool,
         probe: bool,
     ) -> Self {
-        let mut world = Self {
+        let mut model = Self {
             labels: BTreeMap::from([(NEW.to_owned(), BTreeSet::from([PENDING.to_owned()]))]),
             values: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -224,25 +224,25 @@ impl World {
             created: BTreeMap::new(),
         };
         if let Some(value) = value {
-            world.move_label(CURRENT, OLD);
-            world.values.insert(OLD.to_owned(), value);
+            model.move_label(CURRENT, OLD);
+            model.values.insert(OLD.to_owned(), value);
         }
         if value == Some(1) {
             let mut key = ModelKey::on(&["p", "q"], Some(OLD));
             key.written = (0..targets).collect();
-            world.keys.insert(1, key);
+            model.keys.insert(1, key);
         }
-        world
+        model
     }
 
     /// A secret that has been rotated once: key 2 is current, key 1 was replaced by it just now.
     pub(crate) fn rotated(targets: usize) -> Self {
-        let mut world = Self::rotating(Some(1), targets, true, false);
+        let mut model = Self::rotating(Some(1), targets, true, false);
         for step in RotationStep::ALL {
-            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done);
+            assert_eq!(model.run(rotate(step), |_| ()), Decision::Done);
         }
-        world.rotated_before = true;
-        world
+        model.rotated_before = true;
+        model
     }
 
     pub(crate) fn holder(&self, label: &str) -> Option<&String> {
@@ -523,7 +523,7 @@ impl World {
         })
     }
 
-    fn model(&mut self, id: &KeyId) -> &mut ModelKey {
+    fn key_mut(&mut self, id: &KeyId) -> &mut ModelKey {
         self.keys.get_mut(&number(id)).expect("it exists")
     }
 
@@ -570,7 +570,7 @@ impl World {
                 let by = by.expect("it is noted for AWSCURRENT");
                 if self.holder(CURRENT).map(String::as_str) == Some(by.as_str()) {
                     self.describe(id, observed);
-                    let key = self.model(id);
+                    let key = self.key_mut(id);
                     (key.unfinished, key.mark) = (false, None);
                     return Fact::KeyChanged(id.clone(), KeyChange::DisabledManually);
                 }
@@ -578,17 +578,17 @@ impl World {
             }
             Action::NoteResumption(id) => {
                 self.describe(id, observed);
-                let key = self.model(id);
+                let key = self.key_mut(id);
                 (key.unfinished, key.mark) = (false, None);
                 Fact::KeyChanged(id.clone(), KeyChange::Resumed(at(self.now)))
             }
             Action::NoteTargets(id) => {
                 self.describe(id, observed);
-                self.model(id).mark = None;
+                self.key_mut(id).mark = None;
                 Fact::KeyChanged(id.clone(), KeyChange::TargetsNoted)
             }
             Action::AttachKey(id, plan) => {
-                self.model(id).plans.insert(plan.to_string());
+                self.key_mut(id).plans.insert(plan.to_string());
                 Fact::KeyChanged(id.clone(), KeyChange::Attached(plan.clone()))
             }
             Action::WriteTarget(target, role) => {
@@ -621,13 +621,13 @@ impl World {
                 Fact::PendingLabelRemoved
             }
             Action::RestoreKey(id) => {
-                let key = self.model(id);
+                let key = self.key_mut(id);
                 (key.mark, key.enabled, key.changed) = (None, true, None);
                 self.describe(id, observed);
                 Fact::KeyChanged(id.clone(), KeyChange::Restored)
             }
             Action::MarkSuperseded(id, mark) if self.keys[&number(id)].enabled => {
-                let key = self.model(id);
+                let key = self.key_mut(id);
                 (key.mark, key.described, key.changed) = (Some(mark.into()), true, None);
                 self.describe(id, observed);
                 Fact::KeyChanged(id.clone(), KeyChange::Superseded(mark.clone()))
@@ -652,7 +652,7 @@ impl World {
                     (_, Some(postponed)) => postponed.at = at(self.now),
                     (_, None) => panic!("it notes nothing"),
                 }
-                let key = self.model(id);
+                let key = self.key_mut(id);
                 (key.mark, key.described) = (Some((&mark).into()), true);
                 key.changed = None;
                 let enabled = key.enabled;
@@ -690,7 +690,7 @@ impl World {
 
     fn disable(&mut self, id: &KeyId, observed: &Observed, mark: Supersession) -> Fact {
         self.describe(id, observed);
-        let key = self.model(id);
+        let key = self.key_mut(id);
         (key.mark, key.described) = (Some((&mark).into()), true);
         (key.enabled, key.changed) = (false, None);
         Fact::KeyChanged(id.clone(), KeyChange::Disabled(mark))
@@ -703,7 +703,7 @@ impl World {
             written.is_subset(&self.held_ours),
             "a target is named that never held a key of this secret: {self:?}"
         );
-        self.model(id).written = written;
+        self.key_mut(id).written = written;
     }
 
     /// Whether a target's value is one of this secret's.
@@ -712,16 +712,16 @@ impl World {
             && (self.values.values().any(|value| *value == held) || self.keys.contains_key(&held))
     }
 
-    /// Runs a task; calls `at` with the world after every action. Returns how it ended.
+    /// Runs a task; calls `at` with the model after every action. Returns how it ended.
     pub(crate) fn run(&mut self, task: Task, mut at: impl FnMut(&Self)) -> Decision {
-        self.run_with(task, |world, request| {
+        self.run_with(task, |model, request| {
             if matches!(request, Request::Act(_)) {
-                at(world);
+                at(model);
             }
         })
     }
 
-    /// Runs a task; calls `at` with the world after everything that it does, where the world may be changed. A step that fails
+    /// Runs a task; calls `at` with the model after everything that it does, where it may be changed. A step that fails
     /// before the point of no return is a fault of the test.
     pub(crate) fn run_with(
         &mut self,

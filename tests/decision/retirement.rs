@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, World, number};
+use crate::model::{GRACE, Model, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, number};
 use api_key_rotation::decision::{
     Action, CURRENT, Content, CurrentVersion, Decision, Fact, PENDING, PREVIOUS, Query,
     ReadVersion, Request, Run, decide,
 };
 use api_key_rotation::ids::{KeyId, VersionId};
 
-fn reconcile(world: &mut World) -> Vec<Action> {
+fn reconcile(model: &mut Model) -> Vec<Action> {
     let mut done = Vec::new();
-    let end = world.run_with(RECONCILE, |_, next| {
+    let end = model.run_with(RECONCILE, |_, next| {
         if let Request::Act(action) = next {
             done.push(action.clone());
         }
@@ -22,22 +22,22 @@ fn reconcile(world: &mut World) -> Vec<Action> {
 }
 
 /// A further version with a key of its own, as a rotation makes it.
-fn make_version(world: &mut World, version: &str, value: u8) {
-    world.values.insert(version.to_owned(), value);
-    world
+fn make_version(model: &mut Model, version: &str, value: u8) {
+    model.values.insert(version.to_owned(), value);
+    model
         .keys
         .insert(value, ModelKey::on(&["p", "q"], Some(version)));
 }
 
-fn is_enabled(world: &World, value: u8) -> Option<bool> {
-    world.keys.get(&value).map(|key| key.enabled)
+fn is_enabled(model: &Model, value: u8) -> Option<bool> {
+    model.keys.get(&value).map(|key| key.enabled)
 }
 
 /// A replaced key is disabled after grace and deleted after quarantine.
 #[test]
 fn superseded_key_is_disabled_then_deleted() {
-    let mut world = World::rotated(1);
-    let replaced = world.now;
+    let mut model = Model::rotated(1);
+    let replaced = model.now;
     for (hours, enabled) in [
         (0, Some(true)),
         (GRACE - 1, Some(true)),
@@ -45,86 +45,86 @@ fn superseded_key_is_disabled_then_deleted() {
         (GRACE + QUARANTINE - 1, Some(false)),
         (GRACE + QUARANTINE, None),
     ] {
-        world.now = replaced + hours;
-        reconcile(&mut world);
-        assert_eq!(is_enabled(&world, 1), enabled, "{hours} hours later");
-        assert_eq!(is_enabled(&world, 2), Some(true));
-        assert_eq!(reconcile(&mut world), [], "a second run does nothing");
+        model.now = replaced + hours;
+        reconcile(&mut model);
+        assert_eq!(is_enabled(&model, 1), enabled, "{hours} hours later");
+        assert_eq!(is_enabled(&model, 2), Some(true));
+        assert_eq!(reconcile(&mut model), [], "a second run does nothing");
     }
 }
 
 /// After a long silence a key is disabled and its quarantine begins only then.
 #[test]
 fn quarantine_begins_when_disabled_after_long_silence() {
-    let mut world = World::rotated(1);
-    world.now += 10 * 24;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
-    world.now += QUARANTINE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), None);
+    let mut model = Model::rotated(1);
+    model.now += 10 * 24;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
+    model.now += QUARANTINE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), None);
 }
 
 /// Two rotations within one grace period keep both old keys for their own full grace.
 #[test]
 fn two_rotations_keep_each_old_key_full_grace() {
-    let mut world = World::rotated(1);
-    world.now += 10;
+    let mut model = Model::rotated(1);
+    model.now += 10;
     // The second rotation, whose version and key are 3.
-    make_version(&mut world, "third", 3);
-    world.move_label(CURRENT, "third");
-    world.mirror = vec![3];
-    reconcile(&mut world);
-    world.now += GRACE - 10;
-    reconcile(&mut world);
+    make_version(&mut model, "third", 3);
+    model.move_label(CURRENT, "third");
+    model.mirror = vec![3];
+    reconcile(&mut model);
+    model.now += GRACE - 10;
+    reconcile(&mut model);
     assert_eq!(
-        (is_enabled(&world, 1), is_enabled(&world, 2)),
+        (is_enabled(&model, 1), is_enabled(&model, 2)),
         (Some(false), Some(true))
     );
-    world.now += 9;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 2), Some(true));
-    world.now += 1;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 2), Some(false));
+    model.now += 9;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 2), Some(true));
+    model.now += 1;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 2), Some(false));
 }
 
 /// The key of an abandoned rotation goes the same way and that of a pending one does not.
 #[test]
 fn abandoned_key_is_retired_and_pending_kept() {
-    let mut world = World::rotated(1);
-    make_version(&mut world, "next", 3);
-    world.move_label(PENDING, "next");
-    reconcile(&mut world);
-    assert!(world.keys[&3].mark.is_none());
-    world.remove_label(PENDING);
-    reconcile(&mut world);
-    assert_eq!(world.marked_by(3), Some(NEW));
-    world.now += GRACE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 3), Some(false));
+    let mut model = Model::rotated(1);
+    make_version(&mut model, "next", 3);
+    model.move_label(PENDING, "next");
+    reconcile(&mut model);
+    assert!(model.keys[&3].mark.is_none());
+    model.remove_label(PENDING);
+    reconcile(&mut model);
+    assert_eq!(model.marked_by(3), Some(NEW));
+    model.now += GRACE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 3), Some(false));
     // Somebody thinks better of it.
-    world.move_label(PENDING, "next");
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 3), Some(true));
-    assert!(world.keys[&3].mark.is_none());
+    model.move_label(PENDING, "next");
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 3), Some(true));
+    assert!(model.keys[&3].mark.is_none());
 }
 
 /// A placeholder is neither minted nor mirrored and retires nothing.
 #[test]
 fn placeholder_creates_mirrors_and_retires_nothing() {
-    let mut world = World::rotated(1);
-    world.values.insert("placeholder".to_owned(), 0);
-    world.move_label(CURRENT, "placeholder");
-    world.now += 1000;
+    let mut model = Model::rotated(1);
+    model.values.insert("placeholder".to_owned(), 0);
+    model.move_label(CURRENT, "placeholder");
+    model.now += 1000;
     // Not even in an emergency: nothing has replaced what works.
     for emergency in [false, true] {
-        world.emergency = emergency;
-        let before = world.clone();
-        assert_eq!(reconcile(&mut world), []);
-        assert_eq!(world, before);
+        model.emergency = emergency;
+        let before = model.clone();
+        assert_eq!(reconcile(&mut model), []);
+        assert_eq!(model, before);
     }
 }
 
@@ -136,106 +136,106 @@ fn missing_key_is_recreated_if_secret_was_rotated() {
         (false, true, true),
         (false, false, false),
     ] {
-        let mut world = World::rotated(1);
-        world.rotated_before = rotated_before;
-        world.keys.remove(&2);
+        let mut model = Model::rotated(1);
+        model.rotated_before = rotated_before;
+        model.keys.remove(&2);
         if !other_key {
-            world.keys.remove(&1);
+            model.keys.remove(&1);
         }
-        reconcile(&mut world);
-        assert_eq!(world.keys.contains_key(&2), expected);
+        reconcile(&mut model);
+        assert_eq!(model.keys.contains_key(&2), expected);
         // Nothing else was touched where it could not be brought back.
-        assert_eq!(world.marked_by(1), other_key.then_some(NEW));
+        assert_eq!(model.marked_by(1), other_key.then_some(NEW));
     }
 }
 
 /// A missing key that does not look like ours is not minted.
 #[test]
 fn missing_foreign_key_is_not_recreated() {
-    let mut world = World::rotated(1);
-    world
+    let mut model = Model::rotated(1);
+    model
         .values
         .insert("by hand".to_owned(), crate::model::NOT_OUR_FORM);
-    world.move_label(CURRENT, "by hand");
-    assert_eq!(reconcile(&mut world), []);
+    model.move_label(CURRENT, "by hand");
+    assert_eq!(reconcile(&mut model), []);
 }
 
 /// A current key made by hand is not put on plans.
 #[test]
 fn unmanaged_current_key_is_not_attached() {
-    let mut world = World::rotated(1);
-    world.values.insert("by hand".to_owned(), 7);
-    world.keys.insert(7, ModelKey::on(&[], None));
-    world.move_label(CURRENT, "by hand");
-    let by_hand = world.keys[&7].clone();
-    reconcile(&mut world);
-    assert_eq!(world.keys[&7], by_hand);
-    assert_eq!(world.mirror, [7]);
+    let mut model = Model::rotated(1);
+    model.values.insert("by hand".to_owned(), 7);
+    model.keys.insert(7, ModelKey::on(&[], None));
+    model.move_label(CURRENT, "by hand");
+    let by_hand = model.keys[&7].clone();
+    reconcile(&mut model);
+    assert_eq!(model.keys[&7], by_hand);
+    assert_eq!(model.mirror, [7]);
 }
 
 /// A key minted anew takes the plans of the newest other one also if cut off in between.
 #[test]
 fn recreated_key_inherits_plans_even_when_interrupted() {
-    let mut world = World::rotated(1);
-    world.configured_plans = false;
-    world.keys.remove(&2);
+    let mut model = Model::rotated(1);
+    model.configured_plans = false;
+    model.keys.remove(&2);
     let mut cuts = Vec::new();
-    world.run(RECONCILE, |world| cuts.push(world.clone()));
-    cuts.push(world);
+    model.run(RECONCILE, |model| cuts.push(model.clone()));
+    cuts.push(model);
     assert!(cuts.len() > 3);
-    for mut world in cuts {
-        reconcile(&mut world);
-        assert_eq!(world.keys[&2].plans.len(), 2, "{world:?}");
-        assert!(!world.keys[&2].unfinished, "{world:?}");
-        world.no_dead_key();
-        assert_eq!(reconcile(&mut world), []);
+    for mut model in cuts {
+        reconcile(&mut model);
+        assert_eq!(model.keys[&2].plans.len(), 2, "{model:?}");
+        assert!(!model.keys[&2].unfinished, "{model:?}");
+        model.no_dead_key();
+        assert_eq!(reconcile(&mut model), []);
     }
 }
 
 /// A target that holds the pending value is left alone and any other is not.
 #[test]
 fn target_with_pending_value_is_left_alone() {
-    let mut world = World::rotated(2);
-    make_version(&mut world, "next", 3);
-    world.move_label(PENDING, "next");
-    world.mirror = vec![3, 1];
-    reconcile(&mut world);
-    assert_eq!(world.mirror, [3, 2]);
-    world.remove_label(PENDING);
-    reconcile(&mut world);
-    assert_eq!(world.mirror, [2, 2]);
+    let mut model = Model::rotated(2);
+    make_version(&mut model, "next", 3);
+    model.move_label(PENDING, "next");
+    model.mirror = vec![3, 1];
+    reconcile(&mut model);
+    assert_eq!(model.mirror, [3, 2]);
+    model.remove_label(PENDING);
+    reconcile(&mut model);
+    assert_eq!(model.mirror, [2, 2]);
 }
 
 #[test]
 fn doppler_gets_no_key_that_is_not_enabled() {
     for disabled_manually in [true, false] {
-        let mut world = World::rotated(1);
-        world.mirror = vec![0];
+        let mut model = Model::rotated(1);
+        model.mirror = vec![0];
         if disabled_manually {
-            world.keys.get_mut(&2).expect("it is there").enabled = false;
+            model.keys.get_mut(&2).expect("it is there").enabled = false;
         } else {
             // Made by hand, and deleted: not ours to bring back.
-            world.keys.clear();
-            world.rotated_before = false;
+            model.keys.clear();
+            model.rotated_before = false;
         }
-        assert_eq!(reconcile(&mut world), []);
-        assert_eq!(world.mirror, [0]);
+        assert_eq!(reconcile(&mut model), []);
+        assert_eq!(model.mirror, [0]);
     }
 }
 
 #[test]
 fn key_that_person_disabled_stays_disabled_for_ever() {
     for value in [1, 2] {
-        let mut world = World::rotated(1);
-        world.keys.get_mut(&value).expect("it is there").enabled = false;
+        let mut model = Model::rotated(1);
+        model.keys.get_mut(&value).expect("it is there").enabled = false;
         for _ in 0..4 {
-            world.now += 1000;
-            reconcile(&mut world);
-            assert_eq!(is_enabled(&world, value), Some(false));
+            model.now += 1000;
+            reconcile(&mut model);
+            assert_eq!(is_enabled(&model, value), Some(false));
         }
         // With the current key gone dark, nobody knows what else is needed.
         if value == 2 {
-            assert_eq!(is_enabled(&world, 1), Some(true));
+            assert_eq!(is_enabled(&model, 1), Some(true));
         }
     }
 }
@@ -243,164 +243,164 @@ fn key_that_person_disabled_stays_disabled_for_ever() {
 /// Without a working current key nothing is retired also where there is no mirror.
 #[test]
 fn nothing_retires_without_working_current_key() {
-    let mut world = World::rotated(0);
-    world.keys.get_mut(&2).expect("it is there").enabled = false;
-    world.now += 1000;
-    assert_eq!(reconcile(&mut world), []);
+    let mut model = Model::rotated(0);
+    model.keys.get_mut(&2).expect("it is there").enabled = false;
+    model.now += 1000;
+    assert_eq!(reconcile(&mut model), []);
     // But in an emergency what was replaced is disabled all the same.
-    world.emergency = true;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
-    assert_eq!(is_enabled(&world, 2), Some(false));
-    assert_eq!(world.marked_by(2), None);
+    model.emergency = true;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
+    assert_eq!(is_enabled(&model, 2), Some(false));
+    assert_eq!(model.marked_by(2), None);
 }
 
 /// Nothing is deleted that a target held until now or may hold.
 #[test]
 fn nothing_deletes_key_that_target_may_hold() {
-    let mut world = World::rotated(1);
-    world.now += GRACE;
-    reconcile(&mut world);
-    world.now += QUARANTINE;
-    world.mirror = vec![1];
-    let held = world.clone();
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false), "it was deleted");
-    assert_eq!(world.mirror, [2]);
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), None);
+    let mut model = Model::rotated(1);
+    model.now += GRACE;
+    reconcile(&mut model);
+    model.now += QUARANTINE;
+    model.mirror = vec![1];
+    let held = model.clone();
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false), "it was deleted");
+    assert_eq!(model.mirror, [2]);
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), None);
     // Nor in an emergency that cannot see the target.
-    let mut world = held;
-    world.emergency = true;
-    world.unreachable.insert(0);
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false), "it was deleted");
+    let mut model = held;
+    model.emergency = true;
+    model.unreachable.insert(0);
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false), "it was deleted");
 }
 
 /// Never are two things done to a key in one run not even without quarantine.
 #[test]
 fn key_changes_once_per_run() {
-    let mut world = World::rotated(1);
-    world.quarantine = 0;
-    world.now += GRACE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), None);
+    let mut model = Model::rotated(1);
+    model.quarantine = 0;
+    model.now += GRACE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), None);
     // Nor where the run starts over: AWSCURRENT goes to a third version while the first key is disabled.
-    let mut world = World::rotated(1);
-    world.quarantine = 0;
-    world.now += GRACE;
-    world.values.insert("edited".to_owned(), 2);
-    world.run_with(RECONCILE, |world, next| {
+    let mut model = Model::rotated(1);
+    model.quarantine = 0;
+    model.now += GRACE;
+    model.values.insert("edited".to_owned(), 2);
+    model.run_with(RECONCILE, |model, next| {
         if matches!(next, Request::Act(Action::DisableKey(..))) {
-            world.move_label(CURRENT, "edited");
+            model.move_label(CURRENT, "edited");
         }
     });
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 #[test]
 fn key_is_kept_whose_value_pending_version_holds() {
-    let mut world = World::rotated(1);
-    world.values.insert("edited".to_owned(), 1);
-    world.move_label(PENDING, "edited");
-    world.now += GRACE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(true));
-    assert_eq!(world.marked_by(1), None);
+    let mut model = Model::rotated(1);
+    model.values.insert("edited".to_owned(), 1);
+    model.move_label(PENDING, "edited");
+    model.now += GRACE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(true));
+    assert_eq!(model.marked_by(1), None);
 }
 
 /// A key that could not be made anew is kept while a rollback may want it.
 #[test]
 fn irreplaceable_key_is_kept_for_rollback() {
-    let mut world = World::rotated(1);
+    let mut model = Model::rotated(1);
     let by_hand = crate::model::NOT_OUR_FORM;
-    world.values.insert(OLD.to_owned(), by_hand);
-    let key = world.keys.remove(&1).expect("it is there");
-    world.keys.insert(by_hand, key);
-    world.now += GRACE;
-    reconcile(&mut world);
-    world.now += QUARANTINE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, by_hand), Some(false));
-    world.values.insert("third".to_owned(), 2);
-    world.move_label(CURRENT, "third");
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, by_hand), None);
+    model.values.insert(OLD.to_owned(), by_hand);
+    let key = model.keys.remove(&1).expect("it is there");
+    model.keys.insert(by_hand, key);
+    model.now += GRACE;
+    reconcile(&mut model);
+    model.now += QUARANTINE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, by_hand), Some(false));
+    model.values.insert("third".to_owned(), 2);
+    model.move_label(CURRENT, "third");
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, by_hand), None);
 }
 
 /// A key that could not be made anew is kept also where a person edited the version that holds it.
 #[test]
 fn irreplaceable_key_is_kept_after_manual_edit() {
-    let mut world = World::rotated(0);
+    let mut model = Model::rotated(0);
     let by_hand = crate::model::NOT_OUR_FORM;
-    let key = world.keys.remove(&1).expect("it is there");
-    world.keys.insert(by_hand, key);
-    world.values.insert(OLD.to_owned(), by_hand);
+    let key = model.keys.remove(&1).expect("it is there");
+    model.keys.insert(by_hand, key);
+    model.values.insert(OLD.to_owned(), by_hand);
     // AWSPREVIOUS is another version than the one that the key is tagged with, of the same value.
-    world.values.insert("edited".to_owned(), by_hand);
-    world.remove_label(PREVIOUS);
-    world.move_label(PREVIOUS, "edited");
-    world.now += GRACE;
-    reconcile(&mut world);
-    world.now += QUARANTINE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, by_hand), Some(false));
+    model.values.insert("edited".to_owned(), by_hand);
+    model.remove_label(PREVIOUS);
+    model.move_label(PREVIOUS, "edited");
+    model.now += GRACE;
+    reconcile(&mut model);
+    model.now += QUARANTINE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, by_hand), Some(false));
 }
 
 /// A label that comes while its key is disabled brings it back in the same run.
 #[test]
 fn label_during_disabling_restores_key_in_run() {
-    let mut world = World::rotated(0);
-    world.now += GRACE;
-    world.run_with(RECONCILE, |world, next| {
+    let mut model = Model::rotated(0);
+    model.now += GRACE;
+    model.run_with(RECONCILE, |model, next| {
         if matches!(next, Request::Act(Action::DisableKey(..))) {
-            world.move_label("mine", OLD);
+            model.move_label("mine", OLD);
         }
     });
-    assert_eq!(is_enabled(&world, 1), Some(true));
+    assert_eq!(is_enabled(&model, 1), Some(true));
 }
 
 /// A key is not restored by labels that are older than the list.
 #[test]
 fn stale_labels_do_not_restore_key() {
     // By mistake the leaked key 1 came back; while this run looks, it is taken away again and stopped.
-    let mut world = World::rotated(0);
-    world.now += 1;
-    world.move_label(CURRENT, OLD);
+    let mut model = Model::rotated(0);
+    model.now += 1;
+    model.move_label(CURRENT, OLD);
     let mut stopped = false;
-    world.run_with(RECONCILE, |world, next| {
+    model.run_with(RECONCILE, |model, next| {
         if *next == Request::Query(Query::Keys) && !std::mem::replace(&mut stopped, true) {
-            world.move_label(CURRENT, NEW);
-            world.emergency = true;
-            reconcile(world);
-            world.emergency = false;
+            model.move_label(CURRENT, NEW);
+            model.emergency = true;
+            reconcile(model);
+            model.emergency = false;
         }
     });
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// A value is taken for that of the version it came with.
 #[test]
 fn value_belongs_to_version_it_came_with() {
     // The leaked key 1 is in quarantine. Somebody rolls back, and forward again between the labels and the value.
-    let mut world = World::rotated(1);
-    world.emergency = true;
-    reconcile(&mut world);
-    world.emergency = false;
-    world.move_label(CURRENT, OLD);
-    let run = Run::new(world.observe(RECONCILE));
-    world.move_label(CURRENT, NEW);
-    assert_eq!(world.play(run, |_, _| (), |_| None), Some(Decision::Done));
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    let mut model = Model::rotated(1);
+    model.emergency = true;
+    reconcile(&mut model);
+    model.emergency = false;
+    model.move_label(CURRENT, OLD);
+    let run = Run::new(model.observe(RECONCILE));
+    model.move_label(CURRENT, NEW);
+    assert_eq!(model.play(run, |_, _| (), |_| None), Some(Decision::Done));
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// Labels that are newer than the value do not make another version of it.
 #[test]
 fn newer_labels_do_not_change_value_version() {
-    let world = World::rotated(1);
-    let mut observed = world.observe(RECONCILE);
+    let model = Model::rotated(1);
+    let mut observed = model.observe(RECONCILE);
     // The service still answers with the version before.
     observed.learn(Fact::VersionRead {
         version: ReadVersion::Current(CurrentVersion::Present {
@@ -417,62 +417,62 @@ fn newer_labels_do_not_change_value_version() {
         Decision::Perform(Request::Query(Query::Labels)),
         "it went on with a value of another version"
     );
-    observed.learn(Fact::Described(world.description()));
+    observed.learn(Fact::Described(model.description()));
     assert_eq!(decide(&observed), Decision::Restart);
 }
 
 /// A target that held a key until now delays even a grace of zero by one run.
 #[test]
 fn target_holding_key_delays_zero_grace_once() {
-    let mut world = World::rotated(1);
-    world.grace = 0;
-    world.mirror = vec![1];
-    reconcile(&mut world);
-    assert_eq!(world.mirror, [2]);
-    assert_eq!(is_enabled(&world, 1), Some(true));
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    let mut model = Model::rotated(1);
+    model.grace = 0;
+    model.mirror = vec![1];
+    reconcile(&mut model);
+    assert_eq!(model.mirror, [2]);
+    assert_eq!(is_enabled(&model, 1), Some(true));
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// A marked key that a person disabled is not enabled by a label.
 #[test]
 fn label_does_not_enable_manually_disabled_key() {
-    let mut world = World::rotated(1);
-    world.keys.get_mut(&1).expect("it is there").enabled = false;
-    world.move_label("mine", OLD);
+    let mut model = Model::rotated(1);
+    model.keys.get_mut(&1).expect("it is there").enabled = false;
+    model.move_label("mine", OLD);
     // A disabled key is not relied on to remember which targets were written.
     let noted = [Action::NoteTargets(KeyId::from("2"))];
-    assert_eq!(reconcile(&mut world), noted);
-    assert_eq!(reconcile(&mut world), []);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(reconcile(&mut model), noted);
+    assert_eq!(reconcile(&mut model), []);
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 #[test]
 fn key_that_person_enabled_again_has_another_grace() {
-    let mut world = World::rotated(1);
-    world.now += GRACE;
-    reconcile(&mut world);
-    world.keys.get_mut(&1).expect("it is there").enabled = true;
-    world.now += 1;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(true));
-    world.now += GRACE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    let mut model = Model::rotated(1);
+    model.now += GRACE;
+    reconcile(&mut model);
+    model.keys.get_mut(&1).expect("it is there").enabled = true;
+    model.now += 1;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(true));
+    model.now += GRACE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// An edit of another field by hand does not retire the key.
 #[test]
 fn edit_of_other_field_keeps_key() {
-    let mut world = World::rotated(1);
+    let mut model = Model::rotated(1);
     for edit in ["an edit", "and another"] {
-        world.values.insert(edit.to_owned(), 2);
-        world.move_label(CURRENT, edit);
-        world.now += 1000;
-        reconcile(&mut world);
-        reconcile(&mut world);
-        assert_eq!(is_enabled(&world, 2), Some(true));
-        assert_eq!(world.marked_by(2), None);
+        model.values.insert(edit.to_owned(), 2);
+        model.move_label(CURRENT, edit);
+        model.now += 1000;
+        reconcile(&mut model);
+        reconcile(&mut model);
+        assert_eq!(is_enabled(&model, 2), Some(true));
+        assert_eq!(model.marked_by(2), None);
     }
 }
 
@@ -480,193 +480,193 @@ fn edit_of_other_field_keeps_key() {
 #[test]
 fn old_mark_is_ignored_after_rollback_and_edit() {
     // Key 1 came back in a version that was put by hand, and nobody reconciled; then key 3 replaced it.
-    let mut world = World::rotated(1);
-    world.values.insert("edited".to_owned(), 1);
-    world.move_label(CURRENT, "edited");
-    make_version(&mut world, "third", 3);
-    world.move_label(CURRENT, "third");
-    world.mirror = vec![3];
-    world.now += GRACE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(true));
-    assert_eq!(world.marked_by(1), Some("third"));
+    let mut model = Model::rotated(1);
+    model.values.insert("edited".to_owned(), 1);
+    model.move_label(CURRENT, "edited");
+    make_version(&mut model, "third", 3);
+    model.move_label(CURRENT, "third");
+    model.mirror = vec![3];
+    model.now += GRACE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(true));
+    assert_eq!(model.marked_by(1), Some("third"));
 }
 
 /// A key in a Doppler target is not retired and one that may be in an unreadable target neither.
 #[test]
 fn key_in_doppler_target_is_not_retired() {
-    let mut world = World::rotated(2);
-    world.now += GRACE;
-    world.mirror[1] = 1;
-    reconcile(&mut world);
+    let mut model = Model::rotated(2);
+    model.now += GRACE;
+    model.mirror[1] = 1;
+    reconcile(&mut model);
     // Its readers have had another key only since now.
-    assert_eq!(world.mirror, [2, 2]);
-    assert_eq!(is_enabled(&world, 1), Some(true));
-    reconcile(&mut world);
-    world.now += GRACE;
-    world.unreachable.insert(1);
-    assert_eq!(reconcile(&mut world), []);
-    assert_eq!(is_enabled(&world, 1), Some(true));
-    world.unreachable.clear();
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    assert_eq!(model.mirror, [2, 2]);
+    assert_eq!(is_enabled(&model, 1), Some(true));
+    reconcile(&mut model);
+    model.now += GRACE;
+    model.unreachable.insert(1);
+    assert_eq!(reconcile(&mut model), []);
+    assert_eq!(is_enabled(&model, 1), Some(true));
+    model.unreachable.clear();
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
     // Nor is it deleted while a target cannot be read.
-    world.now += QUARANTINE;
-    world.unreachable.insert(1);
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    model.now += QUARANTINE;
+    model.unreachable.insert(1);
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// A quarantined key that turns up in Doppler is replaced there and not enabled.
 #[test]
 fn quarantined_key_in_doppler_is_replaced_there() {
-    let mut world = World::rotated(1);
-    world.now += GRACE;
-    reconcile(&mut world);
-    world.mirror = vec![1];
-    reconcile(&mut world);
-    assert_eq!(world.mirror, [2]);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    let mut model = Model::rotated(1);
+    model.now += GRACE;
+    reconcile(&mut model);
+    model.mirror = vec![1];
+    reconcile(&mut model);
+    assert_eq!(model.mirror, [2]);
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// An emergency disables every replaced key at once whoever holds it and never the current one.
 #[test]
 fn emergency_disables_every_superseded_key_at_once() {
-    let mut world = World::rotated(2);
-    world.keys.insert(
+    let mut model = Model::rotated(2);
+    model.keys.insert(
         4,
         ModelKey::on(&["p"], Some("abandoned")).superseded(999, "x"),
     );
-    world.keys.insert(5, ModelKey::on(&["p"], Some("next")));
-    world.values.insert("next".to_owned(), 5);
-    world.move_label(PENDING, "next");
-    world.mirror[1] = 1;
-    world.unreachable.insert(0);
-    world.emergency = true;
-    let done = reconcile(&mut world);
+    model.keys.insert(5, ModelKey::on(&["p"], Some("next")));
+    model.values.insert("next".to_owned(), 5);
+    model.move_label(PENDING, "next");
+    model.mirror[1] = 1;
+    model.unreachable.insert(0);
+    model.emergency = true;
+    let done = reconcile(&mut model);
     let first = done.first().expect("something was done");
     assert!(
         matches!(first, Action::DisableKey(..)),
         "before anything else: {done:?}"
     );
-    assert_eq!(is_enabled(&world, 1), Some(false));
-    assert_eq!(is_enabled(&world, 4), Some(false));
-    assert_eq!(is_enabled(&world, 2), Some(true));
+    assert_eq!(is_enabled(&model, 1), Some(false));
+    assert_eq!(is_enabled(&model, 4), Some(false));
+    assert_eq!(is_enabled(&model, 2), Some(true));
     assert_eq!(
-        is_enabled(&world, 5),
+        is_enabled(&model, 5),
         Some(true),
         "it is about to be promoted"
     );
-    assert_eq!(world.mirror[1], 2);
+    assert_eq!(model.mirror[1], 2);
     // The next ordinary run does not bring the leaked key back.
-    (world.emergency, world.mirror[1]) = (false, 1);
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    (model.emergency, model.mirror[1]) = (false, 1);
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// A key made by hand is left alone until its owner hands it over and then retired like ours.
 #[test]
 fn unmanaged_key_waits_for_hand_over() {
-    let mut world = World::rotated(1);
-    world.keys.insert(1, ModelKey::on(&["p", "q"], None));
+    let mut model = Model::rotated(1);
+    model.keys.insert(1, ModelKey::on(&["p", "q"], None));
     // The replaced key, which remembered the target, is another tool's now.
     let noted = [Action::NoteTargets(KeyId::from("2"))];
-    assert_eq!(reconcile(&mut world), noted);
+    assert_eq!(reconcile(&mut model), noted);
     for _ in 0..3 {
-        world.now += 1000;
-        assert_eq!(reconcile(&mut world), []);
+        model.now += 1000;
+        assert_eq!(reconcile(&mut model), []);
     }
     // Tagged and renamed; its description is its owner's.
-    world.keys.get_mut(&1).expect("it is there").version = Some(OLD.to_owned());
-    reconcile(&mut world);
-    assert_eq!(world.marked_by(1), Some(NEW));
-    assert_eq!(is_enabled(&world, 1), Some(true));
-    world.now += GRACE;
-    reconcile(&mut world);
-    assert_eq!(is_enabled(&world, 1), Some(false));
+    model.keys.get_mut(&1).expect("it is there").version = Some(OLD.to_owned());
+    reconcile(&mut model);
+    assert_eq!(model.marked_by(1), Some(NEW));
+    assert_eq!(is_enabled(&model, 1), Some(true));
+    model.now += GRACE;
+    reconcile(&mut model);
+    assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
 /// A key that was handed over while it was current is marked once it is replaced.
 #[test]
 fn key_handed_over_while_current_is_marked_later() {
-    let mut world = World::rotated(0);
-    world.keys.get_mut(&2).expect("it is there").described = false;
-    assert_eq!(reconcile(&mut world), []);
-    make_version(&mut world, "third", 3);
-    world.move_label(CURRENT, "third");
-    reconcile(&mut world);
-    assert_eq!(world.marked_by(2), Some("third"));
+    let mut model = Model::rotated(0);
+    model.keys.get_mut(&2).expect("it is there").described = false;
+    assert_eq!(reconcile(&mut model), []);
+    make_version(&mut model, "third", 3);
+    model.move_label(CURRENT, "third");
+    reconcile(&mut model);
+    assert_eq!(model.marked_by(2), Some("third"));
 }
 
 /// A key that was handed over too late or by mistake is left alone.
 #[test]
 fn key_handed_over_too_late_is_left() {
-    let mut world = World::rotated(1);
+    let mut model = Model::rotated(1);
     let mut tagged = ModelKey::on(&["p"], Some(OLD));
     tagged.described = false;
-    world.keys.insert(7, tagged);
+    model.keys.insert(7, tagged);
     for _ in 0..3 {
-        world.now += 1000;
-        reconcile(&mut world);
-        assert_eq!(is_enabled(&world, 7), Some(true));
-        assert_eq!(world.marked_by(7), None);
+        model.now += 1000;
+        reconcile(&mut model);
+        assert_eq!(is_enabled(&model, 7), Some(true));
+        assert_eq!(model.marked_by(7), None);
     }
 }
 
-/// Something that happens to the world.
-type Happening = (&'static str, fn(&mut World));
+/// Something that happens to the model.
+type Happening = (&'static str, fn(&mut Model));
 
 const HAPPENINGS: &[Happening] = &[
-    ("a day passes", |world| world.now += GRACE),
-    ("a week passes", |world| world.now += QUARANTINE),
-    ("it is rolled back", |world| {
-        if let Some(previous) = world.holder(PREVIOUS).cloned() {
-            world.move_label(CURRENT, &previous);
+    ("a day passes", |model| model.now += GRACE),
+    ("a week passes", |model| model.now += QUARANTINE),
+    ("it is rolled back", |model| {
+        if let Some(previous) = model.holder(PREVIOUS).cloned() {
+            model.move_label(CURRENT, &previous);
         }
     }),
-    ("another field is edited", |world| {
-        let edit = format!("edit {}", world.values.len());
-        if let Some(value) = world.labelled(CURRENT) {
-            world.values.insert(edit.clone(), value);
-            world.move_label(CURRENT, &edit);
+    ("another field is edited", |model| {
+        let edit = format!("edit {}", model.values.len());
+        if let Some(value) = model.labelled(CURRENT) {
+            model.values.insert(edit.clone(), value);
+            model.move_label(CURRENT, &edit);
         }
     }),
-    ("Doppler gets the old key", |world| world.mirror = vec![1]),
-    ("Doppler gets nonsense", |world| world.mirror = vec![0]),
-    ("the current key is deleted", |world| {
-        if let Some(value) = world.labelled(CURRENT) {
-            world.keys.remove(&value);
+    ("Doppler gets the old key", |model| model.mirror = vec![1]),
+    ("Doppler gets nonsense", |model| model.mirror = vec![0]),
+    ("the current key is deleted", |model| {
+        if let Some(value) = model.labelled(CURRENT) {
+            model.keys.remove(&value);
         }
     }),
-    ("the current key loses a plan", |world| {
-        let current = world.labelled(CURRENT);
-        if let Some(key) = current.and_then(|value| world.keys.get_mut(&value)) {
+    ("the current key loses a plan", |model| {
+        let current = model.labelled(CURRENT);
+        if let Some(key) = current.and_then(|value| model.keys.get_mut(&value)) {
             key.plans.pop_first();
         }
     }),
 ];
 
 /// Since when each key has not been in use, as the last whole run saw it.
-fn note_use(world: &World, whole: bool, unused_since: &mut BTreeMap<u8, u32>) {
-    for value in world.keys.keys() {
-        let labelled = world.labelled(CURRENT) == Some(*value);
-        if labelled || world.mirror.contains(value) {
+fn note_use(model: &Model, whole: bool, unused_since: &mut BTreeMap<u8, u32>) {
+    for value in model.keys.keys() {
+        let labelled = model.labelled(CURRENT) == Some(*value);
+        if labelled || model.mirror.contains(value) {
             // What no run has seen to its end leaves no trace that a later one could go by.
             if whole {
                 unused_since.remove(value);
             }
         } else {
-            unused_since.entry(*value).or_insert(world.now);
+            unused_since.entry(*value).or_insert(model.now);
         }
     }
 }
 
-/// Reconciles and demands of every single action what the invariants say; gives the world after each, as if cut off there.
-fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
-    let mut after = world.clone();
-    let mut cuts = vec![world.clone()];
+/// Reconciles and demands of every single action what the invariants say; gives the model after each, as if cut off there.
+fn cuts(model: &Model, unused_since: &BTreeMap<u8, u32>) -> Vec<Model> {
+    let mut after = model.clone();
+    let mut cuts = vec![model.clone()];
     let mut disabled = BTreeSet::new();
-    let mut before = world.clone();
+    let mut before = model.clone();
     // Whether the labels are newer than the list of keys and than what was done.
     let mut fresh = false;
     after.run_with(RECONCILE, |now, next| {
@@ -709,7 +709,7 @@ fn cuts(world: &World, unused_since: &BTreeMap<u8, u32>) -> Vec<World> {
 /// Overlap and no dead key, whatever happens in whichever order, with each reconciliation cut off anywhere.
 #[test]
 fn overlap_keeps_keys_in_use_and_in_grace() {
-    let mut start = World::rotated(1);
+    let mut start = Model::rotated(1);
     let mut unused = BTreeMap::new();
     note_use(&start, true, &mut unused);
     start.rotated_before = true;
@@ -717,11 +717,11 @@ fn overlap_keeps_keys_in_use_and_in_grace() {
     start.adopted.insert(0);
     let mut open = vec![(start, unused, 0)];
     let mut observed = BTreeSet::new();
-    while let Some((world, unused, depth)) = open.pop() {
-        if !observed.insert((world.clone(), unused.clone(), depth)) {
+    while let Some((model, unused, depth)) = open.pop() {
+        if !observed.insert((model.clone(), unused.clone(), depth)) {
             continue;
         }
-        let cuts = cuts(&world, &unused);
+        let cuts = cuts(&model, &unused);
         for (number, cut) in (1..).zip(&cuts) {
             let mut unused = unused.clone();
             note_use(cut, number == cuts.len(), &mut unused);
@@ -743,7 +743,7 @@ fn overlap_keeps_keys_in_use_and_in_grace() {
     }
     assert!(
         observed.len() > 1000,
-        "only {} worlds were seen",
+        "only {} states were seen",
         observed.len()
     );
 }
@@ -751,9 +751,9 @@ fn overlap_keeps_keys_in_use_and_in_grace() {
 /// A rollback at any point of a run ends with the key in use.
 #[test]
 fn rollback_anywhere_in_run_keeps_key() {
-    let moments = |world: &World| {
+    let moments = |model: &Model| {
         let mut count = 0;
-        world.clone().run_with(RECONCILE, |_, _| count += 1);
+        model.clone().run_with(RECONCILE, |_, _| count += 1);
         count
     };
     // Grace is over, quarantine is over, and both keys are due for something else; and Doppler has drifted.
@@ -764,7 +764,7 @@ fn rollback_anywhere_in_run_keeps_key() {
         (GRACE + QUARANTINE, false),
         (GRACE + QUARANTINE, true),
     ] {
-        let mut start = World::rotated(1);
+        let mut start = Model::rotated(1);
         start.mirror = vec![0];
         if hours > GRACE {
             start.now += GRACE;
@@ -775,9 +775,9 @@ fn rollback_anywhere_in_run_keeps_key() {
         }
         start.loses_replies = loses_replies;
         for moment in 0..moments(&start) {
-            let mut world = start.clone();
+            let mut model = start.clone();
             let (mut passed, mut last_look, mut last_act) = (0, 0, 0);
-            world.run_with(RECONCILE, |world, next| {
+            model.run_with(RECONCILE, |model, next| {
                 match next {
                     Request::Query(Query::Labels) => last_look = passed,
                     Request::Act(
@@ -786,21 +786,21 @@ fn rollback_anywhere_in_run_keeps_key() {
                     _ => {}
                 }
                 if passed == moment {
-                    world.move_label(CURRENT, OLD);
+                    model.move_label(CURRENT, OLD);
                 }
                 passed += 1;
             });
-            assert!(last_act <= last_look, "nobody looked afterwards: {world:?}");
-            if is_enabled(&world, 1) != Some(true) {
+            assert!(last_act <= last_look, "nobody looked afterwards: {model:?}");
+            if is_enabled(&model, 1) != Some(true) {
                 // It came after the last look at the labels: EventBridge's notice of it brings the next run.
-                assert!(moment >= last_look, "moment {moment}: {world:?}");
-                reconcile(&mut world);
+                assert!(moment >= last_look, "moment {moment}: {model:?}");
+                reconcile(&mut model);
             }
-            assert_eq!(is_enabled(&world, 1), Some(true), "{hours}, {moment}");
-            world.loses_replies = false;
-            reconcile(&mut world);
-            assert_eq!(world.mirror, [1]);
-            assert_eq!(world.marked_by(1), None);
+            assert_eq!(is_enabled(&model, 1), Some(true), "{hours}, {moment}");
+            model.loses_replies = false;
+            reconcile(&mut model);
+            assert_eq!(model.mirror, [1]);
+            assert_eq!(model.marked_by(1), None);
         }
     }
 }
@@ -808,7 +808,7 @@ fn rollback_anywhere_in_run_keeps_key() {
 #[test]
 fn two_reconciliations_at_once_end_as_one_does() {
     for hours in [0, GRACE, 10 * GRACE] {
-        let mut start = World::rotated(1);
+        let mut start = Model::rotated(1);
         start.now += hours;
         start.mirror = vec![0];
         let mut alone = start.clone();
@@ -817,16 +817,16 @@ fn two_reconciliations_at_once_end_as_one_does() {
         let mut moments = 0;
         start.clone().run_with(RECONCILE, |_, _| moments += 1);
         for moment in 0..moments {
-            let mut world = start.clone();
+            let mut model = start.clone();
             let mut passed = 0;
-            world.run_with(RECONCILE, |world, _| {
+            model.run_with(RECONCILE, |model, _| {
                 if passed == moment {
-                    reconcile(world);
+                    reconcile(model);
                 }
                 passed += 1;
             });
-            reconcile(&mut world);
-            assert_eq!(world, alone, "{hours} hours, moment {moment}");
+            reconcile(&mut model);
+            assert_eq!(model, alone, "{hours} hours, moment {moment}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use crate::model::{Failure, ModelKey, NEW, OLD, RECONCILE, World, rotate};
+use crate::model::{Failure, Model, ModelKey, NEW, OLD, RECONCILE, rotate};
 use api_key_rotation::decision::{
     CURRENT, Decision, PENDING, Query, Readiness, Refusal, Request, RotationStep, Run, UsagePlans,
     decide,
@@ -12,13 +12,13 @@ use api_key_rotation::decision::{
 use api_key_rotation::ids::{KeyId, PlanId};
 
 /// Every secret that a rotation can start from.
-fn starts() -> Vec<World> {
+fn starts() -> Vec<Model> {
     let mut starts = Vec::new();
     for value in [None, Some(0), Some(1)] {
         for targets in [0, 1, 2] {
             for configured_plans in [true, false] {
                 for probe in [true, false] {
-                    let mut start = World::rotating(value, targets, configured_plans, probe);
+                    let mut start = Model::rotating(value, targets, configured_plans, probe);
                     // Without a plan to be had, only an authorizer of its own accepts the key.
                     start.allows_no_plan = !configured_plans && value != Some(1);
                     starts.push(start);
@@ -32,7 +32,7 @@ fn starts() -> Vec<World> {
             starts.push(start);
         }
     }
-    let mut replicated = World::rotating(Some(1), 1, true, false);
+    let mut replicated = Model::rotating(Some(1), 1, true, false);
     replicated.replicas = vec![crate::model::ModelReplica::InSync];
     starts.push(replicated);
     // The current key was made by hand.
@@ -46,24 +46,24 @@ fn starts() -> Vec<World> {
     starts
 }
 
-/// All worlds that come about when the steps of one rotation run in the service's order, each perhaps cut off after any
+/// All states that come about when the steps of one rotation run in the service's order, each perhaps cut off after any
 /// of its actions, and each repeated at any later time. (A step never comes before the one ahead of it has succeeded.)
-fn reachable() -> BTreeSet<World> {
+fn reachable() -> BTreeSet<Model> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<_> = starts().into_iter().map(|start| (start, 0)).collect();
-    while let Some((world, succeeded)) = open.pop() {
-        if !reached.insert((world.clone(), succeeded)) {
+    while let Some((model, succeeded)) = open.pop() {
+        if !reached.insert((model.clone(), succeeded)) {
             continue;
         }
         for (index, step) in (0..=succeeded).zip(RotationStep::ALL) {
-            let mut after = world.clone();
-            let end = after.run(rotate(step), |world| open.push((world.clone(), succeeded)));
+            let mut after = model.clone();
+            let end = after.run(rotate(step), |model| open.push((model.clone(), succeeded)));
             if index == succeeded && end == Decision::Done {
                 open.push((after, succeeded + 1));
             }
         }
     }
-    reached.into_iter().map(|(world, _)| world).collect()
+    reached.into_iter().map(|(model, _)| model).collect()
 }
 
 /// No dead key is handed out whatever is cut off or repeated.
@@ -72,84 +72,84 @@ fn no_dead_key_is_handed_out_when_interrupted() {
     let reached = reachable();
     assert!(
         reached.len() > 300,
-        "only {} worlds were reached",
+        "only {} states were reached",
         reached.len()
     );
-    reached.iter().for_each(World::no_dead_key);
+    reached.iter().for_each(Model::no_dead_key);
 }
 
 /// Store before mint no key exists whose value no version held.
 #[test]
 fn store_before_mint_leaves_no_orphan_key() {
-    reachable().iter().for_each(World::no_orphan);
+    reachable().iter().for_each(Model::no_orphan);
 }
 
 #[test]
 fn from_every_reachable_state_four_steps_complete_rotation() {
-    for world in reachable() {
-        let mut world = world;
+    for model in reachable() {
+        let mut model = model;
         for step in RotationStep::ALL {
-            let end = world.run(rotate(step), World::no_dead_key);
-            assert_eq!(end, Decision::Done, "{step} in {world:?}");
+            let end = model.run(rotate(step), Model::no_dead_key);
+            assert_eq!(end, Decision::Done, "{step} in {model:?}");
         }
-        assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
+        assert_eq!(model.labelled(CURRENT), Some(2), "{model:?}");
         assert_eq!(
-            world.holder(CURRENT).map(String::as_str),
+            model.holder(CURRENT).map(String::as_str),
             Some(NEW),
-            "{world:?}"
+            "{model:?}"
         );
-        assert_eq!(world.holder(PENDING), None, "{world:?}");
-        assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");
-        if world.keys.get(&1).is_some_and(|key| key.version.is_some()) {
-            assert_eq!(world.marked_by(1), Some(NEW), "{world:?}");
+        assert_eq!(model.holder(PENDING), None, "{model:?}");
+        assert!(model.mirror.iter().all(|held| *held == 2), "{model:?}");
+        if model.keys.get(&1).is_some_and(|key| key.version.is_some()) {
+            assert_eq!(model.marked_by(1), Some(NEW), "{model:?}");
         }
-        assert_eq!(world.marked_by(2), None, "{world:?}");
+        assert_eq!(model.marked_by(2), None, "{model:?}");
     }
 }
 
 #[test]
 fn completed_rotation_needs_nothing_more_from_any_step() {
-    for world in reachable() {
-        let mut world = world;
+    for model in reachable() {
+        let mut model = model;
         for step in RotationStep::ALL {
-            world.run(rotate(step), |_| ());
+            model.run(rotate(step), |_| ());
         }
-        let done = world.clone();
+        let done = model.clone();
         for step in RotationStep::ALL {
-            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done);
-            assert_eq!(world, done, "{step} changed a completed rotation");
+            assert_eq!(model.run(rotate(step), |_| ()), Decision::Done);
+            assert_eq!(model, done, "{step} changed a completed rotation");
         }
     }
 }
 
 #[test]
 fn the_trial_run_changes_nothing() {
-    for mut world in starts() {
-        if let Some(copy) = world.labelled(CURRENT) {
-            world.values.insert(NEW.to_owned(), copy);
+    for mut model in starts() {
+        if let Some(copy) = model.labelled(CURRENT) {
+            model.values.insert(NEW.to_owned(), copy);
         }
-        let before = world.clone();
-        let end = world.run(rotate(RotationStep::TestSecret), |world| {
-            panic!("the trial run acted: {world:?}")
+        let before = model.clone();
+        let end = model.run(rotate(RotationStep::TestSecret), |model| {
+            panic!("the trial run acted: {model:?}")
         });
-        assert_eq!((end, world), (Decision::Done, before));
+        assert_eq!((end, model), (Decision::Done, before));
     }
 }
 
 /// A version that lost its label gives Doppler the current key back and is never promoted.
 #[test]
 fn version_without_label_restores_doppler_unpromoted() {
-    for world in reachable() {
-        let mut world = world;
-        if world.holder(CURRENT).is_some_and(|current| current == NEW) {
+    for model in reachable() {
+        let mut model = model;
+        if model.holder(CURRENT).is_some_and(|current| current == NEW) {
             continue;
         }
-        world.labels.remove(NEW);
-        let end = world.run(rotate(RotationStep::FinishSecret), |_| ());
+        model.labels.remove(NEW);
+        let end = model.run(rotate(RotationStep::FinishSecret), |_| ());
         assert_eq!(end, Decision::Refuse(Refusal::UnknownVersion));
-        assert_ne!(world.holder(CURRENT).map(String::as_str), Some(NEW));
-        if world.labelled(CURRENT) == Some(1) {
-            assert!(world.mirror.iter().all(|held| *held == 1), "{world:?}");
+        assert_ne!(model.holder(CURRENT).map(String::as_str), Some(NEW));
+        if model.labelled(CURRENT) == Some(1) {
+            assert!(model.mirror.iter().all(|held| *held == 1), "{model:?}");
         }
     }
 }
@@ -157,60 +157,60 @@ fn version_without_label_restores_doppler_unpromoted() {
 /// Rotation that is switched off stops before promotion and not after.
 #[test]
 fn disabled_rotation_stops_before_promotion_only() {
-    for mut world in reachable() {
-        let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
+    for mut model in reachable() {
+        let promoted = model.holder(CURRENT).is_some_and(|current| current == NEW);
         for step in RotationStep::ALL {
-            let mut observed = world.observe(rotate(step));
+            let mut observed = model.observe(rotate(step));
             observed.secret.rotation_enabled = false;
             let next = decide(&observed);
             assert_eq!(
                 next == Decision::Refuse(Refusal::RotationDisabled),
                 !promoted,
-                "{step} in {world:?}"
+                "{step} in {model:?}"
             );
         }
-        world.run(rotate(RotationStep::FinishSecret), |_| ());
+        model.run(rotate(RotationStep::FinishSecret), |_| ());
     }
 }
 
 /// A rotation of a secret with a working key, with one target, after `steps` of its steps.
-fn after(steps: usize) -> World {
-    let mut world = World::rotating(Some(1), 1, true, false);
+fn after(steps: usize) -> Model {
+    let mut model = Model::rotating(Some(1), 1, true, false);
     for step in &RotationStep::ALL[..steps] {
-        assert_eq!(world.run(rotate(*step), |_| ()), Decision::Done);
+        assert_eq!(model.run(rotate(*step), |_| ()), Decision::Done);
     }
-    world
+    model
 }
 
-type Case<'a> = (usize, &'a dyn Fn(&mut World), RotationStep, Refusal);
+type Case<'a> = (usize, &'a dyn Fn(&mut Model), RotationStep, Refusal);
 
 /// Each step refuses what it must not go on with and changes nothing.
 #[test]
 fn each_step_refuses_and_changes_nothing() {
     use RotationStep::{CreateSecret, FinishSecret, SetSecret, TestSecret};
     let key = || KeyId::from("2");
-    let minted = |world: &mut World, change: &dyn Fn(&mut ModelKey)| {
-        change(world.keys.get_mut(&2).expect("it was minted"));
+    let minted = |model: &mut Model, change: &dyn Fn(&mut ModelKey)| {
+        change(model.keys.get_mut(&2).expect("it was minted"));
     };
-    let disabled = |world: &mut World| minted(world, &|key| key.enabled = false);
-    let off_a_plan = |world: &mut World| minted(world, &|key| drop(key.plans.pop_last()));
-    let anothers = |world: &mut World| minted(world, &|key| key.version = None);
-    let deleted = |world: &mut World| drop(world.keys.remove(&2));
-    let relabelled = |world: &mut World| {
-        world
+    let disabled = |model: &mut Model| minted(model, &|key| key.enabled = false);
+    let off_a_plan = |model: &mut Model| minted(model, &|key| drop(key.plans.pop_last()));
+    let anothers = |model: &mut Model| minted(model, &|key| key.version = None);
+    let deleted = |model: &mut Model| drop(model.keys.remove(&2));
+    let relabelled = |model: &mut Model| {
+        model
             .labels
             .insert(NEW.to_owned(), BTreeSet::from(["mine".to_owned()]));
     };
     let holding = |version: &'static str, value: Option<u8>| {
-        move |world: &mut World| match value {
-            Some(value) => drop(world.values.insert(version.to_owned(), value)),
-            None => drop(world.values.remove(version)),
+        move |model: &mut Model| match value {
+            Some(value) => drop(model.values.insert(version.to_owned(), value)),
+            None => drop(model.values.remove(version)),
         }
     };
-    let nothing = |_: &mut World| ();
+    let nothing = |_: &mut Model| ();
     let (copy, placeholder) = (holding(NEW, Some(1)), holding(NEW, Some(0)));
     let unreadable = holding(OLD, None);
-    let edited = |world: &mut World| world.edited = true;
+    let edited = |model: &mut Model| model.edited = true;
     let cases: &[Case] = &[
         (0, &copy, CreateSecret, Refusal::PendingValueNotNew),
         (0, &placeholder, CreateSecret, Refusal::PendingValueNotNew),
@@ -248,138 +248,138 @@ fn each_step_refuses_and_changes_nothing() {
         (3, &relabelled, FinishSecret, Refusal::NotPending),
     ];
     for (steps, change, step, refusal) in cases {
-        let mut world = after(*steps);
-        change(&mut world);
-        let before = world.clone();
+        let mut model = after(*steps);
+        change(&mut model);
+        let before = model.clone();
         assert_eq!(
-            world.run(rotate(*step), |_| ()),
+            model.run(rotate(*step), |_| ()),
             Decision::Refuse(refusal.clone()),
             "{step} after {steps} steps"
         );
-        assert_eq!(world, before, "{step} refused, but changed something");
+        assert_eq!(model, before, "{step} refused, but changed something");
     }
 }
 
 #[test]
 fn only_keys_that_nobody_uses_are_marked() {
-    let add = |world: &mut World, value: u8, version: &str, label: Option<&str>| {
-        world.values.insert(version.to_owned(), value);
-        world.keys.insert(value, ModelKey::on(&[], Some(version)));
+    let add = |model: &mut Model, value: u8, version: &str, label: Option<&str>| {
+        model.values.insert(version.to_owned(), value);
+        model.keys.insert(value, ModelKey::on(&[], Some(version)));
         let labels = label.map(ToOwned::to_owned).into_iter().collect();
-        world.labels.insert(version.to_owned(), labels);
+        model.labels.insert(version.to_owned(), labels);
     };
-    let mut world = after(3);
-    add(&mut world, 3, "labelled by somebody", Some("mine"));
-    add(&mut world, 4, "abandoned", None);
+    let mut model = after(3);
+    add(&mut model, 3, "labelled by somebody", Some("mine"));
+    add(&mut model, 4, "abandoned", None);
     // A person edited another field: the same key, in a version that it was not minted for.
-    let minted = world.keys.get_mut(&2).expect("it was minted");
+    let minted = model.keys.get_mut(&2).expect("it was minted");
     minted.version = Some("before the edit".to_owned());
     assert_eq!(
-        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
     );
 
-    add(&mut world, 5, "of the next rotation", Some(PENDING));
+    add(&mut model, 5, "of the next rotation", Some(PENDING));
     assert_eq!(
-        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
     );
-    let marked = world.keys.iter().filter(|(_, key)| key.mark.is_some());
+    let marked = model.keys.iter().filter(|(_, key)| key.mark.is_some());
     assert_eq!(marked.map(|(value, _)| *value).collect::<Vec<_>>(), [1, 4]);
 }
 
 /// A promoted key that a person disabled since is not mirrored.
 #[test]
 fn promoted_key_disabled_manually_is_not_mirrored() {
-    let mut world = after(4);
-    world.mirror = vec![1];
-    world.keys.get_mut(&2).expect("it was minted").enabled = false;
-    let before = world.clone();
+    let mut model = after(4);
+    model.mirror = vec![1];
+    model.keys.get_mut(&2).expect("it was minted").enabled = false;
+    let before = model.clone();
     assert_eq!(
-        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
     );
-    assert_eq!(world, before);
+    assert_eq!(model, before);
 }
 
 #[test]
 fn a_key_in_use_loses_its_mark() {
-    let mut world = after(4);
-    let minted = world.keys.remove(&2).expect("it was minted");
-    world.keys.insert(2, minted.superseded(900, "a race"));
+    let mut model = after(4);
+    let minted = model.keys.remove(&2).expect("it was minted");
+    model.keys.insert(2, minted.superseded(900, "a race"));
     assert_eq!(
-        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
     );
-    assert_eq!(world.marked_by(2), None);
+    assert_eq!(model.marked_by(2), None);
 }
 
 /// A key of a rotation that began meanwhile is not marked.
 #[test]
 fn key_of_newer_rotation_is_not_marked() {
-    let mut world = after(4);
+    let mut model = after(4);
     let mut began = false;
-    let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
+    let end = model.run_with(rotate(RotationStep::FinishSecret), |model, _| {
         // Only now, after the labels were read.
         if !std::mem::replace(&mut began, true) {
-            world.values.insert("next".to_owned(), 3);
-            world.keys.insert(3, ModelKey::on(&[], Some("next")));
-            world.move_label(PENDING, "next");
+            model.values.insert("next".to_owned(), 3);
+            model.keys.insert(3, ModelKey::on(&[], Some("next")));
+            model.move_label(PENDING, "next");
         }
     });
     assert_eq!(end, Decision::Done);
-    assert_eq!(world.marked_by(3), None);
+    assert_eq!(model.marked_by(3), None);
 }
 
 /// A mark from an earlier life of the replaced key is renewed.
 #[test]
 fn mark_of_earlier_life_is_renewed() {
-    let mut world = after(3);
-    let replaced = world.keys.remove(&1).expect("it is there");
-    world
+    let mut model = after(3);
+    let replaced = model.keys.remove(&1).expect("it is there");
+    model
         .keys
         .insert(1, replaced.superseded(999, "a version before"));
     assert_eq!(
-        world.run(rotate(RotationStep::FinishSecret), |_| ()),
+        model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
     );
-    assert_eq!(world.marked_by(1), Some(NEW));
+    assert_eq!(model.marked_by(1), Some(NEW));
 }
 
 /// Whatever the secret held before, nothing is created that no API would accept.
 #[test]
 fn set_secret_without_plan_refuses_before_minting() {
     for value in [None, Some(0), Some(1)] {
-        let mut world = World::rotating(value, 0, false, false);
+        let mut model = Model::rotating(value, 0, false, false);
         if value == Some(1) {
-            world.keys.insert(1, ModelKey::on(&[], Some(OLD)));
+            model.keys.insert(1, ModelKey::on(&[], Some(OLD)));
         }
-        world.run(rotate(RotationStep::CreateSecret), |_| ());
-        let before = world.keys.clone();
+        model.run(rotate(RotationStep::CreateSecret), |_| ());
+        let before = model.keys.clone();
         let refused = Decision::Refuse(Refusal::NoUsagePlan);
         assert_eq!(
-            world.run(rotate(RotationStep::SetSecret), |_| ()),
+            model.run(rotate(RotationStep::SetSecret), |_| ()),
             refused,
             "{value:?}"
         );
-        assert_eq!(world.keys, before, "a key was created");
+        assert_eq!(model.keys, before, "a key was created");
 
-        world.allows_no_plan = true;
+        model.allows_no_plan = true;
         assert_eq!(
-            world.run(rotate(RotationStep::SetSecret), |_| ()),
+            model.run(rotate(RotationStep::SetSecret), |_| ()),
             Decision::Done
         );
         assert_eq!(
-            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            model.run(rotate(RotationStep::TestSecret), |_| ()),
             Decision::Done
         );
 
         // The plans were taken away since.
-        world.allows_no_plan = false;
-        assert_eq!(world.run(rotate(RotationStep::TestSecret), |_| ()), refused);
-        world.probe = true;
+        model.allows_no_plan = false;
+        assert_eq!(model.run(rotate(RotationStep::TestSecret), |_| ()), refused);
+        model.probe = true;
         assert_eq!(
-            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            model.run(rotate(RotationStep::TestSecret), |_| ()),
             Decision::Done
         );
     }
@@ -389,23 +389,23 @@ fn set_secret_without_plan_refuses_before_minting() {
 #[test]
 fn trial_run_without_plan_is_refused() {
     for (value, plans, passes) in [(0, &[][..], false), (1, &[], false), (1, &["p"], true)] {
-        let mut world = World::rotating(Some(value), 0, false, false);
-        world.values.insert(NEW.to_owned(), value);
-        world.keys.clear();
+        let mut model = Model::rotating(Some(value), 0, false, false);
+        model.values.insert(NEW.to_owned(), value);
+        model.keys.clear();
         if value == 1 {
-            world.keys.insert(1, ModelKey::on(plans, Some(OLD)));
+            model.keys.insert(1, ModelKey::on(plans, Some(OLD)));
         }
-        let before = world.clone();
+        let before = model.clone();
         let expected = if passes {
             Decision::Done
         } else {
             Decision::Refuse(Refusal::NoUsagePlan)
         };
         assert_eq!(
-            world.run(rotate(RotationStep::TestSecret), |_| ()),
+            model.run(rotate(RotationStep::TestSecret), |_| ()),
             expected
         );
-        assert_eq!(world, before);
+        assert_eq!(model, before);
     }
 }
 
@@ -413,40 +413,40 @@ fn trial_run_without_plan_is_refused() {
 #[test]
 fn planless_key_is_refused_or_inherits_plans() {
     for value in [0, 1] {
-        let mut world = World::rotating(Some(value), 0, false, false);
-        world.keys.clear();
-        world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
+        let mut model = Model::rotating(Some(value), 0, false, false);
+        model.keys.clear();
+        model.keys.insert(3, ModelKey::on(&["p"], Some("older")));
         // An abandoned rotation's, which never got a plan.
-        world.keys.insert(4, ModelKey::on(&[], Some("newer")));
+        model.keys.insert(4, ModelKey::on(&[], Some("newer")));
         for step in [
             RotationStep::CreateSecret,
             RotationStep::SetSecret,
             RotationStep::TestSecret,
         ] {
-            assert_eq!(world.run(rotate(step), |_| ()), Decision::Done, "{step}");
+            assert_eq!(model.run(rotate(step), |_| ()), Decision::Done, "{step}");
         }
-        assert_eq!(world.keys[&2].plans, BTreeSet::from(["p".to_owned()]));
+        assert_eq!(model.keys[&2].plans, BTreeSet::from(["p".to_owned()]));
     }
     // It was deleted between the list of keys and the list of its plans.
-    let mut world = World::rotating(Some(1), 0, false, false);
-    world.keys.clear();
-    world.run(rotate(RotationStep::CreateSecret), |_| ());
+    let mut model = Model::rotating(Some(1), 0, false, false);
+    model.keys.clear();
+    model.run(rotate(RotationStep::CreateSecret), |_| ());
     assert_eq!(
-        world.run(rotate(RotationStep::SetSecret), |_| ()),
+        model.run(rotate(RotationStep::SetSecret), |_| ()),
         Decision::Refuse(Refusal::NoUsagePlan)
     );
-    world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
-    world.keys.insert(3, ModelKey::on(&["p"], Some("older")));
+    model.keys.insert(2, ModelKey::on(&[], Some(NEW)));
+    model.keys.insert(3, ModelKey::on(&["p"], Some("older")));
     assert_eq!(
-        world.run(rotate(RotationStep::TestSecret), |_| ()),
+        model.run(rotate(RotationStep::TestSecret), |_| ()),
         Decision::Refuse(Refusal::NoUsagePlan)
     );
     assert_eq!(
-        world.run(rotate(RotationStep::SetSecret), |_| ()),
+        model.run(rotate(RotationStep::SetSecret), |_| ()),
         Decision::Done
     );
     assert_eq!(
-        world.run(rotate(RotationStep::TestSecret), |_| ()),
+        model.run(rotate(RotationStep::TestSecret), |_| ()),
         Decision::Done
     );
 }
@@ -454,42 +454,42 @@ fn planless_key_is_refused_or_inherits_plans() {
 /// A version that is replaced as soon as it is promoted fails nothing.
 #[test]
 fn version_replaced_right_after_promotion_fails_nothing() {
-    let mut world = after(3);
+    let mut model = after(3);
     let mut replaced = false;
-    let end = world.run_with(rotate(RotationStep::FinishSecret), |world, _| {
-        let promoted = world.holder(CURRENT).is_some_and(|current| current == NEW);
+    let end = model.run_with(rotate(RotationStep::FinishSecret), |model, _| {
+        let promoted = model.holder(CURRENT).is_some_and(|current| current == NEW);
         if promoted && !std::mem::replace(&mut replaced, true) {
-            world.remove_label(PENDING);
-            world.values.insert("next".to_owned(), 3);
-            world
+            model.remove_label(PENDING);
+            model.values.insert("next".to_owned(), 3);
+            model
                 .keys
                 .insert(3, ModelKey::on(&["p", "q"], Some("next")));
-            world.move_label(CURRENT, "next");
+            model.move_label(CURRENT, "next");
         }
     });
     assert_eq!(end, Decision::Done);
-    assert_eq!(world.mirror, [3]);
-    assert_eq!(world.marked_by(2), Some("next"));
-    assert_eq!(world.marked_by(3), None);
+    assert_eq!(model.mirror, [3]);
+    assert_eq!(model.marked_by(2), Some("next"));
+    assert_eq!(model.marked_by(3), None);
 }
 
 /// A key without probe must have settled before it passes.
 #[test]
 fn key_without_probe_waits_for_its_age() {
-    let mut world = World::rotating(None, 0, true, false);
-    world.run(rotate(RotationStep::CreateSecret), |_| ());
-    world.run(rotate(RotationStep::SetSecret), |_| ());
-    let mut observed = world.observe(rotate(RotationStep::TestSecret));
+    let mut model = Model::rotating(None, 0, true, false);
+    model.run(rotate(RotationStep::CreateSecret), |_| ());
+    model.run(rotate(RotationStep::SetSecret), |_| ());
+    let mut observed = model.observe(rotate(RotationStep::TestSecret));
     observed.policy.readiness = Readiness::Age(Duration::from_mins(2));
     observed.policy.now = SystemTime::UNIX_EPOCH;
     let mut waited_for = None;
-    let waits = |_: &mut World, request: &Request| {
+    let waits = |_: &mut Model, request: &Request| {
         if let Request::Query(Query::KeyAge { reached_at, .. }) = request {
             waited_for = Some(*reached_at);
         }
     };
     let run = Run::new(observed);
-    assert_eq!(world.play(run, waits, |_| None), Some(Decision::Done));
+    assert_eq!(model.play(run, waits, |_| None), Some(Decision::Done));
     let settled = SystemTime::UNIX_EPOCH + Duration::from_mins(2);
     assert_eq!(waited_for, Some(settled));
 }
@@ -499,55 +499,55 @@ fn key_without_probe_waits_for_its_age() {
 fn refused_target_is_left_after_promotion_by_hand() {
     for first_is_current in [false, true] {
         let value = (!first_is_current).then_some(1);
-        let mut world = World::rotating(value, 1, true, false);
-        world.first_is_current = first_is_current;
+        let mut model = Model::rotating(value, 1, true, false);
+        model.first_is_current = first_is_current;
         // Another team's.
-        world.mirror = vec![9];
-        world.held_ours.clear();
-        for key in world.keys.values_mut() {
+        model.mirror = vec![9];
+        model.held_ours.clear();
+        for key in model.keys.values_mut() {
             key.written.clear();
         }
         for step in [RotationStep::CreateSecret, RotationStep::SetSecret] {
-            world.finish(rotate(step));
+            model.finish(rotate(step));
         }
         let refused = Decision::Refuse(Refusal::TargetTaken(crate::model::target(0)));
-        assert_eq!(world.run(rotate(RotationStep::TestSecret), |_| ()), refused);
-        world.move_label(CURRENT, NEW);
+        assert_eq!(model.run(rotate(RotationStep::TestSecret), |_| ()), refused);
+        model.move_label(CURRENT, NEW);
         for task in [rotate(RotationStep::FinishSecret), RECONCILE] {
-            world.finish(task.clone());
-            assert_eq!(world.mirror, [9], "{task}");
-            assert!(world.keys.values().all(|key| key.written.is_empty()));
+            model.finish(task.clone());
+            assert_eq!(model.mirror, [9], "{task}");
+            assert!(model.keys.values().all(|key| key.written.is_empty()));
         }
         // Once it may be overwritten, it is the secret's for good.
-        world.adopted.insert(0);
-        world.finish(RECONCILE);
-        (world.adopted, world.mirror) = (BTreeSet::new(), vec![9]);
-        world.finish(RECONCILE);
-        assert_eq!(world.mirror, [2]);
+        model.adopted.insert(0);
+        model.finish(RECONCILE);
+        (model.adopted, model.mirror) = (BTreeSet::new(), vec![9]);
+        model.finish(RECONCILE);
+        assert_eq!(model.mirror, [2]);
     }
 }
 
 #[test]
 fn written_targets_are_remembered_after_old_key_goes() {
-    let mut world = World::rotated(1);
-    world.now += crate::model::GRACE;
-    world.finish(RECONCILE);
+    let mut model = Model::rotated(1);
+    model.now += crate::model::GRACE;
+    model.finish(RECONCILE);
     // A person deletes it before its quarantine is over.
-    world.keys.remove(&1);
-    world.mirror = vec![9];
-    world.finish(RECONCILE);
-    assert_eq!(world.mirror, [2]);
+    model.keys.remove(&1);
+    model.mirror = vec![9];
+    model.finish(RECONCILE);
+    assert_eq!(model.mirror, [2]);
 }
 
 #[test]
 fn stage_keys_set_later_excuse_no_existing_key() {
-    let mut world = World::rotating(Some(0), 0, false, false);
-    world.finish(rotate(RotationStep::CreateSecret));
-    world.keys.insert(2, ModelKey::on(&[], Some(NEW)));
+    let mut model = Model::rotating(Some(0), 0, false, false);
+    model.finish(rotate(RotationStep::CreateSecret));
+    model.keys.insert(2, ModelKey::on(&[], Some(NEW)));
     for step in [RotationStep::SetSecret, RotationStep::TestSecret] {
-        let mut observed = world.observe(rotate(step));
+        let mut observed = model.observe(rotate(step));
         observed.policy.plans = UsagePlans::Inherited { stage_keys: true };
-        let end = world.play(Run::new(observed), |_, _| (), |_| None);
+        let end = model.play(Run::new(observed), |_, _| (), |_| None);
         assert_eq!(end, Some(Decision::Refuse(Refusal::NoUsagePlan)), "{step}");
     }
 }
@@ -560,18 +560,18 @@ fn failure_of_any_request_completes_next_try() {
         for failed in RotationStep::ALL {
             for failure in [Failure::NotBegun, Failure::ReplyLost] {
                 for place in 0..100 {
-                    let mut world = start.clone();
+                    let mut model = start.clone();
                     for step in RotationStep::ALL
                         .into_iter()
                         .take_while(|step| *step != failed)
                     {
-                        world.finish(rotate(step));
+                        model.finish(rotate(step));
                     }
                     let mut met = false;
-                    let run = Run::new(world.observe(rotate(failed)));
-                    world.play(
+                    let run = Run::new(model.observe(rotate(failed)));
+                    model.play(
                         run,
-                        |world, _| world.no_dead_key(),
+                        |model, _| model.no_dead_key(),
                         |now| {
                             met |= now == place;
                             (now == place).then_some(failure)
@@ -581,14 +581,14 @@ fn failure_of_any_request_completes_next_try() {
                         break;
                     }
                     failures += 1;
-                    world.no_orphan();
+                    model.no_orphan();
                     for step in RotationStep::ALL {
-                        world.finish(rotate(step));
+                        model.finish(rotate(step));
                     }
-                    world.finish(RECONCILE);
-                    world.no_dead_key();
-                    assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
-                    assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");
+                    model.finish(RECONCILE);
+                    model.no_dead_key();
+                    assert_eq!(model.labelled(CURRENT), Some(2), "{model:?}");
+                    assert!(model.mirror.iter().all(|held| *held == 2), "{model:?}");
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{GRACE, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, World, rotate};
+use crate::model::{GRACE, Model, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, rotate};
 use api_key_rotation::decision::{CURRENT, PENDING, RotationStep, Run, Task, Turn};
 
 /// A run that is under way, or is yet to describe the secret.
@@ -35,13 +35,13 @@ impl UnderWay {
     }
 
     /// Does one thing: describes the secret, looks or acts.
-    fn advance(&mut self, world: &mut World) {
+    fn advance(&mut self, model: &mut Model) {
         self.steps += 1;
         assert!(self.steps < 200, "{} does not end", self.task);
         let Some(run) = &mut self.run else {
-            world.emergency = self.emergency;
-            self.run = Some(Run::new(world.observe(self.task.clone())));
-            world.emergency = false;
+            model.emergency = self.emergency;
+            self.run = Some(Run::new(model.observe(self.task.clone())));
+            model.emergency = false;
             return;
         };
         let request = loop {
@@ -55,7 +55,7 @@ impl UnderWay {
                 Turn::GiveUp => panic!("{} begins again and again", self.task),
             }
         };
-        match world.perform(&run.observed, &request) {
+        match model.perform(&run.observed, &request) {
             Some(fact) => drop(run.succeeded(&request, fact)),
             None => self.done |= !run.failed(&request, false),
         }
@@ -65,11 +65,11 @@ impl UnderWay {
 /// What has happened by now.
 #[derive(Clone)]
 struct Moment {
-    world: World,
+    model: Model,
     first: UnderWay,
     second: UnderWay,
     /// What a person is still to do; the second run begins only after it.
-    event: Option<fn(&mut World)>,
+    event: Option<fn(&mut Model)>,
 }
 
 impl Moment {
@@ -82,12 +82,12 @@ impl Moment {
             )
         };
         let runs = [run(&self.first), run(&self.second)];
-        format!("{:?} {runs:?} {}", self.world, self.event.is_some())
+        format!("{:?} {runs:?} {}", self.model, self.event.is_some())
     }
 }
 
 /// Every way in which both runs can come to their end. Panics where `check` does. Returns the number of moments.
-fn every_order(start: Moment, check: &dyn Fn(World)) -> usize {
+fn every_order(start: Moment, check: &dyn Fn(Model)) -> usize {
     let (mut open, mut ends) = (vec![start], BTreeSet::new());
     // Many orders lead to the same moment, from which all that follows is the same.
     let mut visited = BTreeSet::new();
@@ -96,34 +96,34 @@ fn every_order(start: Moment, check: &dyn Fn(World)) -> usize {
             continue;
         }
         if moment.first.done && moment.second.done && moment.event.is_none() {
-            if ends.insert(moment.world.clone()) {
-                check(moment.world);
+            if ends.insert(moment.model.clone()) {
+                check(moment.model);
             }
             continue;
         }
         if let Some(event) = moment.event {
             let mut next = moment.clone();
-            event(&mut next.world);
+            event(&mut next.model);
             next.event = None;
             open.push(next);
         }
         if !moment.first.done {
             let mut next = moment.clone();
-            next.first.advance(&mut next.world);
+            next.first.advance(&mut next.model);
             open.push(next);
         }
         if !moment.second.done && moment.event.is_none() {
             let mut next = moment;
-            next.second.advance(&mut next.world);
+            next.second.advance(&mut next.model);
             open.push(next);
         }
     }
     visited.len()
 }
 
-fn reconcile(world: &mut World, times: usize) {
+fn reconcile(model: &mut Model, times: usize) {
     for _ in 0..times {
-        world.finish(RECONCILE);
+        model.finish(RECONCILE);
     }
 }
 
@@ -131,23 +131,23 @@ fn reconcile(world: &mut World, times: usize) {
 #[test]
 fn rollback_between_two_reconciliations_keeps_key() {
     for deleting in [false, true] {
-        let mut world = World::rotated(0);
-        world.now += GRACE;
+        let mut model = Model::rotated(0);
+        model.now += GRACE;
         if deleting {
-            reconcile(&mut world, 1);
-            world.now += QUARANTINE;
+            reconcile(&mut model, 1);
+            model.now += QUARANTINE;
         }
         let start = Moment {
-            world,
+            model,
             first: UnderWay::of(RECONCILE),
             second: UnderWay::of(RECONCILE),
-            event: Some(|world| world.move_label(CURRENT, OLD)),
+            event: Some(|model| model.move_label(CURRENT, OLD)),
         };
-        let moments = every_order(start, &|mut world| {
-            reconcile(&mut world, 1);
-            let key = world.keys.get(&1);
+        let moments = every_order(start, &|mut model| {
+            reconcile(&mut model, 1);
+            let key = model.keys.get(&1);
             let works = key.is_some_and(|key| key.enabled && key.mark.is_none());
-            assert!(works, "{world:?}");
+            assert!(works, "{model:?}");
         });
         assert!(moments > 300, "only {moments} moments");
     }
@@ -157,92 +157,92 @@ fn rollback_between_two_reconciliations_keeps_key() {
 #[test]
 fn secret_moved_back_and_forth_ends_in_agreement() {
     for (targets, quarantined) in [(0, false), (0, true), (1, false)] {
-        let mut world = World::rotated(targets);
-        world.now += GRACE;
+        let mut model = Model::rotated(targets);
+        model.now += GRACE;
         if quarantined {
-            reconcile(&mut world, 1);
+            reconcile(&mut model, 1);
         }
-        world.move_label(CURRENT, OLD);
+        model.move_label(CURRENT, OLD);
         let start = Moment {
-            world,
+            model,
             first: UnderWay::of(RECONCILE),
             second: UnderWay::of(RECONCILE),
-            event: Some(|world| world.move_label(CURRENT, NEW)),
+            event: Some(|model| model.move_label(CURRENT, NEW)),
         };
-        every_order(start, &|mut world| {
-            reconcile(&mut world, 2);
-            let key = &world.keys[&2];
-            assert!(key.enabled && key.mark.is_none(), "{world:?}");
-            assert!(world.mirror.iter().all(|held| *held == 2), "{world:?}");
+        every_order(start, &|mut model| {
+            reconcile(&mut model, 2);
+            let key = &model.keys[&2];
+            assert!(key.enabled && key.mark.is_none(), "{model:?}");
+            assert!(model.mirror.iter().all(|held| *held == 2), "{model:?}");
         });
     }
 }
 
 /// A rotation whose `finishSecret` has come so far that AWSPENDING is gone, which is when a person calls the stop.
-fn almost_finished(targets: usize) -> (World, UnderWay) {
-    let mut world = World::rotating(Some(1), targets, true, false);
+fn almost_finished(targets: usize) -> (Model, UnderWay) {
+    let mut model = Model::rotating(Some(1), targets, true, false);
     for step in [
         RotationStep::CreateSecret,
         RotationStep::SetSecret,
         RotationStep::TestSecret,
     ] {
-        world.finish(rotate(step));
+        model.finish(rotate(step));
     }
     let mut finish = UnderWay::of(rotate(RotationStep::FinishSecret));
-    while world.holder(PENDING).is_some() {
-        finish.advance(&mut world);
+    while model.holder(PENDING).is_some() {
+        finish.advance(&mut model);
     }
-    (world, finish)
+    (model, finish)
 }
 
 /// The leaked key is disabled, it says whose doing that was, and so it stays.
-fn assert_revoked(world: &World, leaked: u8) {
-    let mut world = world.clone();
+fn assert_revoked(model: &Model, leaked: u8) {
+    let mut model = model.clone();
     for _ in 0..2 {
-        let key = &world.keys[&leaked];
-        assert!(!key.enabled, "the leaked key is enabled: {world:?}");
+        let key = &model.keys[&leaked];
+        assert!(!key.enabled, "the leaked key is enabled: {model:?}");
         let mark = key.mark.as_ref().expect("it carries a mark");
         let stopped = mark.disabled.is_some() && mark.revoked.is_some();
-        assert!(stopped, "it is not known for revoked: {world:?}");
-        let current = world.labelled(CURRENT).expect("there is one");
-        assert!(world.keys[&current].enabled, "{world:?}");
-        reconcile(&mut world, 1);
+        assert!(stopped, "it is not known for revoked: {model:?}");
+        let current = model.labelled(CURRENT).expect("there is one");
+        assert!(model.keys[&current].enabled, "{model:?}");
+        reconcile(&mut model, 1);
     }
 }
 
 #[test]
 fn emergency_stop_during_any_other_run_revokes_key() {
     for targets in [0, 1] {
-        let (world, finish) = almost_finished(targets);
-        let mut changed = world.clone();
+        let (model, finish) = almost_finished(targets);
+        let mut changed = model.clone();
         reconcile(&mut changed, 1);
         changed.keys.get_mut(&1).expect("it is there").changed = Some(changed.now + 1);
         changed.now += 2;
         let runs = [
-            (world.clone(), finish),
-            (world, UnderWay::of(RECONCILE)),
+            (model.clone(), finish),
+            (model, UnderWay::of(RECONCILE)),
             (changed, UnderWay::of(RECONCILE)),
         ];
-        for (world, first) in runs {
+        for (model, first) in runs {
             let start = Moment {
-                world,
+                model,
                 first,
                 second: UnderWay::emergency(),
                 event: None,
             };
-            every_order(start, &|world| assert_revoked(&world, 1));
+            every_order(start, &|model| assert_revoked(&model, 1));
         }
     }
 }
 
 /// A rotated secret whose keys name no target; AWSCURRENT's may not be known to be on all of its plans either.
-fn with_something_to_note(unfinished: bool) -> World {
-    let mut world = World::rotated(1);
-    for key in world.keys.values_mut() {
+fn with_something_to_note(unfinished: bool) -> Model {
+    let mut model = Model::rotated(1);
+    for key in model.keys.values_mut() {
         key.written.clear();
     }
-    world.keys.get_mut(&2).expect("it is there").unfinished = unfinished;
-    world
+    model.keys.get_mut(&2).expect("it is there").unfinished = unfinished;
+    model
 }
 
 /// A run that still takes the leaked key for AWSCURRENT's notes the targets with it, or that it is complete.
@@ -250,18 +250,18 @@ fn with_something_to_note(unfinished: bool) -> World {
 fn emergency_stop_outlasts_notes_of_an_older_run() {
     for unfinished in [false, true] {
         let start = Moment {
-            world: with_something_to_note(unfinished),
+            model: with_something_to_note(unfinished),
             first: UnderWay::of(RECONCILE),
             second: UnderWay::emergency(),
-            event: Some(|world| {
-                world.values.insert("third".to_owned(), 3);
+            event: Some(|model| {
+                model.values.insert("third".to_owned(), 3);
                 let key = ModelKey::on(&["p", "q"], Some("third"));
-                world.keys.insert(3, key);
-                world.move_label(CURRENT, "third");
-                world.mirror = vec![3];
+                model.keys.insert(3, key);
+                model.move_label(CURRENT, "third");
+                model.mirror = vec![3];
             }),
         };
-        let moments = every_order(start, &|world| assert_revoked(&world, 2));
+        let moments = every_order(start, &|model| assert_revoked(&model, 2));
         assert!(moments > 100, "only {moments} moments");
     }
 }
@@ -271,15 +271,15 @@ fn emergency_stop_outlasts_notes_of_an_older_run() {
 fn manually_disabled_key_stays_disabled_under_notes() {
     for unfinished in [false, true] {
         let start = Moment {
-            world: with_something_to_note(unfinished),
+            model: with_something_to_note(unfinished),
             first: UnderWay::of(RECONCILE),
             second: UnderWay::of(RECONCILE),
-            event: Some(|world| world.keys.get_mut(&2).expect("it is there").enabled = false),
+            event: Some(|model| model.keys.get_mut(&2).expect("it is there").enabled = false),
         };
-        every_order(start, &|mut world| {
-            reconcile(&mut world, 1);
-            let key = &world.keys[&2];
-            assert!(!key.enabled && key.mark.is_none(), "{world:?}");
+        every_order(start, &|mut model| {
+            reconcile(&mut model, 1);
+            let key = &model.keys[&2];
+            assert!(!key.enabled && key.mark.is_none(), "{model:?}");
         });
     }
 }
@@ -289,21 +289,21 @@ fn manually_disabled_key_stays_disabled_under_notes() {
 #[test]
 fn emergency_stop_at_end_of_grace_disables_key() {
     for targets in [0, 1] {
-        let mut world = World::rotated(targets);
-        world.now += GRACE;
+        let mut model = Model::rotated(targets);
+        model.now += GRACE;
         let start = Moment {
-            world,
+            model,
             first: UnderWay::of(RECONCILE),
             second: UnderWay::emergency(),
             event: None,
         };
-        every_order(start, &|mut world| {
+        every_order(start, &|mut model| {
             for _ in 0..2 {
-                let key = &world.keys[&1];
+                let key = &model.keys[&1];
                 let mark = key.mark.as_ref().expect("it carries a mark");
                 let by_us = !key.enabled && mark.disabled.is_some();
-                assert!(by_us && world.keys[&2].enabled, "{world:?}");
-                reconcile(&mut world, 1);
+                assert!(by_us && model.keys[&2].enabled, "{model:?}");
+                reconcile(&mut model, 1);
             }
         });
     }
@@ -312,31 +312,31 @@ fn emergency_stop_at_end_of_grace_disables_key() {
 #[test]
 fn rotation_and_reconciliation_at_once_end_in_agreement() {
     for step in RotationStep::ALL {
-        let mut world = World::rotating(Some(1), 1, true, false);
-        world.rotated_before = true;
+        let mut model = Model::rotating(Some(1), 1, true, false);
+        model.rotated_before = true;
         for before in RotationStep::ALL {
             if before == step {
                 break;
             }
-            world.finish(rotate(before));
+            model.finish(rotate(before));
         }
         let start = Moment {
-            world,
+            model,
             first: UnderWay::of(rotate(step)),
             second: UnderWay::of(RECONCILE),
             event: None,
         };
-        every_order(start, &|mut world| {
+        every_order(start, &|mut model| {
             for step in RotationStep::ALL {
-                world.finish(rotate(step));
+                model.finish(rotate(step));
             }
-            reconcile(&mut world, 1);
-            world.no_dead_key();
-            assert_eq!(world.labelled(CURRENT), Some(2), "{world:?}");
-            assert_eq!(world.mirror, [2], "{world:?}");
-            assert_eq!(world.marked_by(2), None, "{world:?}");
-            assert_eq!(world.marked_by(1), Some(NEW), "{world:?}");
-            assert!(world.keys[&1].enabled, "{world:?}");
+            reconcile(&mut model, 1);
+            model.no_dead_key();
+            assert_eq!(model.labelled(CURRENT), Some(2), "{model:?}");
+            assert_eq!(model.mirror, [2], "{model:?}");
+            assert_eq!(model.marked_by(2), None, "{model:?}");
+            assert_eq!(model.marked_by(1), Some(NEW), "{model:?}");
+            assert!(model.keys[&1].enabled, "{model:?}");
         });
     }
 }
