@@ -117,7 +117,7 @@ async fn fleet_rotates_within_api_gateway_limits() {
 /// Processes that got in each others way do not come back in step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn colliding_processes_return_out_of_step() {
-    let world = TestEnvBuilder::plain().start().await;
+    let env = TestEnvBuilder::plain().start().await;
     let words =
         "Unable to complete operation due to concurrent modification. Please try again later.";
     let conflict = || {
@@ -125,19 +125,19 @@ async fn colliding_processes_return_out_of_step() {
         Fault::new(kind).on(Service::ApiGateway, "CreateUsagePlanKey")
     };
     for _ in 0..8 {
-        world.redeploy(&[]).await;
-        world.sandbox.clear_calls();
-        world.sandbox.faults().inject(conflict());
-        world.rotate().await;
+        env.redeploy(&[]).await;
+        env.sandbox.clear_calls();
+        env.sandbox.faults().inject(conflict());
+        env.rotate().await;
     }
-    let log = world.log();
+    let log = env.log();
     let lines = log
         .lines()
         .filter(|line| line.contains("concurrent modification"));
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
     let pauses: BTreeSet<_> = lines.map(|line| line["pause_ms"].as_u64()).collect();
     assert!(pauses.len() > 4, "eight pauses: {pauses:?}");
-    let calls = world.sandbox.calls();
+    let calls = env.sandbox.calls();
     let looks = calls
         .iter()
         .filter(|call| call.operation == "GetUsagePlanKey");
@@ -150,30 +150,30 @@ async fn memory_of_process_stays_flat_over_warm_rotations() {
     const TOLERANCE: u64 = 256;
 
     let rotations = if is_exhaustive() { 1_000 } else { 100 };
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let pids = world.sandbox.function_pids();
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let pids = env.sandbox.function_pids();
     let [pid] = pids[..] else {
         panic!("there are the processes {pids:?}");
     };
     let mut memory = Vec::with_capacity(rotations);
     for done in 1..=rotations {
-        world.rotate().await;
+        env.rotate().await;
         memory.push(resident(pid));
         // The function lists its keys: that there are more of them is no growth of the function.
-        let current = world.current_key();
-        let replaced = world.sandbox.keys().into_iter();
+        let current = env.current_key();
+        let replaced = env.sandbox.keys().into_iter();
         for key in replaced.filter(|key| key.value != current) {
-            world.sandbox.delete_key(&key.id);
+            env.sandbox.delete_key(&key.id);
         }
-        world.sandbox.clear_calls();
-        world.sandbox.clear_function_log();
+        env.sandbox.clear_calls();
+        env.sandbox.clear_function_log();
         if done % (rotations / 10) == 0 {
             println!("  {done:>5} rotations  {:>6} KiB", resident(pid));
         }
     }
-    assert_eq!(world.sandbox.function_pids(), [pid], "another process");
-    world.assert_agreement().await;
+    assert_eq!(env.sandbox.function_pids(), [pid], "another process");
+    env.assert_agreement().await;
 
     let tenth = rotations / 10;
     // The first tenth is warming up.

@@ -297,24 +297,20 @@ fn assert_seen(said: &str, actual: &str, place: Place) {
 
 /// A person's terminal: what one block sets, the next has.
 struct Terminal<'a> {
-    world: &'a TestEnv,
+    env: &'a TestEnv,
     secret: &'a str,
     home: TempDir,
 }
 
 impl<'a> Terminal<'a> {
-    fn of(world: &'a TestEnv, secret: &'a str) -> Self {
+    fn of(env: &'a TestEnv, secret: &'a str) -> Self {
         let home = TempDir::new().expect("a temporary directory can be made");
         // Nothing of a test is to be reported anywhere, whatever the version's default.
         let doppler = home.path().join(".doppler");
         std::fs::create_dir(&doppler).expect("a directory can be made");
         let flags = "flags:\n  analytics: false\n  update-check: false\n";
         std::fs::write(doppler.join(".doppler.yaml"), flags).expect("it can be written");
-        Self {
-            world,
-            secret,
-            home,
-        }
+        Self { env, secret, home }
     }
 
     /// Set up for the sandbox as the pages say.
@@ -324,9 +320,9 @@ impl<'a> Terminal<'a> {
             .env("HOME", self.home.path())
             .env("F", sandbox::FUNCTION_NAME)
             .env("S", self.secret)
-            .env("URL", &self.world.probe_url)
-            .env("DOPPLER_API_HOST", self.world.sandbox.doppler_url())
-            .env("DOPPLER_TOKEN", &self.world.token)
+            .env("URL", &self.env.probe_url)
+            .env("DOPPLER_API_HOST", self.env.sandbox.doppler_url())
+            .env("DOPPLER_TOKEN", &self.env.token)
             .env("DOPPLER_ENABLE_VERSION_CHECK", "false")
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -345,10 +341,10 @@ impl<'a> Terminal<'a> {
              exec 2>&1
              {commands}"
         );
-        let output = timeout(PATIENCE, self.set_up(self.world.bash(&script)).output()).await;
+        let output = timeout(PATIENCE, self.set_up(self.env.bash(&script)).output()).await;
         let output = output.expect("it hangs").expect("bash runs");
         let printed = String::from_utf8_lossy(&output.stdout);
-        for value in values(self.world) {
+        for value in values(self.env) {
             assert_absent(&printed, &value, commands);
         }
         output
@@ -382,7 +378,7 @@ impl<'a> Terminal<'a> {
     /// Runs a block that begins a rotation, and waits for its end.
     async fn begins(&self, block: Runs) -> Outcome {
         let token = version(&self.run(block).await);
-        self.world.sandbox.rotation(&token).await
+        self.env.sandbox.rotation(&token).await
     }
 }
 
@@ -400,12 +396,12 @@ fn logging(setup: TestEnvBuilder) -> TestEnvBuilder {
 }
 
 /// Demands that the log has the lines of this level that a page shows, of which the last may come a moment after the answer.
-async fn assert_logged(world: &TestEnv, level: &str, place: Place) {
+async fn assert_logged(env: &TestEnv, level: &str, place: Place) {
     let said = find(place).1.expect("the lines");
     let level = format!("\"level\":\"{level}\"");
-    let mut events = world.sandbox.watch();
+    let mut events = env.sandbox.watch();
     loop {
-        let log = world.log();
+        let log = env.log();
         let lines = log.lines().filter(|line| line.contains(&level));
         let Err(difference) = compare(&said, &lines.collect::<Vec<_>>().join("\n")) else {
             return;
@@ -416,15 +412,15 @@ async fn assert_logged(world: &TestEnv, level: &str, place: Place) {
 }
 
 async fn rotated_twice(setup: TestEnvBuilder) -> (TestEnv, String) {
-    let world = setup.start().await;
-    world.rotate().await;
-    let replaced = world.current_key();
-    world.rotate().await;
-    (world, replaced)
+    let env = setup.start().await;
+    env.rotate().await;
+    let replaced = env.current_key();
+    env.rotate().await;
+    (env, replaced)
 }
 
-fn is_enabled(world: &TestEnv, value: &str) -> Option<bool> {
-    world.sandbox.key_with_value(value).map(|key| key.enabled)
+fn is_enabled(env: &TestEnv, value: &str) -> Option<bool> {
+    env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 // README.md, "Rotate it".
@@ -439,24 +435,24 @@ async fn manual_rotation_is_begun_watched_and_inspected() {
         },
         ..TestEnvBuilder::default()
     };
-    let world = logging(setup).start().await;
-    let first = world.sandbox.begin_rotation(SECRET);
+    let env = logging(setup).start().await;
+    let first = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret"] {
-        world.step(&first, step).await;
+        env.step(&first, step).await;
     }
-    world.sandbox.advance(Duration::from_hours(2));
+    env.sandbox.advance(Duration::from_hours(2));
     for step in ["testSecret", "finishSecret"] {
-        world.step(&first, step).await;
+        env.step(&first, step).await;
     }
-    world.sandbox.clear_function_log();
+    env.sandbox.clear_function_log();
 
-    let person = Terminal::of(&world, SECRET);
+    let person = Terminal::of(&env, SECRET);
     let token = version(&person.run(Runs::Rotate).await);
     // It waits for the gateway, until somebody lets time pass.
     person.is_refused(Runs::RotateAgain).await;
     person.run(Runs::Wait).await;
-    let outcome = world.sandbox.rotation(&token).await;
-    assert!(outcome.succeeded, "{:?}\n{}", outcome.error(), world.log());
+    let outcome = env.sandbox.rotation(&token).await;
+    assert!(outcome.succeeded, "{:?}\n{}", outcome.error(), env.log());
     let printed = person.run(Runs::Afterwards).await;
     let current = printed.lines().find(|line| line.starts_with("AWSCURRENT"));
     assert!(
@@ -465,47 +461,47 @@ async fn manual_rotation_is_begun_watched_and_inspected() {
     );
     let printed = person.run(Runs::Schedule).await;
     assert!(!printed.contains("\"LastRotatedDate\": null"), "{printed}");
-    assert_logged(&world, "INFO", LOG_OF_ROTATION).await;
-    world.assert_agreement().await;
+    assert_logged(&env, "INFO", LOG_OF_ROTATION).await;
+    env.assert_agreement().await;
 }
 
 /// The trial run changes nothing and a failure of it is one line in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_run_changes_nothing_and_failure_is_logged() {
-    let (world, _) = rotated_twice(logging(TestEnvBuilder::default())).await;
-    let person = Terminal::of(&world, SECRET);
+    let (env, _) = rotated_twice(logging(TestEnvBuilder::default())).await;
+    let person = Terminal::of(&env, SECRET);
     let state = || {
-        let target = world.doppler_value(TARGET);
-        (world.sandbox.secret(SECRET), world.sandbox.keys(), target)
+        let target = env.doppler_value(TARGET);
+        (env.sandbox.secret(SECRET), env.sandbox.keys(), target)
     };
     let before = state();
-    world.sandbox.clear_function_log();
+    env.sandbox.clear_function_log();
     let outcome = person.begins(Runs::Trial).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
-    assert!(!world.log().contains("\"level\":\"ERROR\""));
+    assert!(!env.log().contains("\"level\":\"ERROR\""));
     assert!(state() == before, "something changed");
 
     let elsewhere = format!("{PROJECT}/nosuchconfig/{TARGET}");
-    world.redeploy(&[("DOPPLER_TARGETS", &elsewhere)]).await;
+    env.redeploy(&[("DOPPLER_TARGETS", &elsewhere)]).await;
     let outcome = person.begins(Runs::Trial).await;
     assert!(!outcome.succeeded, "it succeeded");
-    assert_logged(&world, "ERROR", LOG_OF_TRIAL).await;
+    assert_logged(&env, "ERROR", LOG_OF_TRIAL).await;
     assert!(state() == before, "something changed");
 }
 
 /// A failed rotation says why and goes on by hand once the cause is mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_rotation_continues_manually_after_repair() {
-    let world = logging(TestEnvBuilder::quick()).start().await;
-    world.rotate().await;
-    let old = world.current_key();
-    let plan = &world.plans[0];
-    world.sandbox.delete_usage_plan(plan);
-    let person = Terminal::of(&world, SECRET);
+    let env = logging(TestEnvBuilder::quick()).start().await;
+    env.rotate().await;
+    let old = env.current_key();
+    let plan = &env.plans[0];
+    env.sandbox.delete_usage_plan(plan);
+    let person = Terminal::of(&env, SECRET);
     let outcome = person.begins(Runs::Rotate).await;
     assert!(!outcome.succeeded, "it succeeded");
-    assert_logged(&world, "ERROR", LOG_OF_FAILURE).await;
-    assert!(world.current_key() == old, "AWSCURRENT has moved");
+    assert_logged(&env, "ERROR", LOG_OF_FAILURE).await;
+    assert!(env.current_key() == old, "AWSCURRENT has moved");
 
     person.is_refused(Runs::RotateAgain).await;
     let printed = person.run(Runs::Pending).await;
@@ -519,43 +515,43 @@ async fn failed_rotation_continues_manually_after_repair() {
     );
     assert!(!printed.contains("testSecret"), "{printed}");
 
-    world.sandbox.create_usage_plan_as(plan, "partners");
+    env.sandbox.create_usage_plan_as(plan, "partners");
     person.run(Runs::Steps).await;
-    assert!(world.current_key() != old, "AWSCURRENT has not moved");
-    world.assert_agreement().await;
+    assert!(env.current_key() != old, "AWSCURRENT has not moved");
+    env.assert_agreement().await;
     // Secrets Manager's own next try finds nothing to do.
-    world.retry(&outcome.token).await;
-    world.assert_agreement().await;
+    env.retry(&outcome.token).await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_that_is_given_up_leaves_nothing_behind() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let current = world.current_key();
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let current = env.current_key();
     // Longer than the function may run: testSecret fails, after the key was minted.
-    world.redeploy(&[("PROPAGATION_DELAY", "1h")]).await;
-    let person = Terminal::of(&world, SECRET);
+    env.redeploy(&[("PROPAGATION_DELAY", "1h")]).await;
+    let person = Terminal::of(&env, SECRET);
     let outcome = person.begins(Runs::Rotate).await;
     assert_eq!(
         outcome.error().map(|error| error.error_type.as_str()),
         Some("PropagationExceedsDeadline")
     );
-    let given_up = world.key_in("AWSPENDING").expect("it was stored");
-    world.redeploy(&[]).await;
+    let given_up = env.key_in("AWSPENDING").expect("it was stored");
+    env.redeploy(&[]).await;
 
     person.run(Runs::Pending).await;
     person.run(Runs::GiveUp).await;
     person.run(Runs::MarkNow).await;
-    assert_eq!(is_enabled(&world, &given_up), Some(true));
+    assert_eq!(is_enabled(&env, &given_up), Some(true));
     for (passed, expected) in [(GRACE, Some(false)), (QUARANTINE, None)] {
-        world.sandbox.advance(passed);
-        world.reconcile(json!({})).await;
-        assert_eq!(is_enabled(&world, &given_up), expected);
+        env.sandbox.advance(passed);
+        env.reconcile(json!({})).await;
+        assert_eq!(is_enabled(&env, &given_up), expected);
     }
-    assert_eq!(world.sandbox.keys().len(), 1, "a key is left");
-    assert!(world.current_key() == current, "AWSCURRENT has moved");
-    world.assert_agreement().await;
+    assert_eq!(env.sandbox.keys().len(), 1, "a key is left");
+    assert!(env.current_key() == current, "AWSCURRENT has moved");
+    env.assert_agreement().await;
     let outcome = person.begins(Runs::Rotate).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
 }
@@ -564,8 +560,8 @@ async fn rotation_that_is_given_up_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reconciliation_is_asked_for_and_answers_with_report() {
-    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
-    let printed = Terminal::of(&world, SECRET).run(Runs::Reconcile).await;
+    let (env, _) = rotated_twice(TestEnvBuilder::quick()).await;
+    let printed = Terminal::of(&env, SECRET).run(Runs::Reconcile).await;
     assert!(printed.contains(r#"{"step":"reconcile","#), "{printed}");
 }
 
@@ -574,8 +570,8 @@ async fn reconciliation_is_asked_for_and_answers_with_report() {
 async fn leaked_fleet_is_rotated_and_stopped_alone() {
     let fleet = TestEnvBuilder::plain().inheriting().env("SECRET_ID", "");
     let fleet = fleet.env("ALLOW_KEY_WITHOUT_PLAN", "true");
-    let world = fleet.start().await;
-    let sandbox = &world.sandbox;
+    let env = fleet.start().await;
+    let sandbox = &env.sandbox;
     sandbox.create_secret("demo/second", None);
     sandbox.enable_rotation("demo/second");
     let names = [SECRET, "demo/second"];
@@ -591,12 +587,12 @@ async fn leaked_fleet_is_rotated_and_stopped_alone() {
     };
     let leaked = names.map(current);
     for key in sandbox.keys() {
-        sandbox.attach_key(&key.id, &world.plans[0]);
+        sandbox.attach_key(&key.id, &env.plans[0]);
     }
     sandbox.create_secret("demo/another", Some(BY_HAND));
     sandbox.clear_calls();
 
-    let person = Terminal::of(&world, SECRET);
+    let person = Terminal::of(&env, SECRET);
     let printed = person.run(Runs::RotateFleet).await;
     let calls = sandbox.calls().into_iter();
     let rotations = calls.filter(|call| call.operation == "RotateSecret");
@@ -612,10 +608,10 @@ async fn leaked_fleet_is_rotated_and_stopped_alone() {
     }
     person.run(Runs::StopFleet).await;
     for leaked in &leaked {
-        assert_eq!(is_enabled(&world, leaked), Some(false));
+        assert_eq!(is_enabled(&env, leaked), Some(false));
     }
     for name in names {
-        assert_eq!(is_enabled(&world, &current(name)), Some(true));
+        assert_eq!(is_enabled(&env, &current(name)), Some(true));
     }
 }
 
@@ -623,8 +619,8 @@ async fn leaked_fleet_is_rotated_and_stopped_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_is_read_from_secret_and_from_doppler() {
-    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
-    let person = Terminal::of(&world, SECRET);
+    let (env, _) = rotated_twice(TestEnvBuilder::quick()).await;
+    let person = Terminal::of(&env, SECRET);
     person.run(Runs::Read).await;
     person.run(Runs::DopplerRun).await;
 }
@@ -644,14 +640,14 @@ for line in sys.stdin:
     except urllib.error.HTTPError as error:
         print(error.code, flush=True)
 ";
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let person = Terminal::of(&world, SECRET);
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let person = Terminal::of(&env, SECRET);
     let (consumer, _) = find(Runs::Python.place());
     std::fs::write(person.home.path().join("consumer.py"), consumer).expect("it can be written");
-    let mut python = person.set_up(world.bash(r#"exec python -c "$0" "$1" "$2""#));
+    let mut python = person.set_up(env.bash(r#"exec python -c "$0" "$1" "$2""#));
     python
-        .args([SERVICE, SECRET, &world.probe_url])
+        .args([SERVICE, SECRET, &env.probe_url])
         .env("PYTHONPATH", person.home.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
@@ -665,7 +661,7 @@ for line in sys.stdin:
         line.expect("it is text").expect("the service goes on")
     };
     let reads = || {
-        let calls = world.sandbox.calls().into_iter();
+        let calls = env.sandbox.calls().into_iter();
         calls
             .filter(|call| call.operation == "GetSecretValue")
             .count()
@@ -681,19 +677,19 @@ for line in sys.stdin:
         ("a key that somebody disabled", "403", 1),
     ] {
         match what {
-            "a rotation" => drop(world.rotate().await),
+            "a rotation" => drop(env.rotate().await),
             "an emergency stop" => {
                 let event = json!({"Step": "emergencyStop", "SecretId": SECRET});
-                world.reconcile(event).await;
+                env.reconcile(event).await;
             }
             "a key that somebody disabled" => {
-                let key = world.sandbox.key_with_value(&world.current_key());
+                let key = env.sandbox.key_with_value(&env.current_key());
                 let id = key.expect("it is there").id;
-                world.sandbox.set_key_enabled(&id, false);
+                env.sandbox.set_key_enabled(&id, false);
             }
             _ => {}
         }
-        world.sandbox.clear_calls();
+        env.sandbox.clear_calls();
         requests.write_all(b"\n").await.expect("it reads");
         assert_eq!(next().await, answer, "after {what}");
         assert_eq!(reads(), expected, "after {what}");
@@ -703,58 +699,56 @@ for line in sys.stdin:
 /// A key that another tool made is replaced handed over and retired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_of_another_tool_is_replaced_and_retired() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.sandbox.create_usage_plan_as("demoplan01", "partners");
-    world.redeploy(&[("USAGE_PLAN_IDS", "demoplan01")]).await;
-    let person = Terminal::of(&world, SECRET);
+    let env = TestEnvBuilder::quick().start().await;
+    env.sandbox.create_usage_plan_as("demoplan01", "partners");
+    env.redeploy(&[("USAGE_PLAN_IDS", "demoplan01")]).await;
+    let person = Terminal::of(&env, SECRET);
     let outcome = person.begins(Runs::HandOver).await;
-    assert!(outcome.succeeded, "{:?}\n{}", outcome.error(), world.log());
-    let by_hand = world.key_in("AWSPREVIOUS").expect("it was stored");
-    assert!(world.current_key() != by_hand, "it was not replaced");
-    world.reconcile(json!({})).await;
-    assert_eq!(world.gateway_answer(&by_hand).await, 200);
-    world.sandbox.advance(GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(world.gateway_answer(&by_hand).await, 403);
-    assert_eq!(world.gateway_answer(&world.current_key()).await, 200);
+    assert!(outcome.succeeded, "{:?}\n{}", outcome.error(), env.log());
+    let by_hand = env.key_in("AWSPREVIOUS").expect("it was stored");
+    assert!(env.current_key() != by_hand, "it was not replaced");
+    env.reconcile(json!({})).await;
+    assert_eq!(env.gateway_answer(&by_hand).await, 200);
+    env.sandbox.advance(GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(env.gateway_answer(&by_hand).await, 403);
+    assert_eq!(env.gateway_answer(&env.current_key()).await, 200);
 }
 
 /// An existing secret is looked at tried and found before its first rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn existing_secret_is_inspected_before_first_rotation() {
     const NAME: &str = "orders/partner-api-key";
-    let world = TestEnvBuilder::quick().start().await;
-    world.sandbox.create_secret(
+    let env = TestEnvBuilder::quick().start().await;
+    env.sandbox.create_secret(
         NAME,
         Some(&json!({ "apiKey": BY_HAND, "owner": "orders" }).to_string()),
     );
-    let id = world
-        .sandbox
-        .create_key("by hand", BY_HAND, &[&world.plans[0]]);
-    let person = Terminal::of(&world, NAME);
+    let id = env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+    let person = Terminal::of(&env, NAME);
     person.run(Runs::LookFirst).await;
-    world.redeploy(&[("SECRET_ID", NAME)]).await;
-    let keys = world.sandbox.keys();
+    env.redeploy(&[("SECRET_ID", NAME)]).await;
+    let keys = env.sandbox.keys();
     let outcome = person.begins(Runs::TrialWithFunction).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
-    assert!(world.sandbox.keys() == keys, "a key has changed");
+    assert!(env.sandbox.keys() == keys, "a key has changed");
     let printed = person.run(Runs::FindKey).await;
     assert!(printed.contains(&id), "{printed}");
     assert!(
-        world.sandbox.doppler().value(PROJECT, CONFIG, TARGET) == Some(BY_HAND.to_owned()),
+        env.sandbox.doppler().value(PROJECT, CONFIG, TARGET) == Some(BY_HAND.to_owned()),
         "Doppler holds another key"
     );
-    let token = world.sandbox.rotate(NAME);
-    let outcome = world.sandbox.rotation(&token).await;
+    let token = env.sandbox.rotate(NAME);
+    let outcome = env.sandbox.rotation(&token).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
-    assert_eq!(world.gateway_answer(BY_HAND).await, 200);
+    assert_eq!(env.gateway_answer(BY_HAND).await, 200);
 }
 
 /// A first look at an existing secret tells its form whatever it holds and not its value.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_inspection_shows_form_and_no_value() {
-    let world = TestEnvBuilder::plain().start().await;
-    let person = Terminal::of(&world, SECRET);
+    let env = TestEnvBuilder::plain().start().await;
+    let person = Terminal::of(&env, SECRET);
     let (commands, _) = find(Runs::LookFirst.place());
     for (text, form) in [
         (BY_HAND.to_owned(), "the key alone"),
@@ -766,7 +760,7 @@ async fn first_inspection_shows_form_and_no_value() {
         (BY_HAND[..19].to_owned(), "a text that is no key"),
         (format!("{{\"apiKey\":\"{BY_HAND}"), "a text that is no key"),
     ] {
-        world.sandbox.put_secret(SECRET, &text);
+        env.sandbox.put_secret(SECRET, &text);
         let printed = person.types(&commands).await.stdout;
         let printed = String::from_utf8_lossy(&printed);
         assert_eq!(printed.lines().last(), Some(form));
@@ -780,9 +774,9 @@ async fn key_in_another_field_stays_beside_new_one() {
         secret: Some(json!({ "token": BY_HAND }).to_string()),
         ..TestEnvBuilder::quick()
     };
-    let world = setup.start().await;
-    world.rotate().await;
-    let secret = world.sandbox.secret(SECRET);
+    let env = setup.start().await;
+    env.rotate().await;
+    let secret = env.sandbox.secret(SECRET);
     let text = secret.current().and_then(|version| version.text.clone());
     let fields: Value = serde_json::from_str(&text.expect("a text")).expect("JSON");
     assert!(fields["token"] == BY_HAND, "the old key is gone");
@@ -792,46 +786,46 @@ async fn key_in_another_field_stays_beside_new_one() {
 /// Without a function every key goes on working until somebody deletes the replaced ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_work_without_function_until_deleted_manually() {
-    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
-    let person = Terminal::of(&world, SECRET);
+    let (env, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
+    let person = Terminal::of(&env, SECRET);
     person.run(Runs::Cancel).await;
-    world.sandbox.undeploy().await;
-    world.sandbox.advance(Duration::from_hours(60 * 24));
-    let current = world.current_key();
-    assert_eq!(world.gateway_answer(&replaced).await, 200);
-    assert_eq!(world.gateway_answer(&current).await, 200);
+    env.sandbox.undeploy().await;
+    env.sandbox.advance(Duration::from_hours(60 * 24));
+    let current = env.current_key();
+    assert_eq!(env.gateway_answer(&replaced).await, 200);
+    assert_eq!(env.gateway_answer(&current).await, 200);
     person.run(Runs::Keys).await;
     person.run(Runs::DeleteReplaced).await;
-    assert_eq!(is_enabled(&world, &replaced), None);
-    assert_eq!(world.gateway_answer(&current).await, 200);
-    assert!(!world.sandbox.secret(SECRET).rotation_enabled);
+    assert_eq!(is_enabled(&env, &replaced), None);
+    assert_eq!(env.gateway_answer(&current).await, 200);
+    assert!(!env.sandbox.secret(SECRET).rotation_enabled);
 }
 
 /// A shorter grace disables what was replaced before that and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shorter_grace_disables_older_superseded_keys_only() {
-    let (world, long_ago) = rotated_twice(TestEnvBuilder::quick()).await;
-    world.sandbox.advance(Duration::from_hours(2));
-    let just_now = world.current_key();
-    world.rotate().await;
-    Terminal::of(&world, SECRET).run(Runs::Shorten).await;
-    assert_eq!(is_enabled(&world, &long_ago), Some(false));
-    assert_eq!(is_enabled(&world, &just_now), Some(true));
-    assert_eq!(is_enabled(&world, &world.current_key()), Some(true));
+    let (env, long_ago) = rotated_twice(TestEnvBuilder::quick()).await;
+    env.sandbox.advance(Duration::from_hours(2));
+    let just_now = env.current_key();
+    env.rotate().await;
+    Terminal::of(&env, SECRET).run(Runs::Shorten).await;
+    assert_eq!(is_enabled(&env, &long_ago), Some(false));
+    assert_eq!(is_enabled(&env, &just_now), Some(true));
+    assert_eq!(is_enabled(&env, &env.current_key()), Some(true));
 }
 
 /// A secret that is to be deleted cannot be read and its keys go on working.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_secret_is_unreadable_and_keys_still_work() {
-    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
-    let current = world.current_key();
-    let person = Terminal::of(&world, SECRET);
+    let (env, _) = rotated_twice(TestEnvBuilder::quick()).await;
+    let current = env.current_key();
+    let person = Terminal::of(&env, SECRET);
     person.run(Runs::DeleteSecret).await;
     let (commands, _) = find(Runs::Read.place());
     let printed = person.types(&commands).await.stdout;
     let printed = String::from_utf8_lossy(&printed);
     assert!(printed.contains("marked for deletion"), "{printed}");
-    assert_eq!(world.gateway_answer(&current).await, 200);
+    assert_eq!(env.gateway_answer(&current).await, 200);
 }
 
 // docs/runbook.md.
@@ -839,32 +833,32 @@ async fn deleted_secret_is_unreadable_and_keys_still_work() {
 /// How things stand is shown key by key and a refusal as that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_is_shown_per_key_or_as_refusal() {
-    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
-    let person = Terminal::of(&world, SECRET);
+    let (env, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
+    let person = Terminal::of(&env, SECRET);
     let printed = person.run(Runs::HowThingsStand).await;
     let line = |value: &str| {
-        let key = world.sandbox.key_with_value(value).expect("it is there");
+        let key = env.sandbox.key_with_value(value).expect("it is there");
         let mut lines = printed.lines();
         let line = lines.find(|line| line.contains(&key.id));
         line.expect("it is shown").to_owned()
     };
-    assert!(line(&world.current_key()).starts_with("current "));
+    assert!(line(&env.current_key()).starts_with("current "));
     assert!(line(&replaced).contains(" superseded until "));
     let (commands, _) = find(Runs::HowThingsStand.place());
-    let refused = Terminal::of(&world, "another").types(&commands).await;
+    let refused = Terminal::of(&env, "another").types(&commands).await;
     assert!(!refused.status.success());
     let printed = String::from_utf8_lossy(&refused.stdout);
     assert!(printed.contains("SecretsManagerFailed: "), "{printed}");
-    drop(world.roles.take_denials());
+    drop(env.roles.take_denials());
 }
 
 /// Whose a leaked value is can be told without showing it anywhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owner_of_leaked_value_is_found_unseen() {
-    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
-    let person = Terminal::of(&world, SECRET);
+    let (env, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
+    let person = Terminal::of(&env, SECRET);
     let [ask, tell] = [Runs::AskForValue, Runs::WhoseKey].map(|block| find(block.place()));
-    let current = world.current_key();
+    let current = env.current_key();
     for (value, words) in [
         (current.as_str(), "enabled Minted for"),
         (replaced.as_str(), "enabled Superseded at"),
@@ -891,19 +885,19 @@ async fn owner_of_leaked_value_is_found_unseen() {
 /// The line that sets `F` and `S` is run as it is printed, whatever the key's name, tags and description are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaked_key_with_hostile_name_prints_quoted_line() {
-    let world = TestEnvBuilder::plain().start().await;
-    let person = Terminal::of(&world, SECRET);
+    let env = TestEnvBuilder::plain().start().await;
+    let person = Terminal::of(&env, SECRET);
     let [ask, tell] = [Runs::AskForValue, Runs::WhoseKey].map(|block| find(block.place()));
     let name = "shop/$(touch pwned)'`touch pwned`;touch pwned";
     let function = "rotation; touch pwned";
     let (distinct, same) = ("DistinctDistinctDistinct", "SameSameSameSameSameSame");
-    let id = world.sandbox.create_key("", distinct, &[]);
-    world.sandbox.create_key_with_id_of_value("", same, &[]);
+    let id = env.sandbox.create_key("", distinct, &[]);
+    env.sandbox.create_key_with_id_of_value("", same, &[]);
     for id in [&*id, same] {
-        world.sandbox.rename_key(id, &format!("{name}/x"));
+        env.sandbox.rename_key(id, &format!("{name}/x"));
         let description = "Minted for the secret s.\nF=x S=$(touch pwned)\u{1b}[31m";
-        world.sandbox.describe_key(id, description);
-        world.sandbox.tag_key(id, "rotation:function", function);
+        env.sandbox.describe_key(id, description);
+        env.sandbox.tag_key(id, "rotation:function", function);
     }
     for (value, shown) in [(distinct, &*id), (same, "(its id is its value)")] {
         let typed = format!("exec <<<{value}\n{}\n{}", ask.0, tell.0);
@@ -928,59 +922,59 @@ async fn leaked_key_with_hostile_name_prints_quoted_line() {
 /// A leaked key is replaced and disabled at once with all that was replaced before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaked_key_and_older_ones_are_disabled() {
-    let (world, long_ago) = rotated_twice(TestEnvBuilder::quick()).await;
-    let leaked = world.current_key();
-    let person = Terminal::of(&world, SECRET);
+    let (env, long_ago) = rotated_twice(TestEnvBuilder::quick()).await;
+    let leaked = env.current_key();
+    let person = Terminal::of(&env, SECRET);
     let outcome = person.begins(Runs::Replace).await;
-    assert!(outcome.succeeded, "{:?}\n{}", outcome.error(), world.log());
-    assert_eq!(world.gateway_answer(&leaked).await, 200);
+    assert!(outcome.succeeded, "{:?}\n{}", outcome.error(), env.log());
+    assert_eq!(env.gateway_answer(&leaked).await, 200);
     person.run(Runs::EmergencyStop).await;
     for key in [&leaked, &long_ago] {
-        assert_eq!(world.gateway_answer(key).await, 403);
+        assert_eq!(env.gateway_answer(key).await, 403);
     }
-    assert!(world.current_key() != leaked, "it was not replaced");
-    world.assert_agreement().await;
+    assert!(env.current_key() != leaked, "it was not replaced");
+    env.assert_agreement().await;
 }
 
 /// A leaked key is replaced and disabled at once also while Doppler cannot be written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaked_key_is_disabled_while_doppler_is_down() {
-    let (world, _) = rotated_twice(TestEnvBuilder::quick()).await;
-    let leaked = world.current_key();
+    let (env, _) = rotated_twice(TestEnvBuilder::quick()).await;
+    let leaked = env.current_key();
     let hidden = format!("{PROJECT}/nosuchconfig/{TARGET}");
-    world.redeploy(&[("DOPPLER_TARGETS", &hidden)]).await;
-    let person = Terminal::of(&world, SECRET);
+    env.redeploy(&[("DOPPLER_TARGETS", &hidden)]).await;
+    let person = Terminal::of(&env, SECRET);
     let outcome = person.begins(Runs::Replace).await;
     assert!(!outcome.succeeded, "it succeeded");
     person.run(Runs::Promote).await;
-    assert!(world.current_key() != leaked, "it was not replaced");
+    assert!(env.current_key() != leaked, "it was not replaced");
     person.run(Runs::EmergencyStop).await;
-    assert_eq!(world.gateway_answer(&leaked).await, 403);
-    assert_eq!(world.gateway_answer(&world.current_key()).await, 200);
+    assert_eq!(env.gateway_answer(&leaked).await, 403);
+    assert_eq!(env.gateway_answer(&env.current_key()).await, 200);
     // And when Doppler is back.
-    world.redeploy(&[]).await;
-    world.retry(&outcome.token).await;
-    world.reconcile(json!({})).await;
-    world.assert_agreement().await;
+    env.redeploy(&[]).await;
+    env.retry(&outcome.token).await;
+    env.reconcile(json!({})).await;
+    env.assert_agreement().await;
 }
 
 /// A rollback brings back the replaced key in its grace and after its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_restores_key_during_and_after_grace() {
-    let (world, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
-    let newest = world.current_key();
-    let person = Terminal::of(&world, SECRET);
+    let (env, replaced) = rotated_twice(TestEnvBuilder::quick()).await;
+    let newest = env.current_key();
+    let person = Terminal::of(&env, SECRET);
     for (passed, wanted) in [
         (Duration::ZERO, &replaced),
         (GRACE, &newest),
         (GRACE + QUARANTINE, &replaced),
     ] {
-        world.sandbox.advance(passed);
-        world.reconcile(json!({})).await;
+        env.sandbox.advance(passed);
+        env.reconcile(json!({})).await;
         person.run(Runs::RollBack).await;
-        world.reconcile(json!({ "SecretId": SECRET })).await;
-        assert!(world.current_key() == *wanted, "after {passed:?}");
-        world.assert_agreement().await;
+        env.reconcile(json!({ "SecretId": SECRET })).await;
+        assert!(env.current_key() == *wanted, "after {passed:?}");
+        env.assert_agreement().await;
     }
 }
 
@@ -989,8 +983,8 @@ async fn rollback_restores_key_during_and_after_grace() {
 /// What needs AWS is at least understood by the AWS CLI.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_only_commands_are_understood_by_cli() {
-    let world = TestEnvBuilder::plain().start().await;
-    let person = Terminal::of(&world, SECRET);
+    let env = TestEnvBuilder::plain().start().await;
+    let person = Terminal::of(&env, SECRET);
     let calls_aws = Regex::new(r"(?m)(^|[ (])aws [a-z]+ [a-z]").expect("it is a pattern");
     let mut calls = 0;
     for (place, reason) in NOT_RUN {

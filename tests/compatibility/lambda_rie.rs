@@ -21,31 +21,31 @@ const NAME: &str = "emulated";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_rotation_succeeds_step_by_step() {
-    let world = TestEnvBuilder::default().start().await;
-    let emulator = Emulator::start(&world, 300).await;
-    let token = world.sandbox.begin_rotation(SECRET);
+    let env = TestEnvBuilder::default().start().await;
+    let emulator = Emulator::start(&env, 300).await;
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in STEPS {
-        let report = emulator.step_succeeds(&world, &token, step).await;
+        let report = emulator.step_succeeds(&env, &token, step).await;
         assert_eq!(report["step"], step);
         assert_eq!(report["version"], token);
         assert_eq!(report["issues"], json!([]), "{step}");
     }
-    world.assert_agreement().await;
-    let secret = world.sandbox.secret(SECRET);
+    env.assert_agreement().await;
+    let secret = env.sandbox.secret(SECRET);
     assert_eq!(secret.current().map(|version| &version.id), Some(&token));
-    let key = world.current_key();
-    let minted = world.sandbox.key_with_value(&key).expect("it is there");
+    let key = env.current_key();
+    let minted = env.sandbox.key_with_value(&key).expect("it is there");
     assert_eq!(minted.tags["rotation:function"], NAME);
 
     assert_eq!(
-        world.sandbox.function_log(),
+        env.sandbox.function_log(),
         "",
         "the sandbox's Lambda ran the function"
     );
     let log = emulator.log();
     assert!(log.contains("mint the API key"), "{log}");
     assert!(
-        !log.contains(&key) && !log.contains(&world.token),
+        !log.contains(&key) && !log.contains(&env.token),
         "the log holds the key or the Doppler token"
     );
 }
@@ -53,22 +53,22 @@ async fn a_whole_rotation_succeeds_step_by_step() {
 /// An unknown step is refused by name before anything is called.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_step_is_refused_before_any_call() {
-    let world = TestEnvBuilder::default().start().await;
-    let emulator = Emulator::start(&world, 300).await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    let error = emulator.step_fails(&world, &token, "create_secret").await;
+    let env = TestEnvBuilder::default().start().await;
+    let emulator = Emulator::start(&env, 300).await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    let error = emulator.step_fails(&env, &token, "create_secret").await;
     assert_eq!(error.error_type, "UnknownStep");
     assert!(error.error_message.contains("createSecret"), "{error}");
-    assert_eq!(world.sandbox.calls(), []);
+    assert_eq!(env.sandbox.calls(), []);
 }
 
 /// A malformed event gets a clear error and the function answers the next event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_event_fails_and_next_is_served() {
-    let world = TestEnvBuilder::default().start().await;
-    let emulator = Emulator::start(&world, 300).await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    emulator.step_succeeds(&world, &token, "createSecret").await;
+    let env = TestEnvBuilder::default().start().await;
+    let emulator = Emulator::start(&env, 300).await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    emulator.step_succeeds(&env, &token, "createSecret").await;
     let process = emulator.function();
 
     let bodies: [&[u8]; 7] = [
@@ -93,7 +93,7 @@ async fn malformed_event_fails_and_next_is_served() {
             "it quotes nothing: {error}"
         );
     }
-    emulator.step_succeeds(&world, &token, "setSecret").await;
+    emulator.step_succeeds(&env, &token, "setSecret").await;
     assert_eq!(
         emulator.function(),
         process,
@@ -108,32 +108,32 @@ async fn unaccepted_key_ends_step_before_emulator_timeout() {
         propagation: Duration::from_hours(1),
         ..Options::default()
     };
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         options,
         ..TestEnvBuilder::default()
     }
     .start()
     .await;
     let seconds = 5;
-    let emulator = Emulator::start(&world, seconds).await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    emulator.step_succeeds(&world, &token, "createSecret").await;
-    emulator.step_succeeds(&world, &token, "setSecret").await;
+    let emulator = Emulator::start(&env, seconds).await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    emulator.step_succeeds(&env, &token, "createSecret").await;
+    emulator.step_succeeds(&env, &token, "setSecret").await;
     let process = emulator.function();
 
     let began = Instant::now();
-    let error = emulator.step_fails(&world, &token, "testSecret").await;
+    let error = emulator.step_fails(&env, &token, "testSecret").await;
     let took = began.elapsed();
     assert_eq!(error.error_type, "ProbeNotAccepted");
     assert!(error.error_message.contains("403"), "{error}");
     assert!(took < Duration::from_secs(seconds), "after {took:?}");
-    assert!(world.key_in("AWSCURRENT").is_none(), "it was promoted");
+    assert!(env.key_in("AWSCURRENT").is_none(), "it was promoted");
     assert!(
-        world.doppler_value("PARTNER_API_KEY").is_none(),
+        env.doppler_value("PARTNER_API_KEY").is_none(),
         "it was mirrored"
     );
 
-    emulator.step_succeeds(&world, &token, "setSecret").await;
+    emulator.step_succeeds(&env, &token, "setSecret").await;
     assert_eq!(
         emulator.function(),
         process,
@@ -144,18 +144,18 @@ async fn unaccepted_key_ends_step_before_emulator_timeout() {
 /// A service that never answers ends the step as out of time and it is resumed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unanswered_call_ends_step_and_resumes() {
-    let world = TestEnvBuilder::default().start().await;
+    let env = TestEnvBuilder::default().start().await;
     let seconds = 5;
-    let emulator = Emulator::start(&world, seconds).await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    emulator.step_succeeds(&world, &token, "createSecret").await;
+    let emulator = Emulator::start(&env, seconds).await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    emulator.step_succeeds(&env, &token, "createSecret").await;
     let process = emulator.function();
     let hangs = Fault::new(FaultKind::Delay(Duration::from_hours(1)))
         .on(Service::ApiGateway, "CreateUsagePlanKey");
-    let hangs = world.sandbox.faults().inject(hangs.every());
+    let hangs = env.sandbox.faults().inject(hangs.every());
 
     let began = Instant::now();
-    let error = emulator.step_fails(&world, &token, "setSecret").await;
+    let error = emulator.step_fails(&env, &token, "setSecret").await;
     let took = began.elapsed();
     assert_eq!(error.error_type, "DeadlineExceeded");
     assert!(
@@ -167,10 +167,10 @@ async fn unanswered_call_ends_step_and_resumes() {
 
     hangs.remove();
     for step in &STEPS[1..] {
-        emulator.step_succeeds(&world, &token, step).await;
+        emulator.step_succeeds(&env, &token, step).await;
     }
-    world.assert_agreement().await;
-    assert_eq!(world.sandbox.keys().len(), 1, "one key was minted");
+    env.assert_agreement().await;
+    assert_eq!(env.sandbox.keys().len(), 1, "one key was minted");
     assert_eq!(
         emulator.function(),
         process,
@@ -189,19 +189,19 @@ struct Emulator {
 impl Emulator {
     /// Starts it with the function's time-out in seconds, and waits until it listens on both ports. It starts the function itself, with
     /// the first event.
-    async fn start(world: &TestEnv, seconds: u64) -> Emulator {
+    async fn start(env: &TestEnv, seconds: u64) -> Emulator {
         // For its role, which is that of a function of this name.
-        world.redeploy(&[("AWS_LAMBDA_FUNCTION_NAME", NAME)]).await;
+        env.redeploy(&[("AWS_LAMBDA_FUNCTION_NAME", NAME)]).await;
         // The ports are free now; if others take them before it does, it ends.
         for _ in 0..3 {
-            if let Some(emulator) = Self::try_start(world, seconds).await {
+            if let Some(emulator) = Self::try_start(env, seconds).await {
                 return emulator;
             }
         }
         panic!("the emulator does not start");
     }
 
-    async fn try_start(world: &TestEnv, seconds: u64) -> Option<Emulator> {
+    async fn try_start(env: &TestEnv, seconds: u64) -> Option<Emulator> {
         let ports = [free_port(), free_port()];
         let [address, runtime_api] = ports.map(|port| format!("127.0.0.1:{port}"));
         let mut process = Command::new(tool("aws-lambda-rie"))
@@ -215,8 +215,8 @@ impl Emulator {
             .env("AWS_ACCESS_KEY_ID", FUNCTION_ACCESS_KEY_ID)
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .env("AWS_SESSION_TOKEN", "sandbox")
-            .env("AWS_ENDPOINT_URL", world.sandbox.aws_url())
-            .envs(&world.env)
+            .env("AWS_ENDPOINT_URL", env.sandbox.aws_url())
+            .envs(&env.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -252,21 +252,21 @@ impl Emulator {
     }
 
     /// Runs one step, which must succeed. Returns its report.
-    async fn step_succeeds(&self, world: &TestEnv, token: &str, step: &str) -> Value {
-        self.step(world, token, step)
+    async fn step_succeeds(&self, env: &TestEnv, token: &str, step: &str) -> Value {
+        self.step(env, token, step)
             .await
             .unwrap_or_else(|error| panic!("{step}: {error}\n{}", self.log()))
     }
 
     /// Runs one step, which must fail.
-    async fn step_fails(&self, world: &TestEnv, token: &str, step: &str) -> FunctionError {
-        self.step(world, token, step).await.expect_err(step)
+    async fn step_fails(&self, env: &TestEnv, token: &str, step: &str) -> FunctionError {
+        self.step(env, token, step).await.expect_err(step)
     }
 
-    async fn step(&self, world: &TestEnv, token: &str, step: &str) -> Result<Value, FunctionError> {
+    async fn step(&self, env: &TestEnv, token: &str, step: &str) -> Result<Value, FunctionError> {
         let event = json!({
             "Step": step,
-            "SecretId": world.sandbox.secret(SECRET).arn,
+            "SecretId": env.sandbox.secret(SECRET).arn,
             "ClientRequestToken": token,
         });
         self.invoke(event.to_string().as_bytes()).await

@@ -44,13 +44,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 async fn json_secret_gets_key_and_keeps_fields() {
     // Neither the order of the fields nor their white space nor `1.50` would survive a JSON library.
     let text = r#"{"url":"https://api.example.com","apiKey":"none yet","limits":{ "z": 1.50, "a": [] },"owner":"x"}"#;
-    let world = MotoEnv::start(text).await;
-    world.deploy(Some(&world.plan)).await;
-    world.rotate(FIRST).await;
+    let env = MotoEnv::start(text).await;
+    env.deploy(Some(&env.plan)).await;
+    env.rotate(FIRST).await;
 
-    let key = world.assert_current(FIRST).await;
+    let key = env.assert_current(FIRST).await;
     assert!(
-        world.text("AWSCURRENT").await == text.replace("none yet", &key),
+        env.text("AWSCURRENT").await == text.replace("none yet", &key),
         "another field than apiKey has changed"
     );
     assert!(
@@ -58,12 +58,12 @@ async fn json_secret_gets_key_and_keeps_fields() {
         "the key is not of our form"
     );
     assert!(
-        world.text("AWSPREVIOUS").await == text,
+        env.text("AWSPREVIOUS").await == text,
         "the previous version has changed"
     );
-    assert_eq!(world.state().await.keys.len(), 1);
+    assert_eq!(env.state().await.keys.len(), 1);
 
-    let log = world.sandbox.function_log();
+    let log = env.sandbox.function_log();
     assert!(
         log.contains("mint the API key"),
         "the log is not the function's"
@@ -74,18 +74,18 @@ async fn json_secret_gets_key_and_keeps_fields() {
 /// A second rotation puts its key on the configured plan and marks the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_rotation_attaches_key_and_marks_first() {
-    let world = MotoEnv::start("{}").await;
-    world.deploy(Some(&world.plan)).await;
-    world.rotate(FIRST).await;
-    let first = world.assert_current(FIRST).await;
-    let before = world.state().await;
+    let env = MotoEnv::start("{}").await;
+    env.deploy(Some(&env.plan)).await;
+    env.rotate(FIRST).await;
+    let first = env.assert_current(FIRST).await;
+    let before = env.state().await;
 
     let began = SystemTime::now();
-    world.rotate(SECOND).await;
-    let second = world.assert_current(SECOND).await;
+    env.rotate(SECOND).await;
+    let second = env.assert_current(SECOND).await;
     assert!(second != first, "the key was not replaced");
 
-    let after = world.state().await;
+    let after = env.state().await;
     assert_eq!(after.versions[FIRST].labels, ["AWSPREVIOUS"]);
     assert_eq!(
         after.versions[FIRST].text, before.versions[FIRST].text,
@@ -106,24 +106,24 @@ async fn second_rotation_attaches_key_and_marks_first() {
 /// Without configured plans each key takes over those of the one before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_inherit_plans_without_configured_ones() {
-    let world = MotoEnv::start(BY_HAND).await;
-    let other_plan = world.moto.create_plan("unlimited").await;
-    let by_hand = world.moto.create_key("by hand", BY_HAND).await;
-    world.moto.attach(&by_hand, &world.plan).await;
-    let before = world.state().await;
-    world.deploy(None).await;
+    let env = MotoEnv::start(BY_HAND).await;
+    let other_plan = env.moto.create_plan("unlimited").await;
+    let by_hand = env.moto.create_key("by hand", BY_HAND).await;
+    env.moto.attach(&by_hand, &env.plan).await;
+    let before = env.state().await;
+    env.deploy(None).await;
 
-    let left = world.rotate_leaving(FIRST).await;
+    let left = env.rotate_leaving(FIRST).await;
     let [left] = &left[..] else {
         panic!("not one thing is issues: {left:?}");
     };
     assert!(left.contains(&by_hand), "it names the key: {left}");
-    let key = world.assert_current(FIRST).await;
+    let key = env.assert_current(FIRST).await;
     assert!(
-        world.text("AWSCURRENT").await == key,
+        env.text("AWSCURRENT").await == key,
         "a plain text did not stay one"
     );
-    let after = world.state().await;
+    let after = env.state().await;
     assert_eq!(
         after.keys[0], before.keys[0],
         "a key that is not ours is left alone"
@@ -133,59 +133,59 @@ async fn keys_inherit_plans_without_configured_ones() {
     let [_, ours] = &after.keys[..] else {
         panic!("not two keys: {:?}", after.keys);
     };
-    world.moto.attach(&ours.id, &other_plan).await;
-    world.rotate(SECOND).await;
-    let newest = world.state().await.keys.pop().expect("there are keys");
+    env.moto.attach(&ours.id, &other_plan).await;
+    env.rotate(SECOND).await;
+    let newest = env.state().await.keys.pop().expect("there are keys");
     assert_eq!(newest.name, format!("{SECRET}/{SECOND}"));
-    assert_eq!(newest.plans, [world.plan.as_str(), &other_plan]);
+    assert_eq!(newest.plans, [env.plan.as_str(), &other_plan]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_that_runs_twice_changes_nothing_second_time() {
-    let world = MotoEnv::start("{}").await;
-    world.deploy(Some(&world.plan)).await;
-    world.rotate(FIRST).await;
-    world.begin(SECOND).await;
+    let env = MotoEnv::start("{}").await;
+    env.deploy(Some(&env.plan)).await;
+    env.rotate(FIRST).await;
+    env.begin(SECOND).await;
 
     // moto: a second value for the same token would replace the first, where AWS refuses it. So createSecret is held
     // here to reading before it writes.
-    let mut before = world.state().await;
+    let mut before = env.state().await;
     for step in STEPS {
-        world.step(SECOND, step).await;
-        let once = world.state().await;
+        env.step(SECOND, step).await;
+        let once = env.state().await;
         // testSecret only looks.
         assert_eq!(once == before, step == "testSecret", "{step} once");
-        world.step(SECOND, step).await;
-        assert_eq!(world.state().await, once, "{step} twice");
+        env.step(SECOND, step).await;
+        assert_eq!(env.state().await, once, "{step} twice");
         before = once;
     }
-    world.assert_current(SECOND).await;
+    env.assert_current(SECOND).await;
 
     // The service may send all of them again after the end, and for the version before as well.
     for step in STEPS {
-        assert_eq!(world.step(SECOND, step).await, [""; 0], "{step} again");
-        assert_eq!(world.state().await, before, "{step} again");
+        assert_eq!(env.step(SECOND, step).await, [""; 0], "{step} again");
+        assert_eq!(env.state().await, before, "{step} again");
     }
     for step in STEPS {
-        let error = world.step_fails(FIRST, step).await;
+        let error = env.step_fails(FIRST, step).await;
         assert_eq!(error.error_type, "NotPending", "{step}: {error}");
-        assert_eq!(world.state().await, before, "{step} of the version before");
+        assert_eq!(env.state().await, before, "{step} of the version before");
     }
 }
 
 /// A second set secret meets the conflict of create API key and deletes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
-    let world = MotoEnv::start("{}").await;
-    world.deploy(Some(&world.plan)).await;
-    world.begin(FIRST).await;
-    world.step(FIRST, "createSecret").await;
-    world.step(FIRST, "setSecret").await;
-    let before = world.state().await;
-    world.step(FIRST, "setSecret").await;
-    assert_eq!(world.state().await, before);
+    let env = MotoEnv::start("{}").await;
+    env.deploy(Some(&env.plan)).await;
+    env.begin(FIRST).await;
+    env.step(FIRST, "createSecret").await;
+    env.step(FIRST, "setSecret").await;
+    let before = env.state().await;
+    env.step(FIRST, "setSecret").await;
+    assert_eq!(env.state().await, before);
 
-    let requests = world.moto.requests().await;
+    let requests = env.moto.requests().await;
     let mints: Vec<_> = requests
         .iter()
         .filter(|(call, _)| call == "POST /apikeys")
@@ -193,7 +193,7 @@ async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
         .collect();
     assert_eq!(mints, [&201, &409]);
     // moto: a second entry on a plan is accepted, where AWS answers 409. So setSecret is held here to looking first.
-    let attachments = format!("POST /usageplans/{}/keys", world.plan);
+    let attachments = format!("POST /usageplans/{}/keys", env.plan);
     assert_eq!(
         requests
             .iter()
@@ -210,20 +210,20 @@ async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
 /// A second set secret puts a key back on the plan that it has lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_set_secret_restores_lost_plan() {
-    let world = MotoEnv::start("{}").await;
-    world.deploy(Some(&world.plan)).await;
-    world.begin(FIRST).await;
-    world.step(FIRST, "createSecret").await;
-    world.step(FIRST, "setSecret").await;
-    let complete = world.state().await;
+    let env = MotoEnv::start("{}").await;
+    env.deploy(Some(&env.plan)).await;
+    env.begin(FIRST).await;
+    env.step(FIRST, "createSecret").await;
+    env.step(FIRST, "setSecret").await;
+    let complete = env.state().await;
     let key = &complete.keys[0];
-    world.moto.detach(&key.id, &world.plan).await;
-    assert_eq!(world.state().await.keys[0].plans, [""; 0]);
+    env.moto.detach(&key.id, &env.plan).await;
+    assert_eq!(env.state().await.keys[0].plans, [""; 0]);
 
-    let error = world.step_fails(FIRST, "testSecret").await;
+    let error = env.step_fails(FIRST, "testSecret").await;
     assert_eq!(error.error_type, "KeyNotOnUsagePlan", "{error}");
-    world.step(FIRST, "setSecret").await;
-    let again = world.state().await;
+    env.step(FIRST, "setSecret").await;
+    let again = env.state().await;
     assert_eq!(again.keys.len(), 1);
     assert_eq!(
         (&again.keys[0].id, &again.keys[0].plans),
@@ -234,10 +234,10 @@ async fn repeated_set_secret_restores_lost_plan() {
         "it does not say since when the key is complete: {}",
         again.keys[0].description
     );
-    world.step(FIRST, "testSecret").await;
-    world.step(FIRST, "finishSecret").await;
+    env.step(FIRST, "testSecret").await;
+    env.step(FIRST, "finishSecret").await;
     assert_eq!(
-        world.state().await.versions[FIRST].labels,
+        env.state().await.versions[FIRST].labels,
         ["AWSCURRENT"],
         "the rotation went on from there"
     );
@@ -246,38 +246,38 @@ async fn repeated_set_secret_restores_lost_plan() {
 /// A key of others with the pending value is neither taken over nor deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_key_with_pending_value_is_untouched() {
-    let world = MotoEnv::start("{}").await;
-    world.deploy(Some(&world.plan)).await;
-    world.begin(FIRST).await;
-    world.step(FIRST, "createSecret").await;
-    let value = key_of(&world.text("AWSPENDING").await);
-    let theirs = world.moto.create_key("somebody's", &value).await;
-    let before = world.state().await;
+    let env = MotoEnv::start("{}").await;
+    env.deploy(Some(&env.plan)).await;
+    env.begin(FIRST).await;
+    env.step(FIRST, "createSecret").await;
+    let value = key_of(&env.text("AWSPENDING").await);
+    let theirs = env.moto.create_key("somebody's", &value).await;
+    let before = env.state().await;
 
-    let error = world.step_fails(FIRST, "setSecret").await;
+    let error = env.step_fails(FIRST, "setSecret").await;
     assert_eq!(error.error_type, "KeyNotManaged", "{error}");
     assert!(
         error.error_message.contains(&theirs),
         "it names the key: {error}"
     );
     assert!(!error.error_message.contains(&value), "it quotes the value");
-    assert_eq!(world.state().await, before);
+    assert_eq!(env.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trial_run_on_a_copy_changes_nothing() {
-    let world = MotoEnv::start(BY_HAND).await;
-    let by_hand = world.moto.create_key("by hand", BY_HAND).await;
-    world.moto.attach(&by_hand, &world.plan).await;
-    world.deploy(Some(&world.plan)).await;
-    world.begin_trial(FIRST).await;
-    let before = world.state().await;
+    let env = MotoEnv::start(BY_HAND).await;
+    let by_hand = env.moto.create_key("by hand", BY_HAND).await;
+    env.moto.attach(&by_hand, &env.plan).await;
+    env.deploy(Some(&env.plan)).await;
+    env.begin_trial(FIRST).await;
+    let before = env.state().await;
     assert_eq!(before.versions[FIRST].labels, ["AWSPENDING"]);
     assert_eq!(before.versions[FIRST].text, Some(fingerprint(BY_HAND)));
 
-    assert_eq!(world.step(FIRST, "testSecret").await, [""; 0]);
-    assert_eq!(world.state().await, before);
-    let calls = world.sandbox.calls();
+    assert_eq!(env.step(FIRST, "testSecret").await, [""; 0]);
+    assert_eq!(env.state().await, before);
+    let calls = env.sandbox.calls();
     assert!(
         calls.iter().any(|call| call.service == Service::Doppler),
         "Doppler was not asked"
@@ -288,51 +288,51 @@ async fn a_trial_run_on_a_copy_changes_nothing() {
     );
 
     // It finds what is wrong with the set-up, and changes nothing then either.
-    world.deploy(Some("nosuchplan")).await;
-    let error = world.step_fails(FIRST, "testSecret").await;
+    env.deploy(Some("nosuchplan")).await;
+    let error = env.step_fails(FIRST, "testSecret").await;
     assert_eq!(error.error_type, "ApiGatewayFailed", "{error}");
     assert!(error.error_message.contains("USAGE_PLAN_IDS"), "{error}");
-    assert_eq!(world.state().await, before);
+    assert_eq!(env.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trial_run_between_two_rotations_changes_nothing() {
-    let world = MotoEnv::start("{}").await;
-    world.deploy(Some(&world.plan)).await;
-    world.rotate(FIRST).await;
+    let env = MotoEnv::start("{}").await;
+    env.deploy(Some(&env.plan)).await;
+    env.rotate(FIRST).await;
     // moto: `RotateSecret` would copy the value that the secret was created with, not the current one.
-    let copy = world.text("AWSCURRENT").await;
+    let copy = env.text("AWSCURRENT").await;
     let put = json!({
         "SecretId": SECRET,
         "ClientRequestToken": SECOND,
         "SecretString": copy,
         "VersionStages": ["AWSPENDING"],
     });
-    world.moto.secrets_manager("PutSecretValue", put).await;
-    let before = world.state().await;
+    env.moto.secrets_manager("PutSecretValue", put).await;
+    let before = env.state().await;
     assert_eq!(before.versions[SECOND].labels, ["AWSPENDING"]);
 
     // In a rotation the key would have to be so old.
-    world.deploy_with(Some(&world.plan), "1h").await;
-    assert_eq!(world.step(SECOND, "testSecret").await, [""; 0]);
-    assert_eq!(world.state().await, before);
+    env.deploy_with(Some(&env.plan), "1h").await;
+    assert_eq!(env.step(SECOND, "testSecret").await, [""; 0]);
+    assert_eq!(env.state().await, before);
 }
 
 /// A replaced key is disabled after its grace and deleted after its quarantine and no sooner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn superseded_key_is_disabled_then_deleted_on_time() {
-    let world = MotoEnv::rotated_twice().await;
-    let before = world.state().await;
+    let env = MotoEnv::rotated_twice().await;
+    let before = env.state().await;
     let id = before.keys[0].id.as_str();
 
-    world.reconcile_in_vain().await;
+    env.reconcile_in_vain().await;
 
-    let plan = Some(world.plan.as_str());
+    let plan = Some(env.plan.as_str());
     let described = before.keys[0].description.clone();
     let began = SystemTime::now();
-    let done = world.retire(id, plan).await;
+    let done = env.retire(id, plan).await;
     assert_eq!(done, format!("disable API key {id}, which was replaced"));
-    let after = world.state().await;
+    let after = env.state().await;
     let disabled_at = after.keys[0]
         .description
         .strip_prefix(&described.replace(&mirrored(), " Disabled at "))
@@ -345,99 +345,99 @@ async fn superseded_key_is_disabled_then_deleted_on_time() {
     // Before the replaced key goes, the current one names the target that was written.
     expected.keys[1].description.push_str(&mirrored());
     assert_eq!(after, expected);
-    world.reconcile_in_vain().await;
+    env.reconcile_in_vain().await;
 
-    let done = world.retire(id, plan).await;
+    let done = env.retire(id, plan).await;
     assert_eq!(
         done,
         format!("delete API key {id}, which was disabled long ago")
     );
     expected.keys.remove(0);
-    assert_eq!(world.state().await, expected);
-    world.reconcile_in_vain().await;
+    assert_eq!(env.state().await, expected);
+    env.reconcile_in_vain().await;
 }
 
 /// A rollback brings back a key that was marked disabled or deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_restores_marked_disabled_or_deleted_key() {
     for (passes, enabled, repairs) in [(0, Some(true), 2), (1, Some(false), 2), (2, None, 3)] {
-        let world = MotoEnv::start("{}").await;
-        world.deploy(Some(&world.plan)).await;
-        world.rotate(FIRST).await;
-        let first = world.assert_current(FIRST).await;
-        world.rotate(SECOND).await;
-        let id = world.key(FIRST).await.expect("it is there").id;
+        let env = MotoEnv::start("{}").await;
+        env.deploy(Some(&env.plan)).await;
+        env.rotate(FIRST).await;
+        let first = env.assert_current(FIRST).await;
+        env.rotate(SECOND).await;
+        let id = env.key(FIRST).await.expect("it is there").id;
         for _ in 0..passes {
-            world.retire(&id, Some(&world.plan)).await;
+            env.retire(&id, Some(&env.plan)).await;
         }
-        let key = world.key(FIRST).await;
+        let key = env.key(FIRST).await;
         assert_eq!(key.map(|key| key.enabled), enabled);
 
         let began = SystemTime::now();
-        world.roll_back(SECOND, FIRST).await;
-        let report = world.reconcile(json!({})).await;
+        env.roll_back(SECOND, FIRST).await;
+        let report = env.reconcile(json!({})).await;
         assert_eq!(report.totals["driftRepaired"], repairs, "{report:?}");
-        let current = world.assert_current(FIRST).await;
+        let current = env.assert_current(FIRST).await;
         assert!(current == first, "the key has another value");
-        let key = world.key(FIRST).await.expect("it is there");
+        let key = env.key(FIRST).await.expect("it is there");
         assert_eq!(key.id == id, enabled.is_some());
 
-        let other = world.key(SECOND).await.expect("it is there");
+        let other = env.key(SECOND).await.expect("it is there");
         assert_marked_since(began, &other, FIRST);
         assert!(other.enabled, "{other:?}");
-        let state = world.state().await;
+        let state = env.state().await;
         assert_eq!(state.keys.len(), 2, "{:?}", state.keys);
         assert_eq!(state.versions[SECOND].labels, ["AWSPREVIOUS"]);
-        world.assert_current(FIRST).await;
-        world.reconcile_in_vain().await;
+        env.assert_current(FIRST).await;
+        env.reconcile_in_vain().await;
     }
 }
 
 /// Without configured plans a deleted key comes back on those of the other one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_key_returns_on_inherited_plans() {
-    let world = MotoEnv::start(BY_HAND).await;
-    let by_hand = world.moto.create_key("by hand", BY_HAND).await;
-    world.moto.attach(&by_hand, &world.plan).await;
-    world.deploy(None).await;
-    world.rotate_leaving(FIRST).await;
-    let first = world.assert_current(FIRST).await;
-    world.rotate(SECOND).await;
-    let id = world.key(FIRST).await.expect("it is there").id;
+    let env = MotoEnv::start(BY_HAND).await;
+    let by_hand = env.moto.create_key("by hand", BY_HAND).await;
+    env.moto.attach(&by_hand, &env.plan).await;
+    env.deploy(None).await;
+    env.rotate_leaving(FIRST).await;
+    let first = env.assert_current(FIRST).await;
+    env.rotate(SECOND).await;
+    let id = env.key(FIRST).await.expect("it is there").id;
     for _ in 0..2 {
-        world.retire(&id, None).await;
+        env.retire(&id, None).await;
     }
-    assert_eq!(world.key(FIRST).await, None);
+    assert_eq!(env.key(FIRST).await, None);
 
-    world.roll_back(SECOND, FIRST).await;
-    world.reconcile(json!({})).await;
-    let key = world.key(FIRST).await.expect("it is there");
+    env.roll_back(SECOND, FIRST).await;
+    env.reconcile(json!({})).await;
+    let key = env.key(FIRST).await.expect("it is there");
     assert_eq!(key.value, fingerprint(&first));
     assert!(key.enabled, "{key:?}");
-    assert_eq!(key.plans, [world.plan.as_str()]);
+    assert_eq!(key.plans, [env.plan.as_str()]);
     assert!(
         key.description.contains(". Resumed at "),
         "it does not say since when the key is complete: {}",
         key.description
     );
-    assert_eq!(world.state().await.doppler, Some(fingerprint(&first)));
+    assert_eq!(env.state().await.doppler, Some(fingerprint(&first)));
 }
 
 /// The emergency stop disables every replaced key in one call and neither the current nor the pending one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_disables_superseded_keys_only() {
-    let world = MotoEnv::rotated_twice().await;
-    world.rotate(THIRD).await;
-    world.begin(FOURTH).await;
-    world.step(FOURTH, "createSecret").await;
-    world.step(FOURTH, "setSecret").await;
-    let before = world.state().await;
-    world.reconcile_in_vain().await;
+    let env = MotoEnv::rotated_twice().await;
+    env.rotate(THIRD).await;
+    env.begin(FOURTH).await;
+    env.step(FOURTH, "createSecret").await;
+    env.step(FOURTH, "setSecret").await;
+    let before = env.state().await;
+    env.reconcile_in_vain().await;
 
-    let event = json!({"Step": "emergencyStop", "SecretId": world.arn});
-    let report = world.reconcile(event.clone()).await;
+    let event = json!({"Step": "emergencyStop", "SecretId": env.arn});
+    let report = env.reconcile(event.clone()).await;
     assert_eq!(report.totals["keysDisabled"], 2, "{report:?}");
-    let after = world.state().await;
+    let after = env.state().await;
     let mut expected = before.clone();
     for (key, now) in expected.keys.iter_mut().zip(&after.keys).take(2) {
         let mark = format!("{} Disabled at ", key.description.replace(&mirrored(), ""));
@@ -450,34 +450,34 @@ async fn emergency_stop_disables_superseded_keys_only() {
     expected.keys[2].description.push_str(&mirrored());
     assert_eq!(after, expected);
 
-    let report = world.reconcile(event).await;
+    let report = env.reconcile(event).await;
     assert_eq!(report.done, [""; 0]);
-    assert_eq!(world.state().await, after);
+    assert_eq!(env.state().await, after);
 }
 
 /// Drift in Doppler and API Gateway is repaired and an equal target is not written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_is_repaired_and_equal_target_unwritten() {
-    let world = MotoEnv::rotated_twice().await;
-    let before = world.state().await;
-    let doppler = world.sandbox.doppler();
+    let env = MotoEnv::rotated_twice().await;
+    let before = env.state().await;
+    let doppler = env.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
     let current = before.keys[1].id.as_str();
-    world.moto.detach(current, &world.plan).await;
-    assert!(world.state().await != before);
+    env.moto.detach(current, &env.plan).await;
+    assert!(env.state().await != before);
 
-    let report = world.reconcile(json!({})).await;
+    let report = env.reconcile(json!({})).await;
     let words = [
-        format!("attach API key {current} to usage plan {}", world.plan),
+        format!("attach API key {current} to usage plan {}", env.plan),
         format!("write the current key to the Doppler target {PROJECT}/{CONFIG}/{TARGET}"),
     ];
     assert_eq!(report.done, words);
     assert_eq!(report.totals["driftRepaired"], 2);
-    assert_eq!(world.state().await, before);
+    assert_eq!(env.state().await, before);
 
-    world.sandbox.clear_calls();
-    world.reconcile_in_vain().await;
-    let calls = world.sandbox.calls();
+    env.sandbox.clear_calls();
+    env.reconcile_in_vain().await;
+    let calls = env.sandbox.calls();
     let operations: Vec<_> = calls.iter().map(|call| &call.operation).collect();
     assert_eq!(operations, ["GetSecret"], "{calls:?}");
 }
@@ -485,18 +485,17 @@ async fn drift_is_repaired_and_equal_target_unwritten() {
 /// A key that a person disabled stays disabled and is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_disabled_key_stays_disabled_and_is_named() {
-    let world = MotoEnv::rotated_twice().await;
-    let keys = world.state().await.keys;
+    let env = MotoEnv::rotated_twice().await;
+    let keys = env.state().await.keys;
     let [replaced, current] = [&keys[0].id, &keys[1].id];
-    world.moto.update_key(replaced, "enabled", "false").await;
+    env.moto.update_key(replaced, "enabled", "false").await;
     let described = superseded(GRACE + QUARANTINE, SECOND);
-    world
-        .moto
+    env.moto
         .update_key(replaced, "description", &described)
         .await;
     // The current key's description says from now on which target was written.
-    world.reconcile(json!({})).await;
-    let left = world.reconcile_in_vain().await;
+    env.reconcile(json!({})).await;
+    let left = env.reconcile_in_vain().await;
     let [left] = &left[..] else {
         panic!("not one thing is issues: {left:?}");
     };
@@ -504,10 +503,10 @@ async fn manually_disabled_key_stays_disabled_and_is_named() {
     assert!(left.starts_with(&words), "{left}");
 
     // Nor is the current one enabled; and since it does not work, Doppler is not given it.
-    world.moto.update_key(current, "enabled", "false").await;
-    let doppler = world.sandbox.doppler();
+    env.moto.update_key(current, "enabled", "false").await;
+    let doppler = env.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
-    let left = world.reconcile_in_vain().await;
+    let left = env.reconcile_in_vain().await;
     assert!(
         left.iter().any(|left| left.contains(current.as_str())),
         "{left:?}"
@@ -517,11 +516,11 @@ async fn manually_disabled_key_stays_disabled_and_is_named() {
 /// A key made by hand is left alone and once handed over it is retired like ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmanaged_key_is_retired_once_handed_over() {
-    let world = MotoEnv::start(BY_HAND).await;
-    let versions = world.state().await.versions;
+    let env = MotoEnv::start(BY_HAND).await;
+    let versions = env.state().await.versions;
     let version = versions.keys().next().expect("there is one").as_str();
     let tags = [
-        ("rotation:secret", world.arn.as_str()),
+        ("rotation:secret", env.arn.as_str()),
         ("rotation:version", version),
         ("rotation:function", FUNCTION_NAME),
     ];
@@ -534,18 +533,18 @@ async fn unmanaged_key_is_retired_once_handed_over() {
         "enabled": true,
         "tags": BTreeMap::from(tags),
     });
-    let by_hand = world
+    let by_hand = env
         .moto
         .api_gateway(Method::POST, "/apikeys", Some(input))
         .await;
     let by_hand = text_in(&by_hand["id"]);
-    world.moto.attach(&by_hand, &world.plan).await;
-    let before = world.state().await.keys;
-    world.deploy(None).await;
-    let at_once = world.rotate_leaving(FIRST).await;
-    world.assert_current(FIRST).await;
+    env.moto.attach(&by_hand, &env.plan).await;
+    let before = env.state().await.keys;
+    env.deploy(None).await;
+    let at_once = env.rotate_leaving(FIRST).await;
+    env.assert_current(FIRST).await;
 
-    let report = world.reconcile(json!({ "SecretId": world.arn })).await;
+    let report = env.reconcile(json!({ "SecretId": env.arn })).await;
     let tags = tags
         .map(|(name, value)| format!("{name}={value}"))
         .join(",");
@@ -565,38 +564,38 @@ async fn unmanaged_key_is_retired_once_handed_over() {
     assert_eq!(report.issues, at_once, "finishSecret said something else");
     assert_eq!(report.hand_over, commands);
     assert_eq!(report.done, [""; 0]);
-    assert_eq!(world.state().await.keys[0], before[0]);
+    assert_eq!(env.state().await.keys[0], before[0]);
 
-    world.moto.update_key(&by_hand, "name", &name).await;
+    env.moto.update_key(&by_hand, "name", &name).await;
     let began = SystemTime::now();
-    world.reconcile(json!({})).await;
-    let state = world.state().await;
+    env.reconcile(json!({})).await;
+    let state = env.state().await;
     assert_marked_since(began, &state.keys[0], FIRST);
     assert!(state.keys[0].enabled, "{:?}", state.keys[0]);
-    world.reconcile_in_vain().await;
-    world.retire(&by_hand, None).await;
+    env.reconcile_in_vain().await;
+    env.retire(&by_hand, None).await;
     // It could not be minted anew, so it is kept for as long as a rollback may want it.
-    world.deploy_for(None, "0s", Some("1s")).await;
+    env.deploy_for(None, "0s", Some("1s")).await;
     sleep(Duration::from_millis(1_100)).await;
-    world.reconcile_in_vain().await;
-    world.assert_current(FIRST).await;
-    world.rotate(SECOND).await;
-    let keys = world.state().await.keys;
+    env.reconcile_in_vain().await;
+    env.assert_current(FIRST).await;
+    env.rotate(SECOND).await;
+    let keys = env.state().await.keys;
     assert!(keys.iter().all(|key| key.id != by_hand), "{keys:?}");
-    world.assert_current(SECOND).await;
+    env.assert_current(SECOND).await;
 }
 
 /// An unchanged secret costs three calls to Secrets Manager two to API Gateway one to Doppler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unchanged_secret_costs_six_calls() {
-    let world = MotoEnv::rotated_twice().await;
-    world.deploy(Some(&world.plan)).await;
+    let env = MotoEnv::rotated_twice().await;
+    env.deploy(Some(&env.plan)).await;
     // The second one still has the Doppler token.
     for secrets_manager in [3, 2] {
-        world.moto.requests().await;
-        world.sandbox.clear_calls();
-        let report = world.reconcile(json!({})).await;
-        let mut calls = world.moto.requests().await;
+        env.moto.requests().await;
+        env.sandbox.clear_calls();
+        let report = env.reconcile(json!({})).await;
+        let mut calls = env.moto.requests().await;
         assert_eq!(report.done, [""; 0]);
         calls.sort();
         let mut expected = vec![
@@ -605,7 +604,7 @@ async fn unchanged_secret_costs_six_calls() {
         ];
         expected.resize(2 + secrets_manager, ("POST /".to_owned(), 200));
         assert_eq!(calls, expected);
-        let doppler = world.sandbox.calls();
+        let doppler = env.sandbox.calls();
         let doppler: Vec<_> = doppler.iter().map(|call| &call.operation).collect();
         assert_eq!(doppler, ["GetSecret"]);
     }
@@ -614,27 +613,26 @@ async fn unchanged_secret_costs_six_calls() {
 /// Without a secret it serves all of this function also with rotation off and no others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_serves_own_secrets_with_rotation_off() {
-    let world = MotoEnv::rotated_twice().await;
-    let id = world.key(FIRST).await.expect("it is there").id;
-    world.moto.create_secret("demo/never-rotated", "{}").await;
+    let env = MotoEnv::rotated_twice().await;
+    let id = env.key(FIRST).await.expect("it is there").id;
+    env.moto.create_secret("demo/never-rotated", "{}").await;
     let other = "demo/of-another-function";
-    world.moto.create_secret(other, "{}").await;
+    env.moto.create_secret(other, "{}").await;
     let function = format!("{FUNCTION_ARN}-other");
-    world.announce_for(other, &function, THIRD, true).await;
-    world
-        .moto
+    env.announce_for(other, &function, THIRD, true).await;
+    env.moto
         .secrets_manager("CancelRotateSecret", json!({ "SecretId": SECRET }))
         .await;
 
     let function = Function::new(binary())
-        .env("AWS_ENDPOINT_URL", &world.moto.url)
+        .env("AWS_ENDPOINT_URL", &env.moto.url)
         .env("GRACE_PERIOD", "1s");
-    world.sandbox.deploy(function).await;
+    env.sandbox.deploy(function).await;
     sleep(Duration::from_millis(1_100)).await;
-    let report = world.reconcile(json!({})).await;
+    let report = env.reconcile(json!({})).await;
     let words = format!("disable API key {id}, which was replaced");
     assert_eq!(report.done, [words]);
-    assert!(!world.state().await.keys[0].enabled, "it is enabled");
+    assert!(!env.state().await.keys[0].enabled, "it is enabled");
 }
 
 /// The description of a key that was replaced so long ago.
@@ -713,7 +711,7 @@ struct Key {
 }
 
 impl MotoEnv {
-    /// A world with one usage plan, an empty Doppler target, and the secret with this text.
+    /// An environment with one usage plan, an empty Doppler target, and the secret with this text.
     async fn start(text: &str) -> MotoEnv {
         let moto = Moto::start().await;
         let options = Options {
@@ -736,16 +734,16 @@ impl MotoEnv {
         }
     }
 
-    /// A world whose secret was rotated twice: the first key has just been replaced by the second.
+    /// An environment whose secret was rotated twice: the first key has just been replaced by the second.
     async fn rotated_twice() -> MotoEnv {
-        let world = MotoEnv::start("{}").await;
-        world.deploy(Some(&world.plan)).await;
-        world.rotate(FIRST).await;
-        world.rotate(SECOND).await;
-        world
+        let env = MotoEnv::start("{}").await;
+        env.deploy(Some(&env.plan)).await;
+        env.rotate(FIRST).await;
+        env.rotate(SECOND).await;
+        env
     }
 
-    /// Deploys the function without a probe, since nobody in moto's world accepts keys, and with these usage plans.
+    /// Deploys the function without a probe, since nobody in moto accepts keys, and with these usage plans.
     async fn deploy(&self, plans: Option<&str>) {
         self.deploy_with(plans, "0s").await;
     }

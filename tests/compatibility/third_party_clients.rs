@@ -1,4 +1,4 @@
-//! Real clients in this world: what people and consumers of the key run, against the sandbox around the real binary.
+//! Real clients in this environment: what people and consumers of the key run, against the sandbox around the real binary.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,21 +13,21 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// The target of the ordinary world.
+/// The target of the ordinary environment.
 const TARGET: &str = "PARTNER_API_KEY";
 /// The value of a key that no rotation made.
 const MADE_BY_HAND: &str = "HandMadeHandMadeHandMade";
 
-/// A person's terminal in this world.
+/// A person's terminal in this environment.
 struct Terminal<'a> {
-    world: &'a TestEnv,
+    env: &'a TestEnv,
     cli: AwsCli,
 }
 
 impl<'a> Terminal<'a> {
-    fn of(world: &'a TestEnv) -> Self {
-        let cli = AwsCli::at(world.sandbox.aws_url());
-        Self { world, cli }
+    fn of(env: &'a TestEnv) -> Self {
+        let cli = AwsCli::at(env.sandbox.aws_url());
+        Self { env, cli }
     }
 
     /// What `aws` answers.
@@ -94,12 +94,12 @@ impl<'a> Terminal<'a> {
             .args([
                 "--no-check-version",
                 "--api-host",
-                &self.world.sandbox.doppler_url(),
+                &self.env.sandbox.doppler_url(),
             ])
             .arg("--config-dir")
             .arg(directory)
             .args(line.split_whitespace())
-            .env("DOPPLER_TOKEN", &self.world.token)
+            .env("DOPPLER_TOKEN", &self.env.token)
             .env("DOPPLER_PROJECT", PROJECT)
             .env("DOPPLER_CONFIG", CONFIG);
         doppler
@@ -114,7 +114,7 @@ impl<'a> Terminal<'a> {
     async fn curl(&self, key: Option<&str>) -> u16 {
         let mut curl = self.cli.command("curl");
         curl.args(["--silent", "--show-error", "--output", "/dev/null"])
-            .args(["--write-out", "%{http_code}", &self.world.probe_url])
+            .args(["--write-out", "%{http_code}", &self.env.probe_url])
             .args(
                 key.iter()
                     .flat_map(|key| ["--header".to_owned(), format!("x-api-key: {key}")]),
@@ -124,7 +124,7 @@ impl<'a> Terminal<'a> {
     }
 }
 
-/// A world in which a change to keys takes a while to reach the gateway.
+/// An environment in which a change to keys takes a while to reach the gateway.
 fn propagating(propagation: Duration) -> TestEnvBuilder {
     TestEnvBuilder {
         options: Options {
@@ -142,14 +142,14 @@ fn written(file: &Path, lines: usize) -> Option<Vec<String>> {
 }
 
 /// Waits for the end of a rotation that a client has started, and demands that it is a good one.
-async fn succeeded(world: &TestEnv, token: &str) -> Outcome {
-    let outcome = timeout(PATIENCE, world.sandbox.rotation(token)).await;
+async fn succeeded(env: &TestEnv, token: &str) -> Outcome {
+    let outcome = timeout(PATIENCE, env.sandbox.rotation(token)).await;
     let outcome = outcome.expect("the rotation ends");
     assert!(
         outcome.succeeded,
         "{:?}\n{}",
         outcome.error(),
-        world.sandbox.function_log()
+        env.sandbox.function_log()
     );
     outcome
 }
@@ -170,8 +170,8 @@ fn example_event(name: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secret_made_by_aws_cli_is_rotated() {
     const NAME: &str = "orders/partner-api-key";
-    let world = TestEnvBuilder::default().start().await;
-    let terminal = Terminal::of(&world);
+    let env = TestEnvBuilder::default().start().await;
+    let terminal = Terminal::of(&env);
 
     let created = terminal
         .aws(&format!(
@@ -180,7 +180,7 @@ async fn secret_made_by_aws_cli_is_rotated() {
         ))
         .await;
     // Its ARN is in the function's role.
-    world.redeploy(&[("SECRET_ID", NAME)]).await;
+    env.redeploy(&[("SECRET_ID", NAME)]).await;
     let first = text(&created, "/VersionId");
     let described = terminal.describe(NAME).await;
     assert_eq!(text(&described, "/ARN"), text(&created, "/ARN"));
@@ -198,7 +198,7 @@ async fn secret_made_by_aws_cli_is_rotated() {
         ))
         .await;
     let token = text(&rotating, "/VersionId");
-    let outcome = succeeded(&world, token).await;
+    let outcome = succeeded(&env, token).await;
     assert_eq!(steps(&outcome), STEPS);
 
     let stored = terminal.get(NAME, "").await;
@@ -212,7 +212,7 @@ async fn secret_made_by_aws_cli_is_rotated() {
     assert_eq!(terminal.curl(Some(key)).await, 200);
     assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
     assert!(
-        world.doppler_value(TARGET).as_deref() == Some(key),
+        env.doppler_value(TARGET).as_deref() == Some(key),
         "Doppler holds another key"
     );
 
@@ -240,8 +240,8 @@ async fn secret_made_by_aws_cli_is_rotated() {
 /// The AWS CLI puts tags and labels and is told why it may not rotate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_puts_labels_and_learns_denials() {
-    let world = TestEnvBuilder::holding(MADE_BY_HAND).start().await;
-    let terminal = Terminal::of(&world);
+    let env = TestEnvBuilder::holding(MADE_BY_HAND).start().await;
+    let terminal = Terminal::of(&env);
     let by_hand = text(&terminal.get(SECRET, "").await, "/VersionId").to_owned();
 
     let put = terminal
@@ -317,28 +317,28 @@ async fn aws_cli_puts_labels_and_learns_denials() {
 /// Rotate secret no rotate immediately tries the set up and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotate_secret_without_immediate_rotation_changes_nothing() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    let terminal = Terminal::of(&world);
-    let (secret, keys) = (world.sandbox.secret(SECRET), world.sandbox.keys());
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    let terminal = Terminal::of(&env);
+    let (secret, keys) = (env.sandbox.secret(SECRET), env.sandbox.keys());
 
     let trial = terminal
         .aws(&format!(
             "secretsmanager rotate-secret --secret-id {SECRET} --no-rotate-immediately"
         ))
         .await;
-    let outcome = succeeded(&world, text(&trial, "/VersionId")).await;
+    let outcome = succeeded(&env, text(&trial, "/VersionId")).await;
     assert_eq!(steps(&outcome), ["testSecret"]);
 
     assert!(
-        world.sandbox.secret(SECRET) == secret,
+        env.sandbox.secret(SECRET) == secret,
         "the secret has changed: {:?}",
-        world.sandbox.secret(SECRET)
+        env.sandbox.secret(SECRET)
     );
     assert!(
-        world.sandbox.keys() == keys,
+        env.sandbox.keys() == keys,
         "the keys have changed: {:?}",
-        world.sandbox.keys()
+        env.sandbox.keys()
     );
     assert_eq!(
         terminal.versions(SECRET, "--include-deprecated").await,
@@ -348,7 +348,7 @@ async fn rotate_secret_without_immediate_rotation_changes_nothing() {
         )],
         "the trial's version is gone"
     );
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -361,23 +361,23 @@ pages = client.get_paginator('list_secrets').paginate(PaginationConfig={'PageSiz
 names = [[secret['Name'] for secret in page['SecretList']] for page in pages]
 print(json.dumps({'token': answer['VersionId'], 'pages': names}))
 ";
-    let world = TestEnvBuilder::default().start().await;
-    let terminal = Terminal::of(&world);
+    let env = TestEnvBuilder::default().start().await;
+    let terminal = Terminal::of(&env);
     let mut python = terminal.cli.command(tool("python"));
     python.args(["-c", SCRIPT, SECRET]).envs(terminal.cli.env());
     let answer: Value =
         serde_json::from_str(&stdout_of(python, "boto3").await).expect("the script prints JSON");
     assert_eq!(answer["pages"], json!([[SECRET], [TOKEN_SECRET]]));
-    let outcome = succeeded(&world, text(&answer, "/token")).await;
+    let outcome = succeeded(&env, text(&answer, "/token")).await;
     assert_eq!(steps(&outcome), STEPS);
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 /// A key made with the AWS CLI works only while it is enabled and on a plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_key_works_enabled_and_attached() {
-    let world = TestEnvBuilder::plain().start().await;
-    let terminal = Terminal::of(&world);
+    let env = TestEnvBuilder::plain().start().await;
+    let terminal = Terminal::of(&env);
     let plan = terminal
         .aws(&format!(
             "apigateway create-usage-plan --name by-hand --api-stages apiId={REST_API_ID},stage={STAGE}"
@@ -441,8 +441,8 @@ async fn aws_cli_key_works_enabled_and_attached() {
 /// The AWS CLI lists keys by prefix and shows values only when asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_lists_keys_and_hides_values() {
-    let world = TestEnvBuilder::plain().start().await;
-    let terminal = Terminal::of(&world);
+    let env = TestEnvBuilder::plain().start().await;
+    let terminal = Terminal::of(&env);
     let create =
         format!("apigateway create-api-key --name demo/a --enabled --value {MADE_BY_HAND}");
     let created = terminal.aws(&create).await;
@@ -460,7 +460,7 @@ async fn aws_cli_lists_keys_and_hides_values() {
     );
     for name in ["demo/ab", "Demo/a", "also-demo/a"] {
         let value = format!("{MADE_BY_HAND}{}", name.replace(['/', '-'], ""));
-        world.sandbox.create_key(name, &value, &[]);
+        env.sandbox.create_key(name, &value, &[]);
     }
 
     let found = terminal
@@ -479,20 +479,20 @@ async fn aws_cli_lists_keys_and_hides_values() {
         "the value is missing or another"
     );
 
-    world.sandbox.clear_calls();
+    env.sandbox.clear_calls();
     let all = terminal.aws("apigateway get-api-keys --page-size 3").await;
     assert_eq!(
         texts(&all, "/items", "name"),
         ["also-demo/a", "Demo/a", "demo/ab", "demo/a"]
     );
-    assert_eq!(world.sandbox.calls().len(), 2, "three keys, then the last");
+    assert_eq!(env.sandbox.calls().len(), 2, "three keys, then the last");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_tags_key_and_takes_tag_away() {
-    let world = TestEnvBuilder::plain().start().await;
-    let terminal = Terminal::of(&world);
-    let id = world.sandbox.create_key("tagged", MADE_BY_HAND, &[]);
+    let env = TestEnvBuilder::plain().start().await;
+    let terminal = Terminal::of(&env);
+    let id = env.sandbox.create_key("tagged", MADE_BY_HAND, &[]);
     let arn = format!("arn:aws:apigateway:{REGION}::/apikeys/{id}");
     let tags = async || {
         let answer = terminal
@@ -526,17 +526,17 @@ async fn aws_cli_tags_key_and_takes_tag_away() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doppler_cli_reads_the_mirrored_key() {
-    let world = TestEnvBuilder::default().start().await;
-    let terminal = Terminal::of(&world);
-    world.rotate().await;
-    let first = world.current_key();
+    let env = TestEnvBuilder::default().start().await;
+    let terminal = Terminal::of(&env);
+    env.rotate().await;
+    let first = env.current_key();
     let get = format!("secrets get {TARGET} --plain");
     assert!(
         terminal.doppler(&get).await.trim_end() == first,
         "`secrets get` shows another key"
     );
-    world.rotate().await;
-    let key = world.current_key();
+    env.rotate().await;
+    let key = env.current_key();
     assert!(key != first, "the second rotation made no new key");
 
     assert!(
@@ -573,10 +573,10 @@ async fn the_doppler_cli_reads_the_mirrored_key() {
 async fn doppler_run_watch_restarts_child_with_new_key() {
     // It stays until it is ended, as a service would.
     const SERVICE: &str = r#"printf '%s\n' "$PARTNER_API_KEY" >>keys; exec sleep 300"#;
-    let world = TestEnvBuilder::default().start().await;
-    let terminal = Terminal::of(&world);
-    world.rotate().await;
-    let first = world.current_key();
+    let env = TestEnvBuilder::default().start().await;
+    let terminal = Terminal::of(&env);
+    env.rotate().await;
+    let first = env.current_key();
 
     let mut command = terminal.doppler_command("run --watch --no-fallback -- sh -c");
     command
@@ -588,7 +588,7 @@ async fn doppler_run_watch_restarts_child_with_new_key() {
     until("start of the child", || written(&file, 1)).await;
     // A change before the watch stands may go unnoticed.
     until("watch", || {
-        let calls = world.sandbox.calls();
+        let calls = env.sandbox.calls();
         calls
             .iter()
             .any(|call| call.operation == "WatchSecrets" && call.status == 200)
@@ -596,8 +596,8 @@ async fn doppler_run_watch_restarts_child_with_new_key() {
     })
     .await;
 
-    world.rotate().await;
-    let second = world.current_key();
+    env.rotate().await;
+    let second = env.current_key();
     let keys = until("second start of the child", || written(&file, 2)).await;
     assert!(
         keys == [first, second],
@@ -609,24 +609,23 @@ async fn doppler_run_watch_restarts_child_with_new_key() {
 /// Curl is let in with the current key and with no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_is_accepted_with_current_key_only() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    let terminal = Terminal::of(&world);
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    let terminal = Terminal::of(&env);
     assert_eq!(terminal.curl(None).await, 403);
     assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
-    assert_eq!(terminal.curl(Some(&world.current_key())).await, 200);
+    assert_eq!(terminal.curl(Some(&env.current_key())).await, 200);
 }
 
 /// Curl is refused with a new key until that has propagated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_is_refused_until_new_key_propagated() {
     let propagation = Duration::from_secs(2);
-    let world = propagating(propagation).start().await;
-    let terminal = Terminal::of(&world);
+    let env = propagating(propagation).start().await;
+    let terminal = Terminal::of(&env);
     let created = Instant::now();
-    world
-        .sandbox
-        .create_key("new", MADE_BY_HAND, &[&world.plans[0]]);
+    env.sandbox
+        .create_key("new", MADE_BY_HAND, &[&env.plans[0]]);
     assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
     while terminal.curl(Some(MADE_BY_HAND)).await != 200 {
         assert!(created.elapsed() < PATIENCE, "the key is never accepted");
@@ -637,10 +636,10 @@ async fn curl_is_refused_until_new_key_propagated() {
 /// A key that propagates slowly is handed out only once curl is let in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_key_is_handed_out_once_accepted() {
-    let world = propagating(Duration::from_secs(1)).start().await;
-    let terminal = Terminal::of(&world);
-    world.rotate().await;
-    let probes = world.sandbox.calls().into_iter();
+    let env = propagating(Duration::from_secs(1)).start().await;
+    let terminal = Terminal::of(&env);
+    env.rotate().await;
+    let probes = env.sandbox.calls().into_iter();
     let answers: Vec<_> = probes
         .filter(|call| call.operation == "Probe")
         .map(|call| call.status)
@@ -656,10 +655,10 @@ async fn slow_key_is_handed_out_once_accepted() {
 /// The example events rotate when the AWS CLI invokes the function with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn example_events_rotate_through_aws_cli() {
-    let world = TestEnvBuilder::default().start().await;
-    let terminal = Terminal::of(&world);
-    let secret = world.sandbox.secret(SECRET).arn;
-    let token = world.sandbox.begin_rotation(SECRET);
+    let env = TestEnvBuilder::default().start().await;
+    let terminal = Terminal::of(&env);
+    let secret = env.sandbox.secret(SECRET).arn;
+    let token = env.sandbox.begin_rotation(SECRET);
     for (file, step) in [
         ("create-secret", "createSecret"),
         ("set-secret", "setSecret"),
@@ -684,18 +683,18 @@ async fn example_events_rotate_through_aws_cli() {
             "{report}"
         );
     }
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 /// The example events reconcile when the AWS CLI invokes the function with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn example_events_reconcile_through_aws_cli() {
-    let world = TestEnvBuilder::default().start().await;
-    let terminal = Terminal::of(&world);
-    world.rotate().await;
-    let replaced = world.current_key();
-    world.rotate().await;
-    let secret = world.sandbox.secret(SECRET);
+    let env = TestEnvBuilder::default().start().await;
+    let terminal = Terminal::of(&env);
+    env.rotate().await;
+    let replaced = env.current_key();
+    env.rotate().await;
+    let secret = env.sandbox.secret(SECRET);
     for file in [
         "reconcile",
         "reconcile-all",
@@ -717,20 +716,20 @@ async fn example_events_reconcile_through_aws_cli() {
         };
         assert_eq!(report["step"], step);
         assert_eq!(text(&report, "/secrets/0/secret"), secret.arn);
-        let key = world.sandbox.key_with_value(&replaced);
+        let key = env.sandbox.key_with_value(&replaced);
         let enabled = key.expect("it is there").enabled;
         assert_eq!(enabled, !is_stop, "{file}: {report}");
     }
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 /// The AWS CLI shows a function error with its type and message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_shows_function_error_and_type() {
-    let world = TestEnvBuilder::default().start().await;
-    let terminal = Terminal::of(&world);
+    let env = TestEnvBuilder::default().start().await;
+    let terminal = Terminal::of(&env);
     let mut event = example_event("set-secret");
-    event["SecretId"] = json!(world.sandbox.secret(SECRET).arn);
+    event["SecretId"] = json!(env.sandbox.secret(SECRET).arn);
     let (answer, error) = terminal.invoke(&event).await;
     assert_eq!(answer["StatusCode"], 200, "Lambda itself did its part");
     assert_eq!(answer["FunctionError"], "Unhandled");

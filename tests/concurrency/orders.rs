@@ -694,7 +694,7 @@ fn with_work_to_do(env: &mut Env) -> Expectations {
     env.mirror("edited by hand");
     let sandbox = &env.test_env.sandbox;
     let current = sandbox.key_with_value(&env.test_env.current_key());
-    if env.test_env.env.contains_key("USAGE_PLAN_IDS") {
+    if env.test_env.settings.contains_key("USAGE_PLAN_IDS") {
         sandbox.detach_key(&current.expect("it was minted").id, &env.test_env.plans[0]);
     }
     expectations

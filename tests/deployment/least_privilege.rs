@@ -125,7 +125,7 @@ const SMALLEST: Shape = Shape {
 };
 
 impl Shape {
-    /// A world with a function of this shape. Where plans are inherited, there is a key by hand to inherit them from.
+    /// An environment with a function of this shape. Where plans are inherited, there is a key by hand to inherit them from.
     async fn start(self, options: Options) -> TestEnv {
         let setup = if self.mirror {
             TestEnvBuilder::quick()
@@ -150,32 +150,30 @@ impl Shape {
         if self.stage_keys {
             setup = setup.env("STAGE_KEYS", &format!("{REST_API_ID}/{STAGE}"));
         }
-        let world = setup.start().await;
+        let env = setup.start().await;
         if self.plans == 0 {
-            world
-                .sandbox
-                .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+            env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
         }
-        world
+        env
     }
 }
 
-/// Everything that a function does in its life, under the role of its shape. A denied call fails the test when the world is
+/// Everything that a function does in its life, under the role of its shape. A denied call fails the test when `env` is
 /// dropped, whatever becomes of the step that made it.
-async fn live(world: &TestEnv, shape: Shape) {
-    let sandbox = &world.sandbox;
+async fn live(env: &TestEnv, shape: Shape) {
+    let sandbox = &env.sandbox;
     let named = json!({ "SecretId": SECRET });
 
     // The first key; or the one by hand is replaced, and handed over to be retired.
-    world.rotate().await;
+    env.rotate().await;
     if shape.plans == 0 {
         let replaced = sandbox.key_with_value(BY_HAND).expect("it is there");
-        let report = world.reconcile(named.clone()).await;
+        let report = env.reconcile(named.clone()).await;
         let commands = report["secrets"][0]["handOverCommands"].to_string();
         assert!(commands.contains(&replaced.id), "{report}");
-        hand_over(world, &report).await;
+        hand_over(env, &report).await;
     }
-    let first = world.current_key();
+    let first = env.current_key();
 
     // A trial run, such as comes with a schedule that does not rotate immediately.
     let trial = sandbox.trial(SECRET).await;
@@ -187,17 +185,14 @@ async fn live(world: &TestEnv, shape: Shape) {
         // For each plan there is one that is lost and one that is refused.
         sandbox.faults().inject(lost.clone().nth(2 * plan + 1));
     }
-    world.rotate().await;
-    assert!(
-        made(world, "GetUsagePlanKey") > 0,
-        "nothing was found there"
-    );
+    env.rotate().await;
+    assert!(made(env, "GetUsagePlanKey") > 0, "nothing was found there");
 
     // A rollback, noticed at once: the key comes back. And forward again.
     let secret = sandbox.secret(SECRET);
     let [current, previous] = ["AWSCURRENT", "AWSPREVIOUS"]
         .map(|label| secret.labelled(label).expect("it was rotated").id.clone());
-    world.reconcile(named.clone()).await;
+    env.reconcile(named.clone()).await;
     sandbox.move_label(SECRET, "AWSCURRENT", Some(&current), Some(&previous));
     sandbox.deliveries_done().await;
     let delivered = sandbox.deliveries();
@@ -205,8 +200,8 @@ async fn live(world: &TestEnv, shape: Shape) {
         delivered.iter().all(|one| one.result.is_ok()),
         "{delivered:?}"
     );
-    assert!(world.current_key() == first, "it was not rolled back");
-    world.rotate().await;
+    assert!(env.current_key() == first, "it was not rolled back");
+    env.rotate().await;
     if shape.serves == Serves::Fleet {
         // It hears of others' secrets as well.
         sandbox.create_secret("another", None);
@@ -216,43 +211,42 @@ async fn live(world: &TestEnv, shape: Shape) {
 
     // A plan and the whole key are taken away by hand, and put right.
     let key = sandbox
-        .key_with_value(&world.current_key())
+        .key_with_value(&env.current_key())
         .expect("it is there");
     for plan in &key.plans {
         sandbox.detach_key(&key.id, plan);
     }
-    world.reconcile(named.clone()).await;
+    env.reconcile(named.clone()).await;
     sandbox.delete_key(&key.id);
-    world.reconcile(json!({})).await;
-    assert!(sandbox.key_with_value(&world.current_key()).is_some());
+    env.reconcile(json!({})).await;
+    assert!(sandbox.key_with_value(&env.current_key()).is_some());
 
     // The replaced ones are disabled and deleted when their time has come.
     for days in [2, 8] {
         sandbox.advance(days * DAY);
-        world.reconcile(json!({})).await;
+        env.reconcile(json!({})).await;
     }
-    assert!(made(world, "DeleteApiKey") > 0, "nothing was deleted");
+    assert!(made(env, "DeleteApiKey") > 0, "nothing was deleted");
 
     // One more is disabled at once.
-    let leaked = world.current_key();
-    world.rotate().await;
-    world
-        .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
+    let leaked = env.current_key();
+    env.rotate().await;
+    env.reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
     let leaked = sandbox.key_with_value(&leaked).expect("it is there");
     assert!(!leaked.enabled, "it goes on working");
 }
 
 /// Runs the commands that a report shows the owner of a key made by hand.
-async fn hand_over(world: &TestEnv, report: &Value) {
+async fn hand_over(env: &TestEnv, report: &Value) {
     let commands = report["secrets"][0]["handOverCommands"].as_array();
     for line in commands.expect("there is a key to hand over") {
-        world.shell(line.as_str().expect("a command")).await;
+        env.shell(line.as_str().expect("a command")).await;
     }
 }
 
-fn made(world: &TestEnv, operation: &str) -> usize {
-    let calls = world.sandbox.calls();
+fn made(env: &TestEnv, operation: &str) -> usize {
+    let calls = env.sandbox.calls();
     calls
         .iter()
         .filter(|call| call.operation == operation)
@@ -273,11 +267,11 @@ fn with_events() -> Options {
 async fn every_role_allows_exactly_what_is_needed() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
-        let world = shape.start(with_events()).await;
-        live(&world, shape).await;
-        let denials = world.roles.take_denials().into_iter();
+        let env = shape.start(with_events()).await;
+        live(&env, shape).await;
+        let denials = env.roles.take_denials().into_iter();
         wrong.extend(denials.map(|denial| format!("{name}: denied: {denial}")));
-        for (element, (text, needed)) in world.roles.elements() {
+        for (element, (text, needed)) in env.roles.elements() {
             if !needed {
                 wrong.push(format!("{name}: no call needs {element} ({text})"));
             }
@@ -323,11 +317,11 @@ impl Attempt {
         }
     }
 
-    async fn make(self, world: &TestEnv) -> Answer {
+    async fn make(self, env: &TestEnv) -> Answer {
         const SCOPE: &str = "20261122/us-east-1/x/aws4_request";
         let mut request = Request::builder()
             .method(self.method)
-            .uri(format!("{}{}", world.sandbox.aws_url(), self.path))
+            .uri(format!("{}{}", env.sandbox.aws_url(), self.path))
             .header(
                 "authorization",
                 format!("AWS4-HMAC-SHA256 Credential={FUNCTION_ACCESS_KEY_ID}/{SCOPE}"),
@@ -366,8 +360,8 @@ struct Others {
 }
 
 impl Others {
-    fn beside(world: &TestEnv) -> Others {
-        let sandbox = &world.sandbox;
+    fn beside(env: &TestEnv) -> Others {
+        let sandbox = &env.sandbox;
         let secret =
             sandbox.create_secret("billing/partner-api-key", Some("HandMadeHandMadeHandMade2"));
         let key = sandbox.create_key("billing", "BillingBillingBillingBilling", &[]);
@@ -379,7 +373,7 @@ impl Others {
         Others {
             secret,
             plan: sandbox.create_empty_usage_plan("billing"),
-            own_plan: world.plans[0].clone(),
+            own_plan: env.plans[0].clone(),
             key,
             sister,
             own: mint("OwnOwnOwnOwnOwnOwnOwnOwnOwnOwn"),
@@ -694,26 +688,22 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
 async fn no_role_allows_access_to_foreign_resources() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
-        let world = shape.start(Options::default()).await;
-        let others = Others::beside(&world);
+        let env = shape.start(Options::default()).await;
+        let others = Others::beside(&env);
         // All that there is has the tag or the name that could let it through, and the one key that could not is its own.
         let own = Attempt::api(
             Method::PATCH,
             format!("/apikeys/{}", others.own),
             json!({ "patchOperations": [] }),
         );
-        assert_eq!(
-            own.make(&world).await,
-            Answer::Allowed,
-            "{name}: its own key"
-        );
+        assert_eq!(own.make(&env).await, Answer::Allowed, "{name}: its own key");
         for (what, attempt, expected) in attempts(&others, shape) {
-            let answer = attempt.make(&world).await;
+            let answer = attempt.make(&env).await;
             if answer != expected {
                 wrong.push(format!("{name}: {what}: {answer:?}"));
             }
         }
-        drop(world.roles.take_denials());
+        drop(env.roles.take_denials());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -833,15 +823,15 @@ fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
 async fn no_role_allows_other_services_or_kms() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
-        let world = shape.start(Options::default()).await;
-        let role = world.roles.current();
-        let [own, token] = [SECRET, TOKEN_SECRET].map(|name| world.sandbox.secret(name).arn);
+        let env = shape.start(Options::default()).await;
+        let role = env.roles.current();
+        let [own, token] = [SECRET, TOKEN_SECRET].map(|name| env.sandbox.secret(name).arn);
         for (what, check) in never(&own, &token) {
             if role.allows(&check) {
                 wrong.push(format!("{name}: {what}: {check}"));
             }
         }
-        for plan in &world.plans {
+        for plan in &env.plans {
             for (action, rest) in [("POST", "/keys"), ("GET", "/keys/a1b2c3d4e5"), ("GET", "")] {
                 let arn = format!("arn:aws:apigateway:eu-west-1::/usageplans/{plan}{rest}");
                 let check = Check::new(format!("apigateway:{action}"), arn);
@@ -859,7 +849,7 @@ async fn no_role_allows_other_services_or_kms() {
             let check = check.with("kms:ViaService", via);
             role.allows(&check.with("kms:EncryptionContext:SecretARN", arn))
         };
-        let other = world.sandbox.create_secret("another", None);
+        let other = env.sandbox.create_secret("another", None);
         let has_token = shape.keys && shape.mirror;
         for (action, key, arn, expected) in [
             ("kms:Decrypt", KEY, &own, shape.keys),
@@ -939,10 +929,10 @@ const WILDCARDS: [(&str, &str, &str); 9] = [
 async fn every_wildcard_in_role_is_unavoidable() {
     let mut found = BTreeMap::<(String, String), BTreeSet<&str>>::new();
     for (name, shape) in SHAPES {
-        let world = shape.start(Options::default()).await;
-        for (element, (text, _)) in world.roles.elements() {
-            // The names of plans are made up for each world.
-            let text = world
+        let env = shape.start(Options::default()).await;
+        for (element, (text, _)) in env.roles.elements() {
+            // The names of plans are made up for each environment.
+            let text = env
                 .plans
                 .iter()
                 .enumerate()
@@ -1175,21 +1165,21 @@ fn wider_permissions_widen_only_their_statement() {
 /// What a function refuses by itself its role denies as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn role_denies_what_function_refuses() {
-    let world = TestEnvBuilder::plain().start().await;
-    world.sandbox.create_secret("another", Some(BY_HAND));
-    world.sandbox.clear_calls();
+    let env = TestEnvBuilder::plain().start().await;
+    env.sandbox.create_secret("another", Some(BY_HAND));
+    env.sandbox.clear_calls();
     for secret in ["another", TOKEN_SECRET] {
         let event = json!({ "Step": "reconcile", "SecretId": secret }).to_string();
-        let answer = world.sandbox.invoke(event).await.result;
+        let answer = env.sandbox.invoke(event).await.result;
         answer.expect_err("it is refused");
     }
-    let denials = world.roles.take_denials();
+    let denials = env.roles.take_denials();
     let operations: Vec<_> = denials
         .iter()
         .map(|denial| denial.operation.as_str())
         .collect();
     assert_eq!(operations, ["DescribeSecret", "DescribeSecret"]);
-    assert_eq!(world.sandbox.calls().len(), 2, "it went on all the same");
+    assert_eq!(env.sandbox.calls().len(), 2, "it went on all the same");
 }
 
 /// A fleet that hears of a secret of somebody else leaves it alone and that is no failure.
@@ -1199,13 +1189,12 @@ async fn foreign_secret_in_fleet_is_no_failure() {
         serves: Serves::Fleet,
         ..SMALLEST
     };
-    let world = shape.start(with_events()).await;
-    world.sandbox.create_secret("another", None);
-    world
-        .sandbox
+    let env = shape.start(with_events()).await;
+    env.sandbox.create_secret("another", None);
+    env.sandbox
         .put_secret("another", "HandMadeHandMadeHandMade2");
-    world.sandbox.deliveries_done().await;
-    let deliveries = world.sandbox.deliveries();
+    env.sandbox.deliveries_done().await;
+    let deliveries = env.sandbox.deliveries();
     assert!(!deliveries.is_empty(), "it heard of nothing");
     for delivery in deliveries {
         assert!(delivery.result.is_ok(), "{delivery:?}");
@@ -1219,32 +1208,32 @@ async fn denied_missing_key_is_noticed_next_time() {
         missing_key_is_denied: true,
         ..Options::default()
     };
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         options,
         ..TestEnvBuilder::plain()
     }
     .start()
     .await;
-    world.rotate().await;
-    let replaced = world.current_key();
-    world.rotate().await;
+    env.rotate().await;
+    let replaced = env.current_key();
+    env.rotate().await;
     for days in [2, 8] {
-        world.sandbox.advance(days * DAY);
+        env.sandbox.advance(days * DAY);
         if days == 8 {
             // The answer is lost, and the client tries again.
             let lost = Fault::new(FaultKind::LostReply).on(Service::ApiGateway, "DeleteApiKey");
-            world.sandbox.faults().inject(lost);
+            env.sandbox.faults().inject(lost);
         }
-        world.reconcile(json!({})).await;
+        env.reconcile(json!({})).await;
     }
-    assert!(world.sandbox.key_with_value(&replaced).is_none());
-    let denials = world.roles.take_denials();
+    assert!(env.sandbox.key_with_value(&replaced).is_none());
+    let denials = env.roles.take_denials();
     // More than one, since the client takes the denial for a clock that is wrong: the sandbox's has just jumped.
     assert!(!denials.is_empty());
     for denial in &denials {
         assert_eq!(denial.check.action(), "apigateway:DELETE");
     }
-    let report = world.reconcile(json!({})).await;
+    let report = env.reconcile(json!({})).await;
     assert_eq!(report["totals"]["failures"], 0, "{report}");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }

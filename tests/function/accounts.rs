@@ -57,45 +57,43 @@ fn as_text_and_json(text: &str) -> [String; 2] {
     [text.to_owned(), json!({ "apiKey": text }).to_string()]
 }
 
-fn key(world: &TestEnv, value: &str) -> KeySnapshot {
-    let key = world.sandbox.key_with_value(value);
+fn key(env: &TestEnv, value: &str) -> KeySnapshot {
+    let key = env.sandbox.key_with_value(value);
     key.expect("the key is there")
 }
 
 /// Whether the key with this value is enabled; none where there is no such key.
-fn enabled(world: &TestEnv, value: &str) -> Option<bool> {
-    world.sandbox.key_with_value(value).map(|key| key.enabled)
+fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
+    env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 /// The id of the version with that label.
-fn labelled(world: &TestEnv, label: &str) -> Option<String> {
-    Some(world.sandbox.secret(SECRET).labelled(label)?.id.clone())
+fn labelled(env: &TestEnv, label: &str) -> Option<String> {
+    Some(env.sandbox.secret(SECRET).labelled(label)?.id.clone())
 }
 
 /// Moves AWSCURRENT to this version, as an operator does.
-fn make_current(world: &TestEnv, version: &str) {
-    let from = labelled(world, "AWSCURRENT");
+fn make_current(env: &TestEnv, version: &str) {
+    let from = labelled(env, "AWSCURRENT");
     let to = Some(version);
-    world
-        .sandbox
+    env.sandbox
         .move_label(SECRET, "AWSCURRENT", from.as_deref(), to);
 }
 
 /// Removes AWSPENDING from this version, as an operator does to cancel a rotation.
-fn cancel(world: &TestEnv, token: &str) {
-    world
-        .sandbox
+fn cancel(env: &TestEnv, token: &str) {
+    env.sandbox
         .move_label(SECRET, "AWSPENDING", Some(token), None);
 }
 
-fn set_target(world: &TestEnv, name: &str, value: &str) {
-    let doppler = world.sandbox.doppler();
+fn set_target(env: &TestEnv, name: &str, value: &str) {
+    let doppler = env.sandbox.doppler();
     doppler.set_value(PROJECT, CONFIG, name, value);
 }
 
 /// Whether Doppler delivers this value, compared without showing it.
-fn delivers(world: &TestEnv, name: &str, value: &str) -> bool {
-    world.doppler_value(name).as_deref() == Some(value)
+fn delivers(env: &TestEnv, name: &str, value: &str) -> bool {
+    env.doppler_value(name).as_deref() == Some(value)
 }
 
 /// What a refused rotation leaves as it was.
@@ -107,44 +105,44 @@ struct Untouched {
 }
 
 impl Untouched {
-    fn of(world: &TestEnv) -> Self {
-        let targets = world.targets.iter();
+    fn of(env: &TestEnv) -> Self {
+        let targets = env.targets.iter();
         Self {
-            current: world.sandbox.secret(SECRET).current().cloned(),
-            keys: world.sandbox.keys(),
-            targets: targets.map(|name| world.doppler_value(name)).collect(),
+            current: env.sandbox.secret(SECRET).current().cloned(),
+            keys: env.sandbox.keys(),
+            targets: targets.map(|name| env.doppler_value(name)).collect(),
         }
     }
 
     /// Demands that AWSCURRENT, API Gateway and Doppler are as they were.
-    fn assert(&self, world: &TestEnv, what: &str) {
-        let now = Self::of(world);
+    fn assert(&self, env: &TestEnv, what: &str) {
+        let now = Self::of(env);
         assert!(self.current == now.current, "{what}: AWSCURRENT changed");
         assert_eq!(self.keys, now.keys, "{what}");
         assert!(self.targets == now.targets, "{what}: Doppler changed");
     }
 
     /// The same without API Gateway, where `setSecret` has created the pending key.
-    fn assert_but_for_keys(&self, world: &TestEnv, what: &str) {
-        let keys = world.sandbox.keys();
+    fn assert_but_for_keys(&self, env: &TestEnv, what: &str) {
+        let keys = env.sandbox.keys();
         let before = Self {
             keys,
             current: self.current.clone(),
             targets: self.targets.clone(),
         };
-        before.assert(world, what);
+        before.assert(env, what);
     }
 }
 
 /// Demands that a trial run fails with this error type and changes nothing. Returns the message.
-async fn trial_fails(world: &TestEnv, error_type: &str, what: &str) -> String {
-    let before = Untouched::of(world);
-    let outcome = world.sandbox.trial(SECRET).await;
+async fn trial_fails(env: &TestEnv, error_type: &str, what: &str) -> String {
+    let before = Untouched::of(env);
+    let outcome = env.sandbox.trial(SECRET).await;
     let error = outcome
         .error()
         .unwrap_or_else(|| panic!("{what}: it passes"));
     assert_eq!(error.error_type, error_type, "{what}: {error}");
-    before.assert(world, what);
+    before.assert(env, what);
     error.error_message.clone()
 }
 
@@ -162,20 +160,20 @@ fn done(report: &Value) -> Vec<&str> {
     texts(&report["secrets"][0]["done"])
 }
 
-fn made(world: &TestEnv, operation: &str) -> usize {
-    let calls = world.sandbox.calls();
+fn made(env: &TestEnv, operation: &str) -> usize {
+    let calls = env.sandbox.calls();
     let is_one = |call: &&Call| call.operation == operation;
     calls.iter().filter(is_one).count()
 }
 
 /// The line of metrics of a reconciliation, with its report.
-async fn reconcile(world: &TestEnv) -> (Value, Value) {
-    world.reconcile_measured(json!({})).await
+async fn reconcile(env: &TestEnv) -> (Value, Value) {
+    env.reconcile_measured(json!({})).await
 }
 
 /// What `finishSecret` answers in a rotation that succeeds.
-async fn rotate(world: &TestEnv) -> Value {
-    let steps = world.rotate().await.steps;
+async fn rotate(env: &TestEnv) -> Value {
+    let steps = env.rotate().await.steps;
     let last = steps.last().and_then(|step| step.answer.clone());
     last.expect("finishSecret was run")
 }
@@ -199,20 +197,20 @@ async fn key_of_any_form_is_found_and_inherited() {
                 secret: Some(text.clone()),
                 ..TestEnvBuilder::plain().inheriting()
             };
-            let world = setup.start().await;
-            let second = world.sandbox.create_empty_usage_plan("second");
-            let plans = [world.plans[0].as_str(), &second];
-            let id = world.sandbox.create_key("operators", form, &plans);
-            let before = key(&world, form);
-            let report = world.reconcile(json!({})).await;
+            let env = setup.start().await;
+            let second = env.sandbox.create_empty_usage_plan("second");
+            let plans = [env.plans[0].as_str(), &second];
+            let id = env.sandbox.create_key("operators", form, &plans);
+            let before = key(&env, form);
+            let report = env.reconcile(json!({})).await;
             assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 0, "{report}");
             assert_eq!(report["totals"]["keysInUse"], 1, "{report}");
 
-            let answer = rotate(&world).await;
-            world.assert_agreement().await;
-            let current = key(&world, &world.current_key());
+            let answer = rotate(&env).await;
+            env.assert_agreement().await;
+            let current = key(&env, &env.current_key());
             assert_eq!(current.plans, before.plans, "{form}");
-            assert_eq!(key(&world, form), before, "it is not managed");
+            assert_eq!(key(&env, form), before, "it is not managed");
             let commands = texts(&answer["handOverCommands"]);
             assert_eq!(commands.len(), 2, "{answer}");
             assert!(commands.iter().all(|command| command.contains(&id)));
@@ -230,26 +228,24 @@ async fn uuid_key_handed_over_is_retired() {
         secret: Some(uuid.to_owned()),
         ..TestEnvBuilder::plain().inheriting()
     };
-    let world = setup.start().await;
-    world
-        .sandbox
-        .create_key("operators", uuid, &[&world.plans[0]]);
-    let answer = rotate(&world).await;
+    let env = setup.start().await;
+    env.sandbox.create_key("operators", uuid, &[&env.plans[0]]);
+    let answer = rotate(&env).await;
     for command in texts(&answer["handOverCommands"]) {
-        world.shell(command).await;
+        env.shell(command).await;
     }
-    world.reconcile(json!({})).await;
-    world.sandbox.advance(NEARLY_GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, uuid), Some(true));
-    world.sandbox.advance(MINUTE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, uuid), Some(false));
+    env.reconcile(json!({})).await;
+    env.sandbox.advance(NEARLY_GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, uuid), Some(true));
+    env.sandbox.advance(MINUTE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, uuid), Some(false));
     // While AWSPREVIOUS holds it, it is kept: it could not be created again.
-    world.rotate().await;
-    world.sandbox.advance(QUARANTINE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, uuid), None);
+    env.rotate().await;
+    env.sandbox.advance(QUARANTINE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, uuid), None);
 }
 
 /// A key of another Region, a database password, an empty secret, `{}` and a generated placeholder: without a plan none of
@@ -266,15 +262,15 @@ async fn fleet_without_known_plan_is_refused() {
         Some("{}"),
         None,
     ] {
-        let world = fleet(text).start().await;
+        let env = fleet(text).start().await;
         let what = text.unwrap_or("no value");
-        trial_fails(&world, "NoUsagePlan", what).await;
+        trial_fails(&env, "NoUsagePlan", what).await;
 
-        let before = Untouched::of(&world);
-        let (error, token) = world.rotate_and_fail("setSecret").await;
+        let before = Untouched::of(&env);
+        let (error, token) = env.rotate_and_fail("setSecret").await;
         assert_eq!(error.error_type, "NoUsagePlan", "{what}: {error}");
-        before.assert(&world, what);
-        assert_eq!(made(&world, "CreateApiKey"), 0, "{what}");
+        before.assert(&env, what);
+        assert_eq!(made(&env, "CreateApiKey"), 0, "{what}");
         for words in [
             "USAGE_PLAN_IDS",
             "ALLOW_KEY_WITHOUT_PLAN=true",
@@ -285,10 +281,10 @@ async fn fleet_without_known_plan_is_refused() {
             assert!(error.error_message.contains(words), "{words}: {error}");
         }
         // The next try says the same.
-        let again = world.sandbox.retry(&token).await;
+        let again = env.sandbox.retry(&token).await;
         let again = again.error().map(|error| error.error_type.clone());
         assert_eq!(again.as_deref(), Some("NoUsagePlan"), "{what}");
-        before.assert(&world, what);
+        before.assert(&env, what);
     }
 }
 
@@ -296,12 +292,12 @@ async fn fleet_without_known_plan_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_with_unknown_key_counts_as_without_key() {
     for text in [ANOTHER_REGIONS_KEY, DATABASE_PASSWORD, "{}"] {
-        let world = fleet(Some(text)).start().await;
+        let env = fleet(Some(text)).start().await;
         for rotation in [false, true] {
             if rotation {
-                world.rotate_and_fail("setSecret").await;
+                env.rotate_and_fail("setSecret").await;
             }
-            let (report, line) = reconcile(&world).await;
+            let (report, line) = reconcile(&env).await;
             assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
             assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
             assert!(!issues(&report).is_empty(), "{report}");
@@ -316,18 +312,18 @@ async fn mirrored_secret_without_plan_keeps_doppler() {
         secret: Some(ANOTHER_REGIONS_KEY.to_owned()),
         ..TestEnvBuilder::quick().inheriting()
     };
-    let world = setup.start().await;
-    set_target(&world, TARGET, ANOTHER_REGIONS_KEY);
-    trial_fails(&world, "NoUsagePlan", "mirrored").await;
-    let before = Untouched::of(&world);
-    let (error, token) = world.rotate_and_fail("setSecret").await;
+    let env = setup.start().await;
+    set_target(&env, TARGET, ANOTHER_REGIONS_KEY);
+    trial_fails(&env, "NoUsagePlan", "mirrored").await;
+    let before = Untouched::of(&env);
+    let (error, token) = env.rotate_and_fail("setSecret").await;
     assert_eq!(error.error_type, "NoUsagePlan", "{error}");
-    before.assert(&world, "mirrored");
+    before.assert(&env, "mirrored");
 
     // The message's first remedy, and Secrets Manager's next try.
-    world.redeploy(&[("USAGE_PLAN_IDS", &world.plans[0])]).await;
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    env.redeploy(&[("USAGE_PLAN_IDS", &env.plans[0])]).await;
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }
 
 /// A probe that accepts the key is proof without any plan, but only once the key is there.
@@ -340,31 +336,31 @@ async fn probe_refusing_key_without_plan_prevents_promotion() {
         },
         ..TestEnvBuilder::holding("{}").inheriting()
     };
-    let world = setup.start().await;
-    let before = Untouched::of(&world);
-    let (error, _) = world.rotate_and_fail("testSecret").await;
+    let env = setup.start().await;
+    let before = Untouched::of(&env);
+    let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "ProbeNotAccepted", "{error}");
-    before.assert_but_for_keys(&world, "probe");
+    before.assert_but_for_keys(&env, "probe");
 }
 
 /// A value that is too short for a key is not looked for among the keys of the account.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_under_twenty_characters_is_not_searched() {
     for text in as_text_and_json("nineteencharacters1") {
-        let world = TestEnvBuilder::holding(&text).start().await;
-        world.sandbox.clear_calls();
-        let (report, line) = reconcile(&world).await;
-        assert_eq!(made(&world, "GetApiKeys"), 0, "{text}");
+        let env = TestEnvBuilder::holding(&text).start().await;
+        env.sandbox.clear_calls();
+        let (report, line) = reconcile(&env).await;
+        assert_eq!(made(&env, "GetApiKeys"), 0, "{text}");
         assert!(issues(&report).contains("holds no key"), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
     }
     // One character more may be a key.
-    let world = TestEnvBuilder::holding("twenty-characters-20")
+    let env = TestEnvBuilder::holding("twenty-characters-20")
         .start()
         .await;
-    world.sandbox.clear_calls();
-    let report = world.reconcile(json!({})).await;
-    assert!(made(&world, "GetApiKeys") > 0, "it was not searched");
+    env.sandbox.clear_calls();
+    let report = env.reconcile(json!({})).await;
+    assert!(made(&env, "GetApiKeys") > 0, "it was not searched");
     assert!(issues(&report).contains("no key with AWSCURRENT's value"));
 }
 
@@ -373,15 +369,15 @@ async fn value_under_twenty_characters_is_not_searched() {
 /// `ALLOW_KEY_WITHOUT_PLAN` lets a rotation pass, also one that was refused before, and each run tells so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn allowed_planless_key_is_told_each_run() {
-    let world = fleet(Some("{}")).start().await;
-    let (_, token) = world.rotate_and_fail("setSecret").await;
+    let env = fleet(Some("{}")).start().await;
+    let (_, token) = env.rotate_and_fail("setSecret").await;
     let allowed = [("ALLOW_KEY_WITHOUT_PLAN", "true")];
-    world.redeploy(&allowed).await;
-    world.retry(&token).await;
-    assert!(key(&world, &world.current_key()).plans.is_empty());
+    env.redeploy(&allowed).await;
+    env.retry(&token).await;
+    assert!(key(&env, &env.current_key()).plans.is_empty());
 
-    world.sandbox.clear_function_log();
-    let steps = world.rotate().await.steps;
+    env.sandbox.clear_function_log();
+    let steps = env.rotate().await.steps;
     assert_eq!(steps.len(), 4);
     for step in &steps {
         let answer = step.answer.as_ref().expect("it succeeded");
@@ -392,20 +388,20 @@ async fn allowed_planless_key_is_told_each_run() {
             "{answer}"
         );
     }
-    let log = world.log();
+    let log = env.log();
     let told = log
         .lines()
         .filter(|line| line.contains("ALLOW_KEY_WITHOUT_PLAN is set"));
     assert_eq!(told.count(), 4, "{log}");
 
     // Such a key counts as one that works, and no call is made to learn its plans for the report.
-    let (report, line) = reconcile(&world).await;
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
     assert!(
         issues(&report).contains("ALLOW_KEY_WITHOUT_PLAN is set"),
         "{report}"
     );
-    let outcome = world.sandbox.trial(SECRET).await;
+    let outcome = env.sandbox.trial(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
 }
 
@@ -421,24 +417,24 @@ async fn planless_current_key_counts_without_configured_plans() {
         (true, false, 0, 1),
         (false, true, 0, 0),
     ] {
-        let world = setup().start().await;
+        let env = setup().start().await;
         if with_stage {
-            let sandbox = &world.sandbox;
+            let sandbox = &env.sandbox;
             sandbox.create_key_with_stage("operators", OPERATORS_KEY);
         } else {
-            let plans = if on_plan { &world.plans[..] } else { &[] };
+            let plans = if on_plan { &env.plans[..] } else { &[] };
             let plans: Vec<_> = plans.iter().map(String::as_str).collect();
-            world.sandbox.create_key("operators", OPERATORS_KEY, &plans);
+            env.sandbox.create_key("operators", OPERATORS_KEY, &plans);
         }
-        world.sandbox.clear_calls();
-        let (report, line) = reconcile(&world).await;
+        env.sandbox.clear_calls();
+        let (report, line) = reconcile(&env).await;
         assert_eq!(line["SecretsWithoutWorkingKey"], counted, "{report}");
         assert_eq!(
             issues(&report).contains("is on no usage plan"),
             counted == 1,
             "{report}"
         );
-        assert_eq!(made(&world, "GetUsagePlans"), calls, "{report}");
+        assert_eq!(made(&env, "GetUsagePlans"), calls, "{report}");
         assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
     }
 }
@@ -450,19 +446,18 @@ async fn managed_key_taken_off_inherited_plan_is_counted() {
         secret: Some(OPERATORS_KEY.to_owned()),
         ..TestEnvBuilder::plain().inheriting()
     };
-    let world = setup.start().await;
-    world
-        .sandbox
-        .create_key("operators", OPERATORS_KEY, &[&world.plans[0]]);
-    world.rotate().await;
-    let current = key(&world, &world.current_key());
-    assert_eq!(reconcile(&world).await.1["SecretsWithoutWorkingKey"], 0);
-    world.sandbox.detach_key(&current.id, &world.plans[0]);
-    world.sandbox.clear_calls();
-    let (report, line) = reconcile(&world).await;
+    let env = setup.start().await;
+    env.sandbox
+        .create_key("operators", OPERATORS_KEY, &[&env.plans[0]]);
+    env.rotate().await;
+    let current = key(&env, &env.current_key());
+    assert_eq!(reconcile(&env).await.1["SecretsWithoutWorkingKey"], 0);
+    env.sandbox.detach_key(&current.id, &env.plans[0]);
+    env.sandbox.clear_calls();
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
     assert!(issues(&report).contains(&current.id), "{report}");
-    assert_eq!(made(&world, "GetUsagePlans"), 1);
+    assert_eq!(made(&env, "GetUsagePlans"), 1);
 }
 
 /// Those calls serve the report only: they are not made once half of the run's time is over, and where they fail, the rest
@@ -482,16 +477,16 @@ async fn plans_for_report_do_not_hinder_repair() {
             },
             ..TestEnvBuilder::quick().inheriting()
         };
-        let world = setup.start().await;
-        world.sandbox.create_key("operators", OPERATORS_KEY, &[]);
-        world.sandbox.clear_calls();
-        let fault = world.sandbox.faults().inject(fault);
-        let (report, line) = reconcile(&world).await;
+        let env = setup.start().await;
+        env.sandbox.create_key("operators", OPERATORS_KEY, &[]);
+        env.sandbox.clear_calls();
+        let fault = env.sandbox.faults().inject(fault);
+        let (report, line) = reconcile(&env).await;
         assert!(fault.fired() > 0);
-        assert_eq!(made(&world, "GetUsagePlans") > 0, is_called, "{report}");
+        assert_eq!(made(&env, "GetUsagePlans") > 0, is_called, "{report}");
         assert_eq!(line["Failures"], usize::from(is_called), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
-        assert!(delivers(&world, TARGET, OPERATORS_KEY), "{report}");
+        assert!(delivers(&env, TARGET, OPERATORS_KEY), "{report}");
     }
 }
 
@@ -505,16 +500,15 @@ async fn text_with_white_space_is_refused_and_kept() {
         "user password-of-the-database",
         "A=1\tPARTNER_API_KEY=oldkeyoldkeyoldkeyold",
     ] {
-        let world = TestEnvBuilder::holding(text).start().await;
-        world
-            .sandbox
-            .create_key("operators", "oldkeyoldkeyoldkeyold", &[&world.plans[0]]);
-        let trial = trial_fails(&world, "InvalidSecret", text).await;
+        let env = TestEnvBuilder::holding(text).start().await;
+        env.sandbox
+            .create_key("operators", "oldkeyoldkeyoldkeyold", &[&env.plans[0]]);
+        let trial = trial_fails(&env, "InvalidSecret", text).await;
 
-        let before = Untouched::of(&world);
-        let (error, _) = world.rotate_and_fail("createSecret").await;
+        let before = Untouched::of(&env);
+        let (error, _) = env.rotate_and_fail("createSecret").await;
         assert_eq!(error.error_type, "InvalidSecret", "{error}");
-        before.assert(&world, text);
+        before.assert(&env, text);
         for message in [&trial, &error.error_message] {
             for words in [
                 "store the key alone",
@@ -526,8 +520,8 @@ async fn text_with_white_space_is_refused_and_kept() {
             }
             assert!(!message.contains("oldkey"), "it quotes the text");
         }
-        let (report, line) = reconcile(&world).await;
-        before.assert(&world, text);
+        let (report, line) = reconcile(&env).await;
+        before.assert(&env, text);
         assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
         assert!(issues(&report).contains("white space inside"), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
@@ -538,51 +532,51 @@ async fn text_with_white_space_is_refused_and_kept() {
 /// Where the pending version holds such a text, each step refuses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_text_with_white_space_is_refused() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    world.sandbox.put_pending(SECRET, &token, DOTENV);
-    let before = Untouched::of(&world);
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.sandbox.put_pending(SECRET, &token, DOTENV);
+    let before = Untouched::of(&env);
     for step in STEPS {
-        let message = world.step_fails(&token, step, "InvalidSecret").await;
+        let message = env.step_fails(&token, step, "InvalidSecret").await;
         assert!(message.contains("white space inside"), "{message}");
     }
-    before.assert(&world, "pending");
+    before.assert(&env, "pending");
 }
 
 /// The command of the message starts the secret again, without a key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn command_for_invalid_text_lets_rotation_pass() {
-    let world = TestEnvBuilder::holding(DOTENV).start().await;
-    let (error, _) = world.rotate_and_fail("createSecret").await;
+    let env = TestEnvBuilder::holding(DOTENV).start().await;
+    let (error, _) = env.rotate_and_fail("createSecret").await;
     let message = error.error_message;
     let begins = message.find("aws secretsmanager put-secret-value");
     let command = &message[begins.expect("it names the command")..];
     let ends = command.find("'{}'").expect("it puts an empty object");
     let command = &command[..ends + "'{}'".len()];
-    world.shell(&command.replace("NAME", SECRET)).await;
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.shell(&command.replace("NAME", SECRET)).await;
+    env.rotate().await;
+    env.assert_agreement().await;
 }
 
 /// A text that nobody can use does not keep leaked keys alive; without an emergency it keeps everything as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_over_dotenv_text_goes_ahead() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let second = world.current_key();
-    world.sandbox.put_secret(SECRET, DOTENV);
-    world.sandbox.advance(GRACE);
-    let before = Untouched::of(&world);
-    let report = world.reconcile(json!({})).await;
-    before.assert(&world, "a reconciliation");
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let second = env.current_key();
+    env.sandbox.put_secret(SECRET, DOTENV);
+    env.sandbox.advance(GRACE);
+    let before = Untouched::of(&env);
+    let report = env.reconcile(json!({})).await;
+    before.assert(&env, "a reconciliation");
     assert!(issues(&report).contains("white space inside"), "{report}");
 
-    let report = world.reconcile(stop()).await;
+    let report = env.reconcile(stop()).await;
     assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
-    assert_eq!(enabled(&world, &first), Some(false));
-    assert_eq!(enabled(&world, &second), Some(false));
+    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(enabled(&env, &second), Some(false));
     assert!(issues(&report).contains("white space inside"), "{report}");
-    let current = world.sandbox.secret(SECRET).current().cloned();
+    let current = env.sandbox.secret(SECRET).current().cloned();
     assert!(current == before.current, "AWSCURRENT changed");
 }
 
@@ -591,15 +585,15 @@ async fn emergency_stop_over_dotenv_text_goes_ahead() {
 async fn json_key_with_white_space_is_placeholder() {
     let placeholder = "to be replaced by the rotation";
     let text = json!({ "apiKey": placeholder, "owner": "shop" }).to_string();
-    let world = TestEnvBuilder::holding(&text).start().await;
-    set_target(&world, TARGET, placeholder);
-    let report = world.reconcile(json!({})).await;
+    let env = TestEnvBuilder::holding(&text).start().await;
+    set_target(&env, TARGET, placeholder);
+    let report = env.reconcile(json!({})).await;
     assert!(issues(&report).contains("holds no key"), "{report}");
-    let trial = world.sandbox.trial(SECRET).await;
+    let trial = env.sandbox.trial(SECRET).await;
     assert!(trial.succeeded, "{:?}", trial.error());
-    world.rotate().await;
-    world.assert_agreement().await;
-    let current = world.sandbox.secret(SECRET).current().cloned();
+    env.rotate().await;
+    env.assert_agreement().await;
+    let current = env.sandbox.secret(SECRET).current().cloned();
     let text = current.and_then(|version| version.text).unwrap_or_default();
     let text: Value = serde_json::from_str(&text).expect("it is JSON");
     assert_eq!(text["owner"], "shop");
@@ -610,117 +604,110 @@ async fn json_key_with_white_space_is_placeholder() {
 /// A secret whose earlier namesake was rotated twice and deleted, with the values of the earlier one's keys: the one that
 /// was superseded, and the one that was in use.
 async fn recreated() -> (TestEnv, [String; 2]) {
-    let (world, superseded) = rotated(TestEnvBuilder::quick()).await;
-    let in_use = world.current_key();
-    let before = world.sandbox.secret(SECRET).arn;
-    world.sandbox.delete_secret_for_good(SECRET);
-    world.sandbox.create_secret(SECRET, None);
-    world.sandbox.enable_rotation(SECRET);
-    assert_ne!(world.sandbox.secret(SECRET).arn, before);
-    world.redeploy(&[]).await;
-    world.rotate().await;
-    world.assert_agreement().await;
-    (world, [superseded, in_use])
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
+    let in_use = env.current_key();
+    let before = env.sandbox.secret(SECRET).arn;
+    env.sandbox.delete_secret_for_good(SECRET);
+    env.sandbox.create_secret(SECRET, None);
+    env.sandbox.enable_rotation(SECRET);
+    assert_ne!(env.sandbox.secret(SECRET).arn, before);
+    env.redeploy(&[]).await;
+    env.rotate().await;
+    env.assert_agreement().await;
+    (env, [superseded, in_use])
 }
 
 /// Its marked key is retired in time; the one without a mark is reported with the command that disables it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_earlier_secret_are_retired_or_reported() {
-    let (world, [superseded, in_use]) = recreated().await;
-    let id = key(&world, &in_use).id;
-    let report = world.reconcile(json!({})).await;
+    let (env, [superseded, in_use]) = recreated().await;
+    let id = key(&env, &in_use).id;
+    let report = env.reconcile(json!({})).await;
     assert!(issues(&report).contains(&id), "{report}");
-    assert_eq!(enabled(&world, &superseded), Some(true));
-    world.sandbox.advance(GRACE);
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
-    world.sandbox.advance(NEARLY_QUARANTINE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &superseded), Some(false));
-    world.sandbox.advance(MINUTE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &superseded), None);
+    assert_eq!(enabled(&env, &superseded), Some(true));
+    env.sandbox.advance(GRACE);
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &superseded), Some(false), "{report}");
+    env.sandbox.advance(NEARLY_QUARANTINE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &superseded), Some(false));
+    env.sandbox.advance(MINUTE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &superseded), None);
 
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &in_use), Some(true));
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &in_use), Some(true));
     let command = command_in(&issues(&report));
     assert!(command.contains(&id), "{report}");
-    world.shell(&command).await;
-    assert_eq!(enabled(&world, &in_use), Some(false));
-    let report = world.reconcile(json!({})).await;
+    env.shell(&command).await;
+    assert_eq!(enabled(&env, &in_use), Some(false));
+    let report = env.reconcile(json!({})).await;
     assert!(!issues(&report).contains("update-api-key"), "{report}");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 /// It disables the marked key, and names the other with the command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_mentions_keys_of_earlier_secret() {
-    let (world, [superseded, in_use]) = recreated().await;
-    let report = world.reconcile(stop()).await;
-    assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
-    assert_eq!(enabled(&world, &in_use), Some(true));
+    let (env, [superseded, in_use]) = recreated().await;
+    let report = env.reconcile(stop()).await;
+    assert_eq!(enabled(&env, &superseded), Some(false), "{report}");
+    assert_eq!(enabled(&env, &in_use), Some(true));
     let command = command_in(&issues(&report));
-    assert!(command.contains(&key(&world, &in_use).id), "{report}");
-    world.shell(&command).await;
-    assert_eq!(enabled(&world, &in_use), Some(false));
-    world.assert_agreement().await;
+    assert!(command.contains(&key(&env, &in_use).id), "{report}");
+    env.shell(&command).await;
+    assert_eq!(enabled(&env, &in_use), Some(false));
+    env.assert_agreement().await;
 }
 
 /// The name alone places a key that lost `rotation:version`: with its mark it is retired like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marked_key_without_version_tag_is_retired() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let id = key(&world, &first).id;
-    world.sandbox.untag_key(&id, "rotation:version");
-    world.sandbox.advance(GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false));
-    world.sandbox.advance(QUARANTINE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), None);
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let id = key(&env, &first).id;
+    env.sandbox.untag_key(&id, "rotation:version");
+    env.sandbox.advance(GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false));
+    env.sandbox.advance(QUARANTINE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), None);
 }
 
 /// Without a mark, one that lost `rotation:version` is left alone and reported with the command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmarked_key_without_version_tag_is_reported() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let id = key(&world, &first).id;
-    world.sandbox.untag_key(&id, "rotation:version");
-    world.sandbox.describe_key(&id, "of the partner team");
-    for report in [
-        world.reconcile(json!({})).await,
-        world.reconcile(stop()).await,
-    ] {
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let id = key(&env, &first).id;
+    env.sandbox.untag_key(&id, "rotation:version");
+    env.sandbox.describe_key(&id, "of the partner team");
+    for report in [env.reconcile(json!({})).await, env.reconcile(stop()).await] {
         assert!(command_in(&issues(&report)).contains(&id), "{report}");
-        assert_eq!(enabled(&world, &first), Some(true));
+        assert_eq!(enabled(&env, &first), Some(true));
     }
 }
 
 /// Only an emergency stop lists without the name filter, so it finds a key that was renamed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_finds_renamed_keys() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let second = world.current_key();
-    world.rotate().await;
-    let (first_id, second_id) = (key(&world, &first).id, key(&world, &second).id);
-    world
-        .sandbox
-        .rename_key(&first_id, "renamed by an operator");
-    world.sandbox.rename_key(&second_id, "renamed as well");
-    world
-        .sandbox
-        .describe_key(&second_id, "of the partner team");
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let second = env.current_key();
+    env.rotate().await;
+    let (first_id, second_id) = (key(&env, &first).id, key(&env, &second).id);
+    env.sandbox.rename_key(&first_id, "renamed by an operator");
+    env.sandbox.rename_key(&second_id, "renamed as well");
+    env.sandbox.describe_key(&second_id, "of the partner team");
 
-    world.sandbox.clear_calls();
-    let report = world.reconcile(stop()).await;
+    env.sandbox.clear_calls();
+    let report = env.reconcile(stop()).await;
     assert_eq!(report["totals"]["keysDisabled"], 1, "{report}");
-    assert_eq!(enabled(&world, &first), Some(false), "{report}");
-    assert_eq!(enabled(&world, &second), Some(true));
+    assert_eq!(enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(enabled(&env, &second), Some(true));
     assert!(
         command_in(&issues(&report)).contains(&second_id),
         "{report}"
     );
-    let calls = world.sandbox.calls();
+    let calls = env.sandbox.calls();
     let lists = calls.iter().filter(|call| call.operation == "GetApiKeys");
     assert!(
         lists
@@ -729,48 +716,48 @@ async fn emergency_stop_finds_renamed_keys() {
         "{calls:#?}"
     );
     // An operator's key of another name and without tags has nothing to do with the secret.
-    let other = world.sandbox.create_key("other", OPERATORS_KEY, &[]);
-    let report = world.reconcile(stop()).await;
+    let other = env.sandbox.create_key("other", OPERATORS_KEY, &[]);
+    let report = env.reconcile(stop()).await;
     assert!(!report.to_string().contains(&other), "{report}");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 /// A key that has the secret's name and none of the tags still works after the stop, which says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_mentions_key_without_tags() {
-    let (world, _) = rotated(TestEnvBuilder::quick()).await;
+    let (env, _) = rotated(TestEnvBuilder::quick()).await;
     let name = format!("{SECRET}/by-terraform");
-    let id = world.sandbox.create_key(&name, OPERATORS_KEY, &[]);
-    let report = world.reconcile(json!({})).await;
+    let id = env.sandbox.create_key(&name, OPERATORS_KEY, &[]);
+    let report = env.reconcile(json!({})).await;
     assert!(!report.to_string().contains(&id), "{report}");
-    let report = world.reconcile(stop()).await;
+    let report = env.reconcile(stop()).await;
     let command = command_in(&issues(&report));
     assert!(command.contains(&id), "{report}");
-    assert_eq!(enabled(&world, OPERATORS_KEY), Some(true));
-    world.shell(&command).await;
-    let report = world.reconcile(stop()).await;
+    assert_eq!(enabled(&env, OPERATORS_KEY), Some(true));
+    env.shell(&command).await;
+    let report = env.reconcile(stop()).await;
     assert!(!issues(&report).contains("still works"), "{report}");
 }
 
 /// A key of another secret of this function is not a namesake.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_spares_other_secrets_keys() {
-    let (world, _) = rotated(TestEnvBuilder::quick()).await;
+    let (env, _) = rotated(TestEnvBuilder::quick()).await;
     let other = format!("{SECRET}-2");
-    world.sandbox.create_secret(&other, None);
+    env.sandbox.create_secret(&other, None);
     let version = "11111111-2222-4333-8444-555555555555";
     let value = "OtherOtherOtherOtherOtherOtherOtherOther";
-    let id = minted_key(&world.sandbox, &other, version, value, &[]);
-    let report = world.reconcile(stop()).await;
-    assert_eq!(enabled(&world, value), Some(true));
+    let id = minted_key(&env.sandbox, &other, version, value, &[]);
+    let report = env.reconcile(stop()).await;
+    assert_eq!(enabled(&env, value), Some(true));
     assert!(!report.to_string().contains(&id), "{report}");
 }
 
 // Descriptions that an operator changed.
 
 /// A mark as this function writes it, with times long past.
-fn backdated(world: &TestEnv, disabled: bool) -> String {
-    let by = labelled(world, "AWSCURRENT").expect("there is one");
+fn backdated(env: &TestEnv, disabled: bool) -> String {
+    let by = labelled(env, "AWSCURRENT").expect("there is one");
     let disabled = if disabled {
         " Disabled at 2020-01-02T00:00:00Z."
     } else {
@@ -780,35 +767,34 @@ fn backdated(world: &TestEnv, disabled: bool) -> String {
 }
 
 /// The day of the sandbox's clock, as the report writes times.
-fn day(world: &TestEnv) -> String {
-    let now = humantime::format_rfc3339_seconds(world.sandbox.now());
+fn day(env: &TestEnv) -> String {
+    let now = humantime::format_rfc3339_seconds(env.sandbox.now());
     now.to_string()[..10].to_owned()
 }
 
 /// A key that is disabled with a backdated mark is kept for the whole quarantine, counted from that change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_disabled_key_keeps_its_quarantine() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let id = key(&world, &first).id;
-    let text = backdated(&world, true);
-    world
-        .sandbox
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let id = key(&env, &first).id;
+    let text = backdated(&env, true);
+    env.sandbox
         .update_key_as_operator(&id, Some(false), Some(&text));
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false), "{report}");
     let words = issues(&report);
     assert!(
-        words.contains(&id) && words.contains(&day(&world)),
+        words.contains(&id) && words.contains(&day(&env)),
         "{report}"
     );
     assert!(words.contains("changed by somebody else"), "{report}");
 
-    world.sandbox.advance(NEARLY_QUARANTINE);
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false), "{report}");
-    world.sandbox.advance(MINUTE * 2);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), None);
+    env.sandbox.advance(NEARLY_QUARANTINE);
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false), "{report}");
+    env.sandbox.advance(MINUTE * 2);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), None);
 }
 
 /// A newer time elsewhere in the mark hides that it was changed, so the period counts from that time.
@@ -819,83 +805,83 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
         "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Revoked at NOW.",
         "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Postponed 1 times, last at NOW.",
     ] {
-        let (world, first) = rotated(TestEnvBuilder::quick()).await;
-        world.sandbox.advance(GRACE / 2);
-        let now = humantime::format_rfc3339_seconds(world.sandbox.now());
-        let by = labelled(&world, "AWSCURRENT").expect("there is one");
+        let (env, first) = rotated(TestEnvBuilder::quick()).await;
+        env.sandbox.advance(GRACE / 2);
+        let now = humantime::format_rfc3339_seconds(env.sandbox.now());
+        let by = labelled(&env, "AWSCURRENT").expect("there is one");
         let text = forged.replace("NOW", &now.to_string()).replace("BY", &by);
-        let id = key(&world, &first).id;
-        let sandbox = &world.sandbox;
+        let id = key(&env, &first).id;
+        let sandbox = &env.sandbox;
         sandbox.update_key_as_operator(&id, Some(false), Some(&text));
-        let report = world.reconcile(json!({})).await;
-        assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
-        world.sandbox.advance(NEARLY_QUARANTINE);
-        let report = world.reconcile(json!({})).await;
-        assert_eq!(enabled(&world, &first), Some(false), "{forged}: {report}");
-        world.sandbox.advance(MINUTE * 2);
-        world.reconcile(json!({})).await;
-        assert_eq!(enabled(&world, &first), None, "{forged}");
+        let report = env.reconcile(json!({})).await;
+        assert_eq!(enabled(&env, &first), Some(false), "{forged}: {report}");
+        env.sandbox.advance(NEARLY_QUARANTINE);
+        let report = env.reconcile(json!({})).await;
+        assert_eq!(enabled(&env, &first), Some(false), "{forged}: {report}");
+        env.sandbox.advance(MINUTE * 2);
+        env.reconcile(json!({})).await;
+        assert_eq!(enabled(&env, &first), None, "{forged}");
     }
 }
 
 /// The same of a key that is still enabled, and its grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_enabled_key_keeps_its_grace() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
     // AWSPREVIOUS does not hold it, so only the time of the change bounds it.
-    world.rotate().await;
-    world.sandbox.advance(GRACE / 2);
-    let id = key(&world, &first).id;
-    let text = backdated(&world, false);
-    world.sandbox.update_key_as_operator(&id, None, Some(&text));
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(true), "{report}");
+    env.rotate().await;
+    env.sandbox.advance(GRACE / 2);
+    let id = key(&env, &first).id;
+    let text = backdated(&env, false);
+    env.sandbox.update_key_as_operator(&id, None, Some(&text));
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(true), "{report}");
     let words = issues(&report);
     assert!(
-        words.contains(&id) && words.contains(&day(&world)),
+        words.contains(&id) && words.contains(&day(&env)),
         "{report}"
     );
-    world.sandbox.advance(NEARLY_GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(true));
-    world.sandbox.advance(MINUTE * 2);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false));
+    env.sandbox.advance(NEARLY_GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(true));
+    env.sandbox.advance(MINUTE * 2);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false));
 }
 
 /// A change within a minute of the mark is taken for the function's own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_changes_postpone_nothing() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    world.sandbox.advance(GRACE);
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false));
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    env.sandbox.advance(GRACE);
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false));
     assert_eq!(issues(&report), "", "{report}");
-    world.sandbox.advance(QUARANTINE);
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), None);
+    env.sandbox.advance(QUARANTINE);
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), None);
     assert_eq!(issues(&report), "", "{report}");
 }
 
 /// A change that was throttled for over a minute is written once more, with the time at which it came about.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_change_that_took_long_postpones_nothing() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let world = Arc::new(world);
-    world.sandbox.advance(GRACE);
-    let weak = Arc::downgrade(&world);
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let env = Arc::new(env);
+    env.sandbox.advance(GRACE);
+    let weak = Arc::downgrade(&env);
     let slow = FaultKind::before(move || {
-        if let Some(world) = weak.upgrade() {
-            world.sandbox.advance(MINUTE * 2);
+        if let Some(env) = weak.upgrade() {
+            env.sandbox.advance(MINUTE * 2);
         }
         async {}
     });
     let slow = Fault::new(slow).on(Service::ApiGateway, "UpdateApiKey");
-    let slow = world.sandbox.faults().inject(slow);
-    world.reconcile(json!({})).await;
+    let slow = env.sandbox.faults().inject(slow);
+    env.reconcile(json!({})).await;
     assert_eq!(slow.fired(), 1);
-    assert_eq!(enabled(&world, &first), Some(false));
-    let report = world.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false));
+    let report = env.reconcile(json!({})).await;
     assert_eq!(issues(&report), "", "{report}");
     assert_eq!(done(&report), [""; 0], "{report}");
 }
@@ -903,25 +889,25 @@ async fn own_change_that_took_long_postpones_nothing() {
 /// A person who disables the current key while a run is about to note something with it is not overruled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn current_key_disabled_during_note_stays_disabled() {
-    let world = Arc::new(TestEnvBuilder::quick().start().await);
-    let weak = Arc::downgrade(&world);
+    let env = Arc::new(TestEnvBuilder::quick().start().await);
+    let weak = Arc::downgrade(&env);
     let disable = FaultKind::before(move || {
-        if let Some(world) = weak.upgrade() {
-            let id = key(&world, &world.current_key()).id;
-            let sandbox = &world.sandbox;
+        if let Some(env) = weak.upgrade() {
+            let id = key(&env, &env.current_key()).id;
+            let sandbox = &env.sandbox;
             sandbox.update_key_as_operator(&id, Some(false), None);
         }
         async {}
     });
     let disable = Fault::new(disable).on(Service::ApiGateway, "UpdateApiKey");
-    let disable = world.sandbox.faults().inject(disable);
-    world.rotate().await;
+    let disable = env.sandbox.faults().inject(disable);
+    env.rotate().await;
     assert_eq!(disable.fired(), 1);
     for _ in 0..2 {
-        let current = key(&world, &world.current_key());
+        let current = key(&env, &env.current_key());
         assert!(!current.enabled, "{current:?}");
         assert!(current.description.starts_with("Minted for"), "{current:?}");
-        let report = world.reconcile(json!({})).await;
+        let report = env.reconcile(json!({})).await;
         assert!(
             issues(&report).contains("was disabled by a person"),
             "{report}"
@@ -932,226 +918,226 @@ async fn current_key_disabled_during_note_stays_disabled() {
 /// Somebody who changes a superseded key again and again keeps it, and from the third time on the metric tells.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn third_postponement_counts_as_postponed_key() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let id = key(&world, &first).id;
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let id = key(&env, &first).id;
     for time in 1..=4 {
-        world.sandbox.advance(NEARLY_GRACE);
-        world.sandbox.update_key_as_operator(&id, Some(true), None);
-        let (report, line) = reconcile(&world).await;
-        assert_eq!(enabled(&world, &first), Some(true), "{report}");
+        env.sandbox.advance(NEARLY_GRACE);
+        env.sandbox.update_key_as_operator(&id, Some(true), None);
+        let (report, line) = reconcile(&env).await;
+        assert_eq!(enabled(&env, &first), Some(true), "{report}");
         assert!(issues(&report).contains(&id), "{report}");
         assert_eq!(line["KeysPostponed"], usize::from(time >= 3), "{report}");
-        let description = key(&world, &first).description;
+        let description = key(&env, &first).description;
         assert!(
             description.contains(&format!(" Postponed {time} times")),
             "{description}"
         );
     }
     // Left alone, it goes in its time.
-    world.sandbox.advance(GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false));
+    env.sandbox.advance(GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false));
 }
 
 /// Without a change that API Gateway dates, AWSPREVIOUS's key counts from when AWSCURRENT's version was created.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_previous_key_is_bounded_by_current_version() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let id = key(&world, &first).id;
-    world.sandbox.describe_key(&id, &backdated(&world, false));
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(true), "{report}");
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let id = key(&env, &first).id;
+    env.sandbox.describe_key(&id, &backdated(&env, false));
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(true), "{report}");
     assert!(issues(&report).contains(&id), "{report}");
-    world.sandbox.advance(NEARLY_GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(true));
-    world.sandbox.advance(MINUTE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false));
+    env.sandbox.advance(NEARLY_GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(true));
+    env.sandbox.advance(MINUTE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false));
 }
 
 // After an emergency stop.
 
 /// A secret that was rotated twice, and the value of the key that an emergency stop revoked since.
 async fn stopped(setup: TestEnvBuilder) -> (TestEnv, String) {
-    let (world, revoked) = rotated(setup).await;
-    let report = world.reconcile(stop()).await;
+    let (env, revoked) = rotated(setup).await;
+    let report = env.reconcile(stop()).await;
     assert_eq!(report["totals"]["keysDisabled"], 1, "{report}");
-    let description = key(&world, &revoked).description;
+    let description = key(&env, &revoked).description;
     assert!(description.contains(" Revoked at "), "{description}");
-    (world, revoked)
+    (env, revoked)
 }
 
 /// Enabled again with the command of the runbook, it has no fresh grace: the next run disables it, counts and names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_key_enabled_by_operator_is_disabled_again() {
-    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
-    let id = key(&world, &revoked).id;
-    world.sandbox.advance(MINUTE * 5);
+    let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
+    let id = key(&env, &revoked).id;
+    env.sandbox.advance(MINUTE * 5);
     for _ in 0..2 {
-        world
+        env
             .shell(&format!(
                 "aws apigateway update-api-key --api-key {id} --patch-operations op=replace,path=/enabled,value=true"
             ))
             .await;
-        assert_eq!(world.gateway_answer(&revoked).await, 200);
-        let (report, line) = reconcile(&world).await;
-        assert_eq!(enabled(&world, &revoked), Some(false), "{report}");
-        assert_eq!(world.gateway_answer(&revoked).await, 403);
+        assert_eq!(env.gateway_answer(&revoked).await, 200);
+        let (report, line) = reconcile(&env).await;
+        assert_eq!(enabled(&env, &revoked), Some(false), "{report}");
+        assert_eq!(env.gateway_answer(&revoked).await, 403);
         assert_eq!(line["DriftRepaired"], 1, "{report}");
         assert_eq!(line["KeysDisabled"], 1, "{report}");
         let words = issues(&report);
         assert!(words.contains(&id), "{report}");
         assert!(words.contains("had been enabled again"), "{report}");
-        let description = key(&world, &revoked).description;
+        let description = key(&env, &revoked).description;
         assert!(description.contains(" Revoked at "), "{description}");
         // It is told once.
-        let (report, line) = reconcile(&world).await;
+        let (report, line) = reconcile(&env).await;
         assert_eq!(line["DriftRepaired"], 0, "{report}");
         assert_eq!(issues(&report), "", "{report}");
     }
-    world.assert_agreement().await;
-    world.sandbox.advance(QUARANTINE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &revoked), None);
+    env.assert_agreement().await;
+    env.sandbox.advance(QUARANTINE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &revoked), None);
 }
 
 /// A rotation's last step disables it as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_disables_revoked_key_again() {
-    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
-    let id = key(&world, &revoked).id;
-    world.sandbox.update_key_as_operator(&id, Some(true), None);
-    let answer = rotate(&world).await;
-    assert_eq!(enabled(&world, &revoked), Some(false), "{answer}");
+    let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
+    let id = key(&env, &revoked).id;
+    env.sandbox.update_key_as_operator(&id, Some(true), None);
+    let answer = rotate(&env).await;
+    assert_eq!(enabled(&env, &revoked), Some(false), "{answer}");
     assert!(answer["issues"].to_string().contains(&id), "{answer}");
 }
 
 /// Only moving AWSCURRENT to the version that it was created for brings it back; later it has an ordinary grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_by_label_reinstates_revoked_key() {
-    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
-    let previous = labelled(&world, "AWSPREVIOUS").expect("there is one");
-    make_current(&world, &previous);
-    let (report, line) = reconcile(&world).await;
-    assert!(world.current_key() == revoked, "it was not rolled back");
+    let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
+    let previous = labelled(&env, "AWSPREVIOUS").expect("there is one");
+    make_current(&env, &previous);
+    let (report, line) = reconcile(&env).await;
+    assert!(env.current_key() == revoked, "it was not rolled back");
     assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
-    let description = key(&world, &revoked).description;
+    let description = key(&env, &revoked).description;
     assert!(description.starts_with("Minted for "), "{description}");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 
-    world.rotate().await;
-    let description = key(&world, &revoked).description;
+    env.rotate().await;
+    let description = key(&env, &revoked).description;
     assert!(description.starts_with("Superseded at "), "{description}");
     assert!(!description.contains("Revoked at"), "{description}");
-    world.sandbox.advance(NEARLY_GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &revoked), Some(true));
-    world.sandbox.advance(MINUTE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &revoked), Some(false));
+    env.sandbox.advance(NEARLY_GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &revoked), Some(true));
+    env.sandbox.advance(MINUTE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &revoked), Some(false));
 }
 
 /// An old value that is put again is not a rollback. Either way out of the report leads to a key that works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_value_put_again_stays_disabled() {
     for rotates in [true, false] {
-        let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
-        let second = world.current_key();
+        let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
+        let second = env.current_key();
         let text = json!({ "apiKey": revoked }).to_string();
-        world.sandbox.put_secret(SECRET, &text);
+        env.sandbox.put_secret(SECRET, &text);
         for _ in 0..2 {
-            let (report, line) = reconcile(&world).await;
-            assert_eq!(enabled(&world, &revoked), Some(false), "{report}");
-            assert_eq!(enabled(&world, &second), Some(true), "{report}");
+            let (report, line) = reconcile(&env).await;
+            assert_eq!(enabled(&env, &revoked), Some(false), "{report}");
+            assert_eq!(enabled(&env, &second), Some(true), "{report}");
             assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
             assert_eq!(line["DriftRepaired"], 0, "{report}");
             let words = issues(&report);
-            assert!(words.contains(&key(&world, &revoked).id), "{report}");
+            assert!(words.contains(&key(&env, &revoked).id), "{report}");
             assert!(words.contains("through another version"), "{report}");
             assert!(words.contains("rotate"), "{report}");
             assert!(words.contains("move AWSCURRENT to the version"), "{report}");
-            assert!(delivers(&world, TARGET, &second), "Doppler was changed");
+            assert!(delivers(&env, TARGET, &second), "Doppler was changed");
         }
         // Nor does an operator's enabling bring it back.
-        let id = key(&world, &revoked).id;
-        world.sandbox.update_key_as_operator(&id, Some(true), None);
-        let (report, line) = reconcile(&world).await;
-        assert_eq!(enabled(&world, &revoked), Some(false), "{report}");
+        let id = key(&env, &revoked).id;
+        env.sandbox.update_key_as_operator(&id, Some(true), None);
+        let (report, line) = reconcile(&env).await;
+        assert_eq!(enabled(&env, &revoked), Some(false), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
 
         if rotates {
-            world.rotate().await;
-            assert!(world.current_key() != revoked, "it was not rotated");
-            assert_eq!(enabled(&world, &revoked), Some(false));
+            env.rotate().await;
+            assert!(env.current_key() != revoked, "it was not rotated");
+            assert_eq!(enabled(&env, &revoked), Some(false));
         } else {
-            let name = key(&world, &revoked).name;
+            let name = key(&env, &revoked).name;
             let (_, version) = name.rsplit_once('/').expect("it carries its version");
-            make_current(&world, version);
-            let (report, line) = reconcile(&world).await;
+            make_current(&env, version);
+            let (report, line) = reconcile(&env).await;
             assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
-            assert!(world.current_key() == revoked, "it was not rolled back");
+            assert!(env.current_key() == revoked, "it was not rolled back");
         }
-        world.assert_agreement().await;
+        env.assert_agreement().await;
     }
 }
 
 /// A target that holds a revoked key gets AWSCURRENT's, and the revoked key stays disabled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_target_with_revoked_key_is_rewritten() {
-    let (world, revoked) = stopped(TestEnvBuilder::quick()).await;
-    set_target(&world, TARGET, &revoked);
-    let (report, line) = reconcile(&world).await;
+    let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
+    set_target(&env, TARGET, &revoked);
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["DriftRepaired"], 1, "{report}");
-    assert_eq!(enabled(&world, &revoked), Some(false));
-    world.assert_agreement().await;
+    assert_eq!(enabled(&env, &revoked), Some(false));
+    env.assert_agreement().await;
 }
 
 /// A key that was already in quarantine when the stop came is revoked as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quarantined_key_is_revoked_by_emergency_stop() {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    world.sandbox.advance(GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false));
-    let description = key(&world, &first).description;
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    env.sandbox.advance(GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false));
+    let description = key(&env, &first).description;
     assert!(!description.contains("Revoked"), "{description}");
-    let report = world.reconcile(stop()).await;
-    let description = key(&world, &first).description;
+    let report = env.reconcile(stop()).await;
+    let description = key(&env, &first).description;
     assert!(description.contains(" Revoked at "), "{report}");
     assert!(!issues(&report).contains("changed by somebody"), "{report}");
-    world.sandbox.advance(MINUTE * 5);
-    let report = world.reconcile(json!({})).await;
+    env.sandbox.advance(MINUTE * 5);
+    let report = env.reconcile(json!({})).await;
     assert_eq!(issues(&report), "", "{report}");
-    let id = key(&world, &first).id;
-    world.sandbox.advance(MINUTE * 5);
-    world.sandbox.update_key_as_operator(&id, Some(true), None);
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false), "{report}");
+    let id = key(&env, &first).id;
+    env.sandbox.advance(MINUTE * 5);
+    env.sandbox.update_key_as_operator(&id, Some(true), None);
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false), "{report}");
     assert_eq!(report["totals"]["driftRepaired"], 1, "{report}");
 }
 
 /// A version that was cancelled, stopped and made pending again has a revoked key, which is not handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_key_that_was_revoked_is_refused() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let token = world.sandbox.begin_rotation(SECRET);
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret"] {
-        world.step(&token, step).await;
+        env.step(&token, step).await;
     }
-    let pending = world.key_in("AWSPENDING").expect("it was stored");
-    cancel(&world, &token);
-    world.reconcile(stop()).await;
-    assert_eq!(enabled(&world, &pending), Some(false));
+    let pending = env.key_in("AWSPENDING").expect("it was stored");
+    cancel(&env, &token);
+    env.reconcile(stop()).await;
+    assert_eq!(enabled(&env, &pending), Some(false));
     let label = Some(token.as_str());
-    world.sandbox.move_label(SECRET, "AWSPENDING", None, label);
-    let before = Untouched::of(&world);
+    env.sandbox.move_label(SECRET, "AWSPENDING", None, label);
+    let before = Untouched::of(&env);
     for step in ["setSecret", "finishSecret"] {
-        let message = world.step_fails(&token, step, "KeyRevoked").await;
+        let message = env.step_fails(&token, step, "KeyRevoked").await;
         assert!(message.contains("take AWSPENDING off"), "{message}");
     }
-    before.assert(&world, "revoked");
+    before.assert(&env, "revoked");
 }
 
 // The first write to a Doppler target.
@@ -1164,11 +1150,11 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
         targets: vec![TARGET, "ALSO_HERE"],
         ..TestEnvBuilder::quick()
     };
-    let world = setup.start().await;
-    set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
-    let trial = trial_fails(&world, "DopplerTargetTaken", "trial").await;
-    let before = Untouched::of(&world);
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let env = setup.start().await;
+    set_target(&env, "ALSO_HERE", ANOTHER_TEAMS);
+    let trial = trial_fails(&env, "DopplerTargetTaken", "trial").await;
+    let before = Untouched::of(&env);
+    let (error, token) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
     for message in [&trial, &error.error_message] {
         for words in [
@@ -1182,15 +1168,15 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
         }
         assert!(!message.contains(ANOTHER_TEAMS), "it shows the value");
     }
-    before.assert_but_for_keys(&world, "refused");
-    assert_eq!(made(&world, "UpdateSecrets"), 0);
-    assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS));
-    assert!(!world.log().contains(ANOTHER_TEAMS), "the log shows it");
+    before.assert_but_for_keys(&env, "refused");
+    assert_eq!(made(&env, "UpdateSecrets"), 0);
+    assert!(delivers(&env, "ALSO_HERE", ANOTHER_TEAMS));
+    assert!(!env.log().contains(ANOTHER_TEAMS), "the log shows it");
 
     // Once the other team has moved it, Secrets Manager's next try goes on.
-    set_target(&world, "ALSO_HERE", "");
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    set_target(&env, "ALSO_HERE", "");
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }
 
 /// Whoever moves AWSCURRENT all the same to the version that was refused does not give the target away.
@@ -1201,42 +1187,42 @@ async fn refused_target_is_left_after_promotion_by_hand() {
             secret: (!has_current_key).then(|| "{}".to_owned()),
             ..TestEnvBuilder::quick()
         };
-        let world = setup.start().await;
+        let env = setup.start().await;
         if has_current_key {
-            world.rotate().await;
+            env.rotate().await;
         }
-        set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
+        set_target(&env, "ALSO_HERE", ANOTHER_TEAMS);
         let targets = listed(&[TARGET, "ALSO_HERE"]);
-        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
-        let (error, token) = world.rotate_and_fail("testSecret").await;
+        env.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        let (error, token) = env.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
-        make_current(&world, &token);
-        world.step(&token, "finishSecret").await;
+        make_current(&env, &token);
+        env.step(&token, "finishSecret").await;
         for _ in 0..2 {
-            let (report, line) = reconcile(&world).await;
+            let (report, line) = reconcile(&env).await;
             assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
-            assert!(delivers(&world, TARGET, &world.current_key()), "{report}");
-            assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS), "{report}");
+            assert!(delivers(&env, TARGET, &env.current_key()), "{report}");
+            assert!(delivers(&env, "ALSO_HERE", ANOTHER_TEAMS), "{report}");
         }
-        world.rotate_and_fail("testSecret").await;
-        assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS));
+        env.rotate_and_fail("testSecret").await;
+        assert!(delivers(&env, "ALSO_HERE", ANOTHER_TEAMS));
     }
 }
 
 /// A target that is listed in `DOPPLER_ADOPT_TARGETS` is overwritten whatever it holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn adopted_doppler_target_is_overwritten() {
-    let world = TestEnvBuilder::quick().start().await;
-    set_target(&world, TARGET, ANOTHER_TEAMS);
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let env = TestEnvBuilder::quick().start().await;
+    set_target(&env, TARGET, ANOTHER_TEAMS);
+    let (error, token) = env.rotate_and_fail("testSecret").await;
     let message = error.error_message;
     let begins = message.find("DOPPLER_ADOPT_TARGETS=").expect("it is named");
     let (name, entry) = message[begins..].split_once('=').expect("it has a value");
     let entry = entry.split([' ', ';']).next().unwrap_or_default();
-    world.redeploy(&[(name, entry)]).await;
-    world.retry(&token).await;
-    world.assert_agreement().await;
-    let trial = world.sandbox.trial(SECRET).await;
+    env.redeploy(&[(name, entry)]).await;
+    env.retry(&token).await;
+    env.assert_agreement().await;
+    let trial = env.sandbox.trial(SECRET).await;
     assert!(trial.succeeded, "{:?}", trial.error());
 }
 
@@ -1263,17 +1249,17 @@ async fn own_doppler_values_may_be_overwritten() {
             secret: before.or(current).map(ToOwned::to_owned),
             ..TestEnvBuilder::quick()
         };
-        let world = setup.start().await;
+        let env = setup.start().await;
         if let (Some(_), Some(text)) = (before, current) {
-            world.sandbox.put_secret(SECRET, text);
+            env.sandbox.put_secret(SECRET, text);
         }
         if let Some(value) = target {
-            set_target(&world, TARGET, value);
+            set_target(&env, TARGET, value);
         }
-        let trial = world.sandbox.trial(SECRET).await;
+        let trial = env.sandbox.trial(SECRET).await;
         assert!(trial.succeeded, "{target:?}: {:?}", trial.error());
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
     }
 }
 
@@ -1289,57 +1275,57 @@ fn listed(names: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_target_with_superseded_key_is_written() {
     for rotates in [true, false] {
-        let (world, first) = rotated(TestEnvBuilder::quick()).await;
-        world.rotate().await;
-        set_target(&world, "ALSO_HERE", &first);
+        let (env, first) = rotated(TestEnvBuilder::quick()).await;
+        env.rotate().await;
+        set_target(&env, "ALSO_HERE", &first);
         let targets = listed(&[TARGET, "ALSO_HERE"]);
-        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        env.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
         if rotates {
-            world.rotate().await;
+            env.rotate().await;
         } else {
-            let (report, line) = reconcile(&world).await;
+            let (report, line) = reconcile(&env).await;
             assert_eq!(line["DopplerTargetsTaken"], 0, "{report}");
         }
-        assert!(delivers(&world, "ALSO_HERE", &world.current_key()));
+        assert!(delivers(&env, "ALSO_HERE", &env.current_key()));
     }
 }
 
 /// A target that was written once is repaired whatever it holds, by a reconciliation as by a rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn written_target_is_repaired_whatever_it_holds() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    set_target(&world, TARGET, ANOTHER_TEAMS);
-    let (report, line) = reconcile(&world).await;
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    set_target(&env, TARGET, ANOTHER_TEAMS);
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["DriftRepaired"], 1, "{report}");
     assert_eq!(line["DopplerTargetsTaken"], 0, "{report}");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 
-    set_target(&world, TARGET, ANOTHER_TEAMS);
-    let trial = world.sandbox.trial(SECRET).await;
+    set_target(&env, TARGET, ANOTHER_TEAMS);
+    let trial = env.sandbox.trial(SECRET).await;
     assert!(trial.succeeded, "{:?}", trial.error());
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.rotate().await;
+    env.assert_agreement().await;
 
     // Also after a rollback: AWSPREVIOUS's key goes on naming it.
-    let previous = labelled(&world, "AWSPREVIOUS").expect("there is one");
-    make_current(&world, &previous);
-    world.reconcile(json!({})).await;
-    set_target(&world, TARGET, ANOTHER_TEAMS);
-    world.reconcile(json!({})).await;
-    world.assert_agreement().await;
+    let previous = labelled(&env, "AWSPREVIOUS").expect("there is one");
+    make_current(&env, &previous);
+    env.reconcile(json!({})).await;
+    set_target(&env, TARGET, ANOTHER_TEAMS);
+    env.reconcile(json!({})).await;
+    env.assert_agreement().await;
 }
 
 /// A target that is configured later is left alone while it holds another's value, and remembered once it was written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_target_is_left_alone_then_remembered() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    set_target(&env, "ALSO_HERE", ANOTHER_TEAMS);
     let targets = listed(&[TARGET, "ALSO_HERE"]);
-    world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+    env.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
     for _ in 0..2 {
-        let (report, line) = reconcile(&world).await;
+        let (report, line) = reconcile(&env).await;
         assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
         assert_eq!(line["DriftRepaired"], 0, "{report}");
         let words = issues(&report);
@@ -1347,53 +1333,47 @@ async fn later_target_is_left_alone_then_remembered() {
             words.contains("DOPPLER_ADOPT_TARGETS=acme/prd/ALSO_HERE"),
             "{report}"
         );
-        assert!(delivers(&world, "ALSO_HERE", ANOTHER_TEAMS));
+        assert!(delivers(&env, "ALSO_HERE", ANOTHER_TEAMS));
         assert!(!report.to_string().contains(ANOTHER_TEAMS));
     }
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 
     // Vacant, it is written and noted; then it is the function's, whatever it holds.
-    set_target(&world, "ALSO_HERE", "");
-    let report = world.reconcile(json!({})).await;
-    assert!(
-        delivers(&world, "ALSO_HERE", &world.current_key()),
-        "{report}"
-    );
-    let description = key(&world, &world.current_key()).description;
+    set_target(&env, "ALSO_HERE", "");
+    let report = env.reconcile(json!({})).await;
+    assert!(delivers(&env, "ALSO_HERE", &env.current_key()), "{report}");
+    let description = key(&env, &env.current_key()).description;
     let hash = hash_of("ALSO_HERE");
     assert!(description.contains(&hash), "{description}");
-    let report = world.reconcile(json!({})).await;
+    let report = env.reconcile(json!({})).await;
     assert_eq!(done(&report), Vec::<&str>::new(), "it is noted once");
-    set_target(&world, "ALSO_HERE", ANOTHER_TEAMS);
-    let (report, line) = reconcile(&world).await;
+    set_target(&env, "ALSO_HERE", ANOTHER_TEAMS);
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["DopplerTargetsTaken"], 0, "{report}");
-    assert!(
-        delivers(&world, "ALSO_HERE", &world.current_key()),
-        "{report}"
-    );
+    assert!(delivers(&env, "ALSO_HERE", &env.current_key()), "{report}");
 }
 
 /// Where an operator rewrote the description that remembers, a drifted target is not the function's any more; one that
 /// holds AWSCURRENT's key is noted again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_target_needs_adoption_again() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let current = key(&world, &world.current_key());
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let current = key(&env, &env.current_key());
     let forgetful = format!("Minted for the secret {SECRET}.");
-    world.sandbox.describe_key(&current.id, &forgetful);
-    world.reconcile(json!({})).await;
-    let described = key(&world, &current.value).description;
+    env.sandbox.describe_key(&current.id, &forgetful);
+    env.reconcile(json!({})).await;
+    let described = key(&env, &current.value).description;
     assert_eq!(described, current.description);
 
-    world.sandbox.describe_key(&current.id, &forgetful);
-    set_target(&world, TARGET, ANOTHER_TEAMS);
-    let (report, line) = reconcile(&world).await;
+    env.sandbox.describe_key(&current.id, &forgetful);
+    set_target(&env, TARGET, ANOTHER_TEAMS);
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["DopplerTargetsTaken"], 1, "{report}");
-    assert!(delivers(&world, TARGET, ANOTHER_TEAMS));
-    let (error, _) = world.rotate_and_fail("testSecret").await;
+    assert!(delivers(&env, TARGET, ANOTHER_TEAMS));
+    let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
-    assert!(delivers(&world, TARGET, ANOTHER_TEAMS));
+    assert!(delivers(&env, TARGET, ANOTHER_TEAMS));
 }
 
 // Replicas in other Regions.
@@ -1410,15 +1390,15 @@ async fn replicated(lag: Duration, function_timeout: Duration) -> TestEnv {
         },
         ..TestEnvBuilder::quick()
     };
-    let world = setup.start().await;
-    world.rotate().await;
-    world.sandbox.replicate(SECRET, &REGIONS);
-    world.sandbox.advance(lag);
-    world
+    let env = setup.start().await;
+    env.rotate().await;
+    env.sandbox.replicate(SECRET, &REGIONS);
+    env.sandbox.advance(lag);
+    env
 }
 
-fn replica_statuses(world: &TestEnv) -> Vec<ReplicaStatus> {
-    let replicas = world.sandbox.secret(SECRET).replicas;
+fn replica_statuses(env: &TestEnv) -> Vec<ReplicaStatus> {
+    let replicas = env.sandbox.secret(SECRET).replicas;
     replicas.iter().map(|replica| replica.status).collect()
 }
 
@@ -1426,99 +1406,98 @@ fn replica_statuses(world: &TestEnv) -> Vec<ReplicaStatus> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_label_goes_once_replicas_are_in_sync() {
     let lag = Duration::from_secs(3);
-    let world = Arc::new(replicated(lag, Duration::from_mins(5)).await);
-    let weak = Arc::downgrade(&world);
+    let env = Arc::new(replicated(lag, Duration::from_mins(5)).await);
+    let weak = Arc::downgrade(&env);
     let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let look = FaultKind::before(move || {
-        if let Some(world) = weak.upgrade() {
-            let _ = sender.send(replica_statuses(&world));
+        if let Some(env) = weak.upgrade() {
+            let _ = sender.send(replica_statuses(&env));
         }
         async {}
     });
     let look = Fault::new(look).on(Service::SecretsManager, "UpdateSecretVersionStage");
-    let look = world.sandbox.faults().inject(look.every());
-    let superseded = world.current_key();
-    let answer = rotate(&world).await;
+    let look = env.sandbox.faults().inject(look.every());
+    let superseded = env.current_key();
+    let answer = rotate(&env).await;
     assert_eq!(look.fired(), 2, "{answer}");
-    world.sandbox.faults().clear();
+    env.sandbox.faults().clear();
     let _at_promotion = seen.recv().await;
     let at_removal = seen.recv().await;
     assert_eq!(at_removal, Some(vec![ReplicaStatus::InSync; 2]));
-    world.sandbox.advance(lag);
-    assert_eq!(replica_statuses(&world), [ReplicaStatus::InSync; 2]);
-    world.assert_agreement().await;
+    env.sandbox.advance(lag);
+    assert_eq!(replica_statuses(&env), [ReplicaStatus::InSync; 2]);
+    env.assert_agreement().await;
     // They were seen in sync, so grace has begun.
-    let description = key(&world, &superseded).description;
+    let description = key(&env, &superseded).description;
     assert!(description.starts_with("Superseded at "), "{description}");
 }
 
 /// A secret without replicas does not wait, and is not described once more for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secret_without_replicas_does_not_wait() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    world.sandbox.clear_calls();
-    world.rotate().await;
-    let described = made(&world, "DescribeSecret");
-    world.sandbox.replicate(SECRET, &REGIONS);
-    world.sandbox.clear_calls();
-    world.rotate().await;
-    assert_eq!(made(&world, "DescribeSecret"), described + 1);
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    env.sandbox.clear_calls();
+    env.rotate().await;
+    let described = made(&env, "DescribeSecret");
+    env.sandbox.replicate(SECRET, &REGIONS);
+    env.sandbox.clear_calls();
+    env.rotate().await;
+    assert_eq!(made(&env, "DescribeSecret"), described + 1);
 }
 
 /// At the deadline the step fails with the Region; AWSCURRENT is moved, and the next try completes the rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replica_in_progress_at_deadline_fails_step() {
     for status in [ReplicaStatus::InProgress, ReplicaStatus::Pending] {
-        let world = replicated(Duration::ZERO, Duration::from_secs(8)).await;
-        let superseded = world.current_key();
+        let env = replicated(Duration::ZERO, Duration::from_secs(8)).await;
+        let superseded = env.current_key();
         let [region, _] = REGIONS;
-        world.sandbox.set_replica(SECRET, region, status, "");
-        let (error, token) = world.rotate_and_fail("finishSecret").await;
+        env.sandbox.set_replica(SECRET, region, status, "");
+        let (error, token) = env.rotate_and_fail("finishSecret").await;
         assert_eq!(error.error_type, "ReplicasNotInSync", "{error}");
         assert!(error.error_message.contains(region), "{error}");
         assert!(!error.error_message.contains(REGIONS[1]), "{error}");
-        assert!(world.current_key() != superseded, "it was not promoted");
-        let pending = labelled(&world, "AWSPENDING");
+        assert!(env.current_key() != superseded, "it was not promoted");
+        let pending = labelled(&env, "AWSPENDING");
         assert_eq!(pending.as_ref(), Some(&token));
-        assert_eq!(labelled(&world, "AWSCURRENT"), pending);
+        assert_eq!(labelled(&env, "AWSCURRENT"), pending);
 
         // No grace begins meanwhile, and nothing is disabled.
         for _ in 0..2 {
-            let report = world.reconcile(json!({})).await;
+            let report = env.reconcile(json!({})).await;
             assert!(issues(&report).contains(region), "{report}");
-            let description = key(&world, &superseded).description;
+            let description = key(&env, &superseded).description;
             assert!(description.starts_with("Minted for "), "{description}");
-            world.sandbox.advance(GRACE + QUARANTINE);
+            env.sandbox.advance(GRACE + QUARANTINE);
         }
 
-        world
-            .sandbox
+        env.sandbox
             .set_replica(SECRET, region, ReplicaStatus::InSync, "");
-        world.retry(&token).await;
-        world.assert_agreement().await;
-        let description = key(&world, &superseded).description;
+        env.retry(&token).await;
+        env.assert_agreement().await;
+        let description = key(&env, &superseded).description;
         assert!(description.starts_with("Superseded at "), "{description}");
-        world.sandbox.advance(NEARLY_GRACE);
-        world.reconcile(json!({})).await;
-        assert_eq!(enabled(&world, &superseded), Some(true));
+        env.sandbox.advance(NEARLY_GRACE);
+        env.reconcile(json!({})).await;
+        assert_eq!(enabled(&env, &superseded), Some(true));
     }
 }
 
 /// A key whose grace is over stays enabled while a replica is under way, except in an emergency.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn due_key_waits_for_replicas_except_in_emergency() {
-    let world = replicated(Duration::ZERO, Duration::from_mins(5)).await;
-    let superseded = world.current_key();
-    world.rotate().await;
-    world.sandbox.advance(GRACE);
+    let env = replicated(Duration::ZERO, Duration::from_mins(5)).await;
+    let superseded = env.current_key();
+    env.rotate().await;
+    env.sandbox.advance(GRACE);
     let [region, _] = REGIONS;
     let status = ReplicaStatus::InProgress;
-    world.sandbox.set_replica(SECRET, region, status, "");
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &superseded), Some(true), "{report}");
-    let report = world.reconcile(stop()).await;
-    assert_eq!(enabled(&world, &superseded), Some(false), "{report}");
+    env.sandbox.set_replica(SECRET, region, status, "");
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &superseded), Some(true), "{report}");
+    let report = env.reconcile(stop()).await;
+    assert_eq!(enabled(&env, &superseded), Some(false), "{report}");
 }
 
 /// A replica that failed or was detached is not waited for: the rotation succeeds and names it with the service's words.
@@ -1526,14 +1505,14 @@ async fn due_key_waits_for_replicas_except_in_emergency() {
 async fn failed_replica_is_reported_and_not_waited_for() {
     let message = "The KMS key of the replica is disabled";
     for status in [ReplicaStatus::Failed, ReplicaStatus::Detached] {
-        let world = replicated(Duration::ZERO, Duration::from_mins(5)).await;
-        let superseded = world.current_key();
+        let env = replicated(Duration::ZERO, Duration::from_mins(5)).await;
+        let superseded = env.current_key();
         let [region, _] = REGIONS;
-        world.sandbox.set_replica(SECRET, region, status, message);
+        env.sandbox.set_replica(SECRET, region, status, message);
         let mut answer = Value::Null;
-        let (_, line) = world
+        let (_, line) = env
             .measured(async {
-                answer = rotate(&world).await;
+                answer = rotate(&env).await;
                 answer.clone()
             })
             .await;
@@ -1544,14 +1523,14 @@ async fn failed_replica_is_reported_and_not_waited_for() {
         );
         assert!(!words.contains(REGIONS[1]), "{answer}");
         assert_eq!(line["ReplicasFailed"], 1, "{answer}");
-        world.assert_agreement().await;
-        let (report, line) = reconcile(&world).await;
+        env.assert_agreement().await;
+        let (report, line) = reconcile(&env).await;
         assert_eq!(line["ReplicasFailed"], 1, "{report}");
         assert!(issues(&report).contains(message), "{report}");
         // Its readers are lost already, so the superseded key goes its way.
-        world.sandbox.advance(GRACE);
-        world.reconcile(json!({})).await;
-        assert_eq!(enabled(&world, &superseded), Some(false));
+        env.sandbox.advance(GRACE);
+        env.reconcile(json!({})).await;
+        assert_eq!(enabled(&env, &superseded), Some(false));
     }
 }
 
@@ -1560,20 +1539,20 @@ async fn failed_replica_is_reported_and_not_waited_for() {
 /// A reconciliation says so and counts it; the rest of its work is done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_switched_off_is_reported_and_counted() {
-    let (world, superseded) = rotated(TestEnvBuilder::quick()).await;
-    let (report, line) = reconcile(&world).await;
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
-    world.sandbox.disable_rotation(SECRET);
-    world.sandbox.advance(GRACE);
-    let (report, line) = reconcile(&world).await;
+    env.sandbox.disable_rotation(SECRET);
+    env.sandbox.advance(GRACE);
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithRotationOff"], 1, "{report}");
     assert!(
         issues(&report).contains("rotation is switched off"),
         "{report}"
     );
-    assert_eq!(enabled(&world, &superseded), Some(false));
-    world.sandbox.enable_rotation(SECRET);
-    let (report, line) = reconcile(&world).await;
+    assert_eq!(enabled(&env, &superseded), Some(false));
+    env.sandbox.enable_rotation(SECRET);
+    let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
     assert_eq!(issues(&report), "", "{report}");
 }
@@ -1582,43 +1561,41 @@ async fn rotation_switched_off_is_reported_and_counted() {
 
 /// Two keys that no label keeps: one whose quarantine is over, and one whose grace is.
 async fn due() -> (TestEnv, [String; 2]) {
-    let (world, first) = rotated(TestEnvBuilder::quick()).await;
-    let second = world.current_key();
-    world.rotate().await;
-    world.rotate().await;
+    let (env, first) = rotated(TestEnvBuilder::quick()).await;
+    let second = env.current_key();
+    env.rotate().await;
+    env.rotate().await;
     for (value, is_disabled) in [(&first, true), (&second, false)] {
-        let id = key(&world, value).id;
-        world
-            .sandbox
-            .describe_key(&id, &backdated(&world, is_disabled));
-        world.sandbox.set_key_enabled(&id, !is_disabled);
+        let id = key(&env, value).id;
+        env.sandbox.describe_key(&id, &backdated(&env, is_disabled));
+        env.sandbox.set_key_enabled(&id, !is_disabled);
     }
-    (world, [first, second])
+    (env, [first, second])
 }
 
 /// Without a `Date` that can be believed nothing that is due is disabled or deleted, the report says so, and an emergency
 /// stop goes ahead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_time_keeps_due_keys_except_in_emergency() {
-    let (world, [first, second]) = due().await;
+    let (env, [first, second]) = due().await;
     for service in [Service::SecretsManager, Service::ApiGateway] {
         let forged = Fault::new(FaultKind::header("date", "tomorrow")).of(service);
-        world.sandbox.faults().inject(forged.every());
+        env.sandbox.faults().inject(forged.every());
     }
-    let report = world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), Some(false), "{report}");
-    assert_eq!(enabled(&world, &second), Some(true), "{report}");
+    let report = env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(enabled(&env, &second), Some(true), "{report}");
     assert!(
         issues(&report).contains("the time is not known"),
         "{report}"
     );
-    assert!(world.log().contains("the time is not known"));
-    let report = world.reconcile(stop()).await;
-    assert_eq!(enabled(&world, &first), Some(false), "{report}");
-    assert_eq!(enabled(&world, &second), Some(false), "{report}");
+    assert!(env.log().contains("the time is not known"));
+    let report = env.reconcile(stop()).await;
+    assert_eq!(enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(enabled(&env, &second), Some(false), "{report}");
 
-    world.sandbox.faults().clear();
-    let report = world.reconcile(json!({})).await;
+    env.sandbox.faults().clear();
+    let report = env.reconcile(json!({})).await;
     assert!(
         !issues(&report).contains("the time is not known"),
         "{report}"
@@ -1628,8 +1605,8 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
 /// The same keys, with the time known.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn known_time_ends_old_periods() {
-    let (world, [first, second]) = due().await;
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(&world, &first), None);
-    assert_eq!(enabled(&world, &second), Some(false));
+    let (env, [first, second]) = due().await;
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(&env, &first), None);
+    assert_eq!(enabled(&env, &second), Some(false));
 }

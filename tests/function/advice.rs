@@ -794,54 +794,52 @@ async fn permanent_refusal_is_not_retried_and_advises() {
             "Service Quotas",
         ),
     ];
-    let world = quick().start().await;
-    world.rotate().await;
-    let before = world.current_key();
+    let env = quick().start().await;
+    env.rotate().await;
+    let before = env.current_key();
     for (service, operation, status, code, message, words) in cases {
-        world.sandbox.clear_calls();
+        env.sandbox.clear_calls();
         let refusal = FaultKind::refuse(status, code, message);
         let fault = Fault::new(refusal).on(service, operation).every();
-        world.sandbox.faults().inject(fault);
-        let token = world.sandbox.rotate(SECRET);
-        let outcome = world.sandbox.rotation(&token).await;
+        env.sandbox.faults().inject(fault);
+        let token = env.sandbox.rotate(SECRET);
+        let outcome = env.sandbox.rotation(&token).await;
         let error = outcome.steps.last().and_then(|step| step.error.clone());
         let said = error.expect("the last step failed").error_message;
         assert!(said.contains(words), "{words:?} is missing: {said}");
         assert!(!said.contains(NOTHING_IS_LOST), "{said}");
-        let calls = world.sandbox.calls();
+        let calls = env.sandbox.calls();
         let refused = calls
             .iter()
             .filter(|call| call.operation == operation && call.status == status);
         assert_eq!(refused.count(), 1, "{operation} was repeated: {code}");
-        assert!(world.current_key() == before, "AWSCURRENT moved");
-        world.sandbox.faults().clear();
-        world
-            .sandbox
+        assert!(env.current_key() == before, "AWSCURRENT moved");
+        env.sandbox.faults().clear();
+        env.sandbox
             .move_label(SECRET, "AWSPENDING", Some(&token), None);
     }
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.rotate().await;
+    env.assert_agreement().await;
 }
 
 /// The message of `createSecret` with these variables, without a word that it passes; and how long it took.
-async fn create_secret_fails(world: &TestEnv, variables: &[(&str, &str)]) -> (String, Duration) {
-    world.redeploy(variables).await;
-    let token = world.sandbox.begin_rotation(SECRET);
+async fn create_secret_fails(env: &TestEnv, variables: &[(&str, &str)]) -> (String, Duration) {
+    env.redeploy(variables).await;
+    let token = env.sandbox.begin_rotation(SECRET);
     let began = Instant::now();
-    let said = world
+    let said = env
         .step_fails(&token, "createSecret", "SecretsManagerFailed")
         .await;
     let took = began.elapsed();
     assert!(!said.contains(NOTHING_IS_LOST), "{said}");
-    world
-        .sandbox
+    env.sandbox
         .move_label(SECRET, "AWSPENDING", Some(&token), None);
     (said, took)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unusable_certificate_is_told_by_its_fault() {
-    let world = quick().start().await;
+    let env = quick().start().await;
     let authority = Authority::new().expect("keys can be made");
     let directory = tempfile::tempdir().expect("a directory");
     let bundle = directory.path().join("bundle.pem");
@@ -869,14 +867,14 @@ async fn unusable_certificate_is_told_by_its_fault() {
     ];
     for (certificate, bundle, words) in cases {
         let server = authority
-            .stand_with(certificate, &world.sandbox.aws_url())
+            .stand_with(certificate, &env.sandbox.aws_url())
             .await;
         let server = server.expect("it can listen");
         let variables = [
             ("AWS_ENDPOINT_URL", server.as_str()),
             ("AWS_CA_BUNDLE", bundle),
         ];
-        let (said, took) = create_secret_fails(&world, &variables).await;
+        let (said, took) = create_secret_fails(&env, &variables).await;
         for words in words {
             assert!(said.contains(words), "{words:?} is missing: {said}");
         }
@@ -903,10 +901,10 @@ async fn proxy(status: &'static str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxy_that_refuses_is_told_from_the_service() {
-    let world = quick().start().await;
+    let env = quick().start().await;
     let endpoint = ("AWS_ENDPOINT_URL", "https://secretsmanager.test");
     let strict = proxy("407 Proxy Authentication Required").await;
-    let (said, took) = create_secret_fails(&world, &[endpoint, ("HTTPS_PROXY", &strict)]).await;
+    let (said, took) = create_secret_fails(&env, &[endpoint, ("HTTPS_PROXY", &strict)]).await;
     assert!(
         said.contains("407") && said.contains("user name and password"),
         "{said}"
@@ -914,7 +912,7 @@ async fn proxy_that_refuses_is_told_from_the_service() {
     assert!(took < Duration::from_secs(5), "it was repeated: {took:?}");
 
     let closed = proxy("403 Forbidden").await;
-    let (said, took) = create_secret_fails(&world, &[endpoint, ("HTTPS_PROXY", &closed)]).await;
+    let (said, took) = create_secret_fails(&env, &[endpoint, ("HTTPS_PROXY", &closed)]).await;
     assert!(
         said.contains("proxy refused") && said.contains("NO_PROXY"),
         "{said}"
@@ -928,12 +926,12 @@ async fn proxy_that_refuses_is_told_from_the_service() {
 /// Nobody listens there, as where a VPC has neither an endpoint nor a NAT gateway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_route_is_told_within_half_a_minute() {
-    let world = quick().start().await;
+    let env = quick().start().await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = nobody.local_addr().expect("it is bound");
     drop(nobody);
     let endpoint = format!("http://{address}");
-    let (said, took) = create_secret_fails(&world, &[("AWS_ENDPOINT_URL", &endpoint)]).await;
+    let (said, took) = create_secret_fails(&env, &[("AWS_ENDPOINT_URL", &endpoint)]).await;
     assert!(
         said.contains("no connection") && said.contains("NAT gateway"),
         "{said}"
@@ -947,15 +945,15 @@ async fn missing_route_is_told_within_half_a_minute() {
 /// Something in between answers in HTML, as a proxy does that wants a log-in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_of_stranger_is_not_taken_for_aws() {
-    let world = quick().start().await;
+    let env = quick().start().await;
     for status in [302, 403] {
         let page = FaultKind::answer(status, "text/html", "<html>log in</html>");
         let fault = Fault::new(page)
             .on(Sandboxed::SecretsManager, "DescribeSecret")
             .every();
-        world.sandbox.faults().inject(fault);
-        let (said, _) = create_secret_fails(&world, &[]).await;
+        env.sandbox.faults().inject(fault);
+        let (said, _) = create_secret_fails(&env, &[]).await;
         assert!(said.contains("AWS does not answer so"), "{said}");
-        world.sandbox.faults().clear();
+        env.sandbox.faults().clear();
     }
 }

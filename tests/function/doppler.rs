@@ -15,9 +15,9 @@ const KEY: &str = "PARTNER_API_KEY";
 /// With this target besides `acme/prd/PARTNER_API_KEY`, and a service account's token.
 async fn with_target(setup: TestEnvBuilder, target: &str) -> TestEnv {
     let targets = format!("{PROJECT}/{CONFIG}/{KEY},{target}");
-    let world = setup.env("DOPPLER_TARGETS", &targets).start().await;
-    store_token(&world, &world.sandbox.doppler().service_account_token());
-    world
+    let env = setup.env("DOPPLER_TARGETS", &targets).start().await;
+    store_token(&env, &env.sandbox.doppler().service_account_token());
+    env
 }
 
 /// As `with_target`, and what is missing is created.
@@ -25,13 +25,13 @@ async fn creating(setup: TestEnvBuilder, target: &str) -> TestEnv {
     with_target(setup.env("DOPPLER_CREATE_MISSING", "true"), target).await
 }
 
-fn store_token(world: &TestEnv, token: &str) {
-    world.sandbox.put_secret(TOKEN_SECRET, token);
+fn store_token(env: &TestEnv, token: &str) {
+    env.sandbox.put_secret(TOKEN_SECRET, token);
 }
 
 /// What Doppler was asked, in order.
-fn asked(world: &TestEnv) -> Vec<String> {
-    let calls = world.sandbox.calls().into_iter();
+fn asked(env: &TestEnv) -> Vec<String> {
+    let calls = env.sandbox.calls().into_iter();
     calls
         .filter(|call| call.service == DOPPLER)
         .map(|call| call.operation)
@@ -39,33 +39,33 @@ fn asked(world: &TestEnv) -> Vec<String> {
 }
 
 /// When each call of `operation` arrived, and the status that it got.
-fn answers(world: &TestEnv, operation: &str) -> Vec<(SystemTime, u16)> {
-    let calls = world.sandbox.calls().into_iter();
+fn answers(env: &TestEnv, operation: &str) -> Vec<(SystemTime, u16)> {
+    let calls = env.sandbox.calls().into_iter();
     calls
         .filter(|call| call.operation == operation)
         .map(|call| (call.at, call.status))
         .collect()
 }
 
-fn statuses(world: &TestEnv, operation: &str) -> Vec<u16> {
-    let answers = answers(world, operation).into_iter();
+fn statuses(env: &TestEnv, operation: &str) -> Vec<u16> {
+    let answers = answers(env, operation).into_iter();
     answers.map(|(_, status)| status).collect()
 }
 
 /// Demands that `project/config/NAME` holds the current key, in a project of just these configs.
-fn assert_mirrored(world: &TestEnv, target: &str, configs: &[&str]) {
+fn assert_mirrored(env: &TestEnv, target: &str, configs: &[&str]) {
     let ([project, config, name] | [project, _, config, name]) =
         target.split('/').collect::<Vec<_>>()[..]
     else {
         panic!("{target} is not a target")
     };
-    let doppler = world.sandbox.doppler();
+    let doppler = env.sandbox.doppler();
     assert_eq!(
         doppler.configs(project),
         Some(configs.iter().map(ToString::to_string).collect())
     );
     assert!(
-        doppler.value(project, config, name).as_ref() == Some(&world.current_key()),
+        doppler.value(project, config, name).as_ref() == Some(&env.current_key()),
         "{target} is another key"
     );
 }
@@ -92,13 +92,13 @@ async fn missing_target_is_named_with_remedy() {
             "404 Not Found (Could not find requested config 'prd_eu')",
         ),
     ] {
-        let world = with_target(TestEnvBuilder::quick(), target).await;
-        let doppler = world.sandbox.doppler();
+        let env = with_target(TestEnvBuilder::quick(), target).await;
+        let doppler = env.sandbox.doppler();
         let token = doppler.service_account_token();
         doppler.restrict_to_projects(&token, seen);
-        store_token(&world, &token);
+        store_token(&env, &token);
 
-        let (error, rotation) = world.rotate_and_fail("testSecret").await;
+        let (error, rotation) = env.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "DopplerTargetNotFound");
         // A token that sees nothing does not see the first target either.
         let named = if seen.is_empty() {
@@ -121,7 +121,7 @@ async fn missing_target_is_named_with_remedy() {
                 "{part:?} is missing: {error}"
             );
         }
-        let created = asked(&world)
+        let created = asked(&env)
             .into_iter()
             .find(|call| call.starts_with("Create"));
         assert_eq!(created, None);
@@ -131,31 +131,31 @@ async fn missing_target_is_named_with_remedy() {
             doppler.create_project("shop");
         }
         doppler.create_branch_config(PROJECT, "prd", "prd_eu");
-        store_token(&world, &doppler.service_account_token());
-        world.retry(&rotation).await;
-        world.assert_agreement().await;
+        store_token(&env, &doppler.service_account_token());
+        env.retry(&rotation).await;
+        env.assert_agreement().await;
     }
 }
 
 /// A missing project is created with the one environment and its root config.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_project_is_created_with_one_environment() {
-    let world = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
-    let token = world.sandbox.begin_rotation(SECRET);
+    let env = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
-        world.step(&token, step).await;
+        env.step(&token, step).await;
     }
     assert_eq!(
-        world.sandbox.doppler().configs("shop"),
+        env.sandbox.doppler().configs("shop"),
         None,
         "a read created something"
     );
-    world.sandbox.clear_calls();
-    world.step(&token, "finishSecret").await;
-    world.assert_agreement().await;
-    assert_mirrored(&world, "shop/prd/KEY", &["prd"]);
+    env.sandbox.clear_calls();
+    env.step(&token, "finishSecret").await;
+    env.assert_agreement().await;
+    assert_mirrored(&env, "shop/prd/KEY", &["prd"]);
     assert_eq!(
-        asked(&world),
+        asked(&env),
         [
             "UpdateSecrets",
             "UpdateSecrets",
@@ -169,11 +169,11 @@ async fn missing_project_is_created_with_one_environment() {
     );
 
     // From then on it is a target like any other.
-    world.sandbox.clear_calls();
-    world.rotate().await;
-    assert_mirrored(&world, "shop/prd/KEY", &["prd"]);
+    env.sandbox.clear_calls();
+    env.rotate().await;
+    assert_mirrored(&env, "shop/prd/KEY", &["prd"]);
     assert_eq!(
-        asked(&world),
+        asked(&env),
         [
             "GetSecret",
             "GetSecret",
@@ -221,17 +221,17 @@ async fn only_missing_parts_of_branch_are_created() {
             ],
         ),
     ] {
-        let world = creating(TestEnvBuilder::quick(), target).await;
-        let doppler = world.sandbox.doppler();
+        let env = creating(TestEnvBuilder::quick(), target).await;
+        let doppler = env.sandbox.doppler();
         doppler.set_value(PROJECT, CONFIG, "OTHER", "kept");
-        world.rotate().await;
-        world.assert_agreement().await;
-        assert_mirrored(&world, target, configs);
+        env.rotate().await;
+        env.assert_agreement().await;
+        assert_mirrored(&env, target, configs);
         assert_eq!(
             doppler.value(PROJECT, CONFIG, "OTHER").as_deref(),
             Some("kept")
         );
-        let mut calls = asked(&world);
+        let mut calls = asked(&env);
         calls.retain(|call| !call.ends_with("Secret") && !call.ends_with("Secrets"));
         assert_eq!(calls, created);
     }
@@ -248,11 +248,11 @@ async fn creating_survives_lost_reply_and_any_death() {
         "CreateConfig",
     ] {
         for kind in [FaultKind::LostReply, FaultKind::KillAfter] {
-            let world = creating(TestEnvBuilder::quick(), target).await;
+            let env = creating(TestEnvBuilder::quick(), target).await;
             let fault = Fault::new(kind.clone()).on(DOPPLER, operation);
-            let handle = world.sandbox.faults().inject(fault);
-            let token = world.sandbox.rotate(SECRET);
-            let outcome = world.sandbox.rotation(&token).await;
+            let handle = env.sandbox.faults().inject(fault);
+            let token = env.sandbox.rotate(SECRET);
+            let outcome = env.sandbox.rotation(&token).await;
             assert_eq!(
                 handle.fired(),
                 1,
@@ -266,10 +266,10 @@ async fn creating_survives_lost_reply_and_any_death() {
                 outcome.error()
             );
             if killed {
-                world.retry(&token).await;
+                env.retry(&token).await;
             }
-            world.assert_agreement().await;
-            assert_mirrored(&world, target, &["prd", "prd_eu"]);
+            env.assert_agreement().await;
+            assert_mirrored(&env, target, &["prd", "prd_eu"]);
         }
     }
 }
@@ -282,7 +282,7 @@ async fn two_runs_creating_same_config_succeed() {
         ..Options::default()
     };
     let target = "shop/prd/prd_eu/KEY";
-    let world = creating(
+    let env = creating(
         TestEnvBuilder {
             options,
             ..TestEnvBuilder::quick()
@@ -290,9 +290,9 @@ async fn two_runs_creating_same_config_succeed() {
         target,
     )
     .await;
-    let token = world.sandbox.begin_rotation(SECRET);
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in &STEPS[..3] {
-        world.step(&token, step).await;
+        env.step(&token, step).await;
     }
     // Neither run's call has its effect before the other's has arrived.
     let handles = ["CreateProject", "CreateEnvironment", "CreateConfig"].map(|operation| {
@@ -304,27 +304,27 @@ async fn two_runs_creating_same_config_succeed() {
             }
         });
         let fault = Fault::new(hook).on(DOPPLER, operation).every();
-        world.sandbox.faults().inject(fault)
+        env.sandbox.faults().inject(fault)
     });
     let runs = tokio::join!(
-        world.sandbox.step(SECRET, &token, "finishSecret"),
-        world.sandbox.step(SECRET, &token, "finishSecret")
+        env.sandbox.step(SECRET, &token, "finishSecret"),
+        env.sandbox.step(SECRET, &token, "finishSecret")
     );
     for run in [runs.0, runs.1] {
         run.result.expect("both runs succeed");
     }
     assert_eq!(handles.map(|handle| handle.fired()), [2, 2, 2]);
-    world.assert_agreement().await;
-    assert_mirrored(&world, target, &["prd", "prd_eu"]);
+    env.assert_agreement().await;
+    assert_mirrored(&env, target, &["prd", "prd_eu"]);
 }
 
 /// With a service token it is said that a service account token is needed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_token_cannot_create_and_says_so() {
     for target in ["shop/prd/KEY", "acme/prd_eu/KEY"] {
-        let world = creating(TestEnvBuilder::quick(), target).await;
-        store_token(&world, &world.token);
-        let (error, token) = world.rotate_and_fail("testSecret").await;
+        let env = creating(TestEnvBuilder::quick(), target).await;
+        store_token(&env, &env.token);
+        let (error, token) = env.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "DopplerTargetNotFound");
         assert!(
             error
@@ -332,24 +332,24 @@ async fn service_token_cannot_create_and_says_so() {
                 .contains("a service account token is needed"),
             "{error}"
         );
-        assert!(!asked(&world).iter().any(|call| call.starts_with("Create")));
+        assert!(!asked(&env).iter().any(|call| call.starts_with("Create")));
         // The process keeps running: the better token is read without a new deployment.
-        store_token(&world, &world.sandbox.doppler().service_account_token());
-        world.retry(&token).await;
-        world.assert_agreement().await;
+        store_token(&env, &env.sandbox.doppler().service_account_token());
+        env.retry(&token).await;
+        env.assert_agreement().await;
     }
 }
 
 /// A service account that may not create fails before promotion with Doppler's words.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creation_without_right_fails_before_promotion() {
-    let world = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
+    let env = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
     let denied = FaultKind::refuse(403, "", "no permission to create projects");
-    let handle = world
+    let handle = env
         .sandbox
         .faults()
         .inject(Fault::new(denied).on(DOPPLER, "CreateProject").every());
-    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    let (error, token) = env.rotate_and_fail("finishSecret").await;
     assert_eq!(handle.fired(), 1);
     assert_eq!(error.error_type, "DopplerTargetNotFound");
     for part in [
@@ -359,22 +359,22 @@ async fn creation_without_right_fails_before_promotion() {
     ] {
         assert!(error.error_message.contains(part), "{error}");
     }
-    assert_eq!(world.key_in("AWSCURRENT"), None, "it was promoted");
+    assert_eq!(env.key_in("AWSCURRENT"), None, "it was promoted");
     handle.remove();
-    world.retry(&token).await;
-    assert_mirrored(&world, "shop/prd/KEY", &["prd"]);
+    env.retry(&token).await;
+    assert_mirrored(&env, "shop/prd/KEY", &["prd"]);
 }
 
 /// What exists and is hidden is neither created nor taken for written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_target_is_not_created_or_assumed_written() {
-    let world = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
-    let doppler = world.sandbox.doppler();
+    let env = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
+    let doppler = env.sandbox.doppler();
     doppler.create_project("shop");
     let token = doppler.service_account_token();
     doppler.restrict_to_projects(&token, &[PROJECT]);
-    store_token(&world, &token);
-    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    store_token(&env, &token);
+    let (error, _) = env.rotate_and_fail("finishSecret").await;
     assert_eq!(error.error_type, "DopplerTargetNotFound");
     assert!(
         error
@@ -388,23 +388,22 @@ async fn hidden_target_is_not_created_or_assumed_written() {
 /// The trial run over missing targets succeeds and creates nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_run_over_missing_targets_creates_nothing() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    store_token(&world, &world.sandbox.doppler().service_account_token());
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    store_token(&env, &env.sandbox.doppler().service_account_token());
     let targets = "acme/prd/PARTNER_API_KEY,shop/prd/KEY,acme/prd_eu/KEY,acme/qa/KEY";
-    world
-        .redeploy(&[
-            ("DOPPLER_TARGETS", targets),
-            ("DOPPLER_CREATE_MISSING", "true"),
-        ])
-        .await;
-    world.sandbox.clear_calls();
-    let outcome = world.sandbox.trial(SECRET).await;
+    env.redeploy(&[
+        ("DOPPLER_TARGETS", targets),
+        ("DOPPLER_CREATE_MISSING", "true"),
+    ])
+    .await;
+    env.sandbox.clear_calls();
+    let outcome = env.sandbox.trial(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
-    let mut calls = asked(&world);
+    let mut calls = asked(&env);
     calls.retain(|call| call != "GetSecret");
     assert_eq!(calls, ["ListEnvironments"]);
-    let doppler = world.sandbox.doppler();
+    let doppler = env.sandbox.doppler();
     assert_eq!(doppler.configs("shop"), None);
     assert_eq!(
         doppler.configs(PROJECT),
@@ -439,8 +438,8 @@ async fn config_is_created_in_longest_existing_environment() {
             "dev_frontend",
         ),
     ] {
-        let world = creating(TestEnvBuilder::quick(), target).await;
-        let doppler = world.sandbox.doppler();
+        let env = creating(TestEnvBuilder::quick(), target).await;
+        let doppler = env.sandbox.doppler();
         doppler.create_project("shop");
         for environment in environments {
             if !["dev", "stg", "prd"].contains(environment) {
@@ -448,8 +447,8 @@ async fn config_is_created_in_longest_existing_environment() {
             }
         }
         let mut all = doppler.environments("shop");
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
         let config = target.rsplit('/').nth(1).expect("it is a target");
         let environment = doppler.environment_of("shop", config);
         assert_eq!(environment.as_deref(), Some(expected), "{target}");
@@ -464,17 +463,17 @@ async fn config_is_created_in_longest_existing_environment() {
 /// An environment of its own whose root config the token does not see for a moment: no other is created beside it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_root_config_creates_no_other_environment() {
-    let world = creating(TestEnvBuilder::quick(), "shop/dev_frontend/KEY").await;
-    let doppler = world.sandbox.doppler();
+    let env = creating(TestEnvBuilder::quick(), "shop/dev_frontend/KEY").await;
+    let doppler = env.sandbox.doppler();
     doppler.create_project("shop");
     doppler.create_environment("shop", "dev_frontend");
     let before = doppler.environments("shop");
     let hidden = FaultKind::refuse(404, "", "Could not find requested config 'dev_frontend'");
     let fault = Fault::new(hidden).on(DOPPLER, "UpdateSecrets").nth(2);
-    let handle = world.sandbox.faults().inject(fault);
-    world.rotate().await;
+    let handle = env.sandbox.faults().inject(fault);
+    env.rotate().await;
     assert_eq!(handle.fired(), 1);
-    world.assert_agreement().await;
+    env.assert_agreement().await;
     assert_eq!(doppler.environments("shop"), before);
 }
 
@@ -498,18 +497,18 @@ async fn uncertain_environment_is_refused_before_any_write() {
             "acme/qa/qa_eu/KEY",
         ),
     ] {
-        let world = creating(TestEnvBuilder::quick(), target).await;
-        let doppler = world.sandbox.doppler();
+        let env = creating(TestEnvBuilder::quick(), target).await;
+        let doppler = env.sandbox.doppler();
         let configs = doppler.configs(PROJECT);
         // Once is enough: Secrets Manager tries a failed trial again for ten seconds.
         if target == "shop/qa_eu/KEY" {
-            let trial = world.sandbox.trial(SECRET).await;
+            let trial = env.sandbox.trial(SECRET).await;
             let trial = trial
                 .error()
                 .expect("a trial run says what a rotation says");
             assert!(trial.error_message.contains(words), "{trial}");
         }
-        let (error, token) = world.rotate_and_fail("testSecret").await;
+        let (error, token) = env.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "DopplerTargetNotFound", "{error}");
         assert!(error.error_message.contains(words), "{error}");
         assert_eq!(doppler.value(PROJECT, CONFIG, KEY), None, "it was written");
@@ -517,37 +516,37 @@ async fn uncertain_environment_is_refused_before_any_write() {
         assert_eq!(doppler.configs(PROJECT), configs);
 
         let targets = format!("{PROJECT}/{CONFIG}/{KEY},{corrected}");
-        world.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
-        world.retry(&token).await;
-        world.assert_agreement().await;
+        env.redeploy(&[("DOPPLER_TARGETS", &targets)]).await;
+        env.retry(&token).await;
+        env.assert_agreement().await;
     }
 }
 
 /// A list of environments that is refused says nothing about what exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_list_of_environments_creates_nothing() {
-    let world = creating(TestEnvBuilder::quick(), "acme/qa/KEY").await;
+    let env = creating(TestEnvBuilder::quick(), "acme/qa/KEY").await;
     let denied = FaultKind::refuse(403, "", "no permission to list environments");
     let fault = Fault::new(denied).on(DOPPLER, "ListEnvironments").every();
-    world.sandbox.faults().inject(fault);
-    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    env.sandbox.faults().inject(fault);
+    let (error, _) = env.rotate_and_fail("finishSecret").await;
     assert!(error.error_message.contains("ListEnvironments"), "{error}");
-    assert!(!asked(&world).iter().any(|call| call.starts_with("Create")));
+    assert!(!asked(&env).iter().any(|call| call.starts_with("Create")));
 }
 
 /// The environment that decides is on the second page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn environments_of_every_page_decide() {
-    let world = creating(TestEnvBuilder::quick(), "shop/z_long_eu/KEY").await;
-    let doppler = world.sandbox.doppler();
+    let env = creating(TestEnvBuilder::quick(), "shop/z_long_eu/KEY").await;
+    let doppler = env.sandbox.doppler();
     doppler.create_project("shop");
     for number in 0..100 {
         doppler.create_environment("shop", &format!("e{number}"));
     }
     doppler.create_environment("shop", "z");
     doppler.create_environment("shop", "z_long");
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.rotate().await;
+    env.assert_agreement().await;
     let environment = doppler.environment_of("shop", "z_long_eu");
     assert_eq!(environment.as_deref(), Some("z_long"));
 }
@@ -557,27 +556,27 @@ async fn environments_of_every_page_decide() {
 /// A write waits until writes are counted anew within a run and across runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_waits_for_reset_within_and_across_runs() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         targets: vec!["KEY1", "KEY2", "KEY3"],
         ..TestEnvBuilder::quick()
     }
     .start()
     .await;
-    let doppler = world.sandbox.doppler();
+    let doppler = env.sandbox.doppler();
     doppler.set_rate_window(Duration::from_secs(3));
     doppler.set_write_limit(2);
     // Three writes, and then three more by the same process: without waiting, the third would be one too many.
     for _ in 0..2 {
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
     }
-    assert_eq!(statuses(&world, "UpdateSecrets"), [200; 6]);
+    assert_eq!(statuses(&env, "UpdateSecrets"), [200; 6]);
 }
 
 /// A write that would have to wait past the deadline fails at once and is not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_beyond_deadline_fails_at_once_unsent() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         targets: vec!["KEY1", "KEY2"],
         options: Options {
             function_timeout: Duration::from_secs(20),
@@ -587,10 +586,10 @@ async fn write_beyond_deadline_fails_at_once_unsent() {
     }
     .start()
     .await;
-    let doppler = world.sandbox.doppler();
+    let doppler = env.sandbox.doppler();
     doppler.set_write_limit(1);
-    let token = world.sandbox.rotate(SECRET);
-    let outcome = world.sandbox.rotation(&token).await;
+    let token = env.sandbox.rotate(SECRET);
+    let outcome = env.sandbox.rotation(&token).await;
     let last = outcome.steps.last().expect("a step was run");
     let error = last.error.as_ref().expect("a minute is too long");
     assert_eq!(
@@ -605,44 +604,43 @@ async fn write_beyond_deadline_fails_at_once_unsent() {
         "{error}"
     );
     assert!(last.took < Duration::from_secs(10), "{:?}", last.took);
-    assert_eq!(statuses(&world, "UpdateSecrets"), [200]);
-    assert_eq!(world.key_in("AWSCURRENT"), None, "it was promoted");
+    assert_eq!(statuses(&env, "UpdateSecrets"), [200]);
+    assert_eq!(env.key_in("AWSCURRENT"), None, "it was promoted");
 
     doppler.set_write_limit(60);
-    world.redeploy(&[]).await;
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    env.redeploy(&[]).await;
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }
 
 /// A 429 without retry after is followed by one more try after the reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rate_limit_without_retry_after_retries_after_reset() {
-    let world = TestEnvBuilder::quick().start().await;
-    let doppler = world.sandbox.doppler();
+    let env = TestEnvBuilder::quick().start().await;
+    let doppler = env.sandbox.doppler();
     doppler.set_rate_window(Duration::from_secs(5));
     doppler.set_write_limit(1);
     let bare = FaultKind::no_header("retry-after");
-    world
-        .sandbox
+    env.sandbox
         .faults()
         .inject(Fault::new(bare).on(DOPPLER, "UpdateSecrets").every());
-    let token = world.sandbox.begin_rotation(SECRET);
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in &STEPS[..3] {
-        world.step(&token, step).await;
+        env.step(&token, step).await;
     }
     // Somebody else uses up the token's writes.
     let body = json!({ "project": PROJECT, "config": CONFIG, "secrets": { "OTHER": "x" } });
-    let url = format!("{}/v3/configs/config/secrets", world.sandbox.doppler_url());
+    let url = format!("{}/v3/configs/config/secrets", env.sandbox.doppler_url());
     let request = http::Request::post(url)
-        .header("authorization", format!("Bearer {}", world.token))
+        .header("authorization", format!("Bearer {}", env.token))
         .body(body.to_string())
         .expect("a valid request");
     let answer = sandbox::http_client::send(request).await;
     assert_eq!(answer.expect("an answer").status(), 200);
 
-    world.step(&token, "finishSecret").await;
-    world.assert_agreement().await;
-    assert_eq!(statuses(&world, "UpdateSecrets"), [200, 429, 200]);
+    env.step(&token, "finishSecret").await;
+    env.assert_agreement().await;
+    assert_eq!(statuses(&env, "UpdateSecrets"), [200, 429, 200]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -651,17 +649,17 @@ async fn time_of_reset_is_taken_by_dopplers_clock() {
         ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800),
         ("Sat, 01 Jan 2050 00:00:00 GMT", 2_524_608_000_u64),
     ] {
-        let world = TestEnvBuilder {
+        let env = TestEnvBuilder {
             targets: vec!["KEY1", "KEY2"],
             ..TestEnvBuilder::quick()
         }
         .start()
         .await;
-        used_up(&world, "UpdateSecrets", date, at + 2);
+        used_up(&env, "UpdateSecrets", date, at + 2);
         let started = SystemTime::now();
-        world.rotate().await;
-        world.assert_agreement().await;
-        let [(first, _), (second, _)] = answers(&world, "UpdateSecrets")[..] else {
+        env.rotate().await;
+        env.assert_agreement().await;
+        let [(first, _), (second, _)] = answers(&env, "UpdateSecrets")[..] else {
             panic!("each target is written once")
         };
         let waited = second.duration_since(first).expect("they are in order");
@@ -675,7 +673,7 @@ async fn time_of_reset_is_taken_by_dopplers_clock() {
 /// A reset that is said to be far away is believed for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn far_reset_is_believed_for_two_minutes() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         targets: vec!["KEY1", "KEY2"],
         options: Options {
             function_timeout: Duration::from_secs(20),
@@ -686,28 +684,27 @@ async fn far_reset_is_believed_for_two_minutes() {
     .start()
     .await;
     let (date, at) = ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800);
-    used_up(&world, "UpdateSecrets", date, at + 86_400);
-    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    used_up(&env, "UpdateSecrets", date, at + 86_400);
+    let (error, _) = env.rotate_and_fail("finishSecret").await;
     assert!(error.error_message.contains("for another 2m,"), "{error}");
 }
 
 /// A far reset in a 429 without retry after is waited for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn far_reset_in_429_waits_two_minutes() {
-    let world = TestEnvBuilder::quick()
+    let env = TestEnvBuilder::quick()
         .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
         .start()
         .await;
-    world.sandbox.doppler().set_write_limit(0);
+    env.sandbox.doppler().set_write_limit(0);
     let bare = FaultKind::no_header("retry-after");
-    world
-        .sandbox
+    env.sandbox
         .faults()
         .inject(Fault::new(bare).on(DOPPLER, "UpdateSecrets"));
     let (date, at) = ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800);
-    used_up(&world, "UpdateSecrets", date, at + 86_400);
-    let mut events = world.sandbox.watch();
-    world.sandbox.rotate(SECRET);
+    used_up(&env, "UpdateSecrets", date, at + 86_400);
+    let mut events = env.sandbox.watch();
+    env.sandbox.rotate(SECRET);
     // The wait itself is not waited for.
     let announced = loop {
         match events.recv().await.expect("the sandbox runs") {
@@ -722,7 +719,7 @@ async fn far_reset_in_429_waits_two_minutes() {
 /// Reads that are used up hold up no write and fail no promoted version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn used_up_reads_hold_up_no_write() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(20),
             ..Options::default()
@@ -732,22 +729,22 @@ async fn used_up_reads_hold_up_no_write() {
     .start()
     .await;
     let (date, at) = ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800);
-    used_up(&world, "GetSecret", date, at + 60);
-    world.rotate().await;
-    world.assert_agreement().await;
+    used_up(&env, "GetSecret", date, at + 60);
+    env.rotate().await;
+    env.assert_agreement().await;
     // What is left out is the look at the target after promotion.
-    assert_eq!(asked(&world), ["GetSecret", "UpdateSecrets"]);
+    assert_eq!(asked(&env), ["GetSecret", "UpdateSecrets"]);
 }
 
 /// Lets Doppler's next answer to `operation` say that none remains until `reset`, at the time `date`.
-fn used_up(world: &TestEnv, operation: &str, date: &str, reset: u64) {
+fn used_up(env: &TestEnv, operation: &str, date: &str, reset: u64) {
     for kind in [
         FaultKind::header("x-ratelimit-remaining", "0"),
         FaultKind::header("x-ratelimit-reset", reset.to_string()),
         FaultKind::header("date", date),
     ] {
         let fault = Fault::new(kind).on(DOPPLER, operation);
-        world.sandbox.faults().inject(fault);
+        env.sandbox.faults().inject(fault);
     }
 }
 
@@ -756,7 +753,7 @@ fn used_up(world: &TestEnv, operation: &str, date: &str, reset: u64) {
 /// The visibility that a person chose is kept and a new target gets Doppler's own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chosen_visibility_is_kept_on_write() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         targets: vec!["SHOWN", "RESTRICTED", "NEW"],
         ..TestEnvBuilder::quick()
     }
@@ -766,7 +763,7 @@ async fn chosen_visibility_is_kept_on_write() {
     )
     .start()
     .await;
-    let doppler = world.sandbox.doppler();
+    let doppler = env.sandbox.doppler();
     let chosen = [
         ("SHOWN", Visibility::Unmasked),
         ("RESTRICTED", Visibility::Restricted),
@@ -776,8 +773,8 @@ async fn chosen_visibility_is_kept_on_write() {
         doppler.set_visibility(PROJECT, CONFIG, name, visibility);
     }
     for _ in 0..2 {
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
         for (name, visibility) in chosen.into_iter().chain([("NEW", Visibility::Masked)]) {
             assert_eq!(
                 doppler.visibility(PROJECT, CONFIG, name),
@@ -795,17 +792,17 @@ async fn chosen_visibility_is_kept_on_write() {
 async fn foreign_value_quoted_by_doppler_is_masked() {
     const BY_HAND: &str = "partner_key_by_hand_2024";
     let text = json!({ "apiKey": BY_HAND }).to_string();
-    let world = TestEnvBuilder::holding(&text).start().await;
-    let sandbox = &world.sandbox;
-    sandbox.create_key("by hand", BY_HAND, &[&world.plans[0]]);
+    let env = TestEnvBuilder::holding(&text).start().await;
+    let sandbox = &env.sandbox;
+    sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
     let quoting = format!("The value {BY_HAND} is not one that this config takes");
     let quoting = Fault::new(FaultKind::refuse(400, "", quoting));
     sandbox
         .faults()
         .inject(quoting.on(Service::Doppler, "UpdateSecrets").every());
-    let report = world.reconcile(json!({})).await.to_string();
+    let report = env.reconcile(json!({})).await.to_string();
     assert!(report.contains("The value [masked] is not one"), "{report}");
-    for shown in [report, world.log()] {
+    for shown in [report, env.log()] {
         assert!(!shown.contains(BY_HAND), "it is shown");
     }
 }
@@ -814,30 +811,30 @@ async fn foreign_value_quoted_by_doppler_is_masked() {
 
 /// Strikes every call of `operation` in a second rotation, and returns the error and the number of calls.
 async fn refuse_always(operation: &str, step: &str, kind: FaultKind) -> (String, String, usize) {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let before = world.current_key();
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let before = env.current_key();
     let fault = Fault::new(kind).on(DOPPLER, operation).every();
-    let handle = world.sandbox.faults().inject(fault);
-    let (error, token) = world.rotate_and_fail(step).await;
-    assert!(world.current_key() == before, "it was promoted");
+    let handle = env.sandbox.faults().inject(fault);
+    let (error, token) = env.rotate_and_fail(step).await;
+    assert!(env.current_key() == before, "it was promoted");
     let calls = handle.fired();
     handle.remove();
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    env.retry(&token).await;
+    env.assert_agreement().await;
     (error.error_type, error.error_message, calls)
 }
 
 /// One of Cloudflare's pages instead of an answer costs a repetition and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_edge_error_page_is_retried() {
-    let world = TestEnvBuilder::quick().start().await;
+    let env = TestEnvBuilder::quick().start().await;
     for status in [501, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530] {
         for operation in ["GetSecret", "UpdateSecrets"] {
             let page = FaultKind::answer(status, "text/html", "<html>Web server is down</html>");
             let fault = Fault::new(page).on(DOPPLER, operation);
-            let handle = world.sandbox.faults().inject(fault);
-            world.rotate().await;
+            let handle = env.sandbox.faults().inject(fault);
+            env.rotate().await;
             assert_eq!(
                 handle.fired(),
                 1,
@@ -845,7 +842,7 @@ async fn doppler_edge_error_page_is_retried() {
             );
         }
     }
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -882,10 +879,10 @@ async fn doppler_permanent_refusal_names_its_remedy_at_once() {
 /// The base URL with Doppler's version in it: the first call already says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_url_with_version_is_named_before_promotion() {
-    let world = TestEnvBuilder::quick().start().await;
-    let url = format!("{}/v3", world.sandbox.doppler_url());
-    world.redeploy(&[("DOPPLER_API_URL", &url)]).await;
-    let (error, _) = world.rotate_and_fail("testSecret").await;
+    let env = TestEnvBuilder::quick().start().await;
+    let url = format!("{}/v3", env.sandbox.doppler_url());
+    env.redeploy(&[("DOPPLER_API_URL", &url)]).await;
+    let (error, _) = env.rotate_and_fail("testSecret").await;
     for words in ["DOPPLER_API_URL", "must not end in /v3"] {
         assert!(error.error_message.contains(words), "{error}");
     }
@@ -922,19 +919,19 @@ async fn doppler_write_reply_with_nulls_is_not_visible() {
 /// The value becomes restricted between the look and the write, whose reply then hides it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_write_with_hidden_value_is_not_visible() {
-    let world = TestEnvBuilder::quick().start().await;
-    world.rotate().await;
-    let before = world.current_key();
-    store_token(&world, &world.sandbox.doppler().personal_token());
-    world.redeploy(&[]).await;
-    let doppler = world.sandbox.doppler().clone();
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let before = env.current_key();
+    store_token(&env, &env.sandbox.doppler().personal_token());
+    env.redeploy(&[]).await;
+    let doppler = env.sandbox.doppler().clone();
     let restrict = FaultKind::before(move || {
         doppler.set_visibility(PROJECT, CONFIG, KEY, Visibility::Restricted);
         async {}
     });
     let fault = Fault::new(restrict).on(DOPPLER, "UpdateSecrets");
-    let handle = world.sandbox.faults().inject(fault);
-    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    let handle = env.sandbox.faults().inject(fault);
+    let (error, token) = env.rotate_and_fail("finishSecret").await;
     assert_eq!(handle.fired(), 1);
     assert_eq!(error.error_type, "DopplerValueNotVisible", "{error}");
     for words in [
@@ -944,8 +941,8 @@ async fn doppler_write_with_hidden_value_is_not_visible() {
     ] {
         assert!(error.error_message.contains(words), "{error}");
     }
-    assert!(world.current_key() == before, "it was promoted");
-    store_token(&world, &world.token);
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    assert!(env.current_key() == before, "it was promoted");
+    store_token(&env, &env.token);
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }

@@ -9,34 +9,34 @@ use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
-/// A world after its first rotation, so that there is a key which must not be lost.
+/// An environment after its first rotation, so that there is a key which must not be lost.
 async fn rotated(setup: TestEnvBuilder) -> TestEnv {
-    let world = setup.start().await;
-    world.rotate().await;
-    world
+    let env = setup.start().await;
+    env.rotate().await;
+    env
 }
 
 /// What holds after a failed step before promotion, and that the same token completes afterwards.
-async fn assert_safe_then_complete(world: &TestEnv, token: &str, before: &str) {
-    world.sandbox.faults().clear();
-    assert!(world.current_key() == before, "AWSCURRENT moved");
-    for target in &world.targets {
-        let held = world
+async fn assert_safe_then_complete(env: &TestEnv, token: &str, before: &str) {
+    env.sandbox.faults().clear();
+    assert!(env.current_key() == before, "AWSCURRENT moved");
+    for target in &env.targets {
+        let held = env
             .doppler_value(target)
             .expect("the target was written before");
         assert_eq!(
-            world.gateway_answer(&held).await,
+            env.gateway_answer(&held).await,
             200,
             "Doppler hands out a key that does not work"
         );
     }
-    assert_eq!(world.gateway_answer(before).await, 200);
-    world.redeploy(&[]).await;
-    world.retry(token).await;
-    world.assert_agreement().await;
-    assert!(world.current_key() != before);
+    assert_eq!(env.gateway_answer(before).await, 200);
+    env.redeploy(&[]).await;
+    env.retry(token).await;
+    env.assert_agreement().await;
+    assert!(env.current_key() != before);
     assert_eq!(
-        world.sandbox.keys().len(),
+        env.sandbox.keys().len(),
         2,
         "a key was minted twice, or lost"
     );
@@ -50,10 +50,10 @@ async fn fails_with(
     error_type: &str,
     words: &[&str],
 ) {
-    let world = rotated(setup).await;
-    let before = world.current_key();
-    let handle = world.sandbox.faults().inject(fault.every());
-    let (error, token) = world.rotate_and_fail(step).await;
+    let env = rotated(setup).await;
+    let before = env.current_key();
+    let handle = env.sandbox.faults().inject(fault.every());
+    let (error, token) = env.rotate_and_fail(step).await;
     assert!(handle.fired() > 0, "the fault was never injected");
     assert_eq!(error.error_type, error_type, "{error}");
     for word in words {
@@ -62,22 +62,22 @@ async fn fails_with(
             "{word:?} is missing: {error}"
         );
     }
-    assert_safe_then_complete(&world, &token, &before).await;
+    assert_safe_then_complete(&env, &token, &before).await;
 }
 
 /// Strikes one call of a second rotation; expects that the rotation succeeds all the same.
 async fn survives(setup: TestEnvBuilder, fault: Fault) -> TestEnv {
-    let world = rotated(setup).await;
-    let handle = world.sandbox.faults().inject(fault.clone());
-    world.rotate().await;
+    let env = rotated(setup).await;
+    let handle = env.sandbox.faults().inject(fault.clone());
+    env.rotate().await;
     assert_eq!(handle.fired(), 1, "{fault:?} was never injected");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
     assert_eq!(
-        world.sandbox.keys().len(),
+        env.sandbox.keys().len(),
         2,
         "{fault:?}: a key was minted twice, or lost"
     );
-    world
+    env
 }
 
 const DOPPLER: Service = Service::Doppler;
@@ -90,18 +90,17 @@ const SECRETS: Service = Service::SecretsManager;
 /// Wrong settings are reported all at once by every invocation and change nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_settings_are_reported_by_every_invocation() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    world
-        .redeploy(&[
-            ("DOPPLER_TARGETS", "hunter2"),
-            ("PROPAGATION_DELAY", "soon"),
-            ("PROBE_URL", "nowhere"),
-            ("AWS_CA_BUNDLE", "/no/such/file"),
-        ])
-        .await;
-    world.sandbox.clear_calls();
-    let (error, token) = world.rotate_and_fail("createSecret").await;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    env.redeploy(&[
+        ("DOPPLER_TARGETS", "hunter2"),
+        ("PROPAGATION_DELAY", "soon"),
+        ("PROBE_URL", "nowhere"),
+        ("AWS_CA_BUNDLE", "/no/such/file"),
+    ])
+    .await;
+    env.sandbox.clear_calls();
+    let (error, token) = env.rotate_and_fail("createSecret").await;
     assert_eq!(error.error_type, "InvalidSettings");
     for variable in [
         "DOPPLER_TARGETS",
@@ -112,33 +111,32 @@ async fn wrong_settings_are_reported_by_every_invocation() {
         assert!(error.error_message.contains(variable), "{error}");
     }
     assert!(!error.error_message.contains("hunter2"), "{error}");
-    assert!(world.sandbox.calls().is_empty());
+    assert!(env.sandbox.calls().is_empty());
     // Once at the start, and once for the event: a warm process has nothing else to show.
-    let logged = world
+    let logged = env
         .sandbox
         .function_log()
         .matches("\"InvalidSettings\"")
         .count();
-    assert_eq!(logged, 2, "{}", world.sandbox.function_log());
-    assert_safe_then_complete(&world, &token, &before).await;
+    assert_eq!(logged, 2, "{}", env.sandbox.function_log());
+    assert_safe_then_complete(&env, &token, &before).await;
 }
 
 /// A bundle of certificates that cannot be used is a wrong setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unusable_certificate_bundle_is_wrong_setting() {
-    let world = rotated(TestEnvBuilder::quick()).await;
+    let env = rotated(TestEnvBuilder::quick()).await;
     for (variable, path) in [
         ("AWS_CA_BUNDLE", "/no/such/file"),
         ("SSL_CERT_FILE", "/dev/null"),
     ] {
-        world.redeploy(&[(variable, path)]).await;
-        let token = world.sandbox.begin_rotation(SECRET);
-        let message = world
+        env.redeploy(&[(variable, path)]).await;
+        let token = env.sandbox.begin_rotation(SECRET);
+        let message = env
             .step_fails(&token, "createSecret", "InvalidSettings")
             .await;
         assert!(message.starts_with(variable), "{message}");
-        world
-            .sandbox
+        env.sandbox
             .move_label(SECRET, "AWSPENDING", Some(&token), None);
     }
 }
@@ -146,7 +144,7 @@ async fn unusable_certificate_bundle_is_wrong_setting() {
 /// A malformed empty huge or deeply nested event gets a clear error and the next one is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_events_fail_and_next_is_served() {
-    let world = TestEnvBuilder::quick().start().await;
+    let env = TestEnvBuilder::quick().start().await;
     let huge = format!(r#"{{"Step":"{}"}}"#, "x".repeat(5_000_000));
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     for (event, error_type) in [
@@ -158,7 +156,7 @@ async fn malformed_events_fail_and_next_is_served() {
         (deep.as_bytes(), "MalformedEvent"),
         (huge.as_bytes(), "UnknownStep"),
     ] {
-        let error = world
+        let error = env
             .sandbox
             .invoke(event)
             .await
@@ -167,54 +165,50 @@ async fn malformed_events_fail_and_next_is_served() {
         assert_eq!(error.error_type, error_type, "{error}");
         assert!(error.error_message.len() < 300, "{error}");
     }
-    assert!(world.sandbox.calls().is_empty());
-    world.rotate().await;
+    assert!(env.sandbox.calls().is_empty());
+    env.rotate().await;
 }
 
 /// A token that is no version a version that is not pending and rotation that is off are told apart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_tokens_and_disabled_rotation_are_distinguished() {
-    let world = rotated(TestEnvBuilder::quick()).await;
+    let env = rotated(TestEnvBuilder::quick()).await;
     let stranger = "99999999-9999-4999-8999-999999999999";
-    let message = world
+    let message = env
         .step_fails(stranger, "createSecret", "UnknownVersion")
         .await;
     assert!(message.contains("rotate-secret"), "{message}");
 
-    let replaced = world
+    let replaced = env
         .sandbox
         .secret(SECRET)
         .current()
         .expect("there is one")
         .id
         .clone();
-    world.rotate().await;
+    env.rotate().await;
     for step in sandbox::STEPS {
-        world.step_fails(&replaced, step, "NotPending").await;
+        env.step_fails(&replaced, step, "NotPending").await;
     }
 
-    let token = world.sandbox.begin_rotation(SECRET);
-    world.sandbox.disable_rotation(SECRET);
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.sandbox.disable_rotation(SECRET);
     for step in sandbox::STEPS {
-        world.step_fails(&token, step, "RotationDisabled").await;
+        env.step_fails(&token, step, "RotationDisabled").await;
     }
 }
 
 /// A step that comes before its time says which one is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_before_its_time_names_missing_one() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    let message = world
-        .step_fails(&token, "finishSecret", "NoPendingKey")
-        .await;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    let message = env.step_fails(&token, "finishSecret", "NoPendingKey").await;
     assert!(message.contains("createSecret"), "{message}");
-    world.step(&token, "createSecret").await;
-    let message = world
-        .step_fails(&token, "finishSecret", "KeyNotFound")
-        .await;
+    env.step(&token, "createSecret").await;
+    let message = env.step_fails(&token, "finishSecret", "KeyNotFound").await;
     assert!(message.contains("setSecret"), "{message}");
-    world.step_fails(&token, "testSecret", "KeyNotFound").await;
+    env.step_fails(&token, "testSecret", "KeyNotFound").await;
 }
 
 /// A secret that cannot be rotated is refused before anything is done.
@@ -227,32 +221,31 @@ async fn unusable_secret_is_refused_before_any_change() {
         "\"hunter2\"",
         r#"{"password":"hunter2""#,
     ] {
-        let world = TestEnvBuilder {
+        let env = TestEnvBuilder {
             secret: Some(text.to_owned()),
             ..TestEnvBuilder::quick()
         }
         .start()
         .await;
-        let (error, token) = world.rotate_and_fail("createSecret").await;
+        let (error, token) = env.rotate_and_fail("createSecret").await;
         assert_eq!(error.error_type, "InvalidSecret", "{error}");
         assert!(!error.error_message.contains("hunter2"), "{error}");
-        assert!(world.sandbox.keys().is_empty());
+        assert!(env.sandbox.keys().is_empty());
         // The operator stores something valid; that abandons the rotation, and the next one succeeds.
-        world.sandbox.put_secret(SECRET, "{}");
-        world
-            .step_fails(&token, "createSecret", "UnknownVersion")
+        env.sandbox.put_secret(SECRET, "{}");
+        env.step_fails(&token, "createSecret", "UnknownVersion")
             .await;
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_of_bytes_is_refused() {
-    let world = TestEnvBuilder::quick().start().await;
+    let env = TestEnvBuilder::quick().start().await;
     let body = json!({ "SecretId": SECRET, "SecretBinary": "AAECAw==" });
-    call_secrets_manager(&world, "PutSecretValue", &body).await;
-    let (error, _) = world.rotate_and_fail("createSecret").await;
+    call_secrets_manager(&env, "PutSecretValue", &body).await;
+    let (error, _) = env.rotate_and_fail("createSecret").await;
     assert_eq!(error.error_type, "InvalidSecret");
     assert!(error.error_message.contains("binary"), "{error}");
 }
@@ -322,13 +315,13 @@ async fn value_that_becomes_visible_late_is_waited_for() {
         list_lag: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = rotated(TestEnvBuilder {
+    let env = rotated(TestEnvBuilder {
         options,
         ..TestEnvBuilder::quick()
     })
     .await;
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.rotate().await;
+    env.assert_agreement().await;
 }
 
 /// `read_lag` is longer than the function waits: the message says so, and a later try completes the rotation.
@@ -338,19 +331,19 @@ async fn pending_value_invisible_for_long_says_so() {
         read_lag: Duration::from_secs(13),
         ..Options::default()
     };
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         options,
         ..TestEnvBuilder::quick()
     }
     .start()
     .await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    world.step(&token, "createSecret").await;
-    let message = world.step_fails(&token, "setSecret", "NoPendingKey").await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.step(&token, "createSecret").await;
+    let message = env.step_fails(&token, "setSecret", "NoPendingKey").await;
     assert!(message.contains("not visible yet"), "{message}");
     tokio::time::sleep(Duration::from_secs(4)).await;
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }
 
 // API Gateway.
@@ -362,15 +355,15 @@ async fn new_key_invisible_to_plans_is_waited_for() {
         attach_lag: Duration::from_secs(3),
         ..Options::default()
     };
-    let world = rotated(TestEnvBuilder {
+    let env = rotated(TestEnvBuilder {
         options,
         ..TestEnvBuilder::quick()
     })
     .await;
-    let calls = world.sandbox.calls().into_iter();
+    let calls = env.sandbox.calls().into_iter();
     let refused = calls.filter(|call| call.operation == "CreateUsagePlanKey" && call.status == 404);
     assert!(refused.count() > 3, "it was not looked for again");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 /// The function waits for 10 seconds and no longer; the next try goes on with the same key.
@@ -400,12 +393,12 @@ async fn new_key_invisible_to_plans_for_long_fails() {
 /// A plan that does not exist is no matter of seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_plan_is_not_waited_for() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
-    world.sandbox.clear_calls();
-    let (error, _) = world.rotate_and_fail("setSecret").await;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    env.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
+    env.sandbox.clear_calls();
+    let (error, _) = env.rotate_and_fail("setSecret").await;
     assert!(error.error_message.contains("USAGE_PLAN_IDS"), "{error}");
-    let calls = world.sandbox.calls().into_iter();
+    let calls = env.sandbox.calls().into_iter();
     let attached = calls.filter(|call| call.operation == "CreateUsagePlanKey");
     assert_eq!(attached.count(), 1);
 }
@@ -452,19 +445,18 @@ async fn broken_create_api_key_answer_is_one_error() {
         "application/json",
         r#"{"id":"abc","value":"HandMadeHandMadeHandMade"#,
     );
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    world
-        .sandbox
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    env.sandbox
         .faults()
         .inject(Fault::new(kind).on(KEYS, "CreateApiKey").every());
-    let (error, token) = world.rotate_and_fail("setSecret").await;
+    let (error, token) = env.rotate_and_fail("setSecret").await;
     assert_eq!(error.error_type, "ApiGatewayFailed");
     assert!(
         error.error_message.contains("CreateApiKey") && !error.error_message.contains("HandMade"),
         "{error}"
     );
-    assert_safe_then_complete(&world, &token, &before).await;
+    assert_safe_then_complete(&env, &token, &before).await;
 }
 
 /// The ambiguous conflict of create usage plan key is looked into.
@@ -510,24 +502,24 @@ async fn retry_after_of_api_gateway_is_honoured() {
         retry_after: Some(3),
     })
     .on(KEYS, "CreateApiKey");
-    let world = survives(TestEnvBuilder::quick(), fault).await;
-    assert_waited(&world, "CreateApiKey", Duration::from_secs(3));
+    let env = survives(TestEnvBuilder::quick(), fault).await;
+    assert_waited(&env, "CreateApiKey", Duration::from_secs(3));
 }
 
 /// A limit that says when to come back is waited for also more than nine times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retry_after_is_honoured_beyond_nine_times() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let faults = world.sandbox.faults();
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let faults = env.sandbox.faults();
     for nth in 1..=11 {
         let limit = FaultKind::refuse(429, "LimitExceededException", "Rate exceeded");
         for kind in [limit, FaultKind::header("retry-after", "0")] {
             faults.inject(Fault::new(kind).on(KEYS, "CreateApiKey").nth(nth));
         }
     }
-    world.rotate().await;
-    world.assert_agreement().await;
-    let calls = world.sandbox.calls().into_iter();
+    env.rotate().await;
+    env.assert_agreement().await;
+    let calls = env.sandbox.calls().into_iter();
     let throttled = calls.filter(|call| call.operation == "CreateApiKey" && call.status == 429);
     assert_eq!(throttled.count(), 11);
 }
@@ -535,13 +527,13 @@ async fn retry_after_is_honoured_beyond_nine_times() {
 /// A read of AWSCURRENT that lags behind an edit is not taken for another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lagging_current_read_is_not_another_version() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let key = world.current_key();
-    let secret = world.sandbox.secret(SECRET);
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let key = env.current_key();
+    let secret = env.sandbox.secret(SECRET);
     let before = secret.current().expect("it was rotated");
     let edited = json!({ "apiKey": key, "note": "edited" }).to_string();
-    world.sandbox.put_secret(SECRET, &edited);
-    world.redeploy(&[]).await;
+    env.sandbox.put_secret(SECRET, &edited);
+    env.redeploy(&[]).await;
     let stale = json!({
         "ARN": secret.arn, "Name": SECRET, "VersionId": before.id, "SecretString": before.text,
         "VersionStages": ["AWSCURRENT"], "CreatedDate": 1_700_000_000,
@@ -549,11 +541,11 @@ async fn lagging_current_read_is_not_another_version() {
     let stale = FaultKind::answer(200, "application/x-amz-json-1.1", stale.to_string());
     // createSecret reads both versions, setSecret the pending one, testSecret both.
     let stale = Fault::new(stale).on(SECRETS, "GetSecretValue").nth(5);
-    let handle = world.sandbox.faults().inject(stale);
-    world.rotate().await;
+    let handle = env.sandbox.faults().inject(stale);
+    env.rotate().await;
     assert_eq!(handle.fired(), 1);
-    world.assert_agreement().await;
-    let secret = world.sandbox.secret(SECRET);
+    env.assert_agreement().await;
+    let secret = env.sandbox.secret(SECRET);
     let text = secret.current().and_then(|version| version.text.clone());
     assert!(
         text.is_some_and(|text| text.contains("edited")),
@@ -589,19 +581,19 @@ async fn throttling_and_server_errors_are_retried_everywhere() {
 /// A plan that does not exist is named and the minted key is used once it is set right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_plan_is_named_and_key_reused() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    world.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
-    let (error, token) = world.rotate_and_fail("setSecret").await;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    env.redeploy(&[("USAGE_PLAN_IDS", "nosuchplan")]).await;
+    let (error, token) = env.rotate_and_fail("setSecret").await;
     assert_eq!(error.error_type, "ApiGatewayFailed");
     for words in ["to usage plan nosuchplan", "USAGE_PLAN_IDS"] {
         assert!(error.error_message.contains(words), "{error}");
     }
-    let minted = world.sandbox.keys().pop().expect("it was minted");
-    assert_safe_then_complete(&world, &token, &before).await;
-    let key = world
+    let minted = env.sandbox.keys().pop().expect("it was minted");
+    assert_safe_then_complete(&env, &token, &before).await;
+    let key = env
         .sandbox
-        .key_with_value(&world.current_key())
+        .key_with_value(&env.current_key())
         .expect("it is there");
     assert_eq!(key.id, minted.id);
     assert!(
@@ -614,39 +606,39 @@ async fn missing_plan_is_named_and_key_reused() {
 /// A key that a person disabled or took off its plan is not handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabled_or_detached_key_is_not_handed_out() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    let token = world.sandbox.begin_rotation(SECRET);
-    world.step(&token, "createSecret").await;
-    world.step(&token, "setSecret").await;
-    let minted = world.sandbox.keys().pop().expect("it was minted").id;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.step(&token, "createSecret").await;
+    env.step(&token, "setSecret").await;
+    let minted = env.sandbox.keys().pop().expect("it was minted").id;
 
-    world.sandbox.detach_key(&minted, &world.plans[0]);
-    let message = world
+    env.sandbox.detach_key(&minted, &env.plans[0]);
+    let message = env
         .step_fails(&token, "testSecret", "KeyNotOnUsagePlan")
         .await;
-    assert!(message.contains(&world.plans[0]), "{message}");
-    world.step(&token, "setSecret").await;
-    world.step(&token, "testSecret").await;
+    assert!(message.contains(&env.plans[0]), "{message}");
+    env.step(&token, "setSecret").await;
+    env.step(&token, "testSecret").await;
 
-    world.sandbox.set_key_enabled(&minted, false);
+    env.sandbox.set_key_enabled(&minted, false);
     for step in ["setSecret", "testSecret", "finishSecret"] {
-        let message = world.step_fails(&token, step, "KeyDisabled").await;
+        let message = env.step_fails(&token, step, "KeyDisabled").await;
         assert!(message.contains(&minted), "{message}");
     }
-    assert!(world.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before));
-    world.sandbox.set_key_enabled(&minted, true);
-    assert_safe_then_complete(&world, &token, &before).await;
+    assert!(env.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before));
+    env.sandbox.set_key_enabled(&minted, true);
+    assert_safe_then_complete(&env, &token, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_value_that_is_anothers_key_is_refused() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    world.step(&token, "createSecret").await;
-    let pending = world.key_in("AWSPENDING").expect("it is stored");
-    let id = world.sandbox.create_key("somebody else's", &pending, &[]);
-    let message = world.step_fails(&token, "setSecret", "KeyNotManaged").await;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.step(&token, "createSecret").await;
+    let pending = env.key_in("AWSPENDING").expect("it is stored");
+    let id = env.sandbox.create_key("somebody else's", &pending, &[]);
+    let message = env.step_fails(&token, "setSecret", "KeyNotManaged").await;
     assert!(message.contains(&id), "{message}");
 }
 
@@ -654,21 +646,21 @@ async fn pending_value_that_is_anothers_key_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planless_new_key_replaces_no_working_one() {
     let by_hand = "HandMadeHandMadeHandMade";
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         secret: Some(by_hand.to_owned()),
         ..TestEnvBuilder::quick()
     }
     .inheriting()
     .start()
     .await;
-    let id = world.sandbox.create_key("by hand", by_hand, &[]);
-    let (error, token) = world.rotate_and_fail("setSecret").await;
+    let id = env.sandbox.create_key("by hand", by_hand, &[]);
+    let (error, token) = env.rotate_and_fail("setSecret").await;
     assert_eq!(error.error_type, "NoUsagePlan");
-    assert_eq!(world.sandbox.keys().len(), 1, "a key was created");
-    assert!(world.current_key() == by_hand);
-    world.sandbox.attach_key(&id, &world.plans[0]);
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    assert_eq!(env.sandbox.keys().len(), 1, "a key was created");
+    assert!(env.current_key() == by_hand);
+    env.sandbox.attach_key(&id, &env.plans[0]);
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }
 
 /// A retry after of AWS beyond the deadline fails at once with what the service said.
@@ -696,41 +688,40 @@ async fn aws_retry_after_beyond_deadline_fails_at_once() {
 /// A pending version that holds a copy or a placeholder is refused with the way out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_copy_or_placeholder_is_refused() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    let text = world
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    let text = env
         .sandbox
         .secret(SECRET)
         .current()
         .and_then(|version| version.text.clone());
     for held in [text.expect("it holds a key"), "a-placeholder".to_owned()] {
-        let token = world.sandbox.begin_rotation(SECRET);
+        let token = env.sandbox.begin_rotation(SECRET);
         let body = json!({
             "SecretId": SECRET, "ClientRequestToken": token, "SecretString": held, "VersionStages": ["AWSPENDING"],
         });
-        call_secrets_manager(&world, "PutSecretValue", &body).await;
-        let message = world
+        call_secrets_manager(&env, "PutSecretValue", &body).await;
+        let message = env
             .step_fails(&token, "createSecret", "PendingValueNotNew")
             .await;
         assert!(message.contains("update-secret-version-stage"), "{message}");
-        world
-            .sandbox
+        env.sandbox
             .move_label(SECRET, "AWSPENDING", Some(&token), None);
     }
-    world.rotate().await;
-    world.assert_agreement().await;
-    assert!(world.current_key() != before);
+    env.rotate().await;
+    env.assert_agreement().await;
+    assert!(env.current_key() != before);
 }
 
 /// A current version that is not found is not taken for an empty secret.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_current_value_is_not_empty_secret() {
-    let world = rotated(TestEnvBuilder {
+    let env = rotated(TestEnvBuilder {
         secret: Some(r#"{"owner":"us"}"#.to_owned()),
         ..TestEnvBuilder::quick()
     })
     .await;
-    let before = world.current_key();
+    let before = env.current_key();
     let missing = || {
         FaultKind::refuse(
             400,
@@ -739,27 +730,24 @@ async fn missing_current_value_is_not_empty_secret() {
         )
     };
     // The second read of `createSecret` is that of the current version. Once: it is waited for.
-    world
-        .sandbox
+    env.sandbox
         .faults()
         .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").nth(2));
-    world.rotate().await;
-    world.assert_agreement().await;
-    assert!(world.current_key() != before);
+    env.rotate().await;
+    env.assert_agreement().await;
+    assert!(env.current_key() != before);
 
-    let before = world.current_key();
-    let token = world.sandbox.begin_rotation(SECRET);
-    world
-        .sandbox
+    let before = env.current_key();
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.sandbox
         .faults()
         .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").every());
-    world
-        .step_fails(&token, "createSecret", "CurrentValueNotFound")
+    env.step_fails(&token, "createSecret", "CurrentValueNotFound")
         .await;
-    assert!(world.current_key() == before);
-    world.sandbox.faults().clear();
-    world.retry(&token).await;
-    let text = world
+    assert!(env.current_key() == before);
+    env.sandbox.faults().clear();
+    env.retry(&token).await;
+    let text = env
         .sandbox
         .secret(SECRET)
         .current()
@@ -775,36 +763,35 @@ async fn missing_current_value_is_not_empty_secret() {
 /// A Doppler token that is refused is named with the secret to mend.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_doppler_token_is_named_with_secret() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    world.sandbox.doppler().revoke(&world.token);
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    env.sandbox.doppler().revoke(&env.token);
+    let (error, token) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "DopplerTokenRejected");
     assert!(
         error.error_message.contains("DOPPLER_TOKEN_SECRET_ID"),
         "{error}"
     );
     // The function keeps running; the new token is read without a new deployment.
-    let renewed = world
+    let renewed = env
         .sandbox
         .doppler()
         .service_token(PROJECT, CONFIG, Access::ReadWrite);
-    world
-        .sandbox
+    env.sandbox
         .put_secret(TOKEN_SECRET, &json!({ "token": renewed }).to_string());
-    world.retry(&token).await;
-    world.assert_agreement().await;
-    assert!(world.current_key() != before);
+    env.retry(&token).await;
+    env.assert_agreement().await;
+    assert!(env.current_key() != before);
 }
 
 /// A secret without a Doppler token is told from a token that is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_doppler_token_differs_from_refused() {
     for text in ["{\"tokn\":\"dp.st.x\"}", "two words"] {
-        let world = rotated(TestEnvBuilder::quick()).await;
-        world.sandbox.put_secret(TOKEN_SECRET, text);
-        world.redeploy(&[]).await;
-        let (error, _) = world.rotate_and_fail("testSecret").await;
+        let env = rotated(TestEnvBuilder::quick()).await;
+        env.sandbox.put_secret(TOKEN_SECRET, text);
+        env.redeploy(&[]).await;
+        let (error, _) = env.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "InvalidDopplerToken");
         assert!(!error.error_message.contains(text), "{error}");
     }
@@ -834,43 +821,42 @@ async fn hidden_doppler_target_has_own_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_token_fails_before_promotion() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    let read_only = world
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    let read_only = env
         .sandbox
         .doppler()
         .service_token(PROJECT, CONFIG, Access::ReadOnly);
-    world.sandbox.put_secret(TOKEN_SECRET, &read_only);
-    world.redeploy(&[]).await;
-    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    env.sandbox.put_secret(TOKEN_SECRET, &read_only);
+    env.redeploy(&[]).await;
+    let (error, token) = env.rotate_and_fail("finishSecret").await;
     assert_eq!(error.error_type, "DopplerFailed");
     let target = format!("to the Doppler target {PROJECT}/{CONFIG}/PARTNER_API_KEY");
     for words in [target.as_str(), "read/write"] {
         assert!(error.error_message.contains(words), "{error}");
     }
     // The process keeps running: the better token is read without a new deployment.
-    world.sandbox.put_secret(TOKEN_SECRET, &world.token);
-    world.retry(&token).await;
-    world.assert_agreement().await;
-    assert!(world.current_key() != before);
+    env.sandbox.put_secret(TOKEN_SECRET, &env.token);
+    env.retry(&token).await;
+    env.assert_agreement().await;
+    assert!(env.current_key() != before);
 }
 
 /// A persons token that cannot see a restricted value is told apart before anything is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restricted_value_is_refused_before_any_write() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    let doppler = world.sandbox.doppler();
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    let doppler = env.sandbox.doppler();
     doppler.set_visibility(PROJECT, CONFIG, "PARTNER_API_KEY", Visibility::Restricted);
-    world
-        .sandbox
+    env.sandbox
         .put_secret(TOKEN_SECRET, &doppler.personal_token());
-    world.redeploy(&[]).await;
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    env.redeploy(&[]).await;
+    let (error, token) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "DopplerValueNotVisible");
     assert!(error.error_message.contains("service token"), "{error}");
-    world.sandbox.put_secret(TOKEN_SECRET, &world.token);
-    assert_safe_then_complete(&world, &token, &before).await;
+    env.sandbox.put_secret(TOKEN_SECRET, &env.token);
+    assert_safe_then_complete(&env, &token, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -879,8 +865,8 @@ async fn retry_after_of_doppler_is_honoured() {
         retry_after: Some(3),
     })
     .on(DOPPLER, "UpdateSecrets");
-    let world = survives(TestEnvBuilder::quick(), fault).await;
-    assert_waited(&world, "UpdateSecrets", Duration::from_secs(3));
+    let env = survives(TestEnvBuilder::quick(), fault).await;
+    assert_waited(&env, "UpdateSecrets", Duration::from_secs(3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -942,12 +928,11 @@ async fn html_from_dopplers_edge_is_retried() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_that_doppler_delivers_changed_stops_rotation() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
     let altered = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     let alter = std::sync::Arc::clone(&altered);
-    world
-        .sandbox
+    env.sandbox
         .doppler()
         .alter_writes(PROJECT, CONFIG, "PARTNER_API_KEY", move |value| {
             let still = alter.load(std::sync::atomic::Ordering::SeqCst);
@@ -957,33 +942,33 @@ async fn value_that_doppler_delivers_changed_stops_rotation() {
                 value.to_owned()
             }
         });
-    let (error, token) = world.rotate_and_fail("finishSecret").await;
+    let (error, token) = env.rotate_and_fail("finishSecret").await;
     assert_eq!(error.error_type, "DopplerValueMismatch");
     assert!(
         error.error_message.contains("acme/prd/PARTNER_API_KEY"),
         "{error}"
     );
-    assert!(world.current_key() == before);
+    assert!(env.current_key() == before);
     altered.store(false, std::sync::atomic::Ordering::SeqCst);
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }
 
 /// Promotion is the commit point after which a failing Doppler is reported and fails nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing_doppler_after_promotion_fails_nothing() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let token = world.sandbox.begin_rotation(SECRET);
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
-        world.step(&token, step).await;
+        env.step(&token, step).await;
     }
     // In `finishSecret` the only read of a target comes after promotion.
     let denied = FaultKind::refuse(403, "", "no");
-    let handle = world
+    let handle = env
         .sandbox
         .faults()
         .inject(Fault::new(denied).on(DOPPLER, "GetSecret").every());
-    let report = world.step(&token, "finishSecret").await;
+    let report = env.step(&token, "finishSecret").await;
     assert_eq!(handle.fired(), 1);
     assert!(
         report["issues"][0]
@@ -991,26 +976,25 @@ async fn failing_doppler_after_promotion_fails_nothing() {
             .is_some_and(|left| left.contains("acme/prd/PARTNER_API_KEY")),
         "{report}"
     );
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 
     // What was left is done by the next `finishSecret`.
-    let unmarked = |world: &TestEnv| {
-        world
-            .sandbox
+    let unmarked = |env: &TestEnv| {
+        env.sandbox
             .keys()
             .iter()
             .filter(|key| !key.description.contains("Superseded"))
             .count()
     };
     assert_eq!(
-        unmarked(&world),
+        unmarked(&env),
         2,
         "a target that cannot be read may hold any key"
     );
-    world.sandbox.faults().clear();
-    let report = world.step(&token, "finishSecret").await;
+    env.sandbox.faults().clear();
+    let report = env.step(&token, "finishSecret").await;
     assert_eq!(
-        (unmarked(&world), report["issues"].as_array().map(Vec::len)),
+        (unmarked(&env), report["issues"].as_array().map(Vec::len)),
         (1, Some(0)),
         "{report}"
     );
@@ -1019,26 +1003,25 @@ async fn failing_doppler_after_promotion_fails_nothing() {
 /// A target that changed between write and promotion is written again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_changed_before_promotion_is_rewritten() {
-    let world = std::sync::Arc::new(rotated(TestEnvBuilder::quick()).await);
-    let old = world.current_key();
+    let env = std::sync::Arc::new(rotated(TestEnvBuilder::quick()).await);
+    let old = env.current_key();
     let hook = {
-        let world = std::sync::Arc::clone(&world);
+        let env = std::sync::Arc::clone(&env);
         FaultKind::before(move || {
-            world
-                .sandbox
+            env.sandbox
                 .doppler()
                 .set_value(PROJECT, CONFIG, "PARTNER_API_KEY", &old);
             async {}
         })
     };
-    let handle = world
+    let handle = env
         .sandbox
         .faults()
         .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
-    world.rotate().await;
+    env.rotate().await;
     assert_eq!(handle.fired(), 1);
-    world.assert_agreement().await;
-    world.sandbox.faults().clear();
+    env.assert_agreement().await;
+    env.sandbox.faults().clear();
 }
 
 // Labels that move under a step.
@@ -1046,71 +1029,68 @@ async fn target_changed_before_promotion_is_rewritten() {
 /// A value put by hand before promotion wins and Doppler gets the current key back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_put_manually_before_promotion_wins() {
-    let world = std::sync::Arc::new(
+    let env = std::sync::Arc::new(
         rotated(TestEnvBuilder {
             secret: Some("{}".to_owned()),
             ..TestEnvBuilder::quick()
         })
         .await,
     );
-    let before = world.current_key();
+    let before = env.current_key();
     let by_hand = json!({ "apiKey": before, "edited": true }).to_string();
     let hook = {
-        let world = std::sync::Arc::clone(&world);
+        let env = std::sync::Arc::clone(&env);
         FaultKind::before(move || {
-            world.sandbox.put_secret(SECRET, &by_hand);
+            env.sandbox.put_secret(SECRET, &by_hand);
             async {}
         })
     };
-    world
-        .sandbox
+    env.sandbox
         .faults()
         .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
-    let (error, _) = world.rotate_and_fail("finishSecret").await;
+    let (error, _) = env.rotate_and_fail("finishSecret").await;
     assert!(
         ["NotPending", "UnknownVersion"].contains(&error.error_type.as_str()),
         "{error}"
     );
-    world.sandbox.faults().clear();
-    assert!(world.current_key() == before);
+    env.sandbox.faults().clear();
+    assert!(env.current_key() == before);
     assert!(
-        world.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before),
+        env.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before),
         "Doppler kept the abandoned key"
     );
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.rotate().await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn label_that_another_run_moved_meanwhile_is_seen() {
-    let world = std::sync::Arc::new(rotated(TestEnvBuilder::quick()).await);
-    let token = world.sandbox.begin_rotation(SECRET);
+    let env = std::sync::Arc::new(rotated(TestEnvBuilder::quick()).await);
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
-        world.step(&token, step).await;
+        env.step(&token, step).await;
     }
     let hook = {
-        let (world, token) = (std::sync::Arc::clone(&world), token.clone());
+        let (env, token) = (std::sync::Arc::clone(&env), token.clone());
         FaultKind::before(move || {
-            let from = world
+            let from = env
                 .sandbox
                 .secret(SECRET)
                 .current()
                 .expect("there is one")
                 .id
                 .clone();
-            world
-                .sandbox
+            env.sandbox
                 .move_label(SECRET, "AWSCURRENT", Some(&from), Some(&token));
             async {}
         })
     };
-    world
-        .sandbox
+    env.sandbox
         .faults()
         .inject(Fault::new(hook).on(SECRETS, "UpdateSecretVersionStage"));
-    world.step(&token, "finishSecret").await;
-    world.sandbox.faults().clear();
-    world.assert_agreement().await;
+    env.step(&token, "finishSecret").await;
+    env.sandbox.faults().clear();
+    env.assert_agreement().await;
 }
 
 // The probe.
@@ -1181,37 +1161,37 @@ async fn refusing_probe_fails_before_timeout() {
 }
 
 /// The probe URL of another method of the API.
-fn another_method(world: &TestEnv, path: &str) -> String {
-    format!("{}/{}/{path}", world.sandbox.gateway_url(), sandbox::STAGE)
+fn another_method(env: &TestEnv, path: &str) -> String {
+    format!("{}/{}/{path}", env.sandbox.gateway_url(), sandbox::STAGE)
 }
 
 /// A method that requires no key accepts a new key at once, long before consumers can use it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_without_protection_fails_at_once() {
-    let world = rotated(TestEnvBuilder::default()).await;
-    let before = world.current_key();
-    let url = another_method(&world, "open");
-    world.redeploy(&[("PROBE_URL", &url)]).await;
-    world.sandbox.clear_calls();
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let env = rotated(TestEnvBuilder::default()).await;
+    let before = env.current_key();
+    let url = another_method(&env, "open");
+    env.redeploy(&[("PROBE_URL", &url)]).await;
+    env.sandbox.clear_calls();
+    let (error, token) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
     for word in ["PROBE_URL answered 200", "random key"] {
         assert!(error.error_message.contains(word), "{error}");
     }
-    assert_eq!(probes(&world), 1, "the new key was sent to it");
-    assert_safe_then_complete(&world, &token, &before).await;
+    assert_eq!(probes(&env), 1, "the new key was sent to it");
+    assert_safe_then_complete(&env, &token, &before).await;
 }
 
 /// What a deployment answers at first ends nothing; what it answers for 15 seconds does, long before the deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_lasting_answer_ends_the_step_early() {
     let fails = |path: &'static str, words: [&'static str; 2]| async move {
-        let world = rotated(TestEnvBuilder::default()).await;
-        let before = world.current_key();
-        let url = another_method(&world, path);
-        world.redeploy(&[("PROBE_URL", &url)]).await;
+        let env = rotated(TestEnvBuilder::default()).await;
+        let before = env.current_key();
+        let url = another_method(&env, path);
+        env.redeploy(&[("PROBE_URL", &url)]).await;
         let began = Instant::now();
-        let (error, token) = world.rotate_and_fail("testSecret").await;
+        let (error, token) = env.rotate_and_fail("testSecret").await;
         let took = began.elapsed();
         assert_eq!(error.error_type, "ProbeRejected", "{error}");
         for word in words {
@@ -1219,7 +1199,7 @@ async fn probe_lasting_answer_ends_the_step_early() {
         }
         assert!(took > Duration::from_secs(15), "after {took:?}");
         assert!(took < Duration::from_secs(40), "after {took:?}");
-        assert_safe_then_complete(&world, &token, &before).await;
+        assert_safe_then_complete(&env, &token, &before).await;
     };
     tokio::join!(
         fails(
@@ -1242,17 +1222,17 @@ async fn probe_passing_answer_to_random_key_is_polled() {
         FaultKind::answer(503, "application/json", "{}"),
         FaultKind::ResetBefore,
     ] {
-        let world = rotated(TestEnvBuilder::default()).await;
-        world.sandbox.clear_calls();
+        let env = rotated(TestEnvBuilder::default()).await;
+        env.sandbox.clear_calls();
         let fault = Fault::new(kind.clone()).on(GATEWAY, "Probe");
-        world.sandbox.faults().inject(fault);
-        world.rotate().await;
+        env.sandbox.faults().inject(fault);
+        env.rotate().await;
         assert_eq!(
-            probes(&world),
+            probes(&env),
             5,
             "{kind:?}, a random key, and three times the new one"
         );
-        world.assert_agreement().await;
+        env.assert_agreement().await;
     }
 }
 
@@ -1270,11 +1250,11 @@ async fn probe_endless_body_is_not_read() {
             while client.write_all(&[b'x'; 4096]).await.is_ok() {}
         }
     });
-    let world = rotated(TestEnvBuilder::default()).await;
+    let env = rotated(TestEnvBuilder::default()).await;
     let url = format!("http://{address}/");
-    world.redeploy(&[("PROBE_URL", &url)]).await;
+    env.redeploy(&[("PROBE_URL", &url)]).await;
     let began = Instant::now();
-    let (error, _) = world.rotate_and_fail("testSecret").await;
+    let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
     let took = began.elapsed();
     assert!(took < Duration::from_secs(5), "after {took:?}");
@@ -1282,23 +1262,22 @@ async fn probe_endless_body_is_not_read() {
 }
 
 /// How often the probed API was called.
-fn probes(world: &TestEnv) -> usize {
-    let calls = world.sandbox.calls().into_iter();
+fn probes(env: &TestEnv) -> usize {
+    let calls = env.sandbox.calls().into_iter();
     calls.filter(|call| call.service == GATEWAY).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acceptance_followed_by_refusal_does_not_count() {
-    let world = rotated(TestEnvBuilder::default()).await;
+    let env = rotated(TestEnvBuilder::default()).await;
     let refused = FaultKind::answer(403, "application/json", "{}");
-    world
-        .sandbox
+    env.sandbox
         .faults()
         .inject(Fault::new(refused).on(GATEWAY, "Probe").nth(4));
-    world.sandbox.clear_calls();
-    world.rotate().await;
+    env.sandbox.clear_calls();
+    env.rotate().await;
     assert_eq!(
-        probes(&world),
+        probes(&env),
         7,
         "a random key, two acceptances, a refusal, and then three in a row"
     );
@@ -1337,23 +1316,22 @@ async fn step_ends_in_time_and_retry_continues() {
 /// A key that cannot settle before the deadline fails at once with the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_too_young_for_deadline_fails_at_once() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    let before = world.current_key();
-    world.redeploy(&[("PROPAGATION_DELAY", "2h")]).await;
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let env = rotated(TestEnvBuilder::quick()).await;
+    let before = env.current_key();
+    env.redeploy(&[("PROPAGATION_DELAY", "2h")]).await;
+    let (error, token) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "PropagationExceedsDeadline");
-    let minted = world.sandbox.keys().pop().expect("it was minted").id;
-    world.sandbox.age_key(&minted, Duration::from_hours(3));
+    let minted = env.sandbox.keys().pop().expect("it was minted").id;
+    env.sandbox.age_key(&minted, Duration::from_hours(3));
     assert_eq!(
-        world
-            .sandbox
+        env.sandbox
             .step(SECRET, &token, "testSecret")
             .await
             .result
             .err(),
         None
     );
-    assert_safe_then_complete(&world, &token, &before).await;
+    assert_safe_then_complete(&env, &token, &before).await;
 }
 
 // Death.
@@ -1361,10 +1339,10 @@ async fn key_too_young_for_deadline_fails_at_once() {
 /// A function that dies before or after any call is resumed with the same token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_function_is_resumed_with_same_token() {
-    let world = rotated(TestEnvBuilder::quick()).await;
-    world.sandbox.clear_calls();
-    world.rotate().await;
-    let calls: Vec<_> = world
+    let env = rotated(TestEnvBuilder::quick()).await;
+    env.sandbox.clear_calls();
+    env.rotate().await;
+    let calls: Vec<_> = env
         .sandbox
         .calls()
         .into_iter()
@@ -1374,36 +1352,35 @@ async fn killed_function_is_resumed_with_same_token() {
 
     for (index, (service, operation)) in calls.iter().enumerate() {
         for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
-            let keys = world.sandbox.keys().len();
-            let before = world.current_key();
+            let keys = env.sandbox.keys().len();
+            let before = env.current_key();
             // A cold start each time, so that the calls are the same and come in the same order.
-            world.redeploy(&[]).await;
-            let handle = world
+            env.redeploy(&[]).await;
+            let handle = env
                 .sandbox
                 .faults()
                 .inject(Fault::new(kind.clone()).nth(index + 1));
-            let token = world.sandbox.rotate(SECRET);
-            let outcome = world.sandbox.rotation(&token).await;
+            let token = env.sandbox.rotate(SECRET);
+            let outcome = env.sandbox.rotation(&token).await;
             let what = format!("{kind:?} at call {index}, {operation} of {service}");
             assert_eq!(handle.fired(), 1, "{what} was never injected");
             assert!(!outcome.succeeded, "{what} was survived by a dead process");
             for held in [
-                world.current_key(),
-                world
-                    .doppler_value("PARTNER_API_KEY")
+                env.current_key(),
+                env.doppler_value("PARTNER_API_KEY")
                     .expect("it was mirrored"),
             ] {
                 assert_eq!(
-                    world.gateway_answer(&held).await,
+                    env.gateway_answer(&held).await,
                     200,
                     "{what}: a key that does not work is handed out"
                 );
             }
-            world.sandbox.faults().clear();
-            world.retry(&token).await;
-            world.assert_agreement().await;
-            assert!(world.current_key() != before, "{what}");
-            let keys_now = world.sandbox.keys();
+            env.sandbox.faults().clear();
+            env.retry(&token).await;
+            env.assert_agreement().await;
+            assert!(env.current_key() != before, "{what}");
+            let keys_now = env.sandbox.keys();
             assert_eq!(
                 keys_now.len(),
                 keys + 1,
@@ -1419,8 +1396,8 @@ async fn killed_function_is_resumed_with_same_token() {
 }
 
 /// Demands that the last two calls of `operation` were at least `pause` apart.
-fn assert_waited(world: &TestEnv, operation: &str, pause: Duration) {
-    let times: Vec<_> = world
+fn assert_waited(env: &TestEnv, operation: &str, pause: Duration) {
+    let times: Vec<_> = env
         .sandbox
         .calls()
         .into_iter()
@@ -1437,8 +1414,8 @@ fn assert_waited(world: &TestEnv, operation: &str, pause: Duration) {
 }
 
 /// Calls the sandbox's Secrets Manager as an operator's client does, and demands that it succeeds.
-async fn call_secrets_manager(world: &TestEnv, operation: &str, body: &serde_json::Value) {
-    let request = http::Request::post(world.sandbox.aws_url())
+async fn call_secrets_manager(env: &TestEnv, operation: &str, body: &serde_json::Value) {
+    let request = http::Request::post(env.sandbox.aws_url())
         .header(
             "authorization",
             "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/secretsmanager/aws4_request",

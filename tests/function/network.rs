@@ -14,14 +14,14 @@ use tokio::net::{TcpListener, TcpStream};
 const GRACE: Duration = Duration::from_hours(24);
 const MIB: usize = 1 << 20;
 
-fn is_enabled(world: &TestEnv, value: &str) -> bool {
-    let key = world.sandbox.key_with_value(value);
+fn is_enabled(env: &TestEnv, value: &str) -> bool {
+    let key = env.sandbox.key_with_value(value);
     key.expect("the key is there").enabled
 }
 
 /// The most memory that the function has used, in KiB.
-fn peak_memory(world: &TestEnv) -> u64 {
-    let pid = world.sandbox.function_pids()[0];
+fn peak_memory(env: &TestEnv) -> u64 {
+    let pid = env.sandbox.function_pids()[0];
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
@@ -29,8 +29,8 @@ fn peak_memory(world: &TestEnv) -> u64 {
 }
 
 /// The calls of an operation since the call log was last cleared.
-fn calls(world: &TestEnv, operation: &str) -> usize {
-    let calls = world.sandbox.calls();
+fn calls(env: &TestEnv, operation: &str) -> usize {
+    let calls = env.sandbox.calls();
     let calls = calls.iter().filter(|call| call.operation == operation);
     calls.count()
 }
@@ -69,42 +69,42 @@ async fn send_without_end(mut stream: TcpStream) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_reply_without_end_fails_in_bounded_memory() {
-    let world = TestEnvBuilder::quick().start().await;
+    let env = TestEnvBuilder::quick().start().await;
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let endless = server(head, send_without_end).await;
-    world.redeploy(&[("DOPPLER_API_URL", &endless)]).await;
-    let (error, _) = world.rotate_and_fail("testSecret").await;
+    env.redeploy(&[("DOPPLER_API_URL", &endless)]).await;
+    let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "DopplerFailed", "{error}");
     let words = "Doppler answered GetSecret with more than 1 MiB";
     assert!(error.error_message.contains(words), "{error}");
-    let peak = peak_memory(&world);
+    let peak = peak_memory(&env);
     assert!(peak < 100 * 1024, "it used {peak} KiB");
 }
 
 /// A refusal has a status, and that decides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusal_over_the_bound_is_retried_by_status() {
-    let world = TestEnvBuilder::quick().start().await;
+    let env = TestEnvBuilder::quick().start().await;
     for (service, operation, status, size) in [
         (Service::Doppler, "GetSecret", 503, MIB + 1),
         (Service::SecretsManager, "DescribeSecret", 500, 10 * MIB + 1),
     ] {
         let page = FaultKind::answer(status, "text/html", "x".repeat(size));
-        let handle = world
+        let handle = env
             .sandbox
             .faults()
             .inject(Fault::new(page).on(service, operation));
-        world.rotate().await;
+        env.rotate().await;
         assert_eq!(handle.fired(), 1, "{operation}");
     }
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 /// A reply to a write may list every secret of the config.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_write_reply_over_the_bound_is_verified() {
-    let world = TestEnvBuilder::quick().start().await;
+    let env = TestEnvBuilder::quick().start().await;
     let answer = FaultKind::Answer {
         status: 200,
         content_type: "application/json".to_owned(),
@@ -112,20 +112,20 @@ async fn doppler_write_reply_over_the_bound_is_verified() {
         effect: true,
     };
     let fault = Fault::new(answer).on(Service::Doppler, "UpdateSecrets");
-    let handle = world.sandbox.faults().inject(fault);
-    world.rotate().await;
+    let handle = env.sandbox.faults().inject(fault);
+    env.rotate().await;
     assert_eq!(handle.fired(), 1);
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_reply_over_the_bound_is_not_retried() {
-    let world = TestEnvBuilder::plain().start().await;
-    world.rotate().await;
+    let env = TestEnvBuilder::plain().start().await;
+    env.rotate().await;
     let answer = FaultKind::answer(200, "application/json", " ".repeat(10 * MIB + 1));
     let fault = Fault::new(answer).on(Service::SecretsManager, "GetSecretValue");
-    let handle = world.sandbox.faults().inject(fault.every());
-    let (error, _) = world.rotate_and_fail("createSecret").await;
+    let handle = env.sandbox.faults().inject(fault.every());
+    let (error, _) = env.rotate_and_fail("createSecret").await;
     assert_eq!(error.error_type, "SecretsManagerFailed", "{error}");
     let words = "Secrets Manager answered GetSecretValue with more than 10 MiB";
     assert!(error.error_message.contains(words), "{error}");
@@ -134,29 +134,29 @@ async fn aws_reply_over_the_bound_is_not_retried() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_of_keys_over_the_bound_is_split() {
-    let world = TestEnvBuilder::plain().start().await;
+    let env = TestEnvBuilder::plain().start().await;
     let text = "x".repeat(MIB);
     for number in 0..12 {
         let name = format!("{SECRET}/other{number}");
         let value = format!("OtherOtherOtherOther{number:02}");
-        let id = world.sandbox.create_key(&name, &value, &[]);
-        world.sandbox.describe_key(&id, &text);
+        let id = env.sandbox.create_key(&name, &value, &[]);
+        env.sandbox.describe_key(&id, &text);
     }
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.rotate().await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn single_key_over_the_bound_is_named() {
-    let (world, _) = rotated(TestEnvBuilder::plain()).await;
+    let (env, _) = rotated(TestEnvBuilder::plain()).await;
     let name = format!("{SECRET}/large");
     let value = "LargeLargeLargeLargeLarge";
-    let id = world.sandbox.create_key(&name, value, &[]);
-    world.sandbox.describe_key(&id, &"x".repeat(10 * MIB));
-    let report = world.reconcile(json!({})).await.to_string();
+    let id = env.sandbox.create_key(&name, value, &[]);
+    env.sandbox.describe_key(&id, &"x".repeat(10 * MIB));
+    let report = env.reconcile(json!({})).await.to_string();
     assert!(report.contains("a single API key"), "{report}");
     // It cannot be read, so the key before it in the list is named.
-    let listed = world.shell("aws apigateway get-api-keys --query 'items[].id' --output text");
+    let listed = env.shell("aws apigateway get-api-keys --query 'items[].id' --output text");
     let listed = listed.await;
     let ids: Vec<_> = listed.split_whitespace().collect();
     let place = ids.iter().position(|listed| **listed == id);
@@ -169,18 +169,18 @@ async fn single_key_over_the_bound_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_1000_keys_of_secret_fail_clearly() {
-    let world = TestEnvBuilder::plain().start().await;
-    world.rotate().await;
+    let env = TestEnvBuilder::plain().start().await;
+    env.rotate().await;
     for number in 0..1_000 {
         let version = format!("{number:032}");
         let value = format!("ManyManyManyManyManyMany{number:016}");
-        minted_key(&world.sandbox, SECRET, &version, &value, &[]);
+        minted_key(&env.sandbox, SECRET, &version, &value, &[]);
     }
     // Before promotion, in the first step that lists them.
-    let (error, _) = world.rotate_and_fail("testSecret").await;
+    let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "TooManyKeys", "{error}");
     assert!(error.error_message.contains("delete-api-key"), "{error}");
-    assert_eq!(world.sandbox.keys().len(), 1_002, "none was deleted");
+    assert_eq!(env.sandbox.keys().len(), 1_002, "none was deleted");
 }
 
 // The clock.
@@ -191,28 +191,27 @@ fn nine_days_ahead() -> String {
     then.fmt(Format::HttpDate).expect("it can be written")
 }
 
-fn forge(world: &TestEnv, date: &str, fault: impl Fn(Fault) -> Fault) {
+fn forge(env: &TestEnv, date: &str, fault: impl Fn(Fault) -> Fault) {
     for service in [Service::SecretsManager, Service::ApiGateway] {
         let forged = Fault::new(FaultKind::header("date", date)).of(service);
-        world.sandbox.faults().inject(fault(forged));
+        env.sandbox.faults().inject(fault(forged));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_date_ends_no_grace() {
     for date in [nine_days_ahead().as_str(), "tomorrow"] {
-        let (world, superseded) = rotated(TestEnvBuilder::plain()).await;
-        forge(&world, date, Fault::every);
-        world.reconcile(json!({})).await;
-        world.reconcile(json!({})).await;
-        assert!(is_enabled(&world, &superseded), "{date}");
-        let log = world.log();
+        let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+        forge(&env, date, Fault::every);
+        env.reconcile(json!({})).await;
+        env.reconcile(json!({})).await;
+        assert!(is_enabled(&env, &superseded), "{date}");
+        let log = env.log();
         assert!(log.contains("the time is not known"), "{date}: {log}");
         // An emergency stop does not wait for the time.
-        world
-            .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
+        env.reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
             .await;
-        assert!(!is_enabled(&world, &superseded), "{date}");
+        assert!(!is_enabled(&env, &superseded), "{date}");
     }
 }
 
@@ -224,19 +223,19 @@ async fn forged_date_of_a_refusal_ends_no_grace() {
         (403, "InvalidSignatureException"),
     ] {
         for service in [Service::SecretsManager, Service::ApiGateway] {
-            let (world, superseded) = rotated(TestEnvBuilder::plain()).await;
+            let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
             let refuse = FaultKind::refuse(status, code, "Signature not yet current");
-            let faults = world.sandbox.faults();
+            let faults = env.sandbox.faults();
             faults.inject(Fault::new(refuse).of(service));
-            forge(&world, &nine_days_ahead(), |fault| fault);
+            forge(&env, &nine_days_ahead(), |fault| fault);
             let event = json!({"Step": "reconcile"}).to_string();
-            world.sandbox.invoke(event).await;
-            assert!(is_enabled(&world, &superseded), "{service:?} {code}");
+            env.sandbox.invoke(event).await;
+            assert!(is_enabled(&env, &superseded), "{service:?} {code}");
 
-            world.sandbox.clear_function_log();
-            world.reconcile(json!({})).await;
-            assert!(is_enabled(&world, &superseded), "{service:?} {code}");
-            let log = world.log();
+            env.sandbox.clear_function_log();
+            env.reconcile(json!({})).await;
+            assert!(is_enabled(&env, &superseded), "{service:?} {code}");
+            let log = env.log();
             assert!(!log.contains("the time is not known"), "{code}: {log}");
         }
     }
@@ -245,8 +244,8 @@ async fn forged_date_of_a_refusal_ends_no_grace() {
 /// Its `Date` may be near the time of signing, and is not AWS's all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn date_of_a_refusal_alone_is_not_believed() {
-    let (world, _) = rotated(TestEnvBuilder::plain()).await;
-    let faults = world.sandbox.faults();
+    let (env, _) = rotated(TestEnvBuilder::plain()).await;
+    let faults = env.sandbox.faults();
     let refuse = FaultKind::refuse(500, "InternalServiceError", "not now");
     faults.inject(Fault::new(refuse).on(Service::SecretsManager, "DescribeSecret"));
     let forged = || Fault::new(FaultKind::header("date", "tomorrow"));
@@ -260,23 +259,23 @@ async fn date_of_a_refusal_alone_is_not_believed() {
     let value = forged().on(Service::SecretsManager, "GetSecretValue");
     faults.inject(value.every());
     faults.inject(forged().of(Service::ApiGateway).every());
-    world.sandbox.clear_function_log();
-    world.reconcile(json!({})).await;
-    let log = world.log();
+    env.sandbox.clear_function_log();
+    env.reconcile(json!({})).await;
+    let log = env.log();
     assert!(log.contains("the time is not known"), "{log}");
 }
 
 /// The sandbox refuses what is signed at this machine's time then, and the SDK corrects it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock_that_moved_ends_grace_without_extra_calls() {
-    let (world, superseded) = rotated(TestEnvBuilder::plain()).await;
-    world.sandbox.advance(GRACE);
-    world.sandbox.clear_calls();
-    world.sandbox.clear_function_log();
-    world.reconcile(json!({})).await;
-    assert!(!is_enabled(&world, &superseded));
-    assert_eq!(calls(&world, "UpdateApiKey"), 1);
-    let log = world.log();
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    env.sandbox.advance(GRACE);
+    env.sandbox.clear_calls();
+    env.sandbox.clear_function_log();
+    env.reconcile(json!({})).await;
+    assert!(!is_enabled(&env, &superseded));
+    assert_eq!(calls(&env, "UpdateApiKey"), 1);
+    let log = env.log();
     assert!(!log.contains("the time is not known"), "{log}");
 }
 
@@ -284,23 +283,22 @@ async fn clock_that_moved_ends_grace_without_extra_calls() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_proxy_is_not_bypassed() {
-    let world = TestEnvBuilder::plain().start().await;
+    let env = TestEnvBuilder::plain().start().await;
     for proxy in [
         "http://corp:pa/ss@127.0.0.1:1",
         "http://127.0.0.1:1x",
         " http://127.0.0.1:1",
     ] {
-        world.redeploy(&[("HTTP_PROXY", proxy)]).await;
-        world.sandbox.clear_calls();
-        let token = world.sandbox.begin_rotation(SECRET);
-        let message = world
+        env.redeploy(&[("HTTP_PROXY", proxy)]).await;
+        env.sandbox.clear_calls();
+        let token = env.sandbox.begin_rotation(SECRET);
+        let message = env
             .step_fails(&token, "createSecret", "InvalidSettings")
             .await;
         assert!(message.starts_with("HTTP_PROXY"), "{message}");
         assert!(!message.contains("pa/ss"), "{message}");
-        assert!(world.sandbox.calls().is_empty(), "{proxy}");
-        world
-            .sandbox
+        assert!(env.sandbox.calls().is_empty(), "{proxy}");
+        env.sandbox
             .move_label(SECRET, "AWSPENDING", Some(&token), None);
     }
 }
@@ -314,18 +312,17 @@ async fn proxy_is_used_except_for_no_proxy() {
         },
         ..TestEnvBuilder::plain()
     };
-    let world = setup.start().await;
+    let env = setup.start().await;
     let nobody = ("HTTP_PROXY", "http://user:p%40ss@127.0.0.1:1");
-    world.redeploy(&[nobody]).await;
-    let token = world.sandbox.begin_rotation(SECRET);
-    world.sandbox.clear_calls();
-    let failed = world.sandbox.step(SECRET, &token, "createSecret").await;
+    env.redeploy(&[nobody]).await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.sandbox.clear_calls();
+    let failed = env.sandbox.step(SECRET, &token, "createSecret").await;
     failed.result.expect_err("no proxy is there");
-    assert!(world.sandbox.calls().is_empty());
-    world
-        .redeploy(&[nobody, ("NO_PROXY", "localhost, 127.0.0.0/8")])
+    assert!(env.sandbox.calls().is_empty());
+    env.redeploy(&[nobody, ("NO_PROXY", "localhost, 127.0.0.0/8")])
         .await;
-    world.retry(&token).await;
+    env.retry(&token).await;
 }
 
 /// The hosts that the function calls when nothing leads it elsewhere, as a proxy sees them.
@@ -346,7 +343,7 @@ async fn endpoint_variables_are_honoured_like_other_sdks() {
         ),
     ];
     for (flags, host) in flags {
-        let world = TestEnvBuilder::plain().start().await;
+        let env = TestEnvBuilder::plain().start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let proxy = listener.local_addr().expect("it has an address");
         let proxy = format!("http://{proxy}");
@@ -355,9 +352,9 @@ async fn endpoint_variables_are_honoured_like_other_sdks() {
             ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "True"),
         ];
         changes.extend(flags);
-        world.redeploy(&changes).await;
-        let token = world.sandbox.begin_rotation(SECRET);
-        let step = world.sandbox.step(SECRET, &token, "createSecret");
+        env.redeploy(&changes).await;
+        let token = env.sandbox.begin_rotation(SECRET);
+        let step = env.sandbox.step(SECRET, &token, "createSecret");
         let first_line = async {
             let (stream, _) = listener.accept().await.expect("a connection");
             let mut line = String::new();
@@ -370,6 +367,6 @@ async fn endpoint_variables_are_honoured_like_other_sdks() {
             done = step => panic!("it ended without the proxy: {:?}", done.result),
         };
         assert_eq!(line.trim_end(), format!("CONNECT {host} HTTP/1.1"));
-        assert!(world.sandbox.calls().is_empty());
+        assert!(env.sandbox.calls().is_empty());
     }
 }

@@ -47,15 +47,14 @@ async fn most_verbose() -> TestEnv {
     let setup = setup
         .env("PROPAGATION_DELAY", "0s")
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-    let world = setup
+    let env = setup
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "full")
         .start()
         .await;
-    world
-        .sandbox
-        .create_key("by hand", "HandMadeHandMadeHandMade", &[&world.plans[0]]);
-    world
+    env.sandbox
+        .create_key("by hand", "HandMadeHandMadeHandMade", &[&env.plans[0]]);
+    env
 }
 
 /// The level at which the AWS sdk prints values is not compiled in.
@@ -70,16 +69,16 @@ fn sdk_trace_level_is_not_compiled_in() {
 /// Values stay secret in a whole rotation at the most verbose level.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_at_most_verbose_level() {
-    let world = most_verbose().await;
+    let env = most_verbose().await;
     let mut emitted = Emitted::default();
     for _ in 0..2 {
-        let token = world.sandbox.begin_rotation(SECRET);
-        emitted.steps(&world, &token).await.expect("it succeeds");
-        world.assert_agreement().await;
+        let token = env.sandbox.begin_rotation(SECRET);
+        emitted.steps(&env, &token).await.expect("it succeeds");
+        env.assert_agreement().await;
     }
-    emitted.assert_no_value(&world, &[STRAY], "a rotation");
+    emitted.assert_no_value(&env, &[STRAY], "a rotation");
     assert!(
-        world.sandbox.function_log().contains("DEBUG"),
+        env.sandbox.function_log().contains("DEBUG"),
         "the most verbose level was not in force"
     );
 }
@@ -99,31 +98,31 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
         (Service::Doppler, "GetSecret"),
         (Service::Doppler, "UpdateSecrets"),
     ];
-    let world = most_verbose().await;
-    world.rotate().await;
+    let env = most_verbose().await;
+    env.rotate().await;
     let mut emitted = Emitted::default();
     for (service, operation) in operations {
         for kind in malformed() {
-            let token = world.sandbox.begin_rotation(SECRET);
+            let token = env.sandbox.begin_rotation(SECRET);
             let what = format!("{operation} of {service}: {kind:?}");
             // Once: repeated faults would only wait longer for the same words.
-            let handle = world
+            let handle = env
                 .sandbox
                 .faults()
                 .inject(Fault::new(kind).on(service, operation));
-            emitted.steps(&world, &token).await.ok();
+            emitted.steps(&env, &token).await.ok();
             assert_eq!(handle.fired(), 1, "{what} was never injected");
-            world.sandbox.faults().clear();
-            emitted.assert_no_value(&world, &[STRAY], &what);
+            env.sandbox.faults().clear();
+            emitted.assert_no_value(&env, &[STRAY], &what);
             // So that each word is searched once, and not with every case to come.
-            emitted.forget(&world);
+            emitted.forget(&env);
             // Whatever is left of this rotation is completed, so that the next one can begin.
             assert!(
-                emitted.steps(&world, &token).await.is_ok(),
+                emitted.steps(&env, &token).await.is_ok(),
                 "{what}: not resumed: {}",
                 emitted.0
             );
-            world.assert_agreement().await;
+            env.assert_agreement().await;
         }
     }
 }
@@ -131,10 +130,10 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
 /// Values stay secret in a reconciliation with work to do however malformed a reply is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_under_malformed_replies() {
-    let world = most_verbose().await;
+    let env = most_verbose().await;
     // With AWSCURRENT's key goes the memory of what was written.
     let adopted = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
-    world.redeploy(&[("DOPPLER_ADOPT_TARGETS", &adopted)]).await;
+    env.redeploy(&[("DOPPLER_ADOPT_TARGETS", &adopted)]).await;
     let mut emitted = Emitted::default();
     for (service, operation) in [
         (Service::SecretsManager, "DescribeSecret"),
@@ -150,38 +149,38 @@ async fn values_stay_secret_under_malformed_replies() {
     ] {
         for kind in malformed() {
             // A key to delete, one to disable, one to mint anew, and a target to write.
-            world.rotate().await;
-            world.sandbox.advance(Duration::from_hours(24));
-            world.rotate().await;
-            world.sandbox.advance(Duration::from_hours(8 * 24));
+            env.rotate().await;
+            env.sandbox.advance(Duration::from_hours(24));
+            env.rotate().await;
+            env.sandbox.advance(Duration::from_hours(8 * 24));
             // Of a key that is minted anew it is known that it is on no plan yet.
             if operation != "GetUsagePlans" {
-                let current = world.sandbox.key_with_value(&world.current_key());
-                world.sandbox.delete_key(&current.expect("it is there").id);
+                let current = env.sandbox.key_with_value(&env.current_key());
+                env.sandbox.delete_key(&current.expect("it is there").id);
             }
-            let doppler = world.sandbox.doppler();
+            let doppler = env.sandbox.doppler();
             doppler.set_value(PROJECT, CONFIG, "PARTNER_API_KEY", STRAY);
 
             let what = format!("{operation} of {service}: {kind:?}");
             let fault = Fault::new(kind).on(service, operation);
-            let handle = world.sandbox.faults().inject(fault);
-            emitted.reconcile(&world).await.ok();
+            let handle = env.sandbox.faults().inject(fault);
+            emitted.reconcile(&env).await.ok();
             assert_eq!(handle.fired(), 1, "{what} was never injected");
-            world.sandbox.faults().clear();
-            emitted.reconcile(&world).await.ok();
-            emitted.assert_no_value(&world, &[STRAY], &what);
+            env.sandbox.faults().clear();
+            emitted.reconcile(&env).await.ok();
+            emitted.assert_no_value(&env, &[STRAY], &what);
             // So that each word is searched once, and not with every case to come.
-            emitted.forget(&world);
-            world.assert_agreement().await;
+            emitted.forget(&env);
+            env.assert_agreement().await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_in_wrong_fields_of_event() {
-    let world = most_verbose().await;
+    let env = most_verbose().await;
     let mut emitted = Emitted::default();
-    let token = world.sandbox.begin_rotation(SECRET);
+    let token = env.sandbox.begin_rotation(SECRET);
     for event in [
         json!({ "Step": STRAY, "SecretId": SECRET, "ClientRequestToken": token }),
         json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": format!("{STRAY} {STRAY}") }),
@@ -198,7 +197,7 @@ async fn values_stay_secret_in_wrong_fields_of_event() {
         json!({ "detail-type": STRAY, "source": STRAY, "resources": [STRAY], "detail": STRAY }),
         json!(STRAY),
     ] {
-        let error = world
+        let error = env
             .sandbox
             .invoke(event.to_string())
             .await
@@ -206,9 +205,9 @@ async fn values_stay_secret_in_wrong_fields_of_event() {
             .expect_err("it is no event");
         emitted.0.push_str(&error.to_string());
     }
-    emitted.assert_no_value(&world, &[STRAY], "an event");
+    emitted.assert_no_value(&env, &[STRAY], "an event");
     // The role is for no secret of that name.
-    drop(world.roles.take_denials());
+    drop(env.roles.take_denials());
 }
 
 /// Every process that `parent` has started and not outlived, from the fields of each process's `stat` after its name.
@@ -232,13 +231,13 @@ fn parent_and_faults(stat: &str) -> Option<(u32, u64)> {
 /// Values are neither in the environment nor in the arguments of the process and it starts no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_are_not_in_environment_or_arguments() {
-    let world = most_verbose().await;
+    let env = most_verbose().await;
     let mut emitted = Emitted::default();
-    let token = world.sandbox.begin_rotation(SECRET);
-    emitted.steps(&world, &token).await.expect("it succeeds");
-    emitted.reconcile(&world).await.expect("it succeeds");
+    let token = env.sandbox.begin_rotation(SECRET);
+    emitted.steps(&env, &token).await.expect("it succeeds");
+    emitted.reconcile(&env).await.expect("it succeeds");
 
-    let pids = world.sandbox.function_pids();
+    let pids = env.sandbox.function_pids();
     let [pid] = pids[..] else {
         panic!("{pids:?} is not one process");
     };
@@ -250,7 +249,7 @@ async fn values_are_not_in_environment_or_arguments() {
         shown.contains(&format!("SECRET_ID={SECRET}")),
         "not that of the function"
     );
-    for value in values(&world) {
+    for value in values(&env) {
         assert!(!shown.contains(&value), "a value is shown");
     }
     assert_eq!(children(pid), Vec::<String>::new());

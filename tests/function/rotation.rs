@@ -14,11 +14,11 @@ const BY_HAND: &str = "HandMadeHandMadeHandMade";
 /// A secret without a value gets its first key and then its second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_secret_gets_first_and_second_key() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    world.assert_agreement().await;
-    let first = world.current_key();
-    let text = world
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    env.assert_agreement().await;
+    let first = env.current_key();
+    let text = env
         .sandbox
         .secret(SECRET)
         .current()
@@ -28,24 +28,24 @@ async fn empty_secret_gets_first_and_second_key() {
         "a secret without a value starts as JSON"
     );
 
-    world.rotate().await;
-    world.assert_agreement().await;
-    assert!(world.current_key() != first);
-    assert!(world.key_in("AWSPREVIOUS").as_ref() == Some(&first));
+    env.rotate().await;
+    env.assert_agreement().await;
+    assert!(env.current_key() != first);
+    assert!(env.key_in("AWSPREVIOUS").as_ref() == Some(&first));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_key_is_marked_and_works_on() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    let first = world.current_key();
-    world.rotate().await;
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    let first = env.current_key();
+    env.rotate().await;
 
-    let replaced = world
+    let replaced = env
         .sandbox
         .key_with_value(&first)
         .expect("a replaced key stays");
-    let current = world
+    let current = env
         .sandbox
         .secret(SECRET)
         .current()
@@ -65,15 +65,10 @@ async fn a_replaced_key_is_marked_and_works_on() {
         "{}",
         replaced.description
     );
-    assert_eq!(world.gateway_answer(&first).await, 200);
+    assert_eq!(env.gateway_answer(&first).await, 200);
     let marked = |key: &sandbox::KeySnapshot| key.description.contains("Superseded");
     assert_eq!(
-        world
-            .sandbox
-            .keys()
-            .iter()
-            .filter(|key| marked(key))
-            .count(),
+        env.sandbox.keys().iter().filter(|key| marked(key)).count(),
         1
     );
 }
@@ -81,15 +76,15 @@ async fn a_replaced_key_is_marked_and_works_on() {
 /// A minted key is named tagged and described so that it is known as ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn created_key_is_named_tagged_and_described() {
-    let world = TestEnvBuilder::default().start().await;
-    let token = world.rotate().await.token;
-    let key = world
+    let env = TestEnvBuilder::default().start().await;
+    let token = env.rotate().await.token;
+    let key = env
         .sandbox
-        .key_with_value(&world.current_key())
+        .key_with_value(&env.current_key())
         .expect("it was minted");
     assert_eq!(key.name, format!("{SECRET}/{token}"));
     let tags = [
-        ("rotation:secret", world.sandbox.secret(SECRET).arn),
+        ("rotation:secret", env.sandbox.secret(SECRET).arn),
         ("rotation:version", token),
         ("rotation:function", "rotation".to_owned()),
     ];
@@ -114,22 +109,21 @@ async fn every_form_of_secret_keeps_its_form() {
         ),
     ];
     for (before, after) in forms {
-        let world = TestEnvBuilder::holding(before).start().await;
+        let env = TestEnvBuilder::holding(before).start().await;
         if before.contains(BY_HAND) {
-            world
-                .sandbox
-                .create_key("made by hand", BY_HAND, &[&world.plans[0]]);
+            env.sandbox
+                .create_key("made by hand", BY_HAND, &[&env.plans[0]]);
         }
         for _ in 0..2 {
-            world.rotate().await;
-            world.assert_agreement().await;
-            let text = world
+            env.rotate().await;
+            env.assert_agreement().await;
+            let text = env
                 .sandbox
                 .secret(SECRET)
                 .current()
                 .and_then(|version| version.text.clone());
             assert!(
-                text == Some(after.replace("KEY", &world.current_key())),
+                text == Some(after.replace("KEY", &env.current_key())),
                 "the form of {after} is lost"
             );
         }
@@ -139,18 +133,18 @@ async fn every_form_of_secret_keeps_its_form() {
 /// Fields that a person edits meanwhile are carried over as they are now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fields_edited_meanwhile_are_carried_over() {
-    let world = TestEnvBuilder::holding(r#"{"owner":"first"}"#)
+    let env = TestEnvBuilder::holding(r#"{"owner":"first"}"#)
         .start()
         .await;
-    world.rotate().await;
-    let key = world.current_key();
-    world.sandbox.put_secret(
+    env.rotate().await;
+    let key = env.current_key();
+    env.sandbox.put_secret(
         SECRET,
         &json!({ "owner": "second", "apiKey": key }).to_string(),
     );
-    world.rotate().await;
-    world.assert_agreement().await;
-    let text = world
+    env.rotate().await;
+    env.assert_agreement().await;
+    let text = env
         .sandbox
         .secret(SECRET)
         .current()
@@ -162,25 +156,25 @@ async fn fields_edited_meanwhile_are_carried_over() {
 /// A key made by hand hands on its plans and is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_made_key_hands_on_its_plans() {
-    let world = TestEnvBuilder::holding(&format!("{BY_HAND}\n"))
+    let env = TestEnvBuilder::holding(&format!("{BY_HAND}\n"))
         .inheriting()
         .start()
         .await;
-    let second = world.sandbox.create_empty_usage_plan("second");
-    let id = world
+    let second = env.sandbox.create_empty_usage_plan("second");
+    let id = env
         .sandbox
-        .create_key("terraform-made", BY_HAND, &[&world.plans[0], &second]);
-    let before = world.sandbox.key_with_value(BY_HAND);
+        .create_key("terraform-made", BY_HAND, &[&env.plans[0], &second]);
+    let before = env.sandbox.key_with_value(BY_HAND);
 
-    world.rotate().await;
-    world.assert_agreement().await;
-    let minted = world
+    env.rotate().await;
+    env.assert_agreement().await;
+    let minted = env
         .sandbox
-        .key_with_value(&world.current_key())
+        .key_with_value(&env.current_key())
         .expect("it was minted");
     assert_eq!(minted.plans.len(), 2, "{minted:?}");
     assert_eq!(
-        world.sandbox.key_with_value(BY_HAND),
+        env.sandbox.key_with_value(BY_HAND),
         before,
         "key {id} is not ours to change"
     );
@@ -189,43 +183,39 @@ async fn manually_made_key_hands_on_its_plans() {
 /// Without configured plans each key hands its plans on to the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_inherit_plans_without_configured_ones() {
-    let world = TestEnvBuilder::holding(BY_HAND)
+    let env = TestEnvBuilder::holding(BY_HAND)
         .inheriting()
         .env("PROPAGATION_DELAY", "0s")
         .start()
         .await;
-    world
-        .sandbox
-        .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+    env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
     for _ in 0..3 {
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
     }
 }
 
 /// Where the current key is gone its plans come from the newest other key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_of_newest_key_replace_missing_current() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         probe: false,
         ..TestEnvBuilder::holding(BY_HAND).inheriting()
     }
     .env("PROPAGATION_DELAY", "0s")
     .start()
     .await;
-    let by_hand = world
+    let by_hand = env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+    env.rotate().await;
+    env.rotate().await;
+    let current = env
         .sandbox
-        .create_key("by hand", BY_HAND, &[&world.plans[0]]);
-    world.rotate().await;
-    world.rotate().await;
-    let current = world
-        .sandbox
-        .key_with_value(&world.current_key())
+        .key_with_value(&env.current_key())
         .expect("it was minted");
-    world.sandbox.delete_key(&current.id);
-    world.sandbox.delete_key(&by_hand);
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.sandbox.delete_key(&current.id);
+    env.sandbox.delete_key(&by_hand);
+    env.rotate().await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,41 +225,41 @@ async fn several_plans_and_several_targets_are_all_served() {
         targets: vec!["ONE", "TWO", "THREE"],
         ..TestEnvBuilder::default()
     };
-    let world = setup.start().await;
+    let env = setup.start().await;
     for _ in 0..2 {
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stage_keys_open_a_stage_without_a_plan() {
     let stage = format!("{REST_API_ID}/{STAGE}");
-    let world = TestEnvBuilder::default()
+    let env = TestEnvBuilder::default()
         .inheriting()
         .env("STAGE_KEYS", &stage)
         .start()
         .await;
-    world.rotate().await;
-    let key = world
+    env.rotate().await;
+    let key = env
         .sandbox
-        .key_with_value(&world.current_key())
+        .key_with_value(&env.current_key())
         .expect("it was minted");
     assert_eq!((key.plans.len(), key.stage_keys), (0, vec![stage]));
-    assert_eq!(world.gateway_answer(&key.value).await, 200);
+    assert_eq!(env.gateway_answer(&key.value).await, 200);
 }
 
 /// Without a probe the key passes when it is old enough.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_without_probe_passes_at_its_age() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         probe: false,
         ..TestEnvBuilder::default()
     }
     .env("PROPAGATION_DELAY", "3s")
     .start()
     .await;
-    let outcome = world.rotate().await;
+    let outcome = env.rotate().await;
     let test = outcome
         .steps
         .iter()
@@ -280,7 +270,7 @@ async fn key_without_probe_passes_at_its_age() {
         "it took {:?}",
         test.took
     );
-    world.assert_agreement().await;
+    env.assert_agreement().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -289,16 +279,16 @@ async fn probe_waits_until_gateway_accepts_key() {
         propagation: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         options,
         ..TestEnvBuilder::default()
     }
     .start()
     .await;
-    world.rotate().await;
+    env.rotate().await;
     // At the moment of promotion the gateway accepted the key, which is the point of the probe.
-    assert_eq!(world.gateway_answer(&world.current_key()).await, 200);
-    let refused = world
+    assert_eq!(env.gateway_answer(&env.current_key()).await, 200);
+    let refused = env
         .sandbox
         .calls()
         .into_iter()
@@ -311,16 +301,16 @@ async fn probe_waits_until_gateway_accepts_key() {
 
 /// Everything that a trial run must leave as it is.
 fn state(
-    world: &TestEnv,
+    env: &TestEnv,
 ) -> (
     sandbox::SecretSnapshot,
     Vec<sandbox::KeySnapshot>,
     Option<String>,
 ) {
     (
-        world.sandbox.secret(SECRET),
-        world.sandbox.keys(),
-        world.doppler_value("PARTNER_API_KEY"),
+        env.sandbox.secret(SECRET),
+        env.sandbox.keys(),
+        env.doppler_value("PARTNER_API_KEY"),
     )
 }
 
@@ -333,7 +323,7 @@ async fn trial_run_changes_nothing_whatever_secret_holds() {
         Some(BY_HAND),
     ] {
         for probe in [true, false] {
-            let world = TestEnvBuilder {
+            let env = TestEnvBuilder {
                 secret: text.map(ToOwned::to_owned),
                 probe,
                 ..TestEnvBuilder::default()
@@ -341,16 +331,14 @@ async fn trial_run_changes_nothing_whatever_secret_holds() {
             .start()
             .await;
             if text == Some(BY_HAND) {
-                world
-                    .sandbox
-                    .create_key("by hand", BY_HAND, &[&world.plans[0]]);
+                env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
             }
-            let before = state(&world);
-            let outcome = world.sandbox.trial(SECRET).await;
+            let before = state(&env);
+            let outcome = env.sandbox.trial(SECRET).await;
             assert!(outcome.succeeded, "{:?}", outcome.error());
             assert_eq!(outcome.steps.len(), 1);
-            assert!(state(&world) == before, "something changed");
-            let writes: Vec<_> = world.sandbox.calls().into_iter().filter(is_write).collect();
+            assert!(state(&env) == before, "something changed");
+            let writes: Vec<_> = env.sandbox.calls().into_iter().filter(is_write).collect();
             assert!(writes.is_empty(), "{writes:?}");
         }
     }
@@ -371,8 +359,8 @@ async fn the_trial_run_finds_a_wrong_set_up() {
         },
         ..TestEnvBuilder::holding("{}")
     };
-    let world = setup.start().await;
-    let open = format!("{}/{STAGE}/open", world.sandbox.gateway_url());
+    let env = setup.start().await;
+    let open = format!("{}/{STAGE}/open", env.sandbox.gateway_url());
     for (name, value, error_type) in [
         ("USAGE_PLAN_IDS", "nosuchplan", "ApiGatewayFailed"),
         (
@@ -392,8 +380,8 @@ async fn the_trial_run_finds_a_wrong_set_up() {
             "InvalidDopplerToken",
         ),
     ] {
-        world.redeploy(&[(name, value)]).await;
-        let outcome = world.sandbox.trial(SECRET).await;
+        env.redeploy(&[(name, value)]).await;
+        let outcome = env.sandbox.trial(SECRET).await;
         assert_eq!(
             outcome.error().map(|error| error.error_type.as_str()),
             Some(error_type),
@@ -405,11 +393,11 @@ async fn the_trial_run_finds_a_wrong_set_up() {
 /// The trial run has the same proof demanded as a rotation, also of a current key that works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_without_probe_protection_fails_at_once() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    let open = format!("{}/{STAGE}/open", world.sandbox.gateway_url());
-    world.redeploy(&[("PROBE_URL", &open)]).await;
-    let outcome = world.sandbox.trial(SECRET).await;
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    let open = format!("{}/{STAGE}/open", env.sandbox.gateway_url());
+    env.redeploy(&[("PROBE_URL", &open)]).await;
+    let outcome = env.sandbox.trial(SECRET).await;
     let error = outcome.error().expect("it fails");
     assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
 }
@@ -418,13 +406,13 @@ async fn trial_without_probe_protection_fails_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trial_with_wrong_probe_path_ends_early() {
     let trial = |text: &'static str| async move {
-        let world = TestEnvBuilder::holding(text).start().await;
+        let env = TestEnvBuilder::holding(text).start().await;
         if text == BY_HAND {
-            world.sandbox.create_key("k", BY_HAND, &[&world.plans[0]]);
+            env.sandbox.create_key("k", BY_HAND, &[&env.plans[0]]);
         }
-        let url = format!("{}/{STAGE}/nosuchpath", world.sandbox.gateway_url());
-        world.redeploy(&[("PROBE_URL", &url)]).await;
-        let outcome = world.sandbox.trial(SECRET).await;
+        let url = format!("{}/{STAGE}/nosuchpath", env.sandbox.gateway_url());
+        env.redeploy(&[("PROBE_URL", &url)]).await;
+        let outcome = env.sandbox.trial(SECRET).await;
         let error = outcome.error().expect("it fails");
         assert_eq!(error.error_type, "ProbeRejected", "{error}");
         let took = outcome.steps[0].took;
@@ -444,12 +432,12 @@ async fn refusing_probe_in_trial_names_current_key() {
         },
         ..TestEnvBuilder::default()
     };
-    let world = setup.start().await;
-    world.rotate().await;
+    let env = setup.start().await;
+    env.rotate().await;
     let refuses = FaultKind::answer(403, "application/json", "{}");
     let refuses = Fault::new(refuses).on(Service::Gateway, "Probe").every();
-    world.sandbox.faults().inject(refuses);
-    let outcome = world.sandbox.trial(SECRET).await;
+    env.sandbox.faults().inject(refuses);
+    let outcome = env.sandbox.trial(SECRET).await;
     let error = outcome.error().expect("it fails");
     assert_eq!(error.error_type, "ProbeInconclusive");
     let words = "does not accept the current key; last answer: 403";
@@ -459,18 +447,18 @@ async fn refusing_probe_in_trial_names_current_key() {
 /// Any step any number of times does its work once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_step_does_its_work_once() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    let token = world.sandbox.begin_rotation(SECRET);
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    let token = env.sandbox.begin_rotation(SECRET);
     for last in 1..=STEPS.len() {
         for step in &STEPS[..last] {
-            world.step(&token, step).await;
-            world.step(&token, step).await;
+            env.step(&token, step).await;
+            env.step(&token, step).await;
         }
     }
-    world.assert_agreement().await;
+    env.assert_agreement().await;
     assert_eq!(
-        world.sandbox.keys().len(),
+        env.sandbox.keys().len(),
         2,
         "a repetition minted another key"
     );
@@ -479,14 +467,14 @@ async fn repeated_step_does_its_work_once() {
 /// A completed rotation is a success for every step and changes no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn completed_rotation_succeeds_for_every_step() {
-    let world = TestEnvBuilder::default().start().await;
-    let token = world.rotate().await.token;
-    let before = state(&world);
+    let env = TestEnvBuilder::default().start().await;
+    let token = env.rotate().await.token;
+    let before = state(&env);
     for step in STEPS {
-        let report = world.step(&token, step).await;
+        let report = env.step(&token, step).await;
         assert_eq!(report["done"], json!([]), "{step}");
     }
-    assert!(state(&world) == before);
+    assert!(state(&env) == before);
 }
 
 /// Two runs of a step at once do its work once.
@@ -496,25 +484,25 @@ async fn two_runs_of_step_work_once() {
         function_concurrency: 2,
         ..Options::default()
     };
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         options,
         ..TestEnvBuilder::default()
     }
     .start()
     .await;
-    world.rotate().await;
-    let token = world.sandbox.begin_rotation(SECRET);
+    env.rotate().await;
+    let token = env.sandbox.begin_rotation(SECRET);
     for step in STEPS {
         let runs = tokio::join!(
-            world.sandbox.step(SECRET, &token, step),
-            world.sandbox.step(SECRET, &token, step)
+            env.sandbox.step(SECRET, &token, step),
+            env.sandbox.step(SECRET, &token, step)
         );
         for run in [runs.0, runs.1] {
             run.result.unwrap_or_else(|error| panic!("{step}: {error}"));
         }
     }
-    world.assert_agreement().await;
-    assert_eq!(world.sandbox.keys().len(), 2);
+    env.assert_agreement().await;
+    assert_eq!(env.sandbox.keys().len(), 2);
 }
 
 /// A service that makes the first value current at once still gets its key.
@@ -525,7 +513,7 @@ async fn immediately_current_first_value_gets_key() {
             first_value_is_current: true,
             ..Options::default()
         };
-        let world = TestEnvBuilder {
+        let env = TestEnvBuilder {
             probe,
             options,
             ..TestEnvBuilder::default()
@@ -533,48 +521,46 @@ async fn immediately_current_first_value_gets_key() {
         .env("PROPAGATION_DELAY", "0s")
         .start()
         .await;
-        world.rotate().await;
-        world.assert_agreement().await;
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
     }
 }
 
 /// Keys of a secret whose name continues ours are not touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_longer_secret_name_are_untouched() {
-    let world = TestEnvBuilder::default().start().await;
+    let env = TestEnvBuilder::default().start().await;
     let neighbour = format!("{SECRET}/eu");
-    let id = world
+    let id = env
         .sandbox
         .create_key(&format!("{neighbour}/some-version"), BY_HAND, &[]);
-    world.sandbox.tag_key(
+    env.sandbox.tag_key(
         &id,
         "rotation:secret",
-        &world.sandbox.create_secret(&neighbour, None),
+        &env.sandbox.create_secret(&neighbour, None),
     );
-    world
-        .sandbox
-        .tag_key(&id, "rotation:version", "some-version");
-    let before = world.sandbox.key_with_value(BY_HAND);
-    world.rotate().await;
-    world.rotate().await;
-    assert_eq!(world.sandbox.key_with_value(BY_HAND), before);
+    env.sandbox.tag_key(&id, "rotation:version", "some-version");
+    let before = env.sandbox.key_with_value(BY_HAND);
+    env.rotate().await;
+    env.rotate().await;
+    assert_eq!(env.sandbox.key_with_value(BY_HAND), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn visibility_that_person_chose_in_doppler_is_kept() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    world.sandbox.doppler().set_visibility(
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    env.sandbox.doppler().set_visibility(
         PROJECT,
         CONFIG,
         "PARTNER_API_KEY",
         Visibility::Restricted,
     );
-    world.rotate().await;
-    world.assert_agreement().await;
-    let visibility = world
+    env.rotate().await;
+    env.assert_agreement().await;
+    let visibility = env
         .sandbox
         .doppler()
         .visibility(PROJECT, CONFIG, "PARTNER_API_KEY");
@@ -584,17 +570,16 @@ async fn visibility_that_person_chose_in_doppler_is_kept() {
 /// The function serves its secret and refuses every other before reading it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn function_refuses_foreign_secrets_unread() {
-    let world = TestEnvBuilder::default().start().await;
-    world
-        .sandbox
+    let env = TestEnvBuilder::default().start().await;
+    env.sandbox
         .create_secret("another", Some("HandMadeHandMadeHandMade2"));
-    world.sandbox.enable_rotation("another");
-    world.redeploy_unrestricted(&[]).await;
+    env.sandbox.enable_rotation("another");
+    env.redeploy_unrestricted(&[]).await;
     for name in ["another", TOKEN_SECRET] {
-        world.sandbox.enable_rotation(name);
-        let token = world.sandbox.begin_rotation(name);
+        env.sandbox.enable_rotation(name);
+        let token = env.sandbox.begin_rotation(name);
         for step in STEPS {
-            let error = world
+            let error = env
                 .sandbox
                 .step(name, &token, step)
                 .await
@@ -603,7 +588,7 @@ async fn function_refuses_foreign_secrets_unread() {
             assert_eq!(error.error_type, "SecretNotManaged");
         }
     }
-    let read: Vec<_> = world
+    let read: Vec<_> = env
         .sandbox
         .calls()
         .into_iter()
@@ -612,22 +597,22 @@ async fn function_refuses_foreign_secrets_unread() {
     assert!(read.is_empty(), "{read:?}");
 
     // By its ARN as well as by its name.
-    let arn = world.sandbox.secret(SECRET).arn;
+    let arn = env.sandbox.secret(SECRET).arn;
     for id in [
         arn.as_str(),
         arn.rsplit_once('-')
             .expect("it ends in random characters")
             .0,
     ] {
-        world.redeploy(&[("SECRET_ID", id)]).await;
-        world.rotate().await;
+        env.redeploy(&[("SECRET_ID", id)]).await;
+        env.rotate().await;
     }
 }
 
 /// Without a secret of its own it serves those that name it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn function_without_secret_serves_its_own() {
-    let world = TestEnvBuilder {
+    let env = TestEnvBuilder {
         probe: false,
         targets: Vec::new(),
         ..TestEnvBuilder::holding(BY_HAND).inheriting()
@@ -636,21 +621,18 @@ async fn function_without_secret_serves_its_own() {
     .env("PROPAGATION_DELAY", "0s")
     .start()
     .await;
-    world
-        .sandbox
-        .create_key("by hand", BY_HAND, &[&world.plans[0]]);
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+    env.rotate().await;
+    env.assert_agreement().await;
 
-    let token = world.sandbox.begin_rotation(SECRET);
-    world
-        .redeploy_unrestricted(&[("AWS_LAMBDA_FUNCTION_NAME", "another"), ("SECRET_ID", "")])
+    let token = env.sandbox.begin_rotation(SECRET);
+    env.redeploy_unrestricted(&[("AWS_LAMBDA_FUNCTION_NAME", "another"), ("SECRET_ID", "")])
         .await;
-    world.sandbox.create_secret("unrelated", None);
+    env.sandbox.create_secret("unrelated", None);
     let event =
         json!({ "Step": "createSecret", "SecretId": "unrelated", "ClientRequestToken": token })
             .to_string();
-    let error = world
+    let error = env
         .sandbox
         .invoke(event)
         .await
@@ -681,16 +663,14 @@ async fn ordinary_rotation_stays_within_its_budget_of_calls() {
         if inherited {
             setup = setup.inheriting();
         }
-        let world = setup.start().await;
-        world
-            .sandbox
-            .create_key("by hand", BY_HAND, &[&world.plans[0]]);
-        world.rotate().await;
+        let env = setup.start().await;
+        env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+        env.rotate().await;
         // A cold start, so that the Doppler token is read once.
-        world.redeploy(&[]).await;
-        world.sandbox.clear_calls();
-        world.rotate().await;
-        let calls = world.sandbox.calls();
+        env.redeploy(&[]).await;
+        env.sandbox.clear_calls();
+        env.rotate().await;
+        let calls = env.sandbox.calls();
         let made = (
             count(&calls, Service::SecretsManager),
             count(&calls, Service::ApiGateway),
@@ -701,19 +681,19 @@ async fn ordinary_rotation_stays_within_its_budget_of_calls() {
             made, budget,
             "inherited: {inherited}, probe: {probe}: {calls:#?}"
         );
-        world.assert_agreement().await;
+        env.assert_agreement().await;
     }
 }
 
 /// Each action is one line of JSON with step secret version and request id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_action_logs_one_json_line() {
-    let world = TestEnvBuilder::default()
+    let env = TestEnvBuilder::default()
         .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
         .start()
         .await;
-    let token = world.rotate().await.token;
-    let log = world.log();
+    let token = env.rotate().await.token;
+    let log = env.log();
     let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line of JSON"))
@@ -723,7 +703,7 @@ async fn each_action_logs_one_json_line() {
         assert_eq!(line["level"], "INFO", "{line}");
         assert_eq!(
             line["span"]["secret"],
-            world.sandbox.secret(SECRET).arn,
+            env.sandbox.secret(SECRET).arn,
             "{line}"
         );
         assert_eq!(line["span"]["version"], token, "{line}");
@@ -737,11 +717,7 @@ async fn each_action_logs_one_json_line() {
         );
         *by_operation.entry(key).or_insert(0) += 1;
         let id = line["request_id"].as_str().unwrap_or_default();
-        let known = world
-            .sandbox
-            .calls()
-            .iter()
-            .any(|call| call.request_id == id);
+        let known = env.sandbox.calls().iter().any(|call| call.request_id == id);
         assert!(
             known || key.1 == "Probe",
             "a request id that no service gave: {line}"
@@ -762,13 +738,13 @@ async fn each_action_logs_one_json_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_follow_lambdas_format_and_level() {
-    let world = TestEnvBuilder::default()
+    let env = TestEnvBuilder::default()
         .env("AWS_LAMBDA_LOG_FORMAT", "Text")
         .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
         .start()
         .await;
-    world.rotate().await;
-    let log = world.log();
+    env.rotate().await;
+    let log = env.log();
     assert!(log.contains("store a fresh value"), "{log}");
     assert!(
         log.lines()
@@ -776,10 +752,10 @@ async fn logs_follow_lambdas_format_and_level() {
         "{log}"
     );
 
-    world.sandbox.clear_function_log();
-    world.redeploy(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
-    world.rotate().await;
-    assert_eq!(world.log(), "");
+    env.sandbox.clear_function_log();
+    env.redeploy(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
+    env.rotate().await;
+    assert_eq!(env.log(), "");
 
     // What is left at that level says as much as ever.
     let changes = [
@@ -787,9 +763,9 @@ async fn logs_follow_lambdas_format_and_level() {
         ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
         ("USAGE_PLAN_IDS", "nosuchplan"),
     ];
-    world.redeploy(&changes).await;
-    let (error, token) = world.rotate_and_fail("setSecret").await;
-    let log = world.log();
+    env.redeploy(&changes).await;
+    let (error, token) = env.rotate_and_fail("setSecret").await;
+    let log = env.log();
     let line: Value = serde_json::from_str(log.trim()).expect("one line of JSON");
     assert_eq!(line["error_type"], error.error_type, "{log}");
     assert_eq!(line["message"], error.error_message, "{log}");
@@ -800,7 +776,7 @@ async fn logs_follow_lambdas_format_and_level() {
     );
     assert_eq!(
         line["span"]["secret"],
-        world.sandbox.secret(SECRET).arn,
+        env.sandbox.secret(SECRET).arn,
         "{log}"
     );
     assert!(line["span"]["lambda_request_id"].is_string(), "{log}");
@@ -809,29 +785,28 @@ async fn logs_follow_lambdas_format_and_level() {
 /// A rotation token is handed to put secret value and none is made up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_token_is_passed_on_unchanged() {
-    let world = TestEnvBuilder::plain().start().await;
+    let env = TestEnvBuilder::plain().start().await;
     let handed_on = |token: &str| {
-        let secret = world.sandbox.secret(SECRET);
+        let secret = env.sandbox.secret(SECRET);
         secret
             .version(token)
             .and_then(|version| version.rotation_token.clone())
     };
     for rotation_token in [Some("c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee"), None] {
-        let token = world.sandbox.begin_rotation(SECRET);
+        let token = env.sandbox.begin_rotation(SECRET);
         let event = json!({
             "Step": "createSecret",
-            "SecretId": world.sandbox.secret(SECRET).arn,
+            "SecretId": env.sandbox.secret(SECRET).arn,
             "ClientRequestToken": token,
             "RotationToken": rotation_token,
         });
-        let answer = world.sandbox.invoke(event.to_string()).await;
+        let answer = env.sandbox.invoke(event.to_string()).await;
         assert_eq!(answer.result.err(), None);
         assert!(
             handed_on(&token).as_deref() == rotation_token,
             "another token, or none"
         );
-        world
-            .sandbox
+        env.sandbox
             .move_label(SECRET, "AWSPENDING", Some(&token), None);
     }
 }
@@ -839,14 +814,12 @@ async fn rotation_token_is_passed_on_unchanged() {
 /// An endpoint of one service counts before that of all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_endpoint_precedes_general_endpoint() {
-    let world = TestEnvBuilder::default().start().await;
-    let aws = world.sandbox.aws_url();
+    let env = TestEnvBuilder::default().start().await;
+    let aws = env.sandbox.aws_url();
     let nowhere = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     let secrets_manager = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.as_str());
     let api_gateway = ("AWS_ENDPOINT_URL_API_GATEWAY", aws.as_str());
-    world
-        .redeploy(&[nowhere, secrets_manager, api_gateway])
-        .await;
-    world.rotate().await;
-    world.assert_agreement().await;
+    env.redeploy(&[nowhere, secrets_manager, api_gateway]).await;
+    env.rotate().await;
+    env.assert_agreement().await;
 }

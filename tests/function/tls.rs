@@ -19,9 +19,9 @@ async fn inspect(authority: &Authority, behind: &str) -> String {
 /// A bundle of certificates is honoured for AWS and Doppler and nothing else is trusted then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificate_bundle_replaces_default_trust() {
-    let world = TestEnvBuilder::default().start().await;
+    let env = TestEnvBuilder::default().start().await;
     let authority = authority();
-    let sandbox: &Sandbox = &world.sandbox;
+    let sandbox: &Sandbox = &env.sandbox;
     let (aws, doppler) = (
         inspect(&authority, &sandbox.aws_url()).await,
         inspect(&authority, &sandbox.doppler_url()).await,
@@ -35,48 +35,45 @@ async fn certificate_bundle_replaces_default_trust() {
         ("AWS_ENDPOINT_URL", aws.as_str()),
         ("DOPPLER_API_URL", doppler.as_str()),
     ];
-    world.redeploy(&through).await;
+    env.redeploy(&through).await;
     let token = sandbox.begin_rotation(SECRET);
-    let message = world
+    let message = env
         .step_fails(&token, "createSecret", "SecretsManagerFailed")
         .await;
     assert!(message.contains("AWS_CA_BUNDLE"), "{message}");
     sandbox.move_label(SECRET, "AWSPENDING", Some(&token), None);
 
     for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
-        world
-            .redeploy(&[through[0], through[1], (variable, bundle)])
+        env.redeploy(&[through[0], through[1], (variable, bundle)])
             .await;
-        world.rotate().await;
-        world.assert_agreement().await;
+        env.rotate().await;
+        env.assert_agreement().await;
     }
 
     // A bundle replaces what is compiled in, as it does elsewhere: another authority's proxy is not trusted with it.
     let stranger = inspect(&self::authority(), &sandbox.aws_url()).await;
-    world
-        .redeploy(&[("AWS_ENDPOINT_URL", &stranger), ("AWS_CA_BUNDLE", bundle)])
+    env.redeploy(&[("AWS_ENDPOINT_URL", &stranger), ("AWS_CA_BUNDLE", bundle)])
         .await;
     let token = sandbox.begin_rotation(SECRET);
-    world
-        .step_fails(&token, "createSecret", "SecretsManagerFailed")
+    env.step_fails(&token, "createSecret", "SecretsManagerFailed")
         .await;
 }
 
 /// A certificate that is not trusted stays so: the step ends long before its deadline, and says what to set.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_with_untrusted_certificate_ends_early() {
-    let world = TestEnvBuilder::default().start().await;
-    world.rotate().await;
-    let gateway = inspect(&authority(), &world.sandbox.gateway_url()).await;
+    let env = TestEnvBuilder::default().start().await;
+    env.rotate().await;
+    let gateway = inspect(&authority(), &env.sandbox.gateway_url()).await;
     let url = format!("{gateway}/{}/ping", sandbox::STAGE);
-    world.redeploy(&[("PROBE_URL", &url)]).await;
+    env.redeploy(&[("PROBE_URL", &url)]).await;
     let began = Instant::now();
-    let (error, token) = world.rotate_and_fail("testSecret").await;
+    let (error, token) = env.rotate_and_fail("testSecret").await;
     let took = began.elapsed();
     assert_eq!(error.error_type, "ProbeRejected", "{error}");
     assert!(error.error_message.contains("AWS_CA_BUNDLE"), "{error}");
     assert!(took < Duration::from_secs(40), "after {took:?}");
-    world.redeploy(&[]).await;
-    world.retry(&token).await;
-    world.assert_agreement().await;
+    env.redeploy(&[]).await;
+    env.retry(&token).await;
+    env.assert_agreement().await;
 }

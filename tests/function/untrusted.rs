@@ -24,38 +24,36 @@ const IDS: [&str; 5] = [
     "arn:aws:secretsmanager/+=.@:#?&%20",
 ];
 
-fn enabled(world: &TestEnv, value: &str) -> Option<bool> {
-    world.sandbox.key_with_value(value).map(|key| key.enabled)
+fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
+    env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 /// Lets grace and quarantine of a superseded key pass, and demands what comes of it.
-async fn assert_retired(world: &TestEnv, value: &str, what: &str) {
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(world, value), Some(true), "{what}");
-    world.sandbox.advance(GRACE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(world, value), Some(false), "{what}");
-    world.sandbox.advance(ALMOST_QUARANTINE);
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(world, value), Some(false), "{what}");
-    world.sandbox.advance(Duration::from_hours(1));
-    world.reconcile(json!({})).await;
-    assert_eq!(enabled(world, value), None, "{what}");
+async fn assert_retired(env: &TestEnv, value: &str, what: &str) {
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(env, value), Some(true), "{what}");
+    env.sandbox.advance(GRACE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(env, value), Some(false), "{what}");
+    env.sandbox.advance(ALMOST_QUARANTINE);
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(env, value), Some(false), "{what}");
+    env.sandbox.advance(Duration::from_hours(1));
+    env.reconcile(json!({})).await;
+    assert_eq!(enabled(env, value), None, "{what}");
 }
 
 /// The key of an earlier version is superseded by a version under that id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_superseded_by_any_version_id_is_retired() {
     for id in IDS {
-        let world = TestEnvBuilder::plain().start().await;
-        world.rotate().await;
-        let first = world.current_key();
-        world
-            .sandbox
-            .create_key("manual", MANUAL, &[&world.plans[0]]);
-        world.sandbox.put_secret_as(SECRET, id, MANUAL);
-        assert_retired(&world, &first, id).await;
-        assert_eq!(enabled(&world, MANUAL), Some(true), "{id}");
+        let env = TestEnvBuilder::plain().start().await;
+        env.rotate().await;
+        let first = env.current_key();
+        env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
+        env.sandbox.put_secret_as(SECRET, id, MANUAL);
+        assert_retired(&env, &first, id).await;
+        assert_eq!(enabled(&env, MANUAL), Some(true), "{id}");
     }
 }
 
@@ -65,23 +63,23 @@ async fn version_under_any_id_is_rotated_and_retired() {
     for id in IDS {
         let mut setup = TestEnvBuilder::plain();
         setup.options.label_events = Some(LabelRule::default());
-        let world = setup.start().await;
-        world.sandbox.begin_rotation_as(SECRET, id);
-        world.retry(id).await;
-        world.sandbox.deliveries_done().await;
-        let deliveries = world.sandbox.deliveries();
+        let env = setup.start().await;
+        env.sandbox.begin_rotation_as(SECRET, id);
+        env.retry(id).await;
+        env.sandbox.deliveries_done().await;
+        let deliveries = env.sandbox.deliveries();
         assert!(!deliveries.is_empty(), "{id}: nobody heard of it");
         assert!(
             deliveries.iter().all(|one| one.result.is_ok()),
             "{id}: {deliveries:?}"
         );
-        let first = world.current_key();
-        let report = world.reconcile(json!({ "SecretId": SECRET })).await;
+        let first = env.current_key();
+        let report = env.reconcile(json!({ "SecretId": SECRET })).await;
         assert_eq!(report["secrets"][0]["done"], json!([]), "{id}");
         assert_eq!(report["secrets"][0]["issues"], json!([]), "{id}");
-        world.rotate().await;
-        assert_retired(&world, &first, id).await;
-        let log = world.sandbox.function_log();
+        env.rotate().await;
+        assert_retired(&env, &first, id).await;
+        let log = env.sandbox.function_log();
         let shown = format!("{log}{report}");
         assert!(!shown.contains(id), "{id} is shown");
     }
@@ -90,11 +88,11 @@ async fn version_under_any_id_is_rotated_and_retired() {
 /// Earlier releases wrote an id with dots into name and tag as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_named_after_raw_version_id_stays_managed() {
-    let world = TestEnvBuilder::plain().start().await;
+    let env = TestEnvBuilder::plain().start().await;
     let value = "OfAnEarlierReleaseOfAnEarlierRelease0001";
-    world.sandbox.put_secret_as(SECRET, IDS[0], value);
-    minted_key(&world.sandbox, SECRET, IDS[0], value, &[&world.plans[0]]);
-    let report = world.reconcile(json!({ "SecretId": SECRET })).await;
+    env.sandbox.put_secret_as(SECRET, IDS[0], value);
+    minted_key(&env.sandbox, SECRET, IDS[0], value, &[&env.plans[0]]);
+    let report = env.reconcile(json!({ "SecretId": SECRET })).await;
     let key = &report["secrets"][0]["status"]["keys"][0];
     assert_eq!(
         (&key["managed"], &key["state"], &key["version"]),
@@ -104,8 +102,8 @@ async fn key_named_after_raw_version_id_stays_managed() {
             &report["secrets"][0]["status"]["currentVersion"]
         )
     );
-    world.rotate().await;
-    assert_retired(&world, value, "the key").await;
+    env.rotate().await;
+    assert_retired(&env, value, "the key").await;
 }
 
 // Key ids that are values.
@@ -116,40 +114,31 @@ fn texts(report: &Value, list: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_id_that_is_value_is_masked_everywhere() {
-    let world = TestEnvBuilder::holding(&json!({ "apiKey": BOTH }).to_string())
+    let env = TestEnvBuilder::holding(&json!({ "apiKey": BOTH }).to_string())
         .inheriting()
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         .start()
         .await;
-    let id = world
+    let id = env
         .sandbox
-        .create_key_with_id_of_value("manual", BOTH, &[&world.plans[0]]);
+        .create_key_with_id_of_value("manual", BOTH, &[&env.plans[0]]);
     assert_eq!(id, BOTH);
     let mut emitted = Emitted::default();
     let named = json!({ "Step": "reconcile", "SecretId": SECRET });
     let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
 
-    emitted
-        .invoke(&world, named.clone())
-        .await
-        .expect("it runs");
-    let token = world.sandbox.begin_rotation(SECRET);
-    emitted.steps(&world, &token).await.expect("it succeeds");
-    emitted
-        .invoke(&world, named.clone())
-        .await
-        .expect("it runs");
-    emitted.invoke(&world, stop).await.expect("it runs");
-    world.sandbox.set_key_enabled(BOTH, false);
-    emitted
-        .invoke(&world, named.clone())
-        .await
-        .expect("it runs");
+    emitted.invoke(&env, named.clone()).await.expect("it runs");
+    let token = env.sandbox.begin_rotation(SECRET);
+    emitted.steps(&env, &token).await.expect("it succeeds");
+    emitted.invoke(&env, named.clone()).await.expect("it runs");
+    emitted.invoke(&env, stop).await.expect("it runs");
+    env.sandbox.set_key_enabled(BOTH, false);
+    emitted.invoke(&env, named.clone()).await.expect("it runs");
     assert!(emitted.0.contains("API key [masked] "), "{}", emitted.0);
-    emitted.assert_no_value(&world, &[BOTH], "a key with its value as its id");
+    emitted.assert_no_value(&env, &[BOTH], "a key with its value as its id");
 
-    world.sandbox.set_key_enabled(BOTH, true);
-    let report = world.reconcile(json!({ "SecretId": SECRET })).await;
+    env.sandbox.set_key_enabled(BOTH, true);
+    let report = env.reconcile(json!({ "SecretId": SECRET })).await;
     assert_eq!(texts(&report, "handOverCommands"), "[]");
     assert!(
         texts(&report, "issues").contains("A key has leaked"),
@@ -160,37 +149,36 @@ async fn key_id_that_is_value_is_masked_everywhere() {
 /// Once it is handed over, such a key is retired like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn managed_key_id_that_is_value_is_masked() {
-    let world = TestEnvBuilder::plain()
+    let env = TestEnvBuilder::plain()
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         .start()
         .await;
-    let version = world.sandbox.put_secret(SECRET, BOTH);
+    let version = env.sandbox.put_secret(SECRET, BOTH);
     let name = format!("{SECRET}/{version}");
-    world
-        .sandbox
-        .create_key_with_id_of_value(&name, BOTH, &[&world.plans[0]]);
-    let arn = world.sandbox.secret(SECRET).arn;
+    env.sandbox
+        .create_key_with_id_of_value(&name, BOTH, &[&env.plans[0]]);
+    let arn = env.sandbox.secret(SECRET).arn;
     for (tag, value) in [
         ("rotation:secret", arn.as_str()),
         ("rotation:version", version.as_str()),
         ("rotation:function", sandbox::FUNCTION_NAME),
     ] {
-        world.sandbox.tag_key(BOTH, tag, value);
+        env.sandbox.tag_key(BOTH, tag, value);
     }
     let mut emitted = Emitted::default();
     for _ in 0..2 {
-        let token = world.sandbox.begin_rotation(SECRET);
-        emitted.steps(&world, &token).await.expect("it succeeds");
+        let token = env.sandbox.begin_rotation(SECRET);
+        emitted.steps(&env, &token).await.expect("it succeeds");
     }
     for period in [GRACE, ALMOST_QUARANTINE + GRACE] {
-        world.sandbox.advance(period);
-        emitted.reconcile(&world).await.expect("it runs");
+        env.sandbox.advance(period);
+        emitted.reconcile(&env).await.expect("it runs");
     }
-    assert_eq!(enabled(&world, BOTH), None);
+    assert_eq!(enabled(&env, BOTH), None);
     assert!(
         emitted.0.contains("delete API key [masked]"),
         "{}",
         emitted.0
     );
-    emitted.assert_no_value(&world, &[BOTH], "a managed key with its value as its id");
+    emitted.assert_no_value(&env, &[BOTH], "a managed key with its value as its id");
 }

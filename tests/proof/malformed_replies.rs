@@ -74,7 +74,7 @@ fn timeout() -> Duration {
     Duration::from_secs(if is_exhaustive() { 20 } else { 10 })
 }
 
-/// One reply. `$ARN` and the like in its body stand for what is so in the world that it strikes.
+/// One reply. `$ARN` and the like in its body stand for what is so in the environment that it is sent to.
 #[derive(Clone)]
 struct Garbage {
     status: u16,
@@ -414,9 +414,9 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
     reply.boxed()
 }
 
-// The worlds.
+// The environments.
 
-/// Every second world has its plans configured; the others inherit them.
+/// Every second environment has its plans configured; the others inherit them.
 async fn start(run: Run, number: usize) -> TestEnv {
     let options = Options {
         function_timeout: timeout(),
@@ -441,40 +441,38 @@ async fn start(run: Run, number: usize) -> TestEnv {
     let inherits = setup.configured_plans == 0;
     // A key that is created again does not know which targets were written, if that cannot be noted.
     let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
-    let world = setup.env("DOPPLER_ADOPT_TARGETS", &target);
-    let world = world.start().await;
-    let arn = &world.sandbox.secret(SECRET).arn;
+    let env = setup.env("DOPPLER_ADOPT_TARGETS", &target);
+    let env = env.start().await;
+    let arn = &env.sandbox.secret(SECRET).arn;
     assert!(arn.ends_with(|letter: char| letter.is_ascii_alphanumeric()));
     if inherits {
         let value = "HandMadeHandMadeHandMadeHandMadeHandMade";
-        world
-            .sandbox
-            .create_key("by hand", value, &[&world.plans[0]]);
-        world.sandbox.put_secret(
+        env.sandbox.create_key("by hand", value, &[&env.plans[0]]);
+        env.sandbox.put_secret(
             SECRET,
             &json!({ "apiKey": value, "user": "qxzj" }).to_string(),
         );
     }
     // So that there is a replaced key of ours.
-    world.rotate().await;
-    world.rotate().await;
-    world
+    env.rotate().await;
+    env.rotate().await;
+    env
 }
 
 /// The newest key of the secret that was replaced.
-fn replaced_key(world: &TestEnv) -> Option<KeySnapshot> {
-    let current = world.current_key();
-    let mut keys = world.sandbox.keys().into_iter();
+fn replaced_key(env: &TestEnv) -> Option<KeySnapshot> {
+    let current = env.current_key();
+    let mut keys = env.sandbox.keys().into_iter();
     keys.rfind(|key| key.name.starts_with(SECRET) && key.value != current)
 }
 
 /// Gives a reconciliation something to do with `operation`. Whether AWSCURRENT's key is there afterwards.
-fn prepare(world: &TestEnv, operation: &str) -> bool {
-    let sandbox = &world.sandbox;
+fn prepare(env: &TestEnv, operation: &str) -> bool {
+    let sandbox = &env.sandbox;
     let current = sandbox
-        .key_with_value(&world.current_key())
+        .key_with_value(&env.current_key())
         .expect("it is there");
-    let old = replaced_key(world).expect("there is a replaced key");
+    let old = replaced_key(env).expect("there is a replaced key");
     match operation {
         "UpdateSecrets" => sandbox
             .doppler()
@@ -495,7 +493,7 @@ fn prepare(world: &TestEnv, operation: &str) -> bool {
         }
         "CreateApiKey" | "CreateUsagePlanKey" => sandbox.delete_key(&current.id),
         // With configured plans those of the current key are looked at anyway.
-        "GetUsagePlans" if !world.env.contains_key("USAGE_PLAN_IDS") => {
+        "GetUsagePlans" if !env.settings.contains_key("USAGE_PLAN_IDS") => {
             sandbox.delete_key(&current.id);
         }
         _ => {}
@@ -511,23 +509,23 @@ struct Encountered {
 
 /// Lets one garbage reply meet a run, and demands what must be so whatever it is.
 async fn encounter(
-    world: &TestEnv,
+    env: &TestEnv,
     run: Run,
     service: Service,
     operation: &str,
     garbage: &Garbage,
     what: &str,
 ) -> Encountered {
-    let sandbox = &world.sandbox;
+    let sandbox = &env.sandbox;
     let mut emitted = Emitted::default();
     sandbox.clear_function_log();
     let token = (run == Run::Rotation).then(|| sandbox.begin_rotation(SECRET));
     // What a reply says of the time may end a grace and a quarantine.
-    if run == Run::Reconciliation && replaced_key(world).is_none() {
-        world.rotate().await;
+    if run == Run::Reconciliation && replaced_key(env).is_none() {
+        env.rotate().await;
     }
-    let is_there = run == Run::Rotation || prepare(world, operation);
-    let before = values(world);
+    let is_there = run == Run::Rotation || prepare(env, operation);
+    let before = values(env);
     let process = sandbox.function_pids();
 
     if operation == "GetUsagePlanKey" {
@@ -536,10 +534,10 @@ async fn encounter(
             .faults()
             .inject(Fault::new(kind).on(service, "CreateUsagePlanKey"));
     }
-    let handle = inject(world, service, operation, garbage, token.as_deref());
+    let handle = inject(env, service, operation, garbage, token.as_deref());
     let result = match &token {
-        Some(token) => emitted.steps(world, token).await,
-        None => reconcile(world, run, &mut emitted).await,
+        Some(token) => emitted.steps(env, token).await,
+        None => reconcile(env, run, &mut emitted).await,
     };
     let times = handle.fired();
     // What an earlier reply said of Doppler's limits is believed for as long as it said.
@@ -563,15 +561,15 @@ async fn encounter(
 
     // As safe as before.
     if is_there {
-        let current = world.current_key();
+        let current = env.current_key();
         assert_eq!(
-            world.gateway_answer(&current).await,
+            env.gateway_answer(&current).await,
             200,
             "{what}: AWSCURRENT's key is dead"
         );
     }
-    for target in &world.targets {
-        let held = world.doppler_value(target).expect("it has a value");
+    for target in &env.targets {
+        let held = env.doppler_value(target).expect("it has a value");
         let key = sandbox.key_with_value(&held);
         let works = key.is_some_and(|key| key.enabled);
         assert!(
@@ -581,17 +579,17 @@ async fn encounter(
     }
 
     // The same process goes on, unless it was told to wait for minutes.
-    let recovered = recover_fully(world, run, token, &mut emitted).await;
+    let recovered = recover_fully(env, run, token, &mut emitted).await;
     recovered.unwrap_or_else(|error| panic!("not resumed: {error}\n{}", sandbox.function_log()));
     if !is_there && operation == "GetUsagePlans" {
         // On which plans a key was that is gone, only this reply tells.
-        let key = sandbox.key_with_value(&world.current_key());
+        let key = sandbox.key_with_value(&env.current_key());
         let key = key.expect("it was minted anew");
-        for plan in world.plans.iter().filter(|plan| !key.plans.contains(plan)) {
+        for plan in env.plans.iter().filter(|plan| !key.plans.contains(plan)) {
             sandbox.attach_key(&key.id, plan);
         }
     }
-    world.assert_agreement().await;
+    env.assert_agreement().await;
     let user = sandbox
         .secret(SECRET)
         .current()
@@ -602,7 +600,7 @@ async fn encounter(
     );
 
     let before: Vec<_> = before.iter().map(String::as_str).collect();
-    emitted.assert_no_value(world, &before, what);
+    emitted.assert_no_value(env, &before, what);
     let log = sandbox.function_log();
     for shown in [&emitted.0, &log] {
         assert!(
@@ -610,7 +608,7 @@ async fn encounter(
             "{what}: a value is shown: {shown}"
         );
     }
-    tidy(world);
+    tidy(env);
     Encountered {
         times,
         failed: result.is_err(),
@@ -618,13 +616,13 @@ async fn encounter(
 }
 
 fn inject(
-    world: &TestEnv,
+    env: &TestEnv,
     service: Service,
     operation: &str,
     garbage: &Garbage,
     token: Option<&str>,
 ) -> FaultHandle {
-    let sandbox = &world.sandbox;
+    let sandbox = &env.sandbox;
     let secret = sandbox.secret(SECRET);
     let current = secret
         .current()
@@ -632,14 +630,14 @@ fn inject(
         .unwrap_or_default();
     let mut body = garbage.body.clone();
     if body.len() < 100_000 {
-        let value = world.current_key();
+        let value = env.current_key();
         let names = [
             ("$ARN", secret.arn.as_str()),
             ("$NAME", SECRET),
             ("$CURRENT", &current),
             ("$PENDING", token.unwrap_or(&current)),
             ("$VALUE", &value),
-            ("$TOKEN", &world.token),
+            ("$TOKEN", &env.token),
             ("$FUNCTION", sandbox::FUNCTION_ARN),
         ];
         for (name, meant) in names {
@@ -681,10 +679,10 @@ fn replaced(text: &[u8], name: &[u8], meant: &[u8]) -> Vec<u8> {
     out
 }
 
-async fn reconcile(world: &TestEnv, run: Run, emitted: &mut Emitted) -> Result<(), FunctionError> {
+async fn reconcile(env: &TestEnv, run: Run, emitted: &mut Emitted) -> Result<(), FunctionError> {
     match run {
-        Run::Everything => emitted.invoke(world, json!({ "Step": "reconcile" })).await,
-        _ => emitted.reconcile(world).await,
+        Run::Everything => emitted.invoke(env, json!({ "Step": "reconcile" })).await,
+        _ => emitted.reconcile(env).await,
     }
 }
 
@@ -699,15 +697,15 @@ fn assert_is_ours(error: &FunctionError, what: &str) {
 
 /// What Secrets Manager and the schedule do after a failure.
 async fn recover(
-    world: &TestEnv,
+    env: &TestEnv,
     run: Run,
     token: Option<String>,
     emitted: &mut Emitted,
 ) -> Result<(), FunctionError> {
     if run != Run::Rotation {
-        return reconcile(world, run, emitted).await;
+        return reconcile(env, run, emitted).await;
     }
-    let secret = world.sandbox.secret(SECRET);
+    let secret = env.sandbox.secret(SECRET);
     let pending = secret.pending().map(|version| version.id.clone());
     // One that has lost AWSPENDING is over.
     let over = token.is_none_or(|token| {
@@ -716,27 +714,27 @@ async fn recover(
     });
     let token = match (over, pending) {
         (_, Some(pending)) => pending,
-        (true, None) => world.sandbox.begin_rotation(SECRET),
+        (true, None) => env.sandbox.begin_rotation(SECRET),
         (false, None) => secret
             .current()
             .map(|version| version.id.clone())
             .unwrap_or_default(),
     };
-    emitted.steps(world, &token).await
+    emitted.steps(env, &token).await
 }
 
 /// The same until it could do all of it: a run that was told to wait for minutes, or that ran out of time on a busy machine,
 /// needs another try.
 async fn recover_fully(
-    world: &TestEnv,
+    env: &TestEnv,
     run: Run,
     token: Option<String>,
     emitted: &mut Emitted,
 ) -> Result<(), FunctionError> {
-    let sandbox = &world.sandbox;
+    let sandbox = &env.sandbox;
     // A reconciliation that could not do all of it says so, and succeeds.
     let mut said = sandbox.function_log().len();
-    let mut recovered = recover(world, run, token.clone(), emitted).await;
+    let mut recovered = recover(env, run, token.clone(), emitted).await;
     for _ in 0..3 {
         let log = sandbox.function_log();
         let new = log.get(said..).unwrap_or_default();
@@ -746,15 +744,15 @@ async fn recover_fully(
             break;
         }
         said = log.len();
-        recovered = recover(world, run, token.clone(), emitted).await;
+        recovered = recover(env, run, token.clone(), emitted).await;
     }
     recovered
 }
 
 /// Keeps lists short: two replaced keys will do.
-fn tidy(world: &TestEnv) {
-    let current = world.current_key();
-    let mut old: Vec<_> = world
+fn tidy(env: &TestEnv) {
+    let current = env.current_key();
+    let mut old: Vec<_> = env
         .sandbox
         .keys()
         .into_iter()
@@ -762,7 +760,7 @@ fn tidy(world: &TestEnv) {
         .collect();
     old.truncate(old.len().saturating_sub(2));
     for key in old {
-        world.sandbox.delete_key(&key.id);
+        env.sandbox.delete_key(&key.id);
     }
 }
 
@@ -886,15 +884,15 @@ fn cases(calls: Vec<(Run, Service, &'static str)>, all: usize) -> mpsc::Receiver
 /// Replies met, runs that failed with a clear error, and runs that went on.
 type Figures = BTreeMap<(Run, &'static str), [usize; 3]>;
 
-async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, worlds: usize) {
+async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usize) {
     let began = Instant::now();
     let cases = Arc::new(Mutex::new(cases(calls, all)));
     let figures = Arc::new(Mutex::new(Figures::new()));
     let mut workers = JoinSet::new();
-    for worker in 0..worlds {
+    for worker in 0..envs {
         let (cases, figures) = (Arc::clone(&cases), Arc::clone(&figures));
         workers.spawn(async move {
-            let mut world = None;
+            let mut env = None;
             for served in 0.. {
                 let case = cases.lock().await.recv().await;
                 let Some((number, (run, service, operation), garbage)) = case else {
@@ -902,17 +900,17 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, worlds: u
                 };
                 // Anew now and then: what has been grows.
                 if served % 50 == 0 {
-                    world = None;
+                    env = None;
                 }
-                let world = match &mut world {
-                    Some(world) => world,
-                    None => world.insert(start(run, worker).await),
+                let env = match &mut env {
+                    Some(env) => env,
+                    None => env.insert(start(run, worker).await),
                 };
                 let what = format!(
-                    "case {number}, {operation} in a {run:?} of world {worker}: {garbage:?}"
+                    "case {number}, {operation} in a {run:?} of environment {worker}: {garbage:?}"
                 );
                 let _context = PanicContext(&what);
-                let encountered = encounter(world, run, service, operation, &garbage, &what).await;
+                let encountered = encounter(env, run, service, operation, &garbage, &what).await;
                 let mut figures = figures.lock().await;
                 let [times, failed, went_on] = figures.entry((run, operation)).or_default();
                 *times += encountered.times;
@@ -958,12 +956,12 @@ async fn no_reply_endangers_key_or_process() {
         .into_iter()
         .filter(|(run, ..)| *run != Run::Everything)
         .collect();
-    let (all, worlds) = if is_exhaustive() {
+    let (all, envs) = if is_exhaustive() {
         (4_400, 32)
     } else {
         (66, 16)
     };
-    try_all(calls, all, worlds).await;
+    try_all(calls, all, envs).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -972,8 +970,8 @@ async fn no_reply_ends_a_reconciliation_of_every_secret() {
         .into_iter()
         .filter(|(run, ..)| *run == Run::Everything)
         .collect();
-    let (all, worlds) = if is_exhaustive() { (400, 16) } else { (8, 4) };
-    try_all(calls, all, worlds).await;
+    let (all, envs) = if is_exhaustive() { (400, 16) } else { (8, 4) };
+    try_all(calls, all, envs).await;
 }
 
 /// The tags and the name of a key, and what its description says; its version is `V`.
@@ -1004,8 +1002,8 @@ async fn keys_are_recognized_by_tags_and_name() {
 }
 
 async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
-    let world = start(Run::Rotation, 0).await;
-    let sandbox = &world.sandbox;
+    let env = start(Run::Rotation, 0).await;
+    let sandbox = &env.sandbox;
     let arn = sandbox.secret(SECRET).arn;
     let meant = |text: &String| text.replace("$NAME", SECRET).replace("$ARN", &arn);
     let keys = keys.iter().map(|key| key.each_ref().map(meant));
@@ -1036,14 +1034,14 @@ async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
 
     let mut emitted = Emitted::default();
     let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
-    emitted.invoke(&world, stop).await.expect("it succeeds");
+    emitted.invoke(&env, stop).await.expect("it succeeds");
     sandbox.advance(Duration::from_hours(400 * 24));
-    emitted.reconcile(&world).await.expect("it succeeds");
+    emitted.reconcile(&env).await.expect("it succeeds");
     emitted
-        .steps(&world, &sandbox.begin_rotation(SECRET))
+        .steps(&env, &sandbox.begin_rotation(SECRET))
         .await
         .expect("it succeeds");
-    world.assert_agreement().await;
+    env.assert_agreement().await;
     assert!(foreign() == before, "a key that is not ours was changed");
     assert!(
         emitted.0.contains("disable API key"),

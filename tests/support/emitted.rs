@@ -14,36 +14,32 @@ pub(crate) struct Emitted(pub(crate) String);
 
 impl Emitted {
     /// The four steps as the service sends them: up to the first that fails.
-    pub(crate) async fn steps(
-        &mut self,
-        world: &TestEnv,
-        token: &str,
-    ) -> Result<(), FunctionError> {
+    pub(crate) async fn steps(&mut self, env: &TestEnv, token: &str) -> Result<(), FunctionError> {
         for step in STEPS {
             let event = json!({
                 "Step": step,
-                "SecretId": world.sandbox.secret(SECRET).arn,
+                "SecretId": env.sandbox.secret(SECRET).arn,
                 "ClientRequestToken": token,
                 "RotationToken": ROTATION_TOKEN,
             });
-            self.invoke(world, event).await?;
+            self.invoke(env, event).await?;
         }
         Ok(())
     }
 
     /// A reconciliation, whatever comes of it.
-    pub(crate) async fn reconcile(&mut self, world: &TestEnv) -> Result<(), FunctionError> {
+    pub(crate) async fn reconcile(&mut self, env: &TestEnv) -> Result<(), FunctionError> {
         let event = json!({ "Step": "reconcile", "SecretId": SECRET });
-        self.invoke(world, event).await
+        self.invoke(env, event).await
     }
 
     /// Any event.
     pub(crate) async fn invoke(
         &mut self,
-        world: &TestEnv,
+        env: &TestEnv,
         event: serde_json::Value,
     ) -> Result<(), FunctionError> {
-        let result = world.sandbox.invoke(event.to_string()).await.result;
+        let result = env.sandbox.invoke(event.to_string()).await.result;
         match &result {
             Ok(report) => self.0.push_str(&report.to_string()),
             Err(error) => self.0.push_str(&error.to_string()),
@@ -52,16 +48,16 @@ impl Emitted {
     }
 
     /// Forgets it all.
-    pub(crate) fn forget(&mut self, world: &TestEnv) {
+    pub(crate) fn forget(&mut self, env: &TestEnv) {
         self.0.clear();
-        world.sandbox.clear_function_log();
+        env.sandbox.clear_function_log();
     }
 
-    /// Demands that neither an answer nor the log holds a value of this world, or one of `strays`.
-    pub(crate) fn assert_no_value(&self, world: &TestEnv, strays: &[&str], what: &str) {
-        let log = world.sandbox.function_log();
+    /// Demands that neither an answer nor the log holds a value of this environment, or one of `strays`.
+    pub(crate) fn assert_no_value(&self, env: &TestEnv, strays: &[&str], what: &str) {
+        let log = env.sandbox.function_log();
         assert!(!log.is_empty(), "there is no log to search");
-        let values = values(world).into_iter();
+        let values = values(env).into_iter();
         for value in values.chain(strays.iter().map(ToString::to_string)) {
             assert_absent(&self.0, &value, &format!("{what}: an answer"));
             assert_absent(&log, &value, &format!("{what}: the log"));
@@ -79,11 +75,11 @@ pub(crate) fn assert_absent(shown: &str, value: &str, what: &str) {
     );
 }
 
-/// Every value that must stay secret in this world: of keys, of the secret and of the Doppler token, in all versions, and the
+/// Every value that must stay secret here: of keys, of the secret and of the Doppler token, in all versions, and the
 /// `RotationToken`.
-pub(crate) fn values(world: &TestEnv) -> Vec<String> {
-    let keys = world.sandbox.keys().into_iter().map(|key| key.value);
-    let secrets = [SECRET, TOKEN_SECRET].map(|name| world.sandbox.secret(name).versions);
+pub(crate) fn values(env: &TestEnv) -> Vec<String> {
+    let keys = env.sandbox.keys().into_iter().map(|key| key.value);
+    let secrets = [SECRET, TOKEN_SECRET].map(|name| env.sandbox.secret(name).versions);
     let texts = secrets
         .into_iter()
         .flatten()
@@ -96,7 +92,7 @@ pub(crate) fn values(world: &TestEnv) -> Vec<String> {
         .filter(|part| part.len() > 8)
         .map(ToOwned::to_owned);
     let mut values: Vec<_> = keys.chain(parts).collect();
-    values.extend(world.sandbox.rotation_tokens());
+    values.extend(env.sandbox.rotation_tokens());
     values.push(ROTATION_TOKEN.to_owned());
     values.extend(texts);
     values.retain(|value| value.len() > 4);

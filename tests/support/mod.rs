@@ -1,4 +1,4 @@
-//! The world that the tests of the whole function start from: a sandbox, the real binary in it, and one secret.
+//! The environment that the tests of the whole function start from: a sandbox, the real binary in it, and one secret.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
@@ -31,7 +31,7 @@ pub(crate) const CONFIG: &str = "prd";
 /// The targets that some test has.
 const TARGETS: [&str; 3] = ["PARTNER_API_KEY", "PARTNER_KEY_AGAIN", "ALSO_HERE"];
 
-/// How a test's world differs from the ordinary one: one usage plan, configured; a probe; one Doppler target; and no
+/// How a test's environment differs from the ordinary one: one usage plan, configured; a probe; one Doppler target; and no
 /// value in the secret yet.
 pub(crate) struct TestEnvBuilder {
     pub(crate) secret: Option<String>,
@@ -118,13 +118,13 @@ impl TestEnvBuilder {
         let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
         sandbox.create_secret_under(TOKEN_SECRET, Some(&token), token_key);
 
-        let mut env = BTreeMap::from([("SECRET_ID".to_owned(), SECRET.to_owned())]);
+        let mut settings = BTreeMap::from([("SECRET_ID".to_owned(), SECRET.to_owned())]);
         if self.configured_plans > 0 {
-            env.insert("USAGE_PLAN_IDS".to_owned(), plans.join(","));
+            settings.insert("USAGE_PLAN_IDS".to_owned(), plans.join(","));
         }
         let probe_url = format!("{}/{STAGE}/ping", sandbox.gateway_url());
         if self.probe {
-            env.insert("PROBE_URL".to_owned(), probe_url.clone());
+            settings.insert("PROBE_URL".to_owned(), probe_url.clone());
         }
         if !self.targets.is_empty() {
             let targets: Vec<_> = self
@@ -132,46 +132,46 @@ impl TestEnvBuilder {
                 .iter()
                 .map(|name| format!("{PROJECT}/{CONFIG}/{name}"))
                 .collect();
-            env.insert("DOPPLER_TARGETS".to_owned(), targets.join(","));
-            env.insert(
+            settings.insert("DOPPLER_TARGETS".to_owned(), targets.join(","));
+            settings.insert(
                 "DOPPLER_TOKEN_SECRET_ID".to_owned(),
                 TOKEN_SECRET.to_owned(),
             );
-            env.insert("DOPPLER_API_URL".to_owned(), sandbox.doppler_url());
+            settings.insert("DOPPLER_API_URL".to_owned(), sandbox.doppler_url());
         }
-        env.extend(self.env);
-        let world = TestEnv {
+        settings.extend(self.env);
+        let env = TestEnv {
             sandbox,
             plans,
             targets: self.targets,
             token,
             probe_url,
-            env,
+            settings,
             makes_secret: self.makes_secret,
             roles: Roles::default(),
         };
-        world.redeploy(&[]).await;
-        world
+        env.redeploy(&[]).await;
+        env
     }
 }
 
 /// A secret that was rotated twice, and the value of the key that is superseded since.
 pub(crate) async fn rotated(setup: TestEnvBuilder) -> (TestEnv, String) {
-    let world = setup.start().await;
-    world.rotate().await;
-    let superseded = world.current_key();
-    world.rotate().await;
-    (world, superseded)
+    let env = setup.start().await;
+    env.rotate().await;
+    let superseded = env.current_key();
+    env.rotate().await;
+    (env, superseded)
 }
 
-/// A running world. Dropping it ends its processes.
+/// A running environment. Dropping it ends its processes.
 pub(crate) struct TestEnv {
     pub(crate) sandbox: Sandbox,
     pub(crate) plans: Vec<String>,
     pub(crate) targets: Vec<&'static str>,
     pub(crate) token: String,
     pub(crate) probe_url: String,
-    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) settings: BTreeMap<String, String>,
     makes_secret: bool,
     /// Under which the function runs. Dropping them fails the test if they denied the function a call.
     pub(crate) roles: Roles,
@@ -186,7 +186,7 @@ impl TestEnv {
     /// The same without a role, for what the function itself refuses where the template's role would deny it before: the one
     /// must not rest on the other.
     pub(crate) async fn redeploy_unrestricted(&self, changes: &[(&str, &str)]) {
-        let env = self.changed_env(changes);
+        let env = self.changed_settings(changes);
         let unrestricted = Function {
             env,
             ..Function::new(binary())
@@ -196,7 +196,7 @@ impl TestEnv {
 
     /// The function with these variables instead of what was set before, under the role that the template gives it for them.
     pub(crate) fn function(&self, changes: &[(&str, &str)]) -> Function {
-        let env = self.changed_env(changes);
+        let env = self.changed_settings(changes);
         let role = role::role(&env, &self.sandbox, self.makes_secret);
         self.roles.add(&role);
         Function {
@@ -206,10 +206,10 @@ impl TestEnv {
         .role(role)
     }
 
-    fn changed_env(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn changed_settings(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
         let changes = changes.iter();
         let changes = changes.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        self.env.clone().into_iter().chain(changes).collect()
+        self.settings.clone().into_iter().chain(changes).collect()
     }
 
     /// Rotates, and demands that it succeeds.

@@ -96,7 +96,7 @@ pub(crate) fn role(env: &BTreeMap<String, String>, sandbox: &Sandbox, makes_secr
     role_in(&stack(name, parameters, made))
 }
 
-/// Every role that a world's function has had. At its end none of them may have denied anything, unless the test has asked
+/// Every role that the function has had. At its end none of them may have denied anything, unless the test has asked
 /// what was.
 #[derive(Default)]
 pub(crate) struct Roles(Mutex<Vec<Role>>);
@@ -108,7 +108,7 @@ impl Roles {
     }
 
     /// Every element of their policy, each with its text, and whether a call has needed it. Policies of one shape have the same
-    /// elements, though not with the same text: ids and ARNs differ from world to world.
+    /// elements, though not with the same text: ids and ARNs differ from one environment to another.
     pub(crate) fn elements(&self) -> BTreeMap<Element, (String, bool)> {
         let roles = self.0.lock();
         let needed: BTreeSet<_> = roles.iter().flat_map(Role::needed).collect();

@@ -764,7 +764,7 @@ fn command_shown_is_read_by_shell_as_built() {
 #[test]
 fn hand_over_of_any_ids_is_text() {
     let settings = Config::read(|_| None).expect("nothing is required");
-    let world = Clients::new(settings, "rotation".to_owned());
+    let clients = Clients::new(settings, "rotation".to_owned());
     let key = prop_oneof!["[a-z0-9]{10}", "[ -~]{1,19}", "\\PC{1,19}"];
     let name = prop_oneof!["[A-Za-z0-9/_+=.@-]{1,40}", "[ -~]{1,40}"];
     let inputs = vec((key, version_id(), name), 1..20);
@@ -776,7 +776,7 @@ fn hand_over_of_any_ids_is_text() {
                 description: SecretDescription::default(),
                 rotation_function: None,
             };
-            world.hand_over(
+            clients.hand_over(
                 &KeyId::from(key.as_str()),
                 &VersionId::from(version.as_str()),
                 &secret,
@@ -800,7 +800,7 @@ fn hand_over_of_any_ids_is_text() {
             let update = [&update[..], &["--patch-operations", &renaming]].concat();
             assert_eq!(read[1], update);
         }
-        let none = world.hand_over(
+        let none = clients.hand_over(
             &KeyId::hidden("a"),
             &VersionId::from("b"),
             &Secret {
