@@ -29,7 +29,7 @@ const MOST_ENVS: usize = 4;
 /// A sandbox with two stepped functions. It is used for one order after the other; each begins with a new value of the
 /// secret and with no other keys than its scenario wants.
 struct Env {
-    test_env: TestEnv,
+    base: TestEnv,
     functions: [SteppedFunction; 2],
     /// Counts the values that it made up.
     values: usize,
@@ -39,25 +39,21 @@ struct Env {
 
 impl Env {
     async fn open(setup: TestEnvBuilder, with_an_old_key: bool) -> Self {
-        let test_env = setup.start().await;
-        let doppler = test_env.sandbox.doppler();
+        let base = setup.start().await;
+        let doppler = base.sandbox.doppler();
         // Of so many calls a minute Doppler would say that it takes no more.
         doppler.set_rate_window(Duration::from_millis(1));
         let mut functions = Vec::new();
         for _ in 0..2 {
-            let function = test_env
-                .sandbox
-                .stepped_function()
-                .await
-                .expect("it starts");
+            let function = base.sandbox.stepped_function().await.expect("it starts");
             let doppler = function.doppler_url();
             function
-                .deploy(test_env.function(&[("DOPPLER_API_URL", &doppler)]))
+                .deploy(base.function(&[("DOPPLER_API_URL", &doppler)]))
                 .await;
             functions.push(function);
         }
         let mut env = Self {
-            test_env,
+            base,
             functions: functions.try_into().ok().expect("there are two"),
             values: 0,
             with_an_old_key,
@@ -77,16 +73,16 @@ impl Env {
     }
 
     /// A key as this function mints it.
-    fn mint(&self, version: &str, value: &str) -> String {
-        let sandbox = &self.test_env.sandbox;
-        let plans: Vec<_> = self.test_env.plans.iter().map(String::as_str).collect();
+    fn create_key(&self, version: &str, value: &str) -> String {
+        let sandbox = &self.base.sandbox;
+        let plans: Vec<_> = self.base.plans.iter().map(String::as_str).collect();
         minted_key(sandbox, SECRET, version, value, &plans)
     }
 
     fn take_label(&self, label: &str) {
-        let secret = self.test_env.sandbox.secret(SECRET);
+        let secret = self.base.sandbox.secret(SECRET);
         if let Some(version) = secret.labelled(label) {
-            let sandbox = &self.test_env.sandbox;
+            let sandbox = &self.base.sandbox;
             sandbox.move_label(SECRET, label, Some(&version.id), None);
         }
     }
@@ -94,15 +90,15 @@ impl Env {
     /// A secret in agreement with its one key, whose value is returned.
     fn rotated_once(&mut self) -> String {
         let value = self.fresh_value();
-        let sandbox = &self.test_env.sandbox;
+        let sandbox = &self.base.sandbox;
         for key in sandbox.keys() {
             sandbox.delete_key(&key.id);
         }
         self.take_label("AWSPENDING");
         let version = sandbox.put_secret(SECRET, &json!({ "apiKey": value }).to_string());
         self.take_label("AWSPREVIOUS");
-        self.mint(&version, &value);
-        self.mirror(&value);
+        self.create_key(&version, &value);
+        self.set_targets(&value);
         for function in &self.functions {
             function.clear_function_log();
         }
@@ -113,10 +109,10 @@ impl Env {
     fn rotated_twice(&mut self) -> Expectations {
         let must_be_disabled = self.rotated_once();
         let value = self.fresh_value();
-        let sandbox = &self.test_env.sandbox;
+        let sandbox = &self.base.sandbox;
         let version = sandbox.put_secret(SECRET, &json!({ "apiKey": value }).to_string());
-        self.mint(&version, &value);
-        self.mirror(&value);
+        self.create_key(&version, &value);
+        self.set_targets(&value);
         let replaced = sandbox
             .key_with_value(&must_be_disabled)
             .expect("it was minted");
@@ -146,36 +142,36 @@ impl Env {
     }
 
     fn begin_rotation(&mut self, step: &str) -> String {
-        let token = self.test_env.sandbox.begin_rotation(SECRET);
+        let token = self.base.sandbox.begin_rotation(SECRET);
         if step != "createSecret" {
             let value = self.fresh_value();
             let text = json!({ "apiKey": value }).to_string();
-            self.test_env.sandbox.put_pending(SECRET, &token, &text);
+            self.base.sandbox.put_pending(SECRET, &token, &text);
             if step != "setSecret" {
-                self.mint(&token, &value);
+                self.create_key(&token, &value);
             }
         }
         token
     }
 
-    fn mirror(&self, value: &str) {
-        for target in &self.test_env.targets {
-            let doppler = self.test_env.sandbox.doppler();
+    fn set_targets(&self, value: &str) {
+        for target in &self.base.targets {
+            let doppler = self.base.sandbox.doppler();
             doppler.set_value(PROJECT, CONFIG, target, value);
         }
     }
 
     /// How things stand.
     fn view(&self) -> View {
-        let sandbox = &self.test_env.sandbox;
+        let sandbox = &self.base.sandbox;
         View {
             secret: sandbox.secret(SECRET),
             keys: sandbox.keys(),
             targets: self
-                .test_env
+                .base
                 .targets
                 .iter()
-                .map(|target| self.test_env.doppler_value(target))
+                .map(|target| self.base.doppler_value(target))
                 .collect(),
         }
     }
@@ -386,7 +382,7 @@ impl Drop for FailureLog {
 async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Scheduler) -> bool {
     let mut log = FailureLog(scenario.to_string());
     let expectations = (scenario.begin)(env);
-    let arn = env.test_env.sandbox.secret(SECRET).arn;
+    let arn = env.base.sandbox.secret(SECRET).arn;
     let mut pending: Vec<PendingInvocation> = std::iter::zip(&env.functions, scenario.runs)
         .map(|(function, run)| function.hold(run.event(&expectations, &arn)))
         .collect();
@@ -435,7 +431,7 @@ async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Sche
     for function in &env.functions {
         write!(log.0, "\n{}", function.function_log()).expect("a string grows");
     }
-    for value in values(&env.test_env) {
+    for value in values(&env.base) {
         assert_absent(&log.0, &value, "what was emitted");
     }
     check_observable_states(env, scenario, &expectations, &path, &views);
@@ -453,7 +449,7 @@ fn check_observable_states(
     views: &[View],
 ) {
     let check = |before: &View, after: &View| {
-        let lost = after.lost_since(before, expectations, &env.test_env.plans);
+        let lost = after.lost_since(before, expectations, &env.base.plans);
         assert!(lost.is_empty(), "{lost:?}");
     };
     for view in views {
@@ -519,7 +515,7 @@ async fn settle_and_check(
             );
         }
     }
-    env.test_env.assert_agreement().await;
+    env.base.assert_agreement().await;
     let view = env.view();
     let current = view.secret.current().expect("there is one");
     if let Some(token) = &expectations.token {
@@ -691,11 +687,11 @@ impl EnvKind {
 /// A secret in agreement but for its Doppler targets, a lost plan of the current key, and a key whose grace is over.
 fn with_work_to_do(env: &mut Env) -> Expectations {
     let expectations = env.rotated_twice();
-    env.mirror("edited by hand");
-    let sandbox = &env.test_env.sandbox;
-    let current = sandbox.key_with_value(&env.test_env.current_key());
-    if env.test_env.settings.contains_key("USAGE_PLAN_IDS") {
-        sandbox.detach_key(&current.expect("it was minted").id, &env.test_env.plans[0]);
+    env.set_targets("edited by hand");
+    let sandbox = &env.base.sandbox;
+    let current = sandbox.key_with_value(&env.base.current_key());
+    if env.base.settings.contains_key("USAGE_PLAN_IDS") {
+        sandbox.detach_key(&current.expect("it was minted").id, &env.base.plans[0]);
     }
     expectations
 }
@@ -703,8 +699,8 @@ fn with_work_to_do(env: &mut Env) -> Expectations {
 /// AWSCURRENT's key was deleted, and the grace of the one before is over.
 fn with_a_lost_key(env: &mut Env) -> Expectations {
     let expectations = env.rotated_twice();
-    let sandbox = &env.test_env.sandbox;
-    let current = sandbox.key_with_value(&env.test_env.current_key());
+    let sandbox = &env.base.sandbox;
+    let current = sandbox.key_with_value(&env.base.current_key());
     sandbox.delete_key(&current.expect("it was minted").id);
     expectations
 }
@@ -712,7 +708,7 @@ fn with_a_lost_key(env: &mut Env) -> Expectations {
 /// The next rotation was begun before the end of `finishSecret`, whose marks are still to come.
 fn with_a_rotation_not_quite_over(env: &mut Env) -> Expectations {
     let mut expectations = env.rotating("finishSecret");
-    let sandbox = &env.test_env.sandbox;
+    let sandbox = &env.base.sandbox;
     let current = sandbox
         .secret(SECRET)
         .current()
@@ -726,7 +722,7 @@ fn with_a_rotation_not_quite_over(env: &mut Env) -> Expectations {
         expectations.token.as_deref(),
     );
     env.take_label("AWSPENDING");
-    env.mirror(&env.test_env.current_key());
+    env.set_targets(&env.base.current_key());
     expectations.before = expectations
         .token
         .replace(env.begin_rotation("createSecret"));
@@ -734,7 +730,7 @@ fn with_a_rotation_not_quite_over(env: &mut Env) -> Expectations {
 }
 
 fn roll_back(env: &Env) {
-    let sandbox = &env.test_env.sandbox;
+    let sandbox = &env.base.sandbox;
     let secret = sandbox.secret(SECRET);
     let id = |label| Some(secret.labelled(label)?.id.clone());
     let (from, to) = (id("AWSCURRENT"), id("AWSPREVIOUS"));
@@ -847,22 +843,22 @@ async fn go_until(pending: &mut PendingInvocation, operation: &str) {
 async fn emergency_stop_covers_keys_superseded_meanwhile() {
     let mut env = Env::open(TestEnvBuilder::quick(), false).await;
     let expectations = env.rotating("finishSecret");
-    let arn = env.test_env.sandbox.secret(SECRET).arn;
+    let arn = env.base.sandbox.secret(SECRET).arn;
     let mut stop = env.functions[1].hold(Run::EmergencyStop.event(&expectations, &arn));
     go_until(&mut stop, "GetSecretValue").await;
-    env.test_env.sandbox.advance(Duration::from_mins(1));
+    env.base.sandbox.advance(Duration::from_mins(1));
     let finish = Run::Step("finishSecret").event(&expectations, &arn);
     let finished = env.functions[0].invoke(finish).await;
     finished.result.expect("nothing is in its way");
     stop.end().await.result.expect("it starts over");
     let leaked = expectations
         .must_work
-        .and_then(|leaked| env.test_env.sandbox.key_with_value(&leaked));
+        .and_then(|leaked| env.base.sandbox.key_with_value(&leaked));
     assert!(
         !leaked.expect("it is there").enabled,
         "the leaked key works"
     );
-    env.test_env.assert_agreement().await;
+    env.base.assert_agreement().await;
 }
 
 /// A mark that is made while the keys are listed is kept.
@@ -871,11 +867,11 @@ async fn mark_made_during_listing_is_kept() {
     let mut env = Env::open(TestEnvBuilder::quick(), false).await;
     let expectations = env.rotated_twice();
     let mark = || {
-        let keys = &env.test_env.sandbox;
+        let keys = &env.base.sandbox;
         keys.key_with_value(&expectations.must_be_disabled[0])
             .expect("it is there")
     };
-    let sandbox = &env.test_env.sandbox;
+    let sandbox = &env.base.sandbox;
     sandbox.describe_key(&mark().id, &format!("Minted for the secret {SECRET}."));
     let mut listing = env.functions[1].hold(RECONCILE);
     go_until(&mut listing, "GetApiKeys").await;
