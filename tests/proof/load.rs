@@ -1,16 +1,14 @@
 //! Load: a fleet of secrets rotated at once against API Gateway's limits, and the memory of one process that goes on and on.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::exhaustive::is_exhaustive;
+use crate::support::role::{self, Roles};
+use crate::support::{TestEnvBuilder, binary, minted_key};
 use api_key_rotation::adapters::description::InUseText;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
-use support::exhaustive::is_exhaustive;
-use support::role::{self, Roles};
-use support::{TestEnvBuilder, binary, minted_key};
 use tokio::task::JoinSet;
 
 /// How many processes of a function Lambda runs at once where nothing else is said (DOC).
