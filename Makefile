@@ -140,6 +140,16 @@ mutants: tools ## Break the code on purpose, one place at a time, and demand tha
 	@tests/tools/need python
 	@TOOLS=$(TOOLS) $(PYTHON) tests/tools/mutants.py $(ARGS)
 
+CARGO_MUTANTS_VERSION := 27.1.0
+
+.PHONY: puremutants
+puremutants: $(TOOLS)/mutants/bin/cargo-mutants ## Break every expression of the code without I/O, which takes hours; ARGS='--shard 0/40' for a part
+	@PATH="$(TOOLS)/mutants/bin:$$PATH" cargo mutants --output $(TARGET) $(ARGS)
+
+$(TOOLS)/mutants/bin/cargo-mutants:
+	@echo 'Installing cargo-mutants, once. This takes about 4 minutes on 2 cores.'
+	@cargo install --quiet --locked --root $(TOOLS)/mutants --version $(CARGO_MUTANTS_VERSION) cargo-mutants
+
 # Counters in every edge, which libFuzzer reads. They need no nightly toolchain. With a target named, build scripts get none.
 FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
