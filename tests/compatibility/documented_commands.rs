@@ -444,7 +444,7 @@ async fn manual_rotation_is_begun_watched_and_inspected() {
     for step in ["testSecret", "finishSecret"] {
         env.step(&first, step).await;
     }
-    env.sandbox.clear_function_log();
+    env.clear_emitted();
 
     let person = Terminal::of(&env, SECRET);
     let token = version(&person.run(Runs::Rotate).await);
@@ -475,7 +475,7 @@ async fn trial_run_changes_nothing_and_failure_is_logged() {
         (env.sandbox.secret(SECRET), env.sandbox.keys(), target)
     };
     let before = state();
-    env.sandbox.clear_function_log();
+    env.clear_emitted();
     let outcome = person.begins(Runs::Trial).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
     assert!(!env.log().contains("\"level\":\"ERROR\""));

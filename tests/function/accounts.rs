@@ -376,7 +376,7 @@ async fn allowed_planless_key_is_told_each_run() {
     env.retry(&token).await;
     assert!(key(&env, &env.current_key()).plans.is_empty());
 
-    env.sandbox.clear_function_log();
+    env.clear_emitted();
     let steps = env.rotate().await.steps;
     assert_eq!(steps.len(), 4);
     for step in &steps {

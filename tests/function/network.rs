@@ -232,7 +232,7 @@ async fn forged_date_of_a_refusal_ends_no_grace() {
             env.sandbox.invoke(event).await;
             assert!(is_enabled(&env, &superseded), "{service:?} {code}");
 
-            env.sandbox.clear_function_log();
+            env.clear_emitted();
             env.reconcile(json!({})).await;
             assert!(is_enabled(&env, &superseded), "{service:?} {code}");
             let log = env.log();
@@ -259,7 +259,7 @@ async fn date_of_a_refusal_alone_is_not_believed() {
     let value = forged().on(Service::SecretsManager, "GetSecretValue");
     faults.inject(value.every());
     faults.inject(forged().of(Service::ApiGateway).every());
-    env.sandbox.clear_function_log();
+    env.clear_emitted();
     env.reconcile(json!({})).await;
     let log = env.log();
     assert!(log.contains("the time is not known"), "{log}");
@@ -271,7 +271,7 @@ async fn clock_that_moved_ends_grace_without_extra_calls() {
     let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
     env.sandbox.advance(GRACE);
     env.sandbox.clear_calls();
-    env.sandbox.clear_function_log();
+    env.clear_emitted();
     env.reconcile(json!({})).await;
     assert!(!is_enabled(&env, &superseded));
     assert_eq!(calls(&env, "UpdateApiKey"), 1);

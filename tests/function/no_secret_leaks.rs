@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::emitted::{Emitted, ROTATION_TOKEN, values};
+use crate::support::emitted::{ROTATION_TOKEN, values};
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder};
 use api_key_rotation::secret::ApiKeyValue;
 use sandbox::{Fault, FaultKind, Service};
@@ -70,13 +70,12 @@ fn sdk_trace_level_is_not_compiled_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_at_most_verbose_level() {
     let env = most_verbose().await;
-    let mut emitted = Emitted::default();
     for _ in 0..2 {
         let token = env.sandbox.begin_rotation(SECRET);
-        emitted.steps(&env, &token).await.expect("it succeeds");
+        env.try_steps(&token).await.expect("it succeeds");
         env.assert_agreement().await;
     }
-    emitted.assert_no_value(&env, &[STRAY], "a rotation");
+    env.assert_no_value(&[STRAY], "a rotation");
     assert!(
         env.sandbox.function_log().contains("DEBUG"),
         "the most verbose level was not in force"
@@ -100,7 +99,6 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
     ];
     let env = most_verbose().await;
     env.rotate().await;
-    let mut emitted = Emitted::default();
     for (service, operation) in operations {
         for kind in malformed() {
             let token = env.sandbox.begin_rotation(SECRET);
@@ -110,17 +108,17 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
                 .sandbox
                 .faults()
                 .inject(Fault::new(kind).on(service, operation));
-            emitted.steps(&env, &token).await.ok();
+            env.try_steps(&token).await.ok();
             assert_eq!(handle.fired(), 1, "{what} was never injected");
             env.sandbox.faults().clear();
-            emitted.assert_no_value(&env, &[STRAY], &what);
+            env.assert_no_value(&[STRAY], &what);
             // So that each word is searched once, and not with every case to come.
-            emitted.forget(&env);
+            env.sandbox.clear_function_log();
             // Whatever is left of this rotation is completed, so that the next one can begin.
             assert!(
-                emitted.steps(&env, &token).await.is_ok(),
+                env.try_steps(&token).await.is_ok(),
                 "{what}: not resumed: {}",
-                emitted.0
+                env.sandbox.function_answers()
             );
             env.assert_agreement().await;
         }
@@ -134,7 +132,6 @@ async fn values_stay_secret_under_malformed_replies() {
     // With AWSCURRENT's key goes the memory of what was written.
     let adopted = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
     env.redeploy(&[("DOPPLER_ADOPT_TARGETS", &adopted)]).await;
-    let mut emitted = Emitted::default();
     for (service, operation) in [
         (Service::SecretsManager, "DescribeSecret"),
         (Service::SecretsManager, "GetSecretValue"),
@@ -164,13 +161,13 @@ async fn values_stay_secret_under_malformed_replies() {
             let what = format!("{operation} of {service}: {kind:?}");
             let fault = Fault::new(kind).on(service, operation);
             let handle = env.sandbox.faults().inject(fault);
-            emitted.reconcile(&env).await.ok();
+            env.try_reconcile().await.ok();
             assert_eq!(handle.fired(), 1, "{what} was never injected");
             env.sandbox.faults().clear();
-            emitted.reconcile(&env).await.ok();
-            emitted.assert_no_value(&env, &[STRAY], &what);
+            env.try_reconcile().await.ok();
+            env.assert_no_value(&[STRAY], &what);
             // So that each word is searched once, and not with every case to come.
-            emitted.forget(&env);
+            env.sandbox.clear_function_log();
             env.assert_agreement().await;
         }
     }
@@ -179,7 +176,6 @@ async fn values_stay_secret_under_malformed_replies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_in_wrong_fields_of_event() {
     let env = most_verbose().await;
-    let mut emitted = Emitted::default();
     let token = env.sandbox.begin_rotation(SECRET);
     for event in [
         json!({ "Step": STRAY, "SecretId": SECRET, "ClientRequestToken": token }),
@@ -197,15 +193,10 @@ async fn values_stay_secret_in_wrong_fields_of_event() {
         json!({ "detail-type": STRAY, "source": STRAY, "resources": [STRAY], "detail": STRAY }),
         json!(STRAY),
     ] {
-        let error = env
-            .sandbox
-            .invoke(event.to_string())
-            .await
-            .result
-            .expect_err("it is no event");
-        emitted.0.push_str(&error.to_string());
+        let result = env.try_invoke(event).await;
+        result.expect_err("it is not an event");
     }
-    emitted.assert_no_value(&env, &[STRAY], "an event");
+    env.assert_no_value(&[STRAY], "an event");
     // The role is for no secret of that name.
     drop(env.roles.take_denials());
 }
@@ -232,10 +223,9 @@ fn parent_and_faults(stat: &str) -> Option<(u32, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_are_not_in_environment_or_arguments() {
     let env = most_verbose().await;
-    let mut emitted = Emitted::default();
     let token = env.sandbox.begin_rotation(SECRET);
-    emitted.steps(&env, &token).await.expect("it succeeds");
-    emitted.reconcile(&env).await.expect("it succeeds");
+    env.try_steps(&token).await.expect("it succeeds");
+    env.try_reconcile().await.expect("it succeeds");
 
     let pids = env.sandbox.function_pids();
     let [pid] = pids[..] else {

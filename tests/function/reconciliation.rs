@@ -1083,7 +1083,7 @@ async fn stop_or_deletion_before_mark_is_kept() {
 async fn report_and_metrics_tell_ids_times_and_sums() {
     let (env, replaced) = rotated(TestEnvBuilder::quick()).await;
     env.sandbox.advance(Duration::from_hours(2));
-    env.sandbox.clear_function_log();
+    env.clear_emitted();
     let (report, line) = env.reconcile_measured(json!({})).await;
     assert_eq!(env.metrics().len(), 1, "more than one line of metrics");
     let secret = &report["secrets"][0];

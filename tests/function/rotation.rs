@@ -752,7 +752,7 @@ async fn logs_follow_lambdas_format_and_level() {
         "{log}"
     );
 
-    env.sandbox.clear_function_log();
+    env.clear_emitted();
     env.redeploy(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
     env.rotate().await;
     assert_eq!(env.log(), "");

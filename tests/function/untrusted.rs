@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::support::emitted::Emitted;
 use crate::support::{SECRET, TestEnv, TestEnvBuilder, minted_key};
 use sandbox::LabelRule;
 use serde_json::{Value, json};
@@ -123,19 +122,19 @@ async fn key_id_that_is_value_is_masked_everywhere() {
         .sandbox
         .create_key_with_id_of_value("manual", BOTH, &[&env.plans[0]]);
     assert_eq!(id, BOTH);
-    let mut emitted = Emitted::default();
     let named = json!({ "Step": "reconcile", "SecretId": SECRET });
     let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
 
-    emitted.invoke(&env, named.clone()).await.expect("it runs");
+    env.try_invoke(named.clone()).await.expect("it runs");
     let token = env.sandbox.begin_rotation(SECRET);
-    emitted.steps(&env, &token).await.expect("it succeeds");
-    emitted.invoke(&env, named.clone()).await.expect("it runs");
-    emitted.invoke(&env, stop).await.expect("it runs");
+    env.try_steps(&token).await.expect("it succeeds");
+    env.try_invoke(named.clone()).await.expect("it runs");
+    env.try_invoke(stop).await.expect("it runs");
     env.sandbox.set_key_enabled(BOTH, false);
-    emitted.invoke(&env, named.clone()).await.expect("it runs");
-    assert!(emitted.0.contains("API key [masked] "), "{}", emitted.0);
-    emitted.assert_no_value(&env, &[BOTH], "a key with its value as its id");
+    env.try_invoke(named.clone()).await.expect("it runs");
+    let answers = env.sandbox.function_answers();
+    assert!(answers.contains("API key [masked] "), "{answers}");
+    env.assert_no_value(&[BOTH], "a key with its value as its id");
 
     env.sandbox.set_key_enabled(BOTH, true);
     let report = env.reconcile(json!({ "SecretId": SECRET })).await;
@@ -165,20 +164,16 @@ async fn managed_key_id_that_is_value_is_masked() {
     ] {
         env.sandbox.tag_key(BOTH, tag, value);
     }
-    let mut emitted = Emitted::default();
     for _ in 0..2 {
         let token = env.sandbox.begin_rotation(SECRET);
-        emitted.steps(&env, &token).await.expect("it succeeds");
+        env.try_steps(&token).await.expect("it succeeds");
     }
     for period in [GRACE, ALMOST_QUARANTINE + GRACE] {
         env.sandbox.advance(period);
-        emitted.reconcile(&env).await.expect("it runs");
+        env.try_reconcile().await.expect("it runs");
     }
     assert_eq!(enabled(&env, BOTH), None);
-    assert!(
-        emitted.0.contains("delete API key [masked]"),
-        "{}",
-        emitted.0
-    );
-    emitted.assert_no_value(&env, &[BOTH], "a managed key with its value as its id");
+    let answers = env.sandbox.function_answers();
+    assert!(answers.contains("delete API key [masked]"), "{answers}");
+    env.assert_no_value(&[BOTH], "a managed key with its value as its id");
 }

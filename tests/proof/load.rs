@@ -165,7 +165,7 @@ async fn memory_of_process_stays_flat_over_warm_rotations() {
             env.sandbox.delete_key(&key.id);
         }
         env.sandbox.clear_calls();
-        env.sandbox.clear_function_log();
+        env.clear_emitted();
         if done % (rotations / 10) == 0 {
             println!("  {done:>5} rotations  {:>6} KiB", resident(pid));
         }

@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use crate::support::emitted::{Emitted, values};
+use crate::support::emitted::values;
 use crate::support::exhaustive::is_exhaustive;
 use crate::support::generators::{
     edited, edited_bytes, json, key_value, noise, object, quoted, runner, shows_a_value, string,
@@ -517,7 +517,6 @@ async fn encounter(
     what: &str,
 ) -> Encountered {
     let sandbox = &env.sandbox;
-    let mut emitted = Emitted::default();
     sandbox.clear_function_log();
     let token = (run == Run::Rotation).then(|| sandbox.begin_rotation(SECRET));
     // What a reply says of the time may end a grace and a quarantine.
@@ -536,8 +535,8 @@ async fn encounter(
     }
     let handle = inject(env, service, operation, garbage, token.as_deref());
     let result = match &token {
-        Some(token) => emitted.steps(env, token).await,
-        None => reconcile(env, run, &mut emitted).await,
+        Some(token) => env.try_steps(token).await,
+        None => reconcile(env, run).await,
     };
     let times = handle.fired();
     // What an earlier reply said of Doppler's limits is believed for as long as it said.
@@ -579,7 +578,7 @@ async fn encounter(
     }
 
     // The same process goes on, unless it was told to wait for minutes.
-    let recovered = recover_fully(env, run, token, &mut emitted).await;
+    let recovered = recover_fully(env, run, token).await;
     recovered.unwrap_or_else(|error| panic!("not resumed: {error}\n{}", sandbox.function_log()));
     if !is_there && operation == "GetUsagePlans" {
         // On which plans a key was that is gone, only this reply tells.
@@ -600,9 +599,9 @@ async fn encounter(
     );
 
     let before: Vec<_> = before.iter().map(String::as_str).collect();
-    emitted.assert_no_value(env, &before, what);
+    env.assert_no_value(&before, what);
     let log = sandbox.function_log();
-    for shown in [&emitted.0, &log] {
+    for shown in [&env.sandbox.function_answers(), &log] {
         assert!(
             !shows_a_value(shown, 20),
             "{what}: a value is shown: {shown}"
@@ -679,10 +678,10 @@ fn replaced(text: &[u8], name: &[u8], meant: &[u8]) -> Vec<u8> {
     out
 }
 
-async fn reconcile(env: &TestEnv, run: Run, emitted: &mut Emitted) -> Result<(), FunctionError> {
+async fn reconcile(env: &TestEnv, run: Run) -> Result<(), FunctionError> {
     match run {
-        Run::Everything => emitted.invoke(env, json!({ "Step": "reconcile" })).await,
-        _ => emitted.reconcile(env).await,
+        Run::Everything => env.try_invoke(json!({ "Step": "reconcile" })).await,
+        _ => env.try_reconcile().await,
     }
 }
 
@@ -696,14 +695,9 @@ fn assert_is_ours(error: &FunctionError, what: &str) {
 }
 
 /// What Secrets Manager and the schedule do after a failure.
-async fn recover(
-    env: &TestEnv,
-    run: Run,
-    token: Option<String>,
-    emitted: &mut Emitted,
-) -> Result<(), FunctionError> {
+async fn recover(env: &TestEnv, run: Run, token: Option<String>) -> Result<(), FunctionError> {
     if run != Run::Rotation {
-        return reconcile(env, run, emitted).await;
+        return reconcile(env, run).await;
     }
     let secret = env.sandbox.secret(SECRET);
     let pending = secret.pending().map(|version| version.id.clone());
@@ -720,7 +714,7 @@ async fn recover(
             .map(|version| version.id.clone())
             .unwrap_or_default(),
     };
-    emitted.steps(env, &token).await
+    env.try_steps(&token).await
 }
 
 /// The same until it could do all of it: a run that was told to wait for minutes, or that ran out of time on a busy machine,
@@ -729,12 +723,11 @@ async fn recover_fully(
     env: &TestEnv,
     run: Run,
     token: Option<String>,
-    emitted: &mut Emitted,
 ) -> Result<(), FunctionError> {
     let sandbox = &env.sandbox;
     // A reconciliation that could not do all of it says so, and succeeds.
     let mut said = sandbox.function_log().len();
-    let mut recovered = recover(env, run, token.clone(), emitted).await;
+    let mut recovered = recover(env, run, token.clone()).await;
     for _ in 0..3 {
         let log = sandbox.function_log();
         let new = log.get(said..).unwrap_or_default();
@@ -744,7 +737,7 @@ async fn recover_fully(
             break;
         }
         said = log.len();
-        recovered = recover(env, run, token.clone(), emitted).await;
+        recovered = recover(env, run, token.clone()).await;
     }
     recovered
 }
@@ -1032,19 +1025,17 @@ async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
         before.len()
     );
 
-    let mut emitted = Emitted::default();
     let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
-    emitted.invoke(&env, stop).await.expect("it succeeds");
+    env.try_invoke(stop).await.expect("it succeeds");
     sandbox.advance(Duration::from_hours(400 * 24));
-    emitted.reconcile(&env).await.expect("it succeeds");
-    emitted
-        .steps(&env, &sandbox.begin_rotation(SECRET))
+    env.try_reconcile().await.expect("it succeeds");
+    env.try_steps(&sandbox.begin_rotation(SECRET))
         .await
         .expect("it succeeds");
     env.assert_agreement().await;
     assert!(foreign() == before, "a key that is not ours was changed");
     assert!(
-        emitted.0.contains("disable API key"),
+        env.sandbox.function_answers().contains("disable API key"),
         "none of ours was either"
     );
 }

@@ -8,59 +8,63 @@ use super::{SECRET, TOKEN_SECRET, TestEnv};
 /// A `RotationToken` that is known, unlike those that the sandbox makes.
 pub(crate) const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
 
-/// The answers of the function, errors among them. Its log is the sandbox's.
-#[derive(Default)]
-pub(crate) struct Emitted(pub(crate) String);
-
-impl Emitted {
-    /// The four steps as the service sends them: up to the first that fails.
-    pub(crate) async fn steps(&mut self, env: &TestEnv, token: &str) -> Result<(), FunctionError> {
+impl TestEnv {
+    /// Invokes the four steps as Secrets Manager does, up to the first that fails.
+    pub(crate) async fn try_steps(&self, token: &str) -> Result<(), FunctionError> {
         for step in STEPS {
             let event = json!({
                 "Step": step,
-                "SecretId": env.sandbox.secret(SECRET).arn,
+                "SecretId": self.sandbox.secret(SECRET).arn,
                 "ClientRequestToken": token,
                 "RotationToken": ROTATION_TOKEN,
             });
-            self.invoke(env, event).await?;
+            self.try_invoke(event).await?;
         }
         Ok(())
     }
 
-    /// A reconciliation, whatever comes of it.
-    pub(crate) async fn reconcile(&mut self, env: &TestEnv) -> Result<(), FunctionError> {
+    /// Invokes a reconciliation of the secret, which may fail.
+    pub(crate) async fn try_reconcile(&self) -> Result<(), FunctionError> {
         let event = json!({ "Step": "reconcile", "SecretId": SECRET });
-        self.invoke(env, event).await
+        self.try_invoke(event).await
     }
 
-    /// Any event.
-    pub(crate) async fn invoke(
-        &mut self,
-        env: &TestEnv,
-        event: serde_json::Value,
-    ) -> Result<(), FunctionError> {
-        let result = env.sandbox.invoke(event.to_string()).await.result;
-        match &result {
-            Ok(report) => self.0.push_str(&report.to_string()),
-            Err(error) => self.0.push_str(&error.to_string()),
-        }
-        result.map(drop)
+    /// Invokes the function with any event.
+    pub(crate) async fn try_invoke(&self, event: serde_json::Value) -> Result<(), FunctionError> {
+        let invocation = self.sandbox.invoke(event.to_string()).await;
+        invocation.result.map(drop)
     }
 
-    /// Forgets it all.
-    pub(crate) fn forget(&mut self, env: &TestEnv) {
-        self.0.clear();
-        env.sandbox.clear_function_log();
+    /// Searches all that the function has emitted for values, and forgets it.
+    pub(crate) fn clear_emitted(&self) {
+        self.search_emitted(&[], "before it was cleared");
+        self.sandbox.clear_function_log();
     }
 
     /// Demands that neither an answer nor the log holds a value of this environment, or one of `strays`.
-    pub(crate) fn assert_no_value(&self, env: &TestEnv, strays: &[&str], what: &str) {
-        let log = env.sandbox.function_log();
+    ///
+    /// Dropping the environment demands it without strays.
+    pub(crate) fn assert_no_value(&self, strays: &[&str], what: &str) {
+        let log = self.sandbox.function_log();
         assert!(!log.is_empty(), "there is no log to search");
-        let values = values(env).into_iter();
-        for value in values.chain(strays.iter().map(ToString::to_string)) {
-            assert_absent(&self.0, &value, &format!("{what}: an answer"));
+        self.search_emitted(strays, what);
+    }
+
+    fn search_emitted(&self, strays: &[&str], what: &str) {
+        let (answers, log) = (self.sandbox.function_answers(), self.sandbox.function_log());
+        let strays = strays.iter().map(ToString::to_string);
+        for value in values(self).into_iter().chain(strays) {
+            assert_absent(&answers, &value, &format!("{what}: an answer"));
             assert_absent(&log, &value, &format!("{what}: the log"));
+        }
+    }
+}
+
+impl Drop for TestEnv {
+    fn drop(&mut self) {
+        // A test that fails already shows what matters.
+        if !std::thread::panicking() {
+            self.search_emitted(&[], "at the end");
         }
     }
 }

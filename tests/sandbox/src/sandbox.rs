@@ -357,7 +357,13 @@ impl Sandbox {
         self.lambda.log()
     }
 
-    /// Forgets what the function has written.
+    /// All that the function has answered, errors among them, line by line.
+    #[must_use]
+    pub fn function_answers(&self) -> String {
+        self.lambda.answers()
+    }
+
+    /// Forgets what the function has written and answered.
     pub fn clear_function_log(&self) {
         self.lambda.clear_log();
     }

@@ -70,7 +70,7 @@ impl SteppedFunction {
         self.lambda.log()
     }
 
-    /// Forgets what the function has written.
+    /// Forgets what the function has written and answered.
     pub fn clear_function_log(&self) {
         self.lambda.clear_log();
     }

@@ -136,6 +136,8 @@ struct Shared {
     outside: Runtime,
     deployment: Mutex<Deployment>,
     log: Arc<Mutex<String>>,
+    /// Every answer, errors among them, a line each.
+    answers: Mutex<String>,
     events: Events,
     /// Every asynchronous invocation in the order of asking; none where it is not over yet.
     deliveries: watch::Sender<Vec<Option<Delivery>>>,
@@ -168,6 +170,7 @@ impl Lambda {
             outside,
             deployment: Mutex::default(),
             log: Arc::default(),
+            answers: Mutex::default(),
             events,
             deliveries: watch::Sender::default(),
             tasks: Mutex::default(),
@@ -240,9 +243,15 @@ impl Lambda {
         self.shared.log.lock().clone()
     }
 
-    /// Forgets what the function has written.
+    /// All that the function has answered, errors among them, line by line.
+    pub(crate) fn answers(&self) -> String {
+        self.shared.answers.lock().clone()
+    }
+
+    /// Forgets what the function has written and answered.
     pub(crate) fn clear_log(&self) {
         self.shared.log.lock().clear();
+        self.shared.answers.lock().clear();
     }
 
     /// Whether there is a function: one is deployed, or one from outside has asked for events.
@@ -297,6 +306,11 @@ impl Lambda {
                 format!("RequestId: {request_id} Error: {error:#}"),
             )),
         };
+        let answer = match &result {
+            Ok(answer) => answer.to_string(),
+            Err(error) => error.to_string(),
+        };
+        *self.shared.answers.lock() += &(answer + "\n");
         Invocation {
             request_id,
             result,
