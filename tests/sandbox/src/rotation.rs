@@ -74,6 +74,8 @@ pub(crate) struct Persistence {
     pub(crate) attempts: u32,
     /// The pause between two runs.
     pub(crate) pause: Duration,
+    /// The pause between two steps of a run.
+    pub(crate) step_pause: Duration,
 }
 
 /// The part of Secrets Manager that rotates. Cheap to clone.
@@ -187,7 +189,10 @@ impl Rotator {
         attempt: u32,
         runs: &mut Vec<StepRun>,
     ) -> bool {
-        for step in names {
+        for (index, step) in names.iter().enumerate() {
+            if index > 0 && !self.persistence.step_pause.is_zero() {
+                tokio::time::sleep(self.persistence.step_pause).await;
+            }
             let event = self.event(arn, token, step);
             let invocation = self.lambda.invoke_aloud(event, attempt).await;
             runs.push(StepRun::new((*step).to_owned(), attempt, &invocation));

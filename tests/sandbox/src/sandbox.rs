@@ -64,6 +64,8 @@ pub struct Options {
     pub rotation_attempts: u32,
     /// The pause before it does so again.
     pub rotation_pause: Duration,
+    /// The pause of Secrets Manager between two steps, so that a watcher can look at the state in between.
+    pub step_pause: Duration,
     /// After this long Lambda kills an invocation.
     pub function_timeout: Duration,
     /// How many processes of the function may run at once. A kill ends all of them.
@@ -109,6 +111,7 @@ impl Default for Options {
             replicas_get_stuck: true,
             rotation_attempts: 1,
             rotation_pause: Duration::from_millis(100),
+            step_pause: Duration::ZERO,
             function_timeout: Duration::from_mins(5),
             function_concurrency: 1,
             missing_key_is_denied: false,
@@ -180,6 +183,7 @@ impl Sandbox {
             persistence: Persistence {
                 attempts: options.rotation_attempts,
                 pause: options.rotation_pause,
+                step_pause: options.step_pause,
             },
             outcomes: Arc::default(),
             tokens: Arc::default(),
