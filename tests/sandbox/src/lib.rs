@@ -53,5 +53,6 @@ pub use lambda::{Delivery, Function, FunctionError, Invocation};
 pub use rotation::{Outcome, STEPS, StepRun};
 pub use sandbox::{Options, Ports, Sandbox};
 pub use secrets_manager::ReplicaStatus;
+pub use server::PortInUse;
 pub use snapshot::{KeySnapshot, ReplicaSnapshot, SecretSnapshot, VersionSnapshot};
 pub use stepped_function::{PendingInvocation, SteppedFunction};

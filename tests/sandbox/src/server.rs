@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -22,6 +22,21 @@ use tokio::time::Instant;
 /// Returned by a handler that gives no answer: the connection is dropped.
 #[derive(Debug)]
 pub(crate) struct Dropped;
+
+/// Another process listens on the port.
+#[derive(Debug)]
+pub struct PortInUse(
+    /// The port.
+    pub u16,
+);
+
+impl fmt::Display for PortInUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "port {} is in use", self.0)
+    }
+}
+
+impl std::error::Error for PortInUse {}
 
 /// Closes a port for a while.
 #[derive(Clone, Default)]
@@ -95,8 +110,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => anyhow!("port {} of {} is taken", address.port(), address.ip()),
-            _ => anyhow!(error).context(format!("cannot listen on {address}")),
+            ErrorKind::AddrInUse => PortInUse(address.port()).into(),
+            _ => anyhow::Error::new(error).context(format!("cannot listen on {address}")),
         })
 }
 

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use sandbox::{ACCOUNT, FUNCTION_NAME, LabelRule, Options, REGION, STAGE, Sandbox};
+use anyhow::anyhow;
+use sandbox::{
+    ACCOUNT, FUNCTION_NAME, LabelRule, Options, PortInUse, Ports, REGION, STAGE, Sandbox,
+};
 
 use super::arguments::ServeSettings;
 use super::fixture::{self, CONFIG, DOPPLER_NAME, PLAN, PROJECT, SECRET, TOKEN, TOKEN_SECRET};
@@ -30,10 +32,9 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         reconcile_every: by_itself.then_some(settings.reconcile_every),
         ..Options::default()
     };
-    let next = "stop what listens on a port that is taken, or choose another: see `sandbox --help`";
     let sandbox = Sandbox::start(options)
         .await
-        .with_context(|| format!("cannot serve ({next})"))?;
+        .map_err(|error| with_advice(error, settings.ports))?;
     let function_settings = fixture::seed(&sandbox);
     if !settings.replica_regions.is_empty() {
         let regions: Vec<&str> = settings
@@ -64,6 +65,25 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     narration.until(interrupted, &sandbox, &mut events).await;
     sandbox.undeploy().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says how to choose another port, if one is in use.
+fn with_advice(error: anyhow::Error, ports: Ports) -> anyhow::Error {
+    let Some(PortInUse(port)) = error.downcast_ref() else {
+        return error.context("cannot serve");
+    };
+    let options = [
+        ("--aws-port", ports.aws),
+        ("--gateway-port", ports.gateway),
+        ("--doppler-port", ports.doppler),
+        ("--runtime-port", ports.runtime),
+    ];
+    let option = options.iter().find(|(_, chosen)| chosen == port);
+    let option = option.map_or("--help", |(option, _)| *option);
+    let other = port.checked_add(10).unwrap_or_default();
+    anyhow!(
+        "port {port} is in use; stop the other process or run make sandbox ARGS='{option} {other}'"
+    )
 }
 
 /// What is where, with commands to copy.
