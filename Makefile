@@ -34,7 +34,7 @@ help: ## Show this list
 
 .PHONY: run
 run: programs ## Watch two rotations, and the replaced key come to its end a day and a week later
-	@$(SANDBOX) demo --function $(FUNCTION)
+	@$(SANDBOX) demo --function $(FUNCTION) $(ARGS)
 
 .PHONY: sandbox
 sandbox: programs ## Start the stand-in for AWS and Doppler, to call it with your own tools; ARGS=--help shows its options, such as --by-hand

@@ -190,13 +190,35 @@ async fn day_that_passes_at_once_has_function_reconcile() {
     served.interrupt().await;
 }
 
+#[tokio::test]
+async fn port_in_use_names_its_option() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = taken.local_addr().expect("it is bound").port();
+    let served = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+        .args(["serve", "--aws-port", "0", "--doppler-port", "0"])
+        .args(["--runtime-port", "0", "--gateway-port"])
+        .arg(port.to_string())
+        .output()
+        .await
+        .expect("it runs");
+    assert!(!served.status.success());
+    let other = port.checked_add(10).unwrap_or_default();
+    let expected = format!(
+        "error: port {port} is in use; stop the other process or run make sandbox \
+         ARGS='--gateway-port {other}'\n"
+    );
+    assert_eq!(String::from_utf8_lossy(&served.stderr), expected);
+}
+
 /// A rotation is followed by `EventBridge`'s event for the label that it moved.
 #[tokio::test]
 async fn function_is_told_of_changed_key() {
     let mut served = Served::start(&[]).await;
     served.secrets("RotateSecret").await;
     served.until("finishSecret").await;
-    served.until("Secret Label Updated").await;
+    served
+        .until("  reconcile (EventBridge: Secret Label Updated)\n")
+        .await;
     served.until("done in").await;
     served.interrupt().await;
 }

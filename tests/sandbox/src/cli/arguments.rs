@@ -10,19 +10,22 @@ use sandbox::{Ports, REGION};
 
 /// Shown by `--help`.
 pub(crate) const HELP: &str = "\
-A local stand-in for Secrets Manager, API Gateway, Lambda and Doppler.
+A local sandbox for Secrets Manager, API Gateway, Lambda and Doppler.
 
-usage: sandbox serve [options]          serve until Ctrl-C, for the AWS CLI, curl and Doppler's CLI
-       sandbox demo --function <path>   rotate a key twice, retire the first, and tell what happens
+usage: sandbox serve [options]               serve until Ctrl-C, for AWS CLI, curl and Doppler CLI
+       sandbox demo --function <path> [-v]   rotate a key twice and retire the superseded key
+
+options:
+  -v, --verbose               show also what the function reads (its log lines of level DEBUG)
+  --function <path>           the function's binary; without it, events wait for a program that
+                              calls the Lambda runtime API
 
 options of serve:
-  --function <path>           the function's binary; without it the events wait for whatever asks
-                              the Lambda runtime API
-  --by-hand                   announce a rotation and leave its steps to you, for events/*.json; once
-                              they are taken, rotate-secret works as without this. EventBridge does
-                              not invoke the function
+  --by-hand                   prepare one rotation (the version ID in events/*.json) and wait for
+                              you to run its four steps; restart to repeat. EventBridge does not
+                              invoke the function. After the four steps, rotate-secret works as usual
   --aws-port <port>           Secrets Manager, API Gateway and Lambda (4600)
-  --gateway-port <port>       the API that wants a key (4601)
+  --gateway-port <port>       the API that requires a key (4601)
   --doppler-port <port>       the Doppler API (4602)
   --runtime-port <port>       the Lambda runtime API (4603)
   --also-listen-on <address>  an address besides 127.0.0.1, for a function in a container
@@ -30,10 +33,10 @@ options of serve:
   --replica-region <region>   a Region with a replica of the secret; may be given several times
   --replica-lag <duration>    how long a replica is in progress after a change of the secret (3s)
   --reconcile-every <duration>
-                              how often EventBridge has the function reconcile, by the sandbox's
-                              clock (15m)
+                              how often EventBridge invokes the function to reconcile, by the
+                              sandbox's clock (15m)
 
-What takes a value can be set by a variable too: SANDBOX_FUNCTION, SANDBOX_AWS_PORT and so on.";
+An option with a value can also be set by a variable: SANDBOX_FUNCTION, SANDBOX_AWS_PORT and so on.";
 
 /// What is to be done.
 pub(crate) enum Command {
@@ -41,10 +44,12 @@ pub(crate) enum Command {
     Help,
     /// Serve until interrupted.
     Serve(ServeSettings),
-    /// Rotate twice and tell about it.
+    /// Rotate twice and report it.
     Demo {
         /// The function's binary.
         function: PathBuf,
+        /// Whether to show what the function reads.
+        verbose: bool,
     },
 }
 
@@ -52,6 +57,7 @@ pub(crate) enum Command {
 pub(crate) struct ServeSettings {
     pub(crate) function: Option<PathBuf>,
     pub(crate) by_hand: bool,
+    pub(crate) verbose: bool,
     pub(crate) ports: Ports,
     pub(crate) also_listen_on: Option<IpAddr>,
     pub(crate) propagation: Duration,
@@ -85,6 +91,7 @@ pub(crate) fn parse(
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("by-hand") => settings.by_hand = true,
+            Arg::Long("verbose") | Arg::Short('v') => settings.verbose = true,
             Arg::Long(name) => {
                 let name = name.to_owned();
                 let value = arguments.value()?.string()?;
@@ -99,7 +106,8 @@ pub(crate) fn parse(
             let function = settings
                 .function
                 .context("the demo needs the function: pass --function <path of its binary>")?;
-            Ok(Command::Demo { function })
+            let verbose = settings.verbose;
+            Ok(Command::Demo { function, verbose })
         }
         _ => bail!("there is no command '{command}'; there are serve and demo"),
     }
@@ -109,6 +117,7 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<S
     let mut settings = ServeSettings {
         function: None,
         by_hand: false,
+        verbose: false,
         ports: Ports {
             aws: 4600,
             gateway: 4601,
@@ -271,9 +280,14 @@ mod tests {
 
     #[test]
     fn the_demo_takes_a_function() {
-        let Ok(Command::Demo { function }) = read(&["demo", "--function", "f"], &[]) else {
-            panic!("that is a demo");
-        };
-        assert_eq!(function, PathBuf::from("f"));
+        for (arguments, expected) in [
+            (["demo", "--function", "f", "-v"].as_slice(), true),
+            (&["demo", "--function", "f"], false),
+        ] {
+            let Ok(Command::Demo { function, verbose }) = read(arguments, &[]) else {
+                panic!("that is a demo");
+            };
+            assert_eq!((function, verbose), (PathBuf::from("f"), expected));
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! The command line, and the two commands.
 
 mod arguments;
+mod consumer;
 mod demo;
 mod fixture;
+mod headings;
+mod log_line;
 mod narration;
 mod report;
 mod serve;
 mod terminal;
+mod words;
 
 pub(crate) use self::arguments::{Command, HELP, parse};
 pub(crate) use self::demo::demo;

@@ -1,114 +1,91 @@
-//! How things stand at the end of the demo, in small tables. Of values only fingerprints are shown.
+//! The state at the end of the demo, in small tables. Values are shown as fingerprints only.
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use sandbox::{Sandbox, SecretSnapshot, VersionSnapshot, fingerprint, http_client};
-use serde_json::Value;
+use sandbox::{Sandbox, SecretSnapshot, fingerprint};
 
-use super::fixture::{CONFIG, DOPPLER_NAME, PROJECT, SECRET, probe_url};
+use super::consumer::{answer_to, key_of};
+use super::fixture::{CONFIG, DOPPLER_NAME, PROJECT, SECRET};
 use super::narration::Narration;
 use super::terminal::Style;
+use super::words::short_id;
 
-/// Prints the secret's versions, the keys, and what a client meets with each of them.
-pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) -> anyhow::Result<()> {
+/// Prints the secret's versions, the keys, and what a client gets with each of them.
+pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
     let secret = sandbox.secret(SECRET);
 
     narration.heading(&format!("Secrets Manager: {SECRET}"));
     let versions = secret.versions.iter().map(|version| {
         let key = key_of(version).map(|key| fingerprint(&key));
         [
-            version.id.clone(),
+            short_id(&version.id),
             version.labels.join(" "),
             key.unwrap_or_default(),
         ]
     });
-    table(
-        narration,
-        ["version", "labels", "key"],
-        &versions.collect::<Vec<_>>(),
-    );
+    let head = ["version", "labels", "key"];
+    table(narration, head, &versions.collect::<Vec<_>>(), &[]);
 
     print_keys(sandbox, narration);
 
     narration.heading(&format!("Doppler: {PROJECT}/{CONFIG}"));
     let copy = sandbox.doppler().value(PROJECT, CONFIG, DOPPLER_NAME);
     let copy = copy.map_or_else(|| "nothing".to_owned(), |value| fingerprint(&value));
-    table(
-        narration,
-        ["name", "key"],
-        &[[DOPPLER_NAME.to_owned(), copy]],
-    );
+    let rows = [[DOPPLER_NAME.to_owned(), copy]];
+    table(narration, ["name", "key"], &rows, &[]);
 
-    narration.heading("What a client of the API gets");
+    narration.heading("Gateway: what a client gets");
     let mut answers = Vec::new();
-    for (whose, key) in [
+    for (name, key) in [
         ("the new key", secret.current().and_then(key_of)),
-        ("the replaced key", secret.previous().and_then(key_of)),
+        ("the superseded key", secret.previous().and_then(key_of)),
         ("any other key", Some("no-such-key".to_owned())),
     ] {
         if let Some(key) = key {
-            let answer = answer_to(sandbox, &key).await?.to_string();
-            answers.push([whose.to_owned(), fingerprint(&key), answer]);
+            let answer = answer_to(sandbox, &key).await;
+            let answer = answer.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+            answers.push([name.to_owned(), fingerprint(&key), answer]);
         }
     }
-    table(narration, ["with", "key", "answer"], &answers);
-    Ok(())
+    table(narration, ["with", "key", "answer"], &answers, &[]);
 }
 
-/// What a client gets that still holds the replaced key.
-pub(crate) async fn answer_to_replaced_key(sandbox: &Sandbox) -> anyhow::Result<StatusCode> {
-    let secret = sandbox.secret(SECRET);
-    let key = secret.previous().and_then(key_of);
-    answer_to(sandbox, &key.unwrap_or_default()).await
-}
-
-async fn answer_to(sandbox: &Sandbox, key: &str) -> anyhow::Result<StatusCode> {
-    let request = Request::get(probe_url(sandbox)).header("x-api-key", key);
-    let answer = http_client::send(request.body(Bytes::new())?).await?;
-    Ok(answer.status())
-}
-
-/// Prints the keys.
+/// Prints the keys, each with its description below it.
 pub(crate) fn print_keys(sandbox: &Sandbox, narration: &mut Narration) {
     let secret = sandbox.secret(SECRET);
     narration.heading("API Gateway: keys");
-    let keys = sandbox.keys().into_iter().map(|key| {
+    let keys = sandbox.keys();
+    let notes: Vec<String> = keys
+        .iter()
+        .map(|key| short(&key.description, &secret))
+        .collect();
+    let rows = keys.into_iter().map(|key| {
         let enabled = if key.enabled { "yes" } else { "no" };
-        let (name, description) = (short(&key.name, &secret), short(&key.description, &secret));
-        let value = fingerprint(&key.value);
         [
-            key.id,
-            value,
+            fingerprint(&key.value),
             enabled.to_owned(),
             key.plans.join(" "),
-            name,
-            description,
+            short(&key.name, &secret),
+            key.id,
         ]
     });
-    let head = ["id", "key", "enabled", "plans", "name", "description"];
-    table(narration, head, &keys.collect::<Vec<_>>());
+    let head = ["key", "enabled", "plans", "name", "id"];
+    table(narration, head, &rows.collect::<Vec<_>>(), &notes);
 }
 
-/// The key in a version's text: the field `apiKey` of a JSON object, else the text itself.
-fn key_of(version: &VersionSnapshot) -> Option<String> {
-    let text = version.text.as_deref()?;
-    let parsed: Value = serde_json::from_str(text).unwrap_or_default();
-    Some(parsed["apiKey"].as_str().unwrap_or(text).to_owned())
-}
-
-/// `text` with every version id cut to its first part, so that a row fits on a line.
+/// `text` with the ID of every version cut to its first part, so that a row fits on a line.
 fn short(text: &str, secret: &SecretSnapshot) -> String {
-    secret
-        .versions
-        .iter()
-        .fold(text.to_owned(), |text, version| {
-            let first = version.id.split('-').next().unwrap_or_default();
-            text.replace(&version.id, &format!("{first}…"))
-        })
+    let versions = secret.versions.iter();
+    versions.fold(text.to_owned(), |text, version| {
+        text.replace(&version.id, &short_id(&version.id))
+    })
 }
 
-/// Prints rows in columns as wide as their widest cell.
-fn table<const N: usize>(narration: &mut Narration, head: [&str; N], rows: &[[String; N]]) {
+/// Prints rows in columns as wide as their widest cell, each with its note below it.
+fn table<const N: usize>(
+    narration: &mut Narration,
+    head: [&str; N],
+    rows: &[[String; N]],
+    notes: &[String],
+) {
     let head = head.map(str::to_owned);
     let mut widths = head.each_ref().map(String::len);
     for row in rows {
@@ -116,18 +93,19 @@ fn table<const N: usize>(narration: &mut Narration, head: [&str; N], rows: &[[St
             *width = (*width).max(cell.chars().count());
         }
     }
-    let mut line = |style: Style, row: &[String; N]| {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
-        let cells: Vec<String> = cells.collect();
-        narration
-            .terminal
-            .line(style, &format!("  {}", cells.join("  ").trim_end()));
+    let text = |row: &[String; N]| {
+        let cells = row.iter().zip(widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        format!("  {}", cells.join("  ").trim_end())
     };
-    line(Style::Dim, &head);
-    for row in rows {
-        line(Style::Plain, row);
+    narration.terminal.line(Style::Dim, &text(&head));
+    for (index, row) in rows.iter().enumerate() {
+        narration.terminal.line(Style::Plain, &text(row));
+        if let Some(note) = notes.get(index) {
+            let note = format!("    {note}");
+            narration.terminal.line(Style::Dim, &note);
+        }
     }
 }

@@ -13,16 +13,16 @@ use super::fixture::{self, CONFIG, DOPPLER_NAME, PLAN, PROJECT, SECRET, TOKEN, T
 use super::narration::Narration;
 use super::terminal::{Style, Terminal};
 
-/// Serves until interrupted and tells what the function does meanwhile.
+/// Serves until interrupted and reports what the function does.
 pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
-    // By hand means that nothing but a person invokes the function.
+    // With --by-hand only the operator invokes the function.
     let by_itself = !settings.by_hand;
     let options = Options {
         ports: settings.ports,
         also_listen_on: settings.also_listen_on,
         propagation: settings.propagation,
         replica_lag: settings.replica_lag,
-        // Secrets Manager tries a failed rotation again by itself; when and how often is not documented.
+        // Secrets Manager retries a failed rotation. When and how often is not documented.
         rotation_attempts: 100,
         rotation_pause: Duration::from_secs(15),
         label_events: by_itself.then(|| LabelRule {
@@ -58,10 +58,10 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     }
     let interrupted = super::interrupted();
     let mut events = sandbox.watch();
-    let mut narration = Narration::new(Terminal::stdout());
-    narration
-        .terminal
-        .line(Style::Plain, &banner(&sandbox, &settings, &deployed));
+    // No row is broken, because an error may contain a command to copy.
+    let mut narration = Narration::new(Terminal::stdout(None), settings.verbose);
+    let banner = banner(&sandbox, &settings, &deployed);
+    narration.terminal.line(Style::Plain, &banner);
     narration.until(interrupted, &sandbox, &mut events).await;
     sandbox.undeploy().await;
     Ok(ExitCode::SUCCESS)

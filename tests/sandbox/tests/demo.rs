@@ -1,0 +1,152 @@
+//! The command `demo`: its verdict, its exit status and what it prints without a terminal.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+/// The widest row that the demo prints.
+const WIDTH: usize = 100;
+
+/// The rotation function, which `cargo test --workspace` builds beside the sandbox.
+fn function() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_sandbox")).with_file_name("api-key-rotation");
+    let function = std::env::var_os("FUNCTION").map_or(beside, PathBuf::from);
+    let path = function.display();
+    assert!(function.is_file(), "no {path}; run cargo build --workspace");
+    function
+}
+
+/// What a run of the demo printed, and whether it succeeded.
+struct Demo {
+    succeeded: bool,
+    text: String,
+}
+
+impl Demo {
+    async fn run(function: &Path, arguments: &[&str]) -> Demo {
+        let output = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+            .args(["demo", "--function"])
+            .arg(function)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await;
+        let Output { status, stdout, .. } = output.expect("the sandbox runs");
+        Demo {
+            succeeded: status.success(),
+            text: String::from_utf8(stdout).expect("it prints text"),
+        }
+    }
+
+    /// Runs the demo with a function whose settings `commands` of a shell have changed.
+    async fn with_changed(function: &Path, name: &str, commands: &str) -> Demo {
+        let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let text = format!("#!/bin/sh\n{commands}\nexec '{}'\n", function.display());
+        fs::write(&script, text).expect("the script can be written");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&script, executable).expect("the script can be made executable");
+        Demo::run(&script, &[]).await
+    }
+
+    fn last_line(&self) -> &str {
+        self.text.lines().last().unwrap_or_default()
+    }
+
+    fn count(&self, part: &str) -> usize {
+        self.text.matches(part).count()
+    }
+
+    /// Fails on what no output without a terminal contains.
+    fn assert_plain(&self) {
+        for row in self.text.lines() {
+            let width = row.chars().count();
+            assert!(width <= WIDTH, "{width} columns: {row}");
+        }
+        assert!(!self.text.contains(['\x1b', '\r']), "{}", self.text);
+    }
+}
+
+/// The states in the order in which the demo shows them.
+#[tokio::test]
+async fn demo_passes_and_shows_actions_only() {
+    let demo = Demo::run(&function(), &[]).await;
+    let text = &demo.text;
+    assert!(demo.succeeded, "{text}");
+    let verdict = "PASS  2 rotations, 0 errors: superseded key answered 200 for 24 h, then 403, \
+                   deleted after 7 d";
+    assert_eq!(demo.last_line(), verdict, "{text}");
+    demo.assert_plain();
+    assert!(!text.contains("DEBUG"), "{text}");
+
+    for heading in ["[1/4] c", "[2/4] s", "[3/4] t", "[4/4] f", "waiting for"] {
+        assert_eq!(demo.count(heading), 2, "{heading}: {text}");
+    }
+    let states = text.lines().filter_map(|row| row.split_once("now: "));
+    let states: Vec<&str> = states.map(|(_, state)| state).collect();
+    let expected = [
+        "no old key · new key 403 (not created yet) · Doppler: no key",
+        "no old key · new key 403 (not in effect yet) · Doppler: no key",
+        "no old key · new key 200 · Doppler: no key",
+        "no old key · new key 200 · Doppler: new key",
+        "old key 200 · new key 403 (not created yet) · Doppler: old key",
+        "old key 200 · new key 403 (not in effect yet) · Doppler: old key",
+        "old key 200 · new key 200 · Doppler: old key",
+        "old key 200 · new key 200 · Doppler: new key",
+        "old key 200 · new key 200 · Doppler: new key",
+        "old key 403 (disabled) · new key 200 · Doppler: new key",
+        "old key 403 (disabled) · new key 200 · Doppler: new key",
+        "old key 403 (deleted) · new key 200 · Doppler: new key",
+    ];
+    assert_eq!(states, expected, "{text}");
+    assert!(text.contains("CurrentKeyAge 24 h"), "{text}");
+}
+
+#[tokio::test]
+async fn verbose_demo_shows_reads() {
+    let demo = Demo::run(&function(), &["-v"]).await;
+    assert!(demo.succeeded, "{}", demo.text);
+    demo.assert_plain();
+    assert!(demo.count("DEBUG") > 20, "{}", demo.text);
+}
+
+/// The log line has the error, so the lines after it only name it.
+#[tokio::test]
+async fn failed_rotation_fails_with_one_message() {
+    let targets = "export DOPPLER_TARGETS=nowhere/prd/PARTNER_API_KEY";
+    let demo = Demo::with_changed(&function(), "wrong-target", targets).await;
+    let text = &demo.text;
+    assert!(!demo.succeeded, "{text}");
+    let verdict = demo.last_line();
+    assert!(verdict.starts_with("FAIL  rotation 1: "), "{text}");
+    let error = verdict.split(" failed with ").nth(1);
+    let error = error.unwrap_or_else(|| panic!("{text}"));
+    assert!(text.contains(&format!(": {error}, see above\n")), "{text}");
+    assert_eq!(demo.count("ERROR"), 1, "{text}");
+    demo.assert_plain();
+}
+
+/// A function that logs nothing of its error.
+#[tokio::test]
+async fn error_without_log_line_is_shown() {
+    let function = Path::new(env!("CARGO_BIN_EXE_template-function"));
+    let fault = "export BEHAVIOUR=fail:setSecret";
+    let demo = Demo::with_changed(function, "failing-step", fault).await;
+    assert!(!demo.succeeded, "{}", demo.text);
+    let verdict = "FAIL  rotation 1: setSecret failed with StepFailed";
+    assert_eq!(demo.last_line(), verdict);
+    assert_eq!(demo.count("told to fail"), 1, "{}", demo.text);
+}
+
+/// The steps of this function succeed, but create no API key.
+#[tokio::test]
+async fn verdict_depends_on_the_gateway() {
+    let function = Path::new(env!("CARGO_BIN_EXE_template-function"));
+    let demo = Demo::run(function, &[]).await;
+    assert!(!demo.succeeded, "{}", demo.text);
+    let verdict = "FAIL  after finishSecret: new key is 403 (not created yet), expected 200";
+    assert_eq!(demo.last_line(), verdict);
+}
