@@ -180,7 +180,7 @@ async fn day_that_passes_at_once_has_function_reconcile() {
     let mut served = Served::start(&["--reconcile-every", "24h"]).await;
     let command = format!("curl -X POST '{}/_sandbox/clock?advance=25h'", served.aws());
     assert!(served.banner.contains(&command), "{}", served.banner);
-    assert!(served.banner.contains("reconcile every 1day"));
+    assert!(served.banner.contains("and every 1day"));
     served.advance().await;
     let told = served.until("done in").await;
     assert!(

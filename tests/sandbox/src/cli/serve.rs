@@ -86,7 +86,7 @@ fn with_advice(error: anyhow::Error, ports: Ports) -> anyhow::Error {
     )
 }
 
-/// What is where, with commands to copy.
+/// Lists the services, with commands to copy.
 fn banner(sandbox: &Sandbox, settings: &ServeSettings, function: &str) -> String {
     let (aws, gateway, doppler) = (
         sandbox.aws_url(),
@@ -94,6 +94,7 @@ fn banner(sandbox: &Sandbox, settings: &ServeSettings, function: &str) -> String
         sandbox.doppler_url(),
     );
     let runtime = sandbox.runtime_api();
+    let propagation = humantime::format_duration(settings.propagation);
     let rotation = if settings.by_hand {
         by_hand(&aws, settings)
     } else {
@@ -104,28 +105,29 @@ fn banner(sandbox: &Sandbox, settings: &ServeSettings, function: &str) -> String
 The sandbox is up; Ctrl-C ends it. Everything is in memory.
 
   AWS services   {aws}    account {ACCOUNT}, usage plan {PLAN}
-  the gateway    {gateway}    an API that wants a key, stage {STAGE}
+  gateway        {gateway}    an API that requires a key, stage {STAGE}
   Doppler        {doppler}    project {PROJECT}, config {CONFIG}
   runtime API    {runtime}
   function       {function}
 
-For AWS clients, in another shell (`make tools` installs the AWS CLI and the Doppler CLI):
+Run `make tools` once (1 min, 0.6 GB), then in another shell:
   export PATH=$PWD/target/tools/test/bin:$PATH
   export AWS_ENDPOINT_URL={aws} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}
   export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
 
 {rotation}
-A rotation that fails is tried again every 15 seconds. To see where it stands:
+To see the state:
   aws secretsmanager describe-secret --secret-id {SECRET}
-  aws secretsmanager get-secret-value --secret-id {SECRET}
   aws apigateway get-api-keys
 
-To let a day and an hour pass at once, for the services and the function:
+To advance the clock of the services and the function by 25 h:
   curl -X POST '{aws}/_sandbox/clock?advance=25h'
+A changed key takes effect after another {propagation} (simulated propagation).
 
-To use the key, and to read what Doppler has:
+To use the key and to read the value in Doppler (after the first rotation):
   KEY=$(aws secretsmanager get-secret-value --secret-id {SECRET} \\
-    --query SecretString --output text | cut -d '\"' -f 4)
+    --query SecretString --output text |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)[\"apiKey\"])')
   curl -i {gateway}/{STAGE}/ping -H \"x-api-key: $KEY\"
   DOPPLER_TOKEN=$(aws secretsmanager get-secret-value --secret-id {TOKEN_SECRET} \\
     --query SecretString --output text) \\
@@ -134,20 +136,21 @@ To use the key, and to read what Doppler has:
     )
 }
 
-/// How a person sets off what the services then do by themselves.
+/// The command that starts a rotation, and what happens without one.
 fn by_itself(settings: &ServeSettings) -> String {
     let every = humantime::format_duration(settings.reconcile_every);
     format!(
         "\
 To rotate:
   aws secretsmanager rotate-secret --secret-id {SECRET}
+Secrets Manager retries a failed rotation every 15 s.
 
-EventBridge invokes the function whenever AWSCURRENT moves, and to reconcile every {every}.
+EventBridge invokes the function to reconcile whenever AWSCURRENT moves, and every {every}.
 "
     )
 }
 
-/// How a person takes the four steps, with each of the programs that can.
+/// The commands that run the four steps, for each program that can.
 fn by_hand(aws: &str, settings: &ServeSettings) -> String {
     let port = aws.rsplit(':').next().unwrap_or_default();
     let container = match settings.also_listen_on {
@@ -155,18 +158,20 @@ fn by_hand(aws: &str, settings: &ServeSettings) -> String {
             "  sam local invoke --env-vars events/env.json --event events/create-secret.json"
         }
         None => {
-            "  (for `sam local invoke` and its container, start with --also-listen-on 172.17.0.1)"
+            "  (for `sam local invoke`, start with ARGS='--by-hand --also-listen-on 172.17.0.1')"
         }
     };
     format!(
         "\
-A rotation of {SECRET} is announced, and its four steps are left to you.
-In the project's directory, by any of these; then with set-secret, test-secret, finish-secret:
+One rotation of {SECRET} is prepared and waits for you to run its four steps.
+Run one of these in the project's directory, then again with set-secret, test-secret and
+finish-secret instead of create-secret:
   aws lambda invoke --function-name {FUNCTION_NAME} \\
     --payload fileb://events/create-secret.json /dev/stdout | cat
   cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port {port} {FUNCTION_NAME} \\
     --data-file events/create-secret.json
 {container}
+Restart the sandbox to repeat.
 "
     )
 }
