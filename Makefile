@@ -28,31 +28,62 @@ export RUST_TEST_THREADS ?= 8
 # SAM would otherwise send a report of every call.
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help
-help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+##@ Try it
 
 .PHONY: run
-run: programs ## Watch two rotations, and the replaced key come to its end a day and a week later
+run: programs ## Run the demo: two rotations (15 s; first time 3-4 min; ARGS=-v shows reads)
 	@$(SANDBOX) demo --function $(FUNCTION) $(ARGS)
 
 .PHONY: sandbox
-sandbox: programs ## Start the stand-in for AWS and Doppler, to call it with your own tools; ARGS=--help shows its options, such as --by-hand
+sandbox: programs ## Start the sandbox to call it with your own tools (ARGS=--help lists options)
 	@exec $(SANDBOX) serve --function $(FUNCTION) $(ARGS)
 
 .PHONY: programs
 programs:
-	@[[ -x $(SANDBOX) ]] || echo 'Building the function and the sandbox. The first time takes 2 to 3 minutes on 2 cores.'
+	@[[ -x $(SANDBOX) ]] || echo 'Building the function and the sandbox, which takes 3 to 4 minutes the first time on 2 cores.'
 # All of it, as the tests do, so that both share what they build.
 	@cargo build --workspace --locked
 
+##@ Test
+
 .PHONY: test
-test: tools ## Run every test
-	@[[ -d $(TARGET)/debug ]] || echo 'Building and running the tests. The first time takes about 15 minutes on 2 cores.'
+test: tools ## Run all tests except e2e (first time 13 min)
+	@[[ -d $(TARGET)/debug ]] || echo 'Building and running the tests, which takes about 13 minutes the first time on 2 cores.'
 	@TOOLS=$(TOOLS) cargo test --workspace --locked
 
+.PHONY: verify
+verify: build tools ## Build for Lambda and test whole rotations with it (5 min; build 4-6 min)
+	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	  cargo test --workspace --locked --test function -- rotation:: errors:: doppler:: no_secret_leaks:: tls:: reconciliation::
+	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	  cargo test --workspace --locked --test proof --test concurrency -- --skip load::
+	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
+
+# The tests that are no part of `cargo test`, one part after the other.
+E2E := sam_deploy sam_local reproducible_build
+
+.PHONY: e2e
+e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an AWS emulator, invoke in a container, package twice (7 min)
+	@echo 'Deploying, invoking in a container, packaging twice. This takes about 7 minutes on 2 cores.'
+	@for part in $(E2E); do \
+	  FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+	    cargo test --workspace --locked --test e2e -- --nocapture $$part:: || exit; \
+	done
+
+##@ Check
+
+.PHONY: check
+check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+# Which of the tests takes those that `cargo test` does.
+	@cargo clippy --workspace --locked --test e2e -- -D warnings
+	@$(PYTHON) tests/tools/mutants.py --fits
+	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+
 .PHONY: lint
-lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.installed ## Run the linters over the template and the workflows; part of check
+lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.installed ## Lint the template and the workflows; part of check
 	@$(TOOLS)/test/bin/sam validate --lint --template template.yaml
 	@$(TOOLS)/test/bin/cfn-lint template.yaml
 # Both leave most of the function's own properties unchecked until it is expanded as AWS would expand it.
@@ -66,27 +97,18 @@ lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.i
 	@$(TOOLS)/workflows/bin/zizmor --offline --quiet --persona pedantic .github/workflows
 	@echo '.github/workflows: check-jsonschema and zizmor found nothing'
 
-.PHONY: bench
-bench: ## Measure the function next to an empty one: size, instructions, memory, start, and the calls of a rotation
-	@tests/tools/need valgrind
-	@[[ -x $(BENCH) ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
-# Each by itself: together, cargo would give the empty function the features that the function wants of a dependency.
-	@cargo build --release --locked --package api-key-rotation
-	@cargo build --release --locked --package empty-function
-	@cargo build --workspace --locked
-	@$(BENCH) $(TARGET)/release/api-key-rotation $(TARGET)/release/empty-function
+.PHONY: audit
+audit: ## Check licenses, sources and known vulnerabilities (needs the network)
+	@command -v cargo-deny >/dev/null || \
+	  { echo 'cargo-deny is missing; this installs it in a few minutes: cargo install --locked cargo-deny' >&2; exit 1; }
+	@cargo deny --locked --workspace check bans licenses sources
+# Apart and last: this one fetches the list of known vulnerabilities.
+	@cargo deny --locked --workspace check advisories
 
-.PHONY: check
-check: lint ## Check the template, the workflows, formatting, compiler and Clippy warnings, and the documentation
-	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --locked -- -D warnings
-# Which of the tests takes those that `cargo test` does.
-	@cargo clippy --workspace --locked --test e2e -- -D warnings
-	@$(PYTHON) tests/tools/mutants.py --fits
-	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+##@ Build and deploy
 
 .PHONY: build
-build: $(TOOLS)/build/.installed ## Build the function for Lambda; ARCH=x86_64 or ARCH=arm64
+build: $(TOOLS)/build/.installed ## Build the function for Lambda (4-6 min; ARCH=x86_64 or ARCH=arm64)
 	@tests/tools/need readelf
 # cargo-lambda would install a missing target by itself: what is in your toolchain is your decision.
 	@[[ -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" ]] || \
@@ -96,54 +118,31 @@ build: $(TOOLS)/build/.installed ## Build the function for Lambda; ARCH=x86_64 o
 	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/api-key-rotation/bootstrap
 
 .PHONY: package
-package: $(TOOLS)/build/.installed ## Zip the function for each processor of Lambda that this toolchain builds for, with checksums; ARCH=x86_64 or ARCH=arm64 for one
+package: $(TOOLS)/build/.installed ## Zip the function with checksums, for each processor or for one ARCH
 	@tests/tools/package $(TARGET)/package $(if $(filter-out file,$(origin ARCH)),$(ARCH))
 
-.PHONY: verify
-verify: build tools ## Build as for Lambda, and run the tests of whole rotations against that binary
-	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
-	  cargo test --workspace --locked --test function -- rotation:: errors:: doppler:: no_secret_leaks:: tls:: reconciliation::
-	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
-	  cargo test --workspace --locked --test proof --test concurrency -- --skip load::
-	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
-	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
-
-# The tests that are no part of `cargo test`, one part after the other.
-E2E := sam_deploy sam_local reproducible_build
-
-.PHONY: e2e
-e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an emulator of AWS with the SAM CLI, run each of events/ in a container, package twice
-	@echo 'Deploying, invoking in a container, packaging twice. This takes about 8 minutes on 2 cores.'
-	@for part in $(E2E); do \
-	  FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
-	    cargo test --workspace --locked --test e2e -- --nocapture $$part:: || exit; \
-	done
+##@ Prove and measure
 
 # What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
 PROOFS := decision units proof concurrency
 
 .PHONY: prove
-prove: tools ## Try every fault, order and kind of garbage against the release binary, not only the share that test tries
+prove: tools ## Run the exhaustive fault injection against the release binary (2 h)
 	@[[ -x $(TARGET)/release/api-key-rotation ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
 	@cargo build --release --locked --package api-key-rotation
 # A thousand processes, each with some connections to the sandbox.
 	@ulimit -n "$$(ulimit -H -n)"; PROOF=exhaustive FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
 
-.PHONY: decisions
-decisions: ## Write src/decision/decisions.md, the table of what the code decides, anew
-	@DECISIONS=write cargo test --workspace --quiet --locked --test decision table
-	@git --no-pager diff --stat src/decision/decisions.md
-
 .PHONY: mutants
-mutants: tools ## Break the code on purpose, one place at a time, and demand that a test notices; ARGS=5 only for invariant 5
+mutants: tools ## Run mutation tests (1 h; ARGS=5 runs only those of invariant 5)
 	@tests/tools/need python
 	@TOOLS=$(TOOLS) $(PYTHON) tests/tools/mutants.py $(ARGS)
 
 CARGO_MUTANTS_VERSION := 27.1.0
 
 .PHONY: puremutants
-puremutants: $(TOOLS)/mutants/bin/cargo-mutants ## Break every expression of the code without I/O, which takes hours; ARGS='--shard 0/40' for a part
+puremutants: $(TOOLS)/mutants/bin/cargo-mutants ## Run cargo-mutants on code without I/O (hours; ARGS='--shard 0/40')
 	@PATH="$(TOOLS)/mutants/bin:$$PATH" cargo mutants --output $(TARGET) $(ARGS)
 
 $(TOOLS)/mutants/bin/cargo-mutants:
@@ -155,7 +154,7 @@ FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
 
 .PHONY: fuzz
-fuzz: ## Feed events, secrets and descriptions of keys to the function, guided by coverage, 60 seconds each; ARGS=600 for longer
+fuzz: ## Fuzz events, secrets and key descriptions (3 min; ARGS=600 for 30 min)
 	@command -v c++ >/dev/null || { echo 'a C++ compiler is missing, which libFuzzer is built with' >&2; exit 1; }
 	@echo 'Building with instrumentation. The first time takes about 5 minutes on 2 cores.'
 	@for input in event secret_text description; do \
@@ -164,22 +163,36 @@ fuzz: ## Feed events, secrets and descriptions of keys to the function, guided b
 	    -max_total_time=$(or $(ARGS),60) -max_len=4096 -print_final_stats=1 || exit; \
 	done
 
-.PHONY: audit
-audit: ## Check licences, sources, banned and vulnerable dependencies; needs the network
-	@command -v cargo-deny >/dev/null || \
-	  { echo 'cargo-deny is missing; this installs it in a few minutes: cargo install --locked cargo-deny' >&2; exit 1; }
-	@cargo deny --locked --workspace check bans licenses sources
-# Apart and last: this one fetches the list of known vulnerabilities.
-	@cargo deny --locked --workspace check advisories
+.PHONY: bench
+bench: ## Measure size, memory, start and calls (release build 4-6 min)
+	@tests/tools/need valgrind
+	@[[ -x $(BENCH) ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
+# Each by itself: together, cargo would give the empty function the features that the function wants of a dependency.
+	@cargo build --release --locked --package api-key-rotation
+	@cargo build --release --locked --package empty-function
+	@cargo build --workspace --locked
+	@$(BENCH) $(TARGET)/release/api-key-rotation $(TARGET)/release/empty-function
+
+##@ Maintain
 
 .PHONY: tools
-tools: $(TOOLS)/test/.installed $(TOOLS)/aws-lambda-rie ## Install what the tests call; test does it by itself
+tools: $(TOOLS)/test/.installed $(TOOLS)/aws-lambda-rie ## Install the programs that the tests use; test does it too (1 min, 0.6 GB)
 	@tests/tools/need curl
+
+.PHONY: decisions
+decisions: ## Write src/decision/decisions.md again from the code
+	@DECISIONS=write cargo test --workspace --quiet --locked --test decision table
+	@git --no-pager diff --stat src/decision/decisions.md
 
 .PHONY: clean
 clean: ## Delete everything that was built or installed here
 	@rm -rf .aws-sam
 	@cargo clean
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } \
+	  /^[a-z0-9]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # One virtual environment for each list of pinned packages. The lists are complete, so pip has nothing to decide.
 $(TOOLS)/%/.installed: tests/tools/%.txt
