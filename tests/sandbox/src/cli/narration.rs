@@ -183,3 +183,49 @@ impl Narration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sandbox::FunctionError;
+
+    use super::*;
+
+    /// The last row of an invocation that logged these lines.
+    fn last_row(lines: &[&str], error: Option<&str>) -> String {
+        let mut narration = Narration::new(Terminal::stdout(None), false);
+        narration.step_began = Some(SystemTime::now());
+        for line in lines {
+            narration.report_line(&LogLine::new(line));
+        }
+        let run = StepRun {
+            step: "finishSecret".to_owned(),
+            attempt: 1,
+            answer: None,
+            error: error.map(|message| FunctionError {
+                error_type: "InvalidSecret".to_owned(),
+                error_message: message.to_owned(),
+            }),
+            took: Duration::from_millis(14),
+        };
+        narration.end_of_step(&run).1
+    }
+
+    #[test]
+    fn outcome_ends_the_invocation() {
+        let outcome = r#"{"level":"INFO","message":"rotation finished","outcome":"rotated"}"#;
+        let row = last_row(&[outcome], None);
+        assert_eq!(row, "    done in 14 ms: rotation finished");
+        assert_eq!(last_row(&[], None), "    done in 14 ms");
+    }
+
+    #[test]
+    fn error_is_not_repeated() {
+        let logged = r#"{"level":"ERROR","message":"the secret is not text; store a text"}"#;
+        let message = "the secret is not text";
+        let row = last_row(&[logged], Some(message));
+        assert_eq!(row, "    failed after 14 ms: InvalidSecret, see above");
+        let row = last_row(&[], Some(message));
+        let expected = format!("    failed after 14 ms: InvalidSecret: {message}");
+        assert_eq!(row, expected);
+    }
+}
