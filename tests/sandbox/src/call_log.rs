@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
+use crate::faults::FaultKind;
+
 /// A service that the rotation function talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -48,6 +50,8 @@ pub struct Call {
     pub method: String,
     /// The path with its query, as sent.
     pub path_and_query: String,
+    /// What the sandbox's faults did to the call, such as `throttled`; empty if nothing.
+    pub faults: Vec<&'static str>,
 }
 
 impl fmt::Display for Call {
@@ -57,6 +61,23 @@ impl fmt::Display for Call {
             "{} {} ({})",
             self.service, self.operation, self.status
         )
+    }
+}
+
+/// Names what a fault did to a call.
+pub(crate) fn fault_name(kind: &FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Refuse { .. } => "refused",
+        FaultKind::Throttle { .. } => "throttled",
+        FaultKind::ResetBefore => "connection dropped",
+        FaultKind::Down(_) => "port closed",
+        FaultKind::LostReply => "reply lost",
+        FaultKind::CutReply => "reply cut off",
+        FaultKind::Answer { .. } => "reply replaced",
+        FaultKind::Header { .. } => "header changed",
+        FaultKind::Delay(_) => "delayed",
+        FaultKind::KillBefore | FaultKind::KillAfter => "function killed",
+        FaultKind::Before(_) | FaultKind::After(_) => "hook",
     }
 }
 
@@ -72,18 +93,26 @@ impl CallLog {
         self.calls.lock().push(call);
     }
 
-    /// Notes how the call with this request id was answered.
-    pub(crate) fn finish(&self, request_id: &str, status: u16) {
+    /// Notes which faults struck the call with this request id, and returns the call.
+    pub(crate) fn strike(&self, request_id: &str, faults: &[FaultKind]) -> Option<Call> {
+        self.change(request_id, |call| {
+            call.faults = faults.iter().map(fault_name).collect();
+        })
+    }
+
+    /// Notes how the call with this request id was answered, and returns the call.
+    pub(crate) fn finish(&self, request_id: &str, status: u16) -> Option<Call> {
+        self.change(request_id, |call| call.status = status)
+    }
+
+    fn change(&self, request_id: &str, change: impl FnOnce(&mut Call)) -> Option<Call> {
         let mut calls = self.calls.lock();
         // The newest first: a call is finished soon after it began. None, if the call log was
         // cleared in between.
-        if let Some(call) = calls
-            .iter_mut()
-            .rev()
-            .find(|call| call.request_id == request_id)
-        {
-            call.status = status;
-        }
+        let mut calls = calls.iter_mut().rev();
+        let call = calls.find(|call| call.request_id == request_id)?;
+        change(call);
+        Some(call.clone())
     }
 
     /// A copy of all calls, oldest first.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::call_log::Call;
 use crate::rotation::StepRun;
 
 /// Something that a watcher may want to show.
@@ -20,6 +21,8 @@ pub enum Event {
     },
     /// That invocation is over.
     StepEnded(StepRun),
+    /// A call has arrived, was struck by a fault, or was answered: the same `request_id` each time.
+    Call(Call),
 }
 
 /// The subscribers. Cheap to clone.

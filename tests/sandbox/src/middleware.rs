@@ -20,6 +20,7 @@ use crate::call_log::{Call, CallLog, Service};
 use crate::clock::Clock;
 use crate::constants::random_uuid;
 use crate::error_response::ErrorResponse;
+use crate::events::{Event, Events};
 use crate::faults::{FaultKind, Faults};
 use crate::iam::Authorizer;
 use crate::lambda::Lambda;
@@ -34,6 +35,7 @@ pub(crate) type Classify = fn(&Parts) -> Option<(Service, String)>;
 #[derive(Clone)]
 pub(crate) struct Middleware {
     pub(crate) call_log: CallLog,
+    pub(crate) events: Events,
     pub(crate) faults: Faults,
     pub(crate) call_gate: CallGate,
     pub(crate) lambda: Lambda,
@@ -87,10 +89,12 @@ impl Middleware {
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
+            faults: Vec::new(),
         };
         // Kept until the answer is ready.
         let _permit = self.call_gate.acquire(&call).await;
-        self.call_log.begin(call);
+        self.call_log.begin(call.clone());
+        self.events.emit(&Event::Call(call));
         // Asked before any fault strikes: also a call that is lost takes a permission.
         let authorizer = self.authorizer.as_ref();
         let denied =
@@ -100,6 +104,9 @@ impl Middleware {
             Ok(denied.into_response(service))
         } else {
             faults = self.faults.strike(service, &operation);
+            if !faults.is_empty() {
+                self.emit(self.call_log.strike(&request_id, &faults));
+            }
             if let Some(answer) = self.before(service, &faults).await {
                 answer
             } else {
@@ -113,10 +120,16 @@ impl Middleware {
                 .headers_mut()
                 .insert(request_id_header(service), id);
             set_headers(response, faults)?;
-            self.call_log
-                .finish(&request_id, response.status().as_u16());
+            let status = response.status().as_u16();
+            self.emit(self.call_log.finish(&request_id, status));
         }
         answer
+    }
+
+    fn emit(&self, call: Option<Call>) {
+        if let Some(call) = call {
+            self.events.emit(&Event::Call(call));
+        }
     }
 
     async fn effect(&self, parts: Parts, body: Bytes) -> Answer {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Instant, SystemTime};
 
+use serde_json::Value;
+
 use crate::api_gateway::ApiKey;
 use crate::constants::fingerprint;
 use crate::secrets_manager::{
@@ -147,6 +149,14 @@ impl VersionSnapshot {
             rotation_token: version.rotation_token.clone(),
             created: version.created,
         }
+    }
+
+    /// Its API key: the field `apiKey` of a JSON object, else the text itself.
+    #[must_use]
+    pub fn api_key(&self) -> Option<String> {
+        let text = self.text.as_deref()?;
+        let parsed: Value = serde_json::from_str(text).unwrap_or_default();
+        Some(parsed["apiKey"].as_str().unwrap_or(text).to_owned())
     }
 
     /// Whether the version has this label.

@@ -6,7 +6,6 @@ use std::fmt;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use sandbox::{Call, Sandbox, VersionSnapshot, http_client};
-use serde_json::Value;
 
 use super::fixture::{CONFIG, DOPPLER_NAME, PROJECT, SECRET, probe_url};
 
@@ -70,7 +69,10 @@ impl Consumer {
     pub(crate) async fn look(&mut self, sandbox: &Sandbox, when: &str) -> State {
         // First and without a wait: the next step may write to Doppler.
         let doppler = in_doppler(sandbox);
-        let new = sandbox.secret(SECRET).version(&self.token).and_then(key_of);
+        let new = sandbox
+            .secret(SECRET)
+            .version(&self.token)
+            .and_then(VersionSnapshot::api_key);
         let holder = match &doppler {
             None => "no key",
             Some(key) if Some(key) == new.as_ref() => "new key",
@@ -104,13 +106,6 @@ pub(crate) async fn answer_to(sandbox: &Sandbox, key: &str) -> Option<StatusCode
     let request = Request::get(url).header("x-api-key", key);
     let answer = http_client::send(request.body(Bytes::new()).ok()?).await;
     Some(answer.ok()?.status())
-}
-
-/// The key in a version's text: the field `apiKey` of a JSON object, else the text itself.
-pub(crate) fn key_of(version: &VersionSnapshot) -> Option<String> {
-    let text = version.text.as_deref()?;
-    let parsed: Value = serde_json::from_str(text).unwrap_or_default();
-    Some(parsed["apiKey"].as_str().unwrap_or(text).to_owned())
 }
 
 fn in_doppler(sandbox: &Sandbox) -> Option<String> {

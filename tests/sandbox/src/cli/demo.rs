@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, ensure};
-use sandbox::{Event, Options, Outcome, Sandbox};
+use sandbox::{Event, Options, Outcome, Sandbox, VersionSnapshot};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::arguments::PROPAGATION;
-use super::consumer::{Consumer, State, key_of};
+use super::consumer::{Consumer, State};
 use super::fixture::{self, SECRET};
 use super::narration::Narration;
 use super::report;
@@ -120,7 +120,10 @@ async fn rotate(
     events: &mut UnboundedReceiver<Event>,
     number: usize,
 ) -> anyhow::Result<()> {
-    let old = sandbox.secret(SECRET).current().and_then(key_of);
+    let old = sandbox
+        .secret(SECRET)
+        .current()
+        .and_then(VersionSnapshot::api_key);
     let token = sandbox.rotate(SECRET);
     let has_old = old.is_some();
     if let Some(consumer) = &mut narration.consumer {

@@ -110,6 +110,7 @@ impl Narration {
                 }
             }
             Event::Log(line) => self.report_line(&LogLine::new(line)),
+            Event::Call(_) => {}
         }
     }
 

@@ -1,8 +1,8 @@
 //! The state at the end of the demo, in small tables. Values are shown as fingerprints only.
 
-use sandbox::{Sandbox, SecretSnapshot, fingerprint};
+use sandbox::{Sandbox, SecretSnapshot, VersionSnapshot, fingerprint};
 
-use super::consumer::{answer_to, key_of};
+use super::consumer::answer_to;
 use super::fixture::{CONFIG, DOPPLER_NAME, PROJECT, SECRET};
 use super::narration::Narration;
 use super::terminal::Style;
@@ -14,7 +14,7 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
 
     narration.heading(&format!("Secrets Manager: {SECRET}"));
     let versions = secret.versions.iter().map(|version| {
-        let key = key_of(version).map(|key| fingerprint(&key));
+        let key = version.api_key().map(|key| fingerprint(&key));
         [
             short_id(&version.id),
             version.labels.join(" "),
@@ -35,8 +35,14 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
     narration.heading("Gateway: what a client gets");
     let mut answers = Vec::new();
     for (name, key) in [
-        ("the new key", secret.current().and_then(key_of)),
-        ("the superseded key", secret.previous().and_then(key_of)),
+        (
+            "the new key",
+            secret.current().and_then(VersionSnapshot::api_key),
+        ),
+        (
+            "the superseded key",
+            secret.previous().and_then(VersionSnapshot::api_key),
+        ),
         ("any other key", Some("no-such-key".to_owned())),
     ] {
         if let Some(key) = key {
