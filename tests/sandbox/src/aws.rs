@@ -1,5 +1,5 @@
 //! The AWS port: Secrets Manager, API Gateway's control plane and Lambda's Invoke, told apart as
-//! AWS's clients ask; and the sandbox's own clock.
+//! AWS's clients ask; and the sandbox's own clock and page.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -19,6 +19,7 @@ use crate::call_log::Service;
 use crate::error_response::{ErrorResponse, content_type, json_response};
 use crate::event_bridge::EventBridge;
 use crate::lambda::{Lambda, invoke_api};
+use crate::page::{self, Page};
 use crate::rotation::Rotator;
 use crate::secrets_manager::{SecretsManager, parse};
 
@@ -30,6 +31,8 @@ pub(crate) struct Aws {
     pub(crate) lambda: Lambda,
     pub(crate) rotator: Rotator,
     pub(crate) event_bridge: EventBridge,
+    /// None, if the sandbox has no page.
+    pub(crate) page: Option<Page>,
 }
 
 /// Whom a request is for.
@@ -40,8 +43,8 @@ pub(crate) enum Target {
     ApiGateway,
     /// Invoke of this function, percent-decoded.
     Lambda(String),
-    /// To move the sandbox's clock.
-    Clock,
+    /// The sandbox itself: its clock and its page.
+    Sandbox,
 }
 
 impl Aws {
@@ -63,7 +66,7 @@ impl Aws {
         match target(&parts) {
             // Unsigned too, for `cargo lambda invoke`.
             Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
-            Target::Clock => self.advance(&parts.uri),
+            Target::Sandbox => self.sandbox(&parts),
             Target::Secrets(operation) => {
                 match signed(&parts).and_then(|()| self.secrets(&operation, &body)) {
                     Ok(output) => json_response(
@@ -88,12 +91,26 @@ impl Aws {
         }
     }
 
+    /// Everything below `/_sandbox`.
+    fn sandbox(&self, parts: &Parts) -> Response<Body> {
+        if let Some(refusal) = page::foreign(parts) {
+            return refusal;
+        }
+        match (&parts.method, parts.uri.path(), &self.page) {
+            (&Method::POST, "/_sandbox/clock", _) => self.advance(&parts.uri),
+            (_, _, Some(page)) => page.answer(parts),
+            (_, _, None) => page::message(StatusCode::NOT_FOUND, "This sandbox has no page."),
+        }
+    }
+
     /// `POST /_sandbox/clock?advance=25h`.
     fn advance(&self, uri: &Uri) -> Response<Body> {
         let query = Query::<HashMap<String, String>>::try_from_uri(uri).unwrap_or_default();
         let by = query
             .get("advance")
             .and_then(|by| humantime::parse_duration(by).ok());
+        // What happened until then gets the time until then.
+        self.page.iter().for_each(Page::observe);
         let now = by.and_then(|by| self.event_bridge.advance(by));
         let (status, answer) = if let Some(now) = now {
             let now = humantime::format_rfc3339_seconds(now).to_string();
@@ -123,10 +140,10 @@ impl Aws {
     }
 }
 
-/// Names the call for the call log; none for Lambda's own API and the clock.
+/// Names the call for the call log; none for Lambda's own API and the sandbox itself.
 pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     match target(parts) {
-        Target::Lambda(_) | Target::Clock => None,
+        Target::Lambda(_) | Target::Sandbox => None,
         Target::Secrets(operation) => Some((Service::SecretsManager, operation)),
         Target::ApiGateway => {
             let path = api_gateway::segments(parts.uri.path());
@@ -162,7 +179,7 @@ pub(crate) fn target(parts: &Parts) -> Target {
         ["2015-03-31", "functions", name, "invocations"] if parts.method == Method::POST => {
             Target::Lambda((*name).to_owned())
         }
-        ["_sandbox", "clock"] if parts.method == Method::POST => Target::Clock,
+        ["_sandbox", ..] => Target::Sandbox,
         _ => Target::ApiGateway,
     }
 }
@@ -206,7 +223,7 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
     };
     let status = match target(parts) {
         Target::Secrets(_) => 400,
-        Target::ApiGateway | Target::Lambda(_) | Target::Clock => 403,
+        Target::ApiGateway | Target::Lambda(_) | Target::Sandbox => 403,
     };
     Some(ErrorResponse::new(
         status,

@@ -29,7 +29,12 @@ impl Clock {
         SystemTime::now() + *self.ahead.borrow()
     }
 
-    /// The same for measuring: it never goes back.
+    /// How far it is ahead of real time.
+    pub(crate) fn ahead(&self) -> Duration {
+        *self.ahead.borrow()
+    }
+
+    /// The same as `now`, for measuring: it never goes back.
     pub(crate) fn instant(&self) -> Instant {
         Instant::now() + *self.ahead.borrow()
     }

@@ -121,17 +121,24 @@ impl EventBridge {
         let now = self.shared.clock.instant();
         if *due <= now {
             *due = now + *every;
-            self.invoke(&json!({ "Step": "reconcile" }));
+            self.reconcile();
         }
+    }
+
+    /// Invokes the function to reconcile, as the schedule does. Returns `false` if there is no function.
+    pub(crate) fn reconcile(&self) -> bool {
+        self.invoke(&json!({ "Step": "reconcile" }))
     }
 
     /// Without a function there is no target yet, and rule and schedule come to nothing, as before
     /// they are deployed.
-    fn invoke(&self, payload: &Value) {
-        if self.shared.lambda.has_function() {
+    fn invoke(&self, payload: &Value) -> bool {
+        let invoked = self.shared.lambda.has_function();
+        if invoked {
             let payload = payload.to_string();
             self.shared.lambda.invoke_asynchronously(payload.into());
         }
+        invoked
     }
 }
 

@@ -116,6 +116,14 @@ impl Rotator {
         });
     }
 
+    /// Whether a rotation with this token has not ended.
+    pub(crate) fn is_running(&self, token: &str) -> bool {
+        let outcomes = self.outcomes.lock();
+        outcomes
+            .get(token)
+            .is_some_and(|outcome| outcome.borrow().is_none())
+    }
+
     /// Waits for the end of a rotation; none, if there is no such rotation.
     pub(crate) async fn outcome(&self, token: &str) -> Option<Outcome> {
         let mut outcome = self.outcomes.lock().get(token)?.clone();

@@ -21,6 +21,7 @@ use crate::gateway;
 use crate::iam::Authorizer;
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
 use crate::middleware::{Classify, Middleware};
+use crate::page::{Page, PageContent, PageServices};
 use crate::rotation::{Persistence, Rotator};
 use crate::secrets_manager::{self, SecretsManager};
 use crate::server::{Server, Switch};
@@ -79,6 +80,8 @@ pub struct Options {
     /// How often `EventBridge` invokes the function with `{"Step":"reconcile"}`, by the sandbox's
     /// clock; none: never.
     pub reconcile_every: Option<Duration>,
+    /// What the page at `/_sandbox/` shows; none: there is no page.
+    pub page: Option<PageContent>,
 }
 
 /// The sandbox's ports.
@@ -117,6 +120,7 @@ impl Default for Options {
             missing_key_is_denied: false,
             label_events: None,
             reconcile_every: None,
+            page: None,
         }
     }
 }
@@ -131,7 +135,7 @@ pub struct Sandbox {
     events: Events,
     open_ports: OpenPorts,
     options: Options,
-    _schedule: JoinSet<()>,
+    _background: JoinSet<()>,
 }
 
 impl Sandbox {
@@ -190,18 +194,31 @@ impl Sandbox {
         };
         let doppler = Doppler::with_clock(clock.clone());
         let (call_log, faults) = (CallLog::default(), Faults::default());
-
+        let page = options.page.clone().map(|content| {
+            let services = PageServices {
+                secrets: secrets.clone(),
+                api_gateway: api_gateway.clone(),
+                doppler: doppler.clone(),
+                rotator: rotator.clone(),
+                event_bridge: event_bridge.clone(),
+                faults: faults.clone(),
+                clock: clock.clone(),
+            };
+            Page::new(content, services)
+        });
         let aws = Aws {
             secrets: secrets.clone(),
             api_gateway: api_gateway.clone(),
             lambda: lambda.clone(),
             rotator: rotator.clone(),
             event_bridge: event_bridge.clone(),
+            page: page.clone(),
         };
         let services = Services {
             aws,
             doppler,
             call_log,
+            events: events.clone(),
             faults,
             clock,
             also: options.also_listen_on,
@@ -210,8 +227,11 @@ impl Sandbox {
         let open_ports = services
             .open(options.ports, &lambda, &CallGate::default())
             .await?;
-        let mut schedule = JoinSet::new();
-        schedule.spawn(event_bridge.keep_schedule());
+        let mut background = JoinSet::new();
+        background.spawn(event_bridge.keep_schedule());
+        if let Some(page) = page {
+            background.spawn(page.record(events.subscribe()));
+        }
         Ok(Sandbox {
             secrets,
             api_gateway,
@@ -221,7 +241,7 @@ impl Sandbox {
             events,
             open_ports,
             options,
-            _schedule: schedule,
+            _background: background,
         })
     }
 
@@ -384,6 +404,7 @@ struct Services {
     aws: Aws,
     doppler: Doppler,
     call_log: CallLog,
+    events: Events,
     faults: Faults,
     clock: Clock,
     also: Option<IpAddr>,
@@ -410,6 +431,7 @@ impl Services {
                 let middleware = Arc::new(Middleware {
                     switch: switch.clone(),
                     call_log: self.call_log.clone(),
+                    events: self.events.clone(),
                     faults: self.faults.clone(),
                     call_gate: call_gate.clone(),
                     lambda: lambda.clone(),

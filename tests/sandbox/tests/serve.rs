@@ -163,6 +163,8 @@ async fn example_events_take_manual_steps() {
 async fn without_the_flag_the_service_takes_the_steps() {
     let mut served = Served::start(&[]).await;
     assert!(served.banner.contains("rotate-secret"), "{}", served.banner);
+    let page = format!("{}/_sandbox/ ", served.aws());
+    assert!(served.banner.contains(&page), "{}", served.banner);
     assert!(!served.banner.contains("events/"), "{}", served.banner);
     let rotating = served.secrets("RotateSecret").await;
     served.until("finishSecret").await;
@@ -285,5 +287,19 @@ async fn replicas_follow_after_their_lag() {
         assert_eq!(replica["Status"], status);
         served.advance().await;
     }
+    served.interrupt().await;
+}
+
+/// The page's button takes the steps that were left to an operator.
+#[tokio::test]
+async fn page_rotates_also_by_hand() {
+    let mut served = Served::start(&["--by-hand"]).await;
+    let url = format!("{}/_sandbox/rotate", served.aws());
+    let answer = body_of(Request::post(url).body(String::new())).await;
+    assert_eq!(answer["message"], "Resumed the pending rotation.");
+    served.until("finishSecret").await;
+    served.until("done in").await;
+    let described = served.secrets("DescribeSecret").await;
+    assert!(holder(&described, "AWSCURRENT").is_some(), "{described}");
     served.interrupt().await;
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use sandbox::{
-    ACCOUNT, FUNCTION_NAME, LabelRule, Options, PortInUse, Ports, REGION, STAGE, Sandbox,
+    ACCOUNT, DopplerTarget, FUNCTION_NAME, LabelRule, Options, PageContent, PortInUse, Ports,
+    REGION, STAGE, Sandbox,
 };
 
 use super::arguments::ServeSettings;
@@ -30,6 +31,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
             labels: vec!["AWSCURRENT".to_owned()],
         }),
         reconcile_every: by_itself.then_some(settings.reconcile_every),
+        page: Some(page()),
         ..Options::default()
     };
     let sandbox = Sandbox::start(options)
@@ -86,6 +88,19 @@ fn with_advice(error: anyhow::Error, ports: Ports) -> anyhow::Error {
     )
 }
 
+/// What the page shows.
+fn page() -> PageContent {
+    let target = DopplerTarget {
+        project: PROJECT.to_owned(),
+        config: CONFIG.to_owned(),
+        name: DOPPLER_NAME.to_owned(),
+    };
+    PageContent {
+        secret: SECRET.to_owned(),
+        targets: vec![target],
+    }
+}
+
 /// Lists the services, with commands to copy.
 fn banner(sandbox: &Sandbox, settings: &ServeSettings, function: &str) -> String {
     let (aws, gateway, doppler) = (
@@ -109,6 +124,7 @@ The sandbox is up; Ctrl-C ends it. Everything is in memory.
   Doppler        {doppler}    project {PROJECT}, config {CONFIG}
   runtime API    {runtime}
   function       {function}
+  page           {aws}/_sandbox/    watch and try all of it in a browser
 
 Run `make tools` once (1 min, 0.6 GB), then in another shell:
   export PATH=$PWD/target/tools/test/bin:$PATH
