@@ -61,11 +61,12 @@ verify: build tools ## Build for Lambda and test whole rotations with it (5 min;
 	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
 
 # The tests that are no part of `cargo test`, one part after the other.
-E2E := sam_deploy sam_local reproducible_build
+E2E := sam_deploy sam_local reproducible_build sandbox_page
 
 .PHONY: e2e
-e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an AWS emulator, invoke in a container, package twice (7 min)
-	@echo 'Deploying, invoking in a container, packaging twice. This takes about 7 minutes on 2 cores.'
+e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an AWS emulator, invoke in a container, package twice, use the page (8 min)
+	@tests/tools/need chromium chromedriver
+	@echo 'Deploying, invoking in a container, packaging twice, using the page. This takes about 8 minutes on 2 cores.'
 	@for part in $(E2E); do \
 	  FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	    cargo test --workspace --locked --test e2e -- --nocapture $$part:: || exit; \
@@ -183,6 +184,13 @@ tools: $(TOOLS)/test/.installed $(TOOLS)/aws-lambda-rie ## Install the programs 
 decisions: ## Write src/decision/decisions.md again from the code
 	@DECISIONS=write cargo test --workspace --quiet --locked --test decision table
 	@git --no-pager diff --stat src/decision/decisions.md
+
+.PHONY: picture
+picture: programs ## Write the picture of the sandbox's page in docs/images (2 min)
+	@tests/tools/need chromium chromedriver pngquant
+	@PICTURE=$(abspath docs/images/sandbox-page.png) \
+	  cargo test --workspace --locked --test e2e -- sandbox_page::page_fits_widths_and_colour_schemes
+	@pngquant --force --skip-if-larger --strip --ext .png docs/images/sandbox-page.png
 
 .PHONY: clean
 clean: ## Delete everything that was built or installed here

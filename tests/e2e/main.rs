@@ -1,8 +1,10 @@
-//! `make e2e`: deploys the template with SAM, runs the function in its emulator, and builds it twice.
+//! `make e2e`: deploys the template with SAM, runs the function in its emulator, builds it twice, and opens the sandbox's page.
 
 mod reproducible_build;
 mod sam_deploy;
 mod sam_local;
+mod sandbox_page;
+mod webdriver;
 
 #[path = "../support/mod.rs"]
 mod support;
