@@ -61,7 +61,7 @@ impl Session<'_> {
             ),
             Query::Target(target) => self.read_target(target).await?,
             Query::ProbeAccepts(url) | Query::ProbeRefusesRandomKey(url) => {
-                let is_trial = observed.versions.are_identical() && !observed.is_current();
+                let is_trial = observed.is_test_rotation();
                 let probe = probe::Probe {
                     http: self.clients.http().await,
                     url,

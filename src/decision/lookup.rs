@@ -113,6 +113,15 @@ impl Observed {
     }
 }
 
+impl Observed {
+    /// Whether this is a test rotation: Secrets Manager made the pending version as a copy of AWSCURRENT (AWSV,
+    /// `RotateImmediately=false`). Not known before both versions were read.
+    #[must_use]
+    pub fn is_test_rotation(&self) -> bool {
+        self.versions.are_identical() && !self.is_current()
+    }
+}
+
 /// What a version holds, if that can be rotated.
 fn usable(role: VersionRole, content: Content) -> ControlFlow<Decision, Content> {
     match content {

@@ -91,7 +91,7 @@ pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFl
             return refuse(Refusal::TargetTaken(target.clone()));
         }
     }
-    if observed.versions.are_identical() && !observed.is_current() {
+    if observed.is_test_rotation() {
         return test_configuration(observed);
     }
     // Put while `createSecret` stored: it takes AWSPENDING off, which the storing then brought back.

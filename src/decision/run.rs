@@ -69,18 +69,19 @@ impl Run {
     }
 
     /// Takes in what `request` brought. Answers whether something was done by it: not where a key turned out to exist, or to be
-    /// gone already.
+    /// gone already, or AWSCURRENT to have moved elsewhere.
     pub fn succeeded(&mut self, request: &Request, fact: Fact) -> bool {
         let deletes = matches!(request, Request::Act(Action::DeleteKey(_)));
         let was_gone = matches!(fact, Fact::KeyChanged(_, KeyChange::Deleted)) && !deletes;
         let existed = fact == Fact::KeyExists;
+        let has_moved = matches!(fact, Fact::Described(_));
         let revoked_before = self.observed.revoked_again.len();
         self.observed.learn(fact);
         self.repaired += self.observed.revoked_again.len() - revoked_before;
         let Request::Act(action) = request else {
             return false;
         };
-        if was_gone || existed {
+        if was_gone || existed || has_moved {
             return false;
         }
         self.repaired += usize::from(is_repair(action));
