@@ -18,13 +18,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::adapters::http::{no_reply_kind, retry_after};
 use crate::adapters::{AdapterError, ProbeFault};
-use crate::driver::{Call, Service};
+use crate::driver::{ACCEPTANCES, Call, Service};
 use crate::ids::ProbeUrl;
 use crate::redact::Redacted;
 use crate::secret::ApiKeyValue;
-
-/// A new key takes effect on one gateway node after the other, so one acceptance proves little.
-const ACCEPTANCES: u32 = 3;
 
 /// The pause between two attempts: at first, and at most. (Keys take seconds to two minutes to take effect, and there is
 /// no notice: AWSV and OBS.)

@@ -43,7 +43,7 @@ pub(crate) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 /// Says what was being done when the time was up.
 pub(crate) fn out_of_time(doing: impl std::fmt::Display) -> String {
     format!(
-        "ran out of time, trying to {doing}; the next try goes on from there; if it ends so again, raise the function's time-out"
+        "ran out of time before it could {doing}; the next retry continues from there; if that happens again, raise the function's timeout"
     )
 }
 

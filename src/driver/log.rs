@@ -1,107 +1,138 @@
-//! One line for each request, in words.
-
-use std::fmt;
+//! One line for each request: the words, and beside them what they name.
 
 use tokio::time::Instant;
 use tracing::field::display;
 use tracing::{debug, info};
 
 use super::port::Call;
-use crate::decision::{Action, Query, Request};
+use crate::decision::{Action, Fact, Observed, Query, Request};
+use crate::ids::{KeyId, PlanId, Target, VersionId};
 use crate::redact::Redacted;
 
-/// Actions and waits are what an operator wants to see; what was only looked at is for debugging.
-pub(super) fn is_info(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Act(_)
-            | Request::Query(Query::ProbeAccepts(_) | Query::ReplicasInSync | Query::KeyAge { .. })
-    )
+/// What a line names, each in a field of its own.
+#[derive(Default)]
+struct Subject<'a> {
+    key: Option<&'a KeyId>,
+    plan: Option<&'a PlanId>,
+    target: Option<&'a Target>,
+    version: Option<&'a VersionId>,
 }
 
-pub(crate) fn log(is_info: bool, words: &str, call: Option<&Call>, started: Instant) {
+/// Logs a request that succeeded. `observed` is what was known before.
+pub(super) fn log(
+    observed: &Observed,
+    request: &Request,
+    fact: &Fact,
+    words: &str,
+    call: Option<&Call>,
+    started: Instant,
+) {
+    let subject = subject(observed, request, fact);
+    write(is_info(request, fact), &subject, words, call, started);
+}
+
+/// Logs a read that is not a request, because it comes before a run.
+pub(crate) fn log_read(words: &str, call: &Call, started: Instant) {
+    write(false, &Subject::default(), words, Some(call), started);
+}
+
+/// Changes and waits are what an operator wants to see. Reads are for debugging.
+fn is_info(request: &Request, fact: &Fact) -> bool {
+    match request {
+        Request::Act(_) => *fact != Fact::KeyExists,
+        Request::Query(query) => matches!(
+            query,
+            Query::ProbeAccepts(_) | Query::ReplicasInSync | Query::KeyAge { .. }
+        ),
+    }
+}
+
+fn write(is_info: bool, subject: &Subject<'_>, words: &str, call: Option<&Call>, started: Instant) {
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let service = call.map(|call| display(call.service));
-    let operation = call.map(|call| call.operation);
+    let action = call.map(|call| call.operation);
     let request_id = call
         .and_then(|call| call.request_id.as_ref())
         .map(Redacted::as_str);
+    let key_id = subject.key.map(display);
+    let usage_plan_id = subject.plan.map(display);
+    let doppler_target = subject.target.map(display);
+    let version = subject.version.map(display);
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                action,
+                key_id,
+                usage_plan_id,
+                doppler_target,
+                version,
+                service,
+                request_id,
+                took_ms,
+                "{words}"
+            )
+        };
+    }
     if is_info {
-        info!(service, operation, request_id, took_ms, "{words}");
+        line!(info);
     } else {
-        debug!(service, operation, request_id, took_ms, "{words}");
+        line!(debug);
     }
 }
 
-/// As what is to be done.
-impl fmt::Display for Request {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Query(query) => query.fmt(out),
-            Self::Act(action) => action.fmt(out),
-        }
+fn subject<'a>(observed: &'a Observed, request: &'a Request, fact: &'a Fact) -> Subject<'a> {
+    match request {
+        Request::Query(query) => subject_of_query(observed, query, fact),
+        Request::Act(action) => subject_of_action(action, fact),
     }
 }
 
-impl fmt::Display for Query {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version { role, .. } => write!(out, "read the {role} version"),
-            Self::Labels => write!(out, "see whether the labels have moved"),
-            Self::Keys => write!(out, "list this secret's API keys"),
-            Self::FindKey(role) => write!(out, "look for the {role} key among all API keys"),
-            Self::PlansOf(key) => write!(out, "see which usage plans API key {key} is on"),
-            Self::PlanExists(plan) => write!(out, "see whether usage plan {plan} exists"),
-            Self::Target(target) => write!(out, "read the Doppler target {target}"),
-            Self::ProbeAccepts(_) => write!(out, "wait until the gateway accepts the key"),
-            Self::ProbeRefusesRandomKey(_) => write!(out, "see whether the probe URL answers"),
-            Self::ReplicasInSync => write!(out, "wait until the replicas are in sync"),
-            Self::KeyAge { age, .. } => {
-                let age = humantime::format_duration(*age);
-                write!(out, "wait until the new key is {age} old")
+fn subject_of_query<'a>(observed: &'a Observed, query: &'a Query, fact: &'a Fact) -> Subject<'a> {
+    let mut subject = Subject::default();
+    match query {
+        Query::Version { role, .. } => subject.version = observed.version(*role),
+        Query::FindKey(_) => {
+            if let Fact::KeyFound(_, Some(key)) = fact {
+                subject.key = Some(&key.id);
             }
         }
+        Query::PlansOf(key) => subject.key = Some(key),
+        Query::PlanExists(plan) => subject.plan = Some(plan),
+        Query::Target(target) => subject.target = Some(target),
+        Query::Labels
+        | Query::Keys
+        | Query::ProbeAccepts(_)
+        | Query::ProbeRefusesRandomKey(_)
+        | Query::ReplicasInSync
+        | Query::KeyAge { .. } => {}
     }
+    subject
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StorePendingValue(_) => {
-                write!(out, "store a fresh value as the pending version")
-            }
-            Self::CreateKey { role, .. } => write!(out, "mint the API key with the {role} value"),
-            Self::NoteResumption(key) => {
-                write!(out, "note that API key {key} is completed only now")
-            }
-            Self::NoteTargets(key) => {
-                write!(
-                    out,
-                    "note with API key {key} which Doppler targets were written"
-                )
-            }
-            Self::AttachKey(key, plan) => write!(out, "attach API key {key} to usage plan {plan}"),
-            Self::WriteTarget(target, role) => {
-                write!(out, "write the {role} key to the Doppler target {target}")
-            }
-            Self::Promote { .. } => write!(out, "make the pending version current"),
-            Self::RemovePendingLabel(_) => write!(out, "take AWSPENDING off the version"),
-            Self::RestoreKey(key) => {
-                write!(
-                    out,
-                    "enable API key {key} and take its mark off, as it is in use"
-                )
-            }
-            Self::MarkSuperseded(key, _) => write!(out, "mark API key {key} as superseded"),
-            Self::DisableKey(key, _) => write!(out, "disable API key {key}, which was replaced"),
-            Self::NoteRevocation(key, _) => write!(out, "note that API key {key} is revoked"),
-            Self::NotePostponement(key, _) => write!(
-                out,
-                "note that API key {key} was changed by another, so that its period starts again"
-            ),
-            Self::DeleteKey(key) => {
-                write!(out, "delete API key {key}, which was disabled long ago")
+fn subject_of_action<'a>(action: &'a Action, fact: &'a Fact) -> Subject<'a> {
+    let mut subject = Subject::default();
+    match action {
+        Action::StorePendingValue(version)
+        | Action::Promote { version, .. }
+        | Action::RemovePendingLabel(version) => subject.version = Some(version),
+        Action::CreateKey { version, .. } => {
+            subject.version = Some(version);
+            if let Fact::KeyCreated(key) = fact {
+                subject.key = Some(&key.id);
             }
         }
+        Action::AttachKey(key, plan) => {
+            (subject.key, subject.plan) = (Some(key), Some(plan));
+        }
+        Action::WriteTarget(target, _) => subject.target = Some(target),
+        Action::NoteResumption(key)
+        | Action::NoteTargets(key)
+        | Action::RestoreKey(key)
+        | Action::MarkSuperseded(key, _)
+        | Action::DisableKey(key, _)
+        | Action::NoteRevocation(key, _)
+        | Action::NotePostponement(key, _)
+        | Action::DeleteKey(key) => subject.key = Some(key),
     }
+    subject
 }

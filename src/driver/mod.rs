@@ -3,6 +3,7 @@
 mod error;
 mod log;
 mod port;
+mod words;
 
 use std::time::Duration;
 
@@ -11,18 +12,20 @@ use tracing::warn;
 
 pub use self::error::RunError;
 pub(crate) use self::error::{DEADLINE_EXCEEDED, out_of_time, with_sources};
-use self::log::is_info;
-pub(crate) use self::log::log;
-pub use self::port::{Call, Failure, Perform, Service};
-use crate::decision::{Fact, Observed, Request, Run, Turn};
+use self::log::log;
+pub(crate) use self::log::log_read;
+pub use self::port::{ACCEPTANCES, Call, Failure, Perform, Service};
+use crate::decision::{Fact, Observed, Query, Request, Run, Turn};
 
-/// The pause before a run begins anew.
+/// The pause before a run begins again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What came of driving a run to its end.
 pub(crate) struct Outcome {
     /// What is known at the end, and what was done, in numbers.
     pub(crate) run: Run,
+    /// What was looked at, in order.
+    pub(crate) queries: Vec<Query>,
     /// What was done, in words and in order.
     pub(crate) done: Vec<String>,
     /// What could not be done, and why.
@@ -35,54 +38,52 @@ pub(crate) async fn drive<P: Perform>(
     mut outside: P,
     deadline: Instant,
 ) -> Result<Outcome, RunError<P::Error>> {
-    let mut run = Run::new(observed);
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    let mut outcome = Outcome {
+        run: Run::new(observed),
+        queries: Vec::new(),
+        done: Vec::new(),
+        failed: Vec::new(),
+    };
     loop {
-        let request = match run.turn() {
+        let request = match outcome.run.turn() {
             Turn::Perform(request) => request,
             Turn::Restart => {
                 outside.forget();
+                outcome.queries.clear();
                 // The value may lag behind the labels.
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
             Turn::Refuse(refusal) => return Err(RunError::Refused(refusal)),
             Turn::GiveUp => {
-                let words = "AWSCURRENT keeps moving; the next reconciliation goes on".to_owned();
+                let words = "AWSCURRENT kept moving; the next reconciliation continues".to_owned();
                 warn!("{words}");
-                failed.push(words);
-                return Ok(Outcome { run, done, failed });
+                outcome.failed.push(words);
+                return Ok(outcome);
             }
-            Turn::Done => return Ok(Outcome { run, done, failed }),
+            Turn::Done => return Ok(outcome),
         };
         let started = Instant::now();
-        match perform(&mut outside, &run.observed, &request, deadline).await {
+        let observed = &outcome.run.observed;
+        match perform(&mut outside, observed, &request, deadline).await {
             Ok((fact, call)) => {
-                let words = request.to_string();
-                if fact == Fact::KeyExists {
-                    log(
-                        false,
-                        "find that the API key exists",
-                        call.as_ref(),
-                        started,
-                    );
-                } else {
-                    log(is_info(&request), &words, call.as_ref(), started);
+                let words = words::done(observed, &request, &fact);
+                log(observed, &request, &fact, &words, call.as_ref(), started);
+                if outcome.run.succeeded(&request, fact) {
+                    outcome.done.push(words);
                 }
-                if run.succeeded(&request, fact) {
-                    done.push(words);
+                if let Request::Query(query) = request {
+                    outcome.queries.push(query);
                 }
             }
             Err(failure) => {
-                if !run.failed(
-                    &request,
-                    matches!(failure, RunError::DeadlineExceeded { .. }),
-                ) {
+                let is_out_of_time = matches!(failure, RunError::DeadlineExceeded { .. });
+                if !outcome.run.failed(&request, is_out_of_time) {
                     return Err(failure);
                 }
                 let (error_type, words) = (failure.error_type(), with_sources(&failure));
                 warn!(error_type, "{words}");
-                failed.push(words);
+                outcome.failed.push(words);
             }
         }
     }

@@ -6,6 +6,10 @@ use std::fmt;
 use crate::decision::{Fact, Observed, Request};
 use crate::redact::Redacted;
 
+/// How many times in a row the API behind `PROBE_URL` must accept a key: a new key takes effect on one gateway node after the
+/// other, so one acceptance proves little.
+pub const ACCEPTANCES: u32 = 3;
+
 /// Does what is decided.
 pub trait Perform {
     /// Why that can fail.
@@ -49,7 +53,7 @@ pub enum Service {
     SecretsManager,
     /// Amazon API Gateway, its control plane.
     ApiGateway,
-    /// An API behind the usage plan.
+    /// An API behind the usage plan, at `PROBE_URL`.
     Gateway,
     /// Doppler.
     Doppler,
@@ -72,7 +76,7 @@ impl fmt::Display for Service {
         out.write_str(match self {
             Self::SecretsManager => "Secrets Manager",
             Self::ApiGateway => "API Gateway",
-            Self::Gateway => "the gateway",
+            Self::Gateway => "PROBE_URL",
             Self::Doppler => "Doppler",
         })
     }

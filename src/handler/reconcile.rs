@@ -17,7 +17,7 @@ use super::setup::{describe, policy};
 use crate::adapters::{AdapterError, CALL_CONTEXT, CallContext, Clients, Session};
 use crate::config::Config;
 use crate::decision::{Observed, Policy};
-use crate::driver::{drive, log};
+use crate::driver::{drive, log_read};
 use crate::redact::Redacted;
 
 /// What a reconciliation found and did, as the function's answer.
@@ -186,7 +186,7 @@ async fn managed_secrets(
         doing: DOING,
         source: Box::new(source),
     })?;
-    log(false, DOING, Some(&call), started);
+    log_read("listed the secrets of this function", &call, started);
     let own = unqualified_arn(&invocation.function_arn);
     let ours = secrets
         .into_iter()

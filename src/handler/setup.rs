@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::error::HandlerError;
 use crate::adapters::{Clients, Secret};
 use crate::decision::{CURRENT, Policy, Readiness, UsagePlans};
-use crate::driver::log;
+use crate::driver::log_read;
 use crate::ids::{PlanId, ProbeUrl, VersionId};
 
 /// Describes a secret, within the deadline. Asks for a while until AWSCURRENT is on `awaited`, where one is.
@@ -33,7 +33,7 @@ pub(crate) async fn describe(
         let labels = &secret.description.labels;
         let arrived = awaited.is_none_or(|version| labels.holder(CURRENT) == Some(version));
         if arrived || Instant::now() + POLL > until {
-            log(false, DOING, Some(&call), began);
+            log_read("described the secret", &call, began);
             return Ok(secret);
         }
         tokio::time::sleep(POLL).await;

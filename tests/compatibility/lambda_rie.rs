@@ -43,7 +43,7 @@ async fn a_whole_rotation_succeeds_step_by_step() {
         "the sandbox's Lambda ran the function"
     );
     let log = emulator.log();
-    assert!(log.contains("mint the API key"), "{log}");
+    assert!(log.contains("created API key"), "{log}");
     assert!(
         !log.contains(&key) && !log.contains(&env.token),
         "the log holds the key or the Doppler token"

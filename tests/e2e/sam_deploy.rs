@@ -570,7 +570,7 @@ impl Cloud {
             told += &self.cli.run(&question).await.to_string();
         }
         assert!(
-            told.contains("mint the API key"),
+            told.contains("created API key"),
             "the log is not there: {told}"
         );
         told

@@ -80,7 +80,7 @@ async fn superseded_key_works_through_grace_then_ends() {
     let [disabled, noted] = &done(&report)[..] else {
         panic!("not two things: {report}");
     };
-    assert!(disabled.starts_with("disable API key "), "{disabled}");
+    assert!(disabled.starts_with("disabled API key "), "{disabled}");
     assert!(
         noted.ends_with("which Doppler targets were written"),
         "{noted}"

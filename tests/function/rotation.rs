@@ -698,7 +698,7 @@ async fn each_action_logs_one_json_line() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line of JSON"))
         .collect();
-    let mut by_operation = BTreeMap::new();
+    let mut by_action = BTreeMap::new();
     for line in &lines {
         assert_eq!(line["level"], "INFO", "{line}");
         assert_eq!(
@@ -713,9 +713,9 @@ async fn each_action_logs_one_json_line() {
         );
         let key = (
             line["span"]["step"].as_str().unwrap_or_default(),
-            line["operation"].as_str().unwrap_or_default(),
+            line["action"].as_str().unwrap_or_default(),
         );
-        *by_operation.entry(key).or_insert(0) += 1;
+        *by_action.entry(key).or_insert(0) += 1;
         let id = line["request_id"].as_str().unwrap_or_default();
         let known = env.sandbox.calls().iter().any(|call| call.request_id == id);
         assert!(
@@ -733,7 +733,7 @@ async fn each_action_logs_one_json_line() {
         // A first rotation has no key to mark, so the new one names the target that was written.
         (("finishSecret", "UpdateApiKey"), 1),
     ];
-    assert_eq!(by_operation, expected.into());
+    assert_eq!(by_action, expected.into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -745,7 +745,7 @@ async fn logs_follow_lambdas_format_and_level() {
         .await;
     env.rotate().await;
     let log = env.log();
-    assert!(log.contains("store a fresh value"), "{log}");
+    assert!(log.contains("stored a new value"), "{log}");
     assert!(
         log.lines()
             .all(|line| serde_json::from_str::<Value>(line).is_err()),

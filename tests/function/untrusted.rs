@@ -174,6 +174,6 @@ async fn managed_key_id_that_is_value_is_masked() {
     }
     assert_eq!(enabled(&env, BOTH), None);
     let answers = env.sandbox.function_answers();
-    assert!(answers.contains("delete API key [masked]"), "{answers}");
+    assert!(answers.contains("deleted API key [masked]"), "{answers}");
     env.assert_no_value(&[BOTH], "a managed key with its value as its id");
 }

@@ -1035,7 +1035,7 @@ async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
     env.assert_agreement().await;
     assert!(foreign() == before, "a key that is not ours was changed");
     assert!(
-        env.sandbox.function_answers().contains("disable API key"),
+        env.sandbox.function_answers().contains("disabled API key"),
         "none of ours was either"
     );
 }

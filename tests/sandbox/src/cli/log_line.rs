@@ -8,7 +8,7 @@ use super::terminal::Style;
 use super::words::{age, short_id, took};
 
 /// The fields that are not repeated after the message.
-const KNOWN_FIELDS: [&str; 12] = [
+const KNOWN_FIELDS: [&str; 15] = [
     "timestamp",
     "level",
     "message",
@@ -17,7 +17,10 @@ const KNOWN_FIELDS: [&str; 12] = [
     "spans",
     "service",
     "action",
-    "operation",
+    "key_id",
+    "usage_plan_id",
+    "doppler_target",
+    "version",
     "request_id",
     "took_ms",
     "outcome",
@@ -57,8 +60,7 @@ impl<'a> LogLine<'a> {
 
     /// Whether it says that the gateway has accepted a key.
     pub(crate) fn is_accepted_probe(&self) -> bool {
-        let action = self.field("action").or(self.field("operation"));
-        action == Some("Probe") && !self.is_debug()
+        self.field("action") == Some("Probe") && !self.is_debug()
     }
 
     /// The line as a row.
@@ -136,26 +138,22 @@ mod tests {
 
     #[test]
     fn action_has_its_service_and_duration() {
-        for field in ["operation", "action"] {
-            let line = format!(
-                r#"{{"timestamp":"2026-11-22T07:00:00.000Z","level":"INFO","message":"stored it",
-                "service":"Secrets Manager","{field}":"PutSecretValue","request_id":"r",
-                "took_ms":1200,"target":"t","span":{{"step":"createSecret"}},"plan":"p1"}}"#
-            );
-            let (style, row) = LogLine::new(&line).row();
-            assert_eq!(style, Style::Plain);
-            let words: Vec<&str> = row.split_whitespace().collect();
-            let expected = "stored it (plan=p1) Secrets Manager, 1.2 s";
-            assert_eq!(words.join(" "), expected);
-            assert_eq!(row.find("Secrets"), Some(COLUMN + 2));
-        }
+        let line = r#"{"timestamp":"2026-11-22T07:00:00.000Z","level":"INFO","message":"stored it",
+            "service":"Secrets Manager","action":"PutSecretValue","version":"v1","request_id":"r",
+            "took_ms":1200,"target":"t","span":{"step":"createSecret"},"plan":"p1"}"#;
+        let (style, row) = LogLine::new(line).row();
+        assert_eq!(style, Style::Plain);
+        let words: Vec<&str> = row.split_whitespace().collect();
+        let expected = "stored it (plan=p1) Secrets Manager, 1.2 s";
+        assert_eq!(words.join(" "), expected);
+        assert_eq!(row.find("Secrets"), Some(COLUMN + 2));
     }
 
     #[test]
     fn field_in_message_is_not_repeated() {
-        let line = r#"{"level":"INFO","message":"attached API key a1 to p1","key_id":"a1",
-            "usage_plan_id":"p1","version":"9a6dc20c-e9cd-4d5e-bc06-e9bca4a5f3c5"}"#;
-        let expected = "    attached API key a1 to p1 (version=9a6dc20c…)";
+        let line = r#"{"level":"INFO","message":"created the config dev_1","config":"dev_1",
+            "request":"9a6dc20c-e9cd-4d5e-bc06-e9bca4a5f3c5"}"#;
+        let expected = "    created the config dev_1 (request=9a6dc20c…)";
         assert_eq!(row(line), expected);
     }
 
@@ -205,11 +203,10 @@ mod tests {
 
     #[test]
     fn accepted_probe_is_recognized() {
-        let of = |field: &str, level: &str| {
-            let line = format!(r#"{{"level":"{level}","message":"m","{field}":"Probe"}}"#);
+        let of = |level: &str| {
+            let line = format!(r#"{{"level":"{level}","message":"m","action":"Probe"}}"#);
             LogLine::new(&line).is_accepted_probe()
         };
-        assert!(of("action", "INFO") && of("operation", "INFO"));
-        assert!(!of("action", "DEBUG") && !of("service", "INFO"));
+        assert!(of("INFO") && !of("DEBUG"));
     }
 }
