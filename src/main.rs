@@ -1,7 +1,10 @@
 //! Wires the function: logs, settings, Lambda.
 
+use std::error::Error;
+use std::process::ExitCode;
+
 use api_key_rotation::adapters::Clients;
-use api_key_rotation::config::Config;
+use api_key_rotation::config::{Config, ConfigError, documentation_url};
 use api_key_rotation::handler::error::{HandlerError, log_error};
 use api_key_rotation::handler::handle;
 use api_key_rotation::logging;
@@ -9,31 +12,66 @@ use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service
 use serde_json::value::RawValue;
 use tower::util::MapRequestLayer;
 
+/// What Lambda sets, and without which its runtime panics.
+const LAMBDA: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    // What is no Unicode stays set, and is found wrong.
+async fn main() -> ExitCode {
+    // A value that is not Unicode is kept in lossy form, so that validation reports it instead of treating it as unset.
     let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    if LAMBDA.into_iter().any(|name| variable(name).is_none()) {
+        eprintln!(
+            "this program runs inside AWS Lambda; to try it on this machine, use make run or make sandbox"
+        );
+        return ExitCode::FAILURE;
+    }
     logging::init(variable);
-    // With wrong settings the function starts all the same and answers each event with what is wrong: an error that
-    // Lambda shows, where an exit at start-up would only say "Runtime.ExitError".
+    // With wrong settings the function starts anyway and answers each event with what is wrong: an error that Lambda
+    // shows, where an exit at start-up would only say "Runtime.ExitError".
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+    let invalid = |faults: &ConfigError| {
+        let failed = HandlerError::Config(faults.clone());
+        log_error(&failed, &documentation_url(variable));
+        failed
+    };
     let clients = Config::read(variable).map(|config| Clients::new(config, name));
     if let Err(faults) = &clients {
-        tracing::error!(error_type = "InvalidSettings", "{faults}");
+        invalid(faults);
     }
     let handler = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         match &clients {
             Ok(clients) => handle(clients, event).await,
-            Err(faults) => Err(HandlerError::Config(faults.clone())).inspect_err(log_error),
+            Err(faults) => Err(invalid(faults)),
         }
         .map_err(Diagnostic::from)
     });
-    // What is no JSON becomes the JSON `null`, so that the handler answers it with an error of ours.
+    // Replaces a payload that is not JSON with `null`, so that the handler returns `MalformedEvent` instead of the
+    // runtime's own error.
     let readable = MapRequestLayer::new(|mut invocation: LambdaInvocation| {
         if serde_json::from_slice::<&RawValue>(&invocation.body).is_err() {
             invocation.body = "null".into();
         }
         invocation
     });
-    Box::pin(Runtime::new(handler).layer(readable).run()).await
+    match Box::pin(Runtime::new(handler).layer(readable).run()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // An emulator that ends before the function does, such as that of `sam local`.
+            let cause = root_cause(&*error);
+            eprintln!("lost the connection to the Lambda runtime API: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What an error comes down to. The HTTP client wraps it in errors that only name their own kind.
+fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |&error| error.source())
+        .last()
+        .unwrap_or(error)
 }

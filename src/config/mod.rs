@@ -18,13 +18,32 @@ use self::api_gateway::{parse_plan, parse_stage_key};
 pub use self::doppler::DopplerConfig;
 use self::env::EnvReader;
 pub use self::env::{ConfigError, ConfigProblem};
-use self::parse::{parse_flag, parse_secret_id, parse_url};
+use self::parse::{parse_documentation_url, parse_flag, parse_secret_id, parse_url};
 use crate::ids::Target;
 
 /// An example of `PROBE_URL`. Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC,
 /// API Gateway developer guide, "Important notes"). Settings with such a path are not refused: whether AWS answers it for
 /// a given domain is not verified, and the probe itself notices a URL that requires no key.
 const PROBE_EXAMPLE: &str = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/prod/health";
+
+/// The pages as a path in the project.
+const DOCUMENTATION: &str = "docs";
+const DOCUMENTATION_EXAMPLE: &str = "https://git.example.com/api-key-rotation/docs";
+
+/// Where the pages are, also if the settings are invalid: an error says where its type is explained.
+#[must_use]
+pub fn documentation_url(variable: impl Fn(&str) -> Option<String>) -> String {
+    let mut reader = EnvReader {
+        variable: &variable,
+        problems: Vec::new(),
+    };
+    let url = reader.one(
+        "DOCUMENTATION_URL",
+        DOCUMENTATION_EXAMPLE,
+        parse_documentation_url,
+    );
+    url.unwrap_or_else(|| DOCUMENTATION.to_owned())
+}
 
 /// Everything that can be set. Holds no secret: the Doppler token is named, not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +66,8 @@ pub struct Config {
     pub grace_period: Duration,
     /// `QUARANTINE_PERIOD`: how long it then stays disabled.
     pub quarantine_period: Duration,
+    /// `DOCUMENTATION_URL`: where the pages are that errors refer to.
+    pub documentation_url: String,
     /// `AWS_CA_BUNDLE` or `SSL_CERT_FILE`: the certificates to trust instead of those that are compiled in.
     pub roots: Option<Vec<TrustAnchor<'static>>>,
 }
@@ -81,6 +102,13 @@ impl Config {
                 Duration::from_hours(7 * 24),
                 "7d",
             ),
+            documentation_url: reader
+                .one(
+                    "DOCUMENTATION_URL",
+                    DOCUMENTATION_EXAMPLE,
+                    parse_documentation_url,
+                )
+                .unwrap_or_else(|| DOCUMENTATION.to_owned()),
             roots: ca_bundle::read(&variable).unwrap_or_else(|problem| {
                 reader.problems.push(problem);
                 None

@@ -54,6 +54,23 @@ pub(super) fn parse_url(text: &str, http_anywhere: bool) -> Result<Url, String> 
     }
 }
 
+/// Where pages are: a URL, or a path in the project. A `/` at its end is dropped, as the name of a page follows.
+pub(super) fn parse_documentation_url(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    if text.contains(':') {
+        let url = parse_url(text, false)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("has a query or fragment".to_owned());
+        }
+        return Ok(text.to_owned());
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte);
+    if text.is_empty() || text.starts_with('/') || !text.bytes().all(is_plain) {
+        return Err("is neither an https URL nor a relative path".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,

@@ -72,7 +72,12 @@ impl From<HandlerError> for Diagnostic {
     }
 }
 
-/// Writes the one line that says why an event failed.
-pub fn log_error(failed: &HandlerError) {
-    error!(error_type = failed.error_type(), "{}", failed.message());
+/// Writes the one line that says why an event failed, and where its type is explained.
+pub fn log_error(failed: &HandlerError, documentation_url: &str) {
+    let error_type = failed.error_type();
+    let help = format!(
+        "{documentation_url}/errors.md#{}",
+        error_type.to_ascii_lowercase()
+    );
+    error!(error_type, help, "{}", failed.message());
 }

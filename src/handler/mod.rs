@@ -1,11 +1,13 @@
 //! Lambda: an event in, an answer out.
 
+mod checked;
 pub mod error;
 pub mod event;
 pub mod event_error;
 mod invocation;
 mod messages;
 mod metrics;
+mod outcome;
 mod reconcile;
 mod report;
 mod rotate;
@@ -33,7 +35,8 @@ pub async fn handle(
 ) -> Result<Answer, HandlerError> {
     let (payload, context) = event.into_parts();
     let event = Event::parse(payload.get()).map_err(HandlerError::Event);
-    let event = event.inspect_err(log_error)?;
+    let event =
+        event.inspect_err(|failed| log_error(failed, &clients.config().documentation_url))?;
     let invocation = Invocation {
         request_id: context.request_id,
         function_arn: context.invoked_function_arn,

@@ -11,6 +11,7 @@ use super::error::{HandlerError, log_error};
 use super::event::Reconciliation;
 use super::invocation::Invocation;
 use super::metrics::Metrics;
+use super::outcome::{log_ignored, log_reconciliation};
 use super::report::SecretReport;
 use super::scope::{check_scope, unqualified_arn};
 use super::setup::{describe, policy};
@@ -59,7 +60,8 @@ pub(super) async fn reconcile(
     let context = CallContext::new(invocation.deadline, event.is_emergency);
     let result = CALL_CONTEXT.scope(context, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
-    span.in_scope(|| result.inspect_err(log_error))
+    let log = |failed: &_| log_error(failed, &clients.config().documentation_url);
+    span.in_scope(|| result.inspect_err(log))
 }
 
 async fn run(
@@ -91,6 +93,7 @@ async fn run(
             Err(failed) if event.unasked && is_out_of_scope(&failed, clients.config()) => {
                 let failed = SecretReport::failed(&Redacted::secret_id(secret), failed.message());
                 report.secrets.push(failed);
+                log_ignored();
                 return Ok(report);
             }
             reconciled => reconciled.map(|reconciled| report.secrets.push(reconciled)),
@@ -109,6 +112,8 @@ async fn run(
         clients,
         every && totals.secrets_not_processed == 0 && totals.unseen == 0,
     );
+    let left = report.not_processed.len();
+    log_reconciliation(&event.task(), &report.secrets, left, totals);
     Ok(report)
 }
 
@@ -154,7 +159,8 @@ async fn reconcile_fleet(job: &Job<'_>, report: &mut Report) -> Result<(), Handl
         let reconciled = reconcile_secret(job, &secret, &mut report.totals);
         let reconciled = reconciled.instrument(span.clone()).await;
         let reconciled = reconciled.unwrap_or_else(|failed| {
-            span.in_scope(|| log_error(&failed));
+            let help = &job.clients.config().documentation_url;
+            span.in_scope(|| log_error(&failed, help));
             report.totals.failures += 1;
             report.totals.unseen += 1;
             SecretReport::failed(&shown, failed.message())

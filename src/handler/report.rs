@@ -1,7 +1,10 @@
 //! What a run tells of a secret. Ids and times, never values.
 
+use std::time::SystemTime;
+
 use serde::Serialize;
 
+use super::checked::checked;
 use super::messages::{allowance, hand_over_commands, issues};
 use crate::adapters::{Clients, Secret};
 use crate::decision::{
@@ -21,6 +24,8 @@ pub struct SecretReport {
     /// How things stand at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<SecretStatus>,
+    /// What was verified, in words.
+    pub checked: Vec<String>,
     /// What was done, in words and in order. Empty where nothing was left to do.
     pub done: Vec<String>,
     /// What could not be done, and what stays as it is for a reason that its owner should know.
@@ -101,6 +106,7 @@ impl SecretReport {
         Self {
             secret: secret.arn.clone(),
             status: Some(secret_status(&outcome.run.observed)),
+            checked: checked(&outcome),
             issues,
             hand_over_commands: hand_over_commands(clients, secret, &outcome.run.observed),
             done: outcome.done,
@@ -133,27 +139,33 @@ fn secret_status(observed: &Observed) -> SecretStatus {
 }
 
 fn key_report(observed: &Observed, key: &Key) -> KeyReport {
-    let state = state(observed, key);
     let mark = key.supersession();
-    let disabled_at = key.quarantined_since();
-    let next_transition_at = match state {
-        KeyState::Superseded => {
-            mark.map(|mark| superseded_since(observed, key, mark) + observed.grace())
-        }
-        KeyState::Quarantined if is_irreplaceable(observed, key) => None,
-        KeyState::Quarantined => disabled_at.map(|at| since(key, at) + observed.policy.quarantine),
-        KeyState::InUse | KeyState::DisabledManually | KeyState::Unmanaged => None,
-    };
     KeyReport {
         id: key.id.to_string(),
         version: key.version().map(ToString::to_string),
         current: key.is(VersionRole::Current),
         managed: key.belongs_to_secret(),
-        state,
+        state: state(observed, key),
         effective_since: rfc3339(key.effective_since),
         superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
-        disabled_at: disabled_at.map(rfc3339),
+        disabled_at: key.quarantined_since().map(rfc3339),
         revoked_at: mark.and_then(|mark| mark.revoked_at).map(rfc3339),
-        next_transition_at: next_transition_at.map(rfc3339),
+        next_transition_at: next_transition(observed, key).map(rfc3339),
+    }
+}
+
+/// From when on a superseded key is disabled, or a disabled one deleted.
+pub(super) fn next_transition(observed: &Observed, key: &Key) -> Option<SystemTime> {
+    match state(observed, key) {
+        KeyState::Superseded => {
+            let mark = key.supersession()?;
+            Some(superseded_since(observed, key, mark) + observed.grace())
+        }
+        KeyState::Quarantined if is_irreplaceable(observed, key) => None,
+        KeyState::Quarantined => {
+            let disabled_at = key.quarantined_since()?;
+            Some(since(key, disabled_at) + observed.policy.quarantine)
+        }
+        KeyState::InUse | KeyState::DisabledManually | KeyState::Unmanaged => None,
     }
 }

@@ -3,11 +3,13 @@
 use serde::Serialize;
 use tracing::{Instrument, Span, error_span};
 
+use super::checked::checked;
 use super::error::{HandlerError, log_error};
 use super::event::Rotation;
 use super::invocation::Invocation;
 use super::messages;
 use super::metrics::Metrics;
+use super::outcome::log_step;
 use super::scope::check_scope;
 use super::setup::{describe, policy};
 use crate::adapters::{CALL_CONTEXT, CallContext, Clients, Session};
@@ -25,6 +27,8 @@ pub struct Report {
     pub secret: String,
     /// Id of the version.
     pub version: String,
+    /// What was verified, in words.
+    pub checked: Vec<String>,
     /// What was done, in words and in order. Empty where nothing was left to do.
     pub done: Vec<String>,
     /// What was left undone after the point of no return, and why; and what the secret's owner should know.
@@ -60,7 +64,8 @@ pub(super) async fn rotate(
     let context = CallContext::new(invocation.deadline, has_priority);
     let result = CALL_CONTEXT.scope(context, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
-    span.in_scope(|| result.inspect_err(log_error))
+    let log = |failed: &_| log_error(failed, &clients.config().documentation_url);
+    span.in_scope(|| result.inspect_err(log))
 }
 
 async fn run(
@@ -93,6 +98,7 @@ async fn run(
         step: event.step.as_str(),
         secret: secret.arn.clone(),
         version: event.version.to_string(),
+        checked: checked(&outcome),
         done: outcome.done.clone(),
         issues,
         hand_over_commands: Vec::new(),
@@ -108,5 +114,6 @@ async fn run(
         totals.add(&outcome);
         totals.emit(clients, config.secret_id.is_some() && totals.unseen == 0);
     }
+    log_step(event.step, &outcome.run.observed, report.issues.len());
     Ok(report)
 }

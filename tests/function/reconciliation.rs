@@ -451,7 +451,7 @@ async fn deleted_current_key_is_recreated_if_generated() {
     let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
     let denied = env.sandbox.faults().inject(denied.every());
     let report = env.reconcile(json!({})).await;
-    assert!(issues(&report).contains("completed only now"), "{report}");
+    assert!(issues(&report).contains("complete from now on"), "{report}");
     env.assert_agreement().await;
     denied.remove();
 

@@ -707,10 +707,11 @@ async fn each_action_logs_one_json_line() {
             "{line}"
         );
         assert_eq!(line["span"]["version"], token, "{line}");
-        assert!(
-            line["took_ms"].is_u64() && line["message"].is_string(),
-            "{line}"
-        );
+        assert!(line["message"].is_string(), "{line}");
+        if line.get("outcome").is_some() {
+            continue;
+        }
+        assert!(line["took_ms"].is_u64(), "{line}");
         let key = (
             line["span"]["step"].as_str().unwrap_or_default(),
             line["action"].as_str().unwrap_or_default(),

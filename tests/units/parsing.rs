@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use api_key_rotation::adapters::description::{DescriptionText, InUseText, target_hash};
 use api_key_rotation::adapters::refusal::{Answer, Cause};
-use api_key_rotation::config::Config;
+use api_key_rotation::config::{Config, documentation_url};
 use api_key_rotation::decision::{
     InvalidSecret, KeyDescription, Postponed, Replica, Replication, RotationStep, Supersession,
 };
@@ -36,6 +36,50 @@ fn without_any_setting_the_defaults_hold() {
     assert_eq!(settings.propagation_delay, Duration::from_mins(2));
     assert_eq!(settings.grace_period, Duration::from_hours(24));
     assert_eq!(settings.quarantine_period, Duration::from_hours(7 * 24));
+    assert_eq!(settings.documentation_url, "docs");
+}
+
+/// Where the pages are is an https URL or a relative path. Without the other settings it is read as well.
+#[test]
+fn documentation_url_is_url_or_relative_path() {
+    let read = |url: &'static str| {
+        let variables = [("DOCUMENTATION_URL", url)];
+        let read = settings(&variables).map(|settings| settings.documentation_url);
+        let lenient = documentation_url(|name| {
+            let mut variables = variables.iter();
+            let found = variables.find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        assert_eq!(read.clone().unwrap_or("docs".to_owned()), lenient, "{url}");
+        read
+    };
+    for (url, expected) in [
+        ("", "docs"),
+        ("docs/", "docs"),
+        ("../shared/pages", "../shared/pages"),
+        (
+            "https://git.example.com/team/rotation/blob/v0.2.0/docs",
+            "https://git.example.com/team/rotation/blob/v0.2.0/docs",
+        ),
+        ("https://docs.example.com/", "https://docs.example.com"),
+    ] {
+        assert_eq!(read(url).as_deref(), Ok(expected));
+    }
+    for url in [
+        "/docs",
+        "/",
+        "my docs",
+        "docs?page=1",
+        "http://docs.example.com",
+        "ftp://docs.example.com",
+        "https://docs.example.com/#errors",
+        "https://docs.example.com/?page=",
+        "https://me:hunter2@docs.example.com",
+    ] {
+        let fault = read(url).expect_err(url);
+        assert!(fault.starts_with("DOCUMENTATION_URL "), "{fault}");
+        assert!(!fault.contains("hunter2"), "{fault}");
+    }
 }
 
 #[test]

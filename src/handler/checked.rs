@@ -1,0 +1,145 @@
+//! What a run verified, in words: the field `checked` of a report. No values, only how they relate.
+
+use crate::decision::{
+    Content, Observed, Query, Readiness, Replication, RotationStep, TargetContent, Task,
+    VersionRole,
+};
+use crate::driver::{ACCEPTANCES, Outcome};
+use crate::ids::{KeyId, Target};
+
+/// What the queries of a run brought, as it stands at the end.
+pub(super) fn checked(outcome: &Outcome) -> Vec<String> {
+    let observed = &outcome.run.observed;
+    let mut words = Vec::new();
+    for query in &outcome.queries {
+        for found in verified(observed, query) {
+            if !words.contains(&found) {
+                words.push(found);
+            }
+        }
+    }
+    words.extend(age(observed));
+    words.extend(replicas(observed));
+    words
+}
+
+fn verified(observed: &Observed, query: &Query) -> Vec<String> {
+    let one = match query {
+        Query::Version { .. } => return versions(observed),
+        Query::PlansOf(key) => plans(observed, key),
+        Query::PlanExists(plan) => Some(format!("usage plan {plan} exists")),
+        Query::Keys => {
+            let keys = observed.keys.iter();
+            Some(match keys.filter(|key| key.belongs_to_secret()).count() {
+                1 => "API Gateway has 1 API key of this secret".to_owned(),
+                number => format!("API Gateway has {number} API keys of this secret"),
+            })
+        }
+        Query::Target(target) => holds(observed, target),
+        Query::ProbeAccepts(_) => {
+            let key = if observed.is_test_rotation() {
+                "current"
+            } else {
+                "new"
+            };
+            Some(format!(
+                "the gateway refused a random key and accepted the {key} key {ACCEPTANCES} times"
+            ))
+        }
+        Query::ProbeRefusesRandomKey(_) => Some("the gateway refused a random key".to_owned()),
+        // What these bring shows in the others.
+        Query::Labels | Query::FindKey(_) | Query::ReplicasInSync | Query::KeyAge { .. } => None,
+    };
+    one.into_iter().collect()
+}
+
+/// What each version holds that was read. The pending one is the current one after its promotion.
+fn versions(observed: &Observed) -> Vec<String> {
+    let roles = [
+        (VersionRole::Pending, "the pending version"),
+        (VersionRole::Current, "AWSCURRENT"),
+        (VersionRole::Previous, "AWSPREVIOUS"),
+    ];
+    let roles = roles.into_iter();
+    roles
+        .filter_map(|(role, name)| version(observed, role, name))
+        .collect()
+}
+
+fn version(observed: &Observed, role: VersionRole, name: &str) -> Option<String> {
+    match observed.content(role)? {
+        Content::Missing => Some(format!("{name} has no value")),
+        Content::Placeholder => Some(format!("{name} holds no key")),
+        Content::Unusable(_) => None,
+        Content::Key { .. } if role == VersionRole::Pending && observed.is_test_rotation() => {
+            Some(format!("{name} is a copy of AWSCURRENT"))
+        }
+        Content::Key { .. } => {
+            let mut keys = observed.keys.iter();
+            let key = keys.find(|key| key.is(role));
+            Some(match key {
+                Some(key) => {
+                    let state = if key.enabled { "enabled" } else { "disabled" };
+                    format!("{name} holds API key {}, which is {state}", key.id)
+                }
+                None if observed.keys.were_searched(role) => {
+                    format!("{name} holds a value that no API key has")
+                }
+                None => format!("{name} holds a key"),
+            })
+        }
+    }
+}
+
+fn plans(observed: &Observed, key: &KeyId) -> Option<String> {
+    let plans = observed.plans.get(key)?.iter();
+    let plans: Vec<_> = plans.map(ToString::to_string).collect();
+    observed.keys.get(key)?;
+    Some(match &plans[..] {
+        [] => format!("API key {key} is on no usage plan"),
+        [plan] => format!("usage plan {plan} has API key {key}"),
+        plans => format!("usage plans {} have API key {key}", plans.join(", ")),
+    })
+}
+
+fn holds(observed: &Observed, target: &Target) -> Option<String> {
+    let content = match observed.target(target) {
+        TargetContent::Key(role) => format!("the {role} key"),
+        TargetContent::Vacant => "no key".to_owned(),
+        TargetContent::Other => "another value".to_owned(),
+        TargetContent::Unread | TargetContent::Unreachable => return None,
+    };
+    Some(format!("the Doppler target {target} holds {content}"))
+}
+
+/// Without a probe, the age stands for the new key's being in effect.
+fn age(observed: &Observed) -> Option<String> {
+    let Task::Rotate {
+        step: RotationStep::TestSecret,
+        ..
+    } = observed.task
+    else {
+        return None;
+    };
+    let Readiness::Age(age) = observed.policy.readiness else {
+        return None;
+    };
+    let mut keys = observed.keys.iter();
+    keys.find(|key| key.is(VersionRole::Pending))?;
+    let age = humantime::format_duration(age);
+    (!observed.is_test_rotation()).then(|| format!("the new key is at least {age} old"))
+}
+
+fn replicas(observed: &Observed) -> Option<String> {
+    let replicas = observed.secret.replicas.iter();
+    let in_sync = replicas.filter(|replica| replica.status == Replication::InSync);
+    let regions: Vec<_> = in_sync.map(|replica| replica.region.as_str()).collect();
+    match &regions[..] {
+        [] => None,
+        [region] => Some(format!("the replica in {region} is in sync")),
+        regions => Some(format!(
+            "the replicas in {} are in sync",
+            regions.join(", ")
+        )),
+    }
+}

@@ -1,0 +1,100 @@
+//! The last line of an invocation that succeeded: its outcome, which is one of a few, and what that means in words.
+
+use tracing::field::display;
+use tracing::info;
+
+use super::metrics::Metrics;
+use super::report::{SecretReport, next_transition};
+use crate::decision::{Key, KeyState, Observed, RotationStep, Task, VersionRole, state};
+use crate::time::rfc3339;
+
+const ROTATION_FINISHED: &str = "rotation finished";
+const STEP_FINISHED: &str = "step finished";
+const TEST_PASSED: &str = "test rotation passed";
+const RECONCILED: &str = "reconciled";
+const STOP_FINISHED: &str = "emergency stop finished";
+const IGNORED: &str = "ignored";
+
+/// Says that a step succeeded, and with the last one how the keys stand.
+pub(super) fn log_step(step: RotationStep, observed: &Observed, issues: usize) {
+    match step {
+        RotationStep::FinishSecret => log_rotation(observed, issues),
+        RotationStep::TestSecret if observed.is_test_rotation() => {
+            info!(outcome = TEST_PASSED, "test rotation passed");
+        }
+        step => info!(outcome = STEP_FINISHED, "{step} finished"),
+    }
+}
+
+fn log_rotation(observed: &Observed, issues: usize) {
+    let keys = observed.keys.iter();
+    let current = keys.clone().find(|key| key.is(VersionRole::Current));
+    let mut words: Vec<_> = current
+        .map(|key| format!("key {} is current", key.id))
+        .into_iter()
+        .collect();
+    words.extend(keys.filter_map(|key| superseded(observed, key)));
+    words.extend((issues > 0).then(|| count(issues, "issue")));
+    let key_id = current.map(|key| display(&key.id));
+    let outcome = ROTATION_FINISHED;
+    if words.is_empty() {
+        info!(outcome, key_id, "rotation finished");
+    } else {
+        info!(outcome, key_id, "rotation finished: {}", words.join(", "));
+    }
+}
+
+fn superseded(observed: &Observed, key: &Key) -> Option<String> {
+    let id = &key.id;
+    let is_superseded = state(observed, key) == KeyState::Superseded;
+    is_superseded.then(|| match next_transition(observed, key) {
+        Some(at) => format!(
+            "key {id} is superseded and will be disabled after {}",
+            rfc3339(at)
+        ),
+        None => format!("key {id} is superseded"),
+    })
+}
+
+/// Says what a reconciliation came to, in numbers.
+pub(super) fn log_reconciliation(
+    task: &Task,
+    secrets: &[SecretReport],
+    not_processed: usize,
+    totals: &Metrics,
+) {
+    let sum = |of: fn(&SecretReport) -> usize| secrets.iter().map(of).sum();
+    let (changes, issues) = (
+        sum(|secret| secret.done.len()),
+        sum(|secret| secret.issues.len()),
+    );
+    let counts = [
+        (changes > 0).then(|| count(changes, "change")),
+        (issues > 0).then(|| count(issues, "issue")),
+        (not_processed > 0).then(|| format!("{not_processed} not processed")),
+    ];
+    let mut words: Vec<_> = counts.into_iter().flatten().collect();
+    if words.is_empty() {
+        words.push("nothing to do".to_owned());
+    }
+    let words = words.join(", ");
+    if *task == Task::EmergencyStop {
+        info!(outcome = STOP_FINISHED, "emergency stop finished: {words}");
+    } else {
+        let secrets = count(totals.secrets, "secret");
+        info!(outcome = RECONCILED, "reconciled {secrets}: {words}");
+    }
+}
+
+/// Says that an event was about a secret of another function.
+pub(super) fn log_ignored() {
+    info!(
+        outcome = IGNORED,
+        "ignored an event about a secret that this function does not manage"
+    );
+}
+
+fn count(number: usize, word: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {word}{plural}")
+}
