@@ -18,6 +18,7 @@ const TOKEN: &str =
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/doppler-token-MnOpQr";
 const KMS_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:on-call";
+const PAGES: &str = "https://git.example.com/rotation/docs";
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 
 const NEW: &[(&str, &str)] = &[("SecretName", "shop/key"), ("UsagePlanIds", "a1b2c3")];
@@ -109,6 +110,7 @@ fn every_deployment_is_accepted_by_function() {
         ("GracePeriod", "1d 12h"),
         ("QuarantinePeriod", "14d"),
         ("EndpointUrl", "https://example.com"),
+        ("DocumentationUrl", PAGES),
     ];
     let shapes = [
         (NEW.to_vec(), Some(MADE)),
@@ -129,6 +131,9 @@ fn every_deployment_is_accepted_by_function() {
             assert_eq!(variables["DOPPLER_ADOPT_TARGETS"], "acme/prd/KEY");
             assert_eq!(variables["ALLOW_KEY_WITHOUT_PLAN"], "true");
             assert_eq!(settings.grace_period.as_secs(), 36 * 3600);
+            assert_eq!(settings.documentation_url, PAGES);
+        } else {
+            assert_eq!(settings.documentation_url, "docs");
         }
     }
 }
@@ -157,6 +162,12 @@ fn schedule_comes_after_permission_and_rest() {
         let before: BTreeSet<_> = before.iter().filter_map(Value::as_str).collect();
         // What these refer to comes before them: the function and its role, the log group, all alarms and rules.
         let mut last = BTreeSet::from(["SecretsManagerMayInvoke", "Dashboard"]);
+        last.extend([
+            "ErrorsQuery",
+            "ChangesQuery",
+            "OneKeyQuery",
+            "RotationsQuery",
+        ]);
         let function = properties(&stack(parameters), "RotationFunction");
         let events = function["Events"].as_object().expect("a mapping");
         let permissions = events
@@ -239,7 +250,8 @@ fn rule_matches_own_secret_or_promotions() {
 /// Every alarm tells the topic when it begins and ends is on the dashboard and in the runbook.
 #[test]
 fn every_alarm_notifies_and_is_documented() {
-    let told = stack(&[NEW, &[("AlarmTopicArn", TOPIC)]].concat());
+    let told = [("AlarmTopicArn", TOPIC), ("DocumentationUrl", PAGES)];
+    let told = stack(&[NEW, &told].concat());
     let alarms = of_type(&told, "AWS::CloudWatch::Alarm");
     assert!(alarms.len() >= 15, "{}", alarms.len());
     let dashboard = properties(&told, "Dashboard")["DashboardBody"].clone();
@@ -255,13 +267,45 @@ fn every_alarm_notifies_and_is_documented() {
         let name = name
             .strip_prefix("rotation-")
             .expect("it begins with the stack's");
-        assert!(RUNBOOK.contains(&format!("| `{name}`")), "{name}");
+        let is_documented = RUNBOOK.contains(&format!("| `{name}`"))
+            || RUNBOOK.contains(&format!("\n### {name}\n"));
+        assert!(is_documented, "{name}");
+        let description = alarm["AlarmDescription"].as_str().expect("it has one");
+        let see = format!(". See {PAGES}/runbook.md#{name}.");
+        let words = description.strip_suffix(&see);
+        let words = words.unwrap_or_else(|| panic!("{id} refers to no page: {description}"));
+        assert!(words.matches(". ").count() <= 1, "{id} is long: {words}");
+        // DOC: CloudWatch API, PutMetricAlarm. The URL may be as long as its pattern allows.
+        assert!(words.len() + 640 <= 1_024, "{id}: {}", words.len());
         let mut shown = shown.iter().filter_map(Value::as_str);
         let ends = format!(":alarm:rotation-{name}");
         assert!(shown.any(|arn| arn.ends_with(&ends)), "{id}");
     }
     for (id, alarm) in of_type(&stack(NEW), "AWS::CloudWatch::Alarm") {
         assert!(alarm.get("AlarmActions").is_none(), "{id}");
+    }
+}
+
+/// The queries for `CloudWatch` Logs Insights read the function's log. That the fields which they name exist is shown by
+/// `function::logs`.
+#[test]
+fn queries_read_log_of_function() {
+    let stack = stack(NEW);
+    let queries = of_type(&stack, "AWS::Logs::QueryDefinition");
+    let names: BTreeSet<_> = queries
+        .iter()
+        .map(|(_, query)| query["Name"].as_str().expect("it has a name"))
+        .collect();
+    let expected = ["errors", "changes", "one-key", "rotations"];
+    let expected = expected.map(|name| format!("rotation/{name}"));
+    assert_eq!(names, expected.iter().map(String::as_str).collect());
+    for (id, query) in &queries {
+        let groups = &query["LogGroupNames"];
+        assert_eq!(groups, &json!(["/aws/lambda/rotation"]), "{id}");
+        let text = query["QueryString"].as_str().expect("it is a text");
+        // DOC: CloudWatch Logs API, PutQueryDefinition.
+        assert!(text.len() <= 10_000, "{id}");
+        assert!(!text.contains("${"), "{id}: nothing is left to resolve");
     }
 }
 
@@ -514,6 +558,21 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         "EndpointUrl",
         &["", "http://127.0.0.1:4566", "https://vpce-1.example.com"],
         &["127.0.0.1:4566", "http://10.0.0.1:4566"],
+    ),
+    (
+        "DocumentationUrl",
+        &[
+            "docs",
+            "../docs",
+            "https://git.example.com/team/api-key-rotation/blob/v0.2.0/docs",
+        ],
+        &[
+            "",
+            "/docs",
+            "docs?",
+            "http://git.example.com",
+            "https://a.example.com/?q",
+        ],
     ),
     ("SecretDescription", &["", "Key of the partner API"], &[]),
 ];

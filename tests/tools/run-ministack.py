@@ -4,7 +4,7 @@ As it is, ministack 1.5.33
 - gives a secret that a stack makes without a value an empty one, and has !Ref of it give its name instead of its ARN;
 - answers GetSecretValue for a version that has no value yet, where AWS cannot find it;
 - takes RotateSecret for done at once, where AWS announces a version and calls the function;
-- does not know AWS::SecretsManager::RotationSchedule;
+- does not know AWS::SecretsManager::RotationSchedule, nor AWS::Logs::QueryDefinition, which here is made in name only;
 - knows no alarm that calculates: here that becomes one on the metric that it calculates with;
 - lets a disabled API key in, and does not look at a key's tags when a policy asks for them;
 - goes on with a process of the function that has its old settings after they were updated.
@@ -108,6 +108,10 @@ resources["AWS::SecretsManager::Secret"] = SECRET | {
 resources["AWS::SecretsManager::RotationSchedule"] = {
     "create": schedule_rotation,
     "delete": lambda arn, _properties: secret_of(arn).update(RotationEnabled=False),
+}
+resources["AWS::Logs::QueryDefinition"] = {
+    "create": lambda logical_id, _properties, _stack: (f"{logical_id}-{new_uuid()}", {}),
+    "delete": lambda _id, _properties: None,
 }
 resources["AWS::Lambda::Function"] = FUNCTION | {"update": update_function}
 resources["AWS::CloudWatch::Alarm"] = ALARM | {
