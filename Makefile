@@ -119,7 +119,7 @@ build: $(TOOLS)/build/.installed ## Build the function for Lambda (4-6 min; ARCH
 	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/api-key-rotation/bootstrap
 
 .PHONY: package
-package: $(TOOLS)/build/.installed ## Zip the function with checksums, for each processor or for one ARCH
+package: $(TOOLS)/build/.installed ## Zip the function with template and checksums, for each processor or for one ARCH
 	@tests/tools/package $(TARGET)/package $(if $(filter-out file,$(origin ARCH)),$(ARCH))
 
 ##@ Prove and measure
