@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::{Failure, Model, ModelKey, NEW, OLD, RECONCILE, rotate};
 use api_key_rotation::decision::{
-    CURRENT, Decision, PENDING, Query, Readiness, Refusal, Request, RotationStep, Run, UsagePlans,
-    decide,
+    Action, CURRENT, Decision, Fact, PENDING, Query, Readiness, Refusal, Request, RotationStep,
+    Run, UsagePlans, decide,
 };
-use api_key_rotation::ids::{KeyId, PlanId};
+use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
 /// Every secret that a rotation can start from.
 fn starts() -> Vec<Model> {
@@ -594,4 +594,17 @@ fn failure_of_any_request_completes_next_try() {
         }
     }
     assert!(failures > 1000, "only {failures} failures");
+}
+
+/// A promotion that finds AWSCURRENT on a third version has promoted nothing, so it is not reported as done.
+#[test]
+fn promotion_overtaken_elsewhere_is_not_done() {
+    let mut model = Model::rotating(Some(1), 0, true, false);
+    let mut run = Run::new(model.observe(rotate(RotationStep::FinishSecret)));
+    let (version, from) = (VersionId::from(NEW), Some(VersionId::from(OLD)));
+    let promote = Request::Act(Action::Promote { version, from });
+    let mut other = run.clone();
+    assert!(other.succeeded(&promote, Fact::Promoted));
+    model.move_label(CURRENT, "third");
+    assert!(!run.succeeded(&promote, Fact::Described(model.description())));
 }
