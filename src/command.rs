@@ -1,27 +1,29 @@
-//! Commands that are shown to people, who run them in a shell as they stand.
+//! Shell commands that messages and reports show, ready to be copied into a terminal.
 
 use std::fmt;
 
-/// A command and its arguments. `Display` writes one line for a POSIX shell, which reads exactly these words from it: a
-/// word that is not plain stands in single quotes.
+/// A command and its arguments.
+///
+/// `Display` writes one line that a POSIX shell splits into exactly these words. A word with
+/// special characters is in single quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command(Vec<String>);
 
 impl Command {
-    /// The command of that name.
+    /// Creates a command without arguments.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(vec![name.to_owned()])
     }
 
-    /// The same with one more argument.
+    /// Appends an argument.
     #[must_use]
     pub fn arg(mut self, word: impl Into<String>) -> Self {
         self.0.push(word.into());
         self
     }
 
-    /// The same with more arguments.
+    /// Appends several arguments.
     #[must_use]
     pub fn args<const N: usize>(mut self, words: [&str; N]) -> Self {
         self.0.extend(words.map(ToOwned::to_owned));
@@ -36,7 +38,8 @@ impl fmt::Display for Command {
             if is_plain(word) {
                 out.write_str(word)?;
             } else {
-                // Nothing is special between single quotes but their end. So one stands outside, escaped.
+                // A single quote cannot be escaped inside single quotes. So the quotes end before
+                // it and begin again after it.
                 write!(out, "'{}'", word.replace('\'', r"'\''"))?;
             }
         }
@@ -44,7 +47,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// Whether no shell sees anything but text in the word.
+/// Whether the word needs no quotes in any shell.
 fn is_plain(word: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+".contains(&byte);
     !word.is_empty() && word.bytes().all(plain)

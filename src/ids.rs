@@ -1,4 +1,4 @@
-//! What names something outside: versions, keys, usage plans, Doppler targets, the probe's URL.
+//! Identifiers of external resources: versions, keys, usage plans, Doppler targets, the probe URL.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,18 +6,22 @@ use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 
-/// Stands for what was not fit to be shown.
+/// The text that replaces a masked value.
 pub(crate) const MASK: &str = "[masked]";
 
-/// What begins the hash of a text that is not shown or written as it is. 64 lower-case hexadecimal digits follow.
+/// Prefix of a hash that replaces a text which cannot be shown or stored. 64 lower-case hexadecimal
+/// digits follow.
 const HASHED: &str = "sha256:";
 
-/// Id of a version of the secret. It is the `ClientRequestToken` of the rotation that makes the version.
+/// ID of a version of the secret: the `ClientRequestToken` of the rotation that creates it.
 ///
-/// The service's model allows any 32 to 64 characters, and an operator may put a version under an id of their choice.
-/// The *text form* is safe in names, tags, descriptions, logs and commands: the id itself if it has 1 to 64 characters
-/// `[A-Za-z0-9_-]`, else `sha256:` and the 64 hexadecimal digits of its hash. An id in text form is its own text form, so
-/// that an id read from a tag equals the id that the service shows. Equality, order and output use the text form.
+/// The service model allows any 32 to 64 characters, and an operator can store a version under any
+/// such ID. The *text form* is safe in names, tags, descriptions, logs and commands. It is the ID
+/// itself if that has 1 to 64 characters `[A-Za-z0-9_-]`. Otherwise it is `sha256:` and the 64
+/// hexadecimal digits of its hash.
+///
+/// An ID in text form is its own text form, so an ID read from a tag equals the ID that the service
+/// returns. Equality, order and output use the text form.
 #[derive(Clone)]
 pub struct VersionId {
     id: String,
@@ -25,13 +29,14 @@ pub struct VersionId {
 }
 
 impl VersionId {
-    /// The id as the service knows it, for calls. Where it was read from a key, it is in text form.
+    /// Returns the ID as the service knows it, for calls. An ID that was read from a key is in text
+    /// form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.id
     }
 
-    /// The text form.
+    /// Returns the text form.
     #[must_use]
     pub fn text(&self) -> &str {
         self.hash.as_deref().unwrap_or(&self.id)
@@ -89,34 +94,35 @@ fn is_plain(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
-/// Whether `text` is what [`hashed`] makes.
+/// Whether `text` has the form that [`hashed`] returns.
 pub(crate) fn is_hash(text: &str) -> bool {
     let digits = text.strip_prefix(HASHED);
     digits.is_some_and(|digits| digits.len() == 64 && is_hex(digits))
 }
 
-/// Whether `text` has lower-case hexadecimal digits only.
+/// Whether `text` consists of lower-case hexadecimal digits.
 pub(crate) fn is_hex(text: &str) -> bool {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text.bytes().all(hex)
 }
 
-/// `sha256:` and the hash of `text`.
+/// Returns `sha256:` and the hash of `text`.
 pub(crate) fn hashed(text: &str) -> String {
     format!("{HASHED}{}", sha256(text))
 }
 
-/// The SHA-256 of `text`, as 64 lower-case hexadecimal digits.
+/// Returns the SHA-256 of `text` as 64 lower-case hexadecimal digits.
 pub(crate) fn sha256(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     hash.iter()
         .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
 }
 
-/// Id of a key in API Gateway.
+/// ID of an API Gateway key.
 ///
-/// Older versions of other tools made keys whose id is their value. An id that may be a value is *hidden*: it works in
-/// calls, and `Display` and `Debug` show `[masked]`. Equality and order use the id.
+/// Older versions of other tools created keys whose ID is their value. An ID that may be a value is
+/// *hidden*: calls use it, but `Display` and `Debug` show `[masked]`. Equality and order use the
+/// ID.
 #[derive(Clone)]
 pub struct KeyId {
     id: String,
@@ -124,7 +130,7 @@ pub struct KeyId {
 }
 
 impl KeyId {
-    /// An id that may be a value.
+    /// Creates a hidden ID, which may be a value.
     #[must_use]
     pub fn hidden(id: &str) -> Self {
         Self {
@@ -133,13 +139,13 @@ impl KeyId {
         }
     }
 
-    /// The id itself, for calls only.
+    /// Returns the ID itself, for calls only.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.id
     }
 
-    /// Whether the id must not be shown, because it may be a value.
+    /// Whether the ID must not be shown because it may be a value.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
         self.is_hidden
@@ -188,12 +194,12 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// Id of a usage plan in API Gateway.
+/// ID of an API Gateway usage plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlanId(String);
 
 impl PlanId {
-    /// The id as text.
+    /// Returns the ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -212,21 +218,23 @@ impl fmt::Display for PlanId {
     }
 }
 
-/// One secret in Doppler. The environment does not distinguish targets: a project has no two configs of the same name.
+/// A Doppler secret that the key is mirrored to.
+///
+/// The environment does not distinguish targets: config names are unique within a project.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Doppler project.
     pub project: String,
-    /// The environment of the config, where it is named. Only needed to create the config.
+    /// The environment of the config, if the setting names it. Only needed to create the config.
     pub environment: Option<String>,
     /// Doppler config within the project.
     pub config: String,
-    /// Name of the secret within that.
+    /// Name of the secret in the config.
     pub name: String,
 }
 
 impl Target {
-    /// What distinguishes it: project, config and name.
+    /// Returns what identifies the target: project, config and name.
     #[must_use]
     pub fn place(&self) -> [&str; 3] {
         [&self.project, &self.config, &self.name]
@@ -253,7 +261,7 @@ impl PartialOrd for Target {
     }
 }
 
-/// As it is spelled in the settings.
+/// Formats the target as in the settings.
 impl fmt::Display for Target {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}/", self.project)?;
@@ -264,12 +272,12 @@ impl fmt::Display for Target {
     }
 }
 
-/// Where a new key is tried.
+/// The URL at which a new key is tested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeUrl(String);
 
 impl ProbeUrl {
-    /// The URL as text.
+    /// Returns the URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -282,8 +290,8 @@ impl From<&str> for ProbeUrl {
     }
 }
 
-/// Whether a secret can have this name or ARN. (DOC, Secrets Manager API: names have up to 512 of these characters; an
-/// ARN adds colons.)
+/// Whether `text` can be a secret's name or ARN. (DOC, Secrets Manager API: names have up to 512 of
+/// these characters; an ARN adds colons.)
 #[must_use]
 pub fn is_secret_id(text: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);

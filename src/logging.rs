@@ -1,16 +1,19 @@
-//! Logs: one line per action, JSON in Lambda, and no value at any level.
+//! Log output: one line per action, as text or JSON, and no secret value at any level.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging as `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL` say. Lambda leaves the form to the function, and drops
-/// a line in JSON whose `level` is below (DOC, Lambda developer guide, "Log-level filtering").
+/// Starts logging as `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL` request.
 ///
-/// At TRACE the AWS SDK prints requests and replies, key values among them, and the Lambda runtime the event. Three
-/// things stand before that: the feature `max_level_debug` of `tracing`, with which TRACE is not compiled in; this
-/// filter, which lets the libraries only warn; and an unknown or too chatty level means INFO or DEBUG.
+/// Lambda leaves the format to the function. It drops a JSON line whose `level` is below the
+/// configured one (DOC, Lambda developer guide, "Log-level filtering").
+///
+/// At TRACE, the AWS SDK prints requests and replies with key values in them, and the Lambda
+/// runtime prints the event. Three measures prevent that. The `max_level_debug` feature of
+/// `tracing` removes TRACE at compile time. The filter below limits libraries to warnings. TRACE
+/// counts as DEBUG, and an unknown level counts as INFO.
 pub fn init(variable: impl Fn(&str) -> Option<String>) {
     let level = match variable("AWS_LAMBDA_LOG_LEVEL")
         .unwrap_or_default()
@@ -25,7 +28,7 @@ pub fn init(variable: impl Fn(&str) -> Option<String>) {
     let filter = Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), level)
-        // It repeats our errors with their `Debug`.
+        // It logs the handler's errors again, in their `Debug` form.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
     let json =
         variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("JSON"));

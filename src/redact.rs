@@ -1,36 +1,40 @@
-//! What a service or an event says, fit to be shown: whatever could be a value is masked.
+//! Text from services and events, made safe to show: anything that could be a secret value is
+//! masked.
 
 use std::fmt;
 
 use crate::ids::MASK;
 
-/// As long as the shortest value is.
+/// The length of the shortest value.
 pub(crate) const LONG: usize = 20;
 
-/// So many characters of a service's words are shown at most.
+/// The most characters of a text that are shown.
 const LONGEST: usize = 500;
 
-/// Somebody else's words, fit to be shown. Only made by masking.
+/// Text from a service or an event that is safe to show. Only masking creates it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Redacted(String);
 
 impl Redacted {
-    /// A service's message: on one line, not long, and with whatever could be a value masked, whoever put it there. API Gateway's
-    /// keys have 20 to 128 alphanumerics, Doppler's tokens end in 40, and a `RotationToken` has at least 36 letters, digits
-    /// and hyphens.
+    /// Masks anything in a service's message that could be a value, and limits it to one line of
+    /// 500 characters.
+    ///
+    /// API Gateway keys have 20 to 128 alphanumeric characters, Doppler tokens end in 40, and a
+    /// `RotationToken` has at least 36 letters, digits and hyphens.
     #[must_use]
     pub fn message(message: &str) -> Self {
         Self(mask(message, |run| run.len() >= 36 || has_long_part(run)))
     }
 
-    /// A service's id of a request.
+    /// Masks the request ID of a service.
     #[must_use]
     pub fn id(id: &str) -> Self {
         Self(mask(id, has_long_part))
     }
 
-    /// The `SecretId` of an event, before a service has said that there is such a secret: somebody may have put a value
-    /// there. An ARN is no value.
+    /// Masks the `SecretId` of an event before a service has confirmed that the secret exists.
+    ///
+    /// A caller may have sent a value instead of a name. An ARN is not a value.
     #[must_use]
     pub fn secret_id(id: &str) -> Self {
         let is_arn = id.starts_with("arn:") && id.contains(":secretsmanager:");
@@ -42,7 +46,10 @@ impl Redacted {
         Self(shown.chars().take(500).collect())
     }
 
-    /// A service's code for an error. Codes are long words, and told from values by having no digit and by how they end.
+    /// Masks the error code of a service.
+    ///
+    /// Codes are long words. Unlike values, they have no digits and end in `Exception`, `Error` or
+    /// `Failure`.
     #[must_use]
     pub fn code(code: &str) -> Self {
         let named = |part: &str| {
@@ -56,13 +63,13 @@ impl Redacted {
         }))
     }
 
-    /// The words.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The same, followed by words of this function's own.
+    /// Appends the function's own `words`, which are not masked.
     #[must_use]
     pub fn followed_by(self, words: &str) -> Self {
         Self(self.0 + words)
@@ -97,7 +104,8 @@ fn mask(text: &str, is_value: impl Fn(&str) -> bool) -> String {
         run.clear();
         shown.push(if letter.is_control() { ' ' } else { letter });
     }
-    // Cut last: a cut value would not be recognised. In the middle: AWS says first what was refused, and last why.
+    // Cut after masking, because a cut value would not be recognized. Cut in the middle, because an
+    // AWS message begins with what was refused and ends with why.
     let shown: Vec<char> = shown.trim().chars().collect();
     if shown.len() <= LONGEST {
         return shown.into_iter().collect();

@@ -50,7 +50,7 @@ impl SessionValues {
         let text = |role| self.versions.get(&role);
         match (text(VersionRole::Pending), text(VersionRole::Current)) {
             (Some(pending), Some(current)) if pending.equals(current) => Comparison::Identical,
-            (Some(pending), Some(current)) if !pending.equals_but_for_the_key(current) => {
+            (Some(pending), Some(current)) if !pending.equals_except_key(current) => {
                 Comparison::OtherFieldsDiffer
             }
             _ if one == Content::Missing && other == Content::Missing => Comparison::Identical,

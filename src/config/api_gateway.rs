@@ -1,11 +1,11 @@
-//! Plans and stages of API Gateway.
+//! Settings that name usage plans and stages.
 
 use super::parse::{is_id, is_slug};
 
-/// A stage of a REST API from before usage plans.
+/// A stage of a REST API that accepts keys without a usage plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StageKey {
-    /// Id of the REST API.
+    /// ID of the REST API.
     pub rest_api_id: String,
     /// Name of the stage.
     pub stage_name: String,
@@ -15,7 +15,7 @@ pub(super) fn parse_plan(text: &str) -> Result<String, String> {
     if text.len() <= 64 && is_id(text) {
         return Ok(text.to_owned());
     }
-    Err("is no id of a usage plan (letters and digits; not its name)".to_owned())
+    Err("is not a usage plan ID (use the ID, not the name)".to_owned())
 }
 
 pub(super) fn parse_stage_key(text: &str) -> Result<StageKey, String> {
@@ -24,6 +24,6 @@ pub(super) fn parse_stage_key(text: &str) -> Result<StageKey, String> {
             rest_api_id: api.to_owned(),
             stage_name: stage.to_owned(),
         }),
-        _ => Err("is not of the form restApiId/stageName".to_owned()),
+        _ => Err("does not have the form restApiId/stageName".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! The certificates to trust.
+//! Reads the certificates to trust.
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -6,8 +6,11 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use super::ConfigProblem;
 
-/// Behind a proxy that inspects TLS: the certificates in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names. They
-/// replace those compiled in, as elsewhere.
+/// Reads the certificates in the file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names. Returns `None`
+/// if neither is set.
+///
+/// A proxy that inspects TLS requires them. They replace the compiled-in certificates, as in other
+/// AWS clients.
 pub(super) fn read(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Vec<TrustAnchor<'static>>>, ConfigProblem> {
@@ -22,11 +25,11 @@ pub(super) fn read(
         };
         let certificates = CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|_| unusable("cannot be read as PEM"))?;
+            .map_err(|_| unusable("could not be read as PEM"))?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
         return if roots.is_empty() {
-            Err(unusable("holds no certificate"))
+            Err(unusable("contains no certificate"))
         } else {
             Ok(Some(roots.roots))
         };

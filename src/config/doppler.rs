@@ -1,4 +1,4 @@
-//! Doppler: where it is, and what is written there.
+//! The Doppler settings.
 
 use reqwest::Url;
 
@@ -6,18 +6,20 @@ use super::env::EnvReader;
 use super::parse::{is_slug, parse_flag, parse_secret_id};
 use crate::ids::Target;
 
-/// Doppler: where it is, who we are there, and what to write.
+/// The Doppler settings: the API, the token and the targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DopplerConfig {
     /// Base URL of the API.
     pub api_url: Url,
     /// The secret in Secrets Manager that holds the token.
     pub token_secret_id: String,
-    /// What to write, at least one.
+    /// The targets to write, at least one.
     pub targets: Vec<Target>,
-    /// `DOPPLER_ADOPT_TARGETS`: those that may be overwritten whatever they hold. May name others, too.
+    /// `DOPPLER_ADOPT_TARGETS`: targets that may be overwritten, whatever value they hold. May name
+    /// others than `targets`.
     pub adopted: Vec<Target>,
-    /// `DOPPLER_CREATE_MISSING`: whether to create a project, environment or config that a target names and is missing.
+    /// `DOPPLER_CREATE_MISSING`: whether to create the project, environment or config of a target
+    /// if it is missing.
     pub create_missing: bool,
 }
 
@@ -47,7 +49,7 @@ impl EnvReader<'_> {
         let create_missing = self.one("DOPPLER_CREATE_MISSING", "true", parse_flag);
         self.get("DOPPLER_TARGETS")?;
         if self.get("DOPPLER_TOKEN_SECRET_ID").is_none() {
-            let fault = "is required where DOPPLER_TARGETS is set".to_owned();
+            let fault = "is required because DOPPLER_TARGETS is set".to_owned();
             self.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
         }
         let api_url = api_url.or_else(|| Url::parse("https://api.doppler.com").ok())?;
@@ -67,7 +69,7 @@ fn parse_target(text: &str) -> Result<Target, String> {
         [project, environment, config, name] => (project, Some(environment), config, name),
         _ => {
             return Err(
-                "is not of the form project/config/NAME or project/environment/config/NAME"
+                "does not have the form project/config/NAME or project/environment/config/NAME"
                     .to_owned(),
             );
         }
@@ -78,20 +80,22 @@ fn parse_target(text: &str) -> Result<Target, String> {
         .all(is_slug)
     {
         return Err(
-            "has a project, environment or config with other characters than letters, digits, '-' and '_'"
+            "has a project, environment or config with characters other than letters, digits, '-' and '_'"
                 .to_owned(),
         );
     }
-    // (DOC, Doppler docs, "secrets"; a leading underscore is UNK, so we do not write one.)
+    // (DOC, Doppler docs, "secrets". It is UNK whether Doppler accepts a leading underscore, so it
+    // is rejected.)
     let plain = name.len() <= 200
         && name.starts_with(|first: char| first.is_ascii_uppercase())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if !plain {
-        return Err("has a name that is not made of capitals, digits and underscores, beginning with a capital".to_owned());
+        return Err("has a name that does not consist of upper-case letters, digits and underscores, or does not begin with a letter".to_owned());
     }
-    // `doppler run` drops the first three from its child's environment and warns of LD_ (EMP, SRC); Doppler makes DOPPLER_.
+    // `doppler run` removes the first three from its child's environment and warns about LD_ (EMP,
+    // SRC). Doppler sets DOPPLER_ itself.
     if ["PATH", "HOME", "PS1"].contains(&name)
         || name.starts_with("LD_")
         || name.starts_with("DOPPLER_")

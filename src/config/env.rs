@@ -1,24 +1,25 @@
-//! Reads variables, and collects what is wrong with them.
+//! Reads environment variables and collects their problems.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::time::parse_period;
 
-/// Every fault of the settings, one line each. Quotes no value: a token may stand in the wrong variable.
+/// All problems of the settings, one line each. Quotes no value: an operator may have put a token
+/// into the wrong variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigError(pub Vec<ConfigProblem>);
 
-/// One fault of one variable.
+/// A problem of one variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} {fault}; for example {variable}={example}")]
 pub struct ConfigProblem {
     /// The environment variable.
     pub variable: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with the variable.
     pub fault: String,
-    /// A value that would do.
+    /// A valid value.
     pub example: &'static str,
 }
 
@@ -72,17 +73,18 @@ impl EnvReader<'_> {
         for (number, item) in (1..).zip(text.split(',')) {
             match parse(item.trim()) {
                 Ok(value) if seen.insert(value.clone()) => values.push(value),
-                // A repeated item changes nothing, and the template's pattern cannot refuse it.
+                // A repeated item is accepted: it changes nothing, and the template's pattern
+                // cannot reject it.
                 Ok(_) => {}
                 Err(fault) => {
-                    self.problem(name, format!("has an item {number} that {fault}"), example);
+                    self.problem(name, format!("item {number} {fault}"), example);
                 }
             }
         }
         if values.len() > most {
             self.problem(
                 name,
-                format!("has {} items; at most {most} are taken", values.len()),
+                format!("has {} items, but at most {most} are allowed", values.len()),
                 example,
             );
         }

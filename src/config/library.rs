@@ -1,26 +1,27 @@
-//! The variables that the function's libraries read: where AWS is, and what is between the function and everything.
+//! Variables that the libraries of the function read: AWS endpoints and proxies.
 //!
-//! The HTTP client passes over a proxy that it cannot parse and calls directly (SRC: hyper-util, `proxy::matcher`), and the
-//! AWS SDK takes a flag that it cannot parse for unset. Both would send requests where the operator did not want them. So
-//! these variables are checked like the function's own settings, and no problem quotes a value: a proxy's URL may hold a
-//! password.
+//! The HTTP client ignores a proxy that it cannot parse and connects directly (SRC: hyper-util,
+//! `proxy::matcher`). The AWS SDK treats a flag that it cannot parse as unset. Both would send
+//! requests to places that the operator did not intend. So these variables are validated like the
+//! settings of the function. No problem quotes a value: a proxy URL may hold a password.
 
 use std::net::IpAddr;
 
 use super::ConfigProblem;
 use super::parse::parse_url;
 
-/// Where a variable is looked up, as by [`std::env::var`].
+/// Looks up a variable, as [`std::env::var`] does.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The variables of the HTTP client that name a proxy. It takes the first one of a pair that is set.
+/// The variables of the HTTP client that name a proxy. It uses the first of a pair that is set.
 const PROXIES: [(&str, &str); 3] = [
     ("HTTPS_PROXY", "https_proxy"),
     ("HTTP_PROXY", "http_proxy"),
     ("ALL_PROXY", "all_proxy"),
 ];
 
-/// The variables of the AWS SDKs that name an endpoint: one for each service in use, and one for all.
+/// The variables of the AWS SDKs that name an endpoint: one for all services, and one for each
+/// service in use.
 const ENDPOINTS: [&str; 3] = [
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER",
@@ -41,8 +42,8 @@ pub(crate) fn uses_dual_stack(variable: Lookup) -> bool {
     is_on(variable, DUAL_STACK)
 }
 
-/// The endpoint of a service, such as `API Gateway`: its own variable, else that for all services. Returns `None` if AWS
-/// itself is called.
+/// Returns the endpoint of a service such as `API Gateway`: its own variable, or the one for all
+/// services. Returns `None` if the service is called at AWS.
 pub(crate) fn endpoint_url(variable: Lookup, service_id: &str) -> Option<String> {
     if is_on(variable, IGNORE_ENDPOINTS) {
         return None;
@@ -52,7 +53,7 @@ pub(crate) fn endpoint_url(variable: Lookup, service_id: &str) -> Option<String>
         .or_else(|| set(variable, "AWS_ENDPOINT_URL"))
 }
 
-/// Everything that is wrong with these variables.
+/// Returns all problems of these variables.
 pub(super) fn problems(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProblem> {
     let mut problems = proxies(variable);
     for name in [FIPS, DUAL_STACK, IGNORE_ENDPOINTS] {
@@ -75,8 +76,8 @@ pub(super) fn problems(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProbl
 fn endpoints(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     for name in ENDPOINTS {
-        // One that is set and empty is a fault too: SAM's emulator sets so what the template leaves out, and AWS itself
-        // would be called.
+        // A variable that is set but empty is also a problem. SAM's emulator sets every variable
+        // that the template leaves out, and the function would call AWS itself.
         if let Some(Err(fault)) = variable(name).map(|text| endpoint(&text, http_anywhere)) {
             let fault = format!("{fault}; remove it to call AWS itself");
             problems.push(problem(name, fault, "http://127.0.0.1:4600"));
@@ -86,7 +87,8 @@ fn endpoints(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProblem> {
         .into_iter()
         .find(|name| set(variable, name).is_some());
     if let Some(endpoint) = configured {
-        // The SDK's rules for endpoints refuse both (SRC), with an error that does not say so.
+        // The endpoint rules of the SDK reject the combination (SRC) with an error that does not
+        // name it.
         for name in [FIPS, DUAL_STACK] {
             if is_on(variable, name) {
                 let fault = format!("cannot be true while {endpoint} is set; remove one of them");
@@ -97,15 +99,15 @@ fn endpoints(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProblem> {
     problems
 }
 
-/// An endpoint that both the SDK's URL parser and its rules take: they refuse a query, and the one panics where the other
-/// does not.
+/// Checks that both the SDK's URL parser and its endpoint rules accept an endpoint. They reject a
+/// query, and one of them panics on texts that the other accepts.
 fn endpoint(text: &str, http_anywhere: bool) -> Result<(), String> {
     if !text.bytes().all(is_plain) {
         return Err("is not a URL".to_owned());
     }
     let url = parse_url(text, http_anywhere)?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("has a query or fragment".to_owned());
+        return Err("contains a query or a fragment".to_owned());
     }
     Ok(())
 }
@@ -134,8 +136,7 @@ fn proxies(variable: Lookup) -> Vec<ConfigProblem> {
         for (number, item) in (1..).zip(text.split(',')) {
             if !is_exception(item.trim()) {
                 let fault = format!(
-                    "has an item {number} that no host can match: it is neither a domain, an address, a block of \
-                     addresses nor *"
+                    "item {number} matches no host: it is not a domain, an IP address, a CIDR block or *"
                 );
                 problems.push(problem(name, fault, ".example.com,10.0.0.0/8"));
             }
@@ -145,7 +146,9 @@ fn proxies(variable: Lookup) -> Vec<ConfigProblem> {
     problems
 }
 
-/// The HTTP client takes a variable that is set and empty, and does not look at the other spelling.
+/// Returns a problem if the upper-case variable is empty and hides the lower-case one.
+///
+/// The HTTP client uses a variable that is set but empty, and does not read the other spelling.
 fn hidden(
     variable: Lookup,
     upper: &'static str,
@@ -155,19 +158,22 @@ fn hidden(
     let hides =
         variable(upper).is_some_and(|text| text.is_empty()) && set(variable, lower).is_some();
     hides.then(|| {
-        let fault = format!("is empty, so that {lower} is ignored; remove one of them");
+        let fault = format!("is empty, so the HTTP client ignores {lower}; remove one of them");
         problem(upper, fault, example)
     })
 }
 
-/// What the HTTP client takes for a proxy, in the words of its parser: an authority, with `http://` or `https://` or
-/// without. It also takes a path, which it drops; such a text is a URL whose password was not encoded.
+/// Validates a proxy as the HTTP client's parser does: an authority, with or without `http://` or
+/// `https://`.
+///
+/// The parser also accepts a path and drops it. Such a text is a URL whose password was not
+/// encoded, so it is rejected here.
 fn proxy(text: &str) -> Result<(), &'static str> {
     const NOT_A_URL: &str =
-        "is not the URL of a proxy; percent-encode its user name and password, and remove spaces";
+        "is not a proxy URL; percent-encode the user name and password, and remove spaces";
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err("names a kind of proxy that is not supported; only http and https are");
+        return Err("names an unsupported kind of proxy; use http or https");
     }
     let has_scheme = rest.len() < text.len();
     let authority = match rest.strip_suffix('/') {
@@ -199,7 +205,7 @@ fn proxy(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether it can stand before the `@` of a URL.
+/// Whether the text can be the user name and password of a URL.
 fn is_user(text: &str) -> bool {
     let mut parts = text.split('%');
     let plain = |part: &str| {
@@ -213,7 +219,7 @@ fn is_user(text: &str) -> bool {
     parts.next().is_none_or(plain) && parts.all(|part| encoded(part) && plain(part))
 }
 
-/// Whether a host can match this item of `NO_PROXY`. An empty one says nothing.
+/// Whether a host can match this item of `NO_PROXY`. An empty item has no effect and is accepted.
 fn is_exception(item: &str) -> bool {
     if item.is_empty() || item == "*" || item.parse::<IpAddr>().is_ok() {
         return true;
@@ -230,7 +236,7 @@ fn is_exception(item: &str) -> bool {
     is_domain(item.strip_prefix('.').unwrap_or(item))
 }
 
-/// Whether it is the name of a host, and not an address that is written wrongly.
+/// Whether the text is a host name and not a malformed IP address.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -242,12 +248,12 @@ fn is_domain(text: &str) -> bool {
     text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a URL can have this byte as it is.
+/// Whether a URL can contain this byte unencoded.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)
 }
 
-/// A variable that is set and not empty.
+/// Returns a variable that is set and not empty.
 fn set(variable: Lookup, name: &str) -> Option<String> {
     variable(name).filter(|text| !text.is_empty())
 }
@@ -256,7 +262,7 @@ fn is_on(variable: Lookup, name: &str) -> bool {
     set(variable, name).and_then(|text| flag(&text)) == Some(true)
 }
 
-/// A flag as the AWS SDKs read one: `true` or `false` in any case.
+/// Parses a flag as the AWS SDKs do: `true` or `false`, in upper or lower case.
 fn flag(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)

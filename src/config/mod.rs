@@ -1,4 +1,5 @@
-//! The function's settings: read from the environment once, at start-up, with every fault reported at once.
+//! The settings of the function, read from the environment at start-up. All problems are reported
+//! at once.
 
 mod api_gateway;
 mod ca_bundle;
@@ -21,9 +22,12 @@ pub use self::env::{ConfigError, ConfigProblem};
 use self::parse::{parse_documentation_url, parse_flag, parse_secret_id, parse_url};
 use crate::ids::Target;
 
-/// An example of `PROBE_URL`. Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC,
-/// API Gateway developer guide, "Important notes"). Settings with such a path are not refused: whether AWS answers it for
-/// a given domain is not verified, and the probe itself notices a URL that requires no key.
+/// An example of `PROBE_URL`.
+///
+/// Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC, API
+/// Gateway developer guide, "Important notes"). Settings with such a path are accepted, because it
+/// is not verified for which domains AWS answers it. The probe itself detects a URL that requires
+/// no key.
 const PROBE_EXAMPLE: &str = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/prod/health";
 
 /// The pages as a path in the project.
@@ -45,44 +49,48 @@ pub fn documentation_url(variable: impl Fn(&str) -> Option<String>) -> String {
     url.unwrap_or_else(|| DOCUMENTATION.to_owned())
 }
 
-/// Everything that can be set. Holds no secret: the Doppler token is named, not given.
+/// All settings. They hold no secret: a setting names the secret with the Doppler token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `SECRET_ID`: the one secret that this function serves.
+    /// `SECRET_ID`: the only secret that this function manages.
     pub secret_id: Option<String>,
-    /// `USAGE_PLAN_IDS`: plans of a new key; empty means those of the current key.
+    /// `USAGE_PLAN_IDS`: the usage plans of a new key. Empty means the plans of the current key.
     pub usage_plans: Vec<String>,
-    /// `STAGE_KEYS`: stages that a new key opens without a plan.
+    /// `STAGE_KEYS`: stages that accept a new key without a usage plan.
     pub stage_keys: Vec<StageKey>,
-    /// `ALLOW_KEY_WITHOUT_PLAN`: whether a key may be on no plan, because an authorizer compares it.
+    /// `ALLOW_KEY_WITHOUT_PLAN`: whether a key needs no usage plan, because an authorizer checks
+    /// it.
     pub allow_key_without_plan: bool,
-    /// `PROBE_URL`: where a new key is tried.
+    /// `PROBE_URL`: the URL at which a new key is tested.
     pub probe_url: Option<Url>,
-    /// `DOPPLER_*`: where the key is mirrored to.
+    /// `DOPPLER_*`: the targets that the key is mirrored to, and how to reach Doppler.
     pub doppler: Option<DopplerConfig>,
-    /// `PROPAGATION_DELAY`: the age at which a key counts as in effect where there is no probe.
+    /// `PROPAGATION_DELAY`: the age at which a key counts as in effect if there is no probe.
     pub propagation_delay: Duration,
-    /// `GRACE_PERIOD`: how long a replaced key stays enabled.
+    /// `GRACE_PERIOD`: how long a superseded key stays enabled.
     pub grace_period: Duration,
-    /// `QUARANTINE_PERIOD`: how long it then stays disabled.
+    /// `QUARANTINE_PERIOD`: how long a superseded key then stays disabled.
     pub quarantine_period: Duration,
     /// `DOCUMENTATION_URL`: where the pages are that errors refer to.
     pub documentation_url: String,
-    /// `AWS_CA_BUNDLE` or `SSL_CERT_FILE`: the certificates to trust instead of those that are compiled in.
+    /// `AWS_CA_BUNDLE` or `SSL_CERT_FILE`: the certificates to trust instead of the compiled-in
+    /// ones.
     pub roots: Option<Vec<TrustAnchor<'static>>>,
 }
 
 impl Config {
-    /// Reads the settings; `variable` looks one up, as [`std::env::var`] does. An empty one counts as not set.
+    /// Reads the settings. `variable` looks up a variable, as [`std::env::var`] does. An empty
+    /// variable counts as unset.
     ///
     /// # Errors
-    /// All faults together.
+    /// Returns all problems of the settings.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut reader = EnvReader {
             variable: &variable,
             problems: Vec::new(),
         };
-        // SAM's emulator runs in a container, from where the sandbox on the host is no loopback address.
+        // SAM's emulator runs in a container, where the sandbox on the host does not have a
+        // loopback address.
         let http_anywhere = variable("AWS_SAM_LOCAL").as_deref() == Some("true");
         let url = |text: &str| parse_url(text, http_anywhere);
 
@@ -129,13 +137,14 @@ impl Config {
             .find(|name| reader.get(name).is_some())
             && reader.get("SECRET_ID").is_none()
         {
-            let fault = format!("is required where {other} is set, which is meant for one secret");
+            let fault =
+                format!("is required because {other} is set, which applies to a single secret");
             reader.problem("SECRET_ID", fault, "demo/partner-api-key");
         }
         if let Some(doppler) = &config.doppler
             && config.secret_id.as_ref() == Some(&doppler.token_secret_id)
         {
-            let fault = "names the secret of SECRET_ID; the token must be in a secret of its own"
+            let fault = "names the same secret as SECRET_ID; store the token in a separate secret"
                 .to_owned();
             reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
         }
@@ -146,7 +155,7 @@ impl Config {
         }
     }
 
-    /// Those of the targets that may be overwritten whatever they hold.
+    /// Returns the targets that may be overwritten, whatever value they hold.
     #[must_use]
     pub fn adopted_targets(&self) -> BTreeSet<Target> {
         let doppler = self.doppler.iter();
@@ -158,7 +167,7 @@ impl Config {
             .collect()
     }
 
-    /// Where the key is mirrored to; none without Doppler.
+    /// Returns the targets that the key is mirrored to. Empty without Doppler.
     #[must_use]
     pub fn targets(&self) -> &[Target] {
         self.doppler

@@ -1,4 +1,4 @@
-//! What single settings are made of.
+//! Parsers for single settings.
 
 use reqwest::Url;
 
@@ -6,14 +6,16 @@ use crate::ids::is_secret_id;
 
 pub(super) fn parse_secret_id(text: &str) -> Result<String, String> {
     if !is_secret_id(text) {
-        return Err("has characters that a secret's name or ARN cannot have".to_owned());
+        return Err(
+            "contains characters that are not allowed in a secret's name or ARN".to_owned(),
+        );
     }
     if text.contains(':') && !(text.starts_with("arn:") && text.contains(":secretsmanager:")) {
-        return Err("has a colon, but is no ARN of a secret".to_owned());
+        return Err("contains a colon but is not the ARN of a secret".to_owned());
     }
     if text.starts_with("dp.") {
         return Err(
-            "looks like a Doppler token; store that in a secret, and name the secret here"
+            "looks like a Doppler token; store the token in a secret and set the name of that secret"
                 .to_owned(),
         );
     }
@@ -37,20 +39,21 @@ pub(super) fn is_slug(text: &str) -> bool {
 }
 
 pub(super) fn parse_url(text: &str, http_anywhere: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| "is no URL".to_owned())?;
+    let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
     if !text.is_ascii() {
-        return Err("has characters that a URL cannot have".to_owned());
+        return Err("contains characters that are not allowed in a URL".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password; remove it".to_owned());
+        return Err("contains a user name or password; remove it".to_owned());
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if http_anywhere || is_loopback(&url) => Ok(url),
-        "http" => {
-            Err("is http to another host, which would send the key in clear; use https".to_owned())
-        }
-        _ => Err("is not https".to_owned()),
+        "http" => Err(
+            "is an http URL of another host, which would send the key unencrypted; use https"
+                .to_owned(),
+        ),
+        _ => Err("is not an https URL".to_owned()),
     }
 }
 
@@ -74,7 +77,7 @@ pub(super) fn parse_documentation_url(text: &str) -> Result<String, String> {
 fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
-        // IPv6 addresses stand in brackets.
+        // IPv6 addresses are in brackets.
         Some(host) => host
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()

@@ -1,4 +1,4 @@
-//! Values: types that cannot be printed, and what makes a text fit to be shown.
+//! Secret values, in types that cannot be printed.
 
 mod api_key_value;
 mod secret_text;

@@ -1,14 +1,15 @@
-//! The text of the secret: which part of it is the key, and the same text with another key.
+//! The text of a secret version: finds the key in it, and replaces the key.
 //!
-//! | the text | its form | its key |
+//! | text | form | key |
 //! |---|---|---|
 //! | a JSON object | JSON | the field `apiKey`, if it can be a key |
-//! | one word that can be a key, also where it would parse as a JSON number | text | the whole |
+//! | one word that can be a key, even if it parses as a JSON number | text | the whole text |
 //! | any other word (a generated placeholder) | text | none |
-//! | white space inside, another JSON type, a broken object, an `apiKey` that is not a string | refused | |
+//! | white space inside, another JSON type, a broken object, an `apiKey` that is not a string | rejected | |
 //!
-//! A word can be a key if API Gateway could have such a value: 20 to 128 characters of any kind. Whether it is a key, only a
-//! search among the keys tells; a placeholder of that length looks the same.
+//! A word can be a key if API Gateway accepts such a value: 20 to 128 characters of any kind. A
+//! placeholder of that length looks the same. Only a search among the API keys shows whether the
+//! word is a key.
 
 use std::fmt;
 
@@ -25,11 +26,11 @@ use super::api_key_value::{ApiKeyValue, is_gap};
 /// The field of a JSON secret that holds the key.
 const FIELD: &str = "apiKey";
 
-/// The text of one version of the secret, read and understood. It cannot be printed.
+/// The parsed text of one version of the secret. It cannot be printed.
 pub struct SecretText {
     text: SecretString,
     form: Form,
-    /// What stands where the key belongs, whether it can be a key or not.
+    /// The text in place of the key, whether it can be a key or not.
     word: Option<ApiKeyValue>,
 }
 
@@ -45,7 +46,7 @@ enum Form {
 }
 
 impl SecretText {
-    /// The text of a secret that has no value yet.
+    /// Returns the text of a secret that has no value yet.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -55,28 +56,30 @@ impl SecretText {
         }
     }
 
-    /// Understands the text of a secret.
+    /// Parses the text of a secret.
     ///
     /// # Errors
-    /// See [`InvalidSecret`].
+    /// Returns [`InvalidSecret`] if the text has none of the accepted forms.
     pub fn parse(text: SecretString) -> Result<Self, InvalidSecret> {
-        let (form, word) = understand(text.expose_secret())?;
+        let (form, word) = parse_form(text.expose_secret())?;
         Ok(Self { text, form, word })
     }
 
-    /// The key, if the text holds something that can be one. Whether API Gateway knows it is another question.
+    /// Returns the key, or `None` if the text holds nothing that can be a key.
+    ///
+    /// API Gateway may not have a key with this value.
     #[must_use]
     pub fn key(&self) -> Option<&ApiKeyValue> {
         self.word.as_ref().filter(|word| word.can_be_a_key())
     }
 
-    /// Whether `value` is what stands in place of a key: a placeholder, or the key itself.
+    /// Whether `value` is the placeholder or the key in this text.
     #[must_use]
     pub fn shows(&self, value: &str) -> bool {
         self.word.as_ref().is_some_and(|word| word.is(value))
     }
 
-    /// The same text with another key: every other field stays, byte for byte and in its place.
+    /// Returns the same text with another key. Every other field keeps its bytes and its position.
     #[must_use]
     pub fn with_key(&self, key: &ApiKeyValue) -> SecretString {
         match &self.form {
@@ -85,26 +88,26 @@ impl SecretText {
         }
     }
 
-    /// Whether both texts are the same to the byte.
+    /// Whether both texts are identical byte for byte.
     #[must_use]
     pub fn equals(&self, other: &Self) -> bool {
         self.text.expose_secret() == other.text.expose_secret()
     }
 
-    /// Whether both texts are the same but for the key, and for the order of their fields.
+    /// Whether both texts are equal except for the key and the order of their fields.
     #[must_use]
-    pub fn equals_but_for_the_key(&self, other: &Self) -> bool {
+    pub fn equals_except_key(&self, other: &Self) -> bool {
         match (&self.form, &other.form) {
             (Form::Text, Form::Text) => true,
             (Form::Json(mine), Form::Json(others)) => {
-                mine.but_for_the_key() == others.but_for_the_key()
+                mine.fields_except_key() == others.fields_except_key()
             }
             (Form::Text, Form::Json(_)) | (Form::Json(_), Form::Text) => false,
         }
     }
 }
 
-fn understand(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> {
+fn parse_form(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> {
     let word = ApiKeyValue::from(text);
     match serde_json::from_str::<&RawValue>(text) {
         Ok(json) if json.get().starts_with('{') => {
@@ -115,8 +118,8 @@ fn understand(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> 
         Ok(json) if json.get().starts_with(['[', '"']) || !word.can_be_a_key() => {
             Err(InvalidSecret::NotAnObject)
         }
-        // A generated placeholder may begin with any character, so only what looks like an object is taken for a broken
-        // one: overwriting that as text would lose its other fields.
+        // A generated placeholder may begin with any character. So only a text that looks like an
+        // object counts as a broken object: overwriting it as text would lose its other fields.
         Err(fault) if looks_like_an_object(text) => Err(broken(&fault)),
         _ if word.expose().contains(is_gap) => Err(InvalidSecret::WhiteSpace),
         _ => Ok((Form::Text, Some(word))),
@@ -137,7 +140,7 @@ fn broken(fault: &serde_json::Error) -> InvalidSecret {
     }
 }
 
-/// The fields of a JSON object in their order, values as they are written (a map would lose both).
+/// The fields of a JSON object, in their order and with unparsed values. A map would lose both.
 struct Fields(Vec<(String, SecretString)>);
 
 impl Fields {
@@ -155,8 +158,8 @@ impl Fields {
         Ok(Some(ApiKeyValue::from(value.expose_secret())))
     }
 
-    /// All fields but the key's, by name.
-    fn but_for_the_key(&self) -> Vec<(&str, &str)> {
+    /// Returns all fields except the key, sorted by name.
+    fn fields_except_key(&self) -> Vec<(&str, &str)> {
         let fields = self.0.iter().filter(|(name, _)| name != FIELD);
         let mut fields: Vec<_> = fields
             .map(|(name, raw)| (name.as_str(), raw.expose_secret()))
@@ -165,9 +168,10 @@ impl Fields {
         fields
     }
 
-    /// The object of these fields with `FIELD` set to `key`. Its text had this `length` before.
+    /// Returns the object with `FIELD` set to `key`. `length` is the length of the current text.
     fn with_key(&self, key: &str, length: usize) -> SecretString {
-        // The full length is reserved first, so that growing leaves no copy behind.
+        // Reserves the full length first, because growing would leave a copy of the value in
+        // memory.
         let length = length + key.len() + FIELD.len() + 8;
         let mut out = Zeroizing::new(String::with_capacity(length));
         let mut write = |name: &str, value: [&str; 3]| {
@@ -177,7 +181,7 @@ impl Fields {
             out.push(':');
             out.extend(value);
         };
-        // The key is alphanumeric wherever we write one, so quotes around it are all it needs.
+        // Every key that this function writes is alphanumeric, so it needs no escapes.
         let quoted = ["\"", key, "\""];
         for (name, value) in &self.0 {
             write(
