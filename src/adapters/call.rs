@@ -1,4 +1,4 @@
-//! A call that failed. What is kept of an error is copied out of the client's, which may hold values.
+//! The error of a single call.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,53 +9,56 @@ use crate::driver::{Call, Service};
 use crate::ids::{KeyId, Target};
 use crate::redact::Redacted;
 
-/// A call that failed for good, all retries included. Copied out of the client's error, which may hold values and is dropped.
+/// A call that failed after all retries.
+///
+/// Its fields are copied out of the client's error, which is dropped because it may hold values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
     /// The call.
     pub call: Call,
-    /// What happened.
+    /// How the call failed.
     pub kind: CallErrorKind,
-    /// What to do about it. The adapter that makes the error knows.
+    /// What the operator can do. The adapter that creates the error chooses it.
     pub remedy: &'static str,
 }
 
 /// How a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallErrorKind {
-    /// AWS said no.
+    /// AWS refused the call.
     Rejected {
         /// HTTP status.
         status: u16,
-        /// The service's own code for it, where it has one.
+        /// The error code of the service, or words that it sent none.
         code: Redacted,
-        /// The service's words.
+        /// The message of the service.
         message: Redacted,
     },
-    /// Doppler, or something in front of it, said no.
+    /// Doppler, or a proxy in front of it, refused the call.
     Declined(Answer),
-    /// No whole reply came.
+    /// No complete reply was received.
     NoReply(NoReply),
-    /// A reply came that is not what the service documents.
+    /// The reply does not have the documented form.
     Malformed(&'static str),
-    /// A reply came that is longer than this many bytes, and was not read to its end.
+    /// The reply is longer than this many bytes and was not read completely.
     ReplyTooLarge(usize),
-    /// API Gateway lists a key whose entry alone is longer than this many bytes: the one after this key, else the first.
+    /// API Gateway lists a key whose entry alone is longer than this many bytes. The entry follows
+    /// the given key, or is the first one.
     KeyTooLarge(usize, Option<KeyId>),
-    /// API Gateway lists more keys of the secret than this.
+    /// API Gateway lists more keys of the secret than this limit.
     TooManyKeys(usize),
-    /// Doppler keeps another value than it was given.
+    /// Doppler returns a different value than was written to this target.
     ValueMismatch(Box<Target>),
-    /// Doppler keeps the value of this target from the token.
+    /// Doppler does not show the value of this target to the token.
     ValueNotVisible(Box<Target>),
-    /// Doppler shows no such project or config.
+    /// Doppler does not show the project or config of this target to the token.
     TargetNotFound(Box<Target>, Answer),
-    /// Doppler said that no such call remains for so long, which is too long to wait for.
+    /// Doppler's rate limit allows no such call for this long, which is past the deadline.
     RateLimited(Duration),
 }
 
 impl CallError {
-    /// The service's code, where AWS said no.
+    /// Returns the error code of a call that AWS refused.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match &self.kind {
@@ -64,7 +67,7 @@ impl CallError {
         }
     }
 
-    /// Whether API Gateway says that there is no such key.
+    /// Whether API Gateway reports that the key does not exist.
     pub(crate) fn is_gone(&self) -> bool {
         self.code() == Some("NotFoundException")
     }
@@ -87,10 +90,10 @@ impl CallError {
     }
 }
 
-/// What happened, the id of the request, and what to do.
+/// Formats how the call failed, the request ID and the remedy.
 impl fmt::Display for CallError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.tell(out)?;
+        self.write_failure(out)?;
         if let Some(id) = &self.call.request_id {
             write!(out, ", request id {id}")?;
         }
@@ -99,7 +102,7 @@ impl fmt::Display for CallError {
 }
 
 impl CallError {
-    fn tell(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_failure(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Call {
             service, operation, ..
         } = &self.call;
@@ -120,37 +123,40 @@ impl CallError {
             }
             CallErrorKind::ValueNotVisible(target) => write!(
                 out,
-                "{service} does not show this token the value at {target} ({operation}), so what consumers get there cannot be verified"
+                "{service} does not show the value of {target} to this token ({operation}): the value that consumers receive cannot be verified"
             ),
             CallErrorKind::NoReply(how) => {
-                write!(out, "{service} gave no reply to {operation}: {how}")
+                write!(
+                    out,
+                    "no complete reply from {service} to {operation}: {how}"
+                )
             }
             CallErrorKind::Malformed(how) => {
                 write!(out, "{service} answered {operation} with {how}")
             }
             CallErrorKind::ReplyTooLarge(most) => write!(
                 out,
-                "{service} answered {operation} with more than {} MiB, which were not read",
+                "{service} answered {operation} with a reply of more than {} MiB, which was not read",
                 most >> 20
             ),
             CallErrorKind::KeyTooLarge(most, after) => {
                 write!(
                     out,
-                    "{service} answered {operation} with a single API key that takes more than {} MiB: ",
+                    "{service} answered {operation} with a single API key of more than {} MiB: ",
                     most >> 20
                 )?;
                 match after {
-                    Some(key) => write!(out, "the one that is listed after API key {key}"),
-                    None => write!(out, "the first one that is listed"),
+                    Some(key) => write!(out, "the key listed after API key {key}"),
+                    None => write!(out, "the first key listed"),
                 }
             }
             CallErrorKind::TooManyKeys(most) => write!(
                 out,
-                "{service} has more than {most} API keys of this secret, which is the most that this function works with"
+                "{service} lists more than {most} API keys of this secret, the most that the function supports"
             ),
             CallErrorKind::ValueMismatch(target) => write!(
                 out,
-                "{service} delivers another value at {target} than was written"
+                "{service} returns a different value of {target} than was written"
             ),
             CallErrorKind::TargetNotFound(target, answer) => {
                 write!(out, "project {}", target.project)?;
@@ -169,7 +175,7 @@ impl CallError {
             }
             CallErrorKind::RateLimited(pause) => write!(
                 out,
-                "{service}'s rate limit leaves no {operation} for another {}, which is after this function's time-out",
+                "{service}'s rate limit allows no {operation} for another {}, which is past the function's timeout",
                 humantime::format_duration(Duration::from_secs(pause.as_secs() + 1))
             ),
         }
@@ -178,7 +184,7 @@ impl CallError {
 
 impl std::error::Error for CallError {}
 
-/// Says that a call is repeated.
+/// Logs that a call is retried.
 pub(super) fn log_retry(failed: &CallError, pause: Duration) {
     tracing::warn!(
         pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),

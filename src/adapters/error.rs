@@ -1,44 +1,44 @@
-//! What can go wrong outside, beyond a single call.
+//! Errors of queries and actions.
 
 use super::advice::NoReply;
 use super::call::CallError;
 use crate::driver::Failure;
 
-/// Why a look or an action failed. Neither `Display` nor `Debug` shows a value.
+/// Why a query or an action failed. Neither `Display` nor `Debug` shows a value.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
-    /// A call failed for good.
+    /// A call failed after all retries.
     #[error(transparent)]
     Call(CallError),
-    /// The Doppler token cannot be had.
-    #[error("the secret that DOPPLER_TOKEN_SECRET_ID names gives no Doppler token: {0}")]
+    /// The Doppler token could not be read.
+    #[error("the Doppler token could not be read from DOPPLER_TOKEN_SECRET_ID: {0}")]
     DopplerToken(String),
-    /// The probe URL answered with something that no waiting will change.
+    /// The probe URL gave an answer that waiting does not change.
     #[error("PROBE_URL answered {0}")]
     ProbeRejected(ProbeFault),
     /// The probe URL accepted a random key, with this status.
     #[error(
-        "PROBE_URL answered {0} to a random key, so it proves nothing about a key; it must name a deployed GET method that requires an API key (not /ping or /sping, which AWS answers itself), then try again"
+        "PROBE_URL answered {0} to a random key: the method does not require an API key; set PROBE_URL to a deployed GET method that requires one (not /ping or /sping, which AWS answers itself), then retry"
     )]
     ProbeNotProtected(u16),
-    /// The probe URL did not accept the key in time, or did not refuse a random one before that.
+    /// The probe URL did not accept the key in time, or did not refuse a random key before that.
     #[error(
-        "the gateway did not accept the new key in time ({0}); check that PROBE_URL is behind the key's usage plan, then Secrets Manager's next try succeeds"
+        "the gateway did not accept the new key in time ({0}); check that the key's usage plan includes the API stage of PROBE_URL; Secrets Manager then retries the step"
     )]
     ProbeNotAccepted(String),
-    /// In a trial run the probe URL gave an answer that tells nothing.
+    /// In a test rotation, the probe URL gave an inconclusive answer.
     #[error(
-        "PROBE_URL cannot be tried now ({0}); check that it is right, behind the current key's usage plan, and its API up, then try again"
+        "PROBE_URL could not be tested ({0}); check the URL, that its API is available and that the current key's usage plan includes its stage, then retry"
     )]
     ProbeInconclusive(String),
-    /// Without a probe the key must have an age that it does not reach in time.
+    /// There is no probe, and the key reaches the required age only after the deadline.
     #[error(
-        "the new key takes effect by {0}, which is after this function's time-out; Secrets Manager tries again by itself, or shorten PROPAGATION_DELAY"
+        "the new key takes effect by {0}, which is past the function's timeout; wait until Secrets Manager retries the step, or shorten PROPAGATION_DELAY"
     )]
     PropagationExceedsDeadline(String),
-    /// The secret's replicas have not got AWSCURRENT in time.
+    /// Replicas of the secret did not receive AWSCURRENT in time.
     #[error(
-        "AWSCURRENT is moved, but the secret's replicas in {0} are still being updated; Secrets Manager's next try waits again and completes the rotation; if it ends so again, look at the replication status with `aws secretsmanager describe-secret`"
+        "AWSCURRENT was moved, but the secret's replicas in {0} are still being updated; wait until Secrets Manager retries the step, which completes the rotation; if this error repeats, check the replication status with `aws secretsmanager describe-secret`"
     )]
     ReplicasNotInSync(String),
 }
@@ -64,32 +64,34 @@ impl From<CallError> for AdapterError {
     }
 }
 
-/// An answer of the probe URL that shows a wrong URL or a wrong set-up of its API.
+/// An answer that shows that the probe URL or its API is misconfigured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeFault {
-    /// A status that no method behind a usage plan answers.
-    #[error("{0}: it must name a GET method that answers 2xx with a valid API key and 403 without")]
-    Status(u16),
-    /// API Gateway knows no such method, or the method requires a signature. (DOC)
+    /// A status that a method behind a usage plan does not answer.
     #[error(
-        "403 MissingAuthenticationTokenException: the stage has no such path or no GET method there, or the method requires IAM authorization; correct the path, or deploy the API to the stage"
+        "{0}; set PROBE_URL to a GET method that answers 2xx with a valid API key and 403 without one"
+    )]
+    Status(u16),
+    /// API Gateway has no such method, or the method requires a signature. (DOC)
+    #[error(
+        "403 MissingAuthenticationTokenException: the stage does not have this path or a GET method on it, or the method requires IAM authorization; correct the path, or deploy the API to the stage"
     )]
     NoSuchMethod,
     /// A resource policy, an authorizer or an IAM policy denies the call. (DOC)
     #[error(
-        "403 AccessDeniedException: the API's resource policy or authorizer denies this function's calls; allow them there, or name a method without such a rule"
+        "403 AccessDeniedException: the API's resource policy or authorizer denies the function's calls; allow them there, or set PROBE_URL to a method without such a rule"
     )]
     AccessDenied,
-    /// No reply that can be trusted.
+    /// No trusted reply was received.
     #[error("nothing: {how}; {}", .how.cause().remedy())]
     NoReply {
-        /// Why there was none.
+        /// Why there was no reply.
         how: NoReply,
     },
 }
 
 impl ProbeFault {
-    /// Whether the same call may have another answer some seconds later.
+    /// Whether the answer may change within seconds.
     pub(crate) fn may_pass(self) -> bool {
         !matches!(self, Self::Status(_))
     }

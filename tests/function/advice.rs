@@ -414,10 +414,10 @@ fn beyond_the_models(service: Service) -> Vec<Row> {
             "Missing Authentication Token",
             Cause::Credentials,
         ),
-        (400, "UnknownOperationException", "", Cause::Stranger),
-        (301, "without a code", "", Cause::Stranger),
-        (403, "without a code", "", Cause::Stranger),
-        (404, "without a code", "", Cause::Stranger),
+        (400, "UnknownOperationException", "", Cause::OtherServer),
+        (301, "without a code", "", Cause::OtherServer),
+        (403, "without a code", "", Cause::OtherServer),
+        (404, "without a code", "", Cause::OtherServer),
         (407, "without a code", "", Cause::ProxyCredentials),
         (408, "without a code", "", Cause::Passing),
         (429, "without a code", "", Cause::Passing),
@@ -953,7 +953,7 @@ async fn page_of_stranger_is_not_taken_for_aws() {
             .every();
         env.sandbox.faults().inject(fault);
         let (said, _) = create_secret_fails(&env, &[]).await;
-        assert!(said.contains("AWS does not answer so"), "{said}");
+        assert!(said.contains("the reply is not from AWS"), "{said}");
         env.sandbox.faults().clear();
     }
 }

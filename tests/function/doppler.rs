@@ -329,7 +329,7 @@ async fn service_token_cannot_create_and_says_so() {
         assert!(
             error
                 .error_message
-                .contains("a service account token is needed"),
+                .contains("store a service account token"),
             "{error}"
         );
         assert!(!asked(&env).iter().any(|call| call.starts_with("Create")));
@@ -600,7 +600,7 @@ async fn write_beyond_deadline_fails_at_once_unsent() {
     assert!(
         error
             .error_message
-            .contains("rate limit leaves no UpdateSecrets for another"),
+            .contains("rate limit allows no UpdateSecrets for another"),
         "{error}"
     );
     assert!(last.took < Duration::from_secs(10), "{:?}", last.took);

@@ -366,7 +366,7 @@ async fn new_key_invisible_to_plans_is_waited_for() {
     env.assert_agreement().await;
 }
 
-/// The function waits for 10 seconds and no longer; the next try goes on with the same key.
+/// The function waits for 10 seconds and no longer; the next attempt continues with the same key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_key_invisible_to_plans_for_long_fails() {
     let missing = FaultKind::refuse(
@@ -376,7 +376,7 @@ async fn new_key_invisible_to_plans_for_long_fails() {
     );
     let fault = Fault::new(missing).on(KEYS, "CreateUsagePlanKey");
     let started = SystemTime::now();
-    let words = ["Invalid API Key identifier", "the next try goes on"];
+    let words = ["Invalid API Key identifier", "the next attempt continues"];
     fails_with(
         TestEnvBuilder::quick(),
         fault,

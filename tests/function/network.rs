@@ -76,7 +76,7 @@ async fn doppler_reply_without_end_fails_in_bounded_memory() {
     env.redeploy(&[("DOPPLER_API_URL", &endless)]).await;
     let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "DopplerFailed", "{error}");
-    let words = "Doppler answered GetSecret with more than 1 MiB";
+    let words = "Doppler answered GetSecret with a reply of more than 1 MiB";
     assert!(error.error_message.contains(words), "{error}");
     let peak = peak_memory(&env);
     assert!(peak < 100 * 1024, "it used {peak} KiB");
@@ -127,7 +127,7 @@ async fn aws_reply_over_the_bound_is_not_retried() {
     let handle = env.sandbox.faults().inject(fault.every());
     let (error, _) = env.rotate_and_fail("createSecret").await;
     assert_eq!(error.error_type, "SecretsManagerFailed", "{error}");
-    let words = "Secrets Manager answered GetSecretValue with more than 10 MiB";
+    let words = "Secrets Manager answered GetSecretValue with a reply of more than 10 MiB";
     assert!(error.error_message.contains(words), "{error}");
     assert_eq!(handle.fired(), 1);
 }
@@ -161,7 +161,7 @@ async fn single_key_over_the_bound_is_named() {
     let ids: Vec<_> = listed.split_whitespace().collect();
     let place = ids.iter().position(|listed| **listed == id);
     let before = match place.expect("it is listed") {
-        0 => "the first one that is listed".to_owned(),
+        0 => "the first key listed".to_owned(),
         place => format!("listed after API key {}", ids[place - 1]),
     };
     assert!(report.contains(&before), "{before} is not in {report}");

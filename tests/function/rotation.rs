@@ -440,7 +440,7 @@ async fn refusing_probe_in_trial_names_current_key() {
     let outcome = env.sandbox.trial(SECRET).await;
     let error = outcome.error().expect("it fails");
     assert_eq!(error.error_type, "ProbeInconclusive");
-    let words = "does not accept the current key; last answer: 403";
+    let words = "did not accept the current key; last answer: 403";
     assert!(error.error_message.contains(words), "{error}");
 }
 

@@ -540,7 +540,7 @@ async fn encounter(
     };
     let times = handle.fired();
     // What an earlier reply said of Doppler's limits is believed for as long as it said.
-    let waits = sandbox.function_log().contains("rate limit leaves no");
+    let waits = sandbox.function_log().contains("rate limit allows no");
     assert!(
         times > 0 || garbage.nth == Some(2) || waits,
         "{what}: it was never met: {result:?}\n{}",
@@ -731,7 +731,7 @@ async fn recover_fully(
     for _ in 0..3 {
         let log = sandbox.function_log();
         let new = log.get(said..).unwrap_or_default();
-        if new.contains("rate limit leaves no") {
+        if new.contains("rate limit allows no") {
             sandbox.kill_function().await;
         } else if !new.contains("ran out of time") {
             break;

@@ -146,7 +146,7 @@ fn next_step(change: ManualChange, error_type: &str) -> &'static str {
         "InvalidSecret" => "store valid JSON",
         "KeyNotOnUsagePlan" | "KeyNotFound" => "next try",
         "ApiGatewayFailed" if change == ManualChange::DeletePlan => "check that USAGE_PLAN_IDS",
-        "ApiGatewayFailed" => "the next try goes on",
+        "ApiGatewayFailed" => "the next attempt continues",
         "NoUsagePlan" => "set USAGE_PLAN_IDS",
         "SecretsManagerFailed" => "`aws secretsmanager restore-secret`",
         other => panic!("{other} is not expected of {change:?}"),

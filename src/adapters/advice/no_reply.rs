@@ -1,19 +1,20 @@
-//! Why no whole reply came.
+//! Why a request received no complete reply.
 
 use std::fmt;
 
 use super::Cause;
 
-/// Why no whole reply came to a request. Displays as what happened.
+/// Why a request received no complete reply. `Display` describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoReply {
-    /// A connection was there, and no whole reply came in time.
+    /// The connection was established, but no complete reply arrived in time.
     TimedOut,
-    /// A connection broke.
+    /// The connection was lost.
     ConnectionLost,
-    /// No connection came about.
+    /// No connection could be established.
     NoConnection,
-    /// The authority that issued the server's certificate is not trusted, or the certificate cannot be used otherwise.
+    /// The authority that issued the server's certificate is not trusted, or the certificate is
+    /// unusable for another reason.
     UnknownIssuer,
     /// The server's certificate has expired, or is not valid yet.
     CertificateExpired,
@@ -21,14 +22,15 @@ pub enum NoReply {
     WrongHost,
     /// The proxy answered CONNECT with 407.
     ProxyCredentials,
-    /// The proxy answered CONNECT with something else than 200 or 407. (The HTTP client does not say what, SRC.)
+    /// The proxy answered CONNECT with a status other than 200 and 407. (The HTTP client does not
+    /// report which, SRC.)
     ProxyRefused,
-    /// The request could not be made.
+    /// The request could not be sent.
     NotSent,
 }
 
 impl NoReply {
-    /// Why.
+    /// Returns the cause.
     #[must_use]
     pub fn cause(self) -> Cause {
         match self {
@@ -43,8 +45,10 @@ impl NoReply {
         }
     }
 
-    /// Whether another attempt within seconds may do better. A route that is missing and a proxy's 403 look like a network
-    /// that is away for a moment and a proxy's 502, so these are tried again, too.
+    /// Whether another attempt within seconds may succeed.
+    ///
+    /// A missing route looks like a network that is down for a moment, and a proxy's 403 looks like
+    /// its 502. So both are retried.
     #[must_use]
     pub fn may_pass(self) -> bool {
         match self {
@@ -61,15 +65,15 @@ impl NoReply {
 impl fmt::Display for NoReply {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::TimedOut => "timed out",
-            Self::ConnectionLost => "the connection failed",
-            Self::NoConnection => "no connection could be made",
-            Self::UnknownIssuer => "its certificate is not trusted",
-            Self::CertificateExpired => "its certificate has expired or is not valid yet",
-            Self::WrongHost => "its certificate is for another host",
+            Self::TimedOut => "the request timed out",
+            Self::ConnectionLost => "the connection was lost",
+            Self::NoConnection => "no connection could be established",
+            Self::UnknownIssuer => "the server's certificate is not trusted",
+            Self::CertificateExpired => "the server's certificate has expired or is not valid yet",
+            Self::WrongHost => "the server's certificate is for another host",
             Self::ProxyCredentials => "the proxy requires authentication (407)",
             Self::ProxyRefused => "the proxy refused to connect",
-            Self::NotSent => "the request could not be made",
+            Self::NotSent => "the request could not be sent",
         })
     }
 }

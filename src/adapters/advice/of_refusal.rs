@@ -1,19 +1,22 @@
 //! The cause of a refusal by AWS.
 //!
-//! The texts that causes are recognised by are the services' own. Where nothing else is said, they were seen by others
-//! (OBS), so a text that has changed leads to the general advice.
+//! Causes are recognized by the texts of the services. Unless noted otherwise, other projects
+//! observed the texts (OBS). A text that has changed leads to the general advice.
 
 use super::{Cause, Policy};
 use crate::driver::Service;
 
-/// What API Gateway says when two requests got in each other's way, for instance because it serves one
-/// `CreateUsagePlanKey` at a time in a Region (OBS). The same status means other things, too.
+/// The words of API Gateway for two conflicting requests. For example, it serves one
+/// `CreateUsagePlanKey` at a time in a Region (OBS). The status of the refusal also has other
+/// meanings.
 pub(crate) const CONCURRENT: &str = "concurrent modification";
 
-/// What stands for the code of a refusal that has none. Every refusal of AWS has one, in the header or the body (DOC).
+/// Replaces the code of a refusal that has none. Every refusal by AWS has a code in the header or
+/// the body (DOC).
 pub(crate) const NO_CODE: &str = "without a code";
 
-/// Why Secrets Manager or API Gateway refused a call, from the HTTP status, the error code and the message.
+/// Returns why Secrets Manager or API Gateway refused a call, from the HTTP status, the error code
+/// and the message.
 #[must_use]
 pub fn of_refusal(
     service: Service,
@@ -30,7 +33,7 @@ pub fn of_refusal(
         return Cause::Passing;
     }
     if is_strange || status < 400 {
-        return Cause::Stranger;
+        return Cause::OtherServer;
     }
     if code == "LimitExceededException" && !is_quota(code, message) {
         return Cause::Passing;
@@ -42,8 +45,9 @@ pub fn of_refusal(
     })
 }
 
-/// Whether a code stands for what another attempt may change. (SRC: those that the SDK repeats, except
-/// `LimitExceededException`. DOC: those that the services' models and the list of AWS's common errors call the server's.)
+/// Whether a code is that of a transient failure. (SRC: the codes that the SDK retries, except
+/// `LimitExceededException`. DOC: the server errors of the service models and of the list of common
+/// AWS errors.)
 fn is_passing(code: &str) -> bool {
     let parts = ["Throttl", "TooManyRequests", "InternalServ", "Unavailable"];
     let codes = [
@@ -63,8 +67,10 @@ fn is_passing(code: &str) -> bool {
     parts.iter().any(|part| code.contains(part)) || codes.contains(&code)
 }
 
-/// Whether a refusal is by a quota, which no waiting changes. Both services use one code for quotas and for rates; a reply
-/// that says when to come back (see `after`) is about a rate.
+/// Whether a refusal is due to a quota, which waiting does not change.
+///
+/// Both services use one code for quotas and for rate limits. A reply that says when to retry (see
+/// `after`) is about a rate limit.
 #[must_use]
 pub fn is_quota(code: &str, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
@@ -72,15 +78,15 @@ pub fn is_quota(code: &str, message: &str) -> bool {
     code == "LimitExceededException" && !rates.iter().any(|words| message.contains(words))
 }
 
-/// How a message ends that says when to come back.
+/// The words at the end of a message that says when to retry.
 const AFTER: &str = "retry after ";
 
-/// The end of such a message, with the seconds that a reply's `Retry-After` says.
+/// Returns the end of such a message, with the seconds of the reply's `Retry-After`.
 pub(crate) fn after(seconds: u64) -> String {
     format!("; {AFTER}{seconds}s")
 }
 
-/// Whether it is about who may do what.
+/// Returns the cause of a refusal that is about credentials or permissions.
 fn access_cause(service: Service, code: &str, message: &str) -> Option<Cause> {
     let credentials = [
         "UnrecognizedClient",
@@ -97,14 +103,14 @@ fn access_cause(service: Service, code: &str, message: &str) -> Option<Cause> {
     if credentials.iter().any(|words| code.starts_with(words)) {
         return Some(Cause::Credentials);
     }
-    // By KMS, in the name of whoever called Secrets Manager.
+    // KMS refused, on behalf of the caller of Secrets Manager.
     let by_kms = code.starts_with("KMS") || message.contains("KMS") || message.contains("kms:");
     let is_denied = ["AccessDenied", "UnauthorizedOperation"]
         .iter()
         .any(|words| code.contains(words))
         || code == "UnauthorizedException";
     if service == Service::SecretsManager && by_kms {
-        // Another state than that a policy forbids: disabled, to be deleted, deleted.
+        // The state of the key, and not a policy: disabled, scheduled for deletion, deleted.
         let is_state = ["Disabled", "InvalidState", "NotFound", "InvalidKeyUsage"];
         let is_unusable = is_state.iter().any(|words| code.contains(words))
             || [
@@ -127,7 +133,7 @@ fn access_cause(service: Service, code: &str, message: &str) -> Option<Cause> {
     is_denied.then(|| Cause::Denied(policy(message)))
 }
 
-/// The policy that a message names.
+/// Returns the policy that a message names.
 fn policy(message: &str) -> Policy {
     let is_deny = message.contains("explicit deny");
     let policies = [
@@ -162,7 +168,8 @@ fn of_secrets_manager(operation: &str, code: &str, message: &str) -> Cause {
         _ if message.contains("replica secret") => Cause::ReplicaSecret,
         _ if message.contains("marked for deletion") => Cause::MarkedForDeletion,
         _ if operation == "PutSecretValue" && message.contains("65536") => Cause::ValueTooLong,
-        // The staging labels have moved since they were read (AWSV): the next try reads them again.
+        // The staging labels have moved since they were read (AWSV). The next attempt reads them
+        // again.
         "InvalidParameterException" if message.contains("is currently attached to version") => {
             Cause::Passing
         }
@@ -172,7 +179,8 @@ fn of_secrets_manager(operation: &str, code: &str, message: &str) -> Cause {
 
 fn of_api_gateway(operation: &str, status: u16, code: &str, message: &str) -> Cause {
     match (code, operation) {
-        // Concurrent requests were waited for, and a key that is there already was looked for: another plan is in the way.
+        // The adapter has already waited for concurrent requests and looked for the key on the
+        // plan. So another plan conflicts.
         ("ConflictException", "CreateUsagePlanKey") if !message.contains(CONCURRENT) => {
             Cause::PlansOverlap
         }
@@ -181,7 +189,7 @@ fn of_api_gateway(operation: &str, status: u16, code: &str, message: &str) -> Ca
         ("LimitExceededException", "CreateUsagePlanKey") => Cause::PlanKeyQuota,
         ("LimitExceededException", _) => Cause::Quota,
         _ if status == 404 && is_about_a_key(message) => Cause::KeyGone,
-        // Nobody configures ids of keys: the plan or stage is meant.
+        // No setting holds the ID of a key, so the plan or stage does not exist.
         _ if status == 404 => Cause::UnknownPlan,
         _ => Cause::Named,
     }

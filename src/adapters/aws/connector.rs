@@ -1,4 +1,4 @@
-//! The HTTP client, as the AWS SDK takes one.
+//! Adapts the HTTP client to the AWS SDK.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -13,12 +13,12 @@ use crate::adapters::advice::NoReply;
 use crate::adapters::clock::{Clock, Date};
 use crate::adapters::http::{AWS_RETRY_AFTER, Unread, attempt, body, failure_kind, retry_after};
 
-/// So often the SDK may try where no connection comes about, which takes half a minute at most. A route that is missing does
-/// not come by waiting, and one that is away for a moment is back by then.
+/// The most attempts of the SDK while no connection can be established, which take half a minute at
+/// most. Waiting does not restore a missing route, and a short outage is over by then.
 const MOST_CONNECTIONS: u32 = 7;
 
-/// How AWS names a refusal that may be about the time of signing, in the order of how often it does. `RequestExpired` and
-/// the last one are of services that this function does not call.
+/// Error codes of refusals that may be about the time of signing, the most frequent first.
+/// `RequestExpired` and the last one are of services that this function does not call.
 const SIGNATURE_REFUSALS: [&str; 4] = [
     "InvalidSignatureException",
     "SignatureDoesNotMatch",
@@ -26,7 +26,7 @@ const SIGNATURE_REFUSALS: [&str; 4] = [
     "RequestTimeTooSkewed",
 ];
 
-/// Lends the client to the AWS SDK. Replies set the clock.
+/// Wraps the client for the AWS SDK. Replies set the clock.
 #[must_use]
 pub(crate) fn for_aws(client: reqwest::Client, clock: Clock) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client, clock));
@@ -52,7 +52,7 @@ async fn exchange(
     let request = request
         .try_into_http1x()
         .map_err(|error| unsendable(error.into()))?;
-    // Every request of ours is held in memory as a whole, so there is nothing to stream.
+    // Every request is completely in memory, so its body is never a stream.
     let request = request.map(|body| body.bytes().map(ToOwned::to_owned).unwrap_or_default());
     let request = reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))?;
     let signed = request.headers().get("x-amz-date").cloned();
@@ -61,26 +61,27 @@ async fn exchange(
     let no_reply = |error| no_reply(error, attempt);
     let response = client.execute(request).await.map_err(no_reply)?;
     let (status, mut headers) = (response.status(), response.headers().clone());
-    // The SDK waits as long as this header of its own says, in milliseconds; API Gateway sends the standard one.
+    // API Gateway sends the standard header. The SDK waits for the milliseconds of its own header.
     if let Some(wait) = retry_after(&headers) {
         headers.insert(
             AWS_RETRY_AFTER,
             u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).into(),
         );
     }
-    // Read to its end here, so that a reply which breaks off counts as none and is asked for again.
+    // The complete body is read here, so that a reply that is cut off is retried.
     let body = match body(response, AWS_REPLY_MAX).await {
         Ok(body) => body,
         Err(Unread::Broken(error)) => return Err(no_reply(error)),
-        // What a refusal says that long is of no use; its status is.
+        // The body of such a long refusal is useless, but its status is not.
         Err(Unread::TooLarge) if !status.is_success() => Vec::new(),
-        // Another attempt would be answered alike.
+        // Another attempt would receive the same reply.
         Err(Unread::TooLarge) => return Err(ConnectorError::other(Box::new(TooLarge), None)),
     };
     if !keeps_date(clock, status, signed.as_ref(), &headers, &body) {
         headers.remove(DATE);
     }
-    // Both services say with a 200 what they did (DOC); the SDK would take it for a reply whose fields are all missing.
+    // A 200 of either service has a body (DOC). The SDK would treat an empty one as a reply without
+    // any field.
     if status == StatusCode::OK && body.is_empty() {
         return Err(ConnectorError::io(Box::new(EmptyReply)));
     }
@@ -92,17 +93,17 @@ async fn exchange(
     Ok(response)
 }
 
-/// Sets the clock by a reply to a request that was signed at `signed`. Returns whether the AWS SDK may see the reply's
-/// `Date`.
+/// Sets the clock by the reply to a request that was signed at `signed`. Returns whether the AWS
+/// SDK may see the `Date` of the reply.
 ///
-/// AWS serves a request only if it was signed within a few minutes of AWS's own time (DOC: five). So a request that was
-/// served proves when it was, and a `Date` that says otherwise is not AWS's. A reply that is not 2xx proves nothing, and does
-/// not set the clock.
+/// AWS serves a request only if it was signed within a few minutes of the time of AWS (DOC: five).
+/// A served request therefore proves the time, and a `Date` that contradicts it is not from AWS. A
+/// reply that is not 2xx proves nothing and does not set the clock.
 ///
-/// The SDK measures by any `Date` how far its clock is off, and signs accordingly from then on (SRC: aws-runtime,
-/// `service_clock_skew`). It needs that where AWS refused a signature. If the `Date` of such a refusal was forged, AWS
-/// refuses the next request, whose reply corrects it. Elsewhere a `Date` that is far off would only spoil requests that are
-/// signed well.
+/// The SDK measures its clock skew with any `Date` and signs accordingly from then on (SRC:
+/// aws-runtime, `service_clock_skew`). It needs that if AWS refused a signature. If the `Date` of
+/// such a refusal was forged, AWS refuses the next request, whose reply corrects the skew. In any
+/// other reply, a `Date` that is far off would only break requests that are signed correctly.
 fn keeps_date(
     clock: &Clock,
     status: StatusCode,
@@ -114,12 +115,12 @@ fn keeps_date(
     let Some(date) = headers.get(DATE).and_then(text) else {
         return false;
     };
-    // A cache's. The SDK does not heed it either.
+    // The reply is from a cache. The SDK also ignores its date.
     if headers.contains_key(AGE) {
         return false;
     }
     let Some(date) = Date::parse(&date) else {
-        // The SDK panics where it cannot reckon with it.
+        // The SDK panics on a date that it cannot calculate with.
         return false;
     };
     if let Some(signed) = signed.and_then(text)
@@ -138,7 +139,7 @@ fn keeps_date(
     status.is_client_error() && SIGNATURE_REFUSALS.iter().any(|name| named(name))
 }
 
-/// A reply without a body where there is always one.
+/// A reply without the body that it must have.
 #[derive(Debug, thiserror::Error)]
 #[error("the reply is empty")]
 pub(crate) struct EmptyReply;
@@ -161,6 +162,7 @@ fn no_reply(error: reqwest::Error, attempt: u32) -> ConnectorError {
     }
 }
 
-/// The longest reply that is read from AWS, in bytes. Every reply of the operations in use is smaller (DOC: a secret has at
-/// most 64 KiB, a list at most 500 items), except a page of keys with many tags each.
+/// The longest reply that is read from AWS, in bytes. Every reply of the operations in use is
+/// smaller (DOC: a secret has at most 64 KiB, a list at most 500 items), except a page of keys with
+/// many tags each.
 pub(crate) const AWS_REPLY_MAX: usize = 10 << 20;

@@ -1,4 +1,4 @@
-//! What both AWS clients share: their configuration, and how their errors become ours.
+//! The configuration of both AWS clients, and the conversion of their errors.
 
 mod connector;
 pub(crate) mod throttle;
@@ -32,26 +32,28 @@ use crate::config::library;
 use crate::driver::{Call, Service};
 use crate::redact::Redacted;
 
-const MALFORMED: &str = "something that cannot be understood";
+const MALFORMED: &str = "a malformed reply";
 
-/// What every client of AWS is built from.
+/// The configuration that every AWS client is created from.
 pub(super) struct AwsConfig {
     pub(super) sdk: SdkConfig,
-    /// The HTTP client that `sdk` has too, to be wrapped.
+    /// The HTTP client of `sdk`, to be wrapped.
     pub(super) http: SharedHttpClient,
 }
 
-/// The SDK as Lambda wants it: all that it is told comes from variables, and its standard retries (throttling and transient
-/// errors, with backoff and jitter). All calls of this function may be repeated.
+/// Returns the SDK configuration for Lambda: all settings are variables, and retries are the
+/// standard ones (throttling and transient errors, with backoff and jitter). Every call of this
+/// function may be repeated.
 ///
-/// Put together here and not by `aws_config::load`, which brings along profiles, STS, ECS and IMDS, half a megabyte that a
-/// Lambda function has no use for.
+/// It is not created with `aws_config::load`, which adds profiles, STS, ECS and IMDS: half a
+/// megabyte that a Lambda function does not use.
 pub(super) fn config(client: reqwest::Client, clock: Clock) -> AwsConfig {
     let http = connector::for_aws(client, clock);
     let retries = RetryConfig::standard()
         .with_max_attempts(9)
         .with_initial_backoff(Duration::from_millis(250))
-        // Also the longest `Retry-After` that is honoured; the function's deadline cuts every wait short.
+        // Also the longest `Retry-After` that is honoured. The deadline of the function limits
+        // every wait.
         .with_max_backoff(Duration::from_mins(5));
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let credentials = EnvironmentVariableCredentialsProvider::new();
@@ -64,7 +66,7 @@ pub(super) fn config(client: reqwest::Client, clock: Clock) -> AwsConfig {
         .use_dual_stack(library::uses_dual_stack(&variable))
         .http_client(http.clone())
         .retry_config(retries)
-        // The HTTP client has its own time-outs, and replies are read as a whole.
+        // The HTTP client has its own timeouts, and replies are read completely.
         .timeout_config(TimeoutConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
@@ -75,7 +77,8 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// What the SDK requests itself: the endpoint of a service. Its settings were checked at start-up.
+/// The service setting that the SDK requests: the endpoint. Its variables were validated at
+/// start-up.
 #[derive(Debug)]
 struct Variables;
 
@@ -88,7 +91,7 @@ impl LoadServiceConfig for Variables {
     }
 }
 
-/// Completes the SDK's own idea of what to try again.
+/// Extends the SDK's rules for what to retry.
 #[derive(Debug)]
 pub(super) struct Retries;
 
@@ -98,7 +101,8 @@ impl ClassifyRetry for Retries {
         let Some(reply) = context.response().filter(|_| failed) else {
             return RetryAction::NoActionIndicated;
         };
-        // A wait past the deadline would end as "out of time"; what the service says is the better error.
+        // A wait past the deadline would end as "out of time". The error of the service is more
+        // helpful.
         let until = Instant::now() + retry_after(reply);
         if CALL_CONTEXT
             .try_with(|call| until >= call.deadline)
@@ -106,12 +110,13 @@ impl ClassifyRetry for Retries {
         {
             return RetryAction::RetryForbidden;
         }
-        // The service said yes, but the reply cannot be understood. By itself the SDK asks again only where it could not
-        // read the reply at all; and after four of the statuses from 500 on (SRC), while a proxy may send others.
+        // The service reported success with a malformed reply, or the server failed. The SDK alone
+        // retries only a reply that it could not read at all, and four of the 5xx statuses (SRC). A
+        // proxy may send others.
         if reply.status().is_success() || reply.status().is_server_error() {
             return RetryAction::transient_error();
         }
-        // The SDK takes every limit for throttling.
+        // The SDK treats every limit as throttling.
         if retry_delay(reply).is_none() && is_quota(reply) {
             return RetryAction::RetryForbidden;
         }
@@ -123,19 +128,19 @@ impl ClassifyRetry for Retries {
     }
 }
 
-/// How long the service asks to wait before the next attempt.
+/// Returns how long the service requests to wait before the next attempt, or zero.
 pub(super) fn retry_after(reply: &HttpResponse) -> Duration {
     retry_delay(reply).unwrap_or_default()
 }
 
-/// The same, where it asks at all.
+/// Returns how long the service requests to wait before the next attempt, or `None`.
 fn retry_delay(reply: &HttpResponse) -> Option<Duration> {
     let wait = reply.headers().get(http::AWS_RETRY_AFTER)?;
     wait.parse().ok().map(Duration::from_millis)
 }
 
-/// Whether a reply says that a quota is reached, as far as both services' forms of errors go (DOC: API Gateway names the
-/// error in a header, Secrets Manager in the body).
+/// Whether a reply says that a quota is reached. (DOC: API Gateway names the error in a header,
+/// Secrets Manager in the body.)
 fn is_quota(reply: &HttpResponse) -> bool {
     #[derive(Default, Deserialize)]
     struct Refusal {
@@ -148,13 +153,14 @@ fn is_quota(reply: &HttpResponse) -> bool {
     let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let code = reply.headers().get("x-amzn-errortype");
     let code = code.unwrap_or(&refusal.code);
-    // Both may come with a namespace before them, and an address after them.
+    // A namespace may precede the code, and a URL may follow it.
     let code = code.split(':').next().unwrap_or_default();
     let code = code.rsplit('#').next().unwrap_or_default();
     advice::is_quota(code, &refusal.message)
 }
 
-/// Copies out of the SDK's error what may be shown. The error itself may hold the raw reply with a value in it.
+/// Copies the parts of the SDK's error that may be shown. The error itself may hold the raw reply
+/// with a value in it.
 pub(super) fn call_error<E>(
     service: Service,
     operation: &'static str,
@@ -194,7 +200,7 @@ where
 }
 
 impl CallError {
-    /// The error of a call to AWS, with what to do about it.
+    /// Creates the error of a call to AWS, with its remedy.
     #[must_use]
     pub fn from_aws(call: Call, kind: CallErrorKind) -> Self {
         let remedy = match &kind {
@@ -212,7 +218,7 @@ impl CallError {
                 "list the keys one by one with `aws apigateway get-api-keys --page-size 1`, and delete that key or remove its tags and stage keys"
             }
             CallErrorKind::TooManyKeys(_) => {
-                "find out what creates them; list them with `aws apigateway get-api-keys --name-query` and the secret's name, and delete those that are not in use with `aws apigateway delete-api-key`"
+                "find the process that creates them, list them with `aws apigateway get-api-keys --name-query` and the secret's name, and delete unused ones with `aws apigateway delete-api-key`"
             }
             _ => Cause::Unreadable.remedy(),
         };
@@ -238,7 +244,7 @@ fn cause(failure: &DispatchFailure) -> Option<&(dyn Error + 'static)> {
     failure.as_connector_error()?.source()
 }
 
-/// The call that a reply answers.
+/// Returns the call that a reply answers.
 pub(super) fn call(service: Service, operation: &'static str, reply: &impl RequestId) -> Call {
     Call {
         request_id: reply.request_id().map(Redacted::id),
@@ -246,7 +252,7 @@ pub(super) fn call(service: Service, operation: &'static str, reply: &impl Reque
     }
 }
 
-/// Takes a reply for what it says and not for its status: one without what the service always puts into it is no success.
+/// Rejects a 2xx reply that lacks a field the service always returns.
 pub(super) fn require_complete(is_complete: bool, call: Call) -> Result<Call, CallError> {
     if is_complete {
         Ok(call)

@@ -1,8 +1,11 @@
-//! How API Gateway's limits are shared. They are an account's (DOC: 10 requests a second with a burst of 40, and 5
-//! `CreateApiKey`), so when a fleet is rotated at once, nearly every request is throttled first.
+//! Repeats requests that API Gateway throttles.
 //!
-//! A throttled request had no effect, and is repeated until the deadline. The SDK would give up after some attempts, and it
-//! would wait exactly as long as `Retry-After` says, which is the same for everybody who was throttled with it.
+//! Its limits apply to the whole account (DOC: 10 requests a second with a burst of 40, and 5
+//! `CreateApiKey`). If a fleet is rotated at once, nearly every request is throttled at first.
+//!
+//! A throttled request had no effect, and is repeated until the deadline. The SDK would give up
+//! after some attempts. It would also wait exactly as long as `Retry-After` says, which is the same
+//! for all callers that were throttled together.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -21,15 +24,16 @@ use tokio::time::{Instant, sleep};
 use super::retry_after;
 use crate::adapters::http::AWS_RETRY_AFTER;
 
-/// By so much the pause may at first be longer than `Retry-After`; by a third more after each further throttling.
+/// The first maximum of the random time that is added to `Retry-After`. It grows by a third with
+/// each further throttling.
 const JITTER: Duration = Duration::from_secs(1);
 
-/// The most by which it may be. The longer, the fewer requests are throttled; but the last of them may leave the limits
-/// unused for so long.
+/// The largest maximum of that time. A larger one would throttle fewer requests, but the last of
+/// them could leave the limits unused for that long.
 const WIDEST_SPREAD: Duration = Duration::from_secs(40);
 
-/// For so long a request is repeated as it was signed; AWS takes a signature for five minutes (DOC). Then the SDK signs
-/// it anew.
+/// How long a request is repeated with its signature. AWS accepts a signature for five minutes
+/// (DOC). After this time, the SDK signs the request again.
 const SIGNED_FOR: Duration = Duration::from_mins(2);
 
 tokio::task_local! {
@@ -37,12 +41,13 @@ tokio::task_local! {
     pub(crate) static CALL_CONTEXT: CallContext;
 }
 
-/// What a step has to do with the limits.
+/// The properties of a step that affect its share of the limits.
 pub(crate) struct CallContext {
-    /// When it has to stop.
+    /// The deadline of the step.
     pub(super) deadline: Instant,
-    /// Whether API Gateway has already served this rotation. It then goes ahead of those that have not begun: a rotation
-    /// that is cut off half-way by its deadline repeats calls that others could have used. So does an emergency stop.
+    /// Whether API Gateway has already served this rotation, or this is an emergency stop. Then it
+    /// has priority over rotations that have not begun: a rotation that its deadline interrupts
+    /// repeats calls that others could have used.
     has_priority: Cell<bool>,
 }
 
@@ -56,7 +61,7 @@ impl CallContext {
     }
 }
 
-/// The client that repeats what is throttled.
+/// Wraps a client to repeat throttled requests.
 pub(in crate::adapters) fn repeat_throttled(client: SharedHttpClient) -> SharedHttpClient {
     http_client_fn(move |config, components| {
         SharedHttpConnector::new(ThrottleConnector(client.http_connector(config, components)))
@@ -80,10 +85,11 @@ async fn send(
     let signed = Instant::now();
     let (mut spread, mut has_waited) = (JITTER, false);
     loop {
-        let copy = request.try_clone().expect("its body is held in memory");
+        let copy = request.try_clone().expect("the body is in memory");
         let mut reply = connector.call(copy).await?;
         if has_waited {
-            // The SDK, which measures from the first attempt on, would take the pauses for a wrong clock.
+            // The SDK measures the time from the first attempt, so it would treat the pauses as
+            // clock skew.
             reply.headers_mut().remove("date");
         }
         if !is_throttled(&reply) {
@@ -98,7 +104,7 @@ async fn send(
             .try_with(|context| (context.deadline, context.has_priority.get()))
             .unwrap_or((until, false));
         if until >= deadline.min(signed + SIGNED_FOR) {
-            // The SDK waits for so long, or gives up where that is beyond the deadline.
+            // The SDK waits for this long, or gives up if that is past the deadline.
             let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             reply
                 .headers_mut()
@@ -113,8 +119,10 @@ async fn send(
     }
 }
 
-/// `LimitExceededException` has the same status and may mean a limit that no waiting changes, such as that of keys in an
-/// account; but not where it says how long to wait (DOC).
+/// Whether a reply is about a rate limit.
+///
+/// `LimitExceededException` has the same status and may mean a quota, such as that of keys in an
+/// account. If it says how long to wait, it is about a rate limit (DOC).
 fn is_throttled(reply: &HttpResponse) -> bool {
     let name = reply.headers().get("x-amzn-errortype").unwrap_or_default();
     let says_when = reply.headers().contains_key(AWS_RETRY_AFTER);
