@@ -1,4 +1,4 @@
-//! What a step does, as calls; and replies as facts.
+//! Executes actions as calls, and converts the replies into facts.
 
 use super::AdapterError;
 use super::api_gateway;
@@ -65,7 +65,7 @@ impl Session<'_> {
                 (Fact::PendingLabelRemoved, call)
             }
             Action::RestoreKey(key) => {
-                // It takes effect anew, which `testSecret` has to wait for.
+                // The key takes effect again, and `testSecret` must wait for that.
                 let now = self.clients.clock.now();
                 let text = InUseText {
                     resumed_at: observed.is_to_be_promoted(key).then_some(now),
@@ -89,7 +89,7 @@ impl Session<'_> {
         Ok((fact, Some(call)))
     }
 
-    /// Stores a fresh key in the pending version, beside the other fields of the current one.
+    /// Stores a new key in the pending version, with the other fields of the current version.
     async fn store(&mut self, version: &VersionId) -> Result<(Fact, Call), AdapterError> {
         let empty = SecretText::empty();
         let current = self.values.versions.get(&VersionRole::Current);
@@ -128,7 +128,9 @@ impl Session<'_> {
         Ok((Fact::KeyCreated(key), call))
     }
 
-    /// Moves AWSCURRENT here. If it turns out to be neither here nor where it was `observed`, brings the labels instead.
+    /// Moves AWSCURRENT to `version`.
+    ///
+    /// If the label is neither there nor where it was observed, returns the current labels instead.
     async fn promote(
         &mut self,
         observed: &Observed,
@@ -140,7 +142,7 @@ impl Session<'_> {
         let call = match promoted {
             Ok(call) => call,
             Err(failed) => {
-                // The label moved under us, or it did move here and the reply was lost.
+                // Another process moved the label, or the move succeeded and the reply was lost.
                 let (now, call) = secrets_manager.describe(&self.secret.arn).await?;
                 let labels = &now.description.labels;
                 if labels == observed.staging() {

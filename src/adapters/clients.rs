@@ -1,4 +1,4 @@
-//! What outlives an invocation: the settings, and clients that are built when first needed.
+//! The clients of AWS and Doppler, which all invocations of a process share.
 
 use tokio::sync::OnceCell;
 
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::driver::Call;
 use crate::ids::{KeyId, VersionId};
 
-/// What outlives an invocation: the settings, and clients that are built when first needed.
+/// State that outlives an invocation: the settings, and clients that are created on first use.
 pub struct Clients {
     pub(super) config: Config,
     pub(super) function_name: String,
@@ -25,7 +25,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Calls nobody and builds nothing yet.
+    /// Creates the state without any call and without any client.
     #[must_use]
     pub fn new(config: Config, function_name: String) -> Self {
         Self {
@@ -40,19 +40,19 @@ impl Clients {
         }
     }
 
-    /// The settings.
+    /// Returns the settings.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The name of this function.
+    /// Returns the name of this function.
     #[must_use]
     pub fn function_name(&self) -> &str {
         &self.function_name
     }
 
-    /// The time as AWS has it.
+    /// Returns the clock that follows the time of AWS.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -83,23 +83,23 @@ impl Clients {
         self.api_gateway.get_or_init(build).await
     }
 
-    /// Looks at a secret without reading its value.
+    /// Describes a secret without reading its value.
     ///
     /// # Errors
-    /// The call failed.
+    /// Returns [`AdapterError::Call`] if the call fails.
     pub async fn describe(&self, secret_id: &str) -> Result<(Secret, Call), AdapterError> {
         Ok(self.secrets_manager().await.describe(secret_id).await?)
     }
 
-    /// All secrets in the Region that have a rotation function.
+    /// Returns all secrets in the Region that have a rotation function.
     ///
     /// # Errors
-    /// A call failed.
+    /// Returns [`AdapterError::Call`] if a call fails.
     pub async fn list_secrets(&self) -> Result<(Vec<ListedSecret>, Call), AdapterError> {
         Ok(self.secrets_manager().await.list().await?)
     }
 
-    /// The commands by which the owner of a key hands it over to this function: tag it, and rename it.
+    /// Returns the commands with which the owner of a key hands it over to this function.
     #[must_use]
     pub fn hand_over(&self, key: &KeyId, version: &VersionId, secret: &Secret) -> Vec<String> {
         api_gateway::hand_over(key, version, secret, &self.function_name)

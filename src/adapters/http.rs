@@ -1,4 +1,5 @@
-//! One HTTP client under everything: the AWS SDK, Doppler and the probe share its TLS stack and its connections.
+//! The HTTP client that the AWS SDK, Doppler and the probe share, with its TLS stack and
+//! connections.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,23 +11,24 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::adapters::advice::NoReply;
 
-/// How long a connection may take to come about.
+/// The timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long one attempt may take, from the connection to the last byte of the reply.
+/// The timeout of one attempt, from the connection to the last byte of the reply.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The AWS SDK's own header for how long to wait before the next attempt, in milliseconds.
 pub(crate) const AWS_RETRY_AFTER: &str = "x-amz-retry-after";
 
-/// The longest wait that is believed to be meant.
+/// The longest wait that a service can request.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// The longest reply that is read from Doppler, in bytes.
 pub(crate) const DOPPLER_REPLY_MAX: usize = 1 << 20;
 
-/// Builds the client. It follows no redirect: that would hand a key or a token to another host.
-/// Trusts `roots`, or else the certificates that are compiled in, which need no parsing.
+/// Creates the client. It trusts `roots`, or the compiled-in certificates, which need no parsing.
+///
+/// It follows no redirects, because a redirect would send a key or a token to another host.
 pub(crate) fn client(roots: Option<&[TrustAnchor<'static>]>) -> reqwest::Client {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -47,11 +49,12 @@ pub(crate) fn client(roots: Option<&[TrustAnchor<'static>]>) -> reqwest::Client 
             env!("CARGO_PKG_VERSION")
         ))
         .build()
-        .expect("nothing that can be invalid was set")
+        .expect("every setting of the client is valid")
 }
 
-/// How long the server asks to wait before the next attempt: `Retry-After` in seconds. (Its other form, a date, is
-/// sent by neither API Gateway nor Doppler, so far as documented.)
+/// Returns how long the server requests to wait before the next attempt: `Retry-After` in seconds.
+/// (According to their documentation, neither API Gateway nor Doppler sends its other form, a
+/// date.)
 #[must_use]
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers
@@ -64,7 +67,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait(seconds))
 }
 
-/// So many seconds, as far as a service can mean them.
+/// Returns a wait of so many seconds, limited to [`LONGEST_WAIT`].
 pub(crate) fn wait(seconds: u64) -> Duration {
     Duration::from_secs(seconds).min(LONGEST_WAIT)
 }
@@ -72,16 +75,17 @@ pub(crate) fn wait(seconds: u64) -> Duration {
 /// Why the body of a reply was not read.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// It broke off.
+    /// The connection was lost.
     Broken(reqwest::Error),
-    /// It is longer than the bound.
+    /// The body is longer than the limit.
     TooLarge,
 }
 
-/// Reads a body to its end, but at most `most` bytes of it: a reply that never ends would otherwise use up the memory.
+/// Reads a complete body of at most `most` bytes. An endless reply would otherwise exhaust the
+/// memory.
 ///
 /// # Errors
-/// [`Unread`]. The connection is closed then.
+/// Returns [`Unread`] and closes the connection.
 pub(crate) async fn body(mut reply: reqwest::Response, most: usize) -> Result<Vec<u8>, Unread> {
     let announced = reply.content_length().unwrap_or_default();
     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
@@ -98,7 +102,8 @@ pub(crate) async fn body(mut reply: reqwest::Response, most: usize) -> Result<Ve
     Ok(body)
 }
 
-/// Which attempt of a call this is, as the SDK says in a header of its own (SRC); 0 where it does not.
+/// Returns the number of the attempt, which the SDK sends in a header of its own (SRC). Returns 0
+/// without that header.
 pub(super) fn attempt(headers: &HeaderMap) -> u32 {
     let header = headers.get("amz-sdk-request");
     let header = header.and_then(|header| header.to_str().ok());
@@ -108,15 +113,15 @@ pub(super) fn attempt(headers: &HeaderMap) -> u32 {
         .unwrap_or_default()
 }
 
-/// How a request failed that brought no whole reply, and whether another attempt may do better.
+/// Returns why a request received no complete reply, and whether another attempt may succeed.
 pub(crate) fn no_reply_kind(error: &reqwest::Error) -> (NoReply, bool) {
     let how = failure_kind(error);
     (how, how.may_pass())
 }
 
-/// How a request of this client failed that brought no whole reply.
+/// Returns why a request of this client received no complete reply.
 pub(crate) fn failure_kind(error: &reqwest::Error) -> NoReply {
-    if let Some(how) = chain(error).find_map(in_the_way) {
+    if let Some(how) = chain(error).find_map(certificate_or_proxy_problem) {
         how
     } else if error.is_connect() {
         NoReply::NoConnection
@@ -127,8 +132,8 @@ pub(crate) fn failure_kind(error: &reqwest::Error) -> NoReply {
     }
 }
 
-/// Whether one link of an error is a certificate or a proxy in the way.
-fn in_the_way(error: &(dyn Error + 'static)) -> Option<NoReply> {
+/// Returns the problem with a certificate or a proxy that one error of a chain describes.
+fn certificate_or_proxy_problem(error: &(dyn Error + 'static)) -> Option<NoReply> {
     if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
         return Some(match why {
             CertificateError::Expired
@@ -141,7 +146,7 @@ fn in_the_way(error: &(dyn Error + 'static)) -> Option<NoReply> {
             _ => NoReply::UnknownIssuer,
         });
     }
-    // Its type is private (SRC: hyper-util's `Tunnel`), so its words have to do.
+    // Its type is private (SRC: hyper-util's `Tunnel`), so its message is compared.
     match error.to_string().as_str() {
         "tunnel error: proxy authorization required" => Some(NoReply::ProxyCredentials),
         "tunnel error: unsuccessful" => Some(NoReply::ProxyRefused),
@@ -149,10 +154,10 @@ fn in_the_way(error: &(dyn Error + 'static)) -> Option<NoReply> {
     }
 }
 
-/// An error and what is behind it.
+/// Iterates over an error and its causes.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
-        // What an I/O error wraps is not its source, but the source's parent.
+        // The error that an I/O error wraps is not its source but the parent of its source.
         let wrapped = error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);

@@ -1,4 +1,4 @@
-//! Changes of a key: whether it is enabled, and what its description says.
+//! Changes to a key: whether it is enabled, and its description.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use crate::driver::Call;
 use crate::ids::KeyId;
 
 impl Session<'_> {
-    /// The description of a key in use.
+    /// Returns the description of a key in use.
     pub(super) fn described(&self, observed: &Observed) -> InUseText {
         InUseText {
             targets: written(observed),
@@ -24,9 +24,11 @@ impl Session<'_> {
         }
     }
 
-    /// Writes a key's mark with the time at which that is done: the run may have begun some minutes ago. A call that was throttled
-    /// for long would count as somebody else's change, made after an old time was written; so the time is written once more,
-    /// where there is time for it. In an emergency the next key comes first.
+    /// Writes a key's mark with the current time, because the run may have begun minutes ago.
+    ///
+    /// If the call was throttled for long, its time would be older than the change, which would
+    /// then count as an operator's. So the time is written again if the deadline allows. In an
+    /// emergency stop, the next key is more urgent.
     pub(super) async fn change_mark(
         &self,
         observed: &Observed,
@@ -54,8 +56,11 @@ impl Session<'_> {
         Ok((fact, call))
     }
 
-    /// Writes the description of a key that is not superseded, as far as is known. If the key is disabled by then although it was
-    /// enabled when it was listed, that was a person, or an emergency stop, for which the key must have been replaced.
+    /// Writes the description of a key that is not known to be superseded.
+    ///
+    /// The key may be disabled by then although it was enabled when it was listed. Either an
+    /// operator disabled it, or an emergency stop did, which also replaced the version with this
+    /// key. So the labels are read to distinguish the two.
     pub(super) async fn note(
         &self,
         observed: &Observed,
@@ -97,8 +102,10 @@ impl Session<'_> {
         .await
     }
 
-    /// Makes the note of an emergency stop again, which disabled the key while this run was under way, and whose note was just
-    /// overwritten. A person who disabled a replaced key in that moment is taken for one.
+    /// Writes the note of an emergency stop again.
+    ///
+    /// The emergency stop disabled the key during this run, and this run overwrote its note. If an
+    /// operator disabled a superseded key at that moment, the key is also marked as revoked.
     async fn revoke(
         &self,
         observed: &Observed,
@@ -110,7 +117,7 @@ impl Session<'_> {
         self.write_mark(observed, key, mark, None).await
     }
 
-    /// Writes a key's mark, and with `Some(false)` disables it.
+    /// Writes a key's mark, and disables the key if `enabled` is `Some(false)`.
     async fn write_mark(
         &self,
         observed: &Observed,
@@ -131,8 +138,11 @@ impl Session<'_> {
         .await
     }
 
-    /// Changes a key, unless another run has deleted it meanwhile. What it comes to is told by whether it is enabled then: another
-    /// run may have disabled or enabled it. A key that a rotation has just found must be there.
+    /// Changes a key, unless another run has deleted it concurrently.
+    ///
+    /// `change` receives whether the key is enabled afterwards, because another run may have
+    /// enabled or disabled it. In a rotation, a deleted key is an error: the rotation has just
+    /// found it.
     pub(super) async fn update(
         &self,
         observed: &Observed,
@@ -153,7 +163,7 @@ impl Session<'_> {
     }
 }
 
-/// The mark with the time at which `action` writes it.
+/// Returns the mark with the time at which `action` writes it.
 fn dated(mark: &Supersession, action: &Action, now: SystemTime) -> Supersession {
     let mut mark = mark.clone();
     match action {
@@ -171,7 +181,7 @@ fn dated(mark: &Supersession, action: &Action, now: SystemTime) -> Supersession 
     mark
 }
 
-/// The targets that are known to have been written, as descriptions name them.
+/// Returns the hashes of the targets that are known to have been written.
 fn written(observed: &Observed) -> BTreeSet<String> {
     observed.known_written().iter().map(target_hash).collect()
 }

@@ -1,6 +1,6 @@
-//! The outside world, as it is: turns what a step wants to know or do into calls, and replies into facts.
+//! Executes queries and actions against AWS and Doppler, and converts the replies into facts.
 //!
-//! Values are seen here and below only. They are compared here, and only the verdict leaves.
+//! Secret values do not leave this layer: it compares them and returns only the results.
 
 mod actions;
 pub mod advice;

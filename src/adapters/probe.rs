@@ -1,11 +1,11 @@
-//! The probe: an API behind the usage plan, called as a consumer calls it.
+//! The probe: calls an API behind the usage plan as a consumer does.
 //!
 //! | answer | to a random key | to the key itself |
 //! |---|---|---|
 //! | 2xx | `ProbeNotProtected` | accepted |
-//! | 403 | refused, which is what must be seen first | not accepted yet |
-//! | 403 `MissingAuthenticationTokenException` or `AccessDeniedException`, an untrusted certificate | asked again; `ProbeRejected` once it lasts | the same |
-//! | 403 with a firewall's HTML page, 429, 5xx, no reply | asked again | asked again |
+//! | 403 | refused, as required before the key is sent | not accepted yet |
+//! | 403 `MissingAuthenticationTokenException` or `AccessDeniedException`, an untrusted certificate | retried; `ProbeRejected` if it persists | the same |
+//! | 403 with a firewall's HTML page, 429, 5xx, no reply | retried | retried |
 //! | any other status | `ProbeRejected` | the same |
 //!
 //! The body of an answer is never read.
@@ -23,61 +23,62 @@ use crate::ids::ProbeUrl;
 use crate::redact::Redacted;
 use crate::secret::ApiKeyValue;
 
-/// The pause between two attempts: at first, and at most. (Keys take seconds to two minutes to take effect, and there is
-/// no notice: AWSV and OBS.)
+/// The first and the longest pause between two attempts. (A key takes effect within seconds to two
+/// minutes, and without notification: AWSV and OBS.)
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// A fault that may pass ends the wait once it was the answer for this long and this many times, without another answer
-/// in between. A fresh deployment answers so for seconds (how many is UNK).
+/// A transient fault ends the wait if it is the only answer for this long and this many times. A
+/// new deployment gives such answers for some seconds (how many is UNK).
 const LASTING: Duration = Duration::from_secs(15);
 const LASTING_ANSWERS: u32 = 4;
 
-/// How long a trial run asks for a refusal: longer than [`LASTING`], and short enough for the operator who waits for it.
-const TRIAL: Duration = Duration::from_secs(25);
+/// How long a test rotation waits for a refusal: longer than [`LASTING`], and short enough for an
+/// operator who waits for the result.
+const TEST_ROTATION_WAIT: Duration = Duration::from_secs(25);
 
 pub(super) struct Probe<'a> {
     pub(super) http: &'a reqwest::Client,
     pub(super) url: &'a ProbeUrl,
     pub(super) deadline: Instant,
-    /// Whether the key is the current one and not a new one.
-    pub(super) is_trial: bool,
+    /// Whether this is a test rotation, which probes the current key and not a new one.
+    pub(super) is_test_rotation: bool,
 }
 
-/// What one answer says.
+/// The meaning of one answer.
 enum Answer {
     Accepted(StatusCode),
-    /// This key is not accepted, or not yet.
+    /// The key is not accepted, or not yet.
     Refused,
-    /// It cannot be told, in words.
+    /// The answer is inconclusive, with its description.
     Unclear(String),
-    /// The URL or its API is set up wrongly.
+    /// The URL or its API is misconfigured.
     Wrong(ProbeFault),
 }
 
-/// What the URL is asked for.
+/// What the probe waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// That it refuses a random key.
+    /// The URL refuses a random key.
     Refusal,
-    /// That it accepts the key, several times in a row.
+    /// The URL accepts the key several times in a row.
     Acceptances,
 }
 
 impl Probe<'_> {
-    /// Asks until the key was accepted several times in a row.
+    /// Probes until the key is accepted several times in a row.
     ///
-    /// Before that the URL must refuse a random key, since one that requires no key accepts anything. A URL that does not
-    /// refuse never sees the key.
+    /// Before that, the URL must refuse a random key, because a URL that requires no key accepts
+    /// any key. A URL that does not refuse never receives the key.
     pub(super) async fn accepts(&self, key: &ApiKeyValue) -> Result<Call, AdapterError> {
         self.refuses().await?;
         self.poll(key, Wanted::Acceptances, self.deadline).await
     }
 
-    /// Asks until a random key was refused.
+    /// Probes until a random key is refused.
     pub(super) async fn refuses(&self) -> Result<Call, AdapterError> {
-        let until = if self.is_trial {
-            self.deadline.min(Instant::now() + TRIAL)
+        let until = if self.is_test_rotation {
+            self.deadline.min(Instant::now() + TEST_ROTATION_WAIT)
         } else {
             self.deadline
         };
@@ -95,11 +96,11 @@ impl Probe<'_> {
         let mut last = "none".to_owned();
         let mut faults = Faults::default();
         loop {
-            // One that hangs until the deadline must not hide what the others said.
+            // An attempt that hangs until the deadline must not hide the earlier answers.
             let Ok(asked) = timeout_at(deadline, self.ask(key)).await else {
                 return Err(self.not_in_time(wanted, &last));
             };
-            let (answer, asked_for, call) = asked;
+            let (answer, requested, call) = asked;
             if faults.are_lasting(&answer)
                 && let Answer::Wrong(fault) = answer
             {
@@ -132,9 +133,9 @@ impl Probe<'_> {
                 }
             }
             if in_a_row == 0 {
-                tracing::debug!(answer = last, "the gateway does not accept the key yet");
+                tracing::debug!(answer = last, "the gateway has not accepted the key yet");
             }
-            let wait = asked_for.unwrap_or_default().max(pause);
+            let wait = requested.unwrap_or_default().max(pause);
             if Instant::now() + wait >= deadline {
                 return Err(self.not_in_time(wanted, &last));
             }
@@ -144,7 +145,7 @@ impl Probe<'_> {
     }
 
     fn not_in_time(&self, wanted: Wanted, last: &str) -> AdapterError {
-        match (wanted, self.is_trial) {
+        match (wanted, self.is_test_rotation) {
             (Wanted::Refusal, false) => AdapterError::ProbeNotAccepted(format!(
                 "last answer to a random key, which must be refused first: {last}"
             )),
@@ -152,17 +153,17 @@ impl Probe<'_> {
                 AdapterError::ProbeNotAccepted(format!("last answer: {last}"))
             }
             (Wanted::Refusal, true) => AdapterError::ProbeInconclusive(format!(
-                "it does not refuse a random key; last answer: {last}"
+                "the gateway did not refuse a random key; last answer: {last}"
             )),
             (Wanted::Acceptances, true) => AdapterError::ProbeInconclusive(format!(
-                "the gateway does not accept the current key; last answer: {last}"
+                "the gateway did not accept the current key; last answer: {last}"
             )),
         }
     }
 
-    /// Asks once: the answer, and the pause that the server asks for.
+    /// Sends one request. Returns the answer, and the pause that the server requests.
     async fn ask(&self, key: &ApiKeyValue) -> (Answer, Option<Duration>, Call) {
-        // A connection of its own each time, so that the answers come from different nodes of the gateway.
+        // A new connection for each request lets different nodes of the gateway answer.
         let mut request = self.http.get(self.url.as_str()).header(CONNECTION, "close");
         if let Ok(mut value) = HeaderValue::from_str(key.expose()) {
             value.set_sensitive(true);
@@ -202,15 +203,18 @@ impl Probe<'_> {
     }
 }
 
-/// What a refusal may mean. API Gateway answers all of these with `ForbiddenException` (DOC, re:Post, "How do I
-/// troubleshoot HTTP 403 errors from API Gateway"; an unknown stage: OBS), so they cannot be distinguished.
-const REFUSED: &str = "403 Forbidden, which means a key that is not on a usage plan of this stage or not in effect yet, a stage that does not exist, or a request that AWS WAF blocked";
+/// The possible causes of a refusal. API Gateway answers all of them with `ForbiddenException`
+/// (DOC, re:Post, "How do I troubleshoot HTTP 403 errors from API Gateway"; an unknown stage: OBS),
+/// so they cannot be distinguished.
+const REFUSED: &str = "403 Forbidden: the key is not on a usage plan of this stage or not in effect yet, the stage does not exist, or AWS WAF blocked the request";
 
-/// Which kind of 403 it is. API Gateway names it in a header (DOC, as above; the spelling and letter case of the header's
-/// name vary: OBS). Nothing of the header is shown, since another server may write anything into it.
+/// Classifies a 403. API Gateway names its kind in a header (DOC, as above; the spelling and letter
+/// case of the header name vary: OBS). The header is never shown, because another server may write
+/// anything into it.
 ///
-/// Not verified on AWS: that a customized gateway response keeps the header. Without it a 403 is a refusal, unless it is an
-/// HTML page, with which `CloudFront` answers what AWS WAF blocked (OBS).
+/// It is not verified on AWS that a customized gateway response keeps the header. A 403 without it
+/// is a refusal, unless it is an HTML page: `CloudFront` answers with one if AWS WAF blocked the
+/// request (OBS).
 fn why_forbidden(headers: &HeaderMap) -> Answer {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     // AWS's protocols allow a namespace before the name and a URL after it.
@@ -224,14 +228,14 @@ fn why_forbidden(headers: &HeaderMap) -> Answer {
         Some("MissingAuthenticationTokenException") => Answer::Wrong(ProbeFault::NoSuchMethod),
         Some("AccessDeniedException") => Answer::Wrong(ProbeFault::AccessDenied),
         None if is_page => Answer::Unclear(
-            "403 with an HTML page, which is a firewall's such as AWS WAF and not API Gateway's; let this function's calls through"
+            "403 with an HTML page: a firewall such as AWS WAF answered instead of API Gateway; allow the function's calls there"
                 .to_owned(),
         ),
         _ => Answer::Refused,
     }
 }
 
-/// The faults since the last other answer.
+/// The consecutive faults so far.
 #[derive(Default)]
 struct Faults {
     first: Option<(ProbeFault, Instant)>,

@@ -1,4 +1,4 @@
-//! What a step wants to know, as calls; and replies as facts.
+//! Executes queries as calls, and converts the replies into facts.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use crate::ids::Target;
 use crate::secret::{ApiKeyValue, SecretText};
 use crate::time::rfc3339;
 
-/// The longest that a key takes to take effect (AWSV).
+/// The longest time until a key takes effect (AWSV).
 const PROPAGATION: Duration = Duration::from_mins(2);
 
 impl Session<'_> {
@@ -61,17 +61,17 @@ impl Session<'_> {
             ),
             Query::Target(target) => self.read_target(target).await?,
             Query::ProbeAccepts(url) | Query::ProbeRefusesRandomKey(url) => {
-                let is_trial = observed.is_test_rotation();
+                let is_test_rotation = observed.is_test_rotation();
                 let probe = probe::Probe {
                     http: self.clients.http().await,
                     url,
-                    // The current key has long taken effect, if it was not created just now.
-                    deadline: if is_trial {
+                    // The current key is already in effect, unless it was created just now.
+                    deadline: if is_test_rotation {
                         self.until(PROPAGATION)
                     } else {
                         self.deadline
                     },
-                    is_trial,
+                    is_test_rotation,
                 };
                 let call = match (query, self.values.key(VersionRole::Pending)) {
                     (Query::ProbeAccepts(_), Some(key)) => probe.accepts(key).await?,
@@ -146,7 +146,7 @@ impl Session<'_> {
         Ok((fact, call))
     }
 
-    /// Reads a Doppler target and keeps what it holds.
+    /// Reads a Doppler target and keeps its value.
     async fn read_target(&mut self, target: &Target) -> Result<(Fact, Call), AdapterError> {
         let (value, call) = self.doppler().await.read(target).await?;
         let held = value.as_ref().map(ExposeSecret::expose_secret);
@@ -181,7 +181,7 @@ impl Session<'_> {
         Ok((fact, call))
     }
 
-    /// Waits until the key has had time to take effect, or fails at once if the function cannot wait so long.
+    /// Waits until the key has had time to take effect. Fails at once if that is past the deadline.
     async fn wait_until(&self, at: SystemTime) -> Result<(Fact, Option<Call>), AdapterError> {
         let wait = at
             .duration_since(self.clients.clock.now())

@@ -1,4 +1,4 @@
-//! How far the replicas of a secret are.
+//! The replication status of a secret.
 
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use crate::driver::Call;
 use crate::redact::Redacted;
 
 impl Replica {
-    /// Reads an entry of `ReplicationStatus`. The API reference documents three statuses (DOC), newer service models
-    /// five (SRC, botocore 1.44).
+    /// Parses an entry of `ReplicationStatus`. The API reference documents three statuses (DOC),
+    /// newer service models five (SRC, botocore 1.44).
     ///
-    /// Any other status, or none, counts as `Failed`, and the message names it. Counted as `Underway` it would make
-    /// every rotation wait and fail; so the rotation succeeds, and the report shows what was not understood.
+    /// Any other status, or none, counts as `Failed`, and the message names it. As `Underway`, it
+    /// would make every rotation wait and fail. As `Failed`, it appears in the report and the
+    /// rotation succeeds.
     #[must_use]
     pub fn read(region: &str, status: Option<&str>, message: Option<&str>) -> Self {
         let known = match status {
@@ -39,16 +40,18 @@ impl Replica {
     }
 }
 
-/// When the replicas are first looked at after a change, and how long after that again.
+/// The pause between a change and the first look at the replicas.
 const REPLICAS_FIRST: Duration = Duration::from_secs(1);
 
+/// The pause between two looks at the replicas.
 const REPLICAS_POLL: Duration = Duration::from_secs(2);
 
 impl SecretsManager {
-    /// Describes the secret until no replica is `Underway`, or the next look would be after the deadline.
+    /// Describes the secret until no replica is `Underway` or the next call would be past the
+    /// deadline.
     ///
-    /// The first look is a second after the call: right after a change the service may not have noticed yet that replicas
-    /// are behind (UNK). At least one look is made, whatever the deadline.
+    /// The first call waits a second: right after a change, the service may not report yet that
+    /// replicas are behind (UNK). At least one call is made, whatever the deadline.
     pub(super) async fn replicated(
         &self,
         secret: &Secret,

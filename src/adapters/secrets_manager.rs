@@ -1,4 +1,4 @@
-//! Secrets Manager, in the calls that a rotation function needs, and the list of its secrets.
+//! The calls to Secrets Manager.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,29 +21,30 @@ use crate::secret::SecretText;
 
 const SERVICE: Service = Service::SecretsManager;
 
-/// Secrets per page; the service's most (DOC).
+/// Secrets per page: the maximum of the service (DOC).
 const PAGE: i32 = 100;
 
-/// The most secrets with a rotation function that are looked at; a Region has at most 500,000 secrets (DOC). A function
-/// could not serve nearly as many.
+/// The most secrets with a rotation function that are listed. A Region has at most 500,000 secrets
+/// (DOC). One function could not rotate as many as this.
 const MOST_SECRETS: usize = 100_000;
 
-/// For how long another version than that which is labelled AWSCURRENT may be read, before it is taken for moved.
+/// How long a read may return another version than the one labelled AWSCURRENT before the label
+/// counts as moved.
 const LAG: Duration = Duration::from_secs(2);
 
-/// How often a value that should be there is asked for.
+/// The pause between two reads of a value that must exist.
 const POLL: Duration = Duration::from_millis(500);
 
 /// A secret, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// Its full ARN.
+    /// The full ARN.
     pub arn: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// What of it changes.
+    /// The labels, replicas and other properties that change.
     pub description: SecretDescription,
-    /// The function that rotates it.
+    /// The ARN of the rotation function.
     pub rotation_function: Option<String>,
 }
 
@@ -60,22 +61,22 @@ impl Secret {
 
 /// A version that has a value.
 pub(super) struct Version {
-    /// Its id.
+    /// The version ID.
     pub(super) id: VersionId,
     /// When it was created: `CreatedDate`, which stays when labels move (DOC).
     pub(super) created: Option<SystemTime>,
-    /// Its text, or why that cannot be used.
+    /// The text, or why it cannot be used.
     pub(super) text: Result<SecretText, InvalidSecret>,
 }
 
 pub(super) struct SecretsManager(Client);
 
-/// A secret as a list shows it.
+/// A secret as `ListSecrets` returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedSecret {
-    /// Its ARN.
+    /// The ARN.
     pub arn: String,
-    /// The ARN of the function that rotates it.
+    /// The ARN of the rotation function.
     pub rotation_function: String,
 }
 
@@ -115,12 +116,12 @@ impl SecretsManager {
             },
             rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
         };
-        // From here on it goes by the ARN of the reply.
+        // All later calls use the ARN of the reply.
         let call = aws::require_complete(secret.identifies(secret_id), call)?;
         Ok((secret, call))
     }
 
-    /// All secrets in the Region that have a rotation function.
+    /// Returns all secrets in the Region that have a rotation function.
     pub(super) async fn list(&self) -> Result<(Vec<ListedSecret>, Call), CallError> {
         const OPERATION: &str = "ListSecrets";
         let request = self.0.list_secrets().into_paginator();
@@ -136,17 +137,19 @@ impl SecretsManager {
                 })
             }));
             if secrets.len() > MOST_SECRETS {
-                let kind = CallErrorKind::Malformed("a list that does not end");
+                let kind = CallErrorKind::Malformed("an endless list");
                 return Err(CallError::from_aws(call, kind));
             }
         }
         Ok((secrets, call))
     }
 
-    /// Reads a version by its id, which works whatever labels it has (AWSV: before `createSecret` the version is in the
-    /// description, and reading it says not found); the current version by its label, which is where consumers look. Asks
-    /// until `until` for a value that is not there, and a little for that of the version which `labelled` says is current:
-    /// a read may lag behind the labels (OBS).
+    /// Reads a version of the secret: AWSCURRENT by its label, as consumers do, any other version
+    /// by its ID. (AWSV: before `createSecret`, the description shows the version, and reading it
+    /// answers that it was not found.)
+    ///
+    /// Repeats the read of a missing value until `until`. A read may lag behind the labels (OBS),
+    /// so it is also repeated for [`LAG`] if it returns another version than `labelled`.
     pub(super) async fn read(
         &self,
         secret: &Secret,
@@ -174,7 +177,7 @@ impl SecretsManager {
         }
     }
 
-    /// Reads the text of another secret that belongs to this function.
+    /// Reads the text of another secret, such as the one with the Doppler token.
     pub(super) async fn read_other(&self, secret_id: &str) -> Result<SecretString, CallError> {
         const OPERATION: &str = "GetSecretValue";
         let reply = self.0.get_secret_value().secret_id(secret_id).send().await;
@@ -182,8 +185,10 @@ impl SecretsManager {
         Ok(reply.secret_string.unwrap_or_default().into())
     }
 
-    /// Stores the pending version's value. The staging label is always given: without it the value would become current
-    /// at once (DOC). A version's value cannot change (AWSV): if another run stored one first, that one counts.
+    /// Stores the value of the pending version.
+    ///
+    /// The staging label is always given: without it, the value would become current at once (DOC).
+    /// A version's value cannot change (AWSV), so a value that another run stored first stays.
     pub(super) async fn put(
         &self,
         secret: &Secret,
@@ -213,7 +218,8 @@ impl SecretsManager {
         }
     }
 
-    /// Moves AWSCURRENT. Naming the version that has it makes the service refuse if it has moved meanwhile (AWSV).
+    /// Moves AWSCURRENT to `version`. Naming `from` makes the service refuse if the label has moved
+    /// concurrently (AWSV).
     pub(super) async fn promote(
         &self,
         secret: &Secret,
@@ -223,7 +229,7 @@ impl SecretsManager {
         self.move_label(secret, CURRENT, from, Some(version)).await
     }
 
-    /// Takes AWSPENDING off `version`; moving AWSCURRENT does not (AWSV).
+    /// Removes AWSPENDING from `version`. Moving AWSCURRENT does not remove it (AWSV).
     pub(super) async fn remove_pending(
         &self,
         secret: &Secret,
@@ -233,7 +239,7 @@ impl SecretsManager {
             Err(failed) => failed,
             done => return done,
         };
-        // Gone already: by the attempt whose reply was lost, or by another run.
+        // An attempt whose reply was lost, or another run, may have removed it.
         match self.describe(&secret.arn).await? {
             (now, call) if !now.description.labels.on(version, PENDING) => Ok(call),
             _ => Err(failed),
@@ -267,7 +273,7 @@ async fn read(request: GetSecretValueFluentBuilder) -> Result<(Option<Version>, 
             let holds = reply.secret_string.is_some() || reply.secret_binary.is_some();
             let call = aws::require_complete(holds, aws::call(SERVICE, OPERATION, &reply))?;
             let id = VersionId::from(reply.version_id().unwrap_or_default());
-            // In whole seconds, as the marks that it is compared with.
+            // In whole seconds, like the marks that it is compared with.
             let created = reply
                 .created_date()
                 .map(|created| DateTime::from_secs(created.secs()));

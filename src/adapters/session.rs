@@ -14,8 +14,8 @@ use super::values::SessionValues;
 use crate::decision::{Fact, Observed, Request};
 use crate::driver::{Call, Perform};
 
-/// How long to wait for something that must be there to become visible: neither service promises that a read sees
-/// the write before it (OBS; UNK for API Gateway's lists).
+/// How long to wait until something that must exist becomes visible. Neither service promises that
+/// a read sees the preceding write (OBS; UNK for the lists of API Gateway).
 pub(super) const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// One run for one secret, with the values that it has read so far.
@@ -28,7 +28,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Knows no value yet.
+    /// Creates a session that has read no value.
     #[must_use]
     pub fn new(
         clients: &'a Clients,
@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
             .config
             .doppler
             .as_ref()
-            .expect("a target is asked for only where there is one");
+            .expect("targets exist only if Doppler is configured");
         Doppler {
             http: clients.http().await,
             secrets_manager: clients.secrets_manager().await,

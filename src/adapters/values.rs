@@ -1,4 +1,4 @@
-//! The values that a run has read: compared here, and only the verdict leaves.
+//! The secret values that a run has read. They are compared here, and only the results leave.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::decision::{Comparison, Content, Key, VersionRole};
 use crate::ids::{KeyId, Target};
 use crate::secret::{ApiKeyValue, SecretText};
 
-/// What was read, to compare one with the other.
+/// The values that were read, to compare them with each other.
 #[derive(Default)]
 pub(super) struct SessionValues {
     pub(super) versions: BTreeMap<VersionRole, SecretText>,
@@ -22,14 +22,16 @@ impl SessionValues {
         self.versions.get(&role).and_then(SecretText::key)
     }
 
-    /// The key of a version that was read. The decisions hold no values, so only they know that it was: each of their requests
-    /// that needs a value comes after the query for it.
+    /// Returns the key of a version that was read.
+    ///
+    /// The decisions hold no values, but they request the query for a value before any action that
+    /// needs it.
     pub(super) fn require(&self, role: VersionRole) -> &ApiKeyValue {
         let key = self.key(role);
         key.expect("a value is used only after it was read")
     }
 
-    /// Those of the listed keys that have this value.
+    /// Returns the listed keys that have this value.
     pub(super) fn keys_with(&self, value: Option<&str>) -> Vec<KeyId> {
         let Some(value) = value else {
             return Vec::new();
@@ -38,14 +40,14 @@ impl SessionValues {
         keys.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Those of the targets that were read which hold this key.
+    /// Returns the targets that hold this key, of those that were read.
     pub(super) fn targets_with(&self, key: Option<&ApiKeyValue>) -> BTreeSet<Target> {
         let holds = |held: &SecretString| key.is_some_and(|key| key.is(held.expose_secret()));
         let targets = self.targets.iter().filter(|(_, held)| holds(held));
         targets.map(|(target, _)| target.clone()).collect()
     }
 
-    /// The pending version compared with the current one; `one` and `other` are what they hold.
+    /// Compares the pending version with the current one. `one` and `other` are their contents.
     pub(super) fn compare(&self, one: Content, other: Content) -> Comparison {
         let text = |role| self.versions.get(&role);
         match (text(VersionRole::Pending), text(VersionRole::Current)) {
@@ -58,7 +60,7 @@ impl SessionValues {
         }
     }
 
-    /// Everything that a listed key is compared with.
+    /// Returns the values that listed keys are compared with.
     pub(super) fn known(&self) -> KnownValues<'_> {
         let versions = self.versions.iter();
         let targets = self.targets.iter();
@@ -72,7 +74,7 @@ impl SessionValues {
         }
     }
 
-    /// Keeps the values of listed keys, and passes on the rest.
+    /// Keeps the values of listed keys, and returns the keys without them.
     pub(super) fn keep(&mut self, listed: impl IntoIterator<Item = ListedKey>) -> Vec<Key> {
         let mut keys = Vec::new();
         for ListedKey { key, value } in listed {
@@ -82,7 +84,7 @@ impl SessionValues {
         keys
     }
 
-    /// What was pending is current, and what was current is previous.
+    /// Makes the pending version current, and the current version previous.
     pub(super) fn promoted(&mut self) {
         let mut versions = std::mem::take(&mut self.versions);
         let mut succeed = |from, to| {

@@ -21,7 +21,7 @@ use crate::driver::Call;
 use crate::ids::{KeyId, PlanId, VersionId};
 use crate::secret::ApiKeyValue;
 
-/// A key to be made.
+/// A key to create.
 pub(in crate::adapters) struct NewKey<'a> {
     pub(in crate::adapters) version: &'a VersionId,
     pub(in crate::adapters) value: &'a ApiKeyValue,
@@ -30,9 +30,11 @@ pub(in crate::adapters) struct NewKey<'a> {
 }
 
 impl ApiGateway {
-    /// Creates the key, or says with `None` that one with this value exists: made by a lost or interrupted attempt,
-    /// by another run of the step, or by somebody else. Repeating this is safe because the value is ours: API Gateway
-    /// takes no value twice (OBS).
+    /// Creates the key. Returns `None` if a key with this value exists.
+    ///
+    /// The existing key is the result of an attempt whose reply was lost, of another run, or of
+    /// another process. The call may be repeated, because API Gateway accepts no value twice (OBS)
+    /// and the value belongs to the secret.
     pub(in crate::adapters) async fn create_key(
         &self,
         secret: &Secret,
@@ -93,7 +95,7 @@ impl ApiGateway {
                         held_by: BTreeSet::new(),
                         in_targets: BTreeSet::new(),
                     });
-                    // A reply that does not say so leaves it to the list whether there is a key.
+                    // If the reply is incomplete, a list of keys shows whether the key exists.
                     Ok((key, aws::call(SERVICE, OPERATION, &reply)))
                 }
                 Err(error) => match aws::call_error(SERVICE, OPERATION, &error) {
@@ -108,10 +110,15 @@ impl ApiGateway {
         create.notify(log_retry).await
     }
 
-    /// Puts the key on the plan. The 409 of this call is ambiguous: the key may be there already, or another key may be in
-    /// the way. So look, and try again unless it is there. Where it says that just another request is in the way, a look
-    /// would only use up what the limits leave. A 404 about the key is waited for like a read: the key was created or listed
-    /// just now (UNK: nothing says that this call sees it from then on). A 404 about the plan is an error at once.
+    /// Attaches the key to the plan.
+    ///
+    /// A 409 is ambiguous: the key may already be on the plan, or another key may conflict. So the
+    /// plan is read, and the call is repeated unless the key is there. If the 409 is about a
+    /// concurrent request, reading the plan would only use up the rate limit.
+    ///
+    /// A 404 about the key is repeated like a read, because the key was created or listed just now
+    /// (UNK: no source says that this call sees it from then on). A 404 about the plan is an error
+    /// at once.
     pub(in crate::adapters) async fn attach(
         &self,
         key: &KeyId,
@@ -168,7 +175,7 @@ fn is_in_doubt(failed: &CallError) -> bool {
     is_conflict(failed) || matches!(failed.kind, CallErrorKind::Malformed(_))
 }
 
-/// Whether API Gateway says that it has no such key, and says nothing against the plan.
+/// Whether API Gateway reports that the key, and not the plan, does not exist.
 fn is_not_visible(failed: &CallError) -> bool {
     matches!(&failed.kind, CallErrorKind::Rejected { status: 404, message, .. } if advice::is_about_a_key(message.as_str()))
 }

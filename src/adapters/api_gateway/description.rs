@@ -1,12 +1,13 @@
-//! The description of a key: sentences for people that the function reads as well.
+//! The description of a key: sentences that both operators and the function read.
 //!
-//! | who | what the description says, whole and in this order; `[…]` may be missing |
+//! | key | its complete description, in this order; `[…]` may be missing |
 //! |---|---|
-//! | a key that is not superseded | `InUseText for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ TargetContent to <hash>, <hash>.]` |
-//! | a superseded key | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ TargetContent to <hash>, <hash>.]` |
+//! | not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
+//! | superseded | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
 //!
-//! Anybody who may change a key may write its description. So the grammar is anchored: a text is read only if all of it
-//! is what [`DescriptionText`] writes, and nothing but text in its own alphabet can stand for a name, an id, a time or a hash.
+//! Any caller that may change a key can write its description. So the grammar is anchored: a text
+//! is parsed only if [`DescriptionText`] could have written all of it. Names, IDs, times and hashes
+//! accept only their own alphabets.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +17,7 @@ use crate::decision::{KeyDescription, Postponed, Progress, Supersession};
 use crate::ids::{Target, VersionId, is_hash, is_hex, is_secret_id, sha256};
 use crate::time::{parse_rfc3339_seconds, rfc3339};
 
-const MINTED: &str = "Minted for the secret ";
+const IN_USE: &str = "Minted for the secret ";
 const UNFINISHED: &str = " Not on all of its usage plans yet.";
 const RESUMED: &str = " Resumed at ";
 const MIRRORED: &str = " Mirrored to ";
@@ -30,39 +31,43 @@ const TIMES: &str = " times, last at ";
 /// Hexadecimal digits of a target's hash.
 const HASH: usize = 12;
 
-/// What the description of a key says.
+/// The parsed description of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DescriptionText {
-    /// The function made the key, and it is not superseded.
+    /// The function created the key, and the key is not superseded.
     InUse(InUseText),
     /// The key is superseded.
     Superseded(Supersession),
-    /// A mark of the function whose time lies in the future, of a key that was neither disabled nor revoked. Its time is as
-    /// good as none: marking the key again only lengthens the overlap. The targets that it names count.
+    /// A mark with a time in the future, on a key that was neither disabled nor revoked. The time
+    /// is ignored, because marking the key again only lengthens the grace period. The targets that
+    /// it names count.
     Ahead(Supersession),
     /// Any other text.
     Other,
 }
 
-/// Says that the function made a key, or keeps it in use.
+/// The description of a key that the function created or keeps in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InUseText {
     /// The name of the secret.
     pub secret: String,
-    /// Whether the key was created again for AWSCURRENT, and is not known to be on all of its plans yet.
+    /// Whether the key was created again for AWSCURRENT, and is not known to be on all of its plans
+    /// yet.
     pub unfinished: bool,
-    /// When an interrupted step resumed. The key takes effect as a whole only from then on. May lie in the future.
+    /// When an interrupted step resumed. The key is completely in effect only from then on. May be
+    /// in the future.
     pub resumed_at: Option<SystemTime>,
     /// The Doppler targets that this function has written: a [`target_hash`] of each.
     pub targets: BTreeSet<String>,
 }
 
 impl DescriptionText {
-    /// Reads a description. What it says of the past is cut to `now`, except [`InUseText::resumed_at`].
+    /// Parses a description. Times after `now` are clamped to `now`, except
+    /// [`InUseText::resumed_at`].
     #[must_use]
     pub fn parse(text: &str, now: SystemTime) -> Self {
-        if let Some(minted) = InUseText::parse(text) {
-            return Self::InUse(minted);
+        if let Some(in_use) = InUseText::parse(text) {
+            return Self::InUse(in_use);
         }
         match Supersession::parse(text) {
             None => Self::Other,
@@ -71,7 +76,7 @@ impl DescriptionText {
         }
     }
 
-    /// What it says, without the name of the secret and the targets.
+    /// Returns what the description says, without the name of the secret and the targets.
     #[must_use]
     pub fn fact(&self) -> KeyDescription {
         match self {
@@ -86,7 +91,7 @@ impl DescriptionText {
         }
     }
 
-    /// When the key was completed, if that was long after it was created.
+    /// Returns when the key was completed, if that was long after its creation.
     #[must_use]
     pub fn resumed_at(&self) -> Option<SystemTime> {
         match self {
@@ -95,11 +100,11 @@ impl DescriptionText {
         }
     }
 
-    /// The Doppler targets that it names.
+    /// Whether the description names the Doppler target with this hash.
     #[must_use]
     pub fn names_target(&self, hash: &str) -> bool {
         match self {
-            Self::InUse(minted) => minted.targets.contains(hash),
+            Self::InUse(in_use) => in_use.targets.contains(hash),
             Self::Superseded(mark) | Self::Ahead(mark) => mark.targets.contains(hash),
             Self::Other => false,
         }
@@ -107,7 +112,7 @@ impl DescriptionText {
 }
 
 impl InUseText {
-    /// The description of a key that is complete, in the secret of that name.
+    /// Creates the description of a complete key of the secret.
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self {
@@ -119,21 +124,21 @@ impl InUseText {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut rest = Rest(text.strip_prefix(MINTED)?);
-        let mut minted = Self::new(rest.word().filter(|name| is_secret_id(name))?);
+        let mut rest = Rest(text.strip_prefix(IN_USE)?);
+        let mut in_use = Self::new(rest.word().filter(|name| is_secret_id(name))?);
         if rest.skip(UNFINISHED) {
-            minted.unfinished = true;
+            in_use.unfinished = true;
         } else {
-            rest.time_after(RESUMED, &mut minted.resumed_at)?;
+            rest.time_after(RESUMED, &mut in_use.resumed_at)?;
         }
-        minted.targets = rest.targets()?;
-        Some(minted)
+        in_use.targets = rest.targets()?;
+        Some(in_use)
     }
 }
 
 impl fmt::Display for InUseText {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{MINTED}{}.", self.secret)?;
+        write!(out, "{IN_USE}{}.", self.secret)?;
         match self.resumed_at {
             _ if self.unfinished => out.write_str(UNFINISHED)?,
             Some(at) => write!(out, "{RESUMED}{}.", rfc3339(at))?,
@@ -148,8 +153,8 @@ impl Supersession {
         self.disabled_at.is_none() && self.revoked_at.is_none()
     }
 
-    /// The same with no time after `now`. A key that this function has disabled must not seem to be an operator's,
-    /// whatever the clocks say.
+    /// Returns the mark with times after `now` clamped to `now`. A key that this function disabled
+    /// must not appear to be disabled by an operator, whatever the clocks say.
     fn until(self, now: SystemTime) -> Self {
         let cut = |at: SystemTime| at.min(now);
         Self {
@@ -157,7 +162,7 @@ impl Supersession {
             by: self.by,
             disabled_at: self.disabled_at.map(cut),
             revoked_at: self.revoked_at.map(cut),
-            // One of the future would begin again in every run, without ever being counted.
+            // A postponement in the future would begin again in every run and never be counted.
             postponed: self.postponed.filter(|postponed| postponed.at <= now),
             targets: self.targets,
         }
@@ -206,25 +211,26 @@ fn write_targets(out: &mut fmt::Formatter<'_>, targets: &BTreeSet<String>) -> fm
     out.write_str(if targets.is_empty() { "" } else { "." })
 }
 
-/// What of a description is still to be read.
+/// The part of a description that is not parsed yet.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
-    /// Whether `words` come next; then they are read.
+    /// Consumes `words` if they come next. Returns whether they did.
     fn skip(&mut self, words: &str) -> bool {
         let rest = self.0.strip_prefix(words);
         self.0 = rest.unwrap_or(self.0);
         rest.is_some()
     }
 
-    /// Reads up to `words`, and them.
+    /// Consumes the text up to and including `words`. Returns the text before them.
     fn until(&mut self, words: &str) -> Option<&'a str> {
         let (before, rest) = self.0.split_once(words)?;
         self.0 = rest;
         Some(before)
     }
 
-    /// Reads the last word of a sentence, up to white space or the end. Its full stop is left out.
+    /// Consumes the last word of a sentence, up to white space or the end. Returns it without its
+    /// full stop.
     fn word(&mut self) -> Option<&'a str> {
         let end = self.0.find(char::is_whitespace).unwrap_or(self.0.len());
         let (word, rest) = self.0.split_at(end);
@@ -232,7 +238,7 @@ impl<'a> Rest<'a> {
         word.strip_suffix('.')
     }
 
-    /// Reads the targets, which end a description. `None` where something else comes.
+    /// Parses the targets, which end a description. Returns `None` if anything else follows.
     fn targets(self) -> Option<BTreeSet<String>> {
         if self.0.is_empty() {
             return Some(BTreeSet::new());
@@ -241,7 +247,7 @@ impl<'a> Rest<'a> {
         let mut targets = BTreeSet::new();
         for hash in hashes.split(", ") {
             let is_hash = hash.len() == HASH && is_hex(hash);
-            // In their order, so that each set has one text.
+            // Hashes must be in order, so that each set has only one text.
             let ascends = targets
                 .last()
                 .is_none_or(|last: &String| last.as_str() < hash);
@@ -253,7 +259,8 @@ impl<'a> Rest<'a> {
         Some(targets)
     }
 
-    /// Reads a sentence that ends with a time into `at`, if it comes next. `None` where the time cannot be read.
+    /// Parses a sentence that ends with a time into `at`, if it comes next. Returns `None` if the
+    /// time is invalid.
     fn time_after(&mut self, words: &str, at: &mut Option<SystemTime>) -> Option<()> {
         if self.skip(words) {
             *at = Some(parse_rfc3339_seconds(self.word()?)?);
@@ -262,14 +269,15 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Whether `text` can stand for a version in a mark. Earlier releases wrote ids as they were, so dots are read.
+/// Whether `text` can identify a version in a mark. Earlier releases wrote IDs unchanged, so dots
+/// are accepted.
 fn is_id(text: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     is_hash(text) || ((1..=64).contains(&text.len()) && text.bytes().all(valid))
 }
 
-/// What stands for a Doppler target in a description: the first 12 hexadecimal digits of the SHA-256 of
-/// `project/config/NAME`.
+/// Returns the hash that identifies a Doppler target in a description: the first 12 hexadecimal
+/// digits of the SHA-256 of `project/config/NAME`.
 #[must_use]
 pub fn target_hash(target: &Target) -> String {
     let [project, config, name] = target.place();

@@ -1,4 +1,4 @@
-//! A listed key, and what it is to a secret.
+//! Lists keys, and determines the relation of each to a secret.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -16,36 +16,41 @@ use crate::ids::{KeyId, Target, VersionId, hashed};
 use crate::redact::LONG;
 use crate::secret::ApiKeyValue;
 
-/// The most keys of one secret that are worked with. A secret has one for each rotation of the last eight days by default;
-/// a secret that is rotated every four hours, the shortest interval (DOC), has 48. More than this are a fault that retiring
-/// does not catch up with, or were created by somebody else with the names and tags of this function's; and a run that
-/// looked at each of them would not end before its deadline.
+/// The most keys of one secret that the function supports.
+///
+/// By default, a secret has the keys of eight days: 48 if it is rotated every four hours, the
+/// shortest interval (DOC). With more keys than this limit, retirement does not keep up, or another
+/// process creates keys with the names and tags of this function. Reading each would exceed the
+/// deadline.
 const MOST_KEYS: usize = 1_000;
 
-/// The most items of a list of keys that are looked at: twice as many as an account can have (DOC: 10,000, not adjustable).
+/// The most keys that are listed: twice as many as an account can have (DOC: 10,000, not
+/// adjustable).
 const MOST_LISTED: usize = 20_000;
 
-/// What a key is to a secret, as far as its tags and name tell.
+/// The relation of a key to a secret, according to its tags and name.
 struct Relation {
     owner: Owner,
-    /// Whether it has a name as this secret's keys have, or this secret's tag.
+    /// Whether the key has a name like this secret's keys, or this secret's tag.
     is_named: bool,
 }
 
-/// A secret as its keys name it, and what they are compared with.
+/// A secret, and the values that its keys are compared with.
 pub(super) struct Observer<'a> {
     pub(super) secret: &'a Secret,
     pub(super) identity: String,
     pub(super) function_name: &'a str,
-    /// The configured Doppler targets, as descriptions name them.
+    /// The configured Doppler targets with the hashes that descriptions use.
     pub(super) targets: &'a [(Target, String)],
     pub(super) values: &'a KnownValues<'a>,
 }
 
 impl Observer<'_> {
-    /// Copies the facts out of a listed key, if it has to do with the secret or has the value of a version. That a list shows
-    /// tags is documented by the shape of its items, and others rely on it (DOC, 3P); it was not seen on AWS itself. Without
-    /// them no key would be ours, and none would ever be retired.
+    /// Copies the facts out of a listed key. Returns `None` if the key neither relates to the
+    /// secret nor has the value of a version.
+    ///
+    /// The API reference documents the tags of listed keys, and other tools rely on them (DOC, 3P).
+    /// They are not verified on AWS itself. Without tags, no key would be managed or retired.
     pub(super) fn observe(&self, key: &ApiKey, now: SystemTime) -> Option<ListedKey> {
         let Relation { owner, is_named } = self.relation(key);
         let value = ApiKeyValue::from(key.value().unwrap_or_default());
@@ -69,7 +74,8 @@ impl Observer<'_> {
             enabled: key.enabled(),
             stage_keys: !key.stage_keys().is_empty(),
             generated: value.has_generated_form(),
-            // A time that cannot be told, or lies ahead, counts as now: the key then takes effect as late as a new one.
+            // A time that is missing or in the future counts as now: the key then takes effect as
+            // late as a new one.
             effective_since: effective_since.unwrap_or(now).min(now),
             changed_at: key.last_updated_date().and_then(time).map(|at| at.min(now)),
             named_targets: named.map(|(target, _)| target.clone()).collect(),
@@ -106,7 +112,7 @@ impl Observer<'_> {
                 is_named: true,
             };
         }
-        // Below `<this>/` come the keys of a secret named `<this>/…`, too.
+        // A name that begins with `<this>/` may belong to a key of the secret `<this>/…`.
         let named = rest.is_some_and(|rest| !rest.contains('/'));
         let placed = match owner.and_then(name_in_arn) {
             Some(name) => name == self.secret.name,
@@ -124,15 +130,16 @@ impl Observer<'_> {
     }
 }
 
-/// The name in the ARN of a secret, which ends in a hyphen and six random characters (DOC).
+/// Returns the name in the ARN of a secret, without the hyphen and six random characters at its end
+/// (DOC).
 fn name_in_arn(arn: &str) -> Option<&str> {
     let name = arn.strip_prefix("arn:")?.splitn(6, ':').last()?;
     let (name, random) = name.rsplit_once('-')?;
     (random.len() == 6).then_some(name)
 }
 
-/// How a key names its secret: by ARN, or by the ARN's hash where a tag cannot hold it. (DOC: at most 256 characters;
-/// the API's model allows only these, the guide a few more.)
+/// Returns how a tag names its secret: by ARN, or by the ARN's hash if a tag cannot hold the ARN.
+/// (DOC: at most 256 characters. The API model allows only these, the guide a few more.)
 pub(super) fn identity(arn: &str) -> String {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-=._:/".contains(&byte);
     if arn.len() <= 256 && arn.bytes().all(fits) {
@@ -141,9 +148,10 @@ pub(super) fn identity(arn: &str) -> String {
     hashed(arn)
 }
 
-/// The id of a key, hidden if it may be one of `known` or any other value. Keys that older versions of other tools made have
-/// their value as their id (DOC, service model: the deprecated `generateDistinctId`), and no id of API Gateway's own was seen
-/// to be as long as a value (UNK whether one can be).
+/// Returns the ID of a key, hidden if it may be one of `known` or any other value.
+///
+/// Older versions of other tools created keys whose ID is their value (DOC, service model: the
+/// deprecated `generateDistinctId`). No ID of API Gateway's own is known to be as long (UNK).
 pub(super) fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> KeyId {
     let is_long = id.chars().count() >= LONG;
     if is_long || known.any(|value| value.trim() == id) || id.contains(char::is_control) {
@@ -153,17 +161,17 @@ pub(super) fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> 
     }
 }
 
-/// The values to compare a listed key with.
+/// The values that a listed key is compared with.
 #[derive(Clone)]
 pub(in crate::adapters) struct KnownValues<'a> {
-    /// Those of the versions that were read.
+    /// The values of the versions that were read.
     pub(in crate::adapters) versions: Vec<(VersionRole, &'a ApiKeyValue)>,
-    /// What the Doppler targets hold that were read.
+    /// The values of the Doppler targets that were read.
     pub(in crate::adapters) targets: Vec<(&'a Target, &'a str)>,
 }
 
 impl KnownValues<'_> {
-    /// The versions that hold this key.
+    /// Returns the versions that hold this key.
     pub(in crate::adapters) fn holders(&self, value: &ApiKeyValue) -> BTreeSet<VersionRole> {
         let versions = self.versions.iter();
         let holders = versions.filter(|(_, held)| value.is(held.expose()));
@@ -181,7 +189,8 @@ fn time(time: &aws_sdk_apigateway::primitives::DateTime) -> Option<SystemTime> {
     SystemTime::try_from(*time).ok()
 }
 
-/// The commands that tag and rename a key so that it is ours. None where they would need an id that is not shown.
+/// Returns the commands that tag and rename a key so that it is managed. Returns none if they would
+/// need a hidden ID.
 pub(in crate::adapters) fn hand_over(
     key: &KeyId,
     version: &VersionId,
@@ -207,7 +216,7 @@ pub(in crate::adapters) fn hand_over(
 }
 
 impl ApiGateway {
-    /// Lists keys page by page, up to the one that is `enough`.
+    /// Lists keys page by page until a key satisfies `enough`.
     pub(super) async fn list(
         &self,
         prefix: Option<String>,
@@ -240,7 +249,7 @@ impl ApiGateway {
                         kind: CallErrorKind::ReplyTooLarge(_),
                         ..
                     } if limit > 1 => {
-                        // In few steps: each costs a request, and those are scarce.
+                        // In large steps, because each costs a request of the rate limit.
                         limit = (limit / 8).max(1);
                         continue;
                     }
@@ -255,11 +264,12 @@ impl ApiGateway {
                 },
             };
             call = aws::call(SERVICE, OPERATION, &page);
-            // Not before: another run may have marked a key in the meantime, and a mark of the future counts as none.
+            // Read after the reply: another run may have marked a key concurrently, and a mark in
+            // the future is ignored.
             let now = self.clock.now();
             let seen = page.items().iter();
             keys.extend(seen.filter_map(|key| observer.observe(key, now)));
-            // An emergency stop, which lists without a prefix, goes ahead with however many.
+            // An emergency stop lists without a prefix and continues with any number of keys.
             if has_prefix && keys.len() > MOST_KEYS {
                 return Err(CallError::from_aws(
                     call,

@@ -1,6 +1,7 @@
-//! API Gateway's control plane: keys and the plans they are on.
+//! API Gateway's control plane: keys and their usage plans.
 //!
-//! The SDK's types print key values with `{:?}`, so none of them leaves the function that received it.
+//! The SDK's types print key values with `{:?}`, so none of them leaves the function that received
+//! it.
 
 mod create;
 pub mod description;
@@ -29,27 +30,27 @@ use crate::ids::{KeyId, PlanId, Target};
 
 const SERVICE: Service = Service::ApiGateway;
 
-/// Tags of our keys, set when they are made.
+/// The tags of managed keys, set when a key is created.
 const TAG_SECRET: &str = "rotation:secret";
 const TAG_VERSION: &str = "rotation:version";
 const TAG_FUNCTION: &str = "rotation:function";
 
-/// Keys per page; API Gateway's most (DOC).
+/// Keys per page: the maximum of API Gateway (DOC).
 const PAGE: i32 = 500;
 
-/// The most plans of a key that are looked at; it can be on ten, which is adjustable (DOC).
+/// The most plans of a key that are listed. A key can be on ten, and the quota is adjustable (DOC).
 const MOST_PLANS: usize = 1_000;
 
-const ENDLESS: &str = "a list that does not end";
+const ENDLESS: &str = "an endless list";
 
-/// How often a key that should be there is looked for.
+/// The pause between two lists that search for a key that must exist.
 const POLL: Duration = Duration::from_millis(500);
 
 pub(super) struct ApiGateway {
     client: Client,
     /// The name of this function, which its keys are tagged with.
     function_name: String,
-    /// The configured Doppler targets, as descriptions name them.
+    /// The configured Doppler targets with the hashes that descriptions use.
     targets: Vec<(Target, String)>,
     clock: Clock,
 }
@@ -72,8 +73,10 @@ impl ApiGateway {
         }
     }
 
-    /// The keys of this secret, and its namesakes. They have the secret's name before a slash, which the search for a prefix
-    /// finds (AWSV). With `all`, also those that were renamed, for which every key of the account is listed.
+    /// Returns the keys of this secret and its namesakes.
+    ///
+    /// Their names begin with the secret's name and a slash, which the prefix search finds (AWSV).
+    /// With `all`, every key of the account is listed, which also finds renamed keys.
     pub(super) async fn keys(
         &self,
         secret: &Secret,
@@ -82,14 +85,15 @@ impl ApiGateway {
     ) -> Result<(Vec<ListedKey>, Call), CallError> {
         let prefix = (!all).then(|| format!("{}/", secret.name));
         let (keys, call) = self.list(prefix, secret, values, |_| false).await?;
-        let ours = keys
+        let managed = keys
             .into_iter()
             .filter(|listed| all || listed.key.owner != Owner::Other);
-        Ok((ours.collect(), call))
+        Ok((managed.collect(), call))
     }
 
-    /// The key with the value of one version, whoever made it. One of ours may be too new to be listed: so asks for those
-    /// until `until`.
+    /// Returns the key with the value of one version, whether or not this function created it.
+    ///
+    /// A managed key may be too new to be listed, so managed keys are listed again until `until`.
     pub(super) async fn find(
         &self,
         secret: &Secret,
@@ -109,7 +113,7 @@ impl ApiGateway {
         }
     }
 
-    /// The plans that a key is on.
+    /// Returns the plans of a key.
     pub(super) async fn plans(&self, key: &KeyId) -> Result<(BTreeSet<PlanId>, Call), CallError> {
         const OPERATION: &str = "GetUsagePlans";
         let request = self.client.get_usage_plans().key_id(key.as_str());
@@ -130,7 +134,8 @@ impl ApiGateway {
         Ok((plans, call))
     }
 
-    /// Fails unless the plan exists. (`GetUsagePlanKeys` would not: it answers 200 for a plan that does not, AWSV.)
+    /// Fails unless the plan exists. (`GetUsagePlanKeys` answers 200 even for a plan that does not
+    /// exist, AWSV.)
     pub(super) async fn plan(&self, plan: &PlanId) -> Result<Call, CallError> {
         const OPERATION: &str = "GetUsagePlan";
         let reply = self
@@ -143,8 +148,8 @@ impl ApiGateway {
         Ok(aws::call(SERVICE, OPERATION, &reply))
     }
 
-    /// Replaces the description of a key, and with `enabled` whether it is that, in one request. Answers whether it is
-    /// enabled now.
+    /// Replaces the description of a key, and enables or disables it if `enabled` is given, in one
+    /// request. Returns whether the key is enabled now.
     pub(super) async fn update(
         &self,
         key: &KeyId,
@@ -169,8 +174,8 @@ impl ApiGateway {
         Ok((reply.enabled(), aws::require_complete(complies, call)?))
     }
 
-    /// Deletes a key, and with it its place on its plans (AWSV). One that is gone already is deleted: by the attempt whose
-    /// reply was lost, or by another run.
+    /// Deletes a key, which also removes it from its plans (AWSV). A key that does not exist counts
+    /// as deleted, by an attempt whose reply was lost or by another run.
     pub(super) async fn delete(&self, key: &KeyId) -> Result<Call, CallError> {
         const OPERATION: &str = "DeleteApiKey";
         match self
@@ -200,7 +205,7 @@ fn is_concurrent(failed: &CallError) -> bool {
     is_conflict(failed) && message.as_str().contains(CONCURRENT)
 }
 
-/// Waits with jitter between attempts, about a minute in all, and not past the deadline.
+/// Returns a backoff with jitter: about a minute in total, and not past the deadline.
 fn backoff(deadline: Instant) -> ExponentialBuilder {
     let most = deadline
         .saturating_duration_since(Instant::now())

@@ -1,14 +1,15 @@
-//! What a refusal by Doppler means: whether the same call may succeed later, and what to do if it does not.
+//! Classifies refusals by Doppler: whether the same call may succeed later, and what to do if not.
 //!
-//! Doppler publishes neither statuses nor texts of errors, and Cloudflare stands in front of it and answers with pages of
-//! its own (SRC, OBS). The status decides first, then whether Doppler's own JSON came with it, then words. Texts that nobody
-//! has written down are guesses (UNK); a text that is not recognized gets the general advice for its status.
+//! Doppler documents neither statuses nor texts of errors. Cloudflare is in front of Doppler and
+//! answers with pages of its own (SRC, OBS). The status decides first, then whether the reply has
+//! Doppler's own JSON, then its words. Undocumented texts are guesses (UNK). A text that is not
+//! recognized gets the general advice for its status.
 
 use std::fmt;
 
 use crate::redact::Redacted;
 
-/// A reply of Doppler, or of something in front of it, that is not a success.
+/// A reply of Doppler, or of a proxy in front of it, that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
@@ -24,26 +25,26 @@ pub struct Answer {
 /// Why Doppler refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// An error of the server, a rate limit or a timeout.
+    /// A transient failure: a server error, a rate limit or a timeout.
     Passing,
     /// `DOPPLER_API_URL` does not name Doppler's API.
     WrongUrl,
-    /// A firewall, a proxy or a rule about IP addresses is in the way.
+    /// A firewall, a proxy or a rule about IP addresses blocks the call.
     Firewall,
     /// The token is not valid.
     Token,
-    /// The token may not do this.
+    /// The token lacks the permission for the call.
     Permission,
-    /// A policy forbids the change for everybody.
+    /// A policy forbids the change for every token that is not exempt.
     Policy,
-    /// The token does not see the project or config, or there is none.
+    /// The token does not see the project or config, or it does not exist.
     Hidden,
-    /// Another refusal, which only Doppler's own words explain.
+    /// Another refusal, which only Doppler's message explains.
     Named,
 }
 
-/// Words of a refusal that say that the token does not see a project or config. Neither a 400 nor a 404 tells that one is
-/// missing: only that this token does not see it (3P).
+/// Words of a refusal because the token does not see a project or config. Neither a 400 nor a 404
+/// proves that it is missing (3P).
 const HIDDEN: [&str; 4] = [
     "does not have access to requested",
     "could not find requested project",
@@ -51,7 +52,8 @@ const HIDDEN: [&str; 4] = [
     "please provide a valid config",
 ];
 
-/// Words of a refusal by a change request policy or a protected config (UNK: no text of either is known).
+/// Words of a refusal by a change request policy or a protected config (UNK: no text of either is
+/// known).
 const POLICY: [&str; 5] = [
     "change request",
     "protected",
@@ -64,13 +66,13 @@ const POLICY: [&str; 5] = [
 const ADDRESS: [&str; 4] = ["trusted ip", "ip address", "ip range", "allowlist"];
 
 impl Answer {
-    /// Why.
+    /// Returns the cause of the refusal.
     #[must_use]
     pub fn cause(&self) -> Cause {
         let message = self.message.as_str().to_lowercase();
         let has = |words: &[&str]| words.iter().any(|words| message.contains(words));
         match self.status {
-            // Also what only Cloudflare answers: 520 to 527, 530 (OBS).
+            // Includes the statuses of Cloudflare: 520 to 527 and 530 (OBS).
             408 | 429 | 500.. => Cause::Passing,
             _ if self.retryable => Cause::Passing,
             300..400 => Cause::WrongUrl,
@@ -96,29 +98,29 @@ impl Answer {
 }
 
 impl Cause {
-    /// What to do about it.
+    /// Returns what the operator can do.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
             Self::Passing => {
-                "nothing is lost; the next try goes on from here; if it lasts, see Doppler's status page"
+                "nothing is lost; the next attempt continues from here; if this error persists, see Doppler's status page"
             }
             Self::WrongUrl => {
-                "this is not how Doppler's API answers: correct DOPPLER_API_URL (unset, it is https://api.doppler.com); it must not end in /v3, and a redirect is not followed; waiting does not help"
+                "the reply is not from Doppler's API: correct DOPPLER_API_URL (default: https://api.doppler.com), which must not end in /v3 or redirect; waiting does not help"
             }
             Self::Firewall => {
-                "a firewall, a proxy or Doppler's trusted IP addresses refuse this function: allow its public IP address there, and check that DOPPLER_API_URL names Doppler; waiting does not help"
+                "a firewall, a proxy or Doppler's trusted IP addresses block the function: allow its public IP address there, and check that DOPPLER_API_URL names Doppler; waiting does not help"
             }
             Self::Token => {
-                "put a valid token into the secret that DOPPLER_TOKEN_SECRET_ID names; it is read again by itself"
+                "store a valid token in the secret that DOPPLER_TOKEN_SECRET_ID names; the function reads it again automatically"
             }
             Self::Permission => {
-                "give the token read/write access to the config; a change request policy may also protect the config, from which the token must then be exempt; waiting does not help"
+                "give the token read/write access to the config; if a change request policy protects the config, exempt the token from it; waiting does not help"
             }
             Self::Policy => {
-                "a change request policy or another protection of the config refuses this write: exempt the token from it in Doppler, or remove the target from DOPPLER_TARGETS; waiting does not help"
+                "a change request policy or another protection of the config blocks this write: exempt the token from it in Doppler, or remove the target from DOPPLER_TARGETS; waiting does not help"
             }
-            Self::Hidden => "check DOPPLER_TARGETS and what the token may see and write",
+            Self::Hidden => "check DOPPLER_TARGETS and the access of the token",
             Self::Named => {
                 "correct what Doppler's message names, in Doppler or in DOPPLER_TARGETS; waiting does not help"
             }
@@ -126,11 +128,11 @@ impl Cause {
     }
 }
 
-/// What to do where a success did not come with Doppler's JSON. Transient errors were tried again before.
-pub(crate) const NOT_DOPPLERS_JSON: &str = "if it stays so, something else answers in Doppler's place: check DOPPLER_API_URL (it must not end in /v3) and any proxy in between";
+/// The remedy for a success without Doppler's JSON. Transient errors were retried before.
+pub(crate) const NOT_DOPPLERS_JSON: &str = "if this error repeats, another server answers instead of Doppler: check DOPPLER_API_URL (it must not end in /v3) and any proxy in between";
 
-/// What to do where a token does not show a value, so that nobody can tell what consumers get.
-pub(crate) const NOT_VISIBLE: &str = "no personal or CLI token sees a restricted value: put a service token or a service account's token into the secret that DOPPLER_TOKEN_SECRET_ID names, or change the secret's visibility in Doppler to masked; waiting does not help";
+/// The remedy if the token does not see a value, so that it is unknown what consumers receive.
+pub(crate) const NOT_VISIBLE: &str = "personal and CLI tokens do not see a restricted value: store a service token or a service account token in the secret that DOPPLER_TOKEN_SECRET_ID names, or change the secret's visibility in Doppler to masked; waiting does not help";
 
 impl fmt::Display for Answer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

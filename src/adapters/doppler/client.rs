@@ -1,4 +1,4 @@
-//! One request to Doppler: with which token, how often, and what is made of the answer.
+//! Sends a request to Doppler: chooses the token, retries, and interprets the reply.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ use crate::driver::{Call, Service};
 use crate::ids::MASK;
 use crate::redact::Redacted;
 
-/// What is remembered from one invocation to the next.
+/// State that is kept between invocations.
 #[derive(Default)]
 pub(in crate::adapters) struct DopplerState {
-    /// The token as it was last read.
+    /// The token that was last read.
     pub(super) token: Mutex<Option<SecretString>>,
-    /// What may still be called with it.
+    /// The rate limits of the token.
     limits: Limits,
 }
 
-/// What every reply may say (SRC): each official client shows `messages`; `data` says at times whether to try again. The
-/// rest, which may hold values, is left out.
+/// The fields that every reply may have (SRC): each official client shows `messages`, and `data`
+/// sometimes says whether to retry. Other fields may hold values and are ignored.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Envelope {
@@ -40,7 +40,7 @@ struct Envelope {
 }
 
 impl Envelope {
-    /// Whether the body is Doppler's, and not the JSON of something in front of it.
+    /// Whether the body is from Doppler and not from a proxy in front of it.
     fn is_dopplers(&self) -> bool {
         !(self.success.is_null() && self.messages.is_null() && self.data.is_null())
     }
@@ -51,13 +51,15 @@ struct AttemptError {
     error: CallError,
     /// Whether another attempt may succeed.
     transient: bool,
-    /// The pause that Doppler asks for.
+    /// The pause that Doppler requests.
     wait: Option<Duration>,
 }
 
 impl Doppler<'_> {
-    /// Calls with the kept token. If there is none, or it does not serve, calls with the token as it is now: an operator
-    /// who was told to store a better one need not wait for a new process.
+    /// Calls Doppler with the cached token. If there is none, or Doppler refuses it, reads the
+    /// token and calls with that.
+    ///
+    /// An operator who stores a better token therefore need not wait for a new process.
     pub(super) async fn call<T: for<'de> Deserialize<'de>>(
         &self,
         operation: &'static str,
@@ -75,7 +77,8 @@ impl Doppler<'_> {
                 None => request,
             }
         };
-        // A refusal may quote it. One that another tool made need not be of the form that is masked anyway.
+        // A refusal may quote the value. Masking may not recognize a value that another tool
+        // created.
         let value = body.and_then(|body| body["change_requests"][0]["value"].as_str());
         let limit = self.token.limits.of(&method);
         let mut kept = self.token.token.lock().await;
@@ -131,7 +134,7 @@ impl Doppler<'_> {
         attempt
             .retry(backoff)
             .when(|failed: &AttemptError| failed.transient)
-            // No sense in waiting for what comes after the deadline: the error is clearer now.
+            // A wait past the deadline would end in a less helpful error.
             .adjust(|failed, pause| {
                 let pause = pause?.max(failed.wait.unwrap_or_default());
                 (Instant::now() + pause < self.deadline).then_some(pause)
@@ -141,7 +144,7 @@ impl Doppler<'_> {
             .map_err(|failed| failed.error)
     }
 
-    /// Waits until Doppler answers such calls again, if it said that none remains.
+    /// Waits until the rate limit allows such calls again.
     async fn turn(&self, operation: &'static str, limit: &Limit) -> Result<(), AttemptError> {
         let Some(until) = limit.used_up_until().await else {
             return Ok(());
@@ -159,7 +162,7 @@ impl Doppler<'_> {
         }
         tracing::warn!(
             pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "Doppler's limit is used up; waiting before {operation}"
+            "Doppler's rate limit is used up; waiting before {operation}"
         );
         sleep_until(until).await;
         Ok(())
@@ -193,7 +196,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
     let body = match http::body(reply, DOPPLER_REPLY_MAX).await {
         Ok(body) => body,
         Err(Unread::Broken(error)) => return Err(no_reply(error)),
-        // What a refusal says that long is of no use; its status is.
+        // The body of such a long refusal is useless, but its status is not.
         Err(Unread::TooLarge) if !status.is_success() => Vec::new(),
         Err(Unread::TooLarge) => {
             let kind = CallErrorKind::ReplyTooLarge(DOPPLER_REPLY_MAX);
@@ -210,7 +213,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let messages = envelope.messages.as_array().into_iter().flatten();
         let messages: Vec<_> = messages.filter_map(serde_json::Value::as_str).collect();
         let after = envelope.data["isRetryableAfterSec"].as_u64().map(wait);
-        let asked_for = retry_after(&headers).or(after).or(pause);
+        let requested = retry_after(&headers).or(after).or(pause);
         let mut message = messages.join("; ");
         if let Some(value) = value {
             message = message.replace(value, MASK);
@@ -223,10 +226,10 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         };
         let transient = answer.may_pass();
         let kind = CallErrorKind::Declined(answer);
-        return Err(attempt_failed(kind, id, transient, asked_for));
+        return Err(attempt_failed(kind, id, transient, requested));
     }
     let Ok(value) = serde_json::from_slice(&body) else {
-        let kind = CallErrorKind::Malformed("something that is not its API's JSON");
+        let kind = CallErrorKind::Malformed("a reply that is not the JSON of its API");
         return Err(attempt_failed(kind, id, true, None));
     };
     Ok((value, call(id)))
@@ -236,7 +239,7 @@ fn request_id(headers: &HeaderMap) -> Option<Redacted> {
     Some(Redacted::id(headers.get("x-request-id")?.to_str().ok()?))
 }
 
-/// The secret holds the bare token, or JSON with `token`.
+/// Parses the token: the bare text, or the field `token` of a JSON object.
 fn parse_token(text: SecretString) -> Result<SecretString, String> {
     #[derive(Deserialize)]
     struct Json {
@@ -246,12 +249,12 @@ fn parse_token(text: SecretString) -> Result<SecretString, String> {
     let token = SecretString::from(token.expose_secret().trim());
     let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     match token.expose_secret() {
-        "" => Err("it is empty or binary; store the bare token, or {\"token\":\"…\"}".to_owned()),
-        // Doppler's have some fifty.
-        text if text.len() > 1024 => Err("it is longer than 1,024 characters, which no token is; store the bare token, or {\"token\":\"…\"}".to_owned()),
+        "" => Err("the secret is empty or binary; store the bare token, or {\"token\":\"…\"}".to_owned()),
+        // Doppler's tokens have about 50 characters.
+        text if text.len() > 1024 => Err("the secret is longer than 1,024 characters, too long for a token; store the bare token, or {\"token\":\"…\"}".to_owned()),
         text if text.bytes().all(well_formed) => Ok(token),
         _ => Err(
-            "it has characters that no token has; store the bare token, or {\"token\":\"…\"}"
+            "the secret contains characters that are not allowed in a token; store the bare token, or {\"token\":\"…\"}"
                 .to_owned(),
         ),
     }

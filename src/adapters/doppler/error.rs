@@ -1,4 +1,4 @@
-//! What an error of Doppler means, and what to do about it.
+//! The errors of calls to Doppler and their remedies.
 
 use super::classify::{self, Cause};
 use crate::adapters::{CallError, CallErrorKind, advice};
@@ -6,7 +6,7 @@ use crate::driver::Call;
 use crate::ids::Target;
 
 impl CallError {
-    /// The error of a call to Doppler, with what to do about it.
+    /// Creates the error of a call to Doppler, with its remedy.
     pub(super) fn from_doppler(call: Call, kind: CallErrorKind) -> Self {
         let remedy = match &kind {
             CallErrorKind::NoReply(how) => how.cause().remedy(),
@@ -14,7 +14,7 @@ impl CallError {
             CallErrorKind::Malformed(_) => classify::NOT_DOPPLERS_JSON,
             CallErrorKind::ReplyTooLarge(_) => advice::TOO_LARGE,
             CallErrorKind::ValueMismatch(_) => {
-                "make the target a plain value that refers to no other"
+                "make the target a plain value without references to other secrets"
             }
             CallErrorKind::ValueNotVisible(_) => classify::NOT_VISIBLE,
             _ => advice::Cause::Passing.remedy(),
@@ -22,7 +22,7 @@ impl CallError {
         Self { call, kind, remedy }
     }
 
-    /// Whether another Doppler token might have been served.
+    /// Whether the call may succeed with another Doppler token.
     #[must_use]
     pub fn concerns_the_token(&self) -> bool {
         let CallErrorKind::Declined(answer) = &self.kind else {
@@ -31,12 +31,12 @@ impl CallError {
         [401, 403].contains(&answer.status) || answer.cause() == Cause::Hidden
     }
 
-    /// Whether Doppler says that it shows no such project or config.
+    /// Whether Doppler reports that the token does not see the project or config.
     pub(super) fn hides_the_target(&self) -> bool {
         matches!(&self.kind, CallErrorKind::Declined(answer) if answer.cause() == Cause::Hidden)
     }
 
-    /// Makes of a refusal that `target` is missing or hidden, with what to do about it.
+    /// Converts a refusal into the error that `target` is missing or hidden, with its remedy.
     pub(super) fn not_found(self, target: &Target, remedy: &'static str) -> Self {
         match self.kind {
             CallErrorKind::Declined(answer) => Self {

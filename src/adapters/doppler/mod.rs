@@ -1,6 +1,7 @@
-//! Doppler, in the two calls that a mirror needs, and those that create what it is to be written to.
-//! (Doppler publishes no shape of an error, so replies are read leniently and errors are told
-//! by status and words.)
+//! The calls to Doppler: read and write a target, and create its project, environment and config.
+//!
+//! Doppler does not document the form of its errors. So replies are read leniently, and errors are
+//! recognized by status and words.
 
 pub mod classify;
 mod client;
@@ -30,8 +31,8 @@ pub(super) struct Doppler<'a> {
     pub(super) deadline: Instant,
 }
 
-/// A secret's value as Doppler shows it: as written, and as consumers get it, with references resolved.
-/// Both are null where there is no such secret (3P; it is no 404).
+/// A secret's value in Doppler: as written, and as consumers receive it, with references resolved.
+/// Both are null if the secret does not exist (3P; the status is not 404).
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Value {
@@ -42,8 +43,8 @@ struct Value {
 }
 
 impl Value {
-    /// Whether the secret exists and the token does not see its value: a restricted value is null for a personal token, but
-    /// keeps its visibility (DOC, 3P).
+    /// Whether the secret exists but the token does not see its value. A restricted value is null
+    /// for a personal token, but keeps its visibility (DOC, 3P).
     fn is_hidden(&self) -> bool {
         let hidden = |value: &Option<SecretString>, visibility: &Option<String>| {
             value.is_none() && visibility.as_deref() == Some("restricted")
@@ -51,7 +52,8 @@ impl Value {
         hidden(&self.raw, &self.raw_visibility) || hidden(&self.computed, &self.computed_visibility)
     }
 
-    /// Whether the reply to a write leaves open that the target holds `key`: a part is null, and no other part differs.
+    /// Whether the reply to a write does not show if the target holds `key`: a part is null, and no
+    /// other part differs.
     fn hides(&self, key: &ApiKeyValue) -> bool {
         let parts = [&self.raw, &self.computed];
         let mut shown = parts.into_iter().flatten();
@@ -66,14 +68,15 @@ struct SecretReply {
 
 #[derive(Deserialize, Default)]
 struct UpdateReply {
-    /// All secrets of the config, or only the one written: both are seen (3P).
+    /// All secrets of the config, or only the one written: both were observed (3P).
     #[serde(default)]
     secrets: std::collections::HashMap<String, Value>,
 }
 
 impl Doppler<'_> {
-    /// What consumers of the target get; none where it does not exist yet. With `DOPPLER_CREATE_MISSING` that may be
-    /// its project or config too: a read creates neither.
+    /// Returns the value that consumers of the target receive, or `None` if it does not exist yet.
+    /// With `DOPPLER_CREATE_MISSING`, its project or config may be missing, too. A read creates
+    /// neither.
     pub(super) async fn read(
         &self,
         target: &Target,
@@ -99,15 +102,17 @@ impl Doppler<'_> {
             }
             reply => reply?,
         };
-        // Found out here, it stops `testSecret`; a write would be let through and could not be verified.
+        // Detected here, it stops `testSecret`. A write would succeed and could not be verified.
         if reply.value.is_hidden() {
             return Err(self.not_visible(target, call).await);
         }
         Ok((reply.value.computed, call))
     }
 
-    /// Sets the target, and makes sure that consumers get just that. Repeating it is safe: it sets a value, whatever was
-    /// there. With `DOPPLER_CREATE_MISSING` its config is created if it cannot be seen.
+    /// Writes the target, and verifies that consumers receive exactly this key.
+    ///
+    /// A write may be repeated, because it sets the value whatever was there. With
+    /// `DOPPLER_CREATE_MISSING`, a config that the token does not see is created.
     pub(super) async fn write(
         &self,
         target: &Target,
@@ -124,7 +129,8 @@ impl Doppler<'_> {
                     reply => reply?,
                 }
             }
-            // It may list every secret of the config. Then the target is read, as where the reply does not show it.
+            // The reply may list every secret of the config. If it is too large, the target is read
+            // instead.
             Err(AdapterError::Call(failed))
                 if matches!(failed.kind, CallErrorKind::ReplyTooLarge(_)) =>
             {
@@ -138,7 +144,8 @@ impl Doppler<'_> {
                 .is_some_and(|value| key.is(value.expose_secret()))
         };
         let delivered = match reply.secrets.get(&target.name) {
-            // The write succeeded, but nothing shows what consumers get. A value that was just written is not absent.
+            // The write succeeded, but the reply does not show what consumers receive. A value that
+            // was just written is not absent.
             Some(written) if written.hides(key) => {
                 return Err(self.not_visible(target, call).await);
             }
@@ -152,14 +159,15 @@ impl Doppler<'_> {
         Err(CallError::from_doppler(call, kind).into())
     }
 
-    /// The token hides the value of the target. It is read again for the next call, because a token of another kind helps.
+    /// Returns the error that the token does not see the value of the target. Drops the cached
+    /// token, because a token of another kind would help.
     async fn not_visible(&self, target: &Target, call: Call) -> AdapterError {
         *self.token.token.lock().await = None;
         let kind = CallErrorKind::ValueNotVisible(Box::new(target.clone()));
         CallError::from_doppler(call, kind).into()
     }
 
-    /// A visibility that a person chose is kept, as the request names none.
+    /// Sends the write. It names no visibility, so a visibility that an operator chose is kept.
     async fn update(
         &self,
         target: &Target,
@@ -178,19 +186,20 @@ impl Doppler<'_> {
             .await
     }
 
-    /// Returns `failed` if the target that it hides may be created. (Whether it is missing, no reply tells.)
+    /// Returns `failed` if its target may be created. (No reply shows whether the target is missing
+    /// or hidden.)
     async fn may_create(&self, target: &Target, failed: CallError) -> Result<CallError, CallError> {
         if !self.config.create_missing {
-            let remedy = "check DOPPLER_TARGETS and what the token may see and write; if there is none, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
+            let remedy = "check DOPPLER_TARGETS and the access of the token; if the config does not exist, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
             return Err(failed.not_found(target, remedy));
         }
-        // A service token reaches the secrets of one config and nothing else (DOC).
+        // A service token has access only to the secrets of one config (DOC).
         let token = self.token.token.lock().await;
         if token
             .as_ref()
             .is_some_and(|token| token.expose_secret().starts_with("dp.st."))
         {
-            let remedy = "a service token (dp.st.) can create nothing: for DOPPLER_CREATE_MISSING=true, a service account token is needed in the secret that DOPPLER_TOKEN_SECRET_ID names";
+            let remedy = "a service token (dp.st.) cannot create anything; for DOPPLER_CREATE_MISSING=true, store a service account token in the secret that DOPPLER_TOKEN_SECRET_ID names";
             return Err(failed.not_found(target, remedy));
         }
         Ok(failed)

@@ -1,5 +1,6 @@
-//! Makes what a target needs and Doppler does not have: its project, its environment, its config. Nothing that exists is
-//! changed, so any part of this may be repeated, and run twice at once.
+//! Creates the missing project, environment and config of a target.
+//!
+//! Existing resources are never changed, so any part may be repeated or run twice concurrently.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +15,17 @@ use crate::adapters::{AdapterError, CallError, CallErrorKind};
 use crate::ids::Target;
 use crate::redact::Redacted;
 
-/// What to do when something could neither be seen nor created, or was created and still cannot be seen.
-pub(super) const LET_IT_CREATE: &str = "let the service account of the token create it and see it, or create it yourself and let the token read and write it";
+/// The remedy if a resource could neither be read nor created, or was created and still cannot be
+/// read.
+pub(super) const LET_IT_CREATE: &str = "allow the service account of the token to create and read the resource, or create it yourself and give the token read/write access";
 
-/// What to do where several environments could hold the config, and none of them exists.
-const NAME_IT: &str = "no environment of the project that the token sees has a name with which the config's begins, so DOPPLER_CREATE_MISSING does not know where to create it: name the environment in DOPPLER_TARGETS, as project/environment/config/NAME";
+/// The remedy if several environments could hold the config, and none of them exists.
+const NAME_IT: &str = "DOPPLER_CREATE_MISSING cannot create the config: its name does not begin with the name of an environment that the token sees; name the environment in DOPPLER_TARGETS (project/environment/config/NAME)";
 
-/// What to do where the named environment cannot hold the config.
-const MISNAMED: &str = "DOPPLER_CREATE_MISSING cannot create it: Doppler requires a config to be named as its environment, or to begin with the environment's name and an underscore; correct the environment or the config in DOPPLER_TARGETS (project/environment/config/NAME)";
+/// The remedy if the named environment cannot hold the config.
+const MISNAMED: &str = "DOPPLER_CREATE_MISSING cannot create the config: its name must be the environment's name, or begin with that name and an underscore; correct the environment or the config in DOPPLER_TARGETS (project/environment/config/NAME)";
 
-/// A project, environment or config: how to ask for it, and how to create it.
+/// A project, environment or config, with the calls that read and create it.
 struct Resource<'a> {
     kind: &'static str,
     name: &'a str,
@@ -75,8 +77,9 @@ fn config<'a>(target: &'a Target, environment: &str) -> Resource<'a> {
     }
 }
 
-/// Whether Doppler lets a config of this name be in the environment: a root config is named as its environment and comes
-/// with it, and a branch config begins with its environment's slug and an underscore (3P).
+/// Whether the environment can hold a config of this name. A root config has the name of its
+/// environment and is created with it. A branch config begins with the slug of its environment and
+/// an underscore (3P).
 fn may_hold(environment: &str, config: &str) -> bool {
     config.strip_prefix(environment).is_some_and(|branch| {
         branch.is_empty()
@@ -86,11 +89,13 @@ fn may_hold(environment: &str, config: &str) -> bool {
     })
 }
 
-/// The environment of the target's config: the one named, else the one of those that exist with the longest slug that fits.
-/// Slugs may contain underscores, so the config's name alone does not say where its environment's slug ends.
+/// Returns the environment of the target's config: the named one, or the existing one with the
+/// longest slug that fits.
+///
+/// Slugs may contain underscores, so the config's name alone does not show where the slug ends.
 ///
 /// # Errors
-/// What to do where the environment is not certain.
+/// Returns the remedy if the environment is not certain.
 fn environment_of<'a>(
     target: &'a Target,
     existing: &'a BTreeSet<String>,
@@ -111,7 +116,7 @@ fn environment_of<'a>(
     }
 }
 
-/// A page of a project's environments. More fields follow.
+/// A page of the environments of a project. Other fields are ignored.
 #[derive(Deserialize)]
 struct Environments {
     environments: Vec<Slug>,
@@ -122,16 +127,17 @@ struct Slug {
     slug: String,
 }
 
-/// How many environments are requested at once.
+/// Environments per page.
 const PAGE: usize = 100;
 
-/// Doppler's page where no size is requested (SRC, the CLI's default). A shorter page is the last, whether or not Doppler
-/// serves pages as long as requested (UNK).
+/// Doppler's default page size (SRC, the CLI's default). A shorter page is the last one, whether or
+/// not Doppler honours the requested size (UNK).
 const SHORTEST_FULL_PAGE: usize = 20;
 
 impl Doppler<'_> {
-    /// Creates what is missing of a target whose config was not seen just now. Looks first: nothing is created before the
-    /// environment is certain.
+    /// Creates the missing resources of a target whose config was not found.
+    ///
+    /// The environment is determined before anything is created.
     pub(super) async fn create(
         &self,
         target: &Target,
@@ -158,8 +164,8 @@ impl Doppler<'_> {
         Ok(())
     }
 
-    /// Makes sure that a target whose config was not seen just now could be created, without creating anything. Costs a call
-    /// only where the environments that exist decide.
+    /// Checks that a target whose config was not found could be created, without creating anything.
+    /// Needs a call only if the choice depends on the existing environments.
     pub(super) async fn is_certain(
         &self,
         target: &Target,
@@ -177,7 +183,8 @@ impl Doppler<'_> {
         }
     }
 
-    /// The slugs of the project's environments. Returns `None` if Doppler shows no such project.
+    /// Returns the slugs of the project's environments, or `None` if Doppler does not show the
+    /// project.
     async fn environments(
         &self,
         target: &Target,
@@ -206,7 +213,7 @@ impl Doppler<'_> {
             };
             let (full, before) = (listed.len() >= SHORTEST_FULL_PAGE, slugs.len());
             slugs.extend(listed.into_iter().map(|listed| listed.slug));
-            // A server that knows no pages shows the same again.
+            // A server without paging returns the same page again.
             if !full || slugs.len() == before {
                 break;
             }
@@ -238,7 +245,7 @@ impl Doppler<'_> {
             }
             Err(failed) => failed,
         };
-        // There by now: made by the attempt whose reply was lost, or by another run.
+        // An attempt whose reply was lost, or another run, may have created it.
         if matches!(self.sees(part).await, Ok(true)) {
             return Ok(());
         }
@@ -263,8 +270,8 @@ impl Doppler<'_> {
     }
 }
 
-/// Whether a refusal may say that there is no such thing. Which status and words say so is known for some cases only (3P),
-/// so it is any refusal by Doppler itself of what the call asks for.
+/// Whether a refusal may mean that the resource does not exist. The status and words for that are
+/// known only for some cases (3P), so any refusal of the request by Doppler itself counts.
 fn is_rejection(failed: &CallError) -> bool {
     let CallErrorKind::Declined(answer) = &failed.kind else {
         return false;
@@ -273,7 +280,7 @@ fn is_rejection(failed: &CallError) -> bool {
     answer.has_envelope && (no.contains(&answer.cause()) || answer.status == 404)
 }
 
-/// Whether the token may not do what the call asks for, which says nothing about what exists.
+/// Whether the token lacks the permission for the call, which says nothing about what exists.
 fn is_forbidden(failed: &CallError) -> bool {
     matches!(&failed.kind, CallErrorKind::Declined(answer) if answer.cause() == Cause::Permission)
 }

@@ -1,4 +1,5 @@
-//! Doppler's rate limits, as every reply tells them (DOC): how many calls remain, and when they are counted anew.
+//! Doppler's rate limits. Every reply says how many calls remain, and when the count is reset
+//! (DOC).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,12 +12,14 @@ use tokio::time::Instant;
 
 use crate::adapters::http::retry_after;
 
-/// The longest pause that is kept from one call for the next: calls are counted by the minute (DOC).
+/// The longest pause that one reply causes for later calls: Doppler counts calls per minute (DOC).
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
-/// What the last replies said. Doppler counts reads, reads of secrets and writes apart (DOC), but no header says which
-/// count it shows; the method at least tells writes from the rest. Where a reply about one kind of read is taken for the
-/// other, that costs a wait that was not needed, or a 429, which is waited out as well.
+/// The limits of the last replies.
+///
+/// Doppler counts reads, reads of secrets and writes separately (DOC), but no header says which
+/// count it shows. The HTTP method distinguishes only writes from reads. Confusing the two kinds of
+/// reads costs an unnecessary wait, or a 429 that is also waited for.
 #[derive(Default)]
 pub(super) struct Limits {
     reads: Limit,
@@ -32,7 +35,7 @@ impl Limits {
     }
 }
 
-/// Until when no call of its kind remains, if so.
+/// The time until which no call of this kind is allowed, if any.
 #[derive(Default)]
 pub(super) struct Limit(Mutex<Option<Instant>>);
 
@@ -42,13 +45,13 @@ impl Limit {
         until.filter(|until| *until > Instant::now())
     }
 
-    /// Keeps what a reply said, in place of what the one before it said.
+    /// Stores the limit of the latest reply, and drops the one before.
     pub(super) async fn keep(&self, pause: Option<Duration>) {
         *self.0.lock().await = pause.map(|pause| Instant::now() + pause.min(LONGEST_PAUSE));
     }
 }
 
-/// How long a reply asks to send no more calls of its kind; none, if some remain.
+/// Returns how long a reply requests to send no more calls of its kind, or `None` if some remain.
 pub(super) fn pause(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if status == StatusCode::TOO_MANY_REQUESTS {
         return retry_after(headers).or_else(|| until_reset(headers));
@@ -57,8 +60,9 @@ pub(super) fn pause(status: StatusCode, headers: &HeaderMap) -> Option<Duration>
     (remaining == 0).then(|| until_reset(headers)).flatten()
 }
 
-/// The time until `x-ratelimit-reset` by Doppler's own clock, which every HTTP reply shows; ours may be off. Both times
-/// are cut to whole seconds, so it may be up to a second more than their difference.
+/// Returns the time until `x-ratelimit-reset` by the `Date` of the reply, because the local clock
+/// may be wrong. Both times are truncated to whole seconds, so a second is added to their
+/// difference.
 fn until_reset(headers: &HeaderMap) -> Option<Duration> {
     let reset = Duration::from_secs(number(headers, "x-ratelimit-reset")?);
     let now = date(headers).unwrap_or_else(|| {
