@@ -29,7 +29,7 @@ pub enum CallErrorKind {
     Rejected {
         /// HTTP status.
         status: u16,
-        /// The error code of the service, or words that it sent none.
+        /// The error code of the service, or `without a code`.
         code: Redacted,
         /// The message of the service.
         message: Redacted,

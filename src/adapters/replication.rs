@@ -40,10 +40,10 @@ impl Replica {
     }
 }
 
-/// The pause between a change and the first look at the replicas.
+/// The pause between a change and the first `DescribeSecret`.
 const REPLICAS_FIRST: Duration = Duration::from_secs(1);
 
-/// The pause between two looks at the replicas.
+/// The pause between two calls of `DescribeSecret`.
 const REPLICAS_POLL: Duration = Duration::from_secs(2);
 
 impl SecretsManager {

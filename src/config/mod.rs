@@ -89,8 +89,8 @@ impl Config {
             variable: &variable,
             problems: Vec::new(),
         };
-        // SAM's emulator runs in a container, where the sandbox on the host does not have a
-        // loopback address.
+        // SAM's emulator runs in a container, where the address of the sandbox is not a loopback
+        // address.
         let http_anywhere = variable("AWS_SAM_LOCAL").as_deref() == Some("true");
         let url = |text: &str| parse_url(text, http_anywhere);
 

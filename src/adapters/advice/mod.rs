@@ -209,7 +209,7 @@ impl Policy {
                 "remove the explicit deny from the policies of the function's role: no allow overrides it"
             }
             Self::Resource => {
-                "change the resource policy of the secret (`aws secretsmanager get-resource-policy`) to allow the function's role and not deny it: no allow in the role overrides it"
+                "change the resource policy of the secret (`aws secretsmanager get-resource-policy`), which must allow the function's role and not deny it: no allow in the role overrides a deny there"
             }
             Self::ServiceControl => {
                 "ask the administrators of the organization to change the service control policy (SCP): nothing in this account overrides it"

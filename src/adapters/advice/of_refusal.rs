@@ -179,8 +179,8 @@ fn of_secrets_manager(operation: &str, code: &str, message: &str) -> Cause {
 
 fn of_api_gateway(operation: &str, status: u16, code: &str, message: &str) -> Cause {
     match (code, operation) {
-        // The adapter has already waited for concurrent requests and looked for the key on the
-        // plan. So another plan conflicts.
+        // The adapter has already waited for concurrent requests and checked whether the key is on
+        // the plan. So another plan conflicts.
         ("ConflictException", "CreateUsagePlanKey") if !message.contains(CONCURRENT) => {
             Cause::PlansOverlap
         }

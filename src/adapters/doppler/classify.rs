@@ -129,7 +129,7 @@ impl Cause {
 }
 
 /// The remedy for a success without Doppler's JSON. Transient errors were retried before.
-pub(crate) const NOT_DOPPLERS_JSON: &str = "if this error repeats, another server answers instead of Doppler: check DOPPLER_API_URL (it must not end in /v3) and any proxy in between";
+pub(crate) const NOT_FROM_DOPPLER: &str = "if this error repeats, another server answers instead of Doppler: check DOPPLER_API_URL (it must not end in /v3) and any proxy in between";
 
 /// The remedy if the token does not see a value, so that it is unknown what consumers receive.
 pub(crate) const NOT_VISIBLE: &str = "personal and CLI tokens do not see a restricted value: store a service token or a service account token in the secret that DOPPLER_TOKEN_SECRET_ID names, or change the secret's visibility in Doppler to masked; waiting does not help";

@@ -41,7 +41,7 @@ struct Envelope {
 
 impl Envelope {
     /// Whether the body is from Doppler and not from a proxy in front of it.
-    fn is_dopplers(&self) -> bool {
+    fn is_from_doppler(&self) -> bool {
         !(self.success.is_null() && self.messages.is_null() && self.data.is_null())
     }
 }
@@ -206,7 +206,7 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
 
     let envelope = serde_json::from_slice(&body)
         .ok()
-        .filter(Envelope::is_dopplers);
+        .filter(Envelope::is_from_doppler);
     let has_envelope = envelope.is_some();
     let envelope = envelope.unwrap_or_default();
     if !status.is_success() || envelope.success == false {

@@ -11,7 +11,7 @@ impl CallError {
         let remedy = match &kind {
             CallErrorKind::NoReply(how) => how.cause().remedy(),
             CallErrorKind::Declined(answer) => answer.cause().advice(),
-            CallErrorKind::Malformed(_) => classify::NOT_DOPPLERS_JSON,
+            CallErrorKind::Malformed(_) => classify::NOT_FROM_DOPPLER,
             CallErrorKind::ReplyTooLarge(_) => advice::TOO_LARGE,
             CallErrorKind::ValueMismatch(_) => {
                 "make the target a plain value without references to other secrets"

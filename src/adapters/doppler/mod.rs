@@ -124,7 +124,7 @@ impl Doppler<'_> {
                 self.create(target, &failed).await?;
                 match self.update(target, key).await {
                     Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
-                        return Err(failed.not_found(target, provision::LET_IT_CREATE).into());
+                        return Err(failed.not_found(target, provision::ALLOW_CREATION).into());
                     }
                     reply => reply?,
                 }

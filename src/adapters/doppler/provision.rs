@@ -17,13 +17,13 @@ use crate::redact::Redacted;
 
 /// The remedy if a resource could neither be read nor created, or was created and still cannot be
 /// read.
-pub(super) const LET_IT_CREATE: &str = "allow the service account of the token to create and read the resource, or create it yourself and give the token read/write access";
+pub(super) const ALLOW_CREATION: &str = "allow the service account of the token to create and read the resource, or create it yourself and give the token read/write access";
 
 /// The remedy if several environments could hold the config, and none of them exists.
-const NAME_IT: &str = "DOPPLER_CREATE_MISSING cannot create the config: its name does not begin with the name of an environment that the token sees; name the environment in DOPPLER_TARGETS (project/environment/config/NAME)";
+const NAME_THE_ENVIRONMENT: &str = "DOPPLER_CREATE_MISSING cannot create the config: its name does not begin with the name of an environment that the token sees; name the environment in DOPPLER_TARGETS (project/environment/config/NAME)";
 
 /// The remedy if the named environment cannot hold the config.
-const MISNAMED: &str = "DOPPLER_CREATE_MISSING cannot create the config: its name must be the environment's name, or begin with that name and an underscore; correct the environment or the config in DOPPLER_TARGETS (project/environment/config/NAME)";
+const WRONG_ENVIRONMENT: &str = "DOPPLER_CREATE_MISSING cannot create the config: its name must be the environment's name, or begin with that name and an underscore; correct the environment or the config in DOPPLER_TARGETS (project/environment/config/NAME)";
 
 /// A project, environment or config, with the calls that read and create it.
 struct Resource<'a> {
@@ -105,13 +105,13 @@ fn environment_of<'a>(
         return if may_hold(named, config) {
             Ok(named)
         } else {
-            Err(MISNAMED)
+            Err(WRONG_ENVIRONMENT)
         };
     }
     let fitting = existing.iter().filter(|slug| may_hold(slug, config));
     match fitting.max_by_key(|slug| slug.len()) {
         Some(slug) => Ok(slug),
-        None if config.contains('_') => Err(NAME_IT),
+        None if config.contains('_') => Err(NAME_THE_ENVIRONMENT),
         None => Ok(config),
     }
 }
@@ -251,7 +251,7 @@ impl Doppler<'_> {
         }
         Err(match failed {
             AdapterError::Call(failed) if is_rejection(&failed) => {
-                failed.not_found(target, LET_IT_CREATE).into()
+                failed.not_found(target, ALLOW_CREATION).into()
             }
             failed => failed,
         })
@@ -280,7 +280,7 @@ fn is_rejection(failed: &CallError) -> bool {
     answer.has_envelope && (no.contains(&answer.cause()) || answer.status == 404)
 }
 
-/// Whether the token lacks the permission for the call, which says nothing about what exists.
+/// Whether the token lacks the permission for the call. That says nothing about what exists.
 fn is_forbidden(failed: &CallError) -> bool {
     matches!(&failed.kind, CallErrorKind::Declined(answer) if answer.cause() == Cause::Permission)
 }
