@@ -1,4 +1,4 @@
-//! The decisions, pure: over a model of the world, over any observation, and as tables.
+//! Tests of the pure decisions: over a model of the services, over random observations, and as tables.
 
 mod model;
 mod random_observations;

@@ -1,6 +1,8 @@
-//! A small model of the world, in which the pure decisions are played: values are numbers, time is counted in hours.
+//! A small model of the services, over which the pure decisions run.
+//!
+//! Values are numbers, and time is counted in hours.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -17,19 +19,19 @@ use api_key_rotation::redact::Redacted;
 pub(crate) const OLD: &str = "old-version";
 pub(crate) const NEW: &str = "new-version";
 
-/// Hours that a replaced key stays enabled, and that it then stays disabled.
+/// Hours that a superseded key stays enabled, and that it then stays disabled.
 pub(crate) const GRACE: u32 = 24;
 pub(crate) const QUARANTINE: u32 = 168;
 
-/// Values from here on do not look like this function's.
-pub(crate) const NOT_OUR_FORM: u8 = 100;
+/// Values from here on do not have the form of values that the function generates.
+pub(crate) const OTHER_FORM: u8 = 100;
 
-/// The model numbers its keys by their values.
+/// Returns the number of a key, which in the model is its value.
 pub(crate) fn number(id: &KeyId) -> u8 {
     id.as_str().parse().expect("a number")
 }
 
-/// The model numbers its targets.
+/// Returns the target with this number.
 pub(crate) fn target(number: usize) -> Target {
     Target {
         project: "project".to_owned(),
@@ -39,7 +41,7 @@ pub(crate) fn target(number: usize) -> Target {
     }
 }
 
-/// A key that was created and nothing else.
+/// Returns a key that was created and has not changed since.
 pub(crate) fn created_key(id: &str, version: Option<&VersionId>) -> Key {
     Key {
         id: KeyId::from(id),
@@ -73,7 +75,7 @@ pub(crate) fn rotate(step: RotationStep) -> Task {
     Task::Rotate { step, version }
 }
 
-/// A reconciliation that the event asks for this secret.
+/// A reconciliation that the event requests for this secret.
 pub(crate) const RECONCILE: Task = Task::Reconcile(Scope::OneSecret);
 
 pub(crate) fn at(hour: u32) -> SystemTime {
@@ -87,32 +89,34 @@ fn hour(time: SystemTime) -> u32 {
     u32::try_from(since.as_secs() / 3600).expect("no test lasts so long")
 }
 
-/// The state of all services, with values as numbers: 1 is the old key, 2 the new one, 0 a placeholder.
+/// The state of all services.
+///
+/// Values are numbers: 1 is the first key's, 2 the new key's, 0 a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(crate) struct Model {
     pub(crate) labels: BTreeMap<String, BTreeSet<String>>,
-    /// What each version holds.
+    /// The value of each version.
     pub(crate) values: BTreeMap<String, u8>,
     pub(crate) keys: BTreeMap<u8, ModelKey>,
     pub(crate) mirror: Vec<u8>,
     pub(crate) configured_plans: bool,
     pub(crate) probe: bool,
-    /// Whether the service makes a secret's first value current at once.
+    /// Whether the service makes a secret's first value current when it is stored.
     pub(crate) first_is_current: bool,
     pub(crate) rotated_before: bool,
     pub(crate) now: u32,
-    /// Whether reconciliations are for an emergency.
+    /// Whether reconciliations are emergency stops.
     pub(crate) emergency: bool,
     /// Targets that cannot be reached.
     pub(crate) unreachable: BTreeSet<usize>,
-    /// Hours that a replaced key stays enabled.
+    /// Hours that a superseded key stays enabled.
     pub(crate) grace: u32,
     /// Hours that a key stays disabled.
     pub(crate) quarantine: u32,
-    /// Whether the replies to what takes a key away or changes a target are lost, though not the effect.
+    /// Whether the replies to `DisableKey`, `DeleteKey` and `WriteTarget` are lost. The effect stays.
     pub(crate) loses_replies: bool,
-    /// Whether the current version got other fields by hand since the pending one was made.
+    /// Whether other fields of the current version were edited since the pending one was created.
     pub(crate) edited: bool,
     /// Whether a key may be on no plan.
     pub(crate) allows_no_plan: bool,
@@ -120,26 +124,26 @@ pub(crate) struct Model {
     pub(crate) knows_time: bool,
     /// Targets that may be overwritten.
     pub(crate) adopted: BTreeSet<usize>,
-    /// Targets that have held a key of this secret.
-    pub(crate) held_ours: BTreeSet<usize>,
-    /// How far the replicas are.
+    /// Targets that have held a managed key.
+    pub(crate) held_managed: BTreeSet<usize>,
+    /// The replication status of each replica.
     pub(crate) replicas: Vec<ModelReplica>,
-    /// Whether rotation is on.
+    /// Whether rotation is enabled.
     pub(crate) rotation_enabled: bool,
-    /// When a version was created, where that is known.
+    /// When a version was created, if that is known.
     pub(crate) created: BTreeMap<String, u32>,
 }
 
-/// How a look or an action fails.
+/// How a query or an action fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The time is up.
+    /// The deadline has passed before the call.
     NotBegun,
-    /// It had its effect.
+    /// The call had its effect, but the reply was lost.
     ReplyLost,
 }
 
-/// How far a replica is.
+/// The replication status of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ModelReplica {
     InSync,
@@ -148,7 +152,7 @@ pub(crate) enum ModelReplica {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(crate) struct ModelKey {
     pub(crate) version: Option<String>,
     pub(crate) enabled: bool,
@@ -156,9 +160,9 @@ pub(crate) struct ModelKey {
     pub(crate) mark: Option<ModelMark>,
     pub(crate) described: bool,
     pub(crate) unfinished: bool,
-    /// Whether it is an earlier secret's of the same name.
+    /// Whether it belongs to an earlier secret of the same name.
     pub(crate) namesake: bool,
-    /// When somebody else changed it last.
+    /// When anything other than this function changed it last.
     pub(crate) changed: Option<u32>,
     /// The targets that its description names.
     pub(crate) written: BTreeSet<usize>,
@@ -170,7 +174,7 @@ pub(crate) struct ModelMark {
     pub(crate) by: String,
     pub(crate) disabled: Option<u32>,
     pub(crate) revoked: Option<u32>,
-    /// How often its period started again, and when last.
+    /// How often its grace period was restarted, and when last.
     pub(crate) postponed: Option<(u32, u32)>,
 }
 
@@ -190,7 +194,7 @@ impl From<&Supersession> for ModelMark {
 }
 
 impl Model {
-    /// A secret whose current version holds `value`, at the start of a rotation.
+    /// Returns a secret whose current version holds `value`, at the start of a rotation.
     pub(crate) fn rotating(
         value: Option<u8>,
         targets: usize,
@@ -216,7 +220,7 @@ impl Model {
             allows_no_plan: false,
             knows_time: true,
             adopted: BTreeSet::new(),
-            held_ours: (0..targets)
+            held_managed: (0..targets)
                 .filter(|_| value.is_some_and(|held| held != 0))
                 .collect(),
             replicas: Vec::new(),
@@ -235,7 +239,7 @@ impl Model {
         model
     }
 
-    /// A secret that has been rotated once: key 2 is current, key 1 was replaced by it just now.
+    /// Returns a secret after one rotation: key 2 is current and has just superseded key 1.
     pub(crate) fn rotated(targets: usize) -> Self {
         let mut model = Self::rotating(Some(1), targets, true, false);
         for step in RotationStep::ALL {
@@ -272,12 +276,12 @@ impl Model {
         }
     }
 
-    /// What the labelled version holds.
+    /// Returns the value of the version with this label.
     pub(crate) fn labelled(&self, label: &str) -> Option<u8> {
         self.values.get(self.holder(label)?).copied()
     }
 
-    /// Where the value is read: by label or by id, as the adapter does.
+    /// Returns the version whose value is read: by label or by id, as the adapter does.
     fn version_of(&self, role: VersionRole, observed: &Observed) -> Option<VersionId> {
         if role == VersionRole::Current {
             return Some(VersionId::from(self.holder(CURRENT)?.as_str()));
@@ -345,7 +349,7 @@ impl Model {
         Observed::new(task, policy, self.description())
     }
 
-    /// The targets that were read, with what they hold.
+    /// Returns the targets that were read, with their values.
     fn read_targets(&self, observed: &Observed) -> Vec<(Target, u8)> {
         let is_read = |known: &&ObservedTarget| {
             !matches!(
@@ -378,7 +382,7 @@ impl Model {
                 None => Owner::Other,
             },
             description: key.description(),
-            generated: value < NOT_OUR_FORM,
+            generated: value < OTHER_FORM,
             enabled: key.enabled,
             stage_keys: false,
             effective_since: SystemTime::UNIX_EPOCH,
@@ -394,12 +398,12 @@ impl Model {
         }
     }
 
-    /// What the adapters would do and bring; none where a service fails.
+    /// Performs a request as the adapters do. Returns `None` if the service fails.
     pub(crate) fn perform(&mut self, observed: &Observed, request: &Request) -> Option<Fact> {
-        let ours = self.mirror.iter().enumerate();
-        let ours = ours.filter(|(_, held)| self.is_ours(**held));
-        let ours: Vec<_> = ours.map(|(target, _)| target).collect();
-        self.held_ours.extend(ours);
+        let managed = self.mirror.iter().enumerate();
+        let managed = managed.filter(|(_, held)| self.belongs_to_secret(**held));
+        let managed: Vec<_> = managed.map(|(target, _)| target).collect();
+        self.held_managed.extend(managed);
         match request {
             Request::Query(Query::Target(target))
             | Request::Act(Action::WriteTarget(target, _))
@@ -441,7 +445,7 @@ impl Model {
                     None => Content::Missing,
                     Some(0) => Content::Placeholder,
                     Some(value) => Content::Key {
-                        generated: value < NOT_OUR_FORM,
+                        generated: value < OTHER_FORM,
                     },
                 };
                 let targets = self.read_targets(observed).into_iter();
@@ -454,10 +458,11 @@ impl Model {
                 }
             }
             Query::Keys => {
-                let ours = self.keys.iter();
-                let ours = ours.filter(|(_, key)| key.version.is_some() || key.namesake);
+                let managed = self.keys.iter();
+                let managed = managed.filter(|(_, key)| key.version.is_some() || key.namesake);
                 Fact::Keys(
-                    ours.map(|(value, key)| self.key(*value, key, observed))
+                    managed
+                        .map(|(value, key)| self.key(*value, key, observed))
                         .collect(),
                 )
             }
@@ -504,7 +509,9 @@ impl Model {
         }
     }
 
-    /// The pending version compared with the current one, where this is one of them and the other was read.
+    /// Compares the pending version with the current one.
+    ///
+    /// Returns `None` if `role` is neither, or the other one was not read.
     fn comparison(&self, role: VersionRole, observed: &Observed) -> Option<Comparison> {
         let other = match role {
             VersionRole::Pending => VersionRole::Current,
@@ -540,7 +547,7 @@ impl Model {
             Action::CreateKey { role, version } => {
                 let value = self
                     .value(*role, observed)
-                    .expect("the value is stored before the key is minted");
+                    .expect("the value is stored before the key is created");
                 if self.keys.contains_key(&value) {
                     return Fact::KeyExists;
                 }
@@ -595,10 +602,11 @@ impl Model {
                 let value = self.value(*role, observed);
                 let place = place(target);
                 let held = self.mirror[place];
-                let may = [&self.adopted, &self.held_ours].map(|targets| targets.contains(&place));
+                let may =
+                    [&self.adopted, &self.held_managed].map(|targets| targets.contains(&place));
                 assert!(
-                    held == 0 || self.is_ours(held) || may.contains(&true),
-                    "another's value is overwritten: {self:?}"
+                    held == 0 || self.belongs_to_secret(held) || may.contains(&true),
+                    "an unmanaged value is overwritten: {self:?}"
                 );
                 self.mirror[place] = value.expect("only a value that was read is written");
                 Fact::TargetWritten(target.clone(), *role)
@@ -671,13 +679,13 @@ impl Model {
         }
     }
 
-    /// Whether a person or an emergency stop has disabled a key that a run takes for enabled.
+    /// Whether an operator or an emergency stop has disabled a key that the run has seen enabled.
     fn was_disabled(&self, id: &KeyId, observed: &Observed) -> bool {
         let was_enabled = observed.keys.get(id).is_some_and(|key| key.enabled);
         was_enabled && !self.keys[&number(id)].enabled
     }
 
-    /// As the adapter: the note of an emergency stop that was overwritten is made again.
+    /// Notes an emergency stop again whose note was overwritten, as the adapter does.
     fn revoke(&mut self, id: &KeyId, observed: &Observed, mark: Supersession) -> Fact {
         let now = Some(at(self.now));
         let mark = Supersession {
@@ -696,18 +704,18 @@ impl Model {
         Fact::KeyChanged(id.clone(), KeyChange::Disabled(mark))
     }
 
-    /// As the adapter: each description that is written names the targets.
+    /// Writes the description of a key. As in the adapter, it names the targets.
     fn describe(&mut self, id: &KeyId, observed: &Observed) {
         let written = known_written(observed);
         assert!(
-            written.is_subset(&self.held_ours),
+            written.is_subset(&self.held_managed),
             "a target is named that never held a key of this secret: {self:?}"
         );
         self.key_mut(id).written = written;
     }
 
-    /// Whether a target's value is one of this secret's.
-    fn is_ours(&self, held: u8) -> bool {
+    /// Whether a target's value belongs to this secret.
+    fn belongs_to_secret(&self, held: u8) -> bool {
         held != 0
             && (self.values.values().any(|value| *value == held) || self.keys.contains_key(&held))
     }
@@ -721,8 +729,9 @@ impl Model {
         })
     }
 
-    /// Runs a task; calls `at` with the model after everything that it does, where it may be changed. A step that fails
-    /// before the point of no return is a fault of the test.
+    /// Runs a task and calls `at` with the model after every request, where a test may change it.
+    ///
+    /// Panics if a step fails before promotion.
     pub(crate) fn run_with(
         &mut self,
         task: Task,
@@ -734,8 +743,9 @@ impl Model {
         end.unwrap_or_else(|| panic!("{words} failed in {self:?}"))
     }
 
-    /// Plays a run to its end, or to where it fails for good: then there is none. `fails` is asked before each request, by its
-    /// place.
+    /// Performs the requests of a run until it ends. Returns `None` if it fails.
+    ///
+    /// `fails` is called before each request, with its index.
     pub(crate) fn play(
         &mut self,
         mut run: Run,
@@ -753,7 +763,7 @@ impl Model {
                 }
                 Turn::Refuse(refusal) => return Some(Decision::Refuse(refusal)),
                 Turn::Done => return Some(Decision::Done),
-                Turn::GiveUp => panic!("{task} begins again and again in {self:?}"),
+                Turn::GiveUp => panic!("{task} restarts again and again in {self:?}"),
             };
             let before = run.observed.clone();
             let failure = fails(place);
@@ -786,20 +796,20 @@ impl Model {
         panic!("{task} does not end in {self:?}");
     }
 
-    /// Runs a step whose token lost its version, or that fails after the point of no return.
+    /// Runs a step that must end in `Done`, although its version lost its label or a call after promotion fails.
     pub(crate) fn finish(&mut self, task: Task) {
         let words = task.to_string();
         let end = self.run(task, |_| ());
         assert_eq!(end, Decision::Done, "{words} in {self:?}");
     }
 
-    /// Invariant 1: nobody holds a key that does not work, unless they held none before.
+    /// Asserts invariant 1: every key in AWSCURRENT and in Doppler works.
     pub(crate) fn no_dead_key(&self) {
         let mut handed_out = self.mirror.clone();
-        // A first value that the service makes current before it can have a key is not our doing.
-        let ours =
+        // The service can make a first value current before it has a key; the function cannot prevent that.
+        let managed =
             |version: &String| !(self.first_is_current && self.labels[version].contains(PENDING));
-        if self.holder(CURRENT).is_some_and(ours) {
+        if self.holder(CURRENT).is_some_and(managed) {
             handed_out.extend(self.labelled(CURRENT));
         }
         for value in handed_out.into_iter().filter(|value| *value != 0) {
@@ -818,7 +828,7 @@ impl Model {
         }
     }
 
-    /// Invariant 2: no key without a version that held its value.
+    /// Asserts invariant 2: every key has a value that some version held.
     pub(crate) fn no_orphan(&self) {
         for (value, key) in &self.keys {
             let held = self.values.values().any(|held| held == value);
@@ -826,7 +836,7 @@ impl Model {
         }
     }
 
-    /// Who replaced the key, if it is marked.
+    /// Returns the version that superseded the key, if the key is marked.
     pub(crate) fn marked_by(&self, value: u8) -> Option<&str> {
         let mark = self.keys.get(&value)?.mark.as_ref()?;
         Some(mark.by.as_str())
@@ -870,7 +880,7 @@ impl ModelKey {
         }
     }
 
-    /// The same, marked as replaced at that hour.
+    /// Returns the key, marked as superseded at that hour.
     pub(crate) fn superseded(mut self, at: u32, by: &str) -> Self {
         self.mark = Some(ModelMark {
             superseded: at,
@@ -882,7 +892,7 @@ impl ModelKey {
         self
     }
 
-    /// The same, disabled by this function at that hour.
+    /// Returns the key, disabled by this function at that hour.
     pub(crate) fn quarantined(mut self, at: u32, by: &str) -> Self {
         self = self.superseded(at, by);
         self.enabled = false;

@@ -1,11 +1,13 @@
-//! The decisions over observations of every kind that can come about, whatever the services answer: a look is answered in
-//! any way, an act succeeds, fails, or finds that another run came first. No answer has to fit the one before, so this is
-//! more than any world can bring; only what the adapters make sure of is taken for granted.
+//! The decisions over random observations, whatever the services reply.
 //!
-//! Runs begin in every way, and are followed by a seeded choice among the answers. (`decisions.rs` and `retirement.rs`
-//! take every turn, in a world whose answers fit.) The universe is small: two plans, one of them configured or none; at
-//! most one Doppler target; a list has at most one key beside AWSCURRENT's; and in a run somebody moves a label at most
-//! once.
+//! A query gets any reply; an action succeeds, fails, or finds that another run came first. A reply need
+//! not fit the one before, so this covers more than any real environment shows. Only what the adapters
+//! guarantee is assumed.
+//!
+//! Runs begin in every possible state and continue with seeded random replies. (`rotation.rs` and
+//! `retirement.rs` try every order, over a model whose replies fit.) There are two usage plans, one of
+//! them or none configured, and at most one Doppler target. A list has at most one key besides
+//! AWSCURRENT's, and a label moves at most once in a run.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,7 +32,7 @@ const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(168);
 const SETTLE: Duration = Duration::from_mins(2);
 
-/// What a run can be for.
+/// Returns every task that a run can have.
 fn tasks() -> Vec<Task> {
     let rotate = |step| {
         let version = VersionId::from(NEW);
@@ -80,7 +82,7 @@ fn description(versions: &[(&str, &[&str])]) -> SecretDescription {
     }
 }
 
-/// Every place that the labels can be in.
+/// Returns every placement of the labels.
 fn descriptions() -> Vec<SecretDescription> {
     let mut all = vec![
         description(&[]),
@@ -121,7 +123,7 @@ fn descriptions() -> Vec<SecretDescription> {
     all
 }
 
-/// How far a replica can be.
+/// Returns every replication status.
 fn replicas() -> impl Iterator<Item = Vec<Replica>> {
     let status = [
         Replication::InSync,
@@ -137,7 +139,7 @@ fn replicas() -> impl Iterator<Item = Vec<Replica>> {
     })
 }
 
-/// Where the labels may be once somebody has moved one.
+/// Returns the placements of the labels after a move.
 fn moved() -> Vec<SecretDescription> {
     vec![
         description(&[("old", &[CURRENT]), (NEW, &[PREVIOUS])]),
@@ -146,7 +148,7 @@ fn moved() -> Vec<SecretDescription> {
     ]
 }
 
-/// Every policy that makes a difference to the task.
+/// Returns every policy that makes a difference to the task.
 fn policies(task: &Task) -> Vec<Policy> {
     let (tests, emergency) = (
         is_step(task, RotationStep::TestSecret),
@@ -199,10 +201,10 @@ fn policies(task: &Task) -> Vec<Policy> {
     (0..1 << 8).filter_map(policy).collect()
 }
 
-/// Every state that a key can be in by itself and that makes a difference to the step.
+/// Returns every state of a key that makes a difference to the step.
 fn states(of: &Key, observed: &Observed) -> Vec<Key> {
     let current = observed.version(VersionRole::Current).cloned();
-    let current = current.unwrap_or_else(|| VersionId::from("nobody"));
+    let current = current.unwrap_or_else(|| VersionId::from("none"));
     let mark = |hours: u32, by: &VersionId, disabled: Option<u32>| {
         KeyDescription::Superseded(Supersession {
             disabled_at: disabled.map(|hours| now() - HOUR * hours),
@@ -266,7 +268,7 @@ fn states(of: &Key, observed: &Observed) -> Vec<Key> {
         in_state(true, revoked(mark(300, &current, Some(1)))),
         in_state(false, revoked(mark(300, &current, Some(168)))),
     ]);
-    // Changed by somebody else just now, or so long ago that this is over, too.
+    // Changed by another tool now, or longer ago than the grace and the quarantine.
     for hours in [0, 200] {
         let changed_at = Some(now() - HOUR * hours);
         let changed = [
@@ -342,7 +344,7 @@ fn holders(observed: &Observed) -> Vec<BTreeSet<VersionRole>> {
     all
 }
 
-/// The lists that API Gateway can answer with.
+/// Returns the lists that API Gateway can return.
 fn lists(observed: &Observed) -> Vec<Vec<Key>> {
     let gone = VersionId::from("gone");
     let versions: Vec<_> = observed
@@ -369,7 +371,7 @@ fn lists(observed: &Observed) -> Vec<Vec<Key>> {
         }
     }
     let mut lists = vec![Vec::new()];
-    // And the same beside a current key that works.
+    // And the same besides a current key that works.
     if holds_key(observed, VersionRole::Current) {
         for key in &one {
             if !key.is(VersionRole::Current) {
@@ -385,7 +387,7 @@ fn lists(observed: &Observed) -> Vec<Vec<Key>> {
     lists
 }
 
-/// What a version may hold, and whether AWSCURRENT has moved by then.
+/// Returns what a version may hold, and whether AWSCURRENT has moved by then.
 fn versions(observed: &Observed, role: VersionRole) -> Vec<(Fact, bool)> {
     let mut facts = Vec::new();
     for content in [
@@ -413,14 +415,14 @@ fn versions(observed: &Observed, role: VersionRole) -> Vec<(Fact, bool)> {
     facts
 }
 
-/// How two versions may compare.
+/// Returns how two versions may compare.
 fn comparisons(content: Content, other: Option<Content>) -> Vec<Option<Comparison>> {
     let Some(other) = other else {
         return vec![None];
     };
     let has_text = |content| !matches!(content, Content::Missing | Content::Unusable(_));
     let mut possible = vec![Some(Comparison::NewKey)];
-    // Of what cannot be rotated nothing is compared.
+    // A value that cannot be rotated is not compared.
     if content == other && !matches!(content, Content::Unusable(_)) {
         possible.push(Some(Comparison::Identical));
     }
@@ -430,7 +432,7 @@ fn comparisons(content: Content, other: Option<Content>) -> Vec<Option<Compariso
     possible
 }
 
-/// What reading a version may bring, given what it holds, and whether AWSCURRENT has moved by then.
+/// Returns the facts that reading a version may give, and whether AWSCURRENT has moved by then.
 fn version_read(
     observed: &Observed,
     role: VersionRole,
@@ -442,7 +444,7 @@ fn version_read(
         .targets
         .iter()
         .all(|known| known.content == TargetContent::Other);
-    // The target is AWSPREVIOUS's where it was not known whose it is.
+    // The target's value is AWSPREVIOUS's if its owner was unknown until now.
     let is_its = role == VersionRole::Previous
         && content.is_key()
         && keys.is_empty()
@@ -459,7 +461,7 @@ fn version_read(
         keys: keys.to_vec(),
         targets: is_its.then(|| target(0)).into_iter().collect(),
     };
-    // What bounds the grace of AWSPREVIOUS's key, while it runs and when it is over.
+    // When AWSCURRENT's version was created: within the grace of AWSPREVIOUS's key, and before it.
     let ages = match role {
         VersionRole::Current => &[None, Some(1), Some(200)][..],
         VersionRole::Pending | VersionRole::Previous => &[None],
@@ -474,7 +476,7 @@ fn version_read(
     ages.chain(moved).collect()
 }
 
-/// What may come of a query: what it teaches, and whether somebody moved a label meanwhile.
+/// Returns the facts that a query may give, and whether a label was moved in the meantime.
 fn answers(observed: &Observed, query: &Query) -> Vec<(Fact, bool)> {
     let undisturbed = |facts: Vec<Fact>| facts.into_iter().map(|fact| (fact, false)).collect();
     let listed = observed.keys.iter();
@@ -549,7 +551,7 @@ fn answers(observed: &Observed, query: &Query) -> Vec<(Fact, bool)> {
     }
 }
 
-/// What may come of an act.
+/// Returns the facts that an action may give.
 fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
     let changed = |id: &KeyId, changes: Vec<KeyChange>| {
         let facts = changes
@@ -615,7 +617,7 @@ fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
         Action::RestoreKey(id) => changed(id, vec![KeyChange::Restored, KeyChange::Deleted]),
         Action::MarkSuperseded(id, mark) => {
             let marked = KeyChange::Superseded(mark.clone());
-            // An emergency stop came first, whose note is made again; and then the key was enabled again.
+            // An emergency stop came first and its note is made again. Then the key was enabled again.
             let stopped = Supersession {
                 disabled_at: Some(now()),
                 revoked_at: Some(now()),
@@ -647,13 +649,13 @@ fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
     facts.into_iter().map(|fact| (fact, false)).collect()
 }
 
-/// A run at a moment.
+/// A run at one moment.
 #[derive(Debug, Clone)]
 struct Moment {
     run: Run,
-    /// Whether somebody has moved a label in this run.
+    /// Whether a label was moved in this run.
     disturbed: bool,
-    /// The way from the beginning to here: each request, and what came of it; nothing where it failed.
+    /// The path from the beginning: each request and its fact, or `None` if it failed.
     path: Vec<(Request, Option<Fact>)>,
 }
 
@@ -671,7 +673,7 @@ impl fmt::Display for Moment {
 }
 
 impl Moment {
-    /// Every beginning of a run.
+    /// Returns every beginning of a run.
     fn beginnings(task: &Task) -> Vec<Self> {
         let of = |policy: Policy| {
             descriptions().into_iter().map(move |secret| Self {
@@ -683,7 +685,7 @@ impl Moment {
         policies(task).into_iter().flat_map(of).collect()
     }
 
-    /// Something that may come of `request`; none where the run ends by it.
+    /// Continues with a random result of `request`. Returns `None` if the run ends with it.
     fn after(mut self, request: &Request, random: &mut StdRng) -> Option<Self> {
         let facts = match request {
             Request::Query(query) => answers(&self.run.observed, query),
@@ -712,10 +714,12 @@ fn is_previous(observed: &Observed, key: &Key) -> bool {
         || (key.belongs_to_secret() && key.version() == observed.version(VersionRole::Previous))
 }
 
-/// How far a run is from its end, as long as nobody interferes: what is still to be done at most, the most important
-/// first, and how much is not known. What is not known counts as the most that it can turn out to be.
+/// Returns how far a run is from its end, if nothing interferes.
+///
+/// First the actions that may still be due, the most important first; then the facts that are unknown.
+/// An unknown fact counts as the largest number of actions that it can require.
 fn distance(observed: &Observed) -> (Vec<usize>, usize) {
-    /// Keys and plans in this universe.
+    /// Keys and plans that can occur.
     const KEYS: usize = 2;
     const PLANS: usize = 2;
     let promotes = observed.is_pending() && !observed.is_current();
@@ -740,7 +744,7 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
         let sum: usize = observed.keys.iter().filter(open).map(count).sum();
         let known = match &observed.keys {
             Keys::Unlisted => KEYS * most,
-            // The others may come yet.
+            // The others may still follow.
             Keys::CreatedOnly(_) => sum + (KEYS - 1) * most,
             Keys::Listed { .. } => sum,
         };
@@ -781,7 +785,7 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
         .iter()
         .filter(|role| observed.content(**role).is_none());
     let unknown = [
-        // With what it shows, the labels may have to be read again.
+        // Its result may require reading the labels again.
         2 * unread.count(),
         2 * usize::from(observed.keys.listed().is_none()),
         match observed.keys.listed() {
@@ -806,14 +810,14 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
     (to_do, unknown.into_iter().sum())
 }
 
-/// Whether a version that is wanted holds the key, or was made with it.
+/// Whether a wanted version holds the key, or the key was created for it.
 fn is_wanted(observed: &Observed, key: &Key) -> bool {
     let labelled = key.version();
     let labelled = labelled.is_some_and(|version| observed.staging().is_retained(version));
     labelled || key.is(VersionRole::Current) || key.is(VersionRole::Pending)
 }
 
-/// A claim about what is decided: none where it does not apply.
+/// A claim about a decision. It returns `None` if it does not apply.
 type Claim = (&'static str, fn(&Observed, &Action) -> Option<bool>);
 
 fn listed<'a>(observed: &'a Observed, id: &KeyId) -> &'a Key {
@@ -826,7 +830,7 @@ fn with_value(observed: &Observed, role: VersionRole) -> Option<&Key> {
     observed.keys.iter().find(|key| key.is(role))
 }
 
-/// What the invariants demand of every act.
+/// What the invariants demand of every action.
 const CLAIMS: &[Claim] = &[
     (
         "1. No dead key is handed out: AWSCURRENT is moved to a key that is enabled",
@@ -857,7 +861,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "1. No dead key is handed out: a revoked key comes back only where AWSCURRENT is on the version that it was made for",
+        "1. No dead key is handed out: a revoked key is restored only where AWSCURRENT is on the version that it was created for",
         |observed, action| match action {
             Action::RestoreKey(id) if listed(observed, id).is_revoked() => {
                 let version = listed(observed, id).version();
@@ -871,7 +875,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "1. No dead key is handed out: a key is made only where a plan, a stage key or a probe may show that it works",
+        "1. No dead key is handed out: a key is created only where a plan, a stage key or a probe can show that it works",
         |observed, action| match action {
             Action::CreateKey {
                 role: VersionRole::Pending,
@@ -890,7 +894,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "1. No dead key is handed out: nothing of somebody else's in a target is overwritten before it was written once",
+        "1. No dead key is handed out: an unmanaged value in a target is not overwritten before the target was written once",
         |observed, action| match action {
             Action::WriteTarget(target, VersionRole::Current)
                 if observed.target(target) == TargetContent::Other =>
@@ -901,7 +905,7 @@ const CLAIMS: &[Claim] = &[
                         || key.in_targets.contains(target)
                 };
                 let adopted = observed.policy.adopted_targets.contains(target);
-                // A version that was not promoted gives back what it took.
+                // A version that was not promoted restores the value that it replaced.
                 let gives_back = !observed.is_current() && observed.rotated_version().is_some();
                 Some(adopted || gives_back || keys.any(knows))
             }
@@ -909,7 +913,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "1. No dead key is handed out: what a target held is not taken away (but in an emergency not deleted)",
+        "1. No dead key is handed out: a key that a target held is not disabled (in an emergency: not deleted)",
         |observed, action| match action {
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::DisableKey(id, _) if !observed.is_emergency() => {
@@ -920,7 +924,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "1. No dead key is handed out: where its plans were looked at, AWSCURRENT's key is on the configured ones before a target gets it or another key is taken away",
+        "1. No dead key is handed out: where its plans were read, AWSCURRENT's key is on the configured ones before a target gets it or another key is disabled or deleted",
         |observed, action| match action {
             Action::DisableKey(..) if observed.is_emergency() => None,
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
@@ -938,14 +942,14 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "2. Store before mint: the value was read from the version that the key is for",
+        "2. Store before create: the value was read from the version that the key is for",
         |observed, action| match action {
             Action::CreateKey { role, .. } => Some(holds_key(observed, *role)),
             _ => None,
         },
     ),
     (
-        "2. Store before mint: a value is stored only where there is none, by the step that does so, before any key",
+        "2. Store before create: a value is stored only by createSecret, where there is none, before any key is created",
         |observed, action| match action {
             Action::StorePendingValue(_) => Some(
                 is_step(&observed.task, RotationStep::CreateSecret)
@@ -956,7 +960,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "3. Any step, any number of times: nothing is done that is known to be done",
+        "3. Any step, any number of times: no action repeats what is known to be done",
         |observed, action| match action {
             Action::CreateKey { .. } => Some(observed.creation == Creation::NotTried),
             Action::AttachKey(id, plan) => {
@@ -975,7 +979,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "4. Promotion is the commit point: it comes once, where rotation is on, after every target, from where AWSCURRENT was seen",
+        "4. Promotion is the commit point: it happens once, where rotation is on, after every target, from the version that had AWSCURRENT",
         |observed, action| match action {
             Action::Promote { from, .. } => {
                 let pending = TargetContent::Key(VersionRole::Pending);
@@ -993,7 +997,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "4. Promotion is the commit point: before it nothing is done to AWSCURRENT's key or to replaced ones",
+        "4. Promotion is the commit point: before it nothing changes AWSCURRENT's key or superseded keys",
         |observed, action| {
             let is_its_own = |id: &KeyId| listed(observed, id).is(VersionRole::Pending);
             (observed.is_pending() && !observed.is_current()).then(|| match action {
@@ -1015,7 +1019,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "4. Promotion is the commit point: a version that lost AWSPENDING before it only gives a target AWSCURRENT's key back",
+        "4. Promotion is the commit point: a version that lost AWSPENDING before it only restores AWSCURRENT's key in targets",
         |observed, action| {
             let lost = observed.rotated_version().is_some()
                 && !observed.is_pending()
@@ -1027,13 +1031,13 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "4. Promotion is the commit point: AWSPENDING is taken off after it",
+        "4. Promotion is the commit point: AWSPENDING is removed after it",
         |observed, action| {
             (matches!(action, Action::RemovePendingLabel(_))).then(|| observed.is_current())
         },
     ),
     (
-        "4. Promotion is the commit point: between it and taking AWSPENDING off the replicas are waited for",
+        "4. Promotion is the commit point: the run waits for replicas before it removes AWSPENDING",
         |observed, action| {
             let waits = !observed.secret.replicas.is_empty();
             (matches!(action, Action::RemovePendingLabel(_)) && waits)
@@ -1060,7 +1064,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "5. Overlap: AWSPREVIOUS's key is not disabled sooner than its grace after AWSCURRENT's version was made",
+        "5. Overlap: AWSPREVIOUS's key is not disabled sooner than its grace after AWSCURRENT's version was created",
         |observed, action| match action {
             Action::DisableKey(id, _)
                 if !observed.grace().is_zero()
@@ -1075,7 +1079,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "5. Overlap: where AWS's time is not known, nothing is disabled or deleted but what an emergency stop revokes",
+        "5. Overlap: where AWS's time is unknown, nothing is disabled or deleted except what an emergency stop revokes",
         |observed, action| match action {
             Action::DisableKey(id, _) if !listed(observed, id).is_revoked() => {
                 (!observed.is_emergency()).then_some(observed.policy.time_is_known)
@@ -1085,7 +1089,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "5. Overlap: no period begins or ends while a replica has not got AWSCURRENT",
+        "5. Overlap: no period begins or ends while a replica does not have AWSCURRENT",
         |observed, action| match action {
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::MarkSuperseded(..) | Action::DisableKey(..) | Action::DeleteKey(_)
@@ -1119,7 +1123,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "5. Overlap: every target was seen before (but for disabling in an emergency)",
+        "5. Overlap: every target was read before (except for disabling in an emergency)",
         |observed, action| {
             let seen_all = || {
                 let unseen = [TargetContent::Unread, TargetContent::Unreachable];
@@ -1137,7 +1141,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "5. Overlap: the labels are newer than the list, and AWSCURRENT is where its value was read",
+        "5. Overlap: the labels are newer than the list, and AWSCURRENT is on the version whose value was read",
         |observed, action| match action {
             Action::DisableKey(..) | Action::DeleteKey(_) => {
                 Some(observed.labels == Labels::Fresh && !observed.current_has_moved())
@@ -1146,7 +1150,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "5. Overlap: only what is this secret's is marked, disabled or deleted, and a person's own doing is not undone",
+        "5. Overlap: only managed keys are marked, disabled or deleted, and a manual change is not undone",
         |observed, action| match action {
             Action::MarkSuperseded(id, _) | Action::DisableKey(id, _) | Action::DeleteKey(id) => {
                 let key = listed(observed, id);
@@ -1157,7 +1161,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "A reconciliation makes no new value, and promotes nothing",
+        "A reconciliation stores no new value and promotes nothing",
         |observed, action| {
             reconciles(&observed.task).then(|| match action {
                 Action::CreateKey { role, .. } | Action::WriteTarget(_, role) => {
@@ -1172,7 +1176,7 @@ const CLAIMS: &[Claim] = &[
     ),
 ];
 
-/// The same observation with some facts less, as no step makes it.
+/// Returns the observation with some facts removed, in states that no step produces.
 fn with_facts_less(observed: &Observed) -> Vec<Observed> {
     let forgetting: [fn(&mut Observed); 6] = [
         |observed| observed.versions = Versions::default(),
@@ -1190,7 +1194,7 @@ fn with_facts_less(observed: &Observed) -> Vec<Observed> {
     forgetting.iter().map(forget).collect()
 }
 
-/// Whatever the run is for, there is an answer.
+/// Requires a decision for every task.
 fn decides_for_every_task(mut observed: Observed) {
     for task in tasks() {
         observed.task = task;
@@ -1198,9 +1202,10 @@ fn decides_for_every_task(mut observed: Observed) {
     }
 }
 
-/// Follows runs of the task from each of its beginnings. At every moment of each run, every task must have an answer; the
-/// decision must contradict no invariant; and what comes of it must bring the run closer to its end.
-/// Answers how often each of the claims had something to say.
+/// Follows runs of the task from each of its beginnings.
+///
+/// At every moment, every task must have a decision. The decision must keep every invariant, and its
+/// result must bring the run closer to its end. Returns how often each claim applied.
 fn follow(task: &Task) -> Vec<usize> {
     let runs = if is_exhaustive() { 200_000 } else { 20_000 };
     let mut random = StdRng::seed_from_u64(1);
@@ -1221,7 +1226,7 @@ fn follow(task: &Task) -> Vec<usize> {
                 let request = match moment.run.turn() {
                     Turn::Perform(request) => request,
                     Turn::Restart => {
-                        assert!(moment.disturbed, "nobody moved a label: {moment}");
+                        assert!(moment.disturbed, "no label was moved: {moment}");
                         starts += 1;
                         assert!(starts < 3, "it does not end: {moment}");
                         continue;
@@ -1233,7 +1238,7 @@ fn follow(task: &Task) -> Vec<usize> {
                     acts += 1;
                     assert!(
                         !is_step(&moment.run.observed.task, RotationStep::TestSecret),
-                        "7. The trial run changes nothing: testSecret never does: {action:?}"
+                        "7. A test rotation changes nothing: testSecret never does: {action:?}"
                     );
                     for ((claim, holds), applied) in CLAIMS.iter().zip(&mut applied) {
                         let holds = holds(&moment.run.observed, action);
@@ -1251,7 +1256,7 @@ fn follow(task: &Task) -> Vec<usize> {
                     );
                     assert!(
                         now < before,
-                        "{request:?} brings no closer to the end: {before:?}, {now:?}, {after}"
+                        "{request:?} brings the run no closer to its end: {before:?}, {now:?}, {after}"
                     );
                     let less_to_do = now.0 < before.0;
                     assert!(
@@ -1272,7 +1277,7 @@ fn follow(task: &Task) -> Vec<usize> {
     applied
 }
 
-/// Every step always has an answer that brings it closer to its end and contradicts no invariant.
+/// Every decision brings the run closer to its end and keeps every invariant.
 #[test]
 fn every_answer_brings_end_closer_within_invariants() {
     let mut applied = vec![0; CLAIMS.len()];
@@ -1284,5 +1289,5 @@ fn every_answer_brings_end_closer_within_invariants() {
     let claims = CLAIMS.iter().zip(applied);
     let idle = claims.filter(|(_, applied)| *applied == 0);
     let idle: Vec<_> = idle.map(|((claim, _), _)| claim).collect();
-    assert!(idle.is_empty(), "never put to the test: {idle:?}");
+    assert!(idle.is_empty(), "claims that never applied: {idle:?}");
 }

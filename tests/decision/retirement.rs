@@ -1,5 +1,5 @@
-//! Reconciliation as a pure decision, played against the model: what an operator, the time and a cut-off may do to a
-//! secret, in every order, and what one more run must make of it.
+//! Reconciliation as a pure decision over the model: manual changes, passing time and interruptions in
+//! every order, and the state that one more run must reach.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ fn reconcile(model: &mut Model) -> Vec<Action> {
     done
 }
 
-/// A further version with a key of its own, as a rotation makes it.
+/// Adds a version with a key of its own, as a rotation does.
 fn make_version(model: &mut Model, version: &str, value: u8) {
     model.values.insert(version.to_owned(), value);
     model
@@ -33,11 +33,11 @@ fn is_enabled(model: &Model, value: u8) -> Option<bool> {
     model.keys.get(&value).map(|key| key.enabled)
 }
 
-/// A replaced key is disabled after grace and deleted after quarantine.
+/// A superseded key is disabled after its grace and deleted after its quarantine.
 #[test]
 fn superseded_key_is_disabled_then_deleted() {
     let mut model = Model::rotated(1);
-    let replaced = model.now;
+    let superseded_at = model.now;
     for (hours, enabled) in [
         (0, Some(true)),
         (GRACE - 1, Some(true)),
@@ -45,7 +45,7 @@ fn superseded_key_is_disabled_then_deleted() {
         (GRACE + QUARANTINE - 1, Some(false)),
         (GRACE + QUARANTINE, None),
     ] {
-        model.now = replaced + hours;
+        model.now = superseded_at + hours;
         reconcile(&mut model);
         assert_eq!(is_enabled(&model, 1), enabled, "{hours} hours later");
         assert_eq!(is_enabled(&model, 2), Some(true));
@@ -53,7 +53,7 @@ fn superseded_key_is_disabled_then_deleted() {
     }
 }
 
-/// After a long silence a key is disabled and its quarantine begins only then.
+/// A key whose grace ended long ago is disabled first, and its quarantine begins only then.
 #[test]
 fn quarantine_begins_when_disabled_after_long_silence() {
     let mut model = Model::rotated(1);
@@ -67,7 +67,7 @@ fn quarantine_begins_when_disabled_after_long_silence() {
     assert_eq!(is_enabled(&model, 1), None);
 }
 
-/// Two rotations within one grace period keep both old keys for their own full grace.
+/// Two rotations within one grace period keep each superseded key for its full grace.
 #[test]
 fn two_rotations_keep_each_old_key_full_grace() {
     let mut model = Model::rotated(1);
@@ -91,7 +91,7 @@ fn two_rotations_keep_each_old_key_full_grace() {
     assert_eq!(is_enabled(&model, 2), Some(false));
 }
 
-/// The key of an abandoned rotation goes the same way and that of a pending one does not.
+/// The key of an abandoned rotation is retired like a superseded one, and that of a pending version is kept.
 #[test]
 fn abandoned_key_is_retired_and_pending_kept() {
     let mut model = Model::rotated(1);
@@ -105,21 +105,21 @@ fn abandoned_key_is_retired_and_pending_kept() {
     model.now += GRACE;
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 3), Some(false));
-    // Somebody thinks better of it.
+    // The operator attaches AWSPENDING again.
     model.move_label(PENDING, "next");
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 3), Some(true));
     assert!(model.keys[&3].mark.is_none());
 }
 
-/// A placeholder is neither minted nor mirrored and retires nothing.
+/// A placeholder is neither created as a key nor mirrored, and retires nothing.
 #[test]
 fn placeholder_creates_mirrors_and_retires_nothing() {
     let mut model = Model::rotated(1);
     model.values.insert("placeholder".to_owned(), 0);
     model.move_label(CURRENT, "placeholder");
     model.now += 1000;
-    // Not even in an emergency: nothing has replaced what works.
+    // Not even in an emergency: nothing has superseded the key that works.
     for emergency in [false, true] {
         model.emergency = emergency;
         let before = model.clone();
@@ -128,7 +128,7 @@ fn placeholder_creates_mirrors_and_retires_nothing() {
     }
 }
 
-/// A missing key is minted anew only where the secret is known to have been rotated.
+/// A missing key is created again only where the secret is known to have been rotated.
 #[test]
 fn missing_key_is_recreated_if_secret_was_rotated() {
     for (rotated_before, other_key, expected) in [
@@ -144,36 +144,36 @@ fn missing_key_is_recreated_if_secret_was_rotated() {
         }
         reconcile(&mut model);
         assert_eq!(model.keys.contains_key(&2), expected);
-        // Nothing else was touched where it could not be brought back.
+        // Nothing else was changed where the key could not be created again.
         assert_eq!(model.marked_by(1), other_key.then_some(NEW));
     }
 }
 
-/// A missing key that does not look like ours is not minted.
+/// A missing key without the generated form is not created.
 #[test]
 fn missing_foreign_key_is_not_recreated() {
     let mut model = Model::rotated(1);
     model
         .values
-        .insert("by hand".to_owned(), crate::model::NOT_OUR_FORM);
-    model.move_label(CURRENT, "by hand");
+        .insert("manual".to_owned(), crate::model::OTHER_FORM);
+    model.move_label(CURRENT, "manual");
     assert_eq!(reconcile(&mut model), []);
 }
 
-/// A current key made by hand is not put on plans.
+/// An unmanaged current key is not attached to plans.
 #[test]
 fn unmanaged_current_key_is_not_attached() {
     let mut model = Model::rotated(1);
-    model.values.insert("by hand".to_owned(), 7);
+    model.values.insert("manual".to_owned(), 7);
     model.keys.insert(7, ModelKey::on(&[], None));
-    model.move_label(CURRENT, "by hand");
+    model.move_label(CURRENT, "manual");
     let by_hand = model.keys[&7].clone();
     reconcile(&mut model);
     assert_eq!(model.keys[&7], by_hand);
     assert_eq!(model.mirror, [7]);
 }
 
-/// A key minted anew takes the plans of the newest other one also if cut off in between.
+/// A key that is created again takes the plans of the newest other one, even after an interruption.
 #[test]
 fn recreated_key_inherits_plans_even_when_interrupted() {
     let mut model = Model::rotated(1);
@@ -192,7 +192,7 @@ fn recreated_key_inherits_plans_even_when_interrupted() {
     }
 }
 
-/// A target that holds the pending value is left alone and any other is not.
+/// A target that holds the pending value is left alone, and any other target is corrected.
 #[test]
 fn target_with_pending_value_is_left_alone() {
     let mut model = Model::rotated(2);
@@ -207,14 +207,14 @@ fn target_with_pending_value_is_left_alone() {
 }
 
 #[test]
-fn doppler_gets_no_key_that_is_not_enabled() {
+fn disabled_key_is_not_written_to_doppler() {
     for disabled_manually in [true, false] {
         let mut model = Model::rotated(1);
         model.mirror = vec![0];
         if disabled_manually {
-            model.keys.get_mut(&2).expect("it is there").enabled = false;
+            model.keys.get_mut(&2).expect("it exists").enabled = false;
         } else {
-            // Made by hand, and deleted: not ours to bring back.
+            // An unmanaged key that was deleted: the function does not create it again.
             model.keys.clear();
             model.rotated_before = false;
         }
@@ -224,30 +224,30 @@ fn doppler_gets_no_key_that_is_not_enabled() {
 }
 
 #[test]
-fn key_that_person_disabled_stays_disabled_for_ever() {
+fn manually_disabled_key_stays_disabled() {
     for value in [1, 2] {
         let mut model = Model::rotated(1);
-        model.keys.get_mut(&value).expect("it is there").enabled = false;
+        model.keys.get_mut(&value).expect("it exists").enabled = false;
         for _ in 0..4 {
             model.now += 1000;
             reconcile(&mut model);
             assert_eq!(is_enabled(&model, value), Some(false));
         }
-        // With the current key gone dark, nobody knows what else is needed.
+        // While the current key does not work, other keys may still be needed.
         if value == 2 {
             assert_eq!(is_enabled(&model, 1), Some(true));
         }
     }
 }
 
-/// Without a working current key nothing is retired also where there is no mirror.
+/// Without a working current key nothing is retired, even without targets.
 #[test]
 fn nothing_retires_without_working_current_key() {
     let mut model = Model::rotated(0);
-    model.keys.get_mut(&2).expect("it is there").enabled = false;
+    model.keys.get_mut(&2).expect("it exists").enabled = false;
     model.now += 1000;
     assert_eq!(reconcile(&mut model), []);
-    // But in an emergency what was replaced is disabled all the same.
+    // In an emergency, superseded keys are disabled anyway.
     model.emergency = true;
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 1), Some(false));
@@ -255,7 +255,7 @@ fn nothing_retires_without_working_current_key() {
     assert_eq!(model.marked_by(2), None);
 }
 
-/// Nothing is deleted that a target held until now or may hold.
+/// A key is not deleted while a target held it in this run, or may hold it.
 #[test]
 fn nothing_deletes_key_that_target_may_hold() {
     let mut model = Model::rotated(1);
@@ -269,7 +269,7 @@ fn nothing_deletes_key_that_target_may_hold() {
     assert_eq!(model.mirror, [2]);
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 1), None);
-    // Nor in an emergency that cannot see the target.
+    // Nor in an emergency in which the target cannot be read.
     let mut model = held;
     model.emergency = true;
     model.unreachable.insert(0);
@@ -277,7 +277,7 @@ fn nothing_deletes_key_that_target_may_hold() {
     assert_eq!(is_enabled(&model, 1), Some(false), "it was deleted");
 }
 
-/// Never are two things done to a key in one run not even without quarantine.
+/// A key changes at most once in a run, even without a quarantine.
 #[test]
 fn key_changes_once_per_run() {
     let mut model = Model::rotated(1);
@@ -287,7 +287,7 @@ fn key_changes_once_per_run() {
     assert_eq!(is_enabled(&model, 1), Some(false));
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 1), None);
-    // Nor where the run starts over: AWSCURRENT goes to a third version while the first key is disabled.
+    // Nor where the run restarts: AWSCURRENT moves to a third version while the first key is disabled.
     let mut model = Model::rotated(1);
     model.quarantine = 0;
     model.now += GRACE;
@@ -311,13 +311,13 @@ fn key_is_kept_whose_value_pending_version_holds() {
     assert_eq!(model.marked_by(1), None);
 }
 
-/// A key that could not be made anew is kept while a rollback may want it.
+/// A key that cannot be created again is kept while a rollback may need it.
 #[test]
 fn irreplaceable_key_is_kept_for_rollback() {
     let mut model = Model::rotated(1);
-    let by_hand = crate::model::NOT_OUR_FORM;
+    let by_hand = crate::model::OTHER_FORM;
     model.values.insert(OLD.to_owned(), by_hand);
-    let key = model.keys.remove(&1).expect("it is there");
+    let key = model.keys.remove(&1).expect("it exists");
     model.keys.insert(by_hand, key);
     model.now += GRACE;
     reconcile(&mut model);
@@ -330,15 +330,15 @@ fn irreplaceable_key_is_kept_for_rollback() {
     assert_eq!(is_enabled(&model, by_hand), None);
 }
 
-/// A key that could not be made anew is kept also where a person edited the version that holds it.
+/// A key that cannot be created again is kept even if the version that holds it was edited.
 #[test]
 fn irreplaceable_key_is_kept_after_manual_edit() {
     let mut model = Model::rotated(0);
-    let by_hand = crate::model::NOT_OUR_FORM;
-    let key = model.keys.remove(&1).expect("it is there");
+    let by_hand = crate::model::OTHER_FORM;
+    let key = model.keys.remove(&1).expect("it exists");
     model.keys.insert(by_hand, key);
     model.values.insert(OLD.to_owned(), by_hand);
-    // AWSPREVIOUS is another version than the one that the key is tagged with, of the same value.
+    // AWSPREVIOUS is not the version in the key's tag, but has the same value.
     model.values.insert("edited".to_owned(), by_hand);
     model.remove_label(PREVIOUS);
     model.move_label(PREVIOUS, "edited");
@@ -349,7 +349,7 @@ fn irreplaceable_key_is_kept_after_manual_edit() {
     assert_eq!(is_enabled(&model, by_hand), Some(false));
 }
 
-/// A label that comes while its key is disabled brings it back in the same run.
+/// A label that is attached while its key is being disabled restores the key in the same run.
 #[test]
 fn label_during_disabling_restores_key_in_run() {
     let mut model = Model::rotated(0);
@@ -362,10 +362,10 @@ fn label_during_disabling_restores_key_in_run() {
     assert_eq!(is_enabled(&model, 1), Some(true));
 }
 
-/// A key is not restored by labels that are older than the list.
+/// Labels that are older than the list do not restore a key.
 #[test]
 fn stale_labels_do_not_restore_key() {
-    // By mistake the leaked key 1 came back; while this run looks, it is taken away again and stopped.
+    // AWSCURRENT moves back to leaked key 1 by mistake; during this run it is moved away and the key revoked.
     let mut model = Model::rotated(0);
     model.now += 1;
     model.move_label(CURRENT, OLD);
@@ -381,10 +381,10 @@ fn stale_labels_do_not_restore_key() {
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// A value is taken for that of the version it came with.
+/// A value belongs to the version that it was read with.
 #[test]
 fn value_belongs_to_version_it_came_with() {
-    // The leaked key 1 is in quarantine. Somebody rolls back, and forward again between the labels and the value.
+    // Leaked key 1 is in quarantine. Between labels and value, AWSCURRENT moves back and forward again.
     let mut model = Model::rotated(1);
     model.emergency = true;
     reconcile(&mut model);
@@ -396,12 +396,12 @@ fn value_belongs_to_version_it_came_with() {
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// Labels that are newer than the value do not make another version of it.
+/// Labels that are newer than the value do not change the value's version.
 #[test]
 fn newer_labels_do_not_change_value_version() {
     let model = Model::rotated(1);
     let mut observed = model.observe(RECONCILE);
-    // The service still answers with the version before.
+    // The service still returns the previous version.
     observed.learn(Fact::VersionRead {
         version: ReadVersion::Current(CurrentVersion::Present {
             id: VersionId::from(OLD),
@@ -415,13 +415,13 @@ fn newer_labels_do_not_change_value_version() {
     assert_eq!(
         decide(&observed),
         Decision::Perform(Request::Query(Query::Labels)),
-        "it went on with a value of another version"
+        "it continued with a value of another version"
     );
     observed.learn(Fact::Described(model.description()));
     assert_eq!(decide(&observed), Decision::Restart);
 }
 
-/// A target that held a key until now delays even a grace of zero by one run.
+/// A target that held a key in this run delays even a grace of zero by one run.
 #[test]
 fn target_holding_key_delays_zero_grace_once() {
     let mut model = Model::rotated(1);
@@ -434,13 +434,13 @@ fn target_holding_key_delays_zero_grace_once() {
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// A marked key that a person disabled is not enabled by a label.
+/// A label does not enable a marked key that an operator disabled.
 #[test]
 fn label_does_not_enable_manually_disabled_key() {
     let mut model = Model::rotated(1);
-    model.keys.get_mut(&1).expect("it is there").enabled = false;
+    model.keys.get_mut(&1).expect("it exists").enabled = false;
     model.move_label("mine", OLD);
-    // A disabled key is not relied on to remember which targets were written.
+    // A disabled key does not count as a record of the targets that were written.
     let noted = [Action::NoteTargets(KeyId::from("2"))];
     assert_eq!(reconcile(&mut model), noted);
     assert_eq!(reconcile(&mut model), []);
@@ -448,11 +448,11 @@ fn label_does_not_enable_manually_disabled_key() {
 }
 
 #[test]
-fn key_that_person_enabled_again_has_another_grace() {
+fn manually_enabled_key_has_another_grace() {
     let mut model = Model::rotated(1);
     model.now += GRACE;
     reconcile(&mut model);
-    model.keys.get_mut(&1).expect("it is there").enabled = true;
+    model.keys.get_mut(&1).expect("it exists").enabled = true;
     model.now += 1;
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 1), Some(true));
@@ -461,7 +461,7 @@ fn key_that_person_enabled_again_has_another_grace() {
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// An edit of another field by hand does not retire the key.
+/// A manual edit of another field does not retire the key.
 #[test]
 fn edit_of_other_field_keeps_key() {
     let mut model = Model::rotated(1);
@@ -476,10 +476,10 @@ fn edit_of_other_field_keeps_key() {
     }
 }
 
-/// The mark of a rolled back key does not count when the secret moves on even after an edit by hand.
+/// The mark of a key that was rolled back does not count after the next rotation, even after an edit.
 #[test]
 fn old_mark_is_ignored_after_rollback_and_edit() {
-    // Key 1 came back in a version that was put by hand, and nobody reconciled; then key 3 replaced it.
+    // Key 1 came back in a version that was put manually, without a reconciliation; then key 3 superseded it.
     let mut model = Model::rotated(1);
     model.values.insert("edited".to_owned(), 1);
     model.move_label(CURRENT, "edited");
@@ -492,14 +492,14 @@ fn old_mark_is_ignored_after_rollback_and_edit() {
     assert_eq!(model.marked_by(1), Some("third"));
 }
 
-/// A key in a Doppler target is not retired and one that may be in an unreadable target neither.
+/// A key that a Doppler target holds, or an unreadable one may hold, is not retired.
 #[test]
 fn key_in_doppler_target_is_not_retired() {
     let mut model = Model::rotated(2);
     model.now += GRACE;
     model.mirror[1] = 1;
     reconcile(&mut model);
-    // Its readers have had another key only since now.
+    // The target's consumers have received another key only now.
     assert_eq!(model.mirror, [2, 2]);
     assert_eq!(is_enabled(&model, 1), Some(true));
     reconcile(&mut model);
@@ -510,14 +510,14 @@ fn key_in_doppler_target_is_not_retired() {
     model.unreachable.clear();
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 1), Some(false));
-    // Nor is it deleted while a target cannot be read.
+    // Nor is the key deleted while a target cannot be read.
     model.now += QUARANTINE;
     model.unreachable.insert(1);
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// A quarantined key that turns up in Doppler is replaced there and not enabled.
+/// A quarantined key that reappears in Doppler is overwritten there and stays disabled.
 #[test]
 fn quarantined_key_in_doppler_is_replaced_there() {
     let mut model = Model::rotated(1);
@@ -529,7 +529,7 @@ fn quarantined_key_in_doppler_is_replaced_there() {
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// An emergency disables every replaced key at once whoever holds it and never the current one.
+/// An emergency disables every superseded key at once, even one in use, and never the current one.
 #[test]
 fn emergency_disables_every_superseded_key_at_once() {
     let mut model = Model::rotated(2);
@@ -544,7 +544,7 @@ fn emergency_disables_every_superseded_key_at_once() {
     model.unreachable.insert(0);
     model.emergency = true;
     let done = reconcile(&mut model);
-    let first = done.first().expect("something was done");
+    let first = done.first().expect("there was an action");
     assert!(
         matches!(first, Action::DisableKey(..)),
         "before anything else: {done:?}"
@@ -558,26 +558,26 @@ fn emergency_disables_every_superseded_key_at_once() {
         "it is about to be promoted"
     );
     assert_eq!(model.mirror[1], 2);
-    // The next ordinary run does not bring the leaked key back.
+    // The next ordinary run does not enable the leaked key.
     (model.emergency, model.mirror[1]) = (false, 1);
     reconcile(&mut model);
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// A key made by hand is left alone until its owner hands it over and then retired like ours.
+/// An unmanaged key is left alone until its owner hands it over, and is then retired like a managed one.
 #[test]
 fn unmanaged_key_waits_for_hand_over() {
     let mut model = Model::rotated(1);
     model.keys.insert(1, ModelKey::on(&["p", "q"], None));
-    // The replaced key, which remembered the target, is another tool's now.
+    // The superseded key, whose description named the target, belongs to another tool now.
     let noted = [Action::NoteTargets(KeyId::from("2"))];
     assert_eq!(reconcile(&mut model), noted);
     for _ in 0..3 {
         model.now += 1000;
         assert_eq!(reconcile(&mut model), []);
     }
-    // Tagged and renamed; its description is its owner's.
-    model.keys.get_mut(&1).expect("it is there").version = Some(OLD.to_owned());
+    // Tagged and renamed; the description is still its owner's.
+    model.keys.get_mut(&1).expect("it exists").version = Some(OLD.to_owned());
     reconcile(&mut model);
     assert_eq!(model.marked_by(1), Some(NEW));
     assert_eq!(is_enabled(&model, 1), Some(true));
@@ -586,11 +586,11 @@ fn unmanaged_key_waits_for_hand_over() {
     assert_eq!(is_enabled(&model, 1), Some(false));
 }
 
-/// A key that was handed over while it was current is marked once it is replaced.
+/// A key that was handed over while it was current is marked once it is superseded.
 #[test]
 fn key_handed_over_while_current_is_marked_later() {
     let mut model = Model::rotated(0);
-    model.keys.get_mut(&2).expect("it is there").described = false;
+    model.keys.get_mut(&2).expect("it exists").described = false;
     assert_eq!(reconcile(&mut model), []);
     make_version(&mut model, "third", 3);
     model.move_label(CURRENT, "third");
@@ -613,10 +613,10 @@ fn key_handed_over_too_late_is_left() {
     }
 }
 
-/// Something that happens to the model.
-type Happening = (&'static str, fn(&mut Model));
+/// An event in the model.
+type Event = (&'static str, fn(&mut Model));
 
-const HAPPENINGS: &[Happening] = &[
+const EVENTS: &[Event] = &[
     ("a day passes", |model| model.now += GRACE),
     ("a week passes", |model| model.now += QUARANTINE),
     ("it is rolled back", |model| {
@@ -631,8 +631,10 @@ const HAPPENINGS: &[Happening] = &[
             model.move_label(CURRENT, &edit);
         }
     }),
-    ("Doppler gets the old key", |model| model.mirror = vec![1]),
-    ("Doppler gets nonsense", |model| model.mirror = vec![0]),
+    ("Doppler gets the superseded key", |model| {
+        model.mirror = vec![1]
+    }),
+    ("Doppler gets a placeholder", |model| model.mirror = vec![0]),
     ("the current key is deleted", |model| {
         if let Some(value) = model.labelled(CURRENT) {
             model.keys.remove(&value);
@@ -646,12 +648,12 @@ const HAPPENINGS: &[Happening] = &[
     }),
 ];
 
-/// Since when each key has not been in use, as the last whole run saw it.
+/// Updates since when each key has not been in use, as the last complete run saw it.
 fn note_use(model: &Model, whole: bool, unused_since: &mut BTreeMap<u8, u32>) {
     for value in model.keys.keys() {
         let labelled = model.labelled(CURRENT) == Some(*value);
         if labelled || model.mirror.contains(value) {
-            // What no run has seen to its end leaves no trace that a later one could go by.
+            // A use that no complete run saw leaves no trace for a later one.
             if whole {
                 unused_since.remove(value);
             }
@@ -661,13 +663,15 @@ fn note_use(model: &Model, whole: bool, unused_since: &mut BTreeMap<u8, u32>) {
     }
 }
 
-/// Reconciles and demands of every single action what the invariants say; gives the model after each, as if cut off there.
+/// Reconciles and checks the invariants for every action.
+///
+/// Returns the model after each action, as if the run were interrupted there.
 fn cuts(model: &Model, unused_since: &BTreeMap<u8, u32>) -> Vec<Model> {
     let mut after = model.clone();
     let mut cuts = vec![model.clone()];
     let mut disabled = BTreeSet::new();
     let mut before = model.clone();
-    // Whether the labels are newer than the list of keys and than what was done.
+    // Whether the labels are newer than the list of keys and than the last change.
     let mut fresh = false;
     after.run_with(RECONCILE, |now, next| {
         if matches!(next, Request::Query(Query::Labels | Query::Keys)) {
@@ -679,7 +683,7 @@ fn cuts(model: &Model, unused_since: &BTreeMap<u8, u32>) -> Vec<Model> {
             assert!(!by_old_labels, "{action:?} by old labels: {before:?}");
             let value = number(id);
             let unused = unused_since.get(&value);
-            let unused = unused.unwrap_or_else(|| panic!("{action:?}: it is in use, {before:?}"));
+            let unused = unused.unwrap_or_else(|| panic!("{action:?} of a key in use: {before:?}"));
             assert!(
                 now.now >= unused + GRACE,
                 "{action:?}: too early, {before:?}"
@@ -706,14 +710,14 @@ fn cuts(model: &Model, unused_since: &BTreeMap<u8, u32>) -> Vec<Model> {
     cuts
 }
 
-/// Overlap and no dead key, whatever happens in whichever order, with each reconciliation cut off anywhere.
+/// Every order of events keeps the overlap and hands out no dead key, with each run interrupted anywhere.
 #[test]
 fn overlap_keeps_keys_in_use_and_in_grace() {
     let mut start = Model::rotated(1);
     let mut unused = BTreeMap::new();
     note_use(&start, true, &mut unused);
     start.rotated_before = true;
-    // Where every key was deleted, nothing tells any more that the target was ever written.
+    // Where every key was deleted, no record is left that the target was ever written.
     start.adopted.insert(0);
     let mut open = vec![(start, unused, 0)];
     let mut observed = BTreeSet::new();
@@ -725,7 +729,7 @@ fn overlap_keeps_keys_in_use_and_in_grace() {
         for (number, cut) in (1..).zip(&cuts) {
             let mut unused = unused.clone();
             note_use(cut, number == cuts.len(), &mut unused);
-            // Without a cut, one run is enough.
+            // Without an interruption, one run is enough.
             let mut whole = cut.clone();
             reconcile(&mut whole);
             whole.no_dead_key();
@@ -733,7 +737,7 @@ fn overlap_keeps_keys_in_use_and_in_grace() {
             assert_eq!(whole.mirror, [current], "{whole:?}");
             assert_eq!(whole.marked_by(current), None, "{whole:?}");
             if depth < 4 {
-                for (_, happen) in HAPPENINGS {
+                for (_, happen) in EVENTS {
                     let mut next = cut.clone();
                     happen(&mut next);
                     open.push((next, unused.clone(), depth + 1));
@@ -756,7 +760,7 @@ fn rollback_anywhere_in_run_keeps_key() {
         model.clone().run_with(RECONCILE, |_, _| count += 1);
         count
     };
-    // Grace is over, quarantine is over, and both keys are due for something else; and Doppler has drifted.
+    // Grace and quarantine are over, both keys are due for another change, and Doppler has drifted.
     for (hours, loses_replies) in [
         (0, false),
         (GRACE, false),
@@ -776,10 +780,10 @@ fn rollback_anywhere_in_run_keeps_key() {
         start.loses_replies = loses_replies;
         for moment in 0..moments(&start) {
             let mut model = start.clone();
-            let (mut passed, mut last_look, mut last_act) = (0, 0, 0);
+            let (mut passed, mut last_query, mut last_act) = (0, 0, 0);
             model.run_with(RECONCILE, |model, next| {
                 match next {
-                    Request::Query(Query::Labels) => last_look = passed,
+                    Request::Query(Query::Labels) => last_query = passed,
                     Request::Act(
                         Action::DisableKey(..) | Action::DeleteKey(_) | Action::WriteTarget(..),
                     ) => last_act = passed,
@@ -790,10 +794,13 @@ fn rollback_anywhere_in_run_keeps_key() {
                 }
                 passed += 1;
             });
-            assert!(last_act <= last_look, "nobody looked afterwards: {model:?}");
+            assert!(
+                last_act <= last_query,
+                "the labels were not read again: {model:?}"
+            );
             if is_enabled(&model, 1) != Some(true) {
-                // It came after the last look at the labels: EventBridge's notice of it brings the next run.
-                assert!(moment >= last_look, "moment {moment}: {model:?}");
+                // The rollback came after the last query of the labels: the EventBridge event starts the next run.
+                assert!(moment >= last_query, "moment {moment}: {model:?}");
                 reconcile(&mut model);
             }
             assert_eq!(is_enabled(&model, 1), Some(true), "{hours}, {moment}");

@@ -1,5 +1,5 @@
-//! The four steps as pure decisions, played against a small model of the world: every step cut off after every
-//! action and repeated at every later time, in every state that can come about so.
+//! The four steps as pure decisions over the model: every step interrupted after every action and repeated
+//! at every later time, in every state that this can reach.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use api_key_rotation::decision::{
 };
 use api_key_rotation::ids::{KeyId, PlanId, VersionId};
 
-/// Every secret that a rotation can start from.
+/// Returns every secret that a rotation can start from.
 fn starts() -> Vec<Model> {
     let mut starts = Vec::new();
     for value in [None, Some(0), Some(1)] {
@@ -19,7 +19,7 @@ fn starts() -> Vec<Model> {
             for configured_plans in [true, false] {
                 for probe in [true, false] {
                     let mut start = Model::rotating(value, targets, configured_plans, probe);
-                    // Without a plan to be had, only an authorizer of its own accepts the key.
+                    // No plan can be inherited; only a custom authorizer accepts the key.
                     start.allows_no_plan = !configured_plans && value != Some(1);
                     starts.push(start);
                 }
@@ -35,7 +35,7 @@ fn starts() -> Vec<Model> {
     let mut replicated = Model::rotating(Some(1), 1, true, false);
     replicated.replicas = vec![crate::model::ModelReplica::InSync];
     starts.push(replicated);
-    // The current key was made by hand.
+    // The current key was created manually.
     for start in starts.clone() {
         if start.keys.contains_key(&1) {
             let mut adopted = start;
@@ -46,8 +46,10 @@ fn starts() -> Vec<Model> {
     starts
 }
 
-/// All states that come about when the steps of one rotation run in the service's order, each perhaps cut off after any
-/// of its actions, and each repeated at any later time. (A step never comes before the one ahead of it has succeeded.)
+/// Returns all states that the steps of one rotation can reach in the service's order.
+///
+/// Each step may be interrupted after any action and repeated at any later time. A step never runs before
+/// the previous one has succeeded.
 fn reachable() -> BTreeSet<Model> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<_> = starts().into_iter().map(|start| (start, 0)).collect();
@@ -66,7 +68,7 @@ fn reachable() -> BTreeSet<Model> {
     reached.into_iter().map(|(model, _)| model).collect()
 }
 
-/// No dead key is handed out whatever is cut off or repeated.
+/// No dead key is handed out, however steps are interrupted or repeated.
 #[test]
 fn no_dead_key_is_handed_out_when_interrupted() {
     let reached = reachable();
@@ -78,9 +80,9 @@ fn no_dead_key_is_handed_out_when_interrupted() {
     reached.iter().for_each(Model::no_dead_key);
 }
 
-/// Store before mint no key exists whose value no version held.
+/// Every key has a value that some version held, however steps are interrupted or repeated.
 #[test]
-fn store_before_mint_leaves_no_orphan_key() {
+fn interrupted_steps_leave_no_orphan_key() {
     reachable().iter().for_each(Model::no_orphan);
 }
 
@@ -123,20 +125,20 @@ fn completed_rotation_needs_nothing_more_from_any_step() {
 }
 
 #[test]
-fn the_trial_run_changes_nothing() {
+fn test_rotation_changes_nothing() {
     for mut model in starts() {
         if let Some(copy) = model.labelled(CURRENT) {
             model.values.insert(NEW.to_owned(), copy);
         }
         let before = model.clone();
         let end = model.run(rotate(RotationStep::TestSecret), |model| {
-            panic!("the trial run acted: {model:?}")
+            panic!("the test rotation acted: {model:?}")
         });
         assert_eq!((end, model), (Decision::Done, before));
     }
 }
 
-/// A version that lost its label gives Doppler the current key back and is never promoted.
+/// A version that lost its label restores the current key in Doppler and is never promoted.
 #[test]
 fn version_without_label_restores_doppler_unpromoted() {
     for model in reachable() {
@@ -154,7 +156,7 @@ fn version_without_label_restores_doppler_unpromoted() {
     }
 }
 
-/// Rotation that is switched off stops before promotion and not after.
+/// Disabled rotation refuses a step before promotion and not after it.
 #[test]
 fn disabled_rotation_stops_before_promotion_only() {
     for mut model in reachable() {
@@ -173,7 +175,7 @@ fn disabled_rotation_stops_before_promotion_only() {
     }
 }
 
-/// A rotation of a secret with a working key, with one target, after `steps` of its steps.
+/// Returns a rotation of a secret with a working key and one target, after `steps` of its steps.
 fn after(steps: usize) -> Model {
     let mut model = Model::rotating(Some(1), 1, true, false);
     for step in &RotationStep::ALL[..steps] {
@@ -184,17 +186,17 @@ fn after(steps: usize) -> Model {
 
 type Case<'a> = (usize, &'a dyn Fn(&mut Model), RotationStep, Refusal);
 
-/// Each step refuses what it must not go on with and changes nothing.
+/// Each step refuses each of these states and changes nothing.
 #[test]
 fn each_step_refuses_and_changes_nothing() {
     use RotationStep::{CreateSecret, FinishSecret, SetSecret, TestSecret};
     let key = || KeyId::from("2");
-    let minted = |model: &mut Model, change: &dyn Fn(&mut ModelKey)| {
-        change(model.keys.get_mut(&2).expect("it was minted"));
+    let created = |model: &mut Model, change: &dyn Fn(&mut ModelKey)| {
+        change(model.keys.get_mut(&2).expect("it was created"));
     };
-    let disabled = |model: &mut Model| minted(model, &|key| key.enabled = false);
-    let off_a_plan = |model: &mut Model| minted(model, &|key| drop(key.plans.pop_last()));
-    let anothers = |model: &mut Model| minted(model, &|key| key.version = None);
+    let disabled = |model: &mut Model| created(model, &|key| key.enabled = false);
+    let off_a_plan = |model: &mut Model| created(model, &|key| drop(key.plans.pop_last()));
+    let unmanaged = |model: &mut Model| created(model, &|key| key.version = None);
     let deleted = |model: &mut Model| drop(model.keys.remove(&2));
     let relabelled = |model: &mut Model| {
         model
@@ -241,7 +243,7 @@ fn each_step_refuses_and_changes_nothing() {
             TestSecret,
             Refusal::KeyNotOnUsagePlan(key(), PlanId::from("q")),
         ),
-        (2, &anothers, SetSecret, Refusal::KeyNotManaged(key())),
+        (2, &unmanaged, SetSecret, Refusal::KeyNotManaged(key())),
         (0, &relabelled, CreateSecret, Refusal::NotPending),
         (1, &relabelled, SetSecret, Refusal::NotPending),
         (2, &relabelled, TestSecret, Refusal::NotPending),
@@ -261,7 +263,7 @@ fn each_step_refuses_and_changes_nothing() {
 }
 
 #[test]
-fn only_keys_that_nobody_uses_are_marked() {
+fn only_unused_keys_are_marked() {
     let add = |model: &mut Model, value: u8, version: &str, label: Option<&str>| {
         model.values.insert(version.to_owned(), value);
         model.keys.insert(value, ModelKey::on(&[], Some(version)));
@@ -269,11 +271,11 @@ fn only_keys_that_nobody_uses_are_marked() {
         model.labels.insert(version.to_owned(), labels);
     };
     let mut model = after(3);
-    add(&mut model, 3, "labelled by somebody", Some("mine"));
+    add(&mut model, 3, "with a custom label", Some("mine"));
     add(&mut model, 4, "abandoned", None);
-    // A person edited another field: the same key, in a version that it was not minted for.
-    let minted = model.keys.get_mut(&2).expect("it was minted");
-    minted.version = Some("before the edit".to_owned());
+    // Another field was edited: the same key, in a version that it was not created for.
+    let created = model.keys.get_mut(&2).expect("it was created");
+    created.version = Some("before the edit".to_owned());
     assert_eq!(
         model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
@@ -288,12 +290,12 @@ fn only_keys_that_nobody_uses_are_marked() {
     assert_eq!(marked.map(|(value, _)| *value).collect::<Vec<_>>(), [1, 4]);
 }
 
-/// A promoted key that a person disabled since is not mirrored.
+/// A promoted key that was disabled manually since is not mirrored.
 #[test]
 fn promoted_key_disabled_manually_is_not_mirrored() {
     let mut model = after(4);
     model.mirror = vec![1];
-    model.keys.get_mut(&2).expect("it was minted").enabled = false;
+    model.keys.get_mut(&2).expect("it was created").enabled = false;
     let before = model.clone();
     assert_eq!(
         model.run(rotate(RotationStep::FinishSecret), |_| ()),
@@ -303,10 +305,10 @@ fn promoted_key_disabled_manually_is_not_mirrored() {
 }
 
 #[test]
-fn a_key_in_use_loses_its_mark() {
+fn key_in_use_loses_its_mark() {
     let mut model = after(4);
-    let minted = model.keys.remove(&2).expect("it was minted");
-    model.keys.insert(2, minted.superseded(900, "a race"));
+    let created = model.keys.remove(&2).expect("it was created");
+    model.keys.insert(2, created.superseded(900, "a race"));
     assert_eq!(
         model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
@@ -314,13 +316,13 @@ fn a_key_in_use_loses_its_mark() {
     assert_eq!(model.marked_by(2), None);
 }
 
-/// A key of a rotation that began meanwhile is not marked.
+/// A key of a rotation that began in the meantime is not marked.
 #[test]
 fn key_of_newer_rotation_is_not_marked() {
     let mut model = after(4);
     let mut began = false;
     let end = model.run_with(rotate(RotationStep::FinishSecret), |model, _| {
-        // Only now, after the labels were read.
+        // After the labels were read.
         if !std::mem::replace(&mut began, true) {
             model.values.insert("next".to_owned(), 3);
             model.keys.insert(3, ModelKey::on(&[], Some("next")));
@@ -331,14 +333,14 @@ fn key_of_newer_rotation_is_not_marked() {
     assert_eq!(model.marked_by(3), None);
 }
 
-/// A mark from an earlier life of the replaced key is renewed.
+/// A mark that names an earlier version is renewed when the key is superseded again.
 #[test]
-fn mark_of_earlier_life_is_renewed() {
+fn mark_by_earlier_version_is_renewed() {
     let mut model = after(3);
-    let replaced = model.keys.remove(&1).expect("it is there");
+    let superseded = model.keys.remove(&1).expect("it exists");
     model
         .keys
-        .insert(1, replaced.superseded(999, "a version before"));
+        .insert(1, superseded.superseded(999, "a version before"));
     assert_eq!(
         model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Done
@@ -346,9 +348,9 @@ fn mark_of_earlier_life_is_renewed() {
     assert_eq!(model.marked_by(1), Some(NEW));
 }
 
-/// Whatever the secret held before, nothing is created that no API would accept.
+/// Whatever the secret held before, no key is created that no API accepts.
 #[test]
-fn set_secret_without_plan_refuses_before_minting() {
+fn set_secret_without_plan_creates_no_key() {
     for value in [None, Some(0), Some(1)] {
         let mut model = Model::rotating(value, 0, false, false);
         if value == Some(1) {
@@ -374,7 +376,7 @@ fn set_secret_without_plan_refuses_before_minting() {
             Decision::Done
         );
 
-        // The plans were taken away since.
+        // The plans were removed since.
         model.allows_no_plan = false;
         assert_eq!(model.run(rotate(RotationStep::TestSecret), |_| ()), refused);
         model.probe = true;
@@ -385,9 +387,9 @@ fn set_secret_without_plan_refuses_before_minting() {
     }
 }
 
-/// It says what a rotation would say, and passes where that would.
+/// A test rotation is refused like a rotation, and passes where a rotation does.
 #[test]
-fn trial_run_without_plan_is_refused() {
+fn test_rotation_without_plan_is_refused() {
     for (value, plans, passes) in [(0, &[][..], false), (1, &[], false), (1, &["p"], true)] {
         let mut model = Model::rotating(Some(value), 0, false, false);
         model.values.insert(NEW.to_owned(), value);
@@ -409,14 +411,14 @@ fn trial_run_without_plan_is_refused() {
     }
 }
 
-/// A new key without plan is refused where the current one was deleted and takes anothers plans.
+/// A new key without a plan is refused where the current key was deleted, and inherits another's plans if it can.
 #[test]
 fn planless_key_is_refused_or_inherits_plans() {
     for value in [0, 1] {
         let mut model = Model::rotating(Some(value), 0, false, false);
         model.keys.clear();
         model.keys.insert(3, ModelKey::on(&["p"], Some("older")));
-        // An abandoned rotation's, which never got a plan.
+        // The key of an abandoned rotation, which never got a plan.
         model.keys.insert(4, ModelKey::on(&[], Some("newer")));
         for step in [
             RotationStep::CreateSecret,
@@ -427,7 +429,7 @@ fn planless_key_is_refused_or_inherits_plans() {
         }
         assert_eq!(model.keys[&2].plans, BTreeSet::from(["p".to_owned()]));
     }
-    // It was deleted between the list of keys and the list of its plans.
+    // The key was deleted between the list of keys and the list of its plans.
     let mut model = Model::rotating(Some(1), 0, false, false);
     model.keys.clear();
     model.run(rotate(RotationStep::CreateSecret), |_| ());
@@ -451,14 +453,14 @@ fn planless_key_is_refused_or_inherits_plans() {
     );
 }
 
-/// A version that is replaced as soon as it is promoted fails nothing.
+/// A version that is superseded as soon as it is promoted fails no step.
 #[test]
-fn version_replaced_right_after_promotion_fails_nothing() {
+fn version_superseded_after_promotion_fails_nothing() {
     let mut model = after(3);
-    let mut replaced = false;
+    let mut superseded = false;
     let end = model.run_with(rotate(RotationStep::FinishSecret), |model, _| {
         let promoted = model.holder(CURRENT).is_some_and(|current| current == NEW);
-        if promoted && !std::mem::replace(&mut replaced, true) {
+        if promoted && !std::mem::replace(&mut superseded, true) {
             model.remove_label(PENDING);
             model.values.insert("next".to_owned(), 3);
             model
@@ -473,7 +475,7 @@ fn version_replaced_right_after_promotion_fails_nothing() {
     assert_eq!(model.marked_by(3), None);
 }
 
-/// A key without probe must have settled before it passes.
+/// A key without a probe must have its minimum age before it passes.
 #[test]
 fn key_without_probe_waits_for_its_age() {
     let mut model = Model::rotating(None, 0, true, false);
@@ -494,16 +496,16 @@ fn key_without_probe_waits_for_its_age() {
     assert_eq!(waited_for, Some(settled));
 }
 
-/// A refused target stays as it was, also where a person makes the version current all the same, or the service did at once.
+/// A refused target is not written, even if the version becomes current manually or at once.
 #[test]
-fn refused_target_is_left_after_promotion_by_hand() {
+fn refused_target_is_left_after_manual_promotion() {
     for first_is_current in [false, true] {
         let value = (!first_is_current).then_some(1);
         let mut model = Model::rotating(value, 1, true, false);
         model.first_is_current = first_is_current;
-        // Another team's.
+        // The value belongs to another team.
         model.mirror = vec![9];
-        model.held_ours.clear();
+        model.held_managed.clear();
         for key in model.keys.values_mut() {
             key.written.clear();
         }
@@ -518,7 +520,7 @@ fn refused_target_is_left_after_promotion_by_hand() {
             assert_eq!(model.mirror, [9], "{task}");
             assert!(model.keys.values().all(|key| key.written.is_empty()));
         }
-        // Once it may be overwritten, it is the secret's for good.
+        // Once it was overwritten with permission, it belongs to the secret.
         model.adopted.insert(0);
         model.finish(RECONCILE);
         (model.adopted, model.mirror) = (BTreeSet::new(), vec![9]);
@@ -532,7 +534,7 @@ fn written_targets_are_remembered_after_old_key_goes() {
     let mut model = Model::rotated(1);
     model.now += crate::model::GRACE;
     model.finish(RECONCILE);
-    // A person deletes it before its quarantine is over.
+    // The key is deleted manually before its quarantine is over.
     model.keys.remove(&1);
     model.mirror = vec![9];
     model.finish(RECONCILE);
@@ -552,7 +554,9 @@ fn stage_keys_set_later_excuse_no_existing_key() {
     }
 }
 
-/// A step that fails anywhere, or for which the time is up, is completed by the next try, and hands out nothing dead meanwhile.
+/// A step that fails at any request, or reaches its deadline, is completed by the next try.
+///
+/// No dead key is handed out in the meantime.
 #[test]
 fn failure_of_any_request_completes_next_try() {
     let mut failures = 0;

@@ -1,5 +1,7 @@
-//! The decision table: what each step does next, for all that can be known. It is made from the code and kept in
-//! `src/decision/decisions.md`; this fails when the two differ, and `make decisions` writes it anew.
+//! The decision table: what each step does next, for every combination of facts.
+//!
+//! It is made from the code and kept in `src/decision/decisions.md`. The test fails if the two differ;
+//! `make decisions` writes the file again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -18,16 +20,17 @@ use api_key_rotation::redact::Redacted;
 use crate::model::{created_key, target};
 
 const HEAD: &str = "\
-What each step does next, for all that can be known. Written by `make decisions` from what
+What each step does next, for every combination of facts. Written by `make decisions` from what
 [`decide`](crate::decision::decide) answers; a test fails when the two differ.
 
-The facts stand in the order in which they matter. `·` is a fact that is not asked for, or whose value makes no
-difference. The last column is the next [action](crate::decision::Action), [refusal](crate::decision::Refusal), or *done*; looks
-are left out, but for those that wait. After an action the run goes on with what is then known. A look or an action that
-fails fails the step; after promotion, and in a reconciliation, the run goes on without.
+The facts are in the order in which the step uses them. `·` is a fact that the step does not query, or whose value
+makes no difference. The last column is the next [action](crate::decision::Action),
+[refusal](crate::decision::Refusal), or *done*. Queries are left out, except those that wait. After an action, the
+run continues with what it then knows. A query or an action that fails ends the step with an error; after promotion,
+and in a reconciliation, the run continues without it.
 
-The tables are complete for one usage plan, one Doppler target and one key beside AWSCURRENT's. With more of them, the
-first that is not as it should be is next.
+The tables are complete for one usage plan, one Doppler target and one key besides AWSCURRENT's. With more of them,
+the first one that needs an action is next.
 ";
 
 const RECONCILE: Task = Task::Reconcile(Scope::EverySecret);
@@ -41,7 +44,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(1000)
 }
 
-/// What there is to be known, and what a run knows at its beginning.
+/// The facts of a case, and what a run knows of them at its start.
 #[derive(Clone)]
 struct Case {
     observed: Observed,
@@ -50,18 +53,18 @@ struct Case {
     edited: bool,
     /// Every key with the versions and targets that hold it.
     keys: Vec<Key>,
-    /// Those that are on the plan.
+    /// The keys that are on the plan.
     on_plan: BTreeSet<KeyId>,
-    /// What the target holds; none where it cannot be reached.
+    /// What the target holds; `None` if it cannot be read.
     target: Option<TargetContent>,
-    /// Where AWSCURRENT is by the time its value is read.
+    /// Whether AWSCURRENT has moved by the time its value is read.
     moved: bool,
     /// When its version was created.
     created: Option<SystemTime>,
 }
 
 impl Case {
-    /// Nothing but labels: those of a rotation (of `new`) or of a reconciliation.
+    /// Returns a case of a rotation (of `new`) or of a reconciliation in which only labels are known.
     fn new(task: Task, labels: &[(&str, &[&str])]) -> Self {
         let labels = labels.iter().map(|(version, labels)| {
             let labels = labels.iter().map(ToString::to_string).collect();
@@ -134,7 +137,7 @@ impl Case {
         self.held.get(&role).copied().unwrap_or(Content::Missing)
     }
 
-    /// A key as far as it is known by now.
+    /// Returns a key as far as the run knows it.
     fn known(observed: &Observed, key: &Key) -> Key {
         let read = |role: &&VersionRole| observed.content(**role).is_some();
         let mut targets = observed.targets.iter();
@@ -155,7 +158,7 @@ impl Case {
         keys.map(|key| key.id.clone()).collect()
     }
 
-    /// What reading a version brings.
+    /// Returns the fact that reading a version gives.
     fn version_read(&self, observed: &Observed, role: VersionRole) -> Fact {
         let content = self.held(role);
         let moved = VersionId::from("moved");
@@ -181,14 +184,14 @@ impl Case {
         }
     }
 
-    /// What a query brings; none where the service does not answer.
+    /// Returns the fact that a query gives, or `None` if the service does not answer.
     fn answer(&self, observed: &Observed, query: &Query) -> Option<Fact> {
         Some(match query {
             Query::Version { role, .. } => self.version_read(observed, *role),
             Query::Labels => Fact::Described(observed.secret.clone()),
             Query::Keys => {
-                let ours = self.keys.iter().filter(|key| key.owner != Owner::Other);
-                Fact::Keys(ours.map(|key| Self::known(observed, key)).collect())
+                let managed = self.keys.iter().filter(|key| key.owner != Owner::Other);
+                Fact::Keys(managed.map(|key| Self::known(observed, key)).collect())
             }
             Query::FindKey(role) => {
                 let found = self.keys.iter().find(|key| key.is(*role));
@@ -211,7 +214,7 @@ impl Case {
         })
     }
 
-    /// What the run does next, once it has looked at all that it wants to know.
+    /// Returns what the run does next, after all queries that it needs.
     fn next(self) -> String {
         let mut words = String::new();
         let mut run = Run::new(self.observed.clone());
@@ -221,7 +224,7 @@ impl Case {
                 Turn::Restart => break "`Restart`".to_owned(),
                 Turn::Refuse(refusal) => break format!("refuse: `{}`", name(&refusal)),
                 Turn::Done => break "*done*".to_owned(),
-                Turn::GiveUp => panic!("it begins again and again"),
+                Turn::GiveUp => panic!("it restarts again and again"),
             };
             let query = match &request {
                 Request::Query(query) => query,
@@ -245,7 +248,7 @@ impl Case {
     }
 }
 
-/// The name of an action or a refusal, and of which version's key it is.
+/// Returns the name of an action or a refusal, and the version whose key it is about.
 fn name(of: &impl std::fmt::Debug) -> String {
     let text = format!("{of:?}");
     let end = text.find(|letter: char| !letter.is_alphanumeric());
@@ -261,8 +264,9 @@ fn name(of: &impl std::fmt::Debug) -> String {
 /// A fact and the values that it may have.
 type Column = (&'static str, &'static [&'static str]);
 
-/// Every row, given the values of the first columns. Where values of the next one make no difference to what follows,
-/// they share their rows.
+/// Returns every row, given the values of the first columns.
+///
+/// Values of the next column that make no difference share their rows.
 fn rows(
     columns: &[Column],
     given: &mut Vec<&'static str>,
@@ -299,7 +303,9 @@ fn rows(
     all
 }
 
-/// A table. `next` answers for one value of each column; none where they cannot come together.
+/// Returns a table.
+///
+/// `next` returns the last cell for one value of each column, or `None` if they cannot occur together.
 fn table(title: &str, columns: &[Column], next: &dyn Fn(&[&str]) -> Option<String>) -> String {
     let mut text = format!("\n# {title}\n\n");
     let names = columns.iter().map(|(name, _)| *name);
@@ -314,20 +320,20 @@ fn table(title: &str, columns: &[Column], next: &dyn Fn(&[&str]) -> Option<Strin
 
 const YES: &str = "yes";
 const NO_YES: &[&str] = &["no", YES];
-const OURS: Content = Content::Key { generated: true };
+const GENERATED: Content = Content::Key { generated: true };
 
 const UNKNOWN: &str = "none";
-const OTHERS: &str = "others";
+const OTHER_LABELS: &str = "others";
 const OFF: &str = "AWSPENDING while rotation is off";
 const IS_PENDING: &str = "AWSPENDING";
 const IS_BOTH: &str = "both";
 const IS_CURRENT: &str = "AWSCURRENT";
 
-/// A rotation of `new`, by the labels of that version.
+/// Returns a rotation of `new`, by the labels of that version.
 fn rotation(step: RotationStep, labels: &str) -> Case {
     let mut case = match labels {
         UNKNOWN => Case::new(rotate(step), &[("old", &[CURRENT])]),
-        OTHERS => Case::new(rotate(step), &[("new", &["mine"]), ("old", &[CURRENT])]),
+        OTHER_LABELS => Case::new(rotate(step), &[("new", &["mine"]), ("old", &[CURRENT])]),
         IS_PENDING | OFF => Case::new(rotate(step), &[("new", &[PENDING]), ("old", &[CURRENT])]),
         IS_BOTH => Case::new(
             rotate(step),
@@ -349,13 +355,13 @@ fn step(name: &str) -> RotationStep {
 fn admission() -> String {
     let labels = (
         "labels of the version",
-        &[UNKNOWN, OTHERS, OFF, IS_CURRENT][..],
+        &[UNKNOWN, OTHER_LABELS, OFF, IS_CURRENT][..],
     );
     let steps = (
         "step",
         &["`createSecret`", "`setSecret`", "`testSecret`"][..],
     );
-    table("Which version is worked on", &[labels, steps], &|given| {
+    table("Which version a step accepts", &[labels, steps], &|given| {
         Some(rotation(step(given[1]), given[0]).next())
     })
 }
@@ -368,7 +374,7 @@ fn held(words: &str) -> Content {
     match words {
         "nothing" | "no value" => Content::Missing,
         "no key" => Content::Placeholder,
-        _ => OURS,
+        _ => GENERATED,
     }
 }
 
@@ -425,8 +431,8 @@ fn create_secret() -> String {
 }
 
 const ENABLED: &str = "enabled";
-const BY_US: &str = "disabled by us";
-const BY_HAND: &str = "disabled by a person";
+const BY_FUNCTION: &str = "disabled by the function";
+const MANUALLY: &str = "disabled manually";
 
 fn mark(hours: u32, by: &str, disabled: Option<u32>) -> KeyDescription {
     let ago = |hours| now() - Duration::from_hours(u64::from(hours));
@@ -438,8 +444,8 @@ fn mark(hours: u32, by: &str, disabled: Option<u32>) -> KeyDescription {
 
 fn put_into(key: &mut Key, state: &str) {
     match state {
-        BY_US => (key.enabled, key.description) = (false, mark(300, "old", Some(1))),
-        BY_HAND => key.enabled = false,
+        BY_FUNCTION => (key.enabled, key.description) = (false, mark(300, "old", Some(1))),
+        MANUALLY => key.enabled = false,
         _ => {}
     }
 }
@@ -447,7 +453,7 @@ fn put_into(key: &mut Key, state: &str) {
 const CONFIGURED_STAGE_KEYS: &str = "stage keys are configured";
 const HAS_STAGE_KEY: &str = "the key has a stage key";
 const ALLOWED: &str = "is allowed";
-/// What accepts a key that is on no plan.
+/// Reasons that allow a key to be on no plan.
 const WITHOUT: &[&str] = &[
     "nothing accepts it",
     CONFIGURED_STAGE_KEYS,
@@ -457,7 +463,7 @@ const WITHOUT: &[&str] = &[
 
 fn set_secret() -> String {
     const INHERITED: &str = "AWSCURRENT's key's";
-    const NEWEST: &str = "our newest other key's";
+    const NEWEST: &str = "the newest other managed key's";
     table(
         "`setSecret`",
         &[
@@ -468,7 +474,7 @@ fn set_secret() -> String {
             ),
             (
                 "the key with that value",
-                &["missing", "another's", ENABLED, BY_US, BY_HAND],
+                &["missing", "unmanaged", ENABLED, BY_FUNCTION, MANUALLY],
             ),
             ("the version has AWSCURRENT, too", NO_YES),
             (
@@ -503,7 +509,7 @@ fn set_secret() -> String {
                 "none" if both => {}
                 "none" => drop(case.held.insert(VersionRole::Current, Content::Placeholder)),
                 _ => {
-                    case.held.insert(VersionRole::Current, OURS);
+                    case.held.insert(VersionRole::Current, GENERATED);
                     let holders: &[_] = if wanted == INHERITED {
                         &[VersionRole::Current]
                     } else {
@@ -520,7 +526,7 @@ fn set_secret() -> String {
             };
             match state {
                 "missing" => {}
-                "another's" => drop(case.with_key("new", None, holders).enabled),
+                "unmanaged" => drop(case.with_key("new", None, holders).enabled),
                 state => {
                     let key = case.with_key("new", Some("new"), holders);
                     key.stage_keys = without == HAS_STAGE_KEY;
@@ -532,7 +538,7 @@ fn set_secret() -> String {
                 "it existed" => Creation::AlreadyExisted,
                 _ => Creation::NotTried,
             };
-            // What was just made is there, and ours.
+            // The key that this run created exists and is managed.
             if called == "made it" && (state != ENABLED || noted == YES) {
                 return None;
             }
@@ -555,7 +561,7 @@ fn test_secret() -> String {
             ("a probe", NO_YES),
             (
                 "the key with that value",
-                &["missing", ENABLED, BY_US, BY_HAND],
+                &["missing", ENABLED, BY_FUNCTION, MANUALLY],
             ),
             ("plan configured", NO_YES),
             ("on a plan", NO_YES),
@@ -598,7 +604,7 @@ fn test_secret() -> String {
             let there = if current == "none" {
                 Content::Placeholder
             } else {
-                OURS
+                GENERATED
             };
             let there = if case.copy { pending } else { there };
             case.held.insert(VersionRole::Current, there);
@@ -633,7 +639,7 @@ fn first_write() -> String {
     table(
         "`testSecret`: each target, before it is written",
         &[
-            ("a trial run", NO_YES),
+            ("a test rotation", NO_YES),
             (
                 "the target holds",
                 &[
@@ -652,7 +658,7 @@ fn first_write() -> String {
             ),
         ],
         &|given| {
-            let &[trial, target, adopted, written] = given else {
+            let &[test_rotation, target, adopted, written] = given else {
                 unreachable!()
             };
             let labels: &[(&str, &[&str])] = &[
@@ -661,13 +667,13 @@ fn first_write() -> String {
                 ("older", &[PREVIOUS]),
             ];
             let mut case = Case::new(rotate(RotationStep::TestSecret), labels);
-            case.copy = trial == YES;
+            case.copy = test_rotation == YES;
             for role in [
                 VersionRole::Pending,
                 VersionRole::Current,
                 VersionRole::Previous,
             ] {
-                case.held.insert(role, OURS);
+                case.held.insert(role, GENERATED);
             }
             let holders: &[_] = if case.copy {
                 &[VersionRole::Pending, VersionRole::Current]
@@ -745,14 +751,14 @@ fn finish_secret() -> String {
         &[
             (
                 "labels",
-                &[UNKNOWN, OTHERS, OFF, IS_PENDING, IS_BOTH, IS_CURRENT],
+                &[UNKNOWN, OTHER_LABELS, OFF, IS_PENDING, IS_BOTH, IS_CURRENT],
             ),
             ("the version holds", HOLDS),
             (
                 "the key with that value",
-                &["missing", ENABLED, BY_US, BY_HAND],
+                &["missing", ENABLED, BY_FUNCTION, MANUALLY],
             ),
-            ("a replaced key is about to be taken away", NO_YES),
+            ("a superseded key is due to be disabled or deleted", NO_YES),
             (
                 "the target",
                 &[
@@ -772,7 +778,7 @@ fn finish_secret() -> String {
             let mut case = rotation(RotationStep::FinishSecret, labels);
             let pending = held(holds);
             case.held.insert(VersionRole::Pending, pending);
-            case.held.insert(VersionRole::Current, OURS);
+            case.held.insert(VersionRole::Current, GENERATED);
             let enabled = works == YES;
             case.with_key("old", Some("old"), &[VersionRole::Current])
                 .enabled = enabled;
@@ -789,7 +795,9 @@ fn finish_secret() -> String {
             match target {
                 "there is none" => {}
                 // Where the target is read anyway.
-                "not read" if takes == YES || [UNKNOWN, OTHERS].contains(&labels) => return None,
+                "not read" if takes == YES || [UNKNOWN, OTHER_LABELS].contains(&labels) => {
+                    return None;
+                }
                 "not read" => case.with_target(None),
                 "holds this key" => {
                     case.with_target(Some(TargetContent::Key(VersionRole::Pending)));
@@ -812,10 +820,10 @@ fn finish_secret() -> String {
     )
 }
 
-/// A reconciliation over a current key that works.
+/// Returns a reconciliation with a current key that works.
 fn reconciliation(labels: &[(&str, &[&str])]) -> Case {
     let mut case = Case::new(RECONCILE, labels);
-    case.held.insert(VersionRole::Current, OURS);
+    case.held.insert(VersionRole::Current, GENERATED);
     case.with_key("current", Some("now"), &[VersionRole::Current])
         .named_targets
         .insert(self::target(0));
@@ -839,21 +847,25 @@ fn reconcile_current() -> String {
                 "its key",
                 &[
                     "missing",
-                    "ours",
-                    "ours and marked",
-                    BY_US,
-                    BY_HAND,
-                    "another's",
-                    "another's and disabled",
+                    "managed",
+                    "managed and marked",
+                    BY_FUNCTION,
+                    MANUALLY,
+                    "unmanaged",
+                    "unmanaged and disabled",
                 ],
             ),
-            ("the value has our form", NO_YES),
-            ("rotated before or another key of ours", NO_YES),
+            ("the value has the generated form", NO_YES),
+            ("rotated before or another managed key", NO_YES),
             ("`CreateApiKey` was called in this run", NO_YES),
-            ("was minted anew and is not finished", NO_YES),
+            ("was created again and is not finished", NO_YES),
             (
                 "plans to be on",
-                &["none", "the configured ones", "our newest other key's"],
+                &[
+                    "none",
+                    "the configured ones",
+                    "the newest other managed key's",
+                ],
             ),
             ("is on them", NO_YES),
         ],
@@ -884,18 +896,18 @@ fn reconcile_current() -> String {
                 words => held(words),
             };
             case.held.insert(VersionRole::Current, held);
-            // It differs, which shows whether the run goes on.
+            // It differs, which shows whether the run continues.
             case.with_target(Some(TargetContent::Vacant));
             case.observed.secret.rotated_before = rotated == YES;
-            let version = (!state.starts_with("another's")).then_some("now");
+            let version = (!state.starts_with("unmanaged")).then_some("now");
             if state != "missing" && held.is_key() {
                 let key = case.with_key("current", version, &[VersionRole::Current]);
                 if unfinished == YES && key.belongs_to_secret() {
                     key.description = KeyDescription::InUse(Progress::AwaitsPlans);
                 }
                 match state {
-                    "ours and marked" => key.description = mark(1, "x", None),
-                    "another's and disabled" => key.enabled = false,
+                    "managed and marked" => key.description = mark(1, "x", None),
+                    "unmanaged and disabled" => key.enabled = false,
                     state => put_into(key, state),
                 }
             }
@@ -905,7 +917,7 @@ fn reconcile_current() -> String {
             match plans {
                 "the configured ones" => case.with_plan(),
                 "none" => {}
-                // There is another key of ours.
+                // There is another managed key.
                 _ if rotated != YES => return None,
                 _ => {
                     case.with_key("other", Some("gone"), &[]);
@@ -913,7 +925,7 @@ fn reconcile_current() -> String {
                 }
             }
             // Whether there is another key matters to its plans, and otherwise only where AWSCURRENT's is missing.
-            if state == "ours" && rotated != YES {
+            if state == "managed" && rotated != YES {
                 return None;
             }
             if is_on == YES {
@@ -957,7 +969,7 @@ fn reconcile_targets() -> String {
             if writable != YES {
                 case.keys[0].named_targets.clear();
             }
-            case.held.insert(VersionRole::Pending, OURS);
+            case.held.insert(VersionRole::Pending, GENERATED);
             case.with_target(match target {
                 "holds it" => Some(TargetContent::Key(VersionRole::Current)),
                 "holds nothing" => Some(TargetContent::Vacant),
@@ -971,18 +983,22 @@ fn reconcile_targets() -> String {
 }
 
 const EMERGENCY: Column = ("emergency stop", NO_YES);
-/// What this run saw of the target, which by now it has mended.
+/// What this run read from the target, which it has corrected since.
 const TARGET: Column = (
     "the target",
-    &["was read", "held the key until now", "could not be read"],
+    &[
+        "was read",
+        "held the key until this run",
+        "could not be read",
+    ],
 );
 
-/// The same beside another key, whose version has these labels.
-fn replaced(emergency: &str, target: &str, labels: &[&str]) -> (Case, Key) {
-    replaced_in(emergency, target, &[("now", &[CURRENT]), ("old", labels)])
+/// Returns a case with another key, whose version has these labels.
+fn superseded(emergency: &str, target: &str, labels: &[&str]) -> (Case, Key) {
+    superseded_in(emergency, target, &[("now", &[CURRENT]), ("old", labels)])
 }
 
-fn replaced_in(emergency: &str, target: &str, labels: &[(&str, &[&str])]) -> (Case, Key) {
+fn superseded_in(emergency: &str, target: &str, labels: &[(&str, &[&str])]) -> (Case, Key) {
     let mut case = reconciliation(labels);
     if emergency == YES {
         case.observed.task = Task::EmergencyStop;
@@ -994,7 +1010,7 @@ fn replaced_in(emergency: &str, target: &str, labels: &[(&str, &[&str])]) -> (Ca
     };
     let mut key = case.with_key("old", Some("old"), &[]).clone();
     case.keys.pop();
-    if target == "held the key until now" {
+    if target == "held the key until this run" {
         key.in_targets.insert(self::target(0));
     }
     (case, key)
@@ -1008,32 +1024,32 @@ fn reconcile_wanted() -> String {
             TARGET,
             (
                 "it is wanted",
-                &["by a label but AWSPREVIOUS", "as the pending value"],
+                &["by a label other than AWSPREVIOUS", "as the pending value"],
             ),
             ("marked", NO_YES),
-            ("the key", &[ENABLED, BY_US, BY_HAND]),
+            ("the key", &[ENABLED, BY_FUNCTION, MANUALLY]),
         ],
         &|given| {
             let &[emergency, target, wanted, marked, state] = given else {
                 unreachable!()
             };
-            let by_label = wanted == "by a label but AWSPREVIOUS";
+            let by_label = wanted == "by a label other than AWSPREVIOUS";
             let all: &[(&str, &[&str])] = if by_label {
                 &[("now", &[CURRENT]), ("old", &["mine"])]
             } else {
                 &[("now", &[CURRENT]), ("old", &[]), ("next", &[PENDING])]
             };
-            let (mut case, mut key) = replaced_in(emergency, target, all);
+            let (mut case, mut key) = superseded_in(emergency, target, all);
             if !by_label {
-                case.held.insert(VersionRole::Pending, OURS);
+                case.held.insert(VersionRole::Pending, GENERATED);
                 let read = case.version_read(&case.observed, VersionRole::Pending);
                 case.observed.learn(read);
                 key.held_by.insert(VersionRole::Pending);
             }
             match (marked, state) {
-                (YES, BY_HAND) => (key.description, key.enabled) = (mark(1, "now", None), false),
+                (YES, MANUALLY) => (key.description, key.enabled) = (mark(1, "now", None), false),
                 (YES, ENABLED) => key.description = mark(1, "now", None),
-                ("no", BY_US) => return None,
+                ("no", BY_FUNCTION) => return None,
                 (_, state) => put_into(&mut key, state),
             }
             case.keys.push(key);
@@ -1044,12 +1060,12 @@ fn reconcile_wanted() -> String {
 
 fn reconcile_enabled() -> String {
     table(
-        "`reconcile`: a replaced key that is enabled",
+        "`reconcile`: a superseded key that is enabled",
         &[
             ("in this run", &["untouched", "marked or disabled"]),
             EMERGENCY,
             TARGET,
-            ("the key was", &["minted here", "handed over"]),
+            ("the key was", &["created by the function", "handed over"]),
             ("AWSPREVIOUS holds it", NO_YES),
             (
                 "the mark",
@@ -1068,20 +1084,22 @@ fn reconcile_enabled() -> String {
             };
             let previous = previous == YES;
             let labels: &[&str] = if previous { &[PREVIOUS] } else { &[] };
-            let (mut case, mut key) = replaced(emergency, target, labels);
+            let (mut case, mut key) = superseded(emergency, target, labels);
             if previous {
-                case.held.insert(VersionRole::Previous, OURS);
+                case.held.insert(VersionRole::Previous, GENERATED);
                 key.held_by.insert(VersionRole::Previous);
             }
             let hours = if grace == "runs" { 1 } else { 24 };
-            // Then any is over, and the key is disabled before the targets are read.
-            let late = target == "held the key until now" && run == "untouched";
+            // Then the grace is over in any case, and the key is disabled before the targets are read.
+            let late = target == "held the key until this run" && run == "untouched";
             if emergency == YES && (grace == "runs" || late) {
                 return None;
             }
             key.description = match marked {
                 "none" if grace != "runs" && emergency != YES => return None,
-                "none" if origin == "minted here" => KeyDescription::InUse(Progress::Complete),
+                "none" if origin == "created by the function" => {
+                    KeyDescription::InUse(Progress::Complete)
+                }
                 "none" => KeyDescription::Other,
                 "by AWSCURRENT's version" => mark(hours, "now", None),
                 "by another version" => mark(hours, "x", None),
@@ -1101,15 +1119,15 @@ fn reconcile_enabled() -> String {
 
 fn reconcile_disabled() -> String {
     table(
-        "`reconcile`: a replaced key that is disabled",
+        "`reconcile`: a superseded key that is disabled",
         &[
-            ("by", &["a person", "us"]),
+            ("disabled by", &["an operator", "the function"]),
             ("in this run", &["untouched", "disabled"]),
             ("its quarantine", &["runs", "is over"]),
             EMERGENCY,
             TARGET,
             ("AWSPREVIOUS holds it", NO_YES),
-            ("could be made anew", NO_YES),
+            ("can be created again", NO_YES),
         ],
         &|given| {
             let &[by, run, quarantine, emergency, target, previous, generated] = given else {
@@ -1117,13 +1135,13 @@ fn reconcile_disabled() -> String {
             };
             let previous = previous == YES;
             let labels: &[&str] = if previous { &[PREVIOUS] } else { &[] };
-            let (mut case, mut key) = replaced(emergency, target, labels);
+            let (mut case, mut key) = superseded(emergency, target, labels);
             if previous {
-                case.held.insert(VersionRole::Previous, OURS);
+                case.held.insert(VersionRole::Previous, GENERATED);
                 key.held_by.insert(VersionRole::Previous);
             }
             let hours = if quarantine == "runs" { 167 } else { 168 };
-            let disabled = (by == "us").then_some(hours);
+            let disabled = (by == "the function").then_some(hours);
             (key.enabled, key.description) = (false, mark(300, "now", disabled));
             key.generated = generated == YES;
             if run == "disabled" {
@@ -1149,7 +1167,7 @@ fn reconcile_revoked() -> String {
                     "is the version that its name carries",
                 ],
             ),
-            ("a label of the owner's own is on its version", NO_YES),
+            ("a custom label is on its version", NO_YES),
             ("its quarantine", &["runs", "is over"]),
         ],
         &|given| {
@@ -1167,7 +1185,7 @@ fn reconcile_revoked() -> String {
                 return None;
             }
             let mut case = Case::new(RECONCILE, labels);
-            case.held.insert(VersionRole::Current, OURS);
+            case.held.insert(VersionRole::Current, GENERATED);
             if emergency == YES {
                 case.observed.task = Task::EmergencyStop;
             }
@@ -1195,10 +1213,10 @@ fn reconcile_changed() -> String {
     table(
         "`reconcile`: a superseded key whose time in the mark may be wrong",
         &[
-            ("the key", &[ENABLED, BY_US]),
+            ("the key", &[ENABLED, BY_FUNCTION]),
             ("by its mark, its grace or quarantine", &["runs", "is over"]),
             (
-                "somebody else changed it since",
+                "another tool changed it since",
                 &["no", "so that the time runs", "and that time is over, too"],
             ),
             (
@@ -1212,7 +1230,7 @@ fn reconcile_changed() -> String {
                 unreachable!()
             };
             let labels: &[&str] = if young == YES { &[PREVIOUS] } else { &[] };
-            let (mut case, mut key) = replaced("no", "was read", labels);
+            let (mut case, mut key) = superseded("no", "was read", labels);
             let hours = if period == "runs" { 1 } else { 200 };
             if state == ENABLED {
                 key.description = mark(hours, "now", None);
@@ -1223,7 +1241,7 @@ fn reconcile_changed() -> String {
             key.changed_at = match changed {
                 "no" => None,
                 "so that the time runs" => Some(now()),
-                // It cannot be both over and later than a mark that is not.
+                // The change cannot be older than the period and newer than a mark within it.
                 _ if period == "runs" => return None,
                 _ => Some(ago(170)),
             };
@@ -1237,25 +1255,25 @@ fn reconcile_changed() -> String {
 
 fn reconcile_namesake() -> String {
     table(
-        "`reconcile`: a key with this function's tag that name or tags place at this secret's name only",
+        "`reconcile`: a key that has the function's tag and only the secret's name",
         &[
             EMERGENCY,
-            ("it carries our mark", NO_YES),
-            ("the key", &[ENABLED, BY_US]),
+            ("it carries a mark of the function", NO_YES),
+            ("the key", &[ENABLED, BY_FUNCTION]),
             ("its grace or quarantine", &["runs", "is over"]),
         ],
         &|given| {
             let &[emergency, marked, state, period] = given else {
                 unreachable!()
             };
-            let (mut case, mut key) = replaced(emergency, "was read", &[]);
+            let (mut case, mut key) = superseded(emergency, "was read", &[]);
             key.owner = Owner::Namesake;
             if marked != YES {
                 key.description = KeyDescription::Other;
             }
             let hours = if period == "runs" { 1 } else { 200 };
             match (marked, state) {
-                ("no", BY_US) => return None,
+                ("no", BY_FUNCTION) => return None,
                 ("no", _) => {}
                 (_, ENABLED) => key.description = mark(hours, "older", None),
                 _ => (key.enabled, key.description) = (false, mark(300, "older", Some(hours))),
@@ -1289,7 +1307,7 @@ fn made() -> String {
 }
 
 #[test]
-fn the_decision_table_is_what_the_code_decides() {
+fn decision_table_matches_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/decision/decisions.md");
     let made = made();
     if std::env::var_os("DECISIONS").is_some_and(|what| what == "write") {
@@ -1300,7 +1318,7 @@ fn the_decision_table_is_what_the_code_decides() {
     let first = kept.lines().zip(made.lines()).find(differs);
     assert!(
         kept == made,
-        "src/decision/decisions.md is not what the code decides. If that is meant, `make decisions` writes it anew; look at the \
-         difference before you commit it. The first line that differs, as it is kept and as it should be: {first:#?}"
+        "src/decision/decisions.md differs from the code. If the change is intended, run `make decisions` and review the \
+         difference. The first line that differs, in the file and from the code: {first:#?}"
     );
 }

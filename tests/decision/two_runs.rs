@@ -1,12 +1,12 @@
-//! Two runs over the model, one step of either at a time, in every order that is possible; and something that a person
-//! does at every moment.
+//! Two runs over the model, one request of either at a time, in every possible order, with a manual change
+//! at every moment.
 
 use std::collections::BTreeSet;
 
 use crate::model::{GRACE, Model, ModelKey, NEW, OLD, QUARANTINE, RECONCILE, rotate};
 use api_key_rotation::decision::{CURRENT, PENDING, RotationStep, Run, Task, Turn};
 
-/// A run that is under way, or is yet to describe the secret.
+/// A run that has started, or has yet to describe the secret.
 #[derive(Clone)]
 struct UnderWay {
     task: Task,
@@ -34,7 +34,7 @@ impl UnderWay {
         }
     }
 
-    /// Does one thing: describes the secret, looks or acts.
+    /// Performs one call: describes the secret, or performs one query or action.
     fn advance(&mut self, model: &mut Model) {
         self.steps += 1;
         assert!(self.steps < 200, "{} does not end", self.task);
@@ -52,7 +52,7 @@ impl UnderWay {
                     self.done = true;
                     return;
                 }
-                Turn::GiveUp => panic!("{} begins again and again", self.task),
+                Turn::GiveUp => panic!("{} restarts again and again", self.task),
             }
         };
         match model.perform(&run.observed, &request) {
@@ -62,18 +62,18 @@ impl UnderWay {
     }
 }
 
-/// What has happened by now.
+/// The state at one moment.
 #[derive(Clone)]
 struct Moment {
     model: Model,
     first: UnderWay,
     second: UnderWay,
-    /// What a person is still to do; the second run begins only after it.
+    /// A manual change that is still due; the second run begins only after it.
     event: Option<fn(&mut Model)>,
 }
 
 impl Moment {
-    /// What tells it from others.
+    /// Returns what distinguishes this moment from others.
     fn state(&self) -> String {
         let run = |run: &UnderWay| {
             format!(
@@ -86,10 +86,12 @@ impl Moment {
     }
 }
 
-/// Every way in which both runs can come to their end. Panics where `check` does. Returns the number of moments.
+/// Tries every order in which both runs can end.
+///
+/// Panics where `check` does. Returns the number of moments.
 fn every_order(start: Moment, check: &dyn Fn(Model)) -> usize {
     let (mut open, mut ends) = (vec![start], BTreeSet::new());
-    // Many orders lead to the same moment, from which all that follows is the same.
+    // Many orders lead to the same moment, and everything after it is the same.
     let mut visited = BTreeSet::new();
     while let Some(moment) = open.pop() {
         if !visited.insert(moment.state()) {
@@ -153,7 +155,7 @@ fn rollback_between_two_reconciliations_keeps_key() {
     }
 }
 
-/// A secret that goes back and forth under two reconciliations ends in agreement.
+/// A secret that moves back and forth during two reconciliations ends in agreement.
 #[test]
 fn secret_moved_back_and_forth_ends_in_agreement() {
     for (targets, quarantined) in [(0, false), (0, true), (1, false)] {
@@ -178,7 +180,7 @@ fn secret_moved_back_and_forth_ends_in_agreement() {
     }
 }
 
-/// A rotation whose `finishSecret` has come so far that AWSPENDING is gone, which is when a person calls the stop.
+/// Returns a rotation whose `finishSecret` has removed AWSPENDING, which is when an emergency stop begins.
 fn almost_finished(targets: usize) -> (Model, UnderWay) {
     let mut model = Model::rotating(Some(1), targets, true, false);
     for step in [
@@ -195,7 +197,7 @@ fn almost_finished(targets: usize) -> (Model, UnderWay) {
     (model, finish)
 }
 
-/// The leaked key is disabled, it says whose doing that was, and so it stays.
+/// Asserts that the leaked key is disabled and marked as revoked.
 fn assert_revoked(model: &Model, leaked: u8) {
     let mut model = model.clone();
     for _ in 0..2 {
@@ -203,7 +205,7 @@ fn assert_revoked(model: &Model, leaked: u8) {
         assert!(!key.enabled, "the leaked key is enabled: {model:?}");
         let mark = key.mark.as_ref().expect("it carries a mark");
         let stopped = mark.disabled.is_some() && mark.revoked.is_some();
-        assert!(stopped, "it is not known for revoked: {model:?}");
+        assert!(stopped, "it is not marked as revoked: {model:?}");
         let current = model.labelled(CURRENT).expect("there is one");
         assert!(model.keys[&current].enabled, "{model:?}");
         reconcile(&mut model, 1);
@@ -216,7 +218,7 @@ fn emergency_stop_during_any_other_run_revokes_key() {
         let (model, finish) = almost_finished(targets);
         let mut changed = model.clone();
         reconcile(&mut changed, 1);
-        changed.keys.get_mut(&1).expect("it is there").changed = Some(changed.now + 1);
+        changed.keys.get_mut(&1).expect("it exists").changed = Some(changed.now + 1);
         changed.now += 2;
         let runs = [
             (model.clone(), finish),
@@ -235,19 +237,19 @@ fn emergency_stop_during_any_other_run_revokes_key() {
     }
 }
 
-/// A rotated secret whose keys name no target; AWSCURRENT's may not be known to be on all of its plans either.
+/// Returns a rotated secret whose keys name no target. AWSCURRENT's may also lack the note that it is complete.
 fn with_something_to_note(unfinished: bool) -> Model {
     let mut model = Model::rotated(1);
     for key in model.keys.values_mut() {
         key.written.clear();
     }
-    model.keys.get_mut(&2).expect("it is there").unfinished = unfinished;
+    model.keys.get_mut(&2).expect("it exists").unfinished = unfinished;
     model
 }
 
-/// A run that still takes the leaked key for AWSCURRENT's notes the targets with it, or that it is complete.
+/// A run that saw the leaked key as AWSCURRENT's notes the targets with it, or that it is complete.
 #[test]
-fn emergency_stop_outlasts_notes_of_an_older_run() {
+fn emergency_stop_outlasts_notes_of_older_run() {
     for unfinished in [false, true] {
         let start = Moment {
             model: with_something_to_note(unfinished),
@@ -266,7 +268,7 @@ fn emergency_stop_outlasts_notes_of_an_older_run() {
     }
 }
 
-/// Nor is a person overruled, whom a run meets that notes something with AWSCURRENT's key.
+/// A manually disabled key stays disabled when a run notes something in its description.
 #[test]
 fn manually_disabled_key_stays_disabled_under_notes() {
     for unfinished in [false, true] {
@@ -274,7 +276,7 @@ fn manually_disabled_key_stays_disabled_under_notes() {
             model: with_something_to_note(unfinished),
             first: UnderWay::of(RECONCILE),
             second: UnderWay::of(RECONCILE),
-            event: Some(|model| model.keys.get_mut(&2).expect("it is there").enabled = false),
+            event: Some(|model| model.keys.get_mut(&2).expect("it exists").enabled = false),
         };
         every_order(start, &|mut model| {
             reconcile(&mut model, 1);
@@ -284,8 +286,9 @@ fn manually_disabled_key_stays_disabled_under_notes() {
     }
 }
 
-/// A run that disables the key at the end of its grace may overwrite the stop's note, without being told: API Gateway changes
-/// a key whatever it was before. The key is disabled all the same.
+/// A run that disables the key at the end of its grace may overwrite the stop's note without noticing.
+///
+/// API Gateway changes a key whatever its state was before. The key is disabled anyway.
 #[test]
 fn emergency_stop_at_end_of_grace_disables_key() {
     for targets in [0, 1] {
