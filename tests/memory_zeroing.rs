@@ -1,8 +1,9 @@
-//! What our types held is gone from the memory of the process once they are dropped. A test file, and so a process, of its
-//! own: nothing else must hold a value meanwhile.
+//! The function's values are removed from the memory of the process once they are dropped.
 //!
-//! Not ours, and not tried here: the buffers of the HTTP client, the AWS SDK and the Lambda runtime, and the one in which
-//! `serde_json` undoes escapes.
+//! This is a test file of its own, and so a process of its own: nothing else must hold a value.
+//!
+//! Not managed by the function, and not tested here: the buffers of the HTTP client, the AWS SDK and the
+//! Lambda runtime, and the one in which `serde_json` decodes escapes.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -22,8 +23,9 @@ impl Obscured {
         Self(value.bytes().map(|byte| byte ^ MASK).collect())
     }
 
-    /// A text with the value in it, which is zeroed when it is dropped. Of full length from the start, so that growing leaves
-    /// no copy behind.
+    /// Returns a text with the value in it, which is zeroed when it is dropped.
+    ///
+    /// It has its full length from the start, so that growing leaves no copy behind.
     fn within(&self, before: &str, after: &str) -> SecretString {
         let mut text = String::with_capacity(before.len() + self.0.len() + after.len());
         text.push_str(before);
@@ -32,15 +34,16 @@ impl Obscured {
         text.into()
     }
 
-    /// How many copies the memory of this process holds, the stack apart: what a search in a text leaves there, the next calls
-    /// overwrite. Of what is freed the allocator overwrites the beginning, so it is the
-    /// second half that is looked for.
+    /// Returns how many copies the memory of this process holds, except for the stack.
+    ///
+    /// A search in a text leaves copies on the stack, which later calls overwrite. The allocator overwrites
+    /// the beginning of freed memory, so the search is for the second half.
     fn copies(&self) -> usize {
         let part = &self.0[self.0.len() / 2..];
         let mut buffer = Zeroizing::new(vec![0; 1 << 20]);
         let own = buffer.as_ptr().addr()..buffer.as_ptr().addr() + buffer.len();
         let memory = File::open("/proc/self/mem").expect("a process can read its memory");
-        let maps = fs::read_to_string("/proc/self/maps").expect("and where it is");
+        let maps = fs::read_to_string("/proc/self/maps").expect("a process can read its mappings");
         let mut copies = 0;
         let on_stack = std::ptr::from_ref(&own).addr();
         let mappings = maps.lines().filter_map(writable);
@@ -48,7 +51,7 @@ impl Obscured {
             let mut at = start;
             while at < end {
                 let length = buffer.len().min(end - at);
-                // What cannot be read, such as a device's memory, holds none of ours.
+                // Memory that cannot be read, such as a device's, does not hold a value.
                 let Ok(read) = memory.read_at(&mut buffer[..length], at as u64) else {
                     break;
                 };
@@ -64,7 +67,7 @@ impl Obscured {
                             .all(|(byte, obscured)| byte ^ MASK == *obscured)
                     })
                     .count();
-                // The next piece begins early, so that what lies across is seen.
+                // The next piece overlaps this one, so that a value across both is found.
                 at += if at + read < end {
                     read - part.len() + 1
                 } else {
@@ -76,7 +79,7 @@ impl Obscured {
     }
 }
 
-/// The bounds of a mapping that can be written.
+/// Returns the bounds of a mapping that can be written.
 fn writable(line: &str) -> Option<(usize, usize)> {
     let mut words = line.split(' ');
     let (start, end) = words.next()?.split_once('-')?;
@@ -87,15 +90,15 @@ fn writable(line: &str) -> Option<(usize, usize)> {
     words.next()?.starts_with("rw").then_some(bounds)
 }
 
-/// A fresh value, forgotten but for its veiled form.
+/// Returns a fresh value, of which only the obscured form is kept.
 fn value() -> Obscured {
     Obscured::new(ApiKeyValue::fresh().expose())
 }
 
-/// What our types held is gone from memory once they are dropped.
+/// Every type that held a value has removed it from memory when it is dropped.
 #[test]
 fn dropped_values_are_gone_from_memory() {
-    // The search does find what is there, and what an ordinary text leaves behind.
+    // First, the search finds a value that is held, and the copy that an ordinary text leaves behind.
     let left = value();
     let held = left.within("", "");
     assert_eq!(left.copies(), 1, "a value that is held");

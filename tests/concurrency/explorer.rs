@@ -1,15 +1,16 @@
-//! Finds every order in which the calls of two runs can be interleaved, but for swaps of neighbouring calls that cannot
-//! tell the difference.
+//! Finds every order in which the calls of two runs can be interleaved, except for swaps of neighbouring
+//! calls that make no difference.
 //!
-//! Two calls of different runs cannot tell which of them came first if they go to different services, or if neither changes
-//! anything. Orders that differ only by swaps of such neighbours bring the same replies and end in the same state; of each
-//! such class one is tried. It stands for all of them, and their number is counted ([`Path::orders`]). What lies between
-//! two calls in any order of the class is known as well, as services are apart: see [`Path::observable_states`].
+//! Swapping two neighbouring calls of different runs makes no difference if they go to different services,
+//! or if neither changes anything. Orders that differ only by such swaps give the same replies and end in
+//! the same state. The explorer tries one order of each such class and counts the others
+//! ([`Path::orders`]). Services are independent, so the states between two calls in any order of the class
+//! are also known: see [`Path::observable_states`].
 //!
-//! The states are not kept: an order is tried from the beginning, along the choices that lead to it. An order that was
-//! tried tells where another could differ: where a call had to wait for one of the other run that it could have
-//! preceded (dynamic partial-order reduction, Flanagan and Godefroid 2005). Sleep sets (Godefroid 1996) see to it
-//! that no class is tried twice.
+//! The states are not kept: each order is tried from the beginning, along its choices. An order that was
+//! tried shows where another could differ: where a call had to wait for one of the other run that it could
+//! have preceded (dynamic partial-order reduction, Flanagan and Godefroid 2005). Sleep sets (Godefroid 1996)
+//! ensure that no class is tried twice.
 
 #[path = "explorer_self_test.rs"]
 mod self_test;
@@ -19,17 +20,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Which of the runs.
+/// The index of a run.
 pub(crate) type RunIndex = usize;
 
-/// What a call is to the others.
+/// A call as far as it matters to other calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallEffect {
-    /// What is called, in words.
+    /// The call, in words.
     pub(crate) words: String,
-    /// What keeps the state that it touches; calls elsewhere do not matter to it.
+    /// The place whose state it reads or changes. Calls to other places do not matter to it.
     pub(crate) place: usize,
-    /// Whether it may change that.
+    /// Whether it may change that state.
     pub(crate) changes: bool,
 }
 
@@ -39,9 +40,9 @@ impl CallEffect {
     }
 }
 
-/// Says whose turn it is.
+/// Decides which run makes the next call.
 pub(crate) trait Scheduler {
-    /// Chooses between the runs, given what each would call next; none where that would lead to nothing new.
+    /// Chooses between the runs by their next calls. Returns `None` if no choice leads to a new order.
     fn choose(&mut self, next: &[Option<CallEffect>]) -> Option<RunIndex>;
 }
 
@@ -49,17 +50,17 @@ pub(crate) trait Scheduler {
 #[derive(Debug, Clone)]
 struct Choice {
     run: RunIndex,
-    /// The runs whose turn is not to come here: what follows from it is tried elsewhere.
+    /// The runs that must not be chosen here, because the orders that follow are tried elsewhere.
     asleep: [bool; 2],
-    /// What it called, if that is known from an order which began like this.
+    /// The call that it made, if an order with the same beginning has shown it.
     call: Option<CallEffect>,
 }
 
-/// An order to try: how it begins.
+/// An order to try, by its first choices.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Order(Vec<Choice>);
 
-/// An order that is being tried, or was.
+/// An order while it is tried, and afterwards.
 #[derive(Debug)]
 pub(crate) struct Replay {
     beginning: Vec<Choice>,
@@ -78,7 +79,7 @@ impl Replay {
         }
     }
 
-    /// Who sleeps on after the last choice: whoever did, unless what went then matters to its next call.
+    /// Returns who stays asleep after the last choice: every sleeper to whose next call the chosen call does not matter.
     fn asleep(&self, next: &[Option<CallEffect>]) -> [bool; 2] {
         let (Some(choice), Some((_, went))) = (self.choices.last(), self.path.0.last()) else {
             return [false; 2];
@@ -106,9 +107,9 @@ impl Scheduler for Replay {
             Choice { run, asleep, call }
         };
         let run = choice.run;
-        let went = next[run].clone().expect("it waits with a call, as before");
+        let went = next[run].clone().expect("the chosen run waits with a call");
         if let Some(before) = &choice.call {
-            assert_eq!(went, *before, "what began the same went on otherwise");
+            assert_eq!(went, *before, "the same beginning led to another call");
         }
         self.path.0.push((run, went.clone()));
         let call = Some(went);
@@ -117,7 +118,7 @@ impl Scheduler for Replay {
     }
 }
 
-/// What is still to be tried, and what was.
+/// The orders that are still to be tried, and what earlier ones showed.
 #[derive(Debug)]
 pub(crate) struct Explorer {
     open: Vec<Order>,
@@ -126,7 +127,7 @@ pub(crate) struct Explorer {
     pub(crate) tried: usize,
     /// How many orders these stand for.
     pub(crate) orders: u128,
-    /// How many orders turned out, on the way, to be of a class that another one stands for.
+    /// How many orders these classes contain.
     pub(crate) cut_short: usize,
 }
 
@@ -143,12 +144,14 @@ impl Default for Explorer {
 }
 
 impl Explorer {
-    /// The next order to try. None where there is none, until one that is being tried is learnt of.
+    /// Returns the next order to try.
+    ///
+    /// Returns `None` if there is none until `learn` is called for an order that is being tried.
     pub(crate) fn next(&mut self) -> Option<Order> {
         self.open.pop()
     }
 
-    /// Takes in what became of an order.
+    /// Records an order that was tried.
     pub(crate) fn learn(&mut self, replay: &Replay) {
         if replay.cut_short {
             self.cut_short += 1;
@@ -171,12 +174,12 @@ impl Explorer {
     }
 }
 
-/// The calls of two runs as they went.
+/// The calls of two runs in the order in which they were made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Path(pub(crate) Vec<(RunIndex, CallEffect)>);
 
 impl Path {
-    /// Where a call of one run could have come before one of the other that it had to wait for; with the run of the former.
+    /// Returns where a call of one run could have preceded a call of the other that it waited for, with the first run.
     fn races(&self) -> Vec<(usize, RunIndex)> {
         let mut races = Vec::new();
         for (later, (run, effect)) in self.0.iter().enumerate() {
@@ -186,7 +189,7 @@ impl Path {
             let Some(earlier) = waited_for else {
                 continue;
             };
-            // Not where a call of the same run in between had to come after it anyway.
+            // Not if a call of the same run in between had to follow that call anyway.
             let between = |middle: usize| {
                 let (of, call) = &self.0[middle];
                 let mut since = self.0[earlier..middle].iter();
@@ -199,7 +202,7 @@ impl Path {
         races
     }
 
-    /// For each call of a run, in order: its place in the path, and how many of the other's calls it had to wait for.
+    /// Returns for each call of a run its place in the path, and how many of the other run's calls it had to wait for.
     fn of(&self, run: RunIndex) -> Vec<(usize, usize)> {
         let mut calls = Vec::new();
         for (place, (of, effect)) in self.0.iter().enumerate() {
@@ -216,7 +219,7 @@ impl Path {
         calls
     }
 
-    /// How many orders this one stands for.
+    /// Returns how many orders this one stands for.
     pub(crate) fn orders(&self) -> u128 {
         let mut ways = BTreeMap::from([((0, 0), 1_u128)]);
         for (from, to) in self.steps() {
@@ -226,30 +229,32 @@ impl Path {
         ways[&end]
     }
 
-    /// From how many calls of each run to how many, by one call, in any order that this one stands for; each after those
-    /// that lead there.
+    /// Returns every step by one call, in any order that this one stands for.
+    ///
+    /// A step is the number of calls of each run before and after it. It comes after the steps that lead to it.
     fn steps(&self) -> Vec<((usize, usize), (usize, usize))> {
         let (first, second) = (self.of(0), self.of(1));
         let mut steps = Vec::new();
         let mut reached = BTreeSet::from([(0, 0)]);
-        // By the number of calls of the first run, then of the second: every step leads on in this order.
+        // By the number of calls of the first run, then of the second, so that every step comes after its origin.
         while let Some((a, b)) = reached.pop_first() {
-            let mut go_on = |to| {
+            let mut continue_to = |to| {
                 steps.push(((a, b), to));
                 reached.insert(to);
             };
             if first.get(a).is_some_and(|(_, waits)| *waits <= b) {
-                go_on((a + 1, b));
+                continue_to((a + 1, b));
             }
             if second.get(b).is_some_and(|(_, waits)| *waits <= a) {
-                go_on((a, b + 1));
+                continue_to((a, b + 1));
             }
         }
         steps
     }
 
-    /// Every moment before and after a call, in any order that this one stands for. A moment is told by the last call in
-    /// this path that each place has seen by then.
+    /// Returns the states before and after each call, in any order that this one stands for.
+    ///
+    /// A state is identified by the last call in this path that each place has received by then.
     pub(crate) fn observable_states(
         &self,
         places: usize,
@@ -270,10 +275,10 @@ impl Path {
     }
 }
 
-/// For each place the last call that it has seen, by its position in the path.
+/// For each place, the index in the path of the last call that it has received.
 pub(crate) type ObservableState = Vec<Option<usize>>;
 
-/// Chooses by chance, the same for the same seed.
+/// Chooses at random, the same for the same seed.
 #[derive(Debug)]
 pub(crate) struct RandomScheduler(StdRng);
 
@@ -282,7 +287,7 @@ impl RandomScheduler {
         Self(StdRng::seed_from_u64(seed))
     }
 
-    /// A number below `limit`.
+    /// Returns a number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0.random_range(..limit)
     }

@@ -1,10 +1,12 @@
-//! The explorer finds every order that can be told apart: shown on runs so small that all orders can be tried.
+//! Tests the explorer on runs so small that all orders can be tried.
 
 use std::collections::BTreeSet;
 
 use super::{CallEffect, Explorer, RandomScheduler, Replay, RunIndex, Scheduler as _};
 
-/// A run that reads and writes numbers. What it reads decides what it writes, and whether it leaves its next call out.
+/// A run that reads and writes numbers.
+///
+/// What it reads decides what it writes, and whether it skips its next call.
 #[derive(Debug, Clone)]
 struct Toy {
     program: Vec<(usize, bool)>,
@@ -36,10 +38,12 @@ impl Toy {
 
 const PLACES: usize = 3;
 
-/// How both runs and all places are at the end.
+/// The state of both runs and all places at the end.
 type End = Vec<u64>;
 
-/// Tries an order, as far as its guide goes. With the numbers at each place before all calls and after each one.
+/// Tries an order, as far as its guide goes.
+///
+/// Returns the end, and the numbers at each place before all calls and after each one.
 fn run(mut toys: [Toy; 2], replay: &mut Replay) -> (End, Vec<[u64; PLACES]>) {
     let mut places = [0; PLACES];
     let mut between = vec![places];
@@ -57,7 +61,7 @@ fn run(mut toys: [Toy; 2], replay: &mut Replay) -> (End, Vec<[u64; PLACES]>) {
     (end, between)
 }
 
-/// Every order there is, one after the other: how each ends, and all states that any of them goes through.
+/// Tries all orders, one after the other. Returns every end and every state on the way.
 fn every_order(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>) {
     let (mut ends, mut between) = (Vec::new(), BTreeSet::new());
     let mut open = vec![(toys.clone(), [0; PLACES])];
@@ -81,7 +85,7 @@ fn every_order(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>) {
     (ends, between)
 }
 
-/// What the explorer makes of it: the same, and the explorer.
+/// Returns the same as the explorer finds it, and the explorer.
 fn explored(toys: &[Toy; 2]) -> (Vec<End>, BTreeSet<[u64; PLACES]>, Explorer) {
     let (mut ends, mut seen, mut explorer) = (Vec::new(), BTreeSet::new(), Explorer::default());
     while let Some(order) = explorer.next() {
@@ -110,7 +114,7 @@ fn toy(program: &[(usize, bool)], memory: u64) -> Toy {
     }
 }
 
-/// Tries all that is to be tried of two runs that make these calls, whatever comes of them.
+/// Explores two runs that make these calls, whatever they reply. Returns the classes tried and the orders.
 fn tried_and_orders(calls: &[(CallEffect, usize); 2]) -> (usize, u128) {
     let mut explorer = Explorer::default();
     while let Some(order) = explorer.next() {
@@ -128,7 +132,7 @@ fn tried_and_orders(calls: &[(CallEffect, usize); 2]) -> (usize, u128) {
     (explorer.tried, explorer.orders)
 }
 
-/// One order stands for all that cannot be told apart and for no other.
+/// One order stands for all that differ from it by such swaps, and for no other.
 #[test]
 fn order_stands_for_indistinguishable_ones_only() {
     let effect = |place, changes| CallEffect {
@@ -144,7 +148,7 @@ fn order_stands_for_indistinguishable_ones_only() {
     assert_eq!(tried_and_orders(&[(read.clone(), 4), (read, 4)]), (1, 70));
 }
 
-/// Every end and every observable state of every order is found and none is tried twice.
+/// Every end and every observable state of every order is found, and no class is tried twice.
 #[test]
 fn every_end_is_found_and_no_order_repeated() {
     let mut random = RandomScheduler::new(1);

@@ -1,6 +1,6 @@
 //! Two runs of the real binary at once.
 //!
-//! Apart from the others: how far a run gets in the two seconds for which it repeats a lagging read is real time.
+//! A program of its own: how far a run gets in the two seconds for which it repeats a lagging read depends on the load.
 
 mod explorer;
 mod orders;

@@ -1,9 +1,10 @@
-//! Two runs at once, as two processes of the real binary: at every call it is decided which of them goes on.
+//! Two runs at once, as two processes of the real binary: a scheduler decides at every call which one continues.
 //!
-//! Every order is tried, but for swaps of neighbouring calls that cannot tell the difference (see [`explorer`]). Where a
-//! person takes part, and where one run waits for what the other does, a number of orders chosen by chance, with fixed
-//! seeds. At every instant of every order a consumer can read a key that works; at the end, once the service has run what
-//! is left or failed and one reconciliation has succeeded, secret, API Gateway and Doppler agree.
+//! Every order is tried, except for swaps of neighbouring calls that make no difference (see [`explorer`]).
+//! With a manual change, and where one run waits for an effect of the other, the test tries a number of
+//! random orders with fixed seeds. At every instant of every order a consumer can read a key that works. At
+//! the end, after the remaining or failed steps and one successful reconciliation, secret, API Gateway and
+//! Doppler agree.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -21,27 +22,28 @@ use sandbox::{
 use serde_json::json;
 use tokio::task::JoinSet;
 
-/// How many environments there are at once. More than processors, as runs wait at times.
+/// The number of environments at once: more than processors, because runs wait at times.
 const MOST_ENVS: usize = 4;
 
-// The environment.
+// Environments.
 
-/// A sandbox with two stepped functions. It is used for one order after the other; each begins with a new value of the
-/// secret and with no other keys than its scenario wants.
+/// A sandbox with two stepped functions, used for one order after the other.
+///
+/// Each order begins with a new value of the secret and with only the keys that its scenario needs.
 struct Env {
     base: TestEnv,
     functions: [SteppedFunction; 2],
-    /// Counts the values that it made up.
+    /// Counts the values that it generated.
     values: usize,
     /// Whether a rotation meets a key whose grace is over.
-    with_an_old_key: bool,
+    with_superseded_key: bool,
 }
 
 impl Env {
-    async fn open(setup: TestEnvBuilder, with_an_old_key: bool) -> Self {
+    async fn open(setup: TestEnvBuilder, with_superseded_key: bool) -> Self {
         let base = setup.start().await;
         let doppler = base.sandbox.doppler();
-        // Of so many calls a minute Doppler would say that it takes no more.
+        // Otherwise Doppler would throttle so many calls a minute.
         doppler.set_rate_window(Duration::from_millis(1));
         let mut functions = Vec::new();
         for _ in 0..2 {
@@ -54,15 +56,15 @@ impl Env {
         }
         let mut env = Self {
             base,
-            functions: functions.try_into().ok().expect("there are two"),
+            functions: functions.try_into().ok().expect("there are two functions"),
             values: 0,
-            with_an_old_key,
+            with_superseded_key,
         };
-        // From here on both processes know the Doppler token.
+        // From here on, both processes have read the Doppler token.
         env.rotated_once();
         for function in &env.functions {
             let warm = function.invoke(RECONCILE).await;
-            warm.result.expect("there is nothing to do");
+            warm.result.expect("everything agrees");
         }
         env
     }
@@ -72,14 +74,14 @@ impl Env {
         format!("{:Z>40}", self.values)
     }
 
-    /// A key as this function mints it.
+    /// Creates a key as the function does.
     fn create_key(&self, version: &str, value: &str) -> String {
         let sandbox = &self.base.sandbox;
         let plans: Vec<_> = self.base.plans.iter().map(String::as_str).collect();
         minted_key(sandbox, SECRET, version, value, &plans)
     }
 
-    fn take_label(&self, label: &str) {
+    fn remove_label(&self, label: &str) {
         let secret = self.base.sandbox.secret(SECRET);
         if let Some(version) = secret.labelled(label) {
             let sandbox = &self.base.sandbox;
@@ -87,16 +89,16 @@ impl Env {
         }
     }
 
-    /// A secret in agreement with its one key, whose value is returned.
+    /// Sets up a secret in agreement with its one key, and returns the key's value.
     fn rotated_once(&mut self) -> String {
         let value = self.fresh_value();
         let sandbox = &self.base.sandbox;
         for key in sandbox.keys() {
             sandbox.delete_key(&key.id);
         }
-        self.take_label("AWSPENDING");
+        self.remove_label("AWSPENDING");
         let version = sandbox.put_secret(SECRET, &json!({ "apiKey": value }).to_string());
-        self.take_label("AWSPREVIOUS");
+        self.remove_label("AWSPREVIOUS");
         self.create_key(&version, &value);
         self.set_targets(&value);
         for function in &self.functions {
@@ -105,7 +107,7 @@ impl Env {
         value
     }
 
-    /// A secret in agreement, and the key that it replaced long ago.
+    /// Sets up a secret in agreement, and a key that it superseded long ago.
     fn rotated_twice(&mut self) -> Expectations {
         let must_be_disabled = self.rotated_once();
         let value = self.fresh_value();
@@ -113,12 +115,12 @@ impl Env {
         let version = sandbox.put_secret(SECRET, &json!({ "apiKey": value }).to_string());
         self.create_key(&version, &value);
         self.set_targets(&value);
-        let replaced = sandbox
+        let superseded = sandbox
             .key_with_value(&must_be_disabled)
-            .expect("it was minted");
+            .expect("it was created");
         let mark = format!("Superseded at 2001-01-01T00:00:00Z by version {version}.");
-        sandbox.describe_key(&replaced.id, &mark);
-        // AWSCURRENT's version is not younger than the grace either.
+        sandbox.describe_key(&superseded.id, &mark);
+        // AWSCURRENT's version is then older than the grace, too.
         sandbox.advance(Duration::from_hours(48));
         Expectations {
             must_work: Some(value),
@@ -127,9 +129,9 @@ impl Env {
         }
     }
 
-    /// A rotation under way, up to this step.
+    /// Starts a rotation and runs it up to this step.
     fn rotating(&mut self, step: &str) -> Expectations {
-        let mut expectations = if self.with_an_old_key {
+        let mut expectations = if self.with_superseded_key {
             self.rotated_twice()
         } else {
             Expectations {
@@ -161,7 +163,7 @@ impl Env {
         }
     }
 
-    /// How things stand.
+    /// Returns the current state.
     fn view(&self) -> View {
         let sandbox = &self.base.sandbox;
         View {
@@ -179,22 +181,22 @@ impl Env {
 
 const RECONCILE: &str = r#"{"Step":"reconcile"}"#;
 
-/// What a scenario begins with, and what must come of it.
+/// What a scenario begins with, and what must be true at its end.
 #[derive(Debug, Clone, Default)]
 struct Expectations {
-    /// The value of the key that AWSCURRENT holds at first. Whoever has it must not be cut off.
+    /// The value of the key that AWSCURRENT holds first. A consumer that has it must not be cut off.
     must_work: Option<String>,
-    /// The values of the keys that are to be disabled.
+    /// The values of the keys that the runs must disable.
     must_be_disabled: Vec<String>,
     /// The token of the rotation.
     token: Option<String>,
-    /// The token of the rotation before, if that is not quite over.
+    /// The token of the previous rotation, if that is not complete.
     before: Option<String>,
 }
 
-// How things stand.
+// Views.
 
-/// Secret, keys and Doppler, each as seen at some time.
+/// Secret, keys and Doppler, each at some time.
 #[derive(Clone)]
 struct View {
     secret: SecretSnapshot,
@@ -205,7 +207,7 @@ struct View {
 const PLACES: usize = 3;
 
 impl View {
-    /// That of each place from another view.
+    /// Returns a view with each place taken from another view.
     fn of(places: [&View; PLACES]) -> View {
         View {
             secret: places[0].secret.clone(),
@@ -226,7 +228,7 @@ impl View {
         key.enabled && plans.iter().all(|plan| key.plans.contains(plan))
     }
 
-    /// What a consumer could use `before` and cannot use now.
+    /// Returns what worked for a consumer in `before` and does not work in this view.
     fn lost_since(
         &self,
         before: &View,
@@ -238,7 +240,7 @@ impl View {
             let targets = view.targets.iter().cloned();
             all.extend(targets.map(|value| ("Doppler", value)));
             all.push((
-                "whoever has AWSCURRENT's first key",
+                "a consumer of AWSCURRENT's first key",
                 expectations.must_work.clone(),
             ));
             all
@@ -251,7 +253,7 @@ impl View {
             .collect()
     }
 
-    /// What must never be.
+    /// Returns what violates an invariant in this view.
     fn wrong(&self) -> Vec<String> {
         let versions = self.secret.versions.iter();
         let stored: BTreeSet<_> = versions
@@ -267,13 +269,13 @@ impl View {
             .map(|key| key.tags.get("rotation:version"))
             .collect();
         if versions.len() < self.keys.len() {
-            wrong.push("two keys were minted for one version".to_owned());
+            wrong.push("two keys were created for one version".to_owned());
         }
         wrong
     }
 }
 
-/// Where a call has its effect, and whether it may have one.
+/// Returns the place in which a call has its effect, and whether it may change it.
 fn effect_of(call: &Call) -> CallEffect {
     let reads = ["Describe", "Get", "List", "Probe"];
     CallEffect {
@@ -288,14 +290,14 @@ fn effect_of(call: &Call) -> CallEffect {
     }
 }
 
-// What happens at once.
+// Scenarios.
 
 /// One of two runs.
 #[derive(Debug, Clone, Copy)]
 enum Run {
     /// A step of the rotation.
     Step(&'static str),
-    /// A step of the rotation before.
+    /// A step of the previous rotation.
     StepBefore(&'static str),
     Reconciliation,
     EmergencyStop,
@@ -320,13 +322,13 @@ impl Run {
     }
 }
 
-/// Two runs over an environment.
+/// Two runs in an environment.
 struct Scenario {
     begin: Box<dyn Fn(&mut Env) -> Expectations + Send + Sync>,
     runs: [Run; 2],
-    /// What a person does some time.
-    person: Option<fn(&Env)>,
-    /// The errors that a run may end with, for its next try to go on from.
+    /// A manual change that happens at some time.
+    manual_change: Option<fn(&Env)>,
+    /// The errors with which a run may end, so that its next try continues.
     errors: &'static [&'static str],
 }
 
@@ -338,7 +340,7 @@ impl Scenario {
         Self {
             begin: Box::new(begin),
             runs,
-            person: None,
+            manual_change: None,
             errors: &[],
         }
     }
@@ -348,8 +350,8 @@ impl fmt::Display for Scenario {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second] = self.runs;
         write!(out, "{first} with {second}")?;
-        if self.person.is_some() {
-            write!(out, " and a person")?;
+        if self.manual_change.is_some() {
+            write!(out, " and a manual change")?;
         }
         Ok(())
     }
@@ -359,14 +361,14 @@ impl fmt::Display for Run {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Run::Step(step) => write!(out, "{step}"),
-            Run::StepBefore(step) => write!(out, "{step} of the rotation before"),
+            Run::StepBefore(step) => write!(out, "{step} of the previous rotation"),
             Run::Reconciliation => write!(out, "reconcile"),
             Run::EmergencyStop => write!(out, "an emergency stop"),
         }
     }
 }
 
-/// Prints how it came to a failure, if there is a panic.
+/// Prints the calls that led to a failure, if the test panics.
 #[derive(Default)]
 struct FailureLog(String);
 
@@ -378,7 +380,7 @@ impl Drop for FailureLog {
     }
 }
 
-/// Tries one order, and demands that all holds that has to. Answers whether it was tried to its end.
+/// Tries one order and checks it. Returns whether it was tried to its end.
 async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Scheduler) -> bool {
     let mut log = FailureLog(scenario.to_string());
     let expectations = (scenario.begin)(env);
@@ -386,7 +388,7 @@ async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Sche
     let mut pending: Vec<PendingInvocation> = std::iter::zip(&env.functions, scenario.runs)
         .map(|(function, run)| function.hold(run.event(&expectations, &arn)))
         .collect();
-    let mut person = scenario.person;
+    let mut manual_change = scenario.manual_change;
     let mut path = super::explorer::Path::default();
     let mut views = vec![env.view()];
     loop {
@@ -394,9 +396,9 @@ async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Sche
         for run in &mut pending {
             next.push(run.call().await.map(effect_of));
         }
-        if person.is_some() {
+        if manual_change.is_some() {
             next.push(Some(CallEffect {
-                words: "a person".to_owned(),
+                words: "a manual change".to_owned(),
                 place: 0,
                 changes: true,
             }));
@@ -412,9 +414,11 @@ async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Sche
         };
         match pending.get_mut(chosen) {
             Some(run) => run.go().await,
-            None => person.take().expect("there is one")(env),
+            None => manual_change.take().expect("it exists")(env),
         }
-        let went = next[chosen].clone().expect("only what waits is chosen");
+        let went = next[chosen]
+            .clone()
+            .expect("the chosen run waits with a call");
         write!(log.0, "\n  {chosen}: {}", went.words).expect("a string grows");
         path.0.push((chosen, went));
         views.push(env.view());
@@ -439,8 +443,10 @@ async fn try_order(env: &mut Env, scenario: &Scenario, scheduler: &mut impl Sche
     true
 }
 
-/// Every instant of every order that this one stands for. Where a person took part, only those of this order: what worked
-/// just after may fail for as long as runs are under way that began before, and works again after them.
+/// Checks every state of every order that this one stands for.
+///
+/// With a manual change, checks only the states of this order. A key that worked just after the change may
+/// fail while runs are active that began before it, and works again after them.
 fn check_observable_states(
     env: &Env,
     scenario: &Scenario,
@@ -456,16 +462,16 @@ fn check_observable_states(
         let wrong = view.wrong();
         assert!(wrong.is_empty(), "{wrong:?}");
     }
-    if scenario.person.is_some() {
-        let person = path
+    if scenario.manual_change.is_some() {
+        let manual_change = path
             .0
             .iter()
             .position(|(run, _)| *run == 2)
-            .expect("a person always acts");
-        for pair in views[..=person].windows(2) {
+            .expect("the manual change always happens");
+        for pair in views[..=manual_change].windows(2) {
             check(&pair[0], &pair[1]);
         }
-        check(&views[person + 1], &views[views.len() - 1]);
+        check(&views[manual_change + 1], &views[views.len() - 1]);
         return;
     }
     for (before, after) in path.observable_states(PLACES) {
@@ -480,8 +486,9 @@ fn check_observable_states(
     }
 }
 
-/// What Secrets Manager and the schedule do next: the steps that are left, or all four again if one failed, and a
-/// reconciliation. Then all agree.
+/// Runs what Secrets Manager and the schedule run next, and checks that everything agrees.
+///
+/// These are the remaining steps, or all four again if one failed, and a reconciliation.
 async fn settle_and_check(
     env: &Env,
     scenario: &Scenario,
@@ -517,7 +524,7 @@ async fn settle_and_check(
     }
     env.base.assert_agreement().await;
     let view = env.view();
-    let current = view.secret.current().expect("there is one");
+    let current = view.secret.current().expect("a version is current");
     if let Some(token) = &expectations.token {
         assert_eq!(current.id, *token, "another version is current");
     }
@@ -538,7 +545,7 @@ async fn settle_and_check(
             .contains(&format!(" by version {}.", current.id));
         assert!(
             by_current || !is_previous,
-            "its mark is of another version: {key:?}"
+            "its mark names another version: {key:?}"
         );
         let disabled = expectations.must_be_disabled.contains(&key.value);
         assert_eq!(key.enabled, !disabled, "{key:?}");
@@ -549,14 +556,14 @@ async fn settle_and_check(
         .chain(&expectations.must_be_disabled)
     {
         let mut keys = view.keys.iter();
-        assert!(keys.any(|key| key.value == *kept), "a key is gone");
+        assert!(keys.any(|key| key.value == *kept), "a key was deleted");
     }
 }
 
-/// What is to be tried.
+/// The orders to try.
 trait Plan {
     type Scheduler: Scheduler + Send + 'static;
-    /// The next one; none where there is none, until one that is under way is learnt of.
+    /// Returns the next order, or `None` if there is none until `learn` is called for one that is being tried.
     fn next(&mut self) -> Option<Self::Scheduler>;
     fn learn(&mut self, scheduler: &Self::Scheduler);
 }
@@ -573,7 +580,7 @@ impl Plan for Explorer {
     }
 }
 
-/// So many orders by chance.
+/// A number of random orders.
 struct RandomSchedules(std::ops::Range<u64>);
 
 impl Plan for RandomSchedules {
@@ -586,21 +593,21 @@ impl Plan for RandomSchedules {
     fn learn(&mut self, _: &RandomScheduler) {}
 }
 
-/// Where scenarios are tried: environments that begin alike.
+/// A kind of environment, in which scenarios are tried.
 struct EnvKind {
     name: &'static str,
     setup: fn() -> TestEnvBuilder,
-    with_an_old_key: bool,
-    /// Those that are open, and free.
+    with_superseded_key: bool,
+    /// The environments that are open and free.
     envs: Vec<Env>,
 }
 
-/// The ordinary kind; exhaustively also others.
+/// Returns the ordinary kind of environment; in an exhaustive run, also others.
 fn env_kinds() -> Vec<EnvKind> {
-    let kind = |name, setup, with_an_old_key| EnvKind {
+    let kind = |name, setup, with_superseded_key| EnvKind {
         name,
         setup,
-        with_an_old_key,
+        with_superseded_key,
         envs: Vec::new(),
     };
     let mut env_kinds = vec![kind("one plan, one target", TestEnvBuilder::quick, false)];
@@ -626,7 +633,7 @@ fn env_kinds() -> Vec<EnvKind> {
 }
 
 impl EnvKind {
-    /// Tries all of `plan`, in as many environments at once as there may be.
+    /// Tries all of `plan`, in as many environments at once as allowed.
     async fn try_all(&mut self, scenario: Scenario, plan: &mut impl Plan) {
         let scenario = Arc::new(scenario);
         let mut under_way = JoinSet::new();
@@ -635,11 +642,11 @@ impl EnvKind {
                 && let Some(mut scheduler) = plan.next()
             {
                 let (env, setup, scenario) = (self.envs.pop(), self.setup, Arc::clone(&scenario));
-                let with_an_old_key = self.with_an_old_key;
+                let with_superseded_key = self.with_superseded_key;
                 under_way.spawn(async move {
                     let mut env = match env {
                         Some(env) => env,
-                        None => Env::open(setup(), with_an_old_key).await,
+                        None => Env::open(setup(), with_superseded_key).await,
                     };
                     try_order(&mut env, &scenario, &mut scheduler).await;
                     (env, scheduler)
@@ -665,54 +672,55 @@ impl EnvKind {
             ..
         } = explorer;
         let (kind, took) = (self.name, began.elapsed());
-        // Where one of them only reads, there may be no more than one.
+        // If one of the runs only reads, there may be only one class.
         let reads = name.contains("testSecret");
-        assert!(tried > 1 || reads, "{kind}: {name}: they never met");
+        assert!(tried > 1 || reads, "{kind}: {name}: the runs never met");
         println!(
-            "{kind}: {name}: {tried} orders tried, which stand for {orders}, and {cut_short} begun in vain, in {took:.1?}"
+            "{kind}: {name}: {tried} orders tried, which stand for {orders}, and {cut_short} cut short, in {took:.1?}"
         );
     }
 
-    /// For where a person takes part; and where a run waits for what the other does: it asks for it again and again, and
-    /// there is no end of orders.
-    async fn try_orders_by_chance(&mut self, scenario: Scenario) {
+    /// Tries random orders, for scenarios with a manual change or in which a run waits for an effect of the other.
+    ///
+    /// A run that waits repeats its call, so the number of orders is unlimited.
+    async fn try_random_orders(&mut self, scenario: Scenario) {
         let (began, name) = (Instant::now(), scenario.to_string());
         let some = if is_exhaustive() { 100 } else { 6 };
         self.try_all(scenario, &mut RandomSchedules(0..some)).await;
         let (kind, took) = (self.name, began.elapsed());
-        println!("{kind}: {name}: {some} orders tried by chance, in {took:.1?}");
+        println!("{kind}: {name}: {some} random orders tried, in {took:.1?}");
     }
 }
 
-/// A secret in agreement but for its Doppler targets, a lost plan of the current key, and a key whose grace is over.
+/// Sets up a secret whose targets and current key have drifted, and a key whose grace is over.
 fn with_work_to_do(env: &mut Env) -> Expectations {
     let expectations = env.rotated_twice();
-    env.set_targets("edited by hand");
+    env.set_targets("edited manually");
     let sandbox = &env.base.sandbox;
     let current = sandbox.key_with_value(&env.base.current_key());
     if env.base.settings.contains_key("USAGE_PLAN_IDS") {
-        sandbox.detach_key(&current.expect("it was minted").id, &env.base.plans[0]);
+        sandbox.detach_key(&current.expect("it was created").id, &env.base.plans[0]);
     }
     expectations
 }
 
-/// AWSCURRENT's key was deleted, and the grace of the one before is over.
-fn with_a_lost_key(env: &mut Env) -> Expectations {
+/// Sets up a secret whose current key was deleted, and a key whose grace is over.
+fn with_lost_key(env: &mut Env) -> Expectations {
     let expectations = env.rotated_twice();
     let sandbox = &env.base.sandbox;
     let current = sandbox.key_with_value(&env.base.current_key());
-    sandbox.delete_key(&current.expect("it was minted").id);
+    sandbox.delete_key(&current.expect("it was created").id);
     expectations
 }
 
-/// The next rotation was begun before the end of `finishSecret`, whose marks are still to come.
-fn with_a_rotation_not_quite_over(env: &mut Env) -> Expectations {
+/// Sets up a rotation that began before the previous `finishSecret` had marked keys.
+fn with_unfinished_rotation(env: &mut Env) -> Expectations {
     let mut expectations = env.rotating("finishSecret");
     let sandbox = &env.base.sandbox;
     let current = sandbox
         .secret(SECRET)
         .current()
-        .expect("there is one")
+        .expect("it exists")
         .id
         .clone();
     sandbox.move_label(
@@ -721,7 +729,7 @@ fn with_a_rotation_not_quite_over(env: &mut Env) -> Expectations {
         Some(&current),
         expectations.token.as_deref(),
     );
-    env.take_label("AWSPENDING");
+    env.remove_label("AWSPENDING");
     env.set_targets(&env.base.current_key());
     expectations.before = expectations
         .token
@@ -737,7 +745,7 @@ fn roll_back(env: &Env) {
     sandbox.move_label(SECRET, "AWSCURRENT", from.as_deref(), to.as_deref());
 }
 
-/// Two runs of one step at once come to agree in every order.
+/// Two runs of one step at once agree in the end, in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_of_one_step_agree_eventually() {
     for mut kind in env_kinds() {
@@ -751,21 +759,21 @@ async fn two_runs_of_one_step_agree_eventually() {
     }
 }
 
-/// Two reconciliations at once make a lost key anew once.
+/// Two reconciliations at once create a lost key again once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_reconciliations_recreate_lost_key_once() {
     for mut kind in env_kinds() {
-        let scenario = Scenario::new(with_a_lost_key, [Run::Reconciliation; 2]);
+        let scenario = Scenario::new(with_lost_key, [Run::Reconciliation; 2]);
         if is_exhaustive() {
             kind.try_every_order(scenario).await;
         } else {
-            kind.try_orders_by_chance(scenario).await;
+            kind.try_random_orders(scenario).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn successive_steps_at_once_come_to_agree() {
+async fn successive_steps_at_once_agree() {
     for mut kind in env_kinds() {
         let waiting = [
             &["NoPendingKey"][..],
@@ -775,19 +783,19 @@ async fn successive_steps_at_once_come_to_agree() {
             let step = pair[0];
             let begin = move |env: &mut Env| env.rotating(step);
             let scenario = Scenario::new(begin, [Run::Step(step), Run::Step(pair[1])]);
-            kind.try_orders_by_chance(Scenario { errors, ..scenario })
+            kind.try_random_orders(Scenario { errors, ..scenario })
                 .await;
         }
         let begin = |env: &mut Env| env.rotating("testSecret");
         let runs = [Run::Step("testSecret"), Run::Step("finishSecret")];
         kind.try_every_order(Scenario::new(begin, runs)).await;
         let runs = [Run::StepBefore("finishSecret"), Run::Step("createSecret")];
-        kind.try_every_order(Scenario::new(with_a_rotation_not_quite_over, runs))
+        kind.try_every_order(Scenario::new(with_unfinished_rotation, runs))
             .await;
     }
 }
 
-/// A rotation and a reconciliation at once come to agree in every order.
+/// A rotation and a reconciliation at once agree in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_and_reconciliation_agree_in_every_order() {
     for mut kind in env_kinds() {
@@ -799,7 +807,7 @@ async fn rotation_and_reconciliation_agree_in_every_order() {
     }
 }
 
-/// Two reconciliations and a rollback at once come to agree.
+/// Two reconciliations and a rollback at once agree in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_reconciliations_and_rollback_agree() {
     for mut kind in env_kinds() {
@@ -808,13 +816,16 @@ async fn two_reconciliations_and_rollback_agree() {
             ..env.rotated_twice()
         };
         let scenario = Scenario::new(begin, [Run::Reconciliation; 2]);
-        let person: Option<fn(&Env)> = Some(roll_back);
-        kind.try_orders_by_chance(Scenario { person, ..scenario })
-            .await;
+        let manual_change: Option<fn(&Env)> = Some(roll_back);
+        kind.try_random_orders(Scenario {
+            manual_change,
+            ..scenario
+        })
+        .await;
     }
 }
 
-/// Finish secret and an emergency stop at once disable the leaked key in every order.
+/// `finishSecret` and an emergency stop at once disable the leaked key in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_and_emergency_stop_disable_leaked_key() {
     for mut kind in env_kinds() {
@@ -831,16 +842,16 @@ async fn finish_and_emergency_stop_disable_leaked_key() {
     }
 }
 
-/// Lets calls go until it is this one that waits.
+/// Lets calls continue until this one waits.
 async fn go_until(pending: &mut PendingInvocation, operation: &str) {
-    while pending.call().await.expect("it comes to that").operation != operation {
+    while pending.call().await.expect("the call is made").operation != operation {
         pending.go().await;
     }
 }
 
-/// An emergency stop disables also what was replaced and marked since it began.
+/// An emergency stop also disables keys that were superseded and marked since it began.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn emergency_stop_covers_keys_superseded_meanwhile() {
+async fn emergency_stop_covers_keys_superseded_concurrently() {
     let mut env = Env::open(TestEnvBuilder::quick(), false).await;
     let expectations = env.rotating("finishSecret");
     let arn = env.base.sandbox.secret(SECRET).arn;
@@ -849,19 +860,16 @@ async fn emergency_stop_covers_keys_superseded_meanwhile() {
     env.base.sandbox.advance(Duration::from_mins(1));
     let finish = Run::Step("finishSecret").event(&expectations, &arn);
     let finished = env.functions[0].invoke(finish).await;
-    finished.result.expect("nothing is in its way");
-    stop.end().await.result.expect("it starts over");
+    finished.result.expect("nothing prevents it");
+    stop.end().await.result.expect("it restarts");
     let leaked = expectations
         .must_work
         .and_then(|leaked| env.base.sandbox.key_with_value(&leaked));
-    assert!(
-        !leaked.expect("it is there").enabled,
-        "the leaked key works"
-    );
+    assert!(!leaked.expect("it exists").enabled, "the leaked key works");
     env.base.assert_agreement().await;
 }
 
-/// A mark that is made while the keys are listed is kept.
+/// A mark that is written while the keys are listed is kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mark_made_during_listing_is_kept() {
     let mut env = Env::open(TestEnvBuilder::quick(), false).await;
@@ -869,7 +877,7 @@ async fn mark_made_during_listing_is_kept() {
     let mark = || {
         let keys = &env.base.sandbox;
         keys.key_with_value(&expectations.must_be_disabled[0])
-            .expect("it is there")
+            .expect("it exists")
     };
     let sandbox = &env.base.sandbox;
     sandbox.describe_key(&mark().id, &format!("Minted for the secret {SECRET}."));
@@ -880,10 +888,10 @@ async fn mark_made_during_listing_is_kept() {
         .invoke(RECONCILE)
         .await
         .result
-        .expect("nothing is in its way");
+        .expect("nothing prevents it");
     let made = mark().description;
     assert!(made.starts_with("Superseded at "), "{made}");
     sandbox.advance(Duration::from_mins(1));
-    listing.end().await.result.expect("nothing is left to do");
+    listing.end().await.result.expect("it succeeds");
     assert_eq!(mark().description, made);
 }

@@ -1,12 +1,13 @@
-//! The layout of `src` is the architecture: which folder may name which, how pure the decisions are, and how long a file may be.
-//! And what the pages say of the tests is so: each guarantee names tests that exist, and `tests/README.md` names every file.
+//! The layout of `src`: which folder may name which, how pure the decisions are, and how long a file may be.
+//!
+//! Also that the pages name tests that exist, and that `tests/README.md` names every file.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// What each part of the crate may name. Each names only parts above its own line, so there is no circle.
+/// What each part of the crate may name. Each part names only parts above its own line, so there is no cycle.
 const LAYERS: [(&str, &[&str]); 11] = [
     ("ids", &[]),
     ("time", &[]),
@@ -32,7 +33,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ),
 ];
 
-/// The most lines of a file: more than a reader takes in at once.
+/// The largest number of lines of a file, so that a reader can take in a file at once.
 const LONGEST: usize = 300;
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -50,7 +51,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Each file of the crate: its path below `src`, the part that it belongs to, and its text without comments.
+/// Returns each file of the crate: its path below `src`, its part, and its text without comments.
 fn sources() -> Vec<(String, String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let comment = Regex::new(r"//.*").expect("it is a pattern");
@@ -63,7 +64,7 @@ fn sources() -> Vec<(String, String, String)> {
             let part = path
                 .split(['/', '.'])
                 .next()
-                .expect("it has one")
+                .expect("a path has a first part")
                 .to_owned();
             (path, part, comment.replace_all(&text, "").into_owned())
         })
@@ -163,7 +164,7 @@ fn each_test_file_is_in_the_tests_readme() {
     assert!(count > 30, "only {count} files");
 }
 
-/// A name says unit, condition and expectation; what else there is to say stands in the comment.
+/// A name has unit, condition and expectation. Everything else belongs in the doc comment.
 #[test]
 fn test_names_have_at_most_eight_words() {
     let declared = r"#\[(?:tokio::)?test[^\]]*\]\n(?:#\[[^\n]*\n)*(?:async )?fn ([a-z0-9_]+)\(";
@@ -180,7 +181,7 @@ fn test_names_have_at_most_eight_words() {
     assert!(count > 700, "only {count} tests");
 }
 
-/// What a file of a folder names of the same folder, from file to file.
+/// Follows what files of a folder name in the same folder, from file to file.
 #[test]
 fn no_folder_has_circle_of_files() {
     let names = Regex::new(r"super::([a-z_]+)").expect("it is a pattern");
@@ -206,7 +207,7 @@ fn no_folder_has_circle_of_files() {
             while let Some(next) = open.pop() {
                 assert_ne!(
                     next, *module,
-                    "{folder}/{module}.rs names itself in the end"
+                    "{folder}/{module}.rs names itself through other files"
                 );
                 if seen.insert(next.clone())
                     && let Some((_, text)) = files.iter().find(|(module, _)| *module == next)

@@ -1,4 +1,4 @@
-//! Parts of the function, without a process or a socket.
+//! Tests of parts of the function, without a process or a socket.
 
 mod layers;
 mod malformed_input;

@@ -1,4 +1,4 @@
-//! What needs no network: events, the text of the secret, settings, descriptions, and the words of a service.
+//! Malformed input that needs no network: events, the secret's text, settings, descriptions, and service messages.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,14 +30,16 @@ use crate::generators::{
     edited, json, key_value, noise, object, quoted, runner, shows_a_value, space, string, value,
 };
 
-/// How many times as many inputs are tried in full.
+/// How many times as many inputs an exhaustive run tries.
 const FULL: u32 = 95;
 
-/// No input takes longer, on however busy a machine.
+/// The longest time for one input, even on a busy machine.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Tries `known` inputs, which once were findings or stand for a corner, and `share` generated ones, `FULL` times as many in
-/// full. `check` says in a word what became of one; at least so many `ends` there must be.
+/// Tries the `known` inputs and `share` generated ones; in an exhaustive run, `FULL` times as many.
+///
+/// The known inputs were findings, or are corner cases. `check` returns a word for the result of an
+/// input; at least `ends` different words must occur.
 fn try_all<T: Debug>(
     target: &str,
     share: u32,
@@ -75,7 +77,7 @@ fn try_all<T: Debug>(
     println!("{target}: {all} inputs in {took:.1?}, the slowest {slowest:.1?}: {shares}");
 }
 
-/// Demands that an error shows no value, however it is printed.
+/// Asserts that an error shows no value, in any format.
 fn assert_quotes_nothing(error: &HandlerError) {
     let shown = format!("{error} {error:?}");
     assert!(!shows_a_value(&shown, 4), "an error quotes: {shown}");
@@ -83,7 +85,7 @@ fn assert_quotes_nothing(error: &HandlerError) {
 
 // Events.
 
-/// The events in `events/`, all but the variables for `sam local`.
+/// Returns the events in `events/`, without the file of variables for `sam local`.
 fn real_events() -> Vec<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
     let files = std::fs::read_dir(folder).expect("there are events");
@@ -92,14 +94,14 @@ fn real_events() -> Vec<String> {
         .filter(|path| !path.ends_with("env.json"))
         .map(|path| std::fs::read_to_string(path).expect("it can be read"))
         .collect();
-    // What a schedule of EventBridge sends.
+    // As a schedule of EventBridge sends it.
     events.push(
         r#"{"version":"0","id":"53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa","detail-type":"Scheduled Event","source":"aws.events",
         "account":"123456789012","time":"2015-10-08T16:53:06Z","region":"us-east-1",
         "resources":["arn:aws:events:us-east-1:123456789012:rule/my-scheduled-rule"],"detail":{}}"#
             .to_owned(),
     );
-    // In an order of their own: the folder has none.
+    // Sorted, because the folder has no order.
     events.sort();
     events
 }
@@ -120,7 +122,7 @@ fn secret_id() -> impl Strategy<Value = String> + Clone {
     ]
 }
 
-/// A field of an event, with a value that it may well have.
+/// A field of an event, with a plausible value.
 fn field() -> impl Strategy<Value = (String, &'static str, String)> + Clone {
     let text = |name: &'static str, value: BoxedStrategy<String>| {
         let value = prop_oneof![4 => value, 1 => noise()];
@@ -159,7 +161,7 @@ fn field() -> impl Strategy<Value = (String, &'static str, String)> + Clone {
 fn no_event_makes_function_panic_or_quote_it() {
     let made = (vec(field(), 2..12), proptest::bool::weighted(0.1));
     let made = made.prop_map(|(mut fields, twice)| {
-        // A field twice is malformed, which is soon tried out.
+        // A duplicate field is malformed, so that not every event has one.
         let mut names = BTreeSet::new();
         fields.retain(|(name, ..)| twice || names.insert(name.clone()));
         object(&fields)
@@ -194,25 +196,25 @@ fn no_event_makes_function_panic_or_quote_it() {
                 assert!(!shown.contains(token), "a RotationToken is printed");
                 "a step"
             }
-            Event::Reconciliation(asked) => {
-                assert!(asked.secret_id.as_deref().is_none_or(is_secret_id));
+            Event::Reconciliation(input) => {
+                assert!(input.secret_id.as_deref().is_none_or(is_secret_id));
                 let year = Duration::from_hours(366 * 24);
-                assert!(asked.grace.is_none_or(|grace| grace <= year));
-                assert!(asked.grace.is_none() || asked.secret_id.is_some());
+                assert!(input.grace.is_none_or(|grace| grace <= year));
+                assert!(input.grace.is_none() || input.secret_id.is_some());
                 "a reconciliation"
             }
         }
     });
 }
 
-/// A valid event is read as it is whatever stands beside its fields.
+/// A valid event is read the same with any other fields.
 #[test]
 fn valid_event_is_read_beside_other_fields() {
     let others = vec(("[a-z]{1,12}", space(), json()), 0..4);
     let fields = (step(), secret_id(), version_id(), "[A-Za-z0-9-]{36,256}");
     let inputs =
-        (fields, any::<bool>(), space(), others).prop_map(|(asked, escaped, space, others)| {
-            let (step, secret, version, token) = &asked;
+        (fields, any::<bool>(), space(), others).prop_map(|(input, escaped, space, others)| {
+            let (step, secret, version, token) = &input;
             let named = [
                 ("Step", *step),
                 ("SecretId", secret),
@@ -225,7 +227,7 @@ fn valid_event_is_read_beside_other_fields() {
                 .into_iter()
                 .map(|(name, space, value)| (quoted(&name, false), space, value));
             let fields: Vec<_> = others.chain(named).collect();
-            (asked, object(&fields))
+            (input, object(&fields))
         });
     try_all(
         "valid events",
@@ -249,7 +251,7 @@ fn valid_event_is_read_beside_other_fields() {
 
 // The text of the secret.
 
-/// The fields of an object with `apiKey`, at most once by whatever spelling, or without it.
+/// The fields of an object, with `apiKey` in any spelling at most once.
 fn fields() -> impl Strategy<Value = Vec<(String, &'static str, String)>> + Clone {
     let key = (
         any::<bool>(),
@@ -284,7 +286,7 @@ fn unquoted(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// The sentences that a faulty secret gets, and what they leave open.
+/// Asserts that a fault has one of the known sentences.
 fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
     assert_quotes_nothing(&HandlerError::Run(Box::new(RunError::Refused(
         Refusal::InvalidSecret(VersionRole::Current, fault),
@@ -294,7 +296,7 @@ fn assert_is_a_known_sentence(fault: InvalidSecret, text: &str) {
     }
 }
 
-/// No text of the secret makes the function panic or quote it and only its key changes.
+/// No secret text makes the function panic or is quoted, and a change changes only its key.
 #[test]
 fn no_secret_text_panics_or_leaks() {
     let object = fields().prop_map(|fields| object(&fields));
@@ -327,13 +329,13 @@ fn no_secret_text_panics_or_leaks() {
             "Debug shows a value"
         );
         let changed = text.with_key(&key);
-        let again = SecretText::parse(changed.expose_secret().into())
-            .expect("what was made of it is valid");
+        let again =
+            SecretText::parse(changed.expose_secret().into()).expect("the changed text is valid");
         assert!(
             again.key().is_some_and(|found| found.is(key.expose())),
             "not the new key"
         );
-        // Once more changes the key alone, and nothing where it is the same.
+        // A second change changes the key alone, and nothing if the key is the same.
         assert!(again.with_key(&key).expose_secret() == changed.expose_secret());
         let replaced = changed
             .expose_secret()
@@ -350,7 +352,7 @@ fn no_secret_text_panics_or_leaks() {
                 "a placeholder"
             };
         };
-        let after = raw_fields(changed.expose_secret()).expect("an object stays one");
+        let after = raw_fields(changed.expose_secret()).expect("an object stays an object");
         assert!(before == after, "another field changed");
         if text.key().is_some() {
             "JSON with a key"
@@ -360,7 +362,7 @@ fn no_secret_text_panics_or_leaks() {
     });
 }
 
-/// The fields of an object but `apiKey`, as they are written; no object, if the text is a plain key.
+/// Returns the raw fields of an object except `apiKey`, or an error if the text is a plain key.
 fn raw_fields(text: &str) -> Result<BTreeMap<String, String>, serde_json::Error> {
     let fields: BTreeMap<String, &serde_json::value::RawValue> = serde_json::from_str(text)?;
     let others = fields.into_iter().filter(|(name, _)| name != "apiKey");
@@ -369,7 +371,7 @@ fn raw_fields(text: &str) -> Result<BTreeMap<String, String>, serde_json::Error>
         .collect())
 }
 
-/// An object keeps all its other fields byte for byte and in their order.
+/// An object keeps all its other fields, byte for byte and in their order.
 #[test]
 fn object_keeps_other_fields_in_order() {
     let inputs = fields().prop_filter("names are text", |fields| {
@@ -401,7 +403,7 @@ fn object_keeps_other_fields_in_order() {
 
 // Settings.
 
-/// Every variable that is read, with values that it may well have.
+/// Every variable that is read, with plausible values.
 fn variables() -> BTreeMap<&'static str, BoxedStrategy<String>> {
     let list = |item: &'static str| vec(item, 1..4).prop_map(|items| items.join(",")).boxed();
     let url = "https://[a-z]{1,10}\\.example(:[0-9]{1,5})?(/[a-z?=&%#]{0,10})?|http://127\\.0\\.0\\.1:[0-9]{1,6}|http://\\[::1\\]";
@@ -449,11 +451,11 @@ fn read(variables: &BTreeMap<&str, String>) -> Result<Config, ConfigError> {
     Config::read(|name| variables.get(name).cloned())
 }
 
-/// No settings make the function panic or quote them and every fault is told.
+/// No settings make the function panic or are quoted, and every fault is reported.
 #[test]
 fn no_settings_panic_or_leak() {
     let one = variables().into_iter().map(|(name, valid)| {
-        // What names a file stays: other files than these are none of a test's business.
+        // What names a file stays as it is: the test must not read other files than these.
         let any = match name {
             "AWS_CA_BUNDLE" | "SSL_CERT_FILE" => valid,
             _ => prop_oneof![12 => valid.clone(), 2 => edited(valid), 1 => noise()].boxed(),
@@ -468,17 +470,17 @@ fn no_settings_panic_or_leak() {
     let many = BTreeMap::from([("DOPPLER_TARGETS", "qxzj,".repeat(800))]);
     try_all("settings", 700, 2, &[many], inputs, |set| {
         let read_all = read(set);
-        let told: Vec<_> = read_all
+        let reported: Vec<_> = read_all
             .as_ref()
             .err()
             .map_or(&[][..], |faults| &faults.0[..])
             .to_vec();
-        // Whatever is wrong with one variable by itself is told of all together as well.
+        // Every fault of one variable alone is also reported for all together.
         let everywhere = set
             .get("AWS_SAM_LOCAL")
             .map(|value| ("AWS_SAM_LOCAL", value.clone()));
         for (name, value) in set {
-            // It counts only where the other is not set.
+            // It counts only if the other is not set.
             let stands_back = *name == "SSL_CERT_FILE" && set.contains_key("AWS_CA_BUNDLE")
                 || name.starts_with("AWS_ENDPOINT_URL")
                     && set
@@ -488,8 +490,8 @@ fn no_settings_panic_or_leak() {
             alone.extend(everywhere.clone());
             for problem in read(&alone).err().map_or(Vec::new(), |faults| faults.0) {
                 assert!(
-                    problem.variable != *name || told.contains(&problem) || stands_back,
-                    "not told: {problem}"
+                    problem.variable != *name || reported.contains(&problem) || stands_back,
+                    "not reported: {problem}"
                 );
             }
         }
@@ -507,7 +509,7 @@ fn no_settings_panic_or_leak() {
     });
 }
 
-/// Valid settings are read as they are whatever else is set.
+/// Valid settings are read the same with any other variables.
 #[test]
 fn valid_settings_are_read_beside_others() {
     let plans = vec(prop_oneof!["[a-z0-9]{1,12}", "[a-c]"], 1..8);
@@ -529,7 +531,7 @@ fn valid_settings_are_read_beside_others() {
     );
     try_all("valid settings", 250, 1, &[], inputs, |input| {
         let (secret, token, plans, targets, (days, seconds), space, others) = input;
-        // A repeated item counts once, where it stands first.
+        // A repeated item counts once, in its first position.
         let each_once = |items: &[String]| {
             let mut seen = BTreeSet::new();
             let items = items.iter().filter(|item| seen.insert(*item));
@@ -563,12 +565,12 @@ fn valid_settings_are_read_beside_others() {
     });
 }
 
-/// No bundle of certificates makes the function panic or quote it.
+/// No bundle of certificates makes the function panic or is quoted.
 #[test]
 fn no_certificate_bundle_panics_or_leaks() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("bundle.pem");
-    let path = file.to_str().expect("it is a text").to_owned();
+    let path = file.to_str().expect("it is Unicode").to_owned();
     let key = rcgen::KeyPair::generate().expect("a key");
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]);
     let certificate = certificate
@@ -593,7 +595,7 @@ fn no_certificate_bundle_panics_or_leaks() {
 
 // Descriptions of keys.
 
-/// After any time that can be written, so that none counts as the future.
+/// The last time that can be written, so that no time counts as the future.
 fn end_of_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799)
 }
@@ -602,7 +604,9 @@ fn time() -> impl Strategy<Value = SystemTime> + Clone {
     (0..=253_402_300_799_u64).prop_map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at))
 }
 
-/// Ids of versions as the service's model allows them: 32 to 64 characters of any kind. Some are sentences of ours.
+/// Version ids that the service's model allows: 32 to 64 characters of any kind.
+///
+/// Some are sentences of the function's own descriptions.
 fn version_id() -> impl Strategy<Value = String> + Clone {
     let forged = select(vec![
         "x. Disabled at 2020-01-02T00:00:00Z. Revoked at 2020-01-02T00:00",
@@ -636,7 +640,7 @@ fn mark() -> impl Strategy<Value = Supersession> + Clone {
     )
 }
 
-fn minted() -> impl Strategy<Value = InUseText> + Clone {
+fn in_use_text() -> impl Strategy<Value = InUseText> + Clone {
     let targets = proptest::collection::btree_set("[0-9a-f]{12}", 0..4);
     let how = prop_oneof![
         Just((false, None)),
@@ -660,26 +664,26 @@ fn every_mark_is_read_as_it_was_written() {
         assert_eq!(read, mark::DescriptionText::Superseded(mark.clone()));
         "read"
     });
-    try_all("other descriptions", 300, 1, &[], minted(), |minted| {
-        let read = mark::DescriptionText::parse(&minted.to_string(), end_of_time());
-        assert_eq!(read, mark::DescriptionText::InUse(minted.clone()));
+    try_all("other descriptions", 300, 1, &[], in_use_text(), |in_use| {
+        let read = mark::DescriptionText::parse(&in_use.to_string(), end_of_time());
+        assert_eq!(read, mark::DescriptionText::InUse(in_use.clone()));
         "read"
     });
 }
 
-/// So that nothing but what the function writes is taken for its words.
+/// The function must not take any other text for its own description.
 #[test]
 fn description_that_is_read_is_written_the_same() {
-    let ours = prop_oneof![
+    let descriptions = prop_oneof![
         3 => mark().prop_map(|mark| mark.to_string()),
         // As earlier releases wrote it.
         1 => (time(), version_id()).prop_map(|(at, id)| {
             let at = rfc3339(at);
             format!("Superseded at {at} by version {id}. Disabled at {at}.")
         }),
-        1 => minted().prop_map(|minted| minted.to_string()),
+        1 => in_use_text().prop_map(|in_use| in_use.to_string()),
     ];
-    let inputs = prop_oneof![1 => ours.clone(), 6 => edited(ours), 1 => noise()];
+    let inputs = prop_oneof![1 => descriptions.clone(), 6 => edited(descriptions), 1 => noise()];
     let known = [
         "Superseded at 9999-12-31T23:59:59Z by version a. Disabled at 9999-12-31T23:59:59Z.",
         "Superseded at 1969-12-31T23:59:59Z by version a.",
@@ -692,7 +696,7 @@ fn description_that_is_read_is_written_the_same() {
     try_all("descriptions", 3_000, 3, &known, inputs, |text| {
         match mark::DescriptionText::parse(text, end_of_time()) {
             mark::DescriptionText::Superseded(mark) => {
-                // An id outside the alphabet is written as its hash; all the rest is the same.
+                // An id outside the alphabet is written as its hash; everything else is the same.
                 let written = mark.to_string();
                 let words = |text: &str| text.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
                 let (mut read, written) = (words(text), words(&written));
@@ -702,9 +706,9 @@ fn description_that_is_read_is_written_the_same() {
                 assert_eq!(read, written);
                 "a mark"
             }
-            mark::DescriptionText::InUse(minted) => {
-                assert_eq!(minted.to_string(), *text);
-                "minted"
+            mark::DescriptionText::InUse(in_use) => {
+                assert_eq!(in_use.to_string(), *text);
+                "in use"
             }
             mark::DescriptionText::Ahead(_) => panic!("nothing is after the end of time: {text}"),
             mark::DescriptionText::Other => "other",
@@ -714,7 +718,7 @@ fn description_that_is_read_is_written_the_same() {
 
 // Commands that are shown.
 
-/// The words that a POSIX shell reads from each command.
+/// Returns the words that a POSIX shell reads from each command.
 fn words_in(commands: &[String]) -> Vec<Vec<String>> {
     let lines = commands
         .iter()
@@ -760,7 +764,7 @@ fn command_shown_is_read_by_shell_as_built() {
     });
 }
 
-/// Whatever a key's id, a version's id and a secret's name are, the shell sees them as text.
+/// For any key id, version id and secret name, the shell reads them as text.
 #[test]
 fn hand_over_of_any_ids_is_text() {
     let settings = Config::read(|_| None).expect("nothing is required");
@@ -768,8 +772,8 @@ fn hand_over_of_any_ids_is_text() {
     let key = prop_oneof!["[a-z0-9]{10}", "[ -~]{1,19}", "\\PC{1,19}"];
     let name = prop_oneof!["[A-Za-z0-9/_+=.@-]{1,40}", "[ -~]{1,40}"];
     let inputs = vec((key, version_id(), name), 1..20);
-    try_all("hand-overs", 40, 1, &[], inputs, |asked| {
-        let commands = asked.iter().flat_map(|(key, version, name)| {
+    try_all("hand-overs", 40, 1, &[], inputs, |input| {
+        let commands = input.iter().flat_map(|(key, version, name)| {
             let secret = Secret {
                 arn: format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf"),
                 name: name.clone(),
@@ -787,7 +791,7 @@ fn hand_over_of_any_ids_is_text() {
             assert!(!command.contains(char::is_control), "{command}");
         }
         let read = words_in(&commands);
-        for ((key, version, name), read) in asked.iter().zip(read.chunks(2)) {
+        for ((key, version, name), read) in input.iter().zip(read.chunks(2)) {
             let version = VersionId::from(version.as_str());
             let tags = read[0].last().expect("tags");
             assert!(
@@ -817,7 +821,7 @@ fn hand_over_of_any_ids_is_text() {
 
 // The words of a service.
 
-/// The longest run of ASCII letters and digits, and of those with hyphens.
+/// Returns the longest run of ASCII letters and digits, and the longest one with hyphens too.
 fn longest_runs(text: &str) -> (usize, usize) {
     let longest =
         |is_end: fn(char) -> bool| text.split(is_end).map(str::len).max().unwrap_or_default();
@@ -827,9 +831,9 @@ fn longest_runs(text: &str) -> (usize, usize) {
     )
 }
 
-/// No words of a service show what could be a value.
+/// No service message shows anything that could be a value.
 #[test]
-fn no_service_words_show_value() {
+fn no_service_message_shows_value() {
     let word = prop_oneof![
         3 => "[a-z]{1,12}",
         2 => value(),
@@ -863,7 +867,7 @@ fn no_service_words_show_value() {
         let (letters, with_hyphens) = longest_runs(&message);
         assert!(letters < 20 && with_hyphens < 36, "{message}");
         assert!(longest_runs(&id).0 < 20, "{id}");
-        // A code is told from a value by how it ends.
+        // A code is distinguished from a value by its end.
         let is_code = |part: &str| {
             let ends = ["Exception", "Error", "Failure"];
             part.chars().all(|letter| letter.is_ascii_alphabetic())
@@ -874,7 +878,7 @@ fn no_service_words_show_value() {
         if longest_runs(text).0 >= 20 || longest_runs(text).1 >= 36 {
             return "masked";
         }
-        // What could be no value is shown as it is.
+        // Text that cannot be a value is shown as it is.
         let plain: String = text
             .chars()
             .map(|letter| if letter.is_control() { ' ' } else { letter })

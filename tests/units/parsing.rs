@@ -1,4 +1,4 @@
-//! What the function reads: settings, events, the secret's text, the mark in a key's description.
+//! Parsing: settings, events, the secret's text, and the mark in a key's description.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -25,7 +25,7 @@ fn settings(variables: &[(&str, &str)]) -> Result<Config, String> {
 }
 
 #[test]
-fn without_any_setting_the_defaults_hold() {
+fn missing_settings_have_defaults() {
     let settings = settings(&[]).expect("nothing is required");
     assert_eq!(settings.secret_id, None);
     assert!(
@@ -136,7 +136,7 @@ fn every_setting_fault_is_reported_without_value() {
         ("QUARANTINE_PERIOD", "7 parsecs"),
         ("AWS_ENDPOINT_URL", ""),
     ])
-    .expect_err("nearly everything is wrong");
+    .expect_err("nearly every setting is wrong");
     let lines: Vec<_> = faults.lines().collect();
     for (variable, times) in [
         ("SECRET_ID", 1),
@@ -293,7 +293,7 @@ fn doppler_creates_only_if_setting_is_true() {
     }
 }
 
-/// AWS answers `/ping` and `/sping` itself, to any key.
+/// AWS itself answers `/ping` and `/sping`, with any key.
 #[test]
 fn probe_url_example_is_not_a_health_check() {
     let faults = settings(&[("SECRET_ID", "s"), ("PROBE_URL", "nowhere")]).expect_err("no URL");
@@ -342,9 +342,9 @@ fn assert_only_fault(set: &[(&str, &str)], named: &str) {
     );
     assert_eq!(faults.lines().count(), 1, "{set:?}: {faults}");
     for (_, value) in set {
-        // Shorter ones stand in the messages by chance.
-        let told = value.len() < 8 || *value == "http://proxy" || !faults.contains(value);
-        assert!(told, "{faults}");
+        // Shorter values occur in the messages by chance.
+        let hides_value = value.len() < 8 || *value == "http://proxy" || !faults.contains(value);
+        assert!(hides_value, "{faults}");
     }
 }
 
@@ -491,7 +491,7 @@ fn well_formed_library_variable_is_accepted() {
             ("AWS_USE_FIPS_ENDPOINT", "true"),
         ],
         vec![("AWS_USE_FIPS_ENDPOINT", "")],
-        // An endpoint that is ignored is not looked at, as other SDKs do.
+        // An endpoint that is ignored is not validated, as in other SDKs.
         vec![
             ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
             ("AWS_ENDPOINT_URL", "http://a.example"),
@@ -509,7 +509,7 @@ fn well_formed_library_variable_is_accepted() {
 }
 
 #[test]
-fn an_event_of_each_step_is_read() {
+fn event_of_each_step_is_read() {
     for (name, expected) in [
         ("create-secret", RotationStep::CreateSecret),
         ("set-secret", RotationStep::SetSecret),
@@ -518,7 +518,7 @@ fn an_event_of_each_step_is_read() {
     ] {
         let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let event = Event::parse(&json).expect("it is ready to use");
+        let event = Event::parse(&json).expect("it is valid");
         assert!(matches!(event, Event::Rotation(event) if event.step == expected));
     }
 }
@@ -526,11 +526,11 @@ fn an_event_of_each_step_is_read() {
 fn reconciliation(json: &str) -> Result<Reconciliation, EventError> {
     match Event::parse(json)? {
         Event::Reconciliation(event) => Ok(event),
-        Event::Rotation(event) => panic!("{json} was taken for {event:?}"),
+        Event::Rotation(event) => panic!("{json} was read as {event:?}"),
     }
 }
 
-/// A reconciliation is asked for in our own words by a schedule and by a notice of a moved label.
+/// A reconciliation is read from the function's own event, a schedule and a label event.
 #[test]
 fn reconciliation_is_read_from_every_source() {
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:demo/key-AbCdEf";
@@ -593,11 +593,11 @@ fn reconciliation_is_read_from_every_source() {
     ] {
         let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        reconciliation(&json).expect("it is ready to use");
+        reconciliation(&json).expect("it is valid");
     }
 }
 
-/// It was the emergency stop once; a mode that cuts consumers off has a step of its own.
+/// A grace of zero was the emergency stop once. Now a mode that cuts consumers off has a step of its own.
 #[test]
 fn zero_grace_is_refused_and_names_emergency_stop() {
     for zero in ["0s", "0h", "000d"] {
@@ -688,7 +688,7 @@ fn wrong_reconciliation_gets_error_of_its_kind() {
             EventError::UnsupportedEvent,
         ),
         (
-            notice("Scheduled Event", "somebody else", "[]", "{}"),
+            notice("Scheduled Event", "another.source", "[]", "{}"),
             EventError::UnsupportedEvent,
         ),
         (
@@ -841,13 +841,13 @@ fn event_cannot_be_printed_with_its_rotation_token() {
     let json = format!(
         r#"{{"Step":"createSecret","SecretId":"s","ClientRequestToken":"{TOKEN}","RotationToken":"cafe{TOKEN}","New":1}}"#
     );
-    let event = Event::parse(&json).expect("a field that is new to us is no fault");
+    let event = Event::parse(&json).expect("an unknown field is not a fault");
     assert!(matches!(&event, Event::Rotation(event) if event.rotation_token.is_some()));
     assert!(!format!("{event:?}").contains("cafe"));
 }
 
 #[test]
-fn what_holds_a_value_cannot_be_printed() {
+fn type_holding_value_is_not_printed() {
     let key = ApiKeyValue::fresh();
     let text = SecretText::parse(format!(r#"{{"apiKey":"{}"}}"#, key.expose()).into());
     let printed = format!("{key:?} {:?}", text.expect("it is an object"));
@@ -861,7 +861,7 @@ fn with_key(text: &str) -> String {
         .to_owned()
 }
 
-/// Every form of secret keeps its form and its other fields to the byte.
+/// Every form of secret keeps its form and its other fields, byte for byte.
 #[test]
 fn every_secret_form_keeps_other_fields() {
     for (before, after) in [
@@ -940,7 +940,7 @@ fn unusable_secret_is_refused_without_quoting() {
     }
 }
 
-/// The key is found in every form and white space around it does not count.
+/// The key is found in every form, and white space around it does not count.
 #[test]
 fn key_is_found_despite_white_space() {
     let key = |text: &str| {
@@ -961,7 +961,7 @@ fn key_is_found_despite_white_space() {
     assert_eq!(key("tooshorttobeakey"), None);
 }
 
-/// A value that API Gateway could have is a key, whatever it looks like; nothing else is.
+/// A value that API Gateway accepts is a key, whatever its form; nothing else is a key.
 #[test]
 fn secret_text_of_any_form_holds_its_key() {
     let key = |text: &str| {
@@ -991,7 +991,7 @@ fn secret_text_of_any_form_holds_its_key() {
     assert_eq!(key(r#"{"apiKey":"a placeholder with white space"}"#), None);
 }
 
-/// A fresh key has 40 alphanumerics and is never the same.
+/// A generated key has 40 alphanumerics, and no two are the same.
 #[test]
 fn generated_key_has_40_random_alphanumerics() {
     let (one, other) = (ApiKeyValue::fresh(), ApiKeyValue::fresh());
@@ -1005,7 +1005,7 @@ fn generated_key_has_40_random_alphanumerics() {
     assert!(!format!("{one:?}").contains(one.expose()));
 }
 
-/// Now, in whole seconds: so times are written.
+/// Returns the current time in whole seconds, as it is written.
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
@@ -1059,8 +1059,8 @@ fn mark_written_is_read_as_it_was() {
 }
 
 #[test]
-fn minted_written_is_read_as_it_was() {
-    let minted = InUseText::new("shop/prod.key");
+fn in_use_text_written_is_read_as_it_was() {
+    let in_use = InUseText::new("shop/prod.key");
     let hashes = ["prd", "prd_eu"].map(|config| {
         target_hash(&Target {
             project: "shop".to_owned(),
@@ -1073,20 +1073,20 @@ fn minted_written_is_read_as_it_was() {
     assert_eq!(hashes, ["d3fa92790a47", "5f9a5de66ffc"]);
     let resumed = InUseText {
         resumed_at: Some(now()),
-        ..minted.clone()
+        ..in_use.clone()
     };
     let unfinished = InUseText {
         unfinished: true,
         targets: hashes.clone().into(),
-        ..minted.clone()
+        ..in_use.clone()
     };
     let [one, other] = hashes;
     let mirrored = InUseText {
         targets: [one.clone()].into(),
         ..resumed.clone()
     };
-    for (minted, ending) in [
-        (minted, String::new()),
+    for (in_use, ending) in [
+        (in_use, String::new()),
         (resumed, format!(" Resumed at {NOW}.")),
         (
             unfinished,
@@ -1094,13 +1094,13 @@ fn minted_written_is_read_as_it_was() {
         ),
         (mirrored, format!(" Resumed at {NOW}. Mirrored to {one}.")),
     ] {
-        let text = minted.to_string();
+        let text = in_use.to_string();
         assert_eq!(
             text,
             format!("Minted for the secret shop/prod.key.{ending}")
         );
         let read = DescriptionText::parse(&text, now());
-        assert_eq!(read, DescriptionText::InUse(minted));
+        assert_eq!(read, DescriptionText::InUse(in_use));
     }
 }
 
@@ -1149,10 +1149,10 @@ fn description_with_anything_else_is_other() {
     }
 }
 
-/// Texts that earlier releases wrote, and texts whose times a wrong clock wrote.
+/// Descriptions of earlier releases, and descriptions with times in the future.
 #[test]
 fn mark_with_dots_or_future_times_is_read() {
-    let dots = "release-2026.12.05-edited-by-hand";
+    let dots = "release-2026.12.05-edited-manually";
     let text = format!("Superseded at {NOW} by version {dots}. Disabled at {NOW}.");
     let mark = Supersession {
         disabled_at: Some(now()),
@@ -1187,7 +1187,7 @@ fn mark_with_dots_or_future_times_is_read() {
     }
 }
 
-/// It would postpone a key in every run, and never count.
+/// Such a mark would postpone a key in every run and never count.
 #[test]
 fn postponement_of_the_future_is_left_out() {
     let text = format!(
@@ -1254,9 +1254,9 @@ fn key_id_that_is_hidden_is_never_printed() {
     assert_eq!(id.as_str(), "kEySameAsIdkEySameAsId");
 }
 
-/// A services words are shown without anything that could be a value.
+/// A service's message is shown without anything that could be a value.
 #[test]
-fn service_words_are_shown_without_values() {
+fn service_message_is_shown_without_values() {
     let key = ApiKeyValue::fresh();
     let shown = Redacted::message(&format!(
         "no:{};\nInvalid Usage Plan ID specified, dp.st.prd.{}",
@@ -1284,7 +1284,7 @@ fn service_words_are_shown_without_values() {
     assert_eq!(Redacted::code(key.expose()).as_str(), "[masked]");
 }
 
-/// Service model: five statuses. A status that nobody knows must not make a rotation wait and fail.
+/// The service model has five statuses. An unknown status must not make a rotation wait until it fails.
 #[test]
 fn replica_status_is_read_and_unknown_ones_fail() {
     use Replication::{Detached, Failed, InSync, Underway};
@@ -1313,7 +1313,7 @@ fn replica_status_is_read_and_unknown_ones_fail() {
     assert_eq!(silent(None), "no replication status");
 }
 
-/// Whoever may replicate the secret chooses some of the words.
+/// The owner of a replica's Region chooses some of the text.
 #[test]
 fn replica_shows_no_value_and_no_control_character() {
     let key = ApiKeyValue::fresh();
@@ -1337,7 +1337,9 @@ fn refused(status: u16, has_envelope: bool, message: &str) -> Answer {
     }
 }
 
-/// Every status, with Doppler's JSON and with a page: Cloudflare's own 5xx pass, and only what passes says so.
+/// Every status, with Doppler's JSON and with a page.
+///
+/// Cloudflare's own 5xx are transient, and only a transient error says that waiting helps.
 #[test]
 fn doppler_status_and_body_decide_cause() {
     for status in 300..=599 {
@@ -1364,7 +1366,7 @@ fn doppler_status_and_body_decide_cause() {
 }
 
 #[test]
-fn doppler_words_decide_cause_of_client_errors() {
+fn doppler_message_decides_cause_of_client_errors() {
     for (message, expected) in [
         (
             "This token does not have access to requested config 'prd'",
@@ -1384,7 +1386,7 @@ fn doppler_words_decide_cause_of_client_errors() {
         ),
         ("Not in the Trusted IPs of the workplace", Cause::Firewall),
     ] {
-        // A 200 that says `success: false` is refused, too.
+        // A 200 that says `success: false` is a refusal, too.
         for status in [200, 400, 401, 403, 404, 409, 422] {
             let answer = refused(status, true, message);
             assert_eq!(answer.cause(), expected, "{status} {message}");
@@ -1401,7 +1403,7 @@ fn doppler_words_decide_cause_of_client_errors() {
 }
 
 #[test]
-fn doppler_reply_may_ask_for_another_try() {
+fn doppler_reply_may_request_another_try() {
     let mut answer = refused(409, true, "busy");
     assert!(!answer.may_pass());
     answer.retryable = true;
