@@ -1,4 +1,4 @@
-//! Load: a fleet of secrets rotated at once against API Gateway's limits, and the memory of one process that goes on and on.
+//! Load: a fleet of secrets that rotates at once under API Gateway's limits, and the memory of a long-lived process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,32 +11,32 @@ use api_key_rotation::adapters::description::InUseText;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
 use tokio::task::JoinSet;
 
-/// How many processes of a function Lambda runs at once where nothing else is said (DOC).
+/// The number of processes of a function that Lambda runs at once by default (DOC).
 const CONCURRENCY: usize = 1_000;
 
-/// API Gateway's limits of an account (DOC), which the sandbox keeps.
+/// API Gateway's limits of an account (DOC), which the sandbox enforces.
 const CALLS_PER_SECOND: f64 = 10.0;
 const BURST: f64 = 40.0;
 const CREATE_API_KEY_PER_SECOND: f64 = 5.0;
 
-/// How long one `CreateUsagePlanKey` takes, of which API Gateway serves one at a time. An assumption: no figure is known.
+/// The time of one `CreateUsagePlanKey`; API Gateway serves one at a time. An assumption: no figure is known.
 const ATTACH_TIME: Duration = Duration::from_millis(50);
 
-/// How often and after what pause Secrets Manager runs a failed rotation again. Assumptions, too.
+/// How often Secrets Manager retries a failed rotation, and after what pause. Also assumptions.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a step may take: the function's time-out, without what it keeps to end in time.
+/// The longest time of a step: the function's timeout without its safety margin.
 const STEP: Duration = Duration::from_secs(298);
 
-/// So many times the time that the limits set is allowed.
+/// The longest allowed time, as a multiple of the time that the limits require.
 const MOST: f64 = 1.2;
 
-/// A fleet rotated at once takes little longer than the limits of API Gateway make it.
+/// A fleet that rotates at once takes little longer than the limits of API Gateway require.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_rotates_within_api_gateway_limits() {
     let fleet = Fleet::start(if is_exhaustive() { 1_000 } else { 30 }).await;
-    let calls_each = fleet.calls_of_a_rotation_alone().await;
+    let calls_each = fleet.calls_of_single_rotation().await;
 
     let began = Instant::now();
     let outcomes = fleet.rotate(began).await;
@@ -87,32 +87,32 @@ async fn fleet_rotates_within_api_gateway_limits() {
     }
     let ratio = took / bound;
     println!(
-        "  {took:>7.1} s  taken: {ratio:.3} times the longest of these; load {}",
+        "  {took:>7.1} s  measured: {ratio:.3} times the longest of these; load {}",
         load()
     );
 
     for outcome in &outcomes {
         assert!(outcome.succeeded, "{}: {:?}", outcome.arn, outcome.error());
     }
-    let left = fleet.reconcile_what_is_left().await;
-    println!("  {left} replaced keys were marked by the next reconciliation only");
+    let left = fleet.reconcile_leftovers().await;
+    println!("  {left} superseded keys were marked only by the next reconciliation");
     fleet.assert_agreement();
-    // Whoever waits for the last of the calls waits no longer than a step may take.
+    // The last call waits no longer than a step may take.
     if bound < STEP.as_secs_f64() / MOST {
-        assert_eq!(at_first, outcomes.len(), "a step gave up");
+        assert_eq!(at_first, outcomes.len(), "a step timed out");
     }
     let throttled: usize = count(&calls)
         .values()
         .map(|[_, throttled, _]| throttled)
         .sum();
     assert!(throttled > 0, "the limits were never met");
-    // Of a few, the last one's pause alone may be a part of the whole.
+    // In a small fleet, the pause of the last one can be a large part of the total.
     let most = if is_exhaustive() { MOST } else { 2.0 * MOST };
     assert!(ratio > 0.9, "the limits were not in force");
     assert!(ratio <= most, "{took:.1} s, {ratio:.3} times {bound:.1} s");
 }
 
-/// Processes that got in each others way do not come back in step.
+/// Processes that collided do not retry at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn colliding_processes_return_out_of_step() {
     let env = TestEnvBuilder::plain().start().await;
@@ -136,15 +136,15 @@ async fn colliding_processes_return_out_of_step() {
     let pauses: BTreeSet<_> = lines.map(|line| line["pause_ms"].as_u64()).collect();
     assert!(pauses.len() > 4, "eight pauses: {pauses:?}");
     let calls = env.sandbox.calls();
-    let looks = calls
+    let queries = calls
         .iter()
         .filter(|call| call.operation == "GetUsagePlanKey");
-    assert_eq!(looks.count(), 0, "what is known was looked up");
+    assert_eq!(queries.count(), 0, "a known fact was queried");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_of_process_stays_flat_over_warm_rotations() {
-    /// What the allocator may keep meanwhile, in KiB. Over 1,000 rotations that is a leak of 300 bytes in each.
+    /// What the allocator may keep, in KiB. Over 1,000 rotations that is a leak of 300 bytes in each.
     const TOLERANCE: u64 = 256;
 
     let rotations = if is_exhaustive() { 1_000 } else { 100 };
@@ -158,7 +158,7 @@ async fn memory_of_process_stays_flat_over_warm_rotations() {
     for done in 1..=rotations {
         env.rotate().await;
         memory.push(resident(pid));
-        // The function lists its keys: that there are more of them is no growth of the function.
+        // The function lists its keys, and a longer list is not a leak.
         let current = env.current_key();
         let replaced = env.sandbox.keys().into_iter();
         for key in replaced.filter(|key| key.value != current) {
@@ -174,15 +174,16 @@ async fn memory_of_process_stays_flat_over_warm_rotations() {
     env.assert_agreement().await;
 
     let tenth = rotations / 10;
-    // The first tenth is warming up.
+    // The first tenth is a warm-up.
     let early = median(&memory[tenth..2 * tenth]);
     let late = median(&memory[rotations - tenth..]);
     println!("{rotations} warm rotations in one process: {early} KiB early, {late} KiB late");
     assert!(late <= early + TOLERANCE, "{early} KiB grew to {late} KiB");
 }
 
-/// Secrets whose keys are the function's, on one plan; the function serves all that name it. It has no probe and no
-/// mirror then, and a new key inherits its plan.
+/// Secrets with managed keys on one plan, and a function that serves all of them.
+///
+/// The function has no probe and no targets, and a new key inherits its plan.
 struct Fleet {
     _roles: Roles,
     sandbox: Arc<Sandbox>,
@@ -208,10 +209,10 @@ impl Fleet {
             let id = create_member(&sandbox, &plan, &name, &format!("Leaked{number:034}"));
             (name, id)
         };
-        // One more than asked for, to see what a rotation takes alone.
+        // One more than requested, to measure a single rotation.
         let members = (0..=members).map(member).collect();
-        // Without a probe each key settles for a time, at most once after the last is made; what is measured here is
-        // what the limits do.
+        // Without a probe each key must reach its minimum age, once at most after the last key. The test
+        // measures only the limits.
         let function = Function::new(binary()).env("PROPAGATION_DELAY", "0s");
         let (role, roles) = (role::role(&function.env, &sandbox, false), Roles::default());
         roles.add(&role);
@@ -224,8 +225,8 @@ impl Fleet {
         }
     }
 
-    /// Rotates the first secret by itself.
-    async fn calls_of_a_rotation_alone(&self) -> usize {
+    /// Rotates the first secret alone.
+    async fn calls_of_single_rotation(&self) -> usize {
         let token = self.sandbox.rotate(&self.members[0].0);
         let outcome = self.sandbox.rotation(&token).await;
         assert!(outcome.succeeded, "{:?}", outcome.error());
@@ -256,16 +257,17 @@ impl Fleet {
         outcomes
     }
 
-    /// What was asked of API Gateway's control plane.
+    /// Returns the calls to API Gateway's control plane.
     fn calls(&self) -> Vec<Call> {
         let mut calls = self.sandbox.calls();
         calls.retain(|call| call.service == Service::ApiGateway);
         calls
     }
 
-    /// A mark that a step had no time for fails no rotation: the next reconciliation makes it. For how many secrets it
-    /// had to.
-    async fn reconcile_what_is_left(&self) -> usize {
+    /// Reconciles what a rotation left, and returns for how many secrets.
+    ///
+    /// A step without time for a mark does not fail the rotation: the next reconciliation writes it.
+    async fn reconcile_leftovers(&self) -> usize {
         let keys = self.sandbox.keys().into_iter();
         let marked = keys.filter(|key| key.description.starts_with("Superseded at "));
         let marked: BTreeSet<_> = marked.map(|key| key.id).collect();
@@ -280,11 +282,15 @@ impl Fleet {
         reconciled
     }
 
-    /// Each secret has one new key, current and on the plan, and its old one, marked and not yet disabled.
+    /// Asserts that each secret has a new key, current and on the plan, and its superseded one, marked but enabled.
     fn assert_agreement(&self) {
         let mut keys = BTreeMap::<_, Vec<_>>::new();
         for key in self.sandbox.keys() {
-            let name = key.name.rsplit_once('/').expect("it names its secret").0;
+            let name = key
+                .name
+                .rsplit_once('/')
+                .expect("it contains the secret's name")
+                .0;
             keys.entry(name.to_owned()).or_default().push(key);
         }
         for (name, replaced) in &self.members {
@@ -304,7 +310,7 @@ impl Fleet {
                 "{name} holds another key"
             );
             assert!(new.enabled && new.plans == [self.plan.as_str()], "{new:?}");
-            // Where a step was cut off, it also says when it was resumed.
+            // After an interrupted step, it also says when the key was resumed.
             let description = InUseText::new(name).to_string();
             assert!(new.description.starts_with(&description), "{new:?}");
         }
@@ -316,7 +322,7 @@ impl Fleet {
     }
 }
 
-/// A secret that was rotated before: its key has the name, the tags and the description that this function gives.
+/// Creates a secret that was rotated before: its key has the function's name, tags and description.
 fn create_member(sandbox: &Sandbox, plan: &str, name: &str, value: &str) -> String {
     sandbox.create_secret(name, Some(value));
     sandbox.enable_rotation(name);
@@ -325,7 +331,7 @@ fn create_member(sandbox: &Sandbox, plan: &str, name: &str, value: &str) -> Stri
     minted_key(sandbox, name, version, value, &[plan])
 }
 
-/// By operation: what was served, what was throttled, and what another call was in the way of.
+/// Counts the calls by operation: served, throttled, and in conflict with another call.
 fn count(calls: &[Call]) -> BTreeMap<&str, [usize; 3]> {
     let mut counts = BTreeMap::<_, [usize; 3]>::new();
     for call in calls {
@@ -344,10 +350,10 @@ fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let figure = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-    figure.expect("Linux tells its memory")
+    figure.expect("Linux reports its memory")
 }
 
-/// How busy the machine is, which lengthens what is measured.
+/// Returns the load of the machine, which lengthens the times.
 fn load() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split_whitespace()

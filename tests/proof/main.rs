@@ -1,4 +1,4 @@
-//! The real binary in the sandbox, under everything that can go wrong: a fixed share in a test run, all of it in `make prove`.
+//! The real binary in the sandbox under faults: a fixed share of them in a test run, all of them in `make prove`.
 
 mod fault_injection;
 mod load;

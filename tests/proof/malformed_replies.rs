@@ -1,7 +1,7 @@
-//! What only the network brings: replies of API Gateway, Doppler and Secrets Manager, to the real function.
+//! Malformed replies of API Gateway, Doppler and Secrets Manager to the real function.
 //!
-//! A reply here is garbage and no lie: one that is in order, and says that a secret holds another value than it does or a key
-//! another, cannot be told from the truth.
+//! A reply is malformed here, but it does not lie: a well-formed reply with a wrong value of a secret or a
+//! key cannot be distinguished from the truth.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,16 +28,16 @@ use crate::support::generators::{
 };
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder};
 
-/// In which run a reply is garbage.
+/// The run that gets a malformed reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Rotation,
     Reconciliation,
-    /// Of every secret of the function.
+    /// A reconciliation of every secret of the function.
     Everything,
 }
 
-/// The calls whose replies are garbage.
+/// The calls that get malformed replies.
 const CALLS: [(Run, Service, &str); 24] = {
     use Run::{Everything, Reconciliation, Rotation};
     use Service::{ApiGateway, Doppler, SecretsManager};
@@ -69,21 +69,21 @@ const CALLS: [(Run, Service, &str); 24] = {
     ]
 };
 
-/// After this long Lambda would kill the function. Longer in full, where many share the processor.
+/// The function's timeout. It is longer in an exhaustive run, where many processes share the processor.
 fn timeout() -> Duration {
     Duration::from_secs(if is_exhaustive() { 20 } else { 10 })
 }
 
-/// One reply. `$ARN` and the like in its body stand for what is so in the environment that it is sent to.
+/// One malformed reply. `$ARN` and similar words in its body are replaced by the values of the environment.
 #[derive(Clone)]
 struct Garbage {
     status: u16,
     content_type: &'static str,
     headers: Vec<(&'static str, Vec<u8>)>,
     body: Vec<u8>,
-    /// Whether the call has its effect all the same.
+    /// Whether the call has its effect anyway.
     effect: bool,
-    /// Which of the calls it strikes; none: all of them.
+    /// Which of the calls gets it; `None`: all of them.
     nth: Option<usize>,
 }
 
@@ -171,7 +171,7 @@ fn garbage(operation: &'static str) -> BoxedStrategy<Garbage> {
                 2 => vec(any::<u8>(), 0..300),
                 1 => Just(Vec::new()),
                 1 => value().prop_map(|value| format!("<html><title>{value}</title>").into_bytes()),
-                // Deep, and huge.
+                // Deep nesting, and huge bodies.
                 1 => (0..60_000_usize).prop_map(|depth| ("{\"item\":".to_owned() + &"[".repeat(depth)).into_bytes()),
                 1 => (0..60_000_usize).prop_map(|depth| "{\"message\":".repeat(depth).into_bytes()),
                 1 => (1..4_000_000_usize).prop_map(|size| format!("{{\"message\":\"{}\"}}", "q".repeat(size)).into_bytes()),
@@ -182,12 +182,12 @@ fn garbage(operation: &'static str) -> BoxedStrategy<Garbage> {
         .boxed()
 }
 
-/// Bytes that may stand in a header.
+/// Bytes that a header can contain.
 fn bytes() -> impl Strategy<Value = Vec<u8>> + Clone {
     vec(prop_oneof![32..=126_u8, 128..=255_u8], 0..30)
 }
 
-/// What looks like a service's refusal.
+/// A reply that resembles a service's refusal.
 fn refusal() -> BoxedStrategy<Vec<u8>> {
     let code = prop_oneof![
         2 => select(vec![
@@ -218,7 +218,7 @@ fn refusal() -> BoxedStrategy<Vec<u8>> {
     prop_oneof![2 => fields.clone().prop_map(String::into_bytes), 1 => edited_bytes(fields)].boxed()
 }
 
-/// What looks like the reply to an operation.
+/// A reply that resembles the one to an operation.
 #[allow(clippy::too_many_lines, reason = "it is a list of the operations")]
 fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
     let text = |known: &'static str| {
@@ -322,7 +322,7 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
             ("PrimaryRegion", string().boxed()),
             ("ReplicationStatus", list(replica)),
         ]),
-        // A text would be a lie.
+        // A string would be a lie.
         "GetSecretValue" => some(vec![
             ("ARN", text("$ARN")),
             ("VersionId", text("$CURRENT")),
@@ -400,7 +400,7 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
     if operation != "DescribeSecret" {
         return reply.boxed();
     }
-    // Which secret it is about is right, or all wrong: half of it would be a lie.
+    // The secret's identity is right, or all wrong: half of it would be a lie.
     let whose = select(vec![
         r#""ARN":"$ARN","Name":"$NAME","#,
         r#""ARN":"qxzj","Name":"qxzj","#,
@@ -416,7 +416,7 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
 
 // The environments.
 
-/// Every second environment has its plans configured; the others inherit them.
+/// Starts an environment. Every second one has configured plans; the others inherit them.
 async fn start(run: Run, number: usize) -> TestEnv {
     let options = Options {
         function_timeout: timeout(),
@@ -439,7 +439,7 @@ async fn start(run: Run, number: usize) -> TestEnv {
         _ => setup,
     };
     let inherits = setup.configured_plans == 0;
-    // A key that is created again does not know which targets were written, if that cannot be noted.
+    // A key that is created again names no target, if the targets cannot be noted.
     let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
     let env = setup.env("DOPPLER_ADOPT_TARGETS", &target);
     let env = env.start().await;
@@ -453,26 +453,26 @@ async fn start(run: Run, number: usize) -> TestEnv {
             &json!({ "apiKey": value, "user": "qxzj" }).to_string(),
         );
     }
-    // So that there is a replaced key of ours.
+    // So that there is a superseded managed key.
     env.rotate().await;
     env.rotate().await;
     env
 }
 
-/// The newest key of the secret that was replaced.
-fn replaced_key(env: &TestEnv) -> Option<KeySnapshot> {
+/// Returns the newest superseded key of the secret.
+fn superseded_key(env: &TestEnv) -> Option<KeySnapshot> {
     let current = env.current_key();
     let mut keys = env.sandbox.keys().into_iter();
     keys.rfind(|key| key.name.starts_with(SECRET) && key.value != current)
 }
 
-/// Gives a reconciliation something to do with `operation`. Whether AWSCURRENT's key is there afterwards.
+/// Gives a reconciliation an action that needs `operation`. Returns whether AWSCURRENT's key exists afterwards.
 fn prepare(env: &TestEnv, operation: &str) -> bool {
     let sandbox = &env.sandbox;
     let current = sandbox
         .key_with_value(&env.current_key())
-        .expect("it is there");
-    let old = replaced_key(env).expect("there is a replaced key");
+        .expect("it exists");
+    let old = superseded_key(env).expect("there is a superseded key");
     match operation {
         "UpdateSecrets" => sandbox
             .doppler()
@@ -492,7 +492,7 @@ fn prepare(env: &TestEnv, operation: &str) -> bool {
             sandbox.describe_key(&old.id, &mark.to_string());
         }
         "CreateApiKey" | "CreateUsagePlanKey" => sandbox.delete_key(&current.id),
-        // With configured plans those of the current key are looked at anyway.
+        // With configured plans those of the current key are read anyway.
         "GetUsagePlans" if !env.settings.contains_key("USAGE_PLAN_IDS") => {
             sandbox.delete_key(&current.id);
         }
@@ -501,14 +501,14 @@ fn prepare(env: &TestEnv, operation: &str) -> bool {
     sandbox.key_with_value(&current.value).is_some()
 }
 
-/// What became of the run that met garbage, and how often it did.
+/// The result of a run, and how many malformed replies it got.
 struct Encountered {
     times: usize,
     failed: bool,
 }
 
-/// Lets one garbage reply meet a run, and demands what must be so whatever it is.
-async fn encounter(
+/// Gives a malformed reply to a run, and checks the result.
+async fn reply_malformed(
     env: &TestEnv,
     run: Run,
     service: Service,
@@ -519,8 +519,8 @@ async fn encounter(
     let sandbox = &env.sandbox;
     sandbox.clear_function_log();
     let token = (run == Run::Rotation).then(|| sandbox.begin_rotation(SECRET));
-    // What a reply says of the time may end a grace and a quarantine.
-    if run == Run::Reconciliation && replaced_key(env).is_none() {
+    // A date in a reply may end a grace and a quarantine.
+    if run == Run::Reconciliation && superseded_key(env).is_none() {
         env.rotate().await;
     }
     let is_there = run == Run::Rotation || prepare(env, operation);
@@ -539,32 +539,32 @@ async fn encounter(
         None => reconcile(env, run).await,
     };
     let times = handle.fired();
-    // What an earlier reply said of Doppler's limits is believed for as long as it said.
+    // What an earlier reply says of Doppler's limits holds for as long as it says.
     let waits = sandbox.function_log().contains("rate limit allows no");
     assert!(
         times > 0 || garbage.nth == Some(2) || waits,
-        "{what}: it was never met: {result:?}\n{}",
+        "{what}: no such call was made: {result:?}\n{}",
         sandbox.function_log()
     );
     sandbox.faults().clear();
     if let Err(error) = &result {
-        assert_is_ours(error, what);
+        assert_is_function_error(error, what);
     }
     assert_eq!(
         sandbox.function_pids(),
         process,
-        "{what}: the process did not live on"
+        "{what}: the process ended"
     );
     let log = sandbox.function_log();
     assert!(!log.contains("panicked"), "{what}: {log}");
 
-    // As safe as before.
+    // Everything that worked still works.
     if is_there {
         let current = env.current_key();
         assert_eq!(
             env.gateway_answer(&current).await,
             200,
-            "{what}: AWSCURRENT's key is dead"
+            "{what}: AWSCURRENT's key does not work"
         );
     }
     for target in &env.targets {
@@ -573,17 +573,17 @@ async fn encounter(
         let works = key.is_some_and(|key| key.enabled);
         assert!(
             works || !is_there || held == "stray",
-            "{what}: Doppler's key is dead"
+            "{what}: Doppler's key does not work"
         );
     }
 
-    // The same process goes on, unless it was told to wait for minutes.
+    // The same process continues, unless the reply told it to wait for minutes.
     let recovered = recover_fully(env, run, token).await;
     recovered.unwrap_or_else(|error| panic!("not resumed: {error}\n{}", sandbox.function_log()));
     if !is_there && operation == "GetUsagePlans" {
-        // On which plans a key was that is gone, only this reply tells.
+        // Only this reply shows the plans of a key that was deleted.
         let key = sandbox.key_with_value(&env.current_key());
-        let key = key.expect("it was minted anew");
+        let key = key.expect("it was created again");
         for plan in env.plans.iter().filter(|plan| !key.plans.contains(plan)) {
             sandbox.attach_key(&key.id, plan);
         }
@@ -685,8 +685,8 @@ async fn reconcile(env: &TestEnv, run: Run) -> Result<(), FunctionError> {
     }
 }
 
-/// The error is the function's own, and not what Lambda says of one that died or was killed.
-fn assert_is_ours(error: &FunctionError, what: &str) {
+/// Asserts that the error is the function's own, and not Lambda's for a process that ended or was killed.
+fn assert_is_function_error(error: &FunctionError, what: &str) {
     let named = error
         .error_type
         .chars()
@@ -694,14 +694,14 @@ fn assert_is_ours(error: &FunctionError, what: &str) {
     assert!(named && !error.error_message.is_empty(), "{what}: {error}");
 }
 
-/// What Secrets Manager and the schedule do after a failure.
+/// Runs what Secrets Manager or the schedule runs after a failure.
 async fn recover(env: &TestEnv, run: Run, token: Option<String>) -> Result<(), FunctionError> {
     if run != Run::Rotation {
         return reconcile(env, run).await;
     }
     let secret = env.sandbox.secret(SECRET);
     let pending = secret.pending().map(|version| version.id.clone());
-    // One that has lost AWSPENDING is over.
+    // A rotation that has lost AWSPENDING is over.
     let over = token.is_none_or(|token| {
         pending.as_ref() != Some(&token)
             && secret.current().map(|version| &version.id) != Some(&token)
@@ -717,15 +717,16 @@ async fn recover(env: &TestEnv, run: Run, token: Option<String>) -> Result<(), F
     env.try_steps(&token).await
 }
 
-/// The same until it could do all of it: a run that was told to wait for minutes, or that ran out of time on a busy machine,
-/// needs another try.
+/// Recovers until nothing is left.
+///
+/// A run that was told to wait for minutes, or that ran out of time on a busy machine, needs another try.
 async fn recover_fully(
     env: &TestEnv,
     run: Run,
     token: Option<String>,
 ) -> Result<(), FunctionError> {
     let sandbox = &env.sandbox;
-    // A reconciliation that could not do all of it says so, and succeeds.
+    // A reconciliation that was not complete logs it, and succeeds.
     let mut said = sandbox.function_log().len();
     let mut recovered = recover(env, run, token.clone()).await;
     for _ in 0..3 {
@@ -742,7 +743,7 @@ async fn recover_fully(
     recovered
 }
 
-/// Keeps lists short: two replaced keys will do.
+/// Keeps lists short: two superseded keys are enough.
 fn tidy(env: &TestEnv) {
     let current = env.current_key();
     let mut old: Vec<_> = env
@@ -757,7 +758,7 @@ fn tidy(env: &TestEnv) {
     }
 }
 
-/// What once was a finding.
+/// Returns replies that were findings once.
 fn known() -> Vec<((Run, Service, &'static str), Garbage)> {
     let garbage = |status, headers: &[(&'static str, &str)], body: &str| Garbage {
         status,
@@ -777,7 +778,7 @@ fn known() -> Vec<((Run, Service, &'static str), Garbage)> {
     ];
     let long_ago = ("date", "Mon, 01 Jan 1900 00:00:00 GMT");
     let far_ahead = ("date", "Fri, 31 Dec 9999 23:59:59 GMT");
-    let ours = r#"{"item":[{"id":"a","name":"$NAME/$CURRENT","value":"$VALUE","enabled":true,"createdDate":-1,
+    let managed = r#"{"item":[{"id":"a","name":"$NAME/$CURRENT","value":"$VALUE","enabled":true,"createdDate":-1,
         "tags":{"rotation:secret":"$ARN","rotation:version":"$CURRENT"}}]}"#;
     let described =
         r#"{"ARN":"$ARN","Name":"$NAME","VersionIdsToStages":{"$CURRENT":["AWSCURRENT"]}}"#;
@@ -795,7 +796,7 @@ fn known() -> Vec<((Run, Service, &'static str), Garbage)> {
         ),
         (
             (Run::Reconciliation, Service::ApiGateway, "GetApiKeys"),
-            garbage(200, &[], ours),
+            garbage(200, &[], managed),
         ),
         (
             (
@@ -832,7 +833,7 @@ fn known() -> Vec<((Run, Service, &'static str), Garbage)> {
     ]
 }
 
-/// Tells of which case a failure is, whatever fails.
+/// Prints the case of a failure.
 struct PanicContext<'a>(&'a str);
 
 impl Drop for PanicContext<'_> {
@@ -843,11 +844,12 @@ impl Drop for PanicContext<'_> {
     }
 }
 
-/// A reply that is garbage, with its number and the call that it answers.
+/// A malformed reply, with its number and its call.
 type Case = (usize, (Run, Service, &'static str), Garbage);
 
-/// Generates the cases one after the other, each for the call whose turn it is, on a thread of its own: generators are not
-/// for sharing.
+/// Generates the cases, with each call in turn.
+///
+/// The generator has a thread of its own because it cannot be shared.
 fn cases(calls: Vec<(Run, Service, &'static str)>, all: usize) -> mpsc::Receiver<Case> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -865,7 +867,7 @@ fn cases(calls: Vec<(Run, Service, &'static str)>, all: usize) -> mpsc::Receiver
             (calls[call], reply.current())
         });
         for (number, (call, garbage)) in known.chain(generated).enumerate() {
-            // Nobody takes it after a failure.
+            // After a failure, the receiver is closed.
             if sender.blocking_send((number, call, garbage)).is_err() {
                 return;
             }
@@ -874,7 +876,7 @@ fn cases(calls: Vec<(Run, Service, &'static str)>, all: usize) -> mpsc::Receiver
     receiver
 }
 
-/// Replies met, runs that failed with a clear error, and runs that went on.
+/// Malformed replies, runs that failed with a clear error, and runs that continued.
 type Figures = BTreeMap<(Run, &'static str), [usize; 3]>;
 
 async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usize) {
@@ -891,7 +893,7 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
                 let Some((number, (run, service, operation), garbage)) = case else {
                     return;
                 };
-                // Anew now and then: what has been grows.
+                // A new environment now and then, because the history grows.
                 if served % 50 == 0 {
                     env = None;
                 }
@@ -903,7 +905,8 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
                     "case {number}, {operation} in a {run:?} of environment {worker}: {garbage:?}"
                 );
                 let _context = PanicContext(&what);
-                let encountered = encounter(env, run, service, operation, &garbage, &what).await;
+                let encountered =
+                    reply_malformed(env, run, service, operation, &garbage, &what).await;
                 let mut figures = figures.lock().await;
                 let [times, failed, went_on] = figures.entry((run, operation)).or_default();
                 *times += encountered.times;
@@ -916,7 +919,7 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
     }
     let mut finding = None;
     while let Some(ended) = workers.join_next().await {
-        // The others go on, so that every finding is told.
+        // The others continue, so that every finding is reported.
         finding = finding.or(ended.err());
     }
     if let Some(finding) = finding {
@@ -924,7 +927,7 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
     }
     println!(
         "{:<40} {:>8} {:>8} {:>8}",
-        "garbage replies to", "replies", "failed", "went on"
+        "malformed replies to", "replies", "failed", "continued"
     );
     let figures = figures.lock().await;
     let mut sums = [0; 3];
@@ -942,7 +945,7 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
     println!("{:<40} {times:>8} {failed:>8} {went_on:>8}", "all");
 }
 
-/// No reply ends the process or endangers the key in use and the next try completes.
+/// No reply ends the process or endangers the key in use, and the next try completes the run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_reply_endangers_key_or_process() {
     let calls = CALLS
@@ -958,7 +961,7 @@ async fn no_reply_endangers_key_or_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_reply_ends_a_reconciliation_of_every_secret() {
+async fn no_reply_ends_reconciliation_of_every_secret() {
     let calls = CALLS
         .into_iter()
         .filter(|(run, ..)| *run == Run::Everything)
@@ -967,7 +970,7 @@ async fn no_reply_ends_a_reconciliation_of_every_secret() {
     try_all(calls, all, envs).await;
 }
 
-/// The tags and the name of a key, and what its description says; its version is `V`.
+/// The name, the tags and the description of a key whose version is `V`.
 fn labels() -> impl Strategy<Value = [String; 4]> {
     let some = |text: &'static str| edited(Just(text.to_owned()));
     let description = prop_oneof![
@@ -979,7 +982,7 @@ fn labels() -> impl Strategy<Value = [String; 4]> {
     (some("$NAME/V"), some("$ARN"), some("V"), description).prop_map(<[String; 4]>::from)
 }
 
-/// No key is taken for one of ours but by its tags and its whole name.
+/// A key is managed only by its tags and its whole name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_recognized_by_tags_and_name() {
     let all = if is_exhaustive() { 3_000 } else { 150 };
@@ -988,24 +991,24 @@ async fn keys_are_recognized_by_tags_and_name() {
         let key = labels.new_tree(&mut runner);
         key.expect("it can be generated").current()
     });
-    // So many are named like this secret's that the function would refuse to work with all of them at once.
+    // So many keys have the secret's name that the function would refuse to work with all of them at once.
     for keys in keys.collect::<Vec<_>>().chunks(750) {
-        none_is_taken_for_ours(keys).await;
+        assert_unmanaged_keys_are_ignored(keys).await;
     }
 }
 
-async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
+async fn assert_unmanaged_keys_are_ignored(keys: &[[String; 4]]) {
     let env = start(Run::Rotation, 0).await;
     let sandbox = &env.sandbox;
     let arn = sandbox.secret(SECRET).arn;
     let meant = |text: &String| text.replace("$NAME", SECRET).replace("$ARN", &arn);
     let keys = keys.iter().map(|key| key.each_ref().map(meant));
     let keys = keys.collect::<Vec<_>>();
-    let is_ours = |[name, secret, version, _]: &[String; 4]| {
+    let is_managed = |[name, secret, version, _]: &[String; 4]| {
         *secret == arn && *name == format!("{SECRET}/{version}")
     };
     let mut nearly = 0;
-    for (number, key) in keys.iter().filter(|key| !is_ours(key)).enumerate() {
+    for (number, key) in keys.iter().filter(|key| !is_managed(key)).enumerate() {
         let [name, secret, version, description] = key;
         let id = sandbox.create_key(name, &format!("qxzjqxzjqxzjqxzjqxzj{number}"), &[]);
         sandbox.tag_key(&id, "rotation:secret", secret);
@@ -1021,7 +1024,7 @@ async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
     };
     let before = foreign();
     println!(
-        "keys that are not ours: {}, of which the list for ours brings {nearly}",
+        "unmanaged keys: {}, of which the list by name contains {nearly}",
         before.len()
     );
 
@@ -1033,9 +1036,9 @@ async fn none_is_taken_for_ours(keys: &[[String; 4]]) {
         .await
         .expect("it succeeds");
     env.assert_agreement().await;
-    assert!(foreign() == before, "a key that is not ours was changed");
+    assert!(foreign() == before, "an unmanaged key was changed");
     assert!(
         env.sandbox.function_answers().contains("disabled API key"),
-        "none of ours was either"
+        "no managed key was changed"
     );
 }

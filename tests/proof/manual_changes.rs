@@ -1,5 +1,7 @@
-//! What people do by hand before any call of a rotation or a reconciliation: nothing is lost but what the change
-//! itself takes away, the error says what to do, and what `docs/runbook.md` says brings everything back into agreement.
+//! Manual changes before any call of a rotation or a reconciliation.
+//!
+//! Nothing is lost except what the change itself removes, the error says what to do, and the steps of
+//! `docs/runbook.md` restore agreement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,7 +22,7 @@ use tokio::task::JoinSet;
 /// Environments at a time.
 const AT_ONCE: usize = 8;
 const TARGET: &str = "PARTNER_API_KEY";
-const BY_HAND: &str = "HandMadeHandMadeHandMade";
+const UNMANAGED: &str = "HandMadeHandMadeHandMade";
 /// The key of a secret whose name begins with this one's.
 const NEIGHBOURS: &str = "NeighboursNeighboursNeighbours";
 const TAGS: [&str; 3] = ["rotation:secret", "rotation:version", "rotation:function"];
@@ -35,27 +37,27 @@ const BOUNDARIES: [&str; 6] = [
     "UpdateApiKey",
 ];
 
-/// What the function is doing when somebody intervenes.
+/// The run during which an operator makes a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Job {
     /// The second rotation of a secret, its usage plan configured or inherited.
     Rotation { inherits: bool },
-    /// A reconciliation that finds a key whose grace is over, and a target with a stranger's value.
+    /// A reconciliation that finds a key whose grace is over, and a target with a foreign value.
     Reconciliation { inherits: bool },
 }
 
-/// Which key.
+/// The role of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum KeyRole {
-    /// That of the rotation under way.
+    /// The key of the rotation that is in progress.
     Pending,
     /// AWSCURRENT's, as the run found it.
     Current,
-    /// The one that AWSCURRENT's had replaced.
+    /// The key that AWSCURRENT's key superseded.
     Replaced,
 }
 
-/// What somebody does by hand.
+/// A manual change by an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ManualChange {
     PutAnotherField,
@@ -95,7 +97,7 @@ impl ManualChange {
         all
     }
 
-    /// The errors with which a rotation may answer it, all of which the runbook names.
+    /// The errors with which a rotation may react, all of which the runbook names.
     fn errors(self) -> &'static [&'static str] {
         match self {
             Self::PutAnotherField | Self::PutTheOldKey => {
@@ -107,21 +109,21 @@ impl ManualChange {
             }
             Self::Cancel => &["RotationDisabled"],
             Self::DeletePlan => &["ApiGatewayFailed", "KeyNotOnUsagePlan", "NoUsagePlan"],
-            // Its plans may be looked at when it is gone already.
+            // Its plans may be read when it is deleted already.
             Self::DeleteKey(KeyRole::Pending) => &[
                 "KeyNotFound",
                 "ApiGatewayFailed",
                 "KeyNotOnUsagePlan",
                 "NoUsagePlan",
             ],
-            // It may be gone when its plans, which the new one inherits, are looked at.
+            // It may be deleted when its plans, which the new one inherits, are read.
             Self::DeleteKey(KeyRole::Current) => &["NoUsagePlan"],
             Self::DeleteSecret => &["SecretsManagerFailed"],
             Self::RotateAgain | Self::DeleteKey(_) | Self::RemoveTag(..) => &[],
         }
     }
 
-    /// One tag of each key is enough where not everything is tried.
+    /// One tag of each key is enough if not everything is tried.
     fn is_in_share(self) -> bool {
         match self {
             Self::RemoveTag(KeyRole::Current, tag) => tag == "rotation:version",
@@ -136,7 +138,7 @@ impl ManualChange {
     }
 }
 
-/// Words of the error's message that say what to do next.
+/// Words of the error's message that name the next step.
 fn next_step(change: ManualChange, error_type: &str) -> &'static str {
     match error_type {
         "UnknownVersion" => "`aws secretsmanager rotate-secret`",
@@ -149,11 +151,11 @@ fn next_step(change: ManualChange, error_type: &str) -> &'static str {
         "ApiGatewayFailed" => "the next attempt continues",
         "NoUsagePlan" => "set USAGE_PLAN_IDS",
         "SecretsManagerFailed" => "`aws secretsmanager restore-secret`",
-        other => panic!("{other} is not expected of {change:?}"),
+        other => panic!("{other} is not expected for {change:?}"),
     }
 }
 
-/// What the runbook has people run.
+/// A block of commands in the runbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Command {
     RotateAfterPut,
@@ -184,7 +186,7 @@ impl Command {
         Self::GiveUp,
     ];
 
-    /// Where it stands: the title of its part, and which block of that it is.
+    /// Returns the title of its section, and the index of the block in it.
     fn place(self) -> (&'static str, usize) {
         match self {
             Self::RotateAfterPut => ("A value was put by hand", 0),
@@ -237,30 +239,30 @@ fn runbook() -> &'static BTreeMap<String, Vec<String>> {
     })
 }
 
-/// A key that the function made for a version of the secret.
-struct Minted {
+/// A key that the function created for a version of the secret.
+struct CreatedKey {
     id: String,
     value: String,
 }
 
-/// An environment before the run, and what of it the change has taken away.
+/// An environment before the run, and what the change has removed from it.
 struct JobEnv {
     test_env: TestEnv,
     job: Job,
-    current: Minted,
-    replaced: Minted,
+    current: CreatedKey,
+    replaced: CreatedKey,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The usage plan that keys are to be on; none while it is deleted.
+    /// The usage plan that keys must be on; `None` while it is deleted.
     plan: Option<String>,
     /// Values of keys that the change deleted.
     deleted: BTreeSet<String>,
     /// Whether the change could be made.
     done: bool,
-    /// The rotation that somebody began meanwhile.
+    /// A rotation that an operator began in the meantime.
     second: Option<Outcome>,
 }
 
@@ -272,27 +274,27 @@ impl JobEnv {
         } else {
             TestEnvBuilder::quick()
         };
-        // A run that somebody begins in the middle of another has a process of its own.
+        // A run that begins during another one has a process of its own.
         setup.options.function_concurrency = 2;
         let test_env = setup.start().await;
         let sandbox = &test_env.sandbox;
         let arn = sandbox.secret(SECRET).arn;
-        let minted = |number: &str| {
+        let create = |number: &str| {
             let value = format!("{:0>40}", format!("key{number}"));
             let version = sandbox.put_secret(SECRET, &text_with(&value, "us"));
             let id = minted_key(sandbox, SECRET, &version, &value, &[&test_env.plans[0]]);
-            (Minted { id, value }, version)
+            (CreatedKey { id, value }, version)
         };
         let theirs = sandbox.create_key(&format!("{SECRET}/eu/1"), NEIGHBOURS, &[]);
         sandbox.tag_key(&theirs, TAGS[0], &format!("{arn}/eu"));
-        let (replaced, _) = minted("1");
-        let (current, version) = minted("2");
+        let (replaced, _) = create("1");
+        let (current, version) = create("2");
         let hours = if matches!(job, Job::Rotation { .. }) {
             1
         } else {
             25
         };
-        // AWSCURRENT's version is as old: its age bounds the grace of what it replaced.
+        // AWSCURRENT's version is as old: its age bounds the grace of the superseded key.
         let since = rfc3339(sandbox.now());
         sandbox.advance(Duration::from_hours(hours));
         // As the function leaves it: the mark names the target that was written.
@@ -318,7 +320,7 @@ impl JobEnv {
         }
     }
 
-    /// Does the job, and answers with the error, if there is one. Also with a rotation's token.
+    /// Runs the job. Returns its error and, for a rotation, its token.
     async fn run(&self) -> (Option<FunctionError>, Option<String>) {
         let sandbox = &self.test_env.sandbox;
         match self.job {
@@ -339,7 +341,7 @@ impl JobEnv {
         let keys = self.test_env.sandbox.keys().into_iter();
         let mut keys = keys.filter(|key| match role {
             KeyRole::Pending => {
-                !seeded.contains(&&key.id) && ![BY_HAND, NEIGHBOURS].contains(&key.value.as_str())
+                !seeded.contains(&&key.id) && ![UNMANAGED, NEIGHBOURS].contains(&key.value.as_str())
             }
             KeyRole::Current => key.id == self.current.id,
             KeyRole::Replaced => key.id == self.replaced.id,
@@ -347,7 +349,7 @@ impl JobEnv {
         keys.next()
     }
 
-    /// Does it, if it can be done at this moment.
+    /// Makes the change, if it is possible at this moment.
     async fn intervene(&self, change: ManualChange) {
         let sandbox = &self.test_env.sandbox;
         let done = match change {
@@ -361,8 +363,8 @@ impl JobEnv {
                 true
             }
             ManualChange::PutAKeyMadeByHand => {
-                sandbox.create_key("by hand", BY_HAND, &[&self.test_env.plans[0]]);
-                sandbox.put_secret(SECRET, &text_with(BY_HAND, "us"));
+                sandbox.create_key("by hand", UNMANAGED, &[&self.test_env.plans[0]]);
+                sandbox.put_secret(SECRET, &text_with(UNMANAGED, "us"));
                 true
             }
             ManualChange::PutAPlaceholder => {
@@ -448,7 +450,7 @@ impl JobEnv {
         true
     }
 
-    /// Whether whoever has this value is served, as far as the change leaves that possible.
+    /// Whether the gateway accepts this value, as far as the change leaves that possible.
     async fn serves(&self, value: &str) -> bool {
         let (no_plan, deleted) = {
             let state = self.state.lock().expect("no panic");
@@ -462,20 +464,20 @@ impl JobEnv {
         deleted || (enabled && (no_plan || self.test_env.gateway_answer(value).await == 200))
     }
 
-    /// Every key but the neighbours', which nothing may touch.
+    /// Returns every key except the neighbours', which nothing may change.
     fn keys(&self) -> Vec<KeySnapshot> {
         let is_theirs = |key: &KeySnapshot| key.value == NEIGHBOURS;
         let keys = self.test_env.sandbox.keys().into_iter();
-        let (theirs, ours): (Vec<_>, Vec<_>) = keys.partition(is_theirs);
+        let (theirs, others): (Vec<_>, Vec<_>) = keys.partition(is_theirs);
         let [theirs] = &theirs[..] else {
-            panic!("the neighbours' key is gone");
+            panic!("the neighbours' key was deleted");
         };
         let untouched = theirs.enabled && theirs.plans.is_empty() && theirs.tags.len() == 1;
         assert!(untouched && theirs.description.is_empty(), "{theirs:?}");
-        ours
+        others
     }
 
-    /// What holds whatever was done.
+    /// Asserts what holds after any change.
     async fn assert_nothing_lost(&self, change: ManualChange, what: &str) {
         let (test_env, secret) = (&self.test_env, self.test_env.sandbox.secret(SECRET));
         if !change.puts_no_key() {
@@ -509,7 +511,7 @@ impl JobEnv {
         }
     }
 
-    /// What holds once the runbook was followed.
+    /// Asserts what holds after the steps of the runbook.
     async fn assert_all_well(&self, change: ManualChange, what: &str) {
         let (test_env, secret) = (&self.test_env, self.test_env.sandbox.secret(SECRET));
         let log = || self.test_env.sandbox.function_log();
@@ -533,8 +535,8 @@ impl JobEnv {
         );
         for key in self.keys() {
             let marked = key.description.contains("Superseded at ");
-            // A key made by hand is its owner's.
-            let is_well = key.value == BY_HAND || marked == (key.value != current);
+            // A key that was created manually belongs to its owner.
+            let is_well = key.value == UNMANAGED || marked == (key.value != current);
             assert!(is_well, "{what}: {key:?}\n{}", log());
             let over = matches!(self.job, Job::Reconciliation { .. }) && key.id == self.replaced.id;
             assert_eq!(key.enabled, !over, "{what}: {key:?}\n{}", log());
@@ -556,11 +558,11 @@ fn text_with(key: &str, owner: &str) -> String {
     json!({ "apiKey": key, "owner": owner }).to_string()
 }
 
-/// The commands that were run as the runbook has them.
+/// The commands that were run in a shell.
 type Tried = Arc<Mutex<BTreeSet<Command>>>;
 
 impl JobEnv {
-    /// Follows the runbook: by the shell where nobody has yet, else by what is quicker.
+    /// Follows the runbook: the first time in a shell, afterwards by quicker calls.
     async fn follow(&self, command: Command, tried: &Tried, what: &str) {
         let first = tried.lock().expect("no panic").insert(command);
         let token = if first {
@@ -580,7 +582,7 @@ impl JobEnv {
         }
     }
 
-    /// Runs it as written. Answers with the version that it says it makes.
+    /// Runs the block as written. Returns the version that it says it creates.
     async fn shell(&self, command: Command) -> Option<String> {
         let plan = self
             .state
@@ -589,7 +591,7 @@ impl JobEnv {
             .plan
             .clone()
             .unwrap_or_default();
-        // A deployment is the one thing that the sandbox cannot do; that of the test is told of it.
+        // The sandbox cannot deploy a stack; the test reads the parameters instead.
         let script = format!(
             "cd \"$(mktemp -d)\"; F={FUNCTION_NAME} S={SECRET} API={REST_API_ID} STAGE={STAGE} PLAN={plan}\n\
              change() {{ echo \"change $*\"; }}\n{}\necho \"plan $PLAN\"",
@@ -613,7 +615,7 @@ impl JobEnv {
             .map(|(version, _)| version.to_owned())
     }
 
-    /// Does the same by the sandbox's own means.
+    /// Does the same by calls to the sandbox.
     async fn quickly(&self, command: Command) -> Option<String> {
         let sandbox = &self.test_env.sandbox;
         let secret = sandbox.secret(SECRET);
@@ -651,7 +653,7 @@ impl JobEnv {
                 drop(self.test_env.reconcile(json!({ "SecretId": SECRET })).await);
             }
             Command::Restore => sandbox.restore_secret(SECRET),
-            Command::DeleteKeys => unreachable!("it is for a secret that does not come back"),
+            Command::DeleteKeys => unreachable!("it is for a secret that is not restored"),
             Command::PutTagsBack => {
                 for key in self.keys() {
                     let Some(version) = key.name.strip_prefix(&format!("{SECRET}/")) else {
@@ -668,7 +670,7 @@ impl JobEnv {
 }
 
 impl JobEnv {
-    /// What the runbook says to run after `change`, given how the run ended.
+    /// Returns what the runbook says to run after `change`, given how the run ended.
     fn commands(&self, change: ManualChange, error: Option<&FunctionError>) -> Vec<Command> {
         let secret = self.test_env.sandbox.secret(SECRET);
         let held = self.test_env.key_in("AWSCURRENT");
@@ -706,7 +708,7 @@ impl JobEnv {
     }
 }
 
-/// How a schedule came to its end.
+/// How a schedule ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     NotPossible,
@@ -764,7 +766,7 @@ async fn try_schedule(
         env.follow(command, &tried, &what).await;
         end = End::AfterCommands;
     }
-    // The service tries again by itself, while the version is pending.
+    // The service retries automatically while the version is pending.
     if let Some(token) = token.filter(|_| sandbox.secret(SECRET).pending().is_some()) {
         let outcome = sandbox.retry(&token).await;
         assert!(
@@ -780,7 +782,7 @@ async fn try_schedule(
     test_env.reconcile(json!({ "SecretId": SECRET })).await;
     env.assert_all_well(change, &what).await;
     if matches!(change, ManualChange::RemoveTag(_, "rotation:function")) {
-        // The role may change no key without this tag, until it is put back.
+        // The role may not change a key without this tag, until it is restored.
         for denial in test_env.roles.take_denials() {
             let changes = ["UpdateApiKey", "DeleteApiKey"].contains(&denial.operation.as_str());
             assert!(changes, "{what}: {denial}");
@@ -789,7 +791,7 @@ async fn try_schedule(
     (end, error.map(|error| error.error_type))
 }
 
-/// Whatever somebody does before any call nothing is lost and the runbook repairs it.
+/// After a manual change before any call, nothing is lost and the runbook restores agreement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_manual_change_is_repaired_by_runbook() {
     let tried = Tried::default();
@@ -852,7 +854,7 @@ async fn any_manual_change_is_repaired_by_runbook() {
     assert_eq!(untried.collect::<Vec<_>>(), [Command::DeleteKeys]);
 }
 
-/// The keys of a secret that is to go are deleted as the runbook says.
+/// The keys of a secret that is to be deleted are deleted as the runbook says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_removed_secret_are_deleted_by_runbook() {
     let env = JobEnv::start(Job::Rotation { inherits: false }).await;
@@ -872,7 +874,7 @@ fn every_repair_block_is_run() {
     assert_eq!(blocks.collect::<Vec<_>>(), places);
 }
 
-/// What came of one change.
+/// The results of one change.
 #[derive(Default)]
 struct Row {
     not_possible: usize,

@@ -1,4 +1,4 @@
-//! What can go wrong with a call.
+//! The faults of a call.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) enum Fault {
     Error500,
     /// 503 without effect.
     Error503,
-    /// 429 without a hint when to come back.
+    /// 429 without `Retry-After`.
     Throttled,
     /// 429 with `Retry-After`.
     ThrottledFor,
@@ -27,13 +27,13 @@ pub(crate) enum Fault {
     Html,
     /// An empty answer, with the status of a success and without effect.
     Empty,
-    /// JSON that says nothing, with the status of a success and without effect.
+    /// JSON without fields, with the status of a success and without effect.
     Blank,
-    /// The request has its effect when the client has long given up waiting for the answer.
+    /// The request has its effect long after the client has stopped waiting for the answer.
     Slow,
     /// The function is killed before the request has an effect.
     KillBefore,
-    /// The request has its effect, and the function is killed before it hears of it.
+    /// The request has its effect, and the function is killed before it gets the answer.
     KillAfter,
 }
 
@@ -55,20 +55,20 @@ impl Fault {
         Self::KillAfter,
     ];
 
-    /// The function gives up a call after 10 seconds; the effect comes after that.
+    /// The function abandons a call after 10 seconds; the effect comes after that.
     const SLOW: Duration = Duration::from_millis(10_500);
 
     pub(crate) fn kills(self) -> bool {
         matches!(self, Self::KillBefore | Self::KillAfter)
     }
 
-    /// Whether the function gets over it without being invoked again.
+    /// Whether the function succeeds without another invocation.
     pub(crate) fn passes(self) -> bool {
         !self.kills() && self != Self::Blank
     }
 
-    /// Whether it has the status of a success, whatever was asked.
-    pub(crate) fn says_yes(self) -> bool {
+    /// Whether it has the status of a success, whatever the request was.
+    pub(crate) fn is_success(self) -> bool {
         matches!(self, Self::Html | Self::Empty | Self::Blank)
     }
 

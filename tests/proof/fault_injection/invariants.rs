@@ -1,4 +1,4 @@
-//! What has to hold at every instant, and at the end.
+//! The invariants at every instant, and at the end.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,13 @@ use super::scenario::{
 use crate::support::emitted::assert_absent;
 use crate::support::{SECRET, TestEnv, key_in};
 
-/// Checks after every effect that a call has. Everything that changes the environment is such a call, so nothing that is
-/// between two checks can be missed; what only takes time, as a new key on the gateway's nodes, only gets better.
+/// Checks the invariants after every effect of a call.
+///
+/// Everything that changes the environment is such a call, so no state between two checks is missed. Changes
+/// by time alone, such as a new key reaching the gateway's nodes, only improve the state.
 pub(crate) struct InvariantMonitor {
     scenario: Scenario,
-    /// The plans that a key in use has at least.
+    /// The plans that a key in use must have.
     plans: Vec<String>,
     keys_at_start: usize,
     seen: Mutex<Seen>,
@@ -44,14 +46,14 @@ impl InvariantMonitor {
             seen: Mutex::default(),
         };
         monitor.check(env);
-        // Those that the keys in quarantine were minted for have no version any more.
+        // The versions of the keys in quarantine were deleted.
         let keys = env.sandbox.keys().into_iter().map(|key| key.value);
         monitor.seen.lock().held.extend(keys);
         monitor.seen.lock().violations.clear();
         monitor
     }
 
-    /// Notes what is wrong now.
+    /// Records what violates an invariant now.
     pub(crate) fn check(&self, env: &TestEnv) {
         let mut seen = self.seen.lock();
         seen.checks += 1;
@@ -91,7 +93,7 @@ impl InvariantMonitor {
         in_use.extend(env.key_in("AWSCURRENT"));
         for value in &in_use {
             match keys.iter().find(|key| key.value == *value) {
-                None => seen.violations.push("a key in use is gone".to_owned()),
+                None => seen.violations.push("a key in use was deleted".to_owned()),
                 Some(key)
                     if !key.enabled || !self.plans.iter().all(|plan| key.plans.contains(plan)) =>
                 {
@@ -116,12 +118,12 @@ impl InvariantMonitor {
         self.scenario != Scenario::Reconciliation
     }
 
-    /// Whether it is known of a key that the gateway accepts it.
+    /// Whether the gateway is known to accept a key.
     fn is_probed(&self) -> bool {
         matches!(self.scenario, Scenario::First | Scenario::Second)
     }
 
-    /// What was wrong at any instant, and the number of instants.
+    /// Returns the number of instants, or what was wrong at any of them.
     pub(crate) fn verdict(&self) -> Result<usize, String> {
         let seen = self.seen.lock();
         match seen.violations.first() {
@@ -130,7 +132,7 @@ impl InvariantMonitor {
         }
     }
 
-    /// What has to hold once the job is done.
+    /// Asserts what must hold once the job is done.
     pub(crate) async fn assert_done(&self, env: &TestEnv) {
         env.assert_agreement().await;
         let description = |value: &str| {
@@ -153,7 +155,7 @@ impl InvariantMonitor {
                 assert_eq!(
                     description(OLD),
                     Some((true, String::new())),
-                    "it is not ours"
+                    "it is not managed"
                 );
                 assert_eq!(env.sandbox.keys().len(), 2);
             }
@@ -172,7 +174,7 @@ impl InvariantMonitor {
         let moved = usize::from(self.is_rotation());
         let before = usize::from(self.scenario != Scenario::First);
         let current = self.seen.lock().current.len();
-        assert_eq!(current, before + moved, "AWSCURRENT moved to and fro");
+        assert_eq!(current, before + moved, "AWSCURRENT moved more than once");
         let text = env
             .sandbox
             .secret(SECRET)
@@ -183,7 +185,7 @@ impl InvariantMonitor {
         assert_eq!(kept, keeps, "another field of the secret was changed");
     }
 
-    /// Nothing that the function has emitted holds a value that the secret ever held.
+    /// Asserts that nothing that the function has emitted holds a value that the secret ever held.
     pub(crate) fn assert_no_leak(&self, env: &TestEnv) {
         let emitted = env.sandbox.function_log() + &env.sandbox.function_answers();
         assert!(emitted.contains("DEBUG"), "there is no log to search");

@@ -1,9 +1,8 @@
-//! Whatever goes wrong at whichever call, and whatever goes wrong after that: every invariant holds at every instant, and
-//! the service's retries complete the job.
+//! Faults at any call: every invariant holds at every instant, and the service's retries complete the job.
 //!
-//! A schedule says into which calls of a job faults are injected. It is run in an environment of its own, with the real
-//! binary; after the first failure the job is begun again as Secrets Manager does it, with the same token, until it
-//! succeeds. `make prove` tries all schedules, a test run a fixed share of them.
+//! A schedule defines into which calls of a job faults are injected. It runs in an environment of its own,
+//! with the real binary. After a failure the job begins again with the same token, as Secrets Manager
+//! does, until it succeeds. `make prove` tries all schedules, a test run a fixed share of them.
 
 mod fault;
 mod invariants;
@@ -21,7 +20,7 @@ use self::scenario::Scenario;
 use self::schedule::{Schedule, pairs, singles, triples};
 use crate::support::exhaustive::is_exhaustive;
 
-/// Those that leave something half done, or have it done twice.
+/// The faults that leave an action half done, or have it repeated.
 const INTERACTING: [Fault; 4] = [
     Fault::KillAfter,
     Fault::LostReply,
@@ -29,7 +28,7 @@ const INTERACTING: [Fault; 4] = [
     Fault::Throttled,
 ];
 
-/// Every `n`th of the schedules, or all of them in full.
+/// Returns every `n`th of the schedules, or all of them in an exhaustive run.
 fn share(schedules: Vec<Schedule>, n: usize) -> Vec<Schedule> {
     let n = if is_exhaustive() { 1 } else { n };
     schedules.into_iter().step_by(n).collect()
@@ -40,11 +39,11 @@ async fn any_one_fault_at_any_call_is_survived() {
     let mut schedules = Vec::new();
     for scenario in Scenario::ALL {
         let calls = baseline(scenario, Options::default()).await;
-        // A number that has no factor with that of the faults, so that each fault and each call has its turn.
+        // Coprime with the number of faults, so that each fault and each call has its turn.
         schedules.extend(share(singles(scenario, calls, &Fault::ALL), 11));
     }
     if !is_exhaustive() {
-        // A reply that says nothing must be taken for a success nowhere.
+        // A reply without fields must not count as a success at any call.
         let calls = baseline(Scenario::Wide, Options::default()).await;
         schedules.extend(singles(Scenario::Wide, calls, &[Fault::Blank]));
     }
@@ -71,7 +70,7 @@ async fn any_three_faults_are_survived() {
     }
 }
 
-/// What each service may show late, so much at a time that several are late at once.
+/// Lags of each service, long enough that several apply at once.
 fn lagging() -> Options {
     Options {
         read_lag: Duration::from_secs(2),
@@ -82,12 +81,12 @@ fn lagging() -> Options {
     }
 }
 
-/// Whatever is seen late is waited for also when the function dies meanwhile.
+/// A lagging read is waited for, even if the function is killed in the meantime.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lag_is_waited_for_across_deaths() {
     let mut schedules = Vec::new();
     for scenario in Scenario::ALL {
-        schedules.push(Schedule::undisturbed(scenario).with(lagging()));
+        schedules.push(Schedule::without_faults(scenario).with(lagging()));
         let calls = baseline(scenario, lagging()).await;
         let kills = singles(scenario, calls, &[Fault::KillAfter, Fault::LostReply]);
         let kills = share(kills, 7).into_iter();

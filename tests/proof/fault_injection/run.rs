@@ -1,4 +1,4 @@
-//! One schedule, from the first call to the end; and many of them at once.
+//! Runs a schedule, from the first call to the end, and many of them at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use super::scenario::Scenario;
 use super::schedule::Schedule;
 use crate::support::{SECRET, TestEnv};
 
-/// How many environments there are at once. They wait most of the time.
+/// The number of environments at once. They wait most of the time.
 const AT_ONCE: usize = 40;
 
-/// How often a job is begun before it counts as lost.
+/// The number of attempts after which a job counts as lost.
 const MOST_ATTEMPTS: u32 = 6;
 
-/// Long enough for any one run; Lambda's own limit must never be met.
+/// Long enough for any run, so that Lambda's own limit is never reached.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How a schedule went.
+/// The result of a schedule.
 struct Outcome {
     attempts: u32,
     /// Whether every one of its faults was injected.
     injected: bool,
     /// How often the invariants were checked.
     checks: usize,
-    /// Why the attempts but the last failed.
+    /// Why the attempts except the last failed.
     errors: Vec<String>,
 }
 
-/// How many calls a job makes when nothing goes wrong, where the services behave so.
+/// Returns how many calls a job makes without faults, with these options.
 pub(crate) async fn baseline(scenario: Scenario, options: Options) -> usize {
     let env = scenario.start(options).await;
     Job::new(&env, scenario).complete(&env).await;
@@ -44,9 +44,9 @@ pub(crate) async fn baseline(scenario: Scenario, options: Options) -> usize {
     calls
 }
 
-/// What is to be done, as the service asks for it.
+/// A job, as the service requests it.
 struct Job {
-    /// The rotation's; a reconciliation has none.
+    /// The token of a rotation; `None` for a reconciliation.
     token: Option<String>,
     errors: Vec<FunctionError>,
 }
@@ -60,7 +60,7 @@ impl Job {
         }
     }
 
-    /// One attempt; whether nothing is left.
+    /// Makes one attempt. Returns whether the job is done.
     async fn attempt(&mut self, env: &TestEnv) -> bool {
         let Some(token) = &self.token else {
             return self.reconcile(env).await;
@@ -83,7 +83,7 @@ impl Job {
         }
     }
 
-    /// Attempts until nothing is left; how many.
+    /// Makes attempts until the job is done. Returns their number.
     async fn complete(&mut self, env: &TestEnv) -> u32 {
         for attempt in 1..=MOST_ATTEMPTS {
             if self.attempt(env).await {
@@ -94,8 +94,8 @@ impl Job {
     }
 }
 
-/// Injects the faults, and after every effect has the monitor check.
-fn disturb(
+/// Injects the faults, and lets the monitor check after every effect.
+fn inject_faults(
     env: &Arc<TestEnv>,
     monitor: &Arc<InvariantMonitor>,
     schedule: &Schedule,
@@ -121,7 +121,7 @@ fn disturb(
     faults.collect()
 }
 
-/// Notes when that call has had its effect, however late.
+/// Reports when that call has had its effect, however late.
 fn effect_of(env: &TestEnv, call: usize) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let sender = Arc::new(sender);
@@ -138,7 +138,7 @@ async fn run(schedule: Schedule) -> Outcome {
     options.function_timeout = TIMEOUT;
     let env = Arc::new(schedule.scenario.start(options).await);
     let monitor = Arc::new(InvariantMonitor::new(schedule.scenario, &env));
-    let handles = disturb(&env, &monitor, &schedule);
+    let handles = inject_faults(&env, &monitor, &schedule);
     let late: Vec<_> = schedule
         .faults
         .iter()
@@ -153,9 +153,9 @@ async fn run(schedule: Schedule) -> Outcome {
         effect
             .wait_for(|done| *done)
             .await
-            .expect("the fault is there");
+            .expect("the fault was injected");
     }
-    // Those that come too late would disturb what is checked now.
+    // Late effects would disturb the next checks.
     handles.iter().for_each(FaultHandle::remove);
 
     let may_die = schedule.faults.iter().any(|(_, fault)| fault.kills());
@@ -164,26 +164,33 @@ async fn run(schedule: Schedule) -> Outcome {
         let ended_by_lambda = error.error_type == "Sandbox.Timedout" || (died && !may_die);
         assert!(!ended_by_lambda, "{error}");
     }
-    // A success where a random key has to be refused looks like an API that asks for no key, which ends the step.
+    // If a random key is accepted, the API seems to require no key, which ends the step.
     let errors = job.errors.iter();
     let misled = errors.filter(|error| error.error_type == "ProbeNotProtected");
     let misled = misled.count();
-    let misleading = schedule.faults.iter().filter(|(_, fault)| fault.says_yes());
+    let misleading = schedule
+        .faults
+        .iter()
+        .filter(|(_, fault)| fault.is_success());
     assert!(misled <= misleading.count(), "{:?}", job.errors);
     if schedule.faults.iter().all(|(_, fault)| fault.passes()) {
         assert_eq!(
             attempts as usize,
             1 + misled,
-            "it took a retry: {:?}",
+            "it needed a retry: {:?}",
             job.errors
         );
     }
     assert!(job.reconcile(&env).await, "{:?}", job.errors);
-    // What only takes time has come to its end.
+    // Changes by time alone are complete now.
     env.sandbox.advance(Duration::from_mins(1));
     monitor.assert_done(&env).await;
     let report = env.reconcile(json!({ "SecretId": SECRET })).await;
-    assert_eq!(report["secrets"][0]["done"], json!([]), "it does not rest");
+    assert_eq!(
+        report["secrets"][0]["done"],
+        json!([]),
+        "another run has work to do"
+    );
     monitor.assert_no_leak(&env);
     let checks = monitor
         .verdict()
@@ -208,10 +215,10 @@ struct Row {
     at_first: usize,
 }
 
-/// Runs all of them and demands that each is survived; prints how it went, by scenario and faults.
+/// Runs all schedules, asserts that each succeeds, and prints the results by scenario and faults.
 pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
     let all = schedules.len();
-    assert!(all > 0, "there is nothing to try");
+    assert!(all > 0, "there are no schedules");
     let certain = schedules.iter().all(Schedule::is_certain);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
@@ -219,7 +226,7 @@ pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
         let places = Arc::clone(&places);
         running.spawn(async move {
             let _place = places.acquire_owned().await.expect("it is never closed");
-            // A task of its own, so that a panic is the end of this schedule only.
+            // A task of its own, so that a panic ends only this schedule.
             (schedule.clone(), tokio::spawn(run(schedule)).await)
         });
     }
@@ -277,8 +284,8 @@ pub(crate) async fn prove(what: &str, schedules: Vec<Schedule>) {
         lost.len(),
         lost.join("\n")
     );
-    // One fault is always injected. The place of the next is reckoned: retries and polls shift the calls, and a job that is
-    // begun again may have less to do.
+    // One fault is always injected. The place of the next is an estimate: retries and polls shift the calls,
+    // and a job that begins again may have less to do.
     let most = if certain { 0 } else { all * 2 / 3 };
     assert!(too_late <= most, "{too_late} of {all} were never injected");
     assert!(checks > all, "nothing was checked");

@@ -1,4 +1,4 @@
-//! The jobs that are disturbed, and the environments in which they are to be done.
+//! The jobs into which faults are injected, and their environments.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,12 +7,12 @@ use serde_json::json;
 
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, minted_key, mirrored};
 
-/// The key that is AWSCURRENT's to begin with.
+/// The first key of AWSCURRENT.
 pub(crate) const OLD: &str = "OldOldOldOldOldOldOldOldOldOldOldOldOldO";
-/// Another field of the secret, which has to stay.
+/// Another field of the secret, which must stay.
 pub(crate) const PASSWORD: &str = "hunter2-hunter2-hunter2";
 
-/// Keys whose use is over, each at another point of its life.
+/// Superseded keys, each at another point of its lifecycle.
 pub(crate) const DUE_TO_DELETE: &str = "DeleteDeleteDeleteDeleteDeleteDeleteDele";
 pub(crate) const DUE_TO_DISABLE: &str = "DisableDisableDisableDisableDisableDisab";
 pub(crate) const IN_GRACE: &str = "GraceGraceGraceGraceGraceGraceGraceGrace";
@@ -21,19 +21,19 @@ pub(crate) const ABANDONED: &str = "AbandonedAbandonedAbandonedAbandonedAban";
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// A job to be done.
+/// A job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scenario {
     /// The rotation of a secret without a value.
     First,
-    /// A rotation that inherits the plan of the key that it replaces.
+    /// A rotation that inherits the plan of the key that it supersedes.
     Second,
-    /// A rotation with two plans and two targets, of a secret that is bare text and has a replica.
+    /// A rotation with two plans and two targets, of a secret that is plain text and has a replica.
     Wide,
-    /// A rotation that replaces a key made by hand.
+    /// A rotation that supersedes an unmanaged key.
     Adoption,
-    /// A reconciliation with a key to delete, to disable, to disable again and to mark, a plan and a target to set right, and a
-    /// mark to take off.
+    /// A reconciliation with keys to delete, to disable, to disable again and to mark, a plan and a target to
+    /// correct, and a mark to remove.
     Reconciliation,
 }
 
@@ -80,18 +80,18 @@ impl Scenario {
         match self {
             Self::First => {}
             Self::Second | Self::Wide => {
-                our_key(env, OLD, &current_version(env), &plans);
+                create_managed_key(env, OLD, &current_version(env), &plans);
                 if self == Self::Wide {
                     env.sandbox.replicate(SECRET, &["eu-west-1"]);
                 }
             }
             Self::Adoption => {
-                env.sandbox.create_key("by hand", OLD, &plans);
+                env.sandbox.create_key("manual", OLD, &plans);
             }
             Self::Reconciliation => {
                 let current = current_version(env);
                 let now = env.sandbox.now();
-                let key = our_key(env, OLD, &current, &plans[..1]);
+                let key = create_managed_key(env, OLD, &current, &plans[..1]);
                 env.sandbox
                     .describe_key(&key, &(mark(now - DAY, "elsewhere", None) + &mirrored()));
                 for (value, description) in [
@@ -104,7 +104,7 @@ impl Scenario {
                     (REVOKED, Some(revoked(now - DAY / 2, &current))),
                     (ABANDONED, None),
                 ] {
-                    let key = our_key(env, value, &version_of(value), &plans);
+                    let key = create_managed_key(env, value, &version_of(value), &plans);
                     if let Some(description) = description {
                         env.sandbox.describe_key(&key, &description);
                     }
@@ -114,7 +114,7 @@ impl Scenario {
                 }
             }
         }
-        // A target that holds what is no key has drifted.
+        // A target that does not hold a key has drifted.
         let held = if self == Self::Reconciliation {
             "drifted"
         } else {
@@ -127,11 +127,11 @@ impl Scenario {
                     .set_value(PROJECT, CONFIG, target, held);
             }
         }
-        // By now all services show it.
+        // All services have converged by then.
         env.sandbox.advance(DAY / 24);
     }
 
-    /// Keys that nobody is to notice a change of.
+    /// Returns the keys whose consumers must not notice a change.
     pub(crate) fn keeps_working(self) -> &'static [&'static str] {
         match self {
             Self::First => &[],
@@ -146,7 +146,7 @@ fn current_version(env: &TestEnv) -> String {
     secret.current().expect("the secret has a value").id.clone()
 }
 
-/// The version that a retired key was once minted for.
+/// Returns the version for which a retired key was created.
 fn version_of(value: &str) -> String {
     format!("{}-0000-4000-8000-000000000000", &value[..8])
 }
@@ -160,14 +160,14 @@ fn mark(superseded: SystemTime, by: &str, disabled: Option<SystemTime>) -> Strin
     }
 }
 
-/// Of a key that an emergency stop disabled.
+/// Returns the mark of a key that an emergency stop disabled.
 fn revoked(at: SystemTime, by: &str) -> String {
     let time = humantime::format_rfc3339_seconds(at);
     format!("{} Revoked at {time}.", mark(at, by, Some(at)))
 }
 
-/// A key as this function mints it, some days old.
-fn our_key(env: &TestEnv, value: &str, version: &str, plans: &[&str]) -> String {
+/// Creates a key as the function does, some days old.
+fn create_managed_key(env: &TestEnv, value: &str, version: &str, plans: &[&str]) -> String {
     let id = minted_key(&env.sandbox, SECRET, version, value, plans);
     env.sandbox.age_key(&id, 10 * DAY);
     id

@@ -1,4 +1,4 @@
-//! Which faults are injected, and into which calls.
+//! Schedules: which faults are injected into which calls.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use sandbox::Options;
 use super::fault::Fault;
 use super::scenario::Scenario;
 
-/// One way in which a job can be disturbed.
+/// A schedule of faults for a job.
 #[derive(Clone)]
 pub(crate) struct Schedule {
     pub(crate) scenario: Scenario,
-    /// The calls, counted from 1 and on through the retries.
+    /// The calls, counted from 1 across the retries.
     pub(crate) faults: Vec<(usize, Fault)>,
     pub(crate) options: Options,
 }
 
 impl Schedule {
-    pub(crate) fn undisturbed(scenario: Scenario) -> Self {
+    pub(crate) fn without_faults(scenario: Scenario) -> Self {
         Self::new(scenario, [])
     }
 
@@ -31,12 +31,12 @@ impl Schedule {
         }
     }
 
-    /// Whether each of its faults must come about.
+    /// Whether each of its faults must be injected.
     pub(crate) fn is_certain(&self) -> bool {
         self.faults.len() < 2 && self.options.read_lag.is_zero()
     }
 
-    /// The same where the services behave so.
+    /// Returns the schedule with these options of the services.
     pub(crate) fn with(self, options: Options) -> Self {
         Self { options, ..self }
     }
@@ -48,15 +48,16 @@ impl fmt::Debug for Schedule {
     }
 }
 
-/// Each of the faults at each of the calls.
+/// Returns each of the faults at each of the calls.
 pub(crate) fn singles(scenario: Scenario, calls: usize, faults: &[Fault]) -> Vec<Schedule> {
     let at = |call| faults.iter().map(move |fault| (call, *fault));
     let all = (1..=calls).flat_map(at);
     all.map(|fault| Schedule::new(scenario, [fault])).collect()
 }
 
-/// Each pair of the faults at each pair of calls: any call, and any that can follow before the job is done. After a death
-/// it is begun again from the first call.
+/// Returns each pair of the faults at each pair of calls: any call, and any that can follow before the job is done.
+///
+/// After the function was killed, the job begins again from the first call.
 pub(crate) fn pairs(scenario: Scenario, calls: usize, faults: &[Fault]) -> Vec<Schedule> {
     let mut pairs = Vec::new();
     for first in 1..=calls {
@@ -79,7 +80,7 @@ pub(crate) fn pairs(scenario: Scenario, calls: usize, faults: &[Fault]) -> Vec<S
     pairs
 }
 
-/// So many triples, the same ones for the same seed.
+/// Returns `number` triples, the same ones for the same seed.
 pub(crate) fn triples(
     scenario: Scenario,
     calls: usize,
