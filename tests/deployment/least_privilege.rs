@@ -1,8 +1,8 @@
-//! Least privilege: the role of the template allows what the function does, all of it is needed, and nothing else is allowed.
+//! Least privilege: the template's role allows exactly what the function does.
 //!
-//! That it allows what the function does is held by every test of a whole rotation, not only by these: each runs under the
-//! role that the template gives a function with its settings (see `support/role.rs`), and fails if a call is denied. Here the
-//! shapes of the template are gone through one by one.
+//! Every test of a whole rotation checks that the role allows what the function does: each runs under the
+//! role that the template gives a function with its settings (see `support/role.rs`), and fails if a call is
+//! denied. The tests here try every shape of the template.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use template::Template;
 use tokio::process::Command;
 
-const BY_HAND: &str = "HandMadeHandMadeHandMadeHandMadeHandMade";
+const UNMANAGED: &str = "HandMadeHandMadeHandMadeHandMadeHandMade";
 const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
 const TOKEN_KEY: &str =
     "arn:aws:kms:us-east-1:123456789012:key/66666666-7777-4888-9999-000000000000";
@@ -33,7 +33,7 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     serves: Serves,
-    /// How many usage plans are given; none: a new key inherits those of the one before.
+    /// The number of configured usage plans; none: a new key inherits those of the current one.
     plans: usize,
     stage_keys: bool,
     mirror: bool,
@@ -44,11 +44,11 @@ struct Shape {
 /// Which secrets the function serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Serves {
-    /// The one that the stack makes.
+    /// The secret that the stack creates.
     New,
-    /// One that it names.
+    /// A secret that the settings name.
     Existing,
-    /// Every one whose rotation function it is.
+    /// Every secret whose rotation function it is.
     Fleet,
 }
 
@@ -125,7 +125,7 @@ const SMALLEST: Shape = Shape {
 };
 
 impl Shape {
-    /// An environment with a function of this shape. Where plans are inherited, there is a key by hand to inherit them from.
+    /// Starts a function of this shape. Where plans are inherited, there is an unmanaged key to inherit them from.
     async fn start(self, options: Options) -> TestEnv {
         let setup = if self.mirror {
             TestEnvBuilder::quick()
@@ -135,7 +135,7 @@ impl Shape {
         let mut setup = TestEnvBuilder {
             makes_secret: self.serves == Serves::New,
             configured_plans: self.plans,
-            secret: (self.plans == 0).then(|| BY_HAND.to_owned()),
+            secret: (self.plans == 0).then(|| UNMANAGED.to_owned()),
             kms_keys: if self.keys {
                 [Some(KEY), Some(TOKEN_KEY)]
             } else {
@@ -152,43 +152,48 @@ impl Shape {
         }
         let env = setup.start().await;
         if self.plans == 0 {
-            env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+            env.sandbox
+                .create_key("manual", UNMANAGED, &[&env.plans[0]]);
         }
         env
     }
 }
 
-/// Everything that a function does in its life, under the role of its shape. A denied call fails the test when `env` is
-/// dropped, whatever becomes of the step that made it.
-async fn live(env: &TestEnv, shape: Shape) {
+/// Runs everything that a function does in its lifecycle, under the role of its shape.
+///
+/// A denied call fails the test when `env` is dropped, whatever the result of its step.
+async fn run_lifecycle(env: &TestEnv, shape: Shape) {
     let sandbox = &env.sandbox;
     let named = json!({ "SecretId": SECRET });
 
-    // The first key; or the one by hand is replaced, and handed over to be retired.
+    // The first key. An unmanaged key is superseded instead, and handed over to be retired.
     env.rotate().await;
     if shape.plans == 0 {
-        let replaced = sandbox.key_with_value(BY_HAND).expect("it is there");
+        let superseded = sandbox.key_with_value(UNMANAGED).expect("it exists");
         let report = env.reconcile(named.clone()).await;
         let commands = report["secrets"][0]["handOverCommands"].to_string();
-        assert!(commands.contains(&replaced.id), "{report}");
+        assert!(commands.contains(&superseded.id), "{report}");
         hand_over(env, &report).await;
     }
     let first = env.current_key();
 
-    // A trial run, such as comes with a schedule that does not rotate immediately.
-    let trial = sandbox.trial(SECRET).await;
-    assert!(trial.succeeded, "{:?}", trial.error());
+    // A test rotation, as for a schedule that does not rotate immediately.
+    let tested = sandbox.trial(SECRET).await;
+    assert!(tested.succeeded, "{:?}", tested.error());
 
-    // A second key; of its way onto each plan the answer is lost, so it is tried again and found there.
+    // A second key. The reply to its attachment to each plan is lost, so the retry finds it there.
     let lost = Fault::new(FaultKind::LostReply).on(Service::ApiGateway, "CreateUsagePlanKey");
     for plan in 0..shape.plans.max(1) {
-        // For each plan there is one that is lost and one that is refused.
+        // For each plan, one reply is lost and one call is refused.
         sandbox.faults().inject(lost.clone().nth(2 * plan + 1));
     }
     env.rotate().await;
-    assert!(made(env, "GetUsagePlanKey") > 0, "nothing was found there");
+    assert!(
+        count_calls(env, "GetUsagePlanKey") > 0,
+        "nothing was found there"
+    );
 
-    // A rollback, noticed at once: the key comes back. And forward again.
+    // A rollback that the label event reports: the key is restored. Then another rotation.
     let secret = sandbox.secret(SECRET);
     let [current, previous] = ["AWSCURRENT", "AWSPREVIOUS"]
         .map(|label| secret.labelled(label).expect("it was rotated").id.clone());
@@ -203,16 +208,16 @@ async fn live(env: &TestEnv, shape: Shape) {
     assert!(env.current_key() == first, "it was not rolled back");
     env.rotate().await;
     if shape.serves == Serves::Fleet {
-        // It hears of others' secrets as well.
+        // The function also gets events of other secrets.
         sandbox.create_secret("another", None);
         sandbox.put_secret("another", "HandMadeHandMadeHandMade2");
         sandbox.deliveries_done().await;
     }
 
-    // A plan and the whole key are taken away by hand, and put right.
+    // The key is manually detached from its plans and then deleted; reconciliations correct both.
     let key = sandbox
         .key_with_value(&env.current_key())
-        .expect("it is there");
+        .expect("it exists");
     for plan in &key.plans {
         sandbox.detach_key(&key.id, plan);
     }
@@ -221,23 +226,23 @@ async fn live(env: &TestEnv, shape: Shape) {
     env.reconcile(json!({})).await;
     assert!(sandbox.key_with_value(&env.current_key()).is_some());
 
-    // The replaced ones are disabled and deleted when their time has come.
+    // The superseded keys are disabled and deleted when they are due.
     for days in [2, 8] {
         sandbox.advance(days * DAY);
         env.reconcile(json!({})).await;
     }
-    assert!(made(env, "DeleteApiKey") > 0, "nothing was deleted");
+    assert!(count_calls(env, "DeleteApiKey") > 0, "nothing was deleted");
 
-    // One more is disabled at once.
+    // Another key is disabled at once.
     let leaked = env.current_key();
     env.rotate().await;
     env.reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
-    let leaked = sandbox.key_with_value(&leaked).expect("it is there");
-    assert!(!leaked.enabled, "it goes on working");
+    let leaked = sandbox.key_with_value(&leaked).expect("it exists");
+    assert!(!leaked.enabled, "the leaked key works");
 }
 
-/// Runs the commands that a report shows the owner of a key made by hand.
+/// Runs the commands that a report shows the owner of an unmanaged key.
 async fn hand_over(env: &TestEnv, report: &Value) {
     let commands = report["secrets"][0]["handOverCommands"].as_array();
     for line in commands.expect("there is a key to hand over") {
@@ -245,7 +250,7 @@ async fn hand_over(env: &TestEnv, report: &Value) {
     }
 }
 
-fn made(env: &TestEnv, operation: &str) -> usize {
+fn count_calls(env: &TestEnv, operation: &str) -> usize {
     let calls = env.sandbox.calls();
     calls
         .iter()
@@ -260,15 +265,15 @@ fn with_events() -> Options {
     }
 }
 
-// What it may do, it needs.
+// Every permission is needed.
 
-/// Every shape of the role allows all that its function does and all of it is needed.
+/// The role of every shape allows everything that its function does, and all of it is needed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_role_allows_exactly_what_is_needed() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
         let env = shape.start(with_events()).await;
-        live(&env, shape).await;
+        run_lifecycle(&env, shape).await;
         let denials = env.roles.take_denials().into_iter();
         wrong.extend(denials.map(|denial| format!("{name}: denied: {denial}")));
         for (element, (text, needed)) in env.roles.elements() {
@@ -280,13 +285,13 @@ async fn every_role_allows_exactly_what_is_needed() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-// What it must not do.
+// Everything else is denied.
 
-/// How a call is answered.
+/// The answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Denied,
-    /// It passes the role; whatever the service says.
+    /// The role allows it, whatever the service answers.
     Allowed,
 }
 
@@ -345,7 +350,7 @@ impl Attempt {
     }
 }
 
-/// What there is besides the function's own: of other teams, and of another function of this kind.
+/// Resources that the function does not manage: of other teams, and of another rotation function.
 struct Others {
     secret: String,
     plan: String,
@@ -353,9 +358,9 @@ struct Others {
     own_plan: String,
     /// Another team's key, tagged by it.
     key: String,
-    /// A key of another function of ours.
-    sister: String,
-    /// The function's own.
+    /// A key of another rotation function.
+    sibling: String,
+    /// A key of the function.
     own: String,
 }
 
@@ -367,16 +372,16 @@ impl Others {
         let key = sandbox.create_key("billing", "BillingBillingBillingBilling", &[]);
         sandbox.tag_key(&key, "team", "billing");
         let version = "99999999-9999-4999-8999-999999999999";
-        let mint = |value| minted_key(sandbox, SECRET, version, value, &[]);
-        let sister = mint("SisterSisterSisterSisterSister");
-        sandbox.tag_key(&sister, "rotation:function", "another");
+        let create = |value| minted_key(sandbox, SECRET, version, value, &[]);
+        let sibling = create("SiblingSiblingSiblingSiblingSibling");
+        sandbox.tag_key(&sibling, "rotation:function", "another");
         Others {
             secret,
             plan: sandbox.create_empty_usage_plan("billing"),
             own_plan: env.plans[0].clone(),
             key,
-            sister,
-            own: mint("OwnOwnOwnOwnOwnOwnOwnOwnOwnOwn"),
+            sibling,
+            own: create("OwnOwnOwnOwnOwnOwnOwnOwnOwnOwn"),
         }
     }
 }
@@ -385,7 +390,7 @@ fn arn_in_path(key: &str) -> String {
     format!("arn%3Aaws%3Aapigateway%3A{REGION}%3A%3A%2Fapikeys%2F{key}")
 }
 
-/// Every call that is to be denied, or that cannot be, with what it comes to in a shape.
+/// Returns every call that is denied, or cannot be denied, with the expected answer for a shape.
 #[allow(clippy::too_many_lines, reason = "it is a table")]
 fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer)> {
     use Answer::{Allowed, Denied};
@@ -394,14 +399,14 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
         plan,
         own_plan,
         key,
-        sister,
+        sibling,
         own,
     } = others;
     let id = |secret: &str| json!({ "SecretId": secret });
     let patch = || json!({ "patchOperations": [{ "op": "replace", "path": "/enabled", "value": "false" }] });
     let tags = || json!({ "tags": { "rotation:function": FUNCTION_NAME } });
     let member = || json!({ "keyId": own, "keyType": "API_KEY" });
-    // Any plan may be the one that is inherited, so there IAM cannot tell them apart.
+    // Any plan may be inherited, so IAM cannot distinguish them.
     let any_plan = if shape.plans == 0 { Allowed } else { Denied };
     let token = if shape.mirror { Allowed } else { Denied };
     let list = if shape.serves == Serves::Fleet {
@@ -435,9 +440,9 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             ),
             Denied,
         ),
-        // Whoever may list secrets, as only a fleet may, has seen that already.
+        // A function that may list secrets, as only a fleet's may, can already read that.
         (
-            "it looks at another secret without its value",
+            "it describes another secret",
             s("DescribeSecret", id(secret)),
             list,
         ),
@@ -522,14 +527,14 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             any_plan,
         ),
         (
-            "it sees a key of another plan, with its value",
+            "it reads a key of another plan, with its value",
             a(get, format!("/usageplans/{plan}/keys/{own}"), Value::Null),
             any_plan,
         ),
-        // IAM knows the plan and not the key that is put on it, whose value the answer shows. Nor does it know a key on a
-        // plan by more than an id that API Gateway makes: neither can be avoided where the plan is its own.
+        // IAM knows the plan but not the key that is attached to it, whose value the answer shows. It knows a key
+        // on a plan only by an id of API Gateway. Neither can be avoided for the function's own plan.
         (
-            "it puts another team's key on its own plan",
+            "it attaches another team's key to its own plan",
             a(
                 post,
                 format!("/usageplans/{own_plan}/keys"),
@@ -538,7 +543,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             Allowed,
         ),
         (
-            "it sees another team's key on its own plan, with its value",
+            "it reads another team's key on its own plan, with its value",
             a(
                 get,
                 format!("/usageplans/{own_plan}/keys/{key}"),
@@ -552,7 +557,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             Denied,
         ),
         (
-            "it takes a key off a plan",
+            "it detaches a key from a plan",
             a(
                 delete,
                 format!("/usageplans/{plan}/keys/{own}"),
@@ -561,7 +566,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             Denied,
         ),
         (
-            "it looks at another plan",
+            "it reads another plan",
             a(get, format!("/usageplans/{plan}"), Value::Null),
             Denied,
         ),
@@ -593,12 +598,12 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
         ),
         (
             "it changes a key of another function",
-            Attempt::api(Method::PATCH, format!("/apikeys/{sister}"), patch()),
+            Attempt::api(Method::PATCH, format!("/apikeys/{sibling}"), patch()),
             Denied,
         ),
         (
             "it deletes a key of another function",
-            a(delete, format!("/apikeys/{sister}"), Value::Null),
+            a(delete, format!("/apikeys/{sibling}"), Value::Null),
             Denied,
         ),
         (
@@ -610,8 +615,8 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             ),
             Denied,
         ),
-        // Nothing less than this list finds a key by its value or name, and IAM does not tell lists with values from those
-        // without: this cannot be avoided.
+        // Only this list finds a key by its value or name, and IAM does not distinguish lists with values from
+        // those without, so this cannot be avoided.
         (
             "it reads all keys with their values",
             a(get, "/apikeys?includeValues=true".to_owned(), Value::Null),
@@ -651,7 +656,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             Denied,
         ),
         (
-            "it takes tags off a key",
+            "it removes tags from a key",
             a(
                 delete,
                 format!("/tags/{}?tagKeys=team", arn_in_path(key)),
@@ -683,14 +688,14 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
     ]
 }
 
-/// No shape of the role allows what is anothers or nobodys business.
+/// No shape of the role allows access to resources that the function does not manage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_role_allows_access_to_foreign_resources() {
     let mut wrong = Vec::new();
     for (name, shape) in SHAPES {
         let env = shape.start(Options::default()).await;
         let others = Others::beside(&env);
-        // All that there is has the tag or the name that could let it through, and the one key that could not is its own.
+        // Every resource has the tag or the name that a permission might match. The function's own key is the control.
         let own = Attempt::api(
             Method::PATCH,
             format!("/apikeys/{}", others.own),
@@ -708,8 +713,10 @@ async fn no_role_allows_access_to_foreign_resources() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Checks of calls that the sandbox does not serve, none of which any shape may allow, given the ARNs of the secret and of the
-/// token for Doppler: with another's, a check of a KMS key would be denied for the secret that it names, and show nothing.
+/// Calls that the sandbox does not serve, which no shape may allow, by the ARNs of the secret and of the
+/// Doppler token.
+///
+/// With another ARN, a call to a KMS key would be denied for its context and prove nothing.
 #[allow(clippy::too_many_lines, reason = "it is a table")]
 fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
     let via = format!("secretsmanager.{REGION}.amazonaws.com");
@@ -762,11 +769,11 @@ fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
             Check::new("cloudwatch:PutMetricData", "*"),
         ),
         (
-            "secrets by the dozen",
+            "secrets in a batch",
             Check::new("secretsmanager:BatchGetSecretValue", "*"),
         ),
         (
-            "a password from Secrets Manager, of which it takes none",
+            "a password from Secrets Manager, which it does not use",
             Check::new("secretsmanager:GetRandomPassword", "*"),
         ),
         (
@@ -789,7 +796,7 @@ fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
         for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
             never.extend([
                 (what, check(action)),
-                // What a role could have asked Secrets Manager for, asked of KMS itself.
+                // What the role may request from Secrets Manager, requested from KMS directly.
                 (what, check(action).with(context, secret)),
                 (what, check(action).with("kms:ViaService", &via)),
                 (
@@ -818,7 +825,7 @@ fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
     never
 }
 
-/// No shape of the role allows other services or a kms key by itself.
+/// No shape of the role allows other services, or a KMS key directly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_role_allows_other_services_or_kms() {
     let mut wrong = Vec::new();
@@ -842,7 +849,7 @@ async fn no_role_allows_other_services_or_kms() {
                 }
             }
         }
-        // The keys open the function's own secrets, and those of nobody else.
+        // The KMS keys decrypt the function's own secrets, and no others.
         let using = |action: &str, key: &str, arn: &str| {
             let check = Check::new(action, key).with("kms:CallerAccount", ACCOUNT);
             let via = format!("secretsmanager.{REGION}.amazonaws.com");
@@ -857,7 +864,7 @@ async fn no_role_allows_other_services_or_kms() {
             ("kms:Decrypt", TOKEN_KEY, &token, has_token),
             ("kms:GenerateDataKey", TOKEN_KEY, &token, false),
             ("kms:Decrypt", TOKEN_KEY, &own, false),
-            // Which secrets a fleet has is not in its role: there Secrets Manager's own condition decides.
+            // The role does not name the secrets of a fleet: Secrets Manager's condition decides.
             (
                 "kms:Decrypt",
                 KEY,
@@ -875,7 +882,7 @@ async fn no_role_allows_other_services_or_kms() {
 
 // Wildcards.
 
-/// Every entry of the role with a wildcard, in a Region and account that stand for any, and why AWS lets nobody narrow it.
+/// Every entry of the role with a wildcard, in an example Region and account, and why AWS allows nothing narrower.
 const WILDCARDS: [(&str, &str, &str); 9] = [
     (
         "Logs",
@@ -900,7 +907,7 @@ const WILDCARDS: [(&str, &str, &str); 9] = [
     (
         "SeeSecrets",
         "arn:aws:secretsmanager:us-east-1:123456789012:secret:*",
-        "of a fleet: EventBridge tells of every secret; shows what the list shows",
+        "of a fleet: EventBridge sends events of every secret; shows what the list shows",
     ),
     (
         "TagsOfNewApiKeys",
@@ -910,28 +917,28 @@ const WILDCARDS: [(&str, &str, &str); 9] = [
     (
         "OwnApiKeys",
         "arn:aws:apigateway:us-east-1::/apikeys/*",
-        "API Gateway makes the ids; the condition names the tag",
+        "API Gateway assigns the ids; the condition names the tag",
     ),
     (
         "AddToUsagePlans",
         "arn:aws:apigateway:us-east-1::/usageplans/*/keys",
-        "the plans are those of the current key, whichever it is",
+        "the plans are those of the current key",
     ),
     (
         "KeysOfUsagePlans",
         "arn:aws:apigateway:us-east-1::/usageplans/*/keys/*",
-        "likewise, and API Gateway makes the ids",
+        "the plans are those of the current key; API Gateway assigns the ids",
     ),
 ];
 
-/// Every wildcard of the role is one that AWS lets nobody narrow.
+/// Every wildcard of the role is one that AWS requires.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_wildcard_in_role_is_unavoidable() {
     let mut found = BTreeMap::<(String, String), BTreeSet<&str>>::new();
     for (name, shape) in SHAPES {
         let env = shape.start(Options::default()).await;
         for (element, (text, _)) in env.roles.elements() {
-            // The names of plans are made up for each environment.
+            // The names of plans differ in each environment.
             let text = env
                 .plans
                 .iter()
@@ -951,8 +958,8 @@ async fn every_wildcard_in_role_is_unavoidable() {
     let mut permitted: BTreeSet<_> = permitted
         .map(|(sid, text, _)| ((*sid).to_owned(), (*text).to_owned()))
         .collect();
-    // Of given plans. CloudFormation joins with nothing but a literal, hence the stars for partition and Region: that of the
-    // Region is made good by a condition, and an account has one partition. The keys have ids of API Gateway.
+    // For configured plans. CloudFormation joins only with a literal, hence the stars for partition and Region.
+    // A condition limits the Region, and an account has one partition. API Gateway assigns the ids of keys.
     for plan in ["plan0", "plan1"] {
         for (sid, rest) in [
             ("GivenUsagePlans", ""),
@@ -966,16 +973,16 @@ async fn every_wildcard_in_role_is_unavoidable() {
     for wildcard in &permitted {
         assert!(
             found.contains_key(wildcard),
-            "{wildcard:?} is permitted and nowhere used"
+            "{wildcard:?} is permitted but not used"
         );
     }
     found.retain(|wildcard, _| !permitted.contains(wildcard));
     assert!(found.is_empty(), "{found:#?}");
 }
 
-// Who may use the role, and who may call the function.
+// Who may assume the role, and who may invoke the function.
 
-/// Only lambda takes the role and only the secret calls the function.
+/// Only Lambda assumes the role, and only the secret invokes the function.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_lambda_and_secret_may_use_function() {
     let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/key-AbCdEf";
@@ -994,7 +1001,7 @@ async fn only_lambda_and_secret_may_use_function() {
         let stack = stack(FUNCTION_NAME, parameters.collect(), made);
         let resource = |name| {
             let resource = stack.resource(name).expect("it can be read");
-            resource.expect("it is made")["Properties"].clone()
+            resource.expect("it is created")["Properties"].clone()
         };
         assert_eq!(
             resource("Role")["AssumeRolePolicyDocument"],
@@ -1016,7 +1023,7 @@ async fn only_lambda_and_secret_may_use_function() {
     }
 }
 
-/// What sam makes of the template has the same role and adds one permission for each rule.
+/// The template as SAM expands it has the same role, and adds one permission for each rule.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expanded_template_keeps_role_and_adds_permissions() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -1030,7 +1037,7 @@ async fn expanded_template_keeps_role_and_adds_permissions() {
     for same in ["Role", "SecretsManagerMayInvoke"] {
         assert_eq!(resources[same], written[same], "{same}");
     }
-    // Rights are in these two services. Of a rule's permission this is all there is.
+    // Only these two services grant permissions. For a rule's permission this is everything.
     let mut rules = 0;
     for (name, resource) in resources {
         let kind = resource["Type"].as_str().expect("a resource has a type");
@@ -1054,19 +1061,19 @@ async fn expanded_template_keeps_role_and_adds_permissions() {
             }
             None => assert!(
                 ["Role", "SecretsManagerMayInvoke", "RotationFunction"].contains(&name.as_str()),
-                "{name} gives rights that are not looked at here"
+                "{name} grants permissions that this test does not check"
             ),
         }
     }
     assert_eq!(rules, 3);
 }
 
-/// Nothing in the template gives rights but the one role and the one permission.
+/// Nothing in the template grants permissions except the one role and the one permission.
 #[test]
 fn template_grants_one_role_and_one_permission() {
     let resources = TEMPLATE.section("Resources");
     let kinds = resources.values().map(|resource| {
-        // SAM makes policies of them.
+        // SAM creates policies from these.
         assert_eq!(resource.get("Connectors"), None);
         resource["Type"].as_str().expect("a resource has a type")
     });
@@ -1089,7 +1096,7 @@ fn template_grants_one_role_and_one_permission() {
     );
 }
 
-/// A token for Doppler is read only where there is a mirror.
+/// A Doppler token can be read only if there are targets.
 #[test]
 fn doppler_token_is_readable_only_with_targets() {
     let arn =
@@ -1163,13 +1170,13 @@ fn wider_permissions_widen_only_their_statement() {
     assert!(TEMPLATE.has_parameter("WiderKeyPermission"));
 }
 
-// What happens where a role says no.
+// Denied calls.
 
-/// What a function refuses by itself its role denies as well.
+/// The role also denies what a function refuses on its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn role_denies_what_function_refuses() {
     let env = TestEnvBuilder::plain().start().await;
-    env.sandbox.create_secret("another", Some(BY_HAND));
+    env.sandbox.create_secret("another", Some(UNMANAGED));
     env.sandbox.clear_calls();
     for secret in ["another", TOKEN_SECRET] {
         let event = json!({ "Step": "reconcile", "SecretId": secret }).to_string();
@@ -1182,10 +1189,10 @@ async fn role_denies_what_function_refuses() {
         .map(|denial| denial.operation.as_str())
         .collect();
     assert_eq!(operations, ["DescribeSecret", "DescribeSecret"]);
-    assert_eq!(env.sandbox.calls().len(), 2, "it went on all the same");
+    assert_eq!(env.sandbox.calls().len(), 2, "it continued anyway");
 }
 
-/// A fleet that hears of a secret of somebody else leaves it alone and that is no failure.
+/// A fleet ignores the event of a secret that another function rotates, without a failure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_secret_in_fleet_is_no_failure() {
     let shape = Shape {
@@ -1198,13 +1205,13 @@ async fn foreign_secret_in_fleet_is_no_failure() {
         .put_secret("another", "HandMadeHandMadeHandMade2");
     env.sandbox.deliveries_done().await;
     let deliveries = env.sandbox.deliveries();
-    assert!(!deliveries.is_empty(), "it heard of nothing");
+    assert!(!deliveries.is_empty(), "there was no event");
     for delivery in deliveries {
         assert!(delivery.result.is_ok(), "{delivery:?}");
     }
 }
 
-/// Where AWS denies what is gone the next reconciliation sees that it is.
+/// Where AWS denies access to a deleted key, the next reconciliation sees that it was deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn denied_missing_key_is_noticed_next_time() {
     let options = Options {
@@ -1218,20 +1225,20 @@ async fn denied_missing_key_is_noticed_next_time() {
     .start()
     .await;
     env.rotate().await;
-    let replaced = env.current_key();
+    let superseded = env.current_key();
     env.rotate().await;
     for days in [2, 8] {
         env.sandbox.advance(days * DAY);
         if days == 8 {
-            // The answer is lost, and the client tries again.
+            // The reply is lost, and the client tries again.
             let lost = Fault::new(FaultKind::LostReply).on(Service::ApiGateway, "DeleteApiKey");
             env.sandbox.faults().inject(lost);
         }
         env.reconcile(json!({})).await;
     }
-    assert!(env.sandbox.key_with_value(&replaced).is_none());
+    assert!(env.sandbox.key_with_value(&superseded).is_none());
     let denials = env.roles.take_denials();
-    // More than one, since the client takes the denial for a clock that is wrong: the sandbox's has just jumped.
+    // More than one, since the client takes the denial for clock skew: the sandbox's clock has just jumped.
     assert!(!denials.is_empty());
     for denial in &denials {
         assert_eq!(denial.check.action(), "apigateway:DELETE");

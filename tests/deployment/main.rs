@@ -1,4 +1,4 @@
-//! The template: what it makes, what its parameters take, and what its role allows.
+//! The template: what it creates, what its parameters accept, and what its role allows.
 
 mod least_privilege;
 mod parameters;

@@ -32,7 +32,7 @@ const LISTS: [&str; 4] = [
 
 type Values = BTreeMap<String, String>;
 
-/// The template with these parameters, or the words in which a rule refuses them.
+/// Returns the template with these parameters, or the message of a rule that refuses them.
 fn deploy(parameters: &Values) -> Result<Stack<'static>, String> {
     let name = parameters.get("SecretName");
     let made =
@@ -53,10 +53,10 @@ fn deploy(parameters: &Values) -> Result<Stack<'static>, String> {
 fn properties(stack: &Stack<'_>, resource: &str) -> Value {
     let resource = stack.resource(resource);
     let resource = resource.unwrap_or_else(|error| panic!("{error:#}"));
-    resource.expect("it is always made")["Properties"].clone()
+    resource.expect("it is always created")["Properties"].clone()
 }
 
-/// What the function reads, deployed with these parameters.
+/// Returns the settings that the function reads, deployed with these parameters.
 fn read(stack: &Stack<'_>) -> Result<Config, String> {
     let function = properties(stack, "RotationFunction");
     let variables = &function["Environment"]["Variables"];
@@ -64,12 +64,12 @@ fn read(stack: &Stack<'_>) -> Result<Config, String> {
     settings.map_err(|faults| faults.to_string())
 }
 
-/// The pattern of a parameter; `None` if it has none.
+/// Returns the pattern of a parameter; `None` if it has none.
 fn pattern(parameter: &str) -> Option<&'static str> {
     TEMPLATE.section("Parameters")[parameter]["AllowedPattern"].as_str()
 }
 
-/// Whether a parameter's pattern takes this value.
+/// Whether a parameter's pattern accepts this value.
 fn takes(parameter: &str, value: &str) -> bool {
     static PATTERNS: LazyLock<BTreeMap<&str, Regex>> = LazyLock::new(|| {
         let names = TEMPLATE.section("Parameters").keys();
@@ -84,7 +84,7 @@ fn takes(parameter: &str, value: &str) -> bool {
     matches.unwrap_or_else(|error| panic!("{parameter}: {error}")) && value.len() <= LONGEST_VALUE
 }
 
-/// A pattern without its `(?!…)`, with `instead` of what each of them forbids.
+/// Returns a pattern without its `(?!…)`, with `instead` for what each of them forbids.
 fn without_negations(pattern: &str, instead: impl Fn(&str) -> String) -> String {
     let Some((before, rest)) = pattern.split_once("(?!") else {
         return pattern.to_owned();
@@ -102,7 +102,7 @@ fn without_negations(pattern: &str, instead: impl Fn(&str) -> String) -> String 
     before.to_owned() + &instead(forbidden) + &without_negations(&after[1..], instead)
 }
 
-/// A pattern without anchors, and with its `repetitions` changed, which are numbered from 0.
+/// Returns a pattern without anchors, and with its `repetitions` changed. They are numbered from 0.
 fn changed(hir: &Hir, repetitions: &mut impl FnMut(u32, Option<u32>) -> (u32, Option<u32>)) -> Hir {
     let mut all = |hirs: &[Hir]| hirs.iter().map(|hir| changed(hir, repetitions)).collect();
     match hir.kind() {
@@ -123,13 +123,13 @@ fn changed(hir: &Hir, repetitions: &mut impl FnMut(u32, Option<u32>) -> (u32, Op
     }
 }
 
-/// Values that a pattern takes: any, those with every repetition as short or as long as it can be, and those that begin
-/// with what it forbids.
+/// Values that a pattern accepts: random ones, those with every repetition as short or as long as possible,
+/// and those that begin with what it forbids.
 fn values_of(parameter: &'static str) -> BoxedStrategy<String> {
     let pattern = pattern(parameter).expect("a parameter with a pattern");
     assert!(
         pattern.starts_with('^') && pattern.ends_with('$'),
-        "{parameter}: it is the whole value that is matched"
+        "{parameter}: the pattern matches the whole value"
     );
     let parse = |pattern: &str| {
         regex_syntax::parse(pattern).unwrap_or_else(|error| panic!("{parameter}: {error}"))
@@ -178,7 +178,7 @@ fn values(parameter: &'static str) -> BoxedStrategy<String> {
     prop_oneof![1 => default, 4 => values_of(parameter)].boxed()
 }
 
-/// Parameters for each of the three ways to deploy the template. They need not keep the rules.
+/// Parameters for each of the three ways to deploy the template. They need not obey the rules.
 fn parameters() -> impl Strategy<Value = Values> {
     let names = TEMPLATE.section("Parameters").keys().map(String::as_str);
     let names: Vec<_> = names.collect();
@@ -257,7 +257,7 @@ fn any_allowed_parameters_give_valid_settings() {
     tried.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// The parameters with one of them set, as the smallest deployment that has it.
+/// Returns the parameters of the smallest deployment with this one set.
 fn with(parameter: &str, value: &str) -> Values {
     let mut parameters = vec![("ExistingSecretArn", EXISTING)];
     if parameter.starts_with("Doppler") {
@@ -271,12 +271,12 @@ fn with(parameter: &str, value: &str) -> Values {
     parameters.into_iter().map(owned).collect()
 }
 
-/// What the template answers, and what the function would: whether it takes the value.
+/// Returns whether the template accepts the value, and whether the function does.
 fn both(parameter: &str, value: &str) -> (bool, bool) {
     let parameters = with(parameter, value);
     let stack = deploy(&parameters);
     let template = takes(parameter, value) && stack.is_ok();
-    // Where a rule refuses the parameters, the function gets what it would have got otherwise.
+    // If a rule refuses the parameters, the function gets the value that it would have got otherwise.
     let stack = stack.or_else(|_| {
         let mut without = parameters.clone();
         without.remove("ExistingSecretArn");
@@ -297,7 +297,7 @@ fn times(count: usize, item: impl Fn(usize) -> String) -> String {
     (0..count).map(item).collect::<Vec<_>>().join(",")
 }
 
-/// Values at the limits. Most of them were once taken by the template and refused by the function.
+/// Values at the limits. Most of them were once accepted by the template and refused by the function.
 #[test]
 fn template_and_function_agree_at_the_limits() {
     let plan = |number| format!("a{number}");
@@ -368,11 +368,11 @@ fn template_and_function_agree_at_the_limits() {
     }
 }
 
-/// What the function takes, and the template does not: all of it can be written in a way that both take.
+/// What the function accepts, and the template does not: all of it can be written in a form that both accept.
 #[test]
 fn template_is_stricter_than_the_function_where_said() {
     for (parameter, value) in [
-        // White space around what is meant.
+        // White space around the value.
         ("UsagePlanIds", "a1, b2"),
         ("DopplerTargets", " a/b/C"),
         // Units that the messages do not name.
@@ -380,7 +380,7 @@ fn template_is_stricter_than_the_function_where_said() {
         ("GracePeriod", "36h 90m"),
         // A rotation would seldom end within the function's time limit.
         ("PropagationDelay", "10m"),
-        // No gateway has a certificate for these, or is called by them.
+        // Gateways have no certificate for these, or are not called by them.
         ("ProbeUrl", "https://10.0.0.1/"),
         ("ProbeUrl", "https://[2001:db8::1]/"),
         ("ProbeUrl", "https://xn--mnchen-3ya.example.com/"),
@@ -392,7 +392,7 @@ fn template_is_stricter_than_the_function_where_said() {
     }
 }
 
-/// Lists that differ in one place from one that the pattern takes. Where the function takes it, the pattern does too.
+/// Lists that differ in one place from an accepted one. If the function accepts it, the pattern does too.
 #[test]
 fn lists_that_the_function_takes_match_their_patterns() {
     let insertions = select(" ,/-_.:%AZaz09\u{e4}".chars().collect::<Vec<_>>());
@@ -425,9 +425,10 @@ fn lists_that_the_function_takes_match_their_patterns() {
     tried.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Whether Secrets Manager takes a schedule with a window of so many hours (0: by default), as its user guide says (DOC,
-/// "Rotation schedules"): minute 0, year *, rotations at least 4 hours apart, and windows that reach neither into the next
-/// one nor past midnight UTC. Days, months and weekdays are not looked at.
+/// Whether Secrets Manager accepts a schedule with a window of so many hours (0: the default).
+///
+/// Its user guide (DOC, "Rotation schedules") requires minute 0, year *, rotations at least 4 hours apart, and
+/// windows that do not reach into the next one or past midnight UTC. Days, months and weekdays are not checked.
 fn is_taken_by_secrets_manager(schedule: &str, window: u32) -> bool {
     let number = |text: &str| text.parse::<u32>().ok();
     if let Some(rate) = schedule.strip_prefix("rate(") {
@@ -472,7 +473,7 @@ fn is_taken_by_secrets_manager(schedule: &str, window: u32) -> bool {
         && last + window <= 24
 }
 
-/// Schedules and windows: whether the template takes them, and Secrets Manager.
+/// Schedules and windows: whether the template and Secrets Manager accept them.
 #[test]
 fn schedules_and_windows_follow_the_documented_rules() {
     for (schedule, window, template, service) in [
@@ -509,11 +510,11 @@ fn schedules_and_windows_follow_the_documented_rules() {
         ("cron(0 3 ? * ? *)", "", false, false),
         ("cron(0 3 * * ? 2027)", "", false, false),
         ("cron(0 3 * * ? *)", "21h", true, true),
-        // What no rule can say: the description says it, and the deployment fails.
+        // Rules that the template cannot express: the description states them, and the deployment fails.
         ("cron(0 3 * * ? *)", "22h", true, false),
         ("cron(0 20 * * ? *)", "5h", true, false),
         ("cron(0 0/4 * * ? *)", "5h", true, false),
-        // A rule for each interval would be 20, and for each step with each hour many more in a pattern.
+        // Each interval would need 20 rules, and each step with each hour many more in a pattern.
         ("rate(10 hours)", "10h", false, true),
         ("cron(0 3/7 * * ? *)", "", false, true),
     ] {

@@ -1,5 +1,5 @@
-//! What `template.yaml` makes, as `CloudFormation` would: the three ways to deploy it, what outlives the stack, and that
-//! whatever raises an alarm or ends with an error is in the runbook.
+//! What `template.yaml` creates, as `CloudFormation` does: the three ways to deploy it, what outlives the
+//! stack, and that every alarm and error type is in the runbook.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ const NEW: &[(&str, &str)] = &[("SecretName", "shop/key"), ("UsagePlanIds", "a1b
 const EXISTS: &[(&str, &str)] = &[("ExistingSecretArn", EXISTING)];
 const FLEET: &[(&str, &str)] = &[("Fleet", "true")];
 
-/// The template with these parameters, or the words in which it refuses them.
+/// Returns the template with these parameters, or the message that refuses them.
 fn deploy(parameters: &[(&str, &str)]) -> Result<Stack<'static>, String> {
     let stack = TEMPLATE.deploy(Deployment {
         stack: "rotation".to_owned(),
@@ -51,10 +51,10 @@ fn resource(stack: &Stack<'_>, name: &str) -> Option<Value> {
 
 fn properties(stack: &Stack<'_>, name: &str) -> Value {
     let resource = resource(stack, name);
-    resource.unwrap_or_else(|| panic!("no {name} is made"))["Properties"].clone()
+    resource.unwrap_or_else(|| panic!("{name} is not created"))["Properties"].clone()
 }
 
-/// The resources of a type that a stack makes, by their logical ids.
+/// Returns the resources of a type that a stack creates, by their logical ids.
 fn of_type(stack: &Stack<'_>, kind: &str) -> Vec<(String, Value)> {
     let names = TEMPLATE.section("Resources").iter();
     let names = names.filter(|(_, resource)| resource["Type"] == kind);
@@ -63,7 +63,7 @@ fn of_type(stack: &Stack<'_>, kind: &str) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// It is deployed for one new secret or one that exists or a fleet and nothing else.
+/// The template is deployed for one new secret, one existing secret or a fleet, and for nothing else.
 #[test]
 fn template_deploys_one_secret_or_fleet() {
     for one in [NEW, EXISTS, FLEET] {
@@ -86,7 +86,7 @@ fn template_deploys_one_secret_or_fleet() {
         let error = deploy(&[FLEET, &[of_one_secret]].concat()).expect_err("of one secret");
         assert!(error.contains("they are of one secret"), "{error}");
     }
-    let error = deploy(&NEW[..1]).expect_err("no plan to put the key on");
+    let error = deploy(&NEW[..1]).expect_err("no plan for the key");
     assert!(error.contains("no API accepts its key"), "{error}");
     stack(&[NEW[0], ("AllowKeyWithoutPlan", "true")]);
     let mirror = [("DopplerTargets", "acme/prd/KEY")];
@@ -94,7 +94,7 @@ fn template_deploys_one_secret_or_fleet() {
     assert!(error.contains("needs DopplerTokenSecretArn"), "{error}");
 }
 
-/// Whatever it is deployed with the function accepts its settings and serves that secret.
+/// The function accepts the settings of every deployment and serves its secret.
 #[test]
 fn every_deployment_is_accepted_by_function() {
     let everything = [
@@ -138,11 +138,11 @@ fn every_deployment_is_accepted_by_function() {
     }
 }
 
-/// The secret outlives the stack and no stack update can write a value into it.
+/// The secret outlives the stack, and no stack update can write a value into it.
 #[test]
 fn secret_outlives_stack_and_updates_write_nothing() {
-    let secret = resource(&stack(NEW), "Secret").expect("it is made");
-    // But for a first deployment that fails, of which nothing stays.
+    let secret = resource(&stack(NEW), "Secret").expect("it is created");
+    // Except for a first deployment that fails, of which nothing is kept.
     assert_eq!(secret["DeletionPolicy"], "RetainExceptOnCreate");
     assert_eq!(secret["UpdateReplacePolicy"], "Retain");
     for value in ["SecretString", "GenerateSecretString"] {
@@ -153,14 +153,14 @@ fn secret_outlives_stack_and_updates_write_nothing() {
     }
 }
 
-/// The schedule which begins a rotation comes after the permission and all the rest.
+/// The schedule that begins a rotation is created after the permission and everything else.
 #[test]
 fn schedule_comes_after_permission_and_rest() {
     for (parameters, secret) in [(NEW, MADE), (EXISTS, EXISTING)] {
-        let schedule = resource(&stack(parameters), "SecretRotation").expect("it is made");
+        let schedule = resource(&stack(parameters), "SecretRotation").expect("it is created");
         let before = schedule["DependsOn"].as_array().expect("a list");
         let before: BTreeSet<_> = before.iter().filter_map(Value::as_str).collect();
-        // What these refer to comes before them: the function and its role, the log group, all alarms and rules.
+        // Resources that these refer to are created first: the function and its role, the log group, all alarms and rules.
         let mut last = BTreeSet::from(["SecretsManagerMayInvoke", "Dashboard"]);
         last.extend([
             "ErrorsQuery",
@@ -182,7 +182,7 @@ fn schedule_comes_after_permission_and_rest() {
     assert!(resource(&stack(FLEET), "SecretRotation").is_none());
 }
 
-/// An empty schedule makes none and a window is only set where one is given.
+/// An empty schedule creates none, and a window is set only if one is given.
 #[test]
 fn empty_schedule_creates_none_without_window() {
     let without = stack(&[NEW, &[("ScheduleExpression", "")]].concat());
@@ -198,7 +198,7 @@ fn empty_schedule_creates_none_without_window() {
     );
 }
 
-/// It hears of its own secret only and a fleet of all that is promoted.
+/// The rule matches events of the function's own secret, or for a fleet every promotion.
 #[test]
 fn rule_matches_own_secret_or_promotions() {
     let events = |parameters| properties(&stack(parameters), "RotationFunction")["Events"].clone();
@@ -214,13 +214,13 @@ fn rule_matches_own_secret_or_promotions() {
             "additionalEventData": { "SecretId": [EXISTING] },
         })
     );
-    // A reconciliation of the secret that failed, and of no other.
+    // A failed reconciliation of the secret, and of no other.
     let sent = &failed["InputTransformer"];
     assert_eq!(
         sent["InputPathsMap"],
         json!({ "secret": "$.detail.additionalEventData.SecretId" })
     );
-    let sent = sent["InputTemplate"].as_str().expect("a text");
+    let sent = sent["InputTemplate"].as_str().expect("a string");
     let sent = sent.replace("<secret>", &json!(EXISTING).to_string());
     match Event::parse(&sent).expect("it is an event") {
         Event::Reconciliation(of) => assert_eq!(of.secret_id.as_deref(), Some(EXISTING)),
@@ -247,15 +247,15 @@ fn rule_matches_own_secret_or_promotions() {
     }
 }
 
-/// Every alarm tells the topic when it begins and ends is on the dashboard and in the runbook.
+/// Every alarm notifies the topic when it begins and ends, and is on the dashboard and in the runbook.
 #[test]
 fn every_alarm_notifies_and_is_documented() {
-    let told = [("AlarmTopicArn", TOPIC), ("DocumentationUrl", PAGES)];
-    let told = stack(&[NEW, &told].concat());
-    let alarms = of_type(&told, "AWS::CloudWatch::Alarm");
+    let notified = [("AlarmTopicArn", TOPIC), ("DocumentationUrl", PAGES)];
+    let notified = stack(&[NEW, &notified].concat());
+    let alarms = of_type(&notified, "AWS::CloudWatch::Alarm");
     assert!(alarms.len() >= 15, "{}", alarms.len());
-    let dashboard = properties(&told, "Dashboard")["DashboardBody"].clone();
-    let dashboard: Value = serde_json::from_str(dashboard.as_str().expect("it is a text"))
+    let dashboard = properties(&notified, "Dashboard")["DashboardBody"].clone();
+    let dashboard: Value = serde_json::from_str(dashboard.as_str().expect("it is a string"))
         .expect("the dashboard's body is JSON");
     let shown = &dashboard["widgets"][0]["properties"]["alarms"];
     let shown = shown.as_array().expect("a list");
@@ -266,7 +266,7 @@ fn every_alarm_notifies_and_is_documented() {
         let name = alarm["AlarmName"].as_str().expect("it has a name");
         let name = name
             .strip_prefix("rotation-")
-            .expect("it begins with the stack's");
+            .expect("it begins with the stack's name");
         let is_documented = RUNBOOK.contains(&format!("| `{name}`"))
             || RUNBOOK.contains(&format!("\n### {name}\n"));
         assert!(is_documented, "{name}");
@@ -309,7 +309,7 @@ fn queries_read_log_of_function() {
     }
 }
 
-/// Every metric that an alarm looks at is one that is published for this function.
+/// Every metric of an alarm is one that is published for this function.
 #[test]
 fn every_alarm_metric_is_published() {
     let source = include_str!("../../src/handler/metrics.rs");
@@ -357,7 +357,7 @@ fn every_alarm_metric_is_published() {
     }
 }
 
-/// No log level on offer is above that of the metrics which lambda takes for info.
+/// No log level that the template offers hides the metrics, which Lambda logs as info.
 #[test]
 fn offered_log_levels_keep_metrics() {
     let level = &TEMPLATE.section("Parameters")["LogLevel"];
@@ -416,12 +416,12 @@ fn every_parameter_is_grouped_labelled_and_described() {
         assert_eq!(
             parameter.get("AllowedPattern").is_some(),
             parameter.get("ConstraintDescription").is_some(),
-            "{name}: a pattern is explained"
+            "{name}: a pattern has an explanation"
         );
     }
 }
 
-/// Parameters, with what their patterns take and what they refuse.
+/// Parameters, with values that their patterns accept and values that they refuse.
 const CASES: &[(&str, &[&str], &[&str])] = &[
     (
         "SecretName",
@@ -577,7 +577,7 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ("SecretDescription", &["", "Key of the partner API"], &[]),
 ];
 
-/// The patterns take what is right and refuse what is nearly right.
+/// The patterns accept valid values and refuse nearly valid ones.
 #[test]
 fn patterns_accept_right_and_refuse_nearly_right() {
     let parameters = TEMPLATE.section("Parameters");
@@ -586,7 +586,7 @@ fn patterns_accept_right_and_refuse_nearly_right() {
             .as_str()
             .expect("a pattern");
         let pattern = fancy_regex::Regex::new(pattern).expect("it is a pattern");
-        let takes = |value: &str| pattern.is_match(value).expect("it comes to an end");
+        let takes = |value: &str| pattern.is_match(value).expect("the match ends");
         for value in *right {
             assert!(takes(value), "{name} refuses {value:?}");
         }
@@ -599,7 +599,7 @@ fn patterns_accept_right_and_refuse_nearly_right() {
     assert_eq!(patterns.count(), CASES.len(), "every pattern has cases");
 }
 
-/// The outputs are names and arns and show no value.
+/// The outputs are names and ARNs, and show no value.
 #[test]
 fn outputs_are_names_and_show_no_value() {
     for (parameters, secret) in [(NEW, Some(MADE)), (EXISTS, Some(EXISTING)), (FLEET, None)] {
@@ -611,9 +611,12 @@ fn outputs_are_names_and_show_no_value() {
         );
         assert_eq!(outputs["FunctionName"], "rotation");
         let tag = format!("v{}", env!("CARGO_PKG_VERSION"));
-        assert_eq!(outputs["Version"], tag, "what is deployed says so");
+        assert_eq!(
+            outputs["Version"], tag,
+            "the output names the deployed version"
+        );
         for (name, output) in &outputs {
-            let output = output.as_str().expect("a text");
+            let output = output.as_str().expect("a string");
             for reveals in ["get-secret-value", "include-value", "resolve:"] {
                 assert!(!output.contains(reveals), "{name}: {output}");
             }
