@@ -1,4 +1,4 @@
-//! What one rotation asks of whom. A test holds it to the budget; this only shows it.
+//! The calls of a rotation by service. This only shows them; a test compares them with the budget.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +14,12 @@ const VARIANTS: [(Variant, &str); 3] = [
     (Variant::NoProbe, "no probe"),
 ];
 
-/// The calls of a rotation in each variant, by service and operation.
-pub(crate) async fn count(ours: &Path) -> anyhow::Result<String> {
-    // Before an operation comes its service, with the sum.
+/// Returns the calls of a rotation in each variant, by service and operation.
+pub(crate) async fn count(function: &Path) -> anyhow::Result<String> {
+    // The service comes before its operations, with the sum.
     let mut counts: BTreeMap<(String, Option<String>), [u32; VARIANTS.len()]> = BTreeMap::new();
     for (column, (variant, _)) in VARIANTS.into_iter().enumerate() {
-        for call in calls(ours, variant).await? {
+        for call in calls(function, variant).await? {
             let service = call.service.to_string();
             counts.entry((service.clone(), None)).or_default()[column] += 1;
             let operation = (service, Some(call.operation));
@@ -38,9 +38,9 @@ pub(crate) async fn count(ours: &Path) -> anyhow::Result<String> {
     ))
 }
 
-async fn calls(ours: &Path, variant: Variant) -> anyhow::Result<Vec<Call>> {
-    let env = BenchEnv::rotated(ours, variant).await?;
-    let _process = env.run(ours)?;
+async fn calls(function: &Path, variant: Variant) -> anyhow::Result<Vec<Call>> {
+    let env = BenchEnv::rotated(function, variant).await?;
+    let _process = env.run(function)?;
     env.sandbox.clear_calls();
     env.rotate().await?;
     Ok(env.sandbox.calls())

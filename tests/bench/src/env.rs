@@ -1,4 +1,4 @@
-//! What a measured function finds around it: the sandbox, a secret that was rotated once, and the settings for it.
+//! The environment of a measured function: the sandbox, a secret that was rotated once, and the settings.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,42 +11,42 @@ use sandbox::{FUNCTION_NAME, Function, Options, REGION, STAGE, STEPS, Sandbox};
 use crate::process::Process;
 
 const SECRET: &str = "demo/partner-api-key";
-const FIRST_KEY: &str = "a-key-that-someone-made-by-hand";
+const FIRST_KEY: &str = "a-key-that-was-created-manually";
 const TOKEN_SECRET: &str = "demo/doppler-token";
 const PROJECT: &str = "acme";
 const CONFIG: &str = "prd";
 
-/// What is set.
+/// A variant of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// A usage plan, a probe, and one target in Doppler.
+    /// A usage plan, a probe, and one Doppler target.
     Ordinary,
-    /// No usage plan: the new key gets those of the current one.
+    /// Without a usage plan: the new key gets those of the current one.
     InheritedPlan,
-    /// No probe, and no time to wait for instead.
+    /// Without a probe, and without a minimum age.
     NoProbe,
 }
 
-/// A running sandbox, in which no function is deployed: whoever asks its runtime API gets the events.
+/// A running sandbox without a deployed function: any process that polls its runtime API gets the events.
 pub(crate) struct BenchEnv {
     pub(crate) sandbox: Sandbox,
     settings: Vec<(&'static str, String)>,
 }
 
 impl BenchEnv {
-    /// Starts a sandbox in which somebody has made a key by hand.
+    /// Starts a sandbox with a key that was created manually.
     pub(crate) async fn start(variant: Variant) -> anyhow::Result<BenchEnv> {
         let sandbox = Sandbox::start(Options::default()).await?;
         let settings = seed(&sandbox, variant);
         Ok(BenchEnv { sandbox, settings })
     }
 
-    /// Starts a sandbox in which `ours` has rotated once, so that the next rotation is one like any other.
-    pub(crate) async fn rotated(ours: &Path, variant: Variant) -> anyhow::Result<BenchEnv> {
+    /// Starts a sandbox in which the function has rotated once, so that the next rotation is an ordinary one.
+    pub(crate) async fn rotated(function: &Path, variant: Variant) -> anyhow::Result<BenchEnv> {
         let env = BenchEnv::start(variant).await?;
         let settings = env.settings.iter();
         let settings = settings.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let mut function = Function::new(ours);
+        let mut function = Function::new(function);
         function.env.extend(settings);
         env.sandbox.deploy(function).await;
         env.rotate().await?;
@@ -54,12 +54,14 @@ impl BenchEnv {
         Ok(env)
     }
 
-    /// Runs a function that gets the sandbox's events. Only one to a sandbox: an event could go to one that was killed.
+    /// Runs a function that gets the sandbox's events.
+    ///
+    /// Only one per sandbox: an event could go to one that was killed.
     pub(crate) fn run(&self, binary: &Path) -> anyhow::Result<Process> {
         Process::spawn(&mut self.command(binary, &self.sandbox.runtime_api()))
     }
 
-    /// Rotates, by the function that asks for events.
+    /// Rotates with the function that polls for events.
     pub(crate) async fn rotate(&self) -> anyhow::Result<()> {
         let token = self.sandbox.rotate(SECRET);
         let outcome = self.sandbox.rotation(&token).await;
@@ -68,7 +70,7 @@ impl BenchEnv {
         Ok(())
     }
 
-    /// Announces a rotation and has only its first step done.
+    /// Announces a rotation and runs only its first step.
     pub(crate) async fn create_secret(&self) -> anyhow::Result<()> {
         let token = self.sandbox.begin_rotation(SECRET);
         let invocation = self.sandbox.step(SECRET, &token, STEPS[0]).await;
@@ -77,8 +79,9 @@ impl BenchEnv {
         Ok(())
     }
 
-    /// A command in the environment that Lambda would give the function, and with PATH, to find the command. The empty
-    /// function gets the same.
+    /// Returns a command in the environment that Lambda gives the function, and with PATH.
+    ///
+    /// The empty function gets the same environment.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>, runtime_api: &str) -> Command {
         let mut command = Command::new(program);
         command

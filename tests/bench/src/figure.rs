@@ -1,4 +1,4 @@
-//! What was measured, beside its aim.
+//! Measured figures and their aims.
 
 use std::env::var_os;
 use std::io::{IsTerminal as _, stdout};
@@ -8,7 +8,7 @@ use crate::table::table;
 /// One line of the report.
 pub(crate) struct Figure {
     pub(crate) what: &'static str,
-    ours: String,
+    function: String,
     empty: String,
     ratio: String,
     aim: String,
@@ -16,29 +16,29 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// An amount of at most `aim`; `unit` writes it. The empty function may have nothing to compare.
+    /// Creates a figure of at most `aim`, in a unit. The empty function may have nothing to compare.
     pub(crate) fn amount(
         what: &'static str,
         unit: fn(u32) -> String,
-        (ours, empty): (u32, Option<u32>),
+        (function, empty): (u32, Option<u32>),
         aim: u32,
     ) -> Figure {
-        let ratio = empty.map(|empty| f64::from(ours) / f64::from(empty));
+        let ratio = empty.map(|empty| f64::from(function) / f64::from(empty));
         Figure {
             what,
-            ours: unit(ours),
+            function: unit(function),
             empty: empty.map(unit).unwrap_or_default(),
             ratio: ratio.map(times).unwrap_or_default(),
             aim: unit(aim),
-            met: ours <= aim,
+            met: function <= aim,
         }
     }
 
-    /// What says something only as a multiple of the empty function's; in parentheses one without an aim.
+    /// Creates a figure that counts only as a multiple of the empty function's. The one in parentheses has no aim.
     pub(crate) fn ratio(what: &'static str, (ratio, beside): (f64, f64), aim: f64) -> Figure {
         Figure {
             what,
-            ours: String::new(),
+            function: String::new(),
             empty: String::new(),
             ratio: format!("{} ({})", times(ratio), times(beside)),
             aim: times(aim),
@@ -47,21 +47,21 @@ impl Figure {
     }
 
     /// Adds, in parentheses, amounts without an aim.
-    pub(crate) fn beside(mut self, ours: &str, empty: &str) -> Figure {
-        self.ours = format!("{} ({ours})", self.ours);
+    pub(crate) fn beside(mut self, function: &str, empty: &str) -> Figure {
+        self.function = format!("{} ({function})", self.function);
         self.empty = format!("{} ({empty})", self.empty);
         self
     }
 }
 
-/// All figures in columns, with colour only on a terminal and not with `NO_COLOR` (<https://no-color.org>).
+/// Returns all figures in columns, in colour only on a terminal and without `NO_COLOR` (<https://no-color.org>).
 pub(crate) fn report(figures: &[Figure]) -> String {
-    let head = ["", "ours", "empty", "ratio", "at most", "ok?"];
+    let head = ["", "function", "empty", "ratio", "at most", "ok?"];
     let rows = figures.iter().map(|figure| {
         let verdict = if figure.met { "ok" } else { "MISSED" };
         [
             figure.what.to_owned(),
-            figure.ours.clone(),
+            figure.function.clone(),
             figure.empty.clone(),
             figure.ratio.clone(),
             figure.aim.clone(),

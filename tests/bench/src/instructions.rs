@@ -1,4 +1,4 @@
-//! Instructions, as callgrind counts them: unlike time the same on every run, and nearly so on every machine.
+//! Instructions, as callgrind counts them. Unlike time, they are the same in every run, and nearly so on every machine.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use crate::env::{BenchEnv, Variant};
 use crate::process::Process;
 use crate::runtime::Runtime;
 
-/// Makes sure that there is a callgrind.
+/// Checks that callgrind is installed.
 pub(crate) fn check_tool() -> anyhow::Result<()> {
     let version = Command::new("valgrind").arg("--version").output();
     ensure!(
@@ -19,7 +19,7 @@ pub(crate) fn check_tool() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From the start of the process until it waits for its first event.
+/// Counts from the start of the process until it waits for its first event.
 pub(crate) async fn to_first_request(binary: &Path) -> anyhow::Result<u32> {
     let env = BenchEnv::start(Variant::Ordinary).await?;
     let runtime = Runtime::start()?;
@@ -28,11 +28,12 @@ pub(crate) async fn to_first_request(binary: &Path) -> anyhow::Result<u32> {
     total(process)
 }
 
-/// From the start of the process until it has answered `createSecret` and waits for its second event. The request for
-/// that event is counted too: no signal comes just in time before it.
-pub(crate) async fn to_first_reply(ours: &Path) -> anyhow::Result<u32> {
-    let env = BenchEnv::rotated(ours, Variant::Ordinary).await?;
-    let process = spawn(&env, ours, &env.sandbox.runtime_api())?;
+/// Counts from the start of the process until it has answered `createSecret` and waits for its second event.
+///
+/// This includes the request for that event: no signal comes just before it.
+pub(crate) async fn to_first_reply(function: &Path) -> anyhow::Result<u32> {
+    let env = BenchEnv::rotated(function, Variant::Ordinary).await?;
+    let process = spawn(&env, function, &env.sandbox.runtime_api())?;
     env.create_secret().await?;
     total(process)
 }
@@ -46,7 +47,7 @@ fn spawn(env: &BenchEnv, binary: &Path, runtime_api: &str) -> anyhow::Result<Pro
     Process::spawn(&mut command)
 }
 
-/// Ends the process as soon as it waits. Callgrind then says what it has counted.
+/// Ends the process as soon as it waits. Callgrind then prints its count.
 fn total(process: Process) -> anyhow::Result<u32> {
     process.wait_until_idle()?;
     let report = process.terminate()?;

@@ -1,4 +1,4 @@
-//! Measures the function next to one that does nothing, and says which aims it misses: `bench OURS EMPTY`.
+//! Measures the function next to one that does nothing, and reports missed aims: `bench FUNCTION EMPTY`.
 
 mod calls;
 mod env;
@@ -22,11 +22,13 @@ use crate::figure::{Figure, grouped, mebibytes, megabytes};
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = args_os().skip(1).map(PathBuf::from).collect();
-    let [ours, empty] = arguments.as_slice() else {
-        eprintln!("usage: bench OURS EMPTY, the paths of two functions; `make bench` builds both");
+    let [function, empty] = arguments.as_slice() else {
+        eprintln!(
+            "usage: bench FUNCTION EMPTY, the paths of two functions; `make bench` builds both"
+        );
         return ExitCode::FAILURE;
     };
-    match bench(ours, empty).await {
+    match bench(function, empty).await {
         Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
         Ok(missed) => {
             eprintln!("\nMissed: {}", missed.join("; "));
@@ -40,36 +42,36 @@ async fn main() -> ExitCode {
 }
 
 /// Measures, prints what was measured, and returns the aims that were missed.
-async fn bench(ours: &Path, empty: &Path) -> anyhow::Result<Vec<&'static str>> {
+async fn bench(function: &Path, empty: &Path) -> anyhow::Result<Vec<&'static str>> {
     instructions::check_tool()?;
-    let figures = figures(ours, empty).await?;
+    let figures = figures(function, empty).await?;
     progress("the calls of a rotation");
-    let calls = calls::count(ours).await?;
+    let calls = calls::count(function).await?;
 
-    progress("what each memory size buys");
-    let sizes = sizes::compare(ours).await?;
+    progress("the effect of each memory size");
+    let sizes = sizes::compare(function).await?;
 
     println!("\n{}\n{sizes}\n{calls}", figure::report(&figures));
     let missed = figures.iter().filter(|figure| !figure.met);
     Ok(missed.map(|figure| figure.what).collect())
 }
 
-async fn figures(ours: &Path, empty: &Path) -> anyhow::Result<Vec<Figure>> {
-    let sizes = (size(ours)?, Some(size(empty)?));
+async fn figures(function: &Path, empty: &Path) -> anyhow::Result<Vec<Figure>> {
+    let sizes = (size(function)?, Some(size(empty)?));
 
     progress("the instructions to the first request for work");
-    let started = instructions::to_first_request(ours).await?;
+    let started = instructions::to_first_request(function).await?;
     let empty_started = instructions::to_first_request(empty).await?;
 
     progress("the instructions to the first reply of a createSecret");
-    let replied = instructions::to_first_reply(ours).await?;
+    let replied = instructions::to_first_reply(function).await?;
 
     progress("the memory after a rotation");
-    let rotated = memory::after_rotation(ours).await?;
+    let rotated = memory::after_rotation(function).await?;
     let empty_replied = memory::after_reply(empty).await?;
 
     progress("the time to the first request for work");
-    let start = start::compare(ours, empty).await?;
+    let start = start::compare(function, empty).await?;
 
     Ok(vec![
         Figure::amount("size of the binary", megabytes, sizes, 6_000_000),
@@ -107,7 +109,7 @@ fn size(binary: &Path) -> anyhow::Result<u32> {
     Ok(u32::try_from(file.len())?)
 }
 
-/// Says what is being measured; apart from the results, which may be redirected.
+/// Prints what is being measured, on standard error because the results may be redirected.
 fn progress(what: &str) {
     eprintln!("Measuring {what} ...");
 }

@@ -1,4 +1,4 @@
-//! Memory, as Linux sees it.
+//! Memory, as Linux reports it.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use anyhow::ensure;
 use crate::env::{BenchEnv, Variant};
 use crate::process::Memory;
 
-/// That of a new process after it has done a whole rotation.
-pub(crate) async fn after_rotation(ours: &Path) -> anyhow::Result<Memory> {
-    let env = BenchEnv::rotated(ours, Variant::Ordinary).await?;
-    let process = env.run(ours)?;
+/// Returns the memory of a new process after a whole rotation.
+pub(crate) async fn after_rotation(function: &Path) -> anyhow::Result<Memory> {
+    let env = BenchEnv::rotated(function, Variant::Ordinary).await?;
+    let process = env.run(function)?;
     env.rotate().await?;
     process.wait_until_idle()?;
     process.memory()
 }
 
-/// That of a new process after it has answered an event of no meaning.
+/// Returns the memory of a new process after it has answered an empty event.
 pub(crate) async fn after_reply(empty: &Path) -> anyhow::Result<Memory> {
     let env = BenchEnv::start(Variant::Ordinary).await?;
     let process = env.run(empty)?;

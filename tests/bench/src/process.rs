@@ -1,4 +1,4 @@
-//! A process of a function, looked at through `/proc`.
+//! A process of a function, observed through `/proc`.
 
 use std::fs;
 use std::io::Read as _;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
-/// As often as the clock in `/proc` ticks, or less.
+/// At most the tick of the clock in `/proc`.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// How often in a row a process has to be seen waiting.
+/// How often in a row a process must be seen waiting.
 const GLANCES: u32 = 5;
 
 /// Under callgrind a start takes a second or two.
@@ -25,7 +25,7 @@ pub(crate) struct Process(Child);
 pub(crate) struct Memory {
     /// What is resident now.
     pub(crate) now: u32,
-    /// The most that was.
+    /// The peak.
     pub(crate) peak: u32,
 }
 
@@ -38,7 +38,7 @@ impl Process {
         ))
     }
 
-    /// Waits until the process has nothing to do: all it does before the next event is then done and counted.
+    /// Waits until the process is idle: everything that it does before the next event is then done and counted.
     pub(crate) fn wait_until_idle(&self) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut idle = 0;
@@ -46,7 +46,7 @@ impl Process {
         while idle < GLANCES {
             ensure!(
                 started.elapsed() < PATIENCE,
-                "the function does not come to rest"
+                "the function does not become idle"
             );
             let (asleep, used) = self.activity()?;
             let rests = asleep && before == Some(used.clone());
@@ -70,12 +70,12 @@ impl Process {
         })
     }
 
-    /// The processor time that its threads have used.
+    /// Returns the processor time that its threads have used.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0.id()))?;
         let mut used = 0;
         for thread in threads {
-            // The first number, in nanoseconds; the clock of `stat` ticks too seldom.
+            // The first number, in nanoseconds; the clock of `stat` is too coarse.
             let text = fs::read_to_string(thread?.path().join("schedstat"))?;
             let number = text.split_whitespace().next();
             used += number.context("unreadable /proc")?.parse::<u64>()?;
@@ -85,23 +85,23 @@ impl Process {
 
     /// Ends the process by SIGTERM and returns what it has written to its standard error, which must be a pipe.
     pub(crate) fn terminate(mut self) -> anyhow::Result<String> {
-        // Of the shell, because the standard library can only kill.
+        // By the shell, because the standard library can only kill.
         let kill = format!("kill -TERM {}", self.0.id());
         let status = Command::new("sh").args(["-c", &kill]).status()?;
         ensure!(status.success(), "cannot end the function");
         let Some(mut stderr) = self.0.stderr.take() else {
-            bail!("the standard error is no pipe");
+            bail!("the standard error is not a pipe");
         };
         let mut text = String::new();
         stderr.read_to_string(&mut text)?;
         Ok(text)
     }
 
-    /// Whether the process waits, and the processor time that it has used.
+    /// Returns whether the process waits, and the processor time that it has used.
     fn activity(&self) -> anyhow::Result<(bool, String)> {
         let stat = self.read("stat")?;
-        // proc(5): the name is in parentheses and may hold anything; after it come the state, as field 3, and as 14
-        // and 15 the time.
+        // proc(5): the name is in parentheses and may contain anything. The state follows as field 3, and the
+        // times as fields 14 and 15.
         let (_, fields) = stat.rsplit_once(") ").context("unreadable /proc")?;
         let fields: Vec<&str> = fields.split(' ').collect();
         ensure!(fields.len() > 12, "unreadable /proc");

@@ -1,4 +1,4 @@
-//! A Lambda runtime API that has no work: it only notes when a function asks for it.
+//! A Lambda runtime API without events: it only records when a function polls it.
 
 use std::io::{Read as _, Result};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,21 +17,21 @@ pub(crate) struct Runtime {
     request: Receiver<Result<Request>>,
 }
 
-/// The first request. While it lives, the function waits for the answer.
+/// The first request. The function waits for the answer until it is dropped.
 pub(crate) struct Request {
-    /// When it had arrived in full.
+    /// When it had arrived completely.
     pub(crate) at: Instant,
     head: Vec<u8>,
     _connection: TcpStream,
 }
 
 impl Runtime {
-    /// Listens at any free port.
+    /// Listens on any free port.
     pub(crate) fn start() -> Result<Runtime> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let (sender, request) = channel();
-        // A thread of its own, so that waiting for a function that never asks can end.
+        // A thread of its own, so that waiting for a function that never polls can end.
         thread::spawn(move || sender.send(accept(&listener)));
         Ok(Runtime { address, request })
     }
@@ -48,7 +48,7 @@ impl Runtime {
             request
                 .head
                 .starts_with(b"GET /2018-06-01/runtime/invocation/next "),
-            "the function asked for something else: {}",
+            "the function made another request: {}",
             String::from_utf8_lossy(&request.head)
         );
         Ok(request)

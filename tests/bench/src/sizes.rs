@@ -1,4 +1,4 @@
-//! What each memory size of Lambda buys: a cold start, to the first answer, with the share of a processor that it comes with.
+//! The effect of each memory size of Lambda: a cold start to the first answer, with its share of a processor.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use crate::figure::mebibytes;
 use crate::process::Process;
 use crate::table::table;
 
-/// Lambda's least, its steps above that, and the one that comes with a whole processor (DOC, Lambda developer guide,
+/// Lambda's smallest size, its next steps, and the one with a whole processor (DOC, Lambda developer guide,
 /// "Configure Lambda function memory").
 const SIZES: [u32; 5] = [128, 192, 256, 512, WHOLE];
 const WHOLE: u32 = 1769;
 
-/// Cold starts of each.
+/// Cold starts of each size.
 const STARTS: usize = 15;
 
-/// A share is given in slices of so long, in microseconds. (How long they are in Lambda is not known; assumed.)
+/// The period of a share, in microseconds. (An assumption: Lambda's own is not known.)
 const SLICE: u32 = 20_000;
 
-/// What was measured of one cold start.
+/// One measured cold start.
 struct Start {
-    /// Until the first answer.
+    /// The time until the first answer.
     took: Duration,
     /// Of a processor.
     used: Duration,
@@ -33,18 +33,18 @@ struct Start {
     peak: u32,
 }
 
-/// The table, or why there is none.
-pub(crate) async fn compare(ours: &Path) -> anyhow::Result<String> {
+/// Returns the table, or why there is none.
+pub(crate) async fn compare(function: &Path) -> anyhow::Result<String> {
     if let Err(reason) = Share::of(WHOLE) {
         return Ok(format!(
-            "SKIPPED, what each memory size buys: that takes root and a cgroup for the processor's time ({reason:#})\n"
+            "SKIPPED, the effect of each memory size: it needs root and a cgroup for the processor's time ({reason:#})\n"
         ));
     }
     let mut starts = SIZES.map(|_| Vec::new());
-    // In turn, so that a busy moment of the machine meets all.
+    // In turn, so that the load of the machine affects all of them.
     for _ in 0..STARTS {
         for (size, starts) in SIZES.into_iter().zip(&mut starts) {
-            starts.push(cold_start(ours, size).await?);
+            starts.push(cold_start(function, size).await?);
         }
     }
     let medians = starts.map(|starts| {
@@ -78,21 +78,21 @@ pub(crate) async fn compare(ours: &Path) -> anyhow::Result<String> {
     ))
 }
 
-/// `createSecret`, over https, by a process that is started for it.
-async fn cold_start(ours: &Path, size: u32) -> anyhow::Result<Start> {
-    let env = BenchEnv::rotated(ours, Variant::NoProbe).await?;
+/// Runs `createSecret` over HTTPS in a process that is started for it.
+async fn cold_start(function: &Path, size: u32) -> anyhow::Result<Start> {
+    let env = BenchEnv::rotated(function, Variant::NoProbe).await?;
     let authority = Authority::new()?;
     let url = authority.stand_before(&env.sandbox.aws_url()).await?;
     let share = Share::of(size)?;
     let bundle = std::env::temp_dir().join(format!("{}.pem", share.name()));
     fs::write(&bundle, authority.pem())?;
 
-    // Into the group before the function is there.
+    // Into the group before the function starts.
     let mut command = env.command("sh", &env.sandbox.runtime_api());
     command
         .args(["-c", "echo $$ >\"$0\" && exec \"$1\""])
         .arg(share.folder.join("cgroup.procs"))
-        .arg(ours)
+        .arg(function)
         .env("AWS_ENDPOINT_URL", url)
         .env("AWS_CA_BUNDLE", &bundle);
     let began = Instant::now();
@@ -113,13 +113,13 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// A control group with a share of one processor. It goes when it is dropped, after its processes.
+/// A control group with a share of one processor. It is removed when it is dropped, after its processes.
 struct Share {
     folder: PathBuf,
 }
 
 impl Share {
-    /// That of a memory size.
+    /// Returns the share of a memory size.
     fn of(size: u32) -> anyhow::Result<Share> {
         let groups = Path::new("/sys/fs/cgroup");
         // All controllers in one tree, or each in its own.
@@ -151,7 +151,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        // One that is left is empty, and harms nobody.
+        // A group that is left is empty and harmless.
         fs::remove_dir(&self.folder).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! No event makes the function panic, neither when it is read nor when it is printed.
+//! No event makes the function panic when it is read or printed.
 #![no_main]
 
 use api_key_rotation::handler::event::Event;

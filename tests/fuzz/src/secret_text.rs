@@ -1,4 +1,4 @@
-//! No text of a secret makes the function panic, and a new key changes nothing but the key.
+//! No text of a secret makes the function panic, and a new key changes only the key.
 #![no_main]
 
 use api_key_rotation::secret::{ApiKeyValue, SecretText};
@@ -9,7 +9,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let key = ApiKeyValue::from("0123456789abcdefghijklmnopqrstuvwxyzABCD");
-    let after = SecretText::parse(before.with_key(&key)).expect("it is a text like the one before");
+    let after = SecretText::parse(before.with_key(&key)).expect("the changed text is valid");
     assert!(after.key().is_some_and(|found| found.is(key.expose())));
     assert!(before.equals_except_key(&after));
 });

@@ -1,8 +1,8 @@
-//! Reads the SAM template as `CloudFormation` would: with given parameters, to the plain resources that come of it.
+//! Reads the SAM template as `CloudFormation` does: applies parameters and returns the plain resources.
 //!
-//! It knows the part of the language that the template uses. Whatever else it meets is an error, never passed over, so that
-//! nothing in a resource is left out of what is tested. Both notations are read: `!If` as a person writes it, and `Fn::If` as
-//! `sam build` does. What is left to `CloudFormation`: the patterns of parameters, and what SAM makes of its own resources.
+//! The crate knows the part of the language that the template uses, and everything else is an error. So no part
+//! of a resource is left out of the tests. It reads both notations: `!If` as in the source, and `Fn::If` as
+//! `sam build` writes it. `CloudFormation` alone checks the patterns of parameters and expands SAM's resources.
 
 mod resolve;
 mod yaml;
@@ -19,7 +19,7 @@ pub struct Template {
     sections: Map<String, Value>,
 }
 
-/// Where and as what a template is deployed.
+/// Where and with which parameters a template is deployed.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     /// The stack's name.
@@ -28,9 +28,9 @@ pub struct Deployment {
     pub region: String,
     /// The account.
     pub account: String,
-    /// What the caller wants otherwise than by default.
+    /// The parameters that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
-    /// What `Ref` gives of resources whose name or ARN is only known once they are made, by their logical ids.
+    /// The results of `Ref` for resources whose name or ARN is known only once they are created, by logical id.
     pub made: BTreeMap<String, String>,
 }
 
@@ -42,22 +42,22 @@ pub struct Stack<'a> {
 }
 
 impl Template {
-    /// Reads a file.
+    /// Reads a template from a file.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or is no template.
+    /// Returns an error if the file cannot be read, or is not a template.
     pub fn read(path: &Path) -> anyhow::Result<Template> {
         let text = std::fs::read_to_string(path);
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
-    /// Reads the text of a template.
+    /// Reads a template from its text.
     ///
     /// # Errors
     ///
-    /// If it is none.
+    /// Returns an error if the text is not a template.
     pub fn parse(text: &str) -> anyhow::Result<Template> {
         const TEXTS: [&str; 3] = ["AWSTemplateFormatVersion", "Transform", "Description"];
         const MAPPINGS: [&str; 6] = [
@@ -74,25 +74,22 @@ impl Template {
         for (name, section) in &sections {
             let known = TEXTS.contains(&name.as_str()) && section.is_string()
                 || MAPPINGS.contains(&name.as_str()) && section.is_object();
-            ensure!(
-                known,
-                "the section {name} is not known, or not in this form"
-            );
+            ensure!(known, "the section {name} is unknown, or not in this form");
         }
         Ok(Template { sections })
     }
 
-    /// Whether it has this parameter.
+    /// Whether the template has this parameter.
     #[must_use]
     pub fn has_parameter(&self, name: &str) -> bool {
         self.section("Parameters").contains_key(name)
     }
 
-    /// Applies parameters to it.
+    /// Applies parameters to the template.
     ///
     /// # Errors
     ///
-    /// If one is missing, not known, or not allowed, or a rule says that they do not go together.
+    /// Returns an error if a parameter is missing, unknown or not allowed, or if a rule refuses the combination.
     pub fn deploy(&self, deployment: Deployment) -> anyhow::Result<Stack<'_>> {
         let known = self.section("Parameters");
         for name in deployment.parameters.keys() {
@@ -114,13 +111,13 @@ impl Template {
         }
         for (name, rule) in self.section("Rules") {
             stack
-                .keeps(rule)
+                .check_rule(rule)
                 .with_context(|| format!("the rule {name}"))?;
         }
         Ok(stack)
     }
 
-    /// A part of it as it is written, with nothing applied; empty, if there is none.
+    /// Returns a section as it is written, with nothing applied. It is empty if the template does not have it.
     #[must_use]
     pub fn section(&self, name: &str) -> &Map<String, Value> {
         static NONE: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
@@ -132,14 +129,16 @@ impl Template {
 }
 
 impl Stack<'_> {
-    /// A resource with its `Properties` and all, without anything left to resolve; none, if its condition is not met.
+    /// Returns a resource with all its fields and every function resolved.
+    ///
+    /// Returns `None` if its condition is not met.
     ///
     /// # Errors
     ///
-    /// If there is no such resource, or something in it that is not known here.
+    /// Returns an error if there is no such resource, or if something in it is unknown here.
     pub fn resource(&self, name: &str) -> anyhow::Result<Option<Value>> {
         let resource = self.declared(name)?;
-        if !self.makes(resource)? {
+        if !self.is_created(resource)? {
             return Ok(None);
         }
         let mut fields = resource
@@ -152,15 +151,15 @@ impl Stack<'_> {
         resolved.with_context(|| format!("the resource {name}"))
     }
 
-    /// The values of the outputs whose condition is met.
+    /// Returns the values of the outputs whose condition is met.
     ///
     /// # Errors
     ///
-    /// If there is something in one that is not known here.
+    /// Returns an error if something in an output is unknown here.
     pub fn outputs(&self) -> anyhow::Result<Map<String, Value>> {
         let mut values = Map::new();
         for (name, output) in self.template.section("Outputs") {
-            if self.makes(output)?
+            if self.is_created(output)?
                 && let Some(value) = self.resolve(&output["Value"])?
             {
                 values.insert(name.clone(), value);
@@ -174,7 +173,7 @@ impl Stack<'_> {
         resource.with_context(|| format!("there is no resource {name}"))
     }
 
-    fn makes(&self, resource: &Value) -> anyhow::Result<bool> {
+    fn is_created(&self, resource: &Value) -> anyhow::Result<bool> {
         match resource.get("Condition") {
             None => Ok(true),
             Some(name) => self.condition(name.as_str().context("a condition is named")?),
@@ -190,8 +189,8 @@ impl Stack<'_> {
         resolve::text(default.with_context(|| format!("the parameter {name} is missing"))?)
     }
 
-    /// Whether the parameters go together.
-    fn keeps(&self, rule: &Value) -> anyhow::Result<()> {
+    /// Checks that the parameters obey a rule.
+    fn check_rule(&self, rule: &Value) -> anyhow::Result<()> {
         if let Some(applies) = rule.get("RuleCondition")
             && !self.holds(applies)?
         {

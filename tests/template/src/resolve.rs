@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use super::Stack;
 
 impl Stack<'_> {
-    /// A value without functions; none for `AWS::NoValue`, which takes the field or the entry of a list away.
+    /// Resolves the functions in a value.
+    ///
+    /// Returns `None` for `AWS::NoValue`, which removes the field or the entry of a list.
     pub(super) fn resolve(&self, value: &Value) -> anyhow::Result<Option<Value>> {
         match value {
             Value::Array(list) => {
@@ -23,7 +25,7 @@ impl Stack<'_> {
                 }
                 let mut resolved = Map::new();
                 for (key, field) in fields {
-                    ensure!(!is_function(key), "{key} has something beside it");
+                    ensure!(!is_function(key), "{key} has other fields next to it");
                     let field = self.resolve(field).with_context(|| key.clone())?;
                     resolved.extend(field.map(|field| (key.clone(), field)));
                 }
@@ -41,7 +43,7 @@ impl Stack<'_> {
             .with_context(|| format!("the condition {name}"))
     }
 
-    /// Whether what is written as a condition is met.
+    /// Whether a condition is met.
     pub(super) fn holds(&self, condition: &Value) -> anyhow::Result<bool> {
         let fields = condition.as_object().context("a condition is a function")?;
         let (name, argument) = as_function(fields).context("a condition is one function")?;
@@ -50,7 +52,7 @@ impl Stack<'_> {
             "Condition" => self.condition(argument.as_str().context("a condition is named")?),
             "Fn::Equals" => {
                 let [one, other] = list()?.as_slice() else {
-                    bail!("it compares two");
+                    bail!("it compares two values");
                 };
                 Ok(self.text_of(one)? == self.text_of(other)?)
             }
@@ -62,7 +64,7 @@ impl Stack<'_> {
             }
             "Fn::Not" => {
                 let [one] = list()?.as_slice() else {
-                    bail!("it takes one");
+                    bail!("it takes one condition");
                 };
                 Ok(!self.holds(one)?)
             }
@@ -71,14 +73,14 @@ impl Stack<'_> {
                 for one in list()? {
                     held.push(self.holds(one)?);
                 }
-                ensure!(held.len() > 1, "it takes at least two");
+                ensure!(held.len() > 1, "it takes at least two conditions");
                 Ok(if name == "Fn::And" {
                     held.into_iter().all(|held| held)
                 } else {
                     held.into_iter().any(|held| held)
                 })
             }
-            other => bail!("{other} is no condition that is known"),
+            other => bail!("{other} is not a known condition"),
         }
     }
 
@@ -115,13 +117,13 @@ impl Stack<'_> {
             },
             "Fn::Join" => {
                 let [Value::String(between), texts] = list()?.as_slice() else {
-                    bail!("it takes what comes between, as a text, and a list");
+                    bail!("it takes a delimiter and a list");
                 };
                 json!(self.texts_of(texts)?.join(between))
             }
             "Fn::Split" => {
                 let [Value::String(between), whole] = list()?.as_slice() else {
-                    bail!("it takes what comes between, as a text, and a text");
+                    bail!("it takes a delimiter and a text");
                 };
                 json!(
                     self.text_of(whole)?
@@ -137,7 +139,7 @@ impl Stack<'_> {
                 let texts = self.texts_of(texts)?;
                 json!(texts.get(place).context("the list is not that long")?)
             }
-            other => bail!("{other} is not known"),
+            other => bail!("{other} is unknown"),
         }))
     }
 
@@ -161,7 +163,7 @@ impl Stack<'_> {
             .collect()
     }
 
-    /// `${Name}`, `${Name.Attribute}`, and `${!Literal}`, which is none.
+    /// Replaces `${Name}` and `${Name.Attribute}`, and unescapes `${!Literal}`.
     fn substitute(&self, text: &str, names: &Map<String, Value>) -> anyhow::Result<String> {
         let (mut done, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
@@ -192,7 +194,7 @@ impl Stack<'_> {
             "AWS::AccountId" => json!(deployment.account),
             "AWS::Partition" => json!("aws"),
             "AWS::URLSuffix" => json!("amazonaws.com"),
-            _ if name.starts_with("AWS::") => bail!("{name} is not known"),
+            _ if name.starts_with("AWS::") => bail!("{name} is unknown"),
             _ if self.template.has_parameter(name) => {
                 let value = self.parameter(name)?;
                 match self.template.section("Parameters")[name]["Type"].as_str() {
@@ -201,26 +203,26 @@ impl Stack<'_> {
                         json!(value.split(',').map(str::trim).collect::<Vec<_>>())
                     }
                     other => {
-                        bail!("the parameter {name} is of the type {other:?}, which is not known")
+                        bail!("the parameter {name} has the unknown type {other:?}")
                     }
                 }
             }
             _ => {
                 let resource = self.declared(name)?;
                 ensure!(
-                    self.makes(resource)?,
+                    self.is_created(resource)?,
                     "there is no {name} with these parameters"
                 );
                 if let Some(made) = deployment.made.get(name) {
                     return Ok(Some(json!(made)));
                 }
-                // What the template itself names.
+                // Names that the template itself sets.
                 let property = match resource["Type"].as_str() {
                     Some("AWS::CloudWatch::Alarm") => "AlarmName",
                     Some("AWS::CloudWatch::Dashboard") => "DashboardName",
                     Some("AWS::Logs::LogGroup") => "LogGroupName",
                     Some("AWS::Serverless::Function") => "FunctionName",
-                    _ => bail!("what {name} will be called is not known"),
+                    _ => bail!("the name of {name} is unknown before it is created"),
                 };
                 json!(self.text_of(&resource["Properties"][property])?)
             }
@@ -245,19 +247,19 @@ impl Stack<'_> {
             (Some("AWS::CloudWatch::Alarm"), "Arn") => {
                 format!("arn:aws:cloudwatch:{region}:{account}:alarm:{}", id()?)
             }
-            // The end of the name is CloudFormation's.
+            // CloudFormation generates the end of the name.
             (Some("AWS::IAM::Role"), "Arn") => {
                 format!(
                     "arn:aws:iam::{account}:role/{}-{name}",
                     self.deployment.stack
                 )
             }
-            _ => bail!("the attribute {attribute} of {name} is not known"),
+            _ => bail!("the attribute {attribute} of {name} is unknown"),
         })
     }
 }
 
-/// The function that a mapping stands for.
+/// Returns the function that a mapping is.
 fn as_function(fields: &Map<String, Value>) -> Option<(&str, &Value)> {
     let mut entries = fields.iter();
     let (Some((name, argument)), None) = (entries.next(), entries.next()) else {
@@ -271,11 +273,11 @@ fn is_function(name: &str) -> bool {
     name == "Ref" || name.starts_with("Fn::")
 }
 
-/// A scalar as `CloudFormation` makes a text of it.
+/// Converts a scalar to text as `CloudFormation` does.
 pub(super) fn text(value: &Value) -> anyhow::Result<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        other => bail!("{other} is no text"),
+        other => bail!("{other} is not a text"),
     }
 }

@@ -1,4 +1,4 @@
-//! YAML with `CloudFormation`'s short tags, to JSON with the functions' long names.
+//! Converts YAML with `CloudFormation`'s short tags to JSON with the functions' long names.
 
 use anyhow::{Context as _, bail, ensure};
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
@@ -46,16 +46,16 @@ fn value(yaml: &Yaml<'_>) -> anyhow::Result<Value> {
                 let field = value(field).with_context(|| key.to_owned())?;
                 ensure!(
                     fields.insert(key.to_owned(), field).is_none(),
-                    "{key} is there twice"
+                    "{key} occurs twice"
                 );
             }
             Value::Object(fields)
         }
         Yaml::Tagged(tag, tagged) => {
-            ensure!(tag.handle == "!", "the tag {tag} is not known");
+            ensure!(tag.handle == "!", "the tag {tag} is unknown");
             function(&tag.suffix, &value(tagged)?)?
         }
-        Yaml::Representation(..) | Yaml::Alias(_) | Yaml::BadValue => bail!("a value is not known"),
+        Yaml::Representation(..) | Yaml::Alias(_) | Yaml::BadValue => bail!("a value is unknown"),
     })
 }
 
@@ -70,7 +70,7 @@ fn function(name: &str, argument: &Value) -> anyhow::Result<Value> {
         _ => {
             ensure!(
                 name == "Sub" || FUNCTIONS.contains(&name),
-                "the tag !{name} is not known"
+                "the tag !{name} is unknown"
             );
             json!({ format!("Fn::{name}"): argument })
         }

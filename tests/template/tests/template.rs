@@ -1,4 +1,4 @@
-//! The part of the template language that is read, and that everything else is refused.
+//! The crate reads the part of the template language that it knows, and refuses everything else.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ Resources:
       @@
 ";
 
-/// What comes of a property of that template.
+/// Returns the resolved properties of the template's resource.
 fn property(text: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Option<Value>> {
     let template = Template::parse(&TEMPLATE.replace("@@", text))?;
     let parameters = parameters.iter();
@@ -114,23 +114,23 @@ fn functions_are_called_in_both_notations() {
 }
 
 #[test]
-fn a_condition_decides_between_values_and_over_resources() {
+fn condition_selects_values_and_resources() {
     let choose = "X: !If [HasName, !If [HasBoth, both, name], !If [HasEither, plans, none]]";
     for (name, plans, expected) in [("a", "", "name"), ("a", "p", "both")] {
         let it = property(choose, &[("Name", name), ("Plans", plans)]);
-        assert_eq!(it.expect("known").expect("it is made")["X"], expected);
+        assert_eq!(it.expect("known").expect("it is created")["X"], expected);
     }
     assert!(
         property(choose, &[]).expect("known").is_none(),
-        "it is not made"
+        "it is not created"
     );
-    // A field without a value is not there.
-    let gone = property("X: !If [HasPlans, a, !Ref AWS::NoValue]", &[("Name", "a")]);
-    assert_eq!(gone.expect("known").expect("it is made"), json!({}));
+    // A field without a value is left out.
+    let removed = property("X: !If [HasPlans, a, !Ref AWS::NoValue]", &[("Name", "a")]);
+    assert_eq!(removed.expect("known").expect("it is created"), json!({}));
 }
 
 #[test]
-fn parameters_are_held_to_what_they_may_be() {
+fn parameters_obey_allowed_values_and_rules() {
     for (parameters, words) in [
         (&[("Nmae", "a")][..], "there is no parameter Nmae"),
         (&[("Days", "2")], "the parameter Days cannot be 2"),
@@ -147,7 +147,7 @@ fn parameters_are_held_to_what_they_may_be() {
 }
 
 #[test]
-fn what_is_not_known_is_an_error() {
+fn unknown_syntax_is_error() {
     for text in [
         "X: !Transform {Name: x}",
         "X: !Base64 a",
@@ -172,7 +172,7 @@ fn what_is_not_known_is_an_error() {
     }
 }
 
-/// A section that is not known or no mapping is an error.
+/// A section that is unknown or not a mapping is an error.
 #[test]
 fn unknown_section_is_error() {
     assert!(Template::parse("Resources: {}").is_ok());
@@ -187,10 +187,10 @@ fn unknown_section_is_error() {
     }
 }
 
-/// A resource that is not made cannot be referred to.
+/// A resource that is not created cannot be referred to.
 #[test]
-fn unmade_resource_cannot_be_referenced() {
-    // Only its plans are given, which the rule of the template would not allow: so without it.
+fn resource_not_created_cannot_be_referenced() {
+    // The template's rule requires a name with plans, so the test removes the rule.
     let template = TEMPLATE.replace("NoPlansWithoutName", "Other").replace(
         "!Ref Plans, '']]\n    Assertions",
         "!Ref Plans, 'p']]\n    Assertions",
@@ -206,7 +206,7 @@ fn unmade_resource_cannot_be_referenced() {
     let error = stack
         .expect("its parameters are right")
         .resource("It")
-        .expect_err("it names what is not there");
+        .expect_err("it refers to a missing resource");
     assert!(
         format!("{error:#}").contains("there is no Secret"),
         "{error:#}"

@@ -1,4 +1,4 @@
-//! The least that a Lambda function in Rust can be: takes any event and answers `null`.
+//! The smallest Lambda function in Rust: accepts any event and answers `null`.
 
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde::de::IgnoredAny;
