@@ -1,10 +1,10 @@
-"""Breaks the code on purpose, one place at a time, and demands that a test notices: mutants.py [WORD...]
+"""Breaks the code, one place at a time, and checks that a test fails: mutants.py [WORD...]
 
-mutants.toml lists what is broken, by the invariant that this violates, and the test that must then fail. Only that test
-is run. With words, only the mutants with one of them in their name, or whose invariant has that number. With --fits nothing
-is run: it only says whether each place is still there to be broken.
+mutants.toml lists each mutant with the invariant that it violates and the test that must fail. Only that test runs.
+With words, only the mutants run that have one of them in their name, or whose invariant has that number. With --fits,
+nothing runs: the script only checks that each place still exists in the source.
 
-The work is done in a copy below target/, so the files here stay as they are.
+The script works in a copy below target/, so the files here stay as they are.
 """
 
 import os
@@ -28,9 +28,9 @@ def fail(words):
 
 
 def cargo(*arguments):
-    """Runs cargo over the copy. Returns whether it succeeded, and what it said."""
+    """Runs cargo in the copy. Returns whether it succeeded, and its output."""
     environment = os.environ | {"CARGO_TARGET_DIR": str(WORK / "target"), "CARGO_TERM_COLOR": "never"}
-    # They name what is not the mutant.
+    # They would select another binary or more tests.
     environment.pop("FUNCTION", None)
     environment.pop("PROOF", None)
     try:
@@ -45,7 +45,7 @@ def cargo(*arguments):
 
 
 def test(tests):
-    """Builds and runs these tests. Returns what became of each; one that did not run to its end is not there."""
+    """Builds and runs these tests. Returns whether each passed, and the output."""
     files = sorted({file for file, _ in tests})
     binaries = [word for file in files for word in ("--test", file)]
     built, said = cargo("test", "--locked", "--no-run", *binaries)
@@ -53,11 +53,11 @@ def test(tests):
         fail(f"it does not compile:\n{said}")
     names = sorted({name for _, name in tests})
     _, said = cargo("test", "--locked", "--no-fail-fast", *binaries, "--", "--exact", *names)
-    # What a test prints may come in the middle of its line.
+    # A test's own output may split its line.
     began = {name for name in names if f"test {name} ..." in said}
     failed = {name for name in names if f"---- {name} stdout ----" in said}
     if missing := set(names) - began or "test result:" not in said:
-        fail(f"{missing} did not run to its end:\n{said}")
+        fail(f"{missing} did not finish:\n{said}")
     return {name: name not in failed for name in names}, said
 
 
@@ -66,12 +66,12 @@ def copy_tree():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, text=True, capture_output=True)
     for name in filter(None, listed.stdout.split("\0")):
         (TREE / name).parent.mkdir(parents=True, exist_ok=True)
-        # With the time of now, by which cargo sees that this is not the mutant it built last; and what can be run stays so.
+        # With a new time, so that cargo builds it again, and with the mode of the file.
         shutil.copy(ROOT / name, TREE / name)
 
 
 def pattern(old):
-    """The text to replace, however the formatter breaks it into lines."""
+    """Returns a pattern for the text, however the formatter breaks it into lines."""
     tokens = re.findall(r"\w+|\S", old)
     parts = [re.escape(tokens[0])]
     for before, token in zip(tokens, tokens[1:]):
@@ -82,17 +82,17 @@ def pattern(old):
 
 
 def fitting(mutant, tree):
-    """The file to be changed, its text as it is, and with the mutant in it."""
+    """Returns the file to change, its text, and the text with the mutant."""
     file = tree / mutant["file"]
     text = file.read_text(encoding="utf-8")
     mutated, count = pattern(mutant["old"]).subn(lambda _: mutant["new"], text)
     if count != 1:
-        fail(f"{mutant['name']!r}: the text to replace is {count} times in {mutant['file']}, not once")
+        fail(f"{mutant['name']!r}: the text to replace occurs {count} times in {mutant['file']}, not once")
     return file, text, mutated
 
 
 def mutate(mutant):
-    """Changes the file, and returns it with its text as it was."""
+    """Changes the file. Returns it with its original text."""
     file, text, mutated = fitting(mutant, TREE)
     file.write_text(mutated, encoding="utf-8")
     return file, text
@@ -110,17 +110,17 @@ def main():
     for mutant in mutants:
         mutant["test"] = tuple(mutant["test"].split("::", 1))
 
-    # Each fits, before an hour is spent on those ahead of it.
+    # Check that every mutant fits before the first one runs.
     for mutant in mutants:
         fitting(mutant, ROOT)
     if words == ["--fits"]:
         return
 
     copy_tree()
-    print(f"{len(chosen)} mutants; first, the tests without any", flush=True)
+    print(f"{len(chosen)} mutants; first, the tests without a mutant", flush=True)
     results, said = test([mutant["test"] for mutant in chosen])
     if not all(results.values()):
-        fail(f"without any mutant there fails {[name for name, passed in results.items() if not passed]}:\n{said}")
+        fail(f"without a mutant, these tests fail: {[name for name, passed in results.items() if not passed]}:\n{said}")
 
     rows, survived = [], 0
     for number, mutant in enumerate(chosen, 1):
@@ -135,7 +135,7 @@ def main():
         print(f"{number}/{len(chosen)} {verdict}, {seconds} s: {mutant['name']}", flush=True)
         invariant = f"{mutant['invariant']}. {invariants[str(mutant['invariant'])]}"
         by = "::".join(mutant["test"])
-        rows.append(f"| {invariant} | {mutant['name']} | {by if caught else f'nothing: not by {by}'} | {seconds} |")
+        rows.append(f"| {invariant} | {mutant['name']} | {by if caught else f'not by {by}'} | {seconds} |")
 
     print("\n| invariant | what was broken | caught by | seconds |\n|---|---|---|---|")
     print("\n".join(rows))

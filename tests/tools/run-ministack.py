@@ -1,16 +1,16 @@
-"""Starts ministack with a Secrets Manager and an API Gateway so close to AWS's that a rotation comes about.
+"""Starts ministack with changes that make its Secrets Manager and API Gateway close enough to AWS's for a rotation.
 
-As it is, ministack 1.5.33
-- gives a secret that a stack makes without a value an empty one, and has !Ref of it give its name instead of its ARN;
-- answers GetSecretValue for a version that has no value yet, where AWS cannot find it;
-- takes RotateSecret for done at once, where AWS announces a version and calls the function;
-- does not know AWS::SecretsManager::RotationSchedule, nor AWS::Logs::QueryDefinition, which here is made in name only;
-- knows no alarm that calculates: here that becomes one on the metric that it calculates with;
-- lets a disabled API key in, and does not look at a key's tags when a policy asks for them;
-- goes on with a process of the function that has its old settings after they were updated.
+Unchanged, ministack 1.5.33
+- stores an empty value in a secret that a stack creates without one, and !Ref returns its name instead of its ARN;
+- answers GetSecretValue for a version without a value, where AWS returns ResourceNotFoundException;
+- completes RotateSecret at once, where AWS announces a version and invokes the function;
+- does not support AWS::SecretsManager::RotationSchedule, nor AWS::Logs::QueryDefinition, of which this script creates only the name;
+- does not support an alarm on a metric expression: this script replaces it with one on the expression's metric;
+- accepts a disabled API key, and ignores a key's tags in the conditions of a policy;
+- keeps a process of the function with the old settings after they were updated.
 
-Here too nobody calls the function when a secret is to be rotated: the test takes the steps one by one.
-All of this rests on ministack's insides: pin it.
+With the changes, ministack still does not invoke the function for a rotation: the test runs the steps one by one.
+The changes depend on ministack's internals, so its version is pinned.
 """
 
 import sys
@@ -23,7 +23,7 @@ from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS as
 SECRET, ALARM = resources["AWS::SecretsManager::Secret"], resources["AWS::CloudWatch::Alarm"]
 FUNCTION = resources["AWS::Lambda::Function"]
 update_api_key = apigateway_v1._update_api_key
-get_secret_value, make_secret = secretsmanager._get_secret_value, SECRET["create"]
+get_secret_value, create_secret = secretsmanager._get_secret_value, SECRET["create"]
 update_secret, delete_secret = SECRET["update"], SECRET["delete"]
 
 
@@ -31,7 +31,7 @@ def secret_of(secret_id):
     return secretsmanager._resolve(secret_id)[1]
 
 
-def get_secret_value_if_there_is_one(request):
+def get_existing_secret_value(request):
     answer = get_secret_value(request)
     if answer[0] == 200 and b'"SecretString"' not in answer[2]:
         return error_response_json("ResourceNotFoundException", "Secrets Manager can't find the specified secret value.", 400)
@@ -52,8 +52,8 @@ def announce_rotation(request):
     return json_response({"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": token})
 
 
-def make_secret_without_value(logical_id, properties, stack):
-    name, attributes = make_secret(logical_id, properties, stack)
+def create_secret_without_value(logical_id, properties, stack):
+    name, attributes = create_secret(logical_id, properties, stack)
     secret_of(name)["Versions"].clear()
     return attributes["Arn"], attributes
 
@@ -83,8 +83,8 @@ def update_function(name, *rest):
     return updated
 
 
-def update_api_key_and_heed_it(key_id, request):
-    # It keeps the text "false", which it takes for true.
+def update_api_key_with_boolean(key_id, request):
+    # It keeps the text "false", which counts as true.
     for operation in request.get("patchOperations", ()):
         if operation["path"] == "/enabled":
             operation["value"] = operation["value"] == "true"
@@ -97,11 +97,11 @@ def tags_of_api_keys():
         yield f"arn:aws:apigateway:{region}::/apikeys/{key_id}", tags
 
 
-secretsmanager._get_secret_value = get_secret_value_if_there_is_one
+secretsmanager._get_secret_value = get_existing_secret_value
 secretsmanager._rotate_secret = announce_rotation
-apigateway_v1._update_api_key = update_api_key_and_heed_it
+apigateway_v1._update_api_key = update_api_key_with_boolean
 resources["AWS::SecretsManager::Secret"] = SECRET | {
-    "create": make_secret_without_value,
+    "create": create_secret_without_value,
     "update": update_secret_by_arn,
     "delete": lambda arn, properties: delete_secret(secret_of(arn)["Name"], properties),
 }
