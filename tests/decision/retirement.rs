@@ -632,7 +632,7 @@ const EVENTS: &[Event] = &[
         }
     }),
     ("Doppler gets the superseded key", |model| {
-        model.mirror = vec![1]
+        model.mirror = vec![1];
     }),
     ("Doppler gets a placeholder", |model| model.mirror = vec![0]),
     ("the current key is deleted", |model| {
