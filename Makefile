@@ -57,7 +57,8 @@ verify: build tools ## Build for Lambda and test whole rotations with it (5 min;
 	  cargo test --workspace --locked --test function -- rotation:: errors:: doppler:: no_secret_leaks:: tls:: reconciliation::
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test proof --test concurrency -- --skip load::
-	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
+# `make test` runs the commands of the pages in bash.
+	@PAGES_SHELL=zsh FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
 
 # The tests that are no part of `cargo test`, one part after the other.
@@ -178,7 +179,7 @@ bench: ## Measure size, memory, start and calls (release build 4-6 min)
 
 .PHONY: tools
 tools: $(TOOLS)/test/.installed $(TOOLS)/aws-lambda-rie ## Install the programs that the tests use; test does it too (1 min, 0.6 GB)
-	@tests/tools/need curl
+	@tests/tools/need curl zsh
 
 .PHONY: decisions
 decisions: ## Write src/decision/decisions.md again from the code

@@ -12,7 +12,7 @@ use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::blocks::block_with;
+use crate::support::markdown::{page, repository};
 use crate::support::programs::{
     AwsCli, Group, PATIENCE, free_port, keep, output_within, stdout_of, successful, text, texts,
 };
@@ -27,7 +27,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-const README: &str = include_str!("../../README.md");
 /// The name of the secret that a stack makes.
 const SECRET: &str = "shop/partner-api-key";
 /// The tokens of the rotations in a test, which become the ids of versions.
@@ -111,15 +110,8 @@ async fn stack_is_created_updated_and_leaves_secret() {
     assert_eq!(cloud.answer(Some(&first)).await, 200);
     assert_eq!(cloud.answer(Some(BY_HAND)).await, 403);
     assert_eq!(cloud.answer(None).await, 403);
-    let eval = block_with(README, "CurrentKeyIdCommand");
-    let id = cloud.shell(&eval.replace("partner-api-key", STACK)).await;
-    assert_eq!(id.trim(), cloud.key(&first).await["id"]);
-    // What the runbook has people set before anything else.
-    let set = block_with(include_str!("../../docs/runbook.md"), "S=$(");
-    let set = set.replacen("partner-api-key", STACK, 1);
-    let set = set.replace("eu-west-1", REGION);
-    let printed = cloud.shell(&format!("{set}\necho $F $S")).await;
-    assert_eq!(printed, format!("{STACK} {SECRET}\n"));
+    let id = cloud.key(&first).await["id"].clone();
+    cloud.assert_pages_find(STACK, text(&id, "")).await;
     let report = cloud.reconcile(STACK, json!({ "Step": "reconcile" })).await;
     assert_eq!(text(&report, "/secrets/0/secret"), arn);
     assert_eq!(report["totals"]["keysInUse"], 1);
@@ -305,12 +297,13 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     assert_eq!(cloud.setting(STACK, "GRACE_PERIOD").await, "36h");
     assert_eq!(cloud.outputs(STACK).await["SecretArn"], arn);
 
-    // Nor does it take SAM, or the source, to change a parameter.
-    let change = block_with(README, "change() {").replace(
-        "CurrentKeyMaxAgeDays 100",
-        "GracePeriod '1d 12h' QuarantinePeriod 8d",
-    );
-    cloud.shell(&format!("F={STACK}\n{change}")).await;
+    // Neither SAM nor the source is needed to change a parameter.
+    let change = "rotation_change 'GracePeriod=1d 12h' QuarantinePeriod=8d";
+    let documented = page("deploy").block_with("rotation_change CurrentKeyMaxAgeDays=");
+    for change in [change, &documented] {
+        let change = format!("export F={STACK}\n{change}");
+        cloud.shell(&with_functions(&change)).await;
+    }
     for (name, expected) in [
         ("GRACE_PERIOD", "1d 12h"),
         ("QUARANTINE_PERIOD", "8d"),
@@ -322,7 +315,7 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     cloud.delete(STACK).await;
 }
 
-/// A release is deployed as the readme says where nothing is built.
+/// A release is deployed by the commands of `docs/deploy.md`, where nothing is built.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn release_is_deployed_without_building() {
     const STACK: &str = "release";
@@ -380,6 +373,12 @@ async fn impossible_settings_are_refused_before_creation() {
     assert!(refusal.contains("does not exist"), "{refusal}");
     let secrets = cloud.cli.run("secretsmanager list-secrets").await;
     assert_eq!(secrets["SecretList"], json!([]));
+}
+
+/// Commands after the functions that the pages share.
+fn with_functions(commands: &str) -> String {
+    let functions = repository().join("docs/rotation.sh");
+    format!(". '{}'\n{commands}", functions.display())
 }
 
 /// A step's event, as Secrets Manager sends it.
@@ -456,7 +455,7 @@ impl Cloud {
         Some((url, folder, process))
     }
 
-    /// Makes a template for the zip of a release, by the commands of the README. Returns its path.
+    /// Makes a template for the zip of a release, by the commands of `docs/deploy.md`. Returns its path.
     async fn release(&self) -> PathBuf {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let zip = |processor: &str| {
@@ -474,7 +473,7 @@ impl Cloud {
         stdout_of(python, "zip.py").await;
         self.shell(&format!("sha256sum {own} >SHA256SUMS")).await;
 
-        let block = block_with(README, &zip("x86_64"));
+        let block = page("deploy").block_with(&zip("x86_64"));
         // What comes after it asks for the parameters.
         let (commands, _) = block
             .split_once("sam deploy")
@@ -487,6 +486,21 @@ impl Cloud {
             "it names no zip"
         );
         release
+    }
+
+    /// Asserts that the commands of the pages find the secret of a stack, and the id of its current key.
+    async fn assert_pages_find(&self, stack: &str, key: &str) {
+        for name in ["README", "deploy"] {
+            let show = page(name).block_with("CurrentKeyIdCommand");
+            let printed = self.shell(&format!("F={stack}\n{show}")).await;
+            assert_eq!(printed.trim(), key, "{name}");
+        }
+        let set = format!("rotation_use {stack}\necho \"$F $S\"");
+        let printed = self.shell(&with_functions(&set)).await;
+        assert_eq!(
+            printed,
+            format!("function {stack}, secret {SECRET}\n{stack} {SECRET}\n")
+        );
     }
 
     /// `sam deploy` of what `sam build` made.

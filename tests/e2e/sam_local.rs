@@ -1,4 +1,4 @@
-//! The function in a container, as `sam local` runs it, against `make sandbox`: what the README says of one step at a time.
+//! The function in a container, as `sam local` runs it, against `make sandbox`: as CONTRIBUTING.md describes one step at a time.
 //! `make e2e` runs this.
 //!
 //! AWS's image is used where it is on this machine (`docker pull`, or `sam local` itself), and otherwise one that

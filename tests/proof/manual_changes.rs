@@ -1,15 +1,15 @@
 //! Manual changes before any call of a rotation or a reconciliation.
 //!
 //! Nothing is lost except what the change itself removes, the error says what to do, and the steps of
-//! `docs/runbook.md` restore agreement.
+//! `docs/manual-changes.md` restore agreement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use crate::support::blocks::blocks;
 use crate::support::emitted::{assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
+use crate::support::markdown::{page, repository};
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, minted_key, mirrored};
 use api_key_rotation::time::rfc3339;
 use sandbox::{
@@ -97,7 +97,7 @@ impl ManualChange {
         all
     }
 
-    /// The errors with which a rotation may react, all of which the runbook names.
+    /// The errors with which a rotation may react, all of which the pages name.
     fn errors(self) -> &'static [&'static str] {
         match self {
             Self::PutAnotherField | Self::PutTheOldKey => {
@@ -155,7 +155,7 @@ fn next_step(change: ManualChange, error_type: &str) -> &'static str {
     }
 }
 
-/// A block of commands in the runbook.
+/// A block of commands that the pages give for a manual change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Command {
     RotateAfterPut,
@@ -186,29 +186,30 @@ impl Command {
         Self::GiveUp,
     ];
 
-    /// Returns the title of its section, and the index of the block in it.
-    fn place(self) -> (&'static str, usize) {
+    /// Returns its page, the heading above it, and its index below that heading.
+    fn place(self) -> Place {
+        let changes = |heading, index| ("manual-changes", heading, index);
         match self {
-            Self::RotateAfterPut => ("A value was put by hand", 0),
-            Self::BringTextBack => ("Rolling back", 0),
-            Self::RotateAfterCancel => ("Rotation was switched off", 0),
-            Self::RotateAfterRemoval => ("AWSPENDING was removed", 0),
-            Self::NewPlan => ("A usage plan was deleted", 0),
-            Self::DeployPlan => ("A usage plan was deleted", 1),
-            Self::Reconcile => ("A key was deleted", 0),
-            Self::Restore => ("The secret was scheduled for deletion", 0),
-            Self::DeleteKeys => ("The secret was scheduled for deletion", 1),
-            Self::PutTagsBack => ("A tag of a key was removed", 0),
-            Self::GiveUp => ("Errors", 0),
+            Self::RotateAfterPut => changes("A value was written manually", 0),
+            Self::BringTextBack => ("runbook", "Roll back", 0),
+            Self::RotateAfterCancel => changes("Rotation was switched off", 0),
+            Self::RotateAfterRemoval => changes("AWSPENDING was removed", 0),
+            Self::NewPlan => changes("A usage plan was deleted", 0),
+            Self::DeployPlan => changes("A usage plan was deleted", 1),
+            Self::Reconcile => changes("A key was deleted", 0),
+            Self::Restore => changes("The secret was scheduled for deletion", 0),
+            Self::DeleteKeys => changes("The secret was scheduled for deletion", 1),
+            Self::PutTagsBack => changes("A key tag was removed", 0),
+            Self::GiveUp => ("errors", "Cancel and rotate again", 0),
         }
     }
 
     fn text(self) -> &'static str {
-        let (title, block) = self.place();
-        runbook()
-            .get(title)
-            .and_then(|blocks| blocks.get(block))
-            .unwrap_or_else(|| panic!("the runbook has no block {block} below {title:?}"))
+        let place = self.place();
+        let mut blocks = repair_blocks().iter();
+        let block = blocks.find(|(other, _)| *other == place);
+        let (_, text) = block.unwrap_or_else(|| panic!("there is no block at {place:?}"));
+        text
     }
 
     fn rotates(self) -> bool {
@@ -222,20 +223,33 @@ impl Command {
     }
 }
 
-/// The blocks of commands below each title of the runbook, where it says what to do after a change or an error; those of the
-/// rest are run by `tests/compatibility/documented_commands.rs`.
-fn runbook() -> &'static BTreeMap<String, Vec<String>> {
-    static RUNBOOK: OnceLock<BTreeMap<String, Vec<String>>> = OnceLock::new();
-    RUNBOOK.get_or_init(|| {
-        let mut runbook = BTreeMap::<_, Vec<_>>::new();
-        for block in blocks(include_str!("../../docs/runbook.md")) {
-            let sections = ["Rolling back", "Errors", "Somebody intervened"];
-            let is_theirs = sections.contains(&block.section.as_str());
-            if is_theirs && block.language.is_empty() {
-                runbook.entry(block.title).or_default().push(block.text);
+/// A block of a page: the page's name, the heading above the block, and its index below that heading.
+type Place = (&'static str, &'static str, usize);
+
+/// The blocks that repair what a manual change did. `tests/compatibility/documented_commands` runs all others.
+fn repair_blocks() -> &'static [(Place, String)] {
+    static BLOCKS: OnceLock<Vec<(Place, String)>> = OnceLock::new();
+    BLOCKS.get_or_init(|| {
+        let mut blocks = Vec::<(Place, String)>::new();
+        for name in ["manual-changes", "errors", "runbook"] {
+            let page = page(name);
+            let headings = page.headings();
+            for block in page.blocks() {
+                let headings = headings.iter().find(|heading| **heading == block.heading);
+                let heading = *headings.expect("a block has a heading");
+                let is_repair = match name {
+                    "runbook" => heading == "Roll back",
+                    "manual-changes" => heading != "Find a key by its value",
+                    _ => true,
+                };
+                if is_repair && block.language == "bash" {
+                    let below = |(other, _): &&(Place, _)| (other.0, other.1) == (name, heading);
+                    let index = blocks.iter().filter(below).count();
+                    blocks.push(((name, heading, index), block.text));
+                }
             }
         }
-        runbook
+        blocks
     })
 }
 
@@ -511,7 +525,7 @@ impl JobEnv {
         }
     }
 
-    /// Asserts what holds after the steps of the runbook.
+    /// Asserts what holds after the steps of the pages.
     async fn assert_all_well(&self, change: ManualChange, what: &str) {
         let (test_env, secret) = (&self.test_env, self.test_env.sandbox.secret(SECRET));
         let log = || self.test_env.sandbox.function_log();
@@ -562,7 +576,7 @@ fn text_with(key: &str, owner: &str) -> String {
 type Tried = Arc<Mutex<BTreeSet<Command>>>;
 
 impl JobEnv {
-    /// Follows the runbook: the first time in a shell, afterwards by quicker calls.
+    /// Follows the pages: the first time in a shell, afterwards by quicker calls.
     async fn follow(&self, command: Command, tried: &Tried, what: &str) {
         let first = tried.lock().expect("no panic").insert(command);
         let token = if first {
@@ -591,10 +605,11 @@ impl JobEnv {
             .plan
             .clone()
             .unwrap_or_default();
-        // The sandbox cannot deploy a stack; the test reads the parameters instead.
+        // The sandbox has no CloudFormation; the test reads the parameters instead.
         let script = format!(
-            "cd \"$(mktemp -d)\"; F={FUNCTION_NAME} S={SECRET} API={REST_API_ID} STAGE={STAGE} PLAN={plan}\n\
-             change() {{ echo \"change $*\"; }}\n{}\necho \"plan $PLAN\"",
+            "cd \"$(mktemp -d)\"; export F={FUNCTION_NAME} S={SECRET}; API={REST_API_ID} STAGE={STAGE} PLAN={plan}\n\
+             . '{}'\nrotation_change() {{ echo \"change $*\"; }}\n{}\necho \"plan $PLAN\"",
+            repository().join("docs/rotation.sh").display(),
             command.text()
         );
         let output = self.test_env.shell(&script).await;
@@ -605,7 +620,7 @@ impl JobEnv {
             let plan = output.lines().find_map(|line| line.strip_prefix("plan "));
             self.state.lock().expect("no panic").plan = plan.map(str::to_owned);
         }
-        if let Some((_, plan)) = output.split_once("change UsagePlanIds ") {
+        if let Some((_, plan)) = output.split_once("change UsagePlanIds=") {
             let plan = plan.lines().next().expect("a line");
             self.test_env.redeploy(&[("USAGE_PLAN_IDS", plan)]).await;
         }
@@ -670,7 +685,7 @@ impl JobEnv {
 }
 
 impl JobEnv {
-    /// Returns what the runbook says to run after `change`, given how the run ended.
+    /// Returns what the pages say to run after `change`, given how the run ended.
     fn commands(&self, change: ManualChange, error: Option<&FunctionError>) -> Vec<Command> {
         let secret = self.test_env.sandbox.secret(SECRET);
         let held = self.test_env.key_in("AWSCURRENT");
@@ -717,7 +732,7 @@ enum End {
     AfterCommands,
 }
 
-/// Makes one change before one call, and follows the runbook to the end.
+/// Makes one change before one call, and follows the pages to the end.
 async fn try_schedule(
     change: ManualChange,
     job: Job,
@@ -791,7 +806,7 @@ async fn try_schedule(
     (end, error.map(|error| error.error_type))
 }
 
-/// After a manual change before any call, nothing is lost and the runbook restores agreement.
+/// After a manual change before any call, nothing is lost and the pages restore agreement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_manual_change_is_repaired_by_runbook() {
     let tried = Tried::default();
@@ -854,7 +869,7 @@ async fn any_manual_change_is_repaired_by_runbook() {
     assert_eq!(untried.collect::<Vec<_>>(), [Command::DeleteKeys]);
 }
 
-/// The keys of a secret that is to be deleted are deleted as the runbook says.
+/// The keys of a secret that is to be deleted are deleted as the page says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_removed_secret_are_deleted_by_runbook() {
     let env = JobEnv::start(Job::Rotation { inherits: false }).await;
@@ -863,15 +878,14 @@ async fn keys_of_removed_secret_are_deleted_by_runbook() {
     assert_eq!(env.keys(), []);
 }
 
-/// Every block on what to do after a change or an error is run by a test.
+/// Every block that repairs a manual change is run by a test.
 #[test]
 fn every_repair_block_is_run() {
     let mut places: Vec<_> = Command::ALL.map(Command::place).into();
+    let mut blocks: Vec<_> = repair_blocks().iter().map(|(place, _)| *place).collect();
     places.sort_unstable();
-    let blocks = runbook()
-        .iter()
-        .flat_map(|(title, blocks)| (0..blocks.len()).map(move |block| (title.as_str(), block)));
-    assert_eq!(blocks.collect::<Vec<_>>(), places);
+    blocks.sort_unstable();
+    assert_eq!(blocks, places);
 }
 
 /// The results of one change.

@@ -2,10 +2,10 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
-pub(crate) mod blocks;
 pub(crate) mod emitted;
 pub(crate) mod exhaustive;
 pub(crate) mod generators;
+pub(crate) mod markdown;
 pub(crate) mod programs;
 pub(crate) mod role;
 pub(crate) mod sam;
@@ -318,11 +318,18 @@ impl TestEnv {
 
     /// Lines of shell with the AWS CLI set up for the sandbox, to be started.
     pub(crate) fn bash(&self, line: &str) -> tokio::process::Command {
+        self.script("bash", line)
+    }
+
+    /// The same for another shell, such as zsh. It reads no start-up files and ends at the first failure.
+    pub(crate) fn script(&self, shell: &str, line: &str) -> tokio::process::Command {
         let aws = tool("aws");
         let tools = aws.parent().expect("it is in a folder").display();
         let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
-        let mut bash = tokio::process::Command::new("bash");
-        bash.args(["-euc", line])
+        let mut command = tokio::process::Command::new(shell);
+        command
+            .arg(if shell == "zsh" { "-feuc" } else { "-euc" })
+            .arg(line)
             .env("PATH", path)
             .env("AWS_ENDPOINT_URL", self.sandbox.aws_url())
             .env("AWS_REGION", sandbox::REGION)
@@ -330,7 +337,7 @@ impl TestEnv {
             .env("AWS_ACCESS_KEY_ID", "sandbox")
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .env("AWS_PAGER", "");
-        bash
+        command
     }
 
     /// The key that a version of the secret holds, in whatever form.
