@@ -2,9 +2,13 @@
 
 mod layers;
 mod malformed_input;
+mod pages;
 mod parsing;
 
 #[path = "../support/exhaustive.rs"]
 mod exhaustive;
 #[path = "../support/generators.rs"]
 mod generators;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/markdown.rs"]
+mod markdown;
