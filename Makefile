@@ -75,6 +75,10 @@ e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an AWS emulator, 
 
 ##@ Check
 
+# What is free of the words that the project does not use.
+CHECKED_WORDS := README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs tests/compatibility/documented_commands \
+  tests/support/markdown.rs tests/units/pages.rs
+
 .PHONY: check
 check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
 	@cargo fmt --all --check
@@ -82,6 +86,7 @@ check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
 # Which of the tests takes those that `cargo test` does.
 	@cargo clippy --workspace --locked --test e2e -- -D warnings
 	@$(PYTHON) tests/tools/mutants.py --fits
+	@$(PYTHON) tests/tools/words.py $(CHECKED_WORDS)
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 .PHONY: lint
