@@ -52,7 +52,7 @@ pub(crate) fn hand_over_commands(
 /// How an operator disables a key: the command, or where its id is not shown, how to find the key.
 fn to_disable(key: &KeyId) -> String {
     if key.is_hidden() {
-        return "its id is not shown, because it may be the key's value; find the key by its value (runbook, \"A key has leaked\")".to_owned();
+        return "its id is not shown, because it may be the key's value; see docs/manual-changes.md#find-a-key-by-its-value".to_owned();
     }
     let command = Command::new("aws").args(["apigateway", "update-api-key"]);
     let command = command.args(["--api-key", key.as_str(), "--patch-operations"]);
@@ -89,7 +89,7 @@ impl fmt::Display for Finding {
             Self::StillWorks(key) => write!(out, "API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: {}", to_disable(key)),
             Self::Irreplaceable(key) => write!(out, "API key {key} is kept, disabled, while AWSPREVIOUS holds it: its value does not look like one of this function's, so a rollback could not have it minted anew"),
             Self::DisabledManually(key) => write!(out, "API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
-            Self::HandOver(key, _) if key.is_hidden() => write!(out, "API key {key} was not made by this function, so it is left alone; its id is not shown, because it may be the key's value, so handOverCommands has no commands for it; find it by its value (runbook, \"A key has leaked\"), and disable it once it is replaced and nobody uses it"),
+            Self::HandOver(key, _) if key.is_hidden() => write!(out, "API key {key} was not made by this function, so it is left alone; its id is not shown, because it may be the key's value, so handOverCommands has no commands for it; find it as in docs/manual-changes.md#find-a-key-by-its-value, and disable it once it is replaced and nobody uses it"),
             Self::HandOver(key, _) => write!(out, "API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOverCommands hand it over, to be retired once it is replaced"),
             Self::Namesake(key) => write!(out, "API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: {}", to_disable(key)),
             Self::Postponed(key, at) => write!(out, "API key {key} was changed by somebody else after this function marked it, or marked before AWSCURRENT's version was created, so its grace or quarantine counts from {}", rfc3339(*at)),

@@ -124,7 +124,7 @@ fn every_page_named_in_source_exists() {
     let named = Regex::new(r"([A-Za-z][A-Za-z/._-]*\.md)(?:#([a-z0-9-]+))?");
     let named = named.expect("a valid pattern");
     // Such as: README, "Security"
-    let by_words = Regex::new(r#"(?i)(?:readme|runbook)(?:\.md)?(?:'s|,) "?[A-Z]"#);
+    let by_words = Regex::new(r#"(?i:readme|runbook)(?:\.md)?(?:'s|,) "?[A-Z]"#);
     let by_words = by_words.expect("a valid pattern");
     let mut count = 0;
     for file in sources() {
