@@ -1181,7 +1181,7 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
 
 /// Whoever moves AWSCURRENT all the same to the version that was refused does not give the target away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_target_is_left_after_promotion_by_hand() {
+async fn refused_target_is_left_after_manual_promotion() {
     for has_current_key in [false, true] {
         let setup = TestEnvBuilder {
             secret: (!has_current_key).then(|| "{}".to_owned()),

@@ -649,7 +649,7 @@ async fn emergency_stop_disables_superseded_keys_in_one_call() {
 
 /// The emergency stop waits for nobody and says whom it cut off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn emergency_stop_waits_for_nobody() {
+async fn emergency_stop_waits_for_nothing() {
     let (env, leaked) = rotated(TestEnvBuilder::quick()).await;
     let event = json!({"Step": "emergencyStop", "SecretId": SECRET});
     let down = FaultKind::Throttle { retry_after: None };

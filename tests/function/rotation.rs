@@ -315,7 +315,7 @@ fn state(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trial_run_changes_nothing_whatever_secret_holds() {
+async fn test_rotation_changes_nothing_whatever_secret_holds() {
     for text in [
         None,
         Some("{}"),
