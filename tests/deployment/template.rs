@@ -289,8 +289,8 @@ fn every_alarm_notifies_and_is_documented() {
     }
 }
 
-/// The queries for `CloudWatch` Logs Insights read the function's log. That the fields which they name exist is shown by
-/// `function::logs`.
+/// The queries for `CloudWatch` Logs Insights read the function's log, and are those of the runbook. That the fields which
+/// they name exist is shown by `function::logs`.
 #[test]
 fn queries_read_log_of_function() {
     let stack = stack(NEW);
@@ -302,6 +302,7 @@ fn queries_read_log_of_function() {
     let expected = ["errors", "changes", "one-key", "rotations"];
     let expected = expected.map(|name| format!("rotation/{name}"));
     assert_eq!(names, expected.iter().map(String::as_str).collect());
+    let documented = page("runbook").block_with("errors: fields ");
     for (id, query) in &queries {
         let groups = &query["LogGroupNames"];
         assert_eq!(groups, &json!(["/aws/lambda/rotation"]), "{id}");
@@ -309,6 +310,11 @@ fn queries_read_log_of_function() {
         // DOC: CloudWatch Logs API, PutQueryDefinition.
         assert!(text.len() <= 10_000, "{id}");
         assert!(!text.contains("${"), "{id}: nothing is left to resolve");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let text = lines.collect::<Vec<_>>().join(" ");
+        let name = query["Name"].as_str().and_then(|name| name.split_once('/'));
+        let line = format!("{}: {text}", name.expect("it has a name").1);
+        assert!(documented.lines().any(|other| other == line), "{line}");
     }
 }
 
@@ -374,18 +380,28 @@ fn every_error_type_has_its_entry() {
         include_str!("../../src/adapters/call.rs"),
         include_str!("../../src/adapters/error.rs"),
         include_str!("../../src/decision/refusal.rs"),
+        include_str!("../../src/driver/error.rs"),
         include_str!("../../src/driver/port.rs"),
         include_str!("../../src/handler/error.rs"),
+        include_str!("../../src/handler/event_error.rs"),
     ]
     .concat();
-    let types = Regex::new(r#"=> "([A-Z][A-Za-z]+)","#).expect("it is a pattern");
+    let literals = Regex::new(r#""([A-Z][A-Za-z]+)""#).expect("it is a pattern");
+    let constants = Regex::new(r"=> ([A-Z_]+),").expect("it is a pattern");
     let functions = source.split("fn ");
-    let types: BTreeSet<_> = functions
-        .filter(|text| text.starts_with("error_type"))
-        .flat_map(|text| types.captures_iter(text))
-        .map(|found| found.extract::<1>().1[0])
-        .collect();
-    assert!(types.len() > 30, "{}", types.len());
+    let mut types = BTreeSet::new();
+    for function in functions.filter(|text| text.starts_with("error_type")) {
+        let body = function.split("\n    }\n").next().expect("it has a body");
+        types.extend(literals.captures_iter(body).map(|found| found.extract().1));
+        for found in constants.captures_iter(body) {
+            let value = format!(r#"const {}: &str = "([A-Za-z]+)""#, &found[1]);
+            let value = Regex::new(&value).expect("it is a pattern");
+            let value = value.captures(&source).expect("the constant is defined");
+            types.insert(value.extract().1);
+        }
+    }
+    let types: BTreeSet<&str> = types.into_iter().map(|[name]| name).collect();
+    assert!(types.len() > 40, "{}", types.len());
     let entries = page("errors").entries().into_iter();
     let entries: Vec<_> = entries.map(|(_, name)| name).collect();
     let unique: BTreeSet<_> = entries.iter().copied().collect();
