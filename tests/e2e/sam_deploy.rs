@@ -458,20 +458,20 @@ impl Cloud {
     /// Makes a template for the zip of a release, by the commands of `docs/deploy.md`. Returns its path.
     async fn release(&self) -> PathBuf {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let zip = |processor: &str| {
-            let version = env!("CARGO_PKG_VERSION");
-            format!("api-key-rotation-{version}-{processor}.zip")
-        };
+        let name = concat!("api-key-rotation-", env!("CARGO_PKG_VERSION"));
+        let zip = |processor: &str| format!("{name}-{processor}.zip");
         let own = zip(&architecture().replace("Architecture=", ""));
-        let template = self.cli.path("template.yaml");
-        std::fs::copy(here.join("template.yaml"), template).expect("it can be copied");
+        let template = format!("{name}.yaml");
+        std::fs::copy(here.join("template.yaml"), self.cli.path(&template))
+            .expect("it can be copied");
         let mut python = self.cli.command(tool("python"));
         python
             .arg(here.join("tests/tools/zip.py"))
             .arg(std::env::var_os("FUNCTION").expect("`make e2e` names the build for Lambda"))
             .arg(&own);
         stdout_of(python, "zip.py").await;
-        self.shell(&format!("sha256sum {own} >SHA256SUMS")).await;
+        self.shell(&format!("sha256sum {own} {template} >SHA256SUMS"))
+            .await;
 
         let block = page("deploy").block_with(&zip("x86_64"));
         // What comes after it asks for the parameters.
