@@ -1,4 +1,4 @@
-//! Service tokens of a config, and what a token learns about itself.
+//! Service tokens of a config, and the operation through which a token describes itself.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use super::model::{ConfigId, State};
 use super::reply::{Answer, ErrorResponse, success, timestamp};
 use super::token::{Access, Holder, Token};
 
-/// Describes the caller's own token, without what it may do (SRC).
+/// Describes the caller's own token, without its permissions (SRC).
 pub(super) fn me(_: &mut State, call: &Call) -> Answer {
     let Token {
         slug,
@@ -31,7 +31,7 @@ pub(super) fn me(_: &mut State, call: &Call) -> Answer {
     }))
 }
 
-/// Creates a service token, to read unless told otherwise; its text is shown this once (DOC).
+/// Creates a service token, read-only by default. Only this response shows its text (DOC).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     let now = state.clock.now();
     let (id, config) = call.managed_config(state)?;
@@ -73,7 +73,7 @@ pub(super) fn list(state: &mut State, call: &Call) -> Answer {
     success(json!({"tokens": of_config.collect::<Vec<_>>()}))
 }
 
-/// Deletes a service token of the config by slug or by text; the CLI sends either as `token` (EMP).
+/// Deletes a service token of the config by slug or by text. The CLI sends either as `token` (EMP).
 pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     let (id, _) = call.managed_config(state)?;
     let given = call
@@ -83,7 +83,7 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
         let of_config = matches!(&token.holder, Holder::Config { id: of, .. } if *of == id);
         (of_config && (key == given || token.slug == given)).then(|| key.clone())
     });
-    // Not quoted: it may be the text of a token.
+    // Not quoted, because it may be the text of a token.
     let key = key.ok_or_else(|| ErrorResponse::bad_request("Could not find requested token"))?;
     state.tokens.remove(&key);
     success(json!({}))

@@ -1,4 +1,4 @@
-//! One request, taken apart: who calls, with which parameters, about which project and config.
+//! A parsed request: its token, its parameters, and the project and config that it concerns.
 
 use std::str::FromStr;
 
@@ -18,7 +18,8 @@ use super::token::{Access, Holder, Token};
 pub(super) struct Call {
     pub(super) token: Token,
     pub(super) headers: HeaderMap,
-    /// Query and JSON body in one: official clients put the same parameters in either (EMP, SRC).
+    /// The parameters of query and JSON body. Official clients put the same parameters in either
+    /// (EMP, SRC).
     parameters: Map<String, Value>,
 }
 
@@ -31,7 +32,7 @@ impl Call {
             body => serde_json::from_slice(body)
                 .map_err(|_| ErrorResponse::bad_request("The body is no JSON object"))?,
         };
-        // Null and empty mean absent (EMP), and where both speak the body wins.
+        // Null and empty mean absent (EMP). The body has precedence over the query.
         let given = query
             .into_iter()
             .map(|(name, value)| (name, Value::String(value)))
@@ -55,7 +56,7 @@ impl Call {
             .ok_or_else(|| ErrorResponse::bad_request(format!("You must specify {name}")))
     }
 
-    /// A boolean, also in words and as the Python SDK capitalises them (EMP).
+    /// Returns a boolean, also one that is spelled out or capitalised as in the Python SDK (EMP).
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
         match self.parameters.get(name)? {
             Value::Bool(flag) => Some(*flag),
@@ -71,7 +72,8 @@ impl Call {
             .map_or_else(|| value.to_string().parse().ok(), |text| text.parse().ok())
     }
 
-    /// A structured parameter. The refusal quotes nothing: the parameter may hold values.
+    /// Parses a structured parameter. The error quotes nothing, because the parameter may hold
+    /// values.
     pub(super) fn structure<T: DeserializeOwned>(
         &self,
         name: &str,
@@ -81,8 +83,7 @@ impl Call {
         parsed.map_err(|_| ErrorResponse::bad_request(format!("The parameter {name} is malformed")))
     }
 
-    /// The asked-for page of a listing. The size that Doppler takes without being told is a guess
-    /// (UNK).
+    /// Returns the requested page of a list. The default page size is a guess (UNK).
     pub(super) fn page<T>(&self, items: impl IntoIterator<Item = T>) -> (usize, Vec<T>) {
         let page = self.number("page").unwrap_or(1).max(1);
         let size = self.number("per_page").unwrap_or(20);
@@ -96,7 +97,7 @@ impl Call {
         )
     }
 
-    /// The project that the call is about, which its token must see.
+    /// Returns the project of the call, which the token must see.
     pub(super) fn project(&self, state: &State) -> Result<String, ErrorResponse> {
         let name = match (self.text("project"), &self.token.holder) {
             (Some(name), _) => name,
@@ -118,8 +119,7 @@ impl Call {
         }
     }
 
-    /// The config that the call is about. A service token asked for another than its own refuses
-    /// (3P).
+    /// Returns the config of the call. A service token for another config is refused (3P).
     pub(super) fn config(&self, state: &State) -> Result<ConfigId, ErrorResponse> {
         let project = self.project(state)?;
         let config = match (self.text("config"), &self.token.holder) {
@@ -131,7 +131,7 @@ impl Call {
             (None, _) => return Err(ErrorResponse::no_config_given()),
         };
         let id = ConfigId { project, config };
-        // 404 is one of two answers that were seen (3P, conflicting).
+        // One of two responses that were observed is 404 (3P, conflicting).
         state
             .config(&id)
             .ok_or_else(|| ErrorResponse::not_found("config", &id.config))?;
@@ -150,15 +150,15 @@ impl Call {
         }
     }
 
-    /// Refuses a service token: it reaches secrets and nothing else (DOC).
+    /// Refuses a service token, which has access to secrets only (DOC).
     pub(super) fn beyond_secrets(&self) -> Result<(), ErrorResponse> {
         match self.token.holder {
             Holder::Config { .. } => Err(ErrorResponse::not_permitted()),
-            Holder::ServiceAccount { .. } | Holder::Person => Ok(()),
+            Holder::ServiceAccount { .. } | Holder::User => Ok(()),
         }
     }
 
-    /// The project that the call is about, by name and to change; not with a service token.
+    /// Returns the project of the call by name, for a change. A service token is refused.
     pub(super) fn managed_project<'a>(
         &self,
         state: &'a mut State,
@@ -172,7 +172,7 @@ impl Call {
         Ok((name, project))
     }
 
-    /// The config that the call is about, by name and to change; not with a service token.
+    /// Returns the config of the call by name, for a change. A service token is refused.
     pub(super) fn managed_config<'a>(
         &self,
         state: &'a mut State,
@@ -186,7 +186,7 @@ impl Call {
     }
 }
 
-/// The token of a request: as Bearer, or as the user name of Basic (DOC and SRC).
+/// Returns the token of a request: Bearer, or the user name of Basic (DOC and SRC).
 pub(super) fn credentials(headers: &HeaderMap) -> Option<String> {
     let (scheme, credentials) = headers
         .get("authorization")?

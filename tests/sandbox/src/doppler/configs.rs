@@ -7,7 +7,7 @@ use super::environments;
 use super::model::{Config, ConfigId, State};
 use super::reply::{Answer, ErrorResponse, success, timestamp};
 
-/// Creates a branch config, whose name must already begin with its environment (3P).
+/// Creates a branch config. Its name must begin with the name of its environment (3P).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     let now = state.clock.now();
     let (project_name, project) = call.managed_project(state)?;
@@ -38,7 +38,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     )
 }
 
-/// All configs of a project, or of one environment.
+/// Lists the configs of a project or of one environment.
 pub(super) fn list(state: &mut State, call: &Call) -> Answer {
     let (project_name, project) = call.managed_project(state)?;
     let environment = call
@@ -65,8 +65,8 @@ pub(super) fn get(state: &mut State, call: &Call) -> Answer {
     reply(state, &id)
 }
 
-/// A locked config cannot be deleted (DOC), a root not even unlocked (UNK): it goes with
-/// its environment.
+/// Deletes a config. A locked config cannot be deleted (DOC), and a root config not even unlocked
+/// (UNK): it is deleted with its environment.
 pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     let (id, config) = call.managed_config(state)?;
     if config.locked || config.root {
@@ -96,7 +96,7 @@ fn set_locked(state: &mut State, call: &Call, locked: bool) -> Answer {
     reply(state, &id)
 }
 
-/// Lets others inherit from a config, which then cannot inherit itself (SRC).
+/// Sets whether other configs may inherit from a config, which then cannot inherit itself (SRC).
 pub(super) fn set_inheritable(state: &mut State, call: &Call) -> Answer {
     let (id, config) = call.managed_config(state)?;
     let inheritable = call.flag("inheritable").unwrap_or(false);
@@ -109,7 +109,8 @@ pub(super) fn set_inheritable(state: &mut State, call: &Call) -> Answer {
     reply(state, &id)
 }
 
-/// Sets from which configs this one inherits: the whole list, each over those before it (UNK).
+/// Sets the list of configs that this one inherits from. A later config overrides earlier ones
+/// (UNK).
 pub(super) fn set_inherits(state: &mut State, call: &Call) -> Answer {
     let (id, config) = call.managed_config(state)?;
     let inherits = call

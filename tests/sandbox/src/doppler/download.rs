@@ -1,4 +1,4 @@
-//! Downloading all secrets of a config as one file.
+//! The download of all secrets of a config as one file.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -22,10 +22,10 @@ enum Format {
     Yaml,
 }
 
-/// A flat file of computed values, without `success` among them (DOC, EMP).
+/// Downloads a flat file of computed values. It has no field `success` (DOC, EMP).
 pub(super) fn download(state: &mut State, call: &Call) -> Answer {
     let id = call.config(state)?;
-    let format = Format::asked_for(call)?;
+    let format = Format::requested(call)?;
     if let Some(transformer) = call.text("name_transformer") {
         return Err(ErrorResponse::not_in_sandbox(&format!(
             "the name transformer '{transformer}'"
@@ -35,7 +35,7 @@ pub(super) fn download(state: &mut State, call: &Call) -> Answer {
     let computed = selected
         .iter()
         .map(|(name, secret)| (name, references::compute(state, &id, secret)));
-    // A person gets the file without what is restricted (UNK).
+    // A user gets the file without restricted values (UNK).
     let seen = computed.filter(|(_, computed)| may_see(call, computed.visibility));
     let seen: Vec<_> = seen
         .map(|(name, computed)| (name.as_str(), computed.value))
@@ -54,8 +54,9 @@ pub(super) fn download(state: &mut State, call: &Call) -> Answer {
     Ok((headers, body).into_response())
 }
 
-/// Identifies a body of this very config: a wrong 304 would make the CLI serve another config's
-/// secrets from its cache. The config's random slug keeps the hash from being guessed.
+/// Returns a tag of this config's body. The hash includes the config's random slug, so that it
+/// cannot be guessed and differs between configs. A wrong 304 would make the CLI use another
+/// config's secrets from its cache.
 fn entity_tag(state: &State, id: &ConfigId, body: &str) -> String {
     let mut hash = Sha256::new();
     if let Some(config) = state.config(id) {
@@ -65,7 +66,7 @@ fn entity_tag(state: &State, id: &ConfigId, body: &str) -> String {
     format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(hash.finalize()))
 }
 
-/// Whether the caller has this body already; a weak tag will do (EMP).
+/// Whether the caller already has this body. A weak tag matches too (EMP).
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let tags = headers
         .get(header::IF_NONE_MATCH)
@@ -76,8 +77,8 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 impl Format {
-    /// What `format` names, else what `Accept` does, else 415 (3P).
-    fn asked_for(call: &Call) -> Result<Self, ErrorResponse> {
+    /// Returns the format in `format`, or else the one in `Accept`, or else error 415 (3P).
+    fn requested(call: &Call) -> Result<Self, ErrorResponse> {
         match call.text("format") {
             Some("json") => Ok(Self::Json),
             Some("env") => Ok(Self::Env),
@@ -91,7 +92,7 @@ impl Format {
         }
     }
 
-    /// Which media type gives which format is a guess but for JSON (UNK).
+    /// Which media type gives which format is a guess except for JSON (UNK).
     fn accepted(headers: &HeaderMap) -> Option<Self> {
         let Some(accept) = headers.get(header::ACCEPT) else {
             return Some(Self::Json);
@@ -118,7 +119,8 @@ impl Format {
         }
     }
 
-    /// Lines for all but JSON; how Doppler quotes in them is not written down anywhere (UNK).
+    /// Formats the secrets, one per line except in JSON. Doppler does not document how it quotes
+    /// values (UNK).
     fn write(self, secrets: &[(&str, String)]) -> String {
         let lines = |line: fn(&str, &str) -> String| {
             secrets
@@ -142,7 +144,7 @@ impl Format {
             Self::EnvNoQuotes | Self::Docker => {
                 lines(|name, value| format!("{name}={}\n", value.replace('\n', r"\n")))
             }
-            // A JSON string is a YAML string too.
+            // A JSON string is also a YAML string.
             Self::Yaml => lines(|name, value| format!("{name}: {}\n", Value::from(value))),
         }
     }

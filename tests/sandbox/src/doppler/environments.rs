@@ -16,7 +16,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
             "Environment slug already exists in this project",
         ));
     }
-    // Its root config would have the name of a branch config (UNK).
+    // Its root config would have the name of an existing branch config (UNK).
     if project.configs.contains_key(slug) {
         return Err(ErrorResponse::bad_request(
             "Config name already exists in this project",
@@ -43,7 +43,7 @@ pub(super) fn get(state: &mut State, call: &Call) -> Answer {
     reply(project, &name, &slug)
 }
 
-/// Changes the name shown; another slug would rename every config of the environment.
+/// Changes the display name. The slug stays, because the names of all configs contain it.
 pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     let (project_name, project) = call.managed_project(state)?;
     let slug = requested(project, call)?;
@@ -60,7 +60,7 @@ pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     reply(project, &project_name, &slug)
 }
 
-/// Deletes an environment with all its configs.
+/// Deletes an environment and all its configs.
 pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     let (_, project) = call.managed_project(state)?;
     let slug = requested(project, call)?;
@@ -72,7 +72,7 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     success(json!({}))
 }
 
-/// The slug of the environment that the call names. Text 3P, status assumed.
+/// Returns the slug of the requested environment. The message is 3P, the status an assumption.
 pub(super) fn requested(project: &Project, call: &Call) -> Result<String, ErrorResponse> {
     let slug = call.required("environment")?;
     let known = project

@@ -1,12 +1,12 @@
-//! Rate limits: counted for every token and shown on every reply, enforced only where a test asks
-//! for it.
+//! Rate limits: counted for each token and shown on every reply. They are enforced only if a test
+//! enables it.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
 
-/// What Doppler counts apart (DOC).
+/// The kinds of requests that Doppler counts separately (DOC).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     Read,
@@ -17,8 +17,8 @@ pub(super) enum Class {
 pub(super) struct Limits {
     write_limit: Option<u32>,
     window: Duration,
-    /// By the token's text; the empty text stands for callers without a valid token, whom Doppler
-    /// counts by address.
+    /// The counts by the token's text. The empty text stands for callers without a valid token,
+    /// which Doppler counts by address.
     used: HashMap<(String, Class), Window>,
 }
 
@@ -27,7 +27,7 @@ struct Window {
     requests: u32,
 }
 
-/// How one request stands to its limit.
+/// A request's count against its limit.
 pub(super) struct Rate {
     limit: u32,
     requests: u32,
@@ -54,7 +54,7 @@ impl Limits {
         self.used.clear();
     }
 
-    /// Counts one request.
+    /// Counts one request and returns its rate.
     pub(super) fn count(&mut self, token: &str, class: Class, now: SystemTime) -> Rate {
         let window = self
             .used
@@ -70,7 +70,7 @@ impl Limits {
             };
         }
         window.requests += 1;
-        // Developer plan (DOC).
+        // The limits of the Developer plan (DOC).
         let (limit, enforced) = match class {
             Class::Read => (240, false),
             Class::SecretRead => (120, false),
@@ -86,7 +86,7 @@ impl Limits {
 }
 
 impl Rate {
-    /// Whole seconds to wait, when this request is one too many.
+    /// Returns the whole seconds to wait if this request exceeds the limit.
     pub(super) fn retry_after(&self, now: SystemTime) -> Option<u64> {
         let wait = self.ends_at.duration_since(now).unwrap_or_default();
         (self.enforced && self.requests > self.limit).then(|| wait.as_secs() + 1)

@@ -1,4 +1,4 @@
-//! Config logs: who changed what, and taking it back.
+//! Config logs: the changes with their authors, and the rollback.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -22,7 +22,7 @@ pub(super) struct Log {
     changes: Vec<Change>,
 }
 
-/// What became of one name.
+/// The change of one name.
 #[derive(Clone)]
 pub(super) struct Change {
     name: String,
@@ -31,7 +31,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// The names that differ, each with both sides.
+    /// Returns the names that differ, each with both values.
     pub(super) fn between(before: &Secrets, after: &Secrets) -> Vec<Self> {
         let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
         let changes = names.into_iter().map(|name| Self {
@@ -44,7 +44,7 @@ impl Change {
             .collect()
     }
 
-    /// The values on both sides, as far as the caller may see them.
+    /// Returns the values on both sides, as far as the caller may see them.
     fn to_json(&self, call: &Call) -> Value {
         let seen = |secret: &Option<Secret>| {
             let secret = secret
@@ -57,7 +57,7 @@ impl Change {
 }
 
 impl Log {
-    /// The wording of the text is ours (UNK); it holds names only.
+    /// Creates a log. Its text is made up (UNK) and contains names only.
     pub(super) fn new(changes: Vec<Change>, author: &str, rollback: bool, now: SystemTime) -> Self {
         let names: Vec<_> = changes.iter().map(|change| change.name.as_str()).collect();
         let verb = if rollback { "Rolled back" } else { "Changed" };
@@ -81,7 +81,7 @@ impl Log {
             "config": id.config,
             "environment": environment,
             "project": id.project,
-            // All strings: the CLI panics on anything else.
+            // Strings only: the CLI panics on anything else.
             "user": {
                 "email": "",
                 "name": self.author,
@@ -114,7 +114,7 @@ pub(super) fn get(state: &mut State, call: &Call) -> Answer {
     success(json!({"log": body}))
 }
 
-/// Puts back what the log's names held before it, as a change of its own.
+/// Restores the values from before the log as a new change.
 pub(super) fn roll_back(state: &mut State, call: &Call) -> Answer {
     let (id, config) = call.managed_config(state)?;
     let mut secrets = config.secrets.clone();

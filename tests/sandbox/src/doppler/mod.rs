@@ -1,18 +1,17 @@
-//! A stand-in for the Doppler API, in memory.
+//! A sandbox for the Doppler API, in memory.
 //!
-//! It keeps projects, environments, configs, secrets and tokens, and answers the requests of
-//! Doppler's own clients as the live service is known to. How well a choice is known stands beside
-//! it:
+//! It keeps projects, environments, configs, secrets and tokens, and responds to Doppler's own
+//! clients as far as the live service is known. Each choice carries its source:
 //!
-//! | tag | the choice rests on |
+//! | tag | source |
 //! |---|---|
 //! | DOC | Doppler's reference or guides |
 //! | SRC | what an official client does in its source |
 //! | EMP | a measurement with an official client |
-//! | 3P | somebody's written observation of the live service |
-//! | UNK | nothing: nobody wrote it down, so nothing may depend on it |
+//! | 3P | a third party's written observation of the live service |
+//! | UNK | none: the function must not depend on it |
 //!
-//! Left out are the login with OIDC, name transformers and the nested .NET format of downloads,
+//! Not implemented: login with OIDC, name transformers, the nested .NET format of downloads,
 //! dynamic and rotated secrets, personal configs, and cloning or renaming configs.
 
 mod accounts;
@@ -51,17 +50,16 @@ use value::Secret;
 pub use token::Access;
 pub use value::Visibility;
 
-/// Who stands in the logs for what a test did without a token.
-const A_PERSON: &str = "A person";
+/// The author in the logs of a test's change without a token.
+const DASHBOARD_USER: &str = "A person";
 
-/// The stand-in. A clone is another handle to the same state.
+/// The Doppler sandbox. A clone is a handle to the same state.
 #[derive(Clone)]
 pub struct Doppler {
     state: Arc<Mutex<State>>,
 }
 
-/// The name of the operation that a request asks for, such as `GetSecret`; `Unknown` for one that
-/// there is not.
+/// Returns the name of a request's operation, such as `GetSecret`, or `Unknown`.
 #[must_use]
 pub fn operation(method: &Method, path: &str) -> String {
     operations::find(method, path)
@@ -70,27 +68,28 @@ pub fn operation(method: &Method, path: &str) -> String {
 }
 
 impl Doppler {
-    /// An empty workplace without tokens.
+    /// Creates an empty workplace without tokens.
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(Clock::default())
     }
 
-    /// The same by a clock that others go by too.
+    /// As `new`, with a clock that is shared with other services.
     pub(crate) fn with_clock(clock: Clock) -> Self {
         Self {
             state: Arc::new(Mutex::new(State::new(clock))),
         }
     }
 
-    /// The API, to be served at the root of a host.
+    /// Returns the routes of the API, for the root of a host.
     pub fn router(&self) -> Router {
         let doppler = self.clone();
         Router::new().fallback(move |request: Request| serve::serve(doppler, request))
     }
 
-    /// Creates a project with the environments `dev`, `stg` and `prd` and their root configs. It
-    /// replaces a project of that name.
+    /// Creates a project with the environments `dev`, `stg` and `prd` and their root configs.
+    ///
+    /// It replaces an existing project of that name.
     pub fn create_project(&self, name: &str) {
         let mut state = self.state();
         let project = Project::new("", true, state.clock.now());
@@ -101,7 +100,7 @@ impl Doppler {
     ///
     /// # Panics
     ///
-    /// If there is no such project.
+    /// Panics if the project does not exist.
     pub fn create_environment(&self, project: &str, slug: &str) {
         let mut state = self.state();
         let now = state.clock.now();
@@ -109,7 +108,8 @@ impl Doppler {
         project.add_environment(slug, slug, false, now);
     }
 
-    /// The slugs of a project's environments in alphabetical order; none, if there is no such project.
+    /// Returns the slugs of a project's environments in alphabetical order, empty if the project
+    /// does not exist.
     #[must_use]
     pub fn environments(&self, project: &str) -> Vec<String> {
         let state = self.state();
@@ -119,7 +119,7 @@ impl Doppler {
         })
     }
 
-    /// The environment of a config.
+    /// Returns the environment of a config.
     #[must_use]
     pub fn environment_of(&self, project: &str, config: &str) -> Option<String> {
         let state = self.state();
@@ -131,7 +131,7 @@ impl Doppler {
     ///
     /// # Panics
     ///
-    /// If there is no such project.
+    /// Panics if the project does not exist.
     pub fn create_branch_config(&self, project: &str, environment: &str, name: &str) {
         let mut state = self.state();
         let config = Config::new(environment, false, state.clock.now());
@@ -139,7 +139,8 @@ impl Doppler {
         project.configs.insert(name.to_owned(), config);
     }
 
-    /// The names of a project's configs in alphabetical order; none, if there is no such project.
+    /// Returns the names of a project's configs in alphabetical order, or `None` if the project
+    /// does not exist.
     #[must_use]
     pub fn configs(&self, project: &str) -> Option<Vec<String>> {
         let state = self.state();
@@ -147,7 +148,7 @@ impl Doppler {
         Some(project.configs.keys().cloned().collect())
     }
 
-    /// A new token for one config.
+    /// Creates a token for one config.
     #[must_use]
     pub fn service_token(&self, project: &str, config: &str, access: Access) -> String {
         self.issue(
@@ -159,13 +160,13 @@ impl Doppler {
         )
     }
 
-    /// A new token of a machine that sees every project, now and later.
+    /// Creates a service account's token, which sees every existing and later project.
     #[must_use]
     pub fn service_account_token(&self) -> String {
         self.issue(Holder::ServiceAccount { projects: None }, "Service account")
     }
 
-    /// Lets a service account's token see these projects only.
+    /// Restricts a service account's token to these projects.
     pub fn restrict_to_projects(&self, token: &str, projects: &[&str]) {
         let mut state = self.state();
         let holder = state.tokens.get_mut(token).map(|token| &mut token.holder);
@@ -174,19 +175,18 @@ impl Doppler {
         }
     }
 
-    /// A new token of a person, who sees every project but no restricted value.
+    /// Creates a user's token, which sees every project but no restricted value.
     #[must_use]
     pub fn personal_token(&self) -> String {
-        self.issue(Holder::Person, "Personal token")
+        self.issue(Holder::User, "Personal token")
     }
 
-    /// Makes a token invalid.
+    /// Revokes a token.
     pub fn revoke(&self, token: &str) {
         self.state().tokens.remove(token);
     }
 
-    /// What a secret comes to where it is used: with its references followed, and inherited if need
-    /// be.
+    /// Returns the computed value of a secret, with references followed and inheritance applied.
     #[must_use]
     pub fn value(&self, project: &str, config: &str, name: &str) -> Option<String> {
         let (state, id) = (self.state(), config_id(project, config));
@@ -194,26 +194,25 @@ impl Doppler {
         Some(references::compute(&state, &id, &secret).value)
     }
 
-    /// The text of a secret as it was written.
+    /// Returns the raw value of a secret, as it was written.
     #[must_use]
     pub fn raw_value(&self, project: &str, config: &str, name: &str) -> Option<String> {
         self.secret(project, config, name)
             .map(|secret| secret.value)
     }
 
-    /// Sets a value as a person does in the dashboard: unaltered, logged, and told to those who
-    /// watch.
+    /// Sets a value as a user does in the dashboard: unaltered, logged, and sent to watchers.
     ///
     /// # Panics
     ///
-    /// If there is no such config.
+    /// Panics if the config does not exist.
     pub fn set_value(&self, project: &str, config: &str, name: &str, value: &str) {
         self.edit(project, config, name, |secret| {
             value.clone_into(&mut secret.value);
         });
     }
 
-    /// Who may see a secret.
+    /// Returns who may see a secret.
     #[must_use]
     pub fn visibility(&self, project: &str, config: &str, name: &str) -> Option<Visibility> {
         self.secret(project, config, name)
@@ -224,15 +223,15 @@ impl Doppler {
     ///
     /// # Panics
     ///
-    /// If there is no such config.
+    /// Panics if the config does not exist.
     pub fn set_visibility(&self, project: &str, config: &str, name: &str, visibility: Visibility) {
         self.edit(project, config, name, |secret| {
             secret.visibility = visibility;
         });
     }
 
-    /// Keeps `alter` of every value written to this name through the API instead of the value
-    /// itself.
+    /// Stores `alter` of every value that is written to this name through the API, instead of the
+    /// value itself.
     pub fn alter_writes(
         &self,
         project: &str,
@@ -244,8 +243,8 @@ impl Doppler {
         self.state().alterations.insert(target, Box::new(alter));
     }
 
-    /// Refuses a token's writes with 429 beyond `limit` in a minute. Without it limits are shown,
-    /// not enforced.
+    /// Enforces a limit of writes per minute and token, with status 429. Otherwise limits are only
+    /// shown.
     pub fn set_write_limit(&self, limit: u32) {
         self.state().limits.set_write_limit(limit);
     }
@@ -269,7 +268,7 @@ impl Doppler {
             .secrets
             .clone();
         secrets.insert(name.to_owned(), secret);
-        state.commit(&id, secrets, A_PERSON, false);
+        state.commit(&id, secrets, DASHBOARD_USER, false);
     }
 
     fn issue(&self, holder: Holder, name: &str) -> String {

@@ -1,5 +1,5 @@
-//! What Doppler keeps: projects, environments, configs and their secrets, and how configs build on
-//! each other.
+//! The data model: projects, environments, configs and their secrets, and the inheritance between
+//! configs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::SystemTime;
@@ -14,22 +14,22 @@ use super::token::{Holder, Token};
 use super::value::{Secret, Secrets, ValueType, Visibility};
 use crate::clock::Clock;
 
-/// Comes between a written value and what is kept of it.
+/// A function between a written value and its stored form.
 pub(super) type Alteration = Box<dyn Fn(&str) -> String + Send + Sync>;
 
-/// The whole workplace.
+/// The state of the whole workplace.
 pub(super) struct State {
     pub(super) projects: BTreeMap<String, Project>,
-    /// By the token's own text.
+    /// The tokens by their text.
     pub(super) tokens: HashMap<String, Token>,
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) alterations: HashMap<(ConfigId, String), Alteration>,
-    /// Names each config whose secrets changed, for those who watch it.
+    /// Receives the id of each config whose secrets changed, for watchers.
     pub(super) updates: broadcast::Sender<ConfigId>,
 }
 
-/// Which config. Live, a project's identifier is its name (3P).
+/// The id of a config. In the live service a project's identifier is its name (3P).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct ConfigId {
     pub(super) project: String,
@@ -41,7 +41,7 @@ pub(super) struct Project {
     pub(super) created_at: SystemTime,
     pub(super) environments: BTreeMap<String, Environment>,
     pub(super) configs: BTreeMap<String, Config>,
-    /// Notes belong to a name in the whole project (DOC).
+    /// The notes. A note belongs to a name in the whole project (DOC).
     pub(super) notes: BTreeMap<String, String>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Config {
     pub(super) initial_fetch_at: Option<SystemTime>,
     pub(super) last_fetch_at: Option<SystemTime>,
     pub(super) secrets: Secrets,
-    /// Newest first.
+    /// The logs, newest first.
     pub(super) logs: Vec<Log>,
 }
 
@@ -89,7 +89,7 @@ impl State {
             .get_mut(&id.config)
     }
 
-    /// The root config that a branch config builds on; `None` for a root config.
+    /// Returns the root config that a branch config builds on, or `None` for a root config.
     pub(super) fn root_of(&self, id: &ConfigId) -> Option<ConfigId> {
         let config = self.config(id)?;
         (!config.root).then(|| ConfigId {
@@ -98,8 +98,8 @@ impl State {
         })
     }
 
-    /// The configs whose secrets make up `id`'s, each overridden by the later ones: the inherited
-    /// ones, its root, itself.
+    /// Returns the configs whose secrets make up `id`'s: the inherited ones, its root and itself.
+    /// Later ones override earlier ones.
     pub(super) fn layers(&self, id: &ConfigId) -> Vec<ConfigId> {
         let with_root = |id: &ConfigId| {
             self.root_of(id)
@@ -112,21 +112,21 @@ impl State {
             .iter()
             .filter_map(|id| self.config(id))
             .flat_map(|config| &config.inherits);
-        // An inherited config's own inheritance is not followed: it cannot have any (SRC).
+        // An inherited config cannot inherit itself (SRC).
         inherited
             .flat_map(with_root)
             .chain(own.iter().cloned())
             .collect()
     }
 
-    /// Every secret of a config, with the inherited ones and the managed three.
+    /// Returns every secret of a config, with the inherited ones and the three that Doppler sets.
     pub(super) fn secrets(&self, id: &ConfigId) -> Secrets {
         let mut secrets = self.kept_secrets(&self.layers(id));
         secrets.extend(self.managed(id).into_iter().flatten());
         secrets
     }
 
-    /// What the given configs keep, the later over the earlier.
+    /// Returns the secrets of these configs; later ones override earlier ones.
     pub(super) fn kept_secrets(&self, layers: &[ConfigId]) -> Secrets {
         layers
             .iter()
@@ -139,7 +139,8 @@ impl State {
         self.secrets(id).remove(name)
     }
 
-    /// The three that Doppler puts into every config (3P). That they are unmasked is a guess (UNK).
+    /// Returns the three secrets that Doppler adds to every config (3P). That they are unmasked is
+    /// a guess (UNK).
     fn managed(&self, id: &ConfigId) -> Option<[(String, Secret); 3]> {
         let environment = &self.config(id)?.environment;
         let values = [
@@ -157,9 +158,9 @@ impl State {
         }))
     }
 
-    /// Makes `secrets` the own secrets of a config, writes its log and tells those who watch it.
+    /// Replaces a config's own secrets, writes its log and notifies watchers.
     ///
-    /// A write that changes nothing leaves no log and wakes nobody (UNK).
+    /// A write that changes nothing adds no log and notifies no watcher (UNK).
     pub(super) fn commit(&mut self, id: &ConfigId, secrets: Secrets, author: &str, rollback: bool) {
         let now = self.clock.now();
         let Some(config) = self.config_mut(id) else {
@@ -179,7 +180,7 @@ impl State {
             .into_iter()
             .filter(|other| self.layers(other).contains(id));
         for other in affected {
-            // No receiver means that nobody watches.
+            // An error means that there are no watchers.
             let _ = self.updates.send(other);
         }
     }
@@ -196,12 +197,12 @@ impl State {
             .collect()
     }
 
-    /// Takes away what pointed to configs that are gone: their tokens and who inherits from them.
+    /// Removes the tokens of deleted configs and the inheritance from them.
     pub(super) fn forget_deleted_configs(&mut self) {
         let ids = self.config_ids();
         self.tokens.retain(|_, token| match &token.holder {
             Holder::Config { id, .. } => ids.contains(id),
-            Holder::ServiceAccount { .. } | Holder::Person => true,
+            Holder::ServiceAccount { .. } | Holder::User => true,
         });
         for config in self
             .projects
@@ -214,7 +215,7 @@ impl State {
 }
 
 impl Project {
-    /// A project with the three environments that Doppler gives a new one (3P).
+    /// Creates a project, with the three default environments if requested (3P).
     pub(super) fn new(description: &str, default_environments: bool, now: SystemTime) -> Self {
         let mut project = Self {
             description: description.to_owned(),
@@ -235,7 +236,7 @@ impl Project {
         project
     }
 
-    /// Adds an environment with its locked root config, which is named as its slug (3P).
+    /// Adds an environment with its locked root config, which has the slug as its name (3P).
     pub(super) fn add_environment(
         &mut self,
         slug: &str,
@@ -273,7 +274,7 @@ impl Config {
         }
     }
 
-    /// Remembers that somebody read the secrets.
+    /// Records that the secrets were read.
     pub(super) fn fetched(&mut self, now: SystemTime) {
         self.initial_fetch_at.get_or_insert(now);
         self.last_fetch_at = Some(now);

@@ -1,4 +1,4 @@
-//! Every operation that the stand-in knows: where it is, what it is called and who answers it.
+//! Every operation of the Doppler sandbox: its path, its name and its handler.
 
 use axum::http::Method;
 
@@ -129,7 +129,7 @@ pub(super) fn find(method: &Method, path: &str) -> Option<&'static Operation> {
         .find(|operation| operation.method == *method && operation.path == path)
 }
 
-/// Which limit a request counts against.
+/// Returns the limit that a request counts against.
 pub(super) fn class(method: &Method, path: &str) -> Class {
     match *method {
         Method::GET if path.contains("/secret") => Class::SecretRead,

@@ -7,7 +7,7 @@ use super::model::{ConfigId, Project, State};
 use super::reply::{Answer, ErrorResponse, success, timestamp};
 use super::token::Holder;
 
-/// Creates a project, with dev, stg and prd unless told otherwise (3P, SRC).
+/// Creates a project, with `dev`, `stg` and `prd` by default (3P, SRC).
 pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     call.beyond_secrets()?;
     let name = call.required("name")?;
@@ -22,7 +22,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     );
     let body = project.to_json(name);
     state.projects.insert(name.to_owned(), project);
-    // Whoever makes a project sees it (UNK).
+    // The creator sees the project (UNK).
     let own = state
         .tokens
         .values_mut()
@@ -51,7 +51,7 @@ pub(super) fn get(state: &mut State, call: &Call) -> Answer {
     success(json!({"project": project.to_json(&name)}))
 }
 
-/// Changes the description, or the name and with it every mention of the project.
+/// Changes the description, or the name and every reference to the project.
 pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     let (old, project) = call.managed_project(state)?;
     if let Some(description) = call.text("description") {
@@ -68,7 +68,7 @@ pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     success(json!({"project": project}))
 }
 
-/// Answers JSON and not 204, which the CLI cannot read (EMP).
+/// Deletes a project. The response is JSON and not 204, which the CLI cannot read (EMP).
 pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     let (name, _) = call.managed_project(state)?;
     state.projects.remove(&name);
@@ -98,7 +98,7 @@ fn rename(state: &mut State, old: &str, new: &str) -> Result<(), ErrorResponse> 
                     seen.insert(new.to_owned());
                 }
             }
-            Holder::ServiceAccount { projects: None } | Holder::Person => {}
+            Holder::ServiceAccount { projects: None } | Holder::User => {}
         }
     }
     let configs = state
@@ -111,13 +111,13 @@ fn rename(state: &mut State, old: &str, new: &str) -> Result<(), ErrorResponse> 
     Ok(())
 }
 
-/// The text and status that were seen (3P).
+/// The message and status that were observed (3P).
 fn name_taken() -> ErrorResponse {
     ErrorResponse::bad_request("Project name already exists in this workplace.")
 }
 
 impl Project {
-    /// Live, id and slug are the name (3P).
+    /// In the live service id and slug are the name (3P).
     fn to_json(&self, name: &str) -> Value {
         json!({
             "id": name,

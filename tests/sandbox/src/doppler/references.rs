@@ -1,11 +1,11 @@
-//! From raw to computed: `${NAME}`, `${config.NAME}` and `${project.config.NAME}` (SRC).
+//! From raw to computed values: `${NAME}`, `${config.NAME}` and `${project.config.NAME}` (SRC).
 
 use super::model::{ConfigId, State};
 use super::value::{Secret, Visibility};
 
-/// A value with its references followed, as visible as the least visible secret in it.
+/// A value with its references followed. Its visibility is the least of all secrets in it.
 ///
-/// That the visibility follows the references is a guess on the safe side (UNK).
+/// That the visibility follows the references is a conservative guess (UNK).
 pub(super) struct Computed {
     pub(super) value: String,
     pub(super) visibility: Visibility,
@@ -15,7 +15,7 @@ pub(super) fn compute(state: &State, id: &ConfigId, secret: &Secret) -> Computed
     expand(state, id, secret, &mut Vec::new())
 }
 
-/// `trail` is where we came from, so that a circle ends.
+/// Expands a value. `trail` holds the secrets on the path, so that a cycle ends.
 fn expand(
     state: &State,
     id: &ConfigId,
@@ -33,7 +33,7 @@ fn expand(
             (!trail.contains(&at)).then_some((end, at))
         });
         let found = target.and_then(|(end, at)| Some((end, state.secret(&at.0, &at.1)?, at)));
-        // What cannot be resolved stays as it was written (UNK).
+        // A reference that cannot be resolved stays as it was written (UNK).
         let Some((end, secret, at)) = found else {
             value.push_str("${");
             rest = &rest[2..];
@@ -50,8 +50,8 @@ fn expand(
     Computed { value, visibility }
 }
 
-/// The secret that a reference in config `id` means. Hyphens are let through, though the one
-/// published matcher knows none, because names of projects have them (UNK).
+/// Returns the secret that a reference in config `id` names. Hyphens are accepted because project
+/// names contain them, although the one published matcher does not accept them (UNK).
 fn locate(id: &ConfigId, reference: &str) -> Option<(ConfigId, String)> {
     let parts: Vec<_> = reference.split('.').collect();
     let well_formed = |part: &&str| {

@@ -1,4 +1,4 @@
-//! The two shapes of an answer: a body that says `success`, and a refusal with its messages.
+//! The two formats of a reply: a body with `success`, and an error with its messages.
 
 use std::time::SystemTime;
 
@@ -7,10 +7,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// What an operation comes to.
+/// The result of an operation.
 pub(super) type Answer = Result<Response, ErrorResponse>;
 
-/// A 200 whose JSON object also says `"success": true` (3P).
+/// Returns a 200 whose JSON object also has `"success": true` (3P).
 #[expect(
     clippy::unnecessary_wraps,
     reason = "it is the last word of operations that may refuse"
@@ -22,7 +22,7 @@ pub(super) fn success(mut body: Value) -> Answer {
     Ok(Json(body).into_response())
 }
 
-/// A time as Doppler writes it, and null for none.
+/// Returns a time in Doppler's format, or null.
 pub(super) fn timestamp(time: impl Into<Option<SystemTime>>) -> Value {
     time.into().map_or(Value::Null, |time| {
         humantime::format_rfc3339_millis(time).to_string().into()
@@ -31,29 +31,28 @@ pub(super) fn timestamp(time: impl Into<Option<SystemTime>>) -> Value {
 
 /// A 4xx in Doppler's envelope. Its message never quotes a value.
 ///
-/// Doppler documents no error at all: the texts below are those that somebody saw (3P) or, where
-/// nobody wrote one down, ours (UNK). The function under test must not depend on the exact status
-/// or text of either.
+/// Doppler does not document its errors. The messages below were observed (3P) or are made up
+/// (UNK). The function under test must not depend on the exact status or message.
 pub(super) struct ErrorResponse {
     status: StatusCode,
     message: String,
-    /// Seconds after which to try again.
+    /// The seconds after which to retry.
     retry_after: Option<u64>,
 }
 
 impl ErrorResponse {
-    /// A 400 with a text of ours (UNK), unless the caller says otherwise.
+    /// Returns a 400 with a made-up message (UNK), unless the caller states a source.
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// The text is 3P, the status inferred from what the CLI does with it.
+    /// The message is 3P, the status is inferred from the CLI's behaviour.
     pub(super) fn invalid_token() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Invalid Auth token")
     }
 
-    /// Status and text for a read-only token that writes, or a service token that leaves its
-    /// secrets (UNK).
+    /// The status and message for a read-only token that writes, and for a service token that
+    /// accesses more than secrets (UNK).
     pub(super) fn not_permitted() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -61,17 +60,18 @@ impl ErrorResponse {
         )
     }
 
-    /// Text 3P, status assumed.
+    /// The message is 3P, the status an assumption.
     pub(super) fn no_project_given() -> Self {
         Self::bad_request("You must specify a project")
     }
 
-    /// Text 3P, status assumed.
+    /// The message is 3P, the status an assumption.
     pub(super) fn no_config_given() -> Self {
         Self::bad_request("Please provide a valid config.")
     }
 
-    /// 404 or 400, by whether the token sees any project at all (3P, measured with 58 requests).
+    /// The status is 404 or 400, depending on whether the token sees any project (3P, measured with
+    /// 58 requests).
     pub(super) fn project_not_visible(project: &str, sees_another: bool) -> Self {
         if sees_another {
             Self::no_access("project", project)
@@ -80,14 +80,14 @@ impl ErrorResponse {
         }
     }
 
-    /// The scope refusal (3P).
+    /// The scope error (3P).
     pub(super) fn no_access(what: &str, name: &str) -> Self {
         Self::bad_request(format!(
             "This token does not have access to requested {what} '{name}'"
         ))
     }
 
-    /// 3P for projects and configs, our guess for the rest (UNK).
+    /// 3P for projects and configs, a guess for the rest (UNK).
     pub(super) fn not_found(what: &str, name: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -95,14 +95,14 @@ impl ErrorResponse {
         )
     }
 
-    /// Text 3P, status assumed.
+    /// The message is 3P, the status an assumption.
     pub(super) fn bad_secret_name(name: &str) -> Self {
         Self::bad_request(format!(
             "Secret name \"{name}\" may only contain uppercase letters, numbers, and underscores."
         ))
     }
 
-    /// A compare-and-set guard that does not hold (UNK: 409 or 400).
+    /// A compare-and-set guard does not match (UNK: 409 or 400).
     pub(super) fn guard_mismatch(name: &str) -> Self {
         Self::new(
             StatusCode::CONFLICT,
@@ -110,7 +110,7 @@ impl ErrorResponse {
         )
     }
 
-    /// 3P: an `Accept` that the download cannot satisfy.
+    /// The download does not support the format in `Accept` (3P).
     pub(super) fn unsupported_format() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -118,7 +118,7 @@ impl ErrorResponse {
         )
     }
 
-    /// Status and `retry-after` DOC, text UNK.
+    /// The status and `retry-after` are DOC, the message is UNK.
     pub(super) fn rate_limited(retry_after: u64) -> Self {
         Self {
             retry_after: Some(retry_after),
@@ -126,8 +126,8 @@ impl ErrorResponse {
         }
     }
 
-    /// Something that Doppler has and this stand-in has not. A wrong answer would be worse than
-    /// none.
+    /// A feature of Doppler that the sandbox does not implement. A wrong response would be worse
+    /// than an error.
     pub(super) fn not_in_sandbox(what: &str) -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,

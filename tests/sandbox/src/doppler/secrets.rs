@@ -1,4 +1,4 @@
-//! Reading secrets, deleting one, and notes.
+//! Operations that read secrets, delete one, and set notes.
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -13,7 +13,7 @@ use super::value::{Secret, Secrets, Visibility};
 /// The three names that Doppler sets itself.
 const MANAGED: [&str; 3] = ["DOPPLER_PROJECT", "DOPPLER_ENVIRONMENT", "DOPPLER_CONFIG"];
 
-/// One secret. An absent one is a 200 full of nulls, not a 404 (3P and SRC).
+/// Returns one secret. A missing one gives a 200 full of nulls, not a 404 (3P and SRC).
 pub(super) fn get(state: &mut State, call: &Call) -> Answer {
     let id = call.config(state)?;
     let name = checked_name(call.required("name")?)?;
@@ -25,7 +25,7 @@ pub(super) fn get(state: &mut State, call: &Call) -> Answer {
     success(json!({"name": name, "value": value}))
 }
 
-/// All secrets, or those in `secrets=`, where an unknown name is left out (EMP).
+/// Lists all secrets, or those in `secrets=`. Unknown names are left out (EMP).
 pub(super) fn list(state: &mut State, call: &Call) -> Answer {
     let id = call.config(state)?;
     let secrets = selected(state, call, &id)?;
@@ -33,14 +33,14 @@ pub(super) fn list(state: &mut State, call: &Call) -> Answer {
     success(json!({"secrets": entries(state, call, &id, &secrets)}))
 }
 
-/// The names only, inherited ones included (3P).
+/// Lists the names only, including inherited ones (3P).
 pub(super) fn names(state: &mut State, call: &Call) -> Answer {
     let id = call.config(state)?;
     let names: Vec<_> = selected(state, call, &id)?.into_keys().collect();
     success(json!({"names": names}))
 }
 
-/// Deletes one secret: 204 without a body (DOC), also when there was none (UNK).
+/// Deletes one secret. The response is 204 without a body (DOC), even if there was none (UNK).
 pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     let id = call.writable_config(state)?;
     let name = writable_name(call.required("name")?)?;
@@ -50,8 +50,8 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Sets the note of a name in the whole project (DOC). A service token may not: notes
-/// are not its config's (UNK).
+/// Sets the note of a name in the whole project (DOC). A service token is refused, because notes do
+/// not belong to its config (UNK).
 pub(super) fn set_note(state: &mut State, call: &Call) -> Answer {
     let (_, project) = call.managed_project(state)?;
     let name = checked_name(call.required("secret")?)?;
@@ -60,7 +60,7 @@ pub(super) fn set_note(state: &mut State, call: &Call) -> Answer {
     success(json!({"secret": name, "note": note}))
 }
 
-/// The secrets of a config that the call asks for.
+/// Returns the requested secrets of a config.
 pub(super) fn selected(
     state: &State,
     call: &Call,
@@ -80,7 +80,7 @@ pub(super) fn selected(
     Ok(secrets)
 }
 
-/// What a listing and the reply to a write show.
+/// Returns the secrets in the format of lists and of replies to a write.
 pub(super) fn entries(
     state: &State,
     call: &Call,
@@ -93,8 +93,8 @@ pub(super) fn entries(
         .collect()
 }
 
-/// One secret as the caller may see it: a restricted value is null for a person, its visibility is
-/// not (DOC).
+/// Returns one secret as far as the caller may see it. A restricted value is null for a user, but
+/// its visibility is shown (DOC).
 fn entry(state: &State, call: &Call, id: &ConfigId, name: &str, secret: &Secret) -> Value {
     let Computed {
         value: computed,
@@ -120,7 +120,7 @@ pub(super) fn may_see(call: &Call, visibility: Visibility) -> bool {
     visibility != Visibility::Restricted || call.token.sees_restricted()
 }
 
-/// The secrets that a config keeps itself.
+/// Returns the config's own secrets.
 pub(super) fn own_secrets(state: &State, id: &ConfigId) -> Secrets {
     state
         .config(id)
@@ -135,8 +135,8 @@ pub(super) fn mark_fetched(state: &mut State, id: &ConfigId) {
     }
 }
 
-/// A name that a secret can have; checked on reads too (EMP). That it may begin with an
-/// underscore is UNK; 200 characters are 3P.
+/// Checks a secret's name, on reads too (EMP). A leading underscore is UNK; the limit of 200
+/// characters is 3P.
 pub(super) fn checked_name(name: &str) -> Result<&str, ErrorResponse> {
     let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let well_formed = name.chars().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit());
@@ -147,7 +147,7 @@ pub(super) fn checked_name(name: &str) -> Result<&str, ErrorResponse> {
     }
 }
 
-/// A name that may be written. What Doppler does with a write to its own three is UNK: we refuse.
+/// Checks the name of a write. Doppler's own three are refused, which is a guess (UNK).
 pub(super) fn writable_name(name: &str) -> Result<&str, ErrorResponse> {
     if MANAGED.contains(&name) {
         return Err(ErrorResponse::bad_request(format!(

@@ -1,4 +1,4 @@
-//! From a request to its reply: who calls, how often, what, and the headers on every reply.
+//! The path from a request to its reply: authentication, rate limits, the operation, and headers.
 
 use axum::body::to_bytes;
 use axum::extract::Request;
@@ -13,7 +13,7 @@ use super::model::State;
 use super::operations;
 use super::reply::{Answer, ErrorResponse};
 
-/// Far above what a config can hold.
+/// Far more than a config can hold.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,7 +24,7 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
         .await
         .map_err(|_| ErrorResponse::body_too_large());
 
-    // No await from here on: the state is locked.
+    // No await from here on, because the state is locked.
     let mut state = doppler.state();
     let caller = credentials(&parts.headers).filter(|text| state.tokens.contains_key(text));
     let now = state.clock.now();
@@ -39,14 +39,15 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
     let mut response = answer.unwrap_or_else(ErrorResponse::into_response);
     rate.write_to(response.headers_mut());
     let id =
-        HeaderValue::try_from(Uuid::new_v4().to_string()).expect("a UUID can stand in a header");
+        HeaderValue::try_from(Uuid::new_v4().to_string()).expect("a UUID is a valid header value");
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
 fn answer(state: &mut State, caller: Option<&str>, parts: Parts, body: &[u8]) -> Answer {
     let now = state.clock.now();
-    // What Doppler says without an `Authorization` header is UNK; a bad token's answer fits.
+    // Doppler's response without an `Authorization` header is UNK. The sandbox treats it as an
+    // invalid token.
     let token = caller
         .and_then(|text| state.tokens.get_mut(text))
         .filter(|token| token.is_valid(now));

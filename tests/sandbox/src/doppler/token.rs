@@ -1,4 +1,4 @@
-//! Tokens: what they look like, whom they stand for and what they reach.
+//! Tokens: their format, their holders and their access.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -10,35 +10,35 @@ use uuid::Uuid;
 
 use super::model::ConfigId;
 
-/// What a service token may do with the secrets of its config.
+/// The access of a service token to the secrets of its config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
-    /// Read them; what Doppler gives unless asked for more.
+    /// Read only, Doppler's default.
     #[serde(rename = "read")]
     ReadOnly,
-    /// Read and write them.
+    /// Read and write.
     #[serde(rename = "read/write")]
     ReadWrite,
 }
 
-/// Whom a token stands for, and so what it reaches.
+/// The holder of a token, which determines its access.
 #[derive(Clone)]
 pub(super) enum Holder {
-    /// One config and nothing else: a service token.
+    /// A service token for one config.
     Config { id: ConfigId, access: Access },
-    /// A machine that sees the listed projects, or all of them.
+    /// A service account that sees the listed projects, or all of them.
     ServiceAccount { projects: Option<BTreeSet<String>> },
-    /// A person, who sees every project but no restricted value.
-    Person,
+    /// A user, who sees every project but no restricted value.
+    User,
 }
 
-/// All that is known of a token but its text.
+/// The properties of a token, without its text.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) slug: String,
     pub(super) name: String,
     pub(super) holder: Holder,
-    /// What a listing shows of the text: its kind and last six characters (DOC `auth-me`).
+    /// A preview of the text for lists: its kind and last six characters (DOC `auth-me`).
     pub(super) preview: String,
     pub(super) created_at: SystemTime,
     pub(super) last_seen_at: Option<SystemTime>,
@@ -46,7 +46,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Draws the text of a new token, and what is known of it.
+    /// Generates a token and returns its text and properties.
     pub(super) fn issue(
         holder: Holder,
         name: &str,
@@ -61,7 +61,7 @@ impl Token {
         let kind = holder.kind();
         let text = match &holder {
             Holder::Config { id, .. } => format!("{kind}.{}.{random}", id.config),
-            Holder::ServiceAccount { .. } | Holder::Person => format!("{kind}.{random}"),
+            Holder::ServiceAccount { .. } | Holder::User => format!("{kind}.{random}"),
         };
         let token = Self {
             slug: Uuid::new_v4().to_string(),
@@ -85,22 +85,23 @@ impl Token {
             Holder::ServiceAccount { projects } => {
                 projects.as_ref().is_none_or(|seen| seen.contains(project))
             }
-            Holder::Person => true,
+            Holder::User => true,
         }
     }
 
-    /// A restricted value reaches machines, not people (DOC).
+    /// Whether the holder sees restricted values: service accounts and service tokens do, users do
+    /// not (DOC).
     pub(super) fn sees_restricted(&self) -> bool {
-        !matches!(self.holder, Holder::Person)
+        !matches!(self.holder, Holder::User)
     }
 
-    /// The `type` that `/v3/me` gives. Only `cli` is known from the documentation; these are
-    /// guesses in its style (UNK).
+    /// Returns the `type` in the response of `/v3/me`. Only `cli` is documented; these are guesses
+    /// in its style (UNK).
     pub(super) fn kind_name(&self) -> &'static str {
         match self.holder {
             Holder::Config { .. } => "service_token",
             Holder::ServiceAccount { .. } => "service_account",
-            Holder::Person => "personal",
+            Holder::User => "personal",
         }
     }
 }
@@ -110,7 +111,7 @@ impl Holder {
         match self {
             Holder::Config { .. } => "dp.st",
             Holder::ServiceAccount { .. } => "dp.sa",
-            Holder::Person => "dp.pt",
+            Holder::User => "dp.pt",
         }
     }
 }

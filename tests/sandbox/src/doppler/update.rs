@@ -1,4 +1,4 @@
-//! Writing secrets: the two forms of an update, and the upload of a file.
+//! Operations that write secrets: the two forms of an update, and the upload of a file.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use super::secrets::{entries, own_secrets, writable_name};
 use super::upload;
 use super::value::{Secret, Secrets, ValueType, Visibility};
 
-/// More than this nobody stored (3P).
+/// The maximum size of a value that was observed (3P).
 const MAX_VALUE_BYTES: usize = 50 * 1024;
 
-/// One entry of `change_requests`; null is absent throughout (EMP).
+/// An entry of `change_requests`. Null means absent (EMP).
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Change {
@@ -36,7 +36,7 @@ struct TypeOf {
     r#type: ValueType,
 }
 
-/// `POST /v3/configs/config/secrets`: all changes or none.
+/// Handles `POST /v3/configs/config/secrets`: applies all changes or none.
 pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     let id = call.writable_config(state)?;
     let map = call.structure::<BTreeMap<String, Option<String>>>("secrets")?;
@@ -52,7 +52,8 @@ pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     apply(state, call, &id, changes)
 }
 
-/// `POST /v3/configs/config/secrets/upload`: adds the secrets of a file and keeps the rest (UNK).
+/// Handles `POST /v3/configs/config/secrets/upload`: adds the secrets of a file and keeps the rest
+/// (UNK).
 pub(super) fn upload(state: &mut State, call: &Call) -> Answer {
     let id = call.writable_config(state)?;
     let secrets = upload::parse(call.required("file")?)?.into_iter();
@@ -72,13 +73,13 @@ fn apply(state: &mut State, call: &Call, id: &ConfigId, changes: Vec<Change>) ->
     if let Some((root, secrets)) = root {
         state.commit(&root, secrets, &call.token.name, false);
     }
-    // The whole config: the documentation's example shows less, clients print all of it.
+    // The whole config: the documentation's example shows less, but clients print all of it.
     let secrets = state.secrets(id);
     success(serde_json::json!({"secrets": entries(state, call, id, &secrets)}))
 }
 
 impl Change {
-    /// An entry of the map form: null deletes (SRC). Visibility and type stay (UNK).
+    /// Converts an entry of the map form: null deletes (SRC). Visibility and type stay (UNK).
     fn from_entry((name, value): (String, Option<String>)) -> Self {
         Self {
             name,
@@ -89,13 +90,13 @@ impl Change {
     }
 }
 
-/// The secrets of a config, and of its root if it is a branch, with some changes made.
+/// The secrets of a config, and of its root if it is a branch, with changes applied.
 struct Draft<'a> {
     state: &'a State,
     id: &'a ConfigId,
     own: Secrets,
     root: Option<(ConfigId, Secrets)>,
-    /// What other configs lend to both.
+    /// The secrets that both inherit from other configs.
     inherited: Secrets,
 }
 
@@ -146,7 +147,7 @@ impl<'a> Draft<'a> {
         self.set(change)
     }
 
-    /// The compare-and-set guards (DOC).
+    /// Checks the compare-and-set guards (DOC).
     fn check_guards(&self, change: &Change, original: &str) -> Result<(), ErrorResponse> {
         let is = |matches: &dyn Fn(&Secret) -> bool| self.current(original).is_some_and(matches);
         let Change {
@@ -169,7 +170,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Lets a branch have its root's secret again (DOC).
+    /// Removes a branch's own value, so that it inherits its root's again (DOC).
     fn converge(&mut self, name: &str) -> Result<(), ErrorResponse> {
         if self
             .root
@@ -184,7 +185,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Only a config's own secret can be renamed, and not over another one (UNK).
+    /// Renames a config's own secret. Another existing name is refused (UNK).
     fn rename(&mut self, original: &str, name: &str) -> Result<(), ErrorResponse> {
         if self.current(name).is_some() {
             return Err(ErrorResponse::bad_request(format!(
@@ -208,7 +209,7 @@ impl<'a> Draft<'a> {
                 None => value,
             };
         let secret = Secret {
-            // Without a value the present one stays; without either there is nothing to create
+            // Without a new value the existing one stays. Without either there is nothing to create
             // (UNK).
             value: (change.value.map(altered))
                 .or_else(|| current.map(|secret| secret.value.clone()))

@@ -1,10 +1,10 @@
-//! Reading the file of an upload: a JSON object of strings, or lines of an env file (EMP).
+//! Parsing of an uploaded file: a JSON object of strings, or lines of an env file (EMP).
 
 use std::collections::BTreeMap;
 
 use super::reply::ErrorResponse;
 
-/// The names and values in the text of a file. A refusal does not quote it.
+/// Returns the names and values of a file. An error does not quote it.
 pub(super) fn parse(file: &str) -> Result<BTreeMap<String, String>, ErrorResponse> {
     if file.trim_start().starts_with('{') {
         return serde_json::from_str(file)
@@ -30,7 +30,7 @@ fn parse_line(line: &str) -> Option<(String, String)> {
     Some((name.trim().to_owned(), unquoted(value.trim())))
 }
 
-/// A value without its quotes; escapes count between double ones.
+/// Returns a value without its quotes. Escapes apply only within double quotes.
 fn unquoted(value: &str) -> String {
     let between = |quote| {
         value

@@ -1,4 +1,4 @@
-//! What a config keeps under a name: a value, who may see it and what it must look like.
+//! A secret of a config: its value, its visibility and its type.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The secrets of one config by name, without what it inherits.
+/// The secrets of one config by name, without inherited ones.
 pub(super) type Secrets = BTreeMap<String, Secret>;
 
 #[derive(Clone, PartialEq, Eq)]
@@ -16,19 +16,19 @@ pub(super) struct Secret {
     pub(super) value_type: ValueType,
 }
 
-/// Who may see a secret's value: a person sees it unless it is restricted.
+/// The visibility of a secret's value. A user sees it unless it is restricted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Shown.
     Unmasked,
-    /// Hidden in the dashboard until asked for; what a new secret is.
+    /// Hidden in the dashboard until revealed; the default for a new secret.
     Masked,
-    /// Never shown to a person, only to machines.
+    /// Never shown to a user, only to service accounts and service tokens.
     Restricted,
 }
 
-/// What a value must look like; everything but `string` is checked on writing (DOC).
+/// The type of a value. All types except `string` are checked on writing (DOC).
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ValueType {
@@ -52,7 +52,7 @@ pub(super) enum ValueType {
 }
 
 impl Secret {
-    /// What a new secret is before anything is said about it (SRC).
+    /// Returns a new secret with default properties (SRC).
     pub(super) fn empty() -> Self {
         Self {
             value: String::new(),
@@ -63,8 +63,7 @@ impl Secret {
 }
 
 impl ValueType {
-    /// Whether a value is of this type. The types that need a parser of their own let everything
-    /// through.
+    /// Whether a value is of this type. Types that need their own parser accept everything.
     pub(super) fn admits(self, value: &str) -> bool {
         match self {
             Self::Boolean => matches!(value, "true" | "false"),

@@ -17,10 +17,10 @@ use super::call::Call;
 use super::model::{ConfigId, State};
 use super::reply::{Answer, success};
 
-/// How often an idle watch hears something (UNK).
+/// The period of pings on an idle watch (UNK).
 const PING_PERIOD: Duration = Duration::from_secs(30);
 
-/// Says `connected`, then `secrets.update` after every change to the config (EMP).
+/// Sends `connected`, then `secrets.update` after every change to the config (EMP).
 pub(super) fn watch(state: &mut State, call: &Call) -> Answer {
     let watched = call.config(state)?;
     let updates = state.updates.subscribe();
@@ -37,13 +37,13 @@ pub(super) fn watch(state: &mut State, call: &Call) -> Answer {
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
 }
 
-/// Any 2xx will do (SRC).
+/// Responds to a ping; any 2xx is valid (SRC).
 pub(super) fn ping(state: &mut State, call: &Call) -> Answer {
     call.config(state)?;
     success(json!({}))
 }
 
-/// `None` once the stand-in is gone.
+/// Returns the next event, or `None` once the sandbox has ended.
 async fn next_event(
     watched: &ConfigId,
     updates: &mut Receiver<ConfigId>,
@@ -54,7 +54,7 @@ async fn next_event(
             update = updates.recv() => match update {
                 Ok(changed) if changed == *watched => return Some("secrets.update"),
                 Ok(_) => {}
-                // One of those that were missed may have been ours.
+                // One of the missed updates may concern this config.
                 Err(RecvError::Lagged(_)) => return Some("secrets.update"),
                 Err(RecvError::Closed) => return None,
             },
@@ -63,7 +63,8 @@ async fn next_event(
     }
 }
 
-/// Exactly two lines, in one piece: the CLI takes each read for one event (EMP).
+/// Returns an event: exactly two lines in one piece, because the CLI treats each read as one event
+/// (EMP).
 fn event(kind: &str) -> Bytes {
     Bytes::from(format!(
         "event: message\ndata: {}\n\n",
