@@ -1,11 +1,11 @@
-//! Which key values the data plane accepts, and since when: a change takes a while to get there.
+//! The key values that the data plane accepts. A change reaches it after a delay.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::store::StageOf;
 
-/// Every accepted value with the stages at which it is accepted.
+/// Every accepted value with the stages that accept it.
 #[derive(Default, Clone)]
 pub(super) struct Admission {
     stages: HashMap<String, HashSet<StageOf>>,
@@ -26,7 +26,7 @@ impl Admission {
     }
 }
 
-/// The admission in force, and the later ones on their way.
+/// The admission in effect, and later ones that have not arrived.
 pub(super) struct Propagation {
     delay: Duration,
     in_force: Admission,
@@ -42,14 +42,14 @@ impl Propagation {
         }
     }
 
-    /// Puts an admission on its way; it is in force after the delay.
+    /// Sends an admission to the data plane; it takes effect after the delay.
     pub(super) fn send(&mut self, admission: Admission, now: Instant) {
-        // Those that have arrived are not kept, also while nobody asks.
+        // Drops admissions that were superseded, even if nothing queries them.
         self.at(now);
         self.under_way.push_back((now + self.delay, admission));
     }
 
-    /// The admission in force at `now`.
+    /// Returns the admission in effect at `now`.
     pub(super) fn at(&mut self, now: Instant) -> &Admission {
         while let Some((_, admission)) = self.under_way.pop_front_if(|(arrival, _)| *arrival <= now)
         {

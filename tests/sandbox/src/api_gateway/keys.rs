@@ -20,17 +20,17 @@ use crate::error_response::ErrorResponse;
 pub(crate) struct NewKey {
     pub(crate) name: Option<String>,
     pub(crate) description: Option<String>,
-    /// Left out means disabled \[AWSV\].
+    /// `false` if omitted \[AWSV\].
     pub(crate) enabled: bool,
     pub(crate) value: Option<String>,
     pub(crate) stage_keys: Vec<StageKey>,
     pub(crate) customer_id: Option<String>,
-    /// If false, the key's id is its value \[DOC: deprecated\].
+    /// If `false`, the key's id is its value \[DOC: deprecated\].
     pub(crate) generate_distinct_id: Option<bool>,
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// A stage as `CreateApiKey` names it.
+/// A stage in the input of `CreateApiKey`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StageKey {
@@ -46,7 +46,7 @@ pub(crate) struct Patch {
     pub(super) patch_operations: Vec<PatchOperation>,
 }
 
-/// One change of a PATCH.
+/// One operation of a PATCH.
 #[derive(Deserialize)]
 pub(crate) struct PatchOperation {
     pub(super) op: String,
@@ -94,7 +94,7 @@ impl ApiGateway {
         Ok((StatusCode::CREATED, Some(view)))
     }
 
-    /// `name` is a case-sensitive prefix \[AWSV\].
+    /// Returns the keys whose name starts with `name`, case-sensitive \[AWSV\].
     pub(super) fn get_keys(&self, request: &Request) -> Outcome {
         let prefix = request.parameter("name").unwrap_or_default();
         let customer = request.parameter("customerId");
@@ -118,7 +118,7 @@ impl ApiGateway {
         ok(self.state.lock().key(id)?.view(with_value))
     }
 
-    /// All changes or none. The answer has no value but always `tags` \[AWSV\].
+    /// Applies all operations or none. The response omits the value but always has `tags` \[AWSV\].
     pub(crate) fn update_key(&self, id: &str, patch: Patch) -> Outcome {
         let mut state = self.state.lock();
         let key = state.key_mut(id)?;
@@ -134,8 +134,8 @@ impl ApiGateway {
         ok(view)
     }
 
-    /// Puts a key into a state that it came to before now: `lastUpdatedDate` becomes the newest time in
-    /// its description, else its creation.
+    /// Changes a key to a state from the past: `lastUpdatedDate` becomes the newest time in its
+    /// description, or else its creation date.
     pub(crate) fn edit_key(
         &self,
         id: &str,
@@ -150,7 +150,7 @@ impl ApiGateway {
         Ok(())
     }
 
-    /// The key leaves its plans as well \[AWSV\].
+    /// Deletes a key and removes it from its plans \[AWSV\].
     pub(crate) fn delete_key(&self, id: &str) -> Outcome {
         let mut state = self.state.lock();
         state.key(id)?;
@@ -163,7 +163,7 @@ impl ApiGateway {
     }
 }
 
-/// The newest RFC 3339 time in a text.
+/// Returns the newest RFC 3339 time in a text.
 fn newest_time(text: &str) -> Option<SystemTime> {
     let words = text.split(|c: char| c.is_whitespace() || ",;()".contains(c));
     let times = words.map(|word| word.trim_end_matches('.'));
@@ -172,7 +172,8 @@ fn newest_time(text: &str) -> Option<SystemTime> {
         .max()
 }
 
-/// Only four paths, only `replace`; what is no boolean counts as false \[AWSV\].
+/// Applies one operation. Only four paths and only `replace` are valid; a value that is not a
+/// boolean counts as `false` \[AWSV\].
 fn apply(
     key: &mut ApiKey,
     PatchOperation { op, path, value }: PatchOperation,
@@ -203,7 +204,7 @@ fn apply(
     Ok(())
 }
 
-/// \[AWSV\]
+/// Checks a key's name \[AWSV\].
 fn check_name(name: Option<&str>) -> Result<(), ErrorResponse> {
     match name {
         Some(name) if name.chars().count() > 1024 => Err(bad_request(
@@ -213,7 +214,7 @@ fn check_name(name: Option<&str>) -> Result<(), ErrorResponse> {
     }
 }
 
-/// \[AWSV\]
+/// Checks a key's description \[AWSV\].
 fn check_description(description: Option<&str>) -> Result<(), ErrorResponse> {
     match description {
         Some(text) if text.chars().count() > 125_000 => {
@@ -223,7 +224,7 @@ fn check_description(description: Option<&str>) -> Result<(), ErrorResponse> {
     }
 }
 
-/// The given value, or one of API Gateway's own for none and for an empty one \[AWSV\].
+/// Returns the given value, or a generated one if it is missing or empty \[AWSV\].
 fn checked_value(value: Option<String>) -> Result<String, ErrorResponse> {
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(alphanumeric(40));

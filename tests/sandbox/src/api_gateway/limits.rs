@@ -5,10 +5,10 @@ use std::time::Instant;
 use crate::call_log::Service;
 use crate::error_response::ErrorResponse;
 
-/// Seconds that a throttled caller is told to wait.
+/// The `Retry-After` of a throttled call, in seconds.
 const RETRY_AFTER: u64 = 1;
 
-/// A bucket that fills by `rate` tokens a second up to `burst`.
+/// A token bucket that fills by `rate` tokens a second up to `burst`.
 struct Bucket {
     rate: f64,
     burst: f64,
@@ -38,7 +38,7 @@ impl Bucket {
     }
 }
 
-/// The limits of all operations together and of `CreateApiKey`.
+/// The limits for all operations together and for `CreateApiKey`.
 pub(super) struct Limits {
     all: Bucket,
     create_key: Bucket,
@@ -52,7 +52,7 @@ impl Limits {
         }
     }
 
-    /// Counts a call, or refuses it.
+    /// Counts a call, or returns the throttling error.
     pub(super) fn take(&mut self, operation: &str, now: Instant) -> Result<(), ErrorResponse> {
         let allowed =
             self.all.take(now) && (operation != "CreateApiKey" || self.create_key.take(now));

@@ -1,8 +1,7 @@
 //! Amazon API Gateway (REST APIs): keys, usage plans and tags on the control plane, in memory.
 //!
-//! Behaviour and texts follow the recordings of the real service where there are any (tag AWSV in
-//! the tests), else the service model's documentation. A text that is known from neither is plain
-//! English.
+//! Behaviour and messages follow recordings of the real service (AWSV in the tests), or else the
+//! service model's documentation. A message that is known from neither source is plain English.
 
 mod admission;
 mod keys;
@@ -32,7 +31,7 @@ pub(crate) use self::store::{ApiKey, StageOf};
 use crate::clock::Clock;
 use crate::error_response::ErrorResponse;
 
-/// What an operation answers: its status and body.
+/// The result of an operation: its status and body.
 pub(crate) type Outcome = Result<(StatusCode, Option<Value>), ErrorResponse>;
 
 /// The service. Cheap to clone.
@@ -40,26 +39,26 @@ pub(crate) type Outcome = Result<(StatusCode, Option<Value>), ErrorResponse>;
 pub(crate) struct ApiGateway {
     state: Arc<Mutex<State>>,
     limits: Arc<Mutex<Limits>>,
-    /// Held by the one `CreateUsagePlanKey` that AWS lets run at a time.
+    /// Held by the one `CreateUsagePlanKey` that AWS runs at a time.
     attaching: Arc<tokio::sync::Mutex<()>>,
     settings: Settings,
     clock: Clock,
 }
 
-/// How the service behaves where that can be chosen.
+/// The behaviour that a test can choose.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
-    /// When a change on the control plane takes effect on the data plane.
+    /// How long a change on the control plane takes to reach the data plane.
     pub(crate) propagation: Duration,
     /// How many nodes the data plane has.
     pub(crate) gateway_nodes: u32,
-    /// When a new key appears in lists.
+    /// How long lists do not show a new key.
     pub(crate) list_lag: Duration,
-    /// When a new key can be put on a plan.
+    /// How long a new key cannot be attached to a plan.
     pub(crate) attach_lag: Duration,
     /// How long a `CreateUsagePlanKey` takes.
     pub(crate) attach_time: Duration,
-    /// Whether calls are limited as in an AWS account.
+    /// Whether calls are throttled as in an AWS account.
     pub(crate) rate_limits: bool,
 }
 
@@ -78,7 +77,7 @@ impl ApiGateway {
         }
     }
 
-    /// Performs the operation that the request's method and path name.
+    /// Performs the operation of the request's method and path.
     pub(crate) async fn perform(&self, request: &Request) -> Outcome {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         let operation = operation(&request.method, &path);
@@ -113,27 +112,27 @@ impl ApiGateway {
         }
     }
 
-    /// Whether the data plane accepts this key value at a stage now.
+    /// Whether one node of the data plane accepts this key value at a stage now.
     pub(crate) fn admits(&self, value: &str, stage: &StageOf) -> bool {
         self.state.lock().admits(value, stage)
     }
 
-    /// Whether every node of the data plane does.
+    /// Whether every node of the data plane accepts it.
     pub(crate) fn all_admit(&self, value: &str, stage: &StageOf) -> bool {
         self.state.lock().all_admit(value, stage)
     }
 
-    /// Copies of all keys, oldest first.
+    /// Returns copies of all keys, oldest first.
     pub(crate) fn keys(&self) -> Vec<ApiKey> {
         self.state.lock().keys.clone()
     }
 
-    /// The tags of what an ARN names; none, if there is no such thing.
+    /// Returns the tags of the resource with this ARN, or `None` if it does not exist.
     pub(crate) fn tags(&self, arn: &str) -> Option<BTreeMap<String, String>> {
         tags::tags_of(&mut self.state.lock(), arn).ok().cloned()
     }
 
-    /// The ids of the usage plans that a key is on.
+    /// Returns the ids of the usage plans that a key is attached to.
     pub(crate) fn plans_of(&self, key_id: &str) -> Vec<String> {
         let state = self.state.lock();
         state
@@ -145,7 +144,7 @@ impl ApiGateway {
     }
 }
 
-/// Reads an operation's input. The reason for a failure is left out: it may quote a value.
+/// Parses an operation's input. The error omits the reason, because it may quote a value.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorResponse> {
     serde_json::from_slice(body).map_err(|_| bad_request("Invalid request input"))
 }

@@ -1,18 +1,18 @@
-//! Lists, newest first \[AWSV\], page by page.
+//! Lists, newest first \[AWSV\], with pagination.
 
 use serde_json::{Value, json};
 
 use super::route::Request;
 use super::{Outcome, bad_request, ok};
 
-/// Entries on a page unless `limit` says otherwise, and at most (service model).
+/// The default and maximum number of entries on a page (service model).
 const DEFAULT: usize = 25;
 const MOST: usize = 500;
 
-/// Answers a page of `entries`, each with its place in the order of creation; they come oldest
-/// first.
+/// Returns a page of `entries`. They come oldest first, each with its number in the order of
+/// creation.
 pub(super) fn page(request: &Request, entries: Vec<(u64, Value)>) -> Outcome {
-    // A limit below one is taken for none [AWSV for -1].
+    // A limit below one is ignored [AWSV for -1].
     let limit = match request.parameter("limit").map(str::parse::<i64>) {
         None => DEFAULT,
         Some(Ok(limit)) => usize::try_from(limit)
@@ -22,8 +22,8 @@ pub(super) fn page(request: &Request, entries: Vec<(u64, Value)>) -> Outcome {
             .min(MOST),
         Some(Err(_)) => return Err(bad_request("Invalid limit specified")),
     };
-    // A position is the place of the last entry that was shown, so that keys which come or go in
-    // between shift nothing.
+    // A position is the number of the last entry shown, so that added or removed keys shift
+    // nothing.
     let before = match request.parameter("position").map(str::parse::<u64>) {
         None => u64::MAX,
         Some(Ok(place)) => place,

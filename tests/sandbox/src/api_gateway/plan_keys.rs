@@ -19,7 +19,7 @@ pub(super) struct NewPlanKey {
 }
 
 impl ApiGateway {
-    /// One at a time in a Region: a second one that meets it is refused \[OBS\].
+    /// Attaches a key after a delay. A concurrent call in the same Region is refused \[OBS\].
     pub(super) async fn create_plan_key(&self, plan_id: &str, input: NewPlanKey) -> Outcome {
         let Ok(_turn) = self.attaching.try_lock() else {
             let message = "Unable to complete operation due to concurrent modification. Please try \
@@ -36,7 +36,7 @@ impl ApiGateway {
         self.attach_key(plan_id, &input.key_id)
     }
 
-    /// Puts a key on a plan. The answer contains the key's value \[AWSV\].
+    /// Attaches a key to a plan. The response contains the key's value \[AWSV\].
     pub(crate) fn attach_key(&self, plan_id: &str, key_id: &str) -> Outcome {
         let mut state = self.state.lock();
         let view = view(state.key(key_id)?);
@@ -46,7 +46,7 @@ impl ApiGateway {
                 "Usage plan {plan_id} already has the API key {key_id}"
             )));
         }
-        // A key is on at most one plan for each stage [DOC]; AWS's text is not known.
+        // A key is on at most one plan per stage [DOC]; AWS's message is not known.
         let shares_stage = |id: &str| {
             state.plans.iter().any(|other| {
                 other.has_key(id) && other.stages.iter().any(|stage| plan.stages.contains(stage))
@@ -66,8 +66,8 @@ impl ApiGateway {
         Ok((StatusCode::CREATED, Some(view)))
     }
 
-    /// An unknown plan has no keys, and that is no error \[AWSV\]. The answer contains
-    /// values.
+    /// Lists the keys of a plan, with values. An unknown plan gives an empty list and not an error
+    /// \[AWSV\].
     pub(super) fn get_plan_keys(&self, plan_id: &str, request: &Request) -> Outcome {
         let state = self.state.lock();
         let prefix = request.parameter("name").unwrap_or_default();

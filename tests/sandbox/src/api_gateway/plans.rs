@@ -18,7 +18,7 @@ use crate::error_response::ErrorResponse;
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct NewPlan {
-    /// Not in a request: the service chooses it.
+    /// The plan's id. Not part of a request, because the service chooses it.
     #[serde(skip)]
     pub(crate) id: Option<String>,
     pub(crate) name: String,
@@ -29,7 +29,7 @@ pub(crate) struct NewPlan {
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// A stage as usage plans name it.
+/// A stage in the input and output of usage plan operations.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ApiStage {
@@ -64,7 +64,7 @@ impl ApiGateway {
         Ok((StatusCode::CREATED, Some(view)))
     }
 
-    /// With `keyId` only the plans that this key is on.
+    /// Lists the plans. With `keyId` only the plans that this key is attached to.
     pub(super) fn get_plans(&self, request: &Request) -> Outcome {
         let state = self.state.lock();
         let key = request.parameter("keyId");
@@ -82,7 +82,7 @@ impl ApiGateway {
         ok(self.state.lock().plan(id)?.view())
     }
 
-    /// All changes or none.
+    /// Applies all operations or none.
     pub(super) fn update_plan(&self, id: &str, patch: Patch) -> Outcome {
         let mut state = self.state.lock();
         let plan = state.plan_mut(id)?;
@@ -96,7 +96,7 @@ impl ApiGateway {
         ok(view)
     }
 
-    /// Takes all stages off a plan.
+    /// Removes all stages from a plan.
     pub(crate) fn clear_plan(&self, id: &str) -> Result<(), ErrorResponse> {
         let mut state = self.state.lock();
         state.plan_mut(id)?.stages.clear();
@@ -104,7 +104,7 @@ impl ApiGateway {
         Ok(())
     }
 
-    /// Only a plan without stages \[OBS, aws-sdk-js issue 3841\]; its keys are no hindrance.
+    /// Deletes a plan. It must not have stages \[OBS, aws-sdk-js issue 3841\] but may have keys.
     pub(crate) fn delete_plan(&self, id: &str) -> Outcome {
         let mut state = self.state.lock();
         if let Some(StageOf { api, stage }) = state.plan(id)?.stages.first() {

@@ -1,4 +1,4 @@
-//! Requests of the REST JSON protocol, and which operation each is (service model 2015-07-09).
+//! Requests of the REST JSON protocol and their operations (service model 2015-07-09).
 
 use bytes::Bytes;
 use http::Method;
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::parse;
 use crate::error_response::ErrorResponse;
 
-/// A request taken apart.
+/// A parsed request.
 pub(crate) struct Request {
     pub(super) method: Method,
     /// The path's segments, percent-decoded.
@@ -36,12 +36,12 @@ impl Request {
         }
     }
 
-    /// The body as an operation's input.
+    /// Parses the body as an operation's input.
     pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, ErrorResponse> {
         parse(&self.body)
     }
 
-    /// The first value of a query parameter, unless it is empty.
+    /// Returns the first value of a query parameter, or `None` if it is missing or empty.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         let values = self.query.iter().filter(|(other, _)| other == name);
         values
@@ -49,12 +49,12 @@ impl Request {
             .find(|value| !value.is_empty())
     }
 
-    /// Whether a query parameter says `true`.
+    /// Whether a query parameter is `true`.
     pub(super) fn flag(&self, name: &str) -> bool {
         self.parameter(name) == Some("true")
     }
 
-    /// All values of a query parameter.
+    /// Returns all values of a query parameter.
     pub(super) fn all(&self, name: &str) -> Vec<&str> {
         self.query
             .iter()
@@ -64,7 +64,8 @@ impl Request {
     }
 }
 
-/// A path's segments, percent-decoded; a tagged resource's ARN is one segment, encoded or not.
+/// Returns a path's segments, percent-decoded. The ARN of a tagged resource is one segment, encoded
+/// or not.
 pub(crate) fn segments(path: &str) -> Vec<String> {
     match path.strip_prefix("/tags/") {
         Some(arn) => vec!["tags".to_owned(), decode(arn)],
@@ -78,7 +79,7 @@ fn decode(text: &str) -> String {
         .into_owned()
 }
 
-/// The operation's name; `Unknown` for a path that none has.
+/// Returns the operation's name, or `Unknown` if no operation has this method and path.
 pub(crate) fn operation(method: &Method, path: &[&str]) -> &'static str {
     match (method.as_str(), path) {
         ("POST", ["apikeys"]) => "CreateApiKey",

@@ -1,4 +1,4 @@
-//! Keys and usage plans as they are kept.
+//! Keys and usage plans in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ pub(crate) struct StageOf {
 /// An API key. Neither `Debug` nor `Display`, so that its value is not printed.
 #[derive(Clone)]
 pub(crate) struct ApiKey {
-    /// Its place in the order of creation.
+    /// The key's number in the order of creation.
     pub(super) number: u64,
     pub(crate) id: String,
     pub(crate) name: Option<String>,
@@ -31,11 +31,12 @@ pub(crate) struct ApiKey {
     pub(crate) stage_keys: Vec<StageOf>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) created: SystemTime,
-    /// `lastUpdatedDate`: the last PATCH. Whether other changes count is not known (UNK).
+    /// `lastUpdatedDate`: the time of the last PATCH. Whether other changes count is not known
+    /// (UNK).
     pub(crate) updated: SystemTime,
-    /// From when on lists show it.
+    /// When lists start to show the key.
     pub(super) listed_from: Instant,
-    /// From then on `CreateUsagePlanKey` finds it.
+    /// When `CreateUsagePlanKey` starts to find the key.
     pub(super) attachable_from: Instant,
 }
 
@@ -47,27 +48,27 @@ pub(super) struct UsagePlan {
     pub(super) name: String,
     pub(super) description: Option<String>,
     pub(super) stages: Vec<StageOf>,
-    /// `throttle` and `quota` as they were sent; the sandbox does not count calls.
+    /// `throttle` and `quota` as they were sent. The sandbox does not enforce them.
     pub(super) rates: BTreeMap<&'static str, Value>,
     pub(super) tags: BTreeMap<String, String>,
-    /// Each key's id with its place in the order of attachment.
+    /// Each key's id with its number in the order of attachment.
     pub(super) keys: Vec<(u64, String)>,
 }
 
-/// All that the control plane knows, and what of it has reached the data plane.
+/// The state of the control plane, and the part of it that has reached the data plane.
 pub(super) struct State {
     pub(super) keys: Vec<ApiKey>,
     pub(super) plans: Vec<UsagePlan>,
     last_number: u64,
-    /// What each node of the data plane goes by.
+    /// The state of each node of the data plane.
     nodes: Vec<Propagation>,
-    /// Whose turn it is to answer.
+    /// The index of the node that responds next.
     next_node: usize,
     clock: Clock,
 }
 
 impl ApiKey {
-    /// The key as answers show it. `tags` only if there are any \[AWSV\].
+    /// Returns the key as responses show it. `tags` is omitted if there are none \[AWSV\].
     pub(super) fn view(&self, with_value: bool) -> Value {
         let stage_keys: Vec<String> = self
             .stage_keys
@@ -123,7 +124,8 @@ impl UsagePlan {
 }
 
 impl State {
-    /// A change reaches the last node after `propagation`, and the others at equal distances before.
+    /// Creates an empty state. A change reaches the last node after `propagation`, and the others
+    /// at equal intervals before.
     pub(super) fn new(propagation: Duration, nodes: u32, clock: Clock) -> State {
         let nodes = nodes.max(1);
         State {
@@ -138,7 +140,7 @@ impl State {
         }
     }
 
-    /// The next place in the order of creation.
+    /// Returns the next number in the order of creation.
     pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -172,10 +174,10 @@ impl State {
             .ok_or_else(no_such_plan)
     }
 
-    /// Sends the present state on its way to the data plane; to be called after every change.
+    /// Sends the current state to the data plane. Must be called after every change.
     pub(super) fn propagate(&mut self) {
         let mut admission = Admission::default();
-        // Looked up by the key: there may be a thousand.
+        // A map, because there may be a thousand keys.
         let mut through_plans: HashMap<&str, Vec<&StageOf>> = HashMap::new();
         for plan in &self.plans {
             for (_, id) in &plan.keys {
@@ -193,14 +195,14 @@ impl State {
         }
     }
 
-    /// What the next node answers: they take turns.
+    /// Whether the next node accepts the value. The nodes take turns.
     pub(super) fn admits(&mut self, value: &str, stage: &StageOf) -> bool {
         let now = self.clock.instant();
         self.next_node = (self.next_node + 1) % self.nodes.len();
         self.nodes[self.next_node].at(now).admits(value, stage)
     }
 
-    /// Whether every node admits the value.
+    /// Whether every node accepts the value.
     pub(super) fn all_admit(&mut self, value: &str, stage: &StageOf) -> bool {
         let now = self.clock.instant();
         let mut nodes = self.nodes.iter_mut();
@@ -208,7 +210,7 @@ impl State {
     }
 }
 
-/// A point in time as API Gateway sends it: seconds since 1970, without a fraction.
+/// Returns a time as API Gateway sends it: seconds since 1970, without a fraction.
 fn whole_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -219,7 +221,7 @@ pub(super) fn no_such_key() -> ErrorResponse {
     not_found("Invalid API Key identifier specified")
 }
 
-/// \[AWSV\]
+/// The error for an unknown plan \[AWSV\].
 fn no_such_plan() -> ErrorResponse {
     not_found("Invalid Usage Plan ID specified")
 }

@@ -34,8 +34,8 @@ impl ApiGateway {
     }
 }
 
-/// The tags of `arn:aws:apigateway:<region>::/apikeys/<id>` or `…::/usageplans/<id>`; it has no
-/// account id.
+/// Returns the tags of `arn:aws:apigateway:<region>::/apikeys/<id>` or `…::/usageplans/<id>`. The
+/// ARN has no account id.
 pub(super) fn tags_of<'a>(
     state: &'a mut State,
     arn: &str,

@@ -1,6 +1,7 @@
-//! Which permissions a call takes, and the authorizer, which allows or denies the function's calls.
+//! The permissions that a call needs, and the authorizer, which allows or denies the function's
+//! calls.
 //!
-//! The operator's own calls pass: only those with the access key of the function are looked at.
+//! Only calls with the function's access key are checked. The operator's own calls are allowed.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use crate::error_response::ErrorResponse;
 use crate::lambda::Lambda;
 use crate::secrets_manager::{Secret, SecretsManager};
 
-/// Stands before the AWS services.
+/// The authorizer in front of the AWS services.
 #[derive(Clone)]
 pub(crate) struct Authorizer {
     pub(crate) secrets: SecretsManager,
@@ -28,7 +29,10 @@ pub(crate) struct Authorizer {
 }
 
 impl Authorizer {
-    /// Why a call of the function is denied; none, if it is not, or is not the function's, or the function has no role.
+    /// Returns the error if a call of the function is denied.
+    ///
+    /// Returns `None` for an allowed call, for a call with another access key, and if the function
+    /// has no role.
     pub(crate) fn refusal(
         &self,
         operation: &str,
@@ -44,13 +48,13 @@ impl Authorizer {
         Some(refusal(&denied))
     }
 
-    /// Everything that IAM checks of a call.
+    /// Returns everything that IAM checks for a call.
     fn checks(&self, parts: &Parts, body: &[u8]) -> Vec<Check> {
         let input: Value = serde_json::from_slice(body).unwrap_or_default();
         let checks = match target(parts) {
             Target::Secrets(operation) => self.of_secrets_manager(&operation, &input),
             Target::ApiGateway => self.of_api_gateway(&parts.method, parts.uri.path(), &input),
-            // These two are in no call log, and come here from nobody.
+            // The function never sends these two.
             Target::Lambda(_) | Target::Sandbox => Vec::new(),
         };
         let checks = checks.into_iter();
@@ -59,12 +63,13 @@ impl Authorizer {
             .collect()
     }
 
-    /// An operation of Secrets Manager is an action of the same name on the secret (DOC: service authorization reference).
-    /// What touches a value takes the use of the key that it is encrypted with as well.
+    /// An operation of Secrets Manager is an action of the same name on the secret (DOC: service
+    /// authorization reference). An operation that reads or writes a value also needs permission to
+    /// use the value's encryption key.
     fn of_secrets_manager(&self, operation: &str, input: &Value) -> Vec<Check> {
         let action = format!("secretsmanager:{operation}");
         let Some(id) = input["SecretId"].as_str() else {
-            // The lists, and what makes something new.
+            // Operations without a secret: lists, and those that create a secret.
             return vec![Check::new(action, "*")];
         };
         let secret = self.secrets.with_any(id, |secret| Ok(secret.clone())).ok();
@@ -100,8 +105,8 @@ impl Authorizer {
                 let path = format!("/tags/{}", utf8_percent_encode(arn, UNRESERVED));
                 let tagging = Check::new(action(method), gateway_arn(&path));
                 let mut checks = vec![with_request_tags(tagging, &requested)];
-                // OBS (iann0036/iam-dataset#39, tested against AWS): to tag takes a PATCH of what is tagged as well. That
-                // it is so when tags are taken away is not known, and assumed.
+                // Tagging also needs PATCH on the tagged resource (OBS: iann0036/iam-dataset#39,
+                // tested against AWS). That untagging needs it too is an assumption.
                 if *method != Method::GET {
                     let on = Check::new(action(&Method::PATCH), *arn);
                     let tags = self.api_gateway.tags(arn).unwrap_or_default();
@@ -113,9 +118,9 @@ impl Authorizer {
                 let making = Check::new(action(method), gateway_arn("/apikeys"));
                 let mut checks = vec![with_request_tags(making, &requested)];
                 if !requested.is_empty() {
-                    // OBS (mattclay/aws-terminator#284): with a literal star for the id that does not exist yet. Whether
-                    // this check knows the tags of the request is not known; assumed, as DOC says it of any that makes
-                    // something.
+                    // The resource has a literal star for the id that does not exist yet (OBS:
+                    // mattclay/aws-terminator#284). That this check has the request's tags is an
+                    // assumption; DOC says so for operations that create a resource.
                     let all =
                         utf8_percent_encode(&gateway_arn("/apikeys/"), UNRESERVED).to_string();
                     let tagging =
@@ -131,11 +136,11 @@ impl Authorizer {
                 );
                 let tags = match segments.as_slice() {
                     ["apikeys", _] => match self.api_gateway.tags(check.resource()) {
-                        // API Gateway will say so.
+                        // API Gateway returns `NotFoundException` itself.
                         None if !self.missing_key_is_denied => return Vec::new(),
                         tags => tags,
                     },
-                    // DOC: what belongs to a plan inherits its tags.
+                    // The resources of a plan inherit its tags (DOC).
                     ["usageplans", plan, ..] => self
                         .api_gateway
                         .tags(&gateway_arn(&format!("/usageplans/{plan}"))),
@@ -147,10 +152,13 @@ impl Authorizer {
     }
 }
 
-/// DOC (Secrets Manager user guide, "Secret encryption and decryption"): a value is read by `kms:Decrypt` and written by
-/// `kms:GenerateDataKey`, and where the version has a value already, that one is read to compare; with the caller's
-/// permissions, through Secrets Manager, and in a context that names secret and version. AWS's own key for Secrets Manager,
-/// which a secret has that names none, lets everyone in the account.
+/// Returns the checks for the key that encrypts a value (DOC: Secrets Manager user guide, "Secret
+/// encryption and decryption").
+///
+/// A read needs `kms:Decrypt`, a write `kms:GenerateDataKey`. A write to a version that has a value
+/// also reads it to compare. The checks apply to the caller's permissions, through Secrets Manager,
+/// with a context that names secret and version. AWS's own key, the default, allows everyone in the
+/// account.
 fn of_key(operation: &str, input: &Value, secret: &Secret) -> Vec<Check> {
     let Some(key) = secret.kms_key_id.as_deref() else {
         return Vec::new();
@@ -200,12 +208,12 @@ fn of_key(operation: &str, input: &Value, secret: &Secret) -> Vec<Check> {
     checks
 }
 
-/// API Gateway's ARNs have no account.
+/// Returns the ARN of an API Gateway path. It has no account id.
 fn gateway_arn(path: &str) -> String {
     format!("arn:aws:apigateway:{REGION}::{path}")
 }
 
-/// What stays as it is in an ARN within a path.
+/// Characters that are not encoded in an ARN within a path.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -237,8 +245,8 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// AWS's words for a call that no policy allows (OBS); those for a key that may not be used do not name it (OBS:
-/// aws-samples/aws-secrets-manager-rotation-lambdas#53).
+/// Returns AWS's error for a call that no policy allows (OBS). The error for a key does not name it
+/// (OBS: aws-samples/aws-secrets-manager-rotation-lambdas#53).
 fn refusal(denied: &Check) -> ErrorResponse {
     let (action, resource) = (denied.action(), denied.resource());
     if action.starts_with("kms:") {
@@ -256,15 +264,15 @@ fn refusal(denied: &Check) -> ErrorResponse {
     ErrorResponse::new(status, "AccessDeniedException", message)
 }
 
-/// Takes the permission to write the function's log. DOC: both actions are on a stream of the group, which is named after
-/// the function. A line that may not be written is lost, and the function does not notice.
+/// Checks the permission to write the function's log. Both actions are on a stream of the group
+/// that is named after the function (DOC). A line that may not be written is lost without an error.
 pub(crate) fn log(role: Option<&Role>, function: &str, operation: &str) {
     let stream = format!(
         "arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/lambda/{function}:log-stream:sandbox"
     );
     if let Some(role) = role {
         let check = Check::new(format!("logs:{operation}"), stream);
-        // The role remembers a denial, and nobody is told.
+        // The role records a denial. The function does not get an error.
         role.admit(operation, vec![check]).ok();
     }
 }

@@ -1,4 +1,5 @@
-//! The conditions of a statement. An operator or a key that is not known here is an error, never taken as met.
+//! The conditions of a statement. An unknown operator or key is an error, so that it never counts
+//! as met.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +8,11 @@ use serde_json::Value;
 
 use super::pattern::{matches, matches_arn};
 
-/// What is known of a call besides its action and resource: condition keys in lower case, each with its values. One that a
-/// call does not have is not there.
+/// The condition keys of a call in lower case, each with its values. A key that the call does not
+/// have is missing.
 pub(super) type Context = BTreeMap<String, Vec<String>>;
 
-/// Every key that the sandbox gives a call where the call has it; of those with a slash or colon at their end, any.
+/// Every key that the sandbox can set for a call. One that ends with a slash or colon is a prefix.
 const KEYS: [&str; 13] = [
     "secretsmanager:secretid",
     "secretsmanager:versionid",
@@ -28,28 +29,28 @@ const KEYS: [&str; 13] = [
     "kms:encryptioncontext:",
 ];
 
-/// Those that have more than one value, which only an operator for sets can compare.
+/// The keys with more than one value, which only set operators can compare.
 const SETS: [&str; 2] = ["aws:tagkeys", "kms:encryptioncontextkeys"];
 
-/// One line of a condition block: an operator, a key and the values of which one has to fit.
+/// One line of a condition block: an operator, a key and the values, one of which must match.
 #[derive(Debug, Clone)]
 pub(super) struct Condition {
     quantity: Quantity,
     operator: Operator,
-    /// Whether a call without the key meets it.
+    /// Whether a call without the key meets the condition.
     if_exists: bool,
     key: String,
     pub(super) values: Vec<String>,
 }
 
-/// How many of the call's values have to fit.
+/// How many of the call's values must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quantity {
-    /// The only one.
+    /// The only value.
     One,
-    /// All, and none is all (DOC).
+    /// All values. A call without values meets it (DOC).
     All,
-    /// At least one.
+    /// At least one value.
     Any,
 }
 
@@ -57,7 +58,7 @@ enum Quantity {
 enum Operator {
     StringEquals,
     StringLike,
-    /// `ArnEquals` and `ArnLike` do the same (DOC).
+    /// `ArnEquals` and `ArnLike` are equivalent (DOC).
     Arn,
     Bool,
     Null,
@@ -67,7 +68,7 @@ impl Condition {
     /// Reads the block `{"StringEquals": {"key": "value"}}` of a statement.
     pub(super) fn read(block: &Value) -> anyhow::Result<Vec<Condition>> {
         let mut conditions = Vec::new();
-        for (name, tests) in block.as_object().context("a condition is no object")? {
+        for (name, tests) in block.as_object().context("a condition is not an object")? {
             let tests = tests.as_object();
             for (key, values) in tests.with_context(|| format!("{name} has no keys"))? {
                 let condition = Self::new(name, key, super::policy::texts(values)?);
@@ -124,12 +125,12 @@ impl Condition {
         })
     }
 
-    /// Whether a call meets it.
+    /// Whether a call meets the condition.
     pub(super) fn is_met(&self, context: &Context) -> bool {
         self.is_met_by(context, |_| true)
     }
 
-    /// The same with only those of its values that `kept` says, by their places.
+    /// As `is_met`, using only the values at the indices that `kept` accepts.
     pub(super) fn is_met_by(&self, context: &Context, kept: impl Fn(usize) -> bool) -> bool {
         let values = self.values.iter().enumerate();
         let wanted: Vec<&String> = values

@@ -1,7 +1,8 @@
-//! What the function's role may do: the part of IAM that the template's policy uses.
+//! The permissions of the function's role: the part of IAM that the template's policy uses.
 //!
-//! A call of the function is taken apart into what IAM checks of it ([`Check`]), and its [`Role`] says for each whether
-//! the policy allows it. A role remembers which parts of its policy were needed, and what it denied.
+//! A call of the function is split into what IAM checks for it ([`Check`]). The [`Role`] tells for
+//! each check whether the policy allows it. A role records which parts of its policy were needed,
+//! and which calls it denied.
 
 mod calls;
 mod condition;

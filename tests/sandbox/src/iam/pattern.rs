@@ -5,7 +5,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut seen) = (0, 0);
-    // Where to go on when what follows the last star turns out not to fit: one character later.
+    // Where to retry if the text after the last star does not match: one character later.
     let mut retry: Option<(usize, usize)> = None;
     while seen < text.len() {
         match pattern.get(at) {
@@ -29,8 +29,10 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     pattern[at..].iter().all(|rest| *rest == '*')
 }
 
-/// The same for the ARN of a `Resource`: a wildcard stays within its part of it, but a star at the end of a part goes past the
-/// colon as well; the sixth and last part may itself have colons (DOC, IAM user guide, "Resource").
+/// Whether an ARN matches a `Resource`.
+///
+/// A wildcard matches only within its part of the ARN. A star at the end of a part also matches
+/// past the colon. The sixth and last part may contain colons (DOC, IAM user guide, "Resource").
 pub(super) fn matches_resource(pattern: &str, arn: &str) -> bool {
     fn fits(pattern: &str, colons: usize, arn: &str) -> bool {
         let Some(wanted) = pattern.chars().next() else {
@@ -57,7 +59,8 @@ pub(super) fn matches_resource(pattern: &str, arn: &str) -> bool {
     fits(pattern, 0, arn)
 }
 
-/// The same for the ARN in a condition, of which each part is compared by itself (DOC, IAM user guide, "Condition operators").
+/// Whether an ARN matches one in a condition, where each part is compared separately (DOC, IAM user
+/// guide, "Condition operators").
 pub(super) fn matches_arn(pattern: &str, arn: &str) -> bool {
     if pattern == "*" {
         return true;

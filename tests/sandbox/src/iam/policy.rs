@@ -1,4 +1,4 @@
-//! A policy, and what it says of a call.
+//! A policy, and its decision about a call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::condition::{Condition, Context};
 use super::pattern::{matches, matches_resource};
 
-/// What IAM checks of a call: an action on a resource. A call may come to several, all of which must be allowed.
+/// One action on one resource that IAM checks for a call. A call may need several, all of which
+/// must be allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     action: String,
@@ -18,7 +19,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// The check of `action` on the resource with this ARN; `*`, where an action knows no resources.
+    /// Creates the check of `action` on the resource with this ARN, or on `*` if the action has no
+    /// resource.
     pub fn new(action: impl Into<String>, resource: impl Into<String>) -> Check {
         Check {
             action: action.into(),
@@ -27,13 +29,14 @@ impl Check {
         }
     }
 
-    /// With a condition key.
+    /// Adds a condition key.
     #[must_use]
     pub fn with(self, key: &str, value: impl Into<String>) -> Check {
         self.with_all(key, [value.into()])
     }
 
-    /// With a condition key that has several values. IAM has no key without any.
+    /// Adds a condition key with several values. Without values the key is not added, because IAM
+    /// has no empty keys.
     #[must_use]
     pub fn with_all(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Check {
         let values: Vec<_> = values.into_iter().collect();
@@ -43,13 +46,13 @@ impl Check {
         self
     }
 
-    /// The action, such as `apigateway:GET`.
+    /// Returns the action, such as `apigateway:GET`.
     #[must_use]
     pub fn action(&self) -> &str {
         &self.action
     }
 
-    /// The resource's ARN.
+    /// Returns the resource's ARN.
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
@@ -62,14 +65,14 @@ impl fmt::Display for Check {
     }
 }
 
-/// A part of a policy that can be taken out of it.
+/// A part of a policy that can be removed from it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Element {
     /// The statement's `Sid`.
     pub statement: String,
     /// `Action`, `Resource`, or the number of the condition.
     part: String,
-    /// Which of its entries.
+    /// The index of the entry.
     place: usize,
 }
 
@@ -84,7 +87,7 @@ impl fmt::Display for Element {
     }
 }
 
-/// A policy of a role. An element, an operator or a key that is not known here is an error, never passed over.
+/// A role's policy. An unknown element, operator or key is an error and is never ignored.
 #[derive(Debug, Clone)]
 pub struct Policy {
     statements: Vec<Statement>,
@@ -100,15 +103,16 @@ struct Statement {
 }
 
 impl Policy {
-    /// Reads policy documents as one policy. Every statement must have a `Sid` of its own, by which it is spoken of.
+    /// Reads policy documents as one policy. Every statement must have its own `Sid`, which
+    /// identifies it.
     ///
     /// # Errors
     ///
-    /// If it has what is not known here.
+    /// Returns an error if a document contains something unknown.
     pub fn read<'a>(documents: impl IntoIterator<Item = &'a Value>) -> anyhow::Result<Policy> {
         let mut statements = Vec::new();
         for document in documents {
-            let fields = document.as_object().context("a policy is no object")?;
+            let fields = document.as_object().context("a policy is not an object")?;
             for name in fields.keys() {
                 ensure!(
                     ["Version", "Statement"].contains(&name.as_str()),
@@ -129,7 +133,7 @@ impl Policy {
         Ok(Policy { statements })
     }
 
-    /// Everything in it that can be taken out, each with its text.
+    /// Returns every part that can be removed, each with its text.
     #[must_use]
     pub fn elements(&self) -> BTreeMap<Element, String> {
         let mut elements = BTreeMap::new();
@@ -151,8 +155,8 @@ impl Policy {
         elements
     }
 
-    /// Whether it allows what is checked, and which of its elements that takes: without any one of them the answer would
-    /// be another.
+    /// Returns whether the policy allows the check, and the elements without any one of which the
+    /// answer would differ.
     pub(super) fn decide(&self, check: &Check) -> (bool, BTreeSet<Element>) {
         let of = |allows: bool| {
             let statements = self.statements.iter();
@@ -179,7 +183,9 @@ fn condition_part(number: usize) -> String {
 
 impl Statement {
     fn read(statement: &Value) -> anyhow::Result<Statement> {
-        let fields = statement.as_object().context("a statement is no object")?;
+        let fields = statement
+            .as_object()
+            .context("a statement is not an object")?;
         let sid = fields.get("Sid").and_then(Value::as_str);
         let sid = sid
             .with_context(|| format!("a statement has no Sid: {statement}"))?
@@ -225,8 +231,8 @@ impl Statement {
         }
     }
 
-    /// Every way in which it applies to what is checked: by one action and one resource, and by the values without which
-    /// a condition would not be met.
+    /// Returns every way in which the statement applies to the check: one action, one resource, and
+    /// the values that its conditions need.
     fn ways(&self, check: &Check) -> Vec<BTreeSet<Element>> {
         let Check {
             action,
@@ -271,12 +277,12 @@ fn places(entries: &[String], fits: impl Fn(&str) -> bool) -> Vec<usize> {
         .collect()
 }
 
-/// A text, or a list of texts.
+/// Returns the strings of a string or of a list of strings.
 pub(super) fn texts(value: &Value) -> anyhow::Result<Vec<String>> {
     let text = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(bool) => Ok(bool.to_string()),
-        other => bail!("{other} is no text"),
+        other => bail!("{other} is not a string"),
     };
     match value {
         Value::Array(list) => list.iter().map(text).collect(),

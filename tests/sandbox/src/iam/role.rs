@@ -1,4 +1,4 @@
-//! A role: a policy, what of it was needed, and what it denied.
+//! A role: a policy, the parts of it that were needed, and the calls that it denied.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::policy::{Check, Element, Policy};
 
-/// What a function may do, and what came of it. A clone is another handle to the same one.
+/// A function's permissions, and a record of their use. A clone is a handle to the same role.
 #[derive(Clone)]
 pub struct Role {
     policy: Arc<Policy>,
@@ -24,9 +24,9 @@ struct Record {
 /// A call that the role did not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// What was asked, such as `PutSecretValue`.
+    /// The operation, such as `PutSecretValue`.
     pub operation: String,
-    /// What the policy would have had to allow.
+    /// The check that the policy does not allow.
     pub check: Check,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Role {
 }
 
 impl Role {
-    /// A role with this policy.
+    /// Creates a role with this policy.
     #[must_use]
     pub fn new(policy: Policy) -> Role {
         Role {
@@ -55,31 +55,31 @@ impl Role {
         }
     }
 
-    /// Its policy.
+    /// Returns the role's policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Whether the policy allows this. Nothing is recorded.
+    /// Whether the policy allows this check. Nothing is recorded.
     #[must_use]
     pub fn allows(&self, check: &Check) -> bool {
         self.policy.decide(check).0
     }
 
-    /// The elements of the policy without which a call so far would have had another answer.
+    /// Returns the policy's elements without which a call so far would have had a different result.
     #[must_use]
     pub fn needed(&self) -> BTreeSet<Element> {
         self.record.lock().needed.clone()
     }
 
-    /// The calls that were denied since this was last asked.
+    /// Returns the calls that were denied since the last time.
     #[must_use]
     pub fn take_denials(&self) -> Vec<Denial> {
         std::mem::take(&mut self.record.lock().denials)
     }
 
-    /// Passes a call, or says which check it fails. Records what it takes.
+    /// Allows a call, or returns the check that fails. Records the needed elements and the denial.
     pub(crate) fn admit(&self, operation: &str, checks: Vec<Check>) -> Result<(), Check> {
         for check in checks {
             let (allowed, needed) = self.policy.decide(&check);
