@@ -178,7 +178,7 @@ async fn run_lifecycle(env: &TestEnv, shape: Shape) {
     let first = env.current_key();
 
     // A test rotation, as for a schedule that does not rotate immediately.
-    let tested = sandbox.trial(SECRET).await;
+    let tested = sandbox.test_rotation(SECRET).await;
     assert!(tested.succeeded, "{:?}", tested.error());
 
     // A second key. The reply to its attachment to each plan is lost, so the retry finds it there.

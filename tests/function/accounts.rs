@@ -137,7 +137,7 @@ impl Untouched {
 /// Demands that a trial run fails with this error type and changes nothing. Returns the message.
 async fn trial_fails(env: &TestEnv, error_type: &str, what: &str) -> String {
     let before = Untouched::of(env);
-    let outcome = env.sandbox.trial(SECRET).await;
+    let outcome = env.sandbox.test_rotation(SECRET).await;
     let error = outcome
         .error()
         .unwrap_or_else(|| panic!("{what}: it passes"));
@@ -401,7 +401,7 @@ async fn allowed_planless_key_is_told_each_run() {
         issues(&report).contains("ALLOW_KEY_WITHOUT_PLAN is set"),
         "{report}"
     );
-    let outcome = env.sandbox.trial(SECRET).await;
+    let outcome = env.sandbox.test_rotation(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
 }
 
@@ -589,7 +589,7 @@ async fn json_key_with_white_space_is_placeholder() {
     set_target(&env, TARGET, placeholder);
     let report = env.reconcile(json!({})).await;
     assert!(issues(&report).contains("holds no key"), "{report}");
-    let trial = env.sandbox.trial(SECRET).await;
+    let trial = env.sandbox.test_rotation(SECRET).await;
     assert!(trial.succeeded, "{:?}", trial.error());
     env.rotate().await;
     env.assert_agreement().await;
@@ -1222,7 +1222,7 @@ async fn adopted_doppler_target_is_overwritten() {
     env.redeploy(&[(name, entry)]).await;
     env.retry(&token).await;
     env.assert_agreement().await;
-    let trial = env.sandbox.trial(SECRET).await;
+    let trial = env.sandbox.test_rotation(SECRET).await;
     assert!(trial.succeeded, "{:?}", trial.error());
 }
 
@@ -1256,7 +1256,7 @@ async fn own_doppler_values_may_be_overwritten() {
         if let Some(value) = target {
             set_target(&env, TARGET, value);
         }
-        let trial = env.sandbox.trial(SECRET).await;
+        let trial = env.sandbox.test_rotation(SECRET).await;
         assert!(trial.succeeded, "{target:?}: {:?}", trial.error());
         env.rotate().await;
         env.assert_agreement().await;
@@ -1302,7 +1302,7 @@ async fn written_target_is_repaired_whatever_it_holds() {
     env.assert_agreement().await;
 
     set_target(&env, TARGET, ANOTHER_TEAMS);
-    let trial = env.sandbox.trial(SECRET).await;
+    let trial = env.sandbox.test_rotation(SECRET).await;
     assert!(trial.succeeded, "{:?}", trial.error());
     env.rotate().await;
     env.assert_agreement().await;

@@ -867,7 +867,7 @@ async fn unusable_certificate_is_told_by_its_fault() {
     ];
     for (certificate, bundle, words) in cases {
         let server = authority
-            .stand_with(certificate, &env.sandbox.aws_url())
+            .proxy_with(certificate, &env.sandbox.aws_url())
             .await;
         let server = server.expect("it can listen");
         let variables = [

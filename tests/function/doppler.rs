@@ -398,7 +398,7 @@ async fn trial_run_over_missing_targets_creates_nothing() {
     ])
     .await;
     env.sandbox.clear_calls();
-    let outcome = env.sandbox.trial(SECRET).await;
+    let outcome = env.sandbox.test_rotation(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
     let mut calls = asked(&env);
     calls.retain(|call| call != "GetSecret");
@@ -502,7 +502,7 @@ async fn uncertain_environment_is_refused_before_any_write() {
         let configs = doppler.configs(PROJECT);
         // Once is enough: Secrets Manager tries a failed trial again for ten seconds.
         if target == "shop/qa_eu/KEY" {
-            let trial = env.sandbox.trial(SECRET).await;
+            let trial = env.sandbox.test_rotation(SECRET).await;
             let trial = trial
                 .error()
                 .expect("a trial run says what a rotation says");

@@ -285,7 +285,7 @@ async fn test_rotation_says_that_it_passed() {
     let env = TestEnvBuilder::default().start().await;
     env.rotate().await;
     env.sandbox.clear_function_log();
-    let outcome = env.sandbox.trial(SECRET).await;
+    let outcome = env.sandbox.test_rotation(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
     tokio::time::sleep(Duration::from_millis(200)).await;
     let line = lines(&env).pop().expect("there is one");

@@ -334,7 +334,7 @@ async fn test_rotation_changes_nothing_whatever_secret_holds() {
                 env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
             }
             let before = state(&env);
-            let outcome = env.sandbox.trial(SECRET).await;
+            let outcome = env.sandbox.test_rotation(SECRET).await;
             assert!(outcome.succeeded, "{:?}", outcome.error());
             assert_eq!(outcome.steps.len(), 1);
             assert!(state(&env) == before, "something changed");
@@ -381,7 +381,7 @@ async fn the_trial_run_finds_a_wrong_set_up() {
         ),
     ] {
         env.redeploy(&[(name, value)]).await;
-        let outcome = env.sandbox.trial(SECRET).await;
+        let outcome = env.sandbox.test_rotation(SECRET).await;
         assert_eq!(
             outcome.error().map(|error| error.error_type.as_str()),
             Some(error_type),
@@ -397,7 +397,7 @@ async fn trial_without_probe_protection_fails_at_once() {
     env.rotate().await;
     let open = format!("{}/{STAGE}/open", env.sandbox.gateway_url());
     env.redeploy(&[("PROBE_URL", &open)]).await;
-    let outcome = env.sandbox.trial(SECRET).await;
+    let outcome = env.sandbox.test_rotation(SECRET).await;
     let error = outcome.error().expect("it fails");
     assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
 }
@@ -412,7 +412,7 @@ async fn trial_with_wrong_probe_path_ends_early() {
         }
         let url = format!("{}/{STAGE}/nosuchpath", env.sandbox.gateway_url());
         env.redeploy(&[("PROBE_URL", &url)]).await;
-        let outcome = env.sandbox.trial(SECRET).await;
+        let outcome = env.sandbox.test_rotation(SECRET).await;
         let error = outcome.error().expect("it fails");
         assert_eq!(error.error_type, "ProbeRejected", "{error}");
         let took = outcome.steps[0].took;
@@ -437,7 +437,7 @@ async fn refusing_probe_in_trial_names_current_key() {
     let refuses = FaultKind::answer(403, "application/json", "{}");
     let refuses = Fault::new(refuses).on(Service::Gateway, "Probe").every();
     env.sandbox.faults().inject(refuses);
-    let outcome = env.sandbox.trial(SECRET).await;
+    let outcome = env.sandbox.test_rotation(SECRET).await;
     let error = outcome.error().expect("it fails");
     assert_eq!(error.error_type, "ProbeInconclusive");
     let words = "did not accept the current key; last answer: 403";

@@ -12,7 +12,7 @@ fn authority() -> Authority {
 }
 
 async fn inspect(authority: &Authority, behind: &str) -> String {
-    let url = authority.stand_before(behind).await;
+    let url = authority.proxy(behind).await;
     url.expect("it can listen")
 }
 

@@ -82,7 +82,7 @@ pub(crate) async fn compare(function: &Path) -> anyhow::Result<String> {
 async fn cold_start(function: &Path, size: u32) -> anyhow::Result<Start> {
     let env = BenchEnv::rotated(function, Variant::NoProbe).await?;
     let authority = Authority::new()?;
-    let url = authority.stand_before(&env.sandbox.aws_url()).await?;
+    let url = authority.proxy(&env.sandbox.aws_url()).await?;
     let share = Share::of(size)?;
     let bundle = std::env::temp_dir().join(format!("{}.pem", share.name()));
     fs::write(&bundle, authority.pem())?;

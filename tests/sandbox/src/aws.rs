@@ -1,5 +1,5 @@
-//! The AWS port: Secrets Manager, API Gateway's control plane and Lambda's Invoke, told apart as
-//! AWS's clients ask; and the sandbox's own clock and page.
+//! The AWS port: Secrets Manager, API Gateway's control plane, Lambda's Invoke and the sandbox's
+//! own clock. Requests are distinguished by what AWS's clients send.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -35,13 +35,13 @@ pub(crate) struct Aws {
     pub(crate) page: Option<Page>,
 }
 
-/// Whom a request is for.
+/// The recipient of a request.
 pub(crate) enum Target {
     /// An operation of Secrets Manager, from `X-Amz-Target`.
     Secrets(String),
     /// A path of API Gateway.
     ApiGateway,
-    /// Invoke of this function, percent-decoded.
+    /// Invoke of the function with this name, percent-decoded.
     Lambda(String),
     /// The sandbox itself: its clock and its page.
     Sandbox,
@@ -64,7 +64,7 @@ impl Aws {
         };
         let body = body.to_bytes();
         match target(&parts) {
-            // Unsigned too, for `cargo lambda invoke`.
+            // Lambda accepts unsigned requests too, because `cargo lambda invoke` does not sign.
             Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
             Target::Sandbox => self.sandbox(&parts),
             Target::Secrets(operation) => {
@@ -140,7 +140,7 @@ impl Aws {
     }
 }
 
-/// Names the call for the call log; none for Lambda's own API and the sandbox itself.
+/// Returns the service and operation for the call log; `None` for Lambda's own API and the clock.
 pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     match target(parts) {
         Target::Lambda(_) | Target::Sandbox => None,
@@ -184,15 +184,16 @@ pub(crate) fn target(parts: &Parts) -> Target {
     }
 }
 
-/// How long AWS takes a signature, before and after the time of signing (DOC, OBS).
+/// How long AWS accepts a signature, before and after the time of signing (DOC, OBS).
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 
-/// Refuses a request that was signed too long before or after `now`, as AWS does: with 403, over the JSON protocol of Secrets
-/// Manager with 400, in the same words (OBS: boto/botocore#3587, aws-amplify/amplify-js#2014).
+/// Refuses a request that was signed too long before or after `now`, as AWS does. The status is
+/// 403, over the JSON protocol of Secrets Manager 400, with the same message (OBS:
+/// boto/botocore#3587, aws-amplify/amplify-js#2014).
 ///
-/// Clients that correct their time of signing by the `Date` of this answer, as most AWS SDKs do, then go by the sandbox's
-/// clock. Botocore does not (SRC), and the machine that it runs on does not move its clock along with the sandbox's: it is let
-/// through.
+/// Most AWS SDKs correct their time of signing by the `Date` of this response, and so follow the
+/// sandbox's clock. Botocore does not (SRC), and its machine's clock does not move with the
+/// sandbox's. Therefore its requests are accepted.
 pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
     let text = |name: &str| {
         parts
@@ -232,7 +233,7 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
     ))
 }
 
-/// A time as `x-amz-date` has it, such as `20261122T143005Z`.
+/// Returns a time in the format of `x-amz-date`, such as `20261122T143005Z`.
 fn time_stamp(time: SystemTime) -> String {
     let time = humantime::format_rfc3339_seconds(time).to_string();
     time.replace(['-', ':'], "")
@@ -245,7 +246,7 @@ fn signing_time(stamp: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(&format!("{date}T{time}Z")).ok()
 }
 
-/// A request must look signed; whether the signature is right is not checked.
+/// Refuses a request that does not look signed. The signature itself is not checked.
 fn signed(parts: &Parts) -> Result<(), ErrorResponse> {
     let authorization = parts
         .headers

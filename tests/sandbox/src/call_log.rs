@@ -1,4 +1,4 @@
-//! What was asked of the services, in the order in which it arrived.
+//! The requests to the services, in order of arrival.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub enum Service {
     SecretsManager,
     /// The control plane of Amazon API Gateway.
     ApiGateway,
-    /// The data plane of Amazon API Gateway: where a client's key is accepted or refused.
+    /// The data plane of Amazon API Gateway, which accepts or refuses a client's key.
     Gateway,
     /// The Doppler API.
     Doppler,
@@ -32,19 +32,18 @@ impl fmt::Display for Service {
     }
 }
 
-/// One request to a service. Bodies and headers are left out, so nothing here is a value.
+/// One request to a service. It has no bodies and headers, so that it contains no values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// When the request had arrived in full, by the sandbox's clock.
+    /// When the request had arrived completely, by the sandbox's clock.
     pub at: SystemTime,
-    /// Who was asked.
+    /// The service that received the request.
     pub service: Service,
-    /// What was asked, in the service's own words, such as `PutSecretValue`.
+    /// The operation as the service names it, such as `PutSecretValue`.
     pub operation: String,
-    /// The id that the answer carried.
+    /// The request id in the response.
     pub request_id: String,
-    /// The HTTP status of the answer; 0 while there is none, and for good if the connection was
-    /// dropped.
+    /// The HTTP status of the response; 0 before the response and after a dropped connection.
     pub status: u16,
     /// The HTTP method.
     pub method: String,
@@ -88,13 +87,13 @@ pub(crate) struct CallLog {
 }
 
 impl CallLog {
-    /// Notes an arrival; `finish` completes it by its request id.
+    /// Records the arrival of a call; `finish` completes it by its request id.
     pub(crate) fn begin(&self, call: Call) {
         self.calls.lock().push(call);
     }
 
-    /// Notes which faults struck the call with this request id, and returns the call.
-    pub(crate) fn strike(&self, request_id: &str, faults: &[FaultKind]) -> Option<Call> {
+    /// Notes which faults were injected into the call with this request id, and returns the call.
+    pub(crate) fn note_faults(&self, request_id: &str, faults: &[FaultKind]) -> Option<Call> {
         self.change(request_id, |call| {
             call.faults = faults.iter().map(fault_name).collect();
         })
@@ -115,12 +114,12 @@ impl CallLog {
         Some(call.clone())
     }
 
-    /// A copy of all calls, oldest first.
+    /// Returns a copy of all calls, oldest first.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().clone()
     }
 
-    /// Forgets all calls.
+    /// Removes all calls.
     pub(crate) fn clear(&self) {
         self.calls.lock().clear();
     }

@@ -1,17 +1,18 @@
-//! The time by which the services go: real time, and what a test has added to it.
+//! The services' clock: real time plus what a test has added.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-/// How far it goes from 1970, some 8000 years: no `Date` header can write a year after 9999.
+/// The clock's latest time, counted from 1970: about 8000 years. A `Date` header cannot hold a year
+/// after 9999.
 const END: Duration = Duration::from_hours(8000 * 365 * 24);
 
-/// The clock that all services share. A clone is another handle to the same one.
+/// The clock that all services share. A clone is a handle to the same clock.
 #[derive(Clone)]
 pub(crate) struct Clock {
-    /// How far it is ahead of real time.
+    /// How far the clock is ahead of real time.
     ahead: Arc<watch::Sender<Duration>>,
 }
 
@@ -24,7 +25,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// What it shows.
+    /// Returns the current time.
     pub(crate) fn now(&self) -> SystemTime {
         SystemTime::now() + *self.ahead.borrow()
     }
@@ -39,8 +40,9 @@ impl Clock {
         Instant::now() + *self.ahead.borrow()
     }
 
-    /// Moves it forwards and returns what it shows then; none, and it stays, if that were beyond its
-    /// end.
+    /// Moves the clock forwards and returns its new time.
+    ///
+    /// Returns `None` without moving the clock if the new time is beyond its end.
     pub(crate) fn advance(&self, by: Duration) -> Option<SystemTime> {
         let then = self.now().checked_add(by)?;
         if then >= UNIX_EPOCH + END {
@@ -50,7 +52,7 @@ impl Clock {
         Some(then)
     }
 
-    /// Waits until it shows `due`, by passing time or by being moved.
+    /// Waits until the clock shows `due`, as time passes or as a test moves the clock.
     pub(crate) async fn reaches(&self, due: Instant) {
         let mut ahead = self.ahead.subscribe();
         loop {

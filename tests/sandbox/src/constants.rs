@@ -1,37 +1,36 @@
-//! The fixed names of the sandbox, and the making of new ones.
+//! The fixed names of the sandbox, and generators for new ids.
 
 use rand::distr::{Distribution as _, SampleString as _, Uniform};
 use sha2::{Digest as _, Sha256};
 
 /// The Region that every ARN names.
 pub const REGION: &str = "us-east-1";
-/// The account that every ARN names; the one AWS uses in its own examples.
+/// The account that every ARN names. AWS uses it in its own examples.
 pub const ACCOUNT: &str = "123456789012";
 /// The name of the one Lambda function.
 pub const FUNCTION_NAME: &str = "rotation";
 /// The unqualified ARN of the one Lambda function.
 pub const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:rotation";
-/// The access key with which the function signs: of a role, as the first letters say.
+/// The access key id with which the function signs. The prefix `ASIA` marks a role's key.
 pub const FUNCTION_ACCESS_KEY_ID: &str = "ASIAROTATIONSANDBOX1";
 /// The id of the one REST API.
 pub const REST_API_ID: &str = "demo4api01";
 /// The one stage of the one REST API.
 pub const STAGE: &str = "prod";
 
-/// How a value is shown to a person: the first eight hexadecimal digits of its SHA-256, never the
-/// value.
+/// Returns how a value is shown in output: the first eight hexadecimal digits of its SHA-256.
 #[must_use]
 pub fn fingerprint(value: &str) -> String {
     let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(value.as_bytes()));
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
-/// A version id or request id as AWS makes them: a random UUID in lower case.
+/// Returns a version id or request id in AWS's form: a random UUID in lower case.
 pub(crate) fn random_uuid() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// An id as API Gateway makes them: ten characters of `[a-z0-9]`.
+/// Returns an id in API Gateway's form: ten characters of `[a-z0-9]`.
 pub(crate) fn resource_id() -> String {
     const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let places = Uniform::new(0, ALPHABET.len()).expect("the alphabet is not empty");
@@ -41,7 +40,7 @@ pub(crate) fn resource_id() -> String {
         .collect()
 }
 
-/// `length` random characters of `[A-Za-z0-9]`.
+/// Returns `length` random characters of `[A-Za-z0-9]`.
 pub(crate) fn alphanumeric(length: usize) -> String {
     rand::distr::Alphanumeric.sample_string(&mut rand::rng(), length)
 }

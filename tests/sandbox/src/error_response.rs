@@ -1,4 +1,4 @@
-//! Errors in the shape that each service gives them.
+//! Error responses in the format of each service.
 
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -7,25 +7,25 @@ use serde_json::{Value, json};
 
 use crate::call_log::Service;
 
-/// The header in which AWS's REST services name an error.
+/// The header in which AWS's REST services send an error's name.
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// Why a service refuses a request: a status, AWS's name for the error (Doppler has none) and a
-/// sentence.
+/// An error of a service: a status, AWS's name for the error and a message. Doppler's errors have
+/// no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErrorResponse {
     /// The HTTP status.
     pub(crate) status: u16,
     /// The error's name, such as `ConflictException`.
     pub(crate) code: String,
-    /// The sentence for a person.
+    /// The message.
     pub(crate) message: String,
     /// Seconds for the `Retry-After` header.
     pub(crate) retry_after: Option<u64>,
 }
 
 impl ErrorResponse {
-    /// A refusal without advice on when to come back.
+    /// Creates an error without `Retry-After`.
     pub(crate) fn new(
         status: u16,
         code: impl Into<String>,
@@ -39,7 +39,7 @@ impl ErrorResponse {
         }
     }
 
-    /// What `service` says to a caller that asks too often (status and name: SDK service models).
+    /// Returns the throttling error of `service` (status and name: SDK service models).
     pub(crate) fn throttle(service: Service, retry_after: Option<u64>) -> ErrorResponse {
         let (status, code, message) = match service {
             Service::SecretsManager => (400, "ThrottlingException", "Rate exceeded"),
@@ -54,7 +54,7 @@ impl ErrorResponse {
         }
     }
 
-    /// The HTTP answer, shaped as `service` shapes its errors.
+    /// Returns the HTTP response in the error format of `service`.
     pub(crate) fn into_response(self, service: Service) -> Response<Body> {
         let body = match service {
             Service::SecretsManager => json!({ "__type": self.code, "message": self.message }),
@@ -76,7 +76,7 @@ impl ErrorResponse {
     }
 }
 
-/// The media type in which `service` answers.
+/// Returns the media type of the responses of `service`.
 pub(crate) fn content_type(service: Service) -> &'static str {
     match service {
         Service::SecretsManager => "application/x-amz-json-1.1",
@@ -84,7 +84,7 @@ pub(crate) fn content_type(service: Service) -> &'static str {
     }
 }
 
-/// An answer with a JSON body.
+/// Returns a response with a JSON body.
 pub(crate) fn json_response(
     status: StatusCode,
     content_type: &'static str,

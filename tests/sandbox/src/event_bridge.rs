@@ -1,7 +1,7 @@
-//! Amazon `EventBridge`, as far as it invokes the function: by a rule for Secrets Manager's events,
-//! and by a schedule.
+//! Amazon `EventBridge`, as far as it invokes the function: through a rule for Secrets Manager's
+//! events, and through a schedule.
 //!
-//! Both invoke asynchronously, so that nothing here waits for the function.
+//! Both invoke asynchronously, so that nothing in this module waits for the function.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,26 +13,26 @@ use crate::clock::Clock;
 use crate::constants::{ACCOUNT, REGION, random_uuid};
 use crate::lambda::Lambda;
 
-/// A rule for `Secret Label Updated`: which moves of a staging label invoke the function. The
-/// default is all that there are events of.
+/// A rule for `Secret Label Updated`: the label moves that invoke the function. The default matches
+/// every such event.
 #[derive(Debug, Clone, Default)]
 pub struct LabelRule {
-    /// The names of the secrets; empty for all.
+    /// The names of the secrets; empty means all.
     pub secrets: Vec<String>,
-    /// The labels; empty for all.
+    /// The labels; empty means all.
     pub labels: Vec<String>,
 }
 
-/// An event as a service puts it on the account's bus.
+/// An event as a service sends it to the account's event bus.
 pub(crate) struct ServiceEvent<'a> {
     pub(crate) source: &'static str,
     pub(crate) detail_type: &'static str,
-    /// The ARN of what it is about.
+    /// The ARN of the resource that the event is about.
     pub(crate) resource: &'a str,
     pub(crate) detail: Value,
 }
 
-/// The bus and the schedule. Cheap to clone.
+/// The event bus and the schedule. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EventBridge {
     shared: Arc<Shared>,
@@ -47,12 +47,13 @@ struct Shared {
 
 struct Schedule {
     every: Duration,
-    /// When it fires next.
+    /// When the schedule fires next.
     due: Mutex<Instant>,
 }
 
 impl EventBridge {
-    /// Without a rule no event invokes the function, and without a period no schedule does.
+    /// Creates the event bus. Without a rule no event invokes the function, and without a period no
+    /// schedule does.
     pub(crate) fn new(
         rule: Option<LabelRule>,
         reconcile_every: Option<Duration>,
@@ -73,7 +74,7 @@ impl EventBridge {
         }
     }
 
-    /// Hands an event to the function, if the rule matches it.
+    /// Delivers an event to the function if the rule matches it.
     pub(crate) fn put(&self, event: &ServiceEvent<'_>) {
         let rule = self.shared.rule.as_ref();
         if rule.is_some_and(|rule| rule.matches(&event.detail)) {
@@ -92,18 +93,19 @@ impl EventBridge {
         }
     }
 
-    /// Moves the clock forwards and fires the schedule, once for however many periods that passes.
-    /// Returns the clock's new time; none, and nothing happens, if that is too far.
+    /// Moves the clock forwards and fires the schedule once, however many periods pass.
     ///
-    /// At once and not by `keep_schedule`, so that whoever moves the clock can wait for what that
-    /// sets off.
+    /// Returns the clock's new time, or `None` without any effect if that time is too late.
+    ///
+    /// The schedule fires here and not in `keep_schedule`, so that the caller can wait for the
+    /// invocations that this starts.
     pub(crate) fn advance(&self, by: Duration) -> Option<SystemTime> {
         let now = self.shared.clock.advance(by)?;
         self.fire_if_due();
         Some(now)
     }
 
-    /// Fires the schedule as time passes. Never ends while there is a schedule.
+    /// Fires the schedule as time passes. Never returns while there is a schedule.
     pub(crate) async fn keep_schedule(self) {
         while let Some(schedule) = &self.shared.schedule {
             let due = *schedule.due.lock();
@@ -116,7 +118,8 @@ impl EventBridge {
         let Some(Schedule { every, due }) = &self.shared.schedule else {
             return;
         };
-        // Locked to the end: whoever comes second returns when the invocation has been asked for.
+        // Locked to the end, so that a concurrent caller returns only after the invocation was
+        // requested.
         let mut due = due.lock();
         let now = self.shared.clock.instant();
         if *due <= now {
@@ -143,8 +146,8 @@ impl EventBridge {
 }
 
 impl LabelRule {
-    /// As an event pattern does \[DOC\]: a field that is not in it matches anything, one that is any
-    /// of its values.
+    /// Matches as an event pattern does \[DOC\]: an empty field matches anything, and a filled one
+    /// any of its values.
     fn matches(&self, detail: &Value) -> bool {
         let admits = |values: &[String], field: &str| {
             values.is_empty() || values.iter().any(|value| detail[field] == **value)

@@ -1,4 +1,4 @@
-//! What happens in the sandbox, told as it happens to whoever subscribes.
+//! Events of the sandbox, sent to subscribers as they happen.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::call_log::Call;
 use crate::rotation::StepRun;
 
-/// Something that a watcher may want to show.
+/// An event that a subscriber may show.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A line that the function wrote to its standard output or error.
     Log(String),
-    /// The function begins with an event: of Secrets Manager, of `EventBridge`, or of a person who
-    /// asked Lambda for it.
+    /// The function starts an invocation for an event of Secrets Manager or `EventBridge`, or for a
+    /// manual invoke.
     StepStarted {
-        /// The step as the event spells it, or for an event of `EventBridge` its type.
+        /// The step as the event spells it, or the type of an `EventBridge` event.
         step: String,
     },
-    /// That invocation is over.
+    /// An invocation ended.
     StepEnded(StepRun),
     /// A call has arrived, was struck by a fault, or was answered: the same `request_id` each time.
     Call(Call),
@@ -32,14 +32,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Everything that happens from now on.
+    /// Returns every event from now on.
     pub(crate) fn subscribe(&self) -> UnboundedReceiver<Event> {
         let (sender, receiver) = unbounded_channel();
         self.subscribers.lock().push(sender);
         receiver
     }
 
-    /// Tells everyone, and forgets those who have gone.
+    /// Sends an event to every subscriber, and drops subscribers whose receiver is closed.
     pub(crate) fn emit(&self, event: &Event) {
         self.subscribers
             .lock()

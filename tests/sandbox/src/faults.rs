@@ -1,4 +1,4 @@
-//! Faults that a test puts between the function and the services.
+//! Faults that a test injects between the function and the services.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,35 +11,36 @@ use parking_lot::Mutex;
 
 use crate::call_log::Service;
 
-/// Something that a test does while a call is under way, such as an operator's edit.
+/// Code that a test runs during a call, such as an operator's edit.
 pub type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What goes wrong with a call. "Effect" is what the call was meant to do.
+/// What happens to a call. "Effect" means the change that the call would make.
 #[derive(Clone)]
 pub enum FaultKind {
-    /// An error in the service's own shape; no effect. Doppler's errors have no `code`.
+    /// An error in the service's own format; no effect. Doppler's errors have no `code`.
     Refuse {
         /// The HTTP status.
         status: u16,
         /// AWS's name for the error.
         code: String,
-        /// The sentence for a person.
+        /// The message.
         message: String,
     },
-    /// The service's own throttling answer; no effect.
+    /// The service's own throttling error; no effect.
     Throttle {
         /// Seconds for the `Retry-After` header.
         retry_after: Option<u64>,
     },
     /// The connection is dropped; no effect.
     ResetBefore,
-    /// The same, and for so long every connection to this service's port is refused.
+    /// As `ResetBefore`; in addition every connection to the service's port is refused for this
+    /// long.
     Down(Duration),
-    /// The effect happens, then the connection is dropped without an answer.
+    /// The effect happens, then the connection is dropped without a response.
     LostReply,
-    /// The effect happens, then the connection is dropped after half of the answer's body.
+    /// The effect happens, then the connection is dropped after half of the response's body.
     CutReply,
-    /// This answer instead of the service's own.
+    /// This response replaces the service's own.
     Answer {
         /// The HTTP status.
         status: u16,
@@ -47,11 +48,11 @@ pub enum FaultKind {
         content_type: String,
         /// The whole body.
         body: Bytes,
-        /// Whether the effect happens all the same.
+        /// Whether the effect happens anyway.
         effect: bool,
     },
-    /// The answer, whether the service's own or another fault's, with this header changed; without a
-    /// value it is taken away.
+    /// This header of the response is changed, whether the response is the service's own or another
+    /// fault's. Without a value the header is removed.
     Header {
         /// The header's name.
         name: &'static str,
@@ -64,14 +65,14 @@ pub enum FaultKind {
     KillBefore,
     /// The effect happens, then the function's process is killed as by `kill -9`.
     KillAfter,
-    /// The hook runs to its end before the effect.
+    /// The hook completes before the effect.
     Before(Hook),
-    /// The hook runs to its end after the effect and before the answer is sent.
+    /// The hook completes after the effect and before the response is sent.
     After(Hook),
 }
 
 impl FaultKind {
-    /// An error that AWS words as `code: message`.
+    /// Creates an error that AWS formats as `code: message`.
     pub fn refuse(status: u16, code: impl Into<String>, message: impl Into<String>) -> FaultKind {
         FaultKind::Refuse {
             status,
@@ -80,7 +81,7 @@ impl FaultKind {
         }
     }
 
-    /// An answer that the service would not give, without effect.
+    /// Creates a response that the service would not send, without effect.
     pub fn answer(
         status: u16,
         content_type: impl Into<String>,
@@ -94,7 +95,7 @@ impl FaultKind {
         }
     }
 
-    /// The answer with this value of a header.
+    /// Sets a header of the response.
     pub fn header(name: &'static str, value: impl Into<Vec<u8>>) -> FaultKind {
         FaultKind::Header {
             name,
@@ -102,14 +103,16 @@ impl FaultKind {
         }
     }
 
-    /// The answer without this header.
+    /// Removes a header from the response.
     #[must_use]
     pub fn no_header(name: &'static str) -> FaultKind {
         FaultKind::Header { name, value: None }
     }
 
-    /// Runs `hook` between the call's arrival and its effect. A hook that needs the sandbox itself
-    /// holds it by a weak reference: the sandbox keeps its faults, and so would keep itself alive.
+    /// Runs `hook` between the call's arrival and its effect.
+    ///
+    /// A hook that needs the sandbox must hold a weak reference to it. The sandbox owns its faults,
+    /// and so would otherwise keep itself alive.
     pub fn before<F, Fut>(hook: F) -> FaultKind
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -118,7 +121,7 @@ impl FaultKind {
         FaultKind::Before(Arc::new(move || Box::pin(hook())))
     }
 
-    /// Runs `hook` between the call's effect and its answer, with the same care as `before`.
+    /// Runs `hook` between the call's effect and its response. The limitation of `before` applies.
     pub fn after<F, Fut>(hook: F) -> FaultKind
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -150,30 +153,30 @@ impl fmt::Debug for FaultKind {
     }
 }
 
-/// Which of the matching calls a fault strikes, counted from its injection.
+/// Which matching calls a fault applies to, counted from its injection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// Only the nth, counted from 1.
+    /// Only the nth call, counted from 1.
     Nth(usize),
-    /// Each one.
+    /// Every call.
     Every,
 }
 
-/// A fault and the calls that it strikes.
+/// A fault and the calls that it applies to.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// The service, or any of the four.
+    /// The service; `None` means any.
     pub service: Option<Service>,
-    /// The operation as the call log names it, or any.
+    /// The operation as the call log names it; `None` means any.
     pub operation: Option<String>,
-    /// Which of the matching calls.
+    /// Which of the matching calls the fault applies to.
     pub when: When,
-    /// What happens to them.
+    /// What happens to these calls.
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// Strikes the next call of any service.
+    /// Creates a fault for the next call to any service.
     #[must_use]
     pub fn new(kind: FaultKind) -> Fault {
         Fault {
@@ -184,28 +187,28 @@ impl Fault {
         }
     }
 
-    /// Strikes only calls of this service.
+    /// Limits the fault to calls to this service.
     #[must_use]
     pub fn of(mut self, service: Service) -> Fault {
         self.service = Some(service);
         self
     }
 
-    /// Strikes only this operation of this service.
+    /// Limits the fault to this operation of this service.
     #[must_use]
     pub fn on(mut self, service: Service, operation: &str) -> Fault {
         self.operation = Some(operation.to_owned());
         self.of(service)
     }
 
-    /// Strikes only the nth matching call, counted from 1.
+    /// Limits the fault to the nth matching call, counted from 1.
     #[must_use]
     pub fn nth(mut self, nth: usize) -> Fault {
         self.when = When::Nth(nth);
         self
     }
 
-    /// Strikes every matching call.
+    /// Applies the fault to every matching call.
     #[must_use]
     pub fn every(mut self) -> Fault {
         self.when = When::Every;
@@ -221,7 +224,7 @@ impl Fault {
     }
 }
 
-/// Tells how an injected fault is faring.
+/// A handle that counts the calls of an injected fault and can remove the fault.
 #[derive(Clone)]
 pub struct FaultHandle {
     counts: Arc<Counts>,
@@ -235,19 +238,19 @@ struct Counts {
 }
 
 impl FaultHandle {
-    /// How many matching calls there were since the injection, struck or not.
+    /// Returns how many matching calls there were since the injection, whether faulty or not.
     #[must_use]
     pub fn seen(&self) -> usize {
         self.counts.seen.load(Ordering::SeqCst)
     }
 
-    /// How many calls the fault has struck.
+    /// Returns how many calls the fault was injected into.
     #[must_use]
     pub fn fired(&self) -> usize {
         self.counts.fired.load(Ordering::SeqCst)
     }
 
-    /// Takes the fault away.
+    /// Removes the fault.
     pub fn remove(&self) {
         self.faults
             .injected
@@ -262,12 +265,12 @@ pub struct Faults {
     injected: Arc<Mutex<Vec<Injected>>>,
 }
 
-/// A fault with how often it was met and struck.
+/// A fault with its counts of matching and faulty calls.
 type Injected = (Fault, Arc<Counts>);
 
 impl Faults {
-    /// Adds a fault. Several faults may strike one call: each in the order of injection, until one
-    /// answers it.
+    /// Injects a fault. Several faults may apply to one call: in the order of injection, until one
+    /// sends the response.
     #[allow(
         clippy::must_use_candidate,
         reason = "the handle is for tests that count"
@@ -281,15 +284,15 @@ impl Faults {
         }
     }
 
-    /// Takes all faults away.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.injected.lock().clear();
     }
 
-    /// Counts a call and returns what strikes it.
-    pub(crate) fn strike(&self, service: Service, operation: &str) -> Vec<FaultKind> {
+    /// Counts a call and returns the faults to inject into it.
+    pub(crate) fn take_matching(&self, service: Service, operation: &str) -> Vec<FaultKind> {
         let injected = self.injected.lock();
-        let mut struck = Vec::new();
+        let mut due = Vec::new();
         for (fault, counts) in injected
             .iter()
             .filter(|(fault, _)| fault.matches(service, operation))
@@ -297,9 +300,9 @@ impl Faults {
             let seen = counts.seen.fetch_add(1, Ordering::SeqCst) + 1;
             if fault.when == When::Every || fault.when == When::Nth(seen) {
                 counts.fired.fetch_add(1, Ordering::SeqCst);
-                struck.push(fault.kind.clone());
+                due.push(fault.kind.clone());
             }
         }
-        struck
+        due
     }
 }

@@ -1,5 +1,5 @@
-//! The data plane: the one REST API, deployed to the one stage. Each of its methods stands for an API
-//! with another set-up.
+//! The data plane: one REST API, deployed to one stage. Each of its methods imitates an API with
+//! different settings.
 //!
 //! | request | answer | source |
 //! |---|---|---|
@@ -28,15 +28,15 @@ use crate::call_log::Service;
 use crate::constants::{REGION, REST_API_ID, STAGE};
 use crate::error_response::{ErrorResponse, json_response};
 
-/// The name under which the call log has a request to the data plane.
+/// The operation name of a request to the data plane in the call log.
 pub(crate) const PROBE: &str = "Probe";
 
-/// The page with which `CloudFront` answers what AWS WAF blocked.
+/// The page that `CloudFront` returns for a request that AWS WAF blocked.
 const BLOCKED: &str = "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01 Transitional//EN\">\
     <HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE></HEAD>\
     <BODY><H1>403 ERROR</H1><H2>The request could not be satisfied.</H2>Request blocked.</BODY></HTML>";
 
-/// Names the call for the call log.
+/// Returns the service and operation for the call log.
 #[allow(
     clippy::unnecessary_wraps,
     reason = "the shape that `Middleware` requires"
@@ -45,7 +45,7 @@ pub(crate) fn classify(_: &Parts) -> Option<(Service, String)> {
     Some((Service::Gateway, PROBE.to_owned()))
 }
 
-/// Answers as the table above says.
+/// Returns the routes of the table above.
 pub(crate) fn router(api_gateway: &ApiGateway) -> Router {
     let api_gateway = api_gateway.clone();
     Router::new().fallback(move |request: Request| {
@@ -74,7 +74,7 @@ fn answer(api_gateway: &ApiGateway, request: &Request) -> Response<Body> {
     }
 }
 
-/// Whether the request carries a key that the stage admits.
+/// Whether the request carries a key that the stage accepts.
 fn admits(api_gateway: &ApiGateway, request: &Request) -> bool {
     let stage = StageOf {
         api: REST_API_ID.to_owned(),

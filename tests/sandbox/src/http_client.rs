@@ -1,4 +1,4 @@
-//! One HTTP request over one connection: enough for the demo and the sandbox's own tests.
+//! One HTTP request over one connection, for the demo and the sandbox's own tests.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -9,11 +9,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Sends `request`, whose URI is absolute and http, and reads the whole answer.
+/// Sends `request` and reads the whole response. Its URI must be absolute and use http.
 ///
 /// # Errors
 ///
-/// If there is no complete answer.
+/// Returns an error if no complete response arrives.
 pub async fn send(request: Request<impl Into<Bytes>>) -> anyhow::Result<Response<Bytes>> {
     let (mut parts, body) = request.into_parts();
     let authority = parts
@@ -39,7 +39,7 @@ pub async fn send(request: Request<impl Into<Bytes>>) -> anyhow::Result<Response
         .await?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
-    // One request a connection; it ends when `sender` goes.
+    // The connection serves only one request; it ends when `sender` is dropped.
     connection.abort();
     Ok(Response::from_parts(parts, body))
 }

@@ -1,9 +1,9 @@
-//! A local stand-in for the outside world of the rotation function.
+//! A local sandbox for the rotation function: every service that it calls.
 //!
-//! It serves, from memory and on loopback only: AWS Secrets Manager with its rotation, the control
-//! and data plane of Amazon API Gateway's keys, AWS Lambda around the real function binary, and the
-//! Doppler API. A test puts faults between them ([`Faults`]), reads what was called ([`Call`]) and
-//! how things stand ([`SecretSnapshot`], [`KeySnapshot`]).
+//! It serves AWS Secrets Manager with its rotation, Amazon API Gateway's control and data plane for
+//! API keys, AWS Lambda around the real function binary, and the Doppler API. Everything is kept in
+//! memory and listens on loopback only. A test injects faults ([`Faults`]), and reads the calls
+//! ([`Call`]) and the state of secrets and keys ([`SecretSnapshot`], [`KeySnapshot`]).
 //!
 //! ```text
 //!  test ──► Sandbox ──► rotation ──► lambda ──► the function's process
@@ -13,8 +13,8 @@
 //!              └──► secrets_manager · api_gateway · gateway · doppler
 //! ```
 //!
-//! Facts about the services carry where they are known from: AWSV, recorded on AWS;
-//! DOC, AWS's documentation; OBS, seen by others. Values are never printed: see [`fingerprint`].
+//! Each fact about a service carries its source: AWSV, recorded on AWS; DOC, AWS's documentation;
+//! OBS, observed by others. Values are never printed: see [`fingerprint`].
 
 mod api_gateway;
 mod aws;

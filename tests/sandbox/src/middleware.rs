@@ -1,5 +1,5 @@
-//! The one layer in front of every service: it keeps the call log, lets the faults strike, and says
-//! in every answer what time it is.
+//! The layer in front of every service: it keeps the call log, injects the faults, and dates every
+//! response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ use crate::lambda::Lambda;
 use crate::server::{Answer, Dropped, Switch};
 use crate::stepped_function::CallGate;
 
-/// Names the service and operation that a request is for; none, if it is for neither call log nor
-/// faults.
+/// Returns the service and operation of a request; `None` for a request that belongs in neither
+/// call log nor faults.
 pub(crate) type Classify = fn(&Parts) -> Option<(Service, String)>;
 
 /// A service's routes, behind the call log and the faults.
@@ -42,24 +42,23 @@ pub(crate) struct Middleware {
     pub(crate) clock: Clock,
     pub(crate) switch: Switch,
     pub(crate) classify: Classify,
-    /// Before the AWS services only.
+    /// Only for the AWS services.
     pub(crate) authorizer: Option<Authorizer>,
     pub(crate) routes: Router,
 }
 
 impl Middleware {
-    /// Answers one request, or drops its connection.
+    /// Responds to one request, or drops its connection.
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
-        // A request of which only a part arrives has no effect.
+        // A request that arrives only in part has no effect.
         let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
-        // On a task of its own, since a service finishes what it began also when its caller hangs
-        // up or dies.
+        // A separate task: a service finishes what it began even if its caller disconnects or dies.
         tokio::spawn(async move {
             let mut response = self.serve(parts, body).await?;
             let date = httpdate::fmt_http_date(self.clock.now());
             let date = HeaderValue::try_from(date).map_err(|_| Dropped)?;
-            // Unless a fault says another time.
+            // A fault may have set its own date.
             response.headers_mut().entry(DATE).or_insert(date);
             Ok(response)
         })
@@ -71,7 +70,7 @@ impl Middleware {
         let Some((service, operation)) = (self.classify)(&parts) else {
             return self.effect(parts, body).await;
         };
-        // Before anything else, and in no call log: whoever signs is not known yet.
+        // First, and without a call log entry: the signer is not known yet.
         let aws = matches!(service, Service::SecretsManager | Service::ApiGateway);
         if aws && let Some(refusal) = aws::stale(&parts, self.clock.now()) {
             return Ok(refusal.into_response(service));
@@ -91,7 +90,7 @@ impl Middleware {
                 .to_owned(),
             faults: Vec::new(),
         };
-        // Kept until the answer is ready.
+        // Held until the response is ready.
         let _permit = self.call_gate.acquire(&call).await;
         self.call_log.begin(call.clone());
         self.events.emit(&Event::Call(call));
@@ -103,9 +102,9 @@ impl Middleware {
         let mut answer = if let Some(denied) = denied {
             Ok(denied.into_response(service))
         } else {
-            faults = self.faults.strike(service, &operation);
+            faults = self.faults.take_matching(service, &operation);
             if !faults.is_empty() {
-                self.emit(self.call_log.strike(&request_id, &faults));
+                self.emit(self.call_log.note_faults(&request_id, &faults));
             }
             if let Some(answer) = self.before(service, &faults).await {
                 answer
@@ -141,7 +140,8 @@ impl Middleware {
         Ok(response)
     }
 
-    /// What the faults do before the effect; an answer, if there is to be no effect.
+    /// Applies what the faults do before the effect. Returns a response if there is to be no
+    /// effect.
     async fn before(&self, service: Service, faults: &[FaultKind]) -> Option<Answer> {
         for fault in faults {
             match fault {
@@ -189,7 +189,7 @@ impl Middleware {
         None
     }
 
-    /// What the faults make of the service's own answer.
+    /// Applies the faults to the service's own response.
     async fn after(&self, mut response: Response<Body>, faults: &[FaultKind]) -> Answer {
         for fault in faults {
             match fault {
@@ -230,7 +230,7 @@ fn request_id_header(service: Service) -> HeaderName {
     })
 }
 
-/// What the faults make of the headers of an answer, be it the service's or a fault's.
+/// Applies the faults to the headers of a response, whether it is the service's or a fault's.
 fn set_headers(response: &mut Response<Body>, faults: Vec<FaultKind>) -> Result<(), Dropped> {
     for fault in faults {
         if let FaultKind::Header { name, value } = fault {
@@ -255,9 +255,9 @@ fn plain_answer(status: u16, content_type: &str, body: &Bytes) -> Response<Body>
     response
 }
 
-/// Announces the whole body, sends half of it and breaks off.
+/// Announces the whole body, sends half of it and drops the connection.
 async fn cut(response: Response<Body>) -> Answer {
-    /// Long enough for the first half to leave before the connection breaks.
+    /// Long enough for the first half to be sent before the connection is dropped.
     const FLUSH: Duration = Duration::from_millis(20);
 
     let (mut parts, body) = response.into_parts();

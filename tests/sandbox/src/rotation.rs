@@ -1,5 +1,5 @@
-//! What Secrets Manager does with a rotation function: the four steps, one after another, and again
-//! if one fails.
+//! The rotation workflow of Secrets Manager: it invokes the four steps in order, and repeats all of
+//! them if one fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::error_response::ErrorResponse;
 use crate::lambda::{FunctionError, Invocation, Lambda};
 use crate::secrets_manager::{RotationRequest, SecretsManager};
 
-/// The steps in their order, as the event spells them \[DOC\].
+/// The steps in order, as the event spells them \[DOC\].
 pub const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
 /// One invocation of the function for a step.
@@ -23,9 +23,9 @@ pub const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finish
 pub struct StepRun {
     /// The step as the event spells it.
     pub step: String,
-    /// Which run of the whole process it belongs to, counted from 1.
+    /// The number of the attempt that the step belongs to, counted from 1.
     pub attempt: u32,
-    /// What the function answered, if it succeeded.
+    /// The function's result, if it succeeded.
     pub answer: Option<Value>,
     /// The function's error, if it failed.
     pub error: Option<FunctionError>,
@@ -50,57 +50,58 @@ impl StepRun {
 pub struct Outcome {
     /// The secret.
     pub arn: String,
-    /// The `ClientRequestToken`: the id of the version that was to become current.
+    /// The `ClientRequestToken`: the id of the version to be promoted to AWSCURRENT.
     pub token: String,
     /// Every step that was invoked, in order.
     pub steps: Vec<StepRun>,
-    /// Whether every step of the last run succeeded and AWSPENDING is on no version but the current
-    /// one.
+    /// Whether every step of the last attempt succeeded and AWSPENDING is on no version except the
+    /// current one.
     pub succeeded: bool,
 }
 
 impl Outcome {
-    /// The error that ended the last run.
+    /// Returns the error that ended the last attempt.
     #[must_use]
     pub fn error(&self) -> Option<&FunctionError> {
         self.steps.last().and_then(|run| run.error.as_ref())
     }
 }
 
-/// How the service repeats a failed rotation. AWS's own numbers are not known.
+/// How the service retries a failed rotation. AWS does not publish its own values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Persistence {
-    /// How often the whole process is run at most.
+    /// The maximum number of attempts.
     pub(crate) attempts: u32,
-    /// The pause between two runs.
+    /// The pause between two attempts.
     pub(crate) pause: Duration,
     /// The pause between two steps of a run.
     pub(crate) step_pause: Duration,
 }
 
-/// The part of Secrets Manager that rotates. Cheap to clone.
+/// The part of Secrets Manager that invokes the rotation function. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Rotator {
     pub(crate) secrets: SecretsManager,
     pub(crate) lambda: Lambda,
     pub(crate) persistence: Persistence,
     pub(crate) outcomes: Outcomes,
-    /// Every `RotationToken` that was handed out.
+    /// Every `RotationToken` that was sent to the function.
     pub(crate) tokens: Arc<Mutex<Vec<String>>>,
 }
 
-/// Each rotation by its token: none while it runs, then how it ended.
+/// Each rotation by its token: `None` while it runs, then its outcome.
 pub(crate) type Outcomes = Arc<Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>>;
 
 impl Rotator {
-    /// `RotateSecret`: checks, announces the version, answers, and does the rest in the background.
+    /// Handles `RotateSecret`: checks the request, announces the version, and runs the steps in the
+    /// background.
     pub(crate) fn rotate(&self, request: RotationRequest) -> Result<Value, ErrorResponse> {
         let begun = self.secrets.begin_rotation(request)?;
         let answer = json!({ "ARN": begun.arn, "Name": begun.name, "VersionId": begun.token });
         let (arn, token) = (begun.arn, begun.token);
-        if begun.trial {
+        if begun.test_only {
             self.in_background(&arn, &token, |rotator, arn, token| async move {
-                rotator.try_out(arn, token).await
+                rotator.test_rotation(arn, token).await
             });
         } else {
             self.run_again(&arn, &token);
@@ -108,8 +109,8 @@ impl Rotator {
         Ok(answer)
     }
 
-    /// Runs the whole process for a version that is already announced; the service does so later by
-    /// itself.
+    /// Runs all steps again for a version that is already announced, as the service does later
+    /// automatically.
     pub(crate) fn run_again(&self, arn: &str, token: &str) {
         self.in_background(arn, token, |rotator, arn, token| async move {
             rotator.run(arn, token).await
@@ -146,7 +147,7 @@ impl Rotator {
         tokio::spawn(async move { sender.send_replace(Some(work.await)) });
     }
 
-    /// All four steps, until they succeed or the attempts are used up.
+    /// Runs all four steps until they succeed or the attempts are used up.
     async fn run(self, arn: String, token: String) -> Outcome {
         let mut steps = Vec::new();
         let mut succeeded = false;
@@ -158,8 +159,7 @@ impl Rotator {
                 .run_steps(&arn, &token, &STEPS, attempt, &mut steps)
                 .await
                 && self.secrets.conclude_rotation(&arn);
-            // Without AWSPENDING on it the version was abandoned, and there is nothing to go on
-            // with.
+            // Without AWSPENDING the version was abandoned, and there is nothing left to retry.
             if succeeded || !self.secrets.is_pending(&arn, &token) {
                 break;
             }
@@ -172,14 +172,14 @@ impl Rotator {
         }
     }
 
-    /// `RotateImmediately`=false: only `testSecret`, then the version is taken away \[AWSV
+    /// Handles `RotateImmediately`=false: runs only `testSecret`, then removes the version \[AWSV
     /// A3\].
-    async fn try_out(self, arn: String, token: String) -> Outcome {
+    async fn test_rotation(self, arn: String, token: String) -> Outcome {
         let mut steps = Vec::new();
         let succeeded = self
             .run_steps(&arn, &token, &["testSecret"], 1, &mut steps)
             .await;
-        self.secrets.end_trial(&arn, &token);
+        self.secrets.end_test_rotation(&arn, &token);
         Outcome {
             arn,
             token,
@@ -188,7 +188,7 @@ impl Rotator {
         }
     }
 
-    /// Runs `names` one after another until one fails; whether all succeeded.
+    /// Runs `names` in order until one fails. Returns whether all succeeded.
     async fn run_steps(
         &self,
         arn: &str,
@@ -202,7 +202,7 @@ impl Rotator {
                 tokio::time::sleep(self.persistence.step_pause).await;
             }
             let event = self.event(arn, token, step);
-            let invocation = self.lambda.invoke_aloud(event, attempt).await;
+            let invocation = self.lambda.invoke_and_publish(event, attempt).await;
             runs.push(StepRun::new((*step).to_owned(), attempt, &invocation));
             if invocation.result.is_err() {
                 return false;
@@ -211,7 +211,7 @@ impl Rotator {
         true
     }
 
-    /// The event of a step, with a fresh `RotationToken`.
+    /// Returns the event of a step, with a new `RotationToken`.
     fn event(&self, arn: &str, token: &str, step: &str) -> Bytes {
         let rotation_token = random_uuid();
         let event = json!({

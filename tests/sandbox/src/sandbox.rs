@@ -1,4 +1,4 @@
-//! The sandbox as one thing: started with options, dropped without a trace.
+//! The running sandbox: its options, its services and their ports.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,58 +27,59 @@ use crate::secrets_manager::{self, SecretsManager};
 use crate::server::{Server, Switch};
 use crate::stepped_function::{CallGate, SteppedFunction};
 
-/// Where and how a sandbox runs. The default is quick and lenient, for tests.
+/// The options of a sandbox. The default has no delays and no limits, for tests.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
-    /// The ports; 0 for any free one.
+    /// The ports; 0 means any free one.
     pub ports: Ports,
-    /// An address to listen on besides 127.0.0.1, for a function in a container.
+    /// A second address to listen on besides 127.0.0.1, for a function in a container.
     pub also_listen_on: Option<IpAddr>,
     /// How long a change to keys and plans takes to reach the data plane (on AWS seconds to two
     /// minutes).
     pub propagation: Duration,
-    /// How many nodes the data plane has. They answer in turn, and a change reaches one after the
+    /// How many nodes the data plane has. They respond in turn. A change reaches them one after the
     /// other, the last one after `propagation`.
     pub gateway_nodes: u32,
-    /// How long a new key is missing from lists.
+    /// How long lists do not show a new key.
     pub list_lag: Duration,
     /// How long `CreateUsagePlanKey` does not find a new key.
     pub attach_lag: Duration,
     /// How long a value under AWSPENDING cannot be read after it was put.
     pub read_lag: Duration,
-    /// How long a `CreateUsagePlanKey` takes; another one in the meantime is refused.
+    /// How long a `CreateUsagePlanKey` takes. A concurrent one is refused.
     pub attach_time: Duration,
     /// Whether API Gateway's control plane limits requests as in an AWS account.
     pub rate_limits: bool,
-    /// Whether the first value of a secret becomes AWSCURRENT also when it is put under AWSPENDING
-    /// only. The service model says so of `PutSecretValue`; whether it is so during a rotation is
-    /// not known.
+    /// Whether the first value of a secret becomes AWSCURRENT even if it is put under AWSPENDING
+    /// only. The service model says so for `PutSecretValue`; whether it applies during a rotation
+    /// is not known.
     pub first_value_is_current: bool,
-    /// How long a replica of a secret is in progress after a change of the secret's value or labels.
+    /// How long a replica stays in progress after the secret's value or labels change.
     pub replica_lag: Duration,
-    /// Whether a replica stays in progress for good if AWSPENDING is removed while it is. One public
-    /// report says so (OBS: square/password-rotation-lambda#12); AWS neither confirms nor denies it.
-    /// It matters only with replicas and a lag.
+    /// Whether a replica stays in progress indefinitely if AWSPENDING is removed while it is in
+    /// progress. One public report says so (OBS: square/password-rotation-lambda#12); AWS neither
+    /// confirms nor denies it. It matters only with replicas and a lag.
     pub replicas_get_stuck: bool,
     /// How often Secrets Manager runs all four steps of a rotation that fails.
     pub rotation_attempts: u32,
-    /// The pause before it does so again.
+    /// The pause before it runs them again.
     pub rotation_pause: Duration,
     /// The pause of Secrets Manager between two steps, so that a watcher can look at the state in between.
     pub step_pause: Duration,
     /// After this long Lambda kills an invocation.
     pub function_timeout: Duration,
-    /// How many processes of the function may run at once. A kill ends all of them.
+    /// How many processes of the function may run concurrently. A kill ends all of them.
     pub function_concurrency: usize,
-    /// Whether a call of the function for an API key that does not exist is checked as one without tags, and so denied by a
-    /// role that asks for a tag; otherwise API Gateway says that it does not exist. Which one AWS does is not known.
+    /// Whether a call of the function for a missing API key is checked as a call for a key without
+    /// tags. A role that requires a tag then denies it; otherwise API Gateway returns
+    /// `NotFoundException`. What AWS does is not known.
     pub missing_key_is_denied: bool,
-    /// The rule by which `EventBridge` invokes the function for Secrets Manager's events
-    /// `Secret Label Updated`; none: it does not.
+    /// The rule through which `EventBridge` invokes the function for Secrets Manager's events
+    /// `Secret Label Updated`; `None` means no rule.
     pub label_events: Option<LabelRule>,
     /// How often `EventBridge` invokes the function with `{"Step":"reconcile"}`, by the sandbox's
-    /// clock; none: never.
+    /// clock; `None` means never.
     pub reconcile_every: Option<Duration>,
     /// What the page at `/_sandbox/` shows; none: there is no page.
     pub page: Option<PageContent>,
@@ -89,7 +90,7 @@ pub struct Options {
 pub struct Ports {
     /// Secrets Manager, API Gateway's control plane and Lambda.
     pub aws: u16,
-    /// The API that wants a key.
+    /// The API that requires a key.
     pub gateway: u16,
     /// Doppler.
     pub doppler: u16,
@@ -139,11 +140,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts every service with nothing in it but the REST API and its stage.
+    /// Starts every service, empty except for the REST API and its stage.
     ///
     /// # Errors
     ///
-    /// If a port cannot be had, or the schedule has no period.
+    /// Returns an error if a port cannot be opened, or if the schedule's period is zero.
     pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
         ensure!(
             options.reconcile_every != Some(Duration::ZERO),
@@ -245,11 +246,11 @@ impl Sandbox {
         })
     }
 
-    /// Starts another Lambda over the same services, whose function a test can let go call by call.
+    /// Starts a second Lambda over the same services, whose calls a test can release one by one.
     ///
     /// # Errors
     ///
-    /// If a port cannot be had.
+    /// Returns an error if a port cannot be opened.
     pub async fn stepped_function(&self) -> anyhow::Result<SteppedFunction> {
         let settings = LambdaSettings {
             timeout: self.options.function_timeout,
@@ -264,97 +265,99 @@ impl Sandbox {
         Ok(SteppedFunction::new(lambda, call_gate, open_ports))
     }
 
-    /// The endpoint URL for AWS clients.
+    /// Returns the endpoint URL for AWS clients.
     #[must_use]
     pub fn aws_url(&self) -> String {
         self.open_ports.aws_url()
     }
 
-    /// The base URL of the API that wants a key; append `/<stage>/…`.
+    /// Returns the base URL of the API that requires a key; append `/<stage>/…`.
     #[must_use]
     pub fn gateway_url(&self) -> String {
         self.open_ports.gateway_url()
     }
 
-    /// The base URL for Doppler clients.
+    /// Returns the base URL for Doppler clients.
     #[must_use]
     pub fn doppler_url(&self) -> String {
         self.open_ports.doppler_url()
     }
 
-    /// `host:port` of the Lambda runtime API that hands out events while no function is deployed.
+    /// Returns `host:port` of the Lambda runtime API that serves events while no function is
+    /// deployed.
     #[must_use]
     pub fn runtime_api(&self) -> String {
         self.lambda.runtime_api()
     }
 
-    /// The Doppler workplace.
+    /// Returns the Doppler workplace.
     #[must_use]
     pub fn doppler(&self) -> &Doppler {
         &self.services.doppler
     }
 
-    /// The faults to come.
+    /// Returns the injected faults.
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.services.faults
     }
 
-    /// Every call to a service since the start or the last `clear_calls`, in the order of arrival.
+    /// Returns every call to a service since the start or the last `clear_calls`, in order of
+    /// arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.services.call_log.calls()
     }
 
-    /// Forgets the calls so far.
+    /// Clears the call log.
     pub fn clear_calls(&self) {
         self.services.call_log.clear();
     }
 
-    /// Everything that the function logs and every step of a rotation, from now on.
+    /// Subscribes to everything that the function logs and to every step of a rotation.
     #[must_use]
     pub fn watch(&self) -> UnboundedReceiver<Event> {
         self.events.subscribe()
     }
 
-    /// What the services' clock shows: real time, and what `advance` has added.
+    /// Returns the services' time: real time plus what `advance` has added.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.services.clock.now()
     }
 
-    /// Moves the services' clock forwards. If the schedule is due by then, it fires once, for however
-    /// many periods that passes.
+    /// Moves the services' clock forwards. If the schedule is due by then, it fires once, however
+    /// many periods pass.
     ///
-    /// The function takes part: every answer says in its `Date` header what time it is. How long an
-    /// invocation may take, and every wait, stays real.
+    /// The function follows the clock, because every response carries its time in the `Date`
+    /// header. Invocation timeouts and waits stay in real time.
     ///
     /// # Panics
     ///
-    /// If that were beyond the year 9999, which no `Date` header can write.
+    /// Panics if the new time is beyond the year 9999, which a `Date` header cannot hold.
     pub fn advance(&self, by: Duration) {
         let now = self.services.aws.event_bridge.advance(by);
         assert!(now.is_some(), "the clock cannot go that far");
     }
 
-    /// Waits until no asynchronous invocation is to come or under way.
+    /// Waits until all asynchronous invocations have ended.
     pub async fn deliveries_done(&self) {
         self.lambda.deliveries_done().await;
     }
 
-    /// Every asynchronous invocation that is over, in the order in which they were asked for: those
-    /// of `EventBridge`, and Lambda's `--invocation-type Event`.
+    /// Returns every finished asynchronous invocation in the order of the requests. They come from
+    /// `EventBridge` and from Lambda's `--invocation-type Event`.
     #[must_use]
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.lambda.deliveries()
     }
 
-    /// Runs this function from the next event on, instead of the one before, whose process ends.
+    /// Runs this function from the next event on, and ends the process of the one before.
     pub async fn deploy(&self, function: Function) {
         self.lambda.deploy(Some(function)).await;
     }
 
-    /// Ends the function's process and leaves events to whatever asks the runtime API.
+    /// Ends the function's process, and leaves events to any client of the runtime API.
     pub async fn undeploy(&self) {
         self.lambda.deploy(None).await;
     }
@@ -364,18 +367,20 @@ impl Sandbox {
         self.lambda.kill().await;
     }
 
-    /// Hands an event to the function and waits for its answer. Other events have their turn first.
+    /// Invokes the function with an event and waits for its result. Earlier events are handled
+    /// first.
     pub async fn invoke(&self, payload: impl AsRef<[u8]>) -> Invocation {
         self.lambda.invoke(payload.as_ref().to_vec().into()).await
     }
 
-    /// The ids of the function's processes that are alive.
+    /// Returns the ids of the function's live processes.
     #[must_use]
     pub fn function_pids(&self) -> Vec<u32> {
         self.lambda.pids()
     }
 
-    /// All that the function has written to its standard output and error, line by line.
+    /// Returns everything that the function has written to its standard output and error, line by
+    /// line.
     #[must_use]
     pub fn function_log(&self) -> String {
         self.lambda.log()
@@ -399,7 +404,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// The services with what every call to them passes on its way.
+/// The services with the layers that every call to them passes.
 struct Services {
     aws: Aws,
     doppler: Doppler,
@@ -412,7 +417,7 @@ struct Services {
 }
 
 impl Services {
-    /// Opens ports to them for what runs in `lambda`, and tells it where AWS is.
+    /// Opens ports to the services for the function in `lambda`, and sets its AWS endpoint.
     async fn open(
         &self,
         ports: Ports,

@@ -1,5 +1,4 @@
-//! The accept loop: HTTP/1.1 on loopback, where a handler may drop the connection instead of
-//! answering.
+//! The accept loop: HTTP/1.1 on loopback. A handler may drop the connection instead of responding.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -19,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Returned by a handler that gives no answer: the connection is dropped.
+/// Returned by a handler that sends no response: the connection is dropped.
 #[derive(Debug)]
 pub(crate) struct Dropped;
 
@@ -41,13 +40,13 @@ impl std::error::Error for PortInUse {}
 /// Closes a port for a while.
 #[derive(Clone, Default)]
 pub(crate) struct Switch {
-    asked: Arc<watch::Sender<Option<Instant>>>,
+    closed: Arc<watch::Sender<Option<Instant>>>,
 }
 
 impl Switch {
-    /// Ends every connection, and refuses new ones for so long.
+    /// Closes every connection, and refuses new ones for `pause`.
     pub(crate) fn off(&self, pause: Duration) {
-        self.asked.send_replace(Some(Instant::now() + pause));
+        self.closed.send_replace(Some(Instant::now() + pause));
     }
 }
 
@@ -59,7 +58,7 @@ impl fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
-/// What a handler comes to.
+/// The result of a handler.
 pub(crate) type Answer = Result<Response<Body>, Dropped>;
 
 /// A listening port. Dropping it closes the port and every connection.
@@ -69,8 +68,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on 127.0.0.1, and on `also` if given, at `port` (0 for any free one) and lets
-    /// `handler` answer, unless it is switched off.
+    /// Starts a server on 127.0.0.1, and on `also` if given. `port` 0 means any free port.
+    ///
+    /// The server calls `handler` for each request unless it is switched off.
     pub(crate) async fn start<H, F>(
         port: u16,
         also: Option<IpAddr>,
@@ -91,7 +91,7 @@ impl Server {
         }
         let mut loops = JoinSet::new();
         for listener in listeners {
-            let switch = switch.asked.subscribe();
+            let switch = switch.closed.subscribe();
             loops.spawn(accept(listener, switch, handler.clone()));
         }
         Ok(Server {
@@ -100,7 +100,7 @@ impl Server {
         })
     }
 
-    /// The loopback address with the port.
+    /// Returns the loopback address with the port.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -115,20 +115,20 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         })
 }
 
-/// Refuses connections until then. The port stays bound meanwhile, so that nobody else gets it.
+/// Refuses connections until then. The port stays bound, so that no other process takes it.
 async fn closed_until(listener: TcpListener, until: Option<Instant>) -> TcpListener {
     const BACKLOG: u32 = 1024;
-    let address = listener.local_addr().expect("it is bound");
+    let address = listener.local_addr().expect("the listener is bound");
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }
-    .expect("there are sockets left");
+    .expect("a socket can be created");
     socket
         .set_reuseaddr(true)
-        .expect("any socket can be reused");
+        .expect("the socket option can be set");
     drop(listener);
-    // A child that is just being started has the listener until it has become another program.
+    // A child process that is just starting holds the listener until it executes its program.
     let mut tries = 0;
     while let Err(error) = socket.bind(address) {
         tries += 1;
@@ -138,7 +138,7 @@ async fn closed_until(listener: TcpListener, until: Option<Instant>) -> TcpListe
     if let Some(until) = until {
         tokio::time::sleep_until(until).await;
     }
-    socket.listen(BACKLOG).expect("the port is ours")
+    socket.listen(BACKLOG).expect("the port stayed bound")
 }
 
 async fn accept<H, F>(
@@ -160,15 +160,14 @@ async fn accept<H, F>(
                 continue;
             }
         };
-        // An error here concerns one connection that is already gone; the port stays open.
+        // An error here concerns one connection that was closed before it was accepted.
         if let Ok((stream, _)) = accepted {
-            // A short answer must not wait for the acknowledgement of the last one; without this it
-            // is only slower.
+            // Without TCP_NODELAY a short response waits for the acknowledgement of the one before.
             stream.set_nodelay(true).ok();
             let connection = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service_fn(handler.clone()));
             connections.spawn(async move {
-                // Errors are the client's hang-ups and the connections that a fault drops.
+                // Errors come from clients that disconnect and from connections that a fault drops.
                 connection.await.ok();
             });
         }

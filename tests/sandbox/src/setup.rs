@@ -1,8 +1,8 @@
-//! What a test does without HTTP: set up secrets, plans and keys, look at them, edit them by hand,
-//! and rotate.
+//! What a test does without HTTP: it sets up, reads and edits secrets, plans and keys, and starts
+//! rotations.
 //!
-//! Every method panics, with the service's refusal, where the service refuses: then the test itself
-//! is wrong.
+//! Every method panics with the service's error if the service refuses, because then the test
+//! itself is wrong.
 
 use std::time::Duration;
 
@@ -20,13 +20,14 @@ use crate::snapshot::{KeySnapshot, SecretSnapshot};
 
 /// Secrets.
 impl Sandbox {
-    /// Creates a secret, without any value if `text` is none, and returns its ARN.
+    /// Creates a secret and returns its ARN. Without `text` it has no value.
     #[allow(clippy::must_use_candidate, reason = "the name is as good as the ARN")]
     pub fn create_secret(&self, name: &str, text: Option<&str>) -> String {
         self.create_secret_under(name, text, None)
     }
 
-    /// As `create_secret`, encrypted with this KMS key; none is AWS's own for Secrets Manager.
+    /// As `create_secret`, encrypted with this KMS key. `None` means AWS's own key for Secrets
+    /// Manager.
     #[allow(clippy::must_use_candidate, reason = "the name is as good as the ARN")]
     pub fn create_secret_under(&self, name: &str, text: Option<&str>, key: Option<&str>) -> String {
         let mut input = json!({ "Name": name, "KmsKeyId": key });
@@ -36,14 +37,14 @@ impl Sandbox {
         text_of(&self.secretly("CreateSecret", input), "ARN")
     }
 
-    /// Puts a value as an operator does by hand: it becomes AWSCURRENT. Returns the version's id.
+    /// Puts a value manually, as an operator does: it becomes AWSCURRENT. Returns the version's id.
     #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
     pub fn put_secret(&self, name: &str, text: &str) -> String {
         let input = json!({ "SecretId": name, "SecretString": text });
         text_of(&self.secretly("PutSecretValue", input), "VersionId")
     }
 
-    /// The same under an id of one's own, as an operator may.
+    /// As `put_secret`, with this version id.
     pub fn put_secret_as(&self, name: &str, token: &str, text: &str) {
         let input = json!({ "SecretId": name, "ClientRequestToken": token, "SecretString": text });
         self.secretly("PutSecretValue", input);
@@ -60,7 +61,7 @@ impl Sandbox {
         self.secretly("PutSecretValue", input);
     }
 
-    /// Moves a staging label from one version to another; without `to` it is removed.
+    /// Moves a staging label from one version to another. Without `to` the label is removed.
     pub fn move_label(&self, name: &str, label: &str, from: Option<&str>, to: Option<&str>) {
         let input = json!({
             "SecretId": name,
@@ -71,8 +72,8 @@ impl Sandbox {
         self.secretly("UpdateSecretVersionStage", input);
     }
 
-    /// Makes the sandbox's function the secret's rotation function and turns rotation on, without
-    /// rotating.
+    /// Configures the sandbox's function as the secret's rotation function and turns rotation on,
+    /// without rotating.
     pub fn enable_rotation(&self, name: &str) {
         must(
             "enable rotation",
@@ -90,30 +91,30 @@ impl Sandbox {
         self.secretly("DeleteSecret", json!({ "SecretId": name }));
     }
 
-    /// Deletes a secret without a recovery window, so that its name is free for another secret at once.
+    /// Deletes a secret without a recovery window, so that its name can be reused at once.
     pub fn delete_secret_for_good(&self, name: &str) {
         let input = json!({ "SecretId": name, "ForceDeleteWithoutRecovery": true });
         self.secretly("DeleteSecret", input);
     }
 
-    /// Takes back that a secret was deleted.
+    /// Restores a deleted secret.
     pub fn restore_secret(&self, name: &str) {
         self.secretly("RestoreSecret", json!({ "SecretId": name }));
     }
 
-    /// The secret as it stands.
+    /// Returns the state of a secret.
     #[must_use]
     pub fn secret(&self, name: &str) -> SecretSnapshot {
         let now = self.secrets.instant();
         must(
-            "look at a secret",
+            "read a secret",
             self.secrets
                 .with_any(name, |secret| Ok(SecretSnapshot::new(secret, now))),
         )
     }
 
-    /// Replicates a secret to these Regions, as `ReplicateSecretToRegions` does: the replicas are in
-    /// progress until `Options::replica_lag` is over.
+    /// Replicates a secret to these Regions, as `ReplicateSecretToRegions` does. The replicas
+    /// stay in progress for `Options::replica_lag`.
     pub fn replicate(&self, name: &str, regions: &[&str]) {
         let regions: Vec<Value> = regions
             .iter()
@@ -123,13 +124,12 @@ impl Sandbox {
         self.secretly("ReplicateSecretToRegions", input);
     }
 
-    /// Gives a replica a status that stays whatever changes: `Failed` with AWS's words for why, or
-    /// `InProgress` for one that is stuck. `InSync` lets it follow changes again. An empty message is
-    /// not shown.
+    /// Fixes the status of a replica: `Failed` with AWS's message, or `InProgress` for a stuck
+    /// replica. `InSync` lets it follow changes again. An empty message is not shown.
     ///
     /// # Panics
     ///
-    /// If there is no such replica.
+    /// Panics if the secret has no replica in this Region.
     pub fn set_replica(&self, name: &str, region: &str, status: ReplicaStatus, message: &str) {
         let now = self.secrets.instant();
         let set = self.secrets.with_any(name, |secret| {
@@ -143,13 +143,14 @@ impl Sandbox {
         must("set a replica", set);
     }
 
-    /// The ARN by which IAM knows what `id` names: that of the secret, or without its random end that of none.
+    /// Returns the ARN by which IAM identifies a secret. For a missing secret it has no random
+    /// suffix.
     #[must_use]
     pub fn arn_of(&self, id: &str) -> String {
         self.secrets.arn_of(id)
     }
 
-    /// The KMS key that was given for a secret, if it exists.
+    /// Returns the KMS key that was configured for a secret.
     #[must_use]
     pub fn key_of(&self, id: &str) -> Option<String> {
         let secret = self.secrets.with_any(id, |secret| Ok(secret.clone()));
@@ -169,31 +170,31 @@ impl Sandbox {
         self.plan_from(None, plan_for_the_stage(name))
     }
 
-    /// As `create_usage_plan`, with an id that is known before.
+    /// As `create_usage_plan`, with this id.
     pub fn create_usage_plan_as(&self, id: &str, name: &str) {
         self.plan_from(Some(id), plan_for_the_stage(name));
     }
 
-    /// Creates a usage plan for no stage at all, of which a key may have several, and returns its
-    /// id.
+    /// Creates a usage plan without a stage and returns its id. A key may be on several such plans.
     #[must_use]
     pub fn create_empty_usage_plan(&self, name: &str) -> String {
         self.plan_from(None, json!({ "name": name }))
     }
 
-    /// Deletes a usage plan as the console does: takes its stages away first.
+    /// Deletes a usage plan as the console does: removes its stages first.
     pub fn delete_usage_plan(&self, id: &str) {
         must("delete a usage plan", self.api_gateway.clear_plan(id));
         must("delete a usage plan", self.api_gateway.delete_plan(id));
     }
 
-    /// Creates an enabled key on these usage plans, as a person does by hand, and returns its id.
+    /// Creates an enabled key on these usage plans, as an operator does manually, and returns its
+    /// id.
     #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
     pub fn create_key(&self, name: &str, value: &str, plans: &[&str]) -> String {
         self.create_key_as(name, value, plans, true)
     }
 
-    /// The same, with the value as the key's id.
+    /// As `create_key`, with the value as the key's id.
     #[allow(clippy::must_use_candidate, reason = "a test may not care for the id")]
     pub fn create_key_with_id_of_value(&self, name: &str, value: &str, plans: &[&str]) -> String {
         self.create_key_as(name, value, plans, false)
@@ -218,11 +219,11 @@ impl Sandbox {
         )
     }
 
-    /// Changes a key as an operator does with `UpdateApiKey`: it was last changed now. What is `None`
-    /// stays as it is.
+    /// Changes a key as an operator does with `UpdateApiKey`: `lastUpdatedDate` becomes now. A
+    /// `None` leaves the field unchanged.
     ///
-    /// The other methods that change a key put it into a state that it came to before: then
-    /// `lastUpdatedDate` is the newest RFC 3339 time in its description, else its creation.
+    /// The other methods that change a key create a state from the past. They set `lastUpdatedDate`
+    /// to the newest RFC 3339 time in the description, or else to the creation date.
     pub fn update_key_as_operator(
         &self,
         id: &str,
@@ -245,12 +246,12 @@ impl Sandbox {
         );
     }
 
-    /// Puts a key on a usage plan.
+    /// Attaches a key to a usage plan.
     pub fn attach_key(&self, id: &str, plan: &str) {
         must("put a key on a plan", self.api_gateway.attach_key(plan, id));
     }
 
-    /// Takes a key off a usage plan.
+    /// Removes a key from a usage plan.
     pub fn detach_key(&self, id: &str, plan: &str) {
         must(
             "take a key off a plan",
@@ -303,7 +304,7 @@ impl Sandbox {
         );
     }
 
-    /// Makes a key so much older than it is.
+    /// Moves a key's creation date into the past.
     pub fn age_key(&self, id: &str, by: Duration) {
         must(
             "age a key",
@@ -316,7 +317,7 @@ impl Sandbox {
         must("delete a key", self.api_gateway.delete_key(id));
     }
 
-    /// All keys, oldest first.
+    /// Returns all keys, oldest first.
     #[must_use]
     pub fn keys(&self) -> Vec<KeySnapshot> {
         let keys = self.api_gateway.keys().into_iter();
@@ -327,8 +328,8 @@ impl Sandbox {
         .collect()
     }
 
-    /// Whether every node of the gateway accepts this value by now. Nobody notices the question: it is
-    /// in no call log, and no fault strikes it.
+    /// Whether every node of the gateway accepts this value now. The query is not in the call log
+    /// and no fault applies to it.
     #[must_use]
     pub fn is_admitted(&self, value: &str) -> bool {
         let stage = StageOf {
@@ -338,7 +339,7 @@ impl Sandbox {
         self.api_gateway.all_admit(value, &stage)
     }
 
-    /// The key with this value.
+    /// Returns the key with this value.
     #[must_use]
     pub fn key_with_value(&self, value: &str) -> Option<KeySnapshot> {
         self.keys().into_iter().find(|key| key.value == value)
@@ -372,22 +373,22 @@ impl Sandbox {
         text_of(&answer, "VersionId")
     }
 
-    /// Waits for the end of a rotation.
+    /// Waits for the end of a rotation and returns its outcome.
     ///
     /// # Panics
     ///
-    /// If there is no rotation with this token.
+    /// Panics if there is no rotation with this token.
     pub async fn rotation(&self, token: &str) -> Outcome {
         let outcome = self.rotator.outcome(token).await;
         outcome.unwrap_or_else(|| panic!("there is no rotation {token}"))
     }
 
-    /// Runs all four steps again for a version that is still pending, as the service does by itself
-    /// some time later.
+    /// Runs all four steps again for a version that is still pending, as the service does later
+    /// automatically.
     ///
     /// # Panics
     ///
-    /// If no secret has a version with this id.
+    /// Panics if no secret has a version with this id.
     pub async fn retry(&self, token: &str) -> Outcome {
         let arn = self
             .secrets
@@ -397,34 +398,35 @@ impl Sandbox {
         self.rotation(token).await
     }
 
-    /// Does as `rotate-secret --no-rotate-immediately`: `testSecret` alone, on a copy of the
-    /// current value.
-    pub async fn trial(&self, name: &str) -> Outcome {
+    /// Runs a test rotation as `rotate-secret --no-rotate-immediately` does: only `testSecret`, on
+    /// a copy of the current value.
+    pub async fn test_rotation(&self, name: &str) -> Outcome {
         let answer = must(
-            "try a rotation",
+            "start a test rotation",
             self.rotator.rotate(RotationRequest::of(name, false)),
         );
         self.rotation(&text_of(&answer, "VersionId")).await
     }
 
-    /// Announces a pending version as `RotateSecret` does and returns its token, for a test that
-    /// invokes the steps itself.
+    /// Announces a pending version as `RotateSecret` does and returns its token.
+    ///
+    /// For a test that invokes the steps itself.
     #[must_use]
     pub fn begin_rotation(&self, name: &str) -> String {
         self.begin(RotationRequest::of(name, true))
     }
 
-    /// As `begin_rotation`, with a token that is known before.
+    /// As `begin_rotation`, with this token.
     pub fn begin_rotation_as(&self, name: &str, token: &str) {
         self.begin(RotationRequest::of(name, true).with_token(token));
     }
 
-    /// Invokes the function for one step, with a fresh `RotationToken`.
+    /// Invokes the function for one step, with a new `RotationToken`.
     pub async fn step(&self, name: &str, token: &str, step: &str) -> Invocation {
         self.rotator.step(&self.secret(name).arn, token, step).await
     }
 
-    /// Every `RotationToken` that the function was given in an event of a rotation.
+    /// Returns every `RotationToken` that the function has received in events of a rotation.
     #[must_use]
     pub fn rotation_tokens(&self) -> Vec<String> {
         self.rotator.tokens.lock().clone()
@@ -435,7 +437,7 @@ impl Sandbox {
     }
 }
 
-/// The input of `CreateUsagePlan` for the one stage of the one REST API.
+/// Returns the input of `CreateUsagePlan` for the one stage of the one REST API.
 fn plan_for_the_stage(name: &str) -> Value {
     json!({ "name": name, "apiStages": [{ "apiId": REST_API_ID, "stage": STAGE }] })
 }
@@ -445,7 +447,7 @@ fn must<T>(what: &str, result: Result<T, ErrorResponse>) -> T {
 }
 
 fn input_of<T: DeserializeOwned>(input: Value) -> T {
-    serde_json::from_value(input).expect("the input has the operation's form")
+    serde_json::from_value(input).expect("the input matches the operation")
 }
 
 fn text_of(output: &Value, field: &str) -> String {

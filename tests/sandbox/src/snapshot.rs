@@ -1,4 +1,5 @@
-//! How things stand, for tests and the demo. What holds a value shows only its fingerprint.
+//! The state of secrets and keys, for tests and the demo. `Display` shows values as fingerprints
+//! only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +18,7 @@ use crate::secrets_manager::{
 pub struct SecretSnapshot {
     /// The secret's ARN.
     pub arn: String,
-    /// Every version that is kept, with labels or without.
+    /// Every version that is kept, with or without labels.
     pub versions: Vec<VersionSnapshot>,
     /// Whether rotation is on.
     pub rotation_enabled: bool,
@@ -32,29 +33,29 @@ pub struct SecretSnapshot {
 /// A replica of a secret in another Region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaSnapshot {
-    /// Its Region.
+    /// The replica's Region.
     pub region: String,
-    /// How far it is.
+    /// The replica's status.
     pub status: ReplicaStatus,
-    /// Why; empty, if nothing is said.
+    /// The reason for the status; empty if there is none.
     pub message: String,
 }
 
 /// One version of a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VersionSnapshot {
-    /// The version's id: the `ClientRequestToken` that made it.
+    /// The version's id: the `ClientRequestToken` that created it.
     pub id: String,
-    /// Its staging labels in alphabetical order.
+    /// The version's staging labels in alphabetical order.
     pub labels: Vec<String>,
-    /// Its `SecretString`; none for a binary value and for a version that a rotation has only
-    /// announced.
+    /// The version's `SecretString`; `None` for a binary value, and for a version that a rotation
+    /// announced without a value.
     pub text: Option<String>,
-    /// Its `SecretBinary`.
+    /// The version's `SecretBinary`.
     pub binary: Option<Vec<u8>>,
-    /// The `RotationToken` that `PutSecretValue` brought along with the value.
+    /// The `RotationToken` that `PutSecretValue` sent with the value.
     pub rotation_token: Option<String>,
-    /// When it was created: for a version of a rotation, when its value was put.
+    /// When the version was created. For a version of a rotation, when its value was put.
     pub created: SystemTime,
 }
 
@@ -63,23 +64,23 @@ pub struct VersionSnapshot {
 pub struct KeySnapshot {
     /// The key's id.
     pub id: String,
-    /// Its name; empty, if it has none.
+    /// The key's name; empty if it has none.
     pub name: String,
-    /// Its value.
+    /// The key's value.
     pub value: String,
-    /// Whether the control plane has it enabled.
+    /// Whether the key is enabled on the control plane.
     pub enabled: bool,
-    /// Its description; empty, if it has none.
+    /// The key's description; empty if it has none.
     pub description: String,
-    /// Its tags.
+    /// The key's tags.
     pub tags: BTreeMap<String, String>,
-    /// The ids of the usage plans that it is on.
+    /// The ids of the usage plans that the key is attached to.
     pub plans: Vec<String>,
-    /// Its stage keys as `restApiId/stageName`.
+    /// The key's stage keys as `restApiId/stageName`.
     pub stage_keys: Vec<String>,
-    /// When it was created.
+    /// When the key was created.
     pub created: SystemTime,
-    /// When it was last changed.
+    /// When the key was last changed.
     pub updated: SystemTime,
 }
 
@@ -103,31 +104,31 @@ impl SecretSnapshot {
         }
     }
 
-    /// The version with this id.
+    /// Returns the version with this id.
     #[must_use]
     pub fn version(&self, id: &str) -> Option<&VersionSnapshot> {
         self.versions.iter().find(|version| version.id == id)
     }
 
-    /// The version with this label.
+    /// Returns the version with this label.
     #[must_use]
     pub fn labelled(&self, label: &str) -> Option<&VersionSnapshot> {
         self.versions.iter().find(|version| version.has(label))
     }
 
-    /// The version with AWSCURRENT.
+    /// Returns the version with AWSCURRENT.
     #[must_use]
     pub fn current(&self) -> Option<&VersionSnapshot> {
         self.labelled(CURRENT)
     }
 
-    /// The version with AWSPENDING.
+    /// Returns the version with AWSPENDING.
     #[must_use]
     pub fn pending(&self) -> Option<&VersionSnapshot> {
         self.labelled(PENDING)
     }
 
-    /// The version with AWSPREVIOUS.
+    /// Returns the version with AWSPREVIOUS.
     #[must_use]
     pub fn previous(&self) -> Option<&VersionSnapshot> {
         self.labelled(PREVIOUS)

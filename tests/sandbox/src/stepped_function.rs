@@ -1,5 +1,5 @@
-//! Another Lambda over the same services, whose calls a test lets go one by one. With two of them a
-//! test decides, at every call, whose turn it is.
+//! A second Lambda over the same services, whose calls a test releases one by one. With two of them
+//! a test decides the order of all calls.
 
 use std::sync::Arc;
 
@@ -11,8 +11,10 @@ use crate::call_log::Call;
 use crate::lambda::{Function, Invocation, Lambda};
 use crate::sandbox::OpenPorts;
 
-/// A Lambda of its own, with ports of its own to the sandbox's services; so it is known of each call
-/// whose it is. Dropping it closes its ports and kills its function.
+/// A Lambda with its own ports to the sandbox's services, so that each call can be attributed to
+/// it.
+///
+/// Dropping it closes its ports and kills its function.
 pub struct SteppedFunction {
     lambda: Lambda,
     call_gate: CallGate,
@@ -28,30 +30,31 @@ impl SteppedFunction {
         }
     }
 
-    /// The base URL of the API that wants a key, for this function.
+    /// Returns the base URL of the API that requires a key, for this function.
     #[must_use]
     pub fn gateway_url(&self) -> String {
         self.ports.gateway_url()
     }
 
-    /// The base URL of Doppler, for this function.
+    /// Returns the base URL of Doppler, for this function.
     #[must_use]
     pub fn doppler_url(&self) -> String {
         self.ports.doppler_url()
     }
 
-    /// Runs this function from the next event on. Where AWS is, it is told; the other URLs are for
-    /// its settings.
+    /// Runs this function from the next event on.
+    ///
+    /// It gets the AWS endpoint automatically; the other URLs belong into its settings.
     pub async fn deploy(&self, function: Function) {
         self.lambda.deploy(Some(function)).await;
     }
 
-    /// Hands an event to the function and waits for its answer.
+    /// Invokes the function with an event and waits for its result.
     pub async fn invoke(&self, payload: impl AsRef<[u8]>) -> Invocation {
         self.lambda.invoke(payload.as_ref().to_vec().into()).await
     }
 
-    /// Hands an event to the function and holds its calls back. One event at a time.
+    /// Invokes the function with an event and holds its calls back. Only one invocation at a time.
     #[must_use]
     pub fn hold(&self, payload: impl AsRef<[u8]>) -> PendingInvocation {
         let arrivals = self.call_gate.close();
@@ -64,13 +67,13 @@ impl SteppedFunction {
         }
     }
 
-    /// All that the function has written, line by line.
+    /// Returns everything that the function has written, line by line.
     #[must_use]
     pub fn function_log(&self) -> String {
         self.lambda.log()
     }
 
-    /// Forgets what the function has written and answered.
+    /// Clears what the function has written.
     pub fn clear_function_log(&self) {
         self.lambda.clear_log();
     }
@@ -82,8 +85,9 @@ impl Drop for SteppedFunction {
     }
 }
 
-/// An invocation each of whose calls waits, before any fault and effect, until it is let go.
-/// Dropping it lets go of all.
+/// An invocation whose calls wait until the test releases them, before any fault and effect.
+///
+/// Dropping it releases all calls.
 pub struct PendingInvocation {
     call_gate: CallGate,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
@@ -97,11 +101,11 @@ enum Under {
 }
 
 impl PendingInvocation {
-    /// The call that waits, as soon as there is one; none, once the invocation is over.
+    /// Returns the waiting call as soon as there is one, or `None` once the invocation has ended.
     ///
     /// # Panics
     ///
-    /// If the invocation did.
+    /// Panics if the invocation panicked.
     pub async fn call(&mut self) -> Option<&Call> {
         if self.waiting.is_none()
             && let Under::Way(invocation) = &mut self.invocation
@@ -116,31 +120,31 @@ impl PendingInvocation {
         self.waiting.as_ref().map(|arrival| &arrival.call)
     }
 
-    /// Lets the call that waits have its effect, and waits until that is done.
+    /// Releases the waiting call, and waits until it has had its effect.
     pub async fn go(&mut self) {
         if let Some(arrival) = self.waiting.take() {
             let (permit, dropped) = oneshot::channel();
-            // An error would mean that the caller has gone; and a permit is dropped, never sent.
+            // An error means that the caller has gone. A permit is only ever dropped, never sent.
             drop(arrival.go.send(CallPermit(permit)));
             drop(dropped.await);
         }
     }
 
-    /// Lets all calls go from now on, and waits for the end.
+    /// Releases all calls from now on, and waits for the end.
     ///
     /// # Panics
     ///
-    /// If the invocation did.
+    /// Panics if the invocation panicked.
     pub async fn end(mut self) -> Invocation {
-        self.let_all_go();
+        self.release_all();
         match &mut self.invocation {
             Under::Way(invocation) => invocation.await.expect("an invocation does not panic"),
             Under::Over(invocation) => invocation.clone(),
         }
     }
 
-    /// Whoever waits finds the other end gone, and goes.
-    fn let_all_go(&mut self) {
+    /// Opens the gate and drops the waiting call's sender, which releases the call.
+    fn release_all(&mut self) {
         self.call_gate.open();
         self.arrivals.close();
         while self.arrivals.try_recv().is_ok() {}
@@ -150,30 +154,31 @@ impl PendingInvocation {
 
 impl Drop for PendingInvocation {
     fn drop(&mut self) {
-        self.let_all_go();
+        self.release_all();
     }
 }
 
-/// Where calls wait while it is closed. It is open unless a test closes it. A clone is another
-/// handle to the same one.
+/// A gate that holds calls back while it is closed. It is open unless a test closes it.
+///
+/// A clone is a handle to the same gate.
 #[derive(Clone, Default)]
 pub(crate) struct CallGate {
     arrivals: Arc<Mutex<Option<mpsc::UnboundedSender<Arrival>>>>,
 }
 
-/// A call that waits.
+/// A waiting call.
 struct Arrival {
     call: Call,
     go: oneshot::Sender<CallPermit>,
 }
 
-/// Kept by a call until its answer is ready.
+/// A permit that a call keeps until its response is ready.
 pub(crate) struct CallPermit(
     #[allow(dead_code, reason = "its end is what counts")] oneshot::Sender<()>,
 );
 
 impl CallGate {
-    /// Waits until the call may go.
+    /// Waits until the call is released.
     pub(crate) async fn acquire(&self, call: &Call) -> Option<CallPermit> {
         let (go, may_go) = oneshot::channel();
         let call = call.clone();

@@ -1,4 +1,5 @@
-//! TLS before what the sandbox serves, as behind a proxy that inspects it: by an authority that nobody knows.
+//! A TLS proxy in front of the sandbox's services, with a certificate authority that clients do not
+//! trust by default. It imitates a proxy that inspects TLS.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// What a server's certificate says.
+/// The contents of a server certificate.
 #[derive(Debug, Clone, Copy)]
 pub struct Certificate {
-    /// The host name that it is for.
+    /// The host name that the certificate is valid for.
     pub host: &'static str,
-    /// The first year in which it is not valid any more.
+    /// The first year in which the certificate is no longer valid.
     pub until: i32,
 }
 
@@ -30,15 +31,15 @@ impl Default for Certificate {
     }
 }
 
-/// Who signs the certificates.
+/// A certificate authority that signs server certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// A new one.
+    /// Creates an authority with a new key.
     ///
     /// # Errors
     ///
-    /// If no key can be made.
+    /// Returns an error if no key can be generated.
     pub fn new() -> anyhow::Result<Authority> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,35 +47,38 @@ impl Authority {
         Ok(Authority(issuer))
     }
 
-    /// Its own certificate, for whoever is to trust it.
+    /// Returns the authority's own certificate, which a client needs to trust it.
     #[must_use]
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// Takes TLS off and hands on to `behind`, an http URL of this machine, as long as the runtime lives. Returns the https URL.
+    /// Terminates TLS and forwards connections to `upstream`. Returns the https URL.
+    ///
+    /// `upstream` is an http URL with an IP address. The proxy runs until the runtime ends.
     ///
     /// # Errors
     ///
-    /// If it cannot listen, or `behind` is no such URL.
-    pub async fn stand_before(&self, behind: &str) -> anyhow::Result<String> {
-        self.stand_with(Certificate::default(), behind).await
+    /// Returns an error if no port can be opened, or if `upstream` is not an http URL with an IP
+    /// address.
+    pub async fn proxy(&self, upstream: &str) -> anyhow::Result<String> {
+        self.proxy_with(Certificate::default(), upstream).await
     }
 
-    /// The same with another certificate.
+    /// As `proxy`, with a different server certificate.
     ///
     /// # Errors
     ///
-    /// As above.
-    pub async fn stand_with(
+    /// Returns an error as `proxy` does.
+    pub async fn proxy_with(
         &self,
         certificate: Certificate,
-        behind: &str,
+        upstream: &str,
     ) -> anyhow::Result<String> {
-        let behind: SocketAddr = behind
+        let upstream: SocketAddr = upstream
             .strip_prefix("http://")
             .and_then(|address| address.parse().ok())
-            .with_context(|| format!("{behind} is no address of this machine"))?;
+            .with_context(|| format!("{upstream} is not an http URL with an IP address"))?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new([certificate.host.to_owned()])?;
         params.not_after = date_time_ymd(certificate.until, 1, 1);
@@ -93,11 +97,11 @@ impl Authority {
             while let Ok((client, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    // A client that does not trust us hangs up.
+                    // A client that does not trust the authority closes the connection.
                     let Ok(mut client) = acceptor.accept(client).await else {
                         return;
                     };
-                    let Ok(mut server) = TcpStream::connect(behind).await else {
+                    let Ok(mut server) = TcpStream::connect(upstream).await else {
                         return;
                     };
                     let _ = copy_bidirectional(&mut client, &mut server).await;

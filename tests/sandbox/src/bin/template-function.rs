@@ -1,8 +1,7 @@
-//! A rotation function after AWS's template, as small as it can be: the secret's value is a random
-//! text.
+//! A minimal rotation function after AWS's template. The secret's value is a random text.
 //!
-//! The sandbox's own tests run it. `BEHAVIOUR` makes it misbehave: `fail:<step>`, `exit:<step>` or
-//! `hang:<step>`.
+//! The sandbox's own tests run it. The variable `BEHAVIOUR` makes it fail: `fail:<step>`,
+//! `exit:<step>` or `hang:<step>`.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! The part of Lambda's own API that `aws lambda invoke` and `cargo lambda invoke` speak.
+//! The part of Lambda's own API that `aws lambda invoke` and `cargo lambda invoke` use.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-ty
 
 /// Answers `POST /2015-03-31/functions/{name}/invocations`; `name` is percent-decoded.
 ///
-/// A function that fails is still an HTTP 200, with `X-Amz-Function-Error` (Lambda API reference,
+/// A failed function still gives HTTP 200, with `X-Amz-Function-Error` (Lambda API reference,
 /// Invoke).
 pub(crate) async fn invoke_api(
     lambda: &Lambda,
@@ -45,7 +45,7 @@ pub(crate) async fn invoke_api(
             lambda.invoke_asynchronously(body);
             empty(StatusCode::ACCEPTED)
         }
-        _ => answer(lambda.invoke_aloud(body, 1).await),
+        _ => answer(lambda.invoke_and_publish(body, 1).await),
     }
 }
 

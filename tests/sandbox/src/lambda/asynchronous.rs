@@ -1,4 +1,4 @@
-//! Asynchronous invocations: nobody waits for them, and one that fails is tried again.
+//! Asynchronous invocations: the caller does not wait, and Lambda retries a failed one.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -6,23 +6,23 @@ use serde_json::Value;
 use super::runtime::response_value;
 use super::{FunctionError, Lambda};
 
-/// How often an event is handed over at most: once, and twice more after errors \[DOC\]. Lambda
-/// pauses for one and two minutes before that; here there is nothing to wait for.
+/// The maximum number of attempts for an event: one, and two more after errors \[DOC\]. Lambda
+/// waits one and two minutes before the retries; the sandbox does not wait.
 const MOST_ATTEMPTS: u32 = 3;
 
-/// An asynchronous invocation that is over.
+/// A finished asynchronous invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The event.
     pub payload: Value,
-    /// How often the function was given it, from 1 to 3.
+    /// How often the function received the event, from 1 to 3.
     pub attempts: u32,
-    /// What the function answered the last time.
+    /// The result of the last attempt.
     pub result: Result<Value, FunctionError>,
 }
 
 impl Lambda {
-    /// Has the function take the event when its turn comes, and returns at once.
+    /// Queues the event for the function and returns at once.
     pub(crate) fn invoke_asynchronously(&self, payload: Bytes) {
         let deliveries = &self.shared.deliveries;
         let mut place = 0;
@@ -44,10 +44,16 @@ impl Lambda {
 
     async fn deliver(&self, payload: Bytes) -> Delivery {
         let mut attempts = 1;
-        let mut result = self.invoke_aloud(payload.clone(), attempts).await.result;
+        let mut result = self
+            .invoke_and_publish(payload.clone(), attempts)
+            .await
+            .result;
         while result.is_err() && attempts < MOST_ATTEMPTS {
             attempts += 1;
-            result = self.invoke_aloud(payload.clone(), attempts).await.result;
+            result = self
+                .invoke_and_publish(payload.clone(), attempts)
+                .await
+                .result;
         }
         Delivery {
             payload: response_value(&payload),
@@ -56,16 +62,16 @@ impl Lambda {
         }
     }
 
-    /// Waits until no asynchronous invocation is to come or under way.
+    /// Waits until all asynchronous invocations have ended.
     pub(crate) async fn deliveries_done(&self) {
         let mut deliveries = self.shared.deliveries.subscribe();
         deliveries
             .wait_for(|all| all.iter().all(Option::is_some))
             .await
-            .expect("its sender is in self");
+            .expect("self holds the sender");
     }
 
-    /// The asynchronous invocations that are over, in the order in which they were asked for.
+    /// Returns the finished asynchronous invocations in the order of the requests.
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         let deliveries = self.shared.deliveries.borrow();
         deliveries.iter().flatten().cloned().collect()

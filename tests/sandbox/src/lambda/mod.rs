@@ -1,4 +1,4 @@
-//! AWS Lambda: runs the function's binary and hands it one event at a time.
+//! AWS Lambda: runs the function's binary and gives it one event at a time.
 
 mod api;
 mod asynchronous;
@@ -32,14 +32,14 @@ use crate::rotation::StepRun;
 pub struct Function {
     /// The function's executable.
     pub binary: PathBuf,
-    /// Its environment on top of Lambda's own variables, which it may override.
+    /// The function's environment, which may override Lambda's own variables.
     pub env: BTreeMap<String, String>,
-    /// What its calls to AWS may do; none: everything.
+    /// The role that limits the function's calls to AWS; `None` allows everything.
     pub role: Option<Role>,
 }
 
 impl Function {
-    /// A function without settings.
+    /// Creates a function without settings.
     pub fn new(binary: impl Into<PathBuf>) -> Function {
         Function {
             binary: binary.into(),
@@ -48,14 +48,14 @@ impl Function {
         }
     }
 
-    /// With this role.
+    /// Sets the role.
     #[must_use]
     pub fn role(mut self, role: Role) -> Function {
         self.role = Some(role);
         self
     }
 
-    /// Sets one variable.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Function {
         self.env.insert(name.into(), value.into());
@@ -65,7 +65,7 @@ impl Function {
 
 impl fmt::Debug for Function {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The names only: a variable may hold a token.
+        // Names only, because a value may be a token.
         formatter
             .debug_struct("Function")
             .field("binary", &self.binary)
@@ -75,12 +75,12 @@ impl fmt::Debug for Function {
     }
 }
 
-/// The function's own report of what went wrong, or Lambda's when the function could not give one.
+/// The error that the function reported, or Lambda's own if the function could not report one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionError {
     /// The error's name, such as `Runtime.ExitError`.
     pub error_type: String,
-    /// The sentence for a person.
+    /// The message.
     pub error_message: String,
 }
 
@@ -104,22 +104,22 @@ impl FunctionError {
 pub struct Invocation {
     /// Lambda's id of the invocation.
     pub request_id: String,
-    /// What the function answered.
+    /// The function's result.
     pub result: Result<Value, FunctionError>,
-    /// From the hand-over of the event to the answer, start of a process included.
+    /// The time from the start of the invocation to its result, including the start of a process.
     pub took: Duration,
 }
 
-/// What an event and a process need to know about the Lambda that they are in.
+/// The settings of a Lambda.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// After this long an invocation is killed.
+    /// How long an invocation may run before it is killed.
     pub(crate) timeout: Duration,
-    /// How many processes may run at once; each serves one event at a time.
+    /// How many processes may run concurrently. Each handles one event at a time.
     pub(crate) concurrency: usize,
-    /// Further address on which the runtime API for a runtime from outside listens.
+    /// A second address for the runtime API of an external runtime.
     pub(crate) also: Option<IpAddr>,
-    /// Its port; 0 for any.
+    /// The port of that runtime API; 0 means any.
     pub(crate) port: u16,
 }
 
@@ -132,16 +132,18 @@ pub(crate) struct Lambda {
 struct Shared {
     settings: Settings,
     turns: Semaphore,
-    /// Where a runtime from outside asks for events while no function is deployed.
-    outside: Runtime,
+    /// The runtime API through which an external runtime takes events while no function is
+    /// deployed.
+    external: Runtime,
     deployment: Mutex<Deployment>,
     log: Arc<Mutex<String>>,
     /// Every answer, errors among them, a line each.
     answers: Mutex<String>,
     events: Events,
-    /// Every asynchronous invocation in the order of asking; none where it is not over yet.
+    /// Every asynchronous invocation in the order of the requests; `None` for one that has not
+    /// ended.
     deliveries: watch::Sender<Vec<Option<Delivery>>>,
-    /// Those that are not over.
+    /// The tasks of the invocations that have not ended.
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -150,24 +152,25 @@ struct Deployment {
     function: Option<Function>,
     /// The address of the AWS services, for `AWS_ENDPOINT_URL`.
     endpoint: String,
-    /// That of the function that was deployed last, also when it is not deployed any more: it may go on elsewhere.
+    /// The role of the last deployed function. It stays after `undeploy`, because the function may
+    /// continue to run elsewhere.
     role: Option<Role>,
-    /// Counts deployments, so that a process of an earlier one is not used again.
+    /// The number of deployments, so that a process of an earlier one is not used again.
     number: usize,
-    /// Every process that may be alive.
+    /// Every process that may still run.
     processes: Vec<Arc<Process>>,
-    /// Those of them that wait for an event.
+    /// The processes that wait for an event.
     idle: Vec<Arc<Process>>,
 }
 
 impl Lambda {
-    /// A Lambda without a function: events go to whatever asks the runtime API for them.
+    /// Starts a Lambda without a function: events go to any client of the runtime API.
     pub(crate) async fn start(settings: Settings, events: Events) -> anyhow::Result<Lambda> {
-        let outside = Runtime::start(settings.port, settings.also).await?;
+        let external = Runtime::start(settings.port, settings.also).await?;
         let shared = Shared {
             turns: Semaphore::new(settings.concurrency.max(1)),
             settings,
-            outside,
+            external,
             deployment: Mutex::default(),
             log: Arc::default(),
             answers: Mutex::default(),
@@ -180,17 +183,17 @@ impl Lambda {
         })
     }
 
-    /// `host:port` of the runtime API for a runtime from outside.
+    /// Returns `host:port` of the runtime API for an external runtime.
     pub(crate) fn runtime_api(&self) -> String {
-        self.shared.outside.address().to_string()
+        self.shared.external.address().to_string()
     }
 
-    /// Tells the function where the AWS services are.
+    /// Sets the function's AWS endpoint.
     pub(crate) fn set_endpoint(&self, endpoint: String) {
         self.shared.deployment.lock().endpoint = endpoint;
     }
 
-    /// Runs this function from the next event on, and ends the processes of the last one.
+    /// Runs this function from the next event on, and ends the processes of the one before.
     pub(crate) async fn deploy(&self, function: Option<Function>) {
         {
             let mut deployment = self.shared.deployment.lock();
@@ -204,12 +207,12 @@ impl Lambda {
         self.kill().await;
     }
 
-    /// What the function's calls may do.
+    /// Returns the role that limits the function's calls.
     pub(crate) fn role(&self) -> Option<Role> {
         self.shared.deployment.lock().role.clone()
     }
 
-    /// Kills every process as by `kill -9` and waits until it is gone.
+    /// Kills every process as by `kill -9` and waits until it has ended.
     pub(crate) async fn kill(&self) {
         let processes = {
             let mut deployment = self.shared.deployment.lock();
@@ -221,7 +224,7 @@ impl Lambda {
         }
     }
 
-    /// As `kill`, without waiting, and nothing asynchronous comes any more; for a drop.
+    /// As `kill`, without waiting; also cancels all asynchronous invocations. Used for a drop.
     pub(crate) fn kill_now(&self) {
         self.shared.tasks.lock().abort_all();
         let mut deployment = self.shared.deployment.lock();
@@ -231,14 +234,15 @@ impl Lambda {
         }
     }
 
-    /// The ids of the processes that are alive.
+    /// Returns the ids of the live processes.
     pub(crate) fn pids(&self) -> Vec<u32> {
         let deployment = self.shared.deployment.lock();
         let processes = deployment.processes.iter();
         processes.filter_map(|process| process.pid()).collect()
     }
 
-    /// All that the function has written to its standard output and error, line by line.
+    /// Returns everything that the function has written to its standard output and error, line by
+    /// line.
     pub(crate) fn log(&self) -> String {
         self.shared.log.lock().clone()
     }
@@ -254,20 +258,20 @@ impl Lambda {
         self.shared.answers.lock().clear();
     }
 
-    /// Whether there is a function: one is deployed, or one from outside has asked for events.
+    /// Whether there is a function: one is deployed, or an external one has requested events.
     pub(crate) fn has_function(&self) -> bool {
-        self.shared.deployment.lock().function.is_some() || self.shared.outside.was_asked()
+        self.shared.deployment.lock().function.is_some() || self.shared.external.was_polled()
     }
 
-    /// Hands the event to the function when its turn comes, and waits for the answer.
+    /// Invokes the function once earlier events are handled, and waits for the result.
     pub(crate) async fn invoke(&self, payload: Bytes) -> Invocation {
         let _turn = self.turn().await;
         self.run(payload).await
     }
 
-    /// As `invoke`, and tells whoever watches when the turn has come and how it went, if the event
-    /// says what it is for.
-    pub(crate) async fn invoke_aloud(&self, payload: Bytes, attempt: u32) -> Invocation {
+    /// As `invoke`, and sends subscribers the start and the end if the event names a step or a
+    /// type.
+    pub(crate) async fn invoke_and_publish(&self, payload: Bytes, attempt: u32) -> Invocation {
         let Some(step) = step_of(&payload) else {
             return self.invoke(payload).await;
         };
@@ -292,7 +296,7 @@ impl Lambda {
         let result = match self.process().await {
             Ok(None) => self
                 .shared
-                .outside
+                .external
                 .offer(&request_id, payload, timeout)
                 .await
                 .unwrap_or_else(|| Err(timed_out(&request_id, timeout))),
@@ -318,8 +322,8 @@ impl Lambda {
         }
     }
 
-    /// A process that waits for an event, with the number of its deployment; none, if no function
-    /// is deployed.
+    /// Returns a process that waits for an event, with the number of its deployment. Returns `None`
+    /// if no function is deployed.
     async fn process(&self) -> anyhow::Result<Option<(Arc<Process>, usize)>> {
         let (function, endpoint, number) = {
             let mut deployment = self.shared.deployment.lock();
@@ -336,7 +340,8 @@ impl Lambda {
         };
         let log = Arc::clone(&self.shared.log);
         let events = self.shared.events.clone();
-        // The log is written by Lambda itself with the function's role: a stream for each process, and its lines.
+        // Lambda itself writes the log, with the function's role: one stream per process, and its
+        // lines.
         let role = function.role.clone();
         let name = function.env.get("AWS_LAMBDA_FUNCTION_NAME").cloned();
         let name = name.unwrap_or_else(|| FUNCTION_NAME.to_owned());
@@ -363,14 +368,14 @@ impl Lambda {
     }
 }
 
-/// What an event is for: its step, or for an event of `EventBridge` its type.
+/// Returns what an event is for: its step, or the type of an `EventBridge` event.
 fn step_of(event: &[u8]) -> Option<String> {
     let event: Value = serde_json::from_slice(event).ok()?;
     let step = event["Step"].as_str().or(event["detail-type"].as_str())?;
     Some(step.to_owned())
 }
 
-/// Lambda's own words for an invocation that took too long.
+/// Returns Lambda's own error for an invocation that took too long.
 fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
     let message = format!(
         "RequestId: {request_id} Error: Task timed out after {:.2} seconds",

@@ -1,4 +1,4 @@
-//! One process of the function, with a runtime API of its own.
+//! One process of the function, with its own runtime API.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use super::runtime::{Reply, Runtime};
 use super::{Function, FunctionError, timed_out};
 use crate::constants::{FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
 
-/// The function writes its log before it answers; so long the answer is held until the last lines
-/// are read as well.
+/// How long the result is held back so that the last log lines are read too. The function writes
+/// them before it responds.
 const LAST_LINES: Duration = Duration::from_millis(3);
 
-/// A running function. It has its own runtime API, so that an event never goes to a process that
-/// was killed before.
+/// A running function. It has its own runtime API, so that a killed process never receives an
+/// event.
 pub(super) struct Process {
     runtime: Runtime,
-    /// Its id; another process may get it after the end.
+    /// The process's id. The system may reuse it after the end.
     pid: Option<u32>,
     /// How the process ended, once it has.
     ended: watch::Receiver<Option<String>>,
@@ -65,31 +65,31 @@ impl Process {
         })
     }
 
-    /// Whether the process can serve another event.
+    /// Whether the process can handle another event.
     pub(super) fn is_alive(&self) -> bool {
         self.ended.borrow().is_none() && !self.runtime.has_failed()
     }
 
-    /// The process's id, unless it has ended.
+    /// Returns the process's id, or `None` if it has ended.
     pub(super) fn pid(&self) -> Option<u32> {
         self.pid.filter(|_| self.ended.borrow().is_none())
     }
 
-    /// Asks for the end of the process and does not wait for it.
+    /// Requests the end of the process without waiting for it.
     pub(super) fn request_kill(&self) {
         self.kill.notify_one();
     }
 
-    /// Ends the process as by `kill -9` and waits until it is gone.
+    /// Kills the process as by `kill -9` and waits until it has ended.
     pub(super) async fn kill(&self) {
         self.request_kill();
         self.end().await;
     }
 
-    /// Has the process serve one event.
+    /// Gives the process one event and returns its reply.
     pub(super) async fn run(&self, request_id: &str, payload: Bytes, timeout: Duration) -> Reply {
         tokio::select! {
-            // An answer counts also when the process has ended since.
+            // A reply counts even if the process has ended since.
             biased;
             reply = self.runtime.offer(request_id, payload, timeout) => {
                 if let Some(reply) = reply {
@@ -106,7 +106,7 @@ impl Process {
         }
     }
 
-    /// Waits for the end of the process and says how it came.
+    /// Waits for the end of the process and returns the reason.
     async fn end(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
@@ -122,12 +122,12 @@ impl Drop for Process {
     }
 }
 
-/// Owns the child until it ends by itself or is killed.
+/// Owns the child process until it exits or is killed.
 async fn watch_over(mut child: Child, kill: Arc<Notify>, ended: watch::Sender<Option<String>>) {
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.notified() => {
-            // An error means that it is already gone; `wait` tells.
+            // An error means that it has already ended; `wait` returns its status.
             child.start_kill().ok();
             child.wait().await
         }
@@ -138,7 +138,7 @@ async fn watch_over(mut child: Child, kill: Arc<Notify>, ended: watch::Sender<Op
     }));
 }
 
-/// The end of a process in Lambda's words.
+/// Returns Lambda's own text for the end of a process.
 fn exit_words(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

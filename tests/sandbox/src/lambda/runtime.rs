@@ -1,5 +1,5 @@
-//! The Lambda Runtime API (version 2018-06-01), from which a function takes events and to which it
-//! answers.
+//! The Lambda Runtime API (version 2018-06-01), through which a function receives events and
+//! returns results.
 //!
 //! Source: AWS Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
 
@@ -22,7 +22,7 @@ use crate::constants::FUNCTION_ARN;
 use crate::error_response::json_response;
 use crate::server::{Answer, Dropped, Server, Switch};
 
-/// What a function answers to an event.
+/// The function's reply to an event.
 pub(super) type Reply = Result<Value, FunctionError>;
 
 /// One runtime API with its own port.
@@ -41,9 +41,9 @@ struct Queue {
 struct State {
     waiting: VecDeque<WaitingEvent>,
     unanswered: HashMap<String, oneshot::Sender<Reply>>,
-    /// Whether a function has ever asked for an event.
-    asked: bool,
-    /// Set by a function that cannot start; it is about to end.
+    /// Whether a function has ever requested an event.
+    was_polled: bool,
+    /// Whether the function reported that it cannot start; it is about to end.
     failed: bool,
 }
 
@@ -54,7 +54,7 @@ struct WaitingEvent {
 }
 
 impl Runtime {
-    /// Listens at `port` (0 for any free one), on loopback and on `also`.
+    /// Starts the API on loopback and on `also`. `port` 0 means any free port.
     pub(super) async fn start(port: u16, also: Option<IpAddr>) -> anyhow::Result<Runtime> {
         let queue = Arc::new(Queue::default());
         let shared = Arc::clone(&queue);
@@ -65,21 +65,21 @@ impl Runtime {
         Ok(Runtime { server, queue })
     }
 
-    /// Whether the function has said that it cannot start.
+    /// Whether the function has reported that it cannot start.
     pub(super) fn has_failed(&self) -> bool {
         self.queue.state.lock().failed
     }
 
-    /// Whether a function has ever asked for an event.
-    pub(super) fn was_asked(&self) -> bool {
-        self.queue.state.lock().asked
+    /// Whether a function has ever requested an event.
+    pub(super) fn was_polled(&self) -> bool {
+        self.queue.state.lock().was_polled
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Hands out the event and waits for the answer; none, if it did not come in time.
+    /// Offers the event and waits for the reply. Returns `None` if it does not arrive in time.
     pub(super) async fn offer(
         &self,
         request_id: &str,
@@ -110,8 +110,9 @@ impl Runtime {
 }
 
 impl Queue {
-    /// Routes a request. It is not moved to a task of its own: an event must not be handed to a
-    /// caller that has gone.
+    /// Routes a request.
+    ///
+    /// Not on a separate task: an event must not be given to a caller that has disconnected.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
         let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
@@ -148,9 +149,9 @@ impl Queue {
         }
     }
 
-    /// The next event, as soon as there is one.
+    /// Returns the next event as soon as there is one.
     async fn next(&self) -> Response<Body> {
-        self.state.lock().asked = true;
+        self.state.lock().was_polled = true;
         loop {
             let event = self.state.lock().waiting.pop_front();
             if let Some(event) = event {
@@ -166,13 +167,13 @@ impl Queue {
                 json!({ "errorMessage": "Invalid request ID", "errorType": "InvalidRequestID" });
             return json_response(StatusCode::BAD_REQUEST, "application/json", &error);
         };
-        // The caller may have given up in the meantime; then nobody needs the answer.
+        // The caller may have timed out; then the reply has no receiver.
         drop(sender.send(reply));
         accepted()
     }
 
-    /// A function that cannot start has not asked for its event yet; the event gets the error all
-    /// the same.
+    /// Handles a function that cannot start. It has not requested its event, but the event gets the
+    /// error.
     fn init_error(&self, error: &FunctionError) -> Response<Body> {
         let mut state = self.state.lock();
         state.failed = true;
@@ -213,7 +214,7 @@ impl WaitingEvent {
         ];
         for (name, value) in headers {
             let value =
-                HeaderValue::from_str(&value).expect("ids and numbers are fit for a header");
+                HeaderValue::from_str(&value).expect("an id or number is a valid header value");
             response.headers_mut().insert(name, value);
         }
         response
@@ -228,7 +229,7 @@ fn accepted() -> Response<Body> {
     )
 }
 
-/// JSON as it is, and anything else as a text.
+/// Parses JSON, and returns anything else as a string.
 pub(super) fn response_value(body: &[u8]) -> Value {
     serde_json::from_slice(body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))

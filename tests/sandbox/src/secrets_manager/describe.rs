@@ -1,15 +1,15 @@
-//! `DescribeSecret`, and the fields that a list shows as well.
+//! `DescribeSecret`, and the fields that it shares with lists.
 
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use super::metadata::JustTheSecret;
+use super::metadata::SecretInput;
 use super::{Outcome, Secret, SecretsManager, epoch_seconds};
 use crate::constants::REGION;
 
 impl SecretsManager {
-    pub(super) fn describe_secret(&self, input: &JustTheSecret) -> Outcome {
+    pub(super) fn describe_secret(&self, input: &SecretInput) -> Outcome {
         self.with_any(&input.secret_id, |secret| {
             let mut output = secret.description();
             let labels = secret.ids_to_labels();
@@ -26,7 +26,7 @@ impl SecretsManager {
 }
 
 impl Secret {
-    /// Version ids with their labels, without versions that have none.
+    /// Returns the version ids with their labels, without versions that have none.
     pub(crate) fn ids_to_labels(&self) -> Value {
         let labelled = self
             .versions
@@ -38,7 +38,7 @@ impl Secret {
             .into()
     }
 
-    /// The fields that `DescribeSecret` and `ListSecrets` have in common.
+    /// Returns the fields that `DescribeSecret` and `ListSecrets` have in common.
     pub(crate) fn description(&self) -> Map<String, Value> {
         let time = |at: Option<SystemTime>| at.map(|at| json!(epoch_seconds(at)));
         let tags: Vec<Value> = self

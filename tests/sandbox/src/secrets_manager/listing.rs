@@ -1,4 +1,4 @@
-//! `ListSecrets` and `ListSecretVersionIds`, page by page.
+//! `ListSecrets` and `ListSecretVersionIds`, with pagination.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{Outcome, Secret, SecretsManager, epoch_seconds, invalid_parameter};
 use crate::constants::REGION;
 use crate::error_response::ErrorResponse;
 
-/// Most and default results of a page (service model).
+/// The maximum and default number of results on a page (service model).
 const PAGE: usize = 100;
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ impl SecretsManager {
         Ok(with_next(json!({ "SecretList": page }), next))
     }
 
-    /// A version that a rotation has only announced is not listed \[AWSV\].
+    /// Lists versions. One that a rotation has only announced is not listed \[AWSV\].
     pub(super) fn list_secret_version_ids(&self, input: &ListSecretVersionIds) -> Outcome {
         self.with(&input.secret_id, |secret| {
             let wanted = secret.versions.iter().filter(|version| {
@@ -84,8 +84,8 @@ impl SecretsManager {
 }
 
 impl Filter {
-    /// A filter's values are alternatives, each a prefix; a leading `!` turns one around (API
-    /// reference, Filter).
+    /// Whether a secret matches the filter. The values are alternatives, each a prefix; a leading
+    /// `!` negates one (API reference, Filter).
     fn matches(&self, secret: &Secret) -> Result<bool, ErrorResponse> {
         let fields: Vec<&str> = match self.key.as_str() {
             "name" => vec![&secret.name],
@@ -111,7 +111,7 @@ impl Filter {
     }
 }
 
-/// One page of `entries` from where `token` points, with the token of the next page.
+/// Returns the page of `entries` at `token`, and the token of the next page.
 fn page(
     entries: Vec<Value>,
     most: Option<usize>,
@@ -133,7 +133,7 @@ fn page(
     Ok((entries.into_iter().take(end).skip(start).collect(), next))
 }
 
-/// \[DOC, service model: from 1 to 100\]; the text is that of AWS's other limits.
+/// Checks a page size: 1 to 100 \[DOC, service model\]. The text follows AWS's other limits.
 fn page_size(most: Option<usize>) -> Result<usize, ErrorResponse> {
     let size = most.unwrap_or(PAGE);
     if (1..=PAGE).contains(&size) {

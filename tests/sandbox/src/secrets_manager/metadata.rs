@@ -1,4 +1,4 @@
-//! The secret as a whole: create, update, tag, delete, restore.
+//! Operations on the secret itself: create, update, tag, delete, restore.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,10 +38,10 @@ pub(super) struct Tag {
     value: String,
 }
 
-/// The input of the operations that need nothing but the secret.
+/// The input of the operations that need only the secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct JustTheSecret {
+pub(super) struct SecretInput {
     pub(super) secret_id: String,
 }
 
@@ -119,7 +119,7 @@ impl SecretsManager {
             secret.add_replicas(input.add_replica_regions, self.replicas_in_sync_from())?;
             output["ReplicationStatus"] = secret.replication(self.clock.instant());
         }
-        self.tell_moves(&secret, &BTreeMap::new());
+        self.publish_moves(&secret, &BTreeMap::new());
         secrets.push(secret);
         Ok(output)
     }
@@ -131,7 +131,7 @@ impl SecretsManager {
         self.with(&input.secret_id, |secret| {
             let mut output = json!({ "ARN": secret.arn, "Name": secret.name });
             if let Some(value) = value {
-                // Unlike PutSecretValue an error, whatever the value [DOC, service model].
+                // Unlike in PutSecretValue an error, even with the same value [DOC, service model].
                 if secret
                     .version(&token)
                     .is_some_and(|version| version.value.is_some())
@@ -187,7 +187,7 @@ impl SecretsManager {
         Ok(output)
     }
 
-    pub(super) fn restore_secret(&self, input: &JustTheSecret) -> Outcome {
+    pub(super) fn restore_secret(&self, input: &SecretInput) -> Outcome {
         self.with_any(&input.secret_id, |secret| {
             secret.deleted = None;
             Ok(json!({ "ARN": secret.arn, "Name": secret.name }))

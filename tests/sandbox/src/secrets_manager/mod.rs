@@ -1,8 +1,7 @@
 //! AWS Secrets Manager: the operations of its JSON 1.1 protocol over secrets in memory.
 //!
-//! Behaviour and texts follow the recordings of the real service where there are any (tag AWSV in
-//! the tests), else the service model's documentation. A text that is known from neither is plain
-//! English.
+//! Behaviour and messages follow recordings of the real service (AWSV in the tests), or else the
+//! service model's documentation. A message that is known from neither source is plain English.
 
 mod describe;
 mod listing;
@@ -29,7 +28,7 @@ use crate::constants::{ACCOUNT, REGION};
 use crate::error_response::ErrorResponse;
 use crate::event_bridge::{EventBridge, ServiceEvent};
 
-/// What an operation answers.
+/// The result of an operation.
 pub(crate) type Outcome = Result<Value, ErrorResponse>;
 
 /// The service. Cheap to clone.
@@ -41,17 +40,18 @@ pub(crate) struct SecretsManager {
     event_bridge: EventBridge,
 }
 
-/// How the service behaves where that can be chosen.
+/// The behaviour that a test can choose.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
-    /// For so long a value under AWSPENDING cannot be read after it was put.
+    /// How long a value under AWSPENDING cannot be read after it was put.
     pub(crate) read_lag: Duration,
-    /// Whether the first value of a secret becomes AWSCURRENT also when it is put under another
+    /// Whether the first value of a secret becomes AWSCURRENT even if it is put under another
     /// label.
     pub(crate) first_value_is_current: bool,
-    /// For so long a replica is in progress after a change of the secret.
+    /// How long a replica stays in progress after the secret changes.
     pub(crate) replica_lag: Duration,
-    /// Whether a replica stays in progress for good if AWSPENDING is removed while it is.
+    /// Whether a replica stays in progress indefinitely if AWSPENDING is removed while it is in
+    /// progress.
     pub(crate) replicas_get_stuck: bool,
 }
 
@@ -69,13 +69,13 @@ impl SecretsManager {
         }
     }
 
-    /// The moment by which replicas and lags go.
+    /// Returns the instant for replicas and lags.
     pub(crate) fn instant(&self) -> Instant {
         self.clock.instant()
     }
 
-    /// Performs an operation, named as in `X-Amz-Target` after the dot. Rotation is started
-    /// elsewhere.
+    /// Performs an operation, named as in `X-Amz-Target` after the dot. `RotateSecret` is handled
+    /// by `crate::rotation`.
     pub(crate) fn perform(&self, operation: &str, input: Value) -> Outcome {
         match operation {
             "CreateSecret" => self.create_secret(parse(input)?),
@@ -101,7 +101,8 @@ impl SecretsManager {
         }
     }
 
-    /// Reads or changes a secret, deleted or not, by name, ARN or the ARN without its random end.
+    /// Reads or changes a secret, deleted or not, by its name, its ARN or the ARN without the
+    /// random suffix.
     pub(crate) fn with_any<T>(
         &self,
         id: &str,
@@ -112,7 +113,7 @@ impl SecretsManager {
             Some(secret) => {
                 let (before, contents) = (secret.holders(), secret.contents());
                 let result = act(secret);
-                self.tell_moves(secret, &before);
+                self.publish_moves(secret, &before);
                 if secret.contents() != contents {
                     secret.update_replicas(self.replicas_in_sync_from());
                 }
@@ -124,7 +125,8 @@ impl SecretsManager {
         }
     }
 
-    /// The ARN of what `id` names. IAM resolves the name of no secret to an ARN without the random end.
+    /// Returns the ARN of a secret. IAM resolves the name of a missing secret to an ARN without the
+    /// random suffix.
     pub(crate) fn arn_of(&self, id: &str) -> String {
         match self.with_any(id, |secret| Ok(secret.arn.clone())) {
             Ok(arn) => arn,
@@ -148,9 +150,9 @@ impl SecretsManager {
         })
     }
 
-    /// Tells `EventBridge` of the labels that are on another version than `before`, except
-    /// AWSPENDING and AWSPREVIOUS. A label that was only taken away has not moved to any \[DOC\].
-    fn tell_moves(&self, secret: &Secret, before: &BTreeMap<String, String>) {
+    /// Sends `EventBridge` an event for each label that has moved since `before`, except AWSPENDING
+    /// and AWSPREVIOUS. A removed label sends none \[DOC\].
+    fn publish_moves(&self, secret: &Secret, before: &BTreeMap<String, String>) {
         for (label, version) in secret.holders() {
             if [PENDING, PREVIOUS].contains(&label.as_str()) || before.get(&label) == Some(&version)
             {
@@ -165,7 +167,7 @@ impl SecretsManager {
         }
     }
 
-    /// Now, for a version that is made.
+    /// Returns the current time for a new version.
     fn moment(&self) -> Moment {
         Moment {
             now: self.clock.now(),
@@ -174,7 +176,7 @@ impl SecretsManager {
     }
 }
 
-/// Reads an operation's input. The reason for a failure is left out: it may quote a value.
+/// Parses an operation's input. The error omits the reason, because it may quote a value.
 pub(crate) fn parse<T: DeserializeOwned>(input: Value) -> Result<T, ErrorResponse> {
     serde_json::from_value(input).map_err(|_| {
         ErrorResponse::new(
@@ -197,7 +199,7 @@ fn invalid_parameter(message: impl Into<String>) -> ErrorResponse {
     ErrorResponse::new(400, "InvalidParameterException", message)
 }
 
-/// A point in time as Secrets Manager sends it: seconds since 1970, with milliseconds.
+/// Returns a time as Secrets Manager sends it: seconds since 1970, with milliseconds.
 fn epoch_seconds(time: SystemTime) -> f64 {
     (time
         .duration_since(UNIX_EPOCH)

@@ -1,7 +1,8 @@
 //! The replicas of a secret in other Regions: `ReplicateSecretToRegions` and
 //! `RemoveRegionsFromReplication`.
 //!
-//! A replica has no values of its own here. It has a status, which the sandbox's clock drives.
+//! A replica in the sandbox has no values of its own. It has a status, which depends on the
+//! sandbox's clock.
 
 use std::fmt;
 use std::time::Instant;
@@ -13,22 +14,22 @@ use super::{Outcome, Secret, SecretsManager, invalid_parameter};
 use crate::constants::REGION;
 use crate::error_response::ErrorResponse;
 
-/// The KMS key of a replica that was given none (the AWS CLI's example of the operation).
+/// The default KMS key of a replica (the AWS CLI's example of the operation).
 const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
 
-/// How far a replica is. The API reference knows `InSync`, `InProgress` and `Failed`; newer service models
-/// the others too.
+/// The status of a replica. The API reference has `InSync`, `InProgress` and `Failed`; newer
+/// service models have the others too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaStatus {
-    /// It holds what the primary secret holds.
+    /// The replica has the primary secret's content.
     InSync,
-    /// A change is on its way to it.
+    /// A change is being sent to the replica.
     InProgress,
-    /// It could not be made or updated.
+    /// The replica could not be created or updated.
     Failed,
-    /// A change waits to be sent to it.
+    /// A change waits to be sent to the replica.
     Pending,
-    /// It does not follow the primary secret any longer.
+    /// The replica no longer follows the primary secret.
     Detached,
 }
 
@@ -49,9 +50,9 @@ impl fmt::Display for ReplicaStatus {
 pub(crate) struct Replica {
     pub(crate) region: String,
     kms_key_id: String,
-    /// From when on it holds what the primary secret holds.
+    /// When the replica has the primary secret's content.
     in_sync_from: Instant,
-    /// What it shows whatever changes, with its message.
+    /// A fixed status with its message, which changes do not affect.
     fixed: Option<(ReplicaStatus, String)>,
 }
 
@@ -63,7 +64,7 @@ pub(super) struct Replicate {
     add_replica_regions: Vec<NewReplica>,
 }
 
-/// A Region as `ReplicateSecretToRegions` and `CreateSecret` name it.
+/// A Region in the input of `ReplicateSecretToRegions` and `CreateSecret`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct NewReplica {
@@ -80,7 +81,7 @@ pub(super) struct RemoveRegions {
 }
 
 impl Replica {
-    /// Its status and message.
+    /// Returns the replica's status and message.
     pub(crate) fn status(&self, now: Instant) -> (ReplicaStatus, &str) {
         match &self.fixed {
             Some((status, message)) => (*status, message),
@@ -89,7 +90,7 @@ impl Replica {
         }
     }
 
-    /// Fixes its status, or with `InSync` lets it follow changes again.
+    /// Fixes the replica's status. `InSync` lets it follow changes again.
     pub(crate) fn fix(&mut self, status: ReplicaStatus, message: &str, now: Instant) {
         self.fixed = match status {
             ReplicaStatus::InSync => None,
@@ -114,7 +115,7 @@ impl Replica {
 }
 
 impl Secret {
-    /// `ReplicationStatus`.
+    /// Returns the field `ReplicationStatus`.
     pub(super) fn replication(&self, now: Instant) -> Value {
         self.replicas
             .iter()
@@ -122,7 +123,7 @@ impl Secret {
             .collect()
     }
 
-    /// Adds replicas. One that exists is made again, as the console's "Retry replication" does.
+    /// Adds replicas. An existing one is created again, as the console's "Retry replication" does.
     pub(super) fn add_replicas(
         &mut self,
         regions: Vec<NewReplica>,
@@ -152,7 +153,7 @@ impl Secret {
         }
     }
 
-    /// Leaves the replicas that a change is on its way to in progress for good.
+    /// Leaves the replicas that are in progress in that status indefinitely.
     pub(super) fn strand_replicas(&mut self, now: Instant) {
         for replica in &mut self.replicas {
             if replica.status(now).0 == ReplicaStatus::InProgress {
@@ -163,7 +164,7 @@ impl Secret {
 }
 
 impl SecretsManager {
-    /// When a change that is made now has reached the replicas.
+    /// Returns when a change that is made now reaches the replicas.
     pub(super) fn replicas_in_sync_from(&self) -> Instant {
         self.clock.instant() + self.settings.replica_lag
     }

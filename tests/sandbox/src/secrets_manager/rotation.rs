@@ -1,10 +1,9 @@
-//! What rotation means for the secret itself. Invoking the function is the work of
-//! `crate::rotation`.
+//! The effect of a rotation on the secret itself. `crate::rotation` invokes the function.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::metadata::JustTheSecret;
+use super::metadata::SecretInput;
 use super::store::token_or_new;
 use super::{
     CURRENT, Moment, Outcome, PENDING, Secret, SecretsManager, invalid_parameter, invalid_request,
@@ -24,18 +23,18 @@ pub(crate) struct RotationRequest {
     rotate_immediately: Option<bool>,
 }
 
-/// A rotation whose synchronous checks have passed.
+/// A rotation that has passed the synchronous checks.
 pub(crate) struct Begun {
     pub(crate) arn: String,
     pub(crate) name: String,
-    /// The `ClientRequestToken`; the pending version's id.
+    /// The `ClientRequestToken`, which is the pending version's id.
     pub(crate) token: String,
-    /// Whether only `testSecret` is to run, on a copy of the current value.
-    pub(crate) trial: bool,
+    /// Whether it is a test rotation: only `testSecret`, on a copy of the current value.
+    pub(crate) test_only: bool,
 }
 
 impl RotationRequest {
-    /// `RotateSecret` with nothing but the secret.
+    /// Creates a `RotateSecret` request with the secret only.
     pub(crate) fn of(secret_id: &str, immediately: bool) -> RotationRequest {
         RotationRequest {
             secret_id: secret_id.to_owned(),
@@ -46,7 +45,7 @@ impl RotationRequest {
         }
     }
 
-    /// The same with this `ClientRequestToken`.
+    /// Sets the `ClientRequestToken`.
     pub(crate) fn with_token(mut self, token: &str) -> RotationRequest {
         self.client_request_token = Some(token.to_owned());
         self
@@ -63,12 +62,13 @@ impl SecretsManager {
         })
     }
 
-    /// Checks and configures as `RotateSecret` does before it answers, and announces the pending
+    /// Checks and configures as `RotateSecret` does before it responds, and announces the pending
     /// version.
     pub(crate) fn begin_rotation(&self, input: RotationRequest) -> Result<Begun, ErrorResponse> {
         let token = token_or_new(input.client_request_token)?;
-        let trial = input.rotate_immediately == Some(false);
-        // A trial is not meant to fail: its copy can be read at once.
+        let test_only = input.rotate_immediately == Some(false);
+        // The lag does not apply to a test rotation, which is not meant to fail: its copy can be
+        // read at once.
         let at = Moment {
             readable_from: self.clock.instant(),
             ..self.moment()
@@ -91,7 +91,7 @@ impl SecretsManager {
             secret.rotation_lambda_arn = Some(function.clone());
             secret.rotation_enabled = Some(true);
             secret.rotation_rules = input.rotation_rules.or(secret.rotation_rules.take());
-            if trial {
+            if test_only {
                 announce_copy(secret, &token, at)?;
             } else {
                 secret.announce(&token, at);
@@ -100,12 +100,13 @@ impl SecretsManager {
                 arn: secret.arn.clone(),
                 name: secret.name.clone(),
                 token: token.clone(),
-                trial,
+                test_only,
             })
         })
     }
 
-    /// Whether the steps have left the secret as a rotation should; if so, notes the date.
+    /// Whether the steps left the secret in the state of a finished rotation. If so, records the
+    /// date.
     pub(crate) fn conclude_rotation(&self, arn: &str) -> bool {
         let concluded = self.with(arn, |secret| {
             secret.refuse_second_rotation()?;
@@ -125,7 +126,7 @@ impl SecretsManager {
         pending.unwrap_or(false)
     }
 
-    /// The ARN of the secret that has a version with this id.
+    /// Returns the ARN of the secret that has a version with this id.
     pub(crate) fn owner_of(&self, token: &str) -> Option<String> {
         self.secrets
             .lock()
@@ -134,10 +135,10 @@ impl SecretsManager {
             .map(|secret| secret.arn.clone())
     }
 
-    /// Takes a trial's version away again.
-    pub(crate) fn end_trial(&self, arn: &str, token: &str) {
+    /// Removes the version of a test rotation.
+    pub(crate) fn end_test_rotation(&self, arn: &str, token: &str) {
         let ended = self.with_any(arn, |secret| {
-            // A label that the function put on it by mistake stays visible.
+            // A label that the function attached to it by mistake stays visible.
             if secret
                 .holder(PENDING)
                 .is_some_and(|version| version.id == token)
@@ -149,12 +150,12 @@ impl SecretsManager {
                 .retain(|version| version.id != token || !version.labels.is_empty());
             Ok(())
         });
-        // The secret may have been deleted in the meantime; then nothing is left to end.
+        // The secret may have been deleted in the meantime; then there is nothing to remove.
         ended.ok();
     }
 
-    /// Leaves the labels as they are \[DOC\].
-    pub(super) fn cancel_rotate_secret(&self, input: &JustTheSecret) -> Outcome {
+    /// Handles `CancelRotateSecret`, which leaves the labels unchanged \[DOC\].
+    pub(super) fn cancel_rotate_secret(&self, input: &SecretInput) -> Outcome {
         self.with(&input.secret_id, |secret| {
             if secret.rotation_enabled.is_none() {
                 return Err(invalid_request(
@@ -171,9 +172,9 @@ impl SecretsManager {
     }
 }
 
-/// The trial's version is a copy of the current one under AWSPENDING \[AWSV\].
+/// Announces the version of a test rotation: a copy of the current value under AWSPENDING \[AWSV\].
 fn announce_copy(secret: &mut Secret, token: &str, at: Moment) -> Result<(), ErrorResponse> {
-    // What AWS does without a current value is not known; the function is then asked to test an
+    // What AWS does without a current value is not known. The sandbox lets the function test an
     // empty version.
     let Some(value) = secret
         .holder(CURRENT)
@@ -185,7 +186,7 @@ fn announce_copy(secret: &mut Secret, token: &str, at: Moment) -> Result<(), Err
     secret.put(token, value, &[PENDING.to_owned()], at)
 }
 
-/// The function must be one that Secrets Manager may invoke \[AWSV\].
+/// The error if Secrets Manager may not invoke the function \[AWSV\].
 fn cannot_invoke() -> ErrorResponse {
     let message = "Secrets Manager cannot invoke the specified Lambda function. Ensure that the \
                    function policy grants access to the principal secretsmanager.amazonaws.com.";

@@ -12,19 +12,19 @@ use crate::error_response::ErrorResponse;
 
 /// The label of the version that consumers read.
 pub(crate) const CURRENT: &str = "AWSCURRENT";
-/// The label of the version that a rotation is making.
+/// The label of the version that a rotation is creating.
 pub(crate) const PENDING: &str = "AWSPENDING";
-/// The label of the version that was current before.
+/// The label of the version that was AWSCURRENT before.
 pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// How many versions without a label are kept (service model: about 100, and all of the last day;
-/// here only the first).
+/// How many versions without a label are kept. The service model says about 100, plus all of the
+/// last day; the sandbox keeps only 100.
 const KEPT_DEPRECATED: usize = 100;
 
-/// Staging labels across all versions of a secret.
+/// The maximum number of staging labels across all versions of a secret.
 const MOST_LABELS: usize = 20;
 
-/// What a version holds. Neither `Debug` nor `Display`, so that it is not printed.
+/// The content of a version. It has neither `Debug` nor `Display`, so that it is not printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum SecretValue {
     Text(String),
@@ -34,23 +34,23 @@ pub(crate) enum SecretValue {
 /// One version of a secret.
 #[derive(Clone)]
 pub(crate) struct Version {
-    /// The `ClientRequestToken` that made it.
+    /// The `ClientRequestToken` that created the version.
     pub(crate) id: String,
     pub(crate) labels: BTreeSet<String>,
-    /// None while a rotation has only announced the version.
+    /// The value; `None` while a rotation has only announced the version.
     pub(crate) value: Option<SecretValue>,
-    /// The `RotationToken` that came with the value. AWS shows it to nobody.
+    /// The `RotationToken` that came with the value. AWS never returns it.
     pub(crate) rotation_token: Option<String>,
     pub(crate) created: SystemTime,
-    /// Before this moment the value cannot be read while it is pending.
+    /// The instant before which the value cannot be read while the version is pending.
     pub(crate) readable_from: Instant,
 }
 
-/// The time at which a version is made.
+/// The time of a version's creation.
 #[derive(Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) now: SystemTime,
-    /// From when on its value can be read while it is pending.
+    /// When the version's value becomes readable while it is pending.
     pub(crate) readable_from: Instant,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Secret {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) versions: Vec<Version>,
     pub(crate) replicas: Vec<Replica>,
-    /// None, if rotation was never configured.
+    /// `None` if rotation was never configured.
     pub(crate) rotation_enabled: Option<bool>,
     pub(crate) rotation_lambda_arn: Option<String>,
     pub(crate) rotation_rules: Option<Value>,
@@ -117,7 +117,7 @@ impl Secret {
         self.versions.iter().find(|version| version.id == id)
     }
 
-    /// Every label with the id of the version that has it.
+    /// Returns every label with the id of its version.
     pub(crate) fn holders(&self) -> BTreeMap<String, String> {
         let labels = |version: &Version| {
             let id = version.id.clone();
@@ -127,8 +127,8 @@ impl Secret {
         self.versions.iter().flat_map(labels).collect()
     }
 
-    /// What replicas have to follow: every label with the id of the version that has it, and whether
-    /// that version has a value.
+    /// Returns what replicas follow: every label with the id of its version, and whether that
+    /// version has a value.
     pub(crate) fn contents(&self) -> BTreeMap<String, (String, bool)> {
         let holders = self.holders().into_iter();
         let has_value = |id: &str| {
@@ -143,16 +143,17 @@ impl Secret {
             .collect()
     }
 
-    /// The version with this label.
+    /// Returns the version with this label.
     pub(crate) fn holder(&self, label: &str) -> Option<&Version> {
         self.versions
             .iter()
             .find(|version| version.labels.contains(label))
     }
 
-    /// Makes a version, or fills the one that a rotation announced, and moves the labels to it.
+    /// Creates a version, or fills the one that a rotation announced, and moves the labels to it.
     ///
-    /// The same token with the same value changes nothing, with another value is refused \[AWSV\].
+    /// The same token with the same value changes nothing. With another value it is refused
+    /// \[AWSV\].
     pub(crate) fn put(
         &mut self,
         token: &str,
@@ -182,9 +183,9 @@ impl Secret {
                 "A secret can have at most 20 staging labels.",
             ));
         }
-        // An edit by hand abandons the rotation under way [DOC].
-        let by_hand = labels.iter().any(|label| label == CURRENT);
-        if by_hand
+        // A manual edit abandons the rotation in progress [DOC].
+        let is_manual = labels.iter().any(|label| label == CURRENT);
+        if is_manual
             && self
                 .holder(PENDING)
                 .is_some_and(|pending| pending.id != token)
@@ -215,14 +216,14 @@ impl Secret {
         Ok(())
     }
 
-    /// Keeps the `RotationToken` of a put. The first one stays, as the value does.
-    pub(crate) fn note_rotation_token(&mut self, id: &str, rotation_token: Option<String>) {
+    /// Stores the `RotationToken` of a put. The first one is kept, as the value is.
+    pub(crate) fn store_rotation_token(&mut self, id: &str, rotation_token: Option<String>) {
         if let Some(version) = self.versions.iter_mut().find(|version| version.id == id) {
             version.rotation_token = version.rotation_token.take().or(rotation_token);
         }
     }
 
-    /// The refusal of a token that already made another version \[AWSV\].
+    /// The error for a token that already created another version \[AWSV\].
     pub(crate) fn token_in_use(&self, token: &str) -> ErrorResponse {
         let message = format!(
             "You can't use ClientRequestToken {token} because that value is already in use for a \
@@ -232,7 +233,7 @@ impl Secret {
         ErrorResponse::new(400, "ResourceExistsException", message)
     }
 
-    /// Announces a version that has no value yet under AWSPENDING \[AWSV\].
+    /// Announces a version without a value under AWSPENDING \[AWSV\].
     pub(crate) fn announce(&mut self, token: &str, at: Moment) {
         if self.version(token).is_none() {
             self.versions.push(Version {
@@ -248,7 +249,7 @@ impl Secret {
         self.tidy();
     }
 
-    /// Moves a label to a version that exists. AWSPREVIOUS follows AWSCURRENT by itself \[DOC\].
+    /// Moves a label to an existing version. AWSPREVIOUS follows AWSCURRENT automatically \[DOC\].
     pub(crate) fn attach(&mut self, label: &str, id: &str) {
         let before = self.holder(label).map(|version| version.id.clone());
         if before.as_deref() == Some(id) {
@@ -263,7 +264,7 @@ impl Secret {
         }
     }
 
-    /// Takes a label away from whichever version has it, and drops what is left without any.
+    /// Removes a label from the version that has it, and deletes versions without any label.
     pub(crate) fn detach(&mut self, label: &str) {
         self.detach_only(label);
         self.tidy();
@@ -275,8 +276,8 @@ impl Secret {
         }
     }
 
-    /// Drops versions without a label: at once those without a value, the others when there are
-    /// many.
+    /// Deletes versions without a label: those without a value at once, the others when there are
+    /// too many.
     pub(crate) fn tidy(&mut self) {
         self.versions
             .retain(|version| version.value.is_some() || !version.labels.is_empty());
@@ -293,7 +294,7 @@ impl Secret {
         });
     }
 
-    /// A rotation may begin unless AWSPENDING is on another version than AWSCURRENT.
+    /// Refuses a rotation if AWSPENDING is on a different version than AWSCURRENT.
     pub(crate) fn refuse_second_rotation(&self) -> Result<(), ErrorResponse> {
         match self.holder(PENDING) {
             Some(pending) if !pending.labels.contains(CURRENT) => Err(invalid_request(
@@ -304,7 +305,7 @@ impl Secret {
     }
 }
 
-/// Checks a `ClientRequestToken`, or makes one up (service model: 32 to 64 characters).
+/// Checks a `ClientRequestToken` (service model: 32 to 64 characters), or generates one.
 pub(crate) fn token_or_new(token: Option<String>) -> Result<String, ErrorResponse> {
     match token {
         None => Ok(crate::constants::random_uuid()),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::error_response::ErrorResponse;
 
-/// The largest value, in bytes (service model).
+/// The maximum size of a value in bytes (service model).
 const LARGEST_VALUE: usize = 65_536;
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub(super) struct PutSecretValue {
     value: ValueInput,
 }
 
-/// The two fields of which a value is exactly one.
+/// The two fields for a value, exactly one of which is set.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ValueInput {
@@ -55,7 +55,7 @@ pub(super) struct UpdateSecretVersionStage {
 }
 
 impl ValueInput {
-    /// The value, if one is given.
+    /// Returns the value if one is given.
     pub(super) fn value(self) -> Result<Option<SecretValue>, ErrorResponse> {
         let value = match (self.secret_string, self.secret_binary) {
             (None, None) => return Ok(None),
@@ -138,7 +138,7 @@ impl SecretsManager {
                 labels.push(CURRENT.to_owned());
             }
             secret.put(&token, value, &labels, at)?;
-            secret.note_rotation_token(&token, input.rotation_token);
+            secret.store_rotation_token(&token, input.rotation_token);
             Ok(json!({
                 "ARN": secret.arn,
                 "Name": secret.name,
@@ -151,8 +151,8 @@ impl SecretsManager {
     pub(super) fn update_secret_version_stage(&self, input: &UpdateSecretVersionStage) -> Outcome {
         self.with(&input.secret_id, |secret| {
             move_label(secret, input)?;
-            // Between the moves of AWSCURRENT and AWSPENDING, a replica that has not seen the first
-            // one never comes into step [OBS, one report: square/password-rotation-lambda#12].
+            // If AWSPENDING is removed before a replica has the move of AWSCURRENT, the replica
+            // stays in progress [OBS, one report: square/password-rotation-lambda#12].
             let removed = input.version_stage == PENDING && input.move_to_version_id.is_none();
             if removed && self.settings.replicas_get_stuck {
                 secret.strand_replicas(self.clock.instant());
@@ -164,7 +164,7 @@ impl SecretsManager {
     }
 }
 
-/// The version that is asked for, if it has a value \[AWSV for the mismatch and the placeholder\].
+/// Returns the requested version if it has a value \[AWSV for the mismatch and the placeholder\].
 fn find<'a>(
     secret: &'a Secret,
     input: &GetSecretValue,
@@ -198,7 +198,7 @@ fn find<'a>(
         .ok_or(refusal)
 }
 
-/// Moves or removes a label; `RemoveFromVersionId` makes it a compare-and-swap \[AWSV\].
+/// Moves or removes a label. `RemoveFromVersionId` makes it a compare-and-swap \[AWSV\].
 fn move_label(secret: &mut Secret, input: &UpdateSecretVersionStage) -> Result<(), ErrorResponse> {
     let label = input.version_stage.as_str();
     let holder = secret.holder(label).map(|version| version.id.clone());
@@ -255,7 +255,7 @@ fn attached_elsewhere(fault: &str, label: &str, holder: &str) -> ErrorResponse {
     ))
 }
 
-/// 36 to 256 characters of `[a-zA-Z0-9-]` (service model).
+/// Whether a token has 36 to 256 characters of `[a-zA-Z0-9-]` (service model).
 fn is_rotation_token(token: &str) -> bool {
     (36..=256).contains(&token.len())
         && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')

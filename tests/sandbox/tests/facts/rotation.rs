@@ -224,7 +224,7 @@ async fn trial_tests_copy_and_removes_it() {
     sandbox
         .faults()
         .inject(Fault::new(hook).on(Service::SecretsManager, "GetSecretValue"));
-    let outcome = sandbox.trial("s").await;
+    let outcome = sandbox.test_rotation("s").await;
     assert!(outcome.succeeded, "{outcome:?}");
     assert_eq!(steps(&outcome), ["testSecret"]);
     let copy = seen
