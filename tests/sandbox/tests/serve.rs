@@ -1,4 +1,4 @@
-//! The command `serve`, and that events/ fits what it starts with.
+//! The command `serve`, and whether the files in events/ match it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,14 +11,14 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// Far more than anything here takes, also on a busy machine.
+/// Far longer than any test takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 const SECRET: &str = "demo/partner-api-key";
 
-/// `sandbox serve` on free ports, around the small function.
+/// A process of `sandbox serve` on free ports, around the small function.
 struct Served {
     child: Child,
-    /// What it has printed and nobody has read yet.
+    /// Its output that was not read yet.
     lines: Lines<BufReader<ChildStdout>>,
     banner: String,
 }
@@ -36,7 +36,7 @@ impl Served {
             .kill_on_drop(true)
             .spawn()
             .expect("the sandbox starts");
-        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let mut served = Served {
             child,
             lines,
@@ -46,25 +46,25 @@ impl Served {
         served
     }
 
-    /// What it prints up to the line that has this in it.
+    /// Returns the output up to the line that contains `last`.
     async fn until(&mut self, last: &str) -> String {
         let mut read = String::new();
         while !read.contains(last) {
             let line = timeout(PATIENCE, self.lines.next_line()).await;
             let line = line
                 .unwrap_or_else(|_| panic!("no {last} after:\n{read}"))
-                .expect("it prints text");
-            read += &line.unwrap_or_else(|| panic!("it ended before {last}:\n{read}"));
+                .expect("the output is text");
+            read += &line.unwrap_or_else(|| panic!("the sandbox ended before {last}:\n{read}"));
             read.push('\n');
         }
         read
     }
 
-    /// Where the AWS services are, as the banner has it for a shell.
+    /// Returns the endpoint of the AWS services from the banner.
     fn aws(&self) -> &str {
         let rest = self.banner.split("AWS_ENDPOINT_URL=").nth(1);
         let url = rest.and_then(|rest| rest.split_whitespace().next());
-        url.expect("the banner names it")
+        url.expect("the banner names the endpoint")
     }
 
     async fn secrets(&self, operation: &str) -> Value {
@@ -79,20 +79,22 @@ impl Served {
         body_of(Request::post(url).body(event)).await
     }
 
-    /// Lets 25 hours pass.
+    /// Moves the clock by 25 hours.
     async fn advance(&self) {
         let url = format!("{}/_sandbox/clock?advance=25h", self.aws());
         let answer = body_of(Request::post(url).body(String::new())).await;
         assert!(answer["now"].is_string(), "{answer}");
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Ends the process as Ctrl-C does.
     async fn interrupt(mut self) {
-        let id = self.child.id().expect("it runs").to_string();
+        let id = self.child.id().expect("the process runs").to_string();
         let kill = Command::new("kill").args(["-s", "INT", &id]).status();
-        assert!(kill.await.expect("there is a kill").success());
+        assert!(kill.await.expect("kill runs").success());
         let status = timeout(PATIENCE, self.child.wait()).await;
-        let status = status.expect("it ends").expect("it can be waited for");
+        let status = status
+            .expect("the process ends")
+            .expect("the status can be read");
         assert!(status.success(), "{status}");
     }
 }
@@ -101,19 +103,19 @@ async fn body_of(request: http::Result<Request<String>>) -> Value {
     let request = request.expect("the request is valid");
     let response = http_client::send(request)
         .await
-        .expect("there is an answer");
-    serde_json::from_slice(response.body()).expect("the answer is JSON")
+        .expect("the sandbox responds");
+    serde_json::from_slice(response.body()).expect("the body is JSON")
 }
 
-/// A file of the project's events/.
+/// Returns a file of the project's events/.
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../events")
         .join(name);
-    std::fs::read_to_string(path).expect("it is there")
+    std::fs::read_to_string(path).expect("the file exists")
 }
 
-/// The version that has this label.
+/// Returns the version that has this label.
 fn holder<'a>(description: &'a Value, label: &str) -> Option<&'a String> {
     let versions = description["VersionIdsToStages"].as_object()?;
     let has = |labels: &Value| {
@@ -127,9 +129,9 @@ fn holder<'a>(description: &'a Value, label: &str) -> Option<&'a String> {
         .map(|(id, _)| id)
 }
 
-/// The example events as they are take the steps that are left to a person.
+/// The example events run the steps unchanged when they are left to the operator.
 #[tokio::test]
-async fn example_events_take_manual_steps() {
+async fn example_events_run_manual_steps() {
     let mut served = Served::start(&["--by-hand"]).await;
     let announced = served.secrets("DescribeSecret").await;
     let token = holder(&announced, "AWSPENDING").expect("a rotation is announced");
@@ -146,21 +148,21 @@ async fn example_events_take_manual_steps() {
     ] {
         let answer = served.invoke(example(file)).await;
         assert_eq!(answer, Value::Null, "{step}");
-        let told = served.until("done in").await;
-        assert!(told.contains(step), "{told}");
+        let output = served.until("done in").await;
+        assert!(output.contains(step), "{output}");
     }
     let described = served.secrets("DescribeSecret").await;
     assert_eq!(holder(&described, "AWSCURRENT"), Some(token));
     assert!(served.secrets("GetSecretValue").await["SecretString"].is_string());
 
-    // The small function leaves AWSPENDING on the current version, which is no hindrance.
+    // The small function leaves AWSPENDING on the current version, which does not block a rotation.
     let next = served.secrets("RotateSecret").await;
     assert!(next["VersionId"].is_string(), "{next}");
     served.interrupt().await;
 }
 
 #[tokio::test]
-async fn without_the_flag_the_service_takes_the_steps() {
+async fn default_serve_runs_steps() {
     let mut served = Served::start(&[]).await;
     assert!(served.banner.contains("rotate-secret"), "{}", served.banner);
     let page = format!("{}/_sandbox/ ", served.aws());
@@ -176,18 +178,18 @@ async fn without_the_flag_the_service_takes_the_steps() {
     served.interrupt().await;
 }
 
-/// The clock can be moved from outside; the schedule goes by it, and its invocation is told.
+/// The clock can be moved over HTTP. The schedule follows it, and its invocation is printed.
 #[tokio::test]
-async fn day_that_passes_at_once_has_function_reconcile() {
+async fn clock_moved_by_day_starts_reconcile() {
     let mut served = Served::start(&["--reconcile-every", "24h"]).await;
     let command = format!("curl -X POST '{}/_sandbox/clock?advance=25h'", served.aws());
     assert!(served.banner.contains(&command), "{}", served.banner);
     assert!(served.banner.contains("and every 1day"));
     served.advance().await;
-    let told = served.until("done in").await;
+    let output = served.until("done in").await;
     assert!(
-        told.contains("\n  reconcile\n") || told.starts_with("  reconcile\n"),
-        "{told}"
+        output.contains("\n  reconcile\n") || output.starts_with("  reconcile\n"),
+        "{output}"
     );
     served.interrupt().await;
 }
@@ -214,7 +216,7 @@ async fn port_in_use_names_its_option() {
 
 /// A rotation is followed by `EventBridge`'s event for the label that it moved.
 #[tokio::test]
-async fn function_is_told_of_changed_key() {
+async fn label_event_invokes_function() {
     let mut served = Served::start(&[]).await;
     served.secrets("RotateSecret").await;
     served.until("finishSecret").await;
@@ -225,9 +227,9 @@ async fn function_is_told_of_changed_key() {
     served.interrupt().await;
 }
 
-/// Then only a person invokes the function.
+/// Only manual invocations reach the function.
 #[tokio::test]
-async fn by_hand_nothing_comes_from_event_bridge() {
+async fn manual_mode_sends_no_events() {
     let mut served = Served::start(&["--by-hand"]).await;
     assert!(!served.banner.contains("EventBridge"), "{}", served.banner);
     served.advance().await;
@@ -237,17 +239,17 @@ async fn by_hand_nothing_comes_from_event_bridge() {
     served
         .invoke(json!({ "Step": "the last" }).to_string())
         .await;
-    let told = served.until("the last").await;
+    let output = served.until("the last").await;
     assert!(
-        !told.contains("reconcile") && !told.contains("Label"),
-        "{told}"
+        !output.contains("reconcile") && !output.contains("Label"),
+        "{output}"
     );
     served.interrupt().await;
 }
 
 #[tokio::test]
-async fn example_settings_fit_ports_and_usage_plan() {
-    let settings: Value = serde_json::from_str(&example("env.json")).expect("it is JSON");
+async fn example_settings_match_ports_and_usage_plan() {
+    let settings: Value = serde_json::from_str(&example("env.json")).expect("the file is JSON");
     let settings = &settings["RotationFunction"];
     let setting = |name: &str| settings[name].as_str().unwrap_or_default();
 
@@ -255,10 +257,11 @@ async fn example_settings_fit_ports_and_usage_plan() {
         .arg("--help")
         .output()
         .await;
-    let help = String::from_utf8(help.expect("it runs").stdout).expect("it prints text");
+    let help =
+        String::from_utf8(help.expect("the command runs").stdout).expect("the output is text");
     for name in ["AWS_ENDPOINT_URL", "PROBE_URL", "DOPPLER_API_URL"] {
-        let url: http::Uri = setting(name).parse().expect("it is a URL");
-        let port = url.port_u16().expect("it has a port");
+        let url: http::Uri = setting(name).parse().expect("the setting is a URL");
+        let port = url.port_u16().expect("the URL has a port");
         assert!(
             help.contains(&format!("({port})")),
             "{name}: no port is {port} by default"
@@ -275,9 +278,9 @@ async fn example_settings_fit_ports_and_usage_plan() {
     served.interrupt().await;
 }
 
-/// The replicas of the secret go by the sandbox's clock.
+/// The replicas of the secret follow the sandbox's clock.
 #[tokio::test]
-async fn replicas_follow_after_their_lag() {
+async fn replicas_are_in_sync_after_lag() {
     let arguments = ["--replica-region", "eu-west-1", "--replica-lag", "1h"];
     let served = Served::start(&arguments).await;
     for status in ["InProgress", "InSync"] {

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_keys_a_second_can_be_created() {
+    fn limit_allows_five_new_keys_per_second() {
         let start = Instant::now();
         let mut limits = Limits::new(start);
         let mut created = |after: Duration| limits.take("CreateApiKey", start + after).is_ok();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn all_operations_together_have_a_burst_of_forty() {
+    fn limit_allows_burst_of_forty_operations() {
         let start = Instant::now();
         let mut limits = Limits::new(start);
         assert!((0..40).all(|_| limits.take("GetApiKeys", start).is_ok()));

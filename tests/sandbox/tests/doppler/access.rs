@@ -1,4 +1,4 @@
-//! Who may ask for what: tokens, scope and limits.
+//! Access: tokens, scope and limits.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn token_is_accepted_as_bearer_or_basic() {
     assert_eq!(api.send(request, "/v3/me", Bytes::new()).await.status, 200);
 }
 
-/// 3P for the text; what is said without a token is UNK.
+/// 3P for the message; the reply without a token is UNK.
 #[tokio::test]
 async fn unknown_revoked_or_missing_token_is_401() {
     let api = Api::start().await;
@@ -44,7 +44,7 @@ async fn unknown_revoked_or_missing_token_is_401() {
 
 /// DOC.
 #[tokio::test]
-async fn tokens_look_like_their_kind() {
+async fn token_has_prefix_of_its_kind() {
     let api = Api::start().await;
     let tokens = [
         (api.service_token(), "dp.st.prd."),
@@ -62,7 +62,7 @@ async fn tokens_look_like_their_kind() {
 
 /// DOC, and SRC for the request id.
 #[tokio::test]
-async fn every_reply_carries_request_id_and_rate() {
+async fn every_reply_has_request_id_and_rate() {
     let api = Api::start().await;
     let token = api.service_token();
     for reply in [
@@ -79,7 +79,7 @@ async fn every_reply_carries_request_id_and_rate() {
 
 /// DOC.
 #[tokio::test]
-async fn write_limit_says_when_to_return() {
+async fn write_limit_sends_retry_after() {
     let api = Api::start().await;
     api.doppler.set_rate_window(Duration::from_secs(1));
     api.doppler.set_write_limit(1);
@@ -101,7 +101,7 @@ async fn write_limit_says_when_to_return() {
 
 /// DOC and EMP.
 #[tokio::test]
-async fn a_service_token_implies_its_project_and_config() {
+async fn service_token_implies_project_and_config() {
     let api = Api::start().await;
     let token = api.service_token();
     let body = json!({"project": null, "config": "", "secrets": {"A": "1"}});
@@ -164,7 +164,7 @@ async fn other_tokens_must_name_project_and_config() {
 
 /// 3P (58 requests).
 #[tokio::test]
-async fn hidden_project_is_404_or_400() {
+async fn hidden_project_is_refused_with_404_or_400() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let path = format!("{SECRETS}?project=shop&config=prd");
@@ -208,9 +208,9 @@ async fn body_precedes_query_for_project_and_config() {
     assert_eq!(api.doppler.value("acme", "dev", "A"), None);
 }
 
-/// The rule is DOC; status and text are UNK.
+/// DOC for the rule; status and message are UNK.
 #[tokio::test]
-async fn read_only_token_reads_and_does_not_write() {
+async fn read_only_token_cannot_write() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     let token = api.doppler.service_token("acme", "prd", Access::ReadOnly);
@@ -223,9 +223,9 @@ async fn read_only_token_reads_and_does_not_write() {
     assert_eq!(api.doppler.value("acme", "prd", "A").as_deref(), Some("1"));
 }
 
-/// The rule is DOC; status and text are UNK.
+/// DOC for the rule; status and message are UNK.
 #[tokio::test]
-async fn a_service_token_reaches_secrets_only() {
+async fn service_token_has_access_to_secrets_only() {
     let api = Api::start().await;
     let token = api.service_token();
     for path in [
@@ -245,7 +245,7 @@ async fn a_service_token_reaches_secrets_only() {
     );
 }
 
-/// Ours: the call log is written with these names.
+/// Own choice: the call log uses these names.
 #[test]
 fn operations_have_names() {
     assert_eq!(operation(&http::Method::GET, SECRET), "GetSecret");

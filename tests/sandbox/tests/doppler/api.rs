@@ -1,4 +1,4 @@
-//! The stand-in on a loopback port, and a client for it.
+//! The Doppler sandbox on a loopback port, and a client for it.
 
 use std::net::SocketAddr;
 
@@ -16,12 +16,12 @@ use sandbox::doppler::{Access, Doppler};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// The path of one secret, of all of them, and of the file with them.
+/// The paths of one secret, of all secrets, and of the file with all secrets.
 pub(crate) const SECRET: &str = "/v3/configs/config/secret";
 pub(crate) const SECRETS: &str = "/v3/configs/config/secrets";
 pub(crate) const DOWNLOAD: &str = "/v3/configs/config/secrets/download";
 
-/// Names the production root config of the project that every test has.
+/// The query for the production root config of the project that every test has.
 pub(crate) const PRD: &str = "project=acme&config=prd";
 
 pub(crate) struct Api {
@@ -37,7 +37,7 @@ pub(crate) struct Reply {
 }
 
 impl Api {
-    /// A workplace with the project `acme`.
+    /// Starts a workplace with the project `acme`.
     pub(crate) async fn start() -> Self {
         let api = Self::start_empty().await;
         api.doppler.create_project("acme");
@@ -65,7 +65,7 @@ impl Api {
         }
     }
 
-    /// A token that may read and write the production root config, and nothing else.
+    /// Returns a token that may only read and write the production root config.
     pub(crate) fn service_token(&self) -> String {
         self.doppler.service_token("acme", "prd", Access::ReadWrite)
     }
@@ -114,10 +114,10 @@ impl Api {
         self.client
             .request(request)
             .await
-            .expect("the stand-in answers")
+            .expect("the sandbox responds")
     }
 
-    /// One secret of the production root config, as its service token sees it.
+    /// Returns one secret of the production root config, as its service token sees it.
     pub(crate) async fn secret(&self, name: &str) -> Value {
         let path = format!("{SECRET}?name={name}");
         self.get(&self.service_token(), &path).await.json()["value"].take()
@@ -129,7 +129,7 @@ impl Reply {
         serde_json::from_str(&self.text).expect("the body is JSON")
     }
 
-    /// The message of an error, which must be in Doppler's envelope.
+    /// Returns the message of an error, which must be in Doppler's envelope.
     pub(crate) fn message(&self) -> String {
         let body = self.json();
         assert_eq!(body["success"], false);
@@ -140,12 +140,12 @@ impl Reply {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name).expect("the header is there");
+        let value = self.headers.get(name).expect("the header exists");
         value.to_str().expect("the header is text")
     }
 }
 
-/// A request with a bearer token.
+/// Returns a request with a bearer token.
 pub(crate) fn authorized(token: &str) -> Builder {
     Request::builder().header("authorization", format!("Bearer {token}"))
 }

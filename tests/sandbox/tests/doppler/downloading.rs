@@ -1,4 +1,4 @@
-//! The file with all secrets.
+//! The download of all secrets.
 
 use bytes::Bytes;
 use sandbox::doppler::Visibility;
@@ -31,9 +31,9 @@ async fn json_file_is_flat_and_computed() {
     assert_eq!(only.json(), json!({"B": "12"}));
 }
 
-/// DOC for the formats; how each quotes is UNK.
+/// DOC for the formats; the quoting is UNK.
 #[tokio::test]
-async fn text_formats_hold_one_secret_to_line() {
+async fn text_formats_have_one_secret_per_line() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "say \"hi\"\n");
     let formats = [
@@ -72,7 +72,7 @@ async fn accept_header_decides_format_or_415() {
 
 /// SRC and EMP.
 #[tokio::test]
-async fn known_tag_of_same_config_is_answered_304() {
+async fn known_tag_of_same_config_returns_304() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let download = async |config: &str, known: &str| {
@@ -97,25 +97,25 @@ async fn known_tag_of_same_config_is_answered_304() {
     assert_eq!(download("prd", tag).await.status, 200);
 }
 
-/// UNK: a person's file leaves out what is restricted.
+/// UNK: a user's file omits restricted values.
 #[tokio::test]
-async fn a_persons_file_leaves_out_what_is_restricted() {
+async fn file_of_user_omits_restricted_values() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     api.doppler
         .set_visibility("acme", "prd", "A", Visibility::Restricted);
     let path = format!("{DOWNLOAD}?{PRD}&{ONLY_MINE}");
-    let person = api.get(&api.doppler.personal_token(), &path).await;
+    let user = api.get(&api.doppler.personal_token(), &path).await;
     let machine = api.get(&api.service_token(), &path).await;
     assert_eq!(
-        (person.json(), machine.json()),
+        (user.json(), machine.json()),
         (json!({}), json!({"A": "1"}))
     );
 }
 
-/// Ours: no answer rather than a wrong one.
+/// Own choice: an error rather than a wrong response.
 #[tokio::test]
-async fn what_stand_in_does_not_know_it_says() {
+async fn unsupported_format_is_refused() {
     let api = Api::start().await;
     for query in ["format=dotnet-json", "name_transformer=camel"] {
         let reply = api

@@ -1,7 +1,6 @@
-//! What the Doppler stand-in is known to do, asked over HTTP.
+//! Known facts about the Doppler API, tested against the sandbox over HTTP.
 //!
-//! Every test names how its fact is known (the tags are those of the `doppler` module) and the
-//! section of the contract that holds it.
+//! Every test names the source of its fact, with the tags of the `doppler` module.
 
 mod access;
 mod api;

@@ -51,7 +51,7 @@ async fn new_project_has_three_environments_with_locked_roots() {
 
 /// SRC.
 #[tokio::test]
-async fn a_project_can_be_made_without_environments() {
+async fn project_can_be_created_without_environments() {
     let api = Api::start_empty().await;
     let token = api.doppler.service_account_token();
     let body = json!({"name": "acme", "create_default_environments": false});
@@ -65,7 +65,7 @@ async fn a_project_can_be_made_without_environments() {
 
 /// 3P.
 #[tokio::test]
-async fn a_project_name_is_taken_once() {
+async fn duplicate_project_name_is_refused() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let reply = api
@@ -78,9 +78,9 @@ async fn a_project_name_is_taken_once() {
     );
 }
 
-/// Section 4: identifiers are names (3P); that tokens survive is inferred.
+/// 3P: identifiers are names. That tokens survive is inferred.
 #[tokio::test]
-async fn a_renamed_project_keeps_its_tokens() {
+async fn renamed_project_keeps_its_tokens() {
     let api = Api::start().await;
     let service_token = api.service_token();
     let token = api.doppler.service_account_token();
@@ -102,7 +102,7 @@ async fn a_renamed_project_keeps_its_tokens() {
 
 /// EMP: 204 breaks the CLI.
 #[tokio::test]
-async fn deletions_but_that_of_secret_answer_with_json() {
+async fn deletions_except_of_secrets_return_json() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let service_token = api.service_token();
@@ -128,7 +128,7 @@ async fn deletions_but_that_of_secret_answer_with_json() {
 
 /// 3P and EMP.
 #[tokio::test]
-async fn environment_has_root_config_and_is_renamed() {
+async fn new_environment_has_root_config() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let body = json!({"project": "acme", "name": "Quality", "slug": "qa"});
@@ -148,7 +148,7 @@ async fn environment_has_root_config_and_is_renamed() {
 
 /// 3P.
 #[tokio::test]
-async fn branch_config_must_be_named_after_known_environment() {
+async fn branch_config_name_needs_known_environment() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let create = async |environment: &str, name: &str| {
@@ -169,7 +169,7 @@ async fn branch_config_must_be_named_after_known_environment() {
 
 /// DOC.
 #[tokio::test]
-async fn a_locked_config_cannot_be_deleted_but_written() {
+async fn locked_config_can_be_written_but_not_deleted() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let token = api.doppler.service_account_token();
@@ -232,14 +232,14 @@ async fn service_token_shows_key_once_and_is_deleted() {
     }
 }
 
-/// EMP: the CLI sends the end in seconds.
+/// EMP: the CLI sends the expiry in seconds.
 #[tokio::test]
-async fn service_token_ends_when_it_was_told_to() {
+async fn service_token_expires_at_requested_time() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970")
+        .expect("the time is after 1970")
         .as_secs();
     for (expire_at, status) in [(now + 600, 200), (now - 1, 401)] {
         let body = json!({"name": "ci", "access": "read/write", "expire_at": expire_at});
@@ -255,7 +255,7 @@ async fn service_token_ends_when_it_was_told_to() {
 
 /// DOC `auth-me`.
 #[tokio::test]
-async fn a_token_can_describe_itself_without_showing_itself() {
+async fn token_describes_itself_without_its_text() {
     let api = Api::start().await;
     let token = api.service_token();
     let reply = api.get(&token, "/v3/me").await;
@@ -269,7 +269,7 @@ async fn a_token_can_describe_itself_without_showing_itself() {
 
 /// DOC; that an equal write leaves no log is UNK.
 #[tokio::test]
-async fn write_leaves_log_that_can_be_rolled_back() {
+async fn write_adds_log_that_can_be_rolled_back() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     for value in ["1", "2", "2"] {

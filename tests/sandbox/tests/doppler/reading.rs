@@ -22,7 +22,7 @@ async fn absent_secret_is_200_full_of_nulls() {
 
 /// EMP.
 #[tokio::test]
-async fn a_filtered_list_leaves_out_unknown_names() {
+async fn filtered_list_omits_unknown_names() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     api.doppler.set_value("acme", "prd", "B", "2");
@@ -38,10 +38,10 @@ async fn a_filtered_list_leaves_out_unknown_names() {
     );
 }
 
-/// 3P; the parameter is DOC, and capitalised by the SDK (EMP,
+/// 3P; the parameter is DOC, and the SDK capitalises it (EMP).
 ///).
 #[tokio::test]
-async fn the_managed_three_are_listed_unless_declined() {
+async fn doppler_secrets_are_listed_unless_excluded() {
     let api = Api::start().await;
     let token = api.service_token();
     api.doppler.set_value("acme", "prd", "A", "1");
@@ -68,7 +68,7 @@ async fn the_managed_three_are_listed_unless_declined() {
 
 /// DOC `secret-visibility`.
 #[tokio::test]
-async fn restricted_value_is_null_to_person() {
+async fn restricted_value_is_null_for_user() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     api.doppler
@@ -87,9 +87,9 @@ async fn restricted_value_is_null_to_person() {
     }
 }
 
-/// UNK: a guess on the safe side.
+/// UNK: a conservative guess.
 #[tokio::test]
-async fn reference_to_restricted_value_is_restricted_itself() {
+async fn reference_to_restricted_value_is_restricted() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     api.doppler
@@ -110,7 +110,7 @@ async fn reference_to_restricted_value_is_restricted_itself() {
 
 /// SRC; that unresolvable text stays is UNK.
 #[tokio::test]
-async fn references_are_followed_in_computed_only() {
+async fn only_computed_value_follows_references() {
     let api = Api::start().await;
     api.doppler.create_project("my-shop");
     api.doppler.set_value("acme", "prd", "USER_NAME", "ada");
@@ -143,7 +143,7 @@ async fn references_are_followed_in_computed_only() {
 
 /// UNK.
 #[tokio::test]
-async fn references_in_a_circle_come_to_an_end() {
+async fn cyclic_references_terminate() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "${B}");
     api.doppler.set_value("acme", "prd", "B", "${A}");
@@ -169,7 +169,7 @@ async fn branch_inherits_from_its_root_until_it_overrides() {
 
 /// SRC, and 3P for the names.
 #[tokio::test]
-async fn config_sees_what_it_inherits_from_inheritable_one() {
+async fn config_inherits_from_inheritable_config() {
     let api = Api::start().await;
     api.doppler.create_project("base");
     api.doppler.set_value("base", "prd", "SHARED", "1");
@@ -201,7 +201,7 @@ async fn config_sees_what_it_inherits_from_inheritable_one() {
 
 /// DOC; the older path is EMP.
 #[tokio::test]
-async fn a_note_is_shared_by_the_whole_project() {
+async fn note_is_shared_by_project() {
     let api = Api::start().await;
     let token = api.doppler.service_account_token();
     api.doppler.set_value("acme", "prd", "A", "1");

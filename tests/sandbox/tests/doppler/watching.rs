@@ -14,7 +14,7 @@ use crate::api::{Api, SECRETS, authorized};
 const CONNECTED: &str = "event: message\ndata: {\"type\":\"connected\"}\n\n";
 const UPDATED: &str = "event: message\ndata: {\"type\":\"secrets.update\"}\n\n";
 
-/// A watch, of which each piece must be one whole event.
+/// A watch. Each piece of its body must be one whole event.
 struct Watch(Incoming);
 
 impl Watch {
@@ -29,9 +29,11 @@ impl Watch {
 
     async fn next(&mut self) -> String {
         let frame = timeout(Duration::from_secs(10), self.0.frame()).await;
-        let frame = frame.expect("an event comes").expect("the watch goes on");
+        let frame = frame
+            .expect("an event arrives")
+            .expect("the watch continues");
         let data = frame
-            .expect("the watch goes on")
+            .expect("the watch continues")
             .into_data()
             .expect("a watch sends data");
         String::from_utf8(data.to_vec()).expect("an event is text")
@@ -44,7 +46,7 @@ impl Watch {
     }
 }
 
-/// EMP; that an equal write stays silent is UNK.
+/// EMP; that an equal write sends nothing is UNK.
 #[tokio::test]
 async fn watch_sends_connected_and_each_update() {
     let api = Api::start().await;
@@ -66,7 +68,7 @@ async fn watch_sends_connected_and_each_update() {
 
 /// DOC for the inheritance; that watches follow it is inferred.
 #[tokio::test]
-async fn root_change_is_told_to_its_branches() {
+async fn root_change_notifies_branch_watchers() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let token = |config| api.doppler.service_token("acme", config, Access::ReadOnly);
@@ -79,7 +81,7 @@ async fn root_change_is_told_to_its_branches() {
 
 /// SRC.
 #[tokio::test]
-async fn a_ping_is_answered() {
+async fn ping_succeeds() {
     let api = Api::start().await;
     let reply = api
         .get(&api.service_token(), "/v3/configs/config/ping")

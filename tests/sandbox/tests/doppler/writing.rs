@@ -22,7 +22,7 @@ impl Api {
 
 /// DOC and SRC.
 #[tokio::test]
-async fn the_map_form_merges_and_null_deletes() {
+async fn map_form_merges_and_null_deletes() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "OLD", "1");
     api.doppler.set_value("acme", "prd", "KEPT", "2");
@@ -37,9 +37,9 @@ async fn the_map_form_merges_and_null_deletes() {
     assert_eq!(api.prd("NEW").as_deref(), Some("3"));
 }
 
-/// EMP: what the Python SDK's own class for the map comes to.
+/// EMP: what the Python SDK's own class for the map sends.
 #[tokio::test]
-async fn an_empty_map_changes_nothing() {
+async fn empty_map_changes_nothing() {
     let api = Api::start().await;
     let reply = api
         .post(&api.service_token(), SECRETS, json!({"secrets": {}}))
@@ -87,7 +87,7 @@ async fn another_original_name_renames() {
 
 /// DOC for null; UNK for a name that has no value yet.
 #[tokio::test]
-async fn null_value_leaves_value_and_changes_rest() {
+async fn null_value_keeps_value_and_changes_rest() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     let restrict = json!({"name": "A", "value": null, "visibility": "restricted"});
@@ -129,7 +129,7 @@ async fn visibility_starts_masked_and_is_kept() {
 
 /// DOC for the guards; the status is UNK.
 #[tokio::test]
-async fn guard_that_does_not_hold_refuses_whole_update() {
+async fn failed_guard_refuses_whole_update() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     let guards = [
@@ -174,7 +174,7 @@ async fn guard_that_does_not_hold_refuses_whole_update() {
 
 /// DOC; the refusal's status is UNK.
 #[tokio::test]
-async fn exactly_one_of_two_forms_is_asked_for() {
+async fn update_needs_exactly_one_form() {
     let api = Api::start().await;
     let both = json!({"secrets": {}, "change_requests": []});
     let neither = json!({"secrets": null, "change_requests": null});
@@ -186,7 +186,7 @@ async fn exactly_one_of_two_forms_is_asked_for() {
     }
 }
 
-/// Tolerated either way by clients; the whole config is the safer assumption (EMP).
+/// Clients accept either; the whole config is the safer assumption (EMP).
 #[tokio::test]
 async fn reply_to_update_shows_whole_config() {
     let api = Api::start().await;
@@ -202,9 +202,9 @@ async fn reply_to_update_shows_whole_config() {
     assert_eq!(body["secrets"]["A"], expected);
 }
 
-/// EMP and 3P for the text; the status is assumed.
+/// EMP and 3P for the message; the status is assumed.
 #[tokio::test]
-async fn bad_name_is_refused_in_both_directions() {
+async fn bad_name_is_refused_for_reads_and_writes() {
     let api = Api::start().await;
     let token = api.service_token();
     let text = |name| {
@@ -227,9 +227,9 @@ async fn bad_name_is_refused_in_both_directions() {
     }
 }
 
-/// That they are always there is 3P; the refusal is UNK.
+/// 3P that they always exist; the refusal is UNK.
 #[tokio::test]
-async fn the_managed_three_cannot_be_written() {
+async fn doppler_secrets_cannot_be_written() {
     let api = Api::start().await;
     for name in ["DOPPLER_PROJECT", "DOPPLER_ENVIRONMENT", "DOPPLER_CONFIG"] {
         assert_eq!(
@@ -262,7 +262,7 @@ async fn long_or_mistyped_value_is_refused() {
 
 /// DOC.
 #[tokio::test]
-async fn branch_promotes_to_and_follows_root() {
+async fn branch_can_promote_and_converge() {
     let api = Api::start().await;
     api.doppler.create_branch_config("acme", "prd", "prd_aws");
     let token = api.doppler.service_account_token();
@@ -294,7 +294,7 @@ async fn branch_promotes_to_and_follows_root() {
 
 /// EMP.
 #[tokio::test]
-async fn values_come_back_as_they_were_written() {
+async fn values_are_returned_as_written() {
     let api = Api::start().await;
     for value in [
         "",
@@ -317,9 +317,9 @@ async fn values_come_back_as_they_were_written() {
     }
 }
 
-/// Ours: the stand-in can keep something else than what it was given.
+/// Own choice: the sandbox can store something other than the written value.
 #[tokio::test]
-async fn written_value_can_come_back_changed() {
+async fn altered_write_is_returned_changed() {
     let api = Api::start().await;
     api.doppler
         .alter_writes("acme", "prd", "A", |value| format!("{value} "));
@@ -329,13 +329,13 @@ async fn written_value_can_come_back_changed() {
     assert_eq!(
         api.prd("A").as_deref(),
         Some("1"),
-        "a person's edit is left alone"
+        "an edit in the dashboard stays unaltered"
     );
 }
 
-/// DOC; that an absent name is no error is UNK.
+/// DOC; that a missing name is not an error is UNK.
 #[tokio::test]
-async fn deleting_a_secret_answers_204_without_a_body() {
+async fn deleted_secret_returns_204_without_body() {
     let api = Api::start().await;
     api.doppler.set_value("acme", "prd", "A", "1");
     for _ in 0..2 {

@@ -1,13 +1,13 @@
-//! What the tests have in common: clients that speak the services' protocols.
+//! Helpers for the tests: clients for the services' protocols.
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use sandbox::{Function, Options, Sandbox, http_client};
 use serde_json::Value;
 
-/// Looks signed; the sandbox does not check more.
+/// A header that looks signed. The sandbox checks no more.
 const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=sandbox/20261122/us-east-1/x/aws4_request";
 
-/// An answer of either AWS service.
+/// A response of either AWS service.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -16,7 +16,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The error's name, wherever the protocol has it.
+    /// Returns the error's name, from the place where the protocol has it.
     pub(crate) fn code(&self) -> &str {
         let header = self
             .headers
@@ -25,12 +25,12 @@ impl Answer {
         self.body["__type"].as_str().or(header).unwrap_or_default()
     }
 
-    /// The error's sentence.
+    /// Returns the error's message.
     pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
     }
 
-    /// The output of a call that must succeed.
+    /// Returns the output of a call that must succeed.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert!(
@@ -42,7 +42,7 @@ impl Answer {
         self.body
     }
 
-    /// Holds the error to its status, name and sentence.
+    /// Checks the error's status, name and message.
     #[track_caller]
     pub(crate) fn is_refused(&self, status: u16, code: &str, message: &str) {
         assert_eq!(
@@ -51,13 +51,13 @@ impl Answer {
         );
     }
 
-    /// A text of the output.
+    /// Returns a text field of the output.
     pub(crate) fn text(&self, field: &str) -> String {
         self.body[field].as_str().unwrap_or_default().to_owned()
     }
 }
 
-/// A sandbox with the default options.
+/// Starts a sandbox with the default options.
 pub(crate) async fn start() -> Sandbox {
     start_with(Options::default()).await
 }
@@ -68,12 +68,12 @@ pub(crate) async fn start_with(options: Options) -> Sandbox {
         .expect("a sandbox starts on free ports")
 }
 
-/// The small function that the tests run.
+/// Returns the small function that the tests run.
 pub(crate) fn template_function() -> Function {
     Function::new(env!("CARGO_BIN_EXE_template-function"))
 }
 
-/// Calls Secrets Manager; fails if the connection is dropped.
+/// Calls Secrets Manager. Returns an error if the connection is dropped.
 pub(crate) async fn try_secrets(
     sandbox: &Sandbox,
     operation: &str,
@@ -90,10 +90,10 @@ pub(crate) async fn try_secrets(
 pub(crate) async fn secrets(sandbox: &Sandbox, operation: &str, input: Value) -> Answer {
     try_secrets(sandbox, operation, input)
         .await
-        .expect("Secrets Manager answers")
+        .expect("Secrets Manager responds")
 }
 
-/// Calls API Gateway's control plane; fails if the connection is dropped.
+/// Calls API Gateway's control plane. Returns an error if the connection is dropped.
 pub(crate) async fn try_api(
     sandbox: &Sandbox,
     method: Method,
@@ -115,10 +115,10 @@ pub(crate) async fn try_api(
 pub(crate) async fn api(sandbox: &Sandbox, method: Method, path: &str, body: Value) -> Answer {
     try_api(sandbox, method, path, body)
         .await
-        .expect("API Gateway answers")
+        .expect("API Gateway responds")
 }
 
-/// The names of a list's items.
+/// Returns the names of a list's items.
 pub(crate) fn names(list: &Value) -> Vec<&str> {
     let items = list["item"]
         .as_array()
@@ -130,14 +130,14 @@ pub(crate) fn names(list: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Tries a key on the data plane.
+/// Calls the data plane with a key and returns the status.
 pub(crate) async fn probe(sandbox: &Sandbox, key: Option<&str>) -> u16 {
     let mut request = Request::get(format!("{}/prod/ping", sandbox.gateway_url()));
     if let Some(key) = key {
         request = request.header("x-api-key", key);
     }
     let response = http_client::send(request.body("").expect("the request is valid")).await;
-    response.expect("the gateway answers").status().as_u16()
+    response.expect("the gateway responds").status().as_u16()
 }
 
 fn answer(response: http::Response<bytes::Bytes>) -> anyhow::Result<Answer> {

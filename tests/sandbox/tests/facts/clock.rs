@@ -1,4 +1,4 @@
-//! The services go by a clock that a test can move.
+//! The services use a clock that a test can move.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,24 +12,24 @@ use crate::client::{api, names, probe, secrets, start, start_with, template_func
 const VALUE: &str = "abcdefghijklmnopqrst";
 const DAY: Duration = Duration::from_hours(24);
 
-/// Whether a time that an answer gave is the clock's, on a machine that may be slow.
+/// Whether a time in a response is the clock's. Tolerates a slow machine.
 fn is_now(sandbox: &Sandbox, time: SystemTime) -> bool {
     let age = sandbox.now().duration_since(time);
     age.is_ok_and(|age| age < Duration::from_mins(1))
 }
 
-/// The same for seconds since 1970.
+/// As `is_now`, for seconds since 1970.
 fn seconds_are_now(sandbox: &Sandbox, seconds: &Value) -> bool {
-    let seconds = seconds.as_f64().expect("it is a number");
+    let seconds = seconds.as_f64().expect("the time is a number");
     is_now(sandbox, UNIX_EPOCH + Duration::from_secs_f64(seconds))
 }
 
 fn date(headers: &HeaderMap) -> SystemTime {
-    let date = headers["date"].to_str().expect("it is text");
-    httpdate::parse_http_date(date).expect("it is a date as HTTP writes it")
+    let date = headers["date"].to_str().expect("the date is text");
+    httpdate::parse_http_date(date).expect("the date has the HTTP format")
 }
 
-/// Asks Doppler with a token.
+/// Calls Doppler with a token.
 async fn doppler(
     sandbox: &Sandbox,
     token: &str,
@@ -42,7 +42,7 @@ async fn doppler(
         .header("authorization", format!("Bearer {token}"))
         .body(body.map(|body| body.to_string()).unwrap_or_default());
     let answer = http_client::send(request.expect("the request is valid")).await;
-    answer.expect("Doppler answers")
+    answer.expect("Doppler responds")
 }
 
 async fn move_clock(sandbox: &Sandbox, query: &str) -> (StatusCode, Value) {
@@ -50,13 +50,13 @@ async fn move_clock(sandbox: &Sandbox, query: &str) -> (StatusCode, Value) {
     let request = Request::post(url).body("").expect("the request is valid");
     let answer = http_client::send(request)
         .await
-        .expect("there is an answer");
-    let body = serde_json::from_slice(answer.body()).expect("it is JSON");
+        .expect("the sandbox responds");
+    let body = serde_json::from_slice(answer.body()).expect("the body is JSON");
     (answer.status(), body)
 }
 
 #[tokio::test]
-async fn clock_shows_real_time_until_it_is_moved() {
+async fn unmoved_clock_shows_real_time() {
     let sandbox = start().await;
     let before = SystemTime::now();
     let shown = sandbox.now();
@@ -66,9 +66,9 @@ async fn clock_shows_real_time_until_it_is_moved() {
     assert!((before + DAY..=SystemTime::now() + DAY).contains(&shown));
 }
 
-/// Also where a fault answers instead of the service.
+/// Responses of faults have the date too.
 #[tokio::test]
-async fn every_answer_says_what_time_it_is() {
+async fn every_response_has_date_of_clock() {
     let sandbox = start().await;
     let refusal = || FaultKind::refuse(500, "InternalServiceError", "no");
     let gateway = format!("{}/prod/ping", sandbox.gateway_url());
@@ -81,9 +81,11 @@ async fn every_answer_says_what_time_it_is() {
                 }
             }
             let keys = api(&sandbox, Method::GET, "/apikeys", Value::Null).await;
-            let ping = Request::get(&gateway).body("").expect("it is valid");
-            let ping = http_client::send(ping).await.expect("the gateway answers");
-            let me = doppler(&sandbox, "nobody", "/v3/me", None).await;
+            let ping = Request::get(&gateway)
+                .body("")
+                .expect("the request is valid");
+            let ping = http_client::send(ping).await.expect("the gateway responds");
+            let me = doppler(&sandbox, "unknown", "/v3/me", None).await;
             for (status, headers) in [
                 (keys.status, &keys.headers),
                 (ping.status(), ping.headers()),
@@ -97,7 +99,7 @@ async fn every_answer_says_what_time_it_is() {
 }
 
 #[tokio::test]
-async fn secrets_and_keys_are_dated_by_the_clock() {
+async fn secrets_and_keys_have_dates_of_clock() {
     let sandbox = start().await;
     sandbox.create_secret("old", Some("one"));
     let key = sandbox.create_key("old", VALUE, &[]);
@@ -131,7 +133,7 @@ async fn secrets_and_keys_are_dated_by_the_clock() {
 
 /// DOC: the date is absent until the first rotation succeeds.
 #[tokio::test]
-async fn the_last_rotation_is_dated_by_the_clock() {
+async fn last_rotation_has_date_of_clock() {
     let sandbox = start().await;
     sandbox.deploy(template_function()).await;
     sandbox.create_secret("s", Some("one"));
@@ -150,9 +152,9 @@ async fn the_last_rotation_is_dated_by_the_clock() {
     assert_eq!(date().await, first);
 }
 
-/// Nobody has to wait for a propagation or a lag, whatever the clock shows at its beginning.
+/// A test need not wait for a propagation or a lag, whatever the clock's time at its start.
 #[tokio::test]
-async fn moving_the_clock_ends_every_lag() {
+async fn moved_clock_ends_every_lag() {
     let lag = Duration::from_hours(1);
     let sandbox = start_with(Options {
         propagation: lag,
@@ -187,7 +189,7 @@ async fn moving_the_clock_ends_every_lag() {
 
 /// DOC (quotas of API Gateway): five keys a second.
 #[tokio::test]
-async fn moving_the_clock_fills_the_rate_limits() {
+async fn moved_clock_refills_rate_limits() {
     let sandbox = start_with(Options {
         rate_limits: true,
         ..Options::default()
@@ -205,16 +207,16 @@ async fn moving_the_clock_fills_the_rate_limits() {
 }
 
 #[tokio::test]
-async fn doppler_goes_by_the_clock() {
+async fn doppler_follows_clock() {
     let sandbox = start().await;
     sandbox.advance(DAY);
     sandbox.doppler().create_project("acme");
-    let person = sandbox.doppler().personal_token();
-    let projects = doppler(&sandbox, &person, "/v3/projects", None).await;
-    let projects: Value = serde_json::from_slice(projects.body()).expect("it is JSON");
+    let user = sandbox.doppler().personal_token();
+    let projects = doppler(&sandbox, &user, "/v3/projects", None).await;
+    let projects: Value = serde_json::from_slice(projects.body()).expect("the body is JSON");
     let created = projects["projects"][0]["created_at"].as_str();
-    let created = humantime::parse_rfc3339(created.expect("it is text"));
-    assert!(is_now(&sandbox, created.expect("it is a time")));
+    let created = humantime::parse_rfc3339(created.expect("the date is text"));
+    assert!(is_now(&sandbox, created.expect("the time is RFC 3339")));
 
     let path = "/v3/configs/config/secrets?project=acme&config=prd";
     let writer = sandbox
@@ -231,7 +233,7 @@ async fn doppler_goes_by_the_clock() {
     let reset: u64 = reset
         .ok()
         .and_then(|reset| reset.parse().ok())
-        .expect("it is a number");
+        .expect("the time is a number");
     let left = (UNIX_EPOCH + Duration::from_secs(reset)).duration_since(sandbox.now());
     assert!(left.is_ok_and(|left| left <= Duration::from_mins(1)));
     assert_eq!(write().await.status(), 429);
@@ -242,8 +244,8 @@ async fn doppler_goes_by_the_clock() {
     let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let new = json!({ "name": "ci", "expire_at": end });
     let tokens = "/v3/configs/config/tokens?project=acme&config=prd";
-    let made = doppler(&sandbox, &person, tokens, Some(new)).await;
-    let made: Value = serde_json::from_slice(made.body()).expect("it is JSON");
+    let made = doppler(&sandbox, &user, tokens, Some(new)).await;
+    let made: Value = serde_json::from_slice(made.body()).expect("the body is JSON");
     let reader = made["token"]["key"].as_str().expect("the key is shown");
     assert_eq!(doppler(&sandbox, reader, path, None).await.status(), 200);
     sandbox.advance(DAY);
@@ -251,7 +253,7 @@ async fn doppler_goes_by_the_clock() {
 }
 
 #[tokio::test]
-async fn the_clock_is_moved_from_outside() {
+async fn clock_is_moved_over_http() {
     let sandbox = start().await;
     let real = SystemTime::now();
     let (status, answer) = move_clock(&sandbox, "?advance=25h").await;
@@ -259,7 +261,9 @@ async fn the_clock_is_moved_from_outside() {
     let shown = answer["now"].as_str().map(humantime::parse_rfc3339);
     assert!(is_now(
         &sandbox,
-        shown.expect("it is text").expect("it is a time")
+        shown
+            .expect("the date is text")
+            .expect("the time is RFC 3339")
     ));
     let moved = sandbox.now().duration_since(real).unwrap_or_default();
     assert!((Duration::from_hours(25)..Duration::from_hours(26)).contains(&moved));
@@ -269,9 +273,9 @@ async fn the_clock_is_moved_from_outside() {
     );
 }
 
-/// Not backwards, and not to where a `Date` header ends.
+/// A move backwards or beyond the end of a `Date` header is refused.
 #[tokio::test]
-async fn the_clock_moves_forwards_and_not_without_end() {
+async fn clock_refuses_invalid_moves() {
     let sandbox = start().await;
     for query in ["", "?advance=", "?advance=-1h", "?advance=8000years"] {
         let (status, answer) = move_clock(&sandbox, query).await;
@@ -287,7 +291,8 @@ fn stamp(time: SystemTime) -> String {
     time.replace(['-', ':'], "")
 }
 
-/// Asks either service with a request that looks signed at this time. Returns status, code and message.
+/// Calls either service with a request that looks signed at this time. Returns status, code and
+/// message.
 async fn signed_at(
     sandbox: &Sandbox,
     service: Service,
@@ -311,10 +316,12 @@ async fn signed_at(
         .header("x-amz-date", stamp(time))
         .body(body)
         .expect("the request is valid");
-    let answer = http_client::send(request).await.expect("it answers");
+    let answer = http_client::send(request)
+        .await
+        .expect("the service responds");
     let code = answer.headers().get("x-amzn-errortype");
     let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
-    let body: Value = serde_json::from_slice(answer.body()).expect("it is JSON");
+    let body: Value = serde_json::from_slice(answer.body()).expect("the body is JSON");
     let message = body["message"].as_str().unwrap_or_default();
     (
         answer.status().as_u16(),
@@ -323,9 +330,10 @@ async fn signed_at(
     )
 }
 
-/// OBS (boto/botocore#3587, aws-amplify/amplify-js#2014): within five minutes, else 400 over JSON and 403 over REST.
+/// OBS (boto/botocore#3587, aws-amplify/amplify-js#2014): a signature is valid for five minutes.
+/// After that the status is 400 over JSON and 403 over REST.
 #[tokio::test]
-async fn stale_signature_is_refused_as_by_aws() {
+async fn stale_signature_is_refused() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("one"));
     sandbox.advance(DAY);
@@ -357,9 +365,9 @@ async fn stale_signature_is_refused_as_by_aws() {
         assert_eq!(
             sandbox.calls().len(),
             heard,
-            "a refused signature is no call"
+            "a refused signature is not in the call log"
         );
-        // It cannot correct its time, and its machine's is not the sandbox's.
+        // Botocore does not correct its time, and its machine's clock is not the sandbox's.
         let agent = "aws-cli/1.46.3 md/Botocore#1.43.62";
         let answer = signed_at(&sandbox, service, now - DAY, agent).await;
         assert_eq!(answer.0, 200, "{answer:?}");

@@ -1,4 +1,4 @@
-//! `EventBridge` invokes the function for what Secrets Manager tells it, and on a schedule.
+//! `EventBridge` invokes the function for events of Secrets Manager and on a schedule.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::client::{secrets, start_with, template_function};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Every label event goes to the function.
-async fn telling(function: Function) -> Sandbox {
-    telling_by(LabelRule::default(), function).await
+/// Starts a sandbox that sends every label event to the function.
+async fn with_label_events(function: Function) -> Sandbox {
+    with_label_rule(LabelRule::default(), function).await
 }
 
-async fn telling_by(rule: LabelRule, function: Function) -> Sandbox {
+async fn with_label_rule(rule: LabelRule, function: Function) -> Sandbox {
     let sandbox = start_with(Options {
         label_events: Some(rule),
         ..Options::default()
@@ -26,7 +26,7 @@ async fn telling_by(rule: LabelRule, function: Function) -> Sandbox {
     sandbox
 }
 
-/// The function reconciles every so often.
+/// Starts a sandbox that invokes the function on a schedule.
 async fn scheduled(every: Duration, function: Function) -> Sandbox {
     let sandbox = start_with(Options {
         reconcile_every: Some(every),
@@ -37,24 +37,24 @@ async fn scheduled(every: Duration, function: Function) -> Sandbox {
     sandbox
 }
 
-/// All deliveries, when they are over.
+/// Returns all deliveries after they have ended.
 async fn delivered(sandbox: &Sandbox) -> Vec<Delivery> {
     let done = timeout(MINUTE, sandbox.deliveries_done()).await;
-    done.expect("they end");
+    done.expect("the deliveries end");
     sandbox.deliveries()
 }
 
-/// Which labels moved to which versions, as the function was told.
-async fn told(sandbox: &Sandbox) -> Vec<(String, String)> {
+/// Returns the labels and versions in the events that the function received.
+async fn label_events(sandbox: &Sandbox) -> Vec<(String, String)> {
     let deliveries = delivered(sandbox).await.into_iter();
-    let told = deliveries.map(|delivery| {
+    let moves = deliveries.map(|delivery| {
         let text = |field: &str| {
             let text = delivery.payload["detail"][field].as_str();
             text.unwrap_or_default().to_owned()
         };
         (text("labelUpdated"), text("versionId"))
     });
-    told.collect()
+    moves.collect()
 }
 
 fn current(version: &str) -> (String, String) {
@@ -63,8 +63,8 @@ fn current(version: &str) -> (String, String) {
 
 /// DOC (event-detail-secret-label-updated): the whole event.
 #[tokio::test]
-async fn new_value_is_told_as_documentation_has_it() {
-    let sandbox = telling(template_function()).await;
+async fn new_value_sends_documented_event() {
+    let sandbox = with_label_events(template_function()).await;
     sandbox.advance(Duration::from_hours(24));
     let arn = sandbox.create_secret("s", Some("one"));
     let version = sandbox
@@ -83,8 +83,10 @@ async fn new_value_is_told_as_documentation_has_it() {
     assert_eq!(result, Ok(json!({ "echo": payload })));
     let (id, time) = (payload["id"].take(), payload["time"].take());
     assert_eq!(id.as_str().map(str::len), Some(36));
-    let time = humantime::parse_rfc3339(time.as_str().expect("it is text"));
-    let age = sandbox.now().duration_since(time.expect("it is a time"));
+    let time = humantime::parse_rfc3339(time.as_str().expect("the time is text"));
+    let age = sandbox
+        .now()
+        .duration_since(time.expect("the time is RFC 3339"));
     assert!(age.is_ok_and(|age| age < MINUTE));
     assert_eq!(
         payload,
@@ -102,10 +104,11 @@ async fn new_value_is_told_as_documentation_has_it() {
     );
 }
 
-/// DOC: all labels except AWSPENDING and AWSPREVIOUS, which a rotation moves as well.
+/// DOC: events are sent for all labels except AWSPENDING and AWSPREVIOUS, which a rotation moves
+/// too.
 #[tokio::test]
-async fn rotation_is_announced_once_by_current_version() {
-    let sandbox = telling(template_function()).await;
+async fn rotation_sends_one_event_for_current_version() {
+    let sandbox = with_label_events(template_function()).await;
     sandbox.create_secret("s", None);
     sandbox.enable_rotation("s");
     let first = sandbox.rotate("s");
@@ -113,13 +116,16 @@ async fn rotation_is_announced_once_by_current_version() {
     let second = sandbox.rotate("s");
     assert!(sandbox.rotation(&second).await.succeeded);
     assert!(sandbox.secret("s").previous().is_some());
-    assert_eq!(told(&sandbox).await, [current(&first), current(&second)]);
+    assert_eq!(
+        label_events(&sandbox).await,
+        [current(&first), current(&second)]
+    );
 }
 
-/// DOC: whichever operation moves the label, custom labels included.
+/// DOC: any operation that moves a label sends an event, custom labels included.
 #[tokio::test]
-async fn every_operation_that_moves_a_label_is_told() {
-    let sandbox = telling(template_function()).await;
+async fn every_operation_that_moves_label_sends_event() {
+    let sandbox = with_label_events(template_function()).await;
     let ids: Vec<String> = (0..4).map(|id| id.to_string().repeat(32)).collect();
     for (operation, input) in [
         ("CreateSecret", json!({ "Name": "s", "SecretString": "0" })),
@@ -145,7 +151,7 @@ async fn every_operation_that_moves_a_label_is_told() {
     sandbox.move_label("s", "MINE", Some(&ids[3]), Some(&ids[0]));
     let mine = |version: &String| ("MINE".to_owned(), version.clone());
     assert_eq!(
-        told(&sandbox).await,
+        label_events(&sandbox).await,
         [
             current(&ids[0]),
             current(&ids[1]),
@@ -157,10 +163,10 @@ async fn every_operation_that_moves_a_label_is_told() {
     );
 }
 
-/// DOC: no label that is taken away, no metadata; and a label that stays where it is has not moved.
+/// DOC: removing a label, changing metadata, and a label that stays where it is send no event.
 #[tokio::test]
-async fn what_moves_no_label_is_not_told() {
-    let sandbox = telling(template_function()).await;
+async fn change_without_label_move_sends_no_event() {
+    let sandbox = with_label_events(template_function()).await;
     let id = "0".repeat(32);
     let value = json!({ "SecretId": "s", "SecretString": "0", "ClientRequestToken": id });
     sandbox.create_secret("s", None);
@@ -168,7 +174,7 @@ async fn what_moves_no_label_is_not_told() {
         .await
         .ok();
     sandbox.move_label("s", "MINE", None, Some(&id));
-    let before = told(&sandbox).await;
+    let before = label_events(&sandbox).await;
     assert_eq!(before.len(), 2);
 
     secrets(&sandbox, "PutSecretValue", value).await.ok();
@@ -189,13 +195,13 @@ async fn what_moves_no_label_is_not_told() {
     sandbox.enable_rotation("s");
     let token = sandbox.begin_rotation("s");
     sandbox.move_label("s", "AWSPENDING", Some(&token), None);
-    assert_eq!(told(&sandbox).await, before);
+    assert_eq!(label_events(&sandbox).await, before);
 }
 
-/// A refused call has moved nothing.
+/// A refused call moves no label.
 #[tokio::test]
-async fn a_refused_move_is_not_told() {
-    let sandbox = telling(template_function()).await;
+async fn refused_move_sends_no_event() {
+    let sandbox = with_label_events(template_function()).await;
     sandbox.create_secret("s", Some("one"));
     let pending = json!({
         "SecretId": "s",
@@ -211,17 +217,17 @@ async fn a_refused_move_is_not_told() {
     });
     let refused = secrets(&sandbox, "UpdateSecretVersionStage", steal).await;
     assert_eq!(refused.code(), "InvalidParameterException");
-    assert_eq!(told(&sandbox).await.len(), 1);
+    assert_eq!(label_events(&sandbox).await.len(), 1);
 }
 
 /// DOC (`EventBridge`, event patterns): a field matches one of its values.
 #[tokio::test]
-async fn the_rule_says_which_secrets_and_labels() {
+async fn rule_selects_secrets_and_labels() {
     let rule = LabelRule {
         secrets: vec!["a".to_owned(), "b".to_owned()],
         labels: vec!["AWSCURRENT".to_owned()],
     };
-    let sandbox = telling_by(rule, template_function()).await;
+    let sandbox = with_label_rule(rule, template_function()).await;
     for name in ["a", "b", "c"] {
         sandbox.create_secret(name, Some("one"));
     }
@@ -236,9 +242,9 @@ async fn the_rule_says_which_secrets_and_labels() {
     assert_eq!(names, ["a", "b"]);
 }
 
-/// Nothing is told and nothing scheduled unless asked for.
+/// By default there are no events and no schedule.
 #[tokio::test]
-async fn nothing_is_announced_unless_configured() {
+async fn default_sandbox_sends_no_events() {
     let sandbox = start_with(Options::default()).await;
     sandbox.deploy(template_function()).await;
     sandbox.create_secret("s", Some("one"));
@@ -247,9 +253,9 @@ async fn nothing_is_announced_unless_configured() {
     assert_eq!(sandbox.function_log(), "");
 }
 
-/// There is no target before the function is deployed, nor after it is taken away.
+/// There is no target before the function is deployed and after it is removed.
 #[tokio::test]
-async fn without_a_function_events_are_lost() {
+async fn event_without_function_is_lost() {
     let sandbox = start_with(Options {
         label_events: Some(LabelRule::default()),
         reconcile_every: Some(MINUTE),
@@ -260,15 +266,15 @@ async fn without_a_function_events_are_lost() {
     sandbox.advance(MINUTE);
     sandbox.deploy(template_function()).await;
     let version = sandbox.put_secret("s", "two");
-    assert_eq!(told(&sandbox).await, [current(&version)]);
+    assert_eq!(label_events(&sandbox).await, [current(&version)]);
     sandbox.undeploy().await;
     sandbox.put_secret("s", "three");
-    assert_eq!(told(&sandbox).await.len(), 1);
+    assert_eq!(label_events(&sandbox).await.len(), 1);
 }
 
-/// A runtime from outside is a function as soon as it asks for events.
+/// An external runtime counts as a function once it requests events.
 #[tokio::test]
-async fn a_function_from_outside_is_told_too() {
+async fn external_function_receives_events() {
     let sandbox = start_with(Options {
         label_events: Some(LabelRule::default()),
         ..Options::default()
@@ -281,22 +287,27 @@ async fn a_function_from_outside_is_told_too() {
     );
     let next = Request::get(url).body("").expect("the request is valid");
     let next = tokio::spawn(http_client::send(next));
-    // What comes before it has asked is lost.
-    let put_until_told = async {
+    // An event before the first request is lost.
+    let put_until_received = async {
         while !next.is_finished() {
             sandbox.put_secret("s", "one");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(MINUTE, put_until_told).await.expect("it is told");
-    let event = next.await.expect("it ends").expect("there is an event");
-    let event: Value = serde_json::from_slice(event.body()).expect("it is JSON");
+    timeout(MINUTE, put_until_received)
+        .await
+        .expect("the function receives the event");
+    let event = next
+        .await
+        .expect("the request ends")
+        .expect("there is an event");
+    let event: Value = serde_json::from_slice(event.body()).expect("the body is JSON");
     assert_eq!(event["detail"]["labelUpdated"], "AWSCURRENT");
 }
 
 /// DOC (Lambda, asynchronous invocation): two more attempts after errors.
 #[tokio::test]
-async fn a_delivery_that_fails_is_tried_twice_more() {
+async fn failed_delivery_is_retried_twice() {
     let function = template_function().env("BEHAVIOUR", "fail:reconcile");
     let sandbox = scheduled(MINUTE, function).await;
     sandbox.advance(MINUTE);
@@ -307,20 +318,20 @@ async fn a_delivery_that_fails_is_tried_twice_more() {
     assert_eq!(sandbox.function_log().matches("began reconcile").count(), 3);
 }
 
-/// The call is answered although the function takes its time.
+/// The call succeeds while the function is still busy.
 #[tokio::test]
-async fn no_call_waits_for_its_event() {
-    let sandbox = telling(template_function().env("BEHAVIOUR", "hang:")).await;
+async fn call_does_not_wait_for_its_event() {
+    let sandbox = with_label_events(template_function().env("BEHAVIOUR", "hang:")).await;
     let create = json!({ "Name": "s", "SecretString": "one" });
     let answer = timeout(MINUTE, secrets(&sandbox, "CreateSecret", create)).await;
-    answer.expect("it is answered").ok();
+    answer.expect("the call returns in time").ok();
     assert_eq!(sandbox.deliveries(), []);
 }
 
-/// The event of `finishSecret` does not come in between.
+/// The event of `finishSecret` waits until the step has ended.
 #[tokio::test]
-async fn delivery_waits_for_turn_and_is_watched() {
-    let sandbox = telling(template_function()).await;
+async fn delivery_waits_for_turn_and_is_published() {
+    let sandbox = with_label_events(template_function()).await;
     sandbox.create_secret("s", None);
     sandbox.enable_rotation("s");
     let mut events = sandbox.watch();
@@ -348,11 +359,11 @@ async fn delivery_waits_for_turn_and_is_watched() {
 
 /// DOC (`EventBridge`, schedules): the constant input is the event.
 #[tokio::test]
-async fn schedule_fires_once_per_move_past_time() {
+async fn schedule_fires_once_per_clock_move() {
     let every = Duration::from_mins(15);
     let sandbox = scheduled(every, template_function()).await;
     let minute = |minutes| Duration::from_mins(minutes);
-    // Each move, and how often it has fired by then.
+    // Each clock move, and how often the schedule has fired by then.
     for (by, fired) in [
         (14, 0),
         (1, 1),
@@ -373,7 +384,7 @@ async fn schedule_fires_once_per_move_past_time() {
 }
 
 #[tokio::test]
-async fn the_schedule_fires_as_time_passes() {
+async fn schedule_fires_as_time_passes() {
     let sandbox = scheduled(Duration::from_millis(200), template_function()).await;
     let mut events = sandbox.watch();
     let twice = async {
@@ -385,11 +396,13 @@ async fn the_schedule_fires_as_time_passes() {
             }
         }
     };
-    timeout(MINUTE, twice).await.expect("it fires again");
+    timeout(MINUTE, twice)
+        .await
+        .expect("the schedule fires again");
 }
 
 #[tokio::test]
-async fn a_schedule_without_a_period_is_refused() {
+async fn schedule_without_period_is_refused() {
     let options = Options {
         reconcile_every: Some(Duration::ZERO),
         ..Options::default()
@@ -397,10 +410,9 @@ async fn a_schedule_without_a_period_is_refused() {
     assert!(Sandbox::start(options).await.is_err());
 }
 
-/// DOC (Lambda API reference, Invoke): `Event` is answered with 202 at once; it is one of the
-/// asynchronous invocations.
+/// DOC (Lambda API reference, Invoke): `Event` returns 202 at once and invokes asynchronously.
 #[tokio::test]
-async fn invocation_of_type_event_is_delivery_too() {
+async fn invocation_of_type_event_is_asynchronous() {
     let function = template_function().env("BEHAVIOUR", "fail:b");
     let sandbox = scheduled(MINUTE, function).await;
     let url = format!(
@@ -411,7 +423,7 @@ async fn invocation_of_type_event_is_delivery_too() {
         .header("x-amz-invocation-type", "Event")
         .body(r#"{"Step":"b"}"#)
         .expect("the request is valid");
-    let answer = http_client::send(request).await.expect("Lambda answers");
+    let answer = http_client::send(request).await.expect("Lambda responds");
     assert_eq!(answer.status(), 202);
     let delivery = delivered(&sandbox).await.remove(0);
     assert_eq!(delivery.payload, json!({ "Step": "b" }));

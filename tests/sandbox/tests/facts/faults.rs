@@ -1,4 +1,4 @@
-//! Each fault does what it says: to the caller, and to the effect of the call.
+//! Each fault has the documented effect on the caller and on the call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,11 +22,11 @@ fn on_create(kind: FaultKind) -> Fault {
 }
 
 #[tokio::test]
-async fn refusal_has_services_shape_and_no_effect() {
+async fn refusal_has_service_format_and_no_effect() {
     let sandbox = start().await;
     let refusal = || FaultKind::refuse(403, "AccessDeniedException", "no");
     sandbox.faults().inject(on_create(refusal()));
-    let answer = create(&sandbox).await.expect("API Gateway answers");
+    let answer = create(&sandbox).await.expect("API Gateway responds");
     answer.is_refused(403, "AccessDeniedException", "no");
     assert!(sandbox.keys().is_empty());
 
@@ -46,19 +46,19 @@ async fn refusal_has_services_shape_and_no_effect() {
     let request = http::Request::get(format!("{}/v3/me", sandbox.doppler_url()))
         .body("")
         .expect("the request is valid");
-    let answer = http_client::send(request).await.expect("Doppler answers");
+    let answer = http_client::send(request).await.expect("Doppler responds");
     assert_eq!(answer.status(), 403);
     assert_eq!(answer.body(), r#"{"messages":["no"],"success":false}"#);
 }
 
 /// Status and name: service models.
 #[tokio::test]
-async fn throttling_has_the_services_shape_and_no_effect() {
+async fn throttling_has_service_format_and_no_effect() {
     let sandbox = start().await;
     sandbox.faults().inject(on_create(FaultKind::Throttle {
         retry_after: Some(7),
     }));
-    let answer = create(&sandbox).await.expect("API Gateway answers");
+    let answer = create(&sandbox).await.expect("API Gateway responds");
     assert_eq!(
         (answer.status.as_u16(), answer.code()),
         (429, "TooManyRequestsException")
@@ -79,23 +79,27 @@ async fn throttling_has_the_services_shape_and_no_effect() {
 }
 
 #[tokio::test]
-async fn a_reset_drops_the_connection_without_effect() {
+async fn reset_drops_connection_without_effect() {
     let sandbox = start().await;
     sandbox.faults().inject(on_create(FaultKind::ResetBefore));
-    create(&sandbox).await.expect_err("there is no answer");
+    create(&sandbox)
+        .await
+        .expect_err("the connection is dropped");
     assert!(sandbox.keys().is_empty());
     assert_eq!(sandbox.calls()[0].status, 0);
 }
 
 #[tokio::test]
-async fn a_lost_reply_has_its_effect() {
+async fn lost_reply_has_effect() {
     let sandbox = start().await;
     sandbox.faults().inject(on_create(FaultKind::LostReply));
-    create(&sandbox).await.expect_err("there is no answer");
+    create(&sandbox)
+        .await
+        .expect_err("the connection is dropped");
     assert_eq!(sandbox.keys().len(), 1);
 }
 
-/// A cut reply has its effect and half of its body.
+/// A cut reply has its effect, and half of its body is sent.
 #[tokio::test]
 async fn cut_reply_has_effect_and_half_body() {
     let sandbox = start().await;
@@ -130,7 +134,7 @@ async fn cut_reply_has_effect_and_half_body() {
 }
 
 #[tokio::test]
-async fn a_foreign_answer_comes_with_or_without_effect() {
+async fn replaced_response_has_effect_if_requested() {
     let sandbox = start().await;
     for effect in [false, true] {
         let (content_type, body) = ("text/html".to_owned(), "\"<html>\"".into());
@@ -140,7 +144,7 @@ async fn a_foreign_answer_comes_with_or_without_effect() {
             body,
             effect,
         }));
-        let answer = create(&sandbox).await.expect("there is an answer");
+        let answer = create(&sandbox).await.expect("API Gateway responds");
         assert_eq!(
             (answer.status.as_u16(), answer.body),
             (200, json!("<html>"))
@@ -151,23 +155,23 @@ async fn a_foreign_answer_comes_with_or_without_effect() {
 }
 
 #[tokio::test]
-async fn a_delay_comes_before_the_effect() {
+async fn delay_comes_before_effect() {
     let sandbox = start().await;
     let pause = Duration::from_millis(400);
     sandbox.faults().inject(on_create(FaultKind::Delay(pause)));
     let began = Instant::now();
-    let (answer, keys_meanwhile) = tokio::join!(create(&sandbox), async {
+    let (answer, keys_during_delay) = tokio::join!(create(&sandbox), async {
         tokio::time::sleep(pause / 2).await;
         sandbox.keys().len()
     });
-    answer.expect("API Gateway answers").ok();
-    assert_eq!(keys_meanwhile, 0);
+    answer.expect("API Gateway responds").ok();
+    assert_eq!(keys_during_delay, 0);
     assert!(began.elapsed() >= pause);
 }
 
-/// A service finishes what a caller began and did not wait for.
+/// A service finishes a call although the caller did not wait.
 #[tokio::test]
-async fn hung_up_caller_undoes_nothing() {
+async fn disconnected_caller_keeps_effect() {
     let sandbox = start().await;
     sandbox
         .faults()
@@ -182,11 +186,11 @@ async fn hung_up_caller_undoes_nothing() {
     };
     tokio::time::timeout(Duration::from_secs(10), effect)
         .await
-        .expect("the call is finished all the same");
+        .expect("the call is finished anyway");
 }
 
 #[tokio::test]
-async fn a_hook_runs_before_or_after_the_effect() {
+async fn hook_runs_before_or_after_effect() {
     let sandbox = Arc::new(start().await);
     let counts = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let hook = || {
@@ -200,13 +204,13 @@ async fn a_hook_runs_before_or_after_the_effect() {
         .faults()
         .inject(on_create(FaultKind::before(hook())));
     sandbox.faults().inject(on_create(FaultKind::after(hook())));
-    create(&sandbox).await.expect("API Gateway answers").ok();
+    create(&sandbox).await.expect("API Gateway responds").ok();
     assert_eq!(*counts.lock(), [0, 1]);
     sandbox.faults().clear();
 }
 
 #[tokio::test]
-async fn fault_strikes_nth_call_or_every_one() {
+async fn fault_applies_to_nth_or_every_call() {
     let sandbox = start().await;
     let third = sandbox
         .faults()
@@ -216,8 +220,8 @@ async fn fault_strikes_nth_call_or_every_one() {
             .on(Service::ApiGateway, "GetApiKeys")
             .every(),
     );
-    for strike in [false, false, true, false] {
-        assert_eq!(create(&sandbox).await.is_err(), strike);
+    for is_faulty in [false, false, true, false] {
+        assert_eq!(create(&sandbox).await.is_err(), is_faulty);
         assert!(
             try_api(&sandbox, Method::GET, "/apikeys", Value::Null)
                 .await
@@ -241,11 +245,11 @@ async fn fault_without_service_counts_calls_of_all() {
     secrets(&sandbox, "ListSecrets", json!({})).await.ok();
     try_api(&sandbox, Method::GET, "/apikeys", Value::Null)
         .await
-        .expect_err("the second call is struck");
+        .expect_err("the fault applies to the second call");
     assert_eq!(second.fired(), 1);
 }
 
-/// The process dies at the call: without its effect, or with it.
+/// The process is killed at the call, before or after the call's effect.
 #[tokio::test]
 async fn kill_ends_function_before_or_after_effect() {
     for (kind, stored) in [(FaultKind::KillBefore, false), (FaultKind::KillAfter, true)] {

@@ -1,4 +1,4 @@
-//! The data plane accepts a key when it should, and only then.
+//! The data plane accepts a key only under the documented conditions.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::client::{api, probe, secrets, start, start_with};
 
 const VALUE: &str = "abcdefghijklmnopqrst";
 
-/// AWSV (snapshots of `LocalStack`): no key, an unknown one, a disabled one and one without a plan are all
-/// 403.
+/// AWSV (snapshots of `LocalStack`): no key, an unknown one, a disabled one and one without a plan
+/// all give 403.
 #[tokio::test]
 async fn key_is_accepted_only_enabled_and_on_plan() {
     let sandbox = start().await;
@@ -29,18 +29,18 @@ async fn key_is_accepted_only_enabled_and_on_plan() {
     assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
 }
 
-/// A plan for no stage admits nobody.
+/// A plan without a stage does not make the data plane accept its keys.
 #[tokio::test]
-async fn a_plan_without_the_stage_admits_nobody() {
+async fn plan_without_stage_refuses_key() {
     let sandbox = start().await;
     let plan = sandbox.create_empty_usage_plan("p");
     sandbox.create_key("a", VALUE, &[&plan]);
     assert_eq!(probe(&sandbox, Some(VALUE)).await, 403);
 }
 
-/// A stage key admits without a plan, at its stage only.
+/// A key with a stage key is accepted without a plan, at this stage only.
 #[tokio::test]
-async fn a_stage_key_admits_without_a_plan() {
+async fn stage_key_without_plan_is_accepted() {
     let sandbox = start().await;
     let stage = json!({ "restApiId": REST_API_ID, "stageName": "prod" });
     let input = json!({ "value": VALUE, "enabled": true, "stageKeys": [stage] });
@@ -49,12 +49,13 @@ async fn a_stage_key_admits_without_a_plan() {
     let elsewhere =
         Request::get(format!("{}/test/ping", sandbox.gateway_url())).header("x-api-key", VALUE);
     let answer = http_client::send(elsewhere.body("").expect("the request is valid")).await;
-    assert_eq!(answer.expect("the gateway answers").status(), 403);
+    assert_eq!(answer.expect("the gateway responds").status(), 403);
 }
 
-/// Each method's 403 names its cause in `x-amzn-errortype`, except AWS WAF's at `CloudFront`, which is an HTML page.
+/// The `x-amzn-errortype` of each method's 403 names its cause. Only AWS WAF at `CloudFront` sends
+/// an HTML page instead.
 #[tokio::test]
-async fn each_kind_of_403_has_its_error_type() {
+async fn refusal_of_each_cause_has_its_error_type() {
     let sandbox = start().await;
     let plan = sandbox.create_usage_plan("p");
     sandbox.create_key("a", VALUE, &[&plan]);
@@ -81,9 +82,9 @@ async fn each_kind_of_403_has_its_error_type() {
     assert_eq!(answer.body().as_ref(), br#"{"message":"Forbidden"}"#);
 }
 
-/// A method that requires no key answers any call, and AWS's health check does too.
+/// A method that requires no key accepts any call. So does AWS's health check.
 #[tokio::test]
-async fn an_open_method_answers_any_key() {
+async fn open_method_accepts_any_key() {
     let sandbox = start().await;
     for path in ["/prod/open", "/ping", "/sping"] {
         for key in [None, Some("unknown")] {
@@ -109,12 +110,12 @@ async fn call(
     let request = request.body("").expect("the request is valid");
     http_client::send(request)
         .await
-        .expect("the gateway answers")
+        .expect("the gateway responds")
 }
 
-/// AWSV (test comment) and OBS: a change takes effect only after a while, a removal too.
+/// AWSV (test comment) and OBS: a change takes effect after a delay, a removal too.
 #[tokio::test]
-async fn a_change_takes_effect_only_after_the_propagation() {
+async fn change_takes_effect_after_propagation() {
     let propagation = Duration::from_secs(1);
     let sandbox = start_with(Options {
         propagation,
@@ -140,9 +141,9 @@ async fn call_log_names_every_call() {
     api(&sandbox, Method::GET, "/apikeys?limit=7", Value::Null).await;
     probe(&sandbox, Some(VALUE)).await;
     let calls = sandbox.calls();
-    let told: Vec<String> = calls.iter().map(Call::to_string).collect();
+    let printed: Vec<String> = calls.iter().map(Call::to_string).collect();
     assert_eq!(
-        told,
+        printed,
         [
             "Secrets Manager DescribeSecret (400)",
             "API Gateway GetApiKeys (200)",
@@ -158,7 +159,7 @@ async fn call_log_names_every_call() {
 
 /// AWS refuses an unsigned request with 403, in either protocol.
 #[tokio::test]
-async fn an_unsigned_request_is_refused() {
+async fn unsigned_request_is_refused() {
     let sandbox = start().await;
     let send = |request: http::request::Builder| {
         http_client::send(request.body("{}").expect("the request is valid"))
@@ -171,7 +172,7 @@ async fn an_unsigned_request_is_refused() {
         keys(),
         keys().header("authorization", "Bearer token"),
     ] {
-        let answer = send(request).await.expect("AWS answers");
+        let answer = send(request).await.expect("AWS responds");
         assert_eq!(answer.status(), 403);
         assert_eq!(
             answer.headers()["x-amzn-errortype"],

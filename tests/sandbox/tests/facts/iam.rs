@@ -1,4 +1,4 @@
-//! What is known of how AWS reads a policy, and of what it checks of a call.
+//! How AWS evaluates a policy, and what it checks for a call.
 
 use http::{Method, Request};
 use sandbox::iam::{Check, Policy, Role};
@@ -12,10 +12,10 @@ fn policy(statements: &Value) -> anyhow::Result<Policy> {
 }
 
 fn role(statements: &Value) -> Role {
-    Role::new(policy(statements).expect("a policy that is known"))
+    Role::new(policy(statements).expect("the policy is valid"))
 }
 
-/// A statement that allows this, with a `Sid` of its own.
+/// Returns a statement with its own `Sid` that allows this.
 fn allow(sid: &str, action: &str, resource: &str) -> Value {
     json!({ "Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource })
 }
@@ -34,7 +34,7 @@ fn get(resource: &str) -> Check {
 // DOC: IAM user guide, "Policy evaluation logic".
 
 #[test]
-fn what_no_statement_allows_is_denied() {
+fn action_without_allow_is_denied() {
     let role = role(&json!([allow(
         "A",
         "apigateway:GET",
@@ -49,7 +49,7 @@ fn what_no_statement_allows_is_denied() {
 }
 
 #[test]
-fn a_statement_that_denies_wins_whatever_others_allow() {
+fn deny_overrides_allow() {
     let mut deny = allow("B", "apigateway:DELETE", "*");
     deny["Effect"] = json!("Deny");
     for statements in [
@@ -67,7 +67,8 @@ fn a_statement_that_denies_wins_whatever_others_allow() {
 
 // DOC: IAM user guide, "IAM JSON policy elements: Action", "Resource".
 
-/// A wildcard stays within its part of an arn but a star at its end goes on.
+/// A wildcard matches within its part of an ARN. A star at the end of a part also matches what
+/// follows.
 #[test]
 fn wildcard_stays_within_its_arn_part() {
     for (pattern, resource, fits) in [
@@ -164,7 +165,7 @@ fn wildcard_stays_within_its_arn_part() {
 }
 
 #[test]
-fn an_action_is_the_same_in_capitals() {
+fn action_ignores_case() {
     let role = role(&json!([
         allow("A", "ApiGateway:get", "*"),
         allow("B", "kms:De*", "*")
@@ -176,7 +177,7 @@ fn an_action_is_the_same_in_capitals() {
 
 // DOC: IAM user guide, "IAM JSON policy elements: Condition operators".
 
-/// A condition wants one of its values and what is missing has none.
+/// A condition needs one of its values. A missing key has no value.
 #[test]
 fn condition_needs_one_of_its_values() {
     let condition = json!({ "StringEquals": { "aws:ResourceTag/team": ["a", "b"] } });
@@ -184,7 +185,7 @@ fn condition_needs_one_of_its_values() {
         &condition,
         &get("*").with("aws:ResourceTag/team", "b")
     ));
-    // A key is the same in capitals, a value is not.
+    // A key ignores case, a value does not.
     assert!(meets(
         &condition,
         &get("*").with("AWS:resourcetag/Team", "b")
@@ -207,7 +208,7 @@ fn condition_needs_one_of_its_values() {
 }
 
 #[test]
-fn all_conditions_of_a_statement_must_be_met() {
+fn statement_needs_all_its_conditions() {
     let condition = json!({
         "StringEquals": { "aws:ResourceTag/team": "a", "aws:RequestTag/team": "a" },
         "StringLike": { "kms:EncryptionContext:SecretARN": "arn:*:a-*" },
@@ -224,7 +225,7 @@ fn all_conditions_of_a_statement_must_be_met() {
 }
 
 #[test]
-fn an_arn_is_compared_part_by_part() {
+fn arn_is_compared_part_by_part() {
     let key = "secretsmanager:resource/AllowRotationLambdaArn";
     for operator in ["ArnEquals", "ArnLike"] {
         let condition =
@@ -250,7 +251,7 @@ fn key_with_several_values_is_compared_as_set() {
     assert!(meets(&all, &tags(&["a"])));
     assert!(meets(&all, &tags(&["b", "a"])));
     assert!(!meets(&all, &tags(&["a", "c"])));
-    // None at all is all of them: who wants one asks for it besides.
+    // No value counts as all values. A policy that requires one needs a second condition.
     assert!(meets(&all, &tags(&[])));
     let any = json!({ "ForAnyValue:StringEquals": { "aws:TagKeys": ["a", "b"] } });
     assert!(meets(&any, &tags(&["c", "a"])));
@@ -259,7 +260,7 @@ fn key_with_several_values_is_compared_as_set() {
 }
 
 #[test]
-fn whether_a_key_is_missing_can_be_asked() {
+fn null_condition_detects_missing_key() {
     for (missing, without, with) in [("true", true, false), ("false", false, true)] {
         let condition = json!({ "Null": { "aws:ResourceTag/team": missing } });
         assert_eq!(meets(&condition, &get("*")), without);
@@ -270,7 +271,7 @@ fn whether_a_key_is_missing_can_be_asked() {
     }
 }
 
-/// What is not known is an error and never passed over.
+/// An unknown element is an error and is never ignored.
 #[test]
 fn unknown_elements_are_errors() {
     let with = |name: &str, value: Value| {
@@ -330,11 +331,11 @@ fn unknown_elements_are_errors() {
     assert!(Policy::read([&old]).is_err());
 }
 
-// What of a policy is needed.
+// The elements of a policy that are needed.
 
-/// A role knows without what a call would have been denied.
+/// A role reports the elements without which a call would have been denied.
 #[tokio::test]
-async fn role_knows_unneeded_statements() {
+async fn role_reports_needed_elements() {
     let mut tagged = allow(
         "Own",
         "apigateway:PATCH",
@@ -372,9 +373,9 @@ async fn role_knows_unneeded_statements() {
     assert!(role.take_denials().is_empty());
 }
 
-// What is checked of a call.
+// The checks of a call.
 
-/// Whether a call of the function passes its role.
+/// Returns whether the role allows a call of the function.
 async fn call(sandbox: &Sandbox, method: Method, path: &str, input: Value) -> bool {
     call_as(FUNCTION_ACCESS_KEY_ID, sandbox, method, path, input).await
 }
@@ -386,13 +387,15 @@ async fn call_as(who: &str, sandbox: &Sandbox, method: Method, path: &str, input
         .uri(format!("{}{path}", sandbox.aws_url()))
         .header("authorization", signed)
         .body(input.to_string())
-        .expect("a valid request");
-    let answer = http_client::send(request).await.expect("it answers");
+        .expect("the request is valid");
+    let answer = http_client::send(request)
+        .await
+        .expect("the service responds");
     let error = answer.headers().get("x-amzn-errortype");
     error.is_none_or(|error| error != "AccessDeniedException")
 }
 
-/// The checks that the first failing one of a call comes to, where nothing is allowed but `allowed`.
+/// Returns the first failing check of a call if only `allowed` is allowed.
 async fn denied(
     sandbox: &Sandbox,
     allowed: Value,
@@ -411,7 +414,7 @@ async fn denied(
 }
 
 #[tokio::test]
-async fn only_the_functions_own_calls_are_checked() {
+async fn only_function_calls_are_checked() {
     let sandbox = start().await;
     assert!(
         call(&sandbox, Method::GET, "/apikeys", Value::Null).await,
@@ -422,14 +425,27 @@ async fn only_the_functions_own_calls_are_checked() {
         .deploy(template_function().role(nothing.clone()))
         .await;
     assert!(!call(&sandbox, Method::GET, "/apikeys", Value::Null).await);
-    assert!(call_as("AKIAPERSON", &sandbox, Method::GET, "/apikeys", Value::Null).await);
+    assert!(
+        call_as(
+            "AKIAOPERATOR",
+            &sandbox,
+            Method::GET,
+            "/apikeys",
+            Value::Null
+        )
+        .await
+    );
     assert_eq!(nothing.take_denials().len(), 1);
-    assert_eq!(nothing.take_denials().len(), 0, "it was asked already");
+    assert_eq!(
+        nothing.take_denials().len(),
+        0,
+        "the denials were taken already"
+    );
 }
 
-/// Obs a denied call is answered in AWS's words and has no effect.
+/// OBS: a denied call gets AWS's own message and has no effect.
 #[tokio::test]
-async fn obs_denied_call_has_awss_words() {
+async fn denied_call_has_message_of_aws() {
     let sandbox = start().await;
     let key = sandbox.create_key("a", "AAAAAAAAAAAAAAAAAAAAAAAAA", &[]);
     sandbox
@@ -441,11 +457,11 @@ async fn obs_denied_call_has_awss_words() {
     let request = Request::delete(format!("{}/apikeys/{key}", sandbox.aws_url()))
         .header("authorization", signed)
         .body(String::new());
-    let answer = http_client::send(request.expect("valid"))
+    let answer = http_client::send(request.expect("the request is valid"))
         .await
-        .expect("it answers");
+        .expect("the service responds");
     assert_eq!(answer.status(), 403);
-    let words: Value = serde_json::from_slice(answer.body()).expect("JSON");
+    let words: Value = serde_json::from_slice(answer.body()).expect("the body is JSON");
     assert_eq!(
         words["message"],
         format!(
@@ -463,9 +479,9 @@ async fn obs_denied_call_has_awss_words() {
     );
 }
 
-/// Obs tags of a new key take a put on the tags of a star.
+/// OBS: creating a key with tags needs PUT on the tags of `*`.
 #[tokio::test]
-async fn obs_key_tags_need_put_on_tags() {
+async fn key_with_tags_needs_put_on_tags() {
     let sandbox = start().await;
     let post = json!([allow(
         "A",
@@ -478,13 +494,13 @@ async fn obs_key_tags_need_put_on_tags() {
         denial,
         "CreateApiKey needs apigateway:PUT on arn:aws:apigateway:us-east-1::/tags/arn%3Aaws%3Aapigateway%3Aus-east-1%3A%3A%2Fapikeys%2F*"
     );
-    // Without tags it does not.
+    // Without tags the call does not need it.
     assert!(call(&sandbox, Method::POST, "/apikeys", json!({ "name": "a" })).await);
 }
 
-/// Obs to tag a key takes a patch of it as well.
+/// OBS: tagging a key needs PATCH on the key too.
 #[tokio::test]
-async fn obs_tagging_key_needs_patch_too() {
+async fn tagging_key_needs_patch_too() {
     let sandbox = start().await;
     let key = sandbox.create_key("a", "AAAAAAAAAAAAAAAAAAAAAAAAA", &[]);
     let put = json!([allow(
@@ -508,9 +524,9 @@ async fn obs_tagging_key_needs_patch_too() {
     );
 }
 
-/// Doc a secret is known by its arn and by its rotation function however it is named.
+/// DOC: a policy sees the secret's ARN and rotation function, whatever id the call uses.
 #[tokio::test]
-async fn doc_secret_is_known_by_arn_and_function() {
+async fn secret_by_any_id_has_arn_and_function() {
     let sandbox = start().await;
     let arn = sandbox.create_secret("a", Some("x"));
     let by_arn = json!([allow("A", "secretsmanager:DescribeSecret", &arn)]);
@@ -537,7 +553,7 @@ async fn doc_secret_is_known_by_arn_and_function() {
     }
 }
 
-/// Whether a call of the function to Secrets Manager passes its role.
+/// Returns whether the role allows a call of the function to Secrets Manager.
 async fn secret(sandbox: &Sandbox, operation: &str, input: Value) -> bool {
     let signed = format!(
         "AWS4-HMAC-SHA256 Credential={FUNCTION_ACCESS_KEY_ID}/20261122/us-east-1/x/aws4_request"
@@ -546,16 +562,16 @@ async fn secret(sandbox: &Sandbox, operation: &str, input: Value) -> bool {
         .header("authorization", signed)
         .header("x-amz-target", format!("secretsmanager.{operation}"))
         .body(input.to_string());
-    let answer = http_client::send(request.expect("valid"))
+    let answer = http_client::send(request.expect("the request is valid"))
         .await
-        .expect("it answers");
-    let error: Value = serde_json::from_slice(answer.body()).expect("JSON");
+        .expect("the service responds");
+    let error: Value = serde_json::from_slice(answer.body()).expect("the body is JSON");
     error["__type"] != "AccessDeniedException"
 }
 
-/// Doc a value takes the use of its key through Secrets Manager in the context of the secret.
+/// DOC: a value needs the use of its key through Secrets Manager, with the secret in the context.
 #[tokio::test]
-async fn doc_value_needs_key_use_in_context() {
+async fn value_needs_key_use_in_context() {
     const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
     let sandbox = start().await;
     let arn = sandbox.create_secret_under("a", Some("x"), Some(KEY));
@@ -578,7 +594,7 @@ async fn doc_value_needs_key_use_in_context() {
         (&["kms:Decrypt"], "another", false, false),
         (&["kms:Decrypt"], &arn, true, false),
         (&["kms:GenerateDataKey"], &arn, false, true),
-        // The version has a value by now, with which the new one is compared.
+        // The version has a value now, which is read to compare it with the new one.
         (&["kms:GenerateDataKey"], &arn, false, false),
         (&["kms:GenerateDataKey", "kms:Decrypt"], &arn, true, true),
     ] {
@@ -600,7 +616,7 @@ async fn doc_value_needs_key_use_in_context() {
             "it has no value in it"
         );
     }
-    // AWS's own key for Secrets Manager lets everyone in the account.
+    // AWS's own key for Secrets Manager allows everyone in the account.
     for (name, key) in [("b", None), ("c", Some("alias/aws/secretsmanager"))] {
         sandbox.create_secret_under(name, Some("x"), key);
         assert!(secret(&sandbox, "GetSecretValue", json!({ "SecretId": name })).await);
@@ -608,7 +624,7 @@ async fn doc_value_needs_key_use_in_context() {
 }
 
 #[tokio::test]
-async fn log_is_written_in_name_of_role() {
+async fn log_needs_permission_of_role() {
     let role = role(&json!([allow(
         "A",
         "logs:CreateLogStream",
@@ -632,9 +648,9 @@ async fn log_is_written_in_name_of_role() {
     );
 }
 
-/// A key that does not exist is missing or denied as the test wants it.
+/// A missing key is reported as missing or denied, depending on the option.
 #[tokio::test]
-async fn missing_key_is_missing_or_denied() {
+async fn missing_key_is_not_found_or_denied() {
     let mut tagged = allow("A", "apigateway:DELETE", "*");
     tagged["Condition"] = json!({ "StringEquals": { "aws:ResourceTag/team": "a" } });
     for missing_key_is_denied in [false, true] {

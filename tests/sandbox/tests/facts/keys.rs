@@ -1,4 +1,4 @@
-//! API Gateway's control plane behaves as recorded on AWS, seen through its protocol.
+//! API Gateway's control plane behaves as recorded on AWS, tested through its protocol.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,9 +23,9 @@ async fn patch(sandbox: &Sandbox, id: &str, path: &str, value: &str) -> Answer {
     api(sandbox, Method::PATCH, &format!("/apikeys/{id}"), input).await
 }
 
-/// AWSV (snapshots of `LocalStack`): a key is disabled unless `enabled` says otherwise.
+/// AWSV (snapshots of `LocalStack`): a key is disabled unless `enabled` is true.
 #[tokio::test]
-async fn a_key_is_disabled_unless_created_enabled() {
+async fn new_key_is_disabled_by_default() {
     let sandbox = start().await;
     assert_eq!(
         create(&sandbox, json!({ "name": "a" })).await.ok()["enabled"],
@@ -36,7 +36,7 @@ async fn a_key_is_disabled_unless_created_enabled() {
     assert_eq!(answer.ok()["enabled"], true);
 }
 
-/// OBS: a value exists once, whatever the name.
+/// OBS: a value is unique, whatever the name.
 #[tokio::test]
 async fn second_key_with_same_value_is_conflict() {
     let sandbox = start().await;
@@ -50,16 +50,16 @@ async fn second_key_with_same_value_is_conflict() {
 
 /// OBS: names need not be unique.
 #[tokio::test]
-async fn two_keys_may_have_one_name() {
+async fn two_keys_may_have_same_name() {
     let sandbox = start().await;
     create(&sandbox, json!({ "name": "a" })).await.ok();
     create(&sandbox, json!({ "name": "a" })).await.ok();
     assert_eq!(sandbox.keys().len(), 2);
 }
 
-/// AWSV: the limits of a value, of a name and of a description, with their texts.
+/// AWSV: the limits of a value, a name and a description, with their messages.
 #[tokio::test]
-async fn values_names_and_descriptions_have_limits() {
+async fn value_name_and_description_have_limits() {
     let sandbox = start().await;
     let code = "BadRequestException";
     for (input, message) in [
@@ -92,15 +92,15 @@ async fn values_names_and_descriptions_have_limits() {
     }
 }
 
-/// AWSV: an empty value counts as none, and API Gateway makes one.
+/// AWSV: an empty value counts as missing, and API Gateway generates one.
 #[tokio::test]
-async fn empty_value_is_replaced_by_generated_one() {
+async fn empty_value_is_generated() {
     let sandbox = start().await;
     let key = create(&sandbox, json!({ "value": "" })).await.ok();
     assert_eq!(key["value"].as_str().map(str::len), Some(40));
 }
 
-/// AWSV: a value is shown at creation, and later only to those who ask for it.
+/// AWSV: a value is shown at creation, and later only on request.
 #[tokio::test]
 async fn value_is_shown_at_creation_and_on_request() {
     let sandbox = start().await;
@@ -124,9 +124,9 @@ async fn value_is_shown_at_creation_and_on_request() {
     assert!(patch(&sandbox, id, "/enabled", "true").await.ok()["value"].is_null());
 }
 
-/// AWSV (snapshots of `LocalStack`): the name query is a prefix, and its case counts.
+/// AWSV (snapshots of `LocalStack`): the name query is a case-sensitive prefix.
 #[tokio::test]
-async fn the_name_query_is_a_case_sensitive_prefix() {
+async fn name_query_is_case_sensitive_prefix() {
     let sandbox = start().await;
     for name in ["svc-a", "svc-ab", "SVC-A", "my-svc-a"] {
         create(&sandbox, json!({ "name": name })).await.ok();
@@ -141,7 +141,7 @@ async fn the_name_query_is_a_case_sensitive_prefix() {
     );
 }
 
-/// AWSV: newest first; DOC: 25 to a page unless `limit` says otherwise.
+/// AWSV: newest first. DOC: 25 on a page unless `limit` is set.
 #[tokio::test]
 async fn keys_are_listed_newest_first_by_page() {
     let sandbox = start().await;
@@ -168,9 +168,9 @@ async fn keys_are_listed_newest_first_by_page() {
     );
 }
 
-/// A key that is created or deleted between two pages shifts no other.
+/// A key that is created or deleted between two pages does not shift others.
 #[tokio::test]
-async fn pages_stay_when_keys_change() {
+async fn changed_keys_do_not_shift_pages() {
     let sandbox = start().await;
     for name in ["a", "b", "c", "d"] {
         create(&sandbox, json!({ "name": name })).await.ok();
@@ -219,7 +219,7 @@ async fn tags_are_listed_for_tagged_keys_only() {
     );
 }
 
-/// AWSV: four paths can be patched, the value not; nothing of a refused patch happens.
+/// AWSV: four paths can be patched, but not the value. A refused patch has no effect.
 #[tokio::test]
 async fn only_four_paths_can_be_patched() {
     let sandbox = start().await;
@@ -249,9 +249,9 @@ async fn only_four_paths_can_be_patched() {
     );
 }
 
-/// AWSV: whatever is no boolean disables the key.
+/// AWSV: a value that is not a boolean disables the key.
 #[tokio::test]
-async fn enabled_that_is_no_boolean_counts_as_false() {
+async fn invalid_enabled_counts_as_false() {
     let sandbox = start().await;
     let id = create(&sandbox, json!({ "enabled": true }))
         .await
@@ -262,9 +262,9 @@ async fn enabled_that_is_no_boolean_counts_as_false() {
     );
 }
 
-/// AWSV (snapshots of `LocalStack`): an update takes several changes at once.
+/// AWSV (snapshots of `LocalStack`): an update may contain several changes.
 #[tokio::test]
-async fn several_changes_of_one_patch_happen_together() {
+async fn patch_applies_several_changes() {
     let sandbox = start().await;
     let input = json!({ "name": "a", "enabled": true });
     let id = create(&sandbox, input).await.text("id");
@@ -286,9 +286,9 @@ async fn several_changes_of_one_patch_happen_together() {
     );
 }
 
-/// DOC (service model): 202 without a body; a key that is gone is not found.
+/// DOC (service model): 202 without a body; a deleted key is not found.
 #[tokio::test]
-async fn a_key_is_deleted_once() {
+async fn key_is_deleted_once() {
     let sandbox = start().await;
     let id = create(&sandbox, json!({ "name": "a" })).await.text("id");
     create(&sandbox, json!({ "name": "b" })).await.ok();
@@ -303,7 +303,7 @@ async fn a_key_is_deleted_once() {
     assert_eq!(names(&get(&sandbox, "/apikeys").await.ok()), ["b"]);
 }
 
-/// DOC: stage keys are given as an object and shown as `restApiId/stageName`.
+/// DOC: stage keys are sent as an object and shown as `restApiId/stageName`.
 #[tokio::test]
 async fn stage_keys_are_shown_as_api_and_stage() {
     let sandbox = start().await;
@@ -324,7 +324,7 @@ async fn stage_keys_are_shown_as_api_and_stage() {
     assert_eq!(shown, [&json!([]), &stage, &stage]);
 }
 
-/// DOC: tags by ARN, percent-encoded as the SDKs send it or not.
+/// DOC: a tag operation takes the ARN, percent-encoded as the SDKs send it or not.
 #[tokio::test]
 async fn keys_are_tagged_by_arn() {
     let sandbox = start().await;
@@ -370,10 +370,10 @@ async fn times_are_epoch_seconds() {
     );
 }
 
-/// DOC (the AWS CLI's example of `GetApiKeys`): a PATCH dates the key, in every answer. That other
-/// changes do not is a guess (UNK).
+/// DOC (the AWS CLI's example of `GetApiKeys`): a PATCH sets `lastUpdatedDate`, in every response.
+/// That other changes do not is a guess (UNK).
 #[tokio::test]
-async fn update_dates_the_key() {
+async fn update_sets_date_of_key() {
     const HOUR: Duration = Duration::from_hours(1);
     let sandbox = start().await;
     let plan = sandbox.create_usage_plan("p");
@@ -421,10 +421,10 @@ async fn update_dates_the_key() {
     assert!(!key.enabled && key.description == "by an operator");
 }
 
-/// A state that a test gives a key came about before: at the newest time in its description, else when
-/// the key was created.
+/// A state that a test sets for a key is from the past: from the newest time in its description, or
+/// else from its creation.
 #[tokio::test]
-async fn given_state_is_dated_by_the_description() {
+async fn past_state_has_date_of_description() {
     let sandbox = start().await;
     let id = sandbox.create_key("a", VALUE, &[]);
     let created = sandbox.keys()[0].created;
@@ -439,7 +439,7 @@ async fn given_state_is_dated_by_the_description() {
         day(2)
     );
     sandbox.describe_key(&id, &text);
-    let newest = humantime::parse_rfc3339(&day(2)).expect("it is a time");
+    let newest = humantime::parse_rfc3339(&day(2)).expect("the time is RFC 3339");
     assert_eq!(updated(), newest);
     sandbox.set_key_enabled(&id, true);
     sandbox.rename_key(&id, "b");
@@ -452,9 +452,9 @@ async fn given_state_is_dated_by_the_description() {
     assert_eq!(updated(), created - Duration::from_hours(1));
 }
 
-/// A list may lag behind a creation; the key itself does not.
+/// A list may show a new key late. The key itself can be read at once.
 #[tokio::test]
-async fn list_lag_hides_new_key_for_while() {
+async fn list_lag_hides_new_key() {
     let lag = Duration::from_secs(1);
     let sandbox = start_with(Options {
         list_lag: lag,
@@ -468,9 +468,9 @@ async fn list_lag_hides_new_key_for_while() {
     assert_eq!(names(&get(&sandbox, "/apikeys").await.ok()), ["a"]);
 }
 
-/// Printing a key shows no value.
+/// The `Debug` output of a key has no value.
 #[tokio::test]
-async fn a_key_view_never_prints_a_value() {
+async fn key_snapshot_never_prints_value() {
     let sandbox = start().await;
     sandbox.create_key("a", VALUE, &[]);
     assert!(!format!("{:?}", sandbox.keys()).contains(VALUE));

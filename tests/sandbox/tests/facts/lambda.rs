@@ -1,4 +1,4 @@
-//! Lambda runs the function's process and speaks the runtime API and Invoke.
+//! Lambda runs the function's process, and implements the runtime API and Invoke.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ async fn invoke_api(sandbox: &Sandbox, name: &str, body: &str) -> http::Response
     let request = Request::post(url)
         .body(body.to_owned())
         .expect("the request is valid");
-    http_client::send(request).await.expect("Lambda answers")
+    http_client::send(request).await.expect("Lambda responds")
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn one_process_serves_event_after_event() {
             .invoke(json!({ "Step": "echo", "n": number }).to_string())
             .await;
         assert_eq!(
-            invocation.result.expect("the echo answers")["echo"]["n"],
+            invocation.result.expect("the echo succeeds")["echo"]["n"],
             number
         );
     }
@@ -61,13 +61,13 @@ async fn events_wait_for_their_turn() {
     );
     for (invocation, step) in [(a, "a"), (b, "b"), (c, "c")] {
         assert_eq!(
-            invocation.result.expect("the echo answers")["echo"]["Step"],
+            invocation.result.expect("the echo succeeds")["echo"]["Step"],
             step
         );
     }
 }
 
-/// Lambda's words for a runtime that ends; the next event starts a new process.
+/// Lambda reports its own error for a process that ends. The next event starts a new process.
 #[tokio::test]
 async fn ended_process_fails_event_and_restarts() {
     let sandbox = start().await;
@@ -88,7 +88,7 @@ async fn ended_process_fails_event_and_restarts() {
 }
 
 #[tokio::test]
-async fn an_event_that_takes_too_long_is_killed() {
+async fn slow_event_is_killed() {
     let timeout = Duration::from_secs(1);
     let sandbox = start_with(Options {
         function_timeout: timeout,
@@ -104,7 +104,7 @@ async fn an_event_that_takes_too_long_is_killed() {
     assert!(
         invocation
             .result
-            .expect_err("it failed")
+            .expect_err("the invocation fails")
             .error_message
             .ends_with("Task timed out after 1.00 seconds")
     );
@@ -113,24 +113,24 @@ async fn an_event_that_takes_too_long_is_killed() {
 }
 
 #[tokio::test]
-async fn an_error_while_starting_is_the_events_error() {
+async fn start_error_fails_event() {
     let sandbox = start().await;
     sandbox
         .deploy(template_function().env("BEHAVIOUR", "init"))
         .await;
-    // Each event gets a process of its own, since the one before is ending.
+    // Each event has its own process, because the one before is ending.
     for _ in 0..3 {
         let error = sandbox
             .invoke(event("a"))
             .await
             .result
-            .expect_err("it cannot start");
+            .expect_err("the function cannot start");
         assert_eq!(error.to_string(), "BadSettings: SECRET_ID is not set");
     }
 }
 
 #[tokio::test]
-async fn a_missing_binary_is_an_invalid_entrypoint() {
+async fn missing_binary_is_invalid_entrypoint() {
     let sandbox = start().await;
     sandbox.deploy(Function::new("/nowhere/bootstrap")).await;
     assert_eq!(
@@ -139,9 +139,9 @@ async fn a_missing_binary_is_an_invalid_entrypoint() {
     );
 }
 
-/// A deployment replaces process and variables; nothing else of the environment comes through.
+/// A deployment replaces process and variables. No other variables are inherited.
 #[tokio::test]
-async fn a_deployment_replaces_the_process() {
+async fn deployment_replaces_process() {
     let sandbox = start().await;
     sandbox
         .deploy(template_function().env("BEHAVIOUR", "fail:b"))
@@ -152,7 +152,7 @@ async fn a_deployment_replaces_the_process() {
 }
 
 #[tokio::test]
-async fn several_processes_run_at_once_if_allowed() {
+async fn concurrency_allows_several_processes() {
     let sandbox = start_with(Options {
         function_concurrency: 2,
         ..Options::default()
@@ -163,7 +163,7 @@ async fn several_processes_run_at_once_if_allowed() {
         .await;
     let (hanging, answered) = (event("b"), event("a"));
     let invocation = tokio::select! {
-        _ = sandbox.invoke(&hanging) => panic!("it hangs"),
+        _ = sandbox.invoke(&hanging) => panic!("the function hangs"),
         invocation = async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             sandbox.invoke(&answered).await
@@ -172,9 +172,9 @@ async fn several_processes_run_at_once_if_allowed() {
     assert!(invocation.result.is_ok());
 }
 
-/// Not even one that is busy with a step.
+/// Even a process that is busy with a step is killed.
 #[tokio::test]
-async fn no_process_outlives_its_sandbox() {
+async fn dropped_sandbox_leaves_no_process() {
     let sandbox = start().await;
     sandbox
         .deploy(template_function().env("BEHAVIOUR", "hang:setSecret"))
@@ -197,7 +197,7 @@ async fn no_process_outlives_its_sandbox() {
     assert!(std::path::Path::new(&process).exists());
     drop(sandbox);
     for _ in 0..100 {
-        // Until it is waited for, a killed process remains as a zombie, state Z.
+        // A killed process remains as a zombie (state Z) until its parent waits for it.
         if std::fs::read_to_string(&process).map_or(true, |state| state.contains(") Z ")) {
             return;
         }
@@ -206,9 +206,9 @@ async fn no_process_outlives_its_sandbox() {
     panic!("the process is still there");
 }
 
-/// DOC (Lambda developer guide): what a runtime from outside is told with an event.
+/// DOC (Lambda developer guide): the headers that an external runtime receives with an event.
 #[tokio::test]
-async fn outside_runtime_takes_events_without_deployment() {
+async fn external_runtime_takes_events_without_deployment() {
     let sandbox = start().await;
     let base = format!(
         "http://{}/2018-06-01/runtime/invocation",
@@ -221,7 +221,7 @@ async fn outside_runtime_takes_events_without_deployment() {
         let next = http_client::send(next).await.expect("there is an event");
         let id = next.headers()["lambda-runtime-aws-request-id"]
             .to_str()
-            .expect("it is text")
+            .expect("the header is text")
             .to_owned();
         assert_eq!(
             next.headers()["lambda-runtime-invoked-function-arn"],
@@ -230,7 +230,7 @@ async fn outside_runtime_takes_events_without_deployment() {
         assert!(next.headers().contains_key("lambda-runtime-trace-id"));
         let deadline = next.headers()["lambda-runtime-deadline-ms"]
             .to_str()
-            .expect("it is text");
+            .expect("the header is text");
         assert!(
             deadline
                 .parse::<u64>()
@@ -239,17 +239,20 @@ async fn outside_runtime_takes_events_without_deployment() {
         let answer = Request::post(format!("{base}/{id}/response")).body(next.body().clone());
         let accepted = http_client::send(answer.expect("the request is valid"))
             .await
-            .expect("the answer is taken");
+            .expect("the reply is accepted");
         assert_eq!(accepted.status(), 202);
     };
     let payload = event("a");
     let (invocation, ()) = tokio::join!(sandbox.invoke(&payload), runtime);
-    assert_eq!(invocation.result.expect("it was answered")["Step"], "a");
+    assert_eq!(
+        invocation.result.expect("the reply was received")["Step"],
+        "a"
+    );
 }
 
 /// DOC (Lambda API reference, Invoke): a function's error is a 200 with a header.
 #[tokio::test]
-async fn the_invoke_api_marks_a_functions_error() {
+async fn invoke_api_marks_function_error() {
     let sandbox = start().await;
     sandbox
         .deploy(template_function().env("BEHAVIOUR", "fail:b"))
@@ -265,7 +268,7 @@ async fn the_invoke_api_marks_a_functions_error() {
     let bad = invoke_api(&sandbox, &FUNCTION_ARN.replace(':', "%3A"), &event("b")).await;
     assert_eq!(bad.status(), 200);
     assert_eq!(bad.headers()["x-amz-function-error"], "Unhandled");
-    let body: Value = serde_json::from_slice(bad.body()).expect("it is JSON");
+    let body: Value = serde_json::from_slice(bad.body()).expect("the body is JSON");
     assert_eq!(body["errorType"], "StepFailed");
     assert_eq!(invoke_api(&sandbox, "other", "{}").await.status(), 404);
 }

@@ -1,5 +1,5 @@
-//! Holds the sandbox to what is known of the services. Each test names one fact; the tag and number
-//! before its sentence say where it is known from, as in the sandbox's own documentation.
+//! Tests of the sandbox against known facts about the services. Each test checks one fact. The tag
+//! before its description names the source, as in the sandbox's own documentation.
 
 mod client;
 mod clock;

@@ -36,7 +36,7 @@ async fn attach(sandbox: &Sandbox, plan: &str, key: &str) -> Answer {
     .await
 }
 
-/// AWSV: the answer to `CreateUsagePlanKey` and `GetUsagePlanKeys` contains the value.
+/// AWSV: the responses of `CreateUsagePlanKey` and `GetUsagePlanKeys` contain the value.
 #[tokio::test]
 async fn attaching_and_listing_members_shows_values() {
     let sandbox = start().await;
@@ -54,9 +54,9 @@ async fn attaching_and_listing_members_shows_values() {
     assert_eq!(members["item"][0]["value"], VALUE);
 }
 
-/// AWSV: an unknown plan has no members, but is itself not found.
+/// AWSV: an unknown plan has an empty list of keys, but the plan itself is not found.
 #[tokio::test]
-async fn unknown_plan_lists_nothing_and_is_missing() {
+async fn unknown_plan_lists_no_keys_and_is_missing() {
     let sandbox = start().await;
     let members = get(&sandbox, "/usageplans/nowhere/keys").await;
     assert_eq!(members.status, 200);
@@ -65,7 +65,7 @@ async fn unknown_plan_lists_nothing_and_is_missing() {
     plan.is_refused(404, "NotFoundException", "Invalid Usage Plan ID specified");
 }
 
-/// UNK: a new key may be missing for `CreateUsagePlanKey` for a while, which does not touch an unknown plan.
+/// UNK: `CreateUsagePlanKey` may not find a new key for some time. An unknown plan stays unknown.
 #[tokio::test]
 async fn attach_lag_hides_new_key_from_plans() {
     let lag = Duration::from_secs(1);
@@ -91,11 +91,11 @@ async fn attach_lag_hides_new_key_from_plans() {
     assert_eq!(attach(&sandbox, &plan, &key).await.status, 201);
 }
 
-/// OBS: a key that is already on the plan is a conflict, and stays there.
+/// OBS: attaching a key again is a conflict, and the key stays on the plan.
 #[tokio::test]
-async fn attaching_a_key_twice_is_a_conflict() {
+async fn attaching_key_twice_is_conflict() {
     let sandbox = start().await;
-    // A plan for a stage and one for none: the second shows that the stage is not the reason.
+    // One plan has a stage and one has none: the second shows that the stage is not the reason.
     for plan in [
         sandbox.create_usage_plan("p"),
         sandbox.create_empty_usage_plan("q"),
@@ -116,9 +116,9 @@ async fn attaching_a_key_twice_is_a_conflict() {
     }
 }
 
-/// DOC: a key is on one plan at most for each stage.
+/// DOC: a key is on at most one plan for each stage.
 #[tokio::test]
-async fn key_is_on_one_plan_for_stage() {
+async fn key_on_second_plan_of_stage_is_conflict() {
     let sandbox = start().await;
     let (first, second) = (
         sandbox.create_usage_plan("p"),
@@ -134,10 +134,10 @@ async fn key_is_on_one_plan_for_stage() {
     attach(&sandbox, &elsewhere, &key).await.ok();
 }
 
-/// OBS (AWS Support): of two `CreateUsagePlanKey` at once the second is refused, also
-/// for another plan.
+/// OBS (AWS Support): of two concurrent `CreateUsagePlanKey` the second is refused, even for
+/// another plan.
 #[tokio::test]
-async fn attaching_two_keys_at_once_is_a_conflict() {
+async fn concurrent_attaching_is_conflict() {
     let sandbox = start_with(Options {
         attach_time: Duration::from_millis(300),
         ..Options::default()
@@ -163,10 +163,9 @@ async fn attaching_two_keys_at_once_is_a_conflict() {
     refused.is_refused(409, "ConflictException", message);
 }
 
-/// AWSV: a deleted key is on no plan any more; DOC: 202, and 404 for a key that is not
-/// there.
+/// AWSV: a deleted key is on no plan. DOC: deletion returns 202, and 404 for a missing key.
 #[tokio::test]
-async fn deleting_a_key_takes_it_off_its_plans() {
+async fn deleted_key_leaves_its_plans() {
     let sandbox = start().await;
     let plan = sandbox.create_usage_plan("p");
     let key = sandbox.create_key("a", VALUE, &[&plan]);
@@ -191,9 +190,9 @@ async fn deleting_a_key_takes_it_off_its_plans() {
     );
 }
 
-/// The plans of a key, by the key.
+/// `keyId` selects the plans of a key.
 #[tokio::test]
-async fn plans_can_be_listed_by_key() {
+async fn plans_are_listed_by_key() {
     let sandbox = start().await;
     let (plan, _other) = (
         sandbox.create_usage_plan("p"),
@@ -213,7 +212,7 @@ async fn plans_can_be_listed_by_key() {
 
 /// DOC: a stage can be added to and removed from a plan.
 #[tokio::test]
-async fn a_plans_stages_can_be_changed() {
+async fn plan_stages_can_be_changed() {
     let sandbox = start().await;
     let plan = sandbox.create_empty_usage_plan("p");
     for (op, stages) in [
@@ -235,7 +234,8 @@ async fn a_plans_stages_can_be_changed() {
     }
 }
 
-/// OBS (aws-sdk-js issue 3841, serverless issue 4006): a plan is deleted once no stage is on it, whatever keys are.
+/// OBS (aws-sdk-js issue 3841, serverless issue 4006): a plan without stages can be deleted, with
+/// or without keys.
 #[tokio::test]
 async fn plan_with_stage_cannot_be_deleted() {
     let sandbox = start().await;
@@ -259,7 +259,7 @@ async fn plan_with_stage_cannot_be_deleted() {
 
 /// DOC: ten requests a second after a burst of forty, then 429 with Retry-After.
 #[tokio::test]
-async fn the_account_limits_requests_when_asked_to() {
+async fn enabled_limits_throttle_requests() {
     let sandbox = start_with(Options {
         rate_limits: true,
         ..Options::default()
@@ -270,11 +270,13 @@ async fn the_account_limits_requests_when_asked_to() {
         .iter()
         .filter(|answer| answer.status != 200)
         .collect();
-    let answer = throttled.first().expect("eighty at once are too many");
+    let answer = throttled
+        .first()
+        .expect("eighty concurrent requests exceed the limit");
     assert_eq!(
         (answer.status.as_u16(), answer.code()),
         (429, "TooManyRequestsException")
     );
     assert_eq!(answer.headers["retry-after"], "1");
-    assert!(throttled.len() <= 40, "the first forty are answered");
+    assert!(throttled.len() <= 40, "the first forty succeed");
 }

@@ -1,4 +1,5 @@
-//! Replicas of a secret: what `DescribeSecret` shows, and how long a change takes to reach them.
+//! Replicas of a secret: their fields in `DescribeSecret`, and how long a change takes to reach
+//! them.
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use crate::client::{secrets, start, start_with};
 const LAG: Duration = Duration::from_mins(1);
 const VERSION: &str = "11111111-1111-1111-1111-111111111111";
 
-/// A change of a secret, with what to call it.
+/// A change of a secret, with its description.
 type Change = (&'static str, fn(&Sandbox));
 
-/// A secret with a replica that is in sync, and whose changes take `LAG` to reach it.
+/// Returns a sandbox with a replicated secret in sync. A change takes `LAG` to reach the replica.
 async fn replicated() -> Sandbox {
     let sandbox = start_with(Options {
         replica_lag: LAG,
@@ -48,7 +49,7 @@ fn remove_pending(sandbox: &Sandbox) {
     sandbox.move_label("s", "AWSPENDING", Some(VERSION), None);
 }
 
-/// DOC (service model): `PrimaryRegion` and `ReplicationStatus`, in lists the Region alone.
+/// DOC (service model): `PrimaryRegion` and `ReplicationStatus`; lists show the Region only.
 #[tokio::test]
 async fn description_with_replicas_shows_their_status() {
     let sandbox = start().await;
@@ -77,9 +78,9 @@ async fn description_with_replicas_shows_their_status() {
     assert!(listed["ReplicationStatus"].is_null());
 }
 
-/// A secret may have replicas from the start.
+/// A secret may be created with replicas.
 #[tokio::test]
-async fn creation_with_replicas_answers_their_status() {
+async fn creation_with_replicas_returns_their_status() {
     let sandbox = start_with(Options {
         replica_lag: LAG,
         ..Options::default()
@@ -91,9 +92,9 @@ async fn creation_with_replicas_answers_their_status() {
     assert_eq!(created["ReplicationStatus"][0]["Status"], "InProgress");
 }
 
-/// DOC (service model, which names no Region): a replica is elsewhere.
+/// DOC (service model, without the Region in the message): a replica must be in another Region.
 #[tokio::test]
-async fn replica_in_the_own_region_is_refused() {
+async fn replica_in_own_region_is_refused() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("one"));
     let input = json!({ "SecretId": "s", "AddReplicaRegions": [{ "Region": REGION }] });
@@ -101,7 +102,7 @@ async fn replica_in_the_own_region_is_refused() {
     assert_eq!(refused.code(), "InvalidParameterException");
 }
 
-/// AWSV (tests of moto): replicas go first.
+/// AWSV (tests of moto): replicas must be removed first.
 #[tokio::test]
 async fn replicated_secret_cannot_be_deleted() {
     let sandbox = replicated().await;
@@ -118,9 +119,9 @@ async fn replicated_secret_cannot_be_deleted() {
     delete().await.ok();
 }
 
-/// Every change of a value or a label, and nothing else.
+/// Every change of a value or a label counts, and nothing else.
 #[tokio::test]
-async fn change_keeps_replicas_in_progress_for_the_lag() {
+async fn change_keeps_replicas_in_progress_for_lag() {
     let sandbox = replicated().await;
     let changes: [Change; 5] = [
         ("a rotation begins", |sandbox| {
@@ -130,7 +131,7 @@ async fn change_keeps_replicas_in_progress_for_the_lag() {
         ("its value is put", put_pending),
         ("AWSCURRENT moves", promote),
         ("AWSPENDING is removed", remove_pending),
-        ("a value is put by hand", |sandbox| {
+        ("a value is put manually", |sandbox| {
             sandbox.put_secret("s", "three");
         }),
     ];
@@ -150,10 +151,10 @@ async fn change_keeps_replicas_in_progress_for_the_lag() {
     assert_eq!(status(&sandbox), ReplicaStatus::InSync, "nothing changed");
 }
 
-/// OBS (one report, square/password-rotation-lambda#12): replication that is overtaken by the removal
-/// of AWSPENDING never ends.
+/// OBS (one report, square/password-rotation-lambda#12): a replica that is in progress when
+/// AWSPENDING is removed stays in progress.
 #[tokio::test]
-async fn removing_pending_in_progress_strands_the_replica() {
+async fn removing_pending_in_progress_strands_replica() {
     for overtaken in [true, false] {
         let sandbox = replicated().await;
         put_pending(&sandbox);
@@ -170,11 +171,11 @@ async fn removing_pending_in_progress_strands_the_replica() {
         assert_eq!(status(&sandbox) == ReplicaStatus::InProgress, overtaken);
         sandbox.replicate("s", &["eu-west-1"]);
         sandbox.advance(LAG);
-        assert_eq!(status(&sandbox), ReplicaStatus::InSync, "made again");
+        assert_eq!(status(&sandbox), ReplicaStatus::InSync, "created again");
     }
 }
 
-/// The report may be wrong: then it can be turned off.
+/// The report may be wrong, so the behaviour can be turned off.
 #[tokio::test]
 async fn stranding_is_optional() {
     let sandbox = start_with(Options {
@@ -192,9 +193,9 @@ async fn stranding_is_optional() {
     assert_eq!(status(&sandbox), ReplicaStatus::InSync);
 }
 
-/// DOC (service model): a message such as this one comes with the status.
+/// DOC (service model): the message comes with the status.
 #[tokio::test]
-async fn set_status_stays_until_it_is_set_again() {
+async fn set_status_stays_until_set_again() {
     const MESSAGE: &str = "Secret with this name already exists in this region";
     let sandbox = replicated().await;
     for (set, shown) in [

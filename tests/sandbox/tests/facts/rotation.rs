@@ -1,4 +1,4 @@
-//! `RotateSecret` does what the service does around the four steps.
+//! `RotateSecret` behaves around the four steps as the service does.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ fn steps(outcome: &sandbox::Outcome) -> Vec<&str> {
     outcome.steps.iter().map(|run| run.step.as_str()).collect()
 }
 
-/// AWSV (tests of moto): before `createSecret` the pending version is described, but neither
-/// read nor listed.
+/// AWSV (tests of moto): before `createSecret` the pending version can be described, but not read
+/// or listed.
 #[tokio::test]
 async fn announced_version_is_described_only() {
     let sandbox = start().await;
@@ -65,7 +65,7 @@ async fn announced_version_is_described_only() {
 
 /// AWSV (tests of moto): the announced version is filled by a put with its token.
 #[tokio::test]
-async fn the_announced_version_is_filled_with_its_token() {
+async fn announced_version_is_filled_with_its_token() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("one"));
     sandbox.enable_rotation("s");
@@ -80,10 +80,9 @@ async fn the_announced_version_is_filled_with_its_token() {
     );
 }
 
-/// DOC: the four steps in order, each with the same token; then the new version
-/// is current.
+/// DOC: the four steps run in order with the same token; then the new version is current.
 #[tokio::test]
-async fn a_rotation_runs_the_four_steps_in_order() {
+async fn rotation_runs_four_steps_in_order() {
     let sandbox = rotating(template_function()).await;
     let answer = secrets(&sandbox, "RotateSecret", json!({ "SecretId": "s" }))
         .await
@@ -109,7 +108,7 @@ async fn a_rotation_runs_the_four_steps_in_order() {
 
 /// OBS: a secret that never had a value can be rotated.
 #[tokio::test]
-async fn a_secret_without_a_value_can_be_rotated() {
+async fn secret_without_value_can_be_rotated() {
     let sandbox = start().await;
     sandbox.create_secret("s", None);
     sandbox.enable_rotation("s");
@@ -118,8 +117,7 @@ async fn a_secret_without_a_value_can_be_rotated() {
     assert!(outcome.succeeded, "{outcome:?}");
 }
 
-/// DOC: AWSPENDING may stay on the version that became current; the next rotation then
-/// starts all the same.
+/// DOC: AWSPENDING may stay on the version that became current. The next rotation starts anyway.
 #[tokio::test]
 async fn pending_on_current_does_not_block_rotation() {
     let sandbox = rotating(template_function()).await;
@@ -135,10 +133,9 @@ async fn pending_on_current_does_not_block_rotation() {
     assert!(second.succeeded, "{second:?}");
 }
 
-/// DOC and OBS: the text of the refusal while AWSPENDING is on another version than
-/// AWSCURRENT.
+/// DOC and OBS: the message of the refusal while AWSPENDING is on another version than AWSCURRENT.
 #[tokio::test]
-async fn a_rotation_under_way_refuses_another() {
+async fn second_rotation_is_refused_while_pending() {
     let sandbox = rotating(template_function().env("BEHAVIOUR", "fail:setSecret")).await;
     let outcome = sandbox.rotation(&sandbox.rotate("s")).await;
     assert!(!outcome.succeeded);
@@ -147,9 +144,9 @@ async fn a_rotation_under_way_refuses_another() {
     answer.is_refused(400, "InvalidRequestException", message);
 }
 
-/// DOC: after a failed step no later one is invoked, and AWSPENDING stays.
+/// DOC: after a failed step no later step is invoked, and AWSPENDING stays.
 #[tokio::test]
-async fn failed_step_ends_run_and_leaves_version_pending() {
+async fn failed_step_leaves_version_pending() {
     let sandbox = rotating(template_function().env("BEHAVIOUR", "fail:setSecret")).await;
     let outcome = sandbox.rotation(&sandbox.rotate("s")).await;
     assert_eq!(steps(&outcome), ["createSecret", "setSecret"]);
@@ -172,22 +169,22 @@ async fn failed_step_ends_run_and_leaves_version_pending() {
     assert!(secret.last_rotated.is_none());
 }
 
-/// DOC: a retry is the whole process with the same token.
+/// DOC: a retry runs all steps with the same token.
 #[tokio::test]
 async fn retry_runs_all_steps_again_with_same_token() {
     let sandbox = rotating(template_function().env("BEHAVIOUR", "fail:testSecret")).await;
     let token = sandbox.rotate("s");
     assert!(!sandbox.rotation(&token).await.succeeded);
-    // A put that repeats a token with another value is refused: the function must cope. Here the
-    // same process repeats.
+    // A put that repeats a token with another value is refused, which a function must handle. Here
+    // the same process repeats the same value.
     let again = sandbox.retry(&token).await;
     assert_eq!(steps(&again), ["createSecret", "setSecret", "testSecret"]);
     assert_eq!(again.token, token);
 }
 
-/// DOC: the service repeats a failed rotation by itself.
+/// DOC: the service retries a failed rotation automatically.
 #[tokio::test]
-async fn the_service_retries_a_failed_rotation() {
+async fn service_retries_failed_rotation() {
     let options = Options {
         rotation_attempts: 3,
         rotation_pause: Duration::from_millis(1),
@@ -204,10 +201,10 @@ async fn the_service_retries_a_failed_rotation() {
     assert_eq!(outcome.steps.last().map(|run| run.attempt), Some(2));
 }
 
-/// AWSV (tests of moto): `RotateImmediately`=false tests a copy of the current value and removes
-/// it again.
+/// AWSV (tests of moto): `RotateImmediately`=false tests a copy of the current value and then
+/// removes it.
 #[tokio::test]
-async fn trial_tests_copy_and_removes_it() {
+async fn test_rotation_tests_copy_and_removes_it() {
     let sandbox = std::sync::Arc::new(rotating(template_function()).await);
     let seen = std::sync::Arc::new(std::sync::Mutex::new(None));
     let hook = {
@@ -241,9 +238,10 @@ async fn trial_tests_copy_and_removes_it() {
     sandbox.faults().clear();
 }
 
-/// AWSV (snapshots of `LocalStack`): a function that Secrets Manager may not invoke is refused at once.
+/// AWSV (snapshots of `LocalStack`): a function that Secrets Manager may not invoke is refused at
+/// once.
 #[tokio::test]
-async fn a_foreign_rotation_function_is_refused() {
+async fn foreign_rotation_function_is_refused() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("one"));
     let foreign = FUNCTION_ARN.replace("rotation", "other");
@@ -259,10 +257,10 @@ async fn a_foreign_rotation_function_is_refused() {
     assert!(sandbox.secret("s").pending().is_none());
 }
 
-/// `RotateSecret` configures what it is given; `CancelRotateSecret` turns rotation off and touches
-/// no label (DOC).
+/// DOC: `RotateSecret` configures what it receives. `CancelRotateSecret` turns rotation off and
+/// keeps the labels.
 #[tokio::test]
-async fn cancelling_leaves_the_labels() {
+async fn cancelled_rotation_keeps_labels() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("one"));
     let input = json!({
@@ -292,7 +290,7 @@ async fn cancelling_leaves_the_labels() {
 
 /// DOC: removing AWSPENDING from the stuck version lets the next rotation start.
 #[tokio::test]
-async fn a_stuck_rotation_is_freed_by_removing_pending() {
+async fn removing_pending_frees_stuck_rotation() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("one"));
     sandbox.enable_rotation("s");
@@ -306,7 +304,7 @@ async fn a_stuck_rotation_is_freed_by_removing_pending() {
     assert_ne!(second, token);
 }
 
-/// The service model's sentence on the first value of a secret, which can be switched on.
+/// An option enables the service model's statement about the first value of a secret.
 #[tokio::test]
 async fn pending_first_value_can_become_current() {
     for (first_value_is_current, labels) in [

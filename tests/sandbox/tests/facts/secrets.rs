@@ -1,4 +1,4 @@
-//! Secrets as a whole behave as recorded on AWS, seen through the protocol.
+//! Operations on secrets behave as recorded on AWS, tested through the protocol.
 
 use sandbox::{Sandbox, fingerprint};
 use serde_json::{Value, json};
@@ -11,9 +11,9 @@ async fn with_secret() -> Sandbox {
     sandbox
 }
 
-/// AWSV: the text of a label that no version has.
+/// AWSV: the message for a label that no version has.
 #[tokio::test]
-async fn secret_without_any_value_has_nothing_to_read() {
+async fn secret_without_value_cannot_be_read() {
     let sandbox = start().await;
     let created = secrets(&sandbox, "CreateSecret", json!({ "Name": "empty" }))
         .await
@@ -29,9 +29,9 @@ async fn secret_without_any_value_has_nothing_to_read() {
     assert!(description["VersionIdsToStages"].is_null());
 }
 
-/// AWSV: the text for a secret that is not there.
+/// AWSV: the message for a missing secret.
 #[tokio::test]
-async fn an_unknown_secret_is_not_found() {
+async fn unknown_secret_is_not_found() {
     let sandbox = start().await;
     let answer = secrets(&sandbox, "DescribeSecret", json!({ "SecretId": "nowhere" })).await;
     answer.is_refused(
@@ -41,9 +41,9 @@ async fn an_unknown_secret_is_not_found() {
     );
 }
 
-/// DOC: a name, a whole ARN and an ARN without its random end name the same secret.
+/// DOC: a name, an ARN and an ARN without its random suffix identify the same secret.
 #[tokio::test]
-async fn secret_answers_to_name_and_arns() {
+async fn secret_is_found_by_name_and_arns() {
     let sandbox = with_secret().await;
     let arn = sandbox.secret("s").arn;
     assert!(arn.starts_with("arn:aws:secretsmanager:us-east-1:123456789012:secret:s-"));
@@ -55,9 +55,9 @@ async fn secret_answers_to_name_and_arns() {
     }
 }
 
-/// Binary values come back as they were put.
+/// Binary values are returned as they were put.
 #[tokio::test]
-async fn a_binary_value_is_kept_as_it_is() {
+async fn binary_value_is_kept() {
     let sandbox = start().await;
     let input = json!({ "Name": "s", "SecretBinary": "AAECAw==" });
     secrets(&sandbox, "CreateSecret", input).await.ok();
@@ -75,9 +75,9 @@ async fn a_binary_value_is_kept_as_it_is() {
     );
 }
 
-/// DOC: a deleted secret can be described and restored, and nothing else.
+/// DOC: a deleted secret can only be described and restored.
 #[tokio::test]
-async fn a_deleted_secret_is_only_described_and_restored() {
+async fn deleted_secret_is_only_described_and_restored() {
     let sandbox = with_secret().await;
     secrets(&sandbox, "DeleteSecret", json!({ "SecretId": "s" }))
         .await
@@ -129,7 +129,7 @@ async fn secrets_are_listed_page_by_page() {
 
 /// DOC (service model): a page has from 1 to 100 secrets.
 #[tokio::test]
-async fn a_page_of_secrets_has_a_size() {
+async fn page_size_of_secrets_is_limited() {
     let sandbox = start().await;
     for number in 0..101 {
         sandbox.create_secret(&format!("s{number}"), None);
@@ -154,7 +154,7 @@ async fn a_page_of_secrets_has_a_size() {
     assert_eq!(beyond.code(), "InvalidNextTokenException");
 }
 
-/// DOC (service model): what an entry says, and that secrets to be deleted are left out.
+/// DOC (service model): the fields of an entry. Secrets marked for deletion are left out.
 #[tokio::test]
 async fn list_shows_rotating_secrets_without_deleted() {
     let sandbox = start().await;
@@ -193,7 +193,7 @@ async fn list_shows_rotating_secrets_without_deleted() {
     );
 }
 
-/// Tags come and go, and Describe shows them.
+/// Tags can be added and removed, and `DescribeSecret` shows them.
 #[tokio::test]
 async fn tags_are_added_and_removed() {
     let sandbox = with_secret().await;
@@ -218,9 +218,9 @@ async fn tags_are_added_and_removed() {
     assert_eq!(description["Tags"], json!([{ "Key": "b", "Value": "2" }]));
 }
 
-/// Printing a view shows no value.
+/// The output of a snapshot has no value.
 #[tokio::test]
-async fn a_view_never_prints_a_value() {
+async fn secret_snapshot_never_prints_value() {
     let sandbox = start().await;
     sandbox.create_secret("s", Some("very-secret-text"));
     let printed = format!("{:?}", sandbox.secret("s"));
@@ -228,9 +228,9 @@ async fn a_view_never_prints_a_value() {
     assert!(printed.contains(&fingerprint("very-secret-text")));
 }
 
-/// DOC: the random end of an ARN tells a secret from an earlier one of the same name.
+/// DOC: the random suffix of an ARN distinguishes a secret from an earlier one with the same name.
 #[tokio::test]
-async fn secret_of_a_freed_name_has_another_arn() {
+async fn secret_of_reused_name_has_another_arn() {
     let sandbox = start().await;
     let first = sandbox.create_secret("s", Some("one"));
     sandbox.delete_secret_for_good("s");

@@ -1,4 +1,4 @@
-//! Secrets Manager behaves as recorded on AWS, seen through its protocol.
+//! Secrets Manager behaves as recorded on AWS, tested through its protocol.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -48,7 +48,7 @@ fn labels(sandbox: &Sandbox, id: &str) -> Vec<String> {
 
 /// DOC: the token of `CreateSecret` is the first version's id.
 #[tokio::test]
-async fn the_client_request_token_becomes_the_version_id() {
+async fn client_request_token_becomes_version_id() {
     let sandbox = with_first_version().await;
     let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
         .await
@@ -93,7 +93,7 @@ async fn putting_another_value_with_same_token_is_refused() {
 
 /// DOC: without `VersionStages` a put moves AWSCURRENT at once.
 #[tokio::test]
-async fn a_put_without_labels_becomes_current_at_once() {
+async fn put_without_labels_becomes_current() {
     let sandbox = with_first_version().await;
     let input = json!({ "SecretId": "s", "ClientRequestToken": SECOND, "SecretString": "two" });
     let output = secrets(&sandbox, "PutSecretValue", input).await.ok();
@@ -103,7 +103,7 @@ async fn a_put_without_labels_becomes_current_at_once() {
 
 /// AWSV (tests of moto): a pending put leaves AWSCURRENT where it is.
 #[tokio::test]
-async fn a_pending_put_leaves_the_current_version_alone() {
+async fn pending_put_keeps_current_version() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     let value = secrets(&sandbox, "GetSecretValue", json!({ "SecretId": "s" }))
@@ -112,8 +112,8 @@ async fn a_pending_put_leaves_the_current_version_alone() {
     assert_eq!(value["SecretString"], "one");
 }
 
-/// AWSV (snapshots of `LocalStack`): a label that the version does not have is an `InvalidRequestException`,
-/// not "not found".
+/// AWSV (snapshots of `LocalStack`): a label that the version does not have gives
+/// `InvalidRequestException`, not "not found".
 #[tokio::test]
 async fn version_read_under_wrong_label_is_invalid() {
     let sandbox = with_first_version().await;
@@ -126,9 +126,9 @@ async fn version_read_under_wrong_label_is_invalid() {
     );
 }
 
-/// DOC: the text for a version id that is not there.
+/// DOC: the message for a missing version id.
 #[tokio::test]
-async fn an_unknown_version_is_not_found() {
+async fn unknown_version_is_not_found() {
     let sandbox = with_first_version().await;
     let answer = secrets(
         &sandbox,
@@ -170,15 +170,15 @@ async fn current_moves_only_from_its_holder() {
     assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
 }
 
-/// DOC (service model): `CreatedDate` is the version's, so it stays when labels move.
+/// DOC (service model): `CreatedDate` belongs to the version, so it stays when labels move.
 #[tokio::test]
-async fn creation_date_of_a_version_stays() {
+async fn label_move_keeps_creation_date() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     let created = async |id: &str| {
         let read = json!({ "SecretId": "s", "VersionId": id });
         let value = secrets(&sandbox, "GetSecretValue", read).await.ok();
-        value["CreatedDate"].as_f64().expect("it is a number")
+        value["CreatedDate"].as_f64().expect("the date is a number")
     };
     let before = (created(FIRST).await, created(SECOND).await);
     sandbox.advance(Duration::from_hours(1));
@@ -195,9 +195,9 @@ async fn creation_date_of_a_version_stays() {
     assert!(difference.abs() < 0.001);
 }
 
-/// AWSV (tests of moto): AWSPREVIOUS follows by itself; AWSPENDING stays.
+/// AWSV (tests of moto): AWSPREVIOUS follows automatically; AWSPENDING stays.
 #[tokio::test]
-async fn moving_current_moves_previous_and_leaves_pending() {
+async fn moved_current_moves_previous_and_keeps_pending() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     move_label(&sandbox, "AWSCURRENT", json!(FIRST), json!(SECOND))
@@ -211,7 +211,7 @@ async fn moving_current_moves_previous_and_leaves_pending() {
     assert_eq!(labels(&sandbox, SECOND), ["AWSCURRENT"]);
 }
 
-/// Moving AWSCURRENT where it already is succeeds and changes nothing.
+/// Moving AWSCURRENT to the version that has it succeeds and changes nothing.
 #[tokio::test]
 async fn moving_current_to_its_holder_changes_nothing() {
     let sandbox = with_first_version().await;
@@ -222,10 +222,10 @@ async fn moving_current_to_its_holder_changes_nothing() {
     assert!(sandbox.secret("s").previous().is_none());
 }
 
-/// Nothing holds AWSCURRENT in a secret whose first value is still pending; then nothing is to be
-/// removed.
+/// In a secret whose first value is still pending, no version has AWSCURRENT. Then there is no
+/// version to remove it from.
 #[tokio::test]
-async fn first_version_becomes_current_without_holder_being_named() {
+async fn first_version_becomes_current_without_named_holder() {
     let sandbox = start().await;
     sandbox.create_secret("s", None);
     put(&sandbox, FIRST, "one", &["AWSPENDING"]).await.ok();
@@ -235,7 +235,7 @@ async fn first_version_becomes_current_without_holder_being_named() {
     assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT", "AWSPENDING"]);
 }
 
-/// DOC (SDKs and Terraform quote the text): AWSCURRENT cannot be removed altogether.
+/// DOC (SDKs and Terraform quote the message): AWSCURRENT cannot be removed.
 #[tokio::test]
 async fn current_cannot_be_removed() {
     let sandbox = with_first_version().await;
@@ -252,10 +252,10 @@ async fn current_cannot_be_removed() {
     assert_eq!(labels(&sandbox, FIRST), ["AWSCURRENT"]);
 }
 
-/// DOC: after two further values the first has no label; Describe leaves it out, it can
+/// DOC: after two further values the first has no label. `DescribeSecret` omits it, but it can
 /// still be read by id.
 #[tokio::test]
-async fn version_without_labels_is_deprecated_and_not_described() {
+async fn version_without_labels_is_not_described() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSCURRENT"]).await.ok();
     put(&sandbox, THIRD, "three", &["AWSCURRENT"]).await.ok();
@@ -283,9 +283,9 @@ async fn version_without_labels_is_deprecated_and_not_described() {
     assert_eq!(first["SecretString"], "one");
 }
 
-/// DOC: 65,536 bytes and not one more.
+/// DOC: at most 65,536 bytes.
 #[tokio::test]
-async fn a_value_has_at_most_65536_bytes() {
+async fn value_has_at_most_65536_bytes() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, &"x".repeat(65_536), &["AWSPENDING"])
         .await
@@ -297,9 +297,9 @@ async fn a_value_has_at_most_65536_bytes() {
     );
 }
 
-/// DOC: the form of a `RotationToken`, and A5: the length of a `ClientRequestToken`.
+/// DOC: the format of a `RotationToken`, and A5: the length of a `ClientRequestToken`.
 #[tokio::test]
-async fn tokens_must_have_their_form() {
+async fn tokens_have_documented_format() {
     let sandbox = with_first_version().await;
     let input = |rotation: &str, token: &str| {
         json!({
@@ -331,13 +331,13 @@ async fn tokens_must_have_their_form() {
         .ok();
 }
 
-/// A test sees which `RotationToken` came with a value; it is neither answered nor printed.
+/// A test can read the `RotationToken` of a value. Responses and `Debug` output do not contain it.
 #[tokio::test]
-async fn rotation_token_is_kept_and_hidden() {
+async fn rotation_token_is_stored_and_hidden() {
     let sandbox = with_first_version().await;
     let rotation_token = || {
         let secret = sandbox.secret("s");
-        let version = secret.version(SECOND).expect("it was put");
+        let version = secret.version(SECOND).expect("the version exists");
         assert!(!format!("{version:?}").contains(THIRD));
         version.rotation_token.clone()
     };
@@ -360,16 +360,16 @@ async fn rotation_token_is_kept_and_hidden() {
     }
 }
 
-/// DOC: an edit by hand in the middle of a rotation takes AWSPENDING away.
+/// DOC: a manual edit during a rotation removes AWSPENDING.
 #[tokio::test]
-async fn an_edit_by_hand_abandons_the_pending_version() {
+async fn manual_edit_abandons_pending_version() {
     for operation in ["PutSecretValue", "UpdateSecret"] {
         let sandbox = with_first_version().await;
         put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
         secrets(
             &sandbox,
             operation,
-            json!({ "SecretId": "s", "SecretString": "by hand" }),
+            json!({ "SecretId": "s", "SecretString": "manual" }),
         )
         .await
         .ok();
@@ -380,14 +380,14 @@ async fn an_edit_by_hand_abandons_the_pending_version() {
                 .current()
                 .and_then(|version| version.text.clone())
                 .as_deref(),
-            Some("by hand")
+            Some("manual")
         );
     }
 }
 
 /// OBS: a pending value may be unreadable for a moment after it was put.
 #[tokio::test]
-async fn read_lag_hides_pending_value_for_while() {
+async fn read_lag_hides_pending_value() {
     let lag = Duration::from_secs(1);
     let sandbox = start_with(Options {
         read_lag: lag,
@@ -403,9 +403,9 @@ async fn read_lag_hides_pending_value_for_while() {
     secrets(&sandbox, "GetSecretValue", pending).await.ok();
 }
 
-/// An edit that brings no value is no edit of the value.
+/// An edit without a value does not count as an edit of the value.
 #[tokio::test]
-async fn changing_the_description_keeps_the_pending_version() {
+async fn changed_description_keeps_pending_version() {
     let sandbox = with_first_version().await;
     put(&sandbox, SECOND, "two", &["AWSPENDING"]).await.ok();
     secrets(
