@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use super::explorer::{CallEffect, Explorer, RandomScheduler, Replay, Scheduler};
 use crate::support::emitted::{ROTATION_TOKEN, assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
-use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, key_in, minted_key};
+use crate::support::{
+    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, create_managed_key, key_in,
+};
 use sandbox::{
     Call, KeySnapshot, PendingInvocation, STEPS, SecretSnapshot, Service, SteppedFunction,
 };
@@ -78,7 +80,7 @@ impl Env {
     fn create_key(&self, version: &str, value: &str) -> String {
         let sandbox = &self.base.sandbox;
         let plans: Vec<_> = self.base.plans.iter().map(String::as_str).collect();
-        minted_key(sandbox, SECRET, version, value, &plans)
+        create_managed_key(sandbox, SECRET, version, value, &plans)
     }
 
     fn remove_label(&self, label: &str) {

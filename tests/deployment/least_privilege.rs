@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::programs::stdout_of;
 use crate::support::role::{TEMPLATE, role_in, stack};
-use crate::support::{SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, minted_key, tool};
+use crate::support::{SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, create_managed_key, tool};
 use http::{Method, Request};
 use sandbox::iam::Check;
 use sandbox::{
@@ -372,7 +372,7 @@ impl Others {
         let key = sandbox.create_key("billing", "BillingBillingBillingBilling", &[]);
         sandbox.tag_key(&key, "team", "billing");
         let version = "99999999-9999-4999-8999-999999999999";
-        let create = |value| minted_key(sandbox, SECRET, version, value, &[]);
+        let create = |value| create_managed_key(sandbox, SECRET, version, value, &[]);
         let sibling = create("SiblingSiblingSiblingSiblingSibling");
         sandbox.tag_key(&sibling, "rotation:function", "another");
         Others {

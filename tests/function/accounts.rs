@@ -1,11 +1,11 @@
-//! What real accounts hold, with the real binary: keys of any form, texts that are not keys, earlier secrets of the same
-//! name, changes by operators, foreign Doppler values and replicas.
+//! Conditions in real accounts, with the real binary: keys of any form, texts that are not keys,
+//! earlier secrets with the same name, changes by operators, foreign Doppler values and replicas.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{
-    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, hash_of, minted_key, rotated,
+    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, create_managed_key, hash_of, rotated,
 };
 use sandbox::{
     Call, Fault, FaultKind, KeySnapshot, Options, ReplicaStatus, STEPS, Service, VersionSnapshot,
@@ -21,29 +21,30 @@ const NEARLY_GRACE: Duration = Duration::from_mins(24 * 60 - 1);
 const NEARLY_QUARANTINE: Duration = Duration::from_mins(7 * 24 * 60 - 1);
 const TARGET: &str = "PARTNER_API_KEY";
 
-/// A key that an operator made, in the form that API Gateway's guide describes.
+/// A key that an operator created, in the form that API Gateway's guide describes.
 const OPERATORS_KEY: &str = "HandMadeHandMadeHandMade";
-/// Keys of other forms, all of which API Gateway accepts.
+/// Keys of other forms that API Gateway accepts.
 const OTHER_FORMS: [&str; 3] = [
     "3f2b8c1e-9d4a-4f6b-8a7c-0e1d2c3b4a59",
     "partner_live.2024-06/abcdef",
     "MyCustomToken@#&')(*!^%-+=|~",
 ];
-/// A value of the form that this function makes, which no key of this Region has.
+/// A value in the form that the function generates, which no key of this Region has.
 const ANOTHER_REGIONS_KEY: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCd";
 /// A text of 32 characters that is not a key at all.
 const DATABASE_PASSWORD: &str = "p4ssw0rd-0f-th3-d4t4b4s3-0123456";
-/// The lines of a dotenv file, one of which holds a key.
+/// The lines of a dotenv file. One of them contains a key.
 const DOTENV: &str = "A=1\nPARTNER_API_KEY=oldkeyoldkeyoldkeyold\nB=2";
-/// What another team keeps in Doppler.
+/// A value of another team in Doppler.
 const ANOTHER_TEAMS: &str = "sk_live_of_another_team";
 
-/// The event of an emergency stop.
+/// Returns the event of an emergency stop.
 fn stop() -> Value {
     json!({"Step": "emergencyStop", "SecretId": SECRET})
 }
 
-/// A function for every secret that names it, and one such secret with this text, without a usage plan for its keys.
+/// A function for every secret that names it, and one such secret with this text, without a usage
+/// plan for its keys.
 fn fleet(text: Option<&str>) -> TestEnvBuilder {
     let setup = TestEnvBuilder {
         secret: text.map(ToOwned::to_owned),
@@ -52,22 +53,22 @@ fn fleet(text: Option<&str>) -> TestEnvBuilder {
     setup.env("SECRET_ID", "")
 }
 
-/// The same text as bare text and as JSON.
+/// Returns the same text as plain text and as JSON.
 fn as_text_and_json(text: &str) -> [String; 2] {
     [text.to_owned(), json!({ "apiKey": text }).to_string()]
 }
 
 fn key(env: &TestEnv, value: &str) -> KeySnapshot {
     let key = env.sandbox.key_with_value(value);
-    key.expect("the key is there")
+    key.expect("the key exists")
 }
 
-/// Whether the key with this value is enabled; none where there is no such key.
+/// Returns whether the key with this value is enabled, or `None` if it does not exist.
 fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
     env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
-/// The id of the version with that label.
+/// Returns the id of the version with that label.
 fn labelled(env: &TestEnv, label: &str) -> Option<String> {
     Some(env.sandbox.secret(SECRET).labelled(label)?.id.clone())
 }
@@ -96,7 +97,7 @@ fn delivers(env: &TestEnv, name: &str, value: &str) -> bool {
     env.doppler_value(name).as_deref() == Some(value)
 }
 
-/// What a refused rotation leaves as it was.
+/// The state that a refused rotation must leave unchanged.
 #[derive(PartialEq)]
 struct Untouched {
     current: Option<VersionSnapshot>,
@@ -114,7 +115,7 @@ impl Untouched {
         }
     }
 
-    /// Demands that AWSCURRENT, API Gateway and Doppler are as they were.
+    /// Asserts that AWSCURRENT, API Gateway and Doppler are unchanged.
     fn assert(&self, env: &TestEnv, what: &str) {
         let now = Self::of(env);
         assert!(self.current == now.current, "{what}: AWSCURRENT changed");
@@ -122,8 +123,8 @@ impl Untouched {
         assert!(self.targets == now.targets, "{what}: Doppler changed");
     }
 
-    /// The same without API Gateway, where `setSecret` has created the pending key.
-    fn assert_but_for_keys(&self, env: &TestEnv, what: &str) {
+    /// As `assert`, except for API Gateway, where `setSecret` has created the pending key.
+    fn assert_except_keys(&self, env: &TestEnv, what: &str) {
         let keys = env.sandbox.keys();
         let before = Self {
             keys,
@@ -134,13 +135,14 @@ impl Untouched {
     }
 }
 
-/// Demands that a trial run fails with this error type and changes nothing. Returns the message.
-async fn trial_fails(env: &TestEnv, error_type: &str, what: &str) -> String {
+/// Asserts that a test rotation fails with this error type and changes nothing. Returns the
+/// message.
+async fn test_rotation_fails(env: &TestEnv, error_type: &str, what: &str) -> String {
     let before = Untouched::of(env);
     let outcome = env.sandbox.test_rotation(SECRET).await;
     let error = outcome
         .error()
-        .unwrap_or_else(|| panic!("{what}: it passes"));
+        .unwrap_or_else(|| panic!("{what}: the test rotation succeeds"));
     assert_eq!(error.error_type, error_type, "{what}: {error}");
     before.assert(env, what);
     error.error_message.clone()
@@ -151,7 +153,7 @@ fn texts(list: &Value) -> Vec<&str> {
     list.filter_map(Value::as_str).collect()
 }
 
-/// What the report of one secret says under `left`, a line each.
+/// Returns the issues in the report of one secret, one per line.
 fn issues(report: &Value) -> String {
     texts(&report["secrets"][0]["issues"]).join("\n")
 }
@@ -166,29 +168,30 @@ fn made(env: &TestEnv, operation: &str) -> usize {
     calls.iter().filter(is_one).count()
 }
 
-/// The line of metrics of a reconciliation, with its report.
+/// Returns the line of metrics of a reconciliation, with its report.
 async fn reconcile(env: &TestEnv) -> (Value, Value) {
     env.reconcile_measured(json!({})).await
 }
 
-/// What `finishSecret` answers in a rotation that succeeds.
+/// Returns the result of `finishSecret` in a rotation that succeeds.
 async fn rotate(env: &TestEnv) -> Value {
     let steps = env.rotate().await.steps;
     let last = steps.last().and_then(|step| step.answer.clone());
     last.expect("finishSecret was run")
 }
 
-/// The command that a text names, up to the full stop, semicolon or end that follows it.
+/// Returns the command in a text, up to the full stop, semicolon or end that follows it.
 fn command_in(text: &str) -> String {
     let begins = text.find("aws apigateway update-api-key");
-    let command = &text[begins.expect("it names a command")..];
+    let command = &text[begins.expect("the text names a command")..];
     let ends = command.find(['\n', ';']).unwrap_or(command.len());
     command[..ends].to_owned()
 }
 
 // A key of another form.
 
-/// A UUID, a key with dots and a slash, and one with punctuation: each hands its plans on, and is handed over by command.
+/// A UUID, a key with dots and a slash, and one with punctuation. Each hands its plans on, and is
+/// handed over by command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_of_any_form_is_found_and_inherited() {
     for form in OTHER_FORMS {
@@ -220,7 +223,7 @@ async fn key_of_any_form_is_found_and_inherited() {
     }
 }
 
-/// The commands of the report, run as they stand, have a UUID key retired like one that the function made.
+/// The commands of the report, run unchanged, let a UUID key be retired like a managed one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uuid_key_handed_over_is_retired() {
     let [uuid, ..] = OTHER_FORMS;
@@ -241,15 +244,15 @@ async fn uuid_key_handed_over_is_retired() {
     env.sandbox.advance(MINUTE);
     env.reconcile(json!({})).await;
     assert_eq!(enabled(&env, uuid), Some(false));
-    // While AWSPREVIOUS holds it, it is kept: it could not be created again.
+    // The key is kept while AWSPREVIOUS holds it, because it could not be created again.
     env.rotate().await;
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
     assert_eq!(enabled(&env, uuid), None);
 }
 
-/// A key of another Region, a database password, an empty secret, `{}` and a generated placeholder: without a plan none of
-/// them is rotated, and the trial run says so before.
+/// A key of another Region, a database password, an empty secret, `{}` and a generated placeholder.
+/// Without a plan none of them is rotated, and the test rotation fails before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_without_known_plan_is_refused() {
     let [text, json] = as_text_and_json(ANOTHER_REGIONS_KEY);
@@ -264,7 +267,7 @@ async fn fleet_without_known_plan_is_refused() {
     ] {
         let env = fleet(text).start().await;
         let what = text.unwrap_or("no value");
-        trial_fails(&env, "NoUsagePlan", what).await;
+        test_rotation_fails(&env, "NoUsagePlan", what).await;
 
         let before = Untouched::of(&env);
         let (error, token) = env.rotate_and_fail("setSecret").await;
@@ -280,7 +283,7 @@ async fn fleet_without_known_plan_is_refused() {
         ] {
             assert!(error.error_message.contains(words), "{words}: {error}");
         }
-        // The next try says the same.
+        // The retry gives the same error.
         let again = env.sandbox.retry(&token).await;
         let again = again.error().map(|error| error.error_type.clone());
         assert_eq!(again.as_deref(), Some("NoUsagePlan"), "{what}");
@@ -288,7 +291,7 @@ async fn fleet_without_known_plan_is_refused() {
     }
 }
 
-/// Before and after the refused rotation, and not the other way round.
+/// Before and after the refused rotation, and not in the reverse order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_with_unknown_key_counts_as_without_key() {
     for text in [ANOTHER_REGIONS_KEY, DATABASE_PASSWORD, "{}"] {
@@ -305,7 +308,7 @@ async fn fleet_with_unknown_key_counts_as_without_key() {
     }
 }
 
-/// With a Doppler target, which a fleet does not have, the target stays as it was too.
+/// With a Doppler target, which the other function does not have, the target stays unchanged too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mirrored_secret_without_plan_keeps_doppler() {
     let setup = TestEnvBuilder {
@@ -314,19 +317,19 @@ async fn mirrored_secret_without_plan_keeps_doppler() {
     };
     let env = setup.start().await;
     set_target(&env, TARGET, ANOTHER_REGIONS_KEY);
-    trial_fails(&env, "NoUsagePlan", "mirrored").await;
+    test_rotation_fails(&env, "NoUsagePlan", "mirrored").await;
     let before = Untouched::of(&env);
     let (error, token) = env.rotate_and_fail("setSecret").await;
     assert_eq!(error.error_type, "NoUsagePlan", "{error}");
     before.assert(&env, "mirrored");
 
-    // The message's first remedy, and Secrets Manager's next try.
+    // The message's first remedy, and Secrets Manager's next retry.
     env.redeploy(&[("USAGE_PLAN_IDS", &env.plans[0])]).await;
     env.retry(&token).await;
     env.assert_agreement().await;
 }
 
-/// A probe that accepts the key is proof without any plan, but only once the key is there.
+/// A probe that accepts the key is proof without any plan, but only once the key exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_refusing_key_without_plan_prevents_promotion() {
     let setup = TestEnvBuilder {
@@ -340,10 +343,10 @@ async fn probe_refusing_key_without_plan_prevents_promotion() {
     let before = Untouched::of(&env);
     let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "ProbeNotAccepted", "{error}");
-    before.assert_but_for_keys(&env, "probe");
+    before.assert_except_keys(&env, "probe");
 }
 
-/// A value that is too short for a key is not looked for among the keys of the account.
+/// A value that is too short for a key is not searched for among the account's keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_under_twenty_characters_is_not_searched() {
     for text in as_text_and_json("nineteencharacters1") {
@@ -366,9 +369,10 @@ async fn value_under_twenty_characters_is_not_searched() {
 
 // A key on no plan.
 
-/// `ALLOW_KEY_WITHOUT_PLAN` lets a rotation pass, also one that was refused before, and each run tells so.
+/// `ALLOW_KEY_WITHOUT_PLAN` lets a rotation pass, even a previously refused one, and each run
+/// reports it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn allowed_planless_key_is_told_each_run() {
+async fn allowed_planless_key_is_reported_each_run() {
     let env = fleet(Some("{}")).start().await;
     let (_, token) = env.rotate_and_fail("setSecret").await;
     let allowed = [("ALLOW_KEY_WITHOUT_PLAN", "true")];
@@ -380,7 +384,7 @@ async fn allowed_planless_key_is_told_each_run() {
     let steps = env.rotate().await.steps;
     assert_eq!(steps.len(), 4);
     for step in &steps {
-        let answer = step.answer.as_ref().expect("it succeeded");
+        let answer = step.answer.as_ref().expect("the step succeeded");
         assert!(
             answer["issues"]
                 .to_string()
@@ -389,12 +393,12 @@ async fn allowed_planless_key_is_told_each_run() {
         );
     }
     let log = env.log();
-    let told = log
+    let lines = log
         .lines()
         .filter(|line| line.contains("ALLOW_KEY_WITHOUT_PLAN is set"));
-    assert_eq!(told.count(), 4, "{log}");
+    assert_eq!(lines.count(), 4, "{log}");
 
-    // Such a key counts as one that works, and no call is made to learn its plans for the report.
+    // Such a key counts as working, and no call reads its plans for the report.
     let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
     assert!(
@@ -405,7 +409,7 @@ async fn allowed_planless_key_is_told_each_run() {
     assert!(outcome.succeeded, "{:?}", outcome.error());
 }
 
-/// Without configured plans a reconciliation reads those of AWSCURRENT's key, with one call.
+/// Without configured plans a reconciliation reads those of AWSCURRENT's key with one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planless_current_key_counts_without_configured_plans() {
     let setup = || TestEnvBuilder {
@@ -439,7 +443,7 @@ async fn planless_current_key_counts_without_configured_plans() {
     }
 }
 
-/// The same of a key that the function made and an operator took off its plan.
+/// The same for a managed key that an operator removed from its plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn managed_key_taken_off_inherited_plan_is_counted() {
     let setup = TestEnvBuilder {
@@ -460,8 +464,8 @@ async fn managed_key_taken_off_inherited_plan_is_counted() {
     assert_eq!(made(&env, "GetUsagePlans"), 1);
 }
 
-/// Those calls serve the report only: they are not made once half of the run's time is over, and where they fail, the rest
-/// is done.
+/// Those calls serve the report only. They are skipped once half of the run's time is over, and
+/// their failure does not stop the run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_for_report_do_not_hinder_repair() {
     let late = Fault::new(FaultKind::Delay(Duration::from_secs(5)));
@@ -492,7 +496,7 @@ async fn plans_for_report_do_not_hinder_repair() {
 
 // A text that is not a key.
 
-/// A dotenv file is neither replaced nor taken apart, and the message names the forms that are taken.
+/// A dotenv file is neither replaced nor parsed, and the message names the accepted forms.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_with_white_space_is_refused_and_kept() {
     for text in [
@@ -503,13 +507,13 @@ async fn text_with_white_space_is_refused_and_kept() {
         let env = TestEnvBuilder::holding(text).start().await;
         env.sandbox
             .create_key("operators", "oldkeyoldkeyoldkeyold", &[&env.plans[0]]);
-        let trial = trial_fails(&env, "InvalidSecret", text).await;
+        let test_rotation = test_rotation_fails(&env, "InvalidSecret", text).await;
 
         let before = Untouched::of(&env);
         let (error, _) = env.rotate_and_fail("createSecret").await;
         assert_eq!(error.error_type, "InvalidSecret", "{error}");
         before.assert(&env, text);
-        for message in [&trial, &error.error_message] {
+        for message in [&test_rotation, &error.error_message] {
             for words in [
                 "store the key alone",
                 r#"{"apiKey":"…"}"#,
@@ -529,7 +533,7 @@ async fn text_with_white_space_is_refused_and_kept() {
     }
 }
 
-/// Where the pending version holds such a text, each step refuses it.
+/// If the pending version holds such a text, each step refuses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_text_with_white_space_is_refused() {
     let env = TestEnvBuilder::quick().start().await;
@@ -544,7 +548,7 @@ async fn pending_text_with_white_space_is_refused() {
     before.assert(&env, "pending");
 }
 
-/// The command of the message starts the secret again, without a key.
+/// The command in the message resets the secret to one without a key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn command_for_invalid_text_lets_rotation_pass() {
     let env = TestEnvBuilder::holding(DOTENV).start().await;
@@ -552,14 +556,16 @@ async fn command_for_invalid_text_lets_rotation_pass() {
     let message = error.error_message;
     let begins = message.find("aws secretsmanager put-secret-value");
     let command = &message[begins.expect("it names the command")..];
-    let ends = command.find("'{}'").expect("it puts an empty object");
+    let ends = command
+        .find("'{}'")
+        .expect("the command puts an empty object");
     let command = &command[..ends + "'{}'".len()];
     env.shell(&command.replace("NAME", SECRET)).await;
     env.rotate().await;
     env.assert_agreement().await;
 }
 
-/// A text that nobody can use does not keep leaked keys alive; without an emergency it keeps everything as it is.
+/// An unusable text does not keep leaked keys enabled. Without an emergency nothing is changed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_over_dotenv_text_goes_ahead() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -580,7 +586,8 @@ async fn emergency_stop_over_dotenv_text_goes_ahead() {
     assert!(current == before.current, "AWSCURRENT changed");
 }
 
-/// The field `apiKey` belongs to the function, so what is not a key there is replaced; the other fields stay.
+/// The field `apiKey` belongs to the function, so a placeholder in it is replaced. The other fields
+/// stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_key_with_white_space_is_placeholder() {
     let placeholder = "to be replaced by the rotation";
@@ -589,20 +596,20 @@ async fn json_key_with_white_space_is_placeholder() {
     set_target(&env, TARGET, placeholder);
     let report = env.reconcile(json!({})).await;
     assert!(issues(&report).contains("holds no key"), "{report}");
-    let trial = env.sandbox.test_rotation(SECRET).await;
-    assert!(trial.succeeded, "{:?}", trial.error());
+    let test_rotation = env.sandbox.test_rotation(SECRET).await;
+    assert!(test_rotation.succeeded, "{:?}", test_rotation.error());
     env.rotate().await;
     env.assert_agreement().await;
     let current = env.sandbox.secret(SECRET).current().cloned();
     let text = current.and_then(|version| version.text).unwrap_or_default();
-    let text: Value = serde_json::from_str(&text).expect("it is JSON");
+    let text: Value = serde_json::from_str(&text).expect("the secret is JSON");
     assert_eq!(text["owner"], "shop");
 }
 
-// An earlier secret of the same name.
+// An earlier secret with the same name.
 
-/// A secret whose earlier namesake was rotated twice and deleted, with the values of the earlier one's keys: the one that
-/// was superseded, and the one that was in use.
+/// Returns a secret whose earlier namesake was rotated twice and deleted, with the values of the
+/// earlier one's keys: the superseded one and the current one.
 async fn recreated() -> (TestEnv, [String; 2]) {
     let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
     let in_use = env.current_key();
@@ -617,7 +624,8 @@ async fn recreated() -> (TestEnv, [String; 2]) {
     (env, [superseded, in_use])
 }
 
-/// Its marked key is retired in time; the one without a mark is reported with the command that disables it.
+/// The marked key is retired in time. The one without a mark is reported with the command that
+/// disables it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_earlier_secret_are_retired_or_reported() {
     let (env, [superseded, in_use]) = recreated().await;
@@ -646,7 +654,7 @@ async fn keys_of_earlier_secret_are_retired_or_reported() {
     env.assert_agreement().await;
 }
 
-/// It disables the marked key, and names the other with the command.
+/// The stop disables the marked key, and reports the other with the command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_mentions_keys_of_earlier_secret() {
     let (env, [superseded, in_use]) = recreated().await;
@@ -660,7 +668,8 @@ async fn emergency_stop_mentions_keys_of_earlier_secret() {
     env.assert_agreement().await;
 }
 
-/// The name alone places a key that lost `rotation:version`: with its mark it is retired like any other.
+/// The name alone assigns a key that lost `rotation:version`. With its mark it is retired like any
+/// other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marked_key_without_version_tag_is_retired() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -674,7 +683,7 @@ async fn marked_key_without_version_tag_is_retired() {
     assert_eq!(enabled(&env, &first), None);
 }
 
-/// Without a mark, one that lost `rotation:version` is left alone and reported with the command.
+/// Without a mark, a key that lost `rotation:version` is left alone and reported with the command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmarked_key_without_version_tag_is_reported() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -687,7 +696,7 @@ async fn unmarked_key_without_version_tag_is_reported() {
     }
 }
 
-/// Only an emergency stop lists without the name filter, so it finds a key that was renamed.
+/// Only an emergency stop lists keys without the name filter, so it finds a renamed key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_finds_renamed_keys() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -715,14 +724,14 @@ async fn emergency_stop_finds_renamed_keys() {
             .all(|call| !call.path_and_query.contains("name=")),
         "{calls:#?}"
     );
-    // An operator's key of another name and without tags has nothing to do with the secret.
+    // An operator's key with another name and without tags does not belong to the secret.
     let other = env.sandbox.create_key("other", OPERATORS_KEY, &[]);
     let report = env.reconcile(stop()).await;
     assert!(!report.to_string().contains(&other), "{report}");
     env.assert_agreement().await;
 }
 
-/// A key that has the secret's name and none of the tags still works after the stop, which says so.
+/// A key with the secret's name and without tags still works after the stop, which reports it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_mentions_key_without_tags() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -739,7 +748,7 @@ async fn emergency_stop_mentions_key_without_tags() {
     assert!(!issues(&report).contains("still works"), "{report}");
 }
 
-/// A key of another secret of this function is not a namesake.
+/// A key of another managed secret is not a namesake.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_spares_other_secrets_keys() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -747,7 +756,7 @@ async fn emergency_stop_spares_other_secrets_keys() {
     env.sandbox.create_secret(&other, None);
     let version = "11111111-2222-4333-8444-555555555555";
     let value = "OtherOtherOtherOtherOtherOtherOtherOther";
-    let id = minted_key(&env.sandbox, &other, version, value, &[]);
+    let id = create_managed_key(&env.sandbox, &other, version, value, &[]);
     let report = env.reconcile(stop()).await;
     assert_eq!(enabled(&env, value), Some(true));
     assert!(!report.to_string().contains(&id), "{report}");
@@ -755,9 +764,9 @@ async fn emergency_stop_spares_other_secrets_keys() {
 
 // Descriptions that an operator changed.
 
-/// A mark as this function writes it, with times long past.
+/// Returns a mark in the function's format, with times in the distant past.
 fn backdated(env: &TestEnv, disabled: bool) -> String {
-    let by = labelled(env, "AWSCURRENT").expect("there is one");
+    let by = labelled(env, "AWSCURRENT").expect("the version exists");
     let disabled = if disabled {
         " Disabled at 2020-01-02T00:00:00Z."
     } else {
@@ -766,13 +775,13 @@ fn backdated(env: &TestEnv, disabled: bool) -> String {
     format!("Superseded at 2020-01-01T00:00:00Z by version {by}.{disabled}")
 }
 
-/// The day of the sandbox's clock, as the report writes times.
+/// Returns the day of the sandbox's clock, in the report's format.
 fn day(env: &TestEnv) -> String {
     let now = humantime::format_rfc3339_seconds(env.sandbox.now());
     now.to_string()[..10].to_owned()
 }
 
-/// A key that is disabled with a backdated mark is kept for the whole quarantine, counted from that change.
+/// A disabled key with a backdated mark is kept for the whole quarantine, counted from that change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_disabled_key_keeps_its_quarantine() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -797,7 +806,7 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
     assert_eq!(enabled(&env, &first), None);
 }
 
-/// A newer time elsewhere in the mark hides that it was changed, so the period counts from that time.
+/// A newer time elsewhere in the mark hides the change, so the period counts from that time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_newer_time_in_mark_keeps_quarantine() {
     for forged in [
@@ -808,7 +817,7 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
         let (env, first) = rotated(TestEnvBuilder::quick()).await;
         env.sandbox.advance(GRACE / 2);
         let now = humantime::format_rfc3339_seconds(env.sandbox.now());
-        let by = labelled(&env, "AWSCURRENT").expect("there is one");
+        let by = labelled(&env, "AWSCURRENT").expect("the version exists");
         let text = forged.replace("NOW", &now.to_string()).replace("BY", &by);
         let id = key(&env, &first).id;
         let sandbox = &env.sandbox;
@@ -824,11 +833,11 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
     }
 }
 
-/// The same of a key that is still enabled, and its grace.
+/// The same for a key that is still enabled, and its grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_enabled_key_keeps_its_grace() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
-    // AWSPREVIOUS does not hold it, so only the time of the change bounds it.
+    // AWSPREVIOUS does not hold the key, so only the time of the change bounds it.
     env.rotate().await;
     env.sandbox.advance(GRACE / 2);
     let id = key(&env, &first).id;
@@ -849,7 +858,7 @@ async fn backdated_enabled_key_keeps_its_grace() {
     assert_eq!(enabled(&env, &first), Some(false));
 }
 
-/// A change within a minute of the mark is taken for the function's own.
+/// A change within a minute of the mark counts as the function's own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_changes_postpone_nothing() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -863,7 +872,7 @@ async fn own_changes_postpone_nothing() {
     assert_eq!(issues(&report), "", "{report}");
 }
 
-/// A change that was throttled for over a minute is written once more, with the time at which it came about.
+/// A change that was throttled for over a minute is written once more, with the actual time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_change_that_took_long_postpones_nothing() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -886,7 +895,8 @@ async fn own_change_that_took_long_postpones_nothing() {
     assert_eq!(done(&report), [""; 0], "{report}");
 }
 
-/// A person who disables the current key while a run is about to note something with it is not overruled.
+/// An operator who disables the current key while a run is about to change its description is not
+/// overruled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn current_key_disabled_during_note_stays_disabled() {
     let env = Arc::new(TestEnvBuilder::quick().start().await);
@@ -915,7 +925,8 @@ async fn current_key_disabled_during_note_stays_disabled() {
     }
 }
 
-/// Somebody who changes a superseded key again and again keeps it, and from the third time on the metric tells.
+/// A superseded key that is changed repeatedly is kept, and from the third time on the metric
+/// counts it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn third_postponement_counts_as_postponed_key() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -933,13 +944,14 @@ async fn third_postponement_counts_as_postponed_key() {
             "{description}"
         );
     }
-    // Left alone, it goes in its time.
+    // Without further changes the key is retired in time.
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
     assert_eq!(enabled(&env, &first), Some(false));
 }
 
-/// Without a change that API Gateway dates, AWSPREVIOUS's key counts from when AWSCURRENT's version was created.
+/// Without a change that API Gateway dates, the period of AWSPREVIOUS's key counts from the
+/// creation of AWSCURRENT's version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backdated_previous_key_is_bounded_by_current_version() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -958,7 +970,8 @@ async fn backdated_previous_key_is_bounded_by_current_version() {
 
 // After an emergency stop.
 
-/// A secret that was rotated twice, and the value of the key that an emergency stop revoked since.
+/// Returns a secret that was rotated twice, and the value of the key that an emergency stop has
+/// revoked.
 async fn stopped(setup: TestEnvBuilder) -> (TestEnv, String) {
     let (env, revoked) = rotated(setup).await;
     let report = env.reconcile(stop()).await;
@@ -968,7 +981,8 @@ async fn stopped(setup: TestEnvBuilder) -> (TestEnv, String) {
     (env, revoked)
 }
 
-/// Enabled again with the command of the runbook, it has no fresh grace: the next run disables it, counts and names it.
+/// A revoked key that the runbook's command enables again has no new grace: the next run disables,
+/// counts and reports it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_key_enabled_by_operator_is_disabled_again() {
     let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
@@ -991,7 +1005,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
         assert!(words.contains("had been enabled again"), "{report}");
         let description = key(&env, &revoked).description;
         assert!(description.contains(" Revoked at "), "{description}");
-        // It is told once.
+        // It is reported once.
         let (report, line) = reconcile(&env).await;
         assert_eq!(line["DriftRepaired"], 0, "{report}");
         assert_eq!(issues(&report), "", "{report}");
@@ -1002,7 +1016,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
     assert_eq!(enabled(&env, &revoked), None);
 }
 
-/// A rotation's last step disables it as well.
+/// A rotation's last step disables it too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_disables_revoked_key_again() {
     let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
@@ -1013,11 +1027,12 @@ async fn finish_secret_disables_revoked_key_again() {
     assert!(answer["issues"].to_string().contains(&id), "{answer}");
 }
 
-/// Only moving AWSCURRENT to the version that it was created for brings it back; later it has an ordinary grace.
+/// Only moving AWSCURRENT to the version of the key restores it. After that it has an ordinary
+/// grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_by_label_reinstates_revoked_key() {
     let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
-    let previous = labelled(&env, "AWSPREVIOUS").expect("there is one");
+    let previous = labelled(&env, "AWSPREVIOUS").expect("the version exists");
     make_current(&env, &previous);
     let (report, line) = reconcile(&env).await;
     assert!(env.current_key() == revoked, "it was not rolled back");
@@ -1038,7 +1053,8 @@ async fn rollback_by_label_reinstates_revoked_key() {
     assert_eq!(enabled(&env, &revoked), Some(false));
 }
 
-/// An old value that is put again is not a rollback. Either way out of the report leads to a key that works.
+/// An old value that is put again is not a rollback. Either remedy of the report leads to a working
+/// key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_value_put_again_stays_disabled() {
     for rotates in [true, false] {
@@ -1059,7 +1075,7 @@ async fn revoked_value_put_again_stays_disabled() {
             assert!(words.contains("move AWSCURRENT to the version"), "{report}");
             assert!(delivers(&env, TARGET, &second), "Doppler was changed");
         }
-        // Nor does an operator's enabling bring it back.
+        // Enabling it manually does not restore it either.
         let id = key(&env, &revoked).id;
         env.sandbox.update_key_as_operator(&id, Some(true), None);
         let (report, line) = reconcile(&env).await;
@@ -1072,7 +1088,7 @@ async fn revoked_value_put_again_stays_disabled() {
             assert_eq!(enabled(&env, &revoked), Some(false));
         } else {
             let name = key(&env, &revoked).name;
-            let (_, version) = name.rsplit_once('/').expect("it carries its version");
+            let (_, version) = name.rsplit_once('/').expect("the name has the version");
             make_current(&env, version);
             let (report, line) = reconcile(&env).await;
             assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
@@ -1082,7 +1098,7 @@ async fn revoked_value_put_again_stays_disabled() {
     }
 }
 
-/// A target that holds a revoked key gets AWSCURRENT's, and the revoked key stays disabled.
+/// A target that holds a revoked key gets AWSCURRENT's key, and the revoked key stays disabled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_target_with_revoked_key_is_rewritten() {
     let (env, revoked) = stopped(TestEnvBuilder::quick()).await;
@@ -1093,7 +1109,7 @@ async fn doppler_target_with_revoked_key_is_rewritten() {
     env.assert_agreement().await;
 }
 
-/// A key that was already in quarantine when the stop came is revoked as well.
+/// A key that was in quarantine at the time of the stop is revoked too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quarantined_key_is_revoked_by_emergency_stop() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -1117,7 +1133,8 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
     assert_eq!(report["totals"]["driftRepaired"], 1, "{report}");
 }
 
-/// A version that was cancelled, stopped and made pending again has a revoked key, which is not handed out.
+/// A version that was cancelled, stopped and made pending again has a revoked key, which is not
+/// handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_key_that_was_revoked_is_refused() {
     let env = TestEnvBuilder::quick().start().await;
@@ -1126,7 +1143,7 @@ async fn pending_key_that_was_revoked_is_refused() {
     for step in ["createSecret", "setSecret"] {
         env.step(&token, step).await;
     }
-    let pending = env.key_in("AWSPENDING").expect("it was stored");
+    let pending = env.key_in("AWSPENDING").expect("the pending key is stored");
     cancel(&env, &token);
     env.reconcile(stop()).await;
     assert_eq!(enabled(&env, &pending), Some(false));
@@ -1142,7 +1159,7 @@ async fn pending_key_that_was_revoked_is_refused() {
 
 // The first write to a Doppler target.
 
-/// What another team keeps there is not overwritten, and the message names the setting and the entry.
+/// Another team's value is not overwritten, and the message names the setting and the entry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_doppler_value_is_refused_before_promotion() {
     let setup = TestEnvBuilder {
@@ -1152,11 +1169,11 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
     };
     let env = setup.start().await;
     set_target(&env, "ALSO_HERE", ANOTHER_TEAMS);
-    let trial = trial_fails(&env, "DopplerTargetTaken", "trial").await;
+    let test_rotation = test_rotation_fails(&env, "DopplerTargetTaken", "test rotation").await;
     let before = Untouched::of(&env);
     let (error, token) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "DopplerTargetTaken", "{error}");
-    for message in [&trial, &error.error_message] {
+    for message in [&test_rotation, &error.error_message] {
         for words in [
             "DOPPLER_ADOPT_TARGETS=acme/prd/ALSO_HERE",
             "DOPPLER_TARGETS",
@@ -1168,18 +1185,18 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
         }
         assert!(!message.contains(ANOTHER_TEAMS), "it shows the value");
     }
-    before.assert_but_for_keys(&env, "refused");
+    before.assert_except_keys(&env, "refused");
     assert_eq!(made(&env, "UpdateSecrets"), 0);
     assert!(delivers(&env, "ALSO_HERE", ANOTHER_TEAMS));
     assert!(!env.log().contains(ANOTHER_TEAMS), "the log shows it");
 
-    // Once the other team has moved it, Secrets Manager's next try goes on.
+    // Once the other team has moved the value, Secrets Manager's next retry continues.
     set_target(&env, "ALSO_HERE", "");
     env.retry(&token).await;
     env.assert_agreement().await;
 }
 
-/// Whoever moves AWSCURRENT all the same to the version that was refused does not give the target away.
+/// Moving AWSCURRENT manually to the refused version does not overwrite the target.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_target_is_left_after_manual_promotion() {
     for has_current_key in [false, true] {
@@ -1216,17 +1233,22 @@ async fn adopted_doppler_target_is_overwritten() {
     set_target(&env, TARGET, ANOTHER_TEAMS);
     let (error, token) = env.rotate_and_fail("testSecret").await;
     let message = error.error_message;
-    let begins = message.find("DOPPLER_ADOPT_TARGETS=").expect("it is named");
-    let (name, entry) = message[begins..].split_once('=').expect("it has a value");
+    let begins = message
+        .find("DOPPLER_ADOPT_TARGETS=")
+        .expect("the message names the setting");
+    let (name, entry) = message[begins..]
+        .split_once('=')
+        .expect("the setting has a value");
     let entry = entry.split([' ', ';']).next().unwrap_or_default();
     env.redeploy(&[(name, entry)]).await;
     env.retry(&token).await;
     env.assert_agreement().await;
-    let trial = env.sandbox.test_rotation(SECRET).await;
-    assert!(trial.succeeded, "{:?}", trial.error());
+    let test_rotation = env.sandbox.test_rotation(SECRET).await;
+    assert!(test_rotation.succeeded, "{:?}", test_rotation.error());
 }
 
-/// No value, an empty one, the secret's own placeholder and a value of its versions are nobody else's.
+/// No value, an empty one, the secret's own placeholder and a value of its versions may be
+/// overwritten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_doppler_values_may_be_overwritten() {
     for (before, current, target) in [
@@ -1256,14 +1278,18 @@ async fn own_doppler_values_may_be_overwritten() {
         if let Some(value) = target {
             set_target(&env, TARGET, value);
         }
-        let trial = env.sandbox.test_rotation(SECRET).await;
-        assert!(trial.succeeded, "{target:?}: {:?}", trial.error());
+        let test_rotation = env.sandbox.test_rotation(SECRET).await;
+        assert!(
+            test_rotation.succeeded,
+            "{target:?}: {:?}",
+            test_rotation.error()
+        );
         env.rotate().await;
         env.assert_agreement().await;
     }
 }
 
-/// The names of these targets, as `DOPPLER_TARGETS` lists them.
+/// Returns the names of these targets in the format of `DOPPLER_TARGETS`.
 fn listed(names: &[&str]) -> String {
     let names = names
         .iter()
@@ -1271,7 +1297,8 @@ fn listed(names: &[&str]) -> String {
     names.collect::<Vec<_>>().join(",")
 }
 
-/// A new target that holds an older key of this secret is written, by a rotation as by a reconciliation.
+/// A new target that holds an older key of this secret is written by a rotation and by a
+/// reconciliation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_target_with_superseded_key_is_written() {
     for rotates in [true, false] {
@@ -1290,7 +1317,8 @@ async fn new_target_with_superseded_key_is_written() {
     }
 }
 
-/// A target that was written once is repaired whatever it holds, by a reconciliation as by a rotation.
+/// A target that was written once is repaired whatever it holds, by a reconciliation and by a
+/// rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn written_target_is_repaired_whatever_it_holds() {
     let env = TestEnvBuilder::quick().start().await;
@@ -1302,13 +1330,13 @@ async fn written_target_is_repaired_whatever_it_holds() {
     env.assert_agreement().await;
 
     set_target(&env, TARGET, ANOTHER_TEAMS);
-    let trial = env.sandbox.test_rotation(SECRET).await;
-    assert!(trial.succeeded, "{:?}", trial.error());
+    let test_rotation = env.sandbox.test_rotation(SECRET).await;
+    assert!(test_rotation.succeeded, "{:?}", test_rotation.error());
     env.rotate().await;
     env.assert_agreement().await;
 
-    // Also after a rollback: AWSPREVIOUS's key goes on naming it.
-    let previous = labelled(&env, "AWSPREVIOUS").expect("there is one");
+    // Also after a rollback: AWSPREVIOUS's key still names it.
+    let previous = labelled(&env, "AWSPREVIOUS").expect("the version exists");
     make_current(&env, &previous);
     env.reconcile(json!({})).await;
     set_target(&env, TARGET, ANOTHER_TEAMS);
@@ -1316,7 +1344,8 @@ async fn written_target_is_repaired_whatever_it_holds() {
     env.assert_agreement().await;
 }
 
-/// A target that is configured later is left alone while it holds another's value, and remembered once it was written.
+/// A target that is configured later is left alone while it holds a foreign value, and recorded
+/// once it was written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_target_is_left_alone_then_remembered() {
     let env = TestEnvBuilder::quick().start().await;
@@ -1338,7 +1367,7 @@ async fn later_target_is_left_alone_then_remembered() {
     }
     env.assert_agreement().await;
 
-    // Vacant, it is written and noted; then it is the function's, whatever it holds.
+    // An empty target is written and recorded. After that it is managed, whatever it holds.
     set_target(&env, "ALSO_HERE", "");
     let report = env.reconcile(json!({})).await;
     assert!(delivers(&env, "ALSO_HERE", &env.current_key()), "{report}");
@@ -1353,8 +1382,8 @@ async fn later_target_is_left_alone_then_remembered() {
     assert!(delivers(&env, "ALSO_HERE", &env.current_key()), "{report}");
 }
 
-/// Where an operator rewrote the description that remembers, a drifted target is not the function's any more; one that
-/// holds AWSCURRENT's key is noted again.
+/// If an operator rewrote the description with the record, a drifted target is no longer managed. A
+/// target that holds AWSCURRENT's key is recorded again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_target_needs_adoption_again() {
     let env = TestEnvBuilder::quick().start().await;
@@ -1380,7 +1409,7 @@ async fn forgotten_target_needs_adoption_again() {
 
 const REGIONS: [&str; 2] = ["eu-west-1", "ap-southeast-2"];
 
-/// A rotated secret with two replicas in sync, which lag by this time behind every change.
+/// Returns a rotated secret with two replicas in sync, which lag by this time behind every change.
 async fn replicated(lag: Duration, function_timeout: Duration) -> TestEnv {
     let setup = TestEnvBuilder {
         options: Options {
@@ -1402,24 +1431,25 @@ fn replica_statuses(env: &TestEnv) -> Vec<ReplicaStatus> {
     replicas.iter().map(|replica| replica.status).collect()
 }
 
-/// AWSPENDING is removed only once every replica has the move of AWSCURRENT; otherwise replicas get stuck in the sandbox.
+/// AWSPENDING is removed only once every replica has the move of AWSCURRENT. Otherwise replicas get
+/// stuck in the sandbox.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_label_goes_once_replicas_are_in_sync() {
     let lag = Duration::from_secs(3);
     let env = Arc::new(replicated(lag, Duration::from_mins(5)).await);
     let weak = Arc::downgrade(&env);
     let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    let look = FaultKind::before(move || {
+    let read = FaultKind::before(move || {
         if let Some(env) = weak.upgrade() {
             let _ = sender.send(replica_statuses(&env));
         }
         async {}
     });
-    let look = Fault::new(look).on(Service::SecretsManager, "UpdateSecretVersionStage");
-    let look = env.sandbox.faults().inject(look.every());
+    let read = Fault::new(read).on(Service::SecretsManager, "UpdateSecretVersionStage");
+    let read = env.sandbox.faults().inject(read.every());
     let superseded = env.current_key();
     let answer = rotate(&env).await;
-    assert_eq!(look.fired(), 2, "{answer}");
+    assert_eq!(read.fired(), 2, "{answer}");
     env.sandbox.faults().clear();
     let _at_promotion = seen.recv().await;
     let at_removal = seen.recv().await;
@@ -1427,12 +1457,12 @@ async fn pending_label_goes_once_replicas_are_in_sync() {
     env.sandbox.advance(lag);
     assert_eq!(replica_statuses(&env), [ReplicaStatus::InSync; 2]);
     env.assert_agreement().await;
-    // They were seen in sync, so grace has begun.
+    // The replicas were in sync, so the grace period has begun.
     let description = key(&env, &superseded).description;
     assert!(description.starts_with("Superseded at "), "{description}");
 }
 
-/// A secret without replicas does not wait, and is not described once more for them.
+/// A secret without replicas does not wait, and is not described once more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secret_without_replicas_does_not_wait() {
     let env = TestEnvBuilder::quick().start().await;
@@ -1446,7 +1476,8 @@ async fn secret_without_replicas_does_not_wait() {
     assert_eq!(made(&env, "DescribeSecret"), described + 1);
 }
 
-/// At the deadline the step fails with the Region; AWSCURRENT is moved, and the next try completes the rotation.
+/// At the deadline the step fails and names the Region. AWSCURRENT is moved, and the next retry
+/// completes the rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replica_in_progress_at_deadline_fails_step() {
     for status in [ReplicaStatus::InProgress, ReplicaStatus::Pending] {
@@ -1463,7 +1494,7 @@ async fn replica_in_progress_at_deadline_fails_step() {
         assert_eq!(pending.as_ref(), Some(&token));
         assert_eq!(labelled(&env, "AWSCURRENT"), pending);
 
-        // No grace begins meanwhile, and nothing is disabled.
+        // No grace period begins in the meantime, and nothing is disabled.
         for _ in 0..2 {
             let report = env.reconcile(json!({})).await;
             assert!(issues(&report).contains(region), "{report}");
@@ -1484,7 +1515,7 @@ async fn replica_in_progress_at_deadline_fails_step() {
     }
 }
 
-/// A key whose grace is over stays enabled while a replica is under way, except in an emergency.
+/// A key whose grace is over stays enabled while a replica is in progress, except in an emergency.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn due_key_waits_for_replicas_except_in_emergency() {
     let env = replicated(Duration::ZERO, Duration::from_mins(5)).await;
@@ -1500,7 +1531,8 @@ async fn due_key_waits_for_replicas_except_in_emergency() {
     assert_eq!(enabled(&env, &superseded), Some(false), "{report}");
 }
 
-/// A replica that failed or was detached is not waited for: the rotation succeeds and names it with the service's words.
+/// A replica that failed or was detached is not waited for. The rotation succeeds and reports it
+/// with the service's message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_replica_is_reported_and_not_waited_for() {
     let message = "The KMS key of the replica is disabled";
@@ -1527,16 +1559,16 @@ async fn failed_replica_is_reported_and_not_waited_for() {
         let (report, line) = reconcile(&env).await;
         assert_eq!(line["ReplicasFailed"], 1, "{report}");
         assert!(issues(&report).contains(message), "{report}");
-        // Its readers are lost already, so the superseded key goes its way.
+        // Consumers of the replica are lost already, so the superseded key is retired.
         env.sandbox.advance(GRACE);
         env.reconcile(json!({})).await;
         assert_eq!(enabled(&env, &superseded), Some(false));
     }
 }
 
-// Rotation that is switched off.
+// Rotation that is turned off.
 
-/// A reconciliation says so and counts it; the rest of its work is done.
+/// A reconciliation reports and counts it, and does the rest of its work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_switched_off_is_reported_and_counted() {
     let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
@@ -1557,9 +1589,9 @@ async fn rotation_switched_off_is_reported_and_counted() {
     assert_eq!(issues(&report), "", "{report}");
 }
 
-// A time that is not known.
+// Unknown time.
 
-/// Two keys that no label keeps: one whose quarantine is over, and one whose grace is.
+/// Returns two keys without a label: one whose quarantine is over, and one whose grace is over.
 async fn due() -> (TestEnv, [String; 2]) {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
     let second = env.current_key();
@@ -1573,8 +1605,8 @@ async fn due() -> (TestEnv, [String; 2]) {
     (env, [first, second])
 }
 
-/// Without a `Date` that can be believed nothing that is due is disabled or deleted, the report says so, and an emergency
-/// stop goes ahead.
+/// Without a trustworthy `Date` no due key is disabled or deleted, the report says so, and an
+/// emergency stop works anyway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_time_keeps_due_keys_except_in_emergency() {
     let (env, [first, second]) = due().await;
@@ -1602,7 +1634,7 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
     );
 }
 
-/// The same keys, with the time known.
+/// The same keys, with a known time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn known_time_ends_old_periods() {
     let (env, [first, second]) = due().await;

@@ -1,4 +1,5 @@
-//! What a message advises when a call fails for good: by cause, and "nothing is lost" only where that is so.
+//! The advice in an error message after a permanent failure: by cause, and "nothing is lost" only
+//! if that is true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ const NO_PLAN: &str = "Invalid Usage Plan ID specified";
 const NO_KEY: &str = "Invalid API Key identifier specified";
 const NOTHING_IS_LOST: &str = "nothing is lost";
 
-/// What one operation may answer: status, code, message, and the cause.
+/// The possible errors of one operation: status, code, message, and the cause.
 type Row = (u16, &'static str, &'static str, Cause);
 
 const NO_SECRET: Row = (
@@ -91,7 +92,8 @@ const LATER: Row = (
 );
 const BUSY: Row = (409, "ConflictException", CONCURRENT, Cause::Passing);
 
-/// Every code of the operations in use, as the SDK's models have them; a code with several meanings has several rows.
+/// Returns every code of the operations in use, from the SDK's models. A code with several meanings
+/// has several rows.
 #[allow(clippy::too_many_lines, reason = "it is a table")]
 fn table() -> Vec<(Service, &'static str, Vec<Row>)> {
     vec![
@@ -124,7 +126,7 @@ fn table() -> Vec<(Service, &'static str, Vec<Row>)> {
                 NO_SECRET,
                 BAD_PARAMETER,
                 REPLICA,
-                // The same text has come with this code as well (moto).
+                // The same message was also seen with this code (moto).
                 (
                     400,
                     "InvalidRequestException",
@@ -157,7 +159,7 @@ fn table() -> Vec<(Service, &'static str, Vec<Row>)> {
                     "1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to 65536",
                     Cause::ValueTooLong,
                 ),
-                // Taken for done where it is answered: a version's value cannot change.
+                // Counts as done where it occurs: a version's value cannot change.
                 (
                     400,
                     "ResourceExistsException",
@@ -307,7 +309,8 @@ fn table() -> Vec<(Service, &'static str, Vec<Row>)> {
     ]
 }
 
-/// What every operation of a service may answer although no model has it: IAM, KMS, the signature, the network between.
+/// Returns the errors of every operation of a service that no model lists: IAM, KMS, the signature,
+/// the network.
 #[allow(clippy::too_many_lines, reason = "it is a table")]
 fn beyond_the_models(service: Service) -> Vec<Row> {
     let denied = "AccessDeniedException";
@@ -465,7 +468,7 @@ fn beyond_the_models(service: Service) -> Vec<Row> {
     rows
 }
 
-/// Where cargo has the source of a crate of this build.
+/// Returns the directories in which cargo has the source of these crates.
 fn source_of(crates: &[&str]) -> BTreeMap<String, PathBuf> {
     let mut metadata = Command::new(env!("CARGO"));
     metadata.args([
@@ -479,12 +482,12 @@ fn source_of(crates: &[&str]) -> BTreeMap<String, PathBuf> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo metadata: {said}");
     let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).expect("it answers in JSON");
+        serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
     let packages = metadata["packages"].as_array().expect("there are packages");
     let text = |package: &serde_json::Value, field: &str| {
         package[field]
             .as_str()
-            .expect("every package has it")
+            .expect("every package has the field")
             .to_owned()
     };
     let wanted = packages.iter().filter(|package| {
@@ -506,7 +509,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The error codes that the SDK's model gives an operation.
+/// Returns the error codes that the SDK's model gives an operation.
 fn codes(sdk: &Path, operation: &str) -> BTreeSet<String> {
     let mut module = String::new();
     for letter in operation.chars() {
@@ -519,7 +522,7 @@ fn codes(sdk: &Path, operation: &str) -> BTreeSet<String> {
     let declared = format!("pub enum {operation}Error {{");
     let (_, variants) = source
         .split_once(&declared)
-        .expect("it declares its errors");
+        .expect("the file declares its errors");
     let (variants, _) = variants.split_once("\n}").expect("the declaration ends");
     let variants = variants.lines().filter_map(|line| {
         let (name, rest) = line.trim().split_once('(')?;
@@ -561,7 +564,7 @@ fn every_operation_in_use_is_in_the_table() {
         .map(|(_, operation, _)| operation)
         .collect();
     let called = regex::Regex::new(r#"const OPERATION: &str = "(\w+)"|SERVICE, "(\w+)""#)
-        .expect("it is one");
+        .expect("the service is known");
     let mut found = BTreeSet::new();
     for file in [
         "secrets_manager",
@@ -581,7 +584,7 @@ fn every_operation_in_use_is_in_the_table() {
 }
 
 #[test]
-fn every_answer_has_its_cause() {
+fn every_error_has_its_cause() {
     for (service, operation, rows) in table() {
         for (status, code, message, cause) in rows.into_iter().chain(beyond_the_models(service)) {
             assert_eq!(
@@ -593,7 +596,7 @@ fn every_answer_has_its_cause() {
     }
 }
 
-/// What the SDK repeats, because the code says so, is what is said to pass; except a quota.
+/// Codes that the SDK retries are reported as temporary, except a quota.
 #[test]
 fn codes_that_the_sdk_retries_pass() {
     let sources = source_of(&["aws-runtime"]);
@@ -602,7 +605,7 @@ fn codes_that_the_sdk_retries_pass() {
     for list in ["THROTTLING_ERRORS", "TRANSIENT_ERRORS"] {
         let (_, codes) = classifiers
             .split_once(&format!("pub const {list}: &[&str] = &["))
-            .expect("it has the list");
+            .expect("the file has the list");
         let (codes, _) = codes.split_once("];").expect("the list ends");
         retried.extend(codes.split('"').skip(1).step_by(2).map(ToOwned::to_owned));
     }
@@ -659,7 +662,7 @@ fn only_what_passes_says_that_nothing_is_lost() {
 }
 
 #[test]
-fn quota_is_told_from_a_rate() {
+fn quota_is_distinguished_from_rate() {
     let code = "LimitExceededException";
     assert!(is_quota(code, "API Keys limit exceeded"));
     assert!(is_quota(code, ""));
@@ -676,7 +679,8 @@ fn quota_is_told_from_a_rate() {
     ));
 }
 
-/// A policy stands at the end of a message, which may be long: the names of role, function and secret are in it.
+/// A policy is named at the end of a message, which may be long: it includes the names of role,
+/// function and secret.
 #[test]
 fn long_refusal_keeps_its_end() {
     let name = "shop/".repeat(90);
@@ -696,7 +700,7 @@ fn long_refusal_keeps_its_end() {
 
 // With the real function.
 
-/// Without a probe and without Doppler, which play no part here.
+/// Returns an environment without probe and Doppler, which these tests do not need.
 fn quick() -> TestEnvBuilder {
     TestEnvBuilder {
         probe: false,
@@ -706,7 +710,8 @@ fn quick() -> TestEnvBuilder {
     .env("PROPAGATION_DELAY", "0s")
 }
 
-/// Each permanent refusal ends the step at its first answer, with words that help, and the same token completes later.
+/// Each permanent refusal ends the step at once, with helpful advice, and the same token completes
+/// later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[allow(clippy::too_many_lines, reason = "it is a table")]
 async fn permanent_refusal_is_not_retried_and_advises() {
@@ -822,7 +827,8 @@ async fn permanent_refusal_is_not_retried_and_advises() {
     env.assert_agreement().await;
 }
 
-/// The message of `createSecret` with these variables, without a word that it passes; and how long it took.
+/// Returns the message of `createSecret` with these variables, which must not say that the error is
+/// temporary, and the time taken.
 async fn create_secret_fails(env: &TestEnv, variables: &[(&str, &str)]) -> (String, Duration) {
     env.redeploy(variables).await;
     let token = env.sandbox.begin_rotation(SECRET);
@@ -838,9 +844,9 @@ async fn create_secret_fails(env: &TestEnv, variables: &[(&str, &str)]) -> (Stri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unusable_certificate_is_told_by_its_fault() {
+async fn unusable_certificate_is_named_with_its_fault() {
     let env = quick().start().await;
-    let authority = Authority::new().expect("keys can be made");
+    let authority = Authority::new().expect("keys can be generated");
     let directory = tempfile::tempdir().expect("a directory");
     let bundle = directory.path().join("bundle.pem");
     std::fs::write(&bundle, authority.pem()).expect("it is written");
@@ -878,14 +884,17 @@ async fn unusable_certificate_is_told_by_its_fault() {
         for words in words {
             assert!(said.contains(words), "{words:?} is missing: {said}");
         }
-        assert!(took < Duration::from_secs(5), "it was repeated: {took:?}");
+        assert!(
+            took < Duration::from_secs(5),
+            "the call was retried: {took:?}"
+        );
     }
 }
 
-/// A proxy that answers every CONNECT with this status. Returns its URL.
+/// Starts a proxy that responds to every CONNECT with this status. Returns its URL.
 async fn proxy(status: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
+    let address = listener.local_addr().expect("the listener is bound");
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -900,7 +909,7 @@ async fn proxy(status: &'static str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn proxy_that_refuses_is_told_from_the_service() {
+async fn refusing_proxy_is_distinguished_from_service() {
     let env = quick().start().await;
     let endpoint = ("AWS_ENDPOINT_URL", "https://secretsmanager.test");
     let strict = proxy("407 Proxy Authentication Required").await;
@@ -909,7 +918,10 @@ async fn proxy_that_refuses_is_told_from_the_service() {
         said.contains("407") && said.contains("user name and password"),
         "{said}"
     );
-    assert!(took < Duration::from_secs(5), "it was repeated: {took:?}");
+    assert!(
+        took < Duration::from_secs(5),
+        "the call was retried: {took:?}"
+    );
 
     let closed = proxy("403 Forbidden").await;
     let (said, took) = create_secret_fails(&env, &[endpoint, ("HTTPS_PROXY", &closed)]).await;
@@ -919,17 +931,17 @@ async fn proxy_that_refuses_is_told_from_the_service() {
     );
     assert!(
         took < Duration::from_secs(30),
-        "it was repeated for long: {took:?}"
+        "the call was retried for long: {took:?}"
     );
 }
 
-/// Nobody listens there, as where a VPC has neither an endpoint nor a NAT gateway.
+/// No process listens at the endpoint, as in a VPC with neither an endpoint nor a NAT gateway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missing_route_is_told_within_half_a_minute() {
+async fn missing_route_is_reported_within_half_minute() {
     let env = quick().start().await;
-    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = nobody.local_addr().expect("it is bound");
-    drop(nobody);
+    let unused = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = unused.local_addr().expect("the listener is bound");
+    drop(unused);
     let endpoint = format!("http://{address}");
     let (said, took) = create_secret_fails(&env, &[("AWS_ENDPOINT_URL", &endpoint)]).await;
     assert!(
@@ -938,13 +950,13 @@ async fn missing_route_is_told_within_half_a_minute() {
     );
     assert!(
         took < Duration::from_secs(30),
-        "it was repeated for long: {took:?}"
+        "the call was retried for long: {took:?}"
     );
 }
 
-/// Something in between answers in HTML, as a proxy does that wants a log-in.
+/// A system in between responds with HTML, as a proxy does that requires a login.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn page_of_stranger_is_not_taken_for_aws() {
+async fn foreign_page_is_not_taken_for_aws() {
     let env = quick().start().await;
     for status in [302, 403] {
         let page = FaultKind::answer(status, "text/html", "<html>log in</html>");

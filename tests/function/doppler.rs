@@ -1,5 +1,5 @@
-//! Doppler beyond the ordinary: targets whose project, environment or config is missing, rate limits, and what a write
-//! leaves as it was.
+//! Doppler beyond the ordinary: targets whose project, environment or config is missing, rate
+//! limits, and what a write preserves.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,8 @@ use serde_json::json;
 const DOPPLER: Service = Service::Doppler;
 const KEY: &str = "PARTNER_API_KEY";
 
-/// With this target besides `acme/prd/PARTNER_API_KEY`, and a service account's token.
+/// Starts an environment with this target besides `acme/prd/PARTNER_API_KEY`, and a service
+/// account's token.
 async fn with_target(setup: TestEnvBuilder, target: &str) -> TestEnv {
     let targets = format!("{PROJECT}/{CONFIG}/{KEY},{target}");
     let env = setup.env("DOPPLER_TARGETS", &targets).start().await;
@@ -20,7 +21,7 @@ async fn with_target(setup: TestEnvBuilder, target: &str) -> TestEnv {
     env
 }
 
-/// As `with_target`, and what is missing is created.
+/// As `with_target`, with `DOPPLER_CREATE_MISSING`.
 async fn creating(setup: TestEnvBuilder, target: &str) -> TestEnv {
     with_target(setup.env("DOPPLER_CREATE_MISSING", "true"), target).await
 }
@@ -29,8 +30,8 @@ fn store_token(env: &TestEnv, token: &str) {
     env.sandbox.put_secret(TOKEN_SECRET, token);
 }
 
-/// What Doppler was asked, in order.
-fn asked(env: &TestEnv) -> Vec<String> {
+/// Returns the operations that Doppler received, in order.
+fn received(env: &TestEnv) -> Vec<String> {
     let calls = env.sandbox.calls().into_iter();
     calls
         .filter(|call| call.service == DOPPLER)
@@ -38,7 +39,7 @@ fn asked(env: &TestEnv) -> Vec<String> {
         .collect()
 }
 
-/// When each call of `operation` arrived, and the status that it got.
+/// Returns when each call of `operation` arrived, and its status.
 fn answers(env: &TestEnv, operation: &str) -> Vec<(SystemTime, u16)> {
     let calls = env.sandbox.calls().into_iter();
     calls
@@ -52,7 +53,8 @@ fn statuses(env: &TestEnv, operation: &str) -> Vec<u16> {
     answers.map(|(_, status)| status).collect()
 }
 
-/// Demands that `project/config/NAME` holds the current key, in a project of just these configs.
+/// Asserts that `project/config/NAME` holds the current key, in a project with exactly these
+/// configs.
 fn assert_mirrored(env: &TestEnv, target: &str, configs: &[&str]) {
     let ([project, config, name] | [project, _, config, name]) =
         target.split('/').collect::<Vec<_>>()[..]
@@ -70,9 +72,9 @@ fn assert_mirrored(env: &TestEnv, target: &str, configs: &[&str]) {
     );
 }
 
-// Targets that cannot be seen.
+// Targets that the token cannot see.
 
-/// A target that is missing or hidden is named with what to do.
+/// A missing or hidden target is named with a remedy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_target_is_named_with_remedy() {
     for (target, seen, words) in [
@@ -106,7 +108,7 @@ async fn missing_target_is_named_with_remedy() {
         } else {
             target
         };
-        let (project, rest) = named.split_once('/').expect("it is a target");
+        let (project, rest) = named.split_once('/').expect("the text is a target");
         let config = rest.trim_end_matches("/KEY");
         let place = format!("project {project} or its config {config} is missing in Doppler");
         for part in [
@@ -121,12 +123,12 @@ async fn missing_target_is_named_with_remedy() {
                 "{part:?} is missing: {error}"
             );
         }
-        let created = asked(&env)
+        let created = received(&env)
             .into_iter()
             .find(|call| call.starts_with("Create"));
         assert_eq!(created, None);
 
-        // Once it is there and seen, the same version completes.
+        // Once the token sees the target, the same version completes.
         if doppler.configs("shop").is_none() {
             doppler.create_project("shop");
         }
@@ -155,7 +157,7 @@ async fn missing_project_is_created_with_one_environment() {
     env.assert_agreement().await;
     assert_mirrored(&env, "shop/prd/KEY", &["prd"]);
     assert_eq!(
-        asked(&env),
+        received(&env),
         [
             "UpdateSecrets",
             "UpdateSecrets",
@@ -168,12 +170,12 @@ async fn missing_project_is_created_with_one_environment() {
         ]
     );
 
-    // From then on it is a target like any other.
+    // After that it is a target like any other.
     env.sandbox.clear_calls();
     env.rotate().await;
     assert_mirrored(&env, "shop/prd/KEY", &["prd"]);
     assert_eq!(
-        asked(&env),
+        received(&env),
         [
             "GetSecret",
             "GetSecret",
@@ -185,14 +187,14 @@ async fn missing_project_is_created_with_one_environment() {
     );
 }
 
-/// Only what is missing of a branch config is created and the rest stays as it is.
+/// Only the missing parts of a branch config are created, and the rest stays unchanged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_missing_parts_of_branch_are_created() {
     for (target, configs, created) in [
         (
             "acme/prd_eu/KEY",
             &["dev", "prd", "prd_eu", "stg"][..],
-            // One look before anything is written anywhere, and one before anything is created.
+            // One read before anything is written, and one before anything is created.
             &["ListEnvironments", "ListEnvironments", "CreateConfig"][..],
         ),
         (
@@ -231,13 +233,13 @@ async fn only_missing_parts_of_branch_are_created() {
             doppler.value(PROJECT, CONFIG, "OTHER").as_deref(),
             Some("kept")
         );
-        let mut calls = asked(&env);
+        let mut calls = received(&env);
         calls.retain(|call| !call.ends_with("Secret") && !call.ends_with("Secrets"));
         assert_eq!(calls, created);
     }
 }
 
-/// Creating survives a lost reply and a death at any call.
+/// Creation survives a lost reply and a killed process at any call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creating_survives_lost_reply_and_any_death() {
     let target = "shop/prd/prd_eu/KEY";
@@ -274,7 +276,7 @@ async fn creating_survives_lost_reply_and_any_death() {
     }
 }
 
-/// Two runs that create the same at once both succeed.
+/// Two concurrent runs that create the same config both succeed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_creating_same_config_succeed() {
     let options = Options {
@@ -294,7 +296,7 @@ async fn two_runs_creating_same_config_succeed() {
     for step in &STEPS[..3] {
         env.step(&token, step).await;
     }
-    // Neither run's call has its effect before the other's has arrived.
+    // Each run's call has its effect only after the other's has arrived.
     let handles = ["CreateProject", "CreateEnvironment", "CreateConfig"].map(|operation| {
         let both = Arc::new(tokio::sync::Barrier::new(2));
         let hook = FaultKind::before(move || {
@@ -318,7 +320,7 @@ async fn two_runs_creating_same_config_succeed() {
     assert_mirrored(&env, target, &["prd", "prd_eu"]);
 }
 
-/// With a service token it is said that a service account token is needed.
+/// With a service token the message says that a service account token is needed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_token_cannot_create_and_says_so() {
     for target in ["shop/prd/KEY", "acme/prd_eu/KEY"] {
@@ -332,15 +334,15 @@ async fn service_token_cannot_create_and_says_so() {
                 .contains("store a service account token"),
             "{error}"
         );
-        assert!(!asked(&env).iter().any(|call| call.starts_with("Create")));
-        // The process keeps running: the better token is read without a new deployment.
+        assert!(!received(&env).iter().any(|call| call.starts_with("Create")));
+        // The process keeps running: the new token is read without a new deployment.
         store_token(&env, &env.sandbox.doppler().service_account_token());
         env.retry(&token).await;
         env.assert_agreement().await;
     }
 }
 
-/// A service account that may not create fails before promotion with Doppler's words.
+/// A service account without permission to create fails before promotion with Doppler's message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creation_without_right_fails_before_promotion() {
     let env = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
@@ -365,7 +367,7 @@ async fn creation_without_right_fails_before_promotion() {
     assert_mirrored(&env, "shop/prd/KEY", &["prd"]);
 }
 
-/// What exists and is hidden is neither created nor taken for written.
+/// A hidden target that exists is neither created nor assumed written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_target_is_not_created_or_assumed_written() {
     let env = creating(TestEnvBuilder::quick(), "shop/prd/KEY").await;
@@ -385,9 +387,9 @@ async fn hidden_target_is_not_created_or_assumed_written() {
     assert_eq!(doppler.value("shop", "prd", "KEY"), None);
 }
 
-/// The trial run over missing targets succeeds and creates nothing.
+/// A test rotation over missing targets succeeds and creates nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trial_run_over_missing_targets_creates_nothing() {
+async fn test_rotation_over_missing_targets_creates_nothing() {
     let env = TestEnvBuilder::quick().start().await;
     env.rotate().await;
     store_token(&env, &env.sandbox.doppler().service_account_token());
@@ -400,7 +402,7 @@ async fn trial_run_over_missing_targets_creates_nothing() {
     env.sandbox.clear_calls();
     let outcome = env.sandbox.test_rotation(SECRET).await;
     assert!(outcome.succeeded, "{:?}", outcome.error());
-    let mut calls = asked(&env);
+    let mut calls = received(&env);
     calls.retain(|call| call != "GetSecret");
     assert_eq!(calls, ["ListEnvironments"]);
     let doppler = env.sandbox.doppler();
@@ -449,7 +451,7 @@ async fn config_is_created_in_longest_existing_environment() {
         let mut all = doppler.environments("shop");
         env.rotate().await;
         env.assert_agreement().await;
-        let config = target.rsplit('/').nth(1).expect("it is a target");
+        let config = target.rsplit('/').nth(1).expect("the text is a target");
         let environment = doppler.environment_of("shop", config);
         assert_eq!(environment.as_deref(), Some(expected), "{target}");
         if config == expected {
@@ -460,7 +462,8 @@ async fn config_is_created_in_longest_existing_environment() {
     }
 }
 
-/// An environment of its own whose root config the token does not see for a moment: no other is created beside it.
+/// The root config of an existing environment is hidden for a moment. No other environment is
+/// created.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_root_config_creates_no_other_environment() {
     let env = creating(TestEnvBuilder::quick(), "shop/dev_frontend/KEY").await;
@@ -477,7 +480,8 @@ async fn hidden_root_config_creates_no_other_environment() {
     assert_eq!(doppler.environments("shop"), before);
 }
 
-/// Before anything lasting is written: no key in any target, no project, and the trial run says the same.
+/// The refusal comes before any lasting write: no key in a target, no project. The test rotation
+/// gives the same error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uncertain_environment_is_refused_before_any_write() {
     for (target, words, corrected) in [
@@ -500,13 +504,13 @@ async fn uncertain_environment_is_refused_before_any_write() {
         let env = creating(TestEnvBuilder::quick(), target).await;
         let doppler = env.sandbox.doppler();
         let configs = doppler.configs(PROJECT);
-        // Once is enough: Secrets Manager tries a failed trial again for ten seconds.
+        // Once, because Secrets Manager retries a failed test rotation for ten seconds.
         if target == "shop/qa_eu/KEY" {
-            let trial = env.sandbox.test_rotation(SECRET).await;
-            let trial = trial
+            let outcome = env.sandbox.test_rotation(SECRET).await;
+            let outcome = outcome
                 .error()
-                .expect("a trial run says what a rotation says");
-            assert!(trial.error_message.contains(words), "{trial}");
+                .expect("a test rotation gives the rotation's error");
+            assert!(outcome.error_message.contains(words), "{outcome}");
         }
         let (error, token) = env.rotate_and_fail("testSecret").await;
         assert_eq!(error.error_type, "DopplerTargetNotFound", "{error}");
@@ -522,7 +526,7 @@ async fn uncertain_environment_is_refused_before_any_write() {
     }
 }
 
-/// A list of environments that is refused says nothing about what exists.
+/// A refused list of environments proves nothing about what exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_list_of_environments_creates_nothing() {
     let env = creating(TestEnvBuilder::quick(), "acme/qa/KEY").await;
@@ -531,7 +535,7 @@ async fn refused_list_of_environments_creates_nothing() {
     env.sandbox.faults().inject(fault);
     let (error, _) = env.rotate_and_fail("finishSecret").await;
     assert!(error.error_message.contains("ListEnvironments"), "{error}");
-    assert!(!asked(&env).iter().any(|call| call.starts_with("Create")));
+    assert!(!received(&env).iter().any(|call| call.starts_with("Create")));
 }
 
 /// The environment that decides is on the second page.
@@ -553,7 +557,7 @@ async fn environments_of_every_page_decide() {
 
 // Rate limits.
 
-/// A write waits until writes are counted anew within a run and across runs.
+/// A write waits for the reset of the limit, within a run and across runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_waits_for_reset_within_and_across_runs() {
     let env = TestEnvBuilder {
@@ -565,7 +569,8 @@ async fn write_waits_for_reset_within_and_across_runs() {
     let doppler = env.sandbox.doppler();
     doppler.set_rate_window(Duration::from_secs(3));
     doppler.set_write_limit(2);
-    // Three writes, and then three more by the same process: without waiting, the third would be one too many.
+    // Three writes, and then three more by the same process. Without waiting, the third one of
+    // these would exceed the limit.
     for _ in 0..2 {
         env.rotate().await;
         env.assert_agreement().await;
@@ -573,7 +578,7 @@ async fn write_waits_for_reset_within_and_across_runs() {
     assert_eq!(statuses(&env, "UpdateSecrets"), [200; 6]);
 }
 
-/// A write that would have to wait past the deadline fails at once and is not sent.
+/// A write that would have to wait beyond the deadline fails at once and is not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_beyond_deadline_fails_at_once_unsent() {
     let env = TestEnvBuilder {
@@ -613,7 +618,7 @@ async fn write_beyond_deadline_fails_at_once_unsent() {
     env.assert_agreement().await;
 }
 
-/// A 429 without retry after is followed by one more try after the reset.
+/// A 429 without `Retry-After` is retried once after the reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rate_limit_without_retry_after_retries_after_reset() {
     let env = TestEnvBuilder::quick().start().await;
@@ -628,15 +633,15 @@ async fn rate_limit_without_retry_after_retries_after_reset() {
     for step in &STEPS[..3] {
         env.step(&token, step).await;
     }
-    // Somebody else uses up the token's writes.
+    // Another process uses up the token's writes.
     let body = json!({ "project": PROJECT, "config": CONFIG, "secrets": { "OTHER": "x" } });
     let url = format!("{}/v3/configs/config/secrets", env.sandbox.doppler_url());
     let request = http::Request::post(url)
         .header("authorization", format!("Bearer {}", env.token))
         .body(body.to_string())
-        .expect("a valid request");
+        .expect("the request is valid");
     let answer = sandbox::http_client::send(request).await;
-    assert_eq!(answer.expect("an answer").status(), 200);
+    assert_eq!(answer.expect("Doppler responds").status(), 200);
 
     env.step(&token, "finishSecret").await;
     env.assert_agreement().await;
@@ -644,7 +649,7 @@ async fn rate_limit_without_retry_after_retries_after_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn time_of_reset_is_taken_by_dopplers_clock() {
+async fn reset_time_uses_clock_of_doppler() {
     for (date, at) in [
         ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800),
         ("Sat, 01 Jan 2050 00:00:00 GMT", 2_524_608_000_u64),
@@ -662,15 +667,17 @@ async fn time_of_reset_is_taken_by_dopplers_clock() {
         let [(first, _), (second, _)] = answers(&env, "UpdateSecrets")[..] else {
             panic!("each target is written once")
         };
-        let waited = second.duration_since(first).expect("they are in order");
-        // Whole seconds are told: what looks like two may be nearly three.
+        let waited = second
+            .duration_since(first)
+            .expect("the calls are in order");
+        // The reset has whole seconds: two may be nearly three.
         assert!(waited >= Duration::from_secs(3), "it waited {waited:?}");
-        let took = started.elapsed().expect("time goes on");
+        let took = started.elapsed().expect("the clock is monotonic");
         assert!(took < Duration::from_mins(1), "it took {took:?}");
     }
 }
 
-/// A reset that is said to be far away is believed for two minutes at most.
+/// A reset in the distant future is waited for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn far_reset_is_believed_for_two_minutes() {
     let env = TestEnvBuilder {
@@ -689,7 +696,7 @@ async fn far_reset_is_believed_for_two_minutes() {
     assert!(error.error_message.contains("for another 2m,"), "{error}");
 }
 
-/// A far reset in a 429 without retry after is waited for two minutes at most.
+/// A distant reset in a 429 without `Retry-After` is waited for two minutes at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn far_reset_in_429_waits_two_minutes() {
     let env = TestEnvBuilder::quick()
@@ -705,7 +712,7 @@ async fn far_reset_in_429_waits_two_minutes() {
     used_up(&env, "UpdateSecrets", date, at + 86_400);
     let mut events = env.sandbox.watch();
     env.sandbox.rotate(SECRET);
-    // The wait itself is not waited for.
+    // The test does not wait for the retry itself.
     let announced = loop {
         match events.recv().await.expect("the sandbox runs") {
             Event::Log(line) if line.contains("trying again") => break line,
@@ -716,9 +723,9 @@ async fn far_reset_in_429_waits_two_minutes() {
     assert!(announced.contains(r#""pause_ms":120000"#), "{announced}");
 }
 
-/// Reads that are used up hold up no write and fail no promoted version.
+/// An exhausted read limit delays no write and fails no promoted version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn used_up_reads_hold_up_no_write() {
+async fn exhausted_reads_delay_no_write() {
     let env = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(20),
@@ -732,11 +739,12 @@ async fn used_up_reads_hold_up_no_write() {
     used_up(&env, "GetSecret", date, at + 60);
     env.rotate().await;
     env.assert_agreement().await;
-    // What is left out is the look at the target after promotion.
-    assert_eq!(asked(&env), ["GetSecret", "UpdateSecrets"]);
+    // Only the read of the target after promotion is left out.
+    assert_eq!(received(&env), ["GetSecret", "UpdateSecrets"]);
 }
 
-/// Lets Doppler's next answer to `operation` say that none remains until `reset`, at the time `date`.
+/// Makes Doppler's next reply to `operation` report that no requests remain until `reset`, at the
+/// time `date`.
 fn used_up(env: &TestEnv, operation: &str, date: &str, reset: u64) {
     for kind in [
         FaultKind::header("x-ratelimit-remaining", "0"),
@@ -748,9 +756,9 @@ fn used_up(env: &TestEnv, operation: &str, date: &str, reset: u64) {
     }
 }
 
-// What a write leaves as it was.
+// What a write preserves.
 
-/// The visibility that a person chose is kept and a new target gets Doppler's own.
+/// The visibility that a user chose is kept, and a new target gets Doppler's default.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chosen_visibility_is_kept_on_write() {
     let env = TestEnvBuilder {
@@ -787,15 +795,15 @@ async fn chosen_visibility_is_kept_on_write() {
 
 // What a refusal quotes.
 
-/// A value of another form than ours is not shown where Doppler quotes it.
+/// A value with a foreign form is not shown if Doppler quotes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_value_quoted_by_doppler_is_masked() {
-    const BY_HAND: &str = "partner_key_by_hand_2024";
-    let text = json!({ "apiKey": BY_HAND }).to_string();
+    const MANUAL: &str = "partner_key_by_hand_2024";
+    let text = json!({ "apiKey": MANUAL }).to_string();
     let env = TestEnvBuilder::holding(&text).start().await;
     let sandbox = &env.sandbox;
-    sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
-    let quoting = format!("The value {BY_HAND} is not one that this config takes");
+    sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
+    let quoting = format!("The value {MANUAL} is not one that this config takes");
     let quoting = Fault::new(FaultKind::refuse(400, "", quoting));
     sandbox
         .faults()
@@ -803,13 +811,14 @@ async fn foreign_value_quoted_by_doppler_is_masked() {
     let report = env.reconcile(json!({})).await.to_string();
     assert!(report.contains("The value [masked] is not one"), "{report}");
     for shown in [report, env.log()] {
-        assert!(!shown.contains(BY_HAND), "it is shown");
+        assert!(!shown.contains(MANUAL), "it is shown");
     }
 }
 
-// Refusals for good, and those that pass.
+// Permanent and temporary refusals.
 
-/// Strikes every call of `operation` in a second rotation, and returns the error and the number of calls.
+/// Injects a fault into every call of `operation` in a second rotation. Returns the error and the
+/// number of calls.
 async fn refuse_always(operation: &str, step: &str, kind: FaultKind) -> (String, String, usize) {
     let env = TestEnvBuilder::quick().start().await;
     env.rotate().await;
@@ -825,7 +834,7 @@ async fn refuse_always(operation: &str, step: &str, kind: FaultKind) -> (String,
     (error.error_type, error.error_message, calls)
 }
 
-/// One of Cloudflare's pages instead of an answer costs a repetition and nothing else.
+/// An error page of Cloudflare costs one retry and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_edge_error_page_is_retried() {
     let env = TestEnvBuilder::quick().start().await;
@@ -871,12 +880,12 @@ async fn doppler_permanent_refusal_names_its_remedy_at_once() {
         );
         assert!(!message.contains("nothing is lost"), "{shown}: {message}");
         assert!(!message.contains("HandMade"), "{shown}: {message}");
-        // The token is read again after a 401 or 403, so that the same call is sent twice.
+        // The token is read again after a 401 or 403, so the same call is sent twice.
         assert!(calls <= 2, "{shown} was repeated {calls} times");
     }
 }
 
-/// The base URL with Doppler's version in it: the first call already says so.
+/// The base URL includes Doppler's version. The first call reports it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_url_with_version_is_named_before_promotion() {
     let env = TestEnvBuilder::quick().start().await;
@@ -888,7 +897,7 @@ async fn doppler_url_with_version_is_named_before_promotion() {
     }
 }
 
-/// A page with status 200 may be a proxy's: it is retried, and then the message says so.
+/// A page with status 200 may come from a proxy. It is retried, and then the message says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_page_with_200_points_at_its_url() {
     let page = FaultKind::answer(200, "text/html", "<html>Welcome</html>");
@@ -899,7 +908,7 @@ async fn doppler_page_with_200_points_at_its_url() {
     assert!(calls > 1, "it was not repeated");
 }
 
-/// A reply to a write without the value and without a visibility: what was written cannot be told.
+/// A reply to a write has neither value nor visibility, so the written value is unknown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_write_reply_with_nulls_is_not_visible() {
     for value in [
@@ -916,7 +925,7 @@ async fn doppler_write_reply_with_nulls_is_not_visible() {
     }
 }
 
-/// The value becomes restricted between the look and the write, whose reply then hides it.
+/// The value becomes restricted between the read and the write, whose reply then hides it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_write_with_hidden_value_is_not_visible() {
     let env = TestEnvBuilder::quick().start().await;

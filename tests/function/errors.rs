@@ -1,5 +1,5 @@
-//! Bad input and faults: one clear error, AWSCURRENT as it was, Doppler with a key that works, and a retry with the same
-//! token that completes once the cause is gone.
+//! Invalid input and faults. Each gives one clear error, keeps AWSCURRENT, and leaves Doppler with
+//! a working key. A retry with the same token completes once the cause is fixed.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,14 +9,15 @@ use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
-/// An environment after its first rotation, so that there is a key which must not be lost.
+/// Starts an environment after its first rotation, so that there is a key that must not be lost.
 async fn rotated(setup: TestEnvBuilder) -> TestEnv {
     let env = setup.start().await;
     env.rotate().await;
     env
 }
 
-/// What holds after a failed step before promotion, and that the same token completes afterwards.
+/// Asserts the state after a failed step before promotion, and that the same token completes
+/// afterwards.
 async fn assert_safe_then_complete(env: &TestEnv, token: &str, before: &str) {
     env.sandbox.faults().clear();
     assert!(env.current_key() == before, "AWSCURRENT moved");
@@ -38,11 +39,12 @@ async fn assert_safe_then_complete(env: &TestEnv, token: &str, before: &str) {
     assert_eq!(
         env.sandbox.keys().len(),
         2,
-        "a key was minted twice, or lost"
+        "a key was created twice, or lost"
     );
 }
 
-/// Strikes one operation of a second rotation with a fault that stays; expects this error of this step.
+/// Injects a permanent fault into one operation of a second rotation, and expects this error in
+/// this step.
 async fn fails_with(
     setup: TestEnvBuilder,
     fault: Fault,
@@ -65,7 +67,8 @@ async fn fails_with(
     assert_safe_then_complete(&env, &token, &before).await;
 }
 
-/// Strikes one call of a second rotation; expects that the rotation succeeds all the same.
+/// Injects a fault into one call of a second rotation, and expects that the rotation succeeds
+/// anyway.
 async fn survives(setup: TestEnvBuilder, fault: Fault) -> TestEnv {
     let env = rotated(setup).await;
     let handle = env.sandbox.faults().inject(fault.clone());
@@ -75,7 +78,7 @@ async fn survives(setup: TestEnvBuilder, fault: Fault) -> TestEnv {
     assert_eq!(
         env.sandbox.keys().len(),
         2,
-        "{fault:?}: a key was minted twice, or lost"
+        "{fault:?}: a key was created twice, or lost"
     );
     env
 }
@@ -87,7 +90,7 @@ const SECRETS: Service = Service::SecretsManager;
 
 // Settings and events.
 
-/// Wrong settings are reported all at once by every invocation and change nothing.
+/// Every invocation reports all wrong settings at once and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_settings_are_reported_by_every_invocation() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -112,7 +115,8 @@ async fn wrong_settings_are_reported_by_every_invocation() {
     }
     assert!(!error.error_message.contains("hunter2"), "{error}");
     assert!(env.sandbox.calls().is_empty());
-    // Once at the start, and once for the event: a warm process has nothing else to show.
+    // Once at the start and once for the event, because a warm process reports only through
+    // results.
     let logged = env
         .sandbox
         .function_log()
@@ -122,7 +126,7 @@ async fn wrong_settings_are_reported_by_every_invocation() {
     assert_safe_then_complete(&env, &token, &before).await;
 }
 
-/// A bundle of certificates that cannot be used is a wrong setting.
+/// An unusable certificate bundle is a wrong setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unusable_certificate_bundle_is_wrong_setting() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -141,7 +145,7 @@ async fn unusable_certificate_bundle_is_wrong_setting() {
     }
 }
 
-/// A malformed empty huge or deeply nested event gets a clear error and the next one is served.
+/// A malformed, empty, huge or deeply nested event gets a clear error, and the next one succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_events_fail_and_next_is_served() {
     let env = TestEnvBuilder::quick().start().await;
@@ -161,7 +165,7 @@ async fn malformed_events_fail_and_next_is_served() {
             .invoke(event)
             .await
             .result
-            .expect_err("it is no event");
+            .expect_err("the event is not valid");
         assert_eq!(error.error_type, error_type, "{error}");
         assert!(error.error_message.len() < 300, "{error}");
     }
@@ -169,7 +173,7 @@ async fn malformed_events_fail_and_next_is_served() {
     env.rotate().await;
 }
 
-/// A token that is no version a version that is not pending and rotation that is off are told apart.
+/// An unknown version, a version that is not pending, and disabled rotation are distinguished.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_tokens_and_disabled_rotation_are_distinguished() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -179,16 +183,16 @@ async fn wrong_tokens_and_disabled_rotation_are_distinguished() {
         .await;
     assert!(message.contains("rotate-secret"), "{message}");
 
-    let replaced = env
+    let superseded = env
         .sandbox
         .secret(SECRET)
         .current()
-        .expect("there is one")
+        .expect("the version exists")
         .id
         .clone();
     env.rotate().await;
     for step in sandbox::STEPS {
-        env.step_fails(&replaced, step, "NotPending").await;
+        env.step_fails(&superseded, step, "NotPending").await;
     }
 
     let token = env.sandbox.begin_rotation(SECRET);
@@ -198,7 +202,7 @@ async fn wrong_tokens_and_disabled_rotation_are_distinguished() {
     }
 }
 
-/// A step that comes before its time says which one is missing.
+/// A step that comes too early names the missing step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_before_its_time_names_missing_one() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -211,7 +215,7 @@ async fn step_before_its_time_names_missing_one() {
     env.step_fails(&token, "testSecret", "KeyNotFound").await;
 }
 
-/// A secret that cannot be rotated is refused before anything is done.
+/// A secret that cannot be rotated is refused before any change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unusable_secret_is_refused_before_any_change() {
     for text in [
@@ -231,7 +235,7 @@ async fn unusable_secret_is_refused_before_any_change() {
         assert_eq!(error.error_type, "InvalidSecret", "{error}");
         assert!(!error.error_message.contains("hunter2"), "{error}");
         assert!(env.sandbox.keys().is_empty());
-        // The operator stores something valid; that abandons the rotation, and the next one succeeds.
+        // The operator stores a valid value. That abandons the rotation, and the next one succeeds.
         env.sandbox.put_secret(SECRET, "{}");
         env.step_fails(&token, "createSecret", "UnknownVersion")
             .await;
@@ -252,7 +256,7 @@ async fn a_secret_of_bytes_is_refused() {
 
 // Secrets Manager.
 
-/// A refusal by Secrets Manager says what to do and changes nothing.
+/// A refusal by Secrets Manager names a remedy and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_manager_refusal_says_remedy_and_changes_nothing() {
     for (operation, step) in [
@@ -284,7 +288,7 @@ async fn secrets_manager_refusal_says_remedy_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_reply_of_secrets_manager_is_no_loss() {
+async fn lost_reply_of_secrets_manager_loses_nothing() {
     for operation in ["PutSecretValue", "UpdateSecretVersionStage"] {
         for kind in [
             FaultKind::LostReply,
@@ -298,7 +302,7 @@ async fn lost_reply_of_secrets_manager_is_no_loss() {
             .await;
         }
     }
-    // The second of the two moves of a label takes AWSPENDING away.
+    // The second of the two label moves removes AWSPENDING.
     survives(
         TestEnvBuilder::quick(),
         Fault::new(FaultKind::LostReply)
@@ -324,7 +328,8 @@ async fn value_that_becomes_visible_late_is_waited_for() {
     env.assert_agreement().await;
 }
 
-/// `read_lag` is longer than the function waits: the message says so, and a later try completes the rotation.
+/// `read_lag` is longer than the function waits. The message says so, and a later retry completes
+/// the rotation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_value_invisible_for_long_says_so() {
     let options = Options {
@@ -362,11 +367,11 @@ async fn new_key_invisible_to_plans_is_waited_for() {
     .await;
     let calls = env.sandbox.calls().into_iter();
     let refused = calls.filter(|call| call.operation == "CreateUsagePlanKey" && call.status == 404);
-    assert!(refused.count() > 3, "it was not looked for again");
+    assert!(refused.count() > 3, "the key was not searched for again");
     env.assert_agreement().await;
 }
 
-/// The function waits for 10 seconds and no longer; the next attempt continues with the same key.
+/// The function waits for 10 seconds at most. The next retry continues with the same key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_key_invisible_to_plans_for_long_fails() {
     let missing = FaultKind::refuse(
@@ -385,12 +390,12 @@ async fn new_key_invisible_to_plans_for_long_fails() {
         &words,
     )
     .await;
-    let took = started.elapsed().expect("time goes on");
+    let took = started.elapsed().expect("the clock is monotonic");
     assert!(took > Duration::from_secs(9), "{took:?}");
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
-/// A plan that does not exist is no matter of seconds.
+/// A missing plan is not temporary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_plan_is_not_waited_for() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -403,7 +408,7 @@ async fn missing_plan_is_not_waited_for() {
     assert_eq!(attached.count(), 1);
 }
 
-/// Whatever happens to create API key there is one key.
+/// Whatever happens to `CreateApiKey`, there is one key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn create_api_key_leaves_one_key_whatever_happens() {
     let broken = |effect, body: &str| FaultKind::Answer {
@@ -437,7 +442,7 @@ async fn create_api_key_leaves_one_key_whatever_happens() {
     }
 }
 
-/// An answer to create API key that stays broken is one clear error.
+/// A permanently malformed response to `CreateApiKey` is one clear error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_create_api_key_answer_is_one_error() {
     let kind = FaultKind::answer(
@@ -459,17 +464,17 @@ async fn broken_create_api_key_answer_is_one_error() {
     assert_safe_then_complete(&env, &token, &before).await;
 }
 
-/// The ambiguous conflict of create usage plan key is looked into.
+/// The cause of an ambiguous conflict of `CreateUsagePlanKey` is investigated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ambiguous_plan_conflict_is_investigated() {
     let conflict = |message: &str| FaultKind::refuse(409, "ConflictException", message);
-    // It is attached already: the reply was lost, and the repetition is told that it exists.
+    // The key is already attached: the reply was lost, and the retry gets a conflict.
     survives(
         TestEnvBuilder::quick(),
         Fault::new(FaultKind::LostReply).on(KEYS, "CreateUsagePlanKey"),
     )
     .await;
-    // It is not attached: another request was in the way.
+    // The key is not attached: another request was in progress.
     survives(
         TestEnvBuilder::quick(),
         Fault::new(conflict(
@@ -483,7 +488,7 @@ async fn ambiguous_plan_conflict_is_investigated() {
         Fault::new(conflict("some other words")).on(KEYS, "CreateUsagePlanKey"),
     )
     .await;
-    // It cannot be: no waiting helps.
+    // The key cannot be attached, and waiting does not help.
     let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(4),
@@ -506,7 +511,7 @@ async fn retry_after_of_api_gateway_is_honoured() {
     assert_waited(&env, "CreateApiKey", Duration::from_secs(3));
 }
 
-/// A limit that says when to come back is waited for also more than nine times.
+/// `Retry-After` is honoured more than nine times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retry_after_is_honoured_beyond_nine_times() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -524,13 +529,13 @@ async fn retry_after_is_honoured_beyond_nine_times() {
     assert_eq!(throttled.count(), 11);
 }
 
-/// A read of AWSCURRENT that lags behind an edit is not taken for another one.
+/// A read of AWSCURRENT that lags behind an edit is not taken for another version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lagging_current_read_is_not_another_version() {
     let env = rotated(TestEnvBuilder::quick()).await;
     let key = env.current_key();
     let secret = env.sandbox.secret(SECRET);
-    let before = secret.current().expect("it was rotated");
+    let before = secret.current().expect("the secret was rotated");
     let edited = json!({ "apiKey": key, "note": "edited" }).to_string();
     env.sandbox.put_secret(SECRET, &edited);
     env.redeploy(&[]).await;
@@ -553,7 +558,7 @@ async fn lagging_current_read_is_not_another_version() {
     );
 }
 
-/// Throttling and errors of the server are retried for every service.
+/// Throttling and server errors are retried for every service.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttling_and_server_errors_are_retried_everywhere() {
     for (service, operation) in [
@@ -578,7 +583,7 @@ async fn throttling_and_server_errors_are_retried_everywhere() {
     }
 }
 
-/// A plan that does not exist is named and the minted key is used once it is set right.
+/// A missing plan is named, and the created key is used once the plan is corrected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_plan_is_named_and_key_reused() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -589,13 +594,13 @@ async fn missing_plan_is_named_and_key_reused() {
     for words in ["to usage plan nosuchplan", "USAGE_PLAN_IDS"] {
         assert!(error.error_message.contains(words), "{error}");
     }
-    let minted = env.sandbox.keys().pop().expect("it was minted");
+    let created = env.sandbox.keys().pop().expect("the key was created");
     assert_safe_then_complete(&env, &token, &before).await;
     let key = env
         .sandbox
         .key_with_value(&env.current_key())
-        .expect("it is there");
-    assert_eq!(key.id, minted.id);
+        .expect("the key exists");
+    assert_eq!(key.id, created.id);
     assert!(
         key.description.contains("Resumed at "),
         "completed late, so it settles late: {}",
@@ -603,7 +608,7 @@ async fn missing_plan_is_named_and_key_reused() {
     );
 }
 
-/// A key that a person disabled or took off its plan is not handed out.
+/// A key that an operator disabled or removed from its plan is not handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabled_or_detached_key_is_not_handed_out() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -611,9 +616,9 @@ async fn disabled_or_detached_key_is_not_handed_out() {
     let token = env.sandbox.begin_rotation(SECRET);
     env.step(&token, "createSecret").await;
     env.step(&token, "setSecret").await;
-    let minted = env.sandbox.keys().pop().expect("it was minted").id;
+    let created = env.sandbox.keys().pop().expect("the key was created").id;
 
-    env.sandbox.detach_key(&minted, &env.plans[0]);
+    env.sandbox.detach_key(&created, &env.plans[0]);
     let message = env
         .step_fails(&token, "testSecret", "KeyNotOnUsagePlan")
         .await;
@@ -621,13 +626,13 @@ async fn disabled_or_detached_key_is_not_handed_out() {
     env.step(&token, "setSecret").await;
     env.step(&token, "testSecret").await;
 
-    env.sandbox.set_key_enabled(&minted, false);
+    env.sandbox.set_key_enabled(&created, false);
     for step in ["setSecret", "testSecret", "finishSecret"] {
         let message = env.step_fails(&token, step, "KeyDisabled").await;
-        assert!(message.contains(&minted), "{message}");
+        assert!(message.contains(&created), "{message}");
     }
     assert!(env.doppler_value("PARTNER_API_KEY").as_deref() == Some(&before));
-    env.sandbox.set_key_enabled(&minted, true);
+    env.sandbox.set_key_enabled(&created, true);
     assert_safe_then_complete(&env, &token, &before).await;
 }
 
@@ -636,34 +641,34 @@ async fn pending_value_that_is_anothers_key_is_refused() {
     let env = rotated(TestEnvBuilder::quick()).await;
     let token = env.sandbox.begin_rotation(SECRET);
     env.step(&token, "createSecret").await;
-    let pending = env.key_in("AWSPENDING").expect("it is stored");
-    let id = env.sandbox.create_key("somebody else's", &pending, &[]);
+    let pending = env.key_in("AWSPENDING").expect("the pending key is stored");
+    let id = env.sandbox.create_key("foreign", &pending, &[]);
     let message = env.step_fails(&token, "setSecret", "KeyNotManaged").await;
     assert!(message.contains(&id), "{message}");
 }
 
-/// A new key without a plan does not replace one that works.
+/// A new key without a plan does not supersede a working key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planless_new_key_replaces_no_working_one() {
-    let by_hand = "HandMadeHandMadeHandMade";
+    let manual = "HandMadeHandMadeHandMade";
     let env = TestEnvBuilder {
-        secret: Some(by_hand.to_owned()),
+        secret: Some(manual.to_owned()),
         ..TestEnvBuilder::quick()
     }
     .inheriting()
     .start()
     .await;
-    let id = env.sandbox.create_key("by hand", by_hand, &[]);
+    let id = env.sandbox.create_key("manual", manual, &[]);
     let (error, token) = env.rotate_and_fail("setSecret").await;
     assert_eq!(error.error_type, "NoUsagePlan");
     assert_eq!(env.sandbox.keys().len(), 1, "a key was created");
-    assert!(env.current_key() == by_hand);
+    assert!(env.current_key() == manual);
     env.sandbox.attach_key(&id, &env.plans[0]);
     env.retry(&token).await;
     env.assert_agreement().await;
 }
 
-/// A retry after of AWS beyond the deadline fails at once with what the service said.
+/// A `Retry-After` of AWS beyond the deadline fails at once with the service's message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_retry_after_beyond_deadline_fails_at_once() {
     let started = SystemTime::now();
@@ -682,10 +687,10 @@ async fn aws_retry_after_beyond_deadline_fails_at_once() {
         )
         .await;
     }
-    assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
+    assert!(started.elapsed().expect("the clock is monotonic") < Duration::from_secs(30));
 }
 
-/// A pending version that holds a copy or a placeholder is refused with the way out.
+/// A pending version with a copy or a placeholder is refused with a remedy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_copy_or_placeholder_is_refused() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -695,7 +700,10 @@ async fn pending_copy_or_placeholder_is_refused() {
         .secret(SECRET)
         .current()
         .and_then(|version| version.text.clone());
-    for held in [text.expect("it holds a key"), "a-placeholder".to_owned()] {
+    for held in [
+        text.expect("the version holds a key"),
+        "a-placeholder".to_owned(),
+    ] {
         let token = env.sandbox.begin_rotation(SECRET);
         let body = json!({
             "SecretId": SECRET, "ClientRequestToken": token, "SecretString": held, "VersionStages": ["AWSPENDING"],
@@ -713,7 +721,7 @@ async fn pending_copy_or_placeholder_is_refused() {
     assert!(env.current_key() != before);
 }
 
-/// A current version that is not found is not taken for an empty secret.
+/// A missing current version is not taken for an empty secret.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_current_value_is_not_empty_secret() {
     let env = rotated(TestEnvBuilder {
@@ -729,7 +737,8 @@ async fn missing_current_value_is_not_empty_secret() {
             "Secrets Manager can't find it",
         )
     };
-    // The second read of `createSecret` is that of the current version. Once: it is waited for.
+    // The second read of `createSecret` is that of the current version. Once, because it is
+    // retried.
     env.sandbox
         .faults()
         .inject(Fault::new(missing()).on(SECRETS, "GetSecretValue").nth(2));
@@ -753,14 +762,14 @@ async fn missing_current_value_is_not_empty_secret() {
         .current()
         .and_then(|version| version.text.clone());
     assert!(
-        text.expect("it has a value")
+        text.expect("the version has a value")
             .starts_with(r#"{"owner":"us","#)
     );
 }
 
 // Doppler.
 
-/// A Doppler token that is refused is named with the secret to mend.
+/// A refused Doppler token is named with the secret to correct.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_doppler_token_is_named_with_secret() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -784,7 +793,7 @@ async fn refused_doppler_token_is_named_with_secret() {
     assert!(env.current_key() != before);
 }
 
-/// A secret without a Doppler token is told from a token that is refused.
+/// A secret without a Doppler token is distinguished from a refused token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_doppler_token_differs_from_refused() {
     for text in ["{\"tokn\":\"dp.st.x\"}", "two words"] {
@@ -797,7 +806,7 @@ async fn missing_doppler_token_differs_from_refused() {
     }
 }
 
-/// A Doppler target that the token cannot see is an error of its own in both wordings.
+/// A Doppler target that the token cannot see has its own error, for both of Doppler's messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_doppler_target_has_own_error() {
     for (status, message) in [
@@ -835,14 +844,14 @@ async fn a_read_only_token_fails_before_promotion() {
     for words in [target.as_str(), "read/write"] {
         assert!(error.error_message.contains(words), "{error}");
     }
-    // The process keeps running: the better token is read without a new deployment.
+    // The process keeps running: the new token is read without a new deployment.
     env.sandbox.put_secret(TOKEN_SECRET, &env.token);
     env.retry(&token).await;
     env.assert_agreement().await;
     assert!(env.current_key() != before);
 }
 
-/// A persons token that cannot see a restricted value is told apart before anything is written.
+/// A personal token that cannot see a restricted value is refused before any write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restricted_value_is_refused_before_any_write() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -884,10 +893,10 @@ async fn retry_after_beyond_deadline_fails_at_once() {
         &["429"],
     )
     .await;
-    assert!(started.elapsed().expect("time goes on") < Duration::from_secs(30));
+    assert!(started.elapsed().expect("the clock is monotonic") < Duration::from_secs(30));
 }
 
-/// What is not Doppler's JSON and what says no success are refused.
+/// A response that is not Doppler's JSON or lacks `success` is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_json_from_doppler_is_refused() {
     let html = FaultKind::answer(200, "text/html", "<html>HandMadeHandMadeHandMade</html>");
@@ -954,7 +963,8 @@ async fn value_that_doppler_delivers_changed_stops_rotation() {
     env.assert_agreement().await;
 }
 
-/// Promotion is the commit point after which a failing Doppler is reported and fails nothing.
+/// Promotion is the commit point. A later failure of Doppler is reported and does not fail the
+/// step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing_doppler_after_promotion_fails_nothing() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -978,7 +988,7 @@ async fn failing_doppler_after_promotion_fails_nothing() {
     );
     env.assert_agreement().await;
 
-    // What was left is done by the next `finishSecret`.
+    // The next `finishSecret` does the rest.
     let unmarked = |env: &TestEnv| {
         env.sandbox
             .keys()
@@ -1024,9 +1034,9 @@ async fn target_changed_before_promotion_is_rewritten() {
     env.sandbox.faults().clear();
 }
 
-// Labels that move under a step.
+// Labels that move during a step.
 
-/// A value put by hand before promotion wins and Doppler gets the current key back.
+/// A value that is put manually before promotion wins, and Doppler gets the current key again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn value_put_manually_before_promotion_wins() {
     let env = std::sync::Arc::new(
@@ -1037,11 +1047,11 @@ async fn value_put_manually_before_promotion_wins() {
         .await,
     );
     let before = env.current_key();
-    let by_hand = json!({ "apiKey": before, "edited": true }).to_string();
+    let manual = json!({ "apiKey": before, "edited": true }).to_string();
     let hook = {
         let env = std::sync::Arc::clone(&env);
         FaultKind::before(move || {
-            env.sandbox.put_secret(SECRET, &by_hand);
+            env.sandbox.put_secret(SECRET, &manual);
             async {}
         })
     };
@@ -1064,7 +1074,7 @@ async fn value_put_manually_before_promotion_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn label_that_another_run_moved_meanwhile_is_seen() {
+async fn label_moved_by_another_run_is_seen() {
     let env = std::sync::Arc::new(rotated(TestEnvBuilder::quick()).await);
     let token = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
@@ -1077,7 +1087,7 @@ async fn label_that_another_run_moved_meanwhile_is_seen() {
                 .sandbox
                 .secret(SECRET)
                 .current()
-                .expect("there is one")
+                .expect("the version exists")
                 .id
                 .clone();
             env.sandbox
@@ -1160,12 +1170,12 @@ async fn refusing_probe_fails_before_timeout() {
     .await;
 }
 
-/// The probe URL of another method of the API.
+/// Returns the probe URL of another method of the API.
 fn another_method(env: &TestEnv, path: &str) -> String {
     format!("{}/{}/{path}", env.sandbox.gateway_url(), sandbox::STAGE)
 }
 
-/// A method that requires no key accepts a new key at once, long before consumers can use it.
+/// A method that requires no key accepts a new key at once, before consumers can use it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_without_protection_fails_at_once() {
     let env = rotated(TestEnvBuilder::default()).await;
@@ -1182,7 +1192,8 @@ async fn probe_without_protection_fails_at_once() {
     assert_safe_then_complete(&env, &token, &before).await;
 }
 
-/// What a deployment answers at first ends nothing; what it answers for 15 seconds does, long before the deadline.
+/// A deployment's temporary response is retried. If it lasts for 15 seconds, it ends the step long
+/// before the deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_lasting_answer_ends_the_step_early() {
     let fails = |path: &'static str, words: [&'static str; 2]| async move {
@@ -1210,7 +1221,8 @@ async fn probe_lasting_answer_ends_the_step_early() {
     );
 }
 
-/// Neither a refusal nor an end: the answer of a deployment under way, a firewall's, a throttle's and an outage's.
+/// Temporary responses are retried: those of a deployment in progress, a firewall, a throttle and
+/// an outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_passing_answer_to_random_key_is_polled() {
     let refuse = |code| FaultKind::refuse(403, code, "no");
@@ -1236,13 +1248,13 @@ async fn probe_passing_answer_to_random_key_is_polled() {
     }
 }
 
-/// The body is nobody's business: one that never ends costs neither time nor memory.
+/// The body is ignored. An endless one costs neither time nor memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_endless_body_is_not_read() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
+    let address = listener.local_addr().expect("the listener is bound");
     let server = tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n";
@@ -1261,7 +1273,7 @@ async fn probe_endless_body_is_not_read() {
     server.abort();
 }
 
-/// How often the probed API was called.
+/// Returns how often the probed API was called.
 fn probes(env: &TestEnv) -> usize {
     let calls = env.sandbox.calls().into_iter();
     calls.filter(|call| call.service == GATEWAY).count()
@@ -1285,7 +1297,7 @@ async fn acceptance_followed_by_refusal_does_not_count() {
 
 // Time.
 
-/// It ends in time says what it was doing and a retry goes on from there.
+/// A step ends in time and says what it was doing, and a retry continues from there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_ends_in_time_and_retry_continues() {
     let options = || Options {
@@ -1313,7 +1325,7 @@ async fn step_ends_in_time_and_retry_continues() {
     }
 }
 
-/// A key that cannot settle before the deadline fails at once with the time.
+/// A key that cannot settle before the deadline fails at once and reports the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_too_young_for_deadline_fails_at_once() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -1321,8 +1333,8 @@ async fn key_too_young_for_deadline_fails_at_once() {
     env.redeploy(&[("PROPAGATION_DELAY", "2h")]).await;
     let (error, token) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "PropagationExceedsDeadline");
-    let minted = env.sandbox.keys().pop().expect("it was minted").id;
-    env.sandbox.age_key(&minted, Duration::from_hours(3));
+    let created = env.sandbox.keys().pop().expect("the key was created").id;
+    env.sandbox.age_key(&created, Duration::from_hours(3));
     assert_eq!(
         env.sandbox
             .step(SECRET, &token, "testSecret")
@@ -1334,9 +1346,9 @@ async fn key_too_young_for_deadline_fails_at_once() {
     assert_safe_then_complete(&env, &token, &before).await;
 }
 
-// Death.
+// Killed processes.
 
-/// A function that dies before or after any call is resumed with the same token.
+/// A function that is killed before or after any call is resumed with the same token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_function_is_resumed_with_same_token() {
     let env = rotated(TestEnvBuilder::quick()).await;
@@ -1354,7 +1366,7 @@ async fn killed_function_is_resumed_with_same_token() {
         for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
             let keys = env.sandbox.keys().len();
             let before = env.current_key();
-            // A cold start each time, so that the calls are the same and come in the same order.
+            // A cold start each time, so that the calls and their order stay the same.
             env.redeploy(&[]).await;
             let handle = env
                 .sandbox
@@ -1368,7 +1380,7 @@ async fn killed_function_is_resumed_with_same_token() {
             for held in [
                 env.current_key(),
                 env.doppler_value("PARTNER_API_KEY")
-                    .expect("it was mirrored"),
+                    .expect("the key was mirrored"),
             ] {
                 assert_eq!(
                     env.gateway_answer(&held).await,
@@ -1390,12 +1402,12 @@ async fn killed_function_is_resumed_with_same_token() {
                 .iter()
                 .filter(|key| !key.description.contains("Superseded"))
                 .count();
-            assert_eq!(unmarked, 1, "{what}: a replaced key has no mark");
+            assert_eq!(unmarked, 1, "{what}: a superseded key has no mark");
         }
     }
 }
 
-/// Demands that the last two calls of `operation` were at least `pause` apart.
+/// Asserts that the last two calls of `operation` were at least `pause` apart.
 fn assert_waited(env: &TestEnv, operation: &str, pause: Duration) {
     let times: Vec<_> = env
         .sandbox
@@ -1413,7 +1425,7 @@ fn assert_waited(env: &TestEnv, operation: &str, pause: Duration) {
     assert!(waited >= pause, "it waited {waited:?}");
 }
 
-/// Calls the sandbox's Secrets Manager as an operator's client does, and demands that it succeeds.
+/// Calls the sandbox's Secrets Manager as an operator's client does, and asserts that it succeeds.
 async fn call_secrets_manager(env: &TestEnv, operation: &str, body: &serde_json::Value) {
     let request = http::Request::post(env.sandbox.aws_url())
         .header(
@@ -1422,9 +1434,11 @@ async fn call_secrets_manager(env: &TestEnv, operation: &str, body: &serde_json:
         )
         .header("x-amz-target", format!("secretsmanager.{operation}"))
         .header("content-type", "application/x-amz-json-1.1");
-    let request = request.body(body.to_string()).expect("a valid request");
+    let request = request
+        .body(body.to_string())
+        .expect("the request is valid");
     let answer = sandbox::http_client::send(request)
         .await
-        .expect("an answer");
+        .expect("the sandbox responds");
     assert_eq!(answer.status(), 200, "{operation}");
 }

@@ -1,4 +1,4 @@
-//! The real binary in the sandbox, by example.
+//! The real binary in the sandbox, tested by examples.
 
 mod accounts;
 mod advice;

@@ -1,9 +1,9 @@
-//! What the network can do to the function: replies without end, a `Date` that is not AWS's, proxies and endpoints that are
-//! set wrongly.
+//! Network conditions: replies without end, a `Date` that is not from AWS, and wrong proxies and
+//! endpoints.
 
 use std::time::{Duration, SystemTime};
 
-use crate::support::{SECRET, TestEnv, TestEnvBuilder, minted_key, rotated};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, create_managed_key, rotated};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use sandbox::{Fault, FaultKind, Options, Service};
@@ -16,32 +16,32 @@ const MIB: usize = 1 << 20;
 
 fn is_enabled(env: &TestEnv, value: &str) -> bool {
     let key = env.sandbox.key_with_value(value);
-    key.expect("the key is there").enabled
+    key.expect("the key exists").enabled
 }
 
-/// The most memory that the function has used, in KiB.
+/// Returns the peak memory of the function in KiB.
 fn peak_memory(env: &TestEnv) -> u64 {
     let pid = env.sandbox.function_pids()[0];
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
-    peak.expect("Linux counts it")
+    peak.expect("the status has VmHWM")
 }
 
-/// The calls of an operation since the call log was last cleared.
+/// Returns how many calls of an operation the call log has.
 fn calls(env: &TestEnv, operation: &str) -> usize {
     let calls = env.sandbox.calls();
     let calls = calls.iter().filter(|call| call.operation == operation);
     calls.count()
 }
 
-/// Answers every request with the same head, and then with what `body` sends.
+/// Starts a server that sends every request the same head, and then the output of `body`.
 async fn server<F>(head: &'static str, body: fn(TcpStream) -> F) -> String
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("it has an address");
+    let address = listener.local_addr().expect("the listener has an address");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -59,7 +59,7 @@ where
     format!("http://{address}")
 }
 
-/// Sends chunks until the other end hangs up.
+/// Sends chunks until the client disconnects.
 async fn send_without_end(mut stream: TcpStream) {
     let chunk = [b"1000\r\n", &[b' '; 0x1000][..], b"\r\n"].concat();
     while stream.write_all(&chunk).await.is_ok() {}
@@ -82,7 +82,7 @@ async fn doppler_reply_without_end_fails_in_bounded_memory() {
     assert!(peak < 100 * 1024, "it used {peak} KiB");
 }
 
-/// A refusal has a status, and that decides.
+/// The status of a refusal decides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusal_over_the_bound_is_retried_by_status() {
     let env = TestEnvBuilder::quick().start().await;
@@ -155,7 +155,7 @@ async fn single_key_over_the_bound_is_named() {
     env.sandbox.describe_key(&id, &"x".repeat(10 * MIB));
     let report = env.reconcile(json!({})).await.to_string();
     assert!(report.contains("a single API key"), "{report}");
-    // It cannot be read, so the key before it in the list is named.
+    // The key cannot be read, so the key before it in the list is named.
     let listed = env.shell("aws apigateway get-api-keys --query 'items[].id' --output text");
     let listed = listed.await;
     let ids: Vec<_> = listed.split_whitespace().collect();
@@ -174,7 +174,7 @@ async fn more_than_1000_keys_of_secret_fail_clearly() {
     for number in 0..1_000 {
         let version = format!("{number:032}");
         let value = format!("ManyManyManyManyManyMany{number:016}");
-        minted_key(&env.sandbox, SECRET, &version, &value, &[]);
+        create_managed_key(&env.sandbox, SECRET, &version, &value, &[]);
     }
     // Before promotion, in the first step that lists them.
     let (error, _) = env.rotate_and_fail("testSecret").await;
@@ -185,10 +185,11 @@ async fn more_than_1000_keys_of_secret_fail_clearly() {
 
 // The clock.
 
-/// What a forged `Date` says: nine days from now.
+/// Returns a forged `Date`: nine days from now.
 fn nine_days_ahead() -> String {
     let then = DateTime::from(SystemTime::now() + 9 * GRACE);
-    then.fmt(Format::HttpDate).expect("it can be written")
+    then.fmt(Format::HttpDate)
+        .expect("the date can be formatted")
 }
 
 fn forge(env: &TestEnv, date: &str, fault: impl Fn(Fault) -> Fault) {
@@ -215,7 +216,8 @@ async fn forged_date_ends_no_grace() {
     }
 }
 
-/// A refusal proves nothing, and is what the SDK sets its signing time by. One that is forged fails at most its own call.
+/// A refusal proves nothing, but the SDK corrects its signing time by it. A forged one makes at
+/// most its own call fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_date_of_a_refusal_ends_no_grace() {
     for (status, code) in [
@@ -241,7 +243,7 @@ async fn forged_date_of_a_refusal_ends_no_grace() {
     }
 }
 
-/// Its `Date` may be near the time of signing, and is not AWS's all the same.
+/// The `Date` of a refusal may be near the time of signing without being from AWS.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn date_of_a_refusal_alone_is_not_believed() {
     let (env, _) = rotated(TestEnvBuilder::plain()).await;
@@ -265,7 +267,7 @@ async fn date_of_a_refusal_alone_is_not_believed() {
     assert!(log.contains("the time is not known"), "{log}");
 }
 
-/// The sandbox refuses what is signed at this machine's time then, and the SDK corrects it.
+/// The sandbox then refuses a signature with this machine's time, and the SDK corrects it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock_that_moved_ends_grace_without_extra_calls() {
     let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
@@ -279,7 +281,7 @@ async fn clock_that_moved_ends_grace_without_extra_calls() {
     assert!(!log.contains("the time is not known"), "{log}");
 }
 
-// What libraries read.
+// Settings that libraries read.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_proxy_is_not_bypassed() {
@@ -313,19 +315,19 @@ async fn proxy_is_used_except_for_no_proxy() {
         ..TestEnvBuilder::plain()
     };
     let env = setup.start().await;
-    let nobody = ("HTTP_PROXY", "http://user:p%40ss@127.0.0.1:1");
-    env.redeploy(&[nobody]).await;
+    let unreachable = ("HTTP_PROXY", "http://user:p%40ss@127.0.0.1:1");
+    env.redeploy(&[unreachable]).await;
     let token = env.sandbox.begin_rotation(SECRET);
     env.sandbox.clear_calls();
     let failed = env.sandbox.step(SECRET, &token, "createSecret").await;
     failed.result.expect_err("no proxy is there");
     assert!(env.sandbox.calls().is_empty());
-    env.redeploy(&[nobody, ("NO_PROXY", "localhost, 127.0.0.0/8")])
+    env.redeploy(&[unreachable, ("NO_PROXY", "localhost, 127.0.0.0/8")])
         .await;
     env.retry(&token).await;
 }
 
-/// The hosts that the function calls when nothing leads it elsewhere, as a proxy sees them.
+/// A proxy sees the default hosts of the function's calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endpoint_variables_are_honoured_like_other_sdks() {
     let flags = [
@@ -345,7 +347,7 @@ async fn endpoint_variables_are_honoured_like_other_sdks() {
     for (flags, host) in flags {
         let env = TestEnvBuilder::plain().start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let proxy = listener.local_addr().expect("it has an address");
+        let proxy = listener.local_addr().expect("the listener has an address");
         let proxy = format!("http://{proxy}");
         let mut changes = vec![
             ("HTTPS_PROXY", proxy.as_str()),
@@ -364,7 +366,7 @@ async fn endpoint_variables_are_honoured_like_other_sdks() {
         };
         let line = tokio::select! {
             line = first_line => line,
-            done = step => panic!("it ended without the proxy: {:?}", done.result),
+            done = step => panic!("the step ended without the proxy: {:?}", done.result),
         };
         assert_eq!(line.trim_end(), format!("CONNECT {host} HTTP/1.1"));
         assert!(env.sandbox.calls().is_empty());

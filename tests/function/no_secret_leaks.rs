@@ -1,5 +1,6 @@
-//! Nothing that the function emits contains a key value, the Doppler token or the `RotationToken`: at the most verbose
-//! level, in success and failure, for replies that are well-formed and for replies that are not.
+//! Nothing that the function emits contains a key value, the Doppler token or the `RotationToken`.
+//! Tested at the most verbose log level, in success and failure, with well-formed and malformed
+//! replies.
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use api_key_rotation::secret::ApiKeyValue;
 use sandbox::{Fault, FaultKind, Service};
 use serde_json::json;
 
-/// A key value that a service puts into its replies where none belongs.
+/// A key value that a service puts into replies in which it does not belong.
 const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
 
-/// Replies with a value where none belongs.
+/// Returns replies with a value where it does not belong.
 fn malformed() -> Vec<FaultKind> {
     let said = format!(
         "no: {STRAY} and {ROTATION_TOKEN} and {}",
@@ -53,11 +54,11 @@ async fn most_verbose() -> TestEnv {
         .start()
         .await;
     env.sandbox
-        .create_key("by hand", "HandMadeHandMadeHandMade", &[&env.plans[0]]);
+        .create_key("manual", "HandMadeHandMadeHandMade", &[&env.plans[0]]);
     env
 }
 
-/// The level at which the AWS sdk prints values is not compiled in.
+/// The log level at which the AWS SDK prints values is not compiled in.
 #[test]
 fn sdk_trace_level_is_not_compiled_in() {
     assert_eq!(
@@ -66,7 +67,7 @@ fn sdk_trace_level_is_not_compiled_in() {
     );
 }
 
-/// Values stay secret in a whole rotation at the most verbose level.
+/// Values stay secret in a complete rotation at the most verbose log level.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_at_most_verbose_level() {
     let env = most_verbose().await;
@@ -103,7 +104,7 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
         for kind in malformed() {
             let token = env.sandbox.begin_rotation(SECRET);
             let what = format!("{operation} of {service}: {kind:?}");
-            // Once: repeated faults would only wait longer for the same words.
+            // Once, because repeated faults only wait longer for the same messages.
             let handle = env
                 .sandbox
                 .faults()
@@ -125,11 +126,11 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
     }
 }
 
-/// Values stay secret in a reconciliation with work to do however malformed a reply is.
+/// Values stay secret under malformed replies in a reconciliation that has work to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_under_malformed_replies() {
     let env = most_verbose().await;
-    // With AWSCURRENT's key goes the memory of what was written.
+    // The record of what was written is lost with AWSCURRENT's key.
     let adopted = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
     env.redeploy(&[("DOPPLER_ADOPT_TARGETS", &adopted)]).await;
     for (service, operation) in [
@@ -145,15 +146,15 @@ async fn values_stay_secret_under_malformed_replies() {
         (Service::Doppler, "UpdateSecrets"),
     ] {
         for kind in malformed() {
-            // A key to delete, one to disable, one to mint anew, and a target to write.
+            // A key to delete, one to disable, one to create again, and a target to write.
             env.rotate().await;
             env.sandbox.advance(Duration::from_hours(24));
             env.rotate().await;
             env.sandbox.advance(Duration::from_hours(8 * 24));
-            // Of a key that is minted anew it is known that it is on no plan yet.
+            // A key that is created again is known not to be on a plan yet.
             if operation != "GetUsagePlans" {
                 let current = env.sandbox.key_with_value(&env.current_key());
-                env.sandbox.delete_key(&current.expect("it is there").id);
+                env.sandbox.delete_key(&current.expect("the key exists").id);
             }
             let doppler = env.sandbox.doppler();
             doppler.set_value(PROJECT, CONFIG, "PARTNER_API_KEY", STRAY);
@@ -201,25 +202,27 @@ async fn values_stay_secret_in_wrong_fields_of_event() {
     drop(env.roles.take_denials());
 }
 
-/// Every process that `parent` has started and not outlived, from the fields of each process's `stat` after its name.
+/// Returns every direct child process of `parent`, from the fields of each process's `stat` after
+/// its name.
 fn children(parent: u32) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").expect("there is /proc");
     let stats = processes.filter_map(|process| {
-        // A process may end meanwhile.
+        // A process may end in the meantime.
         std::fs::read_to_string(process.ok()?.path().join("stat")).ok()
     });
     let is_child = |stat: &String| parent_and_faults(stat).is_some_and(|(of, _)| of == parent);
     stats.filter(is_child).collect()
 }
 
-/// The parent of a process, and the page faults of the children that it had. (proc(5), `ppid` and `cminflt`.)
+/// Returns the parent of a process, and the page faults of its former children. (proc(5), `ppid`
+/// and `cminflt`.)
 fn parent_and_faults(stat: &str) -> Option<(u32, u64)> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<_> = fields.split(' ').collect();
     Some((fields.get(1)?.parse().ok()?, fields.get(8)?.parse().ok()?))
 }
 
-/// Values are neither in the environment nor in the arguments of the process and it starts no other.
+/// The environment and arguments of the process contain no values, and it starts no child process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_are_not_in_environment_or_arguments() {
     let env = most_verbose().await;
@@ -231,7 +234,7 @@ async fn values_are_not_in_environment_or_arguments() {
     let [pid] = pids[..] else {
         panic!("{pids:?} is not one process");
     };
-    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).expect("it is alive");
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).expect("the process runs");
     let (environment, arguments) = (read("environ"), read("cmdline"));
     let shown = [environment, arguments].concat();
     let shown = String::from_utf8_lossy(&shown);
@@ -244,6 +247,6 @@ async fn values_are_not_in_environment_or_arguments() {
     }
     assert_eq!(children(pid), Vec::<String>::new());
     let stat = String::from_utf8_lossy(&read("stat")).into_owned();
-    let (_, of_children) = parent_and_faults(&stat).expect("it has that form");
-    assert_eq!(of_children, 0, "it had a child");
+    let (_, of_children) = parent_and_faults(&stat).expect("stat has the documented format");
+    assert_eq!(of_children, 0, "the process had a child");
 }

@@ -1,5 +1,5 @@
-//! What happens between rotations, with the real binary: retirement, repair, rollback, emergency, adoption. Time passes by
-//! moving the sandbox's clock.
+//! Reconciliation with the real binary: retirement, repair, rollback, emergency stop, adoption. The
+//! tests move the sandbox's clock to let time pass.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
 const TARGET: &str = "PARTNER_API_KEY";
-const BY_HAND: &str = "HandMadeHandMadeHandMade";
+const MANUAL: &str = "HandMadeHandMadeHandMade";
 
-/// A rotation that has minted its key and not promoted it.
+/// Starts a rotation that has created its key and not promoted it.
 async fn half_a_rotation(env: &TestEnv) -> String {
     let token = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret"] {
@@ -24,17 +24,17 @@ async fn half_a_rotation(env: &TestEnv) -> String {
     token
 }
 
-/// Whether the key with this value is enabled; none where there is no such key.
+/// Returns whether the key with this value is enabled, or `None` if it does not exist.
 fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
     env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 fn description(env: &TestEnv, value: &str) -> String {
     let key = env.sandbox.key_with_value(value);
-    key.expect("the key is there").description
+    key.expect("the key exists").description
 }
 
-/// Moves AWSCURRENT back to the version that has AWSPREVIOUS, as a person does.
+/// Moves AWSCURRENT back to the version with AWSPREVIOUS, as an operator does.
 fn roll_back(env: &TestEnv) {
     let secret = env.sandbox.secret(SECRET);
     let id = |label| Some(secret.labelled(label)?.id.clone());
@@ -66,51 +66,51 @@ fn made(calls: &[Call], operation: &str) -> usize {
 
 // Retirement.
 
-/// A replaced key works through its grace is then refused and in the end deleted.
+/// A superseded key works during its grace period, then is disabled and finally deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn superseded_key_works_through_grace_then_ends() {
-    let (env, replaced) = rotated(TestEnvBuilder::quick()).await;
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
     let current = env.current_key();
     env.sandbox.advance(Duration::from_mins(24 * 60 - 1));
     env.reconcile(json!({})).await;
-    assert_eq!(env.gateway_answer(&replaced).await, 200);
+    assert_eq!(env.gateway_answer(&superseded).await, 200);
 
     env.sandbox.advance(Duration::from_mins(1));
     let report = env.reconcile(json!({})).await;
     let [disabled, noted] = &done(&report)[..] else {
-        panic!("not two things: {report}");
+        panic!("not two actions: {report}");
     };
     assert!(disabled.starts_with("disabled API key "), "{disabled}");
     assert!(
         noted.ends_with("which Doppler targets were written"),
         "{noted}"
     );
-    assert_eq!(env.gateway_answer(&replaced).await, 403);
-    assert!(description(&env, &replaced).contains(" Disabled at "));
+    assert_eq!(env.gateway_answer(&superseded).await, 403);
+    assert!(description(&env, &superseded).contains(" Disabled at "));
 
     env.sandbox.advance(Duration::from_mins(7 * 24 * 60 - 1));
     let report = env.reconcile(json!({})).await;
     assert_eq!(done(&report), Vec::<&str>::new());
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
     env.sandbox.advance(Duration::from_mins(1));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), None);
+    assert_eq!(enabled(&env, &superseded), None);
     assert_eq!(env.gateway_answer(&current).await, 200);
     env.assert_agreement().await;
 }
 
-/// Ten days without a reconciliation do not make it disable and delete in one go.
+/// After ten days without a reconciliation a key is not disabled and deleted in one run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_silence_disables_before_deleting() {
-    let (env, replaced) = rotated(TestEnvBuilder::plain()).await;
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
     env.sandbox.advance(Duration::from_hours(10 * 24));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
 }
 
-/// Two rotations within one grace period keep both old keys for their own full grace.
+/// Two rotations within one grace period keep both old keys for their own full grace period.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_rotations_keep_each_old_key_full_grace() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -128,13 +128,13 @@ async fn two_rotations_keep_each_old_key_full_grace() {
     assert_eq!(enabled(&env, &second), Some(false));
 }
 
-/// The key of an abandoned rotation is retired like a replaced one.
+/// The key of an abandoned rotation is retired like a superseded one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_of_abandoned_rotation_is_retired() {
     let env = TestEnvBuilder::quick().start().await;
     env.rotate().await;
     let token = half_a_rotation(&env).await;
-    let abandoned = env.key_in("AWSPENDING").expect("it was stored");
+    let abandoned = env.key_in("AWSPENDING").expect("the pending key is stored");
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
     assert!(!description(&env, &abandoned).contains("Superseded"));
@@ -152,13 +152,13 @@ async fn key_of_abandoned_rotation_is_retired() {
     env.assert_agreement().await;
 }
 
-/// An abandoned version that gets its label back gets its disabled key back.
+/// The disabled key of an abandoned version is enabled when the version gets its label back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abandoned_version_with_label_regains_its_key() {
     let env = TestEnvBuilder::quick().start().await;
     env.rotate().await;
     let token = half_a_rotation(&env).await;
-    let key = env.key_in("AWSPENDING").expect("it was stored");
+    let key = env.key_in("AWSPENDING").expect("the pending key is stored");
     let label = |from: Option<&str>, to: Option<&str>| {
         env.sandbox.move_label(SECRET, "AWSPENDING", from, to);
     };
@@ -168,7 +168,7 @@ async fn abandoned_version_with_label_regains_its_key() {
     env.reconcile(json!({})).await;
     assert_eq!(enabled(&env, &key), Some(false));
     label(None, Some(&token));
-    // It takes effect anew, for which testSecret waits, whichever run enables it.
+    // The key takes effect again, and testSecret waits for that, whichever run enables it.
     env.reconcile(json!({})).await;
     let description = description(&env, &key);
     assert!(description.contains("Resumed at "), "{description}");
@@ -179,7 +179,7 @@ async fn abandoned_version_with_label_regains_its_key() {
     env.assert_agreement().await;
 }
 
-/// Finish secret retires what is due and two runs apart delete it.
+/// `finishSecret` retires due keys, and two runs apart delete them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_retires_and_later_run_deletes() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -191,12 +191,12 @@ async fn finish_secret_retires_and_later_run_deletes() {
     assert_eq!(enabled(&env, &first), None);
 }
 
-/// A retirement that is killed before or after any call is completed by the next.
+/// A retirement that is killed before or after any call is completed by the next run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_retirement_is_completed_next_time() {
     for after in [false, true] {
         for nth in 1.. {
-            let (env, replaced) = rotated(TestEnvBuilder::plain()).await;
+            let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
             env.sandbox.advance(GRACE);
             let kind = if after {
                 FaultKind::KillAfter
@@ -211,7 +211,7 @@ async fn killed_retirement_is_completed_next_time() {
                 break;
             }
             env.reconcile(json!({})).await;
-            assert_eq!(enabled(&env, &replaced), Some(false), "call {nth}");
+            assert_eq!(enabled(&env, &superseded), Some(false), "call {nth}");
             env.assert_agreement().await;
         }
     }
@@ -221,7 +221,7 @@ const RECONCILE: &str = r#"{"Step":"reconcile"}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_whose_reply_is_lost_is_deletion() {
-    let (env, replaced) = rotated(TestEnvBuilder::plain()).await;
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
     env.sandbox.advance(QUARANTINE);
@@ -234,38 +234,38 @@ async fn deletion_whose_reply_is_lost_is_deletion() {
         (1, String::new()),
         "{report}"
     );
-    assert_eq!(enabled(&env, &replaced), None);
+    assert_eq!(enabled(&env, &superseded), None);
 }
 
-/// Grace and quarantine are those of the settings and grace for one run that of the event.
+/// Grace and quarantine come from the settings, and the grace for one run from the event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grace_comes_from_settings_or_event() {
     let setup = TestEnvBuilder::plain().env("GRACE_PERIOD", "2h");
-    let (env, replaced) = rotated(setup.env("QUARANTINE_PERIOD", "3h")).await;
+    let (env, superseded) = rotated(setup.env("QUARANTINE_PERIOD", "3h")).await;
     let hour = Duration::from_hours(1);
     env.sandbox.advance(hour);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(true));
+    assert_eq!(enabled(&env, &superseded), Some(true));
     let event = json!({"SecretId": SECRET, "GracePeriod": "61m"});
     env.reconcile(event.clone()).await;
-    assert_eq!(enabled(&env, &replaced), Some(true));
+    assert_eq!(enabled(&env, &superseded), Some(true));
     env.sandbox.advance(Duration::from_mins(1));
     env.reconcile(event).await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
     env.sandbox.advance(hour * 2);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
     env.sandbox.advance(hour);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), None);
+    assert_eq!(enabled(&env, &superseded), None);
 
-    let (env, replaced) = rotated(TestEnvBuilder::plain().env("GRACE_PERIOD", "2h")).await;
+    let (env, superseded) = rotated(TestEnvBuilder::plain().env("GRACE_PERIOD", "2h")).await;
     env.sandbox.advance(hour * 2);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
 }
 
-/// Finish secret sees what a target holds before it takes that away.
+/// `finishSecret` reads what a target holds before it disables that key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finish_secret_reads_target_before_disabling() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
@@ -280,12 +280,13 @@ async fn finish_secret_reads_target_before_disabling() {
     assert_eq!(enabled(&env, &first), Some(false));
 }
 
-// What is in use.
+// Keys in use.
 
-/// A rollback brings the old key its plans and Doppler back in grace quarantine and after.
+/// A rollback restores the old key, its plans and Doppler, in grace, in quarantine and after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_restores_key_plans_and_doppler() {
-    // Configured plans and inherited ones; the notice of the moved label does it, nobody reconciles by hand.
+    // Configured plans and inherited ones. The label event starts the work, without a manual
+    // reconciliation.
     for inherited in [false, true] {
         for (what, passes) in [
             ("at once", vec![]),
@@ -298,7 +299,7 @@ async fn rollback_restores_key_plans_and_doppler() {
                     label_events: Some(LabelRule::default()),
                     ..Options::default()
                 },
-                secret: Some(format!(r#"{{"apiKey":"{BY_HAND}"}}"#)),
+                secret: Some(format!(r#"{{"apiKey":"{MANUAL}"}}"#)),
                 ..TestEnvBuilder::quick()
             };
             if inherited {
@@ -306,7 +307,7 @@ async fn rollback_restores_key_plans_and_doppler() {
             }
             let env = setup.start().await;
             let plans: Vec<_> = env.plans.iter().map(String::as_str).collect();
-            env.sandbox.create_key("by hand", BY_HAND, &plans);
+            env.sandbox.create_key("manual", MANUAL, &plans);
             env.rotate().await;
             let old = env.current_key();
             env.rotate().await;
@@ -321,7 +322,7 @@ async fn rollback_restores_key_plans_and_doppler() {
             assert!(env.current_key() == old, "{what}");
             env.assert_agreement().await;
             let key = env.sandbox.key_with_value(&old);
-            let key = key.expect("it is there");
+            let key = key.expect("the key exists");
             assert!(key.description.starts_with("Minted for"), "{what}: {key:?}");
             assert_eq!(key.plans, env.plans, "{what}");
             assert!(description(&env, &new).contains("Superseded"), "{what}");
@@ -330,7 +331,7 @@ async fn rollback_restores_key_plans_and_doppler() {
     }
 }
 
-/// A key that a rollback could not enable locks its consumers out until the next run.
+/// A key that a rollback could not enable locks out its consumers until the next run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_restore_is_reported_until_next_run() {
     let (env, old) = rotated(TestEnvBuilder::quick()).await;
@@ -350,7 +351,7 @@ async fn failed_restore_is_reported_until_next_run() {
     env.assert_agreement().await;
 }
 
-/// A rollback in the middle of a retirement ends with the key in use.
+/// A rollback during a retirement leaves the key in use enabled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_during_retirement_keeps_key_in_use() {
     for (operation, passes) in [
@@ -390,7 +391,7 @@ async fn rollback_during_retirement_keeps_key_in_use() {
     }
 }
 
-/// An edit of another field by hand does not retire the key.
+/// A manual edit of another field does not retire the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edit_of_other_field_keeps_key() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -406,13 +407,17 @@ async fn edit_of_other_field_keeps_key() {
     env.assert_agreement().await;
 }
 
-/// A key that a person disabled stays disabled and is reported.
+/// A key that an operator disabled stays disabled and is reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_disabled_key_is_reported_and_stays() {
-    let (env, replaced) = rotated(TestEnvBuilder::quick()).await;
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
     let current = env.current_key();
-    for (value, locked_out) in [(&replaced, 0), (&current, 1)] {
-        let id = env.sandbox.key_with_value(value).expect("it is there").id;
+    for (value, locked_out) in [(&superseded, 0), (&current, 1)] {
+        let id = env
+            .sandbox
+            .key_with_value(value)
+            .expect("the key exists")
+            .id;
         env.sandbox.set_key_enabled(&id, false);
         env.sandbox.advance(GRACE + QUARANTINE);
         let report = env.reconcile(json!({})).await;
@@ -421,7 +426,7 @@ async fn manually_disabled_key_is_reported_and_stays() {
         assert_eq!(report["totals"]["driftRepaired"], 0);
         assert_eq!(report["totals"]["secretsWithoutWorkingKey"], locked_out);
     }
-    // And with the current key gone dark, nothing is done to Doppler.
+    // With the current key disabled, Doppler is not changed.
     env.sandbox
         .doppler()
         .set_value(PROJECT, CONFIG, TARGET, "something else");
@@ -430,23 +435,23 @@ async fn manually_disabled_key_is_reported_and_stays() {
     assert_eq!(held.as_deref(), Some("something else"));
 }
 
-/// A deleted current key is minted anew unless a person made it.
+/// A deleted current key is created again only if the function generated it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_current_key_is_recreated_if_generated() {
-    let (env, replaced) = rotated(TestEnvBuilder::quick()).await;
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
     let current = env.current_key();
     let id = env.sandbox.key_with_value(&current);
-    env.sandbox.delete_key(&id.expect("it is there").id);
+    env.sandbox.delete_key(&id.expect("the key exists").id);
     let report = env.reconcile(json!({})).await;
     assert_eq!(report["totals"]["driftRepaired"], 2, "{report}");
     env.assert_agreement().await;
 
-    // It works, and Doppler gets it, also where that cannot be noted in its description.
+    // The new key works and Doppler gets it, even if its description cannot be changed.
     let id = env.sandbox.key_with_value(&current);
-    env.sandbox.delete_key(&id.expect("it is there").id);
+    env.sandbox.delete_key(&id.expect("the key exists").id);
     let doppler = env.sandbox.doppler();
-    // Not somebody else's value: with the key went the memory of what was written.
-    doppler.set_value(PROJECT, CONFIG, TARGET, &replaced);
+    // The target holds no foreign value. The record of what was written was lost with the key.
+    doppler.set_value(PROJECT, CONFIG, TARGET, &superseded);
     let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
     let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
     let denied = env.sandbox.faults().inject(denied.every());
@@ -455,16 +460,17 @@ async fn deleted_current_key_is_recreated_if_generated() {
     env.assert_agreement().await;
     denied.remove();
 
-    let env = TestEnvBuilder::holding(BY_HAND).start().await;
+    let env = TestEnvBuilder::holding(MANUAL).start().await;
     let (report, line) = env.reconcile_measured(json!({})).await;
     assert!(issues(&report).contains("no key with AWSCURRENT's value"));
     assert_eq!(env.sandbox.keys().len(), 0);
-    // An alarm on this is not to be cleared by an age of zero.
+    // An age of zero must not clear an alarm on this metric.
     assert_eq!(line["SecretsWithoutWorkingKey"], 1);
     assert_eq!(line.get("CurrentKeyAge"), None);
 }
 
-/// A promoted key that was deleted before finish secret is done is back on its plan after it.
+/// A promoted key that was deleted before the end of `finishSecret` is on its plan again
+/// afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promoted_key_deleted_before_end_returns_on_plan() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -476,8 +482,8 @@ async fn promoted_key_deleted_before_end_returns_on_plan() {
     let finished = env.sandbox.step(SECRET, &token, "finishSecret").await;
     assert!(finished.result.is_err(), "it was not killed");
     let key = env.sandbox.key_with_value(&env.current_key());
-    env.sandbox.delete_key(&key.expect("it is there").id);
-    // Also where the one that mints it does not come to the plan.
+    env.sandbox.delete_key(&key.expect("the key exists").id);
+    // Also if the run that creates the key does not get to the plan.
     let killed = Fault::new(FaultKind::KillBefore);
     let killed = killed.on(Service::ApiGateway, "CreateUsagePlanKey");
     env.sandbox.faults().inject(killed);
@@ -487,18 +493,18 @@ async fn promoted_key_deleted_before_end_returns_on_plan() {
     env.assert_agreement().await;
 }
 
-/// A current key that was taken off its configured plan is put back.
+/// A current key that was removed from its configured plan is attached again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn current_key_returns_on_its_configured_plan() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
     let key = env.sandbox.key_with_value(&env.current_key());
     env.sandbox
-        .detach_key(&key.expect("it is there").id, &env.plans[0]);
+        .detach_key(&key.expect("the key exists").id, &env.plans[0]);
     env.reconcile(json!({})).await;
     env.assert_agreement().await;
 }
 
-/// Whoever is locked out by the end of a configured plan is told of until there is one.
+/// A configured plan that was deleted is reported until it is superseded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removed_configured_plan_is_reported_until_replaced() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -515,11 +521,11 @@ async fn removed_configured_plan_is_reported_until_replaced() {
     env.assert_agreement().await;
 }
 
-/// A current key made by hand that is disabled is reported as that.
+/// A manually created current key that is disabled is reported as such.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabled_unmanaged_current_key_is_reported() {
-    let env = TestEnvBuilder::holding(BY_HAND).start().await;
-    let id = env.sandbox.create_key("by hand", BY_HAND, &[]);
+    let env = TestEnvBuilder::holding(MANUAL).start().await;
+    let id = env.sandbox.create_key("manual", MANUAL, &[]);
     env.sandbox.set_key_enabled(&id, false);
     let report = env.reconcile(json!({"SecretId": SECRET})).await;
     assert!(
@@ -531,12 +537,12 @@ async fn disabled_unmanaged_current_key_is_reported() {
 
 // Doppler.
 
-/// Drift in Doppler is repaired with its visibility kept and an equal target is not written.
+/// Drift in Doppler is repaired, its visibility is kept, and an equal target is not written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_in_doppler_is_repaired_keeping_visibility() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
     let doppler = env.sandbox.doppler();
-    doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
+    doppler.set_value(PROJECT, CONFIG, TARGET, "edited manually");
     doppler.set_visibility(PROJECT, CONFIG, TARGET, Visibility::Unmasked);
     env.sandbox.clear_calls();
     let report = env.reconcile(json!({})).await;
@@ -551,11 +557,11 @@ async fn drift_in_doppler_is_repaired_keeping_visibility() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_placeholder_is_never_mirrored_nor_minted() {
+async fn placeholder_is_never_mirrored_or_created() {
     for (placeholder, words) in [
         ("{}", "holds no key"),
         ("placeholder!", "holds no key"),
-        // Long enough to be a key, and searched for.
+        // Long enough to be a key, and therefore searched for.
         ("generated-placeholder!", "no key with AWSCURRENT's value"),
     ] {
         let env = TestEnvBuilder::holding(placeholder).start().await;
@@ -571,50 +577,50 @@ async fn target_that_holds_pending_value_is_left_alone() {
     let env = TestEnvBuilder::quick().start().await;
     env.rotate().await;
     let token = half_a_rotation(&env).await;
-    let pending = env.key_in("AWSPENDING").expect("it was stored");
+    let pending = env.key_in("AWSPENDING").expect("the pending key is stored");
     env.sandbox
         .doppler()
         .set_value(PROJECT, CONFIG, TARGET, &pending);
     let report = env.reconcile(json!({})).await;
     assert!(issues(&report).contains("rotation under way"), "{report}");
     assert!(env.doppler_value(TARGET) == Some(pending));
-    // Given up, it is not left there.
+    // After the cancellation the target does not keep it.
     env.sandbox
         .move_label(SECRET, "AWSPENDING", Some(&token), None);
     env.reconcile(json!({})).await;
     env.assert_agreement().await;
 }
 
-/// Nothing is retired while a target cannot be read or holds it.
+/// No key is retired while a target cannot be read or holds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_retires_while_target_is_unread() {
-    let (env, replaced) = rotated(TestEnvBuilder::quick()).await;
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
     env.sandbox.advance(GRACE);
     let unreadable = FaultKind::refuse(400, "", "no");
     let fault = Fault::new(unreadable).of(Service::Doppler).every();
     let fault = env.sandbox.faults().inject(fault);
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(true));
+    assert_eq!(enabled(&env, &superseded), Some(true));
     assert_eq!(report["totals"]["keysOverdue"], 1, "{report}");
     assert_eq!(report["totals"]["failures"], 1, "{report}");
     fault.remove();
 
     env.sandbox
         .doppler()
-        .set_value(PROJECT, CONFIG, TARGET, &replaced);
+        .set_value(PROJECT, CONFIG, TARGET, &superseded);
     env.reconcile(json!({})).await;
     env.assert_agreement().await;
-    // Those who read it there have had another key only since now.
-    assert_eq!(enabled(&env, &replaced), Some(true));
+    // Consumers of the target have had another key only since now.
+    assert_eq!(enabled(&env, &superseded), Some(true));
     env.reconcile(json!({})).await;
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
 }
 
 // A leak.
 
-/// The emergency stop disables every replaced key within the one call.
+/// The emergency stop disables every superseded key within one invocation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_disables_superseded_keys_in_one_call() {
     let setup = TestEnvBuilder {
@@ -639,7 +645,7 @@ async fn emergency_stop_disables_superseded_keys_in_one_call() {
     assert_eq!(enabled(&env, &first), Some(false));
     assert_eq!(enabled(&env, &leaked), Some(false));
     assert_eq!(enabled(&env, &current), Some(true));
-    // The gateway has not heard of it yet.
+    // The gateway does not have the change yet.
     assert_eq!(env.gateway_answer(&leaked).await, 200);
     env.sandbox.advance(Duration::from_secs(31));
     assert_eq!(env.gateway_answer(&leaked).await, 403);
@@ -647,7 +653,7 @@ async fn emergency_stop_disables_superseded_keys_in_one_call() {
     assert_eq!(env.gateway_answer(&current).await, 200);
 }
 
-/// The emergency stop waits for nobody and says whom it cut off.
+/// The emergency stop waits for nothing and reports which targets it cut off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_waits_for_nothing() {
     let (env, leaked) = rotated(TestEnvBuilder::quick()).await;
@@ -662,7 +668,7 @@ async fn emergency_stop_waits_for_nothing() {
         issues(&report).contains("not every Doppler target could be read"),
         "{report}"
     );
-    // Disabled before Doppler was so much as asked.
+    // Disabled before the first request to Doppler.
     let calls = env.sandbox.calls();
     let place = |wanted: &dyn Fn(&Call) -> bool| calls.iter().position(wanted);
     assert!(
@@ -672,7 +678,7 @@ async fn emergency_stop_waits_for_nothing() {
     );
     fault.remove();
 
-    // A target that still holds a leaked key gets the current one, and the report says so.
+    // A target that still holds a leaked key gets the current one, and is reported.
     let leaked = env.current_key();
     env.rotate().await;
     env.sandbox
@@ -682,19 +688,19 @@ async fn emergency_stop_waits_for_nothing() {
     assert_eq!(enabled(&env, &leaked), Some(false));
     assert!(issues(&report).contains("cut off until"), "{report}");
     env.assert_agreement().await;
-    // It never touches AWSCURRENT, and does nothing twice.
+    // The stop never touches AWSCURRENT's key, and does nothing twice.
     let report = env.reconcile(event).await;
     assert_eq!(done(&report), Vec::<&str>::new());
     env.assert_agreement().await;
 }
 
-// Whom it serves.
+// The secrets that the function manages.
 
-/// A secret of another function and the Doppler tokens are refused before a value is read.
+/// The secret of another function and the Doppler token secret are refused before a value is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_secret_and_token_are_refused_unread() {
     let env = TestEnvBuilder::quick().start().await;
-    env.sandbox.create_secret("another", Some(BY_HAND));
+    env.sandbox.create_secret("another", Some(MANUAL));
     for (secret, changes) in [
         ("another", vec![]),
         (TOKEN_SECRET, vec![]),
@@ -714,12 +720,12 @@ async fn foreign_secret_and_token_are_refused_unread() {
     }
 }
 
-/// The Doppler tokens secret is refused also where secret id names it in another way.
+/// The Doppler token secret is refused whatever id `SECRET_ID` uses for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_secret_is_refused_by_any_name() {
     let env = TestEnvBuilder::quick().start().await;
     let arn = env.sandbox.secret(TOKEN_SECRET).arn;
-    // The template cannot be deployed so.
+    // The template cannot be deployed with this setting.
     env.redeploy_unrestricted(&[
         ("SECRET_ID", TOKEN_SECRET),
         ("DOPPLER_TOKEN_SECRET_ID", &arn),
@@ -739,7 +745,7 @@ async fn token_secret_is_refused_by_any_name() {
     assert_eq!(calls.len(), made(&calls, "DescribeSecret"), "{calls:#?}");
 }
 
-/// What a function for a whole fleet goes without.
+/// Settings that a function for many secrets omits.
 const NO_SETTINGS: [(&str, &str); 4] = [
     ("USAGE_PLAN_IDS", ""),
     ("PROBE_URL", ""),
@@ -747,7 +753,8 @@ const NO_SETTINGS: [(&str, &str); 4] = [
     ("SECRET_ID", ""),
 ];
 
-/// A function for every secret, and this many secrets, each with a replaced key whose grace is over.
+/// Starts a function for every secret, and this many secrets, each with a superseded key whose
+/// grace is over.
 async fn fleet(size: usize, options: Options) -> (TestEnv, Vec<String>) {
     let setup = TestEnvBuilder {
         options,
@@ -757,16 +764,16 @@ async fn fleet(size: usize, options: Options) -> (TestEnv, Vec<String>) {
     let mut names = Vec::new();
     for number in 0..size {
         let name = format!("fleet/{number}");
-        let arn = env.sandbox.create_secret(&name, Some(BY_HAND));
+        let arn = env.sandbox.create_secret(&name, Some(MANUAL));
         env.sandbox.enable_rotation(&name);
         let id = env
             .sandbox
-            .create_key("x", &format!("Replaced{number:032}"), &[]);
+            .create_key("x", &format!("Superseded{number:032}"), &[]);
         let version = "99999999-9999-4999-8999-999999999999";
         env.sandbox.rename_key(&id, &format!("{name}/{version}"));
         env.sandbox.tag_key(&id, "rotation:secret", &arn);
         env.sandbox.tag_key(&id, "rotation:version", version);
-        // Without it the role would leave the key alone.
+        // Without it the role would not allow changes to the key.
         env.sandbox.tag_key(&id, "rotation:function", FUNCTION_NAME);
         env.sandbox.describe_key(
             &id,
@@ -788,11 +795,12 @@ fn visited(report: &Value) -> Vec<String> {
     arns.map(ToOwned::to_owned).collect()
 }
 
-/// Without a secret it serves all of this function page by page also with rotation off.
+/// Without `SECRET_ID` the function manages all of its secrets, page by page, even with rotation
+/// turned off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_is_served_page_by_page() {
     let (env, mut arns) = fleet(130, Options::default()).await;
-    env.sandbox.create_secret("another", Some(BY_HAND));
+    env.sandbox.create_secret("another", Some(MANUAL));
     env.sandbox.disable_rotation("fleet/7");
     env.sandbox.clear_calls();
     let report = env.reconcile(json!({})).await;
@@ -810,7 +818,7 @@ async fn fleet_is_served_page_by_page() {
     assert_eq!(report["notProcessed"], json!([]));
 }
 
-/// It stops before the deadline says what is left and begins elsewhere the next time.
+/// A run stops before the deadline, reports what is left, and begins elsewhere the next time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadline_ends_fleet_run_and_next_continues() {
     let options = Options {
@@ -832,7 +840,7 @@ async fn deadline_ends_fleet_run_and_next_continues() {
         assert_eq!(report["totals"]["secretsNotProcessed"], unvisited);
         assert_eq!(report["totals"]["failures"], 0, "{report}");
         assert_eq!(metrics["SecretsNotProcessed"], unvisited);
-        // The one that has no key yet is told of all the same.
+        // The secret without a key is reported anyway.
         let locked_out = visited.contains(&env.sandbox.secret(SECRET).arn);
         assert_eq!(published(&metrics), as_far_as_seen(locked_out));
         begun.extend(visited.first().cloned());
@@ -847,7 +855,7 @@ async fn deadline_ends_fleet_run_and_next_continues() {
     assert!(arns.iter().all(|arn| seen.contains(arn)), "one starves");
 }
 
-/// One secret that fails is reported and the others are served.
+/// A failing secret is reported, and the others are reconciled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing_secret_is_reported_and_others_served() {
     let (env, _) = fleet(3, Options::default()).await;
@@ -866,7 +874,8 @@ async fn failing_secret_is_reported_and_others_served() {
     assert!(left.is_some_and(|left| left.contains("not an object")));
 }
 
-/// The metrics of a run that did not see every secret, and of those that it saw knows whether one is without a key.
+/// Returns the metrics of a run that did not see every secret. `locked_out` says whether a secret
+/// that it saw has no working key.
 fn as_far_as_seen(locked_out: bool) -> BTreeSet<&'static str> {
     let mut names = BTreeSet::from([
         "DriftRepaired",
@@ -879,14 +888,14 @@ fn as_far_as_seen(locked_out: bool) -> BTreeSet<&'static str> {
     names
 }
 
-/// The names of the metrics that a line has.
+/// Returns the names of a line's metrics.
 fn published(line: &Value) -> BTreeSet<&str> {
     let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array();
     let metrics = metrics.into_iter().flatten();
     metrics.filter_map(|one| one["Name"].as_str()).collect()
 }
 
-/// What could not be looked at is not told of as well.
+/// State that could not be read is not published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unread_state_is_not_published() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -905,7 +914,7 @@ async fn unread_state_is_not_published() {
     let (_, metrics) = env.reconcile_measured(json!({})).await;
     assert!(published(&metrics).contains("Secrets"), "{metrics}");
 
-    // Nor by a finishSecret that comes again.
+    // A repeated `finishSecret` does not publish it either.
     let token = env.rotate().await.token;
     let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
     let denied = Fault::new(denied).on(Service::ApiGateway, "GetApiKeys");
@@ -914,11 +923,11 @@ async fn unread_state_is_not_published() {
     assert_eq!(published(&metrics), as_far_as_seen(false));
 }
 
-// Notices and schedules.
+// Label events and schedules.
 
-/// A moved label is noticed and a schedule retires without anybody asking.
+/// A label event starts a reconciliation and the schedule retires keys, without a manual invoke.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn moved_label_and_schedule_reconcile_unasked() {
+async fn label_event_and_schedule_start_reconciliation() {
     let setup = TestEnvBuilder {
         options: Options {
             label_events: Some(LabelRule::default()),
@@ -927,26 +936,26 @@ async fn moved_label_and_schedule_reconcile_unasked() {
         },
         ..TestEnvBuilder::quick()
     };
-    let (env, replaced) = rotated(setup).await;
+    let (env, superseded) = rotated(setup).await;
     env.sandbox.advance(GRACE);
     env.sandbox.deliveries_done().await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
     let deliveries = env.sandbox.deliveries();
     assert!(
         deliveries.iter().all(|delivery| delivery.result.is_ok()),
         "{deliveries:?}"
     );
-    // Of a secret of another function it says so, which is no failure.
+    // For the secret of another function the report says so without an error.
     env.redeploy_unrestricted(&[]).await;
     env.sandbox.create_secret("another", None);
-    env.sandbox.put_secret("another", BY_HAND);
+    env.sandbox.put_secret("another", MANUAL);
     env.sandbox.deliveries_done().await;
-    let last = env.sandbox.deliveries().pop().expect("there is one");
-    let report = last.result.expect("it is no failure");
+    let last = env.sandbox.deliveries().pop().expect("the version exists");
+    let report = last.result.expect("the invocation succeeds");
     assert!(issues(&report).contains("SECRET_ID names another one"));
 }
 
-/// What `EventBridge` sends when AWSCURRENT has moved to a version.
+/// Returns the event that `EventBridge` sends when AWSCURRENT moves to a version.
 fn notice(secret: &str, version: &str) -> String {
     json!({
         "version": "0",
@@ -960,7 +969,7 @@ fn notice(secret: &str, version: &str) -> String {
     .to_string()
 }
 
-/// A fleet leaves alone what it hears of and may not see.
+/// A function for many secrets ignores events of secrets that it may not read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_ignores_foreign_events() {
     const VERSION: &str = "11111111-1111-4111-8111-111111111111";
@@ -970,11 +979,11 @@ async fn fleet_ignores_foreign_events() {
     let denied = Fault::new(denied).on(Service::SecretsManager, "DescribeSecret");
     for secret in [&gone, &arns[0]] {
         let answer = env.sandbox.invoke(notice(secret, VERSION)).await;
-        let report = answer.result.expect("it is no failure");
+        let report = answer.result.expect("the invocation succeeds");
         assert!(!issues(&report).is_empty(), "{report}");
         env.sandbox.faults().inject(denied.clone().every());
     }
-    // Its own secret, if somebody asks.
+    // A manual invoke works for its own secret.
     let event = json!({ "Step": "reconcile", "SecretId": arns[0] });
     let answer = env.sandbox.invoke(event.to_string()).await;
     assert_eq!(
@@ -983,12 +992,12 @@ async fn fleet_ignores_foreign_events() {
     );
 }
 
-/// A notice waits until the description shows what it tells of.
+/// A label event waits until the description shows the label.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn label_event_waits_for_description() {
     let (env, old) = rotated(TestEnvBuilder::quick()).await;
     let secret = env.sandbox.secret(SECRET);
-    let previous = secret.previous().expect("there is one").id.clone();
+    let previous = secret.previous().expect("the version exists").id.clone();
     let notice = notice(&secret.arn, &previous);
     let env = Arc::new(env);
     let late = {
@@ -1010,8 +1019,8 @@ async fn label_event_waits_for_description() {
     env.sandbox.faults().clear();
 }
 
-/// Does `what` before the call into which the fault is injected. The sandbox keeps its faults, so it must not keep `env`.
-fn meanwhile<F, Fut>(env: &Arc<TestEnv>, what: F) -> FaultKind
+/// Runs `what` before the faulty call. The sandbox keeps its faults, so it must not keep `env`.
+fn before_call<F, Fut>(env: &Arc<TestEnv>, what: F) -> FaultKind
 where
     F: Fn(Arc<TestEnv>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -1027,7 +1036,8 @@ where
     })
 }
 
-/// An environment whose function may run twice at once, with a key whose grace is over.
+/// Returns an environment whose function may run twice concurrently, with a key whose grace is
+/// over.
 async fn for_two_at_once() -> (Arc<TestEnv>, String) {
     let setup = TestEnvBuilder {
         options: Options {
@@ -1036,9 +1046,9 @@ async fn for_two_at_once() -> (Arc<TestEnv>, String) {
         },
         ..TestEnvBuilder::quick()
     };
-    let (env, replaced) = rotated(setup).await;
+    let (env, superseded) = rotated(setup).await;
     env.sandbox.advance(GRACE);
-    (Arc::new(env), replaced)
+    (Arc::new(env), superseded)
 }
 
 /// An emergency stop or a deletion just before a key is marked is not undone.
@@ -1046,10 +1056,10 @@ async fn for_two_at_once() -> (Arc<TestEnv>, String) {
 async fn stop_or_deletion_before_mark_is_kept() {
     for deleting in [false, true] {
         let (env, _) = for_two_at_once().await;
-        let replaced = env.current_key();
-        let id = env.sandbox.key_with_value(&replaced);
-        let id = id.expect("it is there").id;
-        let kind = meanwhile(&env, move |env| {
+        let superseded = env.current_key();
+        let id = env.sandbox.key_with_value(&superseded);
+        let id = id.expect("the key exists").id;
+        let kind = before_call(&env, move |env| {
             let id = id.clone();
             async move {
                 if deleting {
@@ -1060,28 +1070,28 @@ async fn stop_or_deletion_before_mark_is_kept() {
                 }
             }
         });
-        // The second change of a key in this rotation: the first disables the key before.
+        // The second change of a key in this rotation; the first one disables the key too early.
         let fault = Fault::new(kind).on(Service::ApiGateway, "UpdateApiKey");
         let fault = env.sandbox.faults().inject(fault.nth(2));
         env.rotate().await;
         assert_eq!(fault.fired(), 1);
         env.sandbox.faults().clear();
         if deleting {
-            assert_eq!(enabled(&env, &replaced), None);
+            assert_eq!(enabled(&env, &superseded), None);
         } else {
-            assert_eq!(enabled(&env, &replaced), Some(false));
-            assert!(description(&env, &replaced).contains(" Disabled at "));
+            assert_eq!(enabled(&env, &superseded), Some(false));
+            assert!(description(&env, &superseded).contains(" Disabled at "));
         }
         assert!(env.metrics().iter().all(|line| line["Failures"] == 0));
         env.assert_agreement().await;
     }
 }
 
-// The answer.
+// Reports and metrics.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn report_and_metrics_tell_ids_times_and_sums() {
-    let (env, replaced) = rotated(TestEnvBuilder::quick()).await;
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
     env.sandbox.advance(Duration::from_hours(2));
     env.clear_emitted();
     let (report, line) = env.reconcile_measured(json!({})).await;
@@ -1092,16 +1102,20 @@ async fn report_and_metrics_tell_ids_times_and_sums() {
     assert_eq!(secret["secret"], view.arn);
     assert_eq!(
         observed["currentVersion"],
-        view.current().expect("there is one").id
+        view.current().expect("the version exists").id
     );
     let keys = observed["keys"].as_array().expect("a list");
     let of = |value: &str| {
-        let id = env.sandbox.key_with_value(value).expect("it is there").id;
+        let id = env
+            .sandbox
+            .key_with_value(value)
+            .expect("the key exists")
+            .id;
         let key = keys.iter().find(|key| key["id"] == id);
-        key.cloned().expect("it is in the report")
+        key.cloned().expect("the report has the key")
     };
     assert_eq!(of(&env.current_key())["state"], "inUse");
-    let old = of(&replaced);
+    let old = of(&superseded);
     assert_eq!(old["state"], "superseded");
     let time = |field: &str| {
         let text = old[field].as_str().expect("a time");
@@ -1135,7 +1149,7 @@ async fn report_and_metrics_tell_ids_times_and_sums() {
     assert!(line["_aws"]["Timestamp"].is_u64());
 }
 
-/// An unchanged secret costs three calls to Secrets Manager two to API Gateway one to Doppler.
+/// An unchanged secret costs three calls to Secrets Manager, two to API Gateway and one to Doppler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unchanged_secret_costs_six_calls() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -1161,13 +1175,13 @@ async fn unchanged_secret_costs_six_calls() {
 
 // Adoption.
 
-/// A key made by hand is left alone and once handed over retired like ours.
+/// A manually created key is left alone and, once handed over, retired like a managed key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmanaged_key_is_retired_once_handed_over() {
-    let env = TestEnvBuilder::holding(BY_HAND).inheriting().start().await;
+    let env = TestEnvBuilder::holding(MANUAL).inheriting().start().await;
     // Behind more than one page of others.
     let plans: Vec<_> = env.plans.iter().map(String::as_str).collect();
-    let id = env.sandbox.create_key("by hand", BY_HAND, &plans);
+    let id = env.sandbox.create_key("manual", MANUAL, &plans);
     env.sandbox.describe_key(&id, "Managed by Pulumi");
     for number in 0..520 {
         env.sandbox
@@ -1190,54 +1204,55 @@ async fn unmanaged_key_is_retired_once_handed_over() {
         report["secrets"][0]["handOverCommands"], last["handOverCommands"],
         "{report}"
     );
-    // In an emergency it is said that it still works.
+    // In an emergency the report says that the key still works.
     let report = env
         .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
     assert!(issues(&report).contains("still works"), "{report}");
-    let untouched = description(&env, BY_HAND);
+    let untouched = description(&env, MANUAL);
     assert_eq!(
-        (enabled(&env, BY_HAND), untouched.as_str()),
+        (enabled(&env, MANUAL), untouched.as_str()),
         (Some(true), "Managed by Pulumi")
     );
 
-    // The words of the report, run as they stand.
+    // The commands of the report, run unchanged.
     for command in commands {
         env.shell(command.as_str().expect("a command")).await;
     }
     env.reconcile(json!({})).await;
-    assert!(description(&env, BY_HAND).starts_with("Superseded at"));
-    assert_eq!(enabled(&env, BY_HAND), Some(true));
+    assert!(description(&env, MANUAL).starts_with("Superseded at"));
+    assert_eq!(enabled(&env, MANUAL), Some(true));
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, BY_HAND), Some(false));
+    assert_eq!(enabled(&env, MANUAL), Some(false));
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    // Unlike a key of ours it could not be minted anew, so it is kept for as long as a rollback may want it.
-    assert_eq!(enabled(&env, BY_HAND), Some(false));
+    // Unlike a managed key it could not be created again, so it is kept as long as a rollback may
+    // need it.
+    assert_eq!(enabled(&env, MANUAL), Some(false));
     let report = env.reconcile(json!({})).await;
     assert!(issues(&report).contains("is kept, disabled"), "{report}");
     roll_back(&env);
     env.reconcile(json!({})).await;
-    assert_eq!(env.gateway_answer(BY_HAND).await, 200);
+    assert_eq!(env.gateway_answer(MANUAL).await, 200);
     roll_back(&env);
     env.reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
     env.rotate().await;
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, BY_HAND), None);
+    assert_eq!(enabled(&env, MANUAL), None);
 }
 
-/// A key that is tagged as ours but was never the secrets is left alone.
+/// A key with managed tags that never belonged to the secret is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tagged_key_never_used_is_left_alone() {
-    let (env, replaced) = rotated(TestEnvBuilder::plain()).await;
-    let ours = env.sandbox.key_with_value(&replaced);
-    let ours = ours.expect("it is there");
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    let tagged = env.sandbox.key_with_value(&superseded);
+    let tagged = tagged.expect("the key exists");
     let foreign = "ForeignForeignForeignForeign";
-    let id = env.sandbox.create_key(&ours.name, foreign, &[]);
-    for (name, value) in &ours.tags {
+    let id = env.sandbox.create_key(&tagged.name, foreign, &[]);
+    for (name, value) in &tagged.tags {
         env.sandbox.tag_key(&id, name, value);
     }
     env.sandbox.advance(GRACE);
@@ -1246,20 +1261,20 @@ async fn tagged_key_never_used_is_left_alone() {
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
     assert_eq!(enabled(&env, foreign), Some(true));
-    assert_eq!(enabled(&env, &replaced), None);
+    assert_eq!(enabled(&env, &superseded), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn machine_whose_clock_is_wrong_ends_no_overlap() {
-    // The sandbox's clock is ahead of this machine's; what counts is the former.
-    let (env, replaced) = rotated(TestEnvBuilder::plain()).await;
+    // The sandbox's clock is ahead of this machine's, and the sandbox's counts.
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
     env.sandbox.advance(Duration::from_hours(100 * 24));
     env.rotate().await;
     let second = env.sandbox.secret(SECRET);
     let second = second.previous().and_then(|version| version.text.clone());
     assert!(second.is_some());
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &replaced), Some(false));
+    assert_eq!(enabled(&env, &superseded), Some(false));
     let marked = env.sandbox.keys();
     let marked = marked
         .iter()

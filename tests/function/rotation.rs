@@ -1,4 +1,4 @@
-//! Whole rotations by the real binary.
+//! Complete rotations by the real binary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use sandbox::doppler::Visibility;
 use sandbox::{Call, Fault, FaultKind, Options, REST_API_ID, STAGE, STEPS, Service};
 use serde_json::{Value, json};
 
-/// A key that a person made, in the form that API Gateway takes.
-const BY_HAND: &str = "HandMadeHandMadeHandMade";
+/// A key that an operator created, in API Gateway's form.
+const MANUAL: &str = "HandMadeHandMadeHandMade";
 
 /// A secret without a value gets its first key and then its second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,35 +35,35 @@ async fn empty_secret_gets_first_and_second_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replaced_key_is_marked_and_works_on() {
+async fn superseded_key_is_marked_and_still_works() {
     let env = TestEnvBuilder::default().start().await;
     env.rotate().await;
     let first = env.current_key();
     env.rotate().await;
 
-    let replaced = env
+    let superseded = env
         .sandbox
         .key_with_value(&first)
-        .expect("a replaced key stays");
+        .expect("a superseded key stays");
     let current = env
         .sandbox
         .secret(SECRET)
         .current()
-        .expect("there is one")
+        .expect("the version exists")
         .id
         .clone();
-    assert!(replaced.enabled);
+    assert!(superseded.enabled);
     assert!(
-        replaced.description.starts_with("Superseded at "),
+        superseded.description.starts_with("Superseded at "),
         "{}",
-        replaced.description
+        superseded.description
     );
     assert!(
-        replaced
+        superseded
             .description
             .contains(&format!(" by version {current}. Mirrored to ")),
         "{}",
-        replaced.description
+        superseded.description
     );
     assert_eq!(env.gateway_answer(&first).await, 200);
     let marked = |key: &sandbox::KeySnapshot| key.description.contains("Superseded");
@@ -73,7 +73,7 @@ async fn a_replaced_key_is_marked_and_works_on() {
     );
 }
 
-/// A minted key is named tagged and described so that it is known as ours.
+/// The name, tags and description of a created key mark it as managed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn created_key_is_named_tagged_and_described() {
     let env = TestEnvBuilder::default().start().await;
@@ -81,7 +81,7 @@ async fn created_key_is_named_tagged_and_described() {
     let key = env
         .sandbox
         .key_with_value(&env.current_key())
-        .expect("it was minted");
+        .expect("the key was created");
     assert_eq!(key.name, format!("{SECRET}/{token}"));
     let tags = [
         ("rotation:secret", env.sandbox.secret(SECRET).arn),
@@ -102,7 +102,7 @@ async fn every_form_of_secret_keeps_its_form() {
     let forms = [
         ("{}", r#"{"apiKey":"KEY"}"#),
         ("a-generated-placeholder:{,'$", "KEY"),
-        (BY_HAND, "KEY"),
+        (MANUAL, "KEY"),
         (
             r#"{"zone":"eu", "apiKey":"HandMadeHandMadeHandMade","limit": 1.0,"nested":{"b":[1e3 ],"a":"é"}}"#,
             r#"{"zone":"eu","apiKey":"KEY","limit":1.0,"nested":{"b":[1e3 ],"a":"é"}}"#,
@@ -110,9 +110,9 @@ async fn every_form_of_secret_keeps_its_form() {
     ];
     for (before, after) in forms {
         let env = TestEnvBuilder::holding(before).start().await;
-        if before.contains(BY_HAND) {
+        if before.contains(MANUAL) {
             env.sandbox
-                .create_key("made by hand", BY_HAND, &[&env.plans[0]]);
+                .create_key("manually made", MANUAL, &[&env.plans[0]]);
         }
         for _ in 0..2 {
             env.rotate().await;
@@ -130,9 +130,9 @@ async fn every_form_of_secret_keeps_its_form() {
     }
 }
 
-/// Fields that a person edits meanwhile are carried over as they are now.
+/// Fields that an operator edits during a rotation are carried over with their new values.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fields_edited_meanwhile_are_carried_over() {
+async fn fields_edited_during_rotation_are_carried_over() {
     let env = TestEnvBuilder::holding(r#"{"owner":"first"}"#)
         .start()
         .await;
@@ -153,67 +153,67 @@ async fn fields_edited_meanwhile_are_carried_over() {
     assert!(text.starts_with(r#"{"owner":"second","apiKey":"#));
 }
 
-/// A key made by hand hands on its plans and is left alone.
+/// A manually created key hands on its plans and is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_made_key_hands_on_its_plans() {
-    let env = TestEnvBuilder::holding(&format!("{BY_HAND}\n"))
+    let env = TestEnvBuilder::holding(&format!("{MANUAL}\n"))
         .inheriting()
         .start()
         .await;
     let second = env.sandbox.create_empty_usage_plan("second");
     let id = env
         .sandbox
-        .create_key("terraform-made", BY_HAND, &[&env.plans[0], &second]);
-    let before = env.sandbox.key_with_value(BY_HAND);
+        .create_key("terraform-made", MANUAL, &[&env.plans[0], &second]);
+    let before = env.sandbox.key_with_value(MANUAL);
 
     env.rotate().await;
     env.assert_agreement().await;
-    let minted = env
+    let created = env
         .sandbox
         .key_with_value(&env.current_key())
-        .expect("it was minted");
-    assert_eq!(minted.plans.len(), 2, "{minted:?}");
+        .expect("the key was created");
+    assert_eq!(created.plans.len(), 2, "{created:?}");
     assert_eq!(
-        env.sandbox.key_with_value(BY_HAND),
+        env.sandbox.key_with_value(MANUAL),
         before,
-        "key {id} is not ours to change"
+        "key {id} is not managed"
     );
 }
 
 /// Without configured plans each key hands its plans on to the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_inherit_plans_without_configured_ones() {
-    let env = TestEnvBuilder::holding(BY_HAND)
+    let env = TestEnvBuilder::holding(MANUAL)
         .inheriting()
         .env("PROPAGATION_DELAY", "0s")
         .start()
         .await;
-    env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+    env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
     for _ in 0..3 {
         env.rotate().await;
         env.assert_agreement().await;
     }
 }
 
-/// Where the current key is gone its plans come from the newest other key.
+/// If the current key is missing, its plans come from the newest other key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_of_newest_key_replace_missing_current() {
     let env = TestEnvBuilder {
         probe: false,
-        ..TestEnvBuilder::holding(BY_HAND).inheriting()
+        ..TestEnvBuilder::holding(MANUAL).inheriting()
     }
     .env("PROPAGATION_DELAY", "0s")
     .start()
     .await;
-    let by_hand = env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+    let manual = env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
     env.rotate().await;
     env.rotate().await;
     let current = env
         .sandbox
         .key_with_value(&env.current_key())
-        .expect("it was minted");
+        .expect("the key was created");
     env.sandbox.delete_key(&current.id);
-    env.sandbox.delete_key(&by_hand);
+    env.sandbox.delete_key(&manual);
     env.rotate().await;
     env.assert_agreement().await;
 }
@@ -244,12 +244,12 @@ async fn stage_keys_open_a_stage_without_a_plan() {
     let key = env
         .sandbox
         .key_with_value(&env.current_key())
-        .expect("it was minted");
+        .expect("the key was created");
     assert_eq!((key.plans.len(), key.stage_keys), (0, vec![stage]));
     assert_eq!(env.gateway_answer(&key.value).await, 200);
 }
 
-/// Without a probe the key passes when it is old enough.
+/// Without a probe the key passes once it is old enough.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_without_probe_passes_at_its_age() {
     let env = TestEnvBuilder {
@@ -264,7 +264,7 @@ async fn key_without_probe_passes_at_its_age() {
         .steps
         .iter()
         .find(|run| run.step == "testSecret")
-        .expect("it was run");
+        .expect("the step was run");
     assert!(
         test.took >= Duration::from_secs(1),
         "it took {:?}",
@@ -286,7 +286,7 @@ async fn probe_waits_until_gateway_accepts_key() {
     .start()
     .await;
     env.rotate().await;
-    // At the moment of promotion the gateway accepted the key, which is the point of the probe.
+    // The gateway accepts the key at the moment of promotion, which is the purpose of the probe.
     assert_eq!(env.gateway_answer(&env.current_key()).await, 200);
     let refused = env
         .sandbox
@@ -299,7 +299,7 @@ async fn probe_waits_until_gateway_accepts_key() {
     );
 }
 
-/// Everything that a trial run must leave as it is.
+/// Returns everything that a test rotation must leave unchanged.
 fn state(
     env: &TestEnv,
 ) -> (
@@ -320,7 +320,7 @@ async fn test_rotation_changes_nothing_whatever_secret_holds() {
         None,
         Some("{}"),
         Some("PlaceholderPlaceholderPlaceholder"),
-        Some(BY_HAND),
+        Some(MANUAL),
     ] {
         for probe in [true, false] {
             let env = TestEnvBuilder {
@@ -330,8 +330,8 @@ async fn test_rotation_changes_nothing_whatever_secret_holds() {
             }
             .start()
             .await;
-            if text == Some(BY_HAND) {
-                env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+            if text == Some(MANUAL) {
+                env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
             }
             let before = state(&env);
             let outcome = env.sandbox.test_rotation(SECRET).await;
@@ -351,7 +351,7 @@ fn is_write(call: &Call) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_trial_run_finds_a_wrong_set_up() {
+async fn test_rotation_reports_wrong_settings() {
     let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(6),
@@ -390,41 +390,42 @@ async fn the_trial_run_finds_a_wrong_set_up() {
     }
 }
 
-/// The trial run has the same proof demanded as a rotation, also of a current key that works.
+/// A test rotation requires the same proof as a rotation, even of a current key that works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trial_without_probe_protection_fails_at_once() {
+async fn test_rotation_without_probe_protection_fails_at_once() {
     let env = TestEnvBuilder::default().start().await;
     env.rotate().await;
     let open = format!("{}/{STAGE}/open", env.sandbox.gateway_url());
     env.redeploy(&[("PROBE_URL", &open)]).await;
     let outcome = env.sandbox.test_rotation(SECRET).await;
-    let error = outcome.error().expect("it fails");
+    let error = outcome.error().expect("the test rotation fails");
     assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
 }
 
-/// A path that is not deployed is named as such, long before the trial run's time is up.
+/// A path that is not deployed is reported as such, long before the test rotation times out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trial_with_wrong_probe_path_ends_early() {
-    let trial = |text: &'static str| async move {
+async fn test_rotation_with_wrong_probe_path_ends_early() {
+    let refused = |text: &'static str| async move {
         let env = TestEnvBuilder::holding(text).start().await;
-        if text == BY_HAND {
-            env.sandbox.create_key("k", BY_HAND, &[&env.plans[0]]);
+        if text == MANUAL {
+            env.sandbox.create_key("k", MANUAL, &[&env.plans[0]]);
         }
         let url = format!("{}/{STAGE}/nosuchpath", env.sandbox.gateway_url());
         env.redeploy(&[("PROBE_URL", &url)]).await;
         let outcome = env.sandbox.test_rotation(SECRET).await;
-        let error = outcome.error().expect("it fails");
+        let error = outcome.error().expect("the test rotation fails");
         assert_eq!(error.error_type, "ProbeRejected", "{error}");
         let took = outcome.steps[0].took;
         assert!(took > Duration::from_secs(15), "after {took:?}");
         assert!(took < Duration::from_secs(25), "after {took:?}");
     };
-    tokio::join!(trial("{}"), trial(BY_HAND));
+    tokio::join!(refused("{}"), refused(MANUAL));
 }
 
-/// A trial run whose probe refuses the current key says so and speaks of no new one.
+/// If the probe refuses the current key in a test rotation, the message says so and mentions no new
+/// key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusing_probe_in_trial_names_current_key() {
+async fn refusing_probe_in_test_rotation_names_current_key() {
     let setup = TestEnvBuilder {
         options: Options {
             function_timeout: Duration::from_secs(4),
@@ -438,13 +439,13 @@ async fn refusing_probe_in_trial_names_current_key() {
     let refuses = Fault::new(refuses).on(Service::Gateway, "Probe").every();
     env.sandbox.faults().inject(refuses);
     let outcome = env.sandbox.test_rotation(SECRET).await;
-    let error = outcome.error().expect("it fails");
+    let error = outcome.error().expect("the test rotation fails");
     assert_eq!(error.error_type, "ProbeInconclusive");
     let words = "did not accept the current key; last answer: 403";
     assert!(error.error_message.contains(words), "{error}");
 }
 
-/// Any step any number of times does its work once.
+/// Repeating a step any number of times does its work once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_step_does_its_work_once() {
     let env = TestEnvBuilder::default().start().await;
@@ -457,14 +458,10 @@ async fn repeated_step_does_its_work_once() {
         }
     }
     env.assert_agreement().await;
-    assert_eq!(
-        env.sandbox.keys().len(),
-        2,
-        "a repetition minted another key"
-    );
+    assert_eq!(env.sandbox.keys().len(), 2, "a retry created another key");
 }
 
-/// A completed rotation is a success for every step and changes no more.
+/// Every step of a completed rotation succeeds and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn completed_rotation_succeeds_for_every_step() {
     let env = TestEnvBuilder::default().start().await;
@@ -477,7 +474,7 @@ async fn completed_rotation_succeeds_for_every_step() {
     assert!(state(&env) == before);
 }
 
-/// Two runs of a step at once do its work once.
+/// Two concurrent runs of a step do its work once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_of_step_work_once() {
     let options = Options {
@@ -505,7 +502,7 @@ async fn two_runs_of_step_work_once() {
     assert_eq!(env.sandbox.keys().len(), 2);
 }
 
-/// A service that makes the first value current at once still gets its key.
+/// If the service makes the first value AWSCURRENT at once, the secret still gets its key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn immediately_current_first_value_gets_key() {
     for probe in [true, false] {
@@ -528,28 +525,28 @@ async fn immediately_current_first_value_gets_key() {
     }
 }
 
-/// Keys of a secret whose name continues ours are not touched.
+/// Keys of a secret whose name starts with the managed secret's name are not touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_longer_secret_name_are_untouched() {
     let env = TestEnvBuilder::default().start().await;
     let neighbour = format!("{SECRET}/eu");
     let id = env
         .sandbox
-        .create_key(&format!("{neighbour}/some-version"), BY_HAND, &[]);
+        .create_key(&format!("{neighbour}/some-version"), MANUAL, &[]);
     env.sandbox.tag_key(
         &id,
         "rotation:secret",
         &env.sandbox.create_secret(&neighbour, None),
     );
     env.sandbox.tag_key(&id, "rotation:version", "some-version");
-    let before = env.sandbox.key_with_value(BY_HAND);
+    let before = env.sandbox.key_with_value(MANUAL);
     env.rotate().await;
     env.rotate().await;
-    assert_eq!(env.sandbox.key_with_value(BY_HAND), before);
+    assert_eq!(env.sandbox.key_with_value(MANUAL), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn visibility_that_person_chose_in_doppler_is_kept() {
+async fn visibility_set_in_doppler_is_kept() {
     let env = TestEnvBuilder::default().start().await;
     env.rotate().await;
     env.sandbox.doppler().set_visibility(
@@ -567,7 +564,7 @@ async fn visibility_that_person_chose_in_doppler_is_kept() {
     assert!(matches!(visibility, Some(Visibility::Restricted)));
 }
 
-/// The function serves its secret and refuses every other before reading it.
+/// The function manages its own secret and refuses every other before reading it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn function_refuses_foreign_secrets_unread() {
     let env = TestEnvBuilder::default().start().await;
@@ -600,28 +597,26 @@ async fn function_refuses_foreign_secrets_unread() {
     let arn = env.sandbox.secret(SECRET).arn;
     for id in [
         arn.as_str(),
-        arn.rsplit_once('-')
-            .expect("it ends in random characters")
-            .0,
+        arn.rsplit_once('-').expect("the ARN has a random suffix").0,
     ] {
         env.redeploy(&[("SECRET_ID", id)]).await;
         env.rotate().await;
     }
 }
 
-/// Without a secret of its own it serves those that name it.
+/// Without `SECRET_ID` the function manages the secrets that name it as their rotation function.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn function_without_secret_serves_its_own() {
     let env = TestEnvBuilder {
         probe: false,
         targets: Vec::new(),
-        ..TestEnvBuilder::holding(BY_HAND).inheriting()
+        ..TestEnvBuilder::holding(MANUAL).inheriting()
     }
     .env("SECRET_ID", "")
     .env("PROPAGATION_DELAY", "0s")
     .start()
     .await;
-    env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+    env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
     env.rotate().await;
     env.assert_agreement().await;
 
@@ -637,17 +632,17 @@ async fn function_without_secret_serves_its_own() {
         .invoke(event)
         .await
         .result
-        .expect_err("nobody asked for it");
+        .expect_err("the secret names no function");
     assert_eq!(error.error_type, "SecretNotManaged");
 }
 
-/// Calls of one rotation by service and operation.
+/// Returns how many of the calls go to a service.
 fn count(calls: &[Call], service: Service) -> usize {
     calls.iter().filter(|call| call.service == service).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ordinary_rotation_stays_within_its_budget_of_calls() {
+async fn ordinary_rotation_stays_within_call_budget() {
     // Calls to Secrets Manager, API Gateway, Doppler and the probed API.
     for (inherited, probe, budget) in [
         (false, true, (14, 4, 3, 4)),
@@ -657,16 +652,16 @@ async fn ordinary_rotation_stays_within_its_budget_of_calls() {
     ] {
         let mut setup = TestEnvBuilder {
             probe,
-            ..TestEnvBuilder::holding(BY_HAND)
+            ..TestEnvBuilder::holding(MANUAL)
         }
         .env("PROPAGATION_DELAY", "0s");
         if inherited {
             setup = setup.inheriting();
         }
         let env = setup.start().await;
-        env.sandbox.create_key("by hand", BY_HAND, &[&env.plans[0]]);
+        env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
         env.rotate().await;
-        // A cold start, so that the Doppler token is read once.
+        // A cold start, so that the Doppler token is read.
         env.redeploy(&[]).await;
         env.sandbox.clear_calls();
         env.rotate().await;
@@ -685,7 +680,7 @@ async fn ordinary_rotation_stays_within_its_budget_of_calls() {
     }
 }
 
-/// Each action is one line of JSON with step secret version and request id.
+/// Each action is one line of JSON with step, secret, version and request id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_action_logs_one_json_line() {
     let env = TestEnvBuilder::default()
@@ -758,7 +753,7 @@ async fn logs_follow_lambdas_format_and_level() {
     env.rotate().await;
     assert_eq!(env.log(), "");
 
-    // What is left at that level says as much as ever.
+    // The remaining lines at that level are complete.
     let changes = [
         ("AWS_LAMBDA_LOG_LEVEL", "ERROR"),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
@@ -783,7 +778,7 @@ async fn logs_follow_lambdas_format_and_level() {
     assert!(line["span"]["lambda_request_id"].is_string(), "{log}");
 }
 
-/// A rotation token is handed to put secret value and none is made up.
+/// A rotation token is passed to `PutSecretValue`; the function never generates one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_token_is_passed_on_unchanged() {
     let env = TestEnvBuilder::plain().start().await;
@@ -812,7 +807,7 @@ async fn rotation_token_is_passed_on_unchanged() {
     }
 }
 
-/// An endpoint of one service counts before that of all.
+/// The endpoint setting of one service precedes the general one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_endpoint_precedes_general_endpoint() {
     let env = TestEnvBuilder::default().start().await;

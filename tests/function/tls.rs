@@ -1,4 +1,4 @@
-//! Behind a proxy that inspects TLS: certificates that are not compiled in.
+//! A proxy that inspects TLS, with certificates that are not compiled in.
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +6,17 @@ use crate::support::{SECRET, TestEnvBuilder};
 use sandbox::Sandbox;
 use sandbox::tls::Authority;
 
-/// An authority of its own, as such a proxy has one.
+/// Returns an authority of the proxy's own.
 fn authority() -> Authority {
-    Authority::new().expect("keys can be made")
+    Authority::new().expect("keys can be generated")
 }
 
-async fn inspect(authority: &Authority, behind: &str) -> String {
-    let url = authority.proxy(behind).await;
-    url.expect("it can listen")
+async fn inspect(authority: &Authority, upstream: &str) -> String {
+    let url = authority.proxy(upstream).await;
+    url.expect("the proxy can listen")
 }
 
-/// A bundle of certificates is honoured for AWS and Doppler and nothing else is trusted then.
+/// A certificate bundle is used for AWS and Doppler, and nothing else is trusted then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificate_bundle_replaces_default_trust() {
     let env = TestEnvBuilder::default().start().await;
@@ -28,7 +28,7 @@ async fn certificate_bundle_replaces_default_trust() {
     );
     let directory = tempfile::tempdir().expect("a directory");
     let bundle = directory.path().join("bundle.pem");
-    std::fs::write(&bundle, authority.pem()).expect("it is written");
+    std::fs::write(&bundle, authority.pem()).expect("the bundle can be written");
     let bundle = bundle.to_str().expect("a plain path");
 
     let through = [
@@ -50,7 +50,8 @@ async fn certificate_bundle_replaces_default_trust() {
         env.assert_agreement().await;
     }
 
-    // A bundle replaces what is compiled in, as it does elsewhere: another authority's proxy is not trusted with it.
+    // A bundle replaces the compiled-in certificates, as it does elsewhere. The proxy of another
+    // authority is not trusted.
     let stranger = inspect(&self::authority(), &sandbox.aws_url()).await;
     env.redeploy(&[("AWS_ENDPOINT_URL", &stranger), ("AWS_CA_BUNDLE", bundle)])
         .await;
@@ -59,7 +60,8 @@ async fn certificate_bundle_replaces_default_trust() {
         .await;
 }
 
-/// A certificate that is not trusted stays so: the step ends long before its deadline, and says what to set.
+/// An untrusted certificate is not temporary. The step ends long before its deadline and names the
+/// setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probe_with_untrusted_certificate_ends_early() {
     let env = TestEnvBuilder::default().start().await;

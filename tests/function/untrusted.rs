@@ -1,9 +1,9 @@
-//! Version ids, key ids, names and descriptions are anybody's text: the function works with all of them, and shows none that
-//! may be a value.
+//! Version ids, key ids, names and descriptions are untrusted text. The function accepts all of
+//! them, and shows none that may be a value.
 
 use std::time::Duration;
 
-use crate::support::{SECRET, TestEnv, TestEnvBuilder, minted_key};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, create_managed_key};
 use sandbox::LabelRule;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ const MANUAL: &str = "HandMadeHandMadeHandMade";
 /// A key whose id is its value.
 const BOTH: &str = "kEySameAsIdkEySameAsIdkEySameAsId01234567";
 
-/// Version ids that the service's model allows.
+/// Version ids that the service model allows.
 const IDS: [&str; 5] = [
     "release-2026.12.05-edited-manually-0001",
     "x. Disabled at 2020-01-02T00:00:00Z",
@@ -27,7 +27,7 @@ fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
     env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
-/// Lets grace and quarantine of a superseded key pass, and demands what comes of it.
+/// Lets grace and quarantine of a superseded key pass, and asserts the result.
 async fn assert_retired(env: &TestEnv, value: &str, what: &str) {
     env.reconcile(json!({})).await;
     assert_eq!(enabled(env, value), Some(true), "{what}");
@@ -42,7 +42,7 @@ async fn assert_retired(env: &TestEnv, value: &str, what: &str) {
     assert_eq!(enabled(env, value), None, "{what}");
 }
 
-/// The key of an earlier version is superseded by a version under that id.
+/// The key of an earlier version with that id is superseded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_superseded_by_any_version_id_is_retired() {
     for id in IDS {
@@ -56,7 +56,7 @@ async fn key_superseded_by_any_version_id_is_retired() {
     }
 }
 
-/// A rotation whose token is that id, and one after it.
+/// A rotation with that id as its token, and a second one after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_under_any_id_is_rotated_and_retired() {
     for id in IDS {
@@ -67,7 +67,7 @@ async fn version_under_any_id_is_rotated_and_retired() {
         env.retry(id).await;
         env.sandbox.deliveries_done().await;
         let deliveries = env.sandbox.deliveries();
-        assert!(!deliveries.is_empty(), "{id}: nobody heard of it");
+        assert!(!deliveries.is_empty(), "{id}: no event was delivered");
         assert!(
             deliveries.iter().all(|one| one.result.is_ok()),
             "{id}: {deliveries:?}"
@@ -84,13 +84,13 @@ async fn version_under_any_id_is_rotated_and_retired() {
     }
 }
 
-/// Earlier releases wrote an id with dots into name and tag as it is.
+/// Earlier releases wrote an id with dots unchanged into name and tag.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_named_after_raw_version_id_stays_managed() {
     let env = TestEnvBuilder::plain().start().await;
     let value = "OfAnEarlierReleaseOfAnEarlierRelease0001";
     env.sandbox.put_secret_as(SECRET, IDS[0], value);
-    minted_key(&env.sandbox, SECRET, IDS[0], value, &[&env.plans[0]]);
+    create_managed_key(&env.sandbox, SECRET, IDS[0], value, &[&env.plans[0]]);
     let report = env.reconcile(json!({ "SecretId": SECRET })).await;
     let key = &report["secrets"][0]["status"]["keys"][0];
     assert_eq!(
@@ -145,7 +145,7 @@ async fn key_id_that_is_value_is_masked_everywhere() {
     );
 }
 
-/// Once it is handed over, such a key is retired like any other.
+/// After the hand-over such a key is retired like any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn managed_key_id_that_is_value_is_masked() {
     let env = TestEnvBuilder::plain()

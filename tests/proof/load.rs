@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::exhaustive::is_exhaustive;
 use crate::support::role::{self, Roles};
-use crate::support::{TestEnvBuilder, binary, minted_key};
+use crate::support::{TestEnvBuilder, binary, create_managed_key};
 use api_key_rotation::adapters::description::InUseText;
 use sandbox::{Call, Fault, FaultKind, Function, Options, Outcome, Sandbox, Service};
 use tokio::task::JoinSet;
@@ -328,7 +328,7 @@ fn create_member(sandbox: &Sandbox, plan: &str, name: &str, value: &str) -> Stri
     sandbox.enable_rotation(name);
     let secret = sandbox.secret(name);
     let version = &secret.current().expect("it has a value").id;
-    minted_key(sandbox, name, version, value, &[plan])
+    create_managed_key(sandbox, name, version, value, &[plan])
 }
 
 /// Counts the calls by operation: served, throttled, and in conflict with another call.

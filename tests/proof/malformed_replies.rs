@@ -479,7 +479,7 @@ fn prepare(env: &TestEnv, operation: &str) -> bool {
             .set_value(PROJECT, CONFIG, "PARTNER_API_KEY", "stray"),
         "UpdateApiKey" => {
             sandbox.set_key_enabled(&old.id, true);
-            sandbox.describe_key(&old.id, &crate::support::minted(SECRET));
+            sandbox.describe_key(&old.id, &crate::support::managed_description(SECRET));
         }
         "DeleteApiKey" => {
             let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(400_000);

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::support::emitted::{assert_absent, values};
 use crate::support::exhaustive::is_exhaustive;
 use crate::support::markdown::{page, repository};
-use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, minted_key, mirrored};
+use crate::support::{
+    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, create_managed_key, mirrored,
+};
 use api_key_rotation::time::rfc3339;
 use sandbox::{
     FUNCTION_NAME, Fault, FaultKind, FunctionError, KeySnapshot, Outcome, REST_API_ID, STAGE,
@@ -296,7 +298,7 @@ impl JobEnv {
         let create = |number: &str| {
             let value = format!("{:0>40}", format!("key{number}"));
             let version = sandbox.put_secret(SECRET, &text_with(&value, "us"));
-            let id = minted_key(sandbox, SECRET, &version, &value, &[&test_env.plans[0]]);
+            let id = create_managed_key(sandbox, SECRET, &version, &value, &[&test_env.plans[0]]);
             (CreatedKey { id, value }, version)
         };
         let theirs = sandbox.create_key(&format!("{SECRET}/eu/1"), NEIGHBOURS, &[]);

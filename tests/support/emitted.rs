@@ -1,11 +1,11 @@
-//! Everything that the function has emitted, to be searched for values.
+//! Collects everything that the function emits, to search it for values.
 
 use sandbox::{FunctionError, STEPS};
 use serde_json::json;
 
 use super::{SECRET, TOKEN_SECRET, TestEnv};
 
-/// A `RotationToken` that is known, unlike those that the sandbox makes.
+/// A known `RotationToken`, unlike those that the sandbox generates.
 pub(crate) const ROTATION_TOKEN: &str = "c0ffee00-c0ff-4eec-8fee-c0ffeec0ffee";
 
 impl TestEnv {
@@ -79,8 +79,8 @@ pub(crate) fn assert_absent(shown: &str, value: &str, what: &str) {
     );
 }
 
-/// Every value that must stay secret here: of keys, of the secret and of the Doppler token, in all versions, and the
-/// `RotationToken`.
+/// Returns every value that must stay secret in this environment: those of keys, of the secret and
+/// of the Doppler token, in all versions, and the `RotationToken`.
 pub(crate) fn values(env: &TestEnv) -> Vec<String> {
     let keys = env.sandbox.keys().into_iter().map(|key| key.value);
     let secrets = [SECRET, TOKEN_SECRET].map(|name| env.sandbox.secret(name).versions);

@@ -1,6 +1,7 @@
-//! How much a test tries.
+//! The extent of a test.
 
-/// Whether everything is to be tried (`make prove`), and not the fixed share of it that every run of the tests tries.
+/// Whether the tests try everything (`make prove`), and not only the fixed share of an ordinary
+/// run.
 pub(crate) fn is_exhaustive() -> bool {
     std::env::var_os("PROOF").is_some_and(|what| what == "exhaustive")
 }

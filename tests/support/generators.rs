@@ -1,6 +1,8 @@
-//! Generators of texts: arbitrary ones, JSON, and valid ones with a few edits, which reach further than noise.
+//! Generators of texts: arbitrary ones, JSON, and valid ones with a few edits, which reach further
+//! than random bytes.
 //!
-//! Values are written in letters of which no message has four in a row, so that a quoted one is seen.
+//! Values consist of letters of which no message contains four in a row, so that a quoted value is
+//! detected.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,7 +12,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 /// The seed of every generator.
 pub(crate) const SEED: &[u8; 32] = b"the seed of every generator here";
 
-/// What runs a property over so many inputs. Inputs that break it are kept beside it, by hand.
+/// Returns a runner that checks a property for this many inputs. Failing inputs must be stored as
+/// tests manually.
 pub(crate) fn runner(cases: u32) -> TestRunner {
     let config = Config {
         cases,
@@ -21,29 +24,29 @@ pub(crate) fn runner(cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, SEED))
 }
 
-/// A letter that only values are written in.
+/// Whether only values contain this letter.
 fn is_of_a_value(letter: char) -> bool {
     "qxzjQXZJ".contains(letter)
 }
 
-/// Whether `shown` holds `length` letters of a value in a row.
+/// Whether `shown` contains `length` letters of a value in a row.
 pub(crate) fn shows_a_value(shown: &str, length: usize) -> bool {
     shown
         .split(|letter| !is_of_a_value(letter))
         .any(|run| run.len() >= length)
 }
 
-/// A value, of any length that services take.
+/// Generates a value of any length that services accept.
 pub(crate) fn value() -> impl Strategy<Value = String> + Clone {
     "[qxzjQXZJ]{4,60}"
 }
 
-/// A value in the form of those that this function makes.
+/// Generates a value in the form that the function generates.
 pub(crate) fn key_value() -> impl Strategy<Value = String> + Clone {
     "[qxzjQXZJ]{40}"
 }
 
-/// Bytes that need not be text, as whoever must have text reads them.
+/// Generates bytes that need not be UTF-8, in lossy form.
 pub(crate) fn noise() -> impl Strategy<Value = String> + Clone {
     let bytes = vec(any::<u8>(), 0..60);
     prop_oneof![
@@ -66,12 +69,12 @@ pub(crate) fn noise() -> impl Strategy<Value = String> + Clone {
     ]
 }
 
-/// White space between the tokens of JSON.
+/// Generates white space between JSON tokens.
 pub(crate) fn space() -> impl Strategy<Value = &'static str> + Clone {
     select(vec!["", "", "", " ", "\n\t", "\r\n  "])
 }
 
-/// A text as JSON: as usual, or with every character escaped.
+/// Returns a text as a JSON string: in the usual form, or with every character escaped.
 pub(crate) fn quoted(text: &str, escaped: bool) -> String {
     if !escaped {
         return serde_json::Value::from(text).to_string();
@@ -80,12 +83,12 @@ pub(crate) fn quoted(text: &str, escaped: bool) -> String {
     format!("\"{}\"", units.collect::<String>())
 }
 
-/// A JSON string of any text.
+/// Generates a JSON string of any text.
 pub(crate) fn string() -> impl Strategy<Value = String> + Clone {
     (noise(), any::<bool>()).prop_map(|(text, escaped)| quoted(&text, escaped))
 }
 
-/// Any JSON, as text.
+/// Generates any JSON as text.
 pub(crate) fn json() -> BoxedStrategy<String> {
     let leaf = prop_oneof![
         3 => string(),
@@ -107,7 +110,8 @@ pub(crate) fn json() -> BoxedStrategy<String> {
     prop_oneof![30 => nested, 1 => deep].boxed()
 }
 
-/// A JSON object of fields, each a name in JSON, the white space around its colon, and a value in JSON.
+/// Returns a JSON object. Each field is a name in JSON, the white space around its colon, and a
+/// value in JSON.
 pub(crate) fn object(fields: &[(String, &str, String)]) -> String {
     let field = |(name, space, value): &(String, &str, String)| {
         format!("{space}{name}{space}:{space}{value}{space}")
@@ -199,7 +203,7 @@ fn edit() -> impl Strategy<Value = Edit> + Clone {
     ]
 }
 
-/// A text with up to two edits, as bytes.
+/// Generates a text with up to two edits, as bytes.
 pub(crate) fn edited_bytes(
     text: impl Strategy<Value = String> + Clone,
 ) -> impl Strategy<Value = Vec<u8>> + Clone {
@@ -212,7 +216,7 @@ pub(crate) fn edited_bytes(
     })
 }
 
-/// A text with up to two edits, as whoever must have text reads it.
+/// Generates a text with up to two edits, in lossy form.
 pub(crate) fn edited(
     text: impl Strategy<Value = String> + Clone,
 ) -> impl Strategy<Value = String> + Clone {

@@ -1,4 +1,5 @@
-//! The environment that the tests of the whole function start from: a sandbox, the real binary in it, and one secret.
+//! The environment of the tests of the whole function: a sandbox, the real binary in it, and one
+//! secret.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
@@ -28,20 +29,20 @@ pub(crate) const PROJECT: &str = "acme";
 /// The config of every target.
 pub(crate) const CONFIG: &str = "prd";
 
-/// The targets that some test has.
+/// The targets that the tests use.
 const TARGETS: [&str; 3] = ["PARTNER_API_KEY", "PARTNER_KEY_AGAIN", "ALSO_HERE"];
 
-/// How a test's environment differs from the ordinary one: one usage plan, configured; a probe; one Doppler target; and no
-/// value in the secret yet.
+/// The differences of a test's environment from the default: one configured usage plan, a probe,
+/// one Doppler target, and no value in the secret yet.
 pub(crate) struct TestEnvBuilder {
     pub(crate) secret: Option<String>,
     pub(crate) configured_plans: usize,
     pub(crate) probe: bool,
     pub(crate) targets: Vec<&'static str>,
     pub(crate) env: BTreeMap<String, String>,
-    /// Whether the stack makes the secret, and not just names it.
+    /// Whether the stack creates the secret instead of referring to an existing one.
     pub(crate) makes_secret: bool,
-    /// The customer managed keys that encrypt the secret and the one with the token.
+    /// The customer managed keys that encrypt the secret and the secret with the token.
     pub(crate) kms_keys: [Option<&'static str>; 2],
     pub(crate) options: Options,
 }
@@ -62,7 +63,7 @@ impl Default for TestEnvBuilder {
 }
 
 impl TestEnvBuilder {
-    /// What the secret holds before its first rotation.
+    /// Sets the secret's value before its first rotation.
     pub(crate) fn holding(text: &str) -> Self {
         Self {
             secret: Some(text.to_owned()),
@@ -70,7 +71,7 @@ impl TestEnvBuilder {
         }
     }
 
-    /// Without the probe, which takes a second of every rotation.
+    /// Without the probe, which takes a second per rotation.
     pub(crate) fn quick() -> Self {
         let setup = Self {
             probe: false,
@@ -79,7 +80,7 @@ impl TestEnvBuilder {
         setup.env("PROPAGATION_DELAY", "0s")
     }
 
-    /// Neither probe nor Doppler.
+    /// Without probe and Doppler.
     pub(crate) fn plain() -> Self {
         Self {
             targets: Vec::new(),
@@ -87,19 +88,19 @@ impl TestEnvBuilder {
         }
     }
 
-    /// Without configured plans: those of the current key are inherited.
+    /// Without configured plans, so that keys inherit those of the current key.
     pub(crate) fn inheriting(mut self) -> Self {
         self.configured_plans = 0;
         self
     }
 
-    /// With one more variable in the function's environment.
+    /// Adds a variable to the function's environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Starts it.
+    /// Starts the environment.
     pub(crate) async fn start(self) -> TestEnv {
         let sandbox = Sandbox::start(self.options)
             .await
@@ -155,7 +156,7 @@ impl TestEnvBuilder {
     }
 }
 
-/// A secret that was rotated twice, and the value of the key that is superseded since.
+/// Returns an environment whose secret was rotated twice, and the value of the superseded key.
 pub(crate) async fn rotated(setup: TestEnvBuilder) -> (TestEnv, String) {
     let env = setup.start().await;
     env.rotate().await;
@@ -173,18 +174,18 @@ pub(crate) struct TestEnv {
     pub(crate) probe_url: String,
     pub(crate) settings: BTreeMap<String, String>,
     makes_secret: bool,
-    /// Under which the function runs. Dropping them fails the test if they denied the function a call.
+    /// The function's roles. Dropping them fails the test if they denied a call of the function.
     pub(crate) roles: Roles,
 }
 
 impl TestEnv {
-    /// Deploys the function anew, with these variables instead of what was set before.
+    /// Deploys the function again, with these changes to its variables.
     pub(crate) async fn redeploy(&self, changes: &[(&str, &str)]) {
         self.sandbox.deploy(self.function(changes)).await;
     }
 
-    /// The same without a role, for what the function itself refuses where the template's role would deny it before: the one
-    /// must not rest on the other.
+    /// As `redeploy`, without a role. For errors that the function itself must return, although the
+    /// template's role would deny the call before.
     pub(crate) async fn redeploy_unrestricted(&self, changes: &[(&str, &str)]) {
         let env = self.changed_settings(changes);
         let unrestricted = Function {
@@ -194,7 +195,7 @@ impl TestEnv {
         self.sandbox.deploy(unrestricted).await;
     }
 
-    /// The function with these variables instead of what was set before, under the role that the template gives it for them.
+    /// Returns the function with these changes to its variables, and the template's role for them.
     pub(crate) fn function(&self, changes: &[(&str, &str)]) -> Function {
         let env = self.changed_settings(changes);
         let role = role::role(&env, &self.sandbox, self.makes_secret);
@@ -212,7 +213,7 @@ impl TestEnv {
         self.settings.clone().into_iter().chain(changes).collect()
     }
 
-    /// Rotates, and demands that it succeeds.
+    /// Rotates, and asserts that it succeeds.
     pub(crate) async fn rotate(&self) -> Outcome {
         let token = self.sandbox.rotate(SECRET);
         let outcome = self.sandbox.rotation(&token).await;
@@ -225,7 +226,7 @@ impl TestEnv {
         outcome
     }
 
-    /// Rotates, and demands that it fails in `step`. Returns the error and the token.
+    /// Rotates, and asserts that it fails in `step`. Returns the error and the token.
     pub(crate) async fn rotate_and_fail(&self, step: &str) -> (FunctionError, String) {
         let token = self.sandbox.rotate(SECRET);
         let outcome = self.sandbox.rotation(&token).await;
@@ -235,7 +236,7 @@ impl TestEnv {
         (last.error.clone().expect("the last step failed"), token)
     }
 
-    /// Runs all four steps again for the same token, and demands that it succeeds.
+    /// Runs all four steps again for the same token, and asserts that they succeed.
     pub(crate) async fn retry(&self, token: &str) {
         let outcome = self.sandbox.retry(token).await;
         assert!(
@@ -246,7 +247,7 @@ impl TestEnv {
         );
     }
 
-    /// Invokes one step, and demands that it succeeds.
+    /// Invokes one step, and asserts that it succeeds.
     pub(crate) async fn step(&self, token: &str, step: &str) -> serde_json::Value {
         let invocation = self.sandbox.step(SECRET, token, step).await;
         invocation
@@ -254,7 +255,7 @@ impl TestEnv {
             .unwrap_or_else(|error| panic!("{step}: {error}\n{}", self.sandbox.function_log()))
     }
 
-    /// Invokes one step, and demands that it fails with this error type. Returns the message.
+    /// Invokes one step, and asserts that it fails with this error type. Returns the message.
     pub(crate) async fn step_fails(&self, token: &str, step: &str, error_type: &str) -> String {
         let error = self
             .sandbox
@@ -266,11 +267,11 @@ impl TestEnv {
         error.error_message
     }
 
-    /// Invokes a reconciliation with these further fields, and demands that it succeeds.
+    /// Invokes a reconciliation with these additional fields, and asserts that it succeeds.
     pub(crate) async fn reconcile(&self, fields: serde_json::Value) -> serde_json::Value {
         let mut event = serde_json::json!({ "Step": "reconcile" });
         let serde_json::Value::Object(fields) = fields else {
-            panic!("{fields} are no fields");
+            panic!("{fields} is not an object");
         };
         event.as_object_mut().expect("an object").extend(fields);
         let invocation = self.sandbox.invoke(event.to_string()).await;
@@ -279,7 +280,8 @@ impl TestEnv {
             .unwrap_or_else(|error| panic!("{event}: {error}\n{}", self.sandbox.function_log()))
     }
 
-    /// The same, with the line of metrics that it writes, which may come a moment after the answer.
+    /// As `reconcile`, and returns the line of metrics too, which may come shortly after the
+    /// result.
     pub(crate) async fn reconcile_measured(
         &self,
         fields: serde_json::Value,
@@ -287,7 +289,7 @@ impl TestEnv {
         self.measured(self.reconcile(fields)).await
     }
 
-    /// What an invocation answers, with the line of metrics that it writes.
+    /// Returns the result of an invocation and its line of metrics.
     pub(crate) async fn measured(
         &self,
         invocation: impl Future<Output = serde_json::Value>,
@@ -295,7 +297,7 @@ impl TestEnv {
         let mut events = self.sandbox.watch();
         let report = invocation.await;
         loop {
-            let event = events.recv().await.expect("the sandbox goes on");
+            let event = events.recv().await.expect("the sandbox continues");
             if let sandbox::Event::Log(line) = event
                 && is_metrics(&line)
             {
@@ -305,7 +307,8 @@ impl TestEnv {
         }
     }
 
-    /// Runs lines of shell with the AWS CLI set up for the sandbox, and demands that they succeed. Returns what they print.
+    /// Runs shell commands with the AWS CLI configured for the sandbox, and asserts that they
+    /// succeed. Returns their output.
     pub(crate) async fn shell(&self, line: &str) -> String {
         let output = self.bash(line).output().await.expect("bash runs");
         assert!(
@@ -316,7 +319,7 @@ impl TestEnv {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Lines of shell with the AWS CLI set up for the sandbox, to be started.
+    /// Returns a shell command with the AWS CLI configured for the sandbox.
     pub(crate) fn bash(&self, line: &str) -> tokio::process::Command {
         self.script("bash", line)
     }
@@ -324,7 +327,7 @@ impl TestEnv {
     /// The same for another shell, such as zsh. It reads no start-up files and ends at the first failure.
     pub(crate) fn script(&self, shell: &str, line: &str) -> tokio::process::Command {
         let aws = tool("aws");
-        let tools = aws.parent().expect("it is in a folder").display();
+        let tools = aws.parent().expect("the path has a parent").display();
         let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
         let mut command = tokio::process::Command::new(shell);
         command
@@ -340,42 +343,42 @@ impl TestEnv {
         command
     }
 
-    /// The key that a version of the secret holds, in whatever form.
+    /// Returns the key in a version of the secret, in any form.
     pub(crate) fn key_in(&self, label: &str) -> Option<String> {
         key_in(self.sandbox.secret(SECRET).labelled(label)?.text.as_ref()?)
     }
 
-    /// The key in AWSCURRENT.
+    /// Returns the key in AWSCURRENT.
     pub(crate) fn current_key(&self) -> String {
         self.key_in("AWSCURRENT").expect("AWSCURRENT holds a key")
     }
 
-    /// What Doppler delivers for a target.
+    /// Returns the computed value of a Doppler target.
     pub(crate) fn doppler_value(&self, name: &str) -> Option<String> {
         self.sandbox.doppler().value(PROJECT, CONFIG, name)
     }
 
-    /// The status that a client of the gateway gets with `key`.
+    /// Returns the status of a request to the gateway with `key`.
     pub(crate) async fn gateway_answer(&self, key: &str) -> u16 {
         let request = http::Request::get(&self.probe_url)
             .header("x-api-key", key)
             .body("")
-            .expect("a valid request");
+            .expect("the request is valid");
         sandbox::http_client::send(request)
             .await
-            .expect("the gateway answers")
+            .expect("the gateway responds")
             .status()
             .as_u16()
     }
 
-    /// What the function has logged, line by line, without its metrics.
+    /// Returns the function's log line by line, without its metrics.
     pub(crate) fn log(&self) -> String {
         let log = self.sandbox.function_log();
         let lines = log.lines().filter(|line| !is_metrics(line));
         lines.fold(String::new(), |log, line| log + line + "\n")
     }
 
-    /// The metrics that the function has written, each line as JSON.
+    /// Returns the function's metrics, each line as JSON.
     pub(crate) fn metrics(&self) -> Vec<serde_json::Value> {
         let log = self.sandbox.function_log();
         let lines = log.lines().filter(|line| is_metrics(line));
@@ -384,7 +387,7 @@ impl TestEnv {
             .collect()
     }
 
-    /// Demands that secret, API Gateway and Doppler agree on a key that works.
+    /// Asserts that secret, API Gateway and Doppler have the same working key.
     pub(crate) async fn assert_agreement(&self) {
         let current = self.current_key();
         let key = self
@@ -414,12 +417,13 @@ impl TestEnv {
     }
 }
 
-/// `CloudWatch` knows its metrics by this field.
+/// Whether a line has the field by which `CloudWatch` recognises metrics.
 fn is_metrics(line: &str) -> bool {
     line.starts_with('{') && line.contains("\"_aws\":{")
 }
 
-/// The binary under test: the one that cargo built for the tests, or the one that `FUNCTION` names.
+/// Returns the path of the binary under test: the one that cargo built for the tests, or the one in
+/// `FUNCTION`.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("FUNCTION").map_or_else(
         || env!("CARGO_BIN_EXE_api-key-rotation").into(),
@@ -427,7 +431,7 @@ pub(crate) fn binary() -> PathBuf {
     )
 }
 
-/// The key in the text of a version, in whatever form.
+/// Returns the key in the text of a version, in any form.
 pub(crate) fn key_in(text: &str) -> Option<String> {
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(serde_json::Value::Object(fields)) => Some(fields.get("apiKey")?.as_str()?.to_owned()),
@@ -435,8 +439,8 @@ pub(crate) fn key_in(text: &str) -> Option<String> {
     }
 }
 
-/// Puts a key there as the function mints it, with its name, its description and its tags, and returns its id.
-pub(crate) fn minted_key(
+/// Creates a key as the function does, with its name, description and tags, and returns its id.
+pub(crate) fn create_managed_key(
     sandbox: &Sandbox,
     secret: &str,
     version: &str,
@@ -444,7 +448,7 @@ pub(crate) fn minted_key(
     plans: &[&str],
 ) -> String {
     let id = sandbox.create_key(&format!("{secret}/{version}"), value, plans);
-    sandbox.describe_key(&id, &minted(secret));
+    sandbox.describe_key(&id, &managed_description(secret));
     let arn = sandbox.secret(secret).arn;
     for (name, text) in [
         ("rotation:secret", arn.as_str()),
@@ -456,12 +460,12 @@ pub(crate) fn minted_key(
     id
 }
 
-/// How a description names every target of these tests.
+/// Returns the part of a description that names every target of these tests.
 pub(crate) fn mirrored() -> String {
-    minted(SECRET).replace(&InUseText::new(SECRET).to_string(), "")
+    managed_description(SECRET).replace(&InUseText::new(SECRET).to_string(), "")
 }
 
-/// What stands for a Doppler target of this name in a key's description.
+/// Returns the hash that stands for a Doppler target in a key's description.
 pub(crate) fn hash_of(name: &str) -> String {
     target_hash(&Target {
         project: PROJECT.to_owned(),
@@ -471,8 +475,9 @@ pub(crate) fn hash_of(name: &str) -> String {
     })
 }
 
-/// The description of a key that the function made and that was written to every target of these tests.
-pub(crate) fn minted(secret: &str) -> String {
+/// Returns the description of a key that the function created and wrote to every target of these
+/// tests.
+pub(crate) fn managed_description(secret: &str) -> String {
     let hash = hash_of;
     InUseText {
         targets: TARGETS.into_iter().map(hash).collect(),
@@ -481,10 +486,9 @@ pub(crate) fn minted(secret: &str) -> String {
     .to_string()
 }
 
-/// The path of a program that `make tools` installed.
+/// Returns the path of a program that `make tools` installed.
 ///
-/// # Panics
-/// If it is not there: a test never passes because its tool is missing.
+/// Panics if the program is missing, so that no test passes without its tool.
 pub(crate) fn tool(name: &str) -> PathBuf {
     let path = if name == "aws-lambda-rie" {
         tools().join(name)
@@ -494,12 +498,13 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     installed(path, "tools")
 }
 
-/// The path of a program in another of the lists in `tests/tools`, which `make e2e` installed.
+/// Returns the path of a program in another of the lists in `tests/tools`, which `make e2e`
+/// installed.
 pub(crate) fn e2e_tool(list: &str, name: &str) -> PathBuf {
     installed(tools().join(list).join("bin").join(name), "e2e")
 }
 
-/// Where the programs are installed.
+/// Returns the directory of the installed programs.
 pub(crate) fn tools() -> PathBuf {
     std::env::var_os("TOOLS").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools")),

@@ -1,4 +1,4 @@
-//! Programs that the tests start: how they are waited for, and that none outlives its test.
+//! Programs that the tests start. Waits have timeouts, and no program outlives its test.
 
 use std::ffi::OsStr;
 use std::net::TcpListener;
@@ -16,10 +16,11 @@ use tokio::time::{sleep, timeout};
 
 use super::tool;
 
-/// Far more than any program here takes, also on a busy machine. Whatever takes longer hangs.
+/// Far longer than any program takes, even on a busy machine. A slower one counts as hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A terminal with the AWS CLI pointed at a stand-in for AWS. What runs in it sees of the machine only its programs.
+/// A terminal with the AWS CLI configured for an endpoint. Its programs have a clean environment
+/// except for `PATH`.
 pub(crate) struct AwsCli {
     url: String,
     home: TempDir,
@@ -31,7 +32,7 @@ impl AwsCli {
         Self { url, home }
     }
 
-    /// A file in the directory in which everything runs.
+    /// Returns the path of a file in the working directory of all commands.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
@@ -48,13 +49,14 @@ impl AwsCli {
         command
     }
 
-    /// What points AWS's clients at the stand-in, and keeps them from asking or trying anything else.
+    /// Returns the variables that set the endpoint of AWS's clients and turn off their other
+    /// sources of configuration.
     pub(crate) fn env(&self) -> [(&'static str, String); 8] {
         [
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("AWS_REGION", sandbox::REGION.to_owned()),
-            // botocore's name for it.
+            // The name of the setting in botocore.
             ("AWS_DEFAULT_REGION", sandbox::REGION.to_owned()),
             ("AWS_ENDPOINT_URL", self.url.clone()),
             ("AWS_MAX_ATTEMPTS", "1".to_owned()),
@@ -70,26 +72,27 @@ impl AwsCli {
         output_of(aws, &first_words(line)).await
     }
 
-    /// What `aws` answers; null, where that is nothing.
+    /// Runs `aws` and returns its output as JSON, or null if it is empty.
     pub(crate) async fn run(&self, line: &str) -> Value {
         let output = self.output(line).await;
         let answer = successful(output, &first_words(line));
         if answer.is_empty() {
             return Value::Null;
         }
-        serde_json::from_str(&answer).expect("aws answers JSON")
+        serde_json::from_str(&answer).expect("aws prints JSON")
     }
 
-    /// Demands that `aws` fails, and returns what it says.
+    /// Runs `aws`, asserts that it fails, and returns its error output.
     pub(crate) async fn refuses(&self, line: &str) -> String {
         let output = self.output(line).await;
         assert!(!output.status.success(), "{} succeeded", first_words(line));
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// `lambda invoke` with more options: its answer and the function's.
+    /// Runs `lambda invoke` with more options. Returns its output and the function's result.
     pub(crate) async fn invoke(&self, function: &str, event: &Value) -> (Value, Value) {
-        std::fs::write(self.path("event.json"), event.to_string()).expect("it can be written");
+        std::fs::write(self.path("event.json"), event.to_string())
+            .expect("the file can be written");
         let answer = self
             .run(&format!(
                 "lambda invoke --function-name {function} --payload file://event.json answer.json"
@@ -101,7 +104,7 @@ impl AwsCli {
     }
 }
 
-/// A program with all that it starts, of which nothing outlives the test.
+/// A program with all its child processes. Dropping it ends all of them.
 pub(crate) struct Group {
     pub(crate) leader: Child,
     id: u32,
@@ -109,8 +112,11 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn start(mut command: Command) -> Self {
-        let leader = command.process_group(0).spawn().expect("it starts");
-        let id = leader.id().expect("it has not been waited for");
+        let leader = command
+            .process_group(0)
+            .spawn()
+            .expect("the program starts");
+        let id = leader.id().expect("the program still runs");
         Self { leader, id }
     }
 
@@ -125,7 +131,7 @@ impl Drop for Group {
         let killed = std::process::Command::new("sh")
             .args(["-c", &kill])
             .status();
-        // A test that fails already shows what matters; the group may be gone then.
+        // A failing test already reports its cause; the group may have ended.
         assert!(
             std::thread::panicking() || killed.is_ok_and(|status| status.success()),
             "the group cannot be killed"
@@ -138,7 +144,7 @@ pub(crate) async fn output_of(command: Command, what: &str) -> Output {
     output_within(PATIENCE, command, what).await
 }
 
-/// Runs a program that may take so long to its end.
+/// Runs a program to its end, within this time.
 pub(crate) async fn output_within(patience: Duration, mut command: Command, what: &str) -> Output {
     let output = timeout(patience, command.output()).await;
     output
@@ -146,7 +152,8 @@ pub(crate) async fn output_within(patience: Duration, mut command: Command, what
         .unwrap_or_else(|error| panic!("{what} cannot be started: {error}"))
 }
 
-/// What a program prints. Neither its arguments nor its output are shown if it fails: they may hold keys.
+/// Returns the output of a program. A failure shows neither its arguments nor its output, because
+/// they may contain keys.
 pub(crate) async fn stdout_of(command: Command, what: &str) -> String {
     successful(output_of(command, what).await, what)
 }
@@ -158,10 +165,10 @@ pub(crate) fn successful(output: Output, what: &str) -> String {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{what} prints no text"))
+    String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{what} does not print text"))
 }
 
-/// What of a line of arguments may be shown: the command, and none of its values.
+/// Returns the part of an argument line that may be shown: the command without its values.
 pub(crate) fn first_words(line: &str) -> String {
     line.split_whitespace()
         .take(2)
@@ -169,11 +176,11 @@ pub(crate) fn first_words(line: &str) -> String {
         .join(" ")
 }
 
-/// Waits for what nothing announces.
-pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls until `poll` returns a value.
+pub(crate) async fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let seen = timeout(PATIENCE, async {
         loop {
-            if let Some(seen) = look() {
+            if let Some(seen) = poll() {
                 return seen;
             }
             sleep(Duration::from_millis(20)).await;
@@ -182,15 +189,15 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
     seen.await.unwrap_or_else(|_| panic!("no {what} in time"))
 }
 
-/// A port for a program that is started next, another one each time.
+/// Returns a different port on each call, for a program that is about to start.
 ///
-/// It lies below the ports that Linux gives to outgoing connections (from 32768 on): one of those could be given to
-/// another test's connection before the program listens.
+/// The port is below the range that Linux uses for outgoing connections (from 32768 on). Otherwise
+/// another test's connection might use it before the program listens.
 pub(crate) fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {
         let offset = (std::process::id() + TAKEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        let port = 20_000 + u16::try_from(offset).expect("it is below 12,000");
+        let port = 20_000 + u16::try_from(offset).expect("the offset is below 12,000");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -203,21 +210,21 @@ pub(crate) fn keep(log: &Arc<Mutex<String>>, stream: impl AsyncRead + Send + Unp
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut log = log.lock().expect("no panic held it");
+            let mut log = log.lock().expect("the lock is not poisoned");
             log.push_str(&line);
             log.push('\n');
         }
     });
 }
 
-/// A text in an answer.
+/// Returns a text in a JSON document.
 #[track_caller]
 pub(crate) fn text<'a>(answer: &'a Value, pointer: &str) -> &'a str {
     let text = answer.pointer(pointer).and_then(Value::as_str);
     text.unwrap_or_else(|| panic!("the answer has no {pointer}"))
 }
 
-/// A text of each entry of a list in an answer.
+/// Returns a text of each entry of a list in a JSON document.
 #[track_caller]
 pub(crate) fn texts<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
     let list = answer.pointer(list).and_then(Value::as_array);

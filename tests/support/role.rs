@@ -1,4 +1,5 @@
-//! The role of the template, for a function with given settings: what a test's function may do is what it may do once deployed.
+//! The role of the template for a function with given settings, so that a test's function has the
+//! permissions of a deployed one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,13 +11,14 @@ use sandbox::{ACCOUNT, FUNCTION_NAME, REGION, Sandbox};
 use serde_json::json;
 use template::{Deployment, Stack, Template};
 
-/// The template of this repository.
+/// Returns the template of this repository.
 pub(crate) static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("template.yaml");
     Template::read(&path).unwrap_or_else(|error| panic!("{error:#}"))
 });
 
-/// The parameters with which the template gives a function this environment, as far as its role depends on them.
+/// Returns the template parameters that give a function this environment, as far as its role
+/// depends on them.
 pub(crate) fn parameters(
     env: &BTreeMap<String, String>,
     sandbox: &Sandbox,
@@ -44,7 +46,7 @@ pub(crate) fn parameters(
     parameters
 }
 
-/// The template as it is deployed with these parameters.
+/// Returns the template as deployed with these parameters.
 pub(crate) fn stack(
     name: &str,
     parameters: BTreeMap<String, String>,
@@ -61,7 +63,7 @@ pub(crate) fn stack(
     stack.unwrap_or_else(|error| panic!("the template cannot be deployed: {error:#}"))
 }
 
-/// The role of the function in a stack: its policies are all that gives the function rights.
+/// Returns the role of the function in a stack. Its policies are the function's only permissions.
 pub(crate) fn role_in(stack: &Stack<'_>) -> Role {
     let resources = TEMPLATE.section("Resources");
     let of_iam = resources.iter().filter(|(_, resource)| {
@@ -72,11 +74,19 @@ pub(crate) fn role_in(stack: &Stack<'_>) -> Role {
     assert_eq!(of_iam, ["Role"], "a policy of its own adds to a role");
     let function = &resources["RotationFunction"]["Properties"];
     assert_eq!(function["Role"], json!({ "Fn::GetAtt": ["Role", "Arn"] }));
-    assert_eq!(function.get("Policies"), None, "they are of another role");
+    assert_eq!(
+        function.get("Policies"),
+        None,
+        "policies of the function belong to another role"
+    );
 
     let role = stack.resource("Role").and_then(|role| {
         let role = &role.expect("there is always a role")["Properties"];
-        assert_eq!(role.get("ManagedPolicyArns"), None, "they are not read");
+        assert_eq!(
+            role.get("ManagedPolicyArns"),
+            None,
+            "managed policies are not read"
+        );
         let policies = role["Policies"].as_array();
         let policies = policies.expect("the role has policies").iter();
         Policy::read(policies.map(|policy| &policy["PolicyDocument"]))
@@ -84,7 +94,8 @@ pub(crate) fn role_in(stack: &Stack<'_>) -> Role {
     Role::new(role.unwrap_or_else(|error| panic!("the role of the template: {error:#}")))
 }
 
-/// The role of a function with this environment, whose secret the template makes itself, if so.
+/// Returns the role of a function with this environment. `makes_secret` says whether the template
+/// creates the secret.
 pub(crate) fn role(env: &BTreeMap<String, String>, sandbox: &Sandbox, makes_secret: bool) -> Role {
     let (mut parameters, mut made) = (parameters(env, sandbox), BTreeMap::new());
     if makes_secret && let Some(arn) = parameters.remove("ExistingSecretArn") {
@@ -96,19 +107,20 @@ pub(crate) fn role(env: &BTreeMap<String, String>, sandbox: &Sandbox, makes_secr
     role_in(&stack(name, parameters, made))
 }
 
-/// Every role that the function has had. At its end none of them may have denied anything, unless the test has asked
-/// what was.
+/// Every role that the function has had. When dropped, it fails the test if a role denied a call
+/// and the test did not read the denials.
 #[derive(Default)]
 pub(crate) struct Roles(Mutex<Vec<Role>>);
 
 impl Roles {
-    /// Keeps one more.
+    /// Adds a role.
     pub(crate) fn add(&self, role: &Role) {
         self.0.lock().push(role.clone());
     }
 
-    /// Every element of their policy, each with its text, and whether a call has needed it. Policies of one shape have the same
-    /// elements, though not with the same text: ids and ARNs differ from one environment to another.
+    /// Returns every element of the policies with its text, and whether a call has needed it.
+    /// Policies with the same structure have the same elements, although ids and ARNs in their text
+    /// differ between environments.
     pub(crate) fn elements(&self) -> BTreeMap<Element, (String, bool)> {
         let roles = self.0.lock();
         let needed: BTreeSet<_> = roles.iter().flat_map(Role::needed).collect();
@@ -121,12 +133,16 @@ impl Roles {
             .collect()
     }
 
-    /// The role of the function as it is deployed now.
+    /// Returns the role of the function as it is deployed now.
     pub(crate) fn current(&self) -> Role {
-        self.0.lock().last().expect("it is deployed").clone()
+        self.0
+            .lock()
+            .last()
+            .expect("a function is deployed")
+            .clone()
     }
 
-    /// What was denied since this was last asked.
+    /// Returns the denials since the last call.
     pub(crate) fn take_denials(&self) -> Vec<Denial> {
         self.0.lock().iter().flat_map(Role::take_denials).collect()
     }
@@ -139,7 +155,7 @@ impl Drop for Roles {
             .iter()
             .map(ToString::to_string)
             .collect();
-        // A test that fails already shows what matters.
+        // A failing test already reports its cause.
         assert!(
             std::thread::panicking() || denials.is_empty(),
             "the template's role does not allow what the function did:\n{}",

@@ -13,15 +13,18 @@ use super::{e2e_tool, tool};
 /// The first build compiles everything.
 const BUILD_PATIENCE: Duration = Duration::from_mins(20);
 
-/// The folder with what `sam build` made, once for all tests.
+/// Returns the directory that `sam build` created, built once for all tests.
 pub(crate) async fn built() -> &'static Path {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     let build = async || {
         eprintln!("sam build");
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sam");
         let cargo_lambda = e2e_tool("build", "cargo-lambda");
-        let programs = cargo_lambda.parent().expect("it is in a folder").display();
-        let path = std::env::var("PATH").expect("there is a PATH");
+        let programs = cargo_lambda
+            .parent()
+            .expect("the path has a parent")
+            .display();
+        let path = std::env::var("PATH").expect("PATH is set");
         let mut sam = Command::new(tool("sam"));
         sam.arg("build")
             .arg("--build-dir")
@@ -32,7 +35,7 @@ pub(crate) async fn built() -> &'static Path {
             .env("SAM_CLI_TELEMETRY", "0")
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        // Build scripts look at what cargo tells a test about its package, and would begin anew.
+        // Build scripts read what cargo tells a test about its package, and would run again.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if ["CARGO_MANIFEST_", "CARGO_PKG_"]
@@ -51,7 +54,7 @@ pub(crate) async fn built() -> &'static Path {
     BUILT.get_or_init(build).await
 }
 
-/// The parameter for this machine's processor, as the function is run here.
+/// Returns the parameter for this machine's processor architecture.
 pub(crate) fn architecture() -> String {
     let name = std::env::consts::ARCH;
     format!("Architecture={}", name.replace("aarch64", "arm64"))

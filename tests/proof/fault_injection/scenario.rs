@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use sandbox::Options;
 use serde_json::json;
 
-use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, minted_key, mirrored};
+use crate::support::{
+    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, create_managed_key, mirrored,
+};
 
 /// The first key of AWSCURRENT.
 pub(crate) const OLD: &str = "OldOldOldOldOldOldOldOldOldOldOldOldOldO";
@@ -80,7 +82,7 @@ impl Scenario {
         match self {
             Self::First => {}
             Self::Second | Self::Wide => {
-                create_managed_key(env, OLD, &current_version(env), &plans);
+                add_managed_key(env, OLD, &current_version(env), &plans);
                 if self == Self::Wide {
                     env.sandbox.replicate(SECRET, &["eu-west-1"]);
                 }
@@ -91,7 +93,7 @@ impl Scenario {
             Self::Reconciliation => {
                 let current = current_version(env);
                 let now = env.sandbox.now();
-                let key = create_managed_key(env, OLD, &current, &plans[..1]);
+                let key = add_managed_key(env, OLD, &current, &plans[..1]);
                 env.sandbox
                     .describe_key(&key, &(mark(now - DAY, "elsewhere", None) + &mirrored()));
                 for (value, description) in [
@@ -104,7 +106,7 @@ impl Scenario {
                     (REVOKED, Some(revoked(now - DAY / 2, &current))),
                     (ABANDONED, None),
                 ] {
-                    let key = create_managed_key(env, value, &version_of(value), &plans);
+                    let key = add_managed_key(env, value, &version_of(value), &plans);
                     if let Some(description) = description {
                         env.sandbox.describe_key(&key, &description);
                     }
@@ -167,8 +169,8 @@ fn revoked(at: SystemTime, by: &str) -> String {
 }
 
 /// Creates a key as the function does, some days old.
-fn create_managed_key(env: &TestEnv, value: &str, version: &str, plans: &[&str]) -> String {
-    let id = minted_key(&env.sandbox, SECRET, version, value, plans);
+fn add_managed_key(env: &TestEnv, value: &str, version: &str, plans: &[&str]) -> String {
+    let id = create_managed_key(&env.sandbox, SECRET, version, value, plans);
     env.sandbox.age_key(&id, 10 * DAY);
     id
 }
