@@ -1,5 +1,6 @@
-//! The function under AWS's own Lambda Runtime Interface Emulator in place of the sandbox's Lambda: the runtime API as
-//! AWS wrote it. Secrets Manager, API Gateway and Doppler are the sandbox's.
+//! The function in AWS's own Lambda Runtime Interface Emulator in place of the sandbox's Lambda:
+//! AWS's implementation of the runtime API. Secrets Manager, API Gateway and Doppler are the
+//! sandbox's.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -16,11 +17,11 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-/// The function's name, which is not the one that the sandbox's Lambda gives it.
+/// The function's name, which differs from its name in the sandbox's Lambda.
 const NAME: &str = "emulated";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_whole_rotation_succeeds_step_by_step() {
+async fn complete_rotation_succeeds_step_by_step() {
     let env = TestEnvBuilder::default().start().await;
     let emulator = Emulator::start(&env, 300).await;
     let token = env.sandbox.begin_rotation(SECRET);
@@ -34,8 +35,8 @@ async fn a_whole_rotation_succeeds_step_by_step() {
     let secret = env.sandbox.secret(SECRET);
     assert_eq!(secret.current().map(|version| &version.id), Some(&token));
     let key = env.current_key();
-    let minted = env.sandbox.key_with_value(&key).expect("it is there");
-    assert_eq!(minted.tags["rotation:function"], NAME);
+    let created = env.sandbox.key_with_value(&key).expect("the key exists");
+    assert_eq!(created.tags["rotation:function"], NAME);
 
     assert_eq!(
         env.sandbox.function_log(),
@@ -50,7 +51,7 @@ async fn a_whole_rotation_succeeds_step_by_step() {
     );
 }
 
-/// An unknown step is refused by name before anything is called.
+/// An unknown step is named in the refusal before any call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_step_is_refused_before_any_call() {
     let env = TestEnvBuilder::default().start().await;
@@ -62,7 +63,7 @@ async fn unknown_step_is_refused_before_any_call() {
     assert_eq!(env.sandbox.calls(), []);
 }
 
-/// A malformed event gets a clear error and the function answers the next event.
+/// A malformed event gets a clear error, and the function handles the next event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_event_fails_and_next_is_served() {
     let env = TestEnvBuilder::default().start().await;
@@ -94,14 +95,10 @@ async fn malformed_event_fails_and_next_is_served() {
         );
     }
     emulator.step_succeeds(&env, &token, "setSecret").await;
-    assert_eq!(
-        emulator.function(),
-        process,
-        "the function was started anew"
-    );
+    assert_eq!(emulator.function(), process, "the function was restarted");
 }
 
-/// A gateway that never accepts the key ends the step before the emulator would.
+/// If the gateway never accepts the key, the step ends before the emulator's timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unaccepted_key_ends_step_before_emulator_timeout() {
     let options = Options {
@@ -141,7 +138,7 @@ async fn unaccepted_key_ends_step_before_emulator_timeout() {
     );
 }
 
-/// A service that never answers ends the step as out of time and it is resumed.
+/// If a service never responds, the step ends as out of time, and it is resumed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unanswered_call_ends_step_and_resumes() {
     let env = TestEnvBuilder::default().start().await;
@@ -170,7 +167,7 @@ async fn unanswered_call_ends_step_and_resumes() {
         emulator.step_succeeds(&env, &token, step).await;
     }
     env.assert_agreement().await;
-    assert_eq!(env.sandbox.keys().len(), 1, "one key was minted");
+    assert_eq!(env.sandbox.keys().len(), 1, "one key was created");
     assert_eq!(
         emulator.function(),
         process,
@@ -187,12 +184,12 @@ struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it with the function's time-out in seconds, and waits until it listens on both ports. It starts the function itself, with
-    /// the first event.
+    /// Starts the emulator with the function's timeout in seconds, and waits until it listens on
+    /// both ports. It starts the function itself with the first event.
     async fn start(env: &TestEnv, seconds: u64) -> Emulator {
-        // For its role, which is that of a function of this name.
+        // For its role, which belongs to a function with this name.
         env.redeploy(&[("AWS_LAMBDA_FUNCTION_NAME", NAME)]).await;
-        // The ports are free now; if others take them before it does, it ends.
+        // The ports are free now. If other processes take them first, the emulator ends.
         for _ in 0..3 {
             if let Some(emulator) = Self::try_start(env, seconds).await {
                 return emulator;
@@ -225,13 +222,18 @@ impl Emulator {
             .spawn()
             .expect("the emulator can be run");
         let log = Arc::<Mutex<String>>::default();
-        keep(&log, process.stdout.take().expect("it is piped"));
-        keep(&log, process.stderr.take().expect("it is piped"));
+        keep(&log, process.stdout.take().expect("the output is piped"));
+        keep(&log, process.stderr.take().expect("the output is piped"));
         let listens = async {
-            // It does not say when it listens. The second port comes a moment later, and without it the emulator ends.
+            // The emulator does not report when it listens. The second port opens shortly after the
+            // first, and without it the emulator ends.
             for address in [&address, &runtime_api] {
                 while TcpStream::connect(address).await.is_err() {
-                    if process.try_wait().expect("it is a child").is_some() {
+                    if process
+                        .try_wait()
+                        .expect("the status can be read")
+                        .is_some()
+                    {
                         return None;
                     }
                     sleep(Duration::from_millis(10)).await;
@@ -272,20 +274,21 @@ impl Emulator {
         self.invoke(event.to_string().as_bytes()).await
     }
 
-    /// Hands over an event and waits for the function's answer.
+    /// Invokes the function with an event and waits for its result.
     async fn invoke(&self, body: &[u8]) -> Result<Value, FunctionError> {
         let request = http::Request::post(&self.url)
             .body(body.to_vec())
-            .expect("a valid request");
+            .expect("the request is valid");
         let answer = timeout(PATIENCE, send(request))
             .await
-            .expect("the emulator answers in time")
-            .expect("the emulator answers");
-        // The same status for an error, and for its own time-out: of that it says so in a text that is not JSON.
+            .expect("the emulator responds in time")
+            .expect("the emulator responds");
+        // The status is the same for an error and for the emulator's own timeout, which is a text
+        // that is not JSON.
         assert_eq!(answer.status(), 200, "{}", self.log());
         let body = String::from_utf8_lossy(answer.body());
         let answer: Value = serde_json::from_str(&body)
-            .unwrap_or_else(|_| panic!("the function did not answer: {body}\n{}", self.log()));
+            .unwrap_or_else(|_| panic!("the function sent no JSON: {body}\n{}", self.log()));
         match answer["errorType"].as_str() {
             None => Ok(answer),
             Some(error_type) => Err(FunctionError {
@@ -298,7 +301,7 @@ impl Emulator {
         }
     }
 
-    /// The id of the function's process.
+    /// Returns the id of the function's process.
     fn function(&self) -> u32 {
         let children = children(self.id);
         let [function] = children[..] else {
@@ -310,21 +313,22 @@ impl Emulator {
         function
     }
 
-    /// All that the emulator and the function have written.
+    /// Returns everything that the emulator and the function have written.
     fn log(&self) -> String {
-        self.log.lock().expect("no panic held it").clone()
+        self.log.lock().expect("the lock is not poisoned").clone()
     }
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // The emulator puts the function into a process group of its own, where its end would not reach it.
+        // The emulator puts the function into a separate process group, which the emulator's end
+        // does not affect.
         let groups = [self.id].into_iter().chain(children(self.id));
         let killed = std::process::Command::new("sh")
             .args(["-c", "kill -s KILL -- \"$@\"", "sh"])
             .args(groups.map(|id| format!("-{id}")))
             .status();
-        // A test that fails already shows what matters.
+        // A failing test already reports its cause.
         assert!(
             std::thread::panicking() || killed.is_ok_and(|status| status.success()),
             "the emulator or the function could not be killed"
@@ -332,14 +336,15 @@ impl Drop for Emulator {
     }
 }
 
-/// The ids of the processes that `parent` has started and that have not ended.
+/// Returns the ids of the live child processes of `parent`.
 fn children(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("a Linux system");
     let ids = processes
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     ids.filter(|id: &u32| {
-        // `id (name) state parent …`; the name may hold anything. A process may end while this looks.
+        // `id (name) state parent …`; the name may contain anything. A process may end while this
+        // reads.
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         let mut fields = stat
             .rsplit_once(") ")

@@ -1,5 +1,5 @@
-//! The real binary and other people's programs: moto, AWS's Lambda emulator, the AWS CLI, boto3, the Doppler CLI and curl, and
-//! the commands of the pages.
+//! The real binary with third-party programs: moto, AWS's Lambda emulator, the AWS CLI, boto3, the
+//! Doppler CLI and curl. Also the commands in the documentation.
 
 mod documented_commands;
 mod lambda_rie;

@@ -1,10 +1,11 @@
-//! The same rotation, and what happens between rotations, with moto in place of the sandbox's AWS: another reading of
-//! Secrets Manager and API Gateway than ours. The sandbox runs the function and is Doppler. Each test has a moto of its
-//! own, in memory.
+//! Rotation and reconciliation with moto in place of the sandbox's AWS, as an independent
+//! implementation of Secrets Manager and API Gateway. The sandbox runs the function and serves
+//! Doppler. Each test has its own moto, in memory.
 //!
-//! The time is that of this machine, which moto sends as `Date`: it passes by writing an earlier one into a key's mark.
+//! The time is this machine's, which moto sends as `Date`. To let time pass, a test writes an
+//! earlier time into a key's mark.
 //!
-//! Where moto 5.2.1 is unlike AWS, a comment that begins with `moto:` says how.
+//! A comment that begins with `moto:` says where moto 5.2.1 differs from AWS.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -26,23 +27,23 @@ use tokio::time::{sleep, timeout};
 
 /// The Doppler target's name.
 const TARGET: &str = "PARTNER_API_KEY";
-/// The tokens of the rotations in a test, which become the ids of versions.
+/// The tokens of a test's rotations, which become version ids.
 const FIRST: &str = "11111111-1111-4111-8111-111111111111";
 const SECOND: &str = "22222222-2222-4222-8222-222222222222";
 const THIRD: &str = "33333333-3333-4333-8333-333333333333";
 const FOURTH: &str = "44444444-4444-4444-8444-444444444444";
-/// The function's periods, as they are where nothing is set.
+/// The function's default periods.
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
-/// A key that somebody made by hand.
-const BY_HAND: &str = "MadeByHand0123456789abcdefghijk";
-/// So long one answer of moto may take, its start included.
+/// A manually created key.
+const MANUAL: &str = "MadeByHand0123456789abcdefghijk";
+/// How long one response of moto may take, including its start.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A JSON secret gets its first key and keeps its other fields in their order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_secret_gets_key_and_keeps_fields() {
-    // Neither the order of the fields nor their white space nor `1.50` would survive a JSON library.
+    // A JSON library would not preserve the order of the fields, their white space and `1.50`.
     let text = r#"{"url":"https://api.example.com","apiKey":"none yet","limits":{ "z": 1.50, "a": [] },"owner":"x"}"#;
     let env = MotoEnv::start(text).await;
     env.deploy(Some(&env.plan)).await;
@@ -71,7 +72,7 @@ async fn json_secret_gets_key_and_keeps_fields() {
     assert!(!log.contains(&key), "the log holds the key");
 }
 
-/// A second rotation puts its key on the configured plan and marks the first.
+/// A second rotation attaches its key to the configured plan and marks the first key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_rotation_attaches_key_and_marks_first() {
     let env = MotoEnv::start("{}").await;
@@ -83,7 +84,7 @@ async fn second_rotation_attaches_key_and_marks_first() {
     let began = SystemTime::now();
     env.rotate(SECOND).await;
     let second = env.assert_current(SECOND).await;
-    assert!(second != first, "the key was not replaced");
+    assert!(second != first, "the key was not superseded");
 
     let after = env.state().await;
     assert_eq!(after.versions[FIRST].labels, ["AWSPREVIOUS"]);
@@ -91,33 +92,33 @@ async fn second_rotation_attaches_key_and_marks_first() {
         after.versions[FIRST].text, before.versions[FIRST].text,
         "the previous version has changed"
     );
-    let [replaced, _] = &after.keys[..] else {
+    let [superseded, _] = &after.keys[..] else {
         panic!("not two keys: {:?}", after.keys);
     };
-    assert_marked_since(began, replaced, SECOND);
-    // All else of it is as it was: it is enabled, on its plan, and works on.
+    assert_marked_since(began, superseded, SECOND);
+    // The rest of the key is unchanged: it is enabled, on its plan, and still works.
     let unmarked = Key {
         description: before.keys[0].description.clone(),
-        ..replaced.clone()
+        ..superseded.clone()
     };
     assert_eq!(unmarked, before.keys[0]);
 }
 
-/// Without configured plans each key takes over those of the one before.
+/// Without configured plans each key inherits those of the one before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_inherit_plans_without_configured_ones() {
-    let env = MotoEnv::start(BY_HAND).await;
+    let env = MotoEnv::start(MANUAL).await;
     let other_plan = env.moto.create_plan("unlimited").await;
-    let by_hand = env.moto.create_key("by hand", BY_HAND).await;
-    env.moto.attach(&by_hand, &env.plan).await;
+    let manual = env.moto.create_key("manual", MANUAL).await;
+    env.moto.attach(&manual, &env.plan).await;
     let before = env.state().await;
     env.deploy(None).await;
 
     let left = env.rotate_leaving(FIRST).await;
     let [left] = &left[..] else {
-        panic!("not one thing is issues: {left:?}");
+        panic!("not one issue: {left:?}");
     };
-    assert!(left.contains(&by_hand), "it names the key: {left}");
+    assert!(left.contains(&manual), "the issue names the key: {left}");
     let key = env.assert_current(FIRST).await;
     assert!(
         env.text("AWSCURRENT").await == key,
@@ -126,14 +127,14 @@ async fn keys_inherit_plans_without_configured_ones() {
     let after = env.state().await;
     assert_eq!(
         after.keys[0], before.keys[0],
-        "a key that is not ours is left alone"
+        "an unmanaged key is left alone"
     );
 
-    // The plans are asked for anew each time.
-    let [_, ours] = &after.keys[..] else {
+    // The plans are read again each time.
+    let [_, managed] = &after.keys[..] else {
         panic!("not two keys: {:?}", after.keys);
     };
-    env.moto.attach(&ours.id, &other_plan).await;
+    env.moto.attach(&managed.id, &other_plan).await;
     env.rotate(SECOND).await;
     let newest = env.state().await.keys.pop().expect("there are keys");
     assert_eq!(newest.name, format!("{SECRET}/{SECOND}"));
@@ -147,13 +148,13 @@ async fn step_that_runs_twice_changes_nothing_second_time() {
     env.rotate(FIRST).await;
     env.begin(SECOND).await;
 
-    // moto: a second value for the same token would replace the first, where AWS refuses it. So createSecret is held
-    // here to reading before it writes.
+    // moto: a second value for the same token would replace the first, where AWS refuses it. So
+    // this checks that createSecret reads before it writes.
     let mut before = env.state().await;
     for step in STEPS {
         env.step(SECOND, step).await;
         let once = env.state().await;
-        // testSecret only looks.
+        // testSecret only reads.
         assert_eq!(once == before, step == "testSecret", "{step} once");
         env.step(SECOND, step).await;
         assert_eq!(env.state().await, once, "{step} twice");
@@ -161,7 +162,7 @@ async fn step_that_runs_twice_changes_nothing_second_time() {
     }
     env.assert_current(SECOND).await;
 
-    // The service may send all of them again after the end, and for the version before as well.
+    // The service may send all of them again afterwards, and for the version before too.
     for step in STEPS {
         assert_eq!(env.step(SECOND, step).await, [""; 0], "{step} again");
         assert_eq!(env.state().await, before, "{step} again");
@@ -173,7 +174,7 @@ async fn step_that_runs_twice_changes_nothing_second_time() {
     }
 }
 
-/// A second set secret meets the conflict of create API key and deletes nothing.
+/// A second `setSecret` gets the conflict of `CreateApiKey` and deletes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
     let env = MotoEnv::start("{}").await;
@@ -186,13 +187,14 @@ async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
     assert_eq!(env.state().await, before);
 
     let requests = env.moto.requests().await;
-    let mints: Vec<_> = requests
+    let creations: Vec<_> = requests
         .iter()
         .filter(|(call, _)| call == "POST /apikeys")
         .map(|(_, status)| status)
         .collect();
-    assert_eq!(mints, [&201, &409]);
-    // moto: a second entry on a plan is accepted, where AWS answers 409. So setSecret is held here to looking first.
+    assert_eq!(creations, [&201, &409]);
+    // moto: a second entry on a plan is accepted, where AWS returns 409. So this checks that
+    // setSecret reads first.
     let attachments = format!("POST /usageplans/{}/keys", env.plan);
     assert_eq!(
         requests
@@ -207,7 +209,7 @@ async fn repeated_set_secret_meets_conflict_and_deletes_nothing() {
     );
 }
 
-/// A second set secret puts a key back on the plan that it has lost.
+/// A second `setSecret` attaches a key to the plan that it has lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_set_secret_restores_lost_plan() {
     let env = MotoEnv::start("{}").await;
@@ -243,7 +245,7 @@ async fn repeated_set_secret_restores_lost_plan() {
     );
 }
 
-/// A key of others with the pending value is neither taken over nor deleted.
+/// A foreign key with the pending value is neither adopted nor deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_key_with_pending_value_is_untouched() {
     let env = MotoEnv::start("{}").await;
@@ -251,43 +253,43 @@ async fn foreign_key_with_pending_value_is_untouched() {
     env.begin(FIRST).await;
     env.step(FIRST, "createSecret").await;
     let value = key_of(&env.text("AWSPENDING").await);
-    let theirs = env.moto.create_key("somebody's", &value).await;
+    let theirs = env.moto.create_key("foreign", &value).await;
     let before = env.state().await;
 
     let error = env.step_fails(FIRST, "setSecret").await;
     assert_eq!(error.error_type, "KeyNotManaged", "{error}");
     assert!(
         error.error_message.contains(&theirs),
-        "it names the key: {error}"
+        "the issue names the key: {error}"
     );
     assert!(!error.error_message.contains(&value), "it quotes the value");
     assert_eq!(env.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trial_run_on_a_copy_changes_nothing() {
-    let env = MotoEnv::start(BY_HAND).await;
-    let by_hand = env.moto.create_key("by hand", BY_HAND).await;
-    env.moto.attach(&by_hand, &env.plan).await;
+async fn test_rotation_on_copy_changes_nothing() {
+    let env = MotoEnv::start(MANUAL).await;
+    let manual = env.moto.create_key("manual", MANUAL).await;
+    env.moto.attach(&manual, &env.plan).await;
     env.deploy(Some(&env.plan)).await;
-    env.begin_trial(FIRST).await;
+    env.begin_test_rotation(FIRST).await;
     let before = env.state().await;
     assert_eq!(before.versions[FIRST].labels, ["AWSPENDING"]);
-    assert_eq!(before.versions[FIRST].text, Some(fingerprint(BY_HAND)));
+    assert_eq!(before.versions[FIRST].text, Some(fingerprint(MANUAL)));
 
     assert_eq!(env.step(FIRST, "testSecret").await, [""; 0]);
     assert_eq!(env.state().await, before);
     let calls = env.sandbox.calls();
     assert!(
         calls.iter().any(|call| call.service == Service::Doppler),
-        "Doppler was not asked"
+        "Doppler got no request"
     );
     assert!(
         calls.iter().all(|call| call.method == "GET"),
         "something was written: {calls:?}"
     );
 
-    // It finds what is wrong with the set-up, and changes nothing then either.
+    // It reports wrong settings, and changes nothing then either.
     env.deploy(Some("nosuchplan")).await;
     let error = env.step_fails(FIRST, "testSecret").await;
     assert_eq!(error.error_type, "ApiGatewayFailed", "{error}");
@@ -296,11 +298,11 @@ async fn a_trial_run_on_a_copy_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trial_run_between_two_rotations_changes_nothing() {
+async fn test_rotation_between_two_rotations_changes_nothing() {
     let env = MotoEnv::start("{}").await;
     env.deploy(Some(&env.plan)).await;
     env.rotate(FIRST).await;
-    // moto: `RotateSecret` would copy the value that the secret was created with, not the current one.
+    // moto: `RotateSecret` would copy the secret's first value, not the current one.
     let copy = env.text("AWSCURRENT").await;
     let put = json!({
         "SecretId": SECRET,
@@ -312,20 +314,20 @@ async fn a_trial_run_between_two_rotations_changes_nothing() {
     let before = env.state().await;
     assert_eq!(before.versions[SECOND].labels, ["AWSPENDING"]);
 
-    // In a rotation the key would have to be so old.
+    // In a rotation the key would need this age.
     env.deploy_with(Some(&env.plan), "1h").await;
     assert_eq!(env.step(SECOND, "testSecret").await, [""; 0]);
     assert_eq!(env.state().await, before);
 }
 
-/// A replaced key is disabled after its grace and deleted after its quarantine and no sooner.
+/// A superseded key is disabled after its grace, deleted after its quarantine, and not before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn superseded_key_is_disabled_then_deleted_on_time() {
     let env = MotoEnv::rotated_twice().await;
     let before = env.state().await;
     let id = before.keys[0].id.as_str();
 
-    env.reconcile_in_vain().await;
+    env.reconcile_unchanged().await;
 
     let plan = Some(env.plan.as_str());
     let described = before.keys[0].description.clone();
@@ -343,20 +345,20 @@ async fn superseded_key_is_disabled_then_deleted_on_time() {
     let mut expected = before.clone();
     expected.keys[0].enabled = false;
     expected.keys[0].description = after.keys[0].description.clone();
-    // Before the replaced key goes, the current one names the target that was written.
+    // Before the superseded key is deleted, the current one names the target that was written.
     expected.keys[1].description.push_str(&mirrored());
     assert_eq!(after, expected);
-    env.reconcile_in_vain().await;
+    env.reconcile_unchanged().await;
 
     let done = env.retire(id, plan).await;
     let words = format!("deleted API key {id}, disabled since ");
     assert!(done.starts_with(&words), "{done}");
     expected.keys.remove(0);
     assert_eq!(env.state().await, expected);
-    env.reconcile_in_vain().await;
+    env.reconcile_unchanged().await;
 }
 
-/// A rollback brings back a key that was marked disabled or deleted.
+/// A rollback restores a key that was marked, disabled or deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_restores_marked_disabled_or_deleted_key() {
     for (passes, enabled, repairs) in [(0, Some(true), 2), (1, Some(false), 2), (2, None, 3)] {
@@ -365,7 +367,7 @@ async fn rollback_restores_marked_disabled_or_deleted_key() {
         env.rotate(FIRST).await;
         let first = env.assert_current(FIRST).await;
         env.rotate(SECOND).await;
-        let id = env.key(FIRST).await.expect("it is there").id;
+        let id = env.key(FIRST).await.expect("the key exists").id;
         for _ in 0..passes {
             env.retire(&id, Some(&env.plan)).await;
         }
@@ -378,31 +380,31 @@ async fn rollback_restores_marked_disabled_or_deleted_key() {
         assert_eq!(report.totals["driftRepaired"], repairs, "{report:?}");
         let current = env.assert_current(FIRST).await;
         assert!(current == first, "the key has another value");
-        let key = env.key(FIRST).await.expect("it is there");
+        let key = env.key(FIRST).await.expect("the key exists");
         assert_eq!(key.id == id, enabled.is_some());
 
-        let other = env.key(SECOND).await.expect("it is there");
+        let other = env.key(SECOND).await.expect("the key exists");
         assert_marked_since(began, &other, FIRST);
         assert!(other.enabled, "{other:?}");
         let state = env.state().await;
         assert_eq!(state.keys.len(), 2, "{:?}", state.keys);
         assert_eq!(state.versions[SECOND].labels, ["AWSPREVIOUS"]);
         env.assert_current(FIRST).await;
-        env.reconcile_in_vain().await;
+        env.reconcile_unchanged().await;
     }
 }
 
-/// Without configured plans a deleted key comes back on those of the other one.
+/// Without configured plans a deleted key is created again on those of the other key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_key_returns_on_inherited_plans() {
-    let env = MotoEnv::start(BY_HAND).await;
-    let by_hand = env.moto.create_key("by hand", BY_HAND).await;
-    env.moto.attach(&by_hand, &env.plan).await;
+    let env = MotoEnv::start(MANUAL).await;
+    let manual = env.moto.create_key("manual", MANUAL).await;
+    env.moto.attach(&manual, &env.plan).await;
     env.deploy(None).await;
     env.rotate_leaving(FIRST).await;
     let first = env.assert_current(FIRST).await;
     env.rotate(SECOND).await;
-    let id = env.key(FIRST).await.expect("it is there").id;
+    let id = env.key(FIRST).await.expect("the key exists").id;
     for _ in 0..2 {
         env.retire(&id, None).await;
     }
@@ -410,7 +412,7 @@ async fn deleted_key_returns_on_inherited_plans() {
 
     env.roll_back(SECOND, FIRST).await;
     env.reconcile(json!({})).await;
-    let key = env.key(FIRST).await.expect("it is there");
+    let key = env.key(FIRST).await.expect("the key exists");
     assert_eq!(key.value, fingerprint(&first));
     assert!(key.enabled, "{key:?}");
     assert_eq!(key.plans, [env.plan.as_str()]);
@@ -422,7 +424,8 @@ async fn deleted_key_returns_on_inherited_plans() {
     assert_eq!(env.state().await.doppler, Some(fingerprint(&first)));
 }
 
-/// The emergency stop disables every replaced key in one call and neither the current nor the pending one.
+/// The emergency stop disables every superseded key in one call, and neither the current nor the
+/// pending one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emergency_stop_disables_superseded_keys_only() {
     let env = MotoEnv::rotated_twice().await;
@@ -431,7 +434,7 @@ async fn emergency_stop_disables_superseded_keys_only() {
     env.step(FOURTH, "createSecret").await;
     env.step(FOURTH, "setSecret").await;
     let before = env.state().await;
-    env.reconcile_in_vain().await;
+    env.reconcile_unchanged().await;
 
     let event = json!({"Step": "emergencyStop", "SecretId": env.arn});
     let report = env.reconcile(event.clone()).await;
@@ -454,13 +457,13 @@ async fn emergency_stop_disables_superseded_keys_only() {
     assert_eq!(env.state().await, after);
 }
 
-/// Drift in Doppler and API Gateway is repaired and an equal target is not written.
+/// Drift in Doppler and API Gateway is repaired, and an equal target is not written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_is_repaired_and_equal_target_unwritten() {
     let env = MotoEnv::rotated_twice().await;
     let before = env.state().await;
     let doppler = env.sandbox.doppler();
-    doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
+    doppler.set_value(PROJECT, CONFIG, TARGET, "edited manually");
     let current = before.keys[1].id.as_str();
     env.moto.detach(current, &env.plan).await;
     assert!(env.state().await != before);
@@ -475,69 +478,69 @@ async fn drift_is_repaired_and_equal_target_unwritten() {
     assert_eq!(env.state().await, before);
 
     env.sandbox.clear_calls();
-    env.reconcile_in_vain().await;
+    env.reconcile_unchanged().await;
     let calls = env.sandbox.calls();
     let operations: Vec<_> = calls.iter().map(|call| &call.operation).collect();
     assert_eq!(operations, ["GetSecret"], "{calls:?}");
 }
 
-/// A key that a person disabled stays disabled and is named.
+/// A key that an operator disabled stays disabled and is reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manually_disabled_key_stays_disabled_and_is_named() {
     let env = MotoEnv::rotated_twice().await;
     let keys = env.state().await.keys;
-    let [replaced, current] = [&keys[0].id, &keys[1].id];
-    env.moto.update_key(replaced, "enabled", "false").await;
-    let described = superseded(GRACE + QUARANTINE, SECOND);
+    let [superseded, current] = [&keys[0].id, &keys[1].id];
+    env.moto.update_key(superseded, "enabled", "false").await;
+    let described = superseded_description(GRACE + QUARANTINE, SECOND);
     env.moto
-        .update_key(replaced, "description", &described)
+        .update_key(superseded, "description", &described)
         .await;
-    // The current key's description says from now on which target was written.
+    // From now on the current key's description names the target that was written.
     env.reconcile(json!({})).await;
-    let left = env.reconcile_in_vain().await;
+    let left = env.reconcile_unchanged().await;
     let [left] = &left[..] else {
-        panic!("not one thing is issues: {left:?}");
+        panic!("not one issue: {left:?}");
     };
-    let words = format!("API key {replaced} was disabled by a person");
+    let words = format!("API key {superseded} was disabled by a person");
     assert!(left.starts_with(&words), "{left}");
 
-    // Nor is the current one enabled; and since it does not work, Doppler is not given it.
+    // The current one is not enabled either. Because it does not work, Doppler does not get it.
     env.moto.update_key(current, "enabled", "false").await;
     let doppler = env.sandbox.doppler();
-    doppler.set_value(PROJECT, CONFIG, TARGET, "edited by hand");
-    let left = env.reconcile_in_vain().await;
+    doppler.set_value(PROJECT, CONFIG, TARGET, "edited manually");
+    let left = env.reconcile_unchanged().await;
     assert!(
         left.iter().any(|left| left.contains(current.as_str())),
         "{left:?}"
     );
 }
 
-/// A key made by hand is left alone and once handed over it is retired like ours.
+/// A manually created key is left alone and, once handed over, retired like a managed key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unmanaged_key_is_retired_once_handed_over() {
-    let env = MotoEnv::start(BY_HAND).await;
+    let env = MotoEnv::start(MANUAL).await;
     let versions = env.state().await.versions;
-    let version = versions.keys().next().expect("there is one").as_str();
+    let version = versions.keys().next().expect("the version exists").as_str();
     let tags = [
         ("rotation:secret", env.arn.as_str()),
         ("rotation:version", version),
         ("rotation:function", FUNCTION_NAME),
     ];
-    // moto: TagResource answers 404 for a key. So this one has the tags of the hand-over from the beginning; without the
-    // name they do not count.
+    // moto: TagResource returns 404 for a key. So this one has the tags of the hand-over from the
+    // beginning; without the name they do not count.
     let input = json!({
-        "name": "by hand",
+        "name": "manual",
         "description": "Do not touch",
-        "value": BY_HAND,
+        "value": MANUAL,
         "enabled": true,
         "tags": BTreeMap::from(tags),
     });
-    let by_hand = env
+    let manual = env
         .moto
         .api_gateway(Method::POST, "/apikeys", Some(input))
         .await;
-    let by_hand = text_in(&by_hand["id"]);
-    env.moto.attach(&by_hand, &env.plan).await;
+    let manual = text_in(&manual["id"]);
+    env.moto.attach(&manual, &env.plan).await;
     let before = env.state().await.keys;
     env.deploy(None).await;
     let at_once = env.rotate_leaving(FIRST).await;
@@ -550,41 +553,41 @@ async fn unmanaged_key_is_retired_once_handed_over() {
     let name = format!("{SECRET}/{version}");
     let commands = [
         format!(
-            "aws apigateway tag-resource --resource-arn arn:aws:apigateway:{REGION}::/apikeys/{by_hand} --tags '{tags}'"
+            "aws apigateway tag-resource --resource-arn arn:aws:apigateway:{REGION}::/apikeys/{manual} --tags '{tags}'"
         ),
         format!(
-            "aws apigateway update-api-key --api-key {by_hand} --patch-operations 'op=replace,path=/name,value={name}'"
+            "aws apigateway update-api-key --api-key {manual} --patch-operations 'op=replace,path=/name,value={name}'"
         ),
     ];
     let [issue] = &report.issues[..] else {
-        panic!("not one thing is issues: {:?}", report.issues);
+        panic!("not one issue: {:?}", report.issues);
     };
-    assert!(issue.contains(&by_hand), "{issue}");
+    assert!(issue.contains(&manual), "{issue}");
     assert_eq!(report.issues, at_once, "finishSecret said something else");
     assert_eq!(report.hand_over, commands);
     assert_eq!(report.done, [""; 0]);
     assert_eq!(env.state().await.keys[0], before[0]);
 
-    env.moto.update_key(&by_hand, "name", &name).await;
+    env.moto.update_key(&manual, "name", &name).await;
     let began = SystemTime::now();
     env.reconcile(json!({})).await;
     let state = env.state().await;
     assert_marked_since(began, &state.keys[0], FIRST);
     assert!(state.keys[0].enabled, "{:?}", state.keys[0]);
-    env.reconcile_in_vain().await;
-    env.retire(&by_hand, None).await;
-    // It could not be minted anew, so it is kept for as long as a rollback may want it.
+    env.reconcile_unchanged().await;
+    env.retire(&manual, None).await;
+    // It could not be created again, so it is kept as long as a rollback may need it.
     env.deploy_for(None, "0s", Some("1s")).await;
     sleep(Duration::from_millis(1_100)).await;
-    env.reconcile_in_vain().await;
+    env.reconcile_unchanged().await;
     env.assert_current(FIRST).await;
     env.rotate(SECOND).await;
     let keys = env.state().await.keys;
-    assert!(keys.iter().all(|key| key.id != by_hand), "{keys:?}");
+    assert!(keys.iter().all(|key| key.id != manual), "{keys:?}");
     env.assert_current(SECOND).await;
 }
 
-/// An unchanged secret costs three calls to Secrets Manager two to API Gateway one to Doppler.
+/// An unchanged secret costs three calls to Secrets Manager, two to API Gateway and one to Doppler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unchanged_secret_costs_six_calls() {
     let env = MotoEnv::rotated_twice().await;
@@ -609,11 +612,12 @@ async fn unchanged_secret_costs_six_calls() {
     }
 }
 
-/// Without a secret it serves all of this function also with rotation off and no others.
+/// Without `SECRET_ID` the function manages all of its secrets, even with rotation turned off, and
+/// no others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_serves_own_secrets_with_rotation_off() {
     let env = MotoEnv::rotated_twice().await;
-    let id = env.key(FIRST).await.expect("it is there").id;
+    let id = env.key(FIRST).await.expect("the key exists").id;
     env.moto.create_secret("demo/never-rotated", "{}").await;
     let other = "demo/of-another-function";
     env.moto.create_secret(other, "{}").await;
@@ -637,19 +641,19 @@ async fn fleet_serves_own_secrets_with_rotation_off() {
     assert!(!env.state().await.keys[0].enabled, "it is enabled");
 }
 
-/// The description of a key that was replaced so long ago.
-fn superseded(ago: Duration, by: &str) -> String {
+/// Returns the description of a key that was superseded this long ago.
+fn superseded_description(ago: Duration, by: &str) -> String {
     let at = format_rfc3339_seconds(SystemTime::now() - ago);
     format!("Superseded at {at} by version {by}.")
 }
 
-/// How a description names the target.
+/// Returns the part of a description that names the target.
 fn mirrored() -> String {
     let hash = hash_of(TARGET);
     format!(" Mirrored to {hash}.")
 }
 
-/// Demands that the key is marked as replaced by that version, since some time between `began` and now.
+/// Asserts that the version superseded the key at a time between `began` and now.
 fn assert_marked_since(began: SystemTime, key: &Key, by: &str) {
     let time = key.description.replace(&mirrored(), "");
     let time = time
@@ -665,7 +669,7 @@ fn assert_since(began: SystemTime, time: Option<&str>, key: &Key) {
     assert!((began..=SystemTime::now()).contains(&time), "{key:?}");
 }
 
-/// moto as AWS, the sandbox as Doppler and as the Lambda that runs the function.
+/// moto as AWS, and the sandbox as Doppler and as the Lambda that runs the function.
 struct MotoEnv {
     moto: Moto,
     sandbox: Sandbox,
@@ -675,18 +679,18 @@ struct MotoEnv {
     plan: String,
 }
 
-/// How things stand. Values are there as fingerprints.
+/// The state of keys, secret and target. Values are fingerprints.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     /// By their ids.
     versions: BTreeMap<String, Version>,
     /// Oldest first.
     keys: Vec<Key>,
-    /// What the Doppler target delivers.
+    /// The computed value of the Doppler target.
     doppler: Option<String>,
 }
 
-/// What a reconciliation says of the one secret.
+/// The report of a reconciliation about the one secret.
 #[derive(Debug)]
 struct Reconciled {
     done: Vec<String>,
@@ -713,7 +717,8 @@ struct Key {
 }
 
 impl MotoEnv {
-    /// An environment with one usage plan, an empty Doppler target, and the secret with this text.
+    /// Starts an environment with one usage plan, an empty Doppler target, and the secret with this
+    /// text.
     async fn start(text: &str) -> MotoEnv {
         let moto = Moto::start().await;
         let options = Options {
@@ -725,7 +730,8 @@ impl MotoEnv {
         doppler.create_project(PROJECT);
         let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
         moto.create_secret(TOKEN_SECRET, &token).await;
-        // moto: a secret without any value cannot be rotated, because `RotateSecret` then announces no version.
+        // moto: a secret without any value cannot be rotated, because `RotateSecret` then announces
+        // no version.
         let arn = moto.create_secret(SECRET, text).await;
         let plan = moto.create_plan("partners").await;
         MotoEnv {
@@ -736,7 +742,8 @@ impl MotoEnv {
         }
     }
 
-    /// An environment whose secret was rotated twice: the first key has just been replaced by the second.
+    /// Returns an environment whose secret was rotated twice: the second key has just superseded
+    /// the first.
     async fn rotated_twice() -> MotoEnv {
         let env = MotoEnv::start("{}").await;
         env.deploy(Some(&env.plan)).await;
@@ -745,7 +752,8 @@ impl MotoEnv {
         env
     }
 
-    /// Deploys the function without a probe, since nobody in moto accepts keys, and with these usage plans.
+    /// Deploys the function with these usage plans and without a probe, because moto has no data
+    /// plane.
     async fn deploy(&self, plans: Option<&str>) {
         self.deploy_with(plans, "0s").await;
     }
@@ -754,7 +762,7 @@ impl MotoEnv {
         self.deploy_for(plans, propagation_delay, None).await;
     }
 
-    /// The same with this grace and quarantine.
+    /// As `deploy_with`, with this grace and quarantine.
     async fn deploy_for(
         &self,
         plans: Option<&str>,
@@ -788,8 +796,8 @@ impl MotoEnv {
         assert_eq!(version.text, None);
     }
 
-    /// Announces a copy of the current version, as the service does where it is not to rotate immediately.
-    async fn begin_trial(&self, token: &str) {
+    /// Announces a copy of the current version, as the service does for a test rotation.
+    async fn begin_test_rotation(&self, token: &str) {
         self.announce(token, false).await;
     }
 
@@ -799,8 +807,9 @@ impl MotoEnv {
     }
 
     async fn announce_for(&self, secret: &str, function: &str, token: &str, immediately: bool) {
-        // moto: a rotation with a function that it does not have fails only after it has turned rotation on and
-        // announced the version, and leaves both; AWS would refuse at once. Rotation is on only with this rule.
+        // moto: a rotation with a function that moto does not have turns rotation on, announces the
+        // version and only then fails. AWS would refuse at once. Rotation is on only with this
+        // rule.
         let input = json!({
             "SecretId": secret,
             "ClientRequestToken": token,
@@ -813,12 +822,12 @@ impl MotoEnv {
         assert_eq!(refused["__type"], "ResourceNotFoundException");
     }
 
-    /// All four steps; each must succeed and leave nothing undone.
+    /// Runs all four steps. Each must succeed without issues.
     async fn rotate(&self, token: &str) {
         assert_eq!(self.rotate_leaving(token).await, [""; 0]);
     }
 
-    /// All four steps; each must succeed. Returns what they leave, and say so.
+    /// Runs all four steps. Each must succeed. Returns their issues.
     async fn rotate_leaving(&self, token: &str) -> Vec<String> {
         self.begin(token).await;
         let mut left = Vec::new();
@@ -828,7 +837,7 @@ impl MotoEnv {
         left
     }
 
-    /// Runs one step, which must succeed and leave nothing undone. Returns what it says it did.
+    /// Runs one step, which must succeed without issues. Returns its actions.
     async fn step(&self, token: &str, step: &str) -> Vec<String> {
         let report = self.report(token, step).await;
         assert_eq!(report["issues"], json!([]), "{step}");
@@ -859,7 +868,8 @@ impl MotoEnv {
         self.sandbox.invoke(event.to_string()).await.result
     }
 
-    /// Reconciles with these further fields in the event. It must succeed, and look at the one secret.
+    /// Reconciles with these additional fields in the event. It must succeed and report the one
+    /// secret.
     async fn reconcile(&self, fields: Value) -> Reconciled {
         let mut event = fields;
         if event["Step"].is_null() {
@@ -884,8 +894,8 @@ impl MotoEnv {
         }
     }
 
-    /// Reconciles, and demands that nothing changes. Returns what is left.
-    async fn reconcile_in_vain(&self) -> Vec<String> {
+    /// Reconciles, and asserts that nothing changes. Returns the issues.
+    async fn reconcile_unchanged(&self) -> Vec<String> {
         let before = self.state().await;
         let report = self.reconcile(json!({})).await;
         assert_eq!(report.done, [""; 0]);
@@ -893,9 +903,9 @@ impl MotoEnv {
         report.issues
     }
 
-    /// Gives a key this description, which makes it due, and lets a reconciliation do what is.
+    /// Gives a key this description, which makes it due, and reconciles.
     async fn retire(&self, key: &str, plans: Option<&str>) -> String {
-        // moto dates neither keys nor versions back, so the periods are short instead.
+        // moto cannot backdate keys and versions, so the periods are short instead.
         self.deploy_for(plans, "0s", Some("1s")).await;
         sleep(Duration::from_millis(1_100)).await;
         let report = self.reconcile(json!({})).await;
@@ -905,20 +915,20 @@ impl MotoEnv {
             .iter()
             .partition(|words| words.starts_with("recorded with API key "));
         let ([done], 0..=1) = (&done[..], notes.len()) else {
-            panic!("not one thing was done: {report:?}");
+            panic!("not one action: {report:?}");
         };
         assert!(done.contains(key), "{done}");
         (*done).clone()
     }
 
-    /// The key that says it is that version's.
+    /// Returns the key whose name has this version.
     async fn key(&self, version: &str) -> Option<Key> {
         let keys = self.state().await.keys;
         let name = format!("{SECRET}/{version}");
         keys.into_iter().find(|key| key.name == name)
     }
 
-    /// Moves AWSCURRENT back, as a person does.
+    /// Moves AWSCURRENT back, as an operator does.
     async fn roll_back(&self, from: &str, to: &str) {
         let input = json!({
             "SecretId": SECRET,
@@ -931,8 +941,8 @@ impl MotoEnv {
             .await;
     }
 
-    /// Demands that the version is current, that no version is pending, that its key is complete, and that Doppler
-    /// has it. Returns the key.
+    /// Asserts that the version is current, that no version is pending, that its key is complete,
+    /// and that Doppler has it. Returns the key.
     async fn assert_current(&self, version: &str) -> String {
         let key = key_of(&self.text("AWSCURRENT").await);
         let state = self.state().await;
@@ -959,12 +969,10 @@ impl MotoEnv {
             ("rotation:version", version),
             ("rotation:function", FUNCTION_NAME),
         ];
-        // One that was minted anew says since when it is complete.
-        let minted = format!("Minted for the secret {SECRET}.");
-        let since = found.description.strip_prefix(&minted);
-        let since = since
-            .expect("it is this function's")
-            .replace(&mirrored(), "");
+        // A key that was created again says since when it is complete.
+        let created = format!("Minted for the secret {SECRET}.");
+        let since = found.description.strip_prefix(&created);
+        let since = since.expect("the key is managed").replace(&mirrored(), "");
         assert!(
             since.is_empty() || since.starts_with(" Resumed at "),
             "{since}"
@@ -989,9 +997,10 @@ impl MotoEnv {
         key
     }
 
-    /// The text of the version with this label.
+    /// Returns the text of the version with this label.
     async fn text(&self, label: &str) -> String {
-        // moto: without a label or version, this would bring the version that was current before the label was moved.
+        // moto: without a label or version, this would return the version that was current before
+        // the label was moved.
         let input = json!({ "SecretId": SECRET, "VersionStage": label });
         let answer = self.moto.secrets_manager("GetSecretValue", input).await;
         text_in(&answer["SecretString"])
@@ -1032,7 +1041,7 @@ struct Moto {
 }
 
 impl Moto {
-    /// Starts it at any free port, and waits until it says at which.
+    /// Starts moto at any free port, and waits until it reports the port.
     async fn start() -> Moto {
         let mut process = Command::new(tool("moto_server"))
             .args(["-H", "127.0.0.1", "-p", "0"])
@@ -1042,14 +1051,14 @@ impl Moto {
             .kill_on_drop(true)
             .spawn()
             .expect("moto_server can be run");
-        let stderr = process.stderr.take().expect("it is piped");
+        let stderr = process.stderr.take().expect("stderr is piped");
         let mut log = BufReader::new(stderr).lines();
         let announced = async {
             let mut said = String::new();
             loop {
-                let line = log.next_line().await.expect("its log is text");
+                let line = log.next_line().await.expect("the log is text");
                 let line = line.unwrap_or_else(|| panic!("moto_server ended: {said}"));
-                // It listens by then.
+                // moto listens by then.
                 if let Some((_, url)) = line.split_once("Running on ") {
                     return url.trim().to_owned();
                 }
@@ -1066,15 +1075,16 @@ impl Moto {
         }
     }
 
-    /// Every request since the last call of this, with the status of its answer.
+    /// Returns every request since the last call of this function, with the status of its response.
     async fn requests(&self) -> Vec<(String, u16)> {
-        // It writes the line before it answers, so that the lines of all earlier requests stand before this one's.
+        // moto logs before it responds, so the lines of all earlier requests come before this
+        // one's.
         const END: &str = "GET /end";
         self.send("none", Method::GET, "/end", None).await.ok();
         let mut log = self.log.lock().await;
         let read = async {
             let mut requests = Vec::new();
-            while let Some(line) = log.next_line().await.expect("its log is text") {
+            while let Some(line) = log.next_line().await.expect("the log is text") {
                 let Some(request) = logged_request(&line) else {
                     continue;
                 };
@@ -1127,7 +1137,7 @@ impl Moto {
         self.api_gateway(Method::DELETE, &path, None).await;
     }
 
-    /// All keys, oldest first.
+    /// Returns all keys, oldest first.
     async fn keys(&self) -> Vec<Key> {
         let mut plans: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let all = self.api_gateway(Method::GET, "/usageplans", None).await;
@@ -1150,7 +1160,7 @@ impl Moto {
             name: text_in(&key["name"]),
             value: fingerprint(&text_in(&key["value"])),
             enabled: key["enabled"] == true,
-            // moto: what was not given is null, where AWS leaves it out.
+            // moto: a missing value is null, where AWS omits it.
             description: key["description"].as_str().unwrap_or_default().to_owned(),
             tags: serde_json::from_value(key["tags"].clone()).unwrap_or_default(),
             plans: plans.remove(&text_in(&key["id"])).unwrap_or_default(),
@@ -1179,7 +1189,7 @@ impl Moto {
         answer.unwrap_or_else(|refused| panic!("{method} {path}: {refused}"))
     }
 
-    /// Sends a request with the operation, if the service wants one, and its input.
+    /// Sends a request with the operation, if the service needs one, and its input.
     async fn send(
         &self,
         service: &str,
@@ -1205,11 +1215,11 @@ impl Moto {
         } else {
             input.to_string()
         };
-        let request = request.body(body).expect("a valid request");
+        let request = request.body(body).expect("the request is valid");
         let answer = timeout(PATIENCE, sandbox::http_client::send(request))
             .await
-            .expect("moto answers in time")
-            .expect("moto answers");
+            .expect("moto responds in time")
+            .expect("moto responds");
         let body = serde_json::from_slice(answer.body()).unwrap_or_default();
         if answer.status().is_success() {
             Ok(body)
@@ -1219,7 +1229,8 @@ impl Moto {
     }
 }
 
-/// The request that a line of moto's log is about: method and path without the query, and the status of the answer.
+/// Returns the request of a line of moto's log: method and path without the query, and the status
+/// of the response.
 fn logged_request(line: &str) -> Option<(String, u16)> {
     // moto: `127.0.0.1 - - [day] "GET /apikeys?limit=500 HTTP/1.1" 200 -`, inside the quotes with colours.
     let (_, rest) = line.split_once('"')?;
@@ -1235,7 +1246,7 @@ fn logged_request(line: &str) -> Option<(String, u16)> {
     Some((call.to_owned(), status))
 }
 
-/// The key in the text of a secret, in whatever form.
+/// Returns the key in the text of a secret, in any form.
 fn key_of(text: &str) -> String {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(fields)) => text_in(&fields["apiKey"]),
@@ -1243,7 +1254,7 @@ fn key_of(text: &str) -> String {
     }
 }
 
-/// The texts of a list.
+/// Returns the texts of a list.
 fn texts(list: &Value) -> Vec<String> {
     list.as_array()
         .expect("a list")

@@ -1,4 +1,4 @@
-//! Real clients in this environment: what people and consumers of the key run, against the sandbox around the real binary.
+//! Third-party clients of operators and consumers, against the sandbox around the real binary.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// The target of the ordinary environment.
+/// The target of the default environment.
 const TARGET: &str = "PARTNER_API_KEY";
-/// The value of a key that no rotation made.
-const MADE_BY_HAND: &str = "HandMadeHandMadeHandMade";
+/// The value of a key that no rotation created.
+const MANUAL: &str = "HandMadeHandMadeHandMade";
 
-/// A person's terminal in this environment.
+/// An operator's terminal in this environment.
 struct Terminal<'a> {
     env: &'a TestEnv,
     cli: AwsCli,
@@ -30,17 +30,17 @@ impl<'a> Terminal<'a> {
         Self { env, cli }
     }
 
-    /// What `aws` answers.
+    /// Runs `aws` and returns its output as JSON.
     async fn aws(&self, line: &str) -> Value {
         self.cli.run(line).await
     }
 
-    /// What `aws` says when it fails.
+    /// Runs `aws`, which must fail, and returns its error output.
     async fn aws_refuses(&self, line: &str) -> String {
         self.cli.refuses(line).await
     }
 
-    /// `describe-secret`.
+    /// Runs `describe-secret`.
     async fn describe(&self, secret: &str) -> Value {
         self.aws(&format!(
             "secretsmanager describe-secret --secret-id {secret}"
@@ -48,7 +48,7 @@ impl<'a> Terminal<'a> {
         .await
     }
 
-    /// `get-secret-value` with more options.
+    /// Runs `get-secret-value` with more options.
     async fn get(&self, secret: &str, options: &str) -> Value {
         self.aws(&format!(
             "secretsmanager get-secret-value --secret-id {secret} {options}"
@@ -56,7 +56,8 @@ impl<'a> Terminal<'a> {
         .await
     }
 
-    /// `list-secret-version-ids` with more options: each version with its labels, oldest first.
+    /// Runs `list-secret-version-ids` with more options. Returns each version with its labels,
+    /// oldest first.
     async fn versions(&self, secret: &str, options: &str) -> Vec<(String, Value)> {
         let answer = self
             .aws(&format!(
@@ -74,21 +75,21 @@ impl<'a> Terminal<'a> {
             .collect()
     }
 
-    /// `lambda invoke`: its answer and the function's.
+    /// Runs `lambda invoke`. Returns its output and the function's result.
     async fn invoke(&self, event: &Value) -> (Value, Value) {
         self.cli.invoke(FUNCTION_NAME, event).await
     }
 
-    /// `doppler` with a line of arguments, none of which contains a space.
+    /// Returns the command `doppler` with a line of arguments, none of which contains a space.
     fn doppler_command(&self, line: &str) -> Command {
         let directory = self.cli.path("doppler");
-        std::fs::create_dir_all(&directory).expect("a directory can be made");
-        // Nothing of a test is to be reported anywhere, whatever the version's default.
+        std::fs::create_dir_all(&directory).expect("a directory can be created");
+        // Nothing in a test may be reported to Doppler, whatever the version's default.
         std::fs::write(
             directory.join(".doppler.yaml"),
             "flags:\n  analytics: false\n  update-check: false\n",
         )
-        .expect("it can be written");
+        .expect("the file can be written");
         let mut doppler = self.cli.command(tool("doppler"));
         doppler
             .args([
@@ -105,12 +106,12 @@ impl<'a> Terminal<'a> {
         doppler
     }
 
-    /// What `doppler` prints.
+    /// Runs `doppler` and returns its output.
     async fn doppler(&self, line: &str) -> String {
         stdout_of(self.doppler_command(line), &first_words(line)).await
     }
 
-    /// The status that curl gets from the gateway.
+    /// Returns the status that curl gets from the gateway.
     async fn curl(&self, key: Option<&str>) -> u16 {
         let mut curl = self.cli.command("curl");
         curl.args(["--silent", "--show-error", "--output", "/dev/null"])
@@ -124,7 +125,7 @@ impl<'a> Terminal<'a> {
     }
 }
 
-/// An environment in which a change to keys takes a while to reach the gateway.
+/// Returns an environment in which a change to keys reaches the gateway after a delay.
 fn propagating(propagation: Duration) -> TestEnvBuilder {
     TestEnvBuilder {
         options: Options {
@@ -135,13 +136,13 @@ fn propagating(propagation: Duration) -> TestEnvBuilder {
     }
 }
 
-/// The file's lines, once there are as many.
+/// Returns the file's lines once there are this many.
 fn written(file: &Path, lines: usize) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(file).ok()?;
     (text.matches('\n').count() >= lines).then(|| text.lines().map(str::to_owned).collect())
 }
 
-/// Waits for the end of a rotation that a client has started, and demands that it is a good one.
+/// Waits for the end of a rotation that a client has started, and asserts that it succeeded.
 async fn succeeded(env: &TestEnv, token: &str) -> Outcome {
     let outcome = timeout(PATIENCE, env.sandbox.rotation(token)).await;
     let outcome = outcome.expect("the rotation ends");
@@ -159,16 +160,16 @@ fn steps(outcome: &Outcome) -> Vec<&str> {
     steps.map(|run| run.step.as_str()).collect()
 }
 
-/// One of the events that come with the project.
+/// Returns one of the project's example events.
 fn example_event(name: &str) -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("events/{name}.json"));
-    let text = std::fs::read_to_string(file).expect("the example is there");
+    let text = std::fs::read_to_string(file).expect("the example exists");
     serde_json::from_str(&text).expect("the example is JSON")
 }
 
-/// A secret created with the AWS CLI is rotated with it.
+/// A secret that the AWS CLI created is rotated with the AWS CLI.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn secret_made_by_aws_cli_is_rotated() {
+async fn secret_created_by_aws_cli_is_rotated() {
     const NAME: &str = "orders/partner-api-key";
     let env = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&env);
@@ -176,10 +177,10 @@ async fn secret_made_by_aws_cli_is_rotated() {
     let created = terminal
         .aws(&format!(
             "secretsmanager create-secret --name {NAME} --description partner \
-             --secret-string {{\"apiKey\":\"{MADE_BY_HAND}\",\"owner\":\"orders\"}}"
+             --secret-string {{\"apiKey\":\"{MANUAL}\",\"owner\":\"orders\"}}"
         ))
         .await;
-    // Its ARN is in the function's role.
+    // The function's role contains its ARN.
     env.redeploy(&[("SECRET_ID", NAME)]).await;
     let first = text(&created, "/VersionId");
     let described = terminal.describe(NAME).await;
@@ -208,9 +209,9 @@ async fn secret_made_by_aws_cli_is_rotated() {
         serde_json::from_str(text(&stored, "/SecretString")).expect("the secret stays JSON");
     assert_eq!(fields["owner"], "orders", "other fields are carried over");
     let key = text(&fields, "/apiKey");
-    assert!(key != MADE_BY_HAND, "the key is still the old one");
+    assert!(key != MANUAL, "the key is unchanged");
     assert_eq!(terminal.curl(Some(key)).await, 200);
-    assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
+    assert_eq!(terminal.curl(Some(MANUAL)).await, 403);
     assert!(
         env.doppler_value(TARGET).as_deref() == Some(key),
         "Doppler holds another key"
@@ -237,12 +238,12 @@ async fn secret_made_by_aws_cli_is_rotated() {
     );
 }
 
-/// The AWS CLI puts tags and labels and is told why it may not rotate.
+/// The AWS CLI sets tags and labels, and shows why a rotation is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_puts_labels_and_learns_denials() {
-    let env = TestEnvBuilder::holding(MADE_BY_HAND).start().await;
+    let env = TestEnvBuilder::holding(MANUAL).start().await;
     let terminal = Terminal::of(&env);
-    let by_hand = text(&terminal.get(SECRET, "").await, "/VersionId").to_owned();
+    let manual = text(&terminal.get(SECRET, "").await, "/VersionId").to_owned();
 
     let put = terminal
         .aws(&format!(
@@ -256,7 +257,7 @@ async fn aws_cli_puts_labels_and_learns_denials() {
         "the secret holds another value"
     );
     let previous = terminal.get(SECRET, "--version-stage AWSPREVIOUS").await;
-    assert_eq!(text(&previous, "/VersionId"), by_hand);
+    assert_eq!(text(&previous, "/VersionId"), manual);
 
     terminal
         .aws(&format!(
@@ -283,7 +284,7 @@ async fn aws_cli_puts_labels_and_learns_denials() {
         "{refusal}"
     );
 
-    // The way out of that, as the documentation gives it.
+    // The remedy from the documentation.
     terminal
         .aws(&format!(
             "secretsmanager update-secret-version-stage --secret-id {SECRET} \
@@ -293,7 +294,7 @@ async fn aws_cli_puts_labels_and_learns_denials() {
     assert_eq!(
         terminal.versions(SECRET, "").await,
         [
-            (by_hand.clone(), json!(["AWSPREVIOUS"])),
+            (manual.clone(), json!(["AWSPREVIOUS"])),
             (second.to_owned(), json!(["AWSCURRENT"])),
         ]
     );
@@ -314,7 +315,7 @@ async fn aws_cli_puts_labels_and_learns_denials() {
     );
 }
 
-/// Rotate secret no rotate immediately tries the set up and changes nothing.
+/// `rotate-secret --no-rotate-immediately` tests the settings and changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotate_secret_without_immediate_rotation_changes_nothing() {
     let env = TestEnvBuilder::default().start().await;
@@ -322,12 +323,12 @@ async fn rotate_secret_without_immediate_rotation_changes_nothing() {
     let terminal = Terminal::of(&env);
     let (secret, keys) = (env.sandbox.secret(SECRET), env.sandbox.keys());
 
-    let trial = terminal
+    let started = terminal
         .aws(&format!(
             "secretsmanager rotate-secret --secret-id {SECRET} --no-rotate-immediately"
         ))
         .await;
-    let outcome = succeeded(&env, text(&trial, "/VersionId")).await;
+    let outcome = succeeded(&env, text(&started, "/VersionId")).await;
     assert_eq!(steps(&outcome), ["testSecret"]);
 
     assert!(
@@ -343,10 +344,10 @@ async fn rotate_secret_without_immediate_rotation_changes_nothing() {
     assert_eq!(
         terminal.versions(SECRET, "--include-deprecated").await,
         [(
-            secret.current().expect("there is one").id.clone(),
+            secret.current().expect("the version exists").id.clone(),
             json!(["AWSCURRENT"])
         )],
-        "the trial's version is gone"
+        "the version of the test rotation is deleted"
     );
     env.assert_agreement().await;
 }
@@ -373,7 +374,7 @@ print(json.dumps({'token': answer['VersionId'], 'pages': names}))
     env.assert_agreement().await;
 }
 
-/// A key made with the AWS CLI works only while it is enabled and on a plan.
+/// A key that the AWS CLI created works only while it is enabled and on a plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_key_works_enabled_and_attached() {
     let env = TestEnvBuilder::plain().start().await;
@@ -438,19 +439,15 @@ async fn aws_cli_key_works_enabled_and_attached() {
     );
 }
 
-/// The AWS CLI lists keys by prefix and shows values only when asked.
+/// The AWS CLI lists keys by prefix and shows values only on request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_cli_lists_keys_and_hides_values() {
     let env = TestEnvBuilder::plain().start().await;
     let terminal = Terminal::of(&env);
-    let create =
-        format!("apigateway create-api-key --name demo/a --enabled --value {MADE_BY_HAND}");
+    let create = format!("apigateway create-api-key --name demo/a --enabled --value {MANUAL}");
     let created = terminal.aws(&create).await;
     assert_eq!(created["enabled"], true);
-    assert!(
-        created["value"] == MADE_BY_HAND,
-        "the key has another value"
-    );
+    assert!(created["value"] == MANUAL, "the key has another value");
     let refusal = terminal.aws_refuses(&create).await;
     assert!(
         refusal.contains(
@@ -459,7 +456,7 @@ async fn aws_cli_lists_keys_and_hides_values() {
         "{refusal}"
     );
     for name in ["demo/ab", "Demo/a", "also-demo/a"] {
-        let value = format!("{MADE_BY_HAND}{}", name.replace(['/', '-'], ""));
+        let value = format!("{MANUAL}{}", name.replace(['/', '-'], ""));
         env.sandbox.create_key(name, &value, &[]);
     }
 
@@ -469,13 +466,13 @@ async fn aws_cli_lists_keys_and_hides_values() {
     assert_eq!(texts(&found, "/items", "name"), ["demo/ab", "demo/a"]);
     assert!(
         found["items"][1].get("value").is_none(),
-        "nobody asked for the value"
+        "the value is shown without a request"
     );
     let found = terminal
         .aws("apigateway get-api-keys --name-query demo/a --include-values")
         .await;
     assert!(
-        found["items"][1]["value"] == MADE_BY_HAND,
+        found["items"][1]["value"] == MANUAL,
         "the value is missing or another"
     );
 
@@ -489,10 +486,10 @@ async fn aws_cli_lists_keys_and_hides_values() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn aws_cli_tags_key_and_takes_tag_away() {
+async fn aws_cli_tags_and_untags_key() {
     let env = TestEnvBuilder::plain().start().await;
     let terminal = Terminal::of(&env);
-    let id = env.sandbox.create_key("tagged", MADE_BY_HAND, &[]);
+    let id = env.sandbox.create_key("tagged", MANUAL, &[]);
     let arn = format!("arn:aws:apigateway:{REGION}::/apikeys/{id}");
     let tags = async || {
         let answer = terminal
@@ -525,7 +522,7 @@ async fn aws_cli_tags_key_and_takes_tag_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_doppler_cli_reads_the_mirrored_key() {
+async fn doppler_cli_reads_mirrored_key() {
     let env = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&env);
     env.rotate().await;
@@ -568,10 +565,10 @@ async fn the_doppler_cli_reads_the_mirrored_key() {
     assert_eq!(me["type"], "service_token");
 }
 
-/// Doppler run watch restarts its child with the new key.
+/// `doppler run --watch` restarts its child with the new key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doppler_run_watch_restarts_child_with_new_key() {
-    // It stays until it is ended, as a service would.
+    // The child runs until it is ended, as a service would.
     const SERVICE: &str = r#"printf '%s\n' "$PARTNER_API_KEY" >>keys; exec sleep 300"#;
     let env = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&env);
@@ -586,7 +583,7 @@ async fn doppler_run_watch_restarts_child_with_new_key() {
     let mut doppler = Group::start(command);
     let file = terminal.cli.path("keys");
     until("start of the child", || written(&file, 1)).await;
-    // A change before the watch stands may go unnoticed.
+    // A change before the watch is established may go unnoticed.
     until("watch", || {
         let calls = env.sandbox.calls();
         calls
@@ -606,34 +603,33 @@ async fn doppler_run_watch_restarts_child_with_new_key() {
     assert!(doppler.runs(), "`doppler run` has ended");
 }
 
-/// Curl is let in with the current key and with no other.
+/// Curl is accepted with the current key and with no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_is_accepted_with_current_key_only() {
     let env = TestEnvBuilder::default().start().await;
     env.rotate().await;
     let terminal = Terminal::of(&env);
     assert_eq!(terminal.curl(None).await, 403);
-    assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
+    assert_eq!(terminal.curl(Some(MANUAL)).await, 403);
     assert_eq!(terminal.curl(Some(&env.current_key())).await, 200);
 }
 
-/// Curl is refused with a new key until that has propagated.
+/// Curl is refused with a new key until it has propagated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_is_refused_until_new_key_propagated() {
     let propagation = Duration::from_secs(2);
     let env = propagating(propagation).start().await;
     let terminal = Terminal::of(&env);
     let created = Instant::now();
-    env.sandbox
-        .create_key("new", MADE_BY_HAND, &[&env.plans[0]]);
-    assert_eq!(terminal.curl(Some(MADE_BY_HAND)).await, 403);
-    while terminal.curl(Some(MADE_BY_HAND)).await != 200 {
+    env.sandbox.create_key("new", MANUAL, &[&env.plans[0]]);
+    assert_eq!(terminal.curl(Some(MANUAL)).await, 403);
+    while terminal.curl(Some(MANUAL)).await != 200 {
         assert!(created.elapsed() < PATIENCE, "the key is never accepted");
     }
     assert!(created.elapsed() >= propagation);
 }
 
-/// A key that propagates slowly is handed out only once curl is let in.
+/// A key that propagates slowly is handed out only once curl is accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_key_is_handed_out_once_accepted() {
     let env = propagating(Duration::from_secs(1)).start().await;
@@ -644,7 +640,7 @@ async fn slow_key_is_handed_out_once_accepted() {
         .filter(|call| call.operation == "Probe")
         .map(|call| call.status)
         .collect();
-    // The first is the answer to a random key.
+    // The first response is for a random key.
     assert_eq!(answers.get(1), Some(&403), "there was nothing to wait for");
     let key = terminal
         .doppler(&format!("secrets get {TARGET} --plain"))
@@ -676,7 +672,7 @@ async fn example_events_rotate_through_aws_cli() {
         assert_eq!(report["secret"], secret);
         assert_eq!(report["version"], token);
         assert_eq!(report["issues"], json!([]));
-        // Only testSecret has nothing to do but look.
+        // Only testSecret just reads.
         assert_eq!(
             report["done"] == json!([]),
             step == "testSecret",
@@ -692,7 +688,7 @@ async fn example_events_reconcile_through_aws_cli() {
     let env = TestEnvBuilder::default().start().await;
     let terminal = Terminal::of(&env);
     env.rotate().await;
-    let replaced = env.current_key();
+    let superseded = env.current_key();
     env.rotate().await;
     let secret = env.sandbox.secret(SECRET);
     for file in [
@@ -704,7 +700,7 @@ async fn example_events_reconcile_through_aws_cli() {
         let mut event = example_event(file);
         if file == "label-updated" {
             event["resources"] = json!([secret.arn]);
-            event["detail"]["versionId"] = json!(secret.current().expect("there is one").id);
+            event["detail"]["versionId"] = json!(secret.current().expect("the version exists").id);
         }
         let (answer, report) = terminal.invoke(&event).await;
         assert_eq!(answer.get("FunctionError"), None, "{report}");
@@ -716,8 +712,8 @@ async fn example_events_reconcile_through_aws_cli() {
         };
         assert_eq!(report["step"], step);
         assert_eq!(text(&report, "/secrets/0/secret"), secret.arn);
-        let key = env.sandbox.key_with_value(&replaced);
-        let enabled = key.expect("it is there").enabled;
+        let key = env.sandbox.key_with_value(&superseded);
+        let enabled = key.expect("the key exists").enabled;
         assert_eq!(enabled, !is_stop, "{file}: {report}");
     }
     env.assert_agreement().await;

@@ -1,4 +1,5 @@
-//! `make e2e`: deploys the template with SAM, runs the function in its emulator, builds it twice, and opens the sandbox's page.
+//! `make e2e`: deploys the template with SAM, runs the function in its emulator, and builds it
+//! twice.
 
 mod reproducible_build;
 mod sam_deploy;

@@ -1,4 +1,4 @@
-//! The release artefact, made twice. `make e2e` runs this.
+//! The release artefact, built twice. `make e2e` runs this.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -14,7 +14,7 @@ use tokio::process::Command;
 /// The second build compiles everything.
 const BUILD_PATIENCE: Duration = Duration::from_mins(20);
 
-/// The same source gives the same zip wherever whenever and for whomever it is built.
+/// The same source gives the same zip wherever, whenever and by any user it is built.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn same_source_gives_same_zip_anywhere() {
     const LIST: &str = "
@@ -23,24 +23,24 @@ for entry in zipfile.ZipFile(sys.argv[1]).infolist():
     print(entry.filename, oct(entry.external_attr >> 16), *entry.date_time)
 ";
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let elsewhere = TempDir::new().expect("a temporary directory can be made");
+    let elsewhere = TempDir::new().expect("a temporary directory can be created");
     let there = elsewhere.path().join("another/place");
     copy_source(here, &there).await;
-    // As it is, the build of `make build` is taken.
+    // The first build is that of `make build`.
     let packaged = package(here, &[], "umask 022").await;
 
     eprintln!("make package, once more and from nothing");
     let home = elsewhere.path().join("home");
-    std::fs::create_dir_all(there.join("target")).expect("a directory can be made");
-    std::fs::create_dir(&home).expect("a directory can be made");
-    symlink(tools(), there.join("target/tools")).expect("a link can be made");
+    std::fs::create_dir_all(there.join("target")).expect("a directory can be created");
+    std::fs::create_dir(&home).expect("a directory can be created");
+    symlink(tools(), there.join("target/tools")).expect("a link can be created");
     let registry = elsewhere.path().join("registry");
-    symlink(home_of("CARGO_HOME", ".cargo"), &registry).expect("a link can be made");
+    symlink(home_of("CARGO_HOME", ".cargo"), &registry).expect("a link can be created");
     let other = [
         ("HOME", home.as_path()),
         ("CARGO_HOME", &registry),
         ("RUSTUP_HOME", &home_of("RUSTUP_HOME", ".rustup")),
-        ("USER", Path::new("somebody")),
+        ("USER", Path::new("builder")),
         ("TZ", Path::new("Asia/Kolkata")),
         ("LC_ALL", Path::new("C")),
         ("SOURCE_DATE_EPOCH", Path::new("1")),
@@ -48,9 +48,12 @@ for entry in zipfile.ZipFile(sys.argv[1]).infolist():
     let again = package(&there, &other, "umask 077").await;
 
     let sums = |folder: &Path| std::fs::read_to_string(folder.join("SHA256SUMS"));
-    let [first, second] = [&packaged, &again].map(|folder| sums(folder).expect("it is there"));
+    let [first, second] = [&packaged, &again].map(|folder| sums(folder).expect("the file exists"));
     assert_eq!(first, second, "the second zip is another");
-    let zip = first.split_whitespace().nth(1).expect("there is a zip");
+    let zip = first
+        .split_whitespace()
+        .nth(1)
+        .expect("the sums name the zip");
     let mut python = Command::new(tool("python"));
     python.args(["-c", LIST]).arg(again.join(zip));
     let listed = stdout_of(python, "python").await;
@@ -62,22 +65,22 @@ for entry in zipfile.ZipFile(sys.argv[1]).infolist():
     stdout_of(check, "sha256sum").await;
 }
 
-/// The source as it is, whether or not it is committed, and nothing that was built of it.
+/// Copies the source, committed or not, without build results.
 async fn copy_source(from: &Path, to: &Path) {
     const COPY: &str = "git ls-files -z --cached --others --exclude-standard \
                         | tar --create --null --files-from - | tar --extract --directory \"$0\"";
-    std::fs::create_dir_all(to).expect("a directory can be made");
+    std::fs::create_dir_all(to).expect("a directory can be created");
     let mut copy = Command::new("bash");
     copy.args(["-o", "pipefail", "-c", COPY])
         .arg(to)
         .current_dir(from);
     stdout_of(copy, "the copy of the source").await;
-    // What git does not keep.
-    std::fs::set_permissions(to, Permissions::from_mode(0o700)).expect("its mode can be set");
+    // Modes that git does not keep.
+    std::fs::set_permissions(to, Permissions::from_mode(0o700)).expect("the mode can be set");
 }
 
-/// `make package` for this machine's processor, with nothing of the test's environment but what this says. Returns the
-/// folder with the zip.
+/// Runs `make package` for this machine's processor with a clean environment except for
+/// `environment`. Returns the directory with the zip.
 async fn package(source: &Path, environment: &[(&str, &Path)], umask: &str) -> PathBuf {
     let mut bash = Command::new("bash");
     bash.args([
@@ -103,10 +106,10 @@ async fn package(source: &Path, environment: &[(&str, &Path)], umask: &str) -> P
     source.join("target/package")
 }
 
-/// Where a tool keeps its things.
+/// Returns the directory in which a tool keeps its files.
 fn home_of(variable: &str, folder: &str) -> PathBuf {
     std::env::var_os(variable).map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("there is a home")).join(folder),
+        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(folder),
         PathBuf::from,
     )
 }

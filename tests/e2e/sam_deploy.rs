@@ -1,9 +1,10 @@
-//! The function as a user deploys it: built and deployed with the SAM CLI, to ministack in place of AWS. It makes the stack,
-//! runs the function with the rights of its role, sends it the events of the stack's rules, and is the API that wants a
-//! key. `make e2e` runs this.
+//! The function as a user deploys it: built and deployed with the SAM CLI, to ministack in place of
+//! AWS. ministack creates the stack, runs the function with the rights of its role, sends it the
+//! events of the stack's rules, and serves the API that requires a key. `make e2e` runs this.
 //!
-//! In what ministack 1.5.33 was made more like AWS stands in `tests/tools/run-ministack.py`. What it does not show: whether
-//! Secrets Manager may call the function, and whether the role may tag the keys that it makes.
+//! `tests/tools/run-ministack.py` lists the changes that make ministack 1.5.33 more like AWS. Not
+//! tested: whether Secrets Manager may call the function, and whether the role may tag the keys
+//! that it creates.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
@@ -29,17 +30,17 @@ use tokio::time::{sleep, timeout};
 
 /// The name of the secret that a stack makes.
 const SECRET: &str = "shop/partner-api-key";
-/// The tokens of the rotations in a test, which become the ids of versions.
+/// The tokens of a test's rotations, which become version ids.
 const FIRST: &str = "11111111-1111-4111-8111-111111111111";
 const SECOND: &str = "22222222-2222-4222-8222-222222222222";
-/// A key that somebody made by hand.
-const BY_HAND: &str = "MadeByHand0123456789abcdefghijk";
-/// So long `sam deploy` and `sam delete` may take.
+/// A manually created key.
+const MANUAL: &str = "MadeByHand0123456789abcdefghijk";
+/// How long `sam deploy` and `sam delete` may take.
 const DEPLOY_PATIENCE: Duration = Duration::from_mins(2);
-/// A schedule of one minute may just have passed.
+/// A schedule of one minute may just have fired.
 const SCHEDULE_PATIENCE: Duration = Duration::from_mins(3);
 
-/// Sam builds the same program as make build and it starts where lambda has its c library.
+/// SAM builds the same program as `make build`, and it starts with the C library of Lambda.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sam_builds_program_of_make_build() {
     let made = std::env::var_os("FUNCTION").expect("`make e2e` names the build for Lambda");
@@ -52,14 +53,15 @@ async fn sam_builds_program_of_make_build() {
         .expect("the check can be run");
     successful(checked, "glibc");
     let [by_sam, by_make] =
-        [built, made.into()].map(|path| std::fs::read(path).expect("it is there"));
+        [built, made.into()].map(|path| std::fs::read(path).expect("the file exists"));
     assert!(by_sam == by_make, "`make build` makes another program");
 }
 
-/// Sam changes nothing in the template that other tests look at but where the code is.
+/// SAM changes only the code location in the template that other tests read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sam_changes_only_code_location() {
-    let built = Template::read(&built().await.join("template.yaml")).expect("it is a template");
+    let built =
+        Template::read(&built().await.join("template.yaml")).expect("the file is a template");
     for section in ["Parameters", "Rules", "Conditions", "Outputs"] {
         assert_eq!(built.section(section), TEMPLATE.section(section));
     }
@@ -67,10 +69,12 @@ async fn sam_changes_only_code_location() {
         let mut resources = template.section("Resources").clone();
         for (name, resource) in &mut resources {
             let properties = resource["Properties"].as_object_mut();
-            let code = properties.expect("a mapping").remove("CodeUri");
+            let code = properties
+                .expect("the properties are a mapping")
+                .remove("CodeUri");
             assert_eq!(code.is_some(), name == "RotationFunction");
             if let Some(Value::Object(metadata)) = resource.get_mut("Metadata") {
-                // Its own note of the logical id.
+                // SAM's own record of the logical id.
                 metadata.remove("SamResourceId");
             }
         }
@@ -79,7 +83,7 @@ async fn sam_changes_only_code_location() {
     assert_eq!(resources(&built), resources(&TEMPLATE));
 }
 
-/// A stack is made works is updated and leaves its secret and key behind.
+/// A stack is created, works, is updated, and leaves its secret and key when it is deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stack_is_created_updated_and_leaves_secret() {
     const STACK: &str = "rotation";
@@ -108,7 +112,7 @@ async fn stack_is_created_updated_and_leaves_secret() {
     cloud.rotate(STACK, &arn, FIRST).await;
     let first = cloud.assert_current(STACK, &arn, FIRST).await;
     assert_eq!(cloud.answer(Some(&first)).await, 200);
-    assert_eq!(cloud.answer(Some(BY_HAND)).await, 403);
+    assert_eq!(cloud.answer(Some(MANUAL)).await, 403);
     assert_eq!(cloud.answer(None).await, 403);
     let id = cloud.key(&first).await["id"].clone();
     cloud.assert_pages_find(STACK, text(&id, "")).await;
@@ -117,7 +121,7 @@ async fn stack_is_created_updated_and_leaves_secret() {
     assert_eq!(report["totals"]["keysInUse"], 1);
     assert_eq!(report["totals"]["failures"], 0, "{report}");
 
-    // What is stored stays as it is when other settings are deployed, and the function takes those.
+    // Other settings do not change the stored values, and the function uses the new settings.
     let before = (cloud.describe(&arn).await, cloud.keys().await);
     let other_settings = [
         ("GracePeriod", "1s"),
@@ -137,21 +141,21 @@ async fn stack_is_created_updated_and_leaves_secret() {
     );
     assert_eq!(cloud.setting(STACK, "GRACE_PERIOD").await, "1s");
 
-    // The replaced key works until the schedule's own event ends it.
+    // The superseded key works until the schedule's event retires it.
     cloud.rotate(STACK, &arn, SECOND).await;
     let second = cloud.assert_current(STACK, &arn, SECOND).await;
-    assert!(first != second, "the key was not replaced");
+    assert!(first != second, "the key was not superseded");
     cloud
-        .until("end of the replaced key", async || {
+        .until("end of the superseded key", async || {
             cloud.answer(Some(&first)).await == 403
         })
         .await;
-    let replaced = cloud.key(&first).await;
-    assert_eq!(replaced["enabled"], false);
-    assert!(text(&replaced, "/description").contains(". Disabled at "));
+    let superseded = cloud.key(&first).await;
+    assert_eq!(superseded["enabled"], false);
+    assert!(text(&superseded, "/description").contains(". Disabled at "));
     assert_eq!(cloud.answer(Some(&second)).await, 200);
 
-    // A rollback by hand is followed by the rule for it; nobody calls the function.
+    // The rule reconciles after a manual rollback, without a manual invoke.
     cloud
         .cli
         .run(&format!(
@@ -165,12 +169,12 @@ async fn stack_is_created_updated_and_leaves_secret() {
         })
         .await;
 
-    let told = cloud.told(STACK).await;
+    let published = cloud.published(STACK).await;
     for key in [&first, &second] {
-        assert!(!told.contains(key.as_str()), "a key is shown");
+        assert!(!published.contains(key.as_str()), "a key is shown");
     }
 
-    // Who reads the secret does not know of the stack.
+    // Consumers of the secret do not depend on the stack.
     cloud.delete(STACK).await;
     assert!(
         cloud
@@ -188,16 +192,16 @@ async fn stack_is_created_updated_and_leaves_secret() {
     assert_eq!(cloud.answer(Some(&first)).await, 200);
 }
 
-/// A stack for a secret that exists takes over its plans and may read no other secret.
+/// A stack for an existing secret inherits its plans and may read no other secret.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stack_for_existing_secret_inherits_its_plans() {
     const STACK: &str = "existing";
     let cloud = Cloud::start().await;
     let existing = cloud
-        .create_secret(SECRET, &format!(r#"{{"url":"x","apiKey":"{BY_HAND}"}}"#))
+        .create_secret(SECRET, &format!(r#"{{"url":"x","apiKey":"{MANUAL}"}}"#))
         .await;
-    let other = cloud.create_secret("another/secret", BY_HAND).await;
-    let by_hand = cloud.create_key(BY_HAND).await;
+    let other = cloud.create_secret("another/secret", MANUAL).await;
+    let manual = cloud.create_key(MANUAL).await;
     cloud
         .deploy(STACK, &[("ExistingSecretArn", &existing)])
         .await;
@@ -210,14 +214,14 @@ async fn stack_for_existing_secret_inherits_its_plans() {
         left.extend(report["issues"].as_array().cloned().unwrap_or_default());
     }
     let [left] = &left[..] else {
-        panic!("not one thing is left: {left:?}");
+        panic!("not one issue: {left:?}");
     };
     assert!(
-        left.as_str().is_some_and(|left| left.contains(&by_hand)),
-        "the replaced key is not this function's: {left}"
+        left.as_str().is_some_and(|left| left.contains(&manual)),
+        "the superseded key is not managed: {left}"
     );
     let key = cloud.assert_current(STACK, &existing, FIRST).await;
-    for key in [key.as_str(), BY_HAND] {
+    for key in [key.as_str(), MANUAL] {
         assert_eq!(cloud.answer(Some(key)).await, 200);
     }
 
@@ -227,12 +231,12 @@ async fn stack_for_existing_secret_inherits_its_plans() {
     assert_eq!(answer["FunctionError"], "Unhandled");
     assert!(
         text(&error, "/errorMessage").contains("secretsmanager:DescribeSecret"),
-        "IAM lets it look at another secret: {error}"
+        "IAM allows reading another secret: {error}"
     );
     cloud.delete(STACK).await;
 }
 
-/// Whoever answers sams questions has a stack and deploys it anew from what sam has saved.
+/// A guided deployment creates a stack, and is repeated from the answers that SAM has saved.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guided_deployment_is_repeated_from_saved_answers() {
     const STACK: &str = "guided";
@@ -240,15 +244,16 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     let answer = |question: &str| match question {
         "SecretName" => SECRET.to_owned(),
         "UsagePlanIds" => cloud.plan.clone(),
-        // As the others deploy it.
+        // With the values that the other tests use.
         "PropagationDelay" => "1s".to_owned(),
         "EndpointUrl" => cloud.url.clone(),
         "Architecture" => architecture().replace("Architecture=", ""),
         _ => String::new(),
     };
-    // Enter takes what SAM proposes: for the Region and the rest of the parameters, and in the end to the yes-or-no's.
+    // Enter accepts SAM's proposals: for the Region and the remaining parameters, and at the end
+    // for the yes/no questions.
     let template = std::fs::read_to_string(built().await.join("template.yaml"));
-    let template = template.expect("it can be read");
+    let template = template.expect("the template can be read");
     let parameters = template.lines().skip_while(|line| *line != "Parameters:");
     let parameters = parameters.skip(1).take_while(|line| line.starts_with(' '));
     let parameters = parameters.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
@@ -258,11 +263,11 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     let answers = answers.chain(parameters.into_iter().map(answer));
     let answers = answers.map(|line| line + "\n").collect::<String>() + &"\n".repeat(6);
     let file = cloud.cli.path("answers");
-    std::fs::write(&file, answers).expect("it can be written");
+    std::fs::write(&file, answers).expect("the file can be written");
 
-    // Where `sam build` puts it, unless it is told otherwise.
-    std::fs::create_dir(cloud.cli.path(".aws-sam")).expect("a directory can be made");
-    symlink(built().await, cloud.cli.path(".aws-sam/build")).expect("a link can be made");
+    // The default directory of `sam build`.
+    std::fs::create_dir(cloud.cli.path(".aws-sam")).expect("a directory can be created");
+    symlink(built().await, cloud.cli.path(".aws-sam/build")).expect("a link can be created");
     let deploy = async |arguments: &[&str], answers: Stdio| {
         let mut sam = cloud.cli.command(tool("sam"));
         sam.arg("deploy")
@@ -277,7 +282,7 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
         );
     };
     eprintln!("sam deploy --guided");
-    let answers = std::fs::File::open(file).expect("it is there");
+    let answers = std::fs::File::open(file).expect("the file exists");
     deploy(
         &["--guided", "--capabilities", "CAPABILITY_IAM"],
         answers.into(),
@@ -291,7 +296,7 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     let text = std::fs::read_to_string(&saved).expect("SAM has saved the answers");
     let changed = text.replace(r#"GracePeriod=\"24h\""#, r#"GracePeriod=\"36h\""#);
     assert!(changed != text, "{text}");
-    std::fs::write(saved, changed).expect("it can be written");
+    std::fs::write(saved, changed).expect("the file can be written");
     eprintln!("sam deploy");
     deploy(&[], Stdio::null()).await;
     assert_eq!(cloud.setting(STACK, "GRACE_PERIOD").await, "36h");
@@ -315,7 +320,7 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     cloud.delete(STACK).await;
 }
 
-/// A release is deployed by the commands of `docs/deploy.md`, where nothing is built.
+/// A release is deployed as the README says, without building.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn release_is_deployed_without_building() {
     const STACK: &str = "release";
@@ -330,7 +335,7 @@ async fn release_is_deployed_without_building() {
     cloud.delete(STACK).await;
 }
 
-/// Settings that cannot be meant are refused in words before anything is made.
+/// Impossible settings are refused with a message before anything is created.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn impossible_settings_are_refused_before_creation() {
     const STACK: &str = "refused";
@@ -386,9 +391,10 @@ fn step_event(secret: &str, token: &str, step: &str) -> Value {
     json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token })
 }
 
-/// A running ministack with an API that wants a key, and a usage plan for it. Dropping it ends it and the functions in it.
+/// A running ministack with an API that requires a key, and a usage plan for it. Dropping it ends
+/// it and the functions in it.
 struct Cloud {
-    /// The first to be dropped, as it writes to the folder.
+    /// The first to be dropped, because it writes to the directory.
     _process: Group,
     url: String,
     cli: AwsCli,
@@ -399,11 +405,11 @@ struct Cloud {
 
 impl Cloud {
     async fn start() -> Cloud {
-        // The port is free now; if others take it before it does, it ends.
+        // The port is free now. If another process takes it first, ministack ends.
         for _ in 0..3 {
             if let Some((url, folder, process)) = Self::try_start().await {
                 let cli = AwsCli::at(url.clone());
-                let (api, plan) = make_api(&cli).await;
+                let (api, plan) = create_api(&cli).await;
                 let api = format!("{url}/restapis/{api}/prod/_user_request_/");
                 return Cloud {
                     url,
@@ -420,8 +426,8 @@ impl Cloud {
 
     async fn try_start() -> Option<(String, TempDir, Group)> {
         let port = free_port();
-        // It unpacks functions there.
-        let folder = TempDir::new().expect("a temporary directory can be made");
+        // ministack unpacks functions there.
+        let folder = TempDir::new().expect("a temporary directory can be created");
         let mut ministack = Command::new(e2e_tool("e2e", "python"));
         ministack
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/run-ministack.py"))
@@ -431,17 +437,17 @@ impl Cloud {
             .env("TMPDIR", folder.path())
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
-            // Policies count, those of the function's role among them.
+            // Policies are enforced, including those of the function's role.
             .env("AUTH", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut process = Group::start(ministack);
-        let stderr = process.leader.stderr.take().expect("it is piped");
+        let stderr = process.leader.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines();
         let announced = async {
-            // It listens by then.
-            while let Some(line) = lines.next_line().await.expect("its log is text") {
+            // ministack listens by then.
+            while let Some(line) = lines.next_line().await.expect("the log is text") {
                 if let Some((_, url)) = line.split_once("Running on ") {
                     return url.split_whitespace().next().map(str::to_owned);
                 }
@@ -450,12 +456,13 @@ impl Cloud {
         };
         let url = timeout(PATIENCE, announced).await;
         let url = url.expect("ministack starts in time")?;
-        // What nobody reads would fill the pipe.
+        // Unread output would fill the pipe.
         keep(&Arc::<Mutex<String>>::default(), lines.into_inner());
         Some((url, folder, process))
     }
 
-    /// Makes a template for the zip of a release, by the commands of `docs/deploy.md`. Returns its path.
+    /// Creates a template for the zip of a release with the commands of the README. Returns its
+    /// path.
     async fn release(&self) -> PathBuf {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let name = concat!("api-key-rotation-", env!("CARGO_PKG_VERSION"));
@@ -477,10 +484,10 @@ impl Cloud {
         // What comes after it asks for the parameters.
         let (commands, _) = block
             .split_once("sam deploy")
-            .expect("it deploys in the end");
+            .expect("the block ends with a deployment");
         self.shell(&commands.replace(&zip("x86_64"), &own)).await;
         let release = self.cli.path("release.yaml");
-        let text = std::fs::read_to_string(&release).expect("the commands make it");
+        let text = std::fs::read_to_string(&release).expect("the commands create the template");
         assert!(
             text.contains(&format!("CodeUri: {own}\n")),
             "it names no zip"
@@ -509,7 +516,7 @@ impl Cloud {
         self.sam_deploy(&template, stack, parameters).await
     }
 
-    /// `sam deploy` with these parameters, and those that a quick test needs.
+    /// Runs `sam deploy` with these parameters, and those that a quick test needs.
     async fn sam_deploy(
         &self,
         template: &Path,
@@ -540,7 +547,7 @@ impl Cloud {
         successful(self.try_deploy(stack, parameters).await, "sam deploy");
     }
 
-    /// `sam delete`, after which the stack must be gone.
+    /// Runs `sam delete`, after which the stack must not exist.
     async fn delete(&self, stack: &str) {
         eprintln!("sam delete {stack}");
         let mut sam = self.cli.command(tool("sam"));
@@ -557,7 +564,7 @@ impl Cloud {
         assert!(refusal.contains("does not exist"), "{refusal}");
     }
 
-    /// What the stack says of itself.
+    /// Returns the stack's outputs.
     async fn outputs(&self, stack: &str) -> BTreeMap<String, String> {
         let stacks = format!("cloudformation describe-stacks --stack-name {stack}");
         let stacks = self.cli.run(&stacks).await;
@@ -571,26 +578,27 @@ impl Cloud {
             .collect()
     }
 
-    /// All that the stack and its function have told: outputs, settings, events and log.
-    async fn told(&self, stack: &str) -> String {
+    /// Returns everything that the stack and its function have published: outputs, settings, events
+    /// and log.
+    async fn published(&self, stack: &str) -> String {
         let questions = [
             format!("cloudformation describe-stacks --stack-name {stack}"),
             format!("cloudformation describe-stack-events --stack-name {stack}"),
             format!("lambda get-function --function-name {stack}"),
             format!("logs filter-log-events --log-group-name /aws/lambda/{stack}"),
         ];
-        let mut told = String::new();
+        let mut published = String::new();
         for question in questions {
-            told += &self.cli.run(&question).await.to_string();
+            published += &self.cli.run(&question).await.to_string();
         }
         assert!(
             told.contains("created API key"),
             "the log is not there: {told}"
         );
-        told
+        published
     }
 
-    /// A variable of the function's environment.
+    /// Returns a variable of the function's environment.
     async fn setting(&self, function: &str, name: &str) -> String {
         let question = format!("lambda get-function-configuration --function-name {function}");
         let configuration = self.cli.run(&question).await;
@@ -606,7 +614,7 @@ impl Cloud {
         text(&self.cli.run(&created).await, "/ARN").to_owned()
     }
 
-    /// A key on the plan.
+    /// Creates a key on the plan.
     async fn create_key(&self, value: &str) -> String {
         let created = format!("apigateway create-api-key --name by-hand --enabled --value {value}");
         let id = text(&self.cli.run(&created).await, "/id").to_owned();
@@ -627,7 +635,7 @@ impl Cloud {
             .await
     }
 
-    /// Announces a rotation, whose steps are left to the test.
+    /// Announces a rotation and leaves its steps to the test.
     async fn begin(&self, secret: &str, token: &str) {
         self.cli
             .run(&format!(
@@ -636,7 +644,7 @@ impl Cloud {
             .await;
     }
 
-    /// A whole rotation that must leave nothing undone.
+    /// Runs a complete rotation, which must leave no issues.
     async fn rotate(&self, function: &str, secret: &str, token: &str) {
         self.begin(secret, token).await;
         for step in STEPS {
@@ -645,7 +653,7 @@ impl Cloud {
         }
     }
 
-    /// One step through Lambda's API, which must succeed.
+    /// Runs one step through Lambda's API, which must succeed.
     async fn step(&self, function: &str, secret: &str, token: &str, step: &str) -> Value {
         let event = step_event(secret, token, step);
         let report = self.reconcile(function, event).await;
@@ -654,14 +662,14 @@ impl Cloud {
         report
     }
 
-    /// Any event through Lambda's API, which must succeed.
+    /// Sends any event through Lambda's API, which must succeed.
     async fn reconcile(&self, function: &str, event: Value) -> Value {
         let (answer, report) = self.cli.invoke(function, &event).await;
         assert_eq!(answer.get("FunctionError"), None, "{event}: {report}");
         report
     }
 
-    /// All keys with their values and whether they are on the plan.
+    /// Returns all keys with their values and whether they are on the plan.
     async fn keys(&self) -> Vec<Value> {
         let members = format!(
             "apigateway get-usage-plan-keys --usage-plan-id {}",
@@ -682,7 +690,7 @@ impl Cloud {
         keys
     }
 
-    /// The one key with this value, without it.
+    /// Returns the one key with this value, without the value.
     async fn key(&self, value: &str) -> Value {
         let mut keys = self.keys().await;
         keys.retain(|key| key["value"] == value);
@@ -699,7 +707,8 @@ impl Cloud {
         key_in(text(&answer, "/SecretString")).expect("the secret holds a key")
     }
 
-    /// Demands that the version is current, none is pending, and that API Gateway has its key, as this function makes them.
+    /// Asserts that the version is current, none is pending, and that API Gateway has its key in
+    /// the function's format.
     async fn assert_current(&self, function: &str, secret: &str, version: &str) -> String {
         let described = self.describe(secret).await;
         let versions = &described["VersionIdsToStages"];
@@ -725,43 +734,44 @@ impl Cloud {
         value
     }
 
-    /// The status that a client of the API gets.
+    /// Returns the status of a request to the API.
     async fn answer(&self, key: Option<&str>) -> u16 {
         let mut request = http::Request::get(&self.api);
         if let Some(key) = key {
             request = request.header("x-api-key", key);
         }
-        let request = request.body("").expect("a valid request");
+        let request = request.body("").expect("the request is valid");
         let answer = timeout(PATIENCE, send(request)).await;
-        let answer = answer.expect("the API answers in time");
-        answer.expect("the API answers").status().as_u16()
+        let answer = answer.expect("the API responds in time");
+        answer.expect("the API responds").status().as_u16()
     }
 
-    /// What a line of shell prints.
+    /// Runs a shell command and returns its output.
     async fn shell(&self, line: &str) -> String {
         let mut bash = self.cli.command("bash");
-        let path = std::env::var("PATH").expect("there is a PATH");
+        let path = std::env::var("PATH").expect("PATH is set");
         let programs = tool("aws");
-        let programs = programs.parent().expect("it is in a folder").display();
+        let programs = programs.parent().expect("the path has a parent").display();
         bash.args(["-euc", line])
             .envs(self.cli.env())
             .env("PATH", format!("{programs}:{path}"));
         successful(output_within(PATIENCE, bash, "bash").await, "bash")
     }
 
-    /// Waits for what the stack's rules bring about.
-    async fn until(&self, what: &str, mut look: impl AsyncFnMut() -> bool) {
+    /// Waits for an effect of the stack's rules.
+    async fn until(&self, what: &str, mut poll: impl AsyncFnMut() -> bool) {
         eprintln!("waiting for the {what}");
         let began = Instant::now();
-        while !look().await {
+        while !poll().await {
             assert!(began.elapsed() < SCHEDULE_PATIENCE, "no {what} in time");
             sleep(Duration::from_millis(200)).await;
         }
     }
 }
 
-/// An API with one method, which wants a key, and a usage plan for it. Returns their ids.
-async fn make_api(cli: &AwsCli) -> (String, String) {
+/// Creates an API with one method, which requires a key, and a usage plan for it. Returns their
+/// ids.
+async fn create_api(cli: &AwsCli) -> (String, String) {
     let api = cli.run("apigateway create-rest-api --name shop").await;
     let api = text(&api, "/id").to_owned();
     let root = cli

@@ -1,8 +1,9 @@
-//! The function in a container, as `sam local` runs it, against `make sandbox`: as CONTRIBUTING.md describes one step at a time.
-//! `make e2e` runs this.
+//! The function in a container, as `sam local` runs it, against `make sandbox`: the README's
+//! instructions for single steps. `make e2e` runs this.
 //!
-//! AWS's image is used where it is on this machine (`docker pull`, or `sam local` itself), and otherwise one that
-//! `tests/tools/lambda-image` makes. Without a Docker engine there is nothing to see, which each test says.
+//! AWS's image is used if it is on this machine (`docker pull`, or `sam local` itself), otherwise
+//! one that `tests/tools/lambda-image` builds. Without a Docker engine each test reports that it
+//! tests nothing.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -24,7 +25,7 @@ use tokio::time::timeout;
 
 /// The function's logical id in the template.
 const FUNCTION: &str = "RotationFunction";
-/// The four steps, which have an order. Any other event may come at any time.
+/// The four steps in their order. Any other event may come at any time.
 const STEPS: [&str; 4] = [
     "create-secret.json",
     "set-secret.json",
@@ -32,7 +33,7 @@ const STEPS: [&str; 4] = [
     "finish-secret.json",
 ];
 
-/// Sam local invoke answers every example event and the steps among them rotate.
+/// `sam local invoke` succeeds for every example event, and the steps among them rotate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sam_local_invoke_answers_every_example_event() {
     let Some(engine) = Engine::found("invoke").await else {
@@ -48,8 +49,8 @@ async fn sam_local_invoke_answers_every_example_event() {
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         let report = successful(output, "sam local invoke");
         let report: Value = serde_json::from_str(&report)
-            .unwrap_or_else(|_| panic!("{event}: not an answer: {report}\n{log}"));
-        // It exits with 0 on an error too.
+            .unwrap_or_else(|_| panic!("{event}: not a report: {report}\n{log}"));
+        // SAM exits with 0 after an error too.
         assert_eq!(report.get("errorType"), None, "{event}: {report}");
         let step = example(&path)["Step"].clone();
         let step = if step.is_null() {
@@ -66,7 +67,7 @@ async fn sam_local_invoke_answers_every_example_event() {
     engine.assert_no_container_is_left().await;
 }
 
-/// Sam local start lambda is invoked with the AWS CLI and shows a function error as one.
+/// `sam local start-lambda` is invoked with the AWS CLI and shows a function error as one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sam_local_start_lambda_shows_function_error() {
     let Some(engine) = Engine::found("lambda").await else {
@@ -80,7 +81,7 @@ async fn sam_local_start_lambda_shows_function_error() {
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let mut lambda = Group::start(sam);
-    let log = lambda.leader.stderr.take().expect("it is piped");
+    let log = lambda.leader.stderr.take().expect("the output is piped");
     announced(log, "Running on").await;
 
     let cli = AwsCli::at(format!("http://127.0.0.1:{port}"));
@@ -104,12 +105,12 @@ async fn sam_local_start_lambda_shows_function_error() {
     engine.assert_no_container_is_left().await;
 }
 
-/// The files in `events/`, so that none that is added is forgotten: the steps first, in their order.
+/// Returns every file in `events/`: the steps first, in their order.
 fn example_events() -> Vec<String> {
-    let files = std::fs::read_dir(repository().join("events")).expect("the folder is there");
-    let names = files.map(|file| file.expect("it can be read").file_name());
+    let files = std::fs::read_dir(repository().join("events")).expect("the directory exists");
+    let names = files.map(|file| file.expect("the entry can be read").file_name());
     let mut names: Vec<_> = names
-        .map(|name| name.into_string().expect("a plain name"))
+        .map(|name| name.into_string().expect("the name is Unicode"))
         .filter(|name| name != "env.json")
         .collect();
     names.sort_by_key(|name| {
@@ -121,11 +122,11 @@ fn example_events() -> Vec<String> {
 }
 
 fn example(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).expect("the example is there");
+    let text = std::fs::read_to_string(path).expect("the example exists");
     serde_json::from_str(&text).expect("the example is JSON")
 }
 
-/// What a step or each secret of a reconciliation has left undone.
+/// Returns the issues of a step or of each secret of a reconciliation.
 fn issues(report: &Value) -> Vec<&Value> {
     let secrets = report["secrets"].as_array();
     secrets.map_or_else(
@@ -138,24 +139,25 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A Docker engine with an image to run the function in. Dropping it removes the image, if it was made here.
+/// A Docker engine with an image to run the function in. Dropping it removes the image if it was
+/// built here.
 ///
-/// There is one at a time: two tests in AWS's image could not tell whose container is whose.
+/// Only one at a time: two tests with AWS's image could not distinguish their containers.
 struct Engine {
-    /// Its address in the containers' network.
+    /// The engine's address in the containers' network.
     address: String,
-    /// What is to be said to SAM of the image.
+    /// SAM's options for the image.
     image: Vec<String>,
     /// The name of the image that SAM runs.
     runs: String,
-    /// The containers of that image which were there before.
+    /// The containers of that image that existed before.
     before: BTreeSet<String>,
     made: Option<String>,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Engine {
-    /// Nothing, where no engine answers: then this says so.
+    /// Returns `None`, and reports it, if no engine responds.
     async fn found(purpose: &str) -> Option<Engine> {
         static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
         let turn = TURN.lock().await;
@@ -210,7 +212,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // A test that fails may leave a container.
+        // A failing test may leave a container.
         let removed = std::process::Command::new("sh")
             .arg("-c")
             .arg(
@@ -218,7 +220,7 @@ impl Drop for Engine {
                  [ -z \"$2\" ] || docker rmi \"$2\"",
             )
             .arg(&self.runs)
-            // Without any, a line that no container is.
+            // Without an image, a name that no container has.
             .arg(self.before.iter().fold("none".to_owned(), |all, one| all + "\n" + one))
             .arg(self.made.as_deref().unwrap_or_default())
             .output();
@@ -229,22 +231,22 @@ impl Drop for Engine {
     }
 }
 
-/// The containers of an image.
+/// Returns the containers of an image.
 async fn containers(image: &str) -> BTreeSet<String> {
     let filter = format!("ancestor={image}");
     let containers = printed(&["ps", "--all", "--quiet", "--filter", &filter]).await;
     containers.lines().map(str::to_owned).collect()
 }
 
-/// This machine's address in the network of the containers.
+/// Returns this machine's address in the network of the containers.
 async fn host_address() -> String {
-    // Docker names the gateway only once there was a container. It is the first address.
+    // Docker names the gateway only after the first container. It is the first address.
     let network = "{{with index .IPAM.Config 0}}{{or .Gateway .Subnet}}{{end}}";
     let network = printed(&["network", "inspect", "bridge", "--format", network]).await;
     match network.split_once('/') {
         None => network,
         Some((first, _)) => {
-            let first: Ipv4Addr = first.parse().expect("an address");
+            let first: Ipv4Addr = first.parse().expect("the text is an address");
             Ipv4Addr::from_bits(first.to_bits() + 1).to_string()
         }
     }
@@ -253,17 +255,18 @@ async fn host_address() -> String {
 async fn docker(arguments: &[&str]) -> std::io::Result<Output> {
     let mut docker = Command::new("docker");
     docker.args(arguments).kill_on_drop(true);
-    // One that hangs does not answer either.
+    // An engine that hangs counts as not responding.
     timeout(PATIENCE, docker.output()).await?
 }
 
-/// What `docker` prints.
+/// Returns the output of `docker`.
 async fn printed(arguments: &[&str]) -> String {
     let output = docker(arguments).await.expect("docker can be run");
     successful(output, "docker").trim().to_owned()
 }
 
-/// `make sandbox ARGS='--by-hand --also-listen-on …'` at free ports, and the settings for a function in a container.
+/// Runs `make sandbox ARGS='--by-hand --also-listen-on …'` at free ports, with the settings for a
+/// function in a container.
 struct Sandbox {
     cli: AwsCli,
     gateway: String,
@@ -290,12 +293,12 @@ impl Sandbox {
             sandbox.args([format!("--{name}-port"), port.to_string()]);
         }
         let mut process = Group::start(sandbox);
-        let stdout = process.leader.stdout.take().expect("it is piped");
+        let stdout = process.leader.stdout.take().expect("the output is piped");
         announced(stdout, "The sandbox is up").await;
 
         let cli = AwsCli::at(format!("http://127.0.0.1:{aws}"));
         let settings = std::fs::read_to_string(repository().join("events/env.json"));
-        let mut settings = settings.expect("the settings are there");
+        let mut settings = settings.expect("the output has the settings");
         for (usual, port) in [(4600, aws), (4601, gateway), (4602, doppler)] {
             let (from, to) = (
                 format!("//172.17.0.1:{usual}"),
@@ -305,7 +308,7 @@ impl Sandbox {
             settings = settings.replace(&from, &to);
         }
         let path = cli.path("env.json");
-        std::fs::write(&path, settings).expect("it can be written");
+        std::fs::write(&path, settings).expect("the file can be written");
         Sandbox {
             cli,
             gateway: format!("http://127.0.0.1:{gateway}/prod/ping"),
@@ -314,7 +317,8 @@ impl Sandbox {
         }
     }
 
-    /// `sam local` with what every call of it needs. No credentials: SAM would ask AWS whose they are.
+    /// Returns the command `sam local` with the options of every call. No credentials, because SAM
+    /// would ask AWS for their account.
     async fn sam(&self, engine: &Engine, command: &str) -> Command {
         let mut sam = self.cli.command(tool("sam"));
         sam.args(["local", command, "--skip-pull-image"])
@@ -342,27 +346,29 @@ impl Sandbox {
         key_in(text(&answer, "/SecretString")).expect("the secret holds a key")
     }
 
-    /// The status that a client of the gateway gets.
+    /// Returns the status of a request to the gateway.
     async fn gateway_answer(&self, key: &str) -> u16 {
         let request = http::Request::get(&self.gateway).header("x-api-key", key);
-        let answer = send(request.body("").expect("a valid request")).await;
-        answer.expect("the gateway answers").status().as_u16()
+        let answer = send(request.body("").expect("the request is valid")).await;
+        answer.expect("the gateway responds").status().as_u16()
     }
 }
 
-/// Reads what a program writes until it says this, and goes on reading.
+/// Reads what a program writes until these words, and continues to read in the background.
 async fn announced(stream: impl AsyncRead + Send + Unpin + 'static, words: &str) {
     let mut lines = BufReader::new(stream).lines();
     let said = async {
         let mut said = String::new();
-        while let Some(line) = lines.next_line().await.expect("it writes text") {
+        while let Some(line) = lines.next_line().await.expect("the output is text") {
             if line.contains(words) {
                 return;
             }
             said = said + &line + "\n";
         }
-        panic!("it ended: {said}");
+        panic!("the program ended: {said}");
     };
-    timeout(PATIENCE, said).await.expect("it starts in time");
+    timeout(PATIENCE, said)
+        .await
+        .expect("the program starts in time");
     keep(&Arc::<Mutex<String>>::default(), lines.into_inner());
 }
