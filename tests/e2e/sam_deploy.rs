@@ -592,8 +592,8 @@ impl Cloud {
             published += &self.cli.run(&question).await.to_string();
         }
         assert!(
-            told.contains("created API key"),
-            "the log is not there: {told}"
+            published.contains("created API key"),
+            "the log is missing: {published}"
         );
         published
     }
