@@ -1059,7 +1059,7 @@ fn mark_written_is_read_as_it_was() {
 }
 
 #[test]
-fn in_use_text_written_is_read_as_it_was() {
+fn in_use_text_survives_writing_and_reading() {
     let in_use = InUseText::new("shop/prod.key");
     let hashes = ["prd", "prd_eu"].map(|config| {
         target_hash(&Target {
