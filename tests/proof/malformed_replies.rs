@@ -447,7 +447,7 @@ async fn start(run: Run, number: usize) -> TestEnv {
     assert!(arn.ends_with(|letter: char| letter.is_ascii_alphanumeric()));
     if inherits {
         let value = "HandMadeHandMadeHandMadeHandMadeHandMade";
-        env.sandbox.create_key("by hand", value, &[&env.plans[0]]);
+        env.sandbox.create_key("manual", value, &[&env.plans[0]]);
         env.sandbox.put_secret(
             SECRET,
             &json!({ "apiKey": value, "user": "qxzj" }).to_string(),
@@ -719,7 +719,7 @@ async fn recover(env: &TestEnv, run: Run, token: Option<String>) -> Result<(), F
 
 /// Recovers until nothing is left.
 ///
-/// A run that was told to wait for minutes, or that ran out of time on a busy machine, needs another try.
+/// A run that has to wait for minutes, or ran out of time on a busy machine, needs another try.
 async fn recover_fully(
     env: &TestEnv,
     run: Run,

@@ -379,7 +379,7 @@ impl JobEnv {
                 true
             }
             ManualChange::PutAKeyMadeByHand => {
-                sandbox.create_key("by hand", UNMANAGED, &[&self.test_env.plans[0]]);
+                sandbox.create_key("manual", UNMANAGED, &[&self.test_env.plans[0]]);
                 sandbox.put_secret(SECRET, &text_with(UNMANAGED, "us"));
                 true
             }
@@ -855,7 +855,7 @@ async fn any_manual_change_is_repaired_by_runbook() {
     }
     print(&table);
     for (change, row) in &table {
-        let done = row.by_itself + row.after_retry + row.after_commands;
+        let done = row.automatically + row.after_retry + row.after_commands;
         assert!(done > 0, "{change:?} was never made");
     }
     failed.sort();
@@ -894,7 +894,7 @@ fn every_repair_block_is_run() {
 #[derive(Default)]
 struct Row {
     not_possible: usize,
-    by_itself: usize,
+    automatically: usize,
     after_retry: usize,
     after_commands: usize,
     errors: BTreeMap<String, usize>,
@@ -904,7 +904,7 @@ impl Row {
     fn count(&mut self, end: End, error: Option<String>) {
         *(match end {
             End::NotPossible => &mut self.not_possible,
-            End::ByItself => &mut self.by_itself,
+            End::ByItself => &mut self.automatically,
             End::AfterRetry => &mut self.after_retry,
             End::AfterCommands => &mut self.after_commands,
         }) += 1;
@@ -916,20 +916,20 @@ impl Row {
 
 fn print(table: &BTreeMap<ManualChange, Row>) {
     println!(
-        "{:<42} {:>5} {:>9} {:>11} {:>14}  errors",
-        "change", "tried", "by itself", "after retry", "after commands"
+        "{:<42} {:>5} {:>13} {:>11} {:>14}  errors",
+        "change", "tried", "automatically", "after retry", "after commands"
     );
     for (change, row) in table {
-        let tried = row.by_itself + row.after_retry + row.after_commands;
+        let tried = row.automatically + row.after_retry + row.after_commands;
         let errors: Vec<_> = row
             .errors
             .iter()
             .map(|(error, count)| format!("{error} {count}"))
             .collect();
         println!(
-            "{:<42} {tried:>5} {:>9} {:>11} {:>14}  {}",
+            "{:<42} {tried:>5} {:>13} {:>11} {:>14}  {}",
             format!("{change:?}"),
-            row.by_itself,
+            row.automatically,
             row.after_retry,
             row.after_commands,
             errors.join(", ")

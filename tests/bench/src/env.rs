@@ -109,7 +109,7 @@ impl BenchEnv {
 /// Fills the sandbox and returns the function's settings.
 fn seed(sandbox: &Sandbox, variant: Variant) -> Vec<(&'static str, String)> {
     let plan = sandbox.create_usage_plan("partners");
-    sandbox.create_key("by hand", FIRST_KEY, &[&plan]);
+    sandbox.create_key("manual", FIRST_KEY, &[&plan]);
     sandbox.create_secret(SECRET, Some(&format!(r#"{{"apiKey":"{FIRST_KEY}"}}"#)));
     sandbox.enable_rotation(SECRET);
     let doppler = sandbox.doppler();
