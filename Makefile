@@ -49,6 +49,7 @@ programs:
 .PHONY: test
 test: tools ## Run all tests except e2e (first time 13 min)
 	@[[ -d $(TARGET)/debug ]] || echo 'Building and running the tests, which takes about 13 minutes the first time on 2 cores.'
+	@tests/tools/need zsh
 	@TOOLS=$(TOOLS) cargo test --workspace --locked
 
 .PHONY: verify
@@ -58,6 +59,7 @@ verify: build tools ## Build for Lambda and test whole rotations with it (5 min;
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test proof --test concurrency -- --skip load::
 # `make test` runs the commands of the pages in bash.
+	@tests/tools/need zsh
 	@PAGES_SHELL=zsh FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
 
@@ -184,7 +186,7 @@ bench: ## Measure size, memory, start and calls (release build 4-6 min)
 
 .PHONY: tools
 tools: $(TOOLS)/test/.installed $(TOOLS)/aws-lambda-rie ## Install the programs that the tests use; test does it too (1 min, 0.6 GB)
-	@tests/tools/need curl zsh
+	@tests/tools/need curl
 
 .PHONY: decisions
 decisions: ## Write src/decision/decisions.md again from the code

@@ -93,7 +93,7 @@ fn every_documented_block_parses_in_both_shells() {
         std::fs::write(&file, commands).expect("it can be written");
         for shell in ["bash", "zsh"] {
             let checked = Command::new(shell).arg("-n").arg(&file).output();
-            let checked = checked.unwrap_or_else(|_| panic!("no {shell}; run `make tools`"));
+            let checked = checked.unwrap_or_else(|_| panic!("no {shell}; `make test` installs it"));
             let errors = String::from_utf8_lossy(&checked.stderr);
             let parses = checked.status.success() && errors.is_empty();
             assert!(parses, "{shell}: {what}: {errors}");
