@@ -1,4 +1,4 @@
-//! One thing learnt, by a query or by an action.
+//! What a query or an action found out.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -9,72 +9,75 @@ use super::secret::SecretDescription;
 use super::secret_version::{Comparison, Content, CurrentVersion, VersionRole};
 use crate::ids::{KeyId, PlanId, Target, VersionId};
 
-/// One thing learnt, by a query or by an action.
+/// One thing that a query or an action found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// What the secret's description says now.
+    /// The secret's description as it is now.
     Described(SecretDescription),
-    /// What a version holds.
+    /// The content of a version.
     VersionRead {
-        /// The version with what it holds.
+        /// The version and its content.
         version: ReadVersion,
-        /// How the pending and the current version compare, where this is one of them and the other was read before.
+        /// How the pending and the current version compare. Present if this is one of them and the
+        /// other was read before.
         comparison: Option<Comparison>,
-        /// Those of the listed keys that have its value.
+        /// The listed keys that have its value.
         keys: Vec<KeyId>,
-        /// Those of the targets that were read which hold its key.
+        /// The targets, of those read before, that hold its key.
         targets: BTreeSet<Target>,
     },
-    /// This secret's keys.
+    /// The keys of this secret.
     Keys(Vec<Key>),
-    /// The key of one version, looked for among all keys.
+    /// The key of one version, searched for among all keys of the account.
     KeyFound(VersionRole, Option<Key>),
     /// The plans of a key.
     Plans(KeyId, BTreeSet<PlanId>),
     /// A configured plan exists.
     PlanExists(PlanId),
-    /// The probe accepted the pending key, or in a trial run refused a random one; or the key is old enough.
+    /// The pending key is in effect: the probe accepted it, or it is old enough. In a test rotation
+    /// without a working current key, the probe refused a random key.
     InEffect,
-    /// What a target holds.
+    /// The content of a target.
     TargetRead {
         /// The target.
         target: Target,
-        /// What it holds.
+        /// Its content.
         content: TargetContent,
-        /// Those of the listed keys that have its value.
+        /// The listed keys that have its value.
         keys: Vec<KeyId>,
     },
-    /// A target was given the key of that version.
+    /// The key of that version was written to a target.
     TargetWritten(Target, VersionRole),
     /// The pending version holds a new key.
     PendingValueStored,
     /// A key was created.
     KeyCreated(Key),
-    /// A key with that value exists already.
+    /// A key with the requested value already exists.
     KeyExists,
-    /// A key is not as it was.
+    /// A key was changed, or found changed.
     KeyChanged(KeyId, KeyChange),
     /// AWSCURRENT is on this rotation's version.
     Promoted,
     /// AWSPENDING is on no version.
     PendingLabelRemoved,
-    /// What the secret's description says once no replica is under way.
+    /// The secret's description once no replica is being updated.
     ReplicasInSync(SecretDescription),
 }
 
 /// A version that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadVersion {
-    /// The pending one.
+    /// The pending version.
     Pending(Content),
-    /// The one that carries AWSCURRENT.
+    /// The version with AWSCURRENT.
     Current(CurrentVersion),
-    /// The one that carries AWSPREVIOUS.
+    /// The version with AWSPREVIOUS.
     Previous(Content),
 }
 
 impl ReadVersion {
-    /// A version by its role. `id` and `created` come with its value: without a value there is no id.
+    /// Creates a version from its role. `id` and `created` come with its value, so a version
+    /// without a value has no id.
     #[must_use]
     pub fn new(
         role: VersionRole,
@@ -96,7 +99,7 @@ impl ReadVersion {
         }
     }
 
-    /// What the version is to the run.
+    /// Returns the role of the version in this run.
     #[must_use]
     pub fn role(&self) -> VersionRole {
         match self {
@@ -107,22 +110,23 @@ impl ReadVersion {
     }
 }
 
-/// How a key is now.
+/// The state of a key after a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyChange {
-    /// It is complete since then, which its description says.
+    /// It has been complete since that time, and its description says so.
     Resumed(SystemTime),
     /// Its description names the targets that were written.
     TargetsNoted,
     /// It is on this plan.
     Attached(PlanId),
-    /// Its description says so, and it is enabled.
+    /// Its description says that it is superseded, and it is enabled.
     Superseded(Supersession),
     /// It is enabled and not superseded.
     Restored,
-    /// It is disabled, and its description says why.
+    /// It is disabled, and its description says that it is superseded.
     Disabled(Supersession),
-    /// A person disabled it: its description, which was written just now, says that it is in use.
+    /// An operator disabled it. Its description, which this run has just written, says that it is
+    /// in use.
     DisabledManually,
     /// It no longer exists.
     Deleted,

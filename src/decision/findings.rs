@@ -1,4 +1,4 @@
-//! What a report says of a secret and its keys. Pure.
+//! What a report says about a secret and its keys. Pure.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::Continue;
@@ -15,23 +15,23 @@ use super::secret_version::{Content, InvalidSecret, VersionRole};
 use crate::ids::{KeyId, Target, VersionId};
 use crate::redact::Redacted;
 
-/// What a key is to its secret.
+/// The state of a key, as a report shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyState {
-    /// AWSCURRENT holds it, or a version with another label than AWSPREVIOUS.
+    /// AWSCURRENT holds it, or a version with a label other than AWSPREVIOUS does.
     InUse,
-    /// Replaced, and enabled until its grace is over.
+    /// Superseded, and enabled until its grace period ends.
     Superseded,
-    /// Replaced, and disabled by this function until its quarantine is over.
+    /// Superseded, and disabled by this function until its quarantine ends.
     Quarantined,
-    /// Disabled by a person.
+    /// Disabled by an operator.
     DisabledManually,
-    /// Replaced, but made by a person or another tool, and not handed over.
+    /// Superseded, but created by an operator or another tool, and not handed over.
     Unmanaged,
 }
 
-/// What `key` is to its secret, as far as is known.
+/// Returns the state of `key`, as far as it is known.
 #[must_use]
 pub fn state(observed: &Observed, key: &Key) -> KeyState {
     if !key.is_managed() && key.held_by.is_empty() {
@@ -49,68 +49,75 @@ pub fn state(observed: &Observed, key: &Key) -> KeyState {
     }
 }
 
-/// Something that a reconciliation leaves as it is, and that its reader should know.
+/// Something that a reconciliation does not change but reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// No version carries AWSCURRENT, or it has no value.
     NoCurrent,
     /// AWSCURRENT holds no key.
     Placeholder,
-    /// API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made.
+    /// API Gateway has no key with AWSCURRENT's value, and this function is not known to have
+    /// created one.
     CurrentKeyMissing,
-    /// A person disabled AWSCURRENT's key.
+    /// An operator disabled AWSCURRENT's key.
     CurrentKeyDisabled(KeyId),
     /// AWSCURRENT holds a text that cannot be rotated.
     Unusable(InvalidSecret),
-    /// AWSCURRENT holds a key that an emergency stop revoked, through another version than the one that it was made for.
+    /// AWSCURRENT holds a key that an emergency stop revoked, and is on another version than the
+    /// key's.
     CurrentKeyRevoked(KeyId),
-    /// Somebody enabled a key that an emergency stop had revoked; it was disabled again.
+    /// An emergency stop had revoked this key, and it was enabled again. This run disabled it
+    /// again.
     RevokedAgain(KeyId),
-    /// This function had disabled AWSCURRENT's key, and could not enable it.
+    /// This function disabled AWSCURRENT's key earlier, and could not enable it.
     NotRestored(KeyId),
-    /// AWSCURRENT's key was seen to be on no usage plan, and could be put on none.
+    /// AWSCURRENT's key is on no usage plan, and no plan is known for it.
     OnNoPlan(KeyId),
-    /// In an emergency, a key that stays because its version carries a label of the owner's own.
+    /// In an emergency, a key stays enabled because its version carries a custom label.
     Spared(KeyId),
-    /// In an emergency, a replaced key that stays because this function did not make it.
+    /// In an emergency, a superseded key stays enabled because this function did not create it.
     StillWorks(KeyId),
-    /// A key stays in quarantine, because it could not be made anew if a rollback wanted it.
+    /// A key stays in quarantine because this function could not create it again for a rollback.
     Irreplaceable(KeyId),
-    /// A person disabled a replaced key.
+    /// An operator disabled a superseded key.
     DisabledManually(KeyId),
-    /// A key that this function did not make is, or was until lately, the secret's: with the version that holds it.
+    /// AWSCURRENT or AWSPREVIOUS holds a key that this function did not create, and this version
+    /// holds it.
     HandOver(KeyId, VersionId),
-    /// A key carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag.
+    /// A key has this function's tag, but belongs to an earlier secret of this name, was renamed,
+    /// or lost a tag.
     Namesake(KeyId),
-    /// Somebody else changed a superseded key, so that its grace or quarantine counts from then.
+    /// Something else changed a superseded key, so its grace period or quarantine counts from then.
     Postponed(KeyId, SystemTime),
-    /// A key has our tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's.
+    /// A key has this secret's tags and name, but neither AWSCURRENT nor AWSPREVIOUS holds its
+    /// value.
     NotAdopted(KeyId),
-    /// A target holds the key of a rotation under way.
+    /// A target holds the pending key of a rotation.
     AwaitsPromotion(Target),
-    /// A target holds somebody else's value and was never written, so it is left alone.
+    /// A target holds an unknown value and was never written, so this function does not overwrite
+    /// it.
     TargetTaken(Target),
-    /// A replica has not got AWSCURRENT yet, so no grace begins.
+    /// A replica does not have AWSCURRENT's value yet, so no grace period begins.
     ReplicaUnderway(Redacted),
-    /// A replica does not follow the secret: its Region, and the service's words.
+    /// A replica does not follow the secret: its Region, and the service's message.
     ReplicaFailed(Redacted, Redacted),
-    /// Rotation is switched off.
+    /// Rotation is turned off.
     RotationOff,
-    /// No reply told AWS's time, so nothing was disabled or deleted.
+    /// No AWS reply showed a time that can be trusted, so nothing was disabled or deleted.
     TimeUnknown,
-    /// The grace of a key is over, but a target could not be read, which may hold it.
+    /// The grace period or quarantine of a key is over, but the key was kept: a target that could
+    /// hold it could not be read.
     Withheld(KeyId),
-    /// A key was disabled at once, and whoever reads it from Doppler is cut off; or may be, where a target could not be
-    /// read.
+    /// A key was disabled at once, so consumers that read it from Doppler are rejected.
     CutOff {
         /// The key.
         key: KeyId,
-        /// Whether a target did hold it.
+        /// Whether a target held it; `false` if a target could not be read.
         certain: bool,
     },
 }
 
-/// What is to be said of a secret at the end of a reconciliation.
+/// Returns the findings about a secret at the end of a reconciliation.
 #[must_use]
 pub fn findings(observed: &Observed) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -131,7 +138,7 @@ pub fn findings(observed: &Observed) -> Vec<Finding> {
     }
     for key in keys {
         found.extend(finding_of(observed, key));
-        // Beside what else there is to say of it, such as how it is handed over.
+        // In addition to the key's other finding, such as how it is handed over.
         if key.is(VersionRole::Current) && is_on_no_plan(observed, key) {
             found.push(Finding::OnNoPlan(key.id.clone()));
         }
@@ -218,7 +225,8 @@ fn finding_of(observed: &Observed, key: &Key) -> Option<Finding> {
     (is_due(observed, key) && !observed.failed_keys.contains(&id)).then_some(Finding::Withheld(id))
 }
 
-/// A key that this function neither made nor was handed, as far as its tags, name and mark tell.
+/// Returns the finding about a key that this function neither created nor was handed, according to
+/// its tags, name and description.
 fn finding_of_unmanaged(observed: &Observed, key: &Key) -> Option<Finding> {
     let mut holders = key
         .held_by
@@ -236,7 +244,8 @@ fn finding_of_unmanaged(observed: &Observed, key: &Key) -> Option<Finding> {
     }
 }
 
-/// From when on the period of a superseded key counts, where that is later than its mark says, and the period is not over.
+/// Returns when the period of a superseded key begins, if that is later than its mark says and the
+/// period is not over.
 fn postponed_to(observed: &Observed, key: &Key) -> Option<SystemTime> {
     let mark = key.supersession()?;
     let (marked, counts, period) = match key.quarantined_since() {
@@ -257,7 +266,7 @@ fn postponed_to(observed: &Observed, key: &Key) -> Option<SystemTime> {
     (counts > marked && counts + period > observed.policy.now).then_some(counts)
 }
 
-/// Whether no API accepts the key, as far as this run looked at its plans.
+/// Whether no API accepts the key, as far as this run read its plans.
 fn is_on_no_plan(observed: &Observed, key: &Key) -> bool {
     let excused = key.stage_keys || observed.policy.allows_no_plan;
     !excused && observed.plans.get(&key.id).is_some_and(BTreeSet::is_empty)

@@ -1,4 +1,4 @@
-//! A key in API Gateway, and where it stands in its life.
+//! A key in API Gateway and its lifecycle.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -6,8 +6,11 @@ use std::time::{Duration, SystemTime};
 use super::secret_version::VersionRole;
 use crate::ids::{KeyId, Target, VersionId};
 
-/// A change of a key counts as somebody else's if API Gateway dates it later than the newest time in the key's description by
-/// more than this: the function reads its clock before it sends a change.
+/// How much later than the newest time in a key's description a change must be to count as another
+/// caller's.
+///
+/// This function reads its clock before it sends a change, so API Gateway dates its own changes a
+/// little later.
 pub(crate) const OWN_CHANGE: Duration = Duration::from_mins(1);
 
 /// A key in API Gateway.
@@ -15,48 +18,52 @@ pub(crate) const OWN_CHANGE: Duration = Duration::from_mins(1);
 pub struct Key {
     /// Its id.
     pub id: KeyId,
-    /// Whose it is.
+    /// The secret that it belongs to.
     pub owner: Owner,
     /// What its description says.
     pub description: KeyDescription,
     /// Whether API Gateway accepts it.
     pub enabled: bool,
-    /// Whether it has stage keys, which open APIs older than usage plans.
+    /// Whether it has stage keys, which give access to APIs without usage plans.
     pub stage_keys: bool,
-    /// Whether its value has the form of those that this function generates, so that it could be created again.
+    /// Whether its value has the form that this function generates, so that it could be created
+    /// again.
     pub generated: bool,
-    /// Since when it has been complete, as far as the control plane tells.
+    /// Since when it has been complete, as far as API Gateway's control plane shows.
     pub effective_since: SystemTime,
-    /// When it was last changed, by whomever. (That API Gateway dates every `UpdateApiKey` so, and only those that change the
-    /// key, is inferred from the field's name and was not verified on AWS. Where it is absent, the description alone counts.)
+    /// When any caller last changed it. If absent, only the description counts.
+    ///
+    /// That API Gateway sets it for every `UpdateApiKey` that changes the key, and only then, is
+    /// inferred from the field's name. It was not verified on AWS.
     pub changed_at: Option<SystemTime>,
-    /// The Doppler targets that its description names: each had been written for this secret by then.
+    /// The Doppler targets that its description names. Each was written for this secret.
     pub named_targets: BTreeSet<Target>,
-    /// The versions, of those read so far, whose value it has.
+    /// The versions, of those read so far, that hold its value.
     pub held_by: BTreeSet<VersionRole>,
     /// The Doppler targets, of those read so far, that held its value when they were read.
     pub in_targets: BTreeSet<Target>,
 }
 
-/// Whose key it is, as its tags and name tell.
+/// The secret that a key belongs to, according to its tags and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// This secret's, created for that version or handed over with it.
+    /// This secret: the key was created for this version, or handed over with it.
     Secret {
         /// The version.
         version: VersionId,
     },
-    /// It carries this function's tag, and name or tags place it at this secret's name: an earlier secret's of the same name,
-    /// or one that was renamed or lost a tag.
+    /// A secret of the same name: the key has this function's tag, and its name or tags contain
+    /// this secret's name. It belongs to an earlier secret, was renamed, or lost a tag.
     Namesake,
-    /// Somebody else's. It is known by its value only.
+    /// Another owner. Only the key's value is known.
     Other,
 }
 
 /// What the description of a key says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyDescription {
-    /// Nothing that this function wrote. Where the key is this secret's, its owner handed it over.
+    /// Nothing that this function wrote. If the key belongs to the secret, an operator handed it
+    /// over.
     Other,
     /// This function created the key, or keeps it in use.
     InUse(Progress),
@@ -64,10 +71,10 @@ pub enum KeyDescription {
     Superseded(Supersession),
 }
 
-/// How far a key was brought.
+/// How far the creation of a key has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It was created again, and is not known to be on all of its plans yet.
+    /// It was created again, and may not be on all of its plans yet.
     AwaitsPlans,
     /// It was complete as soon as it was created, as far as is known.
     Complete,
@@ -75,7 +82,7 @@ pub enum Progress {
     Resumed,
 }
 
-/// Where a key stands in its life.
+/// The state of a key in its lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifecycle<'a> {
     /// Enabled, and not superseded.
@@ -91,12 +98,12 @@ pub enum Lifecycle<'a> {
         /// What its description says.
         supersession: &'a Supersession,
     },
-    /// A person disabled it.
+    /// An operator disabled it.
     DisabledManually,
 }
 
 impl Key {
-    /// Where it stands in its life.
+    /// Returns the key's state in its lifecycle.
     #[must_use]
     pub fn lifecycle(&self) -> Lifecycle<'_> {
         match (self.supersession(), self.enabled) {
@@ -114,7 +121,7 @@ impl Key {
         }
     }
 
-    /// What its description says of its end, if it is superseded.
+    /// Returns what its description says about its end. Returns `None` if it is not superseded.
     #[must_use]
     pub fn supersession(&self) -> Option<&Supersession> {
         match &self.description {
@@ -123,7 +130,8 @@ impl Key {
         }
     }
 
-    /// The version that it was created for, if it is this secret's.
+    /// Returns the version that it was created for. Returns `None` if it does not belong to the
+    /// secret.
     #[must_use]
     pub fn version(&self) -> Option<&VersionId> {
         match &self.owner {
@@ -132,19 +140,20 @@ impl Key {
         }
     }
 
-    /// Whether it is this secret's.
+    /// Whether it belongs to the secret.
     #[must_use]
     pub fn belongs_to_secret(&self) -> bool {
         self.version().is_some()
     }
 
-    /// Whether its value is that of this version.
+    /// Whether the version in this role holds its value.
     #[must_use]
     pub fn is(&self, role: VersionRole) -> bool {
         self.held_by.contains(&role)
     }
 
-    /// Whether this function may retire it: it is this secret's, or was an earlier one's and is superseded.
+    /// Whether this function may retire it: it belongs to the secret, or to an earlier one and is
+    /// superseded.
     #[must_use]
     pub fn is_managed(&self) -> bool {
         match self.owner {
@@ -154,13 +163,13 @@ impl Key {
         }
     }
 
-    /// Whether its description is one of this function's.
+    /// Whether this function wrote its description.
     #[must_use]
     pub fn is_described(&self) -> bool {
         self.description != KeyDescription::Other
     }
 
-    /// Whether it was created again, and is not known to be on all of its plans yet.
+    /// Whether it was created again, and may not be on all of its plans yet.
     #[must_use]
     pub fn awaits_plans(&self) -> bool {
         self.description == KeyDescription::InUse(Progress::AwaitsPlans)
@@ -173,13 +182,13 @@ impl Key {
             .is_some_and(|supersession| supersession.revoked_at.is_some())
     }
 
-    /// Whether a person disabled it.
+    /// Whether an operator disabled it.
     #[must_use]
     pub fn is_disabled_manually(&self) -> bool {
         self.lifecycle() == Lifecycle::DisabledManually
     }
 
-    /// When this function disabled it, if it did.
+    /// Returns when this function disabled it. Returns `None` if it did not.
     #[must_use]
     pub fn quarantined_since(&self) -> Option<SystemTime> {
         match self.lifecycle() {
@@ -188,8 +197,9 @@ impl Key {
         }
     }
 
-    /// When somebody else changed it after this function wrote that it is superseded. Whoever may change a key may also write
-    /// an old time into its description.
+    /// Returns when another caller changed it after this function marked it as superseded.
+    ///
+    /// A caller that may change a key may also write an old time into its description.
     #[must_use]
     pub fn changed_by_others(&self) -> Option<SystemTime> {
         let newest = self.supersession()?.newest();
@@ -197,24 +207,24 @@ impl Key {
     }
 }
 
-/// Says that a key is superseded.
+/// The mark in a key's description that says that the key is superseded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Supersession {
-    /// Since when the key has been superseded: the grace period counts from here.
+    /// When the key was superseded. The grace period counts from here.
     pub superseded_at: SystemTime,
-    /// The version that replaced it.
+    /// The version that superseded it.
     pub by: VersionId,
-    /// When the function disabled it: the quarantine period counts from here.
+    /// When this function disabled it. The quarantine counts from here.
     pub disabled_at: Option<SystemTime>,
     /// When an emergency stop disabled it.
     pub revoked_at: Option<SystemTime>,
-    /// How often and when its grace or quarantine began again, because somebody else had changed the key.
+    /// How often and when its period began again, because another caller had changed the key.
     pub postponed: Option<Postponed>,
-    /// The Doppler targets that this function has written: a hash of each.
+    /// A hash of each Doppler target that this function has written.
     pub targets: BTreeSet<String>,
 }
 
-/// How often grace or quarantine began again.
+/// How often and when a grace period or quarantine began again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Postponed {
     /// How often.
@@ -224,7 +234,7 @@ pub struct Postponed {
 }
 
 impl Supersession {
-    /// Of a key that `by` replaced at `superseded_at`.
+    /// Creates the mark of a key that `by` superseded at `superseded_at`.
     #[must_use]
     pub fn new(superseded_at: SystemTime, by: VersionId) -> Self {
         Self {
@@ -237,7 +247,7 @@ impl Supersession {
         }
     }
 
-    /// The latest of its times.
+    /// Returns the latest time in the mark.
     #[must_use]
     pub fn newest(&self) -> SystemTime {
         let postponed = self.postponed.map(|postponed| postponed.at);

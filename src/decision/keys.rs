@@ -7,7 +7,7 @@ use super::secret_version::VersionRole;
 use crate::ids::KeyId;
 
 impl Keys {
-    /// All that are known.
+    /// Returns an iterator over all known keys.
     pub fn iter(&self) -> std::slice::Iter<'_, Key> {
         match self {
             Self::Unlisted => &[],
@@ -26,13 +26,13 @@ impl Keys {
         .iter_mut()
     }
 
-    /// The key with that id.
+    /// Returns the key with this id.
     #[must_use]
     pub fn get(&self, id: &KeyId) -> Option<&Key> {
         self.iter().find(|key| key.id == *id)
     }
 
-    /// All of this secret's, if they were listed.
+    /// Returns all keys of this secret. Returns `None` if they were not listed.
     #[must_use]
     pub fn listed(&self) -> Option<&[Key]> {
         match self {
@@ -41,7 +41,7 @@ impl Keys {
         }
     }
 
-    /// Whether the key of that version was looked for among all keys of the account.
+    /// Whether the key of that version was searched for among all keys of the account.
     #[must_use]
     pub fn were_searched(&self, role: VersionRole) -> bool {
         matches!(self, Self::Listed { searched, .. } if searched.contains(&role))
@@ -69,7 +69,7 @@ impl Keys {
         }
     }
 
-    /// What was pending is current, and what was current is previous.
+    /// Moves the role of each version on: pending becomes current, and current becomes previous.
     pub(super) fn promoted(&mut self) {
         for key in self.each_mut() {
             let held_by = std::mem::take(&mut key.held_by).into_iter();
@@ -92,8 +92,10 @@ impl<'a> IntoIterator for &'a Keys {
 }
 
 impl Observed {
-    /// Whether a rotation is about to promote the key: a version that is pending and not current holds it, or it was created
-    /// for that.
+    /// Whether a rotation is about to promote the key.
+    ///
+    /// That is so if a version that is pending and not current holds the key, or if the key was
+    /// created for such a version.
     #[must_use]
     pub fn is_to_be_promoted(&self, id: &KeyId) -> bool {
         let Some(key) = self.keys.get(id) else {

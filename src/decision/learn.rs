@@ -1,4 +1,4 @@
-//! How a fact changes what is known.
+//! Updates what is known with new facts.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::task::UsagePlans;
 use crate::ids::{KeyId, Target};
 
 impl Observed {
-    /// Takes in what was learnt.
+    /// Adds a fact to what is known.
     pub fn learn(&mut self, fact: Fact) {
         match fact {
             Fact::Described(secret) => {
@@ -62,7 +62,7 @@ impl Observed {
             }
             Fact::KeyExists => {
                 self.creation = Creation::AlreadyExisted;
-                // A list from before the attempt may be too old to have the key.
+                // A list from before the attempt may not contain the key.
                 self.keys = Keys::Unlisted;
             }
             Fact::Promoted => self.promoted(),
@@ -108,7 +108,7 @@ impl Observed {
                 let plans = self.plans.entry(id.clone()).or_default();
                 plans.insert(plan.clone());
             }
-            // One that is enabled although an emergency stop revoked it is not done with.
+            // A key that is enabled although an emergency stop revoked it still has to be disabled.
             KeyChange::Superseded(supersession) if supersession.revoked_at.is_some() => {}
             KeyChange::Superseded(_) => drop(self.changed_keys.insert(id.clone())),
             KeyChange::Disabled(_) => {
@@ -135,7 +135,7 @@ impl Observed {
                 self.revoked_again.insert(id.clone());
             }
         }
-        // Each description that is written names them.
+        // Every description that is written names the targets.
         if !matches!(change, KeyChange::Attached(_)) {
             key.named_targets = written;
         }
@@ -157,7 +157,7 @@ impl Observed {
         }
     }
 
-    /// What was pending is current, and what was current is previous.
+    /// Moves the role of each version on: pending becomes current, and current becomes previous.
     fn promoted(&mut self) {
         let Some(version) = self.rotated_version().cloned() else {
             return;
@@ -170,7 +170,7 @@ impl Observed {
         self.labels.confirmed();
         self.versions.promoted(version);
         self.keys.promoted();
-        // Until now another run may have written AWSCURRENT's old key.
+        // Until now, another run may have written AWSCURRENT's old key.
         for target in &mut self.targets {
             target.content = TargetContent::Unread;
         }
@@ -189,7 +189,7 @@ impl Observed {
         }
     }
 
-    /// Goes on without what `request` would have brought. For what is done after the point of no return.
+    /// Continues without the result of `request`. For a request that fails after the promotion.
     pub fn skip(&mut self, request: &Request) {
         match request {
             Request::Query(query) => self.skip_query(query),
@@ -228,7 +228,7 @@ impl Observed {
                 self.labels = Labels::MustConfirm;
             }
             Action::CreateKey { .. } => self.impede(Impediment::CurrentKeyUnusable),
-            // What is only noted may go without saying until the next run.
+            // A note can wait until the next run.
             Action::NoteResumption(id) | Action::NoteTargets(id) => {
                 self.failed_keys.insert(id.clone());
             }
@@ -240,7 +240,7 @@ impl Observed {
             | Action::NotePostponement(id, _)
             | Action::DeleteKey(id) => {
                 if action.takes_away() {
-                    // It may have been done, with only the reply lost.
+                    // The change may have been made although the reply was lost.
                     self.labels = Labels::MustConfirm;
                 }
                 let key = self.keys.get(id);
@@ -255,21 +255,21 @@ impl Observed {
         }
     }
 
-    /// Takes in what the run has to do without from now on.
+    /// Records that this run has to work without something.
     pub(super) fn impede(&mut self, impediment: Impediment) {
         self.impediment = self.impediment.max(impediment);
     }
 }
 
 impl Labels {
-    /// Something was read that is newer.
+    /// Records that something newer than the labels was read.
     fn outdated(&mut self) {
         if *self == Self::Fresh {
             *self = Self::Stale;
         }
     }
 
-    /// AWSCURRENT is where this run put it.
+    /// Records that AWSCURRENT is where this run moved it.
     fn confirmed(&mut self) {
         if *self == Self::MustConfirm {
             *self = Self::Stale;

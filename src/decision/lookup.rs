@@ -1,4 +1,4 @@
-//! Questions: answered from what is known, or left to be looked up.
+//! Answers from what is known, or the query that finds out.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -11,21 +11,22 @@ use super::request::{Action, Decision, Query, Request};
 use super::secret_version::{Content, VersionRole};
 use crate::ids::{KeyId, PlanId, Target};
 
-/// Each of these answers from what is known, or leaves the step to have it looked up.
+/// Each method returns what is known, or breaks with the query that finds it out.
 impl Observed {
-    /// What a version holds.
+    /// Returns the content of a version.
     pub(crate) fn read(&self, role: VersionRole, expected: bool) -> ControlFlow<Decision, Content> {
         let query = || Query::Version { role, expected };
         known(self.content(role), query)
     }
 
-    /// What the pending version holds, to go on with.
+    /// Returns the content of the pending version. Refuses a text that cannot be rotated.
     pub(crate) fn pending(&self, expected: bool) -> ControlFlow<Decision, Content> {
         let role = VersionRole::Pending;
         usable(role, self.read(role, expected)?)
     }
 
-    /// What the current version holds. Where one is labelled so, it must be there.
+    /// Returns the content of the current version. If a version carries AWSCURRENT, it must have a
+    /// value.
     pub(crate) fn current(&self) -> ControlFlow<Decision, Content> {
         let labelled = self.version(VersionRole::Current);
         let expected = labelled.is_some() && labelled != self.rotated_version();
@@ -35,12 +36,13 @@ impl Observed {
         }
     }
 
-    /// All keys of this secret.
+    /// Returns all keys of this secret.
     pub(crate) fn all_keys(&self) -> ControlFlow<Decision, &[Key]> {
         known(self.keys.listed(), || Query::Keys)
     }
 
-    /// The key with the value of that version: this secret's if it is one of those, else whoever's it is.
+    /// Returns the key with the value of that version, from this secret's keys or else from all
+    /// keys of the account.
     pub(crate) fn key_of(&self, role: VersionRole) -> ControlFlow<Decision, Option<&Key>> {
         if let Some(found) = self.keys.iter().find(|key| key.is(role)) {
             return Continue(Some(found));
@@ -57,7 +59,8 @@ impl Observed {
         known(self.plans.get(key), || Query::PlansOf(key.clone()))
     }
 
-    /// The plans of this secret's newest key that has any, but for those with the value of that version.
+    /// Returns the plans of this secret's newest key that has any, except keys with the value of
+    /// that version.
     pub(crate) fn plans_of_newest_but(
         &self,
         role: VersionRole,
@@ -68,7 +71,7 @@ impl Observed {
             .collect();
         others.sort_by_key(|key| Reverse(key.effective_since));
         for key in others {
-            // That of an abandoned rotation may never have got one.
+            // The key of an abandoned rotation may have no plan.
             let plans = self.plans_of(&key.id)?;
             if !plans.is_empty() {
                 return Continue(plans.clone());
@@ -85,8 +88,10 @@ impl Observed {
         )
     }
 
-    /// Whether a target holds a value of somebody else's, which may not be overwritten: it is no value of this secret's
-    /// versions and none of its keys', it is not listed to be overwritten, and no key of this secret says that it was written
+    /// Whether a target holds an unknown value, which this function must not overwrite.
+    ///
+    /// A value is unknown if no version and no key of this secret has it. The target must also not
+    /// be listed in DOPPLER_ADOPT_TARGETS, and no key's description may say that it was written
     /// before.
     pub(crate) fn is_taken(&self, target: &Target) -> ControlFlow<Decision, bool> {
         let is_adopted = self.policy.adopted_targets.contains(target);
@@ -107,22 +112,24 @@ impl Observed {
         Continue(self.content_of(target)? == TargetContent::Other)
     }
 
-    /// That the pending key is in effect.
+    /// Continues if the pending key is in effect.
     pub(crate) fn in_effect(&self, how: impl FnOnce() -> Query) -> ControlFlow<Decision> {
         known(self.in_effect.then_some(()), how)
     }
 }
 
 impl Observed {
-    /// Whether this is a test rotation: Secrets Manager made the pending version as a copy of AWSCURRENT (AWSV,
-    /// `RotateImmediately=false`). Not known before both versions were read.
+    /// Whether this is a test rotation: Secrets Manager created the pending version as a copy of
+    /// AWSCURRENT (AWSV, `RotateImmediately=false`).
+    ///
+    /// Returns `false` until both versions were read.
     #[must_use]
     pub fn is_test_rotation(&self) -> bool {
         self.versions.are_identical() && !self.is_current()
     }
 }
 
-/// What a version holds, if that can be rotated.
+/// Returns the content of a version. Refuses a text that cannot be rotated.
 fn usable(role: VersionRole, content: Content) -> ControlFlow<Decision, Content> {
     match content {
         Content::Unusable(fault) => refuse(Refusal::InvalidSecret(role, fault)),

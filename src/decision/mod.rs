@@ -1,6 +1,6 @@
-//! What to do next, decided from what is known. Pure: no I/O, no clock, no values, nothing asynchronous.
+//! Decides what a run does next from what is known. Pure: no I/O, no clock, no values, no async.
 //!
-//! Read `rotation.rs` and `reconciliation.rs` first, from top to bottom; [`decisions`] shows as tables what comes of them.
+//! Read `rotation.rs` and `reconciliation.rs` first. [`decisions`] shows their results as tables.
 
 use std::ops::ControlFlow::{Break, Continue};
 
@@ -46,7 +46,7 @@ pub use self::secret_version::{
 };
 pub use self::task::{Policy, Readiness, RotationStep, Scope, Task, UsagePlans};
 
-/// Decides what the run does next. There is an answer for everything that can be known.
+/// Decides what the run does next. Every combination of facts has an answer.
 #[must_use]
 pub fn decide(observed: &Observed) -> Decision {
     let left = match &observed.task {

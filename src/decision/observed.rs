@@ -1,4 +1,4 @@
-//! What is known of a secret and its keys: facts and ids, never values, so that all of it may be logged.
+//! What a run knows about a secret: facts and ids, never values, so all of it may be logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,68 +9,69 @@ use super::secret_version::{Content, VersionRole, Versions};
 use super::task::{Policy, Scope, Task};
 use crate::ids::{KeyId, PlanId, Target, VersionId};
 
-/// Everything that is known so far. What is `None` or empty was not looked at yet.
+/// Everything that a run knows so far. A field that is `None` or empty was not read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
-    /// What the run is for.
+    /// The purpose of the run.
     pub task: Task,
-    /// What was fixed from the start.
+    /// What is fixed for the whole run.
     pub policy: Policy,
-    /// What the secret's description says.
+    /// The secret's description.
     pub secret: SecretDescription,
-    /// How far its labels can be relied on.
+    /// How reliable its labels are.
     pub labels: Labels,
     /// What was read of the versions.
     pub versions: Versions,
-    /// This secret's keys, and those of others that were found by value.
+    /// The keys of this secret, and other keys that were found by value.
     pub keys: Keys,
-    /// What became of `CreateApiKey`.
+    /// The result of `CreateApiKey`.
     pub creation: Creation,
-    /// Whether the time at which a resumed key became complete is in its description.
+    /// Whether the description of a resumed key says when the key became complete.
     pub resumption_noted: bool,
-    /// The plans that a key is on.
+    /// The plans of each key.
     pub plans: BTreeMap<KeyId, BTreeSet<PlanId>>,
     /// Configured plans that are known to exist.
     pub existing_plans: BTreeSet<PlanId>,
-    /// Whether the pending key is known to be in effect: by the probe, or by its age. In a trial run, whether the probe
-    /// refused a random key.
+    /// Whether the pending key is in effect, by the probe or by its age. In a test rotation,
+    /// whether the probe succeeded.
     pub in_effect: bool,
     /// The Doppler targets, as configured.
     pub targets: Vec<ObservedTarget>,
-    /// Those that this run wrote.
+    /// The targets that this run wrote.
     pub written_targets: BTreeSet<Target>,
-    /// Whether the replicas were waited for since this rotation's version was promoted.
+    /// Whether this run waited for the replicas after it promoted the version.
     pub replicas_awaited: bool,
-    /// Keys that this run marked or disabled, to which it does nothing more, unless they are in use again.
+    /// Keys that this run marked or disabled. It does not change them again, unless they are in use
+    /// again.
     pub changed_keys: BTreeSet<KeyId>,
-    /// Keys that this run failed to change, and leaves to the next.
+    /// Keys that this run failed to change. It leaves them to the next run.
     pub failed_keys: BTreeSet<KeyId>,
-    /// Keys that this run found enabled and disabled.
+    /// Keys that this run disabled.
     pub disabled_keys: BTreeSet<KeyId>,
-    /// Those of them that an emergency stop had revoked before.
+    /// The disabled keys that an emergency stop had revoked before.
     pub revoked_again: BTreeSet<KeyId>,
-    /// What this run has to do without.
+    /// What this run has to work without.
     pub impediment: Impediment,
 }
 
 /// The keys that are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// None: they were not listed since one could have come.
+    /// None: they were not listed, or a key may have been created since.
     #[default]
     Unlisted,
-    /// The one that this run created. The others were not listed.
+    /// The key that this run created. The others were not listed.
     CreatedOnly(Box<Key>),
-    /// All of this secret's.
+    /// All keys of this secret.
     Listed {
-        /// These, and those of others that were found by value.
+        /// The keys of this secret, and other keys that were found by value.
         keys: Vec<Key>,
-        /// Whose key was looked for among all keys of the account.
+        /// The versions whose key was searched for among all keys of the account.
         searched: BTreeSet<VersionRole>,
     },
 }
 
-/// How far the staging labels that are known can be relied on.
+/// How reliable the known staging labels are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Labels {
     /// They are older than the list of keys or the value of AWSCURRENT.
@@ -78,61 +79,62 @@ pub enum Labels {
     Stale,
     /// They are newer than both.
     Fresh,
-    /// Something was done since that must not stand if AWSCURRENT has moved meanwhile: they are looked at before anything else.
+    /// A change was made that must be undone if AWSCURRENT has moved. So the labels are read before
+    /// anything else.
     MustConfirm,
 }
 
-/// What a run has to do without. Each includes those before it.
+/// What a run has to work without. Each value includes those before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Impediment {
     /// Nothing.
     #[default]
     None,
-    /// The plans of AWSCURRENT's key, which only the report asks for, could not be looked at.
+    /// The plans of AWSCURRENT's key, which only the report needs, could not be read.
     PlansUnknown,
-    /// AWSCURRENT's key could not be brought back, so no other key is touched.
+    /// AWSCURRENT's key could not be restored, so no other key is changed.
     CurrentKeyUnusable,
-    /// Something could not be looked at without which this run cannot go on.
+    /// Something could not be read that this run needs to continue.
     Blind,
 }
 
 /// One Doppler target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedTarget {
-    /// Which one.
+    /// The target.
     pub target: Target,
-    /// What is known of it.
+    /// Its content.
     pub content: TargetContent,
 }
 
-/// What is known of one Doppler target.
+/// What is known about the content of a Doppler target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetContent {
-    /// Not read since it could have changed.
+    /// Not read, or it may have changed since.
     Unread,
     /// It holds the key of that version.
     Key(VersionRole),
-    /// It holds nothing of anybody's: no value, or the secret's own placeholder.
+    /// It holds no value that could be lost: it is empty or holds the secret's own placeholder.
     Vacant,
-    /// It holds something else.
+    /// It holds another value.
     Other,
-    /// It could not be read or written, and this run goes on without it.
+    /// It could not be read or written, and this run continues without it.
     Unreachable,
 }
 
-/// What became of `CreateApiKey`.
+/// The result of `CreateApiKey`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
-    /// Not asked for yet.
+    /// Not requested yet.
     NotTried,
-    /// The key is new.
+    /// The key was created.
     Created,
-    /// A key with this value was there before.
+    /// A key with this value already existed.
     AlreadyExisted,
 }
 
 impl Observed {
-    /// What is known once the secret was described.
+    /// Creates what is known once the secret was described.
     #[must_use]
     pub fn new(task: Task, policy: Policy, secret: SecretDescription) -> Self {
         let targets = policy.targets.iter().map(|target| ObservedTarget {
@@ -162,7 +164,8 @@ impl Observed {
         }
     }
 
-    /// The same run from its beginning, as a reconciliation around the version that carries AWSCURRENT by now.
+    /// Returns the state for a new start of the run, as a reconciliation with the present
+    /// AWSCURRENT.
     #[must_use]
     pub fn restarted(self) -> Self {
         let task = match self.task {
@@ -179,19 +182,20 @@ impl Observed {
         }
     }
 
-    /// The labels of all versions.
+    /// Returns the labels of all versions.
     #[must_use]
     pub fn staging(&self) -> &StagingLabels {
         &self.secret.labels
     }
 
-    /// Whether superseded keys are disabled before anything else, whoever still uses them.
+    /// Whether this is an emergency stop, which disables superseded keys first, even if consumers
+    /// use them.
     #[must_use]
     pub fn is_emergency(&self) -> bool {
         self.task == Task::EmergencyStop
     }
 
-    /// How long a superseded key stays enabled.
+    /// Returns how long a superseded key stays enabled.
     #[must_use]
     pub fn grace(&self) -> Duration {
         if self.is_emergency() {
@@ -201,7 +205,7 @@ impl Observed {
         }
     }
 
-    /// The version that this rotation makes; none without one.
+    /// Returns the version that this rotation creates. Returns `None` if this is not a rotation.
     #[must_use]
     pub fn rotated_version(&self) -> Option<&VersionId> {
         match &self.task {
@@ -210,7 +214,7 @@ impl Observed {
         }
     }
 
-    /// The version in that role.
+    /// Returns the version in that role.
     #[must_use]
     pub fn version(&self, role: VersionRole) -> Option<&VersionId> {
         match role {
@@ -241,9 +245,10 @@ impl Observed {
         self.carries(PENDING)
     }
 
-    /// Whether this rotation's version is promoted and AWSPENDING is off it. With both labels it may still be without a
-    /// key: the service's model says that a secret's first value becomes AWSCURRENT at once, whatever label it is put
-    /// under (DOC; not known whether that holds during a rotation).
+    /// Whether this rotation's version carries AWSCURRENT and no longer AWSPENDING.
+    ///
+    /// A version with both labels may have no key: a secret's first value becomes AWSCURRENT at
+    /// once, whatever its label (DOC, service model; whether also during a rotation is UNK).
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_current() && !self.is_pending()
@@ -263,13 +268,13 @@ impl Observed {
         pending.is_some() && pending != self.version(VersionRole::Current)
     }
 
-    /// What a version holds, if that was read.
+    /// Returns the content of a version. Returns `None` if it was not read.
     #[must_use]
     pub fn content(&self, role: VersionRole) -> Option<Content> {
         self.versions.content(role)
     }
 
-    /// What is known of a target. One that is not configured cannot be reached.
+    /// Returns what is known about a target. A target that is not configured counts as unreachable.
     #[must_use]
     pub fn target(&self, target: &Target) -> TargetContent {
         let mut targets = self.targets.iter();
@@ -277,8 +282,8 @@ impl Observed {
         found.map_or(TargetContent::Unreachable, |observed| observed.content)
     }
 
-    /// The Doppler targets that are known to have been written for this secret: those that this run wrote, those that hold
-    /// AWSCURRENT's key, and those that the description of a key of this secret names.
+    /// Returns the Doppler targets that were written for this secret: this run wrote them, they
+    /// hold AWSCURRENT's key, or the description of one of its keys names them.
     #[must_use]
     pub fn known_written(&self) -> BTreeSet<Target> {
         let current = TargetContent::Key(VersionRole::Current);

@@ -1,5 +1,5 @@
-//! What comes beside the four steps: brings secret, API Gateway and Doppler back into agreement around the version that carries
-//! AWSCURRENT, and retires the keys that nobody uses any more. `finishSecret` ends with the same. Pure.
+//! Reconciles API Gateway and Doppler with the AWSCURRENT version, and retires superseded keys.
+//! `finishSecret` ends with a reconciliation. Pure.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -13,15 +13,16 @@ use super::secret_version::{Content, VersionRole};
 use super::task::UsagePlans;
 use crate::ids::{PlanId, VersionId};
 
-/// AWSCURRENT's key works, every Doppler target holds it, and each of the other keys is where its age says.
+/// Restores AWSCURRENT's key, writes it to every Doppler target, and retires superseded keys.
 ///
-/// Without a working current key nothing is mirrored, and but for an emergency nothing retired either: one of the old keys
-/// may be the last that works.
+/// Without a working current key, nothing is mirrored, and nothing is retired except in an
+/// emergency: an old key may be the last one that works.
 pub(crate) fn reconcile(observed: &Observed) -> ControlFlow<Decision> {
     let Some(version) = observed.version(VersionRole::Current) else {
         return Continue(());
     };
-    // Labels and value are two calls: only labels that are newer than the value tell that it has moved.
+    // Labels and value are two calls. Only labels that are newer than the value show that
+    // AWSCURRENT has moved.
     match observed.labels {
         _ if observed.impediment == Impediment::Blind => return Continue(()),
         Labels::MustConfirm => return query(Query::Labels),
@@ -30,7 +31,8 @@ pub(crate) fn reconcile(observed: &Observed) -> ControlFlow<Decision> {
         Labels::Stale | Labels::Fresh => {}
     }
     let current = observed.read(VersionRole::Current, true)?;
-    // A placeholder has replaced nothing that works, not even in an emergency. What cannot be rotated has: it is its owner's.
+    // A placeholder has superseded no working key, so an emergency stop also skips it. A value that
+    // cannot be rotated may have superseded one.
     let goes_ahead = observed.is_emergency() && matches!(current, Content::Unusable(_));
     if !current.is_key() && !goes_ahead {
         return Continue(());
@@ -47,12 +49,12 @@ pub(crate) fn reconcile(observed: &Observed) -> ControlFlow<Decision> {
     find_unmanaged(observed)
 }
 
-/// A key that an emergency stop revoked and somebody enabled again is disabled before anything else.
+/// Disables keys that an emergency stop revoked and that were enabled again. This comes first.
 fn keep_revoked(observed: &Observed) -> ControlFlow<Decision> {
     perform_first(observed, |key| key.is_revoked() && key.enabled)
 }
 
-/// Brings AWSCURRENT's key back, as far as that is ours to do. Answers whether it works then.
+/// Restores AWSCURRENT's key, if this function may change it. Returns whether the key works.
 fn restore(observed: &Observed, current: &VersionId) -> ControlFlow<Decision, bool> {
     if observed.impediment >= Impediment::CurrentKeyUnusable {
         return Continue(false);
@@ -67,7 +69,7 @@ fn restore(observed: &Observed, current: &VersionId) -> ControlFlow<Decision, bo
     if key.is_disabled_manually() || (key.is_revoked() && !is_reinstated(observed, key)) {
         return Continue(false);
     }
-    // What this run disabled itself may still be listed as it was.
+    // The list may still show a key as it was before this run disabled it.
     if key.supersession().is_some() || observed.changed_keys.contains(&key.id) {
         if observed.labels != Labels::Fresh {
             return query(Query::Labels);
@@ -86,12 +88,13 @@ fn restore(observed: &Observed, current: &VersionId) -> ControlFlow<Decision, bo
     Continue(true)
 }
 
-/// The plans that AWSCURRENT's key must be on, where it may have lost one or was not put on one yet.
+/// Returns the plans that AWSCURRENT's key must be on, if it may have lost one or was not put on
+/// all of them yet.
 fn plans_to_restore(
     observed: &Observed,
     key: &Key,
 ) -> ControlFlow<Decision, Option<BTreeSet<PlanId>>> {
-    // `finishSecret` has no call to spare for this; `testSecret` has just done it.
+    // `finishSecret` has no call to spare for this, and `testSecret` has just checked it.
     let may_have_lost_one = observed.rotated_version().is_none();
     match &observed.policy.plans {
         UsagePlans::Configured(plans) if may_have_lost_one || key.awaits_plans() => {
@@ -104,7 +107,8 @@ fn plans_to_restore(
     }
 }
 
-/// Without configured plans, whether an API accepts AWSCURRENT's key is known only from its own.
+/// Reads the plans of AWSCURRENT's key. Without configured plans, only they show whether an API
+/// accepts the key.
 fn look_at_plans(observed: &Observed, key: &Key) -> ControlFlow<Decision> {
     let inherits = matches!(observed.policy.plans, UsagePlans::Inherited { .. });
     let may_look = observed.policy.checks_plans && observed.impediment == Impediment::None;
@@ -114,7 +118,7 @@ fn look_at_plans(observed: &Observed, key: &Key) -> ControlFlow<Decision> {
     Continue(())
 }
 
-/// Creates AWSCURRENT's key again, unless its value was not generated by this function.
+/// Creates AWSCURRENT's key again, if this function generated its value.
 fn recreate(observed: &Observed, version: &VersionId) -> ControlFlow<Decision, bool> {
     if !may_recreate(observed) || observed.creation != Creation::NotTried {
         return Continue(false);
@@ -123,8 +127,8 @@ fn recreate(observed: &Observed, version: &VersionId) -> ControlFlow<Decision, b
     act(Action::CreateKey { role, version })
 }
 
-/// Whether a missing key with the value of AWSCURRENT was created by this function, as far as can be told: it looks like
-/// one, and the secret has been rotated.
+/// Whether this function created the missing key with AWSCURRENT's value, as far as is known: the
+/// value has the generated form, and the secret was rotated before.
 fn may_recreate(observed: &Observed) -> bool {
     let content = observed.content(VersionRole::Current);
     let generated = content == Some(Content::Key { generated: true });
@@ -132,8 +136,10 @@ fn may_recreate(observed: &Observed) -> bool {
     generated && (observed.secret.rotated_before || keys.any(super::key::Key::belongs_to_secret))
 }
 
-/// Every target holds AWSCURRENT's key, but one that holds the pending key, because a rotation is about to promote that, and
-/// one that holds somebody else's value and was never written.
+/// Writes AWSCURRENT's key to every Doppler target that should hold it.
+///
+/// Except targets that hold the pending key, because a rotation is about to promote it, and targets
+/// that hold an unknown value and were never written.
 fn mirror(observed: &Observed) -> ControlFlow<Decision> {
     let targets = &observed.policy.targets;
     if !targets.is_empty() && observed.is_rotating() {
@@ -154,9 +160,12 @@ fn mirror(observed: &Observed) -> ControlFlow<Decision> {
     Continue(())
 }
 
-/// Which targets were written is remembered in the descriptions of this secret's keys, so that those are repaired whatever they hold.
-/// Whatever is written into a description names them; so in an ordinary rotation that of the superseded key does, which
-/// costs no call. Before that key comes to its end, AWSCURRENT's says so itself.
+/// Notes in a key's description which targets were written, so that they are repaired whatever they
+/// hold later.
+///
+/// Every description that is written names them. In an ordinary rotation, that of the superseded
+/// key does, at no extra call. Before that key is disabled, AWSCURRENT's key needs a note of its
+/// own.
 fn note_targets(observed: &Observed) -> ControlFlow<Decision> {
     let Some(key) = observed.key_of(VersionRole::Current)? else {
         return Continue(());
@@ -174,8 +183,11 @@ fn note_targets(observed: &Observed) -> ControlFlow<Decision> {
     act(Action::NoteTargets(key.id.clone()))
 }
 
-/// Finds the superseded key also where a person or another tool created it, to say how it is handed over. Not in every
-/// reconciliation: once a superseded key of this secret is deleted, nothing but a search tells that it was one.
+/// Finds the superseded key if an operator or another tool created it, to report how to hand it
+/// over.
+///
+/// Not in a reconciliation of every secret: once a superseded key of this secret is deleted, only a
+/// search through all keys could tell that it was one.
 fn find_unmanaged(observed: &Observed) -> ControlFlow<Decision> {
     let previous = observed.version(VersionRole::Previous);
     let Some(previous) = previous.filter(|_| observed.task.searches_for_unmanaged_keys()) else {

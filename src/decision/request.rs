@@ -1,4 +1,4 @@
-//! What a run can do next.
+//! What a run does next.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,81 +7,84 @@ use super::refusal::Refusal;
 use super::secret_version::VersionRole;
 use crate::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
 
-/// What a run does next.
+/// The next step of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// This request.
+    /// Perform this request.
     Perform(Request),
-    /// Stop: what is known forbids to go on.
+    /// Stop: the known facts do not allow the run to continue.
     Refuse(Refusal),
-    /// Forget what was observed and begin again, as a reconciliation: AWSCURRENT has moved.
+    /// Forget what was observed and start again as a reconciliation: AWSCURRENT has moved.
     Restart,
     /// Nothing is left to do.
     Done,
 }
 
-/// Something to be done outside.
+/// A call to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// To learn something, which changes nothing.
+    /// Find something out, without a change.
     Query(Query),
-    /// To change something.
+    /// Change something.
     Act(Action),
 }
 
-/// Something to learn.
+/// Something to find out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
-    /// What a version holds; `expected` where it must be there, if perhaps not visible yet.
+    /// The content of a version.
     Version {
         /// The version.
         role: VersionRole,
-        /// Whether to wait a little for a value to become visible.
+        /// Whether to wait until a value becomes visible, because there must be one.
         expected: bool,
     },
-    /// The labels, once more.
+    /// The staging labels, read again.
     Labels,
     /// The keys of this secret.
     Keys,
-    /// The key with the value of that version, among all keys.
+    /// The key with the value of that version, searched for among all keys of the account.
     FindKey(VersionRole),
     /// The plans of a key.
     PlansOf(KeyId),
     /// Whether a configured plan exists.
     PlanExists(PlanId),
-    /// What a target holds.
+    /// The content of a target.
     Target(Target),
-    /// Whether the API there refuses a random key and accepts the pending one; waits until it does.
+    /// Whether the API at this URL refuses a random key and accepts the pending one. Waits until it
+    /// does.
     ProbeAccepts(ProbeUrl),
-    /// Whether the API there refuses a random key.
+    /// Whether the API at this URL refuses a random key.
     ProbeRefusesRandomKey(ProbeUrl),
-    /// Whether every replica of the secret holds what the secret holds; waits until then.
+    /// Whether every replica has the secret's present value. Waits until it has.
     ReplicasInSync,
-    /// Whether the pending key is that old; waits until then.
+    /// Whether the pending key is old enough. Waits until it is.
     KeyAge {
         /// The age at which it counts as in effect.
         age: Duration,
-        /// When it has that age.
+        /// When it reaches that age.
         reached_at: SystemTime,
     },
 }
 
-/// Something to do.
+/// Something to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Store a new value in this version, which is the pending one.
     StorePendingValue(VersionId),
-    /// Create the key with the value of that version. The description of AWSCURRENT's says that its plans are still to come:
-    /// no step looks after them otherwise, should the run be cut off.
+    /// Create the key with the value of that version.
+    ///
+    /// The description of AWSCURRENT's key says that it still needs its plans. Otherwise, if the
+    /// run is interrupted, no later run would attach them.
     CreateKey {
-        /// Whose value it gets.
+        /// The role of the version whose value it gets.
         role: VersionRole,
-        /// That version.
+        /// The id of that version.
         version: VersionId,
     },
-    /// Note in a key's description that it is completed only now.
+    /// Note in a key's description that the key becomes complete only now.
     NoteResumption(KeyId),
-    /// Note in the description of AWSCURRENT's key the targets that were written.
+    /// Note in the description of AWSCURRENT's key which targets were written.
     NoteTargets(KeyId),
     /// Put a key on a plan.
     AttachKey(KeyId, PlanId),
@@ -94,25 +97,26 @@ pub enum Action {
         /// From that one, if any.
         from: Option<VersionId>,
     },
-    /// Take AWSPENDING off this version.
+    /// Remove AWSPENDING from this version.
     RemovePendingLabel(VersionId),
-    /// Enable a key that is in use, and write that it is not superseded: a run that was about to disable it may have done so
-    /// since it was listed.
+    /// Enable a key that is in use, and remove its mark. Another run may have disabled it since it
+    /// was listed.
     RestoreKey(KeyId),
-    /// Write that a key is superseded, as of when that is done.
+    /// Mark a key as superseded from now on.
     MarkSuperseded(KeyId, Supersession),
-    /// Disable a superseded key, and note when that is done.
+    /// Disable a superseded key, and note the time.
     DisableKey(KeyId, Supersession),
-    /// Note with a disabled key that an emergency stop revoked it.
+    /// Note in a disabled key's description that an emergency stop revoked it.
     NoteRevocation(KeyId, Supersession),
-    /// Note with a key that its period starts again, because somebody else changed it.
+    /// Note in a key's description that its period starts again, because another caller changed the
+    /// key.
     NotePostponement(KeyId, Supersession),
     /// Delete a key whose quarantine is over.
     DeleteKey(KeyId),
 }
 
 impl Action {
-    /// Whether it is the end of a key, for those who use it.
+    /// Whether consumers can no longer use the key afterwards.
     pub(crate) fn takes_away(&self) -> bool {
         matches!(self, Self::DisableKey(..) | Self::DeleteKey(_))
     }

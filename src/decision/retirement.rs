@@ -1,10 +1,10 @@
-//! What becomes of the keys that nobody uses any more. Pure.
+//! Retires superseded keys. Pure.
 //!
 //! ```text
-//!                     replaced                     grace is over                  quarantine is over
+//!                     superseded                grace period is over             quarantine is over
 //!   in use, enabled ───────────► superseded, enabled ───────────► superseded, disabled ───────────► deleted
 //!          ▲                              │                                │                           │
-//!          └────── in use again ──────────┴────────────────────────────────┴── minted anew, same value ┘
+//!          └────── in use again ──────────┴────────────────────────────────┴─ created again, same value┘
 //! ```
 
 use std::ops::ControlFlow::{self, Continue};
@@ -17,7 +17,8 @@ use super::request::{Action, Decision, Query};
 use super::secret::Replication;
 use super::secret_version::VersionRole;
 
-/// Every key of ours that nobody uses is marked, disabled or deleted, as its age says; one in use again loses its mark.
+/// Marks, disables or deletes superseded keys when they are due, and restores keys that are in use
+/// again.
 pub(super) fn retire(observed: &Observed) -> ControlFlow<Decision> {
     let keys = observed.all_keys()?;
     if !observed.is_emergency() && (!every_target_was_read(observed) || awaits_replicas(observed)) {
@@ -29,7 +30,7 @@ pub(super) fn retire(observed: &Observed) -> ControlFlow<Decision> {
     perform_first(observed, |_| true)
 }
 
-/// Does what is due for the first of such keys, if this run may still do it.
+/// Performs the first action that is due for an eligible key and that this run may still do.
 pub(super) fn perform_first(
     observed: &Observed,
     is_eligible: impl Fn(&Key) -> bool,
@@ -44,8 +45,8 @@ pub(super) fn perform_first(
     let Some((key, action)) = due.find(is_open) else {
         return Continue(());
     };
-    // The labels are older than the list: a version that is not among them may be that of a rotation which began
-    // meanwhile. And nothing but a mark is made by them.
+    // The labels are older than the list. A version that they lack may belong to a rotation
+    // that began in the meantime. Only a mark may rely on such labels.
     let is_known = key
         .version()
         .is_some_and(|version| observed.staging().has(version));
@@ -56,7 +57,7 @@ pub(super) fn perform_first(
     act(action)
 }
 
-/// What is due for `key`, if this function may retire it.
+/// Returns the action that is due for `key`, if this function may retire it.
 fn due(observed: &Observed, key: &Key) -> Option<Action> {
     if !key.is_managed() {
         return None;
@@ -95,7 +96,7 @@ fn due_in_quarantine(
 ) -> Option<Action> {
     let (id, policy) = (key.id.clone(), &observed.policy);
     let is_over = since(key, disabled_at) + policy.quarantine <= policy.now;
-    // An emergency goes on with targets unread, but deletes nothing then.
+    // An emergency stop continues with unread targets, but deletes nothing then.
     let is_unseen =
         key.in_targets.is_empty() && (!observed.is_emergency() || every_target_was_read(observed));
     if is_over && is_unseen && policy.time_is_known && !is_irreplaceable(observed, key) {
@@ -123,7 +124,7 @@ fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
         };
         return Some(Action::DisableKey(id, revoked));
     }
-    // Also of a key that another run has marked since this one began.
+    // Also for a key that another run has marked since this one began.
     let grace = observed.grace();
     let is_over = grace.is_zero() || superseded_since(observed, key, &supersession) + grace <= now;
     if is_over && observed.policy.time_is_known && key.in_targets.is_empty() {
@@ -137,14 +138,17 @@ fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
     postponed(key, is_over).map(|postponed| Action::NotePostponement(id, postponed))
 }
 
-/// Whether AWSCURRENT was moved back to the version that the key was made for. Nothing else brings a revoked key back.
+/// Whether AWSCURRENT was moved back to the version that the key was created for. Only that
+/// restores a revoked key.
 pub(super) fn is_reinstated(observed: &Observed, key: &Key) -> bool {
     key.belongs_to_secret() && key.version() == observed.version(VersionRole::Current)
 }
 
-/// From when on a period counts: from the newest time in the mark, or from when the key was changed by somebody else since,
-/// who may have written the older ones. Of a mark that this function writes the newest time is the period's own, but for a
-/// key that an emergency stop revoked in its quarantine: that begins again.
+/// Returns when a period begins: at the newest time in the mark, or at a later change by another
+/// caller, which may have written older times.
+///
+/// In a mark that this function writes, the newest time is the period's own. The exception is a key
+/// that an emergency stop revoked in its quarantine: the quarantine begins again.
 pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
     let newest = key.supersession().map(Supersession::newest);
     let changed = key.changed_by_others();
@@ -154,8 +158,10 @@ pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
         .fold(marked, SystemTime::max)
 }
 
-/// The same for the grace. AWSPREVIOUS's key was in use until AWSCURRENT's version was there. (After a rollback that version is
-/// older than the mark, so this says nothing.)
+/// Returns when the grace period begins. AWSPREVIOUS's key was in use until AWSCURRENT's version
+/// was created.
+///
+/// After a rollback, that version is older than the mark, so it changes nothing.
 pub(crate) fn superseded_since(observed: &Observed, key: &Key, mark: &Supersession) -> SystemTime {
     let created = observed
         .versions
@@ -164,7 +170,7 @@ pub(crate) fn superseded_since(observed: &Observed, key: &Key, mark: &Supersessi
     since(key, mark.superseded_at).max(created.unwrap_or(mark.superseded_at))
 }
 
-/// The mark that says that a period which is not over starts again.
+/// Returns the mark which says that a period that is not over starts again.
 fn postponed(key: &Key, over: bool) -> Option<Supersession> {
     let mark = key.supersession().cloned()?;
     let at = key.changed_by_others().filter(|_| !over)?;
@@ -176,15 +182,18 @@ fn postponed(key: &Key, over: bool) -> Option<Supersession> {
     Some(Supersession { postponed, ..mark })
 }
 
-/// Whether a replica has not yet what AWSCURRENT holds, so that its readers still take the key before: no period begins.
+/// Whether a replica lacks AWSCURRENT's value. Its readers still use the key before it, so no
+/// period begins.
 pub(super) fn awaits_replicas(observed: &Observed) -> bool {
     let mut replicas = observed.secret.replicas.iter();
     replicas.any(|replica| replica.status == Replication::Underway)
 }
 
-/// The mark of `key`, if it speaks of the present overlap. Not so where a person enabled the key again; where a rolled
-/// back secret has moved on from it once more; and where a Doppler target held it until this run, so that its readers have
-/// another key only since now.
+/// Returns the mark of `key`, if it is about the present period.
+///
+/// It is not if an operator enabled the key again, or if the secret moved on from the key a second
+/// time after a rollback. It is not either if a Doppler target held the key until this run, because
+/// its readers have another key only since then.
 pub(super) fn current_supersession<'a>(
     observed: &Observed,
     key: &'a Key,
@@ -197,19 +206,22 @@ pub(super) fn current_supersession<'a>(
     (!enabled_again && !of_another_life && !held_until_now).then_some(mark)
 }
 
-/// Whether AWSPREVIOUS holds the key. Its version tells as well as its value where the key was minted for that version.
+/// Whether AWSPREVIOUS holds the key. If the key was created for that version, the version id is
+/// enough.
 fn is_previous(observed: &Observed, key: &Key) -> bool {
     key.is(VersionRole::Previous)
         || (key.belongs_to_secret() && key.version() == observed.version(VersionRole::Previous))
 }
 
-/// Whether a rollback may want a key that could not be made anew.
+/// Whether a rollback may need a key that could not be created again.
 pub(crate) fn is_irreplaceable(observed: &Observed, key: &Key) -> bool {
     !key.generated && is_previous(observed, key)
 }
 
-/// Whether the value of AWSPREVIOUS has to be known to say what is due for `key`: it was handed over, it could not be made
-/// anew, or its mark may be of another life. Where AWSPREVIOUS's own key is listed, the latter needs no reading.
+/// Whether AWSPREVIOUS's value must be read to know which action is due for `key`.
+///
+/// That is so if the key was handed over, could not be created again, or has a mark of an earlier
+/// period. If AWSPREVIOUS's own key is listed, the last case needs no reading.
 fn needs_previous_value(observed: &Observed, key: &Key) -> bool {
     if !key.is_managed() || key.is(VersionRole::Current) || is_retained(observed, key) {
         return false;
@@ -224,7 +236,7 @@ fn needs_previous_value(observed: &Observed, key: &Key) -> bool {
     let Some(mark) = key.supersession() else {
         return !key.is_described();
     };
-    // Any grace of zero is over, whichever mark it counts from.
+    // A grace period of zero is over, whatever mark it counts from.
     if observed.is_emergency() {
         return false;
     }
@@ -233,21 +245,22 @@ fn needs_previous_value(observed: &Observed, key: &Key) -> bool {
     !listed && Some(&mark.by) != observed.version(VersionRole::Current)
 }
 
-/// A target that could not be read may hold any key.
+/// Whether every target was read. A target that could not be read may hold any key.
 pub(super) fn every_target_was_read(observed: &Observed) -> bool {
     let unread = [TargetContent::Unread, TargetContent::Unreachable];
     let mut targets = observed.targets.iter();
     !targets.any(|target| unread.contains(&target.content))
 }
 
-/// Whether a key has our tags and name, but is neither of our making nor anything that this secret has held of late.
+/// Whether a key has this secret's tags and name, but was not created by this function and is not
+/// held by a labelled version.
 pub(super) fn is_unrecognized(observed: &Observed, key: &Key) -> bool {
     let used =
         key.is(VersionRole::Current) || key.is(VersionRole::Previous) || is_retained(observed, key);
     !key.is_described() && !used
 }
 
-/// Whether the version that the key was minted for carries a label other than AWSPREVIOUS.
+/// Whether the version that the key was created for carries a label other than AWSPREVIOUS.
 pub(super) fn is_retained(observed: &Observed, key: &Key) -> bool {
     let version = key.version();
     version.is_some_and(|version| observed.staging().is_retained(version))
@@ -257,15 +270,15 @@ pub(super) fn is_due(observed: &Observed, key: &Key) -> bool {
     due(observed, key).is_some_and(|action| action.takes_away())
 }
 
-/// Whether a key of ours is about to be disabled or deleted, as far as labels and marks tell.
+/// Whether a managed key is about to be disabled or deleted, according to labels and marks.
 pub(crate) fn has_key_due(observed: &Observed) -> bool {
     let mut keys = observed.keys.iter();
     keys.any(|key| is_due(observed, key))
 }
 
-/// Whether somebody else has changed a superseded key again and again, so that it may never be retired.
+/// Whether another caller keeps changing a superseded key, so that it may never be retired.
 pub(crate) fn is_postponed_again(key: &Key) -> bool {
-    /// One change may be a mistake, and two a coincidence.
+    /// One or two changes may be an accident.
     const OFTEN: u32 = 3;
     let postponed = key.supersession().and_then(|mark| mark.postponed.as_ref());
     postponed.is_some_and(|postponed| postponed.times >= OFTEN)

@@ -1,7 +1,8 @@
-//! The four steps: what each still has to do, given what is known. Pure: no I/O, no clock, no values.
+//! The four steps of a rotation: what each still has to do. Pure: no I/O, no clock, no values.
 //!
-//! A step reads from top to bottom. `?` leaves it with the next request; the driver in [`crate::driver`] performs that, learns
-//! from it and asks again, until nothing is left. So wherever the function dies, the next run finds its place by looking.
+//! A step reads from top to bottom. `?` leaves it with the next request. The driver in
+//! [`crate::driver`] performs the request, adds the result to what is known and decides again,
+//! until nothing is left. So the next run can continue wherever the function was stopped.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
@@ -18,14 +19,15 @@ use super::task::{Readiness, UsagePlans};
 use super::usage_plans::{must_be_on_a_plan, new_key_works, required_plans, works_on};
 use crate::ids::{ProbeUrl, VersionId};
 
-/// The pending version holds a new value.
+/// Makes the pending version hold a new value.
 pub(super) fn create_secret(observed: &Observed, version: &VersionId) -> ControlFlow<Decision> {
     check_version(observed, version)?;
     if observed.is_finished() {
         return Continue(());
     }
     let pending = observed.pending(false)?;
-    // The other fields are carried over from it; and a leftover copy of it is not new.
+    // Its other fields are copied to the pending version. A pending version that is only a copy of
+    // it is not new.
     observed.current()?;
     let versions = &observed.versions;
     match pending {
@@ -40,19 +42,19 @@ pub(super) fn create_secret(observed: &Observed, version: &VersionId) -> Control
     }
 }
 
-/// API Gateway has an enabled key with the pending value, on every plan.
+/// Makes API Gateway have an enabled key with the pending value, on every plan.
 pub(super) fn set_secret(observed: &Observed, version: &VersionId) -> ControlFlow<Decision> {
     check_version(observed, version)?;
     if observed.is_finished() {
         return Continue(());
     }
     pending_key(observed)?;
-    // First, so that a plan that cannot be known fails before a key is created.
+    // This comes first, so that unknown plans stop the step before it creates a key.
     let required = required_plans(observed)?;
     if required.is_empty() && matches!(observed.policy.readiness, Readiness::Age(_)) {
         must_be_on_a_plan(observed)?;
     }
-    // Where this secret's keys were listed for that, it is known if an earlier run created this one.
+    // If the keys were listed above, they show whether an earlier run created this one.
     let mut keys = observed.keys.iter();
     let exists = keys.any(|key| key.is(VersionRole::Pending));
     if observed.creation == Creation::NotTried && !exists {
@@ -78,7 +80,7 @@ pub(super) fn set_secret(observed: &Observed, version: &VersionId) -> ControlFlo
     act(Action::AttachKey(key.id.clone(), plan.clone()))
 }
 
-/// The key works, as far as can be known, and Doppler answers.
+/// Tests that the key works, as far as can be known, and that Doppler answers.
 pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFlow<Decision> {
     check_version(observed, version)?;
     if observed.is_finished() {
@@ -94,7 +96,8 @@ pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFl
     if observed.is_test_rotation() {
         return test_configuration(observed);
     }
-    // Put while `createSecret` stored: it takes AWSPENDING off, which the storing then brought back.
+    // A value that was written while `createSecret` stored its own removed AWSPENDING, and storing
+    // put the label back.
     if observed.versions.other_fields_differ() {
         return refuse(Refusal::SecretEditedDuringRotation);
     }
@@ -105,7 +108,8 @@ pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFl
     }
 }
 
-/// What the control plane can say of the pending key: enabled, on its plans, and old enough to have taken effect.
+/// Tests the pending key on the control plane: it is enabled, on its plans, and old enough to be in
+/// effect.
 fn test_on_control_plane(observed: &Observed, age: Duration) -> ControlFlow<Decision> {
     let Some(key) = observed.key_of(VersionRole::Pending)? else {
         return refuse(Refusal::KeyNotFound);
@@ -125,8 +129,10 @@ fn test_on_control_plane(observed: &Observed, age: Duration) -> ControlFlow<Deci
     observed.in_effect(|| Query::KeyAge { age, reached_at })
 }
 
-/// The trial run: only `testSecret` comes, and the pending version is a copy (AWSV, `RotateImmediately=false`). Checks the
-/// configuration and changes nothing. The copy may well be a placeholder.
+/// Tests the configuration in a test rotation, without a change.
+///
+/// Secrets Manager calls only `testSecret`, and the pending version is a copy of AWSCURRENT (AWSV,
+/// `RotateImmediately=false`). It may be a placeholder.
 fn test_configuration(observed: &Observed) -> ControlFlow<Decision> {
     if let UsagePlans::Configured(configured) = &observed.policy.plans
         && let Some(plan) = configured.difference(&observed.existing_plans).next()
@@ -135,7 +141,7 @@ fn test_configuration(observed: &Observed) -> ControlFlow<Decision> {
     }
     match &observed.policy.readiness {
         Readiness::Probe(url) => test_probe(observed, url),
-        // What a rotation would say of the key that it creates.
+        // The same check as for a key that a rotation is about to create.
         Readiness::Age(_) => new_key_works(observed),
     }
 }
@@ -155,10 +161,12 @@ fn test_probe(observed: &Observed, url: &ProbeUrl) -> ControlFlow<Decision> {
     })
 }
 
-/// Mirror, promote, remove AWSPENDING, and put the rest right as every reconciliation does. A failure before promotion
-/// leaves AWSCURRENT alone and Doppler with a key that works; after it, what is left is done by the next run.
+/// Mirrors the key, promotes the version, removes AWSPENDING, and reconciles.
+///
+/// A failure before the promotion leaves AWSCURRENT as it is, and Doppler with a key that works.
+/// After the promotion, the next run does what is left.
 pub(super) fn finish_secret(observed: &Observed, version: &VersionId) -> ControlFlow<Decision> {
-    // Promoted by this run, and replaced since by another.
+    // This run promoted the version, and another process has superseded it since.
     if observed.current_has_moved() && observed.versions.current_id() == Some(version) {
         return reconcile(observed);
     }
@@ -170,8 +178,8 @@ pub(super) fn finish_secret(observed: &Observed, version: &VersionId) -> Control
     if !observed.is_current() {
         pending_key(observed)?;
         require_usable_key(observed)?;
-        // The value is new, so a target is written without being read; but where a key is about to be taken away, it must
-        // be seen whether a target still holds that.
+        // The value is new, so a target is written without being read. But before a key is disabled
+        // or deleted, this step must know whether a target still holds it.
         if observed.grace().is_zero() || has_key_due(observed) {
             for target in &observed.policy.targets {
                 observed.content_of(target)?;
@@ -187,10 +195,11 @@ pub(super) fn finish_secret(observed: &Observed, version: &VersionId) -> Control
         let version = version.clone();
         return act(Action::Promote { version, from });
     }
-    // Left there, a later rollback by hand would leave it on another version than AWSCURRENT and block every rotation.
+    // Otherwise, a later manual rollback would leave AWSPENDING on another version than AWSCURRENT,
+    // which blocks every rotation.
     if observed.is_pending() {
-        // In between, the replicas are waited for: of two label changes in a row the second left replicas stuck for good (OBS,
-        // one report, square/password-rotation-lambda#12).
+        // First it waits for the replicas: after two label changes in a row, replicas got stuck
+        // (OBS, one report, square/password-rotation-lambda#12).
         if !observed.replicas_awaited && !observed.secret.replicas.is_empty() {
             return query(Query::ReplicasInSync);
         }
@@ -199,7 +208,7 @@ pub(super) fn finish_secret(observed: &Observed, version: &VersionId) -> Control
     reconcile(observed)
 }
 
-/// The pending key, if consumers can be given it.
+/// Continues if consumers can use the pending key.
 fn require_usable_key(observed: &Observed) -> ControlFlow<Decision> {
     match observed.key_of(VersionRole::Pending)? {
         Some(key) => enabled(key),
@@ -207,7 +216,8 @@ fn require_usable_key(observed: &Observed) -> ControlFlow<Decision> {
     }
 }
 
-/// This version was not promoted and never will be: a target that it was mirrored to gets AWSCURRENT's key back.
+/// Writes AWSCURRENT's key back to targets that hold a key that was never promoted and never will
+/// be.
 fn restore_targets(observed: &Observed) -> ControlFlow<Decision> {
     let targets = &observed.policy.targets;
     if observed.impediment == Impediment::Blind
@@ -230,7 +240,7 @@ fn restore_targets(observed: &Observed) -> ControlFlow<Decision> {
     Continue(())
 }
 
-/// Whether this version is one to work on.
+/// Refuses a version that this rotation must not work on.
 fn check_version(observed: &Observed, version: &VersionId) -> ControlFlow<Decision> {
     if observed.is_current() {
         return Continue(());
@@ -247,7 +257,8 @@ fn check_version(observed: &Observed, version: &VersionId) -> ControlFlow<Decisi
     Continue(())
 }
 
-/// As `must_be_enabled`, but what this function disabled itself, for instance while the version was abandoned, it enables.
+/// Like `must_be_enabled`, but enables a key that this function disabled, for instance while the
+/// version was abandoned.
 fn enabled(key: &Key) -> ControlFlow<Decision> {
     if key.is_revoked() {
         return refuse(Refusal::KeyRevoked(key.id.clone()));
@@ -266,7 +277,7 @@ fn must_be_enabled(key: &Key) -> ControlFlow<Decision> {
     }
 }
 
-/// The pending version holds a key. Its text was waited for.
+/// Continues if the pending version holds a key. Waits for its text.
 fn pending_key(observed: &Observed) -> ControlFlow<Decision> {
     match observed.pending(true)? {
         Content::Key { .. } => Continue(()),

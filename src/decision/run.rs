@@ -1,4 +1,4 @@
-//! One run without I/O: the loop that the driver drives in earnest, and the tests of the decisions over a model.
+//! One run without I/O: the loop that the driver executes, and that tests execute against a model.
 
 use super::decide;
 use super::fact::{Fact, KeyChange};
@@ -7,16 +7,16 @@ use super::refusal::Refusal;
 use super::request::{Action, Decision, Request};
 use super::secret_version::VersionRole;
 
-/// How often a run begins because AWSCURRENT has moved.
+/// How often a run starts before it gives up because AWSCURRENT keeps moving.
 const MOST_STARTS: u32 = 5;
 
-/// One run for one secret: what is known of it, and what came of it so far.
+/// One run for one secret: what it knows, and counts of what it did.
 #[derive(Debug, Clone)]
 pub struct Run {
     starts: u32,
-    /// What is known.
+    /// What the run knows.
     pub observed: Observed,
-    /// Whatever brought secret, API Gateway and Doppler back into agreement.
+    /// Repairs: changes that brought API Gateway and Doppler into agreement with the secret.
     pub repaired: usize,
     /// Keys that were disabled.
     pub disabled: usize,
@@ -27,20 +27,20 @@ pub struct Run {
 /// What a run needs next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
-    /// This request; what comes of it is told by [`Run::succeeded`] or [`Run::failed`].
+    /// Perform this request, and report the result to [`Run::succeeded`] or [`Run::failed`].
     Perform(Request),
-    /// That every value is forgotten: the run began again, as a reconciliation, because AWSCURRENT has moved.
+    /// Forget every value: the run started again as a reconciliation, because AWSCURRENT has moved.
     Restart,
-    /// Nothing: what is known forbids to go on.
+    /// Stop: the known facts do not allow the run to continue.
     Refuse(Refusal),
-    /// Nothing: AWSCURRENT keeps moving, so the rest is left to the next run.
+    /// Stop: AWSCURRENT keeps moving, so the next run does what is left.
     GiveUp,
-    /// Nothing: all is done.
+    /// Stop: nothing is left to do.
     Done,
 }
 
 impl Run {
-    /// A run that knows only what is described.
+    /// Creates a run that knows only the secret's description.
     #[must_use]
     pub fn new(observed: Observed) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Run {
         }
     }
 
-    /// Decides.
+    /// Decides what to do next.
     #[must_use]
     pub fn turn(&mut self) -> Turn {
         match decide(&self.observed) {
@@ -68,8 +68,11 @@ impl Run {
         }
     }
 
-    /// Takes in what `request` brought. Answers whether something was done by it: not where a key turned out to exist, or to be
-    /// gone already, or AWSCURRENT to have moved elsewhere.
+    /// Adds the result of `request` to what is known. Returns whether the request changed
+    /// something.
+    ///
+    /// It did not if a key already existed or was already deleted, or if AWSCURRENT had moved to
+    /// another version.
     pub fn succeeded(&mut self, request: &Request, fact: Fact) -> bool {
         let deletes = matches!(request, Request::Act(Action::DeleteKey(_)));
         let was_gone = matches!(fact, Fact::KeyChanged(_, KeyChange::Deleted)) && !deletes;
@@ -90,10 +93,11 @@ impl Run {
         true
     }
 
-    /// Takes in that `request` failed, or was not begun because the time is up. Answers whether the run goes on without it.
+    /// Records that `request` failed, or was not started because the time is up. Returns whether
+    /// the run continues without it.
     ///
-    /// A reconciliation does what it can. So does a rotation whose version has lost AWSPENDING: it is either promoted or given
-    /// up, and the service may never come back with this token.
+    /// A reconciliation does what it can. So does a rotation whose version has lost AWSPENDING: it
+    /// is either promoted or cancelled, and Secrets Manager may never retry it with this token.
     #[must_use]
     pub fn failed(&mut self, request: &Request, out_of_time: bool) -> bool {
         if self.observed.is_pending() {
@@ -107,7 +111,7 @@ impl Run {
     }
 }
 
-/// Whether the world was not as it should be, rather than just older.
+/// Whether the action repairs something that was wrong, rather than retiring a key.
 fn is_repair(action: &Action) -> bool {
     matches!(
         action,

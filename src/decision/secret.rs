@@ -1,25 +1,25 @@
-//! What `DescribeSecret` says of a secret, as far as it changes.
+//! The parts of a secret's description that can change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::VersionId;
 use crate::redact::Redacted;
 
-/// Marks the version that consumers read.
+/// The label of the version that consumers read.
 pub const CURRENT: &str = "AWSCURRENT";
 
-/// Marks the version that a rotation is making.
+/// The label of the version that a rotation creates.
 pub const PENDING: &str = "AWSPENDING";
 
-/// Marks the version that was current before; the service moves it by itself.
+/// The label of the version that was current before. Secrets Manager moves it automatically.
 pub const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// What `DescribeSecret` says of the secret, as far as it changes.
+/// The parts of `DescribeSecret`'s reply that can change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecretDescription {
     /// The staging labels of all versions.
     pub labels: StagingLabels,
-    /// Whether rotation is switched on.
+    /// Whether rotation is turned on.
     pub rotation_enabled: bool,
     /// Whether a rotation has ever succeeded.
     pub rotated_before: bool,
@@ -32,7 +32,7 @@ pub struct SecretDescription {
 pub struct StagingLabels(BTreeMap<VersionId, BTreeSet<String>>);
 
 impl StagingLabels {
-    /// Whether the secret shows such a version.
+    /// Whether the secret's description contains this version.
     #[must_use]
     pub fn has(&self, version: &VersionId) -> bool {
         self.0.contains_key(version)
@@ -51,7 +51,7 @@ impl StagingLabels {
         self.0.get(version).is_some_and(|labels| !labels.is_empty())
     }
 
-    /// The version that carries `label`.
+    /// Returns the version that carries `label`.
     #[must_use]
     pub fn holder(&self, label: &str) -> Option<&VersionId> {
         let mut versions = self.0.iter();
@@ -60,14 +60,14 @@ impl StagingLabels {
             .map(|(version, _)| version)
     }
 
-    /// Whether somebody wants `version`: it carries another label than AWSPREVIOUS.
+    /// Whether `version` must be kept: it carries a label other than AWSPREVIOUS.
     #[must_use]
     pub fn is_retained(&self, version: &VersionId) -> bool {
         let labels = self.0.get(version);
         labels.is_some_and(|labels| labels.iter().any(|label| label != PREVIOUS))
     }
 
-    /// The versions that the secret shows.
+    /// Returns the versions in the secret's description.
     pub fn versions(&self) -> impl Iterator<Item = &VersionId> {
         self.0.keys()
     }
@@ -96,21 +96,21 @@ impl FromIterator<(VersionId, BTreeSet<String>)> for StagingLabels {
 pub struct Replica {
     /// Its Region.
     pub region: Redacted,
-    /// How far it is.
+    /// Its replication status.
     pub status: Replication,
-    /// What the service says about it; may be empty.
+    /// The service's message about it. May be empty.
     pub message: Redacted,
 }
 
-/// How far a replica is.
+/// The replication status of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replication {
-    /// It holds what the secret holds: `InSync`.
+    /// It has the secret's present value: `InSync`.
     InSync,
-    /// A change is still to reach it: `InProgress` or `Pending`.
+    /// It is being updated: `InProgress` or `Pending`.
     Underway,
-    /// It does not hold what the secret holds, and waiting does not change that: `Failed`, and every status that is not
-    /// known here.
+    /// It lacks the secret's present value, and waiting does not change that: `Failed`, and every
+    /// unknown status.
     Failed,
     /// It no longer follows the secret: `Detached`.
     Detached,

@@ -1,14 +1,15 @@
-//! The versions of a secret: what each of them is to a run, and what was read of it.
+//! The versions of a secret: their role in a run, and what was read of them.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use crate::ids::VersionId;
 
-/// A version of the secret, by what it is to this run.
+/// The role of a version in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VersionRole {
-    /// The version that this rotation makes, until it is promoted; without a rotation, the one that carries AWSPENDING.
+    /// The version that this rotation creates, until it is promoted. Without a rotation, the
+    /// version with AWSPENDING.
     Pending,
     /// The version with AWSCURRENT.
     Current,
@@ -17,7 +18,7 @@ pub enum VersionRole {
 }
 
 impl VersionRole {
-    /// What the version is once the pending one is promoted.
+    /// Returns the role of the version after the pending one was promoted.
     pub(super) fn after_promotion(self) -> Option<Self> {
         match self {
             Self::Pending => Some(Self::Current),
@@ -37,16 +38,16 @@ impl fmt::Display for VersionRole {
     }
 }
 
-/// What a version of the secret holds.
+/// The content of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// The version has no value, or there is no such version.
+    /// The version has no value, or does not exist.
     Missing,
     /// A text without a key.
     Placeholder,
-    /// A key, or a placeholder of the same form. Only a search among the keys tells which.
+    /// A key, or a placeholder of the same form. Only a search among the keys can tell.
     Key {
-        /// Whether it has the form of those that this function generates.
+        /// Whether it has the form that this function generates.
         generated: bool,
     },
     /// A text that cannot be rotated.
@@ -54,7 +55,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Whether it is a key at all.
+    /// Whether it is a key.
     #[must_use]
     pub fn is_key(self) -> bool {
         matches!(self, Self::Key { .. })
@@ -70,18 +71,18 @@ pub struct Versions {
     comparison: Option<Comparison>,
 }
 
-/// AWSCURRENT as it was read: the id came with the value.
+/// AWSCURRENT as it was read. Its id came with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CurrentVersion {
-    /// It has no value.
+    /// The version has no value.
     Missing,
-    /// It has one.
+    /// The version has a value.
     Present {
-        /// The version that carried the label.
+        /// The id of the version that carried the label.
         id: VersionId,
-        /// When that was created, where this is known.
+        /// When that version was created, if it is known.
         created: Option<SystemTime>,
-        /// What it holds.
+        /// Its content.
         content: Content,
     },
 }
@@ -91,14 +92,14 @@ pub enum CurrentVersion {
 pub enum Comparison {
     /// Their texts are the same, or neither has one.
     Identical,
-    /// Their keys differ and no other field does, or there are not two texts to compare.
+    /// Only their keys differ, or there are not two texts to compare.
     NewKey,
     /// Other fields differ.
     OtherFieldsDiffer,
 }
 
 impl Versions {
-    /// What a version holds, once it was read.
+    /// Returns the content of a version. Returns `None` if it was not read.
     #[must_use]
     pub fn content(&self, role: VersionRole) -> Option<Content> {
         match role {
@@ -111,7 +112,7 @@ impl Versions {
         }
     }
 
-    /// The version that carried AWSCURRENT when that was read.
+    /// Returns the version that carried AWSCURRENT when it was read.
     #[must_use]
     pub fn current_id(&self) -> Option<&VersionId> {
         match &self.current {
@@ -120,7 +121,7 @@ impl Versions {
         }
     }
 
-    /// When that version was created, where this is known.
+    /// Returns when that version was created. Returns `None` if it is not known.
     #[must_use]
     pub fn current_created(&self) -> Option<SystemTime> {
         match &self.current {
@@ -129,13 +130,15 @@ impl Versions {
         }
     }
 
-    /// Whether the pending version holds the same text as the current one. Not before both were read.
+    /// Whether the pending and the current version hold the same text. Returns `false` until both
+    /// were read.
     #[must_use]
     pub fn are_identical(&self) -> bool {
         self.comparison() == Some(Comparison::Identical)
     }
 
-    /// Whether the pending version differs from the current one in more than the key. Not before both were read.
+    /// Whether the pending and the current version differ in more than the key. Returns `false`
+    /// until both were read.
     #[must_use]
     pub fn other_fields_differ(&self) -> bool {
         self.comparison() == Some(Comparison::OtherFieldsDiffer)
@@ -160,7 +163,8 @@ impl Versions {
         self.previous = Some(content);
     }
 
-    /// What was pending is current, and what was current is previous. When the version was created counts from the next run on.
+    /// Moves the role of each version on: pending becomes current, and current becomes previous.
+    /// The creation time of the promoted version is not used before the next run.
     pub(super) fn promoted(&mut self, id: VersionId) {
         let before = std::mem::take(self);
         self.previous = before.content(VersionRole::Current);
@@ -175,34 +179,34 @@ impl Versions {
     }
 }
 
-/// Why the text of a secret cannot be rotated. Quotes nothing of it.
+/// Why the text of a secret cannot be rotated. Contains nothing of that text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSecret {
-    /// The version holds bytes.
+    /// The version holds binary data.
     #[error("it is binary; store a text or a JSON object instead")]
     Binary,
-    /// Valid JSON of another type.
-    #[error("it is JSON, but not an object; store the key as bare text or as {{\"apiKey\":\"…\"}}")]
+    /// JSON, but not an object.
+    #[error("it is JSON, but not an object; store the key as plain text or as {{\"apiKey\":\"…\"}}")]
     NotAnObject,
-    /// More than one word, such as a dotenv file: a rotation would throw the rest away.
+    /// More than one word, such as a dotenv file. A rotation would discard the rest.
     #[error(
-        "it is text with white space inside, so it holds more than a key; store the key alone, or as {{\"apiKey\":\"…\"}} beside other fields, or start without one: aws secretsmanager put-secret-value --secret-id NAME --secret-string '{{}}'"
+        "it is text with white space inside, so it holds more than a key; store only the key, or store it as {{\"apiKey\":\"…\"}} beside other fields, or start without a key: aws secretsmanager put-secret-value --secret-id NAME --secret-string '{{}}'"
     )]
     WhiteSpace,
-    /// It begins like a JSON object, but is not valid JSON.
+    /// It starts like a JSON object, but is not valid JSON.
     #[error(
-        "it begins like a JSON object, but breaks at line {line}, column {column}; store valid JSON"
+        "it starts like a JSON object, but is not valid at line {line}, column {column}; store valid JSON"
     )]
     BrokenJson {
-        /// Line of the fault, from 1.
+        /// Line of the error, from 1.
         line: usize,
-        /// Column of the fault, from 1.
+        /// Column of the error, from 1.
         column: usize,
     },
-    /// The field is there, with another type or with characters that are none.
+    /// The field has another type, or is a string with an invalid character.
     #[error("its field \"apiKey\" is not a readable string; make it a string or remove it")]
-    KeyIsNoString,
-    /// The field is there more than once, so that readers may differ on which one counts.
+    KeyIsNotString,
+    /// The field occurs more than once. Readers may differ on which one counts.
     #[error("it has the field \"apiKey\" more than once; keep one")]
     KeyTwice,
 }

@@ -1,4 +1,4 @@
-//! What a run is for, and what is fixed from its start.
+//! The purpose of a run, and what is fixed for the whole run.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::ids::{PlanId, ProbeUrl, Target, VersionId};
 
-/// A step of a rotation. Displays as on the wire.
+/// A step of a rotation. Displayed as in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotationStep {
     /// `createSecret`
@@ -20,7 +20,7 @@ pub enum RotationStep {
 }
 
 impl RotationStep {
-    /// The steps in the order in which Secrets Manager calls for them.
+    /// The steps in the order in which Secrets Manager calls them.
     pub const ALL: [Self; 4] = [
         Self::CreateSecret,
         Self::SetSecret,
@@ -28,7 +28,7 @@ impl RotationStep {
         Self::FinishSecret,
     ];
 
-    /// The spelling on the wire.
+    /// Returns the step's name in an event.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,41 +46,41 @@ impl fmt::Display for RotationStep {
     }
 }
 
-/// What a run is for.
+/// The purpose of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// One step of a rotation.
     Rotate {
         /// The step.
         step: RotationStep,
-        /// The version that the rotation makes.
+        /// The version that the rotation creates.
         version: VersionId,
     },
-    /// To bring secret, API Gateway and Doppler back into agreement.
+    /// Reconcile API Gateway and Doppler with the secret.
     Reconcile(Scope),
-    /// The same, but superseded keys are disabled before anything else, whoever still uses them.
+    /// The same, but disable superseded keys first, even if consumers use them.
     EmergencyStop,
 }
 
-/// Which secrets an event asks to be reconciled.
+/// The secrets that an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// The event names this secret.
     OneSecret,
-    /// Every secret of the function, even where that is one.
+    /// Every secret of the function, even if there is only one.
     EverySecret,
 }
 
 impl Task {
-    /// Whether a superseded key that another tool created is searched for among all keys of the account, which costs some more
-    /// calls.
+    /// Whether a superseded key that another tool created is searched for among all keys of the
+    /// account. The search takes some more calls.
     #[must_use]
     pub fn searches_for_unmanaged_keys(&self) -> bool {
         *self != Self::Reconcile(Scope::EverySecret)
     }
 }
 
-/// As in an event.
+/// Displayed as in an event.
 impl fmt::Display for Task {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
@@ -96,39 +96,40 @@ impl fmt::Display for Task {
 pub struct Policy {
     /// The usage plans of a new key.
     pub plans: UsagePlans,
-    /// Whether a key may be on no plan and have no stage key, because something else compares it.
+    /// Whether a key may be on no plan and have no stage key, because an authorizer compares it.
     pub allows_no_plan: bool,
-    /// Whether a reconciliation has time to look at the plans of AWSCURRENT's key where none are configured.
+    /// Whether a reconciliation has time to read the plans of AWSCURRENT's key if none are
+    /// configured.
     pub checks_plans: bool,
-    /// How it is known that a new key is in effect.
+    /// How to find out whether a new key is in effect.
     pub readiness: Readiness,
     /// The Doppler secrets that hold the key.
     pub targets: Vec<Target>,
-    /// Those that may be overwritten whatever they hold.
+    /// The targets that may be overwritten, whatever they hold.
     pub adopted_targets: BTreeSet<Target>,
     /// How long a superseded key stays enabled.
     pub grace: Duration,
-    /// How long it then stays disabled.
+    /// How long it stays disabled after that.
     pub quarantine: Duration,
-    /// When the run began.
+    /// When the run started.
     pub now: SystemTime,
-    /// Whether `now` is AWS's time. Otherwise it may be wrong by days.
+    /// Whether `now` comes from AWS. Otherwise it may be wrong by days.
     pub time_is_known: bool,
 }
 
 /// The usage plans of a new key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsagePlans {
-    /// These, at least one.
+    /// These plans, at least one.
     Configured(BTreeSet<PlanId>),
-    /// Those of the key that it replaces.
+    /// The plans of the key that it supersedes.
     Inherited {
-        /// Whether a new key gets stage keys, with which it may be on no plan.
+        /// Whether a new key gets stage keys. It needs no plan then.
         stage_keys: bool,
     },
 }
 
-/// How it is known that a new key is in effect.
+/// How to find out whether a new key is in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// An API accepts it.

@@ -1,4 +1,4 @@
-//! Which usage plans a new key is put on, and whether it may be on none.
+//! The usage plans of a new key, and whether it may be on none.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Continue};
@@ -12,7 +12,8 @@ use super::secret_version::VersionRole;
 use super::task::UsagePlans;
 use crate::ids::PlanId;
 
-/// The configured plans; else those of the current key; else, where there is none, those of this secret's newest other one.
+/// Returns the configured plans, else those of the current key. Without a current key, returns
+/// those of this secret's newest other key.
 pub(super) fn required_plans(observed: &Observed) -> ControlFlow<Decision, BTreeSet<PlanId>> {
     if let UsagePlans::Configured(plans) = &observed.policy.plans {
         return Continue(plans.clone());
@@ -25,8 +26,11 @@ pub(super) fn required_plans(observed: &Observed) -> ControlFlow<Decision, BTree
     observed.plans_of_newest_but(VersionRole::Pending)
 }
 
-/// Where no plan is known for the pending key, it must have one already, which an earlier run or a person gave it. One that is
-/// yet to be created gets the configured stage keys; one that was created before those were set has none.
+/// Requires that the pending key has a plan already if none is known for it. An earlier run or an
+/// operator may have attached it.
+///
+/// A key that is not created yet gets the configured stage keys. A key that was created before they
+/// were set has none.
 pub(super) fn must_be_on_a_plan(observed: &Observed) -> ControlFlow<Decision> {
     let mut keys = observed.all_keys()?.iter();
     match keys.find(|key| key.is(VersionRole::Pending)) {
@@ -35,7 +39,7 @@ pub(super) fn must_be_on_a_plan(observed: &Observed) -> ControlFlow<Decision> {
     }
 }
 
-/// That a key which is yet to be created will be accepted by an API.
+/// Requires that an API accepts a key that is not created yet.
 pub(super) fn new_key_works(observed: &Observed) -> ControlFlow<Decision> {
     let accepted = gets_stage_keys(observed) || !required_plans(observed)?.is_empty();
     may_be_without_plan(accepted, observed)
@@ -53,7 +57,8 @@ pub(super) fn works_on(
     may_be_without_plan(key.stage_keys || !plans.is_empty(), observed)
 }
 
-/// No API would accept a key that is on no plan and has no stage key, but one whose authorizer compares it by itself.
+/// Refuses a key without plan and stage key, which no API accepts. The exception is a key that an
+/// authorizer compares.
 fn may_be_without_plan(accepted: bool, observed: &Observed) -> ControlFlow<Decision> {
     if accepted || observed.policy.allows_no_plan {
         Continue(())

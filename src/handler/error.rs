@@ -18,7 +18,7 @@ pub enum HandlerError {
     #[error(transparent)]
     Event(EventError),
     /// The event names a secret that this function does not serve.
-    #[error("this function does not serve that secret: {0}")]
+    #[error("this function does not manage this secret: {0}")]
     NotServed(&'static str),
     /// What comes before a run failed.
     #[error("could not {doing}")]

@@ -176,7 +176,7 @@ fn reconciliation(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventEr
         None => None,
         Some(_) if secret_id.is_none() => return Err(EventError::GracePeriodWithoutSecret),
         grace => {
-            let expected = "a duration of s, m, h or d, from a second to a year, such as \"1h\"; to disable superseded keys at once, send {\"Step\":\"emergencyStop\",\"SecretId\":\"…\"} instead";
+            let expected = "a duration such as 90s, 15m, 24h or 7d, from one second to one year; to disable superseded keys at once, send {\"Step\":\"emergencyStop\",\"SecretId\":\"…\"} instead";
             let valid = |text: &str| parse_period(text).is_ok_and(|grace| !grace.is_zero());
             let text = required("GracePeriod", grace, expected, valid)?;
             parse_period(text.expose_secret()).ok()

@@ -5,12 +5,12 @@
 pub enum EventError {
     /// No JSON object.
     #[error(
-        "the event is no JSON object; send {{\"Step\":\"createSecret\",\"SecretId\":\"…\",\"ClientRequestToken\":\"…\"}}"
+        "the event is not a JSON object; send {{\"Step\":\"createSecret\",\"SecretId\":\"…\",\"ClientRequestToken\":\"…\"}}"
     )]
     Malformed,
     /// A field is not there.
     #[error(
-        "the event has no field {0}; Secrets Manager always sends it, so add it to an event of your own"
+        "the event has no field {0}; Secrets Manager always sends it, so add it to the event if you send it manually"
     )]
     MissingField(&'static str),
     /// A field is there with another type, length or alphabet.
@@ -23,22 +23,22 @@ pub enum EventError {
     },
     /// None of the four steps, nor ours.
     #[error(
-        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret, reconcile or emergencyStop, spelled so"
+        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret, reconcile or emergencyStop (case-sensitive)"
     )]
     UnknownStep,
     /// A reconciliation with a field that it does not have: a misspelt `GracePeriod` must not go unnoticed.
     #[error(
-        "the event has a field that its step does not take: reconcile takes SecretId and GracePeriod, emergencyStop takes SecretId, spelled so"
+        "the event has a field that its step does not take; reconcile takes SecretId and GracePeriod, emergencyStop takes SecretId (case-sensitive)"
     )]
     UnknownField,
     /// A grace for nobody in particular.
     #[error(
-        "the event has a GracePeriod but no SecretId; name the secret whose replaced keys it is for"
+        "the event has a GracePeriod but no SecretId; add the SecretId of the secret whose superseded keys it is for"
     )]
     GracePeriodWithoutSecret,
     /// Sent by `EventBridge` for something else.
     #[error(
-        "the event is EventBridge's, but neither a schedule's nor \"Secret Label Updated\" of a secret; mend the rule"
+        "unsupported EventBridge event: expected a scheduled event or \"Secret Label Updated\" for one secret; fix the rule's event pattern"
     )]
     UnsupportedEvent,
 }

@@ -28,7 +28,7 @@ pub(crate) fn issues(outcome: &Outcome) -> Vec<String> {
 
 /// Says that a key may be on no plan, where a setting allows that: what every run tells. Written to the log as well.
 pub(crate) fn allowance(config: &Config) -> Option<String> {
-    let words = "ALLOW_KEY_WITHOUT_PLAN is set: a key on no usage plan counts as one that works";
+    let words = "ALLOW_KEY_WITHOUT_PLAN is set: a key without a usage plan counts as working";
     config.allow_key_without_plan.then(|| {
         warn!("{words}");
         words.to_owned()
@@ -52,7 +52,7 @@ pub(crate) fn hand_over_commands(
 /// How an operator disables a key: the command, or where its id is not shown, how to find the key.
 fn to_disable(key: &KeyId) -> String {
     if key.is_hidden() {
-        return "its id is not shown, because it may be the key's value; see docs/manual-changes.md#find-a-key-by-its-value".to_owned();
+        return "its id is hidden, because it may be the key's value; see docs/manual-changes.md#find-a-key-by-its-value".to_owned();
     }
     let command = Command::new("aws").args(["apigateway", "update-api-key"]);
     let command = command.args(["--api-key", key.as_str(), "--patch-operations"]);
@@ -75,38 +75,38 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCurrent => {
-                out.write_str("no version with a value carries AWSCURRENT, so nothing was touched")
+                out.write_str("nothing was changed: no version with a value carries AWSCURRENT")
             }
-            Self::Placeholder => out.write_str("AWSCURRENT holds no key, so nothing was touched; `aws secretsmanager rotate-secret` makes one"),
-            Self::CurrentKeyMissing => out.write_str("API Gateway has no key with AWSCURRENT's value, and it is not known to be one that this function made; without it nothing is mirrored, and nothing retired but in an emergency; `aws secretsmanager rotate-secret` makes a new one"),
-            Self::CurrentKeyDisabled(key) => write!(out, "API key {key}, which is AWSCURRENT's, was disabled by a person, so it stays disabled; without it nothing is mirrored, and nothing retired but in an emergency; enable it, or rotate"),
-            Self::Unusable(fault) => write!(out, "AWSCURRENT cannot be used, so nothing was touched: {fault}"),
-            Self::CurrentKeyRevoked(key) => write!(out, "API key {key} was revoked by an emergency stop, and AWSCURRENT holds its value again through another version, so it is not enabled; rotate, or if it is to work again after all, move AWSCURRENT to the version that the key's name carries"),
-            Self::RevokedAgain(key) => write!(out, "API key {key} was revoked by an emergency stop and had been enabled again, so it was disabled again; if it is to work again after all, move AWSCURRENT to the version that the key's name carries"),
-            Self::NotRestored(key) => write!(out, "API key {key}, which is AWSCURRENT's, is still disabled, because it could not be enabled, which the next run tries again; without it nothing is mirrored, and nothing retired but in an emergency"),
-            Self::OnNoPlan(key) => write!(out, "API key {key}, which is AWSCURRENT's, is on no usage plan and has no stage key, so no API accepts it; put it on its plan with `aws apigateway create-usage-plan-key`, or set USAGE_PLAN_IDS and rotate"),
-            Self::Spared(key) => write!(out, "API key {key} stays enabled, because its version carries a label of your own; take that off first if this key has leaked"),
-            Self::StillWorks(key) => write!(out, "API key {key} still works, because this function did not make it; if it has leaked, disable it yourself: {}", to_disable(key)),
-            Self::Irreplaceable(key) => write!(out, "API key {key} is kept, disabled, while AWSPREVIOUS holds it: its value does not look like one of this function's, so a rollback could not have it minted anew"),
-            Self::DisabledManually(key) => write!(out, "API key {key} was disabled by a person, so it stays as it is; delete it once nobody wants it back"),
-            Self::HandOver(key, _) if key.is_hidden() => write!(out, "API key {key} was not made by this function, so it is left alone; its id is not shown, because it may be the key's value, so handOverCommands has no commands for it; find it as in docs/manual-changes.md#find-a-key-by-its-value, and disable it once it is replaced and nobody uses it"),
-            Self::HandOver(key, _) => write!(out, "API key {key} was not made by this function, so it is left alone; take it out of whatever manages it, and the commands in handOverCommands hand it over, to be retired once it is replaced"),
-            Self::Namesake(key) => write!(out, "API key {key} carries this function's tag and is of an earlier secret of this name, or was renamed or lost a tag, so it is left alone, enabled; if nobody uses it, disable it: {}", to_disable(key)),
-            Self::Postponed(key, at) => write!(out, "API key {key} was changed by somebody else after this function marked it, or marked before AWSCURRENT's version was created, so its grace or quarantine counts from {}", rfc3339(*at)),
+            Self::Placeholder => out.write_str("nothing was changed: AWSCURRENT holds no key; create one with `aws secretsmanager rotate-secret`"),
+            Self::CurrentKeyMissing => out.write_str("AWSCURRENT's key was not restored: API Gateway has no key with its value, and this function is not known to have created it; without it, nothing is mirrored, and nothing is retired except in an emergency; create a new key with `aws secretsmanager rotate-secret`"),
+            Self::CurrentKeyDisabled(key) => write!(out, "AWSCURRENT's API key {key} stays disabled: an operator disabled it; without it, nothing is mirrored, and nothing is retired except in an emergency; enable it, or rotate"),
+            Self::Unusable(fault) => write!(out, "nothing was changed: AWSCURRENT cannot be used, because {fault}"),
+            Self::CurrentKeyRevoked(key) => write!(out, "AWSCURRENT's API key {key} stays disabled: an emergency stop revoked it, and AWSCURRENT holds its value again through another version; rotate, or to use this key again, move AWSCURRENT to the version in the key's name"),
+            Self::RevokedAgain(key) => write!(out, "API key {key} was disabled again: it had been enabled after an emergency stop revoked it; to use it again, move AWSCURRENT to the version in the key's name"),
+            Self::NotRestored(key) => write!(out, "AWSCURRENT's API key {key} is still disabled: it could not be enabled; the next run retries it; without it, nothing is mirrored, and nothing is retired except in an emergency"),
+            Self::OnNoPlan(key) => write!(out, "no API accepts AWSCURRENT's API key {key}: it is on no usage plan and has no stage key; attach it to its plan with `aws apigateway create-usage-plan-key`, or set USAGE_PLAN_IDS and rotate"),
+            Self::Spared(key) => write!(out, "API key {key} stays enabled: its version carries a custom label; if this key has leaked, remove that label and repeat the emergency stop"),
+            Self::StillWorks(key) => write!(out, "API key {key} still works: this function did not create it; if it has leaked, disable it yourself: {}", to_disable(key)),
+            Self::Irreplaceable(key) => write!(out, "API key {key} stays disabled and is not deleted while AWSPREVIOUS holds it: its value does not have the form that this function generates, so a rollback could not create it again"),
+            Self::DisabledManually(key) => write!(out, "API key {key} stays disabled: an operator disabled it; delete it once no consumer needs it"),
+            Self::HandOver(key, _) if key.is_hidden() => write!(out, "API key {key} was not changed: this function did not create it; its id is hidden, because it may be the key's value, so handOverCommands has no commands for it; find it as in docs/manual-changes.md#find-a-key-by-its-value, and disable it once it is superseded and no consumer uses it"),
+            Self::HandOver(key, _) => write!(out, "API key {key} was not changed: this function did not create it; remove it from the tool that manages it, then run the commands in handOverCommands, so that it is retired once it is superseded"),
+            Self::Namesake(key) => write!(out, "API key {key} stays enabled: it carries this function's tag, but belongs to an earlier secret of this name, was renamed, or lost a tag; if no consumer uses it, disable it: {}", to_disable(key)),
+            Self::Postponed(key, at) => write!(out, "the grace period or quarantine of API key {key} counts from {}: another process changed the key after this function marked it, or it was marked before AWSCURRENT's version was created", rfc3339(*at)),
             Self::TargetTaken(target) => {
-                write!(out, "the Doppler target {target} holds a value that is neither this secret's nor one of its keys and was not written before, so it is left alone; to have it overwritten, set DOPPLER_ADOPT_TARGETS={target} (beside what it lists already), else correct DOPPLER_TARGETS")
+                write!(out, "the Doppler target {target} was not written: it holds a value that belongs neither to this secret nor to one of its keys; to overwrite it, set DOPPLER_ADOPT_TARGETS={target} (in addition to its present targets), otherwise correct DOPPLER_TARGETS")
             }
-            Self::ReplicaUnderway(region) => write!(out, "the secret's replica in {region} has not got AWSCURRENT yet, so no grace begins and nothing is disabled"),
-            Self::ReplicaFailed(region, words) => write!(out, "the secret's replica in {region} does not follow it ({words}): its readers keep what it held; repair it with `aws secretsmanager replicate-secret-to-regions` or remove it with `aws secretsmanager remove-regions-from-replication`"),
-            Self::RotationOff => out.write_str("rotation is switched off for this secret, so its key only gets older; switch it on with `aws secretsmanager rotate-secret`"),
-            Self::TimeUnknown => out.write_str("no reply of AWS had a Date within 15 minutes of the time at which its request was signed, so the time is not known, and nothing was disabled or deleted except by an emergency stop; check what is between the function and AWS"),
-            Self::NotAdopted(key) => write!(out, "API key {key} has this secret's tags and name, but its value is neither AWSCURRENT's nor AWSPREVIOUS's and this function did not make it, so it is left alone"),
+            Self::ReplicaUnderway(region) => write!(out, "no grace period begins and nothing is disabled: the secret's replica in {region} does not have AWSCURRENT's value yet"),
+            Self::ReplicaFailed(region, words) => write!(out, "the secret's replica in {region} does not follow the secret ({words}): its readers keep the old value; repair it with `aws secretsmanager replicate-secret-to-regions` or remove it with `aws secretsmanager remove-regions-from-replication`"),
+            Self::RotationOff => out.write_str("the key is not rotated: rotation is turned off for this secret; turn it on with `aws secretsmanager rotate-secret`"),
+            Self::TimeUnknown => out.write_str("nothing was disabled or deleted except by an emergency stop: no AWS reply had a Date within 15 minutes of its request's signature, so the time is not known; check the proxies between the function and AWS"),
+            Self::NotAdopted(key) => write!(out, "API key {key} was not changed: it has this secret's tags and name, but this function did not create it, and neither AWSCURRENT nor AWSPREVIOUS holds its value"),
             Self::AwaitsPromotion(target) => {
-                write!(out, "the Doppler target {target} holds the key of a rotation under way, so it is left alone")
+                write!(out, "the Doppler target {target} was not written: it holds the pending key of a rotation")
             }
-            Self::Withheld(key) => write!(out, "API key {key} is due, but stays as it is for now, because what uses it could not be seen as a whole"),
-            Self::CutOff { key, certain: true } => write!(out, "API key {key} was disabled although a Doppler target held it: whoever read it there is cut off until they read anew"),
-            Self::CutOff { key, certain: false } => write!(out, "API key {key} was disabled although not every Doppler target could be read: whoever reads it there is cut off"),
+            Self::Withheld(key) => write!(out, "API key {key} is due for retirement but was kept: a consumer may use it, because a Doppler target, a replica or the current key could not be verified"),
+            Self::CutOff { key, certain: true } => write!(out, "API key {key} was disabled although a Doppler target held it: its consumers are rejected until they read the new key"),
+            Self::CutOff { key, certain: false } => write!(out, "API key {key} was disabled although not every Doppler target could be read: consumers that read it there are rejected"),
         }
     }
 }

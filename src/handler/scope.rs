@@ -19,7 +19,7 @@ pub(crate) fn check_scope(
     }
     match &config.secret_id {
         Some(id) if secret.identifies(id) => Ok(()),
-        Some(_) => Err(HandlerError::NotServed("SECRET_ID names another one")),
+        Some(_) => Err(HandlerError::NotServed("SECRET_ID names another secret")),
         // Whoever may set a secret's rotation function may have it rotated; nobody else.
         None if secret.rotation_function.as_deref().map(unqualified_arn)
             == Some(unqualified_arn(function_arn)) =>
@@ -27,7 +27,7 @@ pub(crate) fn check_scope(
             Ok(())
         }
         None => Err(HandlerError::NotServed(
-            "its rotation function is another one; set SECRET_ID to serve it all the same",
+            "the secret's rotation function is a different function; set SECRET_ID to manage it anyway",
         )),
     }
 }

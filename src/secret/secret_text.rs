@@ -153,7 +153,7 @@ impl Fields {
             return Err(InvalidSecret::KeyTwice);
         }
         let value: SecretString = serde_json::from_str::<String>(raw.expose_secret())
-            .map_err(|_| InvalidSecret::KeyIsNoString)?
+            .map_err(|_| InvalidSecret::KeyIsNotString)?
             .into();
         Ok(Some(ApiKeyValue::from(value.expose_secret())))
     }

@@ -908,11 +908,11 @@ fn unusable_secret_is_refused_without_quoting() {
         ),
         ("hunter2 and more", InvalidSecret::WhiteSpace),
         ("hunter2\u{0}hunter2", InvalidSecret::WhiteSpace),
-        (r#"{"apiKey":7}"#, InvalidSecret::KeyIsNoString),
-        (r#"{"apiKey":null}"#, InvalidSecret::KeyIsNoString),
+        (r#"{"apiKey":7}"#, InvalidSecret::KeyIsNotString),
+        (r#"{"apiKey":null}"#, InvalidSecret::KeyIsNotString),
         (
             r#"{"apiKey":"\ud800hunter2"}"#,
-            InvalidSecret::KeyIsNoString,
+            InvalidSecret::KeyIsNotString,
         ),
         (
             r#"{"apiKey":"hunter2","apiKey":"other"}"#,
