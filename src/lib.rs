@@ -1,14 +1,14 @@
 //! Rotates Amazon API Gateway keys for AWS Secrets Manager, and mirrors them to Doppler.
 //!
-//! Secrets Manager calls the function four times per rotation. Each step makes one thing true:
+//! Secrets Manager calls the function four times per rotation. Each step establishes one state:
 //!
-//! | step | what is true afterwards |
+//! | step | state afterwards |
 //! |---|---|
-//! | `createSecret` | the AWSPENDING version holds a fresh value, beside the other fields of the secret as they are now |
-//! | `setSecret` | API Gateway has an enabled key with that value, on every usage plan; on none, only if that is allowed or a probe decides |
-//! | `testSecret` | the probe refused a random key and accepted the key, or the key is complete and old enough; Doppler answers, and no target holds another's value |
-//! | `finishSecret` | Doppler holds the value, AWSCURRENT is this version, no replica lags, AWSPENDING is gone, and all is as after a reconciliation |
-//! | `reconcile`, our own | AWSCURRENT's key works, each Doppler target that may be written holds it, revoked keys are disabled, and each superseded key is where its age says |
+//! | `createSecret` | The AWSPENDING version holds a new value, and the other fields of the secret as they are now. |
+//! | `setSecret` | API Gateway has an enabled key with that value on every usage plan. It may be on no plan only if that is allowed or a probe decides. |
+//! | `testSecret` | The probe accepted the key and refused a random one, or the key is complete and old enough. Doppler answers, and no target holds an unknown value. |
+//! | `finishSecret` | Doppler holds the value, AWSCURRENT is on this version, replicas are in sync, AWSPENDING is removed, and a reconciliation has run. |
+//! | `reconcile`, which only this function has | AWSCURRENT's key works, and Doppler targets hold it. Revoked keys are disabled, and superseded keys are disabled or deleted when they are due. |
 //!
 //! ```text
 //!   main ──► handler ──► adapters ──► driver ──► decision
@@ -18,20 +18,26 @@
 //!            out         service                 ids, time, redact: text that is safe to show
 //! ```
 //!
-//! An arrow says who names whom: each folder names only those to its right, and `config` and `secret`, which lie below
-//! `adapters`, are named by that and `handler`. The driver knows the outside world only as the port that the adapters
-//! implement; it runs `decision → perform → learn` until nothing is left.
+//! The arrows are dependencies: each folder uses only those to its right. `adapters` and `handler`
+//! also use `config` and `secret`. The driver knows the services only through the trait that the
+//! adapters implement. It repeats `decision → perform → learn` until nothing is left.
 //!
-//! Read [`decision`] first: `rotation.rs` and `reconciliation.rs` from top to bottom; [`decision::decisions`] shows as tables
-//! what comes of them. Then [`driver`], the loop. The [`adapters`] need no reading to understand the system.
+//! Read [`decision`] first: `rotation.rs` and `reconciliation.rs` from top to bottom.
+//! [`decision::decisions`] shows their results as tables. Then read [`driver`], the loop. To
+//! understand the system, you don't need to read the [`adapters`].
 //!
-//! What is *not* there: only `adapters` touches the network, and only `adapters` and [`secret`] see a value; `decision` never
-//! awaits and has no clock; nothing keeps an error of the AWS SDK, which may hold a value; nothing but `main` and
-//! `adapters` reads the environment, for the AWS SDK's own variables. `tests/units/layers.rs` holds these folders to that.
+//! These limits hold, and `tests/units/layers.rs` checks those of the folders:
 //!
-//! Facts about the services carry how they are known: DOC, the service documents it; AWSV, an emulator's test recorded it
-//! on AWS; EMP, measured with the real client; SRC, read in an official client; OBS, 3P, seen by others; UNK, nowhere
-//! found.
+//! - Only `adapters` uses the network.
+//! - Only `adapters` and [`secret`] see a value.
+//! - `decision` never awaits and has no clock.
+//! - No code keeps an error of the AWS SDK, which may contain a value.
+//! - Only `main` and `adapters` read the environment; `adapters` only for the AWS SDK's own
+//! variables.
+//!
+//! Comments mark how a fact about a service is known. DOC: the service documents it. AWSV: an
+//! emulator's test recorded it on AWS. EMP: measured with the real client. SRC: read in an official
+//! client. OBS, 3P: seen by others. UNK: not found anywhere.
 
 pub mod adapters;
 pub mod command;

@@ -1,4 +1,4 @@
-//! Wires the function: logs, settings, Lambda.
+//! Starts the function: logs, settings, Lambda runtime.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service
 use serde_json::value::RawValue;
 use tower::util::MapRequestLayer;
 
-/// What Lambda sets, and without which its runtime panics.
+/// The variables that Lambda sets, and without which its runtime panics.
 const LAMBDA: [&str; 4] = [
     "AWS_LAMBDA_RUNTIME_API",
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -22,7 +22,8 @@ const LAMBDA: [&str; 4] = [
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // A value that is not Unicode is kept in lossy form, so that validation reports it instead of treating it as unset.
+    // A value that is not Unicode is kept in lossy form, so that validation reports it instead of
+    // treating it as unset.
     let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     if LAMBDA.into_iter().any(|name| variable(name).is_none()) {
         eprintln!(
@@ -31,8 +32,8 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     logging::init(variable);
-    // With wrong settings the function starts anyway and answers each event with what is wrong: an error that Lambda
-    // shows, where an exit at start-up would only say "Runtime.ExitError".
+    // With invalid settings, the function starts anyway and returns the errors for each event. If
+    // it exited, Lambda would only report "Runtime.ExitError".
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
     let invalid = |faults: &ConfigError| {
         let failed = HandlerError::Config(faults.clone());
@@ -50,8 +51,8 @@ async fn main() -> ExitCode {
         }
         .map_err(Diagnostic::from)
     });
-    // Replaces a payload that is not JSON with `null`, so that the handler returns `MalformedEvent` instead of the
-    // runtime's own error.
+    // Replaces a payload that is not JSON with `null`, so that the handler returns `MalformedEvent`
+    // instead of the runtime's own error.
     let readable = MapRequestLayer::new(|mut invocation: LambdaInvocation| {
         if serde_json::from_slice::<&RawValue>(&invocation.body).is_err() {
             invocation.body = "null".into();
@@ -61,7 +62,7 @@ async fn main() -> ExitCode {
     match Box::pin(Runtime::new(handler).layer(readable).run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // An emulator that ends before the function does, such as that of `sam local`.
+            // An emulator, such as that of `sam local`, may end before the function.
             let cause = root_cause(&*error);
             eprintln!("lost the connection to the Lambda runtime API: {cause}");
             ExitCode::FAILURE
@@ -69,7 +70,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What an error comes down to. The HTTP client wraps it in errors that only name their own kind.
+/// Returns the root cause of an error. The HTTP client wraps it in errors that only name their own
+/// kind.
 fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     std::iter::successors(Some(error), |&error| error.source())
         .last()

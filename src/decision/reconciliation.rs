@@ -33,8 +33,8 @@ pub(crate) fn reconcile(observed: &Observed) -> ControlFlow<Decision> {
     let current = observed.read(VersionRole::Current, true)?;
     // A placeholder has superseded no working key, so an emergency stop also skips it. A value that
     // cannot be rotated may have superseded one.
-    let goes_ahead = observed.is_emergency() && matches!(current, Content::Unusable(_));
-    if !current.is_key() && !goes_ahead {
+    let continues = observed.is_emergency() && matches!(current, Content::Unusable(_));
+    if !current.is_key() && !continues {
         return Continue(());
     }
     keep_revoked(observed)?;
@@ -63,7 +63,7 @@ fn restore(observed: &Observed, current: &VersionId) -> ControlFlow<Decision, bo
         return recreate(observed, current);
     };
     if !key.is_managed() {
-        look_at_plans(observed, key)?;
+        read_plans(observed, key)?;
         return Continue(key.enabled);
     }
     if key.is_disabled_manually() || (key.is_revoked() && !is_reinstated(observed, key)) {
@@ -81,7 +81,7 @@ fn restore(observed: &Observed, current: &VersionId) -> ControlFlow<Decision, bo
     {
         return act(Action::AttachKey(key.id.clone(), plan.clone()));
     }
-    look_at_plans(observed, key)?;
+    read_plans(observed, key)?;
     if key.awaits_plans() && !observed.failed_keys.contains(&key.id) {
         return act(Action::NoteResumption(key.id.clone()));
     }
@@ -109,7 +109,7 @@ fn plans_to_restore(
 
 /// Reads the plans of AWSCURRENT's key. Without configured plans, only they show whether an API
 /// accepts the key.
-fn look_at_plans(observed: &Observed, key: &Key) -> ControlFlow<Decision> {
+fn read_plans(observed: &Observed, key: &Key) -> ControlFlow<Decision> {
     let inherits = matches!(observed.policy.plans, UsagePlans::Inherited { .. });
     let may_look = observed.policy.checks_plans && observed.impediment == Impediment::None;
     if may_look && inherits && !key.stage_keys {

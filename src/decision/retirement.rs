@@ -200,10 +200,10 @@ pub(super) fn current_supersession<'a>(
 ) -> Option<&'a Supersession> {
     let mark = key.supersession()?;
     let enabled_again = key.enabled && mark.disabled_at.is_some();
-    let of_another_life =
+    let of_earlier_period =
         is_previous(observed, key) && Some(&mark.by) != observed.version(VersionRole::Current);
     let held_until_now = !key.in_targets.is_empty() && !observed.changed_keys.contains(&key.id);
-    (!enabled_again && !of_another_life && !held_until_now).then_some(mark)
+    (!enabled_again && !of_earlier_period && !held_until_now).then_some(mark)
 }
 
 /// Whether AWSPREVIOUS holds the key. If the key was created for that version, the version id is

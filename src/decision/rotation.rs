@@ -68,7 +68,7 @@ pub(super) fn set_secret(observed: &Observed, version: &VersionId) -> ControlFlo
         return refuse(Refusal::KeyNotManaged(key.id.clone()));
     }
     if !observed.is_current() {
-        enabled(key)?;
+        require_enabled(key)?;
     }
     let attached = observed.plans_of(&key.id)?;
     let Some(plan) = required.difference(attached).next() else {
@@ -211,7 +211,7 @@ pub(super) fn finish_secret(observed: &Observed, version: &VersionId) -> Control
 /// Continues if consumers can use the pending key.
 fn require_usable_key(observed: &Observed) -> ControlFlow<Decision> {
     match observed.key_of(VersionRole::Pending)? {
-        Some(key) => enabled(key),
+        Some(key) => require_enabled(key),
         None => refuse(Refusal::KeyNotFound),
     }
 }
@@ -259,7 +259,7 @@ fn check_version(observed: &Observed, version: &VersionId) -> ControlFlow<Decisi
 
 /// Like `must_be_enabled`, but enables a key that this function disabled, for instance while the
 /// version was abandoned.
-fn enabled(key: &Key) -> ControlFlow<Decision> {
+fn require_enabled(key: &Key) -> ControlFlow<Decision> {
     if key.is_revoked() {
         return refuse(Refusal::KeyRevoked(key.id.clone()));
     }

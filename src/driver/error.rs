@@ -1,28 +1,28 @@
-//! Why a run ended before its end.
+//! Errors that stop a run.
 
 use std::error::Error;
 
 use super::port::Failure;
 use crate::decision::{Refusal, Request};
 
-/// Why a run ended before its end.
+/// An error that stops a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError<E: Failure> {
-    /// What is known forbids to go on.
+    /// The known facts do not allow the run to continue.
     #[error("{0}")]
     Refused(Refusal),
-    /// Something failed for good.
+    /// A request failed, and retries did not help.
     #[error("could not {request}")]
     Failed {
-        /// What was requested.
+        /// The request.
         request: Request,
         /// Why it failed.
         source: E,
     },
-    /// Lambda is about to stop the function, while this was being done.
+    /// The time was up before the request completed.
     #[error("{}", out_of_time(.request))]
     DeadlineExceeded {
-        /// What was requested.
+        /// The request.
         request: Request,
     },
 }
@@ -40,14 +40,14 @@ impl<E: Failure> RunError<E> {
 /// The type of every error that says that the time is up.
 pub(crate) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 
-/// Says what was being done when the time was up.
+/// Returns the message of an action that ran out of time.
 pub(crate) fn out_of_time(doing: impl std::fmt::Display) -> String {
     format!(
         "ran out of time before it could {doing}; the next retry continues from there; if that happens again, raise the function's timeout"
     )
 }
 
-/// An error with what caused it, on one line. Each `Display` tells its own part only.
+/// Returns an error with its sources on one line. Each `Display` contains only its own part.
 pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();

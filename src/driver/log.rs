@@ -1,4 +1,4 @@
-//! One line for each request: the words, and beside them what they name.
+//! Logs one line for each request: the words, and the ids in fields.
 
 use tokio::time::Instant;
 use tracing::field::display;
@@ -9,7 +9,7 @@ use crate::decision::{Action, Fact, Observed, Query, Request};
 use crate::ids::{KeyId, PlanId, Target, VersionId};
 use crate::redact::Redacted;
 
-/// What a line names, each in a field of its own.
+/// The ids of a line, each in its own field.
 #[derive(Default)]
 struct Subject<'a> {
     key: Option<&'a KeyId>,
@@ -18,7 +18,7 @@ struct Subject<'a> {
     version: Option<&'a VersionId>,
 }
 
-/// Logs a request that succeeded. `observed` is what was known before.
+/// Logs a request that succeeded. `observed` is what was known before it.
 pub(super) fn log(
     observed: &Observed,
     request: &Request,
@@ -31,12 +31,12 @@ pub(super) fn log(
     write(is_info(request, fact), &subject, words, call, started);
 }
 
-/// Logs a read that is not a request, because it comes before a run.
+/// Logs a read that comes before a run.
 pub(crate) fn log_read(words: &str, call: &Call, started: Instant) {
     write(false, &Subject::default(), words, Some(call), started);
 }
 
-/// Changes and waits are what an operator wants to see. Reads are for debugging.
+/// Whether an operator should see the line: changes and waits are INFO, reads are DEBUG.
 fn is_info(request: &Request, fact: &Fact) -> bool {
     match request {
         Request::Act(_) => *fact != Fact::KeyExists,

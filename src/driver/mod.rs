@@ -1,4 +1,5 @@
-//! The driver: decides, performs and learns, until nothing is left to do.
+//! The driver: decides, performs the request and learns from the result, until nothing is left to
+//! do.
 
 mod error;
 mod log;
@@ -17,22 +18,22 @@ pub(crate) use self::log::log_read;
 pub use self::port::{ACCEPTANCES, Call, Failure, Perform, Service};
 use crate::decision::{Fact, Observed, Query, Request, Run, Turn};
 
-/// The pause before a run begins again.
+/// The pause before a run starts again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What came of driving a run to its end.
+/// The outcome of a run.
 pub(crate) struct Outcome {
-    /// What is known at the end, and what was done, in numbers.
+    /// What is known at the end, with counts of what was done.
     pub(crate) run: Run,
-    /// What was looked at, in order.
+    /// The queries that succeeded, in order.
     pub(crate) queries: Vec<Query>,
     /// What was done, in words and in order.
     pub(crate) done: Vec<String>,
-    /// What could not be done, and why.
+    /// What failed, and why.
     pub(crate) failed: Vec<String>,
 }
 
-/// Runs one task for one secret to its end, or to the first thing that stops it.
+/// Runs one task for one secret until it is done or fails.
 pub(crate) async fn drive<P: Perform>(
     observed: Observed,
     mut outside: P,
@@ -50,7 +51,7 @@ pub(crate) async fn drive<P: Perform>(
             Turn::Restart => {
                 outside.forget();
                 outcome.queries.clear();
-                // The value may lag behind the labels.
+                // The value may become visible later than the labels.
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -89,7 +90,7 @@ pub(crate) async fn drive<P: Perform>(
     }
 }
 
-/// Does what `request` says, within the deadline.
+/// Performs `request` within the deadline.
 async fn perform<P: Perform>(
     outside: &mut P,
     observed: &Observed,
@@ -99,7 +100,7 @@ async fn perform<P: Perform>(
     let out_of_time = || RunError::DeadlineExceeded {
         request: request.clone(),
     };
-    // Not begun when time is up: a request that is sent and given up may have its effect all the same.
+    // When the time is up, nothing is sent: a request that is cancelled may take effect anyway.
     if Instant::now() >= deadline {
         return Err(out_of_time());
     }

@@ -1,4 +1,4 @@
-//! What the driver needs of the outside world, which the adapters implement.
+//! The interface between the driver and the adapters, which implement it.
 
 use std::error::Error;
 use std::fmt;
@@ -6,26 +6,27 @@ use std::fmt;
 use crate::decision::{Fact, Observed, Request};
 use crate::redact::Redacted;
 
-/// How many times in a row the API behind `PROBE_URL` must accept a key: a new key takes effect on one gateway node after the
-/// other, so one acceptance proves little.
+/// How many times in a row the API at `PROBE_URL` must accept a key. A new key takes effect on one
+/// gateway node after the other, so one acceptance proves little.
 pub const ACCEPTANCES: u32 = 3;
 
-/// Does what is decided.
+/// Performs requests.
 pub trait Perform {
-    /// Why that can fail.
+    /// The error of a request.
     type Error: Failure;
 
-    /// Does what `request` says.
+    /// Performs `request`.
     ///
     /// # Errors
-    /// The call failed for good, or brought something unusable. What it did is seen by the next run.
+    /// Returns an error if the call failed and retries did not help, or if its reply is unusable.
+    /// The next run reads what the call changed.
     fn perform(
         &mut self,
         observed: &Observed,
         request: &Request,
     ) -> impl Future<Output = Result<(Fact, Option<Call>), Self::Error>>;
 
-    /// Forgets the values.
+    /// Forgets all values that were read.
     fn forget(&mut self);
 }
 
@@ -35,23 +36,23 @@ pub trait Failure: Error + 'static {
     fn error_type(&self) -> &'static str;
 }
 
-/// A call, for the log and for errors.
+/// A call to a service, for the log and for errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The service.
     pub service: Service,
-    /// The operation, as the service calls it; the last one, where several were needed.
+    /// The operation, as the service spells it. The last one if there were several.
     pub operation: &'static str,
-    /// The service's id of the request, for its support.
+    /// The service's request id, which its support needs.
     pub request_id: Option<Redacted>,
 }
 
-/// A service outside. Displays as people call it.
+/// A service that is called. Displayed with its common name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// AWS Secrets Manager.
     SecretsManager,
-    /// Amazon API Gateway, its control plane.
+    /// The control plane of Amazon API Gateway.
     ApiGateway,
     /// An API behind the usage plan, at `PROBE_URL`.
     Gateway,
@@ -60,7 +61,7 @@ pub enum Service {
 }
 
 impl Call {
-    /// A call of which no id is known.
+    /// Creates a call without a known request id.
     #[must_use]
     pub fn without_id(service: Service, operation: &'static str) -> Self {
         Self {

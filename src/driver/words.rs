@@ -1,4 +1,4 @@
-//! Each request in words: in the infinitive for what failed, in the past tense for what was done.
+//! Requests in words: in the infinitive for failures, in the past tense for results.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::decision::{Action, Fact, Key, KeyChange, Observed, Query, Request};
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
-/// In the infinitive: what is to be done.
+/// Displays a request in the infinitive.
 impl fmt::Display for Request {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,7 +81,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// In the past tense: what `request` did, as `fact` tells. `observed` is what was known before.
+/// Returns what `request` did, in the past tense. `observed` is what was known before it.
 pub(super) fn done(observed: &Observed, request: &Request, fact: &Fact) -> String {
     match request {
         Request::Query(query) => learned(observed, query),
@@ -151,7 +151,7 @@ fn acted(observed: &Observed, action: &Action, fact: &Fact) -> String {
     }
 }
 
-/// A key that no longer exists: because this run deleted it, or because it was gone when it was to be changed.
+/// Returns the words for a key that no longer exists: this run deleted it, or found it deleted.
 fn deleted(observed: &Observed, action: &Action, id: &KeyId) -> String {
     if !matches!(action, Action::DeleteKey(_)) {
         return format!("found that API key {id} no longer exists");
@@ -163,7 +163,7 @@ fn deleted(observed: &Observed, action: &Action, id: &KeyId) -> String {
     }
 }
 
-/// Which key the probe is called with.
+/// Returns which key the probe is called with.
 fn probed(observed: &Observed) -> &'static str {
     if observed.is_test_rotation() {
         "current"

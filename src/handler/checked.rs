@@ -1,4 +1,4 @@
-//! What a run verified, in words: the field `checked` of a report. No values, only how they relate.
+//! The field `checked` of a report: what a run verified, in words and without values.
 
 use crate::decision::{
     Content, Observed, Query, Readiness, Replication, RotationStep, TargetContent, Task,
@@ -7,7 +7,7 @@ use crate::decision::{
 use crate::driver::{ACCEPTANCES, Outcome};
 use crate::ids::{KeyId, Target};
 
-/// What the queries of a run brought, as it stands at the end.
+/// Returns what the queries of a run found, as it is at the end.
 pub(super) fn checked(outcome: &Outcome) -> Vec<String> {
     let observed = &outcome.run.observed;
     let mut words = Vec::new();
@@ -47,13 +47,14 @@ fn verified(observed: &Observed, query: &Query) -> Vec<String> {
             ))
         }
         Query::ProbeRefusesRandomKey(_) => Some("the gateway refused a random key".to_owned()),
-        // What these bring shows in the others.
+        // Their results appear in the other lines.
         Query::Labels | Query::FindKey(_) | Query::ReplicasInSync | Query::KeyAge { .. } => None,
     };
     one.into_iter().collect()
 }
 
-/// What each version holds that was read. The pending one is the current one after its promotion.
+/// Returns the content of each version that was read. After a promotion, the pending version is the
+/// current one.
 fn versions(observed: &Observed) -> Vec<String> {
     let roles = [
         (VersionRole::Pending, "the pending version"),
@@ -112,7 +113,7 @@ fn holds(observed: &Observed, target: &Target) -> Option<String> {
     Some(format!("the Doppler target {target} holds {content}"))
 }
 
-/// Without a probe, the age stands for the new key's being in effect.
+/// Returns the age of the new key. Without a probe, it shows that the key is in effect.
 fn age(observed: &Observed) -> Option<String> {
     let Task::Rotate {
         step: RotationStep::TestSecret,

@@ -1,4 +1,5 @@
-//! What the function answers instead: each error has a stable type for alarms and a message that says what to do.
+//! The errors that the function returns. Each has a stable type for alarms and a message that says
+//! what to do.
 
 use lambda_runtime::Diagnostic;
 use tracing::error;
@@ -11,33 +12,33 @@ use crate::driver::{DEADLINE_EXCEEDED, Failure, RunError, out_of_time, with_sour
 /// Why an event failed. Neither `Display` nor `Debug` shows a value.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// A setting is missing or wrong.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Config(ConfigError),
-    /// The event is not one of this function's.
+    /// The event is not one that this function accepts.
     #[error(transparent)]
     Event(EventError),
-    /// The event names a secret that this function does not serve.
+    /// The event names a secret that this function does not manage.
     #[error("this function does not manage this secret: {0}")]
     NotServed(&'static str),
-    /// What comes before a run failed.
+    /// A call before the run failed.
     #[error("could not {doing}")]
     Failed {
-        /// What was being done.
+        /// The call, in words.
         doing: &'static str,
         /// Why it failed.
         source: Box<AdapterError>,
     },
-    /// The time was up before a run began.
+    /// The time was up before a run started.
     #[error("{}", out_of_time(.0))]
     DeadlineExceeded(&'static str),
-    /// A run ended before its end.
+    /// A run stopped before its end.
     #[error(transparent)]
     Run(Box<RunError<AdapterError>>),
 }
 
 impl HandlerError {
-    /// The stable name of the error, as Lambda's `errorType`.
+    /// Returns the stable name of the error, which Lambda reports as `errorType`.
     #[must_use]
     pub fn error_type(&self) -> &'static str {
         match self {
@@ -50,7 +51,7 @@ impl HandlerError {
         }
     }
 
-    /// What happened and why, on one line.
+    /// Returns what failed and why, on one line.
     #[must_use]
     pub fn message(&self) -> String {
         with_sources(self)
@@ -72,7 +73,7 @@ impl From<HandlerError> for Diagnostic {
     }
 }
 
-/// Writes the one line that says why an event failed, and where its type is explained.
+/// Logs why an event failed, with a link to the description of the error type.
 pub fn log_error(failed: &HandlerError, documentation_url: &str) {
     let error_type = failed.error_type();
     let help = format!(

@@ -1,4 +1,4 @@
-//! The event: a step that Secrets Manager asks for, or a reconciliation. Reading it is checking it.
+//! Parses and validates the event: a step that Secrets Manager calls, or a reconciliation.
 
 use std::time::Duration;
 
@@ -12,51 +12,56 @@ use crate::decision::{CURRENT, RotationStep, Scope, Task};
 use crate::ids::{VersionId, is_secret_id};
 use crate::time::parse_period;
 
-/// The steps that are this function's own.
+/// The steps that only this function has.
 const RECONCILE: &str = "reconcile";
 const EMERGENCY_STOP: &str = "emergencyStop";
 
-/// What the function is asked to do.
+/// The request to the function.
 #[derive(Debug)]
 pub enum Event {
     /// One step of one rotation.
     Rotation(Rotation),
-    /// To bring secrets, keys and mirrors back into agreement.
+    /// Reconciliation of API Gateway and Doppler with one secret or all.
     Reconciliation(Reconciliation),
 }
 
-/// One step of one rotation, as asked for.
-/// (Shape: DOC, Secrets Manager user guide, "rotation by Lambda function". The steps come in camelCase, although that
-/// page lists them in `snake_case`.)
+/// One step of one rotation.
+///
+/// (Shape: DOC, Secrets Manager user guide, "rotation by Lambda function". The steps are in
+/// camelCase, although that page lists them in `snake_case`.)
 #[derive(Debug)]
 pub struct Rotation {
     /// `Step`.
     pub step: RotationStep,
-    /// `SecretId`: the secret's ARN; its name where a person invokes the function.
+    /// `SecretId`: the secret's ARN, or its name if an operator invokes the function.
     pub secret_id: String,
-    /// `ClientRequestToken`, which is the id of the version that the rotation makes.
+    /// `ClientRequestToken`: the id of the version that the rotation creates.
     pub version: VersionId,
-    /// `RotationToken`, where the service sends one: handed on to `PutSecretValue`. It cannot be printed.
+    /// `RotationToken`, if the service sends one. It is passed to `PutSecretValue` and cannot be
+    /// printed.
     pub rotation_token: Option<SecretString>,
 }
 
-/// A reconciliation, as asked for: by a person or a schedule with `{"Step":"reconcile"}`, or by `EventBridge`.
+/// A reconciliation that an operator or a schedule requests with `{"Step":"reconcile"}`, or that
+/// `EventBridge` sends.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// `SecretId`; without it every secret of this function.
+    /// `SecretId`. Without it, every secret of this function.
     pub secret_id: Option<String>,
-    /// Whether it is an emergency stop: superseded keys are disabled before anything else, whoever still uses them.
+    /// Whether it is an emergency stop, which disables superseded keys first, even if consumers use
+    /// them.
     pub is_emergency: bool,
-    /// `GracePeriod`, instead of the setting; only with a secret.
+    /// `GracePeriod`, which overrides the setting. Only with a secret.
     pub grace: Option<Duration>,
-    /// The version that AWSCURRENT has moved to, where that is why the event comes.
+    /// The version that AWSCURRENT moved to, if that caused the event.
     pub moved_to: Option<VersionId>,
-    /// Whether `EventBridge` sends it for whichever secret's label moved, so that one of another function is no mistake.
-    pub unasked: bool,
+    /// Whether `EventBridge` sends it for every secret whose label moved, so that a secret of
+    /// another function is not an error.
+    pub is_automatic: bool,
 }
 
 impl Reconciliation {
-    /// What a run for one secret is for.
+    /// Returns the task of the run for one secret.
     #[must_use]
     pub fn task(&self) -> Task {
         if self.is_emergency {
@@ -86,7 +91,7 @@ struct Wire<'a> {
     detail_type: Option<&'a RawValue>,
 }
 
-/// What a reconciliation may have, and no other.
+/// The only fields of a reconciliation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 #[allow(dead_code, reason = "only whether it can be read counts")]
@@ -99,7 +104,7 @@ struct ReconciliationFields<'a> {
     grace_period: Option<&'a RawValue>,
 }
 
-/// What an emergency stop may have, and no other.
+/// The only fields of an emergency stop.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 #[allow(dead_code, reason = "only whether it can be read counts")]
@@ -119,12 +124,12 @@ struct LabelUpdated {
 }
 
 impl Event {
-    /// Reads an event.
+    /// Parses an event.
     ///
     /// # Errors
     /// See [`EventError`].
     pub fn parse(json: &str) -> Result<Self, EventError> {
-        // Of an array, serde would take the elements for the fields in their order.
+        // Serde would read the elements of an array as the fields in their order.
         if !json.trim_start().starts_with('{') {
             return Err(EventError::Malformed);
         }
@@ -198,7 +203,7 @@ fn emergency_stop(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventEr
     })
 }
 
-/// What `EventBridge` sends: by a schedule, or because a label of a secret moved.
+/// Parses an event of `EventBridge`: from a schedule, or because a label of a secret moved.
 fn event_bridge_request(json: &str) -> Result<Reconciliation, EventError> {
     let unknown = |_| EventError::UnsupportedEvent;
     let event_bridge_request: EventBridgeEvent = serde_json::from_str(json).map_err(unknown)?;
@@ -222,7 +227,7 @@ fn event_bridge_request(json: &str) -> Result<Reconciliation, EventError> {
             Ok(Reconciliation {
                 secret_id: Some(secret.clone()),
                 moved_to,
-                unasked: true,
+                is_automatic: true,
                 ..Reconciliation::default()
             })
         }
@@ -249,7 +254,8 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
-/// A field's text. As a secret until it is known what it is: a token may stand in the wrong field.
+/// Returns a field's text. It is a secret until it is validated, because a token may be in the
+/// wrong field.
 fn required(
     name: &'static str,
     raw: Option<&RawValue>,

@@ -1,19 +1,19 @@
-//! What is wrong with an event.
+//! Errors in an event.
 
-/// What is wrong with an event. Quotes nothing of it.
+/// An error in an event. Contains nothing of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// No JSON object.
+    /// The event is not a JSON object.
     #[error(
         "the event is not a JSON object; send {{\"Step\":\"createSecret\",\"SecretId\":\"…\",\"ClientRequestToken\":\"…\"}}"
     )]
     Malformed,
-    /// A field is not there.
+    /// A field is missing.
     #[error(
         "the event has no field {0}; Secrets Manager always sends it, so add it to the event if you send it manually"
     )]
     MissingField(&'static str),
-    /// A field is there with another type, length or alphabet.
+    /// A field has the wrong type, length or characters.
     #[error("the event's field {name} must be {expected}")]
     InvalidField {
         /// The field.
@@ -21,22 +21,22 @@ pub enum EventError {
         /// What it must be.
         expected: &'static str,
     },
-    /// None of the four steps, nor ours.
+    /// The step is not a rotation step, `reconcile` or `emergencyStop`.
     #[error(
         "the event's field Step must be createSecret, setSecret, testSecret, finishSecret, reconcile or emergencyStop (case-sensitive)"
     )]
     UnknownStep,
-    /// A reconciliation with a field that it does not have: a misspelt `GracePeriod` must not go unnoticed.
+    /// A reconciliation has an unknown field. A misspelt `GracePeriod` must not be ignored.
     #[error(
         "the event has a field that its step does not take; reconcile takes SecretId and GracePeriod, emergencyStop takes SecretId (case-sensitive)"
     )]
     UnknownField,
-    /// A grace for nobody in particular.
+    /// A grace period is not for a certain secret.
     #[error(
         "the event has a GracePeriod but no SecretId; add the SecretId of the secret whose superseded keys it is for"
     )]
     GracePeriodWithoutSecret,
-    /// Sent by `EventBridge` for something else.
+    /// `EventBridge` sent an event that this function does not support.
     #[error(
         "unsupported EventBridge event: expected a scheduled event or \"Secret Label Updated\" for one secret; fix the rule's event pattern"
     )]

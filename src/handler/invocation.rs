@@ -1,25 +1,26 @@
-//! What Lambda says of an invocation.
+//! The data of an invocation.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// What Lambda says of an invocation.
+/// The data of an invocation that Lambda provides.
 #[derive(Debug)]
 pub(super) struct Invocation {
-    /// Lambda's id of it.
+    /// Lambda's request id.
     pub request_id: String,
-    /// ARN of this function, as it was invoked.
+    /// The ARN that the function was invoked with.
     pub function_arn: String,
-    /// When to stop: some time before Lambda does.
+    /// When to stop, some time before Lambda stops the function.
     pub deadline: Instant,
 }
 
-/// When to stop, given when Lambda does (`at`, from the Unix epoch): early enough for the last log line and the answer,
-/// also where there is little time.
+/// Returns when to stop, if Lambda stops the function at `at` (from the Unix epoch).
+///
+/// That leaves time for the last log line and the answer, even if the timeout is short.
 #[must_use]
 pub(super) fn deadline(at: Duration) -> Instant {
-    // `cargo lambda watch` gives how long instead of until when (SRC).
+    // `cargo lambda watch` sends the remaining time instead of a point in time (SRC).
     let left = if at < Duration::from_hours(24) {
         at
     } else {

@@ -1,4 +1,4 @@
-//! Findings, in words.
+//! Findings in words.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::driver::Outcome;
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
-/// What could not be done, and what is to be said of the secret; the latter is written to the log as well.
+/// Returns what failed and the findings about the secret. Logs the findings.
 pub(crate) fn issues(outcome: &Outcome) -> Vec<String> {
     let findings = findings(&outcome.run.observed);
     let findings = findings.iter().map(|finding| {
@@ -26,7 +26,7 @@ pub(crate) fn issues(outcome: &Outcome) -> Vec<String> {
     outcome.failed.iter().cloned().chain(findings).collect()
 }
 
-/// Says that a key may be on no plan, where a setting allows that: what every run tells. Written to the log as well.
+/// Returns a warning if a setting allows keys without a plan, and logs it. Every run reports it.
 pub(crate) fn allowance(config: &Config) -> Option<String> {
     let words = "ALLOW_KEY_WITHOUT_PLAN is set: a key without a usage plan counts as working";
     config.allow_key_without_plan.then(|| {
@@ -35,7 +35,7 @@ pub(crate) fn allowance(config: &Config) -> Option<String> {
     })
 }
 
-/// The commands that hand over a key which another tool made, where one was found.
+/// Returns the commands that hand over a key of another tool, if one was found.
 pub(crate) fn hand_over_commands(
     clients: &Clients,
     secret: &Secret,
@@ -49,7 +49,8 @@ pub(crate) fn hand_over_commands(
     commands.flatten().collect()
 }
 
-/// How an operator disables a key: the command, or where its id is not shown, how to find the key.
+/// Returns how an operator disables a key: the command, or if its id is hidden, how to find the
+/// key.
 fn to_disable(key: &KeyId) -> String {
     if key.is_hidden() {
         return "its id is hidden, because it may be the key's value; see docs/manual-changes.md#find-a-key-by-its-value".to_owned();
@@ -60,7 +61,7 @@ fn to_disable(key: &KeyId) -> String {
     command.to_string()
 }
 
-/// Whether somebody should do something.
+/// Whether an operator should act.
 fn needs_action(finding: &Finding) -> bool {
     !matches!(
         finding,

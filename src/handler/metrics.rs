@@ -1,4 +1,4 @@
-//! The numbers of a run, and how `CloudWatch` gets them.
+//! The metrics of a run, and their output for `CloudWatch`.
 
 use std::time::SystemTime;
 
@@ -11,53 +11,56 @@ use crate::decision::{
 };
 use crate::driver::Outcome;
 
-/// The sums over all secrets of a run. Each is a metric of the same name, but for its first letter.
+/// The sums over all secrets of a run. Each is a metric of the same name in `PascalCase`.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metrics {
-    /// Secrets that were looked at.
+    /// Secrets that were processed.
     pub secrets: usize,
-    /// Keys that AWSCURRENT holds, or a version with another label than AWSPREVIOUS.
+    /// Keys that AWSCURRENT or a version with a label other than AWSPREVIOUS holds.
     pub keys_in_use: usize,
-    /// Replaced keys that are still enabled.
+    /// Superseded keys that are still enabled.
     pub keys_superseded: usize,
-    /// Replaced keys that this function disabled.
+    /// Superseded keys that this function disabled.
     pub keys_quarantined: usize,
-    /// Keys that a person disabled.
+    /// Keys that an operator disabled.
     pub keys_disabled_manually: usize,
-    /// Keys whose grace or quarantine was over, and that are still there.
+    /// Keys whose grace period or quarantine is over, but that were kept.
     pub keys_overdue: usize,
-    /// Superseded keys whose grace or quarantine starts again because something else changed them, from the third time on.
+    /// Superseded keys whose period started again three times or more, because something else
+    /// changed them.
     pub keys_postponed: usize,
-    /// Secrets whose consumers are locked out: AWSCURRENT holds no key, or one that is gone, that an operator disabled, that an
-    /// emergency stop revoked, or that is on no plan and has no stage key (where its plans were read).
+    /// Secrets whose consumers are rejected. AWSCURRENT holds no key, or a key that is missing,
+    /// disabled by an operator, revoked by an emergency stop, or without a plan and stage key (if
+    /// its plans were read).
     pub secrets_without_working_key: usize,
-    /// Secrets whose rotation is switched off.
+    /// Secrets whose rotation is turned off.
     pub secrets_with_rotation_off: usize,
-    /// Replicas of secrets in other Regions whose replication failed, or that are detached.
+    /// Replicas in other Regions that failed to replicate or are detached.
     pub replicas_failed: usize,
-    /// Doppler targets that hold a value which is not from this secret, and that this function has not written yet.
+    /// Doppler targets that hold an unknown value and that this function never wrote.
     pub doppler_targets_taken: usize,
-    /// Age of the oldest current key, in seconds; none, where there is no such key.
+    /// Age of the oldest current key in seconds. Absent if there is no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_key_age: Option<u64>,
-    /// Whatever was brought back: keys enabled, minted anew, put on plans or unmarked; targets rewritten.
+    /// Repairs: keys that were enabled, created again, put on plans or unmarked, and targets that
+    /// were rewritten.
     pub drift_repaired: usize,
     /// Keys that were disabled.
     pub keys_disabled: usize,
     /// Keys that were deleted.
     pub keys_deleted: usize,
-    /// What could not be done.
+    /// Requests that failed.
     pub failures: usize,
-    /// Secrets that no time was left for.
+    /// Secrets that were not processed because the time was up.
     pub secrets_not_processed: usize,
-    /// Secrets that could not be looked at as a whole, which are among the failures.
+    /// Secrets that could not be read completely. They are among the failures.
     #[serde(skip)]
     pub unseen: usize,
 }
 
 impl Metrics {
-    /// Adds what came of one secret.
+    /// Adds the outcome of one secret.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         let observed = &outcome.run.observed;
         self.secrets += 1;
@@ -105,16 +108,19 @@ impl Metrics {
         self.unseen += usize::from(observed.impediment == Impediment::Blind || unusable > 0);
     }
 
-    /// Writes the sums as metrics: one line on standard output, which `CloudWatch` reads. (DOC, `CloudWatch` user guide,
-    /// "embedded metric format".) Past the log, whose own JSON would hide it. How things stand is a metric only where
-    /// `every` secret of this function was seen, but for what is wrong already; what was done is one always.
+    /// Writes the metrics as one line on standard output, which `CloudWatch` reads (DOC,
+    /// `CloudWatch` user guide, "embedded metric format").
+    ///
+    /// It bypasses the log, whose own JSON would hide it. Sums that describe a state are metrics
+    /// only if `every` secret of this function was read, or if they report a problem. Sums of
+    /// changes are always metrics.
     pub(crate) fn emit(&self, clients: &Clients, every: bool) {
         let now = clients.clock().now().duration_since(SystemTime::UNIX_EPOCH);
         let Ok(serde_json::Value::Object(sums)) = serde_json::to_value(self) else {
             return;
         };
         let name = |field: &str| format!("{}{}", field[..1].to_uppercase(), &field[1..]);
-        let is_always_told = |field: &str| match field {
+        let is_always_metric = |field: &str| match field {
             "driftRepaired"
             | "keysDisabled"
             | "keysDeleted"
@@ -129,7 +135,7 @@ impl Metrics {
             | "dopplerTargetsTaken" => sums[field] != 0,
             _ => false,
         };
-        let metrics = sums.keys().filter(|field| every || is_always_told(field));
+        let metrics = sums.keys().filter(|field| every || is_always_metric(field));
         let metrics = metrics.map(|field| {
             let unit = if field == "currentKeyAge" {
                 "Seconds"

@@ -1,4 +1,4 @@
-//! Lambda: an event in, an answer out.
+//! The Lambda handler: takes an event and returns an answer.
 
 mod checked;
 pub mod error;
@@ -25,10 +25,10 @@ use self::event::Event;
 use self::invocation::Invocation;
 use crate::adapters::Clients;
 
-/// Answers one event.
+/// Handles one event.
 ///
 /// # Errors
-/// See [`HandlerError`]; each is logged, once.
+/// See [`HandlerError`]. Each error is logged once.
 pub async fn handle(
     clients: &Clients,
     event: LambdaEvent<Box<RawValue>>,
@@ -52,7 +52,7 @@ pub async fn handle(
     }
 }
 
-/// What the function answers.
+/// The function's answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Answer {

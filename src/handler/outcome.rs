@@ -1,4 +1,4 @@
-//! The last line of an invocation that succeeded: its outcome, which is one of a few, and what that means in words.
+//! The last log line of a successful invocation: its outcome, which is one of a few, and a summary.
 
 use tracing::field::display;
 use tracing::info;
@@ -15,7 +15,7 @@ const RECONCILED: &str = "reconciled";
 const STOP_FINISHED: &str = "emergency stop finished";
 const IGNORED: &str = "ignored";
 
-/// Says that a step succeeded, and with the last one how the keys stand.
+/// Logs that a step succeeded. After the last step, also logs the state of the keys.
 pub(super) fn log_step(step: RotationStep, observed: &Observed, issues: usize) {
     match step {
         RotationStep::FinishSecret => log_rotation(observed, issues),
@@ -56,7 +56,7 @@ fn superseded(observed: &Observed, key: &Key) -> Option<String> {
     })
 }
 
-/// Says what a reconciliation came to, in numbers.
+/// Logs the result of a reconciliation in numbers.
 pub(super) fn log_reconciliation(
     task: &Task,
     secrets: &[SecretReport],
@@ -86,7 +86,7 @@ pub(super) fn log_reconciliation(
     }
 }
 
-/// Says that an event was about a secret of another function.
+/// Logs that an event was about a secret of another function.
 pub(super) fn log_ignored() {
     info!(
         outcome = IGNORED,

@@ -1,4 +1,4 @@
-//! A reconciliation, from the event to the answer: of one secret, or of every secret of this function.
+//! Handles a reconciliation of one secret or of every secret of this function.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,31 +21,32 @@ use crate::decision::{Observed, Policy};
 use crate::driver::{drive, log_read};
 use crate::redact::Redacted;
 
-/// What a reconciliation found and did, as the function's answer.
+/// The function's answer to a reconciliation.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// `reconcile` or `emergencyStop`.
     pub step: String,
-    /// Each secret that was looked at.
+    /// Each secret that was processed.
     pub secrets: Vec<SecretReport>,
-    /// ARNs of the secrets that no time was left for; the next run begins elsewhere.
+    /// ARNs of the secrets that were not processed because the time was up. The next run starts
+    /// elsewhere.
     pub not_processed: Vec<String>,
     /// The sums, as in the metrics.
     pub totals: Metrics,
 }
 
-/// Reconciles what the event names, and writes the metrics.
+/// Reconciles the secrets of the event, and writes the metrics.
 ///
 /// # Errors
-/// The secret that was asked for cannot be served or described, or the list of secrets cannot be had. What goes wrong with
-/// one secret after that is in its report; among many, that is everything.
+/// Returns an error if the requested secret is not managed or cannot be described, or if secrets
+/// cannot be listed. Other failures are reported per secret.
 pub(super) async fn reconcile(
     clients: &Clients,
     event: &Reconciliation,
     invocation: &Invocation,
 ) -> Result<Report, HandlerError> {
-    // At the level of an error, so that it is there for every line.
+    // An error span, so that every log level shows its fields.
     let span = error_span!(
         "reconciliation",
         step = %event.task(),
@@ -89,8 +90,8 @@ async fn run(
     };
     let visited = if let Some(secret) = named {
         match reconcile_secret(&job, secret, &mut report.totals).await {
-            // EventBridge tells of every secret that its rule does not leave out.
-            Err(failed) if event.unasked && is_out_of_scope(&failed, clients.config()) => {
+            // EventBridge sends events about every secret that its rule does not exclude.
+            Err(failed) if event.is_automatic && is_out_of_scope(&failed, clients.config()) => {
                 let failed = SecretReport::failed(&Redacted::secret_id(secret), failed.message());
                 report.secrets.push(failed);
                 log_ignored();
@@ -117,8 +118,10 @@ async fn run(
     Ok(report)
 }
 
-/// Whether it failed because the secret is not this function's. Nobody shows a fleet all that it hears of; should it be one
-/// of its own after all, the next run over all of them says so.
+/// Whether it failed because this function does not manage the secret.
+///
+/// A function that manages many secrets may not be allowed to read the others. If the secret is
+/// managed after all, the next run over all secrets reports the error.
 fn is_out_of_scope(failed: &HandlerError, config: &Config) -> bool {
     match failed {
         HandlerError::NotServed(_) => true,
@@ -134,10 +137,11 @@ fn is_out_of_scope(failed: &HandlerError, config: &Config) -> bool {
     }
 }
 
-/// The least time that one more secret is given: a call or two that are slow.
+/// The least time for one more secret, enough for one or two slow calls.
 const ROOM: Duration = Duration::from_secs(10);
 
-/// Reconciles one secret after the other, for as long as there is room for one that takes as long as the longest did.
+/// Reconciles one secret after the other, while there is time for one that takes as long as the
+/// longest.
 async fn reconcile_fleet(job: &Job<'_>, report: &mut Report) -> Result<(), HandlerError> {
     let invocation = job.invocation;
     let mut secrets = managed_secrets(job.clients, invocation).await?.into_iter();
@@ -153,7 +157,7 @@ async fn reconcile_fleet(job: &Job<'_>, report: &mut Report) -> Result<(), Handl
                 .push(Redacted::secret_id(&secret).to_string());
             break;
         }
-        // Until it is described, it is only what a reply says.
+        // Its ARN is not validated before the secret is described.
         let shown = Redacted::secret_id(&secret);
         let span = error_span!("secret", secret = %shown);
         let reconciled = reconcile_secret(job, &secret, &mut report.totals);
@@ -179,7 +183,8 @@ async fn reconcile_fleet(job: &Job<'_>, report: &mut Report) -> Result<(), Handl
     Ok(())
 }
 
-/// The secrets of this function, also those whose rotation is off, beginning where the clock says.
+/// Returns the secrets of this function, including those whose rotation is off. The clock
+/// determines the first one.
 async fn managed_secrets(
     clients: &Clients,
     invocation: &Invocation,
@@ -194,18 +199,18 @@ async fn managed_secrets(
     })?;
     log_read("listed the secrets of this function", &call, started);
     let own = unqualified_arn(&invocation.function_arn);
-    let ours = secrets
+    let managed = secrets
         .into_iter()
         .filter(|secret| unqualified_arn(&secret.rotation_function) == own);
-    let mut secrets: Vec<_> = ours.map(|secret| secret.arn).collect();
+    let mut secrets: Vec<_> = managed.map(|secret| secret.arn).collect();
     secrets.sort();
     let start = start_index(clients.clock().now(), secrets.len());
     secrets.rotate_left(start);
     Ok(secrets)
 }
 
-/// Where to begin in a list. Scattered rather than advancing with the time: runs an hour apart would begin in the same
-/// place again and again.
+/// Returns where to start in a list. The index is pseudo-random: if it followed the time, hourly
+/// runs would always start in the same place.
 fn start_index(now: SystemTime, length: usize) -> usize {
     let now = now
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -218,7 +223,7 @@ fn start_index(now: SystemTime, length: usize) -> usize {
     number.checked_rem(length).unwrap_or_default()
 }
 
-/// A reconciliation and what it has to go by.
+/// A reconciliation and its context.
 struct Job<'a> {
     clients: &'a Clients,
     event: &'a Reconciliation,
@@ -246,7 +251,7 @@ async fn reconcile_secret(
     let configured = policy(clients);
     let policy = Policy {
         grace: event.grace.unwrap_or(configured.grace),
-        // A call that only the report asks for: the time that is left may be needed for what has to be done.
+        // Only the report needs this call. Later, the remaining time may be needed for changes.
         checks_plans: Instant::now() < halfway,
         ..configured
     };

@@ -1,4 +1,4 @@
-//! What a run tells of a secret. Ids and times, never values.
+//! The report about a secret: ids and times, never values.
 
 use std::time::SystemTime;
 
@@ -19,31 +19,31 @@ use crate::time::rfc3339;
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretReport {
-    /// Its ARN; what it was asked for by, where it could not be described.
+    /// Its ARN. If it could not be described, the id in the request.
     pub secret: String,
-    /// How things stand at the end.
+    /// The state at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<SecretStatus>,
     /// What was verified, in words.
     pub checked: Vec<String>,
-    /// What was done, in words and in order. Empty where nothing was left to do.
+    /// What was done, in words and in order. Empty if nothing was left to do.
     pub done: Vec<String>,
-    /// What could not be done, and what stays as it is for a reason that its owner should know.
+    /// What failed, and findings that the operator should know.
     pub issues: Vec<String>,
-    /// Commands that hand over a key which another tool made.
+    /// Commands that hand over a key of another tool.
     pub hand_over_commands: Vec<String>,
 }
 
-/// How things stand with a secret.
+/// The state of a secret.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretStatus {
     /// The version that consumers read.
     pub current_version: Option<String>,
-    /// The version of a rotation under way.
+    /// The version that a rotation is about to promote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_version: Option<String>,
-    /// This secret's keys, and the current one also where it is not ours.
+    /// The keys of this secret, and the current key even if it is unmanaged.
     pub keys: Vec<KeyReport>,
     /// The Doppler targets.
     pub targets: Vec<TargetReport>,
@@ -55,18 +55,18 @@ pub struct SecretStatus {
 pub struct KeyReport {
     /// Its id in API Gateway.
     pub id: String,
-    /// The version that it was minted for.
+    /// The version that it was created for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Whether its value is AWSCURRENT's.
     pub current: bool,
-    /// Whether this function made it, or was handed it.
+    /// Whether the key belongs to the secret: this function created it, or it was handed over.
     pub managed: bool,
-    /// What it is to the secret.
+    /// Its state.
     pub state: KeyState,
     /// Since when it has been complete.
     pub effective_since: String,
-    /// When it was first seen to be replaced.
+    /// When it was marked as superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<String>,
     /// When this function disabled it.
@@ -75,7 +75,7 @@ pub struct KeyReport {
     /// When an emergency stop revoked it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
-    /// From when on it is disabled, or if it is that, deleted.
+    /// The earliest time at which it will be disabled, or if it is disabled, deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_transition_at: Option<String>,
 }
@@ -86,12 +86,12 @@ pub struct KeyReport {
 pub struct TargetReport {
     /// `project/config/NAME`.
     pub target: String,
-    /// `current`, `pending` or `other`: whose key it holds; `unknown` where it was not read.
+    /// Whose key it holds: `current`, `pending` or `other`. `unknown` if it was not read.
     pub holds: &'static str,
 }
 
 impl SecretReport {
-    /// A secret that could not be looked at.
+    /// Creates the report of a secret that could not be read.
     pub(crate) fn failed(secret: &Redacted, why: String) -> Self {
         Self {
             secret: secret.to_string(),
@@ -154,7 +154,7 @@ fn key_report(observed: &Observed, key: &Key) -> KeyReport {
     }
 }
 
-/// From when on a superseded key is disabled, or a disabled one deleted.
+/// Returns the earliest time at which a superseded key will be disabled, or a disabled one deleted.
 pub(super) fn next_transition(observed: &Observed, key: &Key) -> Option<SystemTime> {
     match state(observed, key) {
         KeyState::Superseded => {

@@ -1,4 +1,4 @@
-//! One step of a rotation, from the event to the answer.
+//! Handles one step of a rotation.
 
 use serde::Serialize;
 use tracing::{Instrument, Span, error_span};
@@ -17,7 +17,8 @@ use crate::decision::{Observed, RotationStep, Task};
 use crate::driver::drive;
 use crate::redact::Redacted;
 
-/// What a step did, as the function's answer. Secrets Manager ignores it; a person who invokes a step sees it.
+/// The function's answer to a step. Secrets Manager ignores it, but an operator who invokes a step
+/// sees it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -29,34 +30,35 @@ pub struct Report {
     pub version: String,
     /// What was verified, in words.
     pub checked: Vec<String>,
-    /// What was done, in words and in order. Empty where nothing was left to do.
+    /// What was done, in words and in order. Empty if nothing was left to do.
     pub done: Vec<String>,
-    /// What was left undone after the point of no return, and why; and what the secret's owner should know.
+    /// What failed after the promotion, and findings that the operator should know.
     pub issues: Vec<String>,
-    /// Commands that hand over a key which another tool made and this rotation replaced.
+    /// Commands that hand over a key of another tool that this rotation superseded.
     pub hand_over_commands: Vec<String>,
 }
 
-/// Runs one step to its end, or to the first thing that stops it.
+/// Runs one step until it is done or fails.
 ///
 /// # Errors
-/// See [`HandlerError`]; each is logged here, once.
+/// See [`HandlerError`]. Each error is logged here, once.
 pub(super) async fn rotate(
     clients: &Clients,
     event: &Rotation,
     invocation: &Invocation,
 ) -> Result<Report, HandlerError> {
-    // At the level of an error, so that it is there for every line.
+    // An error span, so that every log level shows its fields.
     let span = error_span!(
         "rotation",
         step = %event.step,
         secret = %Redacted::secret_id(&event.secret_id),
-        // It is shown in full once the secret has such a version: somebody may have put a value there.
+        // Shown in full once the secret is known to have this version: the event may contain a
+        // value here.
         version = %Redacted::id(event.version.text()),
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
-    // Both come after setSecret, which made the key.
+    // Both follow setSecret, which created the key.
     let has_priority = matches!(
         event.step,
         RotationStep::TestSecret | RotationStep::FinishSecret
@@ -103,7 +105,7 @@ async fn run(
         issues,
         hand_over_commands: Vec::new(),
     };
-    // It ends with a reconciliation, and tells what that found.
+    // This step ends with a reconciliation, so it also reports findings.
     if event.step == RotationStep::FinishSecret {
         report
             .issues

@@ -1,10 +1,10 @@
-//! Which secrets this function serves.
+//! The secrets that this function manages.
 
 use super::error::HandlerError;
 use crate::adapters::Secret;
 use crate::config::Config;
 
-/// Refuses a secret that is not this function's, before its value is read.
+/// Refuses a secret that this function does not manage, before its value is read.
 pub(crate) fn check_scope(
     config: &Config,
     secret: &Secret,
@@ -20,7 +20,7 @@ pub(crate) fn check_scope(
     match &config.secret_id {
         Some(id) if secret.identifies(id) => Ok(()),
         Some(_) => Err(HandlerError::NotServed("SECRET_ID names another secret")),
-        // Whoever may set a secret's rotation function may have it rotated; nobody else.
+        // Only a caller that may set a secret's rotation function may have the secret rotated.
         None if secret.rotation_function.as_deref().map(unqualified_arn)
             == Some(unqualified_arn(function_arn)) =>
         {
@@ -32,7 +32,7 @@ pub(crate) fn check_scope(
     }
 }
 
-/// A function's ARN without version or alias.
+/// Returns a function's ARN without version or alias.
 pub(crate) fn unqualified_arn(arn: &str) -> String {
     arn.split(':').take(7).collect::<Vec<_>>().join(":")
 }

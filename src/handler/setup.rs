@@ -1,4 +1,4 @@
-//! What is known before a run begins.
+//! Reads what a run needs before it starts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::decision::{CURRENT, Policy, Readiness, UsagePlans};
 use crate::driver::log_read;
 use crate::ids::{PlanId, ProbeUrl, VersionId};
 
-/// Describes a secret, within the deadline. Asks for a while until AWSCURRENT is on `awaited`, where one is.
+/// Describes a secret, within the deadline. Repeats that for a while until AWSCURRENT is on
+/// `awaited`, if set.
 pub(crate) async fn describe(
     clients: &Clients,
     secret_id: &str,
@@ -40,7 +41,7 @@ pub(crate) async fn describe(
     }
 }
 
-/// What is fixed from the start, by the configuration alone.
+/// Returns what the configuration fixes for the whole run.
 pub(crate) fn policy(clients: &Clients) -> Policy {
     let config = clients.config();
     let plans: BTreeSet<_> = config
