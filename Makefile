@@ -1,31 +1,31 @@
-# What there is to do with this repository: `make help` lists it.
+# The tasks of this repository. `make help` lists them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Where cargo puts what it builds; the tools live there too, so that `make clean` leaves nothing behind.
+# Cargo's output directory. The tools are installed there too, so `make clean` removes everything.
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 TOOLS := $(TARGET)/tools
 # Python 3.11 or newer, which the tools need.
 PYTHON ?= python3
 export PYTHON
 
-# The processor to build for: x86_64 or arm64, as Lambda calls them. As it is, that of this machine.
+# The processor to build for: x86_64 or arm64, as Lambda spells them. By default, this machine's.
 HOST_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 ARCH ?= $(HOST_ARCH)
 RUST_TARGET := $(patsubst arm64,aarch64,$(ARCH))-unknown-linux-gnu
-# The newest C library that provided.al2023 has.
+# The version of the C library in provided.al2023.
 GLIBC := 2.34
 
 FUNCTION := $(TARGET)/debug/api-key-rotation
 SANDBOX := $(TARGET)/debug/sandbox
 BENCH := $(TARGET)/debug/bench
 
-# Most tests wait for most of their time, so more of them run at once than there are cores.
+# Most tests spend their time waiting, so more of them run at once than there are cores.
 export RUST_TEST_THREADS ?= 8
 
-# SAM would otherwise send a report of every call.
+# Otherwise SAM reports every call to AWS.
 export SAM_CLI_TELEMETRY := 0
 
 ##@ Try it
@@ -41,7 +41,7 @@ sandbox: programs ## Start the sandbox to call it with your own tools (ARGS=--he
 .PHONY: programs
 programs:
 	@[[ -x $(SANDBOX) ]] || echo 'Building the function and the sandbox, which takes 3 to 4 minutes the first time on 2 cores.'
-# All of it, as the tests do, so that both share what they build.
+# The whole workspace, as for the tests, so that both share the build.
 	@cargo build --workspace --locked
 
 ##@ Test
@@ -58,12 +58,12 @@ verify: build tools ## Build for Lambda and test whole rotations with it (5 min;
 	  cargo test --workspace --locked --test function -- rotation:: errors:: doppler:: no_secret_leaks:: tls:: reconciliation::
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test proof --test concurrency -- --skip load::
-# `make test` runs the commands of the pages in bash.
+# `make test` runs the commands of the documentation in bash; this runs them in zsh.
 	@tests/tools/need zsh
 	@PAGES_SHELL=zsh FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
 
-# The tests that are no part of `cargo test`, one part after the other.
+# Tests that `cargo test` does not run. They run one after the other.
 E2E := sam_deploy sam_local reproducible_build sandbox_page
 
 .PHONY: e2e
@@ -77,7 +77,7 @@ e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an AWS emulator, 
 
 ##@ Check
 
-# What is free of the words that the project does not use.
+# Files without the words in tests/tools/words.py, which this project does not use.
 CHECKED_WORDS := README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs tests/compatibility/documented_commands \
   tests/support/markdown.rs tests/units/pages.rs
 
@@ -85,7 +85,7 @@ CHECKED_WORDS := README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs tests/c
 check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
-# Which of the tests takes those that `cargo test` does.
+# --all-targets leaves this one out, because `cargo test` does not run it.
 	@cargo clippy --workspace --locked --test e2e -- -D warnings
 	@$(PYTHON) tests/tools/mutants.py --fits
 	@$(PYTHON) tests/tools/words.py $(CHECKED_WORDS)
@@ -95,23 +95,23 @@ check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
 lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.installed ## Lint the template and the workflows; part of check
 	@$(TOOLS)/test/bin/sam validate --lint --template template.yaml
 	@$(TOOLS)/test/bin/cfn-lint template.yaml
-# Both leave most of the function's own properties unchecked until it is expanded as AWS would expand it.
+# Both check most of the function's properties only after the template is expanded as by AWS.
 	@$(TOOLS)/test/bin/python tests/tools/expand.py template.yaml >$(TOOLS)/template.json
 	@$(TOOLS)/test/bin/cfn-lint $(TOOLS)/template.json
-	@echo 'template.yaml: sam validate and cfn-lint found nothing, as it is and expanded'
-# What is waived stands in the template, with its reason. The guidelines that it would fetch are only links.
+	@echo 'template.yaml: sam validate and cfn-lint found no problems, also in the expanded template'
+# The waivers are in the template, with reasons. Without --skip-download, it would fetch links to guidelines.
 	@$(TOOLS)/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
-	@echo 'template.yaml: checkov found nothing but what is waived there'
+	@echo 'template.yaml: checkov found only problems that are waived in the template'
 	@$(TOOLS)/workflows/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(TOOLS)/workflows/bin/zizmor --offline --quiet --persona pedantic .github/workflows
-	@echo '.github/workflows: check-jsonschema and zizmor found nothing'
+	@echo '.github/workflows: check-jsonschema and zizmor found no problems'
 
 .PHONY: audit
 audit: ## Check licenses, sources and known vulnerabilities (needs the network)
 	@command -v cargo-deny >/dev/null || \
 	  { echo 'cargo-deny is missing; this installs it in a few minutes: cargo install --locked cargo-deny' >&2; exit 1; }
 	@cargo deny --locked --workspace check bans licenses sources
-# Apart and last: this one fetches the list of known vulnerabilities.
+# Separate and last, because it downloads the list of known vulnerabilities.
 	@cargo deny --locked --workspace check advisories
 
 ##@ Build and deploy
@@ -119,7 +119,7 @@ audit: ## Check licenses, sources and known vulnerabilities (needs the network)
 .PHONY: build
 build: $(TOOLS)/build/.installed ## Build the function for Lambda (4-6 min; ARCH=x86_64 or ARCH=arm64)
 	@tests/tools/need readelf
-# cargo-lambda would install a missing target by itself: what is in your toolchain is your decision.
+# Otherwise cargo-lambda would add a missing target to your toolchain without asking.
 	@[[ -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" ]] || \
 	  { echo 'ARCH=$(ARCH): this Rust toolchain cannot build for $(RUST_TARGET); rustup target add $(RUST_TARGET)' >&2; exit 1; }
 	@PATH="$(TOOLS)/build/bin:$$PATH" cargo lambda build --release --locked --bin api-key-rotation \
@@ -132,14 +132,14 @@ package: $(TOOLS)/build/.installed ## Zip the function with template and checksu
 
 ##@ Prove and measure
 
-# What the proof consists of. Each test tries a fixed share of it in `make test`, and everything here.
+# The test binaries of the proof. Each runs a fixed share of its cases in `make test`, and all of them here.
 PROOFS := decision units proof concurrency
 
 .PHONY: prove
 prove: tools ## Run the exhaustive fault injection against the release binary (2 h)
 	@[[ -x $(TARGET)/release/api-key-rotation ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
 	@cargo build --release --locked --package api-key-rotation
-# A thousand processes, each with some connections to the sandbox.
+# The tests start a thousand processes, each with several connections to the sandbox.
 	@ulimit -n "$$(ulimit -H -n)"; PROOF=exhaustive FUNCTION=$(TARGET)/release/api-key-rotation TOOLS=$(TOOLS) \
 	  cargo test --workspace --locked $(addprefix --test ,$(PROOFS)) -- --nocapture --test-threads 1
 
@@ -158,13 +158,13 @@ $(TOOLS)/mutants/bin/cargo-mutants:
 	@echo 'Installing cargo-mutants, once. This takes about 4 minutes on 2 cores.'
 	@cargo install --quiet --locked --root $(TOOLS)/mutants --version $(CARGO_MUTANTS_VERSION) cargo-mutants
 
-# Counters in every edge, which libFuzzer reads. They need no nightly toolchain. With a target named, build scripts get none.
+# Counters at every edge, which libFuzzer reads, without a nightly toolchain. With --target, build scripts get none.
 FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
 
 .PHONY: fuzz
 fuzz: ## Fuzz events, secrets and key descriptions (3 min; ARGS=600 for 30 min)
-	@command -v c++ >/dev/null || { echo 'a C++ compiler is missing, which libFuzzer is built with' >&2; exit 1; }
+	@command -v c++ >/dev/null || { echo 'a C++ compiler is missing; libFuzzer is built with it' >&2; exit 1; }
 	@echo 'Building with instrumentation. The first time takes about 5 minutes on 2 cores.'
 	@for input in event secret_text description; do \
 	  CARGO_TARGET_DIR=$(TARGET)/fuzz RUSTFLAGS='$(FUZZ_FLAGS)' \
@@ -176,7 +176,7 @@ fuzz: ## Fuzz events, secrets and key descriptions (3 min; ARGS=600 for 30 min)
 bench: ## Measure size, memory, start and calls (release build 4-6 min)
 	@tests/tools/need valgrind
 	@[[ -x $(BENCH) ]] || echo 'Building for release. The first time takes about 6 minutes on 2 cores.'
-# Each by itself: together, cargo would give the empty function the features that the function wants of a dependency.
+# Separately: together, cargo would enable the function's features of shared dependencies for the empty function too.
 	@cargo build --release --locked --package api-key-rotation
 	@cargo build --release --locked --package empty-function
 	@cargo build --workspace --locked
@@ -210,7 +210,7 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } \
 	  /^[a-z0-9]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# One virtual environment for each list of pinned packages. The lists are complete, so pip has nothing to decide.
+# One virtual environment per list of pinned packages. The lists are complete, so pip resolves no versions.
 $(TOOLS)/%/.installed: tests/tools/%.txt
 	@tests/tools/need python
 	@echo 'Installing the programs in $<, once. This takes up to a minute.'
@@ -220,6 +220,6 @@ $(TOOLS)/%/.installed: tests/tools/%.txt
 	@problems=$$($(@D)/bin/pip check) || { echo "$$problems" >&2; exit 1; }
 	@touch $@
 
-# AWS's Lambda Runtime Interface Emulator, out of the SAM CLI's package.
+# AWS's Lambda Runtime Interface Emulator, from the SAM CLI's package.
 $(TOOLS)/aws-lambda-rie: $(TOOLS)/test/.installed
 	@install $(TOOLS)/test/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-$(HOST_ARCH) $@

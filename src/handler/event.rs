@@ -57,7 +57,7 @@ pub struct Reconciliation {
     pub moved_to: Option<VersionId>,
     /// Whether `EventBridge` sends it for every secret whose label moved, so that a secret of
     /// another function is not an error.
-    pub is_automatic: bool,
+    pub is_label_event: bool,
 }
 
 impl Reconciliation {
@@ -227,7 +227,7 @@ fn event_bridge_request(json: &str) -> Result<Reconciliation, EventError> {
             Ok(Reconciliation {
                 secret_id: Some(secret.clone()),
                 moved_to,
-                is_automatic: true,
+                is_label_event: true,
                 ..Reconciliation::default()
             })
         }

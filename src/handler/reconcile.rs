@@ -91,7 +91,7 @@ async fn run(
     let visited = if let Some(secret) = named {
         match reconcile_secret(&job, secret, &mut report.totals).await {
             // EventBridge sends events about every secret that its rule does not exclude.
-            Err(failed) if event.is_automatic && is_out_of_scope(&failed, clients.config()) => {
+            Err(failed) if event.is_label_event && is_out_of_scope(&failed, clients.config()) => {
                 let failed = SecretReport::failed(&Redacted::secret_id(secret), failed.message());
                 report.secrets.push(failed);
                 log_ignored();

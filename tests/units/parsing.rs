@@ -571,14 +571,14 @@ fn reconciliation_is_read_from_every_source() {
             notice("AWSCURRENT"),
             Reconciliation {
                 moved_to: Some(VersionId::from(TOKEN)),
-                unasked: true,
+                is_label_event: true,
                 ..named(arn)
             },
         ),
         (
             notice("mine"),
             Reconciliation {
-                unasked: true,
+                is_label_event: true,
                 ..named(arn)
             },
         ),
