@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use regex::Regex;
 use sandbox::Options;
 use serde_json::json;
 
 use super::listed::{Commands, LOG_OF_FAILURE, LOG_OF_ROTATION, LOG_OF_TEST_ROTATION, find};
 use super::shell::{Shell, assert_logged, last_version};
 use super::{GRACE, QUARANTINE, TARGET, is_enabled, log_as_deployed, rotated_twice};
+use crate::support::markdown::page;
 use crate::support::{PROJECT, SECRET, TestEnvBuilder};
 
 /// A rotation can be started, watched and checked afterwards.
@@ -165,7 +167,7 @@ async fn status_shows_each_key_or_error() {
     let line = |value: &str| {
         let key = env.sandbox.key_with_value(value).expect("the key exists");
         let mut lines = printed.lines();
-        let line = lines.find(|line| line.contains(&key.id));
+        let line = lines.find(|line| line.starts_with(&format!("key: {} ", key.id)));
         line.expect("the status has the key").to_owned()
     };
     assert!(line(&env.current_key()).ends_with(" inUse, current"));
@@ -176,6 +178,28 @@ async fn status_shows_each_key_or_error() {
     let printed = String::from_utf8_lossy(&failed.stdout);
     assert!(printed.starts_with("SecretsManagerFailed: "), "{printed}");
     drop(env.roles.take_denials());
+}
+
+/// The report of a reconciliation has every field of the example.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn report_has_every_documented_field() {
+    let (env, _) = rotated_twice(TestEnvBuilder::quick()).await;
+    let report = env
+        .reconcile(json!({ "SecretId": SECRET }))
+        .await
+        .to_string();
+    let example = page("rotate").block_with(r#""step":"reconcile""#);
+    let fields = Regex::new(r#""([A-Za-z]+)":"#).expect("a valid pattern");
+    let mut count = 0;
+    for found in fields.find_iter(&example) {
+        assert!(
+            report.contains(found.as_str()),
+            "{}: {report}",
+            found.as_str()
+        );
+        count += 1;
+    }
+    assert!(count > 20, "only {count} fields");
 }
 
 /// A reconciliation without a secret covers every secret of the function.

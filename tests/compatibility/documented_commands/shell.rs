@@ -82,7 +82,8 @@ impl<'a> Shell<'a> {
         let command = self.prepare(self.env.script(program, &script));
         let output = timeout(PATIENCE, { command }.output()).await;
         let output = output.expect("the commands hang");
-        let output = output.unwrap_or_else(|error| panic!("{program}: {error}; `make test` installs it"));
+        let output =
+            output.unwrap_or_else(|error| panic!("{program}: {error}; `make test` installs it"));
         let printed = String::from_utf8_lossy(&output.stdout);
         for value in values(self.env) {
             assert_absent(&printed, &value, commands);
