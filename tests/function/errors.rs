@@ -497,7 +497,7 @@ async fn ambiguous_plan_conflict_is_investigated() {
         ..TestEnvBuilder::quick()
     };
     let fault = Fault::new(conflict("some other words")).on(KEYS, "CreateUsagePlanKey");
-    let words = ["to usage plan", "one usage plan per stage"];
+    let words = ["to usage plan", "only one usage plan per stage"];
     fails_with(setup, fault, "setSecret", "ApiGatewayFailed", &words).await;
 }
 
