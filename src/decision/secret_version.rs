@@ -186,7 +186,9 @@ pub enum InvalidSecret {
     #[error("it is binary; store a text or a JSON object instead")]
     Binary,
     /// JSON, but not an object.
-    #[error("it is JSON, but not an object; store the key as plain text or as {{\"apiKey\":\"…\"}}")]
+    #[error(
+        "it is JSON, but not an object; store the key as plain text or as {{\"apiKey\":\"…\"}}"
+    )]
     NotAnObject,
     /// More than one word, such as a dotenv file. A rotation would discard the rest.
     #[error(

@@ -170,3 +170,44 @@ fn every_end_is_found_and_no_order_repeated() {
     }
     assert!(tried * 4 < all, "of {all} orders {tried} were tried");
 }
+
+/// Explores two runs of two calls each. The first `times` orders with a known beginning lead to another call than before.
+fn explored_with_divergences(times: usize) -> Explorer {
+    let call = |words: &str| CallEffect {
+        words: words.to_owned(),
+        place: 0,
+        changes: true,
+    };
+    let (mut explorer, mut left_to_diverge) = (Explorer::default(), times);
+    while let Some(order) = explorer.next() {
+        let diverges = left_to_diverge > 0 && order.choices.len() > 1;
+        left_to_diverge -= usize::from(diverges);
+        let words = if diverges { "another call" } else { "a call" };
+        let mut replay = Replay::along(order);
+        let mut left = [2, 2];
+        while left != [0, 0] {
+            let next = left.map(|left| (left > 0).then(|| call(words)));
+            let Some(run) = replay.choose(&next) else {
+                break;
+            };
+            left[run] -= 1;
+        }
+        explorer.learn(&replay);
+    }
+    explorer
+}
+
+/// A busy machine may change how often a read is repeated, so an order that diverges is tried again.
+#[test]
+fn diverged_order_is_tried_again() {
+    let (expected, explorer) = (explored_with_divergences(0), explored_with_divergences(2));
+    assert_eq!((expected.repeated, explorer.repeated), (0, 2));
+    assert_eq!(explorer.tried, expected.tried);
+    assert_eq!(explorer.orders, expected.orders);
+}
+
+#[test]
+#[should_panic(expected = "the same choices led to another call 3 times")]
+fn order_that_always_diverges_fails() {
+    explored_with_divergences(3);
+}

@@ -671,6 +671,7 @@ impl EnvKind {
             tried,
             orders,
             cut_short,
+            repeated,
             ..
         } = explorer;
         let (kind, took) = (self.name, began.elapsed());
@@ -678,7 +679,7 @@ impl EnvKind {
         let reads = name.contains("testSecret");
         assert!(tried > 1 || reads, "{kind}: {name}: the runs never met");
         println!(
-            "{kind}: {name}: {tried} orders tried, which stand for {orders}, and {cut_short} cut short, in {took:.1?}"
+            "{kind}: {name}: {tried} orders tried, which stand for {orders}, {cut_short} cut short and {repeated} repeated, in {took:.1?}"
         );
     }
 
