@@ -241,7 +241,7 @@ async fn repeated_set_secret_restores_lost_plan() {
     assert_eq!(
         env.state().await.versions[FIRST].labels,
         ["AWSCURRENT"],
-        "the rotation went on from there"
+        "the rotation continued from there"
     );
 }
 
@@ -501,7 +501,7 @@ async fn manually_disabled_key_stays_disabled_and_is_named() {
     let [left] = &left[..] else {
         panic!("not one issue: {left:?}");
     };
-    let words = format!("API key {superseded} was disabled by a person");
+    let words = format!("API key {superseded} stays disabled: an operator disabled it");
     assert!(left.starts_with(&words), "{left}");
 
     // The current one is not enabled either. Because it does not work, Doppler does not get it.

@@ -440,7 +440,7 @@ fn version_read(
     comparison: Option<Comparison>,
     keys: &[KeyId],
 ) -> Vec<(Fact, bool)> {
-    let is_of_somebody = observed
+    let has_other_owner = observed
         .targets
         .iter()
         .all(|known| known.content == TargetContent::Other);
@@ -448,7 +448,7 @@ fn version_read(
     let is_its = role == VersionRole::Previous
         && content.is_key()
         && keys.is_empty()
-        && is_of_somebody
+        && has_other_owner
         && !observed.targets.is_empty();
     let read = |id: Option<&VersionId>, created| Fact::VersionRead {
         version: ReadVersion::new(

@@ -167,9 +167,9 @@ fn unmanaged_current_key_is_not_attached() {
     model.values.insert("manual".to_owned(), 7);
     model.keys.insert(7, ModelKey::on(&[], None));
     model.move_label(CURRENT, "manual");
-    let by_hand = model.keys[&7].clone();
+    let manual = model.keys[&7].clone();
     reconcile(&mut model);
-    assert_eq!(model.keys[&7], by_hand);
+    assert_eq!(model.keys[&7], manual);
     assert_eq!(model.mirror, [7]);
 }
 
@@ -315,38 +315,38 @@ fn key_is_kept_whose_value_pending_version_holds() {
 #[test]
 fn irreplaceable_key_is_kept_for_rollback() {
     let mut model = Model::rotated(1);
-    let by_hand = crate::model::OTHER_FORM;
-    model.values.insert(OLD.to_owned(), by_hand);
+    let manual = crate::model::OTHER_FORM;
+    model.values.insert(OLD.to_owned(), manual);
     let key = model.keys.remove(&1).expect("it exists");
-    model.keys.insert(by_hand, key);
+    model.keys.insert(manual, key);
     model.now += GRACE;
     reconcile(&mut model);
     model.now += QUARANTINE;
     reconcile(&mut model);
-    assert_eq!(is_enabled(&model, by_hand), Some(false));
+    assert_eq!(is_enabled(&model, manual), Some(false));
     model.values.insert("third".to_owned(), 2);
     model.move_label(CURRENT, "third");
     reconcile(&mut model);
-    assert_eq!(is_enabled(&model, by_hand), None);
+    assert_eq!(is_enabled(&model, manual), None);
 }
 
 /// A key that cannot be created again is kept even if the version that holds it was edited.
 #[test]
 fn irreplaceable_key_is_kept_after_manual_edit() {
     let mut model = Model::rotated(0);
-    let by_hand = crate::model::OTHER_FORM;
+    let manual = crate::model::OTHER_FORM;
     let key = model.keys.remove(&1).expect("it exists");
-    model.keys.insert(by_hand, key);
-    model.values.insert(OLD.to_owned(), by_hand);
+    model.keys.insert(manual, key);
+    model.values.insert(OLD.to_owned(), manual);
     // AWSPREVIOUS is not the version in the key's tag, but has the same value.
-    model.values.insert("edited".to_owned(), by_hand);
+    model.values.insert("edited".to_owned(), manual);
     model.remove_label(PREVIOUS);
     model.move_label(PREVIOUS, "edited");
     model.now += GRACE;
     reconcile(&mut model);
     model.now += QUARANTINE;
     reconcile(&mut model);
-    assert_eq!(is_enabled(&model, by_hand), Some(false));
+    assert_eq!(is_enabled(&model, manual), Some(false));
 }
 
 /// A label that is attached while its key is being disabled restores the key in the same run.

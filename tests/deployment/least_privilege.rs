@@ -1077,7 +1077,7 @@ fn template_grants_one_role_and_one_permission() {
         assert_eq!(resource.get("Connectors"), None);
         resource["Type"].as_str().expect("a resource has a type")
     });
-    // A saved query reads nothing by itself.
+    // A saved query alone reads nothing.
     let watches = |kind: &&str| {
         kind.starts_with("AWS::CloudWatch::") || *kind == "AWS::Logs::QueryDefinition"
     };
@@ -1194,7 +1194,7 @@ async fn role_denies_what_function_refuses() {
 
 /// A fleet ignores the event of a secret that another function rotates, without a failure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn foreign_secret_in_fleet_is_no_failure() {
+async fn foreign_secret_in_fleet_is_ignored() {
     let shape = Shape {
         serves: Serves::Fleet,
         ..SMALLEST

@@ -277,8 +277,8 @@ async fn fleet_without_known_plan_is_refused() {
         for words in [
             "USAGE_PLAN_IDS",
             "ALLOW_KEY_WITHOUT_PLAN=true",
-            "Secrets Manager's next try succeeds",
-            "take AWSPENDING off",
+            "Secrets Manager's next retry succeeds",
+            "remove AWSPENDING",
             "aws secretsmanager update-secret-version-stage",
         ] {
             assert!(error.error_message.contains(words), "{words}: {error}");
@@ -515,7 +515,7 @@ async fn text_with_white_space_is_refused_and_kept() {
         before.assert(&env, text);
         for message in [&test_rotation, &error.error_message] {
             for words in [
-                "store the key alone",
+                "store only the key",
                 r#"{"apiKey":"…"}"#,
                 "aws secretsmanager put-secret-value",
                 "--secret-string '{}'",
@@ -796,7 +796,7 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
         words.contains(&id) && words.contains(&day(&env)),
         "{report}"
     );
-    assert!(words.contains("changed by somebody else"), "{report}");
+    assert!(words.contains("another process changed the key"), "{report}");
 
     env.sandbox.advance(NEARLY_QUARANTINE);
     let report = env.reconcile(json!({})).await;
@@ -919,7 +919,7 @@ async fn current_key_disabled_during_note_stays_disabled() {
         assert!(current.description.starts_with("Minted for"), "{current:?}");
         let report = env.reconcile(json!({})).await;
         assert!(
-            issues(&report).contains("was disabled by a person"),
+            issues(&report).contains("an operator disabled it"),
             "{report}"
         );
     }
@@ -1002,7 +1002,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
         assert_eq!(line["KeysDisabled"], 1, "{report}");
         let words = issues(&report);
         assert!(words.contains(&id), "{report}");
-        assert!(words.contains("had been enabled again"), "{report}");
+        assert!(words.contains("had been enabled after"), "{report}");
         let description = key(&env, &revoked).description;
         assert!(description.contains(" Revoked at "), "{description}");
         // It is reported once.
@@ -1121,7 +1121,7 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
     let report = env.reconcile(stop()).await;
     let description = key(&env, &first).description;
     assert!(description.contains(" Revoked at "), "{report}");
-    assert!(!issues(&report).contains("changed by somebody"), "{report}");
+    assert!(!issues(&report).contains("another process changed"), "{report}");
     env.sandbox.advance(MINUTE * 5);
     let report = env.reconcile(json!({})).await;
     assert_eq!(issues(&report), "", "{report}");
@@ -1152,7 +1152,7 @@ async fn pending_key_that_was_revoked_is_refused() {
     let before = Untouched::of(&env);
     for step in ["setSecret", "finishSecret"] {
         let message = env.step_fails(&token, step, "KeyRevoked").await;
-        assert!(message.contains("take AWSPENDING off"), "{message}");
+        assert!(message.contains("remove AWSPENDING"), "{message}");
     }
     before.assert(&env, "revoked");
 }

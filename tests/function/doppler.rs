@@ -798,7 +798,7 @@ async fn chosen_visibility_is_kept_on_write() {
 /// A value with a foreign form is not shown if Doppler quotes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_value_quoted_by_doppler_is_masked() {
-    const MANUAL: &str = "partner_key_by_hand_2024";
+    const MANUAL: &str = "partner_key_manual_2024";
     let text = json!({ "apiKey": MANUAL }).to_string();
     let env = TestEnvBuilder::holding(&text).start().await;
     let sandbox = &env.sandbox;

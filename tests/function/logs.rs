@@ -418,7 +418,7 @@ async fn queries_name_fields_that_lines_have() {
         .invoke("[]".to_owned())
         .await
         .result
-        .expect_err("it is no event");
+        .expect_err("it is not an event");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let lines = lines(&env);
     let known: BTreeSet<_> = lines.iter().flat_map(fields).collect();
@@ -469,7 +469,7 @@ async fn queries_name_fields_that_lines_have() {
     }
 }
 
-/// The program, started by a person in a shell, says in one sentence where it runs.
+/// Started in a shell, the program says in one sentence where it runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn program_outside_lambda_says_so() {
     // An emulator that goes away with the first request for an event.

@@ -168,7 +168,7 @@ async fn abandoned_version_with_label_regains_its_key() {
     env.reconcile(json!({})).await;
     assert_eq!(enabled(&env, &key), Some(false));
     label(None, Some(&token));
-    // The key takes effect again, and testSecret waits for that, whichever run enables it.
+    // The key takes effect again, and testSecret waits for that, no matter which run enables it.
     env.reconcile(json!({})).await;
     let description = description(&env, &key);
     assert!(description.contains("Resumed at "), "{description}");
@@ -529,7 +529,7 @@ async fn disabled_unmanaged_current_key_is_reported() {
     env.sandbox.set_key_enabled(&id, false);
     let report = env.reconcile(json!({"SecretId": SECRET})).await;
     assert!(
-        issues(&report).contains("was disabled by a person"),
+        issues(&report).contains("an operator disabled it"),
         "{report}"
     );
     assert_eq!(env.doppler_value(TARGET), None);
@@ -686,7 +686,7 @@ async fn emergency_stop_waits_for_nothing() {
         .set_value(PROJECT, CONFIG, TARGET, &leaked);
     let report = env.reconcile(event.clone()).await;
     assert_eq!(enabled(&env, &leaked), Some(false));
-    assert!(issues(&report).contains("cut off until"), "{report}");
+    assert!(issues(&report).contains("rejected until"), "{report}");
     env.assert_agreement().await;
     // The stop never touches AWSCURRENT's key, and does nothing twice.
     let report = env.reconcile(event).await;
@@ -952,7 +952,7 @@ async fn label_event_and_schedule_start_reconciliation() {
     env.sandbox.deliveries_done().await;
     let last = env.sandbox.deliveries().pop().expect("the version exists");
     let report = last.result.expect("the invocation succeeds");
-    assert!(issues(&report).contains("SECRET_ID names another one"));
+    assert!(issues(&report).contains("SECRET_ID names another secret"));
 }
 
 /// Returns the event that `EventBridge` sends when AWSCURRENT moves to a version.
@@ -1231,7 +1231,7 @@ async fn unmanaged_key_is_retired_once_handed_over() {
     // need it.
     assert_eq!(enabled(&env, MANUAL), Some(false));
     let report = env.reconcile(json!({})).await;
-    assert!(issues(&report).contains("is kept, disabled"), "{report}");
+    assert!(issues(&report).contains("stays disabled and is not deleted"), "{report}");
     roll_back(&env);
     env.reconcile(json!({})).await;
     assert_eq!(env.gateway_answer(MANUAL).await, 200);

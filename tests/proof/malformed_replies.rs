@@ -908,9 +908,9 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
                 let encountered =
                     reply_malformed(env, run, service, operation, &garbage, &what).await;
                 let mut figures = figures.lock().await;
-                let [times, failed, went_on] = figures.entry((run, operation)).or_default();
+                let [times, failed, continued] = figures.entry((run, operation)).or_default();
                 *times += encountered.times;
-                *(if encountered.failed { failed } else { went_on }) += 1;
+                *(if encountered.failed { failed } else { continued }) += 1;
                 if is_exhaustive() && number % 250 == 0 {
                     println!("{number} of {all} garbage replies, {:?}", began.elapsed());
                 }
@@ -932,17 +932,17 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
     let figures = figures.lock().await;
     let mut sums = [0; 3];
     for ((run, operation), figures) in figures.iter() {
-        let [times, failed, went_on] = figures;
+        let [times, failed, continued] = figures;
         println!(
-            "{:<40} {times:>8} {failed:>8} {went_on:>8}",
+            "{:<40} {times:>8} {failed:>8} {continued:>8}",
             format!("{operation} in a {run:?}")
         );
         sums.iter_mut()
             .zip(figures)
             .for_each(|(sum, figure)| *sum += figure);
     }
-    let [times, failed, went_on] = sums;
-    println!("{:<40} {times:>8} {failed:>8} {went_on:>8}", "all");
+    let [times, failed, continued] = sums;
+    println!("{:<40} {times:>8} {failed:>8} {continued:>8}", "all");
 }
 
 /// No reply ends the process or endangers the key in use, and the next try completes the run.

@@ -148,7 +148,7 @@ fn next_step(change: ManualChange, error_type: &str) -> &'static str {
             "`aws secretsmanager update-secret-version-stage`"
         }
         "InvalidSecret" => "store valid JSON",
-        "KeyNotOnUsagePlan" | "KeyNotFound" => "next try",
+        "KeyNotOnUsagePlan" | "KeyNotFound" => "next retry",
         "ApiGatewayFailed" if change == ManualChange::DeletePlan => "check that USAGE_PLAN_IDS",
         "ApiGatewayFailed" => "the next attempt continues",
         "NoUsagePlan" => "set USAGE_PLAN_IDS",
@@ -729,7 +729,7 @@ impl JobEnv {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     NotPossible,
-    ByItself,
+    Automatically,
     AfterRetry,
     AfterCommands,
 }
@@ -778,7 +778,7 @@ async fn try_schedule(
     }
     env.assert_nothing_lost(change, &what).await;
 
-    let mut end = End::ByItself;
+    let mut end = End::Automatically;
     for command in env.commands(change, error.as_ref()) {
         env.follow(command, &tried, &what).await;
         end = End::AfterCommands;
@@ -792,7 +792,7 @@ async fn try_schedule(
             outcome.error(),
             test_env.log()
         );
-        if end == End::ByItself {
+        if end == End::Automatically {
             end = End::AfterRetry;
         }
     }
@@ -904,7 +904,7 @@ impl Row {
     fn count(&mut self, end: End, error: Option<String>) {
         *(match end {
             End::NotPossible => &mut self.not_possible,
-            End::ByItself => &mut self.automatically,
+            End::Automatically => &mut self.automatically,
             End::AfterRetry => &mut self.after_retry,
             End::AfterCommands => &mut self.after_commands,
         }) += 1;

@@ -140,7 +140,7 @@ impl Middleware {
         Ok(response)
     }
 
-    /// Applies what the faults do before the effect. Returns a response if there is to be no
+    /// Applies what the faults do before the effect. Returns a response if there must not be an
     /// effect.
     async fn before(&self, service: Service, faults: &[FaultKind]) -> Option<Answer> {
         for fault in faults {

@@ -295,7 +295,7 @@ async fn replicas_are_in_sync_after_lag() {
 
 /// The page's button takes the steps that were left to an operator.
 #[tokio::test]
-async fn page_rotates_also_by_hand() {
+async fn page_can_rotate_manually() {
     let mut served = Served::start(&["--by-hand"]).await;
     let url = format!("{}/_sandbox/rotate", served.aws());
     let answer = body_of(Request::post(url).body(String::new())).await;

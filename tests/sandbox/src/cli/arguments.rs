@@ -56,7 +56,7 @@ pub(crate) enum Command {
 /// The options of `serve`.
 pub(crate) struct ServeSettings {
     pub(crate) function: Option<PathBuf>,
-    pub(crate) by_hand: bool,
+    pub(crate) manual_steps: bool,
     pub(crate) verbose: bool,
     pub(crate) ports: Ports,
     pub(crate) also_listen_on: Option<IpAddr>,
@@ -66,14 +66,14 @@ pub(crate) struct ServeSettings {
     pub(crate) reconcile_every: Duration,
 }
 
-/// How long a change takes to take effect, where nobody says otherwise: long enough to be seen,
+/// How long a change takes to take effect by default: long enough to be seen,
 /// short enough to wait.
 pub(crate) const PROPAGATION: Duration = Duration::from_secs(3);
 
 /// How long a replica is in progress, unless `--replica-lag` says otherwise.
 const REPLICA_LAG: Duration = Duration::from_secs(3);
 
-/// How often the function reconciles, where nobody says otherwise.
+/// How often the function reconciles by default.
 const RECONCILE_EVERY: Duration = Duration::from_mins(15);
 
 /// Reads the arguments; `variable` gives the value of an environment variable.
@@ -90,7 +90,7 @@ pub(crate) fn parse(
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
-            Arg::Long("by-hand") => settings.by_hand = true,
+            Arg::Long("by-hand") => settings.manual_steps = true,
             Arg::Long("verbose") | Arg::Short('v') => settings.verbose = true,
             Arg::Long(name) => {
                 let name = name.to_owned();
@@ -116,7 +116,7 @@ pub(crate) fn parse(
 fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<ServeSettings> {
     let mut settings = ServeSettings {
         function: None,
-        by_hand: false,
+        manual_steps: false,
         verbose: false,
         ports: Ports {
             aws: 4600,
@@ -227,13 +227,13 @@ mod tests {
         } = settings.ports;
         assert_eq!([aws, gateway, doppler, runtime], [4600, 4601, 4602, 4603]);
         assert_eq!(settings.also_listen_on, None);
-        assert!(!settings.by_hand);
+        assert!(!settings.manual_steps);
     }
 
     #[test]
-    fn the_steps_are_left_to_a_person_who_asks_for_that() {
+    fn serve_option_leaves_steps_to_operator() {
         let settings = served(&["serve", "--by-hand", "--aws-port", "1"], &[]);
-        assert!(settings.by_hand);
+        assert!(settings.manual_steps);
         assert_eq!(settings.ports.aws, 1);
     }
 

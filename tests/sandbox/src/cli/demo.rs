@@ -45,7 +45,7 @@ const RECONCILIATIONS: [(&str, Duration, &str); 4] = [
         "403 (disabled)",
     ),
     (
-        "7 d after it was disabled: nobody has enabled the key again, so it is deleted",
+        "7 d after it was disabled: the key was not enabled again, so it is deleted",
         HOUR,
         "403 (deleted)",
     ),

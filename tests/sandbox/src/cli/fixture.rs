@@ -8,7 +8,7 @@ use sandbox::{Function, STAGE, Sandbox};
 
 /// The secret that is rotated.
 pub(crate) const SECRET: &str = "demo/partner-api-key";
-/// The token of the rotation that is left to a person: that of events/*.json.
+/// The token of the rotation whose steps an operator runs. It is also in events/*.json.
 pub(crate) const TOKEN: &str = "11111111-1111-4111-8111-111111111111";
 /// The usage plan. Its id is known before the start, so that events/env.json can name it.
 pub(crate) const PLAN: &str = "demoplan01";

@@ -17,7 +17,7 @@ use super::terminal::{Style, Terminal};
 /// Serves until interrupted and reports what the function does.
 pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     // With --by-hand only the operator invokes the function.
-    let by_itself = !settings.by_hand;
+    let is_automatic = !settings.manual_steps;
     let options = Options {
         ports: settings.ports,
         also_listen_on: settings.also_listen_on,
@@ -26,11 +26,11 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
         // Secrets Manager retries a failed rotation. When and how often is not documented.
         rotation_attempts: 100,
         rotation_pause: Duration::from_secs(15),
-        label_events: by_itself.then(|| LabelRule {
+        label_events: is_automatic.then(|| LabelRule {
             secrets: vec![SECRET.to_owned()],
             labels: vec!["AWSCURRENT".to_owned()],
         }),
-        reconcile_every: by_itself.then_some(settings.reconcile_every),
+        reconcile_every: is_automatic.then_some(settings.reconcile_every),
         page: Some(page()),
         ..Options::default()
     };
@@ -55,7 +55,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
             binary.display().to_string()
         }
     };
-    if settings.by_hand {
+    if settings.manual_steps {
         sandbox.begin_rotation_as(SECRET, TOKEN);
     }
     let interrupted = super::interrupted();
@@ -110,10 +110,10 @@ fn banner(sandbox: &Sandbox, settings: &ServeSettings, function: &str) -> String
     );
     let runtime = sandbox.runtime_api();
     let propagation = humantime::format_duration(settings.propagation);
-    let rotation = if settings.by_hand {
-        by_hand(&aws, settings)
+    let rotation = if settings.manual_steps {
+        manual_steps(&aws, settings)
     } else {
-        by_itself(settings)
+        automatic_rotations(settings)
     };
     format!(
         "\
@@ -153,7 +153,7 @@ To use the key and to read the value in Doppler (after the first rotation):
 }
 
 /// The command that starts a rotation, and what happens without one.
-fn by_itself(settings: &ServeSettings) -> String {
+fn automatic_rotations(settings: &ServeSettings) -> String {
     let every = humantime::format_duration(settings.reconcile_every);
     format!(
         "\
@@ -167,7 +167,7 @@ EventBridge invokes the function to reconcile whenever AWSCURRENT moves, and eve
 }
 
 /// The commands that run the four steps, for each program that can.
-fn by_hand(aws: &str, settings: &ServeSettings) -> String {
+fn manual_steps(aws: &str, settings: &ServeSettings) -> String {
     let port = aws.rsplit(':').next().unwrap_or_default();
     let container = match settings.also_listen_on {
         Some(_) => {

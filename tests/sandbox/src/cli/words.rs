@@ -1,4 +1,4 @@
-//! Text for a person: durations with units, and rows that fit the screen.
+//! Readable text: durations with units, and rows that fit the screen.
 
 use std::time::Duration;
 

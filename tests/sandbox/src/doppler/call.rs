@@ -30,7 +30,7 @@ impl Call {
         let body: Map<String, Value> = match body {
             [] => Map::new(),
             body => serde_json::from_slice(body)
-                .map_err(|_| ErrorResponse::bad_request("The body is no JSON object"))?,
+                .map_err(|_| ErrorResponse::bad_request("The body is not a JSON object"))?,
         };
         // Null and empty mean absent (EMP). The body has precedence over the query.
         let given = query

@@ -51,7 +51,7 @@ pub use token::Access;
 pub use value::Visibility;
 
 /// The author in the logs of a test's change without a token.
-const DASHBOARD_USER: &str = "A person";
+const DASHBOARD_USER: &str = "An operator";
 
 /// The Doppler sandbox. A clone is a handle to the same state.
 #[derive(Clone)]

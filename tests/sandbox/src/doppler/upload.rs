@@ -8,7 +8,7 @@ use super::reply::ErrorResponse;
 pub(super) fn parse(file: &str) -> Result<BTreeMap<String, String>, ErrorResponse> {
     if file.trim_start().starts_with('{') {
         return serde_json::from_str(file)
-            .map_err(|_| ErrorResponse::bad_request("The file is no JSON object of strings"));
+            .map_err(|_| ErrorResponse::bad_request("The file is not a JSON object of strings"));
     }
     let lines = file
         .lines()

@@ -42,10 +42,10 @@ pub(super) fn matches_resource(pattern: &str, arn: &str) -> bool {
         let is_last = colons >= 5;
         match (wanted, arn.chars().next()) {
             ('*', next) => {
-                let goes_on = is_last || rest.is_empty() || rest.starts_with(':');
+                let continues = is_last || rest.is_empty() || rest.starts_with(':');
                 fits(rest, colons, arn)
                     || next.is_some_and(|next| {
-                        (goes_on || next != ':') && fits(pattern, colons, &arn[next.len_utf8()..])
+                        (continues || next != ':') && fits(pattern, colons, &arn[next.len_utf8()..])
                     })
             }
             (_, Some(next)) => {

@@ -111,7 +111,7 @@ impl Stream {
 
     async fn line(&mut self) -> String {
         let line = self.lines.next_line().await.expect("it is text");
-        let line = line.expect("the stream goes on");
+        let line = line.expect("the stream continues");
         self.read += &line;
         line
     }
