@@ -796,7 +796,10 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
         words.contains(&id) && words.contains(&day(&env)),
         "{report}"
     );
-    assert!(words.contains("another process changed the key"), "{report}");
+    assert!(
+        words.contains("another process changed the key"),
+        "{report}"
+    );
 
     env.sandbox.advance(NEARLY_QUARANTINE);
     let report = env.reconcile(json!({})).await;
@@ -1121,7 +1124,10 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
     let report = env.reconcile(stop()).await;
     let description = key(&env, &first).description;
     assert!(description.contains(" Revoked at "), "{report}");
-    assert!(!issues(&report).contains("another process changed"), "{report}");
+    assert!(
+        !issues(&report).contains("another process changed"),
+        "{report}"
+    );
     env.sandbox.advance(MINUTE * 5);
     let report = env.reconcile(json!({})).await;
     assert_eq!(issues(&report), "", "{report}");

@@ -1231,7 +1231,10 @@ async fn unmanaged_key_is_retired_once_handed_over() {
     // need it.
     assert_eq!(enabled(&env, MANUAL), Some(false));
     let report = env.reconcile(json!({})).await;
-    assert!(issues(&report).contains("stays disabled and is not deleted"), "{report}");
+    assert!(
+        issues(&report).contains("stays disabled and is not deleted"),
+        "{report}"
+    );
     roll_back(&env);
     env.reconcile(json!({})).await;
     assert_eq!(env.gateway_answer(MANUAL).await, 200);

@@ -910,7 +910,11 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
                 let mut figures = figures.lock().await;
                 let [times, failed, continued] = figures.entry((run, operation)).or_default();
                 *times += encountered.times;
-                *(if encountered.failed { failed } else { continued }) += 1;
+                *(if encountered.failed {
+                    failed
+                } else {
+                    continued
+                }) += 1;
                 if is_exhaustive() && number % 250 == 0 {
                     println!("{number} of {all} garbage replies, {:?}", began.elapsed());
                 }
