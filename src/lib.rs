@@ -33,7 +33,7 @@
 //! - `decision` never awaits and has no clock.
 //! - No code keeps an error of the AWS SDK, which may contain a value.
 //! - Only `main` and `adapters` read the environment; `adapters` only for the AWS SDK's own
-//! variables.
+//!   variables.
 //!
 //! Comments mark how a fact about a service is known. DOC: the service documents it. AWSV: an
 //! emulator's test recorded it on AWS. EMP: measured with the real client. SRC: read in an official

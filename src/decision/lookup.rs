@@ -91,7 +91,7 @@ impl Observed {
     /// Whether a target holds an unknown value, which this function must not overwrite.
     ///
     /// A value is unknown if no version and no key of this secret has it. The target must also not
-    /// be listed in DOPPLER_ADOPT_TARGETS, and no key's description may say that it was written
+    /// be listed in `DOPPLER_ADOPT_TARGETS`, and no key's description may say that it was written
     /// before.
     pub(crate) fn is_taken(&self, target: &Target) -> ControlFlow<Decision, bool> {
         let is_adopted = self.policy.adopted_targets.contains(target);

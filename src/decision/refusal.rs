@@ -6,7 +6,7 @@ use crate::ids::{KeyId, PlanId, Target};
 /// Why a step stops.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No version of the secret has the ClientRequestToken as its id.
+    /// No version of the secret has the `ClientRequestToken` as its id.
     #[error(
         "no version of the secret has this ClientRequestToken: a new value was written manually, or AWSPENDING was removed; start a new rotation with `aws secretsmanager rotate-secret`"
     )]
