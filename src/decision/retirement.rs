@@ -96,14 +96,15 @@ fn due_in_quarantine(
 ) -> Option<Action> {
     let (id, policy) = (key.id.clone(), &observed.policy);
     let is_over = since(key, disabled_at) + policy.quarantine <= policy.now;
-    // An emergency stop continues with unread targets, but deletes nothing then.
-    let is_unseen =
-        key.in_targets.is_empty() && (!observed.is_emergency() || every_target_was_read(observed));
-    if is_over && is_unseen && policy.time_is_known && !is_irreplaceable(observed, key) {
-        return Some(Action::DeleteKey(id));
+    if observed.is_emergency() {
+        // It continues with unread targets and without a working current key. So it deletes nothing:
+        // a disabled key can be enabled again.
+        let revokes = !key.is_revoked();
+        return revokes.then(|| Action::NoteRevocation(id, supersession.clone()));
     }
-    if observed.is_emergency() && !key.is_revoked() {
-        return Some(Action::NoteRevocation(id, supersession.clone()));
+    let is_free = key.in_targets.is_empty() && !is_irreplaceable(observed, key);
+    if is_over && is_free && policy.time_is_known {
+        return Some(Action::DeleteKey(id));
     }
     postponed(key, is_over).map(|postponed| Action::NotePostponement(id, postponed))
 }

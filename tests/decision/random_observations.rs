@@ -1161,6 +1161,14 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
+        "5. Overlap: an emergency stop deletes nothing",
+        |observed, action| {
+            observed
+                .is_emergency()
+                .then_some(!matches!(action, Action::DeleteKey(_)))
+        },
+    ),
+    (
         "A reconciliation stores no new value and promotes nothing",
         |observed, action| {
             reconciles(&observed.task).then(|| match action {
