@@ -63,7 +63,9 @@ impl SteppedFunction {
             call_gate: self.call_gate.clone(),
             arrivals,
             waiting: None,
-            invocation: Under::Way(tokio::spawn(async move { lambda.invoke(payload).await })),
+            invocation: Progress::Running(tokio::spawn(
+                async move { lambda.invoke(payload).await },
+            )),
         }
     }
 
@@ -92,12 +94,12 @@ pub struct PendingInvocation {
     call_gate: CallGate,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     waiting: Option<Arrival>,
-    invocation: Under,
+    invocation: Progress,
 }
 
-enum Under {
-    Way(JoinHandle<Invocation>),
-    Over(Invocation),
+enum Progress {
+    Running(JoinHandle<Invocation>),
+    Ended(Invocation),
 }
 
 impl PendingInvocation {
@@ -108,12 +110,12 @@ impl PendingInvocation {
     /// Panics if the invocation panicked.
     pub async fn call(&mut self) -> Option<&Call> {
         if self.waiting.is_none()
-            && let Under::Way(invocation) = &mut self.invocation
+            && let Progress::Running(invocation) = &mut self.invocation
         {
             tokio::select! {
                 Some(arrival) = self.arrivals.recv() => self.waiting = Some(arrival),
                 over = invocation => {
-                    self.invocation = Under::Over(over.expect("an invocation does not panic"));
+                    self.invocation = Progress::Ended(over.expect("an invocation does not panic"));
                 }
             }
         }
@@ -138,8 +140,10 @@ impl PendingInvocation {
     pub async fn end(mut self) -> Invocation {
         self.release_all();
         match &mut self.invocation {
-            Under::Way(invocation) => invocation.await.expect("an invocation does not panic"),
-            Under::Over(invocation) => invocation.clone(),
+            Progress::Running(invocation) => {
+                invocation.await.expect("an invocation does not panic")
+            }
+            Progress::Ended(invocation) => invocation.clone(),
         }
     }
 

@@ -53,7 +53,7 @@ async fn misbehave(how: &str) -> anyhow::Result<Value> {
     match how {
         "exit" => std::process::exit(3),
         "hang" => std::future::pending().await,
-        _ => bail!("told to fail"),
+        _ => bail!("BEHAVIOUR requests a failure"),
     }
 }
 
