@@ -76,7 +76,7 @@ fn template_deploys_one_secret_or_fleet() {
         &[EXISTS, FLEET].concat(),
     ] {
         let error = deploy(wrong).expect_err("not one of three");
-        assert!(error.contains("one of the three"), "{wrong:?}: {error}");
+        assert!(error.contains("exactly one of"), "{wrong:?}: {error}");
     }
     for of_one_secret in [
         ("UsagePlanIds", "a1b2c3"),
@@ -84,14 +84,14 @@ fn template_deploys_one_secret_or_fleet() {
         ("ProbeUrl", "https://example.com/"),
     ] {
         let error = deploy(&[FLEET, &[of_one_secret]].concat()).expect_err("of one secret");
-        assert!(error.contains("they are of one secret"), "{error}");
+        assert!(error.contains("apply to one secret"), "{error}");
     }
     let error = deploy(&NEW[..1]).expect_err("no plan for the key");
     assert!(error.contains("no API accepts its key"), "{error}");
     stack(&[NEW[0], ("AllowKeyWithoutPlan", "true")]);
     let mirror = [("DopplerTargets", "acme/prd/KEY")];
     let error = deploy(&[NEW, &mirror].concat()).expect_err("no token");
-    assert!(error.contains("needs DopplerTokenSecretArn"), "{error}");
+    assert!(error.contains("requires DopplerTokenSecretArn"), "{error}");
 }
 
 /// The function accepts the settings of every deployment and serves its secret.
