@@ -364,7 +364,7 @@ async fn value_under_twenty_characters_is_not_searched() {
     env.sandbox.clear_calls();
     let report = env.reconcile(json!({})).await;
     assert!(made(&env, "GetApiKeys") > 0, "it was not searched");
-    assert!(issues(&report).contains("no key with AWSCURRENT's value"));
+    assert!(issues(&report).contains("API Gateway has no key with its value"));
 }
 
 // A key on no plan.
@@ -1585,7 +1585,7 @@ async fn rotation_switched_off_is_reported_and_counted() {
     let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithRotationOff"], 1, "{report}");
     assert!(
-        issues(&report).contains("rotation is switched off"),
+        issues(&report).contains("rotation is turned off"),
         "{report}"
     );
     assert_eq!(enabled(&env, &superseded), Some(false));

@@ -462,7 +462,7 @@ async fn deleted_current_key_is_recreated_if_generated() {
 
     let env = TestEnvBuilder::holding(MANUAL).start().await;
     let (report, line) = env.reconcile_measured(json!({})).await;
-    assert!(issues(&report).contains("no key with AWSCURRENT's value"));
+    assert!(issues(&report).contains("API Gateway has no key with its value"));
     assert_eq!(env.sandbox.keys().len(), 0);
     // An age of zero must not clear an alarm on this metric.
     assert_eq!(line["SecretsWithoutWorkingKey"], 1);
@@ -562,7 +562,7 @@ async fn placeholder_is_never_mirrored_or_created() {
         ("{}", "holds no key"),
         ("placeholder!", "holds no key"),
         // Long enough to be a key, and therefore searched for.
-        ("generated-placeholder!", "no key with AWSCURRENT's value"),
+        ("generated-placeholder!", "API Gateway has no key with its value"),
     ] {
         let env = TestEnvBuilder::holding(placeholder).start().await;
         let report = env.reconcile(json!({})).await;
@@ -582,7 +582,7 @@ async fn target_that_holds_pending_value_is_left_alone() {
         .doppler()
         .set_value(PROJECT, CONFIG, TARGET, &pending);
     let report = env.reconcile(json!({})).await;
-    assert!(issues(&report).contains("rotation under way"), "{report}");
+    assert!(issues(&report).contains("the pending key of a rotation"), "{report}");
     assert!(env.doppler_value(TARGET) == Some(pending));
     // After the cancellation the target does not keep it.
     env.sandbox
