@@ -562,7 +562,10 @@ async fn placeholder_is_never_mirrored_or_created() {
         ("{}", "holds no key"),
         ("placeholder!", "holds no key"),
         // Long enough to be a key, and therefore searched for.
-        ("generated-placeholder!", "API Gateway has no key with its value"),
+        (
+            "generated-placeholder!",
+            "API Gateway has no key with its value",
+        ),
     ] {
         let env = TestEnvBuilder::holding(placeholder).start().await;
         let report = env.reconcile(json!({})).await;
@@ -582,7 +585,10 @@ async fn target_that_holds_pending_value_is_left_alone() {
         .doppler()
         .set_value(PROJECT, CONFIG, TARGET, &pending);
     let report = env.reconcile(json!({})).await;
-    assert!(issues(&report).contains("the pending key of a rotation"), "{report}");
+    assert!(
+        issues(&report).contains("the pending key of a rotation"),
+        "{report}"
+    );
     assert!(env.doppler_value(TARGET) == Some(pending));
     // After the cancellation the target does not keep it.
     env.sandbox
