@@ -63,15 +63,15 @@ pub enum Finding {
     CurrentKeyDisabled(KeyId),
     /// AWSCURRENT holds a text that cannot be rotated.
     Unusable(InvalidSecret),
-    /// AWSCURRENT holds a key that an emergency stop revoked, and is on another version than the
-    /// key's.
+    /// AWSCURRENT holds a key that an emergency stop revoked, and is not on the version that the key
+    /// was created for.
     CurrentKeyRevoked(KeyId),
     /// An emergency stop had revoked this key, and it was enabled again. This run disabled it
     /// again.
     RevokedAgain(KeyId),
     /// This function disabled AWSCURRENT's key earlier, and could not enable it.
     NotRestored(KeyId),
-    /// AWSCURRENT's key is on no usage plan, and no plan is known for it.
+    /// This run found AWSCURRENT's key on no usage plan, and could not attach it to one.
     OnNoPlan(KeyId),
     /// In an emergency, a key stays enabled because its version carries a custom label.
     Spared(KeyId),
@@ -105,14 +105,16 @@ pub enum Finding {
     RotationOff,
     /// No AWS reply showed a time that can be trusted, so nothing was disabled or deleted.
     TimeUnknown,
-    /// The grace period or quarantine of a key is over, but the key was kept: a target that could
-    /// hold it could not be read.
+    /// The grace period or quarantine of a key is over, but the key was kept: a target that may hold
+    /// it could not be read, a replica is behind, or AWSCURRENT's key does not work.
     Withheld(KeyId),
-    /// A key was disabled at once, so consumers that read it from Doppler are rejected.
+    /// An emergency stop disabled a key, so consumers that read it from Doppler are rejected, or may
+    /// be.
     CutOff {
         /// The key.
         key: KeyId,
-        /// Whether a target held it; `false` if a target could not be read.
+        /// Whether a target held it. `false` if no target that was read held it, but not every
+        /// target could be read.
         certain: bool,
     },
 }

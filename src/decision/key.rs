@@ -55,7 +55,7 @@ pub enum Owner {
     /// A secret of the same name: the key has this function's tag, and its name or tags contain
     /// this secret's name. It belongs to an earlier secret, was renamed, or lost a tag.
     Namesake,
-    /// Another owner. Only the key's value is known.
+    /// Another owner. Such a key is only found by its value.
     Other,
 }
 

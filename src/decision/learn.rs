@@ -189,7 +189,8 @@ impl Observed {
         }
     }
 
-    /// Continues without the result of `request`. For a request that fails after the promotion.
+    /// Continues without the result of `request`, which failed after the promotion, in a
+    /// reconciliation, or in a rotation whose version has lost AWSPENDING.
     pub fn skip(&mut self, request: &Request) {
         match request {
             Request::Query(query) => self.skip_query(query),

@@ -138,8 +138,8 @@ fn may_recreate(observed: &Observed) -> bool {
 
 /// Writes AWSCURRENT's key to every Doppler target that should hold it.
 ///
-/// Except targets that hold the pending key, because a rotation is about to promote it, and targets
-/// that hold an unknown value and were never written.
+/// It leaves out targets that hold the pending key, because a rotation is about to promote it, and
+/// targets that hold an unknown value and were never written.
 fn mirror(observed: &Observed) -> ControlFlow<Decision> {
     let targets = &observed.policy.targets;
     if !targets.is_empty() && observed.is_rotating() {

@@ -8,7 +8,7 @@ use crate::ids::{KeyId, PlanId, Target};
 pub enum Refusal {
     /// No version of the secret has the `ClientRequestToken` as its id.
     #[error(
-        "no version of the secret has this ClientRequestToken: a new value was written manually, or AWSPENDING was removed; start a new rotation with `aws secretsmanager rotate-secret`"
+        "no version of the secret has this ClientRequestToken: a new value was written manually, AWSPENDING was removed, or it never existed; start a new rotation with `aws secretsmanager rotate-secret`"
     )]
     UnknownVersion,
     /// The version has labels, but neither AWSCURRENT nor AWSPENDING.

@@ -1216,7 +1216,7 @@ fn reconcile_changed() -> String {
             ("the key", &[ENABLED, BY_FUNCTION]),
             ("by its mark, its grace or quarantine", &["runs", "is over"]),
             (
-                "another tool changed it since",
+                "another caller changed it since",
                 &["no", "so that the time runs", "and that time is over, too"],
             ),
             (
@@ -1255,7 +1255,7 @@ fn reconcile_changed() -> String {
 
 fn reconcile_namesake() -> String {
     table(
-        "`reconcile`: a key that has the function's tag and only the secret's name",
+        "`reconcile`: a key with the function's tag whose name or tags contain only the secret's name",
         &[
             EMERGENCY,
             ("it carries a mark of the function", NO_YES),
