@@ -8,7 +8,7 @@
 //! | `setSecret` | API Gateway has an enabled key with that value on every usage plan. It may be on no plan only if that is allowed or a probe decides. |
 //! | `testSecret` | The probe accepted the key and refused a random one, or the key is complete and old enough. Doppler answers, and no target holds an unknown value. |
 //! | `finishSecret` | Doppler holds the value, AWSCURRENT is on this version, replicas are in sync, AWSPENDING is removed, and a reconciliation has run. |
-//! | `reconcile`, which only this function has | AWSCURRENT's key works, and Doppler targets hold it. Revoked keys are disabled, and superseded keys are disabled or deleted when they are due. |
+//! | `reconcile`, which only this function has | AWSCURRENT's key works, and every Doppler target that may be written holds it. Revoked keys are disabled, and superseded keys are disabled or deleted when they are due. |
 //!
 //! ```text
 //!   main ──► handler ──► adapters ──► driver ──► decision

@@ -27,7 +27,7 @@ impl Session<'_> {
     /// Writes a key's mark with the current time, because the run may have begun minutes ago.
     ///
     /// If the call was throttled for long, its time would be older than the change, which would
-    /// then count as an operator's. So the time is written again if the deadline allows. In an
+    /// then count as another caller's. So the time is written again if the deadline allows. In an
     /// emergency stop, the next key is more urgent.
     pub(super) async fn change_mark(
         &self,
@@ -59,8 +59,8 @@ impl Session<'_> {
     /// Writes the description of a key that is not known to be superseded.
     ///
     /// The key may be disabled by then although it was enabled when it was listed. Either an
-    /// operator disabled it, or an emergency stop did, which also replaced the version with this
-    /// key. So the labels are read to distinguish the two.
+    /// operator disabled it, or an emergency stop did. An emergency stop disables only a key that
+    /// was superseded before, so the labels are read: unless they have moved, it was an operator.
     pub(super) async fn note(
         &self,
         observed: &Observed,

@@ -145,8 +145,8 @@ impl SecretsManager {
     }
 
     /// Reads a version of the secret: AWSCURRENT by its label, as consumers do, any other version
-    /// by its ID. (AWSV: before `createSecret`, the description shows the version, and reading it
-    /// answers that it was not found.)
+    /// by its ID, which works whatever labels it has. (AWSV: before `createSecret`, the description
+    /// shows the version, and reading it answers that it was not found.)
     ///
     /// Repeats the read of a missing value until `until`. A read may lag behind the labels (OBS),
     /// so it is also repeated for [`LAG`] if it returns another version than `labelled`.

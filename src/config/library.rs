@@ -76,8 +76,8 @@ pub(super) fn problems(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProbl
 fn endpoints(variable: Lookup, http_anywhere: bool) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     for name in ENDPOINTS {
-        // A variable that is set but empty is also a problem. SAM's emulator sets every variable
-        // that the template leaves out, and the function would call AWS itself.
+        // A variable that is set but empty is also a problem. SAM's emulator sets a variable that
+        // the template leaves out to an empty text, and the function would call AWS itself.
         if let Some(Err(fault)) = variable(name).map(|text| endpoint(&text, http_anywhere)) {
             let fault = format!("{fault}; remove it to call AWS itself");
             problems.push(problem(name, fault, "http://127.0.0.1:4600"));

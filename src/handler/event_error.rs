@@ -31,7 +31,7 @@ pub enum EventError {
         "the event has a field that its step does not take; reconcile takes SecretId and GracePeriod, emergencyStop takes SecretId (case-sensitive)"
     )]
     UnknownField,
-    /// A grace period is not for a certain secret.
+    /// A `GracePeriod` without a `SecretId`. It must be for one secret.
     #[error(
         "the event has a GracePeriod but no SecretId; add the SecretId of the secret whose superseded keys it is for"
     )]

@@ -81,7 +81,7 @@ impl fmt::Display for Finding {
             Self::Placeholder => out.write_str("nothing was changed: AWSCURRENT holds no key; create one with `aws secretsmanager rotate-secret`"),
             Self::CurrentKeyMissing => out.write_str("AWSCURRENT's key was not restored: API Gateway has no key with its value, and this function is not known to have created it; without it, nothing is mirrored, and nothing is retired except in an emergency; create a new key with `aws secretsmanager rotate-secret`"),
             Self::CurrentKeyDisabled(key) => write!(out, "AWSCURRENT's API key {key} stays disabled: an operator disabled it; without it, nothing is mirrored, and nothing is retired except in an emergency; enable it, or rotate"),
-            Self::Unusable(fault) => write!(out, "nothing was changed: AWSCURRENT cannot be used, because {fault}"),
+            Self::Unusable(fault) => write!(out, "AWSCURRENT cannot be used, so nothing is mirrored, and nothing is retired except in an emergency: {fault}"),
             Self::CurrentKeyRevoked(key) => write!(out, "AWSCURRENT's API key {key} stays disabled: an emergency stop revoked it, and AWSCURRENT holds its value again through another version; rotate, or to use this key again, move AWSCURRENT to the version in the key's name"),
             Self::RevokedAgain(key) => write!(out, "API key {key} was disabled again: it had been enabled after an emergency stop revoked it; to use it again, move AWSCURRENT to the version in the key's name"),
             Self::NotRestored(key) => write!(out, "AWSCURRENT's API key {key} is still disabled: it could not be enabled; the next run retries it; without it, nothing is mirrored, and nothing is retired except in an emergency"),

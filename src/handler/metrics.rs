@@ -31,8 +31,8 @@ pub struct Metrics {
     /// changed them.
     pub keys_postponed: usize,
     /// Secrets whose consumers are rejected. AWSCURRENT holds no key, or a key that is missing,
-    /// disabled by an operator, revoked by an emergency stop, or without a plan and stage key (if
-    /// its plans were read).
+    /// disabled by an operator, revoked by an emergency stop, could not be enabled again, or is
+    /// without a plan and stage key (if its plans were read).
     pub secrets_without_working_key: usize,
     /// Secrets whose rotation is turned off.
     pub secrets_with_rotation_off: usize,
@@ -43,14 +43,14 @@ pub struct Metrics {
     /// Age of the oldest current key in seconds. Absent if there is no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_key_age: Option<u64>,
-    /// Repairs: keys that were enabled, created again, put on plans or unmarked, and targets that
-    /// were rewritten.
+    /// Repairs: keys that were enabled, created again, put on plans or unmarked, revoked keys that
+    /// were disabled again, and targets that were rewritten.
     pub drift_repaired: usize,
     /// Keys that were disabled.
     pub keys_disabled: usize,
     /// Keys that were deleted.
     pub keys_deleted: usize,
-    /// Requests that failed.
+    /// Requests that failed, and secrets that could not be listed, read or used.
     pub failures: usize,
     /// Secrets that were not processed because the time was up.
     pub secrets_not_processed: usize,

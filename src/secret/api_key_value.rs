@@ -25,7 +25,8 @@ impl ApiKeyValue {
         // Reserves the full length first, because growing would leave a copy of the value in
         // memory.
         let mut text = String::with_capacity(FRESH_LENGTH);
-        // The generator of Linux cannot fail once the system has started.
+        // The generator of Linux cannot fail once the system has started. If it did, a panic would
+        // be right: no value may be generated without it.
         Alphanumeric.append_string(&mut UnwrapErr(SysRng), &mut text, FRESH_LENGTH);
         Self(text.into())
     }
@@ -43,7 +44,7 @@ impl ApiKeyValue {
         value.len() == FRESH_LENGTH && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
-    /// Whether API Gateway accepts a key with this value.
+    /// Whether API Gateway could have a key with this value, by its length and without white space.
     pub(super) fn can_be_a_key(&self) -> bool {
         let value = self.expose();
         KEY_LENGTHS.contains(&value.chars().count()) && !value.contains(is_gap)

@@ -119,7 +119,7 @@ impl Cause {
                 "allow kms:Decrypt and kms:GenerateDataKey for the KMS key of the secret, in the function's role (parameters KmsKeyArn and DopplerTokenKmsKeyArn) and in the policy of that key"
             }
             Self::KmsKeyUnusable => {
-                "make the KMS key of the secret usable (KmsKeyId in `aws secretsmanager describe-secret`): check its state with `aws kms describe-key`, then run `aws kms enable-key` or `aws kms cancel-key-deletion`"
+                "the KMS key of the secret (KmsKeyId in `aws secretsmanager describe-secret`) must exist, be enabled and not be scheduled for deletion: check its state with `aws kms describe-key`, then run `aws kms enable-key` or `aws kms cancel-key-deletion`"
             }
             Self::Credentials => {
                 "in Lambda, check that the Region is enabled for the account and that no setting replaces the credentials of the function's role; elsewhere, get new credentials and check the machine's clock"
