@@ -344,15 +344,15 @@ async fn impossible_settings_are_refused_before_creation() {
     let secret = ("SecretName", SECRET);
     let plan = ("UsagePlanIds", "a1b2c3");
     let refusals: [(&[(&str, &str)], &str); 6] = [
-        (&[], "Give SecretName for a new secret"),
+        (&[], "exactly one of SecretName"),
         (&[secret], "no API accepts its key"),
         (
             &[("ExistingSecretArn", EXISTING), ("Fleet", "true")],
-            "one of the three",
+            "exactly one of SecretName",
         ),
         (
             &[secret, plan, ("DopplerTargets", "shop/prd/KEY")],
-            "DopplerTargets needs DopplerTokenSecretArn",
+            "DopplerTargets requires DopplerTokenSecretArn",
         ),
         (
             &[secret, plan, ("ScheduleExpression", "rate(1 hour)")],
