@@ -3,7 +3,7 @@
 //!
 //! Swapping two neighbouring calls of different runs makes no difference if they go to different services,
 //! or if neither changes anything. Orders that differ only by such swaps give the same replies and end in
-//! the same state. The explorer tries one order of each such class and counts the others
+//! the same state. The explorer tries one order of each such class and counts for how many it stands
 //! ([`Path::orders`]). Services are independent, so the states between two calls in any order of the class
 //! are also known: see [`Path::observable_states`].
 //!

@@ -803,7 +803,7 @@ impl Model {
         assert_eq!(end, Decision::Done, "{words} in {self:?}");
     }
 
-    /// Asserts invariant 1: every key in AWSCURRENT and in Doppler works.
+    /// Asserts invariant 1: every key in AWSCURRENT and in Doppler works. A placeholder is not a key.
     pub(crate) fn no_dead_key(&self) {
         let mut handed_out = self.mirror.clone();
         // The service can make a first value current before it has a key; the function cannot prevent that.

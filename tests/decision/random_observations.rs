@@ -913,7 +913,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "1. No dead key is handed out: a key that a target held is not disabled (in an emergency: not deleted)",
+        "1. No dead key is handed out: a key that a target held is not deleted, and is disabled only in an emergency",
         |observed, action| match action {
             Action::DisableKey(id, _) if listed(observed, id).is_revoked() => None,
             Action::DisableKey(id, _) if !observed.is_emergency() => {
@@ -1037,7 +1037,7 @@ const CLAIMS: &[Claim] = &[
         },
     ),
     (
-        "4. Promotion is the commit point: the run waits for replicas before it removes AWSPENDING",
+        "4. Promotion is the commit point: after it, and before AWSPENDING is removed, the run waits for replicas",
         |observed, action| {
             let waits = !observed.secret.replicas.is_empty();
             (matches!(action, Action::RemovePendingLabel(_)) && waits)

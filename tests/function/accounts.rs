@@ -308,7 +308,7 @@ async fn fleet_with_unknown_key_counts_as_without_key() {
     }
 }
 
-/// With a Doppler target, which the other function does not have, the target stays unchanged too.
+/// With a Doppler target, which a function for every secret does not have, the target stays unchanged too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mirrored_secret_without_plan_keeps_doppler() {
     let setup = TestEnvBuilder {
@@ -1030,8 +1030,8 @@ async fn finish_secret_disables_revoked_key_again() {
     assert!(answer["issues"].to_string().contains(&id), "{answer}");
 }
 
-/// Only moving AWSCURRENT to the version of the key restores it. After that it has an ordinary
-/// grace.
+/// Only moving AWSCURRENT to the version that the key was created for restores it. After that it has
+/// an ordinary grace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_by_label_reinstates_revoked_key() {
     let (env, revoked) = stopped(TestEnvBuilder::quick()).await;

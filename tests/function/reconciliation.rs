@@ -504,7 +504,7 @@ async fn current_key_returns_on_its_configured_plan() {
     env.assert_agreement().await;
 }
 
-/// A configured plan that was deleted is reported until it is superseded.
+/// A configured plan that was deleted is reported in each run until a plan with its id exists again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removed_configured_plan_is_reported_until_replaced() {
     let (env, _) = rotated(TestEnvBuilder::quick()).await;
@@ -774,7 +774,7 @@ async fn fleet(size: usize, options: Options) -> (TestEnv, Vec<String>) {
         env.sandbox.enable_rotation(&name);
         let id = env
             .sandbox
-            .create_key("x", &format!("Superseded{number:032}"), &[]);
+            .create_key("x", &format!("Superseded{number:030}"), &[]);
         let version = "99999999-9999-4999-8999-999999999999";
         env.sandbox.rename_key(&id, &format!("{name}/{version}"));
         env.sandbox.tag_key(&id, "rotation:secret", &arn);
@@ -956,7 +956,11 @@ async fn label_event_and_schedule_start_reconciliation() {
     env.sandbox.create_secret("another", None);
     env.sandbox.put_secret("another", MANUAL);
     env.sandbox.deliveries_done().await;
-    let last = env.sandbox.deliveries().pop().expect("the version exists");
+    let last = env
+        .sandbox
+        .deliveries()
+        .pop()
+        .expect("there was a delivery");
     let report = last.result.expect("the invocation succeeds");
     assert!(issues(&report).contains("SECRET_ID names another secret"));
 }
@@ -1076,7 +1080,7 @@ async fn stop_or_deletion_before_mark_is_kept() {
                 }
             }
         });
-        // The second change of a key in this rotation; the first one disables the key too early.
+        // The second change of a key in this rotation; the first one disables the key before this one.
         let fault = Fault::new(kind).on(Service::ApiGateway, "UpdateApiKey");
         let fault = env.sandbox.faults().inject(fault.nth(2));
         env.rotate().await;

@@ -661,7 +661,7 @@ async fn ordinary_rotation_stays_within_call_budget() {
         let env = setup.start().await;
         env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
         env.rotate().await;
-        // A cold start, so that the Doppler token is read.
+        // A cold start, so that the Doppler token is read once.
         env.redeploy(&[]).await;
         env.sandbox.clear_calls();
         env.rotate().await;

@@ -1313,7 +1313,7 @@ fn replica_status_is_read_and_unknown_ones_fail() {
     assert_eq!(silent(None), "no replication status");
 }
 
-/// The owner of a replica's Region chooses some of the text.
+/// An operator who may replicate the secret chooses some of the text.
 #[test]
 fn replica_shows_no_value_and_no_control_character() {
     let key = ApiKeyValue::fresh();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
-/// At most the tick of the clock in `/proc`.
+/// The pause between two looks: at least one tick of the clock in `/proc`.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// How often in a row a process must be seen waiting.

@@ -7,7 +7,7 @@ use api_key_rotation::adapters::description::DescriptionText;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    // The last time with a four-digit year, so that no time counts as the future.
+    // After every time with a four-digit year, so that no time counts as the future.
     let end_of_time = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_800);
     match DescriptionText::parse(text, end_of_time) {
         DescriptionText::InUse(read) => assert_eq!(read.to_string(), text),

@@ -2,7 +2,8 @@
 //!
 //! The crate knows the part of the language that the template uses, and everything else is an error. So no part
 //! of a resource is left out of the tests. It reads both notations: `!If` as in the source, and `Fn::If` as
-//! `sam build` writes it. `CloudFormation` alone checks the patterns of parameters and expands SAM's resources.
+//! `sam build` writes it. Unlike `CloudFormation`, it neither checks the patterns of parameters nor expands SAM's
+//! resources.
 
 mod resolve;
 mod yaml;
