@@ -1268,8 +1268,9 @@ async fn probe_endless_body_is_not_read() {
     let began = Instant::now();
     let (error, _) = env.rotate_and_fail("testSecret").await;
     assert_eq!(error.error_type, "ProbeNotProtected", "{error}");
+    // A body that is read ends this at the function's timeout of five minutes.
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(5), "after {took:?}");
+    assert!(took < Duration::from_mins(1), "after {took:?}");
     server.abort();
 }
 
