@@ -138,7 +138,7 @@ async fn error_without_log_line_is_shown() {
     assert!(!demo.succeeded, "{}", demo.text);
     let verdict = "FAIL  rotation 1: setSecret failed with StepFailed";
     assert_eq!(demo.last_line(), verdict);
-    assert_eq!(demo.count("told to fail"), 1, "{}", demo.text);
+    assert_eq!(demo.count("requests a failure"), 1, "{}", demo.text);
 }
 
 /// The steps of this function succeed, but create no API key.
