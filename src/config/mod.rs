@@ -41,12 +41,18 @@ pub fn documentation_url(variable: impl Fn(&str) -> Option<String>) -> String {
         variable: &variable,
         problems: Vec::new(),
     };
-    let url = reader.one(
-        "DOCUMENTATION_URL",
-        DOCUMENTATION_EXAMPLE,
-        parse_documentation_url,
-    );
-    url.unwrap_or_else(|| DOCUMENTATION.to_owned())
+    reader.documentation_url()
+}
+
+impl EnvReader<'_> {
+    fn documentation_url(&mut self) -> String {
+        let url = self.one(
+            "DOCUMENTATION_URL",
+            DOCUMENTATION_EXAMPLE,
+            parse_documentation_url,
+        );
+        url.unwrap_or_else(|| DOCUMENTATION.to_owned())
+    }
 }
 
 /// All settings. They hold no secret: a setting names the secret with the Doppler token.
@@ -110,13 +116,7 @@ impl Config {
                 Duration::from_hours(7 * 24),
                 "7d",
             ),
-            documentation_url: reader
-                .one(
-                    "DOCUMENTATION_URL",
-                    DOCUMENTATION_EXAMPLE,
-                    parse_documentation_url,
-                )
-                .unwrap_or_else(|| DOCUMENTATION.to_owned()),
+            documentation_url: reader.documentation_url(),
             roots: ca_bundle::read(&variable).unwrap_or_else(|problem| {
                 reader.problems.push(problem);
                 None

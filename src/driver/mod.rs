@@ -16,6 +16,7 @@ pub(crate) use self::error::{DEADLINE_EXCEEDED, out_of_time, with_sources};
 use self::log::log;
 pub(crate) use self::log::log_read;
 pub use self::port::{ACCEPTANCES, Call, Failure, Perform, Service};
+pub(crate) use self::words::probed;
 use crate::decision::{Fact, Observed, Query, Request, Run, Turn};
 
 /// The pause before a run starts again.

@@ -164,7 +164,7 @@ fn deleted(observed: &Observed, action: &Action, id: &KeyId) -> String {
 }
 
 /// Returns which key the probe is called with.
-fn probed(observed: &Observed) -> &'static str {
+pub(crate) fn probed(observed: &Observed) -> &'static str {
     if observed.is_test_rotation() {
         "current"
     } else {

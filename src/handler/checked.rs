@@ -4,7 +4,7 @@ use crate::decision::{
     Content, Observed, Query, Readiness, Replication, RotationStep, TargetContent, Task,
     VersionRole,
 };
-use crate::driver::{ACCEPTANCES, Outcome};
+use crate::driver::{ACCEPTANCES, Outcome, probed};
 use crate::ids::{KeyId, Target};
 
 /// Returns what the queries of a run found, as it is at the end.
@@ -37,11 +37,7 @@ fn verified(observed: &Observed, query: &Query) -> Vec<String> {
         }
         Query::Target(target) => holds(observed, target),
         Query::ProbeAccepts(_) => {
-            let key = if observed.is_test_rotation() {
-                "current"
-            } else {
-                "new"
-            };
+            let key = probed(observed);
             Some(format!(
                 "the gateway refused a random key and accepted the {key} key {ACCEPTANCES} times"
             ))

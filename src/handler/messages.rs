@@ -8,13 +8,12 @@ use crate::adapters::{Clients, Secret};
 use crate::command::Command;
 use crate::config::Config;
 use crate::decision::{Finding, Observed, findings};
-use crate::driver::Outcome;
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
-/// Returns what failed and the findings about the secret. Logs the findings.
-pub(crate) fn issues(outcome: &Outcome) -> Vec<String> {
-    let findings = findings(&outcome.run.observed);
+/// Returns the findings about the secret in words, and logs them.
+pub(crate) fn reported_findings(observed: &Observed) -> Vec<String> {
+    let findings = findings(observed);
     let findings = findings.iter().map(|finding| {
         if needs_action(finding) {
             warn!("{finding}");
@@ -23,7 +22,7 @@ pub(crate) fn issues(outcome: &Outcome) -> Vec<String> {
         }
         finding.to_string()
     });
-    outcome.failed.iter().cloned().chain(findings).collect()
+    findings.collect()
 }
 
 /// Returns a warning if a setting allows keys without a plan, and logs it. Every run reports it.

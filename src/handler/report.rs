@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::checked::checked;
-use super::messages::{allowance, hand_over_commands, issues};
+use super::messages::{allowance, hand_over_commands, reported_findings};
 use crate::adapters::{Clients, Secret};
 use crate::decision::{
     Key, KeyState, Observed, ObservedTarget, TargetContent, VersionRole, is_irreplaceable, since,
@@ -101,7 +101,8 @@ impl SecretReport {
     }
 
     pub(crate) fn new(clients: &Clients, secret: &Secret, outcome: Outcome) -> Self {
-        let mut issues = issues(&outcome);
+        let mut issues = outcome.failed.clone();
+        issues.extend(reported_findings(&outcome.run.observed));
         issues.extend(allowance(clients.config()));
         Self {
             secret: secret.arn.clone(),

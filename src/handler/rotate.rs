@@ -107,11 +107,9 @@ async fn run(
     };
     // This step ends with a reconciliation, so it also reports findings.
     if event.step == RotationStep::FinishSecret {
-        report
-            .issues
-            .extend(messages::issues(&outcome).split_off(outcome.failed.len()));
-        report.hand_over_commands =
-            messages::hand_over_commands(clients, &secret, &outcome.run.observed);
+        let observed = &outcome.run.observed;
+        report.issues.extend(messages::reported_findings(observed));
+        report.hand_over_commands = messages::hand_over_commands(clients, &secret, observed);
         let mut totals = Metrics::default();
         totals.add(&outcome);
         totals.emit(clients, config.secret_id.is_some() && totals.unseen == 0);
