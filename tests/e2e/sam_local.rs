@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::support::markdown::repository;
 use crate::support::programs::{
     AwsCli, Group, PATIENCE, free_port, keep, output_of, stdout_of, successful, text,
 };
@@ -133,10 +134,6 @@ fn issues(report: &Value) -> Vec<&Value> {
         || vec![&report["issues"]],
         |secrets| secrets.iter().map(|secret| &secret["issues"]).collect(),
     )
-}
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A Docker engine with an image to run the function in. Dropping it removes the image if it was

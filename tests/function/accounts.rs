@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{
-    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, create_managed_key, hash_of, rotated,
+    CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, create_managed_key, hash_of, is_enabled,
+    rotated,
 };
 use sandbox::{
     Call, Fault, FaultKind, KeySnapshot, Options, ReplicaStatus, STEPS, Service, VersionSnapshot,
@@ -61,11 +62,6 @@ fn as_text_and_json(text: &str) -> [String; 2] {
 fn key(env: &TestEnv, value: &str) -> KeySnapshot {
     let key = env.sandbox.key_with_value(value);
     key.expect("the key exists")
-}
-
-/// Returns whether the key with this value is enabled, or `None` if it does not exist.
-fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
-    env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 /// Returns the id of the version with that label.
@@ -240,15 +236,15 @@ async fn uuid_key_handed_over_is_retired() {
     env.reconcile(json!({})).await;
     env.sandbox.advance(NEARLY_GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, uuid), Some(true));
+    assert_eq!(is_enabled(&env, uuid), Some(true));
     env.sandbox.advance(MINUTE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, uuid), Some(false));
+    assert_eq!(is_enabled(&env, uuid), Some(false));
     // The key is kept while AWSPREVIOUS holds it, because it could not be created again.
     env.rotate().await;
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, uuid), None);
+    assert_eq!(is_enabled(&env, uuid), None);
 }
 
 /// A key of another Region, a database password, an empty secret, `{}` and a generated placeholder.
@@ -579,8 +575,8 @@ async fn emergency_stop_over_dotenv_text_goes_ahead() {
 
     let report = env.reconcile(stop()).await;
     assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
-    assert_eq!(enabled(&env, &first), Some(false));
-    assert_eq!(enabled(&env, &second), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &second), Some(false));
     assert!(issues(&report).contains("white space inside"), "{report}");
     let current = env.sandbox.secret(SECRET).current().cloned();
     assert!(current == before.current, "AWSCURRENT changed");
@@ -632,23 +628,23 @@ async fn keys_of_earlier_secret_are_retired_or_reported() {
     let id = key(&env, &in_use).id;
     let report = env.reconcile(json!({})).await;
     assert!(issues(&report).contains(&id), "{report}");
-    assert_eq!(enabled(&env, &superseded), Some(true));
+    assert_eq!(is_enabled(&env, &superseded), Some(true));
     env.sandbox.advance(GRACE);
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &superseded), Some(false), "{report}");
     env.sandbox.advance(NEARLY_QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     env.sandbox.advance(MINUTE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), None);
+    assert_eq!(is_enabled(&env, &superseded), None);
 
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &in_use), Some(true));
+    assert_eq!(is_enabled(&env, &in_use), Some(true));
     let command = command_in(&issues(&report));
     assert!(command.contains(&id), "{report}");
     env.shell(&command).await;
-    assert_eq!(enabled(&env, &in_use), Some(false));
+    assert_eq!(is_enabled(&env, &in_use), Some(false));
     let report = env.reconcile(json!({})).await;
     assert!(!issues(&report).contains("update-api-key"), "{report}");
     env.assert_agreement().await;
@@ -659,12 +655,12 @@ async fn keys_of_earlier_secret_are_retired_or_reported() {
 async fn emergency_stop_mentions_keys_of_earlier_secret() {
     let (env, [superseded, in_use]) = recreated().await;
     let report = env.reconcile(stop()).await;
-    assert_eq!(enabled(&env, &superseded), Some(false), "{report}");
-    assert_eq!(enabled(&env, &in_use), Some(true));
+    assert_eq!(is_enabled(&env, &superseded), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &in_use), Some(true));
     let command = command_in(&issues(&report));
     assert!(command.contains(&key(&env, &in_use).id), "{report}");
     env.shell(&command).await;
-    assert_eq!(enabled(&env, &in_use), Some(false));
+    assert_eq!(is_enabled(&env, &in_use), Some(false));
     env.assert_agreement().await;
 }
 
@@ -677,10 +673,10 @@ async fn marked_key_without_version_tag_is_retired() {
     env.sandbox.untag_key(&id, "rotation:version");
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), None);
+    assert_eq!(is_enabled(&env, &first), None);
 }
 
 /// Without a mark, a key that lost `rotation:version` is left alone and reported with the command.
@@ -692,7 +688,7 @@ async fn unmarked_key_without_version_tag_is_reported() {
     env.sandbox.describe_key(&id, "of the partner team");
     for report in [env.reconcile(json!({})).await, env.reconcile(stop()).await] {
         assert!(command_in(&issues(&report)).contains(&id), "{report}");
-        assert_eq!(enabled(&env, &first), Some(true));
+        assert_eq!(is_enabled(&env, &first), Some(true));
     }
 }
 
@@ -710,8 +706,8 @@ async fn emergency_stop_finds_renamed_keys() {
     env.sandbox.clear_calls();
     let report = env.reconcile(stop()).await;
     assert_eq!(report["totals"]["keysDisabled"], 1, "{report}");
-    assert_eq!(enabled(&env, &first), Some(false), "{report}");
-    assert_eq!(enabled(&env, &second), Some(true));
+    assert_eq!(is_enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &second), Some(true));
     assert!(
         command_in(&issues(&report)).contains(&second_id),
         "{report}"
@@ -742,7 +738,7 @@ async fn emergency_stop_mentions_key_without_tags() {
     let report = env.reconcile(stop()).await;
     let command = command_in(&issues(&report));
     assert!(command.contains(&id), "{report}");
-    assert_eq!(enabled(&env, OPERATORS_KEY), Some(true));
+    assert_eq!(is_enabled(&env, OPERATORS_KEY), Some(true));
     env.shell(&command).await;
     let report = env.reconcile(stop()).await;
     assert!(!issues(&report).contains("still works"), "{report}");
@@ -758,7 +754,7 @@ async fn emergency_stop_spares_other_secrets_keys() {
     let value = "OtherOtherOtherOtherOtherOtherOtherOther";
     let id = create_managed_key(&env.sandbox, &other, version, value, &[]);
     let report = env.reconcile(stop()).await;
-    assert_eq!(enabled(&env, value), Some(true));
+    assert_eq!(is_enabled(&env, value), Some(true));
     assert!(!report.to_string().contains(&id), "{report}");
 }
 
@@ -790,7 +786,7 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
     env.sandbox
         .update_key_as_operator(&id, Some(false), Some(&text));
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &first), Some(false), "{report}");
     let words = issues(&report);
     assert!(
         words.contains(&id) && words.contains(&day(&env)),
@@ -803,10 +799,10 @@ async fn backdated_disabled_key_keeps_its_quarantine() {
 
     env.sandbox.advance(NEARLY_QUARANTINE);
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &first), Some(false), "{report}");
     env.sandbox.advance(MINUTE * 2);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), None);
+    assert_eq!(is_enabled(&env, &first), None);
 }
 
 /// A newer time elsewhere in the mark hides the change, so the period counts from that time.
@@ -826,13 +822,13 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
         let sandbox = &env.sandbox;
         sandbox.update_key_as_operator(&id, Some(false), Some(&text));
         let report = env.reconcile(json!({})).await;
-        assert_eq!(enabled(&env, &first), Some(false), "{forged}: {report}");
+        assert_eq!(is_enabled(&env, &first), Some(false), "{forged}: {report}");
         env.sandbox.advance(NEARLY_QUARANTINE);
         let report = env.reconcile(json!({})).await;
-        assert_eq!(enabled(&env, &first), Some(false), "{forged}: {report}");
+        assert_eq!(is_enabled(&env, &first), Some(false), "{forged}: {report}");
         env.sandbox.advance(MINUTE * 2);
         env.reconcile(json!({})).await;
-        assert_eq!(enabled(&env, &first), None, "{forged}");
+        assert_eq!(is_enabled(&env, &first), None, "{forged}");
     }
 }
 
@@ -847,7 +843,7 @@ async fn backdated_enabled_key_keeps_its_grace() {
     let text = backdated(&env, false);
     env.sandbox.update_key_as_operator(&id, None, Some(&text));
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(true), "{report}");
+    assert_eq!(is_enabled(&env, &first), Some(true), "{report}");
     let words = issues(&report);
     assert!(
         words.contains(&id) && words.contains(&day(&env)),
@@ -855,10 +851,10 @@ async fn backdated_enabled_key_keeps_its_grace() {
     );
     env.sandbox.advance(NEARLY_GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(true));
+    assert_eq!(is_enabled(&env, &first), Some(true));
     env.sandbox.advance(MINUTE * 2);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
 }
 
 /// A change within a minute of the mark counts as the function's own.
@@ -867,11 +863,11 @@ async fn own_changes_postpone_nothing() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
     env.sandbox.advance(GRACE);
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
     assert_eq!(issues(&report), "", "{report}");
     env.sandbox.advance(QUARANTINE);
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), None);
+    assert_eq!(is_enabled(&env, &first), None);
     assert_eq!(issues(&report), "", "{report}");
 }
 
@@ -892,7 +888,7 @@ async fn own_change_that_took_long_postpones_nothing() {
     let slow = env.sandbox.faults().inject(slow);
     env.reconcile(json!({})).await;
     assert_eq!(slow.fired(), 1);
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
     let report = env.reconcile(json!({})).await;
     assert_eq!(issues(&report), "", "{report}");
     assert_eq!(done(&report), [""; 0], "{report}");
@@ -938,7 +934,7 @@ async fn third_postponement_counts_as_postponed_key() {
         env.sandbox.advance(NEARLY_GRACE);
         env.sandbox.update_key_as_operator(&id, Some(true), None);
         let (report, line) = reconcile(&env).await;
-        assert_eq!(enabled(&env, &first), Some(true), "{report}");
+        assert_eq!(is_enabled(&env, &first), Some(true), "{report}");
         assert!(issues(&report).contains(&id), "{report}");
         assert_eq!(line["KeysPostponed"], usize::from(time >= 3), "{report}");
         let description = key(&env, &first).description;
@@ -950,7 +946,7 @@ async fn third_postponement_counts_as_postponed_key() {
     // Without further changes the key is retired in time.
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
 }
 
 /// Without a change that API Gateway dates, the period of AWSPREVIOUS's key counts from the
@@ -961,14 +957,14 @@ async fn backdated_previous_key_is_bounded_by_current_version() {
     let id = key(&env, &first).id;
     env.sandbox.describe_key(&id, &backdated(&env, false));
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(true), "{report}");
+    assert_eq!(is_enabled(&env, &first), Some(true), "{report}");
     assert!(issues(&report).contains(&id), "{report}");
     env.sandbox.advance(NEARLY_GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(true));
+    assert_eq!(is_enabled(&env, &first), Some(true));
     env.sandbox.advance(MINUTE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
 }
 
 // After an emergency stop.
@@ -999,7 +995,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
             .await;
         assert_eq!(env.gateway_answer(&revoked).await, 200);
         let (report, line) = reconcile(&env).await;
-        assert_eq!(enabled(&env, &revoked), Some(false), "{report}");
+        assert_eq!(is_enabled(&env, &revoked), Some(false), "{report}");
         assert_eq!(env.gateway_answer(&revoked).await, 403);
         assert_eq!(line["DriftRepaired"], 1, "{report}");
         assert_eq!(line["KeysDisabled"], 1, "{report}");
@@ -1016,7 +1012,7 @@ async fn revoked_key_enabled_by_operator_is_disabled_again() {
     env.assert_agreement().await;
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &revoked), None);
+    assert_eq!(is_enabled(&env, &revoked), None);
 }
 
 /// A rotation's last step disables it too.
@@ -1026,7 +1022,7 @@ async fn finish_secret_disables_revoked_key_again() {
     let id = key(&env, &revoked).id;
     env.sandbox.update_key_as_operator(&id, Some(true), None);
     let answer = rotate(&env).await;
-    assert_eq!(enabled(&env, &revoked), Some(false), "{answer}");
+    assert_eq!(is_enabled(&env, &revoked), Some(false), "{answer}");
     assert!(answer["issues"].to_string().contains(&id), "{answer}");
 }
 
@@ -1050,10 +1046,10 @@ async fn rollback_by_label_reinstates_revoked_key() {
     assert!(!description.contains("Revoked at"), "{description}");
     env.sandbox.advance(NEARLY_GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &revoked), Some(true));
+    assert_eq!(is_enabled(&env, &revoked), Some(true));
     env.sandbox.advance(MINUTE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &revoked), Some(false));
+    assert_eq!(is_enabled(&env, &revoked), Some(false));
 }
 
 /// An old value that is put again is not a rollback. Either remedy of the report leads to a working
@@ -1067,8 +1063,8 @@ async fn revoked_value_put_again_stays_disabled() {
         env.sandbox.put_secret(SECRET, &text);
         for _ in 0..2 {
             let (report, line) = reconcile(&env).await;
-            assert_eq!(enabled(&env, &revoked), Some(false), "{report}");
-            assert_eq!(enabled(&env, &second), Some(true), "{report}");
+            assert_eq!(is_enabled(&env, &revoked), Some(false), "{report}");
+            assert_eq!(is_enabled(&env, &second), Some(true), "{report}");
             assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
             assert_eq!(line["DriftRepaired"], 0, "{report}");
             let words = issues(&report);
@@ -1082,13 +1078,13 @@ async fn revoked_value_put_again_stays_disabled() {
         let id = key(&env, &revoked).id;
         env.sandbox.update_key_as_operator(&id, Some(true), None);
         let (report, line) = reconcile(&env).await;
-        assert_eq!(enabled(&env, &revoked), Some(false), "{report}");
+        assert_eq!(is_enabled(&env, &revoked), Some(false), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
 
         if rotates {
             env.rotate().await;
             assert!(env.current_key() != revoked, "it was not rotated");
-            assert_eq!(enabled(&env, &revoked), Some(false));
+            assert_eq!(is_enabled(&env, &revoked), Some(false));
         } else {
             let name = key(&env, &revoked).name;
             let (_, version) = name.rsplit_once('/').expect("the name has the version");
@@ -1108,7 +1104,7 @@ async fn doppler_target_with_revoked_key_is_rewritten() {
     set_target(&env, TARGET, &revoked);
     let (report, line) = reconcile(&env).await;
     assert_eq!(line["DriftRepaired"], 1, "{report}");
-    assert_eq!(enabled(&env, &revoked), Some(false));
+    assert_eq!(is_enabled(&env, &revoked), Some(false));
     env.assert_agreement().await;
 }
 
@@ -1118,7 +1114,7 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
     let description = key(&env, &first).description;
     assert!(!description.contains("Revoked"), "{description}");
     let report = env.reconcile(stop()).await;
@@ -1135,7 +1131,7 @@ async fn quarantined_key_is_revoked_by_emergency_stop() {
     env.sandbox.advance(MINUTE * 5);
     env.sandbox.update_key_as_operator(&id, Some(true), None);
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &first), Some(false), "{report}");
     assert_eq!(report["totals"]["driftRepaired"], 1, "{report}");
 }
 
@@ -1152,7 +1148,7 @@ async fn pending_key_that_was_revoked_is_refused() {
     let pending = env.key_in("AWSPENDING").expect("the pending key is stored");
     cancel(&env, &token);
     env.reconcile(stop()).await;
-    assert_eq!(enabled(&env, &pending), Some(false));
+    assert_eq!(is_enabled(&env, &pending), Some(false));
     let label = Some(token.as_str());
     env.sandbox.move_label(SECRET, "AWSPENDING", None, label);
     let before = Untouched::of(&env);
@@ -1517,7 +1513,7 @@ async fn replica_in_progress_at_deadline_fails_step() {
         assert!(description.starts_with("Superseded at "), "{description}");
         env.sandbox.advance(NEARLY_GRACE);
         env.reconcile(json!({})).await;
-        assert_eq!(enabled(&env, &superseded), Some(true));
+        assert_eq!(is_enabled(&env, &superseded), Some(true));
     }
 }
 
@@ -1532,9 +1528,9 @@ async fn due_key_waits_for_replicas_except_in_emergency() {
     let status = ReplicaStatus::InProgress;
     env.sandbox.set_replica(SECRET, region, status, "");
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(true), "{report}");
+    assert_eq!(is_enabled(&env, &superseded), Some(true), "{report}");
     let report = env.reconcile(stop()).await;
-    assert_eq!(enabled(&env, &superseded), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &superseded), Some(false), "{report}");
 }
 
 /// A replica that failed or was detached is not waited for. The rotation succeeds and reports it
@@ -1568,7 +1564,7 @@ async fn failed_replica_is_reported_and_not_waited_for() {
         // Consumers of the replica are lost already, so the superseded key is retired.
         env.sandbox.advance(GRACE);
         env.reconcile(json!({})).await;
-        assert_eq!(enabled(&env, &superseded), Some(false));
+        assert_eq!(is_enabled(&env, &superseded), Some(false));
     }
 }
 
@@ -1588,7 +1584,7 @@ async fn rotation_switched_off_is_reported_and_counted() {
         issues(&report).contains("rotation is turned off"),
         "{report}"
     );
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     env.sandbox.enable_rotation(SECRET);
     let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithRotationOff"], 0, "{report}");
@@ -1621,16 +1617,16 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
         env.sandbox.faults().inject(forged.every());
     }
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false), "{report}");
-    assert_eq!(enabled(&env, &second), Some(true), "{report}");
+    assert_eq!(is_enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &second), Some(true), "{report}");
     assert!(
         issues(&report).contains("the time is not known"),
         "{report}"
     );
     assert!(env.log().contains("the time is not known"));
     let report = env.reconcile(stop()).await;
-    assert_eq!(enabled(&env, &first), Some(false), "{report}");
-    assert_eq!(enabled(&env, &second), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &first), Some(false), "{report}");
+    assert_eq!(is_enabled(&env, &second), Some(false), "{report}");
 
     env.sandbox.faults().clear();
     let report = env.reconcile(json!({})).await;
@@ -1645,6 +1641,6 @@ async fn unknown_time_keeps_due_keys_except_in_emergency() {
 async fn known_time_ends_old_periods() {
     let (env, [first, second]) = due().await;
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), None);
-    assert_eq!(enabled(&env, &second), Some(false));
+    assert_eq!(is_enabled(&env, &first), None);
+    assert_eq!(is_enabled(&env, &second), Some(false));
 }

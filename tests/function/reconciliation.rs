@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, rotated};
+use crate::support::{
+    CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, is_enabled, rotated,
+};
 use sandbox::doppler::Visibility;
 use sandbox::{Call, FUNCTION_NAME, Fault, FaultKind, LabelRule, Options, Service};
 use serde_json::{Value, json};
@@ -22,11 +24,6 @@ async fn half_a_rotation(env: &TestEnv) -> String {
         env.step(&token, step).await;
     }
     token
-}
-
-/// Returns whether the key with this value is enabled, or `None` if it does not exist.
-fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
-    env.sandbox.key_with_value(value).map(|key| key.enabled)
 }
 
 fn description(env: &TestEnv, value: &str) -> String {
@@ -91,10 +88,10 @@ async fn superseded_key_works_through_grace_then_ends() {
     env.sandbox.advance(Duration::from_mins(7 * 24 * 60 - 1));
     let report = env.reconcile(json!({})).await;
     assert_eq!(done(&report), Vec::<&str>::new());
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     env.sandbox.advance(Duration::from_mins(1));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), None);
+    assert_eq!(is_enabled(&env, &superseded), None);
     assert_eq!(env.gateway_answer(&current).await, 200);
     env.assert_agreement().await;
 }
@@ -105,9 +102,9 @@ async fn long_silence_disables_before_deleting() {
     let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
     env.sandbox.advance(Duration::from_hours(10 * 24));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
 }
 
 /// Two rotations within one grace period keep both old keys for their own full grace period.
@@ -120,12 +117,12 @@ async fn two_rotations_keep_each_old_key_full_grace() {
     env.sandbox.advance(Duration::from_hours(24 - 10));
     env.reconcile(json!({})).await;
     assert_eq!(
-        (enabled(&env, &first), enabled(&env, &second)),
+        (is_enabled(&env, &first), is_enabled(&env, &second)),
         (Some(false), Some(true))
     );
     env.sandbox.advance(Duration::from_hours(10));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &second), Some(false));
+    assert_eq!(is_enabled(&env, &second), Some(false));
 }
 
 /// The key of an abandoned rotation is retired like a superseded one.
@@ -145,10 +142,10 @@ async fn key_of_abandoned_rotation_is_retired() {
     assert!(description(&env, &abandoned).contains("Superseded"));
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &abandoned), Some(false));
+    assert_eq!(is_enabled(&env, &abandoned), Some(false));
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &abandoned), None);
+    assert_eq!(is_enabled(&env, &abandoned), None);
     env.assert_agreement().await;
 }
 
@@ -166,7 +163,7 @@ async fn abandoned_version_with_label_regains_its_key() {
     env.reconcile(json!({})).await;
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &key), Some(false));
+    assert_eq!(is_enabled(&env, &key), Some(false));
     label(None, Some(&token));
     // The key takes effect again, and testSecret waits for that, no matter which run enables it.
     env.reconcile(json!({})).await;
@@ -185,10 +182,10 @@ async fn finish_secret_retires_and_later_run_deletes() {
     let (env, first) = rotated(TestEnvBuilder::quick()).await;
     env.sandbox.advance(GRACE);
     env.rotate().await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
     env.sandbox.advance(QUARANTINE);
     env.rotate().await;
-    assert_eq!(enabled(&env, &first), None);
+    assert_eq!(is_enabled(&env, &first), None);
 }
 
 /// A retirement that is killed before or after any call is completed by the next run.
@@ -211,7 +208,7 @@ async fn killed_retirement_is_completed_next_time() {
                 break;
             }
             env.reconcile(json!({})).await;
-            assert_eq!(enabled(&env, &superseded), Some(false), "call {nth}");
+            assert_eq!(is_enabled(&env, &superseded), Some(false), "call {nth}");
             env.assert_agreement().await;
         }
     }
@@ -234,7 +231,7 @@ async fn deletion_whose_reply_is_lost_is_deletion() {
         (1, String::new()),
         "{report}"
     );
-    assert_eq!(enabled(&env, &superseded), None);
+    assert_eq!(is_enabled(&env, &superseded), None);
 }
 
 /// Grace and quarantine come from the settings, and the grace for one run from the event.
@@ -245,24 +242,24 @@ async fn grace_comes_from_settings_or_event() {
     let hour = Duration::from_hours(1);
     env.sandbox.advance(hour);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(true));
+    assert_eq!(is_enabled(&env, &superseded), Some(true));
     let event = json!({"SecretId": SECRET, "GracePeriod": "61m"});
     env.reconcile(event.clone()).await;
-    assert_eq!(enabled(&env, &superseded), Some(true));
+    assert_eq!(is_enabled(&env, &superseded), Some(true));
     env.sandbox.advance(Duration::from_mins(1));
     env.reconcile(event).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     env.sandbox.advance(hour * 2);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     env.sandbox.advance(hour);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), None);
+    assert_eq!(is_enabled(&env, &superseded), None);
 
     let (env, superseded) = rotated(TestEnvBuilder::plain().env("GRACE_PERIOD", "2h")).await;
     env.sandbox.advance(hour * 2);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
 }
 
 /// `finishSecret` reads what a target holds before it disables that key.
@@ -274,10 +271,14 @@ async fn finish_secret_reads_target_before_disabling() {
         .doppler()
         .set_value(PROJECT, CONFIG, TARGET, &first);
     env.rotate().await;
-    assert_eq!(enabled(&env, &first), Some(true), "its readers are cut off");
+    assert_eq!(
+        is_enabled(&env, &first),
+        Some(true),
+        "its readers are cut off"
+    );
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &first), Some(false));
 }
 
 // Keys in use.
@@ -326,7 +327,7 @@ async fn rollback_restores_key_plans_and_doppler() {
             assert!(key.description.starts_with("Minted for"), "{what}: {key:?}");
             assert_eq!(key.plans, env.plans, "{what}");
             assert!(description(&env, &new).contains("Superseded"), "{what}");
-            assert_eq!(enabled(&env, &new), Some(true), "{what}");
+            assert_eq!(is_enabled(&env, &new), Some(true), "{what}");
         }
     }
 }
@@ -342,7 +343,7 @@ async fn failed_restore_is_reported_until_next_run() {
     let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
     let denied = env.sandbox.faults().inject(denied.every());
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &old), Some(false));
+    assert_eq!(is_enabled(&env, &old), Some(false));
     assert!(issues(&report).contains("is still disabled"), "{report}");
     assert_eq!(report["totals"]["secretsWithoutWorkingKey"], 1);
     denied.remove();
@@ -361,7 +362,7 @@ async fn rollback_during_retirement_keeps_key_in_use() {
         for before in [true, false] {
             let (env, old) = rotated(TestEnvBuilder::quick()).await;
             for pass in &passes {
-                if enabled(&env, &old) == Some(true) && *pass == QUARANTINE {
+                if is_enabled(&env, &old) == Some(true) && *pass == QUARANTINE {
                     env.reconcile(json!({})).await;
                 }
                 env.sandbox.advance(*pass);
@@ -384,7 +385,7 @@ async fn rollback_during_retirement_keeps_key_in_use() {
             let report = env.reconcile(json!({})).await;
             assert_eq!(fault.fired(), 1);
             assert!(env.current_key() == old, "{operation}");
-            assert_eq!(enabled(&env, &old), Some(true), "{operation}: {report}");
+            assert_eq!(is_enabled(&env, &old), Some(true), "{operation}: {report}");
             env.assert_agreement().await;
             env.sandbox.faults().clear();
         }
@@ -421,7 +422,7 @@ async fn manually_disabled_key_is_reported_and_stays() {
         env.sandbox.set_key_enabled(&id, false);
         env.sandbox.advance(GRACE + QUARANTINE);
         let report = env.reconcile(json!({})).await;
-        assert_eq!(enabled(&env, value), Some(false));
+        assert_eq!(is_enabled(&env, value), Some(false));
         assert!(issues(&report).contains(&id), "{report}");
         assert_eq!(report["totals"]["driftRepaired"], 0);
         assert_eq!(report["totals"]["secretsWithoutWorkingKey"], locked_out);
@@ -606,7 +607,7 @@ async fn nothing_retires_while_target_is_unread() {
     let fault = Fault::new(unreadable).of(Service::Doppler).every();
     let fault = env.sandbox.faults().inject(fault);
     let report = env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(true));
+    assert_eq!(is_enabled(&env, &superseded), Some(true));
     assert_eq!(report["totals"]["keysOverdue"], 1, "{report}");
     assert_eq!(report["totals"]["failures"], 1, "{report}");
     fault.remove();
@@ -617,11 +618,11 @@ async fn nothing_retires_while_target_is_unread() {
     env.reconcile(json!({})).await;
     env.assert_agreement().await;
     // Consumers of the target have had another key only since now.
-    assert_eq!(enabled(&env, &superseded), Some(true));
+    assert_eq!(is_enabled(&env, &superseded), Some(true));
     env.reconcile(json!({})).await;
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
 }
 
 // A leak.
@@ -648,9 +649,9 @@ async fn emergency_stop_disables_superseded_keys_in_one_call() {
         .reconcile(json!({"Step": "emergencyStop", "SecretId": SECRET}))
         .await;
     assert_eq!(report["totals"]["keysDisabled"], 2, "{report}");
-    assert_eq!(enabled(&env, &first), Some(false));
-    assert_eq!(enabled(&env, &leaked), Some(false));
-    assert_eq!(enabled(&env, &current), Some(true));
+    assert_eq!(is_enabled(&env, &first), Some(false));
+    assert_eq!(is_enabled(&env, &leaked), Some(false));
+    assert_eq!(is_enabled(&env, &current), Some(true));
     // The gateway does not have the change yet.
     assert_eq!(env.gateway_answer(&leaked).await, 200);
     env.sandbox.advance(Duration::from_secs(31));
@@ -669,7 +670,7 @@ async fn emergency_stop_waits_for_nothing() {
     let fault = env.sandbox.faults().inject(fault);
     env.sandbox.clear_calls();
     let report = env.reconcile(event.clone()).await;
-    assert_eq!(enabled(&env, &leaked), Some(false));
+    assert_eq!(is_enabled(&env, &leaked), Some(false));
     assert!(
         issues(&report).contains("not every Doppler target could be read"),
         "{report}"
@@ -691,7 +692,7 @@ async fn emergency_stop_waits_for_nothing() {
         .doppler()
         .set_value(PROJECT, CONFIG, TARGET, &leaked);
     let report = env.reconcile(event.clone()).await;
-    assert_eq!(enabled(&env, &leaked), Some(false));
+    assert_eq!(is_enabled(&env, &leaked), Some(false));
     assert!(issues(&report).contains("rejected until"), "{report}");
     env.assert_agreement().await;
     // The stop never touches AWSCURRENT's key, and does nothing twice.
@@ -945,7 +946,7 @@ async fn label_event_and_schedule_start_reconciliation() {
     let (env, superseded) = rotated(setup).await;
     env.sandbox.advance(GRACE);
     env.sandbox.deliveries_done().await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     let deliveries = env.sandbox.deliveries();
     assert!(
         deliveries.iter().all(|delivery| delivery.result.is_ok()),
@@ -1087,9 +1088,9 @@ async fn stop_or_deletion_before_mark_is_kept() {
         assert_eq!(fault.fired(), 1);
         env.sandbox.faults().clear();
         if deleting {
-            assert_eq!(enabled(&env, &superseded), None);
+            assert_eq!(is_enabled(&env, &superseded), None);
         } else {
-            assert_eq!(enabled(&env, &superseded), Some(false));
+            assert_eq!(is_enabled(&env, &superseded), Some(false));
             assert!(description(&env, &superseded).contains(" Disabled at "));
         }
         assert!(env.metrics().iter().all(|line| line["Failures"] == 0));
@@ -1221,7 +1222,7 @@ async fn unmanaged_key_is_retired_once_handed_over() {
     assert!(issues(&report).contains("still works"), "{report}");
     let untouched = description(&env, MANUAL);
     assert_eq!(
-        (enabled(&env, MANUAL), untouched.as_str()),
+        (is_enabled(&env, MANUAL), untouched.as_str()),
         (Some(true), "Managed by Pulumi")
     );
 
@@ -1231,15 +1232,15 @@ async fn unmanaged_key_is_retired_once_handed_over() {
     }
     env.reconcile(json!({})).await;
     assert!(description(&env, MANUAL).starts_with("Superseded at"));
-    assert_eq!(enabled(&env, MANUAL), Some(true));
+    assert_eq!(is_enabled(&env, MANUAL), Some(true));
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, MANUAL), Some(false));
+    assert_eq!(is_enabled(&env, MANUAL), Some(false));
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
     // Unlike a managed key it could not be created again, so it is kept as long as a rollback may
     // need it.
-    assert_eq!(enabled(&env, MANUAL), Some(false));
+    assert_eq!(is_enabled(&env, MANUAL), Some(false));
     let report = env.reconcile(json!({})).await;
     assert!(
         issues(&report).contains("stays disabled and is not deleted"),
@@ -1254,7 +1255,7 @@ async fn unmanaged_key_is_retired_once_handed_over() {
     env.rotate().await;
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, MANUAL), None);
+    assert_eq!(is_enabled(&env, MANUAL), None);
 }
 
 /// A key with managed tags that never belonged to the secret is left alone.
@@ -1273,8 +1274,8 @@ async fn tagged_key_never_used_is_left_alone() {
     assert!(issues(&report).contains(&id), "{report}");
     env.sandbox.advance(QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, foreign), Some(true));
-    assert_eq!(enabled(&env, &superseded), None);
+    assert_eq!(is_enabled(&env, foreign), Some(true));
+    assert_eq!(is_enabled(&env, &superseded), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -1287,7 +1288,7 @@ async fn machine_whose_clock_is_wrong_ends_no_overlap() {
     let second = second.previous().and_then(|version| version.text.clone());
     assert!(second.is_some());
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(&env, &superseded), Some(false));
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
     let marked = env.sandbox.keys();
     let marked = marked
         .iter()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{SECRET, TestEnv, TestEnvBuilder, create_managed_key};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, create_managed_key, is_enabled};
 use sandbox::LabelRule;
 use serde_json::{Value, json};
 
@@ -23,23 +23,19 @@ const IDS: [&str; 5] = [
     "arn:aws:secretsmanager/+=.@:#?&%20",
 ];
 
-fn enabled(env: &TestEnv, value: &str) -> Option<bool> {
-    env.sandbox.key_with_value(value).map(|key| key.enabled)
-}
-
 /// Lets grace and quarantine of a superseded key pass, and asserts the result.
 async fn assert_retired(env: &TestEnv, value: &str, what: &str) {
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(env, value), Some(true), "{what}");
+    assert_eq!(is_enabled(env, value), Some(true), "{what}");
     env.sandbox.advance(GRACE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(env, value), Some(false), "{what}");
+    assert_eq!(is_enabled(env, value), Some(false), "{what}");
     env.sandbox.advance(ALMOST_QUARANTINE);
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(env, value), Some(false), "{what}");
+    assert_eq!(is_enabled(env, value), Some(false), "{what}");
     env.sandbox.advance(Duration::from_hours(1));
     env.reconcile(json!({})).await;
-    assert_eq!(enabled(env, value), None, "{what}");
+    assert_eq!(is_enabled(env, value), None, "{what}");
 }
 
 /// The key of an earlier version with that id is superseded.
@@ -52,7 +48,7 @@ async fn key_superseded_by_any_version_id_is_retired() {
         env.sandbox.create_key("manual", MANUAL, &[&env.plans[0]]);
         env.sandbox.put_secret_as(SECRET, id, MANUAL);
         assert_retired(&env, &first, id).await;
-        assert_eq!(enabled(&env, MANUAL), Some(true), "{id}");
+        assert_eq!(is_enabled(&env, MANUAL), Some(true), "{id}");
     }
 }
 
@@ -172,7 +168,7 @@ async fn managed_key_id_that_is_value_is_masked() {
         env.sandbox.advance(period);
         env.try_reconcile().await.expect("it runs");
     }
-    assert_eq!(enabled(&env, BOTH), None);
+    assert_eq!(is_enabled(&env, BOTH), None);
     let answers = env.sandbox.function_answers();
     assert!(answers.contains("deleted API key [masked]"), "{answers}");
     env.assert_no_value(&[BOTH], "a managed key with its value as its id");

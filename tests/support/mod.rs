@@ -460,6 +460,11 @@ pub(crate) fn create_managed_key(
     id
 }
 
+/// Whether the key with this value is enabled. Returns `None` if API Gateway has no such key.
+pub(crate) fn is_enabled(env: &TestEnv, value: &str) -> Option<bool> {
+    env.sandbox.key_with_value(value).map(|key| key.enabled)
+}
+
 /// Returns the part of a description that names every target of these tests.
 pub(crate) fn mirrored() -> String {
     managed_description(SECRET).replace(&InUseText::new(SECRET).to_string(), "")

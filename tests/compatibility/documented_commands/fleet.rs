@@ -3,10 +3,10 @@
 use sandbox::Sandbox;
 use tokio::time::timeout;
 
+use super::MANUAL_KEY;
 use super::listed::Commands;
 use super::shell::{PATIENCE, Shell};
-use super::{MANUAL_KEY, is_enabled};
-use crate::support::{SECRET, TestEnvBuilder, key_in};
+use crate::support::{SECRET, TestEnvBuilder, is_enabled, key_in};
 
 fn current_key(sandbox: &Sandbox, name: &str) -> String {
     let secret = sandbox.secret(name);

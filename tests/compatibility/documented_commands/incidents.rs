@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::listed::{Commands, find};
 use super::shell::{Shell, assert_shown};
-use super::{GRACE, QUARANTINE, TARGET, is_enabled, rotated_twice};
+use super::{GRACE, QUARANTINE, TARGET, rotated_twice};
 use crate::support::emitted::assert_absent;
-use crate::support::{PROJECT, SECRET, TestEnvBuilder};
+use crate::support::{PROJECT, SECRET, TestEnvBuilder, is_enabled};
 
 /// Enters a value as in a terminal, and finds its key.
 async fn find_key(operator: &Shell<'_>, value: &str) -> String {

@@ -39,11 +39,6 @@ async fn rotated_twice(setup: TestEnvBuilder) -> (TestEnv, String) {
     crate::support::rotated(setup).await
 }
 
-/// Whether the key with this value is enabled. Returns `None` if there is no such key.
-fn is_enabled(env: &TestEnv, value: &str) -> Option<bool> {
-    env.sandbox.key_with_value(value).map(|key| key.enabled)
-}
-
 /// Every block of commands is run by a test, or listed with the reason why it is not.
 #[test]
 fn every_documented_block_is_run_or_accounted() {

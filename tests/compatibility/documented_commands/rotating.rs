@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::listed::{Commands, LOG_OF_FAILURE, LOG_OF_ROTATION, LOG_OF_TEST_ROTATION, find};
 use super::shell::{Shell, assert_logged, last_version};
-use super::{GRACE, QUARANTINE, TARGET, is_enabled, log_as_deployed, rotated_twice};
+use super::{GRACE, QUARANTINE, TARGET, log_as_deployed, rotated_twice};
 use crate::support::markdown::page;
-use crate::support::{PROJECT, SECRET, TestEnvBuilder};
+use crate::support::{PROJECT, SECRET, TestEnvBuilder, is_enabled};
 
 /// A rotation can be started, watched and checked afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
