@@ -5,11 +5,14 @@ use super::api_gateway;
 use super::description::InUseText;
 use super::session::Session;
 use crate::decision::{
-    Action, CURRENT, Fact, KeyChange, KeyDescription, Observed, Progress, VersionRole,
+    Action, CURRENT, Fact, KeyChange, KeyDescription, Notice, Observed, Progress, VersionRole,
 };
 use crate::driver::Call;
 use crate::ids::VersionId;
 use crate::secret::{ApiKeyValue, SecretText};
+
+/// The bus that every account has (DOC).
+const DEFAULT_BUS: &str = "default";
 
 impl Session<'_> {
     pub(super) async fn act(
@@ -78,8 +81,13 @@ impl Session<'_> {
             Action::MarkSuperseded(key, mark)
             | Action::DisableKey(key, mark)
             | Action::NoteRevocation(key, mark)
-            | Action::NotePostponement(key, mark) => {
+            | Action::NotePostponement(key, mark)
+            | Action::NoteNotice(key, mark) => {
                 self.change_mark(observed, action, key, mark).await?
+            }
+            Action::SendNotice(notice) => {
+                let call = self.send_notice(notice).await?;
+                (Fact::NoticeSent(notice.clone()), call)
             }
             Action::DeleteKey(key) => {
                 let call = self.gateway().await.delete(key).await?;
@@ -126,6 +134,15 @@ impl Session<'_> {
         key.held_by = self.values.known().holders(value);
         key.named_targets = observed.known_written();
         Ok((Fact::KeyCreated(key), call))
+    }
+
+    /// Sends a notice. Without a configured bus, no notice is due.
+    async fn send_notice(&self, notice: &Notice) -> Result<Call, AdapterError> {
+        let bus = self.clients.config.event_bus_name.as_deref();
+        let event_bridge = self.clients.event_bridge().await;
+        let now = self.clients.clock.now();
+        let sent = event_bridge.send(bus.unwrap_or(DEFAULT_BUS), self.secret, notice, now);
+        Ok(sent.await?)
     }
 
     /// Moves AWSCURRENT to `version`.

@@ -86,6 +86,7 @@ impl CallError {
             }
             (Service::Doppler, CallErrorKind::TargetNotFound(..)) => "DopplerTargetNotFound",
             (Service::Doppler, _) => "DopplerFailed",
+            (Service::EventBridge, _) => "EventBridgeFailed",
         }
     }
 }

@@ -6,6 +6,7 @@ use super::api_gateway::{self, ApiGateway};
 use super::aws::AwsConfig;
 use super::clock::Clock;
 use super::description::target_hash;
+use super::event_bridge::EventBridge;
 use super::secrets_manager::{ListedSecret, Secret, SecretsManager};
 use super::{AdapterError, aws, doppler, http};
 use crate::config::Config;
@@ -21,6 +22,7 @@ pub struct Clients {
     aws: OnceCell<AwsConfig>,
     secrets_manager: OnceCell<SecretsManager>,
     api_gateway: OnceCell<ApiGateway>,
+    event_bridge: OnceCell<EventBridge>,
     pub(super) doppler_token: doppler::DopplerState,
 }
 
@@ -36,6 +38,7 @@ impl Clients {
             aws: OnceCell::new(),
             secrets_manager: OnceCell::new(),
             api_gateway: OnceCell::new(),
+            event_bridge: OnceCell::new(),
             doppler_token: doppler::DopplerState::default(),
         }
     }
@@ -81,6 +84,11 @@ impl Clients {
             ApiGateway::new(config, &self.function_name, targets.collect(), clock)
         };
         self.api_gateway.get_or_init(build).await
+    }
+
+    pub(super) async fn event_bridge(&self) -> &EventBridge {
+        let build = || async { EventBridge::new(self.aws().await, &self.function_name) };
+        self.event_bridge.get_or_init(build).await
     }
 
     /// Describes a secret without reading its value.

@@ -169,6 +169,7 @@ fn dated(mark: &Supersession, action: &Action, now: SystemTime) -> Supersession 
     match action {
         Action::DisableKey(..) => mark.disabled_at = Some(now),
         Action::NoteRevocation(..) => mark.revoked_at = Some(now),
+        Action::NoteNotice(..) => mark.notice = mark.notice.map(|(notice, _)| (notice, now)),
         Action::NotePostponement(..) => {
             let again = |postponed: Postponed| Postponed {
                 at: now,
@@ -176,7 +177,10 @@ fn dated(mark: &Supersession, action: &Action, now: SystemTime) -> Supersession 
             };
             mark.postponed = mark.postponed.map(again);
         }
-        _ => mark.superseded_at = now,
+        _ => {
+            mark.superseded_at = now;
+            mark.notice = mark.notice.map(|(notice, _)| (notice, now));
+        }
     }
     mark
 }

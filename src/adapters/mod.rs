@@ -11,6 +11,7 @@ mod clients;
 pub mod clock;
 mod doppler;
 mod error;
+mod event_bridge;
 mod http;
 mod key_changes;
 mod probe;

@@ -59,6 +59,10 @@ impl Session<'_> {
                 Fact::PlanExists(plan.clone()),
                 self.gateway().await.plan(plan).await?,
             ),
+            Query::Usage { key, from, to } => {
+                let (uses, call) = self.gateway().await.usage(key, *from, *to).await?;
+                (Fact::Usage(key.clone(), uses), call)
+            }
             Query::Target(target) => self.read_target(target).await?,
             Query::ProbeAccepts(url) | Query::ProbeRefusesRandomKey(url) => {
                 let is_test_rotation = observed.is_test_rotation();

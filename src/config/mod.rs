@@ -19,7 +19,9 @@ use self::api_gateway::{parse_plan, parse_stage_key};
 pub use self::doppler::DopplerConfig;
 use self::env::EnvReader;
 pub use self::env::{ConfigError, ConfigProblem};
-use self::parse::{parse_documentation_url, parse_flag, parse_secret_id, parse_url};
+use self::parse::{
+    parse_documentation_url, parse_event_bus, parse_flag, parse_secret_id, parse_url,
+};
 use crate::ids::Target;
 
 /// An example of `PROBE_URL`.
@@ -75,8 +77,13 @@ pub struct Config {
     pub propagation_delay: Duration,
     /// `GRACE_PERIOD`: how long a superseded key stays enabled.
     pub grace_period: Duration,
+    /// `HOLD_WHILE_USED`: how much longer a superseded key stays enabled at most while it is used.
+    /// Zero to not ask API Gateway.
+    pub hold_while_used: Duration,
     /// `QUARANTINE_PERIOD`: how long a superseded key then stays disabled.
     pub quarantine_period: Duration,
+    /// `EVENT_BUS_NAME`: the event bus that notices are sent to. `None` for no notices.
+    pub event_bus_name: Option<String>,
     /// `DOCUMENTATION_URL`: where the pages are that errors refer to.
     pub documentation_url: String,
     /// `AWS_CA_BUNDLE` or `SSL_CERT_FILE`: the certificates to trust instead of the compiled-in
@@ -111,11 +118,13 @@ impl Config {
             doppler: reader.doppler(url),
             propagation_delay: reader.period("PROPAGATION_DELAY", Duration::from_mins(2), "2m"),
             grace_period: reader.period("GRACE_PERIOD", Duration::from_hours(24), "24h"),
+            hold_while_used: reader.period("HOLD_WHILE_USED", Duration::from_hours(7 * 24), "7d"),
             quarantine_period: reader.period(
                 "QUARANTINE_PERIOD",
                 Duration::from_hours(7 * 24),
                 "7d",
             ),
+            event_bus_name: reader.one("EVENT_BUS_NAME", "default", parse_event_bus),
             documentation_url: reader.documentation_url(),
             roots: ca_bundle::read(&variable).unwrap_or_else(|problem| {
                 reader.problems.push(problem);

@@ -27,6 +27,18 @@ pub(super) fn parse_flag(text: &str) -> Result<bool, String> {
         .map_err(|_| "is neither true nor false".to_owned())
 }
 
+/// Parses the name of an event bus. (DOC: 1 to 256 of these characters.)
+pub(super) fn parse_event_bus(text: &str) -> Result<String, String> {
+    if text.starts_with("arn:") {
+        return Err("is an ARN; use the name of a bus in this account and Region".to_owned());
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if text.len() > 256 || !text.bytes().all(fits) {
+        return Err("is not the name of an event bus".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::key::{Key, Supersession};
+use super::key_usage::CountedUse;
+use super::notice::Notice;
 use super::observed::TargetContent;
 use super::secret::SecretDescription;
 use super::secret_version::{Comparison, Content, CurrentVersion, VersionRole};
@@ -34,6 +36,8 @@ pub enum Fact {
     Plans(KeyId, BTreeSet<PlanId>),
     /// A configured plan exists.
     PlanExists(PlanId),
+    /// The requests that were counted with a key.
+    Usage(KeyId, Vec<CountedUse>),
     /// The pending key is in effect: the probe accepted it, or it is old enough. In a test rotation
     /// without a working current key, the probe refused a random key.
     InEffect,
@@ -56,6 +60,8 @@ pub enum Fact {
     KeyExists,
     /// A key was changed, or found changed.
     KeyChanged(KeyId, KeyChange),
+    /// The notice was sent.
+    NoticeSent(Notice),
     /// AWSCURRENT is on this rotation's version.
     Promoted,
     /// AWSPENDING is on no version.

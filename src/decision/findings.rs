@@ -5,6 +5,7 @@ use std::ops::ControlFlow::Continue;
 use std::time::SystemTime;
 
 use super::key::{Key, Owner, Supersession};
+use super::key_usage::{CountedUse, Hold, current_hold};
 use super::observed::{Observed, ObservedTarget, TargetContent};
 use super::retirement::{
     current_supersession, every_target_was_read, is_due, is_irreplaceable, is_retained,
@@ -108,6 +109,11 @@ pub enum Finding {
     /// The grace period or quarantine of a key is over, but the key was kept: a target that may hold
     /// it could not be read, a replica is behind, or AWSCURRENT's key does not work.
     Withheld(KeyId),
+    /// The grace period of a key is over, but the key was kept because it is still used.
+    Held(KeyId, Hold),
+    /// This run disabled a key although it was still used: it was kept as long as `HOLD_WHILE_USED`
+    /// allows.
+    DisabledWhileUsed(KeyId, Vec<CountedUse>),
     /// An emergency stop disabled a key, so consumers that read it from Doppler are rejected, or may
     /// be.
     CutOff {
@@ -221,6 +227,15 @@ fn finding_of(observed: &Observed, key: &Key) -> Option<Finding> {
     if is_unrecognized(observed, key) && key.supersession().is_none() {
         return Some(Finding::NotAdopted(id));
     }
+    if let Some(hold) = current_hold(observed, key) {
+        return Some(Finding::Held(id, hold));
+    }
+    if observed.disabled_keys.contains(&id)
+        && let Some(usage) = observed.usage.get(&id)
+        && !usage.counted().is_empty()
+    {
+        return Some(Finding::DisabledWhileUsed(id, usage.counted().to_vec()));
+    }
     if let Some(at) = postponed_to(observed, key) {
         return Some(Finding::Postponed(id, at));
     }
@@ -256,7 +271,7 @@ fn postponed_to(observed: &Observed, key: &Key) -> Option<SystemTime> {
                 postponed: None,
                 ..mark.clone()
             }
-            .newest();
+            .period_start();
             (own, since(key, at), observed.policy.quarantine)
         }
         None if is_retained(observed, key) || key.is(VersionRole::Current) => return None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use super::notice::NoticeKind;
 use super::secret_version::VersionRole;
 use crate::ids::{KeyId, Target, VersionId};
 
@@ -220,6 +221,8 @@ pub struct Supersession {
     pub revoked_at: Option<SystemTime>,
     /// How often and when its period began again, because another caller had changed the key.
     pub postponed: Option<Postponed>,
+    /// The last notice about the key that was sent, and when.
+    pub notice: Option<(NoticeKind, SystemTime)>,
     /// A hash of each Doppler target that this function has written.
     pub targets: BTreeSet<String>,
 }
@@ -243,13 +246,21 @@ impl Supersession {
             disabled_at: None,
             revoked_at: None,
             postponed: None,
+            notice: None,
             targets: BTreeSet::new(),
         }
     }
 
-    /// Returns the latest time in the mark.
+    /// Returns when this function last changed the key, according to the mark.
     #[must_use]
     pub fn newest(&self) -> SystemTime {
+        let noticed = self.notice.map(|(_, at)| at);
+        noticed.map_or(self.period_start(), |at| at.max(self.period_start()))
+    }
+
+    /// Returns the latest time in the mark from which a period counts. A notice begins none.
+    #[must_use]
+    pub fn period_start(&self) -> SystemTime {
         let postponed = self.postponed.map(|postponed| postponed.at);
         let later = [self.disabled_at, self.revoked_at, postponed];
         later

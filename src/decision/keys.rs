@@ -1,10 +1,12 @@
 //! The keys that are known.
 
+use std::collections::BTreeSet;
+
 use super::key::Key;
-use super::observed::{Keys, Observed};
+use super::observed::{Keys, Observed, TargetContent};
 use super::secret::{CURRENT, PENDING};
 use super::secret_version::VersionRole;
-use crate::ids::KeyId;
+use crate::ids::{KeyId, Target};
 
 impl Keys {
     /// Returns an iterator over all known keys.
@@ -105,5 +107,21 @@ impl Observed {
             self.staging().on(version, PENDING) && !self.staging().on(version, CURRENT)
         });
         created_for_it || (key.is(VersionRole::Pending) && !key.is(VersionRole::Current))
+    }
+
+    /// Returns the Doppler targets that were written for this secret: this run wrote them, they
+    /// hold AWSCURRENT's key, or the description of one of its keys names them.
+    #[must_use]
+    pub fn known_written(&self) -> BTreeSet<Target> {
+        let current = TargetContent::Key(VersionRole::Current);
+        let holds = self
+            .targets
+            .iter()
+            .filter(|target| target.content == current);
+        let named = self.keys.iter().filter(|key| key.belongs_to_secret());
+        let named = named.flat_map(|key| &key.named_targets);
+        let written = self.written_targets.iter().chain(named);
+        let holds = holds.map(|holding| &holding.target);
+        written.chain(holds).cloned().collect()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::fact::{Fact, KeyChange, ReadVersion};
 use super::key::{Key, KeyDescription, Progress};
+use super::key_usage::KeyUsage;
 use super::observed::{Creation, Impediment, Keys, Labels, Observed, TargetContent};
 use super::request::{Action, Query, Request};
 use super::secret::{CURRENT, PENDING, PREVIOUS};
@@ -34,6 +35,7 @@ impl Observed {
             }
             Fact::KeyFound(role, key) => self.keys.found(role, key),
             Fact::Plans(key, plans) => drop(self.plans.insert(key, plans)),
+            Fact::Usage(key, uses) => drop(self.usage.insert(key, KeyUsage::Counted(uses))),
             Fact::PlanExists(plan) => drop(self.existing_plans.insert(plan)),
             Fact::InEffect => self.in_effect = true,
             Fact::TargetRead {
@@ -65,6 +67,7 @@ impl Observed {
                 // A list from before the attempt may not contain the key.
                 self.keys = Keys::Unlisted;
             }
+            Fact::NoticeSent(notice) => self.notices.sent.push(notice),
             Fact::Promoted => self.promoted(),
             Fact::PendingLabelRemoved => self.secret.labels.remove(PENDING),
             Fact::ReplicasInSync(secret) => {
@@ -129,7 +132,9 @@ impl Observed {
         let Some(key) = self.keys.each_mut().find(|key| key.id == *id) else {
             return;
         };
-        if key.enabled && matches!(change, KeyChange::Disabled(_)) {
+        // A status report disables nothing.
+        let disables = key.enabled && !self.task.changes_nothing();
+        if disables && matches!(change, KeyChange::Disabled(_)) {
             self.disabled_keys.insert(id.clone());
             if key.is_revoked() {
                 self.revoked_again.insert(id.clone());
@@ -200,6 +205,8 @@ impl Observed {
 
     fn skip_query(&mut self, query: &Query) {
         match query {
+            // The grace period alone decides.
+            Query::Usage { key, .. } => drop(self.usage.insert(key.clone(), KeyUsage::Unreadable)),
             Query::Target(target) => self.set_target(target, TargetContent::Unreachable),
             Query::PlansOf(_) => {
                 let inherited = matches!(self.policy.plans, UsagePlans::Inherited { .. });
@@ -230,9 +237,11 @@ impl Observed {
             }
             Action::CreateKey { .. } => self.impede(Impediment::CurrentKeyUnusable),
             // A note can wait until the next run.
-            Action::NoteResumption(id) | Action::NoteTargets(id) => {
+            Action::NoteResumption(id) | Action::NoteTargets(id) | Action::NoteNotice(id, _) => {
                 self.failed_keys.insert(id.clone());
             }
+            // Nothing else depends on a notice.
+            Action::SendNotice(notice) => self.notices.failed.push(notice.clone()),
             Action::AttachKey(id, _)
             | Action::RestoreKey(id)
             | Action::MarkSuperseded(id, _)

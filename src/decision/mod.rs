@@ -7,12 +7,15 @@ use std::ops::ControlFlow::{Break, Continue};
 #[cfg(doc)]
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
+mod expected;
 mod fact;
 mod findings;
 mod key;
+mod key_usage;
 mod keys;
 mod learn;
 mod lookup;
+mod notice;
 mod observed;
 mod reconciliation;
 mod refusal;
@@ -25,10 +28,13 @@ mod secret_version;
 mod task;
 mod usage_plans;
 
+pub use self::expected::expected;
 pub use self::fact::{Fact, KeyChange, ReadVersion};
 pub use self::findings::{Finding, KeyState, findings, state};
 pub(crate) use self::key::OWN_CHANGE;
 pub use self::key::{Key, KeyDescription, Lifecycle, Owner, Postponed, Progress, Supersession};
+pub use self::key_usage::{CountedUse, Hold, KeyUsage, current_hold};
+pub use self::notice::{Notice, NoticeKind, Notices};
 pub use self::observed::{
     Creation, Impediment, Keys, Labels, Observed, ObservedTarget, TargetContent,
 };
@@ -44,7 +50,7 @@ pub use self::secret::{
 pub use self::secret_version::{
     Comparison, Content, CurrentVersion, InvalidSecret, VersionRole, Versions,
 };
-pub use self::task::{Policy, Readiness, RotationStep, Scope, Task, UsagePlans};
+pub use self::task::{NoticePolicy, Policy, Readiness, RotationStep, Scope, Task, UsagePlans};
 
 /// Decides what the run does next. Every combination of facts has an answer.
 #[must_use]
@@ -56,7 +62,7 @@ pub fn decide(observed: &Observed) -> Decision {
             RotationStep::TestSecret => test_secret(observed, version),
             RotationStep::FinishSecret => finish_secret(observed, version),
         },
-        Task::Reconcile(_) | Task::EmergencyStop => reconcile(observed),
+        Task::Reconcile(_) | Task::Status(_) | Task::EmergencyStop => reconcile(observed),
     };
     match left {
         Break(decision) => decision,

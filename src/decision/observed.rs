@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::key::Key;
+use super::key_usage::KeyUsage;
+use super::notice::Notices;
 use super::secret::{CURRENT, PENDING, PREVIOUS, SecretDescription, StagingLabels};
 use super::secret_version::{Content, VersionRole, Versions};
 use super::task::{Policy, Scope, Task};
@@ -30,6 +32,8 @@ pub struct Observed {
     pub resumption_noted: bool,
     /// The plans of each key.
     pub plans: BTreeMap<KeyId, BTreeSet<PlanId>>,
+    /// The use of superseded keys that are due.
+    pub usage: BTreeMap<KeyId, KeyUsage>,
     /// Configured plans that are known to exist.
     pub existing_plans: BTreeSet<PlanId>,
     /// Whether the pending key is in effect, by the probe or by its age. In a test rotation,
@@ -50,6 +54,8 @@ pub struct Observed {
     pub disabled_keys: BTreeSet<KeyId>,
     /// The disabled keys that an emergency stop had revoked before.
     pub revoked_again: BTreeSet<KeyId>,
+    /// The notices of this run.
+    pub notices: Notices,
     /// What this run has to work without.
     pub impediment: Impediment,
 }
@@ -152,6 +158,7 @@ impl Observed {
             creation: Creation::NotTried,
             resumption_noted: false,
             plans: BTreeMap::new(),
+            usage: BTreeMap::new(),
             existing_plans: BTreeSet::new(),
             in_effect: false,
             written_targets: BTreeSet::new(),
@@ -160,6 +167,7 @@ impl Observed {
             failed_keys: BTreeSet::new(),
             disabled_keys: BTreeSet::new(),
             revoked_again: BTreeSet::new(),
+            notices: Notices::default(),
             impediment: Impediment::None,
         }
     }
@@ -170,7 +178,7 @@ impl Observed {
     pub fn restarted(self) -> Self {
         let task = match self.task {
             Task::Rotate { .. } => Task::Reconcile(Scope::OneSecret),
-            task @ (Task::Reconcile(_) | Task::EmergencyStop) => task,
+            task @ (Task::Reconcile(_) | Task::Status(_) | Task::EmergencyStop) => task,
         };
         Self {
             written_targets: self.written_targets,
@@ -178,6 +186,8 @@ impl Observed {
             failed_keys: self.failed_keys,
             disabled_keys: self.disabled_keys,
             revoked_again: self.revoked_again,
+            usage: self.usage,
+            notices: self.notices,
             ..Self::new(task, self.policy, self.secret)
         }
     }
@@ -210,7 +220,7 @@ impl Observed {
     pub fn rotated_version(&self) -> Option<&VersionId> {
         match &self.task {
             Task::Rotate { version, .. } => Some(version),
-            Task::Reconcile(_) | Task::EmergencyStop => None,
+            Task::Reconcile(_) | Task::Status(_) | Task::EmergencyStop => None,
         }
     }
 
@@ -280,21 +290,5 @@ impl Observed {
         let mut targets = self.targets.iter();
         let found = targets.find(|observed| observed.target == *target);
         found.map_or(TargetContent::Unreachable, |observed| observed.content)
-    }
-
-    /// Returns the Doppler targets that were written for this secret: this run wrote them, they
-    /// hold AWSCURRENT's key, or the description of one of its keys names them.
-    #[must_use]
-    pub fn known_written(&self) -> BTreeSet<Target> {
-        let current = TargetContent::Key(VersionRole::Current);
-        let holds = self
-            .targets
-            .iter()
-            .filter(|target| target.content == current);
-        let named = self.keys.iter().filter(|key| key.belongs_to_secret());
-        let named = named.flat_map(|key| &key.named_targets);
-        let written = self.written_targets.iter().chain(named);
-        let holds = holds.map(|holding| &holding.target);
-        written.chain(holds).cloned().collect()
     }
 }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::key::Key;
 use super::lookup::{act, query};
+use super::notice::send_notices;
 use super::observed::{Creation, Impediment, Labels, Observed, TargetContent};
 use super::request::{Action, Decision, Query};
 use super::retirement::{is_reinstated, perform_first, retire};
@@ -13,11 +14,17 @@ use super::secret_version::{Content, VersionRole};
 use super::task::UsagePlans;
 use crate::ids::{PlanId, VersionId};
 
+/// Reconciles, and sends the notices about it.
+pub(crate) fn reconcile(observed: &Observed) -> ControlFlow<Decision> {
+    reconcile_keys(observed)?;
+    send_notices(observed)
+}
+
 /// Restores AWSCURRENT's key, writes it to every Doppler target, and retires superseded keys.
 ///
 /// Without a working current key, nothing is mirrored, and nothing is retired except in an
 /// emergency: an old key may be the last one that works.
-pub(crate) fn reconcile(observed: &Observed) -> ControlFlow<Decision> {
+fn reconcile_keys(observed: &Observed) -> ControlFlow<Decision> {
     let Some(version) = observed.version(VersionRole::Current) else {
         return Continue(());
     };

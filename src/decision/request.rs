@@ -3,9 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use super::key::Supersession;
+use super::notice::Notice;
 use super::refusal::Refusal;
 use super::secret_version::VersionRole;
 use crate::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
+use crate::time::Day;
 
 /// The next step of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,15 @@ pub enum Query {
     PlansOf(KeyId),
     /// Whether a configured plan exists.
     PlanExists(PlanId),
+    /// The requests with a superseded key on its plans.
+    Usage {
+        /// The key.
+        key: KeyId,
+        /// The first day.
+        from: Day,
+        /// The last day.
+        to: Day,
+    },
     /// The content of a target.
     Target(Target),
     /// Whether the API at this URL refuses a random key and accepts the pending one. Waits until it
@@ -113,6 +124,10 @@ pub enum Action {
     NotePostponement(KeyId, Supersession),
     /// Delete a key whose quarantine is over.
     DeleteKey(KeyId),
+    /// Tell the owner of a key something.
+    SendNotice(Notice),
+    /// Note in a superseded key's description which notice was sent.
+    NoteNotice(KeyId, Supersession),
 }
 
 impl Action {

@@ -11,7 +11,9 @@ use std::ops::ControlFlow::{self, Continue};
 use std::time::SystemTime;
 
 use super::key::{Key, Lifecycle, Postponed, Supersession};
+use super::key_usage::{hold, usage_query};
 use super::lookup::{act, query};
+use super::notice::{notice_before, with_notice};
 use super::observed::{Labels, Observed, TargetContent};
 use super::request::{Action, Decision, Query};
 use super::secret::Replication;
@@ -45,6 +47,12 @@ pub(super) fn perform_first(
     let Some((key, action)) = due.find(is_open) else {
         return Continue(());
     };
+    if let Some(usage) = usage_query(observed, key, &action) {
+        return query(usage);
+    }
+    if let Some(notice) = notice_before(observed, key, &action) {
+        return act(Action::SendNotice(notice));
+    }
     // The labels are older than the list. A version that they lack may belong to a rotation
     // that began in the meantime. Only a mark may rely on such labels.
     let is_known = key
@@ -54,7 +62,7 @@ pub(super) fn perform_first(
     if !only_marks && observed.labels != Labels::Fresh {
         return query(Query::Labels);
     }
-    act(action)
+    act(with_notice(observed, key, action))
 }
 
 /// Returns the action that is due for `key`, if this function may retire it.
@@ -128,7 +136,8 @@ fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
     // Also for a key that another run has marked since this one began.
     let grace = observed.grace();
     let is_over = grace.is_zero() || superseded_since(observed, key, &supersession) + grace <= now;
-    if is_over && observed.policy.time_is_known && key.in_targets.is_empty() {
+    let is_held = hold(observed, key, &supersession).is_some();
+    if is_over && !is_held && observed.policy.time_is_known && key.in_targets.is_empty() {
         return Some(Action::DisableKey(id, supersession));
     }
     if standing.is_none() {
@@ -151,7 +160,7 @@ pub(super) fn is_reinstated(observed: &Observed, key: &Key) -> bool {
 /// In a mark that this function writes, the newest time is the period's own. The exception is a key
 /// that an emergency stop revoked in its quarantine: the quarantine begins again.
 pub(crate) fn since(key: &Key, marked: SystemTime) -> SystemTime {
-    let newest = key.supersession().map(Supersession::newest);
+    let newest = key.supersession().map(Supersession::period_start);
     let changed = key.changed_by_others();
     [newest, changed]
         .into_iter()
@@ -209,7 +218,7 @@ pub(super) fn current_supersession<'a>(
 
 /// Whether AWSPREVIOUS holds the key. If the key was created for that version, the version id is
 /// enough.
-fn is_previous(observed: &Observed, key: &Key) -> bool {
+pub(super) fn is_previous(observed: &Observed, key: &Key) -> bool {
     key.is(VersionRole::Previous)
         || (key.belongs_to_secret() && key.version() == observed.version(VersionRole::Previous))
 }

@@ -87,9 +87,15 @@ impl Run {
         if was_gone || existed || has_moved {
             return false;
         }
-        self.repaired += usize::from(is_repair(action));
+        if is_repair(action) {
+            self.repaired += 1;
+            self.observed.notices.repairs.push(action.clone());
+        }
         self.disabled += usize::from(matches!(action, Action::DisableKey(..)));
-        self.deleted += usize::from(deletes);
+        if let Action::DeleteKey(key) = action {
+            self.deleted += 1;
+            self.observed.notices.deleted.push(key.clone());
+        }
         true
     }
 

@@ -58,7 +58,9 @@ pub enum Task {
     },
     /// Reconcile API Gateway and Doppler with the secret.
     Reconcile(Scope),
-    /// The same, but disable superseded keys first, even if consumers use them.
+    /// Report what a reconciliation would do, and change nothing.
+    Status(Scope),
+    /// Reconcile, but disable superseded keys first, even if consumers use them.
     EmergencyStop,
 }
 
@@ -76,7 +78,16 @@ impl Task {
     /// account. The search takes some more calls.
     #[must_use]
     pub fn searches_for_unmanaged_keys(&self) -> bool {
-        *self != Self::Reconcile(Scope::EverySecret)
+        !matches!(
+            self,
+            Self::Reconcile(Scope::EverySecret) | Self::Status(Scope::EverySecret)
+        )
+    }
+
+    /// Whether the run must not change anything.
+    #[must_use]
+    pub fn changes_nothing(&self) -> bool {
+        matches!(self, Self::Status(_))
     }
 }
 
@@ -86,6 +97,7 @@ impl fmt::Display for Task {
         out.write_str(match self {
             Self::Rotate { step, .. } => step.as_str(),
             Self::Reconcile(_) => "reconcile",
+            Self::Status(_) => "status",
             Self::EmergencyStop => "emergencyStop",
         })
     }
@@ -109,12 +121,25 @@ pub struct Policy {
     pub adopted_targets: BTreeSet<Target>,
     /// How long a superseded key stays enabled.
     pub grace: Duration,
+    /// How much longer it stays enabled at most while it is used. Zero to not ask.
+    pub hold_while_used: Duration,
     /// How long it stays disabled after that.
     pub quarantine: Duration,
+    /// Whether owners of keys get notices.
+    pub notices: NoticePolicy,
     /// When the run started.
     pub now: SystemTime,
     /// Whether `now` comes from AWS. Otherwise it may be wrong by days.
     pub time_is_known: bool,
+}
+
+/// Whether owners of keys get notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticePolicy {
+    /// No notice is sent.
+    Off,
+    /// Notices are sent to an event bus.
+    Send,
 }
 
 /// The usage plans of a new key.

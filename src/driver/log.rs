@@ -96,7 +96,7 @@ fn subject_of_query<'a>(observed: &'a Observed, query: &'a Query, fact: &'a Fact
                 subject.key = Some(&key.id);
             }
         }
-        Query::PlansOf(key) => subject.key = Some(key),
+        Query::PlansOf(key) | Query::Usage { key, .. } => subject.key = Some(key),
         Query::PlanExists(plan) => subject.plan = Some(plan),
         Query::Target(target) => subject.target = Some(target),
         Query::Labels
@@ -125,7 +125,9 @@ fn subject_of_action<'a>(action: &'a Action, fact: &'a Fact) -> Subject<'a> {
             (subject.key, subject.plan) = (Some(key), Some(plan));
         }
         Action::WriteTarget(target, _) => subject.target = Some(target),
+        Action::SendNotice(_) => {}
         Action::NoteResumption(key)
+        | Action::NoteNotice(key, _)
         | Action::NoteTargets(key)
         | Action::RestoreKey(key)
         | Action::MarkSuperseded(key, _)

@@ -9,7 +9,7 @@ mod words;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
+use tracing::{info, warn};
 
 pub use self::error::RunError;
 pub(crate) use self::error::{DEADLINE_EXCEEDED, out_of_time, with_sources};
@@ -17,7 +17,7 @@ use self::log::log;
 pub(crate) use self::log::log_read;
 pub use self::port::{ACCEPTANCES, Call, Failure, Perform, Service};
 pub(crate) use self::words::probed;
-use crate::decision::{Fact, Observed, Query, Request, Run, Turn};
+use crate::decision::{Fact, Observed, Query, Request, Run, Turn, expected};
 
 /// The pause before a run starts again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -28,19 +28,33 @@ pub(crate) struct Outcome {
     pub(crate) run: Run,
     /// The queries that succeeded, in order.
     pub(crate) queries: Vec<Query>,
-    /// What was done, in words and in order.
+    /// In a status report, what is known of the present state. There, `run` knows the state that a
+    /// reconciliation would reach.
+    present: Option<Observed>,
+    /// What was done, in words and in order. In a status report, what would be done.
     pub(crate) done: Vec<String>,
     /// What failed, and why.
     pub(crate) failed: Vec<String>,
 }
 
+impl Outcome {
+    /// Returns what is known of the present state.
+    pub(crate) fn present(&self) -> &Observed {
+        self.present.as_ref().unwrap_or(&self.run.observed)
+    }
+}
+
 /// Runs one task for one secret until it is done or fails.
+///
+/// A status report performs only the queries. It continues with the expected results of the actions,
+/// which shows all that a reconciliation would do.
 pub(crate) async fn drive<P: Perform>(
     observed: Observed,
     mut outside: P,
     deadline: Instant,
 ) -> Result<Outcome, RunError<P::Error>> {
     let mut outcome = Outcome {
+        present: observed.task.changes_nothing().then(|| observed.clone()),
         run: Run::new(observed),
         queries: Vec::new(),
         done: Vec::new(),
@@ -52,6 +66,7 @@ pub(crate) async fn drive<P: Perform>(
             Turn::Restart => {
                 outside.forget();
                 outcome.queries.clear();
+                outcome.present = outcome.present.take().map(Observed::restarted);
                 // The value may become visible later than the labels.
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -67,10 +82,22 @@ pub(crate) async fn drive<P: Perform>(
         };
         let started = Instant::now();
         let observed = &outcome.run.observed;
+        if let Request::Act(action) = &request
+            && observed.task.changes_nothing()
+        {
+            let fact = expected(observed, action);
+            info!("a reconciliation would {request}");
+            outcome.done.push(request.to_string());
+            outcome.run.observed.learn(fact);
+            continue;
+        }
         match perform(&mut outside, observed, &request, deadline).await {
             Ok((fact, call)) => {
                 let words = words::done(observed, &request, &fact);
                 log(observed, &request, &fact, &words, call.as_ref(), started);
+                if let Some(present) = &mut outcome.present {
+                    present.learn(fact.clone());
+                }
                 if outcome.run.succeeded(&request, fact) {
                     outcome.done.push(words);
                 }
@@ -82,6 +109,9 @@ pub(crate) async fn drive<P: Perform>(
                 let is_out_of_time = matches!(failure, RunError::DeadlineExceeded { .. });
                 if !outcome.run.failed(&request, is_out_of_time) {
                     return Err(failure);
+                }
+                if let Some(present) = &mut outcome.present {
+                    present.skip(&request);
                 }
                 let (error_type, words) = (failure.error_type(), with_sources(&failure));
                 warn!(error_type, "{words}");

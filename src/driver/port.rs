@@ -58,6 +58,8 @@ pub enum Service {
     Gateway,
     /// Doppler.
     Doppler,
+    /// Amazon `EventBridge`.
+    EventBridge,
 }
 
 impl Call {
@@ -79,6 +81,7 @@ impl fmt::Display for Service {
             Self::ApiGateway => "API Gateway",
             Self::Gateway => "PROBE_URL",
             Self::Doppler => "Doppler",
+            Self::EventBridge => "EventBridge",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::decision::{Action, Fact, Key, KeyChange, Observed, Query, Request};
+use crate::decision::{Action, CountedUse, Fact, Key, KeyChange, Observed, Query, Request};
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
@@ -25,6 +25,7 @@ impl fmt::Display for Query {
             Self::FindKey(role) => write!(out, "search all API keys for the {role} key"),
             Self::PlansOf(key) => write!(out, "read the usage plans of API key {key}"),
             Self::PlanExists(plan) => write!(out, "read usage plan {plan}"),
+            Self::Usage { key, .. } => write!(out, "read the usage of API key {key}"),
             Self::Target(target) => write!(out, "read the Doppler target {target}"),
             Self::ProbeAccepts(_) => write!(out, "verify that the gateway accepts the key"),
             Self::ProbeRefusesRandomKey(_) => {
@@ -77,7 +78,25 @@ impl fmt::Display for Action {
                 )
             }
             Self::DeleteKey(key) => write!(out, "delete API key {key}"),
+            Self::SendNotice(notice) => write!(out, "send the notice {}", notice.name()),
+            Self::NoteNotice(key, _) => {
+                write!(out, "record with API key {key} which notice was sent")
+            }
         }
+    }
+}
+
+impl fmt::Display for CountedUse {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requests = match self.requests {
+            1 => "1 request".to_owned(),
+            number => format!("{number} requests"),
+        };
+        write!(
+            out,
+            "{requests} on usage plan {} on {}",
+            self.plan, self.day
+        )
     }
 }
 
@@ -97,6 +116,7 @@ fn learned(observed: &Observed, query: &Query) -> String {
         Query::FindKey(role) => format!("searched all API keys for the {role} key"),
         Query::PlansOf(key) => format!("read the usage plans of API key {key}"),
         Query::PlanExists(plan) => format!("read usage plan {plan}"),
+        Query::Usage { key, .. } => format!("read the usage of API key {key}"),
         Query::Target(target) => format!("read the Doppler target {target}"),
         Query::ProbeAccepts(_) => format!("the gateway accepted the {} key", probed(observed)),
         Query::ProbeRefusesRandomKey(_) => "the gateway refused a random key".to_owned(),
@@ -148,6 +168,10 @@ fn acted(observed: &Observed, action: &Action, fact: &Fact) -> String {
             "recorded with API key {key} that its period starts again, because something else changed the key"
         ),
         (Action::DeleteKey(key), _) => format!("deleted API key {key}"),
+        (Action::SendNotice(notice), _) => format!("sent the notice {}", notice.name()),
+        (Action::NoteNotice(key, _), _) => {
+            format!("recorded with API key {key} which notice was sent")
+        }
     }
 }
 

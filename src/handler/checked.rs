@@ -9,7 +9,7 @@ use crate::ids::{KeyId, Target};
 
 /// Returns what the queries of a run found, as it is at the end.
 pub(super) fn checked(outcome: &Outcome) -> Vec<String> {
-    let observed = &outcome.run.observed;
+    let observed = outcome.present();
     let mut words = Vec::new();
     for query in &outcome.queries {
         for found in verified(observed, query) {
@@ -35,6 +35,10 @@ fn verified(observed: &Observed, query: &Query) -> Vec<String> {
                 number => format!("API Gateway has {number} API keys of this secret"),
             })
         }
+        Query::Usage { key, .. } => observed.usage.get(key).map(|usage| match usage.counted() {
+            [] => format!("API Gateway counted no recent request with API key {key}"),
+            _ => format!("API Gateway counted recent requests with API key {key}"),
+        }),
         Query::Target(target) => holds(observed, target),
         Query::ProbeAccepts(_) => {
             let key = probed(observed);

@@ -15,6 +15,7 @@ use crate::time::parse_period;
 /// The steps that only this function has.
 const RECONCILE: &str = "reconcile";
 const EMERGENCY_STOP: &str = "emergencyStop";
+const STATUS: &str = "status";
 
 /// The request to the function.
 #[derive(Debug)]
@@ -48,9 +49,8 @@ pub struct Rotation {
 pub struct Reconciliation {
     /// `SecretId`. Without it, every secret of this function.
     pub secret_id: Option<String>,
-    /// Whether it is an emergency stop, which disables superseded keys first, even if consumers use
-    /// them.
-    pub is_emergency: bool,
+    /// What is requested.
+    pub purpose: Purpose,
     /// `GracePeriod`, which overrides the setting. Only with a secret.
     pub grace: Option<Duration>,
     /// The version that AWSCURRENT moved to, if that caused the event.
@@ -60,16 +60,30 @@ pub struct Reconciliation {
     pub is_label_event: bool,
 }
 
+/// What a reconciliation is requested for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To reconcile.
+    #[default]
+    Reconcile,
+    /// To disable superseded keys first, even if consumers use them. Only with a secret.
+    EmergencyStop,
+    /// To report the state and what a reconciliation would do. Changes nothing.
+    Status,
+}
+
 impl Reconciliation {
     /// Returns the task of the run for one secret.
     #[must_use]
     pub fn task(&self) -> Task {
-        if self.is_emergency {
-            Task::EmergencyStop
-        } else if self.secret_id.is_some() {
-            Task::Reconcile(Scope::OneSecret)
-        } else {
-            Task::Reconcile(Scope::EverySecret)
+        let scope = match self.secret_id {
+            Some(_) => Scope::OneSecret,
+            None => Scope::EverySecret,
+        };
+        match self.purpose {
+            Purpose::Reconcile => Task::Reconcile(scope),
+            Purpose::EmergencyStop => Task::EmergencyStop,
+            Purpose::Status => Task::Status(scope),
         }
     }
 }
@@ -104,11 +118,11 @@ struct ReconciliationFields<'a> {
     grace_period: Option<&'a RawValue>,
 }
 
-/// The only fields of an emergency stop.
+/// The only fields of an emergency stop and of a status report.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 #[allow(dead_code, reason = "only whether it can be read counts")]
-struct EmergencyStopFields<'a> {
+struct SecretFields<'a> {
     #[serde(borrow)]
     step: &'a RawValue,
     #[serde(borrow)]
@@ -144,6 +158,7 @@ impl Event {
             Some(step) => rotation(step, &wire).map(Self::Rotation),
             None if name == RECONCILE => reconciliation(json, &wire).map(Self::Reconciliation),
             None if name == EMERGENCY_STOP => emergency_stop(json, &wire).map(Self::Reconciliation),
+            None if name == STATUS => status(json, &wire).map(Self::Reconciliation),
             None => Err(EventError::UnknownStep),
         }
     }
@@ -195,10 +210,19 @@ fn reconciliation(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventEr
 }
 
 fn emergency_stop(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventError> {
-    serde_json::from_str::<EmergencyStopFields<'_>>(json).map_err(|_| EventError::UnknownField)?;
+    serde_json::from_str::<SecretFields<'_>>(json).map_err(|_| EventError::UnknownField)?;
     Ok(Reconciliation {
         secret_id: Some(secret_id(wire.secret_id)?),
-        is_emergency: true,
+        purpose: Purpose::EmergencyStop,
+        ..Reconciliation::default()
+    })
+}
+
+fn status(json: &str, wire: &Wire<'_>) -> Result<Reconciliation, EventError> {
+    serde_json::from_str::<SecretFields<'_>>(json).map_err(|_| EventError::UnknownField)?;
+    Ok(Reconciliation {
+        secret_id: wire.secret_id.map(|id| secret_id(Some(id))).transpose()?,
+        purpose: Purpose::Status,
         ..Reconciliation::default()
     })
 }

@@ -21,14 +21,14 @@ pub enum EventError {
         /// What it must be.
         expected: &'static str,
     },
-    /// The step is not a rotation step, `reconcile` or `emergencyStop`.
+    /// The step is not a rotation step and not one of the function's own.
     #[error(
-        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret, reconcile or emergencyStop (case-sensitive)"
+        "the event's field Step must be createSecret, setSecret, testSecret, finishSecret, reconcile, status or emergencyStop (case-sensitive)"
     )]
     UnknownStep,
     /// A reconciliation has an unknown field. A misspelt `GracePeriod` must not be ignored.
     #[error(
-        "the event has a field that its step does not take; reconcile takes SecretId and GracePeriod, emergencyStop takes SecretId (case-sensitive)"
+        "the event has a field that its step does not take; reconcile takes SecretId and GracePeriod, status and emergencyStop take SecretId (case-sensitive)"
     )]
     UnknownField,
     /// A `GracePeriod` without a `SecretId`. It must be for one secret.

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use crate::adapters::{Clients, Secret};
 use crate::command::Command;
 use crate::config::Config;
-use crate::decision::{Finding, Observed, findings};
+use crate::decision::{CountedUse, Finding, Observed, findings};
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
@@ -60,6 +60,12 @@ fn to_disable(key: &KeyId) -> String {
     command.to_string()
 }
 
+/// Returns counted requests in words.
+fn in_words(uses: &[CountedUse]) -> String {
+    let words = uses.iter().map(ToString::to_string);
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// Whether an operator should act.
 fn needs_action(finding: &Finding) -> bool {
     !matches!(
@@ -68,7 +74,7 @@ fn needs_action(finding: &Finding) -> bool {
             | Finding::Placeholder
             | Finding::AwaitsPromotion(_)
             | Finding::ReplicaUnderway(_)
-    )
+    ) && !matches!(finding, Finding::Held(_, hold) if hold.first_day_only)
 }
 
 impl fmt::Display for Finding {
@@ -93,6 +99,8 @@ impl fmt::Display for Finding {
             Self::HandOver(key, _) => write!(out, "API key {key} was not changed: this function did not create it; remove it from the tool that manages it, then run the commands in handOverCommands, so that it is retired once it is superseded"),
             Self::Namesake(key) => write!(out, "API key {key} stays enabled: it carries this function's tag, but belongs to an earlier secret of this name, was renamed, or lost a tag; if no consumer uses it, disable it: {}", to_disable(key)),
             Self::Postponed(key, at) => write!(out, "the grace period or quarantine of API key {key} counts from {}: another process changed the key after this function marked it, or it was marked before AWSCURRENT's version was created", rfc3339(*at)),
+            Self::Held(key, hold) => write!(out, "API key {key} stays enabled although its grace period is over, because it is still used: {}; move its consumers to the current key; it will be disabled at {} if it is not used again, and at {} even if it is; if it has leaked, disable it with an emergency stop", in_words(&hold.uses), rfc3339(hold.until), rfc3339(hold.latest)),
+            Self::DisabledWhileUsed(key, uses) => write!(out, "API key {key} was disabled although it was still used: {}; HOLD_WHILE_USED is over; its consumers are rejected until they read the current key", in_words(uses)),
             Self::TargetTaken(target) => {
                 write!(out, "the Doppler target {target} was not written: it holds a value that belongs neither to this secret nor to one of its keys; to overwrite it, set DOPPLER_ADOPT_TARGETS={target} (in addition to its present targets), otherwise correct DOPPLER_TARGETS")
             }

@@ -30,6 +30,9 @@ pub struct Metrics {
     /// Superseded keys whose period started again three times or more, because something else
     /// changed them.
     pub keys_postponed: usize,
+    /// Superseded keys whose grace period is over, but that were kept because they are still used.
+    /// A key that was used only on the first day is not counted.
+    pub keys_still_used: usize,
     /// Secrets whose consumers are rejected. AWSCURRENT holds no key, or a key that is missing,
     /// disabled by an operator, revoked by an emergency stop, could not be enabled again, or is
     /// without a plan and stage key (if its plans were read).
@@ -95,6 +98,8 @@ impl Metrics {
         };
         self.secrets_without_working_key += usize::from(findings.iter().any(locks_out));
         self.keys_overdue += count(|found| matches!(found, Finding::Withheld(_)));
+        self.keys_still_used +=
+            count(|found| matches!(found, Finding::Held(_, hold) if !hold.first_day_only));
         self.doppler_targets_taken += count(|found| matches!(found, Finding::TargetTaken(_)));
         self.replicas_failed += count(|found| matches!(found, Finding::ReplicaFailed(..)));
         self.secrets_with_rotation_off += count(|found| *found == Finding::RotationOff);
@@ -130,6 +135,7 @@ impl Metrics {
             | "secretsWithRotationOff"
             | "keysOverdue"
             | "keysPostponed"
+            | "keysStillUsed"
             | "keysDisabledManually"
             | "replicasFailed"
             | "dopplerTargetsTaken" => sums[field] != 0,

@@ -13,6 +13,7 @@ const STEP_FINISHED: &str = "step finished";
 const TEST_PASSED: &str = "test rotation passed";
 const RECONCILED: &str = "reconciled";
 const STOP_FINISHED: &str = "emergency stop finished";
+const STATUS_REPORTED: &str = "status reported";
 const IGNORED: &str = "ignored";
 
 /// Logs that a step succeeded. After the last step, also logs the state of the keys.
@@ -64,8 +65,8 @@ pub(super) fn log_reconciliation(
     totals: &Metrics,
 ) {
     let sum = |of: fn(&SecretReport) -> usize| secrets.iter().map(of).sum();
-    let (changes, issues) = (
-        sum(|secret| secret.done.len()),
+    let (changes, issues): (usize, usize) = (
+        sum(|secret| secret.done.len() + secret.would_do.as_ref().map_or(0, Vec::len)),
         sum(|secret| secret.issues.len()),
     );
     let counts = [
@@ -78,11 +79,18 @@ pub(super) fn log_reconciliation(
         words.push("nothing to do".to_owned());
     }
     let words = words.join(", ");
-    if *task == Task::EmergencyStop {
-        info!(outcome = STOP_FINISHED, "emergency stop finished: {words}");
-    } else {
-        let secrets = count(totals.secrets, "secret");
-        info!(outcome = RECONCILED, "reconciled {secrets}: {words}");
+    let secrets = count(totals.secrets, "secret");
+    match task {
+        Task::EmergencyStop => {
+            info!(outcome = STOP_FINISHED, "emergency stop finished: {words}");
+        }
+        Task::Status(_) => info!(
+            outcome = STATUS_REPORTED,
+            "reported the status of {secrets}, to reconcile: {words}"
+        ),
+        Task::Rotate { .. } | Task::Reconcile(_) => {
+            info!(outcome = RECONCILED, "reconciled {secrets}: {words}");
+        }
     }
 }
 

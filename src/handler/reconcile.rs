@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span, error_span, warn};
 
 use super::error::{HandlerError, log_error};
-use super::event::Reconciliation;
+use super::event::{Purpose, Reconciliation};
 use super::invocation::Invocation;
 use super::metrics::Metrics;
 use super::outcome::{log_ignored, log_reconciliation};
@@ -25,14 +25,14 @@ use crate::redact::Redacted;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `reconcile` or `emergencyStop`.
+    /// `reconcile`, `status` or `emergencyStop`.
     pub step: String,
     /// Each secret that was processed.
     pub secrets: Vec<SecretReport>,
     /// ARNs of the secrets that were not processed because the time was up. The next run starts
     /// elsewhere.
     pub not_processed: Vec<String>,
-    /// The sums, as in the metrics.
+    /// The sums, as in the metrics. In a status report, as a reconciliation would leave them.
     pub totals: Metrics,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn reconcile(
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
-    let context = CallContext::new(invocation.deadline, event.is_emergency);
+    let context = CallContext::new(invocation.deadline, event.purpose == Purpose::EmergencyStop);
     let result = CALL_CONTEXT.scope(context, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     let log = |failed: &_| log_error(failed, &clients.config().documentation_url);
@@ -102,17 +102,20 @@ async fn run(
     } else {
         reconcile_fleet(&job, &mut report).await
     };
+    let is_measured = event.purpose != Purpose::Status;
     if let Err(failed) = visited {
         report.totals.failures += 1;
-        report.totals.emit(clients, false);
+        if is_measured {
+            report.totals.emit(clients, false);
+        }
         return Err(failed);
     }
     let every = event.secret_id.is_none() || clients.config().secret_id.is_some();
     let totals = &report.totals;
-    totals.emit(
-        clients,
-        every && totals.secrets_not_processed == 0 && totals.unseen == 0,
-    );
+    if is_measured {
+        let every = every && totals.secrets_not_processed == 0 && totals.unseen == 0;
+        totals.emit(clients, every);
+    }
     let left = report.not_processed.len();
     log_reconciliation(&event.task(), &report.secrets, left, totals);
     Ok(report)

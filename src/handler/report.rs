@@ -8,8 +8,8 @@ use super::checked::checked;
 use super::messages::{allowance, hand_over_commands, reported_findings};
 use crate::adapters::{Clients, Secret};
 use crate::decision::{
-    Key, KeyState, Observed, ObservedTarget, TargetContent, VersionRole, is_irreplaceable, since,
-    state, superseded_since,
+    CountedUse, Key, KeyState, KeyUsage, Observed, ObservedTarget, TargetContent, VersionRole,
+    current_hold, is_irreplaceable, since, state, superseded_since,
 };
 use crate::driver::Outcome;
 use crate::redact::Redacted;
@@ -28,7 +28,11 @@ pub struct SecretReport {
     pub checked: Vec<String>,
     /// What was done, in words and in order. Empty if nothing was left to do.
     pub done: Vec<String>,
-    /// What failed, and findings that the operator should know.
+    /// What a reconciliation would do now, in words and in order. Only in a status report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_do: Option<Vec<String>>,
+    /// What failed, and findings that the operator should know. In a status report, those that a
+    /// reconciliation would leave.
     pub issues: Vec<String>,
     /// Commands that hand over a key of another tool.
     pub hand_over_commands: Vec<String>,
@@ -75,9 +79,26 @@ pub struct KeyReport {
     /// When an emergency stop revoked it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
+    /// Its use in the last two days. Only if its grace period is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<LastUsed>,
     /// The earliest time at which it will be disabled, or if it is disabled, deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_transition_at: Option<String>,
+    /// What happens then: `disable` or `delete`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_transition: Option<&'static str>,
+}
+
+/// The use of a superseded key, as API Gateway counts it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastUsed {
+    /// The requests by usage plan and day.
+    pub by_plan: Vec<CountedUse>,
+    /// Why it is not known whether the key is used, if no request was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<&'static str>,
 }
 
 /// One Doppler target.
@@ -104,13 +125,19 @@ impl SecretReport {
         let mut issues = outcome.failed.clone();
         issues.extend(reported_findings(&outcome.run.observed));
         issues.extend(allowance(clients.config()));
+        let changes_nothing = outcome.run.observed.task.changes_nothing();
         Self {
             secret: secret.arn.clone(),
-            status: Some(secret_status(&outcome.run.observed)),
+            status: Some(secret_status(outcome.present())),
             checked: checked(&outcome),
             issues,
             hand_over_commands: hand_over_commands(clients, secret, &outcome.run.observed),
-            done: outcome.done,
+            would_do: changes_nothing.then(|| outcome.done.clone()),
+            done: if changes_nothing {
+                Vec::new()
+            } else {
+                outcome.done
+            },
         }
     }
 }
@@ -141,6 +168,7 @@ fn secret_status(observed: &Observed) -> SecretStatus {
 
 fn key_report(observed: &Observed, key: &Key) -> KeyReport {
     let mark = key.supersession();
+    let next = next_transition(observed, key);
     KeyReport {
         id: key.id.to_string(),
         version: key.version().map(ToString::to_string),
@@ -151,7 +179,23 @@ fn key_report(observed: &Observed, key: &Key) -> KeyReport {
         superseded_at: mark.map(|mark| rfc3339(mark.superseded_at)),
         disabled_at: key.quarantined_since().map(rfc3339),
         revoked_at: mark.and_then(|mark| mark.revoked_at).map(rfc3339),
-        next_transition_at: next_transition(observed, key).map(rfc3339),
+        last_used: observed.usage.get(&key.id).map(last_used),
+        next_transition_at: next.map(rfc3339),
+        next_transition: next.map(|_| if key.enabled { "disable" } else { "delete" }),
+    }
+}
+
+fn last_used(usage: &KeyUsage) -> LastUsed {
+    let unknown = match usage {
+        KeyUsage::Unreadable => Some("the counts of API Gateway could not be read"),
+        KeyUsage::Counted(uses) if uses.is_empty() => Some(
+            "API Gateway counted no request; it counts some minutes late, leaves out rejected requests, and may leave out usage plans without a quota",
+        ),
+        KeyUsage::Counted(_) => None,
+    };
+    LastUsed {
+        by_plan: usage.counted().to_vec(),
+        unknown,
     }
 }
 
@@ -160,6 +204,9 @@ pub(super) fn next_transition(observed: &Observed, key: &Key) -> Option<SystemTi
     match state(observed, key) {
         KeyState::Superseded => {
             let mark = key.supersession()?;
+            if let Some(hold) = current_hold(observed, key) {
+                return Some(hold.until);
+            }
             Some(superseded_since(observed, key, mark) + observed.grace())
         }
         KeyState::Quarantined if is_irreplaceable(observed, key) => None,

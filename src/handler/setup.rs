@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::HandlerError;
 use crate::adapters::{Clients, Secret};
-use crate::decision::{CURRENT, Policy, Readiness, UsagePlans};
+use crate::decision::{CURRENT, NoticePolicy, Policy, Readiness, UsagePlans};
 use crate::driver::log_read;
 use crate::ids::{PlanId, ProbeUrl, VersionId};
 
@@ -66,7 +66,13 @@ pub(crate) fn policy(clients: &Clients) -> Policy {
         targets: config.targets().to_vec(),
         adopted_targets: config.adopted_targets(),
         grace: config.grace_period,
+        hold_while_used: config.hold_while_used,
         quarantine: config.quarantine_period,
+        notices: if config.event_bus_name.is_some() {
+            NoticePolicy::Send
+        } else {
+            NoticePolicy::Off
+        },
         now: clients.clock().now(),
         time_is_known: clients.clock().is_believed(),
     }

@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    Action, CURRENT, Comparison, Content, Decision, Fact, Key, KeyChange, KeyDescription, Observed,
-    ObservedTarget, Owner, PENDING, PREVIOUS, Policy, Postponed, Progress, Query, ReadVersion,
-    Readiness, Replica, Replication, Request, RotationStep, Run, Scope, SecretDescription,
-    Supersession, TargetContent, Task, Turn, UsagePlans, VersionRole,
+    Action, CURRENT, Comparison, Content, CountedUse, Decision, Fact, Key, KeyChange,
+    KeyDescription, Notice, NoticeKind, NoticePolicy, Observed, ObservedTarget, Owner, PENDING,
+    PREVIOUS, Policy, Postponed, Progress, Query, ReadVersion, Readiness, Replica, Replication,
+    Request, RotationStep, Run, Scope, SecretDescription, Supersession, TargetContent, Task, Turn,
+    UsagePlans, VersionRole, expected,
 };
 use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, Target, VersionId};
 use api_key_rotation::redact::Redacted;
+use api_key_rotation::time::Day;
 
 pub(crate) const OLD: &str = "old-version";
 pub(crate) const NEW: &str = "new-version";
@@ -132,6 +134,16 @@ pub(crate) struct Model {
     pub(crate) rotation_enabled: bool,
     /// When a version was created, if that is known.
     pub(crate) created: BTreeMap<String, u32>,
+    /// Hours that a superseded key stays enabled at most while it is used, after its grace period.
+    pub(crate) hold: u32,
+    /// The days since the beginning on which each key was used.
+    pub(crate) used: BTreeSet<(u8, u32)>,
+    /// Whether owners get notices.
+    pub(crate) sends_notices: bool,
+    /// Whether notices get lost.
+    pub(crate) loses_notices: bool,
+    /// The notices that were sent: the name, and the number of the superseded key.
+    pub(crate) sent: Vec<(&'static str, Option<u8>)>,
 }
 
 /// How a query or an action fails.
@@ -176,6 +188,39 @@ pub(crate) struct ModelMark {
     pub(crate) revoked: Option<u32>,
     /// How often its grace period was restarted, and when last.
     pub(crate) postponed: Option<(u32, u32)>,
+    /// The last notice that was sent.
+    pub(crate) notice: Option<ModelNotice>,
+}
+
+/// The last notice about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ModelNotice {
+    Superseded,
+    Held,
+    Disabled,
+    Revoked,
+}
+
+impl From<NoticeKind> for ModelNotice {
+    fn from(kind: NoticeKind) -> Self {
+        match kind {
+            NoticeKind::Superseded => Self::Superseded,
+            NoticeKind::Held => Self::Held,
+            NoticeKind::Disabled => Self::Disabled,
+            NoticeKind::Revoked => Self::Revoked,
+        }
+    }
+}
+
+impl From<ModelNotice> for NoticeKind {
+    fn from(kind: ModelNotice) -> Self {
+        match kind {
+            ModelNotice::Superseded => Self::Superseded,
+            ModelNotice::Held => Self::Held,
+            ModelNotice::Disabled => Self::Disabled,
+            ModelNotice::Revoked => Self::Revoked,
+        }
+    }
 }
 
 impl From<&Supersession> for ModelMark {
@@ -189,6 +234,7 @@ impl From<&Supersession> for ModelMark {
                 .postponed
                 .as_ref()
                 .map(|postponed| (postponed.times, hour(postponed.at))),
+            notice: mark.notice.map(|(kind, _)| kind.into()),
         }
     }
 }
@@ -226,6 +272,11 @@ impl Model {
             replicas: Vec::new(),
             rotation_enabled: true,
             created: BTreeMap::new(),
+            hold: 0,
+            used: BTreeSet::new(),
+            sends_notices: false,
+            loses_notices: false,
+            sent: Vec::new(),
         };
         if let Some(value) = value {
             model.move_label(CURRENT, OLD);
@@ -319,7 +370,7 @@ impl Model {
     }
 
     pub(crate) fn observe(&self, task: Task) -> Observed {
-        let reconciles = matches!(task, Task::Reconcile(_) | Task::EmergencyStop);
+        let reconciles = !matches!(task, Task::Rotate { .. });
         let targets = (0..self.mirror.len()).map(target);
         let policy = Policy {
             plans: if self.configured_plans {
@@ -337,11 +388,17 @@ impl Model {
             targets: targets.collect(),
             adopted_targets: self.adopted.iter().copied().map(target).collect(),
             grace: Duration::from_hours(self.grace.into()),
+            hold_while_used: Duration::from_hours(self.hold.into()),
             quarantine: Duration::from_hours(self.quarantine.into()),
+            notices: if self.sends_notices {
+                NoticePolicy::Send
+            } else {
+                NoticePolicy::Off
+            },
             now: at(self.now),
             time_is_known: self.knows_time,
         };
-        let task = if reconciles && self.emergency {
+        let task = if reconciles && self.emergency && !task.changes_nothing() {
             Task::EmergencyStop
         } else {
             task
@@ -411,6 +468,7 @@ impl Model {
             {
                 None
             }
+            Request::Act(Action::SendNotice(_)) if self.loses_notices => None,
             // Another run has deleted it.
             Request::Act(Action::AttachKey(id, _)) if !self.keys.contains_key(&number(id)) => None,
             Request::Query(query) => Some(self.query(observed, query)),
@@ -476,6 +534,17 @@ impl Model {
                 let plans = key.iter().flat_map(|key| &key.plans);
                 let plans = plans.map(|plan| PlanId::from(plan.as_str())).collect();
                 Fact::Plans(id.clone(), plans)
+            }
+            Query::Usage { key: id, from, to } => {
+                let days = self.used.iter().filter(|(key, _)| *key == number(id));
+                let days = days.map(|(_, day)| Day::of(at(day * 24)));
+                let days = days.filter(|day| from <= day && day <= to);
+                let uses = days.map(|day| CountedUse {
+                    plan: PlanId::from("p"),
+                    day,
+                    requests: 1,
+                });
+                Fact::Usage(id.clone(), uses.collect())
             }
             Query::Labels => Fact::Described(self.description()),
             Query::PlanExists(plan) => Fact::PlanExists(plan.clone()),
@@ -564,6 +633,7 @@ impl Model {
             | Action::DisableKey(id, _)
             | Action::NoteRevocation(id, _)
             | Action::NotePostponement(id, _)
+            | Action::NoteNotice(id, _)
             | Action::NoteResumption(id)
             | Action::NoteTargets(id)
                 if !self.keys.contains_key(&number(id)) =>
@@ -641,7 +711,7 @@ impl Model {
                 Fact::KeyChanged(id.clone(), KeyChange::Superseded(mark.clone()))
             }
             Action::MarkSuperseded(id, mark) => self.revoke(id, observed, mark.clone()),
-            Action::NotePostponement(id, mark)
+            Action::NotePostponement(id, mark) | Action::NoteNotice(id, mark)
                 if mark.disabled_at.is_none() && !self.keys[&number(id)].enabled =>
             {
                 self.revoke(id, observed, mark.clone())
@@ -653,10 +723,13 @@ impl Model {
                 };
                 self.disable(id, observed, mark)
             }
-            Action::NoteRevocation(id, mark) | Action::NotePostponement(id, mark) => {
+            Action::NoteRevocation(id, mark)
+            | Action::NotePostponement(id, mark)
+            | Action::NoteNotice(id, mark) => {
                 let mut mark = mark.clone();
                 match (action, &mut mark.postponed) {
                     (Action::NoteRevocation(..), _) => mark.revoked_at = Some(at(self.now)),
+                    (Action::NoteNotice(..), _) => {}
                     (_, Some(postponed)) => postponed.at = at(self.now),
                     (_, None) => panic!("it notes nothing"),
                 }
@@ -671,6 +744,10 @@ impl Model {
                     KeyChange::Disabled(mark)
                 };
                 Fact::KeyChanged(id.clone(), change)
+            }
+            Action::SendNotice(notice) => {
+                self.sent.push((notice.name(), superseded_key(notice)));
+                Fact::NoticeSent(notice.clone())
             }
             Action::DeleteKey(id) => {
                 self.keys.remove(&number(id));
@@ -796,6 +873,33 @@ impl Model {
         panic!("{task} does not end in {self:?}");
     }
 
+    /// Returns what a status report says that a reconciliation would do, as the driver finds it out.
+    pub(crate) fn would_do(&self) -> Vec<Action> {
+        let mut model = self.clone();
+        let mut run = Run::new(self.observe(Task::Status(Scope::OneSecret)));
+        let mut planned = Vec::new();
+        for _ in 0..100 {
+            let request = match run.turn() {
+                Turn::Perform(request) => request,
+                Turn::Restart => continue,
+                Turn::Done => return planned,
+                end @ (Turn::Refuse(_) | Turn::GiveUp) => panic!("{end:?} in {self:?}"),
+            };
+            match &request {
+                Request::Query(_) => match model.perform(&run.observed, &request) {
+                    Some(fact) => drop(run.succeeded(&request, fact)),
+                    None => assert!(run.failed(&request, false)),
+                },
+                Request::Act(action) => {
+                    let fact = expected(&run.observed, action);
+                    planned.push(action.clone());
+                    run.observed.learn(fact);
+                }
+            }
+        }
+        panic!("a status report does not end in {self:?}");
+    }
+
     /// Runs a step that must end in `Done`, although its version lost its label or a call after promotion fails.
     pub(crate) fn finish(&mut self, task: Task) {
         let words = task.to_string();
@@ -843,6 +947,18 @@ impl Model {
     }
 }
 
+/// Returns the number of the superseded key that a notice is about.
+fn superseded_key(notice: &Notice) -> Option<u8> {
+    match notice {
+        Notice::KeyPromoted { superseded, .. } => superseded.as_ref().map(|(key, _)| number(key)),
+        Notice::KeyHeld { key, .. }
+        | Notice::KeyDisabled { key, .. }
+        | Notice::KeyRevoked { key, .. }
+        | Notice::KeyDeleted { key } => Some(number(key)),
+        Notice::DriftRepaired { .. } => None,
+    }
+}
+
 fn known_written(observed: &Observed) -> BTreeSet<usize> {
     observed.known_written().iter().map(place).collect()
 }
@@ -857,6 +973,7 @@ impl ModelKey {
                     times,
                     at: at(postponed),
                 }),
+                notice: mark.notice.map(|kind| (kind.into(), at(mark.superseded))),
                 ..Supersession::new(at(mark.superseded), VersionId::from(mark.by.as_str()))
             }),
             None if !self.described => KeyDescription::Other,
@@ -888,6 +1005,7 @@ impl ModelKey {
             disabled: None,
             revoked: None,
             postponed: None,
+            notice: None,
         });
         self
     }

@@ -16,20 +16,22 @@ use std::time::{Duration, SystemTime};
 use crate::exhaustive::is_exhaustive;
 use crate::model::{created_key, target};
 use api_key_rotation::decision::{
-    Action, CURRENT, Comparison, Content, Creation, Fact, Impediment, InvalidSecret, Key,
-    KeyChange, KeyDescription, Keys, Labels, Observed, Owner, PENDING, PREVIOUS, Policy, Postponed,
-    Progress, Query, ReadVersion, Readiness, Replica, Replication, Request, RotationStep, Run,
-    Scope, SecretDescription, Supersession, TargetContent, Task, Turn, UsagePlans, VersionRole,
-    Versions, decide,
+    Action, CURRENT, Comparison, Content, CountedUse, Creation, Fact, Impediment, InvalidSecret,
+    Key, KeyChange, KeyDescription, Keys, Labels, Notice, NoticeKind, NoticePolicy, Observed,
+    Owner, PENDING, PREVIOUS, Policy, Postponed, Progress, Query, ReadVersion, Readiness, Replica,
+    Replication, Request, RotationStep, Run, Scope, SecretDescription, Supersession, TargetContent,
+    Task, Turn, UsagePlans, VersionRole, Versions, decide,
 };
 use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, VersionId};
 use api_key_rotation::redact::Redacted;
+use api_key_rotation::time::Day;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 const HOUR: Duration = Duration::from_hours(1);
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(168);
+const HOLD: Duration = Duration::from_hours(72);
 const SETTLE: Duration = Duration::from_mins(2);
 
 /// Returns every task that a run can have.
@@ -164,6 +166,7 @@ fn policies(task: &Task) -> Vec<Policy> {
             free,
             timeless,
             adopted,
+            asks,
         ] = std::array::from_fn(|way| ways & (1 << way) != 0);
         let matters = (!configured || !is_step(task, RotationStep::CreateSecret))
             && (!target || tests || retires(task))
@@ -175,7 +178,8 @@ fn policies(task: &Task) -> Vec<Policy> {
                     && !stage_keys
                     && (tests || is_step(task, RotationStep::SetSecret))))
             && (!timeless || (retires(task) && !no_grace && !emergency))
-            && (!adopted || (target && !no_grace && !emergency));
+            && (!adopted || (target && !no_grace && !emergency))
+            && (!asks || (retires(task) && !no_grace && !timeless && !adopted));
         let period = |period| if no_grace { Duration::ZERO } else { period };
         matters.then(|| Policy {
             plans: if configured {
@@ -193,12 +197,18 @@ fn policies(task: &Task) -> Vec<Policy> {
             targets: target.then(|| self::target(0)).into_iter().collect(),
             adopted_targets: adopted.then(|| self::target(0)).into_iter().collect(),
             grace: period(GRACE),
+            hold_while_used: if asks { HOLD } else { Duration::ZERO },
             quarantine: period(QUARANTINE),
+            notices: if asks {
+                NoticePolicy::Send
+            } else {
+                NoticePolicy::Off
+            },
             now: now(),
             time_is_known: !timeless,
         })
     };
-    (0..1 << 8).filter_map(policy).collect()
+    (0..1 << 9).filter_map(policy).collect()
 }
 
 /// Returns every state of a key that makes a difference to the step.
@@ -511,6 +521,21 @@ fn answers(observed: &Observed, query: &Query) -> Vec<(Fact, bool)> {
             let answers = [plans(&[]), plans(&["p"]), plans(&["p", "q"])].into_iter();
             undisturbed(answers.map(|on| Fact::Plans(id.clone(), on)).collect())
         }
+        Query::Usage { key, from, to } => {
+            let used_on = |days: &[Day]| {
+                let days = days.iter().map(|day| CountedUse {
+                    plan: PlanId::from("p"),
+                    day: *day,
+                    requests: 1,
+                });
+                Fact::Usage(key.clone(), days.collect())
+            };
+            undisturbed(vec![
+                used_on(&[]),
+                used_on(&[*from]),
+                used_on(&[*from, *to]),
+            ])
+        }
         Query::PlanExists(plan) => undisturbed(vec![Fact::PlanExists(plan.clone())]),
         Query::Target(target) => {
             let mut facts = Vec::new();
@@ -628,7 +653,10 @@ fn effects(observed: &Observed, action: &Action) -> Vec<(Fact, bool)> {
             changed(id, vec![marked, stopped, again, KeyChange::Deleted])
         }
         Action::DisableKey(id, mark) => changed(id, vec![disabled(mark), KeyChange::Deleted]),
-        Action::NoteRevocation(id, mark) | Action::NotePostponement(id, mark) => {
+        Action::SendNotice(notice) => vec![Fact::NoticeSent(notice.clone())],
+        Action::NoteRevocation(id, mark)
+        | Action::NotePostponement(id, mark)
+        | Action::NoteNotice(id, mark) => {
             let revoked_at = match action {
                 Action::NoteRevocation(..) => Some(now()),
                 _ => mark.revoked_at,
@@ -778,6 +806,8 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
         over_keys(PLANS, &missing),
         over_keys(2, &to_note),
         contents().filter(is_open).count(),
+        // Before the changes: another run may enable a revoked key while a note is written.
+        notices_left(observed),
         over_keys(4, &to_change),
     ];
     let unknown_plans = |key: &Key| usize::from(!observed.plans.contains_key(&key.id));
@@ -793,6 +823,7 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
             None => KEYS,
         },
         2 * unsearched,
+        over_keys(1, &|key| usize::from(!observed.usage.contains_key(&key.id))),
         PLANS - observed.existing_plans.len(),
         contents()
             .filter(|content| *content == TargetContent::Unread)
@@ -808,6 +839,28 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
         usize::from(observed.impediment < Impediment::Blind),
     ];
     (to_do, unknown.into_iter().sum())
+}
+
+/// Returns how many notices and notes about them may follow.
+fn notices_left(observed: &Observed) -> usize {
+    /// More notices than a run can send.
+    const MOST: usize = 20;
+    let notices = &observed.notices;
+    let unnoted = observed.keys.iter().filter(|key| {
+        let noted = key.supersession().and_then(|mark| mark.notice);
+        let noted = noted.map(|(kind, _)| kind);
+        let is_about = |notice: &&Notice| matches!(notice, Notice::KeyPromoted { superseded: Some((id, _)), .. } | Notice::KeyHeld { key: id, .. } | Notice::KeyDisabled { key: id, .. } | Notice::KeyRevoked { key: id, .. } if *id == key.id);
+        let last = notices.sent.iter().rfind(is_about).map(|notice| match notice {
+            Notice::KeyHeld { .. } => NoticeKind::Held,
+            Notice::KeyDisabled { .. } => NoticeKind::Disabled,
+            Notice::KeyRevoked { .. } => NoticeKind::Revoked,
+            _ => NoticeKind::Superseded,
+        });
+        let is_marked = key.supersession().is_some();
+        is_marked && last.is_some() && last != noted && !observed.failed_keys.contains(&key.id)
+    });
+    let open = MOST - notices.sent.len() - notices.failed.len();
+    2 * open + unnoted.count()
 }
 
 /// Whether a wanted version holds the key, or the key was created for it.
@@ -1014,6 +1067,8 @@ const CLAIMS: &[Claim] = &[
                 | Action::DisableKey(..)
                 | Action::NoteRevocation(..)
                 | Action::NotePostponement(..)
+                | Action::SendNotice(_)
+                | Action::NoteNotice(..)
                 | Action::DeleteKey(_) => false,
             })
         },
@@ -1166,6 +1221,62 @@ const CLAIMS: &[Claim] = &[
             observed
                 .is_emergency()
                 .then_some(!matches!(action, Action::DeleteKey(_)))
+        },
+    ),
+    (
+        "9. Use is a veto: a superseded key with counted use is not disabled before HOLD_WHILE_USED is over",
+        |observed, action| match action {
+            Action::DisableKey(id, mark)
+                if !observed.policy.hold_while_used.is_zero()
+                    && !observed.is_emergency()
+                    && !listed(observed, id).is_revoked() =>
+            {
+                let policy = &observed.policy;
+                let today = Day::of(policy.now);
+                let decides = mark.superseded_at + policy.grace + policy.hold_while_used
+                    > policy.now
+                    && Day::of(mark.superseded_at) < today;
+                let usage = observed.usage.get(id);
+                let after = |used: &CountedUse| used.day > Day::of(mark.superseded_at);
+                decides.then(|| usage.is_some_and(|usage| !usage.counted().iter().any(after)))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "10. Notices: none is sent twice in a run, or unless it is configured",
+        |observed, action| match action {
+            Action::SendNotice(notice) => Some(
+                observed.policy.notices == NoticePolicy::Send
+                    && !observed.notices.sent.contains(notice)
+                    && !observed.notices.failed.contains(notice),
+            ),
+            _ => None,
+        },
+    ),
+    (
+        "10. Notices: the key that a promotion superseded is still unmarked when its owner is told",
+        |observed, action| match action {
+            Action::SendNotice(Notice::KeyPromoted {
+                superseded: Some((id, _)),
+                ..
+            }) => {
+                let mark = listed(observed, id).supersession();
+                let by = observed.version(VersionRole::Current);
+                Some(mark.is_none_or(|mark| {
+                    mark.notice.is_none() || Some(&mark.by) != by || mark.disabled_at.is_some()
+                }))
+            }
+            _ => None,
+        },
+    ),
+    (
+        "10. Notices: a note is about a notice that was sent in this run",
+        |observed, action| match action {
+            Action::NoteNotice(_, mark) => {
+                Some(mark.notice.is_some() && !observed.notices.sent.is_empty())
+            }
+            _ => None,
         },
     ),
     (

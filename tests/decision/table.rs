@@ -9,13 +9,14 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use api_key_rotation::decision::{
-    CURRENT, Comparison, Content, Creation, Fact, Key, KeyDescription, Observed, ObservedTarget,
-    Owner, PENDING, PREVIOUS, Policy, Progress, Query, ReadVersion, Readiness, Replica,
-    Replication, Request, RotationStep, Run, Scope, SecretDescription, Supersession, TargetContent,
-    Task, Turn, UsagePlans, VersionRole,
+    CURRENT, Comparison, Content, CountedUse, Creation, Fact, Key, KeyDescription, NoticeKind,
+    NoticePolicy, Observed, ObservedTarget, Owner, PENDING, PREVIOUS, Policy, Progress, Query,
+    ReadVersion, Readiness, Replica, Replication, Request, RotationStep, Run, Scope,
+    SecretDescription, Supersession, TargetContent, Task, Turn, UsagePlans, VersionRole,
 };
 use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, VersionId};
 use api_key_rotation::redact::Redacted;
+use api_key_rotation::time::Day;
 
 use crate::model::{created_key, target};
 
@@ -61,6 +62,8 @@ struct Case {
     moved: bool,
     /// When its version was created.
     created: Option<SystemTime>,
+    /// The days on which the superseded key was used. `None` if they cannot be read.
+    used_on: Option<Vec<Day>>,
 }
 
 impl Case {
@@ -84,7 +87,9 @@ impl Case {
             targets: Vec::new(),
             adopted_targets: BTreeSet::new(),
             grace: Duration::from_hours(24),
+            hold_while_used: Duration::ZERO,
             quarantine: Duration::from_hours(168),
+            notices: NoticePolicy::Off,
             now: now(),
             time_is_known: true,
         };
@@ -98,6 +103,7 @@ impl Case {
             target: None,
             moved: false,
             created: None,
+            used_on: Some(Vec::new()),
         }
     }
 
@@ -200,6 +206,14 @@ impl Case {
             Query::PlansOf(id) => {
                 let plans = self.on_plan.contains(id).then(|| PlanId::from("p"));
                 Fact::Plans(id.clone(), plans.into_iter().collect())
+            }
+            Query::Usage { key, .. } => {
+                let uses = self.used_on.as_ref()?.iter().map(|day| CountedUse {
+                    plan: PlanId::from("p"),
+                    day: *day,
+                    requests: 1,
+                });
+                Fact::Usage(key.clone(), uses.collect())
             }
             Query::PlanExists(plan) => Fact::PlanExists(plan.clone()),
             Query::Target(target) => Fact::TargetRead {
@@ -1284,6 +1298,133 @@ fn reconcile_namesake() -> String {
     )
 }
 
+fn reconcile_used() -> String {
+    table(
+        "`reconcile`: a superseded key whose grace of 24 hours is over, by its use",
+        &[
+            EMERGENCY,
+            (
+                "superseded",
+                &[
+                    "25 hours ago",
+                    "49 hours ago",
+                    "8 days ago",
+                    "8 days and 1 hour ago",
+                ],
+            ),
+            (
+                "API Gateway counted requests",
+                &[
+                    "could not be read",
+                    "none",
+                    "two days ago",
+                    "yesterday",
+                    "today",
+                ],
+            ),
+            ("HOLD_WHILE_USED", &["7 days", "0"]),
+        ],
+        &|given| {
+            let &[emergency, superseded, used, hold] = given else {
+                unreachable!()
+            };
+            let (mut case, mut key) = self::superseded(emergency, "was read", &[]);
+            let hours = match superseded {
+                "25 hours ago" => 25,
+                "49 hours ago" => 49,
+                "8 days ago" => 8 * 24,
+                _ => 8 * 24 + 1,
+            };
+            key.description = mark(hours, "now", None);
+            let policy = &mut case.observed.policy;
+            if hold != "0" {
+                policy.hold_while_used = Duration::from_hours(7 * 24);
+            }
+            let today = Day::of(policy.now);
+            let days: Vec<Day> = match used {
+                "two days ago" => vec![today.previous().previous()],
+                "yesterday" => vec![today.previous()],
+                "today" => vec![today],
+                _ => Vec::new(),
+            };
+            // Only the days of the query are answered.
+            let first = Day::of(now() - Duration::from_hours(u64::from(hours))).plus(1);
+            let asked = first.max(today.previous());
+            let answered = days.into_iter().filter(|day| *day >= asked);
+            case.used_on = (used != "could not be read").then(|| answered.collect());
+            case.keys.push(key);
+            Some(case.next())
+        },
+    )
+}
+
+fn reconcile_notices() -> String {
+    table(
+        "`reconcile`: the next notice about a superseded key, where notices are configured",
+        &[
+            (
+                "the key",
+                &[
+                    "is not marked yet",
+                    "is marked",
+                    "is used after its grace",
+                    "was disabled",
+                    "was revoked",
+                ],
+            ),
+            ("AWSPREVIOUS holds it", NO_YES),
+            (
+                "the last notice in its mark",
+                &[
+                    "none",
+                    "KeyPromoted",
+                    "KeyHeld",
+                    "KeyDisabled",
+                    "KeyRevoked",
+                ],
+            ),
+        ],
+        &|given| {
+            let &[state, previous, last] = given else {
+                unreachable!()
+            };
+            let labels: &[&str] = if previous == YES { &[PREVIOUS] } else { &[] };
+            let (mut case, mut key) = superseded("no", "was read", labels);
+            case.observed.policy.notices = NoticePolicy::Send;
+            case.observed.policy.hold_while_used = Duration::from_hours(7 * 24);
+            let notice = match last {
+                "KeyPromoted" => Some(NoticeKind::Superseded),
+                "KeyHeld" => Some(NoticeKind::Held),
+                "KeyDisabled" => Some(NoticeKind::Disabled),
+                "KeyRevoked" => Some(NoticeKind::Revoked),
+                _ => None,
+            };
+            let marked = |hours, disabled: Option<u32>, revoked: bool| {
+                let KeyDescription::Superseded(mark) = mark(hours, "now", disabled) else {
+                    unreachable!()
+                };
+                KeyDescription::Superseded(Supersession {
+                    notice: notice.map(|kind| (kind, mark.superseded_at)),
+                    revoked_at: mark.disabled_at.filter(|_| revoked),
+                    ..mark
+                })
+            };
+            key.description = match state {
+                "is not marked yet" if last == "none" => KeyDescription::InUse(Progress::Complete),
+                "is not marked yet" => return None,
+                "is marked" => marked(1, None, false),
+                "is used after its grace" => marked(60, None, false),
+                "was disabled" => marked(60, Some(1), false),
+                _ => marked(60, Some(1), true),
+            };
+            key.enabled = !state.starts_with("was");
+            case.used_on = Some(vec![Day::of(now())]);
+            case.keys.push(key);
+            Some(case.next())
+        },
+    )
+}
+
 fn made() -> String {
     [
         HEAD.to_owned(),
@@ -1302,6 +1443,8 @@ fn made() -> String {
         reconcile_revoked(),
         reconcile_changed(),
         reconcile_namesake(),
+        reconcile_used(),
+        reconcile_notices(),
     ]
     .concat()
 }

@@ -11,7 +11,7 @@ use api_key_rotation::adapters::{Clients, Secret};
 use api_key_rotation::command::Command;
 use api_key_rotation::config::{Config, ConfigError};
 use api_key_rotation::decision::{
-    InvalidSecret, Postponed, Refusal, SecretDescription, Supersession, VersionRole,
+    InvalidSecret, NoticeKind, Postponed, Refusal, SecretDescription, Supersession, VersionRole,
 };
 use api_key_rotation::driver::RunError;
 use api_key_rotation::handler::error::HandlerError;
@@ -627,14 +627,23 @@ fn version_id() -> impl Strategy<Value = String> + Clone {
 fn mark() -> impl Strategy<Value = Supersession> + Clone {
     let some = || proptest::option::of(time());
     let postponed = proptest::option::of((any::<u32>(), time()));
+    let kind = prop_oneof![
+        Just(NoticeKind::Superseded),
+        Just(NoticeKind::Held),
+        Just(NoticeKind::Disabled),
+        Just(NoticeKind::Revoked),
+    ];
+    let notice = proptest::option::of((kind, time()));
     let targets = proptest::collection::btree_set("[0-9a-f]{12}", 0..4);
-    (time(), version_id(), some(), some(), postponed, targets).prop_map(
-        |(superseded_at, by, disabled_at, revoked_at, postponed, targets)| Supersession {
+    let times = (time(), some(), some(), postponed, notice);
+    (times, version_id(), targets).prop_map(
+        |((superseded_at, disabled_at, revoked_at, postponed, notice), by, targets)| Supersession {
             superseded_at,
             by: VersionId::from(by.as_str()),
             disabled_at,
             revoked_at,
             postponed: postponed.map(|(times, at)| Postponed { times, at }),
+            notice,
             targets,
         },
     )

@@ -9,7 +9,7 @@ use api_key_rotation::config::{Config, documentation_url};
 use api_key_rotation::decision::{
     InvalidSecret, KeyDescription, Postponed, Replica, Replication, RotationStep, Supersession,
 };
-use api_key_rotation::handler::event::{Event, Reconciliation};
+use api_key_rotation::handler::event::{Event, Purpose, Reconciliation};
 use api_key_rotation::handler::event_error::EventError;
 use api_key_rotation::ids::{KeyId, Target, VersionId};
 use api_key_rotation::redact::Redacted;
@@ -559,7 +559,21 @@ fn reconciliation_is_read_from_every_source() {
         (
             r#"{"Step":"emergencyStop","SecretId":"demo/key"}"#.to_owned(),
             Reconciliation {
-                is_emergency: true,
+                purpose: Purpose::EmergencyStop,
+                ..named("demo/key")
+            },
+        ),
+        (
+            r#"{"Step":"status"}"#.to_owned(),
+            Reconciliation {
+                purpose: Purpose::Status,
+                ..Reconciliation::default()
+            },
+        ),
+        (
+            r#"{"Step":"status","SecretId":"demo/key"}"#.to_owned(),
+            Reconciliation {
+                purpose: Purpose::Status,
                 ..named("demo/key")
             },
         ),

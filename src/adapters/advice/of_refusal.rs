@@ -41,7 +41,7 @@ pub fn of_refusal(
     access_cause(service, code, message).unwrap_or_else(|| match service {
         Service::SecretsManager => of_secrets_manager(operation, code, message),
         Service::ApiGateway => of_api_gateway(operation, status, code, message),
-        Service::Gateway | Service::Doppler => Cause::Named,
+        Service::Gateway | Service::Doppler | Service::EventBridge => Cause::Named,
     })
 }
 

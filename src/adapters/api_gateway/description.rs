@@ -3,7 +3,7 @@
 //! | key | its complete description, in this order; `[…]` may be missing |
 //! |---|---|
 //! | not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
-//! | superseded | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
+//! | superseded | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ Notified of <notice> at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
 //!
 //! Any caller that may change a key can write its description. So the grammar is anchored: a text
 //! is parsed only if [`DescriptionText`] could have written all of it. Names, IDs, times and hashes
@@ -13,14 +13,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::decision::{KeyDescription, Postponed, Progress, Supersession};
-use crate::ids::{Target, VersionId, is_hash, is_hex, is_secret_id, sha256};
+use super::parser::Rest;
+use crate::decision::{KeyDescription, NoticeKind, Postponed, Progress, Supersession};
+use crate::ids::{Target, VersionId, is_hash, is_secret_id, sha256};
 use crate::time::{parse_rfc3339_seconds, rfc3339};
 
 const IN_USE: &str = "Minted for the secret ";
 const UNFINISHED: &str = " Not on all of its usage plans yet.";
 const RESUMED: &str = " Resumed at ";
-const MIRRORED: &str = " Mirrored to ";
+pub(super) const MIRRORED: &str = " Mirrored to ";
 const SUPERSEDED: &str = "Superseded at ";
 const BY: &str = " by version ";
 const DISABLED: &str = " Disabled at ";
@@ -28,8 +29,19 @@ const REVOKED: &str = " Revoked at ";
 const POSTPONED: &str = " Postponed ";
 const TIMES: &str = " times, last at ";
 
+const NOTIFIED: &str = " Notified of ";
+const AT: &str = " at ";
+
+/// The words for the notices that a mark can contain.
+const NOTICES: [(NoticeKind, &str); 4] = [
+    (NoticeKind::Superseded, "superseding"),
+    (NoticeKind::Held, "holding"),
+    (NoticeKind::Disabled, "disabling"),
+    (NoticeKind::Revoked, "revocation"),
+];
+
 /// Hexadecimal digits of a target's hash.
-const HASH: usize = 12;
+pub(super) const HASH: usize = 12;
 
 /// The parsed description of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +176,7 @@ impl Supersession {
             revoked_at: self.revoked_at.map(cut),
             // A postponement in the future would begin again in every run and never be counted.
             postponed: self.postponed.filter(|postponed| postponed.at <= now),
+            notice: self.notice.map(|(notice, at)| (notice, cut(at))),
             targets: self.targets,
         }
     }
@@ -183,6 +196,11 @@ impl Supersession {
             mark.postponed = is_canonical.then_some(Postponed { times, at });
             mark.postponed?;
         }
+        if rest.skip(NOTIFIED) {
+            let notice = rest.until(AT)?;
+            let notice = NOTICES.iter().find(|(_, word)| *word == notice)?.0;
+            mark.notice = Some((notice, parse_rfc3339_seconds(rest.word()?)?));
+        }
         mark.targets = rest.targets()?;
         Some(mark)
     }
@@ -200,6 +218,11 @@ impl fmt::Display for Supersession {
         if let Some(Postponed { times, at }) = self.postponed {
             write!(out, "{POSTPONED}{times}{TIMES}{}.", rfc3339(at))?;
         }
+        if let Some((notice, at)) = self.notice {
+            let word = NOTICES.iter().find(|(kind, _)| *kind == notice);
+            let word = word.map_or("", |(_, word)| *word);
+            write!(out, "{NOTIFIED}{word}{AT}{}.", rfc3339(at))?;
+        }
         write_targets(out, &self.targets)
     }
 }
@@ -209,64 +232,6 @@ fn write_targets(out: &mut fmt::Formatter<'_>, targets: &BTreeSet<String>) -> fm
         write!(out, "{}{hash}", if place == 0 { MIRRORED } else { ", " })?;
     }
     out.write_str(if targets.is_empty() { "" } else { "." })
-}
-
-/// The part of a description that is not parsed yet.
-struct Rest<'a>(&'a str);
-
-impl<'a> Rest<'a> {
-    /// Consumes `words` if they come next. Returns whether they did.
-    fn skip(&mut self, words: &str) -> bool {
-        let rest = self.0.strip_prefix(words);
-        self.0 = rest.unwrap_or(self.0);
-        rest.is_some()
-    }
-
-    /// Consumes the text up to and including `words`. Returns the text before them.
-    fn until(&mut self, words: &str) -> Option<&'a str> {
-        let (before, rest) = self.0.split_once(words)?;
-        self.0 = rest;
-        Some(before)
-    }
-
-    /// Consumes the last word of a sentence, up to white space or the end. Returns it without its
-    /// full stop.
-    fn word(&mut self) -> Option<&'a str> {
-        let end = self.0.find(char::is_whitespace).unwrap_or(self.0.len());
-        let (word, rest) = self.0.split_at(end);
-        self.0 = rest;
-        word.strip_suffix('.')
-    }
-
-    /// Parses the targets, which end a description. Returns `None` if anything else follows.
-    fn targets(self) -> Option<BTreeSet<String>> {
-        if self.0.is_empty() {
-            return Some(BTreeSet::new());
-        }
-        let hashes = self.0.strip_prefix(MIRRORED)?.strip_suffix('.')?;
-        let mut targets = BTreeSet::new();
-        for hash in hashes.split(", ") {
-            let is_hash = hash.len() == HASH && is_hex(hash);
-            // Hashes must be in order, so that each set has only one text.
-            let ascends = targets
-                .last()
-                .is_none_or(|last: &String| last.as_str() < hash);
-            if !is_hash || !ascends {
-                return None;
-            }
-            targets.insert(hash.to_owned());
-        }
-        Some(targets)
-    }
-
-    /// Parses a sentence that ends with a time into `at`, if it comes next. Returns `None` if the
-    /// time is invalid.
-    fn time_after(&mut self, words: &str, at: &mut Option<SystemTime>) -> Option<()> {
-        if self.skip(words) {
-            *at = Some(parse_rfc3339_seconds(self.word()?)?);
-        }
-        Some(())
-    }
 }
 
 /// Whether `text` can identify a version in a mark. Earlier releases wrote IDs unchanged, so dots

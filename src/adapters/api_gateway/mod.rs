@@ -6,6 +6,8 @@
 mod create;
 pub mod description;
 mod listing;
+mod parser;
+mod usage;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,0 +1,85 @@
+//! Sends notices to an event bus.
+
+mod detail;
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_eventbridge::primitives::DateTime;
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
+use aws_sdk_eventbridge::{Client, config};
+use aws_types::sdk_config::RetryConfig;
+
+use self::detail::Detail;
+use super::aws;
+use super::aws::AwsConfig;
+use super::secrets_manager::Secret;
+use crate::adapters::{CallError, CallErrorKind};
+use crate::decision::Notice;
+use crate::driver::{Call, Service};
+use crate::redact::Redacted;
+
+const SERVICE: Service = Service::EventBridge;
+
+/// The source of every notice. The function's role may send no other.
+const SOURCE: &str = "api-key-rotation";
+
+/// Attempts for one notice. The next run sends it again, so it must not use up this run's time.
+const ATTEMPTS: u32 = 3;
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) struct EventBridge {
+    client: Client,
+    function_name: String,
+}
+
+impl EventBridge {
+    pub(super) fn new(aws: &AwsConfig, function_name: &str) -> Self {
+        let retries = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS)
+            .with_max_backoff(LONGEST_PAUSE);
+        let config = config::Builder::from(&aws.sdk)
+            .retry_config(retries)
+            .retry_classifier(aws::Retries);
+        Self {
+            client: Client::from_conf(config.build()),
+            function_name: function_name.to_owned(),
+        }
+    }
+
+    /// Sends a notice to the bus. A repeated notice has the same id in its detail.
+    pub(super) async fn send(
+        &self,
+        bus: &str,
+        secret: &Secret,
+        notice: &Notice,
+        now: SystemTime,
+    ) -> Result<Call, CallError> {
+        const OPERATION: &str = "PutEvents";
+        let detail = Detail::new(secret, &self.function_name, notice);
+        let entry = PutEventsRequestEntry::builder()
+            .event_bus_name(bus)
+            .source(SOURCE)
+            .detail_type(notice.name())
+            .resources(&secret.arn)
+            .time(DateTime::from(now))
+            .detail(detail.to_json());
+        let reply = self.client.put_events().entries(entry.build()).send().await;
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+        let call = aws::call(SERVICE, OPERATION, &reply);
+        // The reply is a success even if the entry failed.
+        match reply.entries() {
+            [entry] if entry.event_id().is_some() => Ok(call),
+            [entry] if entry.error_code().is_some() => Err(refused(call, entry)),
+            _ => aws::require_complete(false, call),
+        }
+    }
+}
+
+fn refused(call: Call, entry: &PutEventsResultEntry) -> CallError {
+    let kind = CallErrorKind::Rejected {
+        status: 200,
+        code: Redacted::code(entry.error_code().unwrap_or_default()),
+        message: Redacted::message(entry.error_message().unwrap_or_default()),
+    };
+    CallError::from_aws(call, kind)
+}
