@@ -3,6 +3,8 @@
 #   . docs/rotation.sh        once in each shell; AWS CloudShell has all that it needs
 #
 # The variables F (the function, which has the stack's name) and S (the secret's name) say what they work on.
+# In the sandbox: rotation_use rotation demo/partner-api-key
+# The functions write rotation-*.json into the current folder; none of these files has a value.
 
 # rotation_use STACK [SECRET]: sets F and S. For a fleet, name the secret.
 rotation_use() {
@@ -60,7 +62,9 @@ for secret in answer.get("notProcessed", []):
 
 # rotation_pending: prints the version of a rotation that is under way, or fails and says that there is none.
 rotation_pending() {
-  aws secretsmanager describe-secret --secret-id "$S" --query VersionIdsToStages --output json | python3 -c '
+  local versions
+  versions=$(aws secretsmanager describe-secret --secret-id "$S" --query VersionIdsToStages --output json) || return
+  printf '%s\n' "$versions" | python3 -c '
 import json, sys
 pending = [id for id, labels in (json.load(sys.stdin) or {}).items() if "AWSPENDING" in labels]
 if not pending:
@@ -70,8 +74,10 @@ print(*pending)'
 
 # rotation_change PARAMETER=VALUE ...: changes parameters of the stack $F, keeps all others, and waits.
 rotation_change() {
-  aws cloudformation describe-stacks --stack-name "$F" --query 'Stacks[0].Parameters[].ParameterKey' --output json |
-    python3 -c '
+  local names
+  names=$(aws cloudformation describe-stacks --stack-name "$F" --query 'Stacks[0].Parameters[].ParameterKey' --output json) ||
+    return
+  printf '%s\n' "$names" | python3 -c '
 import json, sys
 names, values = json.load(sys.stdin), {}
 for argument in sys.argv[1:]:

@@ -66,6 +66,17 @@ async fn shared_functions_work_in_bash_and_zsh() {
             false,
             "no version is pending: no rotation is under way\n".to_owned(),
         ),
+        // The AWS CLI has said why: no traceback of Python follows.
+        (
+            "aws() { return 1; }; rotation_pending",
+            false,
+            String::new(),
+        ),
+        (
+            "aws() { return 1; }; rotation_change GracePeriod=1h",
+            false,
+            String::new(),
+        ),
         (
             "rotation_invoke reconcile GracePeriod",
             false,
