@@ -4,6 +4,8 @@
 //! | request | answer | source |
 //! |---|---|---|
 //! | `GET /prod/ping` | 200 to a key that is enabled and on a plan for the stage; else 403 `ForbiddenException` | AWSV |
+//! | `GET /prod/ping`, over the quota of the plan | 429 `LimitExceededException` | DOC (gateway response `QUOTA_EXCEEDED`) |
+//! | `GET /prod/failing` | as `ping`, but 502 to an accepted key: the backend fails | DOC and OBS |
 //! | `GET /prod/open` | 200: the method requires no key | AWSV |
 //! | `GET /prod/denied` | 403 `AccessDeniedException`: the resource policy denies it explicitly | DOC |
 //! | `GET /prod/blocked` | 403 with an HTML page and no error type: AWS WAF at `CloudFront` | OBS |
@@ -11,6 +13,10 @@
 //! | any other path or method of the stage | 403 `MissingAuthenticationTokenException` | DOC and OBS |
 //! | any other stage | 403 `ForbiddenException` | OBS |
 //! | `/ping`, `/sping` | 200: AWS's own health check | DOC that they are reserved; the answer is UNK |
+//!
+//! `GetUsage` counts a request to `ping` or `failing` with an accepted key on a plan, whether the
+//! backend fails or not, and no other (OBS: dev.classmethod.jp, 2025-05). A fault that replaces the
+//! backend's answer counts if it lets the effect happen.
 //!
 //! DOC: re:Post, "How do I troubleshoot HTTP 403 errors from API Gateway", and the developer guide's
 //! "Important notes". OBS: headers quoted in public issue trackers, such as aws/chalice#12.
@@ -23,7 +29,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
-use crate::api_gateway::{ApiGateway, StageOf};
+use crate::api_gateway::{ApiGateway, Decision, StageOf};
 use crate::call_log::Service;
 use crate::constants::{REGION, REST_API_ID, STAGE};
 use crate::error_response::{ErrorResponse, json_response};
@@ -65,24 +71,31 @@ fn answer(api_gateway: &ApiGateway, request: &Request) -> Response<Body> {
     }
     match resource {
         _ if request.method() != Method::GET => unknown_method(),
-        "ping" if admits(api_gateway, request) => pong(path),
+        "ping" | "failing" => match decision(api_gateway, request) {
+            Decision::Forbid => forbidden(),
+            Decision::RefuseOverQuota => refuse(429, "LimitExceededException", "Limit Exceeded"),
+            Decision::Accept if resource == "failing" => {
+                refuse(502, "InternalServerErrorException", "Internal server error")
+            }
+            Decision::Accept => pong(path),
+        },
         "open" => pong(path),
         "denied" => denied(resource),
         "blocked" => blocked(),
-        "ping" | "filtered" => forbidden(),
+        "filtered" => forbidden(),
         _ => unknown_method(),
     }
 }
 
-/// Whether the request carries a key that the stage accepts.
-fn admits(api_gateway: &ApiGateway, request: &Request) -> bool {
+/// Decides about a request to a method that requires a key.
+fn decision(api_gateway: &ApiGateway, request: &Request) -> Decision {
     let stage = StageOf {
         api: REST_API_ID.to_owned(),
         stage: STAGE.to_owned(),
     };
     let key = request.headers().get("x-api-key");
-    key.and_then(|key| key.to_str().ok())
-        .is_some_and(|key| api_gateway.admits(key, &stage))
+    let key = key.and_then(|key| key.to_str().ok());
+    key.map_or(Decision::Forbid, |key| api_gateway.serve(key, &stage))
 }
 
 fn pong(path: &str) -> Response<Body> {
@@ -91,11 +104,12 @@ fn pong(path: &str) -> Response<Body> {
 }
 
 fn forbidden() -> Response<Body> {
-    refuse("ForbiddenException", "Forbidden")
+    refuse(403, "ForbiddenException", "Forbidden")
 }
 
 fn unknown_method() -> Response<Body> {
     refuse(
+        403,
         "MissingAuthenticationTokenException",
         "Missing Authentication Token",
     )
@@ -108,11 +122,11 @@ fn denied(resource: &str) -> Response<Body> {
     let message = format!(
         "User: anonymous is not authorized to perform: execute-api:Invoke on resource: {method} with an explicit deny"
     );
-    refuse("AccessDeniedException", &message)
+    refuse(403, "AccessDeniedException", &message)
 }
 
-fn refuse(code: &str, message: &str) -> Response<Body> {
-    ErrorResponse::new(403, code, message).into_response(Service::Gateway)
+fn refuse(status: u16, code: &str, message: &str) -> Response<Body> {
+    ErrorResponse::new(status, code, message).into_response(Service::Gateway)
 }
 
 fn blocked() -> Response<Body> {

@@ -41,6 +41,7 @@ mod snapshot;
 mod stepped_function;
 pub mod tls;
 
+pub use api_gateway::UsageDays;
 pub use call_log::{Call, Service};
 pub use constants::{
     ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE,

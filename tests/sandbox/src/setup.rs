@@ -4,6 +4,7 @@
 //! Every method panics with the service's error if the service refuses, because then the test
 //! itself is wrong.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -179,6 +180,38 @@ impl Sandbox {
     #[must_use]
     pub fn create_empty_usage_plan(&self, name: &str) -> String {
         self.plan_from(None, json!({ "name": name }))
+    }
+
+    /// Gives a usage plan a quota for each `DAY`, `WEEK` or `MONTH`, as `UpdateUsagePlan` does.
+    pub fn set_quota(&self, plan: &str, limit: u64, period: &str) {
+        let replace = |field: &str, value: String| json!({ "op": "replace", "path": format!("/quota/{field}"), "value": value });
+        let operations = [
+            replace("limit", limit.to_string()),
+            replace("period", period.to_owned()),
+        ];
+        let patch = json!({ "patchOperations": operations });
+        must(
+            "set a quota",
+            self.api_gateway.update_plan(plan, input_of(patch)),
+        );
+    }
+
+    /// Adds requests that a plan has accepted with a key so many days ago, which `GetUsage` shows
+    /// at once.
+    pub fn add_usage(&self, plan: &str, key: &str, days_ago: u64, requests: u64) {
+        must(
+            "add usage",
+            self.api_gateway.add_usage(plan, key, days_ago, requests),
+        );
+    }
+
+    /// Returns the requests that a plan has accepted with a key, by UTC date, whether `GetUsage`
+    /// shows them yet or not. A date without requests is missing.
+    ///
+    /// A [`KeySnapshot`] does not contain them, because every probe changes them.
+    #[must_use]
+    pub fn usage(&self, plan: &str, key: &str) -> BTreeMap<String, u64> {
+        self.api_gateway.usage(plan, key)
     }
 
     /// Deletes a usage plan as the console does: removes its stages first.

@@ -1,28 +1,38 @@
 //! The key values that the data plane accepts. A change reaches it after a delay.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::store::StageOf;
 
+/// Why a stage accepts a value.
+#[derive(Clone)]
+pub(super) enum Pass {
+    /// The key has a stage key. Its requests are not metered.
+    StageKey,
+    /// The key is on a usage plan for the stage. Both are ids.
+    Plan { plan: String, key: String },
+}
+
 /// Every accepted value with the stages that accept it.
 #[derive(Default, Clone)]
 pub(super) struct Admission {
-    stages: HashMap<String, HashSet<StageOf>>,
+    stages: HashMap<String, HashMap<StageOf, Pass>>,
 }
 
 impl Admission {
-    pub(super) fn allow(&mut self, value: &str, stages: impl Iterator<Item = StageOf>) {
-        self.stages
-            .entry(value.to_owned())
-            .or_default()
-            .extend(stages);
+    pub(super) fn allow(&mut self, value: &str, stage: &StageOf, pass: Pass) {
+        let stages = self.stages.entry(value.to_owned()).or_default();
+        stages.insert(stage.clone(), pass);
     }
 
     pub(super) fn admits(&self, value: &str, stage: &StageOf) -> bool {
-        self.stages
-            .get(value)
-            .is_some_and(|stages| stages.contains(stage))
+        self.pass(value, stage).is_some()
+    }
+
+    /// Returns `None` if the stage does not accept the value.
+    pub(super) fn pass(&self, value: &str, stage: &StageOf) -> Option<&Pass> {
+        self.stages.get(value)?.get(stage)
     }
 }
 

@@ -158,6 +158,7 @@ impl ApiGateway {
         for plan in &mut state.plans {
             plan.keys.retain(|(_, key)| key != id);
         }
+        state.meter.forget_key(id);
         state.propagate();
         Ok((StatusCode::ACCEPTED, None))
     }

@@ -9,9 +9,11 @@ mod limits;
 mod page;
 mod plan_keys;
 mod plans;
+mod quota;
 mod route;
 mod store;
 mod tags;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +29,8 @@ use self::limits::Limits;
 pub(crate) use self::plans::NewPlan;
 pub(crate) use self::route::{Request, operation, segments};
 use self::store::State;
-pub(crate) use self::store::{ApiKey, StageOf};
+pub(crate) use self::store::{ApiKey, Decision, StageOf};
+pub use self::usage::UsageDays;
 use crate::clock::Clock;
 use crate::error_response::ErrorResponse;
 
@@ -60,6 +63,12 @@ pub(crate) struct Settings {
     pub(crate) attach_time: Duration,
     /// Whether calls are throttled as in an AWS account.
     pub(crate) rate_limits: bool,
+    /// How long `GetUsage` does not show an accepted request.
+    pub(crate) usage_lag: Duration,
+    /// Whether `GetUsage` shows requests on a plan without a quota.
+    pub(crate) usage_without_quota: bool,
+    /// For which days `GetUsage` has numbers.
+    pub(crate) usage_days: UsageDays,
 }
 
 impl ApiGateway {
@@ -101,6 +110,7 @@ impl ApiGateway {
             ("GetUsagePlanKeys", [_, plan, _]) => self.get_plan_keys(plan, request),
             ("GetUsagePlanKey", [_, plan, _, key]) => self.get_plan_key(plan, key),
             ("DeleteUsagePlanKey", [_, plan, _, key]) => self.delete_plan_key(plan, key),
+            ("GetUsage", [_, plan, _]) => self.get_usage(plan, request),
             ("GetTags", [_, arn]) => self.get_tags(arn),
             ("TagResource", [_, arn]) => self.tag_resource(arn, request.body()?),
             ("UntagResource", [_, arn]) => self.untag_resource(arn, &request.all("tagKeys")),
@@ -112,12 +122,14 @@ impl ApiGateway {
         }
     }
 
-    /// Whether one node of the data plane accepts this key value at a stage now.
-    pub(crate) fn admits(&self, value: &str, stage: &StageOf) -> bool {
-        self.state.lock().admits(value, stage)
+    /// Decides about a request with this key value at a stage, by one node of the data plane, and
+    /// counts it if it is accepted.
+    pub(crate) fn serve(&self, value: &str, stage: &StageOf) -> Decision {
+        let shown_from = self.clock.instant() + self.settings.usage_lag;
+        self.state.lock().serve(value, stage, shown_from)
     }
 
-    /// Whether every node of the data plane accepts it.
+    /// Whether every node of the data plane accepts this key value at a stage now.
     pub(crate) fn all_admit(&self, value: &str, stage: &StageOf) -> bool {
         self.state.lock().all_admit(value, stage)
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::route::Request;
 use super::{Outcome, bad_request, ok};
+use crate::error_response::ErrorResponse;
 
 /// The default and maximum number of entries on a page (service model).
 const DEFAULT: usize = 25;
@@ -12,6 +13,19 @@ const MOST: usize = 500;
 /// Returns a page of `entries`. They come oldest first, each with its number in the order of
 /// creation.
 pub(super) fn page(request: &Request, entries: Vec<(u64, Value)>) -> Outcome {
+    let (items, position) = page_of(request, entries)?;
+    let mut body = json!({ "item": items });
+    if let Some(position) = position {
+        body["position"] = json!(position);
+    }
+    ok(body)
+}
+
+/// Returns the entries of a page, and the position of the next page if there is one.
+pub(super) fn page_of<T>(
+    request: &Request,
+    entries: Vec<(u64, T)>,
+) -> Result<(Vec<T>, Option<String>), ErrorResponse> {
     // A limit below one is ignored [AWSV for -1].
     let limit = match request.parameter("limit").map(str::parse::<i64>) {
         None => DEFAULT,
@@ -42,9 +56,7 @@ pub(super) fn page(request: &Request, entries: Vec<(u64, Value)>) -> Outcome {
         items.push(entry);
         last = Some(place);
     }
-    let mut body = json!({ "item": items });
-    if let (Some(_), Some(last)) = (rest.peek(), last) {
-        body["position"] = json!(last.to_string());
-    }
-    ok(body)
+    let has_more = rest.peek().is_some();
+    let position = last.filter(|_| has_more).map(|last| last.to_string());
+    Ok((items, position))
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::keys::{Patch, PatchOperation};
 use super::page::page;
+use super::quota::Quota;
 use super::route::Request;
 use super::store::{StageOf, UsagePlan};
 use super::{ApiGateway, Outcome, bad_request, not_found, ok};
@@ -25,7 +26,7 @@ pub(crate) struct NewPlan {
     pub(crate) description: Option<String>,
     pub(crate) api_stages: Vec<ApiStage>,
     pub(crate) throttle: Option<Value>,
-    pub(crate) quota: Option<Value>,
+    pub(super) quota: Option<Quota>,
     pub(crate) tags: BTreeMap<String, String>,
 }
 
@@ -44,7 +45,7 @@ impl ApiGateway {
             .into_iter()
             .map(|stage| known_stage(stage.api_id, stage.stage));
         let stages = stages.collect::<Result<Vec<_>, _>>()?;
-        let rates = [("throttle", input.throttle), ("quota", input.quota)];
+        let quota = input.quota.map(Quota::checked).transpose()?;
         let mut state = self.state.lock();
         let plan = UsagePlan {
             number: state.next_number(),
@@ -52,10 +53,8 @@ impl ApiGateway {
             name: input.name,
             description: input.description,
             stages,
-            rates: rates
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?)))
-                .collect(),
+            throttle: input.throttle,
+            quota,
             tags: input.tags,
             keys: Vec::new(),
         };
@@ -83,13 +82,21 @@ impl ApiGateway {
     }
 
     /// Applies all operations or none.
-    pub(super) fn update_plan(&self, id: &str, patch: Patch) -> Outcome {
+    pub(crate) fn update_plan(&self, id: &str, patch: Patch) -> Outcome {
         let mut state = self.state.lock();
         let plan = state.plan_mut(id)?;
         let mut changed = plan.clone();
+        // Incomplete between two operations.
+        let mut quota = json!(changed.quota);
         for operation in patch.patch_operations {
-            apply(&mut changed, operation)?;
+            match operation.path.strip_prefix("/quota") {
+                Some(field) => apply_to_quota(&mut quota, field, &operation)?,
+                None => apply(&mut changed, operation)?,
+            }
         }
+        let quota: Option<Quota> = serde_json::from_value(quota)
+            .map_err(|_| bad_request("Invalid Usage Plan quota specified"))?;
+        changed.quota = quota.map(Quota::checked).transpose()?;
         let view = changed.view();
         *plan = changed;
         state.propagate();
@@ -114,6 +121,7 @@ impl ApiGateway {
             )));
         }
         state.plans.retain(|plan| plan.id != id);
+        state.meter.forget_plan(id);
         state.propagate();
         Ok((StatusCode::ACCEPTED, None))
     }
@@ -137,6 +145,30 @@ fn apply(
             if op == "add" {
                 plan.stages.push(stage);
             }
+        }
+        _ => {
+            return Err(bad_request(format!(
+                "Invalid patch path '{path}' specified for op '{op}'"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Changes one field of a quota, or removes the quota (DOC: patch operations of `UpdateUsagePlan`).
+fn apply_to_quota(
+    quota: &mut Value,
+    field: &str,
+    PatchOperation { op, path, value }: &PatchOperation,
+) -> Result<(), ErrorResponse> {
+    match (op.as_str(), field) {
+        ("remove", "") => *quota = Value::Null,
+        ("add" | "replace", "/period") => quota["period"] = json!(value),
+        ("add" | "replace", "/limit" | "/offset") => {
+            let number: u64 = value.parse().map_err(|_| {
+                bad_request(format!("Invalid value '{value}' specified for '{path}'"))
+            })?;
+            quota[&field[1..]] = json!(number);
         }
         _ => {
             return Err(bad_request(format!(

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::admission::{Admission, Propagation};
+use super::admission::{Admission, Pass, Propagation};
 use super::not_found;
+use super::quota::Quota;
+use super::usage::{Day, Meter};
 use crate::clock::Clock;
 use crate::error_response::ErrorResponse;
 
@@ -48,17 +50,28 @@ pub(super) struct UsagePlan {
     pub(super) name: String,
     pub(super) description: Option<String>,
     pub(super) stages: Vec<StageOf>,
-    /// `throttle` and `quota` as they were sent. The sandbox does not enforce them.
-    pub(super) rates: BTreeMap<&'static str, Value>,
+    /// As it was sent. The sandbox does not enforce it.
+    pub(super) throttle: Option<Value>,
+    pub(super) quota: Option<Quota>,
     pub(super) tags: BTreeMap<String, String>,
     /// Each key's id with its number in the order of attachment.
     pub(super) keys: Vec<(u64, String)>,
+}
+
+/// What the data plane does with a request to a method that requires a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Accept,
+    /// The key is unknown, disabled or not for this stage.
+    Forbid,
+    RefuseOverQuota,
 }
 
 /// The state of the control plane, and the part of it that has reached the data plane.
 pub(super) struct State {
     pub(super) keys: Vec<ApiKey>,
     pub(super) plans: Vec<UsagePlan>,
+    pub(super) meter: Meter,
     last_number: u64,
     /// The state of each node of the data plane.
     nodes: Vec<Propagation>,
@@ -116,8 +129,11 @@ impl UsagePlan {
         if !self.tags.is_empty() {
             view["tags"] = json!(self.tags);
         }
-        for (name, value) in &self.rates {
-            view[*name] = value.clone();
+        if let Some(throttle) = &self.throttle {
+            view["throttle"] = throttle.clone();
+        }
+        if let Some(quota) = &self.quota {
+            view["quota"] = json!(quota);
         }
         view
     }
@@ -131,6 +147,7 @@ impl State {
         State {
             keys: Vec::new(),
             plans: Vec::new(),
+            meter: Meter::default(),
             last_number: 0,
             nodes: (1..=nodes)
                 .map(|node| Propagation::new(propagation * node / nodes))
@@ -178,16 +195,26 @@ impl State {
     pub(super) fn propagate(&mut self) {
         let mut admission = Admission::default();
         // A map, because there may be a thousand keys.
-        let mut through_plans: HashMap<&str, Vec<&StageOf>> = HashMap::new();
+        let mut plans_of: HashMap<&str, Vec<&UsagePlan>> = HashMap::new();
         for plan in &self.plans {
             for (_, id) in &plan.keys {
-                through_plans.entry(id).or_default().extend(&plan.stages);
+                plans_of.entry(id).or_default().push(plan);
             }
         }
         for key in self.keys.iter().filter(|key| key.enabled) {
-            let through_plans = through_plans.remove(key.id.as_str()).unwrap_or_default();
-            let stages = key.stage_keys.iter().chain(through_plans);
-            admission.allow(&key.value, stages.cloned());
+            for stage in &key.stage_keys {
+                admission.allow(&key.value, stage, Pass::StageKey);
+            }
+            // After the stage keys: a key that is also on a plan of the stage is metered.
+            for plan in plans_of.remove(key.id.as_str()).unwrap_or_default() {
+                let pass = Pass::Plan {
+                    plan: plan.id.clone(),
+                    key: key.id.clone(),
+                };
+                for stage in &plan.stages {
+                    admission.allow(&key.value, stage, pass.clone());
+                }
+            }
         }
         let now = self.clock.instant();
         for node in &mut self.nodes {
@@ -195,11 +222,31 @@ impl State {
         }
     }
 
-    /// Whether the next node accepts the value. The nodes take turns.
-    pub(super) fn admits(&mut self, value: &str, stage: &StageOf) -> bool {
+    /// Decides by the next node, and counts an accepted request of a key on a plan. The nodes take
+    /// turns.
+    ///
+    /// A request over the quota is not counted (OBS: rumblefishdev/stellar-prices-api). The quota
+    /// itself takes effect without a delay.
+    pub(super) fn serve(&mut self, value: &str, stage: &StageOf, shown_from: Instant) -> Decision {
         let now = self.clock.instant();
         self.next_node = (self.next_node + 1) % self.nodes.len();
-        self.nodes[self.next_node].at(now).admits(value, stage)
+        let (plan, key) = match self.nodes[self.next_node].at(now).pass(value, stage) {
+            None => return Decision::Forbid,
+            Some(Pass::StageKey) => return Decision::Accept,
+            Some(Pass::Plan { plan, key }) => (plan.clone(), key.clone()),
+        };
+        let today = Day::of(self.clock.now());
+        let quota = self.plan(&plan).ok().and_then(|plan| plan.quota.as_ref());
+        if let Some(quota) = quota
+            && quota.remaining(&self.meter.all(&plan, &key), today) == 0
+        {
+            return Decision::RefuseOverQuota;
+        }
+        // A node may not know yet that the key was deleted.
+        if self.key(&key).is_ok() {
+            self.meter.count(&plan, &key, today, shown_from);
+        }
+        Decision::Accept
     }
 
     /// Whether every node accepts the value.

@@ -14,4 +14,5 @@ mod replicas;
 mod rotation;
 mod secrets;
 mod stepped_function;
+mod usage;
 mod versions;
