@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow::Continue;
 use std::time::SystemTime;
 
+use super::hold::current_hold;
 use super::key::{Key, Owner, Supersession};
-use super::key_usage::{CountedUse, Hold, current_hold};
+use super::key_usage::{CountedUse, Hold};
 use super::observed::{Observed, ObservedTarget, TargetContent};
-use super::retirement::{
-    current_supersession, every_target_was_read, is_due, is_irreplaceable, is_retained,
-    is_unrecognized, since, superseded_since,
-};
+use super::retirement::{every_target_was_read, is_due, is_irreplaceable, is_unrecognized};
 use super::secret::{PENDING, Replication};
 use super::secret_version::{Content, InvalidSecret, VersionRole};
+use super::supersession::{current_supersession, is_retained, since, superseded_since};
 use crate::ids::{KeyId, Target, VersionId};
 use crate::redact::Redacted;
 

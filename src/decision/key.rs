@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use super::notice::NoticeKind;
 use super::secret_version::VersionRole;
 use crate::ids::{KeyId, Target, VersionId};
 
@@ -225,6 +224,19 @@ pub struct Supersession {
     pub notice: Option<(NoticeKind, SystemTime)>,
     /// A hash of each Doppler target that this function has written.
     pub targets: BTreeSet<String>,
+}
+
+/// The notices about a key that its mark can contain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// `KeyPromoted`: the key was superseded.
+    Superseded,
+    /// `KeyHeld`
+    Held,
+    /// `KeyDisabled`
+    Disabled,
+    /// `KeyRevoked`
+    Revoked,
 }
 
 /// How often and when a grace period or quarantine began again.

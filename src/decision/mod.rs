@@ -10,12 +10,14 @@ pub mod decisions {}
 mod expected;
 mod fact;
 mod findings;
+mod hold;
 mod key;
 mod key_usage;
 mod keys;
 mod learn;
 mod lookup;
 mod notice;
+mod notices;
 mod observed;
 mod reconciliation;
 mod refusal;
@@ -25,23 +27,27 @@ mod rotation;
 mod run;
 mod secret;
 mod secret_version;
+mod supersession;
 mod task;
 mod usage_plans;
 
 pub use self::expected::expected;
 pub use self::fact::{Fact, KeyChange, ReadVersion};
 pub use self::findings::{Finding, KeyState, findings, state};
+pub use self::hold::current_hold;
 pub(crate) use self::key::OWN_CHANGE;
-pub use self::key::{Key, KeyDescription, Lifecycle, Owner, Postponed, Progress, Supersession};
-pub use self::key_usage::{CountedUse, Hold, KeyUsage, current_hold};
-pub use self::notice::{Notice, NoticeKind, Notices};
+pub use self::key::{
+    Key, KeyDescription, Lifecycle, NoticeKind, Owner, Postponed, Progress, Supersession,
+};
+pub use self::key_usage::{CountedUse, Hold, KeyUsage};
+pub use self::notice::{Notice, Notices, Repair};
 pub use self::observed::{
     Creation, Impediment, Keys, Labels, Observed, ObservedTarget, TargetContent,
 };
 use self::reconciliation::reconcile;
 pub use self::refusal::Refusal;
 pub use self::request::{Action, Decision, Query, Request};
-pub(crate) use self::retirement::{is_irreplaceable, is_postponed_again, since, superseded_since};
+pub(crate) use self::retirement::{is_irreplaceable, is_postponed_again};
 use self::rotation::{create_secret, finish_secret, set_secret, test_secret};
 pub use self::run::{Run, Turn};
 pub use self::secret::{
@@ -50,6 +56,7 @@ pub use self::secret::{
 pub use self::secret_version::{
     Comparison, Content, CurrentVersion, InvalidSecret, VersionRole, Versions,
 };
+pub(crate) use self::supersession::{since, superseded_since};
 pub use self::task::{NoticePolicy, Policy, Readiness, RotationStep, Scope, Task, UsagePlans};
 
 /// Decides what the run does next. Every combination of facts has an answer.

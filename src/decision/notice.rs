@@ -1,25 +1,10 @@
-//! Notices about keys, for their owners. Pure.
-//!
-//! A notice is sent at least once for each transition that a later run can still see. The mark of a
-//! key says which notice was sent last, so a run that finds another one missing sends it:
-//!
-//! - `KeyPromoted` is sent before the superseded key is marked, and the mark contains it.
-//! - `KeyHeld`, `KeyDisabled` and `KeyRevoked` are sent after the change, and then noted.
-//! - `KeyDeleted` and `DriftRepaired` leave no trace. If the run dies before it sends them, they are
-//!   lost.
+//! Something that the owner of a key should know.
 
-use std::ops::ControlFlow::{self, Continue};
 use std::time::SystemTime;
 
-use super::key::{Key, Lifecycle, Supersession};
-use super::key_usage::{CountedUse, Hold, current_hold};
-use super::lookup::act;
-use super::observed::{Impediment, Observed};
-use super::request::{Action, Decision};
-use super::retirement::{current_supersession, is_previous, is_retained, since};
-use super::secret_version::VersionRole;
-use super::task::NoticePolicy;
-use crate::ids::{KeyId, VersionId};
+use super::key::NoticeKind;
+use super::key_usage::{CountedUse, Hold};
+use crate::ids::{KeyId, PlanId, Target, VersionId};
 
 /// Something that the owner of a key should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,21 +56,8 @@ pub enum Notice {
         /// When the run began.
         at: SystemTime,
         /// The repairs, in order.
-        repairs: Vec<Action>,
+        repairs: Vec<Repair>,
     },
-}
-
-/// The notices about a key that its mark can contain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoticeKind {
-    /// `KeyPromoted`: the key was superseded.
-    Superseded,
-    /// `KeyHeld`
-    Held,
-    /// `KeyDisabled`
-    Disabled,
-    /// `KeyRevoked`
-    Revoked,
 }
 
 /// The notices of a run.
@@ -98,11 +70,24 @@ pub struct Notices {
     /// The keys that this run deleted.
     pub(super) deleted: Vec<KeyId>,
     /// The repairs that this run made.
-    pub(super) repairs: Vec<Action>,
+    pub(super) repairs: Vec<Repair>,
+}
+
+/// Something that this function repaired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repair {
+    /// It created AWSCURRENT's key again.
+    CreatedKey,
+    /// It put a key on a plan.
+    AttachedKey(KeyId, PlanId),
+    /// It enabled a key, or removed its mark.
+    RestoredKey(KeyId),
+    /// It wrote AWSCURRENT's key to a target.
+    WroteTarget(Target),
 }
 
 impl Notices {
-    fn is_open(&self, notice: &Notice) -> bool {
+    pub(super) fn is_open(&self, notice: &Notice) -> bool {
         !self.sent.contains(notice) && !self.failed.contains(notice)
     }
 }
@@ -122,7 +107,7 @@ impl Notice {
     }
 
     /// Returns what a mark says once the notice was sent, and the key with that mark.
-    fn noted(&self) -> Option<(&KeyId, NoticeKind)> {
+    pub(super) fn noted(&self) -> Option<(&KeyId, NoticeKind)> {
         match self {
             Self::KeyPromoted { superseded, .. } => {
                 let (key, _) = superseded.as_ref()?;
@@ -134,158 +119,4 @@ impl Notice {
             Self::KeyDeleted { .. } | Self::DriftRepaired { .. } => None,
         }
     }
-}
-
-/// Sends the notices that are missing, and notes them.
-pub(super) fn send_notices(observed: &Observed) -> ControlFlow<Decision> {
-    if observed.policy.notices == NoticePolicy::Off || observed.impediment == Impediment::Blind {
-        return Continue(());
-    }
-    let keys = observed.keys.listed().unwrap_or_default();
-    for key in keys {
-        let Some(notice) = missing(observed, key) else {
-            continue;
-        };
-        if observed.notices.is_open(&notice) {
-            return act(Action::SendNotice(notice));
-        }
-        let was_sent = observed.notices.sent.contains(&notice);
-        if was_sent && !observed.failed_keys.contains(&key.id) {
-            let mark = key.supersession().cloned();
-            let mark = mark.map(|mark| noted(observed, &notice, mark));
-            if let Some(mark) = mark {
-                return act(Action::NoteNotice(key.id.clone(), mark));
-            }
-        }
-    }
-    let of_run = [promotion_without_old_key(observed), drift(observed)];
-    let deleted = observed.notices.deleted.iter().cloned();
-    let deleted = deleted.map(|key| Notice::KeyDeleted { key });
-    let mut all = of_run.into_iter().flatten().chain(deleted);
-    match all.find(|notice| observed.notices.is_open(notice)) {
-        Some(notice) => act(Action::SendNotice(notice)),
-        None => Continue(()),
-    }
-}
-
-/// Returns the notice that comes before a key is marked as superseded.
-pub(super) fn notice_before(observed: &Observed, key: &Key, action: &Action) -> Option<Notice> {
-    let Action::MarkSuperseded(_, mark) = action else {
-        return None;
-    };
-    let sends = observed.policy.notices == NoticePolicy::Send && is_previous(observed, key);
-    let notice = sends.then(|| promoted(observed, key, mark))?;
-    observed.notices.is_open(&notice).then_some(notice)
-}
-
-/// Returns an action whose mark contains the notice that was sent before it.
-pub(super) fn with_notice(observed: &Observed, key: &Key, action: Action) -> Action {
-    match action {
-        Action::MarkSuperseded(id, mark) => {
-            let notice = promoted(observed, key, &mark);
-            Action::MarkSuperseded(id, noted(observed, &notice, mark))
-        }
-        action => action,
-    }
-}
-
-fn noted(observed: &Observed, notice: &Notice, mark: Supersession) -> Supersession {
-    let is_sent = observed.notices.sent.contains(notice);
-    let kind = notice.noted().filter(|_| is_sent).map(|(_, kind)| kind);
-    let sent = kind.map(|kind| (kind, observed.policy.now));
-    Supersession {
-        notice: sent.or(mark.notice),
-        ..mark
-    }
-}
-
-/// Returns the notice about the present state of a key, if its mark does not contain it.
-fn missing(observed: &Observed, key: &Key) -> Option<Notice> {
-    if !key.is_managed() || key.is(VersionRole::Current) || is_retained(observed, key) {
-        return None;
-    }
-    let notice = match key.lifecycle() {
-        Lifecycle::Quarantined {
-            since: at,
-            supersession,
-        } => quarantined(observed, key, at, supersession),
-        Lifecycle::Superseded(mark) => {
-            let hold = current_hold(observed, key).filter(|hold| !hold.first_day_only);
-            match hold {
-                Some(hold) => Notice::KeyHeld {
-                    key: key.id.clone(),
-                    superseded_at: mark.superseded_at,
-                    hold,
-                },
-                // Also if it was held before.
-                None if mark.notice.is_some() || !is_previous(observed, key) => return None,
-                None => promoted(observed, key, current_supersession(observed, key)?),
-            }
-        }
-        Lifecycle::InUse | Lifecycle::Reenabled(_) | Lifecycle::DisabledManually => return None,
-    };
-    let (_, kind) = notice.noted()?;
-    let noted = key.supersession()?.notice.map(|(kind, _)| kind);
-    (noted != Some(kind)).then_some(notice)
-}
-
-fn quarantined(observed: &Observed, key: &Key, at: SystemTime, mark: &Supersession) -> Notice {
-    let id = key.id.clone();
-    match mark.revoked_at {
-        Some(revoked_at) => Notice::KeyRevoked {
-            key: id,
-            revoked_at,
-        },
-        None => Notice::KeyDisabled {
-            disabled_at: at,
-            delete_at: since(key, at) + observed.policy.quarantine,
-            uses: observed
-                .usage
-                .get(&id)
-                .map(|usage| usage.counted().to_vec())
-                .unwrap_or_default(),
-            key: id,
-        },
-    }
-}
-
-fn promoted(observed: &Observed, key: &Key, mark: &Supersession) -> Notice {
-    Notice::KeyPromoted {
-        version: mark.by.clone(),
-        key: current_key(observed),
-        superseded: Some((key.id.clone(), mark.superseded_at + observed.grace())),
-    }
-}
-
-/// Returns the notice of a rotation that superseded no managed key.
-///
-/// Only `finishSecret` sends it. Once it has ended, nothing shows that the notice is missing.
-fn promotion_without_old_key(observed: &Observed) -> Option<Notice> {
-    let version = observed
-        .rotated_version()
-        .filter(|_| observed.is_finished())?;
-    let is_of_it = |notice: &Notice| matches!(notice, Notice::KeyPromoted { version: of, superseded: Some(_), .. } if of == version);
-    let Notices { sent, failed, .. } = &observed.notices;
-    let mut marks = observed.keys.iter().filter_map(Key::supersession);
-    let superseded_one = marks.any(|mark| mark.by == *version && mark.notice.is_some());
-    let told = superseded_one || sent.iter().chain(failed).any(is_of_it);
-    (!told).then(|| Notice::KeyPromoted {
-        version: version.clone(),
-        key: current_key(observed),
-        superseded: None,
-    })
-}
-
-fn drift(observed: &Observed) -> Option<Notice> {
-    let repairs = &observed.notices.repairs;
-    (!repairs.is_empty()).then(|| Notice::DriftRepaired {
-        at: observed.policy.now,
-        repairs: repairs.clone(),
-    })
-}
-
-fn current_key(observed: &Observed) -> Option<KeyId> {
-    let mut keys = observed.keys.iter();
-    keys.find(|key| key.is(VersionRole::Current))
-        .map(|key| key.id.clone())
 }

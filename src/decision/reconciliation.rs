@@ -6,11 +6,12 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::key::Key;
 use super::lookup::{act, query};
-use super::notice::send_notices;
+use super::notices::send_notices;
 use super::observed::{Creation, Impediment, Labels, Observed, TargetContent};
 use super::request::{Action, Decision, Query};
-use super::retirement::{is_reinstated, perform_first, retire};
+use super::retirement::{perform_first, retire};
 use super::secret_version::{Content, VersionRole};
+use super::supersession::is_reinstated;
 use super::task::UsagePlans;
 use crate::ids::{PlanId, VersionId};
 

@@ -2,6 +2,7 @@
 
 use super::decide;
 use super::fact::{Fact, KeyChange};
+use super::notice::Repair;
 use super::observed::{Impediment, Observed};
 use super::refusal::Refusal;
 use super::request::{Action, Decision, Request};
@@ -87,9 +88,9 @@ impl Run {
         if was_gone || existed || has_moved {
             return false;
         }
-        if is_repair(action) {
+        if let Some(repair) = repair(action) {
             self.repaired += 1;
-            self.observed.notices.repairs.push(action.clone());
+            self.observed.notices.repairs.push(repair);
         }
         self.disabled += usize::from(matches!(action, Action::DisableKey(..)));
         if let Action::DeleteKey(key) = action {
@@ -117,13 +118,15 @@ impl Run {
     }
 }
 
-/// Whether the action repairs something that was wrong, rather than retiring a key.
-fn is_repair(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::CreateKey { .. }
-            | Action::AttachKey(..)
-            | Action::RestoreKey(_)
-            | Action::WriteTarget(_, VersionRole::Current)
-    )
+/// Returns what the action repaired. `None` if it retired a key or was part of a rotation.
+fn repair(action: &Action) -> Option<Repair> {
+    match action {
+        Action::CreateKey { .. } => Some(Repair::CreatedKey),
+        Action::AttachKey(key, plan) => Some(Repair::AttachedKey(key.clone(), plan.clone())),
+        Action::RestoreKey(key) => Some(Repair::RestoredKey(key.clone())),
+        Action::WriteTarget(target, VersionRole::Current) => {
+            Some(Repair::WroteTarget(target.clone()))
+        }
+        _ => None,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::decision::{Action, CountedUse, Fact, Key, KeyChange, Observed, Query, Request};
+use crate::decision::{Action, CountedUse, Fact, Key, KeyChange, Observed, Query, Repair, Request};
 use crate::ids::KeyId;
 use crate::time::rfc3339;
 
@@ -81,6 +81,22 @@ impl fmt::Display for Action {
             Self::SendNotice(notice) => write!(out, "send the notice {}", notice.name()),
             Self::NoteNotice(key, _) => {
                 write!(out, "record with API key {key} which notice was sent")
+            }
+        }
+    }
+}
+
+/// Displays what was done, in the past tense.
+impl fmt::Display for Repair {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreatedKey => write!(out, "created the current API key again"),
+            Self::AttachedKey(key, plan) => {
+                write!(out, "attached API key {key} to usage plan {plan}")
+            }
+            Self::RestoredKey(key) => write!(out, "restored API key {key}"),
+            Self::WroteTarget(target) => {
+                write!(out, "wrote the current key to the Doppler target {target}")
             }
         }
     }

@@ -970,7 +970,7 @@ impl MotoEnv {
             ("rotation:function", FUNCTION_NAME),
         ];
         // A key that was created again says since when it is complete.
-        let created = format!("Minted for the secret {SECRET}.");
+        let created = format!("Created for the secret {SECRET}.");
         let since = found.description.strip_prefix(&created);
         let since = since.expect("the key is managed").replace(&mirrored(), "");
         assert!(

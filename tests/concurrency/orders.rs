@@ -883,7 +883,7 @@ async fn mark_made_during_listing_is_kept() {
             .expect("it exists")
     };
     let sandbox = &env.base.sandbox;
-    sandbox.describe_key(&mark().id, &format!("Minted for the secret {SECRET}."));
+    sandbox.describe_key(&mark().id, &format!("Created for the secret {SECRET}."));
     let mut listing = env.functions[1].hold(RECONCILE);
     go_until(&mut listing, "GetApiKeys").await;
     sandbox.advance(Duration::from_mins(1));

@@ -915,7 +915,10 @@ async fn current_key_disabled_during_note_stays_disabled() {
     for _ in 0..2 {
         let current = key(&env, &env.current_key());
         assert!(!current.enabled, "{current:?}");
-        assert!(current.description.starts_with("Minted for"), "{current:?}");
+        assert!(
+            current.description.starts_with("Created for"),
+            "{current:?}"
+        );
         let report = env.reconcile(json!({})).await;
         assert!(
             issues(&report).contains("an operator disabled it"),
@@ -1037,7 +1040,7 @@ async fn rollback_by_label_reinstates_revoked_key() {
     assert!(env.current_key() == revoked, "it was not rolled back");
     assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
     let description = key(&env, &revoked).description;
-    assert!(description.starts_with("Minted for "), "{description}");
+    assert!(description.starts_with("Created for "), "{description}");
     env.assert_agreement().await;
 
     env.rotate().await;
@@ -1391,7 +1394,7 @@ async fn forgotten_target_needs_adoption_again() {
     let env = TestEnvBuilder::quick().start().await;
     env.rotate().await;
     let current = key(&env, &env.current_key());
-    let forgetful = format!("Minted for the secret {SECRET}.");
+    let forgetful = format!("Created for the secret {SECRET}.");
     env.sandbox.describe_key(&current.id, &forgetful);
     env.reconcile(json!({})).await;
     let described = key(&env, &current.value).description;
@@ -1501,7 +1504,7 @@ async fn replica_in_progress_at_deadline_fails_step() {
             let report = env.reconcile(json!({})).await;
             assert!(issues(&report).contains(region), "{report}");
             let description = key(&env, &superseded).description;
-            assert!(description.starts_with("Minted for "), "{description}");
+            assert!(description.starts_with("Created for "), "{description}");
             env.sandbox.advance(GRACE + QUARANTINE);
         }
 

@@ -324,7 +324,10 @@ async fn rollback_restores_key_plans_and_doppler() {
             env.assert_agreement().await;
             let key = env.sandbox.key_with_value(&old);
             let key = key.expect("the key exists");
-            assert!(key.description.starts_with("Minted for"), "{what}: {key:?}");
+            assert!(
+                key.description.starts_with("Created for"),
+                "{what}: {key:?}"
+            );
             assert_eq!(key.plans, env.plans, "{what}");
             assert!(description(&env, &new).contains("Superseded"), "{what}");
             assert_eq!(is_enabled(&env, &new), Some(true), "{what}");
@@ -404,7 +407,7 @@ async fn edit_of_other_field_keeps_key() {
         env.reconcile(json!({})).await;
         env.reconcile(json!({})).await;
     }
-    assert!(description(&env, &key).starts_with("Minted for"));
+    assert!(description(&env, &key).starts_with("Created for"));
     env.assert_agreement().await;
 }
 

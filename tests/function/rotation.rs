@@ -93,7 +93,7 @@ async fn created_key_is_named_tagged_and_described() {
         tags.map(|(name, value)| (name.to_owned(), value)).into()
     );
     let target = hash_of("PARTNER_API_KEY");
-    let description = format!("Minted for the secret {SECRET}. Mirrored to {target}.");
+    let description = format!("Created for the secret {SECRET}. Mirrored to {target}.");
     assert_eq!(key.description, description);
 }
 

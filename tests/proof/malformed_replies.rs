@@ -270,7 +270,7 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
         let tags = (text("$ARN"), version()).prop_map(|(arn, version)| {
             format!(r#"{{"rotation:secret":{arn},"rotation:version":"{version}"}}"#)
         });
-        let description = edited("Superseded at 20[0-9]{2}-0[1-9]-[12][0-9]T[01][0-9]:00:00Z by version \\$CURRENT\\.( Disabled at 20[0-9]{2}-01-01T00:00:00Z\\.)?|Minted for the secret \\$NAME\\.")
+        let description = edited("Superseded at 20[0-9]{2}-0[1-9]-[12][0-9]T[01][0-9]:00:00Z by version \\$CURRENT\\.( Disabled at 20[0-9]{2}-01-01T00:00:00Z\\.)?|Created for the secret \\$NAME\\.")
             .prop_map(|text| quoted(&text, false));
         some(vec![
             ("id", id()),
@@ -980,7 +980,7 @@ fn labels() -> impl Strategy<Value = [String; 4]> {
     let description = prop_oneof![
         some("Superseded at 2020-01-01T00:00:00Z by version V."),
         some("Superseded at 2020-01-01T00:00:00Z by version V. Disabled at 2020-01-01T00:00:00Z."),
-        some("Minted for the secret $NAME."),
+        some("Created for the secret $NAME."),
         noise(),
     ];
     (some("$NAME/V"), some("$ARN"), some("V"), description).prop_map(<[String; 4]>::from)

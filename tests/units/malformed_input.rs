@@ -699,7 +699,7 @@ fn description_that_is_read_is_written_the_same() {
         "Superseded at 2016-12-31T23:59:60Z by version a.",
         "Superseded at 2016-12-31T23:59:59.999999999Z by version . Disabled at 1970-01-01T00:00:00Z.",
         "Superseded at 2020-01-01T00:00:00Z by version \u{a0}.",
-        "Minted for the secret s.\u{2003}Resumed at 2020-01-01T00:00:00Z.",
+        "Created for the secret s.\u{2003}Resumed at 2020-01-01T00:00:00Z.",
     ];
     let known = known.map(ToOwned::to_owned);
     try_all("descriptions", 3_000, 3, &known, inputs, |text| {
@@ -716,7 +716,7 @@ fn description_that_is_read_is_written_the_same() {
                 "a mark"
             }
             mark::DescriptionText::InUse(in_use) => {
-                assert_eq!(in_use.to_string(), *text);
+                assert_eq!(in_use.to_string(), text.replacen("Minted", "Created", 1));
                 "in use"
             }
             mark::DescriptionText::Ahead(_) => panic!("nothing is after the end of time: {text}"),

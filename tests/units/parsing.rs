@@ -7,7 +7,8 @@ use api_key_rotation::adapters::description::{DescriptionText, InUseText, target
 use api_key_rotation::adapters::refusal::{Answer, Cause};
 use api_key_rotation::config::{Config, documentation_url};
 use api_key_rotation::decision::{
-    InvalidSecret, KeyDescription, Postponed, Replica, Replication, RotationStep, Supersession,
+    InvalidSecret, KeyDescription, NoticeKind, Postponed, Replica, Replication, RotationStep,
+    Supersession,
 };
 use api_key_rotation::handler::event::{Event, Purpose, Reconciliation};
 use api_key_rotation::handler::event_error::EventError;
@@ -1111,10 +1112,34 @@ fn in_use_text_survives_writing_and_reading() {
         let text = in_use.to_string();
         assert_eq!(
             text,
-            format!("Minted for the secret shop/prod.key.{ending}")
+            format!("Created for the secret shop/prod.key.{ending}")
         );
         let read = DescriptionText::parse(&text, now());
+        assert_eq!(read, DescriptionText::InUse(in_use.clone()));
+        // As version 0.1.0 wrote it.
+        let earlier = text.replacen("Created", "Minted", 1);
+        let read = DescriptionText::parse(&earlier, now());
         assert_eq!(read, DescriptionText::InUse(in_use));
+    }
+}
+
+#[test]
+fn description_names_last_notice() {
+    let at = now();
+    for (notice, word) in [
+        (NoticeKind::Superseded, "superseding"),
+        (NoticeKind::Held, "holding"),
+        (NoticeKind::Disabled, "disabling"),
+        (NoticeKind::Revoked, "revocation"),
+    ] {
+        let mark = Supersession {
+            notice: Some((notice, at)),
+            ..Supersession::new(at, VersionId::from("x"))
+        };
+        let text = format!("Superseded at {NOW} by version x. Notified of {word} at {NOW}.");
+        assert_eq!(mark.to_string(), text);
+        let read = DescriptionText::parse(&text, now());
+        assert_eq!(read, DescriptionText::Superseded(mark));
     }
 }
 
@@ -1141,18 +1166,21 @@ fn description_with_anything_else_is_other() {
         "Superseded at 2027-01-15T08:00:00Z by version x. Disabled at 2027-01-15T08:00:00Z. Disabled at 2027-01-15T08:00:00Z.",
         "Superseded at 2027-01-15T08:00:00Z by version x. Postponed 03 times, last at 2027-01-15T08:00:00Z.",
         "Superseded at 2027-01-15T08:00:00Z by version x. Postponed 4294967296 times, last at 2027-01-15T08:00:00Z.",
-        "Minted for the secret .",
-        "Minted for the secret s",
-        "Minted for the secret s t.",
-        "Minted for the secret s. Superseded at 2027-01-15T08:00:00Z by version x.",
-        "Minted for the secret s. Resumed at noon.",
-        "Minted for the secret s. Resumed at 2027-01-15T08:00:00Z. Not on all of its usage plans yet.",
-        "Minted for the secret s. Mirrored to .",
-        "Minted for the secret s. Mirrored to 0123456789AB.",
-        &format!("Minted for the secret s. Mirrored to {hash}"),
-        &format!("Minted for the secret s. Mirrored to {hash}, {hash}."),
-        &format!("Minted for the secret s. Mirrored to {hash}, 0000456789ab."),
-        &format!("Minted for the secret s. Mirrored to {hash}. Resumed at {NOW}."),
+        "Superseded at 2027-01-15T08:00:00Z by version x. Notified of delay at 2027-01-15T08:00:00Z.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Notified of holding at noon.",
+        "Superseded at 2027-01-15T08:00:00Z by version x. Notified of holding at 2027-01-15T08:00:00Z. Disabled at 2027-01-15T08:00:00Z.",
+        "Created for the secret .",
+        "Created for the secret s",
+        "Created for the secret s t.",
+        "Created for the secret s. Superseded at 2027-01-15T08:00:00Z by version x.",
+        "Created for the secret s. Resumed at noon.",
+        "Created for the secret s. Resumed at 2027-01-15T08:00:00Z. Not on all of its usage plans yet.",
+        "Created for the secret s. Mirrored to .",
+        "Created for the secret s. Mirrored to 0123456789AB.",
+        &format!("Created for the secret s. Mirrored to {hash}"),
+        &format!("Created for the secret s. Mirrored to {hash}, {hash}."),
+        &format!("Created for the secret s. Mirrored to {hash}, 0000456789ab."),
+        &format!("Created for the secret s. Mirrored to {hash}. Resumed at {NOW}."),
         &format!("Superseded at {NOW} by version {}.", "x".repeat(65)),
     ] {
         assert_eq!(

@@ -2,7 +2,7 @@
 //!
 //! | key | its complete description, in this order; `[…]` may be missing |
 //! |---|---|
-//! | not superseded | `Minted for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
+//! | not superseded | `Created for the secret <name>.` `[ Not on all of its usage plans yet.` or `Resumed at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
 //! | superseded | `Superseded at <time> by version <id>.` `[ Disabled at <time>.]` `[ Revoked at <time>.]` `[ Postponed <n> times, last at <time>.]` `[ Notified of <notice> at <time>.]` `[ Mirrored to <hash>, <hash>.]` |
 //!
 //! Any caller that may change a key can write its description. So the grammar is anchored: a text
@@ -18,7 +18,9 @@ use crate::decision::{KeyDescription, NoticeKind, Postponed, Progress, Supersess
 use crate::ids::{Target, VersionId, is_hash, is_secret_id, sha256};
 use crate::time::{parse_rfc3339_seconds, rfc3339};
 
-const IN_USE: &str = "Minted for the secret ";
+const IN_USE: &str = "Created for the secret ";
+/// What version 0.1.0 wrote instead.
+const IN_USE_0_1: &str = "Minted for the secret ";
 const UNFINISHED: &str = " Not on all of its usage plans yet.";
 const RESUMED: &str = " Resumed at ";
 pub(super) const MIRRORED: &str = " Mirrored to ";
@@ -136,7 +138,8 @@ impl InUseText {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut rest = Rest(text.strip_prefix(IN_USE)?);
+        let text_of_0_1 = || text.strip_prefix(IN_USE_0_1);
+        let mut rest = Rest(text.strip_prefix(IN_USE).or_else(text_of_0_1)?);
         let mut in_use = Self::new(rest.word().filter(|name| is_secret_id(name))?);
         if rest.skip(UNFINISHED) {
             in_use.unfinished = true;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::adapters::Secret;
-use crate::decision::{Action, CountedUse, Notice};
+use crate::decision::{CountedUse, Notice};
 use crate::ids::sha256;
 use crate::time::rfc3339;
 
@@ -203,8 +203,8 @@ fn message(secret: &str, notice: &Notice) -> String {
             format!("The old API key {key} of the secret {secret} was deleted.")
         }
         Notice::DriftRepaired { repairs, .. } => format!(
-            "Something else had changed the API key of the secret {secret}, its usage plans or its copies in Doppler. The rotation had to: {}.",
-            in_words::<Action>(repairs)
+            "Something else had changed the API key of the secret {secret}, its usage plans or its copies in Doppler. The rotation repaired it: {}.",
+            in_words(repairs)
         ),
     }
 }

@@ -130,6 +130,8 @@ Run `make tools` once (1 min, 0.6 GB), then in another shell:
   export PATH=$PWD/target/tools/test/bin:$PATH
   export AWS_ENDPOINT_URL={aws} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}
   export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox
+For the commands of README.md and docs, also:
+  . docs/rotation.sh && rotation_use rotation {SECRET}
 
 {rotation}
 To see the state:

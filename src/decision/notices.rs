@@ -1,0 +1,177 @@
+//! Sends notices to the owners of keys. Pure.
+//!
+//! A notice is sent at least once for each transition that a later run can still see. The mark of a
+//! key says which notice was sent last, so a run that finds another one missing sends it:
+//!
+//! - `KeyPromoted` is sent before the superseded key is marked, and the mark contains it.
+//! - `KeyHeld`, `KeyDisabled` and `KeyRevoked` are sent after the change, and then noted.
+//! - `KeyDeleted` and `DriftRepaired` leave no trace. If the run dies before it sends them, they are
+//!   lost.
+
+use std::ops::ControlFlow::{self, Continue};
+use std::time::SystemTime;
+
+use super::hold::current_hold;
+use super::key::{Key, Lifecycle, Supersession};
+use super::lookup::act;
+use super::notice::{Notice, Notices};
+use super::observed::{Impediment, Observed};
+use super::request::{Action, Decision};
+use super::secret_version::VersionRole;
+use super::supersession::{current_supersession, is_previous, is_retained, since};
+use super::task::NoticePolicy;
+use crate::ids::KeyId;
+
+/// Sends the notices that are missing, and notes them.
+pub(super) fn send_notices(observed: &Observed) -> ControlFlow<Decision> {
+    if observed.policy.notices == NoticePolicy::Off || observed.impediment == Impediment::Blind {
+        return Continue(());
+    }
+    let keys = observed.keys.listed().unwrap_or_default();
+    for key in keys {
+        let Some(notice) = missing(observed, key) else {
+            continue;
+        };
+        if observed.notices.is_open(&notice) {
+            return act(Action::SendNotice(notice));
+        }
+        let was_sent = observed.notices.sent.contains(&notice);
+        if was_sent && !observed.failed_keys.contains(&key.id) {
+            let mark = key.supersession().cloned();
+            let mark = mark.map(|mark| noted(observed, &notice, mark));
+            if let Some(mark) = mark {
+                return act(Action::NoteNotice(key.id.clone(), mark));
+            }
+        }
+    }
+    let of_run = [promotion_without_old_key(observed), drift(observed)];
+    let deleted = observed.notices.deleted.iter().cloned();
+    let deleted = deleted.map(|key| Notice::KeyDeleted { key });
+    let mut all = of_run.into_iter().flatten().chain(deleted);
+    match all.find(|notice| observed.notices.is_open(notice)) {
+        Some(notice) => act(Action::SendNotice(notice)),
+        None => Continue(()),
+    }
+}
+
+/// Returns the notice that comes before a key is marked as superseded.
+pub(super) fn notice_before(observed: &Observed, key: &Key, action: &Action) -> Option<Notice> {
+    let Action::MarkSuperseded(_, mark) = action else {
+        return None;
+    };
+    let sends = observed.policy.notices == NoticePolicy::Send && is_previous(observed, key);
+    let notice = sends.then(|| promoted(observed, key, mark))?;
+    observed.notices.is_open(&notice).then_some(notice)
+}
+
+/// Returns an action whose mark contains the notice that was sent before it.
+pub(super) fn with_notice(observed: &Observed, key: &Key, action: Action) -> Action {
+    match action {
+        Action::MarkSuperseded(id, mark) => {
+            let notice = promoted(observed, key, &mark);
+            Action::MarkSuperseded(id, noted(observed, &notice, mark))
+        }
+        action => action,
+    }
+}
+
+fn noted(observed: &Observed, notice: &Notice, mark: Supersession) -> Supersession {
+    let is_sent = observed.notices.sent.contains(notice);
+    let kind = notice.noted().filter(|_| is_sent).map(|(_, kind)| kind);
+    let sent = kind.map(|kind| (kind, observed.policy.now));
+    Supersession {
+        notice: sent.or(mark.notice),
+        ..mark
+    }
+}
+
+/// Returns the notice about the present state of a key, if its mark does not contain it.
+fn missing(observed: &Observed, key: &Key) -> Option<Notice> {
+    if !key.is_managed() || key.is(VersionRole::Current) || is_retained(observed, key) {
+        return None;
+    }
+    let notice = match key.lifecycle() {
+        Lifecycle::Quarantined {
+            since: at,
+            supersession,
+        } => quarantined(observed, key, at, supersession),
+        Lifecycle::Superseded(mark) => {
+            let hold = current_hold(observed, key).filter(|hold| !hold.first_day_only);
+            match hold {
+                Some(hold) => Notice::KeyHeld {
+                    key: key.id.clone(),
+                    superseded_at: mark.superseded_at,
+                    hold,
+                },
+                // Also if it was held before.
+                None if mark.notice.is_some() || !is_previous(observed, key) => return None,
+                None => promoted(observed, key, current_supersession(observed, key)?),
+            }
+        }
+        Lifecycle::InUse | Lifecycle::Reenabled(_) | Lifecycle::DisabledManually => return None,
+    };
+    let (_, kind) = notice.noted()?;
+    let noted = key.supersession()?.notice.map(|(kind, _)| kind);
+    (noted != Some(kind)).then_some(notice)
+}
+
+fn quarantined(observed: &Observed, key: &Key, at: SystemTime, mark: &Supersession) -> Notice {
+    let id = key.id.clone();
+    match mark.revoked_at {
+        Some(revoked_at) => Notice::KeyRevoked {
+            key: id,
+            revoked_at,
+        },
+        None => Notice::KeyDisabled {
+            disabled_at: at,
+            delete_at: since(key, at) + observed.policy.quarantine,
+            uses: observed
+                .usage
+                .get(&id)
+                .map(|usage| usage.counted().to_vec())
+                .unwrap_or_default(),
+            key: id,
+        },
+    }
+}
+
+fn promoted(observed: &Observed, key: &Key, mark: &Supersession) -> Notice {
+    Notice::KeyPromoted {
+        version: mark.by.clone(),
+        key: current_key(observed),
+        superseded: Some((key.id.clone(), mark.superseded_at + observed.grace())),
+    }
+}
+
+/// Returns the notice of a rotation that superseded no managed key.
+///
+/// Only `finishSecret` sends it. Once it has ended, nothing shows that the notice is missing.
+fn promotion_without_old_key(observed: &Observed) -> Option<Notice> {
+    let version = observed
+        .rotated_version()
+        .filter(|_| observed.is_finished())?;
+    let is_of_it = |notice: &Notice| matches!(notice, Notice::KeyPromoted { version: of, superseded: Some(_), .. } if of == version);
+    let Notices { sent, failed, .. } = &observed.notices;
+    let mut marks = observed.keys.iter().filter_map(Key::supersession);
+    let superseded_one = marks.any(|mark| mark.by == *version && mark.notice.is_some());
+    let told = superseded_one || sent.iter().chain(failed).any(is_of_it);
+    (!told).then(|| Notice::KeyPromoted {
+        version: version.clone(),
+        key: current_key(observed),
+        superseded: None,
+    })
+}
+
+fn drift(observed: &Observed) -> Option<Notice> {
+    let repairs = &observed.notices.repairs;
+    (!repairs.is_empty()).then(|| Notice::DriftRepaired {
+        at: observed.policy.now,
+        repairs: repairs.clone(),
+    })
+}
+
+fn current_key(observed: &Observed) -> Option<KeyId> {
+    let mut keys = observed.keys.iter();
+    keys.find(|key| key.is(VersionRole::Current))
+        .map(|key| key.id.clone())
+}
