@@ -286,9 +286,11 @@ fn effect_of(call: &Call) -> CallEffect {
             Service::SecretsManager => 0,
             // The data plane follows the control plane.
             Service::ApiGateway | Service::Gateway => 1,
-            Service::Doppler => 2,
+            // Nothing reads the buses, so that the order of what is put on them does not matter.
+            Service::Doppler | Service::EventBridge => 2,
         },
-        changes: !reads.iter().any(|read| call.operation.starts_with(read)),
+        changes: call.service != Service::EventBridge
+            && !reads.iter().any(|read| call.operation.starts_with(read)),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The AWS port: Secrets Manager, API Gateway's control plane, Lambda's Invoke and the sandbox's
-//! own clock. Requests are distinguished by what AWS's clients send.
+//! The AWS port: Secrets Manager, API Gateway's control plane, `EventBridge`, Lambda's Invoke and the
+//! sandbox's own clock. Requests are distinguished by what AWS's clients send.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -39,6 +39,8 @@ pub(crate) struct Aws {
 pub(crate) enum Target {
     /// An operation of Secrets Manager, from `X-Amz-Target`.
     Secrets(String),
+    /// An operation of `EventBridge`, from `X-Amz-Target`.
+    EventBridge(String),
     /// A path of API Gateway.
     ApiGateway,
     /// Invoke of the function with this name, percent-decoded.
@@ -68,14 +70,14 @@ impl Aws {
             Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
             Target::Sandbox => self.sandbox(&parts),
             Target::Secrets(operation) => {
-                match signed(&parts).and_then(|()| self.secrets(&operation, &body)) {
-                    Ok(output) => json_response(
-                        StatusCode::OK,
-                        content_type(Service::SecretsManager),
-                        &output,
-                    ),
-                    Err(refusal) => refusal.into_response(Service::SecretsManager),
-                }
+                let output = signed(&parts).and_then(|()| self.secrets(&operation, &body));
+                json_answer(Service::SecretsManager, output)
+            }
+            Target::EventBridge(operation) => {
+                let output = signed(&parts)
+                    .and_then(|()| json_input(&body))
+                    .and_then(|input| self.event_bridge.perform(&operation, input));
+                json_answer(Service::EventBridge, output)
             }
             Target::ApiGateway => match self.api_gateway(&parts, body).await {
                 Ok((status, Some(output))) => {
@@ -123,9 +125,7 @@ impl Aws {
     }
 
     fn secrets(&self, operation: &str, body: &[u8]) -> Result<Value, ErrorResponse> {
-        let input: Value = serde_json::from_slice(body).map_err(|_| {
-            ErrorResponse::new(400, "SerializationException", "The body is not JSON.")
-        })?;
+        let input = json_input(body)?;
         match operation {
             "RotateSecret" => self.rotator.rotate(parse(input)?),
             _ => self.secrets.perform(operation, input),
@@ -140,11 +140,26 @@ impl Aws {
     }
 }
 
+/// Returns the input of an operation of the JSON protocol.
+fn json_input(body: &[u8]) -> Result<Value, ErrorResponse> {
+    serde_json::from_slice(body)
+        .map_err(|_| ErrorResponse::new(400, "SerializationException", "The body is not JSON."))
+}
+
+/// Returns the response of an operation of the JSON protocol.
+fn json_answer(service: Service, output: Result<Value, ErrorResponse>) -> Response<Body> {
+    match output {
+        Ok(output) => json_response(StatusCode::OK, content_type(service), &output),
+        Err(refusal) => refusal.into_response(service),
+    }
+}
+
 /// Returns the service and operation for the call log; `None` for Lambda's own API and the clock.
 pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     match target(parts) {
         Target::Lambda(_) | Target::Sandbox => None,
         Target::Secrets(operation) => Some((Service::SecretsManager, operation)),
+        Target::EventBridge(operation) => Some((Service::EventBridge, operation)),
         Target::ApiGateway => {
             let path = api_gateway::segments(parts.uri.path());
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -162,12 +177,15 @@ pub(crate) fn target(parts: &Parts) -> Target {
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok())
     {
-        return Target::Secrets(
-            target
-                .strip_prefix("secretsmanager.")
-                .unwrap_or(target)
-                .to_owned(),
-        );
+        return match target.strip_prefix("AWSEvents.") {
+            Some(operation) => Target::EventBridge(operation.to_owned()),
+            None => Target::Secrets(
+                target
+                    .strip_prefix("secretsmanager.")
+                    .unwrap_or(target)
+                    .to_owned(),
+            ),
+        };
     }
     let path = api_gateway::segments(parts.uri.path());
     match path
@@ -188,7 +206,7 @@ pub(crate) fn target(parts: &Parts) -> Target {
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 
 /// Refuses a request that was signed too long before or after `now`, as AWS does. The status is
-/// 403, over the JSON protocol of Secrets Manager 400, with the same message (OBS:
+/// 403, over the JSON protocol of Secrets Manager and `EventBridge` 400, with the same message (OBS:
 /// boto/botocore#3587, aws-amplify/amplify-js#2014).
 ///
 /// Most AWS SDKs correct their time of signing by the `Date` of this response, and so follow the
@@ -223,7 +241,7 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
         return None;
     };
     let status = match target(parts) {
-        Target::Secrets(_) => 400,
+        Target::Secrets(_) | Target::EventBridge(_) => 400,
         Target::ApiGateway | Target::Lambda(_) | Target::Sandbox => 403,
     };
     Some(ErrorResponse::new(

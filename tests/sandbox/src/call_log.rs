@@ -17,6 +17,8 @@ pub enum Service {
     ApiGateway,
     /// The data plane of Amazon API Gateway, which accepts or refuses a client's key.
     Gateway,
+    /// Amazon `EventBridge`.
+    EventBridge,
     /// The Doppler API.
     Doppler,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Service {
             Service::SecretsManager => "Secrets Manager",
             Service::ApiGateway => "API Gateway",
             Service::Gateway => "the gateway",
+            Service::EventBridge => "EventBridge",
             Service::Doppler => "Doppler",
         })
     }

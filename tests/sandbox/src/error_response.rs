@@ -42,7 +42,9 @@ impl ErrorResponse {
     /// Returns the throttling error of `service` (status and name: SDK service models).
     pub(crate) fn throttle(service: Service, retry_after: Option<u64>) -> ErrorResponse {
         let (status, code, message) = match service {
-            Service::SecretsManager => (400, "ThrottlingException", "Rate exceeded"),
+            Service::SecretsManager | Service::EventBridge => {
+                (400, "ThrottlingException", "Rate exceeded")
+            }
             Service::ApiGateway | Service::Gateway => {
                 (429, "TooManyRequestsException", "Too Many Requests")
             }
@@ -57,7 +59,9 @@ impl ErrorResponse {
     /// Returns the HTTP response in the error format of `service`.
     pub(crate) fn into_response(self, service: Service) -> Response<Body> {
         let body = match service {
-            Service::SecretsManager => json!({ "__type": self.code, "message": self.message }),
+            Service::SecretsManager | Service::EventBridge => {
+                json!({ "__type": self.code, "message": self.message })
+            }
             Service::ApiGateway | Service::Gateway => json!({ "message": self.message }),
             Service::Doppler => json!({ "messages": [self.message], "success": false }),
         };
@@ -79,7 +83,7 @@ impl ErrorResponse {
 /// Returns the media type of the responses of `service`.
 pub(crate) fn content_type(service: Service) -> &'static str {
     match service {
-        Service::SecretsManager => "application/x-amz-json-1.1",
+        Service::SecretsManager | Service::EventBridge => "application/x-amz-json-1.1",
         Service::ApiGateway | Service::Gateway | Service::Doppler => "application/json",
     }
 }

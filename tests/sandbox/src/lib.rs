@@ -1,16 +1,17 @@
 //! A local sandbox for the rotation function: every service that it calls.
 //!
 //! It serves AWS Secrets Manager with its rotation, Amazon API Gateway's control and data plane for
-//! API keys, AWS Lambda around the real function binary, and the Doppler API. Everything is kept in
-//! memory and listens on loopback only. A test injects faults ([`Faults`]), and reads the calls
-//! ([`Call`]) and the state of secrets and keys ([`SecretSnapshot`], [`KeySnapshot`]).
+//! API keys, Amazon `EventBridge`'s buses, AWS Lambda around the real function binary, and the
+//! Doppler API. Everything is kept in memory and listens on loopback only. A test injects faults
+//! ([`Faults`]), and reads the calls ([`Call`]), the state of secrets and keys ([`SecretSnapshot`],
+//! [`KeySnapshot`]) and the events that were put on a bus ([`BusEvent`]).
 //!
 //! ```text
 //!  test ──► Sandbox ──► rotation ──► lambda ──► the function's process
 //!              │                                     │ HTTP
 //!              │            call log and faults ◄────┘
 //!              │                    │
-//!              └──► secrets_manager · api_gateway · gateway · doppler
+//!              └──► secrets_manager · api_gateway · gateway · event_bridge · doppler
 //! ```
 //!
 //! Each fact about a service carries its source: AWSV, recorded on AWS; DOC, AWS's documentation;
@@ -48,7 +49,7 @@ pub use constants::{
     fingerprint,
 };
 pub use doppler::Doppler;
-pub use event_bridge::LabelRule;
+pub use event_bridge::{BusEvent, LabelRule};
 pub use events::Event;
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Hook, When};
 pub use lambda::{Delivery, Function, FunctionError, Invocation};

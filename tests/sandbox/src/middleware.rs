@@ -71,7 +71,10 @@ impl Middleware {
             return self.effect(parts, body).await;
         };
         // First, and without a call log entry: the signer is not known yet.
-        let aws = matches!(service, Service::SecretsManager | Service::ApiGateway);
+        let aws = matches!(
+            service,
+            Service::SecretsManager | Service::ApiGateway | Service::EventBridge
+        );
         if aws && let Some(refusal) = aws::stale(&parts, self.clock.now()) {
             return Ok(refusal.into_response(service));
         }
@@ -225,7 +228,9 @@ impl Middleware {
 
 fn request_id_header(service: Service) -> HeaderName {
     HeaderName::from_static(match service {
-        Service::SecretsManager | Service::ApiGateway | Service::Gateway => "x-amzn-requestid",
+        Service::SecretsManager | Service::ApiGateway | Service::Gateway | Service::EventBridge => {
+            "x-amzn-requestid"
+        }
         Service::Doppler => "x-request-id",
     })
 }

@@ -97,7 +97,7 @@ pub struct Options {
 /// The sandbox's ports.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ports {
-    /// Secrets Manager, API Gateway's control plane and Lambda.
+    /// Secrets Manager, API Gateway's control plane, `EventBridge` and Lambda.
     pub aws: u16,
     /// The API that requires a key.
     pub gateway: u16,
@@ -314,6 +314,10 @@ impl Sandbox {
     #[must_use]
     pub fn doppler(&self) -> &Doppler {
         &self.services.doppler
+    }
+
+    pub(crate) fn event_bridge(&self) -> &EventBridge {
+        &self.services.aws.event_bridge
     }
 
     /// Returns the injected faults.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::api_gateway::{NewKey, NewPlan, StageOf};
 use crate::constants::{FUNCTION_ARN, REST_API_ID, STAGE};
 use crate::error_response::ErrorResponse;
+use crate::event_bridge::BusEvent;
 use crate::lambda::Invocation;
 use crate::rotation::Outcome;
 use crate::sandbox::Sandbox;
@@ -391,6 +392,32 @@ impl Sandbox {
         input.id = id.map(str::to_owned);
         let (_, plan) = must("create a usage plan", self.api_gateway.create_plan(input));
         text_of(&plan.unwrap_or_default(), "id")
+    }
+}
+
+/// Event buses.
+impl Sandbox {
+    /// Creates an event bus. The bus `default` always exists.
+    pub fn create_event_bus(&self, name: &str) {
+        must("create an event bus", self.event_bridge().create_bus(name));
+    }
+
+    /// Returns every event that `PutEvents` has delivered to a bus since the start or the last
+    /// `clear_bus_events`, oldest first.
+    #[must_use]
+    pub fn bus_events(&self) -> Vec<BusEvent> {
+        self.event_bridge().events()
+    }
+
+    /// Removes the delivered events.
+    pub fn clear_bus_events(&self) {
+        self.event_bridge().clear_events();
+    }
+
+    /// Fails the next entries of `PutEvents` that would be delivered, with this error in a response
+    /// with status 200. It replaces an earlier failure; 0 entries end it.
+    pub fn fail_bus_entries(&self, entries: usize, code: &str, message: &str) {
+        self.event_bridge().fail_entries(entries, code, message);
     }
 }
 

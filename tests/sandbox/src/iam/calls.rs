@@ -16,6 +16,7 @@ use crate::api_gateway::{self, ApiGateway};
 use crate::aws::{Target, target};
 use crate::constants::{ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
 use crate::error_response::ErrorResponse;
+use crate::event_bridge::bus_arn;
 use crate::lambda::Lambda;
 use crate::secrets_manager::{Secret, SecretsManager};
 
@@ -53,6 +54,7 @@ impl Authorizer {
         let input: Value = serde_json::from_slice(body).unwrap_or_default();
         let checks = match target(parts) {
             Target::Secrets(operation) => self.of_secrets_manager(&operation, &input),
+            Target::EventBridge(operation) => of_event_bridge(&operation, &input),
             Target::ApiGateway => self.of_api_gateway(&parts.method, parts.uri.path(), &input),
             // The function never sends these two.
             Target::Lambda(_) | Target::Sandbox => Vec::new(),
@@ -150,6 +152,26 @@ impl Authorizer {
             }
         }
     }
+}
+
+/// An operation of `EventBridge` is an action of the same name on the bus (DOC: service
+/// authorization reference).
+///
+/// Whether AWS checks the entries of `PutEvents` one by one is not known (UNK). So each entry has a
+/// check of its own, which a call of many sources or buses cannot pass by one of them.
+fn of_event_bridge(operation: &str, input: &Value) -> Vec<Check> {
+    let check = |bus: Option<&str>| Check::new(format!("events:{operation}"), bus_arn(bus));
+    if operation == "CreateEventBus" {
+        return vec![check(input["Name"].as_str())];
+    }
+    let entries = input["Entries"].as_array();
+    let of_entry = |entry: &Value| {
+        check(entry["EventBusName"].as_str())
+            .with_all("events:source", text(&entry["Source"]))
+            .with_all("events:detail-type", text(&entry["DetailType"]))
+            .with("events:eventBusInvocation", "false")
+    };
+    entries.into_iter().flatten().map(of_entry).collect()
 }
 
 /// Returns the checks for the key that encrypts a value (DOC: Secrets Manager user guide, "Secret
@@ -256,10 +278,10 @@ fn refusal(denied: &Check) -> ErrorResponse {
         "User: arn:aws:sts::{ACCOUNT}:assumed-role/{FUNCTION_NAME}/{FUNCTION_NAME} is not authorized to perform: {action} \
          on resource: {resource} because no identity-based policy allows the {action} action"
     );
-    let status = if action.starts_with("secretsmanager:") {
-        400
-    } else {
-        403
+    // The services of the JSON protocol.
+    let status = match action.split(':').next() {
+        Some("secretsmanager" | "events") => 400,
+        _ => 403,
     };
     ErrorResponse::new(status, "AccessDeniedException", message)
 }

@@ -13,7 +13,7 @@ use super::pattern::{matches, matches_arn};
 pub(super) type Context = BTreeMap<String, Vec<String>>;
 
 /// Every key that the sandbox can set for a call. One that ends with a slash or colon is a prefix.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 16] = [
     "secretsmanager:secretid",
     "secretsmanager:versionid",
     "secretsmanager:versionstage",
@@ -23,6 +23,9 @@ const KEYS: [&str; 13] = [
     "aws:requesttag/",
     "aws:tagkeys",
     "aws:requestedregion",
+    "events:source",
+    "events:detail-type",
+    "events:eventbusinvocation",
     "kms:viaservice",
     "kms:calleraccount",
     "kms:encryptioncontextkeys",
@@ -31,6 +34,10 @@ const KEYS: [&str; 13] = [
 
 /// The keys with more than one value, which only set operators can compare.
 const SETS: [&str; 2] = ["aws:tagkeys", "kms:encryptioncontextkeys"];
+
+/// The keys that both kinds of operators can compare (DOC: `EventBridge` user guide, "Using IAM
+/// policy conditions", whose examples use both).
+const EITHER: [&str; 2] = ["events:source", "events:detail-type"];
 
 /// One line of a condition block: an operator, a key and the values, one of which must match.
 #[derive(Debug, Clone)]
@@ -109,7 +116,9 @@ impl Condition {
         ensure!(known, "the key is not known");
         let set = SETS.contains(&key.as_str());
         ensure!(
-            operator == Operator::Null || set == (quantity != Quantity::One),
+            operator == Operator::Null
+                || EITHER.contains(&key.as_str())
+                || set == (quantity != Quantity::One),
             "ForAllValues and ForAnyValue are for keys with more than one value, and for no other"
         );
         ensure!(

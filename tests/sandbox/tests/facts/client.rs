@@ -79,8 +79,28 @@ pub(crate) async fn try_secrets(
     operation: &str,
     input: Value,
 ) -> anyhow::Result<Answer> {
+    try_json(sandbox, &format!("secretsmanager.{operation}"), input).await
+}
+
+/// Calls `EventBridge`. Returns an error if the connection is dropped.
+pub(crate) async fn try_events(
+    sandbox: &Sandbox,
+    operation: &str,
+    input: Value,
+) -> anyhow::Result<Answer> {
+    try_json(sandbox, &format!("AWSEvents.{operation}"), input).await
+}
+
+/// Calls `EventBridge`.
+pub(crate) async fn events(sandbox: &Sandbox, operation: &str, input: Value) -> Answer {
+    try_events(sandbox, operation, input)
+        .await
+        .expect("EventBridge responds")
+}
+
+async fn try_json(sandbox: &Sandbox, target: &str, input: Value) -> anyhow::Result<Answer> {
     let request = Request::post(sandbox.aws_url())
-        .header("x-amz-target", format!("secretsmanager.{operation}"))
+        .header("x-amz-target", target)
         .header("content-type", "application/x-amz-json-1.1")
         .header("authorization", SIGNED);
     answer(http_client::send(request.body(input.to_string())?).await?)

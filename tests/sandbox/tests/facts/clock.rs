@@ -301,12 +301,14 @@ async fn signed_at(
 ) -> (u16, String, String) {
     let (url, body) = match service {
         Service::SecretsManager => (sandbox.aws_url(), r#"{"SecretId":"s"}"#),
+        Service::EventBridge => (sandbox.aws_url(), r#"{"Entries":[{}]}"#),
         _ => (format!("{}/apikeys", sandbox.aws_url()), ""),
     };
     let request = match service {
         Service::SecretsManager => {
             Request::post(url).header("x-amz-target", "secretsmanager.DescribeSecret")
         }
+        Service::EventBridge => Request::post(url).header("x-amz-target", "AWSEvents.PutEvents"),
         _ => Request::get(url),
     };
     let scope = "Credential=sandbox/20261122/us-east-1/x/aws4_request";
@@ -339,7 +341,11 @@ async fn stale_signature_is_refused() {
     sandbox.advance(DAY);
     let now = sandbox.now();
     let minutes = |minutes| Duration::from_mins(minutes);
-    for (service, status) in [(Service::SecretsManager, 400), (Service::ApiGateway, 403)] {
+    for (service, status) in [
+        (Service::SecretsManager, 400),
+        (Service::EventBridge, 400),
+        (Service::ApiGateway, 403),
+    ] {
         for near in [now - minutes(4), now, now + minutes(4)] {
             let answer = signed_at(&sandbox, service, near, "aws-sdk-rust/1.0").await;
             assert_eq!(answer.0, 200, "{answer:?}");

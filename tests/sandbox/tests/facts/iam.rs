@@ -555,18 +555,107 @@ async fn secret_by_any_id_has_arn_and_function() {
 
 /// Returns whether the role allows a call of the function to Secrets Manager.
 async fn secret(sandbox: &Sandbox, operation: &str, input: Value) -> bool {
+    json_call(sandbox, &format!("secretsmanager.{operation}"), input).await
+}
+
+/// Calls an operation of the JSON protocol as the function. Returns whether it was allowed.
+async fn json_call(sandbox: &Sandbox, target: &str, input: Value) -> bool {
     let signed = format!(
         "AWS4-HMAC-SHA256 Credential={FUNCTION_ACCESS_KEY_ID}/20261122/us-east-1/x/aws4_request"
     );
     let request = Request::post(sandbox.aws_url())
         .header("authorization", signed)
-        .header("x-amz-target", format!("secretsmanager.{operation}"))
+        .header("x-amz-target", target)
         .body(input.to_string());
     let answer = http_client::send(request.expect("the request is valid"))
         .await
         .expect("the service responds");
     let error: Value = serde_json::from_slice(answer.body()).expect("the body is JSON");
-    error["__type"] != "AccessDeniedException"
+    let allowed = error["__type"] != "AccessDeniedException";
+    assert!(allowed || answer.status() == 400, "{}", answer.status());
+    allowed
+}
+
+/// DOC: an event needs `events:PutEvents` on its bus. Both kinds of operators can compare the source
+/// (DOC: `EventBridge` user guide, "Using IAM policy conditions").
+#[tokio::test]
+async fn put_events_needs_bus_and_source() {
+    let bus = |name: &str| format!("arn:aws:events:us-east-1:123456789012:event-bus/{name}");
+    let sandbox = start().await;
+    sandbox.create_event_bus("notices");
+    let entry = |bus: &str, source: &str| json!({ "Source": source, "DetailType": "Test", "Detail": "{}", "EventBusName": bus });
+    let all = json!({
+        "ForAllValues:StringEquals": { "events:source": "rotation" },
+        "Null": { "events:source": "false" },
+    });
+    for condition in [
+        json!({ "StringEquals": { "events:source": "rotation" } }),
+        json!({ "StringEquals": { "events:detail-type": "Test", "events:source": "rotation" } }),
+        json!({ "Bool": { "events:eventBusInvocation": "false" }, "StringLike": { "events:source": "rot*" } }),
+        all,
+    ] {
+        let mut statement = allow("A", "events:PutEvents", &bus("notices"));
+        statement["Condition"] = condition;
+        let role = role(&json!([statement]));
+        sandbox.deploy(template_function().role(role.clone())).await;
+        let good = entry("notices", "rotation");
+        let mut without_source = good.clone();
+        without_source["Source"].take();
+        for (entries, allowed) in [
+            (vec![good.clone()], true),
+            (vec![entry(&bus("notices"), "rotation")], true),
+            (vec![entry("notices", "other")], false),
+            (vec![good.clone(), entry("notices", "other")], false),
+            (vec![without_source], false),
+            (vec![entry("default", "rotation")], false),
+            (vec![entry("nowhere", "rotation"), good.clone()], false),
+        ] {
+            let input = json!({ "Entries": entries });
+            let passed = json_call(&sandbox, "AWSEvents.PutEvents", input.clone()).await;
+            assert_eq!(passed, allowed, "{input} {role:?}");
+        }
+        let denials = role.take_denials();
+        let denial = denials.last().expect("a call was denied").to_string();
+        let needed = format!("PutEvents needs events:PutEvents on {}", bus("nowhere"));
+        assert_eq!(denial, needed);
+        let unneeded = role.policy().elements().len() - role.needed().len();
+        assert_eq!(unneeded, 0, "{:?}", role.needed());
+    }
+    let create = json!([allow("A", "events:CreateEventBus", &bus("other"))]);
+    sandbox
+        .deploy(template_function().role(role(&create)))
+        .await;
+    for (name, allowed) in [("other", true), ("another", false)] {
+        let created = json_call(
+            &sandbox,
+            "AWSEvents.CreateEventBus",
+            json!({ "Name": name }),
+        )
+        .await;
+        assert_eq!(created, allowed, "{name}");
+    }
+    assert_eq!(sandbox.bus_events().len(), 8, "a denied call has no effect");
+}
+
+/// OBS: policies name the usage of a plan by its path.
+#[tokio::test]
+async fn usage_needs_get_on_its_path() {
+    let sandbox = start().await;
+    let plan = sandbox.create_usage_plan("p");
+    let path = format!("/usageplans/{plan}/usage");
+    let query = format!("{path}?startDate=2026-11-01&endDate=2026-11-02&keyId=a1");
+    let on = |path: &str| {
+        let resource = format!("arn:aws:apigateway:us-east-1::{path}");
+        json!([allow("A", "apigateway:GET", &resource)])
+    };
+    let other = on(&format!("/usageplans/{plan}/keys"));
+    let denial = denied(&sandbox, other, Method::GET, &query, Value::Null).await;
+    let needed = format!("GetUsage needs apigateway:GET on arn:aws:apigateway:us-east-1::{path}");
+    assert_eq!(denial, needed);
+    sandbox
+        .deploy(template_function().role(role(&on(&path))))
+        .await;
+    assert!(call(&sandbox, Method::GET, &query, Value::Null).await);
 }
 
 /// DOC: a value needs the use of its key through Secrets Manager, with the secret in the context.

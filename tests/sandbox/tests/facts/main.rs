@@ -10,6 +10,7 @@ mod iam;
 mod keys;
 mod lambda;
 mod plans;
+mod put_events;
 mod replicas;
 mod rotation;
 mod secrets;

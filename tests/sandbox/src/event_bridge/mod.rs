@@ -1,7 +1,9 @@
-//! Amazon `EventBridge`, as far as it invokes the function: through a rule for Secrets Manager's
-//! events, and through a schedule.
+//! Amazon `EventBridge`: it invokes the function through a rule for Secrets Manager's events and
+//! through a schedule, and takes what `PutEvents` sends to its buses.
 //!
-//! Both invoke asynchronously, so that nothing in this module waits for the function.
+//! Rule and schedule invoke asynchronously, so that nothing in this module waits for the function.
+
+mod put_events;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,6 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+pub use self::put_events::BusEvent;
+use self::put_events::Buses;
+pub(crate) use self::put_events::bus_arn;
 use crate::clock::Clock;
 use crate::constants::{ACCOUNT, REGION, random_uuid};
 use crate::lambda::Lambda;
@@ -32,7 +37,7 @@ pub(crate) struct ServiceEvent<'a> {
     pub(crate) detail: Value,
 }
 
-/// The event bus and the schedule. Cheap to clone.
+/// The event buses and the schedule. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EventBridge {
     shared: Arc<Shared>,
@@ -41,6 +46,7 @@ pub(crate) struct EventBridge {
 struct Shared {
     rule: Option<LabelRule>,
     schedule: Option<Schedule>,
+    buses: Mutex<Buses>,
     clock: Clock,
     lambda: Lambda,
 }
@@ -68,6 +74,7 @@ impl EventBridge {
             shared: Arc::new(Shared {
                 rule,
                 schedule,
+                buses: Mutex::default(),
                 clock,
                 lambda,
             }),
