@@ -59,7 +59,8 @@ pub(super) fn notice_before(observed: &Observed, key: &Key, action: &Action) -> 
     let Action::MarkSuperseded(_, mark) = action else {
         return None;
     };
-    let sends = observed.policy.notices == NoticePolicy::Send && is_previous(observed, key);
+    let is_new = mark.notice.is_none() && is_previous(observed, key);
+    let sends = observed.policy.notices == NoticePolicy::Send && is_new;
     let notice = sends.then(|| promoted(observed, key, mark))?;
     observed.notices.is_open(&notice).then_some(notice)
 }

@@ -21,6 +21,7 @@ use super::secret_version::VersionRole;
 use super::supersession::{
     current_supersession, is_previous, is_reinstated, is_retained, since, superseded_since,
 };
+use crate::ids::VersionId;
 
 /// Marks, disables or deletes superseded keys when they are due, and restores keys that are in use
 /// again.
@@ -127,7 +128,9 @@ fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
         return None;
     }
     let by = observed.version(VersionRole::Current)?.clone();
-    let supersession = standing.cloned().unwrap_or(Supersession::new(now, by));
+    let supersession = standing
+        .cloned()
+        .unwrap_or_else(|| superseded_again(key, now, by));
     if observed.is_emergency() {
         let revoked_at = Some(now);
         let revoked = Supersession {
@@ -149,6 +152,16 @@ fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
         return marks.then_some(Action::MarkSuperseded(id, supersession));
     }
     postponed(key, is_over).map(|postponed| Action::NotePostponement(id, postponed))
+}
+
+/// Returns a mark that begins now. If the same version superseded the key before, its owner knows.
+fn superseded_again(key: &Key, now: SystemTime, by: VersionId) -> Supersession {
+    let before = key.supersession();
+    let before = before.filter(|mark| mark.by == by && mark.disabled_at.is_none());
+    Supersession {
+        notice: before.and_then(|mark| mark.notice),
+        ..Supersession::new(now, by)
+    }
 }
 
 /// Returns the mark which says that a period that is not over starts again.

@@ -7,10 +7,13 @@ mod errors;
 mod logs;
 mod network;
 mod no_secret_leaks;
+mod notices;
 mod reconciliation;
 mod rotation;
+mod status;
 mod tls;
 mod untrusted;
+mod usage;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -18,7 +18,10 @@ use api_key_rotation::adapters::description::{InUseText, target_hash};
 use api_key_rotation::ids::Target;
 use role::Roles;
 use sandbox::doppler::Access;
-use sandbox::{FUNCTION_NAME, Function, FunctionError, Options, Outcome, STAGE, Sandbox};
+use sandbox::{
+    BusEvent, FUNCTION_NAME, Function, FunctionError, KeySnapshot, Options, Outcome, STAGE,
+    Sandbox, SecretSnapshot,
+};
 
 /// The secret that is rotated.
 pub(crate) const SECRET: &str = "demo/partner-api-key";
@@ -414,6 +417,27 @@ impl TestEnv {
             "AWSPENDING is left: {:?}",
             secret.versions
         );
+    }
+}
+
+/// Everything that the function could change: the secret, the keys, the targets and the event bus.
+#[derive(Debug, PartialEq)]
+pub(crate) struct WorldSnapshot {
+    secret: SecretSnapshot,
+    keys: Vec<KeySnapshot>,
+    targets: Vec<Option<String>>,
+    events: Vec<BusEvent>,
+}
+
+impl WorldSnapshot {
+    pub(crate) fn new(env: &TestEnv) -> Self {
+        let targets = env.targets.iter();
+        Self {
+            secret: env.sandbox.secret(SECRET),
+            keys: env.sandbox.keys(),
+            targets: targets.map(|target| env.doppler_value(target)).collect(),
+            events: env.sandbox.bus_events(),
+        }
     }
 }
 

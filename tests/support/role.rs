@@ -28,6 +28,8 @@ pub(crate) fn parameters(
     let mut set = |name: &str, value: Option<String>| {
         parameters.extend(value.map(|value| (name.to_owned(), value)));
     };
+    set("EventBusName", get("EVENT_BUS_NAME").cloned());
+    set("HoldWhileUsed", get("HOLD_WHILE_USED").cloned());
     let Some(secret) = get("SECRET_ID") else {
         set("Fleet", Some("true".to_owned()));
         set("KmsKeyArn", sandbox.key_of(super::SECRET));

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use super::scenario::{
-    ABANDONED, DUE_TO_DELETE, DUE_TO_DISABLE, IN_GRACE, OLD, PASSWORD, REVOKED, Scenario,
+    ABANDONED, DUE_TO_DELETE, DUE_TO_DISABLE, IN_GRACE, OLD, PASSWORD, REVOKED, STILL_USED,
+    Scenario,
 };
 use crate::support::emitted::assert_absent;
 use crate::support::{SECRET, TestEnv, key_in};
@@ -68,7 +69,7 @@ impl InvariantMonitor {
                 seen.current.push(current.clone());
                 let key = env.key_in("AWSCURRENT");
                 let mirrors = |target: &&str| env.doppler_value(target) == key;
-                if self.is_rotation() && !env.targets.iter().all(mirrors) {
+                if self.scenario.is_rotation() && !env.targets.iter().all(mirrors) {
                     seen.violations
                         .push("promoted before it was mirrored".to_owned());
                 }
@@ -112,10 +113,6 @@ impl InvariantMonitor {
                 seen.violations.push(format!("{value} was cut off"));
             }
         }
-    }
-
-    fn is_rotation(&self) -> bool {
-        self.scenario != Scenario::Reconciliation
     }
 
     /// Whether the gateway is known to accept a key.
@@ -170,8 +167,14 @@ impl InvariantMonitor {
                     assert!(description(value).expect("it is in grace").0);
                 }
             }
+            Scenario::Notices => {
+                unmarked(3);
+                let (enabled, _) = description(DUE_TO_DISABLE).expect("it is in quarantine");
+                assert!(!enabled);
+                assert_announced(env);
+            }
         }
-        let moved = usize::from(self.is_rotation());
+        let moved = usize::from(self.scenario.is_rotation());
         let before = usize::from(self.scenario != Scenario::First);
         let current = self.seen.lock().current.len();
         assert_eq!(current, before + moved, "AWSCURRENT moved more than once");
@@ -194,6 +197,32 @@ impl InvariantMonitor {
         values.extend([env.token.clone(), PASSWORD.to_owned()]);
         for value in values {
             assert_absent(&emitted, &value, "what was emitted");
+        }
+    }
+}
+
+/// Asserts that each transition of a key was announced at least once, always with the same id.
+///
+/// A key that is used is kept, unless its usage could not be read. A repair leaves no trace, so its
+/// notice may be lost.
+fn assert_announced(env: &TestEnv) {
+    let events = env.sandbox.bus_events();
+    for value in [DUE_TO_DISABLE, STILL_USED] {
+        let key = env.sandbox.key_with_value(value).expect("it exists");
+        let expected = if key.enabled {
+            "KeyHeld"
+        } else {
+            "KeyDisabled"
+        };
+        let about = events
+            .iter()
+            .filter(|event| event.detail["keyId"] == *key.id);
+        let last = about.clone().next_back().map(|event| &*event.detail_type);
+        assert_eq!(last, Some(expected), "{events:?}");
+        for name in ["KeyHeld", "KeyDisabled"] {
+            let same = about.clone().filter(|event| event.detail_type == name);
+            let ids: BTreeSet<_> = same.map(|event| event.detail["id"].to_string()).collect();
+            assert!(ids.len() <= 1, "{events:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::invariants::InvariantMonitor;
 use super::scenario::Scenario;
 use super::schedule::Schedule;
-use crate::support::{SECRET, TestEnv};
+use crate::support::{SECRET, TestEnv, WorldSnapshot};
 
 /// The number of environments at once. They wait most of the time.
 const AT_ONCE: usize = 40;
@@ -53,7 +53,7 @@ struct Job {
 
 impl Job {
     fn new(env: &TestEnv, scenario: Scenario) -> Self {
-        let rotates = scenario != Scenario::Reconciliation;
+        let rotates = scenario.is_rotation();
         Self {
             token: rotates.then(|| env.sandbox.begin_rotation(SECRET)),
             errors: Vec::new(),
@@ -181,6 +181,7 @@ async fn run(schedule: Schedule) -> Outcome {
             job.errors
         );
     }
+    assert_status_changes_nothing(&env).await;
     assert!(job.reconcile(&env).await, "{:?}", job.errors);
     // Changes by time alone are complete now.
     env.sandbox.advance(Duration::from_mins(1));
@@ -191,6 +192,7 @@ async fn run(schedule: Schedule) -> Outcome {
         json!([]),
         "another run has work to do"
     );
+    assert_status_changes_nothing(&env).await;
     monitor.assert_no_leak(&env);
     let checks = monitor
         .verdict()
@@ -205,6 +207,15 @@ async fn run(schedule: Schedule) -> Outcome {
             .map(|error| error.error_type)
             .collect(),
     }
+}
+
+/// Asserts that a status report succeeds and leaves everything as it is.
+async fn assert_status_changes_nothing(env: &TestEnv) {
+    let before = WorldSnapshot::new(env);
+    let event = json!({ "Step": "status", "SecretId": SECRET });
+    let report = env.sandbox.invoke(event.to_string()).await.result;
+    let report = report.unwrap_or_else(|error| panic!("status: {error}"));
+    assert_eq!(WorldSnapshot::new(env), before, "{report}");
 }
 
 /// One row of the table.

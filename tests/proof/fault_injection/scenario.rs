@@ -19,6 +19,7 @@ pub(crate) const DUE_TO_DELETE: &str = "DeleteDeleteDeleteDeleteDeleteDeleteDele
 pub(crate) const DUE_TO_DISABLE: &str = "DisableDisableDisableDisableDisableDisab";
 pub(crate) const IN_GRACE: &str = "GraceGraceGraceGraceGraceGraceGraceGrace";
 pub(crate) const REVOKED: &str = "RevokedRevokedRevokedRevokedRevokedRevok";
+pub(crate) const STILL_USED: &str = "StillUsedStillUsedStillUsedStillUsedStil";
 pub(crate) const ABANDONED: &str = "AbandonedAbandonedAbandonedAbandonedAban";
 
 const DAY: Duration = Duration::from_hours(24);
@@ -37,16 +38,24 @@ pub(crate) enum Scenario {
     /// A reconciliation with keys to delete, to disable, to disable again and to mark, a plan and a target to
     /// correct, and a mark to remove.
     Reconciliation,
+    /// A reconciliation with notices: a key to disable, one that is still used, and a target to correct.
+    Notices,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::First,
         Self::Second,
         Self::Wide,
         Self::Adoption,
         Self::Reconciliation,
+        Self::Notices,
     ];
+
+    /// Whether the job is a rotation.
+    pub(crate) fn is_rotation(self) -> bool {
+        !matches!(self, Self::Reconciliation | Self::Notices)
+    }
 
     pub(crate) async fn start(self, options: Options) -> TestEnv {
         let json = json!({ "password": PASSWORD, "apiKey": OLD }).to_string();
@@ -68,6 +77,10 @@ impl Scenario {
                 configured_plans: 2,
                 ..TestEnvBuilder::quick()
             },
+            Self::Notices => TestEnvBuilder {
+                secret: Some(json),
+                ..TestEnvBuilder::quick().env("EVENT_BUS_NAME", "default")
+            },
         };
         let setup = setup
             .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
@@ -80,7 +93,7 @@ impl Scenario {
     fn populate(self, env: &TestEnv) {
         let plans: Vec<_> = env.plans.iter().map(String::as_str).collect();
         match self {
-            Self::First => {}
+            Self::First | Self::Notices => {}
             Self::Second | Self::Wide => {
                 add_managed_key(env, OLD, &current_version(env), &plans);
                 if self == Self::Wide {
@@ -117,16 +130,26 @@ impl Scenario {
             }
         }
         // A target that does not hold a key has drifted.
-        let held = if self == Self::Reconciliation {
-            "drifted"
-        } else {
-            OLD
-        };
+        let held = if self.is_rotation() { OLD } else { "drifted" };
         if self != Self::First {
             for target in &env.targets {
                 env.sandbox
                     .doppler()
                     .set_value(PROJECT, CONFIG, target, held);
+            }
+        }
+        if self == Self::Notices {
+            let (current, now) = (current_version(env), env.sandbox.now());
+            let key = add_managed_key(env, OLD, &current, &plans);
+            env.sandbox
+                .describe_key(&key, &(mark(now - DAY, "elsewhere", None) + &mirrored()));
+            for value in [DUE_TO_DISABLE, STILL_USED] {
+                let key = add_managed_key(env, value, &version_of(value), &plans);
+                env.sandbox
+                    .describe_key(&key, &mark(now - 3 * DAY, &current, None));
+                if value == STILL_USED {
+                    env.sandbox.add_usage(&env.plans[0], &key, 0, 9);
+                }
             }
         }
         // All services have converged by then.
@@ -137,7 +160,7 @@ impl Scenario {
     pub(crate) fn keeps_working(self) -> &'static [&'static str] {
         match self {
             Self::First => &[],
-            Self::Second | Self::Wide | Self::Adoption => &[OLD],
+            Self::Second | Self::Wide | Self::Adoption | Self::Notices => &[OLD],
             Self::Reconciliation => &[OLD, IN_GRACE, ABANDONED],
         }
     }
