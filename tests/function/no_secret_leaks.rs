@@ -51,6 +51,7 @@ async fn most_verbose() -> TestEnv {
     let env = setup
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "full")
+        .env("EVENT_BUS_NAME", "default")
         .start()
         .await;
     env.sandbox
@@ -97,6 +98,7 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
         (Service::ApiGateway, "UpdateApiKey"),
         (Service::Doppler, "GetSecret"),
         (Service::Doppler, "UpdateSecrets"),
+        (Service::EventBridge, "PutEvents"),
     ];
     let env = most_verbose().await;
     env.rotate().await;
@@ -138,12 +140,14 @@ async fn values_stay_secret_under_malformed_replies() {
         (Service::SecretsManager, "GetSecretValue"),
         (Service::ApiGateway, "GetApiKeys"),
         (Service::ApiGateway, "GetUsagePlans"),
+        (Service::ApiGateway, "GetUsage"),
         (Service::ApiGateway, "CreateApiKey"),
         (Service::ApiGateway, "CreateUsagePlanKey"),
         (Service::ApiGateway, "UpdateApiKey"),
         (Service::ApiGateway, "DeleteApiKey"),
         (Service::Doppler, "GetSecret"),
         (Service::Doppler, "UpdateSecrets"),
+        (Service::EventBridge, "PutEvents"),
     ] {
         for kind in malformed() {
             // A key to delete, one to disable, one to create again, and a target to write.
@@ -188,6 +192,8 @@ async fn values_stay_secret_in_wrong_fields_of_event() {
         json!({ "Step": "createSecret", "SecretId": SECRET, "ClientRequestToken": STRAY }),
         json!({ "Step": "reconcile", "SecretId": STRAY }),
         json!({ "Step": "emergencyStop", "SecretId": STRAY }),
+        json!({ "Step": "status", "SecretId": STRAY }),
+        json!({ "Step": "status", "GracePeriod": STRAY }),
         json!({ "Step": "reconcile", "SecretId": format!("dp.st.prd.{STRAY}") }),
         json!({ "Step": "reconcile", "SecretId": SECRET, "GracePeriod": STRAY }),
         json!({ "Step": "reconcile", STRAY: STRAY }),

@@ -38,9 +38,9 @@ enum Run {
 }
 
 /// The calls that get malformed replies.
-const CALLS: [(Run, Service, &str); 24] = {
+const CALLS: [(Run, Service, &str); 26] = {
     use Run::{Everything, Reconciliation, Rotation};
-    use Service::{ApiGateway, Doppler, SecretsManager};
+    use Service::{ApiGateway, Doppler, EventBridge, SecretsManager};
     [
         (Rotation, SecretsManager, "DescribeSecret"),
         (Rotation, SecretsManager, "GetSecretValue"),
@@ -58,12 +58,14 @@ const CALLS: [(Run, Service, &str); 24] = {
         (Reconciliation, SecretsManager, "GetSecretValue"),
         (Reconciliation, ApiGateway, "GetApiKeys"),
         (Reconciliation, ApiGateway, "GetUsagePlans"),
+        (Reconciliation, ApiGateway, "GetUsage"),
         (Reconciliation, ApiGateway, "CreateApiKey"),
         (Reconciliation, ApiGateway, "CreateUsagePlanKey"),
         (Reconciliation, ApiGateway, "UpdateApiKey"),
         (Reconciliation, ApiGateway, "DeleteApiKey"),
         (Reconciliation, Doppler, "GetSecret"),
         (Reconciliation, Doppler, "UpdateSecrets"),
+        (Reconciliation, EventBridge, "PutEvents"),
         (Everything, SecretsManager, "ListSecrets"),
         (Everything, SecretsManager, "DescribeSecret"),
     ]
@@ -369,6 +371,27 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
             ]);
             some(vec![("item", list(plan)), ("position", string().boxed())])
         }
+        "GetUsage" => {
+            let day = list(number());
+            let keys = some(vec![("$VALUE", list(day.clone())), ("$KEY", list(day))]);
+            some(vec![
+                ("usagePlanId", text("$PLAN")),
+                ("startDate", string().boxed()),
+                ("values", prop_oneof![4 => keys, 1 => json()].boxed()),
+                ("position", string().boxed()),
+            ])
+        }
+        "PutEvents" => {
+            let entry = some(vec![
+                ("EventId", string().boxed()),
+                ("ErrorCode", string().boxed()),
+                ("ErrorMessage", text("$VALUE")),
+            ]);
+            some(vec![
+                ("FailedEntryCount", number()),
+                ("Entries", list(entry)),
+            ])
+        }
         "CreateUsagePlanKey" | "GetUsagePlanKey" | "UpdateApiKey" | "DeleteApiKey" => some(vec![
             ("id", id()),
             ("enabled", flag()),
@@ -441,6 +464,7 @@ async fn start(run: Run, number: usize) -> TestEnv {
     let inherits = setup.configured_plans == 0;
     // A key that is created again names no target, if the targets cannot be noted.
     let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
+    let setup = setup.env("EVENT_BUS_NAME", "default");
     let env = setup.env("DOPPLER_ADOPT_TARGETS", &target);
     let env = env.start().await;
     let arn = &env.sandbox.secret(SECRET).arn;
@@ -489,6 +513,15 @@ fn prepare(env: &TestEnv, operation: &str) -> bool {
                 ..Supersession::new(long_ago, by)
             };
             sandbox.set_key_enabled(&old.id, false);
+            sandbox.describe_key(&old.id, &mark.to_string());
+        }
+        // It is due for disabling, which is announced.
+        "GetUsage" | "PutEvents" => {
+            let by = sandbox.secret(SECRET);
+            let by = by.current().expect("it has a value").id.clone();
+            let ago = sandbox.now() - Duration::from_hours(48);
+            let mark = Supersession::new(ago, VersionId::from(&*by));
+            sandbox.set_key_enabled(&old.id, true);
             sandbox.describe_key(&old.id, &mark.to_string());
         }
         "CreateApiKey" | "CreateUsagePlanKey" => sandbox.delete_key(&current.id),
@@ -630,6 +663,7 @@ fn inject(
     let mut body = garbage.body.clone();
     if body.len() < 100_000 {
         let value = env.current_key();
+        let key = superseded_key(env).map(|key| key.id).unwrap_or_default();
         let names = [
             ("$ARN", secret.arn.as_str()),
             ("$NAME", SECRET),
@@ -638,6 +672,8 @@ fn inject(
             ("$VALUE", &value),
             ("$TOKEN", &env.token),
             ("$FUNCTION", sandbox::FUNCTION_ARN),
+            ("$PLAN", &env.plans[0]),
+            ("$KEY", &key),
         ];
         for (name, meant) in names {
             body = replaced(&body, name.as_bytes(), meant.as_bytes());
