@@ -774,6 +774,8 @@ impl MotoEnv {
             .env("AWS_LAMBDA_LOG_LEVEL", "DEBUG")
             .env("SECRET_ID", SECRET)
             .env("PROPAGATION_DELAY", propagation_delay)
+            // moto: it has no GetUsage, so it cannot judge whether a key is used.
+            .env("HOLD_WHILE_USED", "0s")
             .env("DOPPLER_TARGETS", format!("{PROJECT}/{CONFIG}/{TARGET}"))
             .env("DOPPLER_TOKEN_SECRET_ID", TOKEN_SECRET)
             .env("DOPPLER_API_URL", self.sandbox.doppler_url());

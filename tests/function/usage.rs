@@ -1,4 +1,6 @@
 //! Superseded keys that consumers still use, as API Gateway counts it.
+//!
+//! moto 5.2.1 and ministack have no `GetUsage`, so only the sandbox stands for API Gateway here.
 
 use std::time::{Duration, SystemTime};
 
