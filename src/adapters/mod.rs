@@ -27,5 +27,6 @@ pub use self::call::{CallError, CallErrorKind};
 pub use self::clients::Clients;
 pub use self::doppler::classify as refusal;
 pub use self::error::{AdapterError, ProbeFault};
+pub use self::event_bridge::notice_detail;
 pub use self::secrets_manager::{ListedSecret, Secret};
 pub use self::session::Session;

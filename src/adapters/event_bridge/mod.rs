@@ -27,6 +27,12 @@ const SOURCE: &str = "api-key-rotation";
 const ATTEMPTS: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Returns the detail of a notice about a secret, as JSON. `docs/notices.schema.json` describes it.
+#[must_use]
+pub fn notice_detail(secret: &Secret, function_name: &str, notice: &Notice) -> String {
+    Detail::new(secret, function_name, notice).to_json()
+}
+
 pub(super) struct EventBridge {
     client: Client,
     function_name: String,
@@ -55,14 +61,14 @@ impl EventBridge {
         now: SystemTime,
     ) -> Result<Call, CallError> {
         const OPERATION: &str = "PutEvents";
-        let detail = Detail::new(secret, &self.function_name, notice);
+        let detail = notice_detail(secret, &self.function_name, notice);
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(bus)
             .source(SOURCE)
             .detail_type(notice.name())
             .resources(&secret.arn)
             .time(DateTime::from(now))
-            .detail(detail.to_json());
+            .detail(detail);
         let reply = self.client.put_events().entries(entry.build()).send().await;
         let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
         let call = aws::call(SERVICE, OPERATION, &reply);
