@@ -2,6 +2,7 @@
 
 mod layers;
 mod malformed_input;
+mod notices;
 mod pages;
 mod parsing;
 
