@@ -78,7 +78,7 @@ e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an AWS emulator, 
 ##@ Check
 
 # Files without the words in tests/tools/words.py, which this project does not use.
-CHECKED_WORDS := README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs src tests template.yaml Makefile .github
+CHECKED_WORDS := README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs examples src tests template.yaml Makefile .github
 
 .PHONY: check
 check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
@@ -98,6 +98,8 @@ lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.i
 	@$(TOOLS)/test/bin/python tests/tools/expand.py template.yaml >$(TOOLS)/template.json
 	@$(TOOLS)/test/bin/cfn-lint $(TOOLS)/template.json
 	@echo 'template.yaml: sam validate and cfn-lint found no problems, also in the expanded template'
+	@$(TOOLS)/test/bin/cfn-lint examples/*/*.yaml
+	@echo 'examples: cfn-lint found no problems'
 # The waivers are in the template, with reasons. Without --skip-download, it would fetch links to guidelines.
 	@$(TOOLS)/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 	@echo 'template.yaml: checkov found only problems that are waived in the template'

@@ -1,5 +1,6 @@
 //! The template: what it creates, what its parameters accept, and what its role allows.
 
+mod examples;
 mod least_privilege;
 mod parameters;
 mod template;
