@@ -605,6 +605,7 @@ fn reconciliation_is_read_from_every_source() {
         "reconcile-all",
         "emergency-stop",
         "label-updated",
+        "status",
     ] {
         let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let json = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
