@@ -45,15 +45,21 @@ if "errorType" in answer:
 for secret in answer.get("secrets", [answer]):
     if len(answer.get("secrets", [])) > 1:
         print("secret:", secret["secret"])
-    for name in "checked", "done", "issues", "handOverCommands":
+    for name in "checked", "done", "wouldDo", "issues", "handOverCommands":
         for line in secret.get(name) or []:
             print(f"{name}: {line}")
-    if not secret.get("done"):
-        print("done: nothing")
+    changes = "wouldDo" if "wouldDo" in secret else "done"
+    if not secret.get(changes):
+        print(f"{changes}: nothing")
     status = secret.get("status") or {}
     for key in status.get("keys", []):
         until = " until " + key["nextTransitionAt"] if "nextTransitionAt" in key else ""
         print("key:", key["id"], key["state"] + until + (", current" if key["current"] else ""))
+        used = key.get("lastUsed") or {"byPlan": []}
+        for use in used["byPlan"]:
+            print("used:", key["id"], use["day"], "on usage plan", use["usagePlan"] + ", requests:", use["requests"])
+        if "unknown" in used:
+            print("used:", key["id"], "is not known:", used["unknown"])
     for target in status.get("targets", []):
         print("target:", target["target"], "holds", target["holds"])
 for secret in answer.get("notProcessed", []):

@@ -1,9 +1,9 @@
-//! The templates in `examples/notices`: they match events that are sent, with the least rights.
+//! The templates in `examples/notices`: they match events that are sent, and the page refers to them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::support::markdown::repository;
+use crate::support::markdown::{page, repository};
 use serde_json::Value;
 use template::Template;
 
@@ -98,5 +98,40 @@ fn roles_allow_one_action_on_one_resource() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn page_refers_to_every_example() {
+    let page = page("notices");
+    for (name, _) in examples() {
+        let link = format!("../examples/notices/{name}");
+        assert!(
+            page.links().iter().any(|(_, target)| *target == link),
+            "{name}"
+        );
+        let deployed = format!("--template-file examples/notices/{name} ");
+        let command = page.block_with(&deployed);
+        let given: BTreeSet<_> = command
+            .split_whitespace()
+            .filter_map(|word| Some(word.split_once('=')?.0))
+            .collect();
+        let template = examples().into_iter().find(|(other, _)| *other == name);
+        let (_, template) = template.expect("it exists");
+        for (parameter, declared) in template.section("Parameters") {
+            let has_default = declared.get("Default").is_some();
+            assert_eq!(
+                given.contains(parameter.as_str()),
+                !has_default,
+                "{name}: {parameter}"
+            );
+        }
+        assert_eq!(
+            given
+                .iter()
+                .filter(|name| !template.has_parameter(name))
+                .count(),
+            0
+        );
     }
 }

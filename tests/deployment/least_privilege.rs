@@ -39,6 +39,8 @@ struct Shape {
     mirror: bool,
     /// Whether customer managed keys encrypt the secrets.
     keys: bool,
+    /// The event bus of the notices.
+    bus: Option<&'static str>,
 }
 
 /// Which secrets the function serves.
@@ -52,7 +54,7 @@ enum Serves {
     Fleet,
 }
 
-const SHAPES: [(&str, Shape); 8] = [
+const SHAPES: [(&str, Shape); 9] = [
     (
         "a new secret and one plan",
         Shape {
@@ -70,6 +72,15 @@ const SHAPES: [(&str, Shape); 8] = [
         Shape {
             plans: 2,
             mirror: true,
+            ..SMALLEST
+        },
+    ),
+    (
+        "a new secret, two plans and notices",
+        Shape {
+            serves: Serves::New,
+            plans: 2,
+            bus: Some(BUS),
             ..SMALLEST
         },
     ),
@@ -97,6 +108,7 @@ const SHAPES: [(&str, Shape); 8] = [
             stage_keys: true,
             mirror: true,
             keys: true,
+            bus: Some(BUS),
         },
     ),
     (
@@ -107,14 +119,18 @@ const SHAPES: [(&str, Shape); 8] = [
         },
     ),
     (
-        "a fleet with a customer managed key",
+        "a fleet with a customer managed key and notices",
         Shape {
             serves: Serves::Fleet,
             keys: true,
+            bus: Some(BUS),
             ..SMALLEST
         },
     ),
 ];
+
+/// The event bus of the notices.
+const BUS: &str = "keys";
 
 const SMALLEST: Shape = Shape {
     serves: Serves::Existing,
@@ -122,6 +138,7 @@ const SMALLEST: Shape = Shape {
     stage_keys: false,
     mirror: false,
     keys: false,
+    bus: None,
 };
 
 impl Shape {
@@ -150,7 +167,11 @@ impl Shape {
         if self.stage_keys {
             setup = setup.env("STAGE_KEYS", &format!("{REST_API_ID}/{STAGE}"));
         }
+        if let Some(bus) = self.bus {
+            setup = setup.env("EVENT_BUS_NAME", bus);
+        }
         let env = setup.start().await;
+        env.sandbox.create_event_bus(BUS);
         if self.plans == 0 {
             env.sandbox
                 .create_key("manual", UNMANAGED, &[&env.plans[0]]);
@@ -226,12 +247,21 @@ async fn run_lifecycle(env: &TestEnv, shape: Shape) {
     env.reconcile(json!({})).await;
     assert!(sandbox.key_with_value(&env.current_key()).is_some());
 
-    // The superseded keys are disabled and deleted when they are due.
+    // The superseded keys are disabled and deleted when they are due. A status report comes first,
+    // which needs no other permission.
     for days in [2, 8] {
         sandbox.advance(days * DAY);
+        for status in [
+            json!({ "Step": "status" }),
+            json!({ "Step": "status", "SecretId": SECRET }),
+        ] {
+            env.reconcile(status).await;
+        }
         env.reconcile(json!({})).await;
     }
     assert!(count_calls(env, "DeleteApiKey") > 0, "nothing was deleted");
+    let is_notified = !sandbox.bus_events().is_empty();
+    assert_eq!(is_notified, shape.bus.is_some(), "notices");
 
     // Another key is disabled at once.
     let leaked = env.current_key();
@@ -299,25 +329,39 @@ enum Answer {
 struct Attempt {
     method: Method,
     path: String,
-    operation: Option<&'static str>,
+    /// The header `x-amz-target`, for services with the JSON protocol.
+    target: Option<String>,
     input: Value,
 }
 
 impl Attempt {
-    fn secrets(operation: &'static str, input: Value) -> Attempt {
+    fn json(target: String, input: Value) -> Attempt {
         Attempt {
             method: Method::POST,
             path: "/".to_owned(),
-            operation: Some(operation),
+            target: Some(target),
             input,
         }
+    }
+
+    fn secrets(operation: &str, input: Value) -> Attempt {
+        Self::json(format!("secretsmanager.{operation}"), input)
+    }
+
+    /// An event of this source to this bus.
+    fn event(source: &str, bus: &str) -> Attempt {
+        let entry = json!({ "Source": source, "DetailType": "KeyDeleted", "Detail": "{}", "EventBusName": bus });
+        Self::json(
+            "AWSEvents.PutEvents".to_owned(),
+            json!({ "Entries": [entry] }),
+        )
     }
 
     fn api(method: Method, path: impl Into<String>, input: Value) -> Attempt {
         Attempt {
             method,
             path: path.into(),
-            operation: None,
+            target: None,
             input,
         }
     }
@@ -331,8 +375,8 @@ impl Attempt {
                 "authorization",
                 format!("AWS4-HMAC-SHA256 Credential={FUNCTION_ACCESS_KEY_ID}/{SCOPE}"),
             );
-        if let Some(operation) = self.operation {
-            request = request.header("x-amz-target", format!("secretsmanager.{operation}"));
+        if let Some(target) = self.target {
+            request = request.header("x-amz-target", target);
         }
         let body = if self.input.is_null() {
             String::new()
@@ -409,6 +453,8 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
     // Any plan may be inherited, so IAM cannot distinguish them.
     let any_plan = if shape.plans == 0 { Allowed } else { Denied };
     let token = if shape.mirror { Allowed } else { Denied };
+    let notice = if shape.bus.is_some() { Allowed } else { Denied };
+    let days = "startDate=2026-11-29&endDate=2026-11-30";
     let list = if shape.serves == Serves::Fleet {
         Allowed
     } else {
@@ -551,6 +597,30 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             ),
             Allowed,
         ),
+        // The reply shows the use of every key of a plan. IAM does not know which key is requested.
+        (
+            "it reads the use of its own plan",
+            a(
+                get,
+                format!("/usageplans/{own_plan}/usage?{days}"),
+                Value::Null,
+            ),
+            Allowed,
+        ),
+        (
+            "it reads the use of another plan",
+            a(get, format!("/usageplans/{plan}/usage?{days}"), Value::Null),
+            any_plan,
+        ),
+        (
+            "it changes the use of a key on its own plan",
+            Attempt::api(
+                Method::PATCH,
+                format!("/usageplans/{own_plan}/keys/{own}/usage"),
+                patch(),
+            ),
+            Denied,
+        ),
         (
             "it lists the keys of a plan, with their values",
             a(get, format!("/usageplans/{plan}/keys"), Value::Null),
@@ -669,6 +739,30 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
             a(get, format!("/tags/{}", arn_in_path(key)), Value::Null),
             Denied,
         ),
+        // Events.
+        (
+            "it sends a notice",
+            Attempt::event("api-key-rotation", BUS),
+            notice,
+        ),
+        (
+            "it sends a notice to another bus",
+            Attempt::event("api-key-rotation", "default"),
+            Denied,
+        ),
+        (
+            "it sends an event of another source",
+            Attempt::event("billing", BUS),
+            Denied,
+        ),
+        (
+            "it makes a bus",
+            Attempt::json(
+                "AWSEvents.CreateEventBus".to_owned(),
+                json!({ "Name": "mine" }),
+            ),
+            Denied,
+        ),
         // Everything else that API Gateway has.
         (
             "it makes an API",
@@ -781,6 +875,20 @@ fn never(own: &str, token: &str) -> Vec<(&'static str, Check)> {
             Check::new("secretsmanager:ReplicateSecretToRegions", own),
         ),
         (
+            "a rule of its bus",
+            Check::new(
+                "events:PutRule",
+                format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{BUS}/mine"),
+            ),
+        ),
+        (
+            "mail to owners, which the rule sends",
+            Check::new(
+                "sns:Publish",
+                format!("arn:aws:sns:{REGION}:{ACCOUNT}:key-owners"),
+            ),
+        ),
+        (
             "an API in another Region",
             Check::new(
                 "apigateway:GET",
@@ -839,7 +947,12 @@ async fn no_role_allows_other_services_or_kms() {
             }
         }
         for plan in &env.plans {
-            for (action, rest) in [("POST", "/keys"), ("GET", "/keys/a1b2c3d4e5"), ("GET", "")] {
+            for (action, rest) in [
+                ("POST", "/keys"),
+                ("GET", "/keys/a1b2c3d4e5"),
+                ("GET", "/usage"),
+                ("GET", ""),
+            ] {
                 let arn = format!("arn:aws:apigateway:eu-west-1::/usageplans/{plan}{rest}");
                 let check = Check::new(format!("apigateway:{action}"), arn);
                 if role.allows(&check.with("aws:RequestedRegion", "eu-west-1")) {
@@ -883,7 +996,7 @@ async fn no_role_allows_other_services_or_kms() {
 // Wildcards.
 
 /// Every entry of the role with a wildcard, in an example Region and account, and why AWS allows nothing narrower.
-const WILDCARDS: [(&str, &str, &str); 9] = [
+const WILDCARDS: [(&str, &str, &str); 10] = [
     (
         "Logs",
         "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rotation:*",
@@ -929,6 +1042,11 @@ const WILDCARDS: [(&str, &str, &str); 9] = [
         "arn:aws:apigateway:us-east-1::/usageplans/*/keys/*",
         "the plans are those of the current key; API Gateway assigns the ids",
     ),
+    (
+        "UseOfKeys",
+        "arn:aws:apigateway:us-east-1::/usageplans/*/usage",
+        "the plans are those of the current key",
+    ),
 ];
 
 /// Every wildcard of the role is one that AWS requires.
@@ -965,6 +1083,7 @@ async fn every_wildcard_in_role_is_unavoidable() {
             ("GivenUsagePlans", ""),
             ("AddToUsagePlans", "/keys"),
             ("KeysOfUsagePlans", "/keys/*"),
+            ("UseOfKeys", "/usage"),
         ] {
             let arn = format!("arn:*:apigateway:*::/usageplans/{plan}{rest}");
             permitted.insert((sid.to_owned(), arn));
@@ -1086,6 +1205,8 @@ fn template_grants_one_role_and_one_permission() {
     assert_eq!(
         kinds,
         [
+            // The topic's own policy decides whether this rule may publish.
+            "AWS::Events::Rule",
             "AWS::IAM::Role",
             "AWS::Lambda::Permission",
             "AWS::Logs::LogGroup",
@@ -1111,6 +1232,48 @@ fn doppler_token_is_readable_only_with_targets() {
         let stack = stack(FUNCTION_NAME, parameters.into(), BTreeMap::new());
         let check = Check::new("secretsmanager:GetSecretValue", arn("shop/token"));
         assert_eq!(role_in(&stack).allows(&check), allowed, "{targets:?}");
+    }
+}
+
+/// The use of keys can be read only on configured plans, and only if it is requested. Notices can be
+/// sent only to a configured bus.
+#[test]
+fn rights_on_use_and_bus_follow_parameters() {
+    let secret = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop/key-AbCdEf");
+    let role = |parameters: &[(&str, &str)]| {
+        let existing = ("ExistingSecretArn", secret.as_str());
+        let parameters = parameters.iter().chain([&existing]);
+        let parameters = parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        role_in(&stack(FUNCTION_NAME, parameters.collect(), BTreeMap::new()))
+    };
+    let reads = |parameters: &[(&str, &str)], plan: &str| {
+        let arn = format!("arn:aws:apigateway:{REGION}::/usageplans/{plan}/usage");
+        role(parameters)
+            .allows(&Check::new("apigateway:GET", arn).with("aws:RequestedRegion", REGION))
+    };
+    let plans = ("UsagePlanIds", "a1b2c3,d4e5f6");
+    for (parameters, plan, allowed) in [
+        (&[][..], "a1b2c3", true),
+        (&[("HoldWhileUsed", "0s")], "a1b2c3", false),
+        (&[plans], "a1b2c3", true),
+        (&[plans], "d4e5f6", true),
+        // The plan of a superseded key, which was configured before.
+        (&[plans], "g7h8i9", false),
+        (&[plans, ("HoldWhileUsed", "0s")], "a1b2c3", false),
+    ] {
+        assert_eq!(reads(parameters, plan), allowed, "{parameters:?} {plan}");
+    }
+    let sends = |parameters: &[(&str, &str)], bus: &str| {
+        let arn = format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}");
+        role(parameters)
+            .allows(&Check::new("events:PutEvents", arn).with("events:source", "api-key-rotation"))
+    };
+    for (parameters, bus, allowed) in [
+        (&[][..], "default", false),
+        (&[("EventBusName", "default")], "default", true),
+        (&[("EventBusName", "default")], "keys", false),
+    ] {
+        assert_eq!(sends(parameters, bus), allowed, "{parameters:?} {bus}");
     }
 }
 

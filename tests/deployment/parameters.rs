@@ -211,8 +211,14 @@ fn parameters() -> impl Strategy<Value = Values> {
         } else if parameters[way].is_empty() {
             parameters.insert(way.to_owned(), example.to_owned());
         }
-        if parameters["DopplerTokenSecretArn"].is_empty() {
-            parameters.insert("DopplerTokenSecretArn".to_owned(), TOKEN.to_owned());
+        for (name, example) in [
+            ("DopplerTokenSecretArn", TOKEN),
+            ("EventBusName", "default"),
+        ] {
+            let needs_bus = !parameters["NoticeTopicArn"].is_empty();
+            if parameters[name].is_empty() && (needs_bus || name != "EventBusName") {
+                parameters.insert(name.to_owned(), example.to_owned());
+            }
         }
         parameters
     })
@@ -244,6 +250,8 @@ fn any_allowed_parameters_give_valid_settings() {
         prop_assert_eq!(plans, items(&parameters["UsagePlanIds"]));
         let stages = items(&parameters["StageKeys"]).len();
         prop_assert_eq!(settings.stage_keys.len(), stages);
+        let bus = settings.event_bus_name.as_deref().unwrap_or_default();
+        prop_assert_eq!(bus, &parameters["EventBusName"]);
         let has_targets = !parameters["DopplerTargets"].is_empty();
         prop_assert_eq!(has_targets, !settings.targets().is_empty());
         if let Some(url) = &settings.probe_url {
@@ -319,7 +327,23 @@ fn template_and_function_agree_at_the_limits() {
         ("GracePeriod", "9".repeat(29) + "d", false),
         ("GracePeriod", "8760h".to_owned(), true),
         ("GracePeriod", "9999h".to_owned(), false),
+        ("HoldWhileUsed", "0s".to_owned(), true),
+        ("HoldWhileUsed", "365d 23h 59m 59s".to_owned(), true),
+        ("HoldWhileUsed", "400d".to_owned(), false),
         ("QuarantinePeriod", "9999d".to_owned(), false),
+        ("EventBusName", "a".repeat(256), true),
+        ("EventBusName", "a".repeat(257), false),
+        (
+            "EventBusName",
+            "aws.partner/example.com/bus_1-a".to_owned(),
+            true,
+        ),
+        ("EventBusName", "two words".to_owned(), false),
+        (
+            "EventBusName",
+            "arn:aws:events:us-east-1:123456789012:event-bus/keys".to_owned(),
+            false,
+        ),
         ("PropagationDelay", "9".repeat(29) + "s", false),
         ("DopplerTargets", times(50, target), true),
         ("DopplerTargets", times(51, target), false),

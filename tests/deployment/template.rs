@@ -19,6 +19,7 @@ const TOKEN: &str =
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/doppler-token-MnOpQr";
 const KMS_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:on-call";
+const OWNERS: &str = "arn:aws:sns:us-east-1:123456789012:key-owners";
 const PAGES: &str = "https://git.example.com/rotation/docs";
 
 const NEW: &[(&str, &str)] = &[("SecretName", "shop/key"), ("UsagePlanIds", "a1b2c3")];
@@ -92,6 +93,9 @@ fn template_deploys_one_secret_or_fleet() {
     let mirror = [("DopplerTargets", "acme/prd/KEY")];
     let error = deploy(&[NEW, &mirror].concat()).expect_err("no token");
     assert!(error.contains("requires DopplerTokenSecretArn"), "{error}");
+    let owners = [("NoticeTopicArn", OWNERS)];
+    let error = deploy(&[NEW, &owners].concat()).expect_err("no bus");
+    assert!(error.contains("requires EventBusName"), "{error}");
 }
 
 /// The function accepts the settings of every deployment and serves its secret.
@@ -108,7 +112,10 @@ fn every_deployment_is_accepted_by_function() {
         ("AllowKeyWithoutPlan", "true"),
         ("PropagationDelay", "3m"),
         ("GracePeriod", "1d 12h"),
+        ("HoldWhileUsed", "3d"),
         ("QuarantinePeriod", "14d"),
+        ("EventBusName", "keys"),
+        ("NoticeTopicArn", OWNERS),
         ("EndpointUrl", "https://example.com"),
         ("DocumentationUrl", PAGES),
     ];
@@ -131,8 +138,12 @@ fn every_deployment_is_accepted_by_function() {
             assert_eq!(variables["DOPPLER_ADOPT_TARGETS"], "acme/prd/KEY");
             assert_eq!(variables["ALLOW_KEY_WITHOUT_PLAN"], "true");
             assert_eq!(settings.grace_period.as_secs(), 36 * 3600);
+            assert_eq!(settings.hold_while_used.as_secs(), 72 * 3600);
+            assert_eq!(settings.event_bus_name.as_deref(), Some("keys"));
             assert_eq!(settings.documentation_url, PAGES);
         } else {
+            assert_eq!(settings.hold_while_used.as_secs(), 7 * 24 * 3600);
+            assert_eq!(settings.event_bus_name, None);
             assert_eq!(settings.documentation_url, "docs");
         }
     }
@@ -180,6 +191,18 @@ fn schedule_comes_after_permission_and_rest() {
         assert_eq!(schedule["Properties"]["RotateImmediatelyOnUpdate"], "true");
     }
     assert!(resource(&stack(FLEET), "SecretRotation").is_none());
+    // The rule for notices exists only with a topic, and DependsOn takes no condition.
+    let after = |parameters: &[(&str, &str)]| {
+        let schedule = resource(&stack(parameters), "SecretRotation").expect("it is created");
+        schedule["Metadata"]["CreatedAfter"].clone()
+    };
+    assert_eq!(after(NEW), "none");
+    let notified = [("EventBusName", "keys"), ("NoticeTopicArn", OWNERS)];
+    assert_eq!(
+        after(&[NEW, &notified].concat()),
+        "keys|rotation-notices",
+        "it refers to the rule"
+    );
 }
 
 /// An empty schedule creates none, and a window is set only if one is given.
@@ -247,13 +270,54 @@ fn rule_matches_own_secret_or_promotions() {
     }
 }
 
+/// The notices of this function are sent to the topic as sentences, and no other events.
+#[test]
+fn notices_rule_sends_own_sentences_to_topic() {
+    let bus = [("EventBusName", "keys")];
+    for without in [NEW, &[NEW, &bus].concat()] {
+        assert!(resource(&stack(without), "NoticesRule").is_none());
+    }
+    for one in [NEW, EXISTS, FLEET] {
+        let topic = [bus[0], ("NoticeTopicArn", OWNERS)];
+        let rule = properties(&stack(&[one, &topic].concat()), "NoticesRule");
+        assert_eq!(rule["Name"], "rotation-notices");
+        assert_eq!(rule["EventBusName"], "keys");
+        assert_eq!(
+            rule["EventPattern"],
+            json!({
+                "source": ["api-key-rotation"],
+                "account": [ACCOUNT],
+                "detail": { "functionName": ["rotation"] },
+            })
+        );
+        let targets = rule["Targets"].as_array().expect("a list");
+        let [target] = targets.as_slice() else {
+            panic!("{} targets", targets.len());
+        };
+        assert_eq!(target["Arn"], OWNERS);
+        // DOC: for SNS, only the topic's policy counts. With a role, a delivery may fail.
+        assert_eq!(target.get("RoleArn"), None);
+        let input = &target["InputTransformer"];
+        assert_eq!(
+            input["InputPathsMap"],
+            json!({ "message": "$.detail.message" })
+        );
+        // A JSON string, of which `<message>` is the whole.
+        let template = input["InputTemplate"].as_str().expect("a string");
+        assert_eq!(
+            serde_json::from_str::<Value>(template).ok(),
+            Some(json!("<message>"))
+        );
+    }
+}
+
 /// Every alarm notifies the topic when it begins and ends, and is on the dashboard. The runbook has its entry, and no other.
 #[test]
 fn every_alarm_notifies_and_is_documented() {
     let notified = [("AlarmTopicArn", TOPIC), ("DocumentationUrl", PAGES)];
     let notified = stack(&[NEW, &notified].concat());
     let alarms = of_type(&notified, "AWS::CloudWatch::Alarm");
-    assert!(alarms.len() >= 15, "{}", alarms.len());
+    assert!(alarms.len() >= 16, "{}", alarms.len());
     let dashboard = properties(&notified, "Dashboard")["DashboardBody"].clone();
     let dashboard: Value = serde_json::from_str(dashboard.as_str().expect("it is a string"))
         .expect("the dashboard's body is JSON");
@@ -514,6 +578,11 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         &["24h", "0s", "90m", "1d 12h", "365d"],
         &["1w", "24", "366d", "12h 1d"],
     ),
+    (
+        "HoldWhileUsed",
+        &["7d", "0s", "1d 12h", "365d"],
+        &["1w", "7", "", "366d"],
+    ),
     ("QuarantinePeriod", &["7d"], &["7 d"]),
     (
         "ReconcileSchedule",
@@ -565,6 +634,22 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
             "https://doppler.example.com:8443/v1",
         ],
         &["http://api.doppler.com", "", "https://api.doppler.com?x"],
+    ),
+    (
+        "EventBusName",
+        &["", "default", "keys-1_a.b"],
+        &[
+            "two words",
+            "arn:aws:events:us-east-1:123456789012:event-bus/keys",
+        ],
+    ),
+    (
+        "NoticeTopicArn",
+        &["", OWNERS],
+        &[
+            "key-owners",
+            "arn:aws:sns:us-east-1:123456789012:key-owners.fifo",
+        ],
     ),
     (
         "AlarmTopicArn",

@@ -1,4 +1,5 @@
-//! The details of notices: `docs/notices.schema.json` describes each one.
+//! The details of notices: `docs/notices.schema.json` describes each one, and `docs/notices.md` names
+//! what the schema has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,7 @@ use api_key_rotation::time::Day;
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use crate::markdown::repository;
+use crate::markdown::{page, repository};
 
 const VERSION: &str = "0048473f-1f74-4a7e-af39-79cd9a5a6df0";
 
@@ -362,4 +363,52 @@ fn ids_repeat_as_documented() {
         .collect();
     // `KeyHeld` and `KeyDisabled` are each there twice, for one key and time.
     assert_eq!(ids.len(), notices().len() - 2);
+}
+
+/// The page has a row for each event, which names its fields.
+#[test]
+fn page_names_every_event_and_field() {
+    let schema = schema();
+    let page = page("notices");
+    let cells = |line: &str| {
+        line.split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let rows: BTreeMap<_, _> = page
+        .prose()
+        .into_iter()
+        .filter_map(|(_, line)| {
+            let cells = cells(line);
+            let name = cells
+                .get(1)?
+                .strip_prefix('`')?
+                .strip_suffix('`')?
+                .to_owned();
+            Some((name, line))
+        })
+        .collect();
+    for (name, definition) in definitions(&schema) {
+        let row = rows
+            .get(name)
+            .unwrap_or_else(|| panic!("no row for {name}"));
+        let common = ["id", "message", "secretArn", "secretName", "functionName"];
+        for field in fields(&definition["properties"]) {
+            let named = format!("`{field}`");
+            let place = if common.contains(&field) {
+                page.text.as_str()
+            } else {
+                row
+            };
+            assert!(place.contains(&named), "{name}: {field}");
+        }
+    }
+}
+
+/// The example on the page is a notice.
+#[test]
+fn example_on_page_is_valid() {
+    let example = page("notices").block_with("detail-type");
+    let example = serde_json::from_str(&example).expect("it is JSON");
+    is_valid(&example).unwrap_or_else(|error| panic!("{error}"));
 }

@@ -148,6 +148,8 @@ async fn blocks_for_stack_name_its_parameters() {
     for block in [
         Commands::AddMirror,
         Commands::ChangeParameter,
+        Commands::TurnNoticesOn,
+        Commands::NameTopic,
         Commands::NameToken,
         Commands::AdoptTarget,
     ] {

@@ -28,6 +28,8 @@ macro_rules! run_blocks {
 run_blocks! {
     AddMirror: ("README", "Doppler", 0),
     ChangeParameter: ("deploy", "Change a parameter", 0),
+    TurnNoticesOn: ("notices", "Turn notices on", 0),
+    NameTopic: ("notices", "Send mail to owners", 1),
     NameToken: ("doppler", "Create a token", 2),
     AdoptTarget: ("doppler", "Adopt a target", 0),
     ReplaceToken: ("doppler", "Replace the token", 0),
@@ -63,6 +65,7 @@ run_blocks! {
     ShowVersions: ("rotate", "Rotate now", 3),
     TestRotation: ("rotate", "Test rotation", 0),
     ShowStatus: ("rotate", "Show the status", 0),
+    ReadUsage: ("rotate", "Is the old key still used?", 0),
     PauseRotation: ("rotate", "Pause rotation", 0),
     ReconcileAll: ("rotate", "Reconcile", 0),
     RetrySteps: ("runbook", "Retry now", 0),
@@ -165,13 +168,12 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
         MANUAL_CHANGES,
     ),
     (("migrate", "An existing secret", 1), SAM),
+    (("notices", "Send mail to owners", 0), "needs SNS"),
+    (("notices", "Restart an ECS service", 0), SAM),
+    (("notices", "Post to a webhook", 0), SAM),
     (("remove", "Keep the key", 2), CLOUD_FORMATION),
     (LOG_OF_ROTATION, READS_LOG),
     (LOG_OF_TEST_ROTATION, READS_LOG),
-    (
-        ("rotate", "Is the old key still used?", 0),
-        "needs usage data of API Gateway",
-    ),
     (LOG_OF_FAILURE, READS_LOG),
     (
         (

@@ -180,6 +180,50 @@ async fn status_shows_each_key_or_error() {
     drop(env.roles.take_denials());
 }
 
+/// The use of a superseded key is shown during its grace period by the commands of the page, and
+/// afterwards by the status, which changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn use_of_superseded_key_is_shown() {
+    let setup = TestEnvBuilder {
+        options: Options {
+            usage_without_quota: true,
+            ..Options::default()
+        },
+        ..TestEnvBuilder::quick()
+    };
+    let (env, superseded) = rotated_twice(setup).await;
+    let operator = Shell::of(&env, SECRET);
+    let (plan, key) = (&env.plans[0], env.sandbox.key_with_value(&superseded));
+    let key = key.expect("the key exists").id;
+    env.sandbox.add_usage(plan, &key, 0, 3);
+    let variables = format!("KEY={key} SINCE=$(date -u +%F)");
+    let printed = operator.run_after(&variables, Commands::ReadUsage).await;
+    assert_eq!(printed.trim(), "3");
+
+    env.sandbox.advance(2 * GRACE);
+    env.sandbox.add_usage(plan, &key, 0, 12);
+    let printed = operator.run(Commands::ShowStatus).await;
+    let used = format!("used: {key} ");
+    let line = printed.lines().find(|line| line.starts_with(&used));
+    let line = line.unwrap_or_else(|| panic!("no use: {printed}"));
+    let expected = format!(" on usage plan {plan}, requests: 12");
+    assert!(line.ends_with(&expected), "{line}");
+    assert_eq!(is_enabled(&env, &superseded), Some(true));
+
+    // Without a request for a whole day, it is not known whether the key is used.
+    env.sandbox.advance(2 * GRACE);
+    let (commands, _) = find(Commands::ShowStatus.place());
+    let printed = operator.enter(&commands).await.stdout;
+    let printed = String::from_utf8_lossy(&printed);
+    for words in [
+        &format!("wouldDo: disable API key {key}"),
+        &format!("used: {key} is not known: "),
+    ] {
+        assert!(printed.contains(words), "{words}: {printed}");
+    }
+    assert_eq!(is_enabled(&env, &superseded), Some(true));
+}
+
 /// The report of a reconciliation has every field of the example.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn report_has_every_documented_field() {

@@ -222,10 +222,26 @@ impl Stack<'_> {
                     Some("AWS::CloudWatch::Dashboard") => "DashboardName",
                     Some("AWS::Logs::LogGroup") => "LogGroupName",
                     Some("AWS::Serverless::Function") => "FunctionName",
+                    Some("AWS::Events::Rule") => return self.rule(resource).map(Some),
                     _ => bail!("the name of {name} is unknown before it is created"),
                 };
                 json!(self.text_of(&resource["Properties"][property])?)
             }
+        }))
+    }
+
+    /// Returns the result of `Ref` for a rule: its name, and before it the name of a custom bus (DOC).
+    fn rule(&self, resource: &Value) -> anyhow::Result<Value> {
+        let properties = &resource["Properties"];
+        let name = self.text_of(&properties["Name"])?;
+        let bus = match properties.get("EventBusName") {
+            Some(bus) => self.text_of(bus)?,
+            None => "default".to_owned(),
+        };
+        Ok(json!(if bus == "default" {
+            name
+        } else {
+            format!("{bus}|{name}")
         }))
     }
 
