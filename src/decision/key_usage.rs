@@ -54,8 +54,8 @@ impl KeyUsage {
 pub struct Hold {
     /// The requests that keep it.
     pub uses: Vec<CountedUse>,
-    /// The earliest time at which it will be disabled: the end of the second day without a request,
-    /// or the end of `HOLD_WHILE_USED`.
+    /// The earliest time at which it will be disabled: after a whole day without a request, or at the
+    /// end of `HOLD_WHILE_USED`.
     pub until: SystemTime,
     /// When it will be disabled even if it is used.
     pub latest: SystemTime,

@@ -36,7 +36,9 @@ fn verified(observed: &Observed, query: &Query) -> Vec<String> {
             })
         }
         Query::Usage { key, .. } => observed.usage.get(key).map(|usage| match usage.counted() {
-            [] => format!("API Gateway counted no recent request with API key {key}"),
+            [] => format!(
+                "API Gateway counted no recent request with API key {key}, as far as it counts"
+            ),
             _ => format!("API Gateway counted recent requests with API key {key}"),
         }),
         Query::Target(target) => holds(observed, target),

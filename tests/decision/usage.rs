@@ -40,9 +40,9 @@ fn unused_key_is_disabled_when_grace_ends() {
     assert_eq!(enabled_hours(superseded_at(10), 41..42), GRACE);
 }
 
-/// A key that is used on two days is disabled once two days have passed without use.
+/// A key that is used on two days is disabled after a whole day without use.
 #[test]
-fn used_key_is_kept_until_unused_two_days() {
+fn used_key_is_kept_until_unused_one_day() {
     let until_day_45 = (45 - 41) * 24 - 10;
     assert_eq!(enabled_hours(superseded_at(10), 42..44), until_day_45);
 }

@@ -55,9 +55,9 @@ fn made(env: &TestEnv, operation: &str) -> usize {
         .count()
 }
 
-/// A key that a consumer calls the API with is kept until two days have passed without a call.
+/// A key that a consumer calls the API with is kept until a whole day has passed without a call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn used_key_is_kept_until_unused_two_days() {
+async fn used_key_is_kept_until_unused_one_day() {
     let (env, superseded) = superseded_at_noon(TestEnvBuilder::quick()).await;
     let id = id_of(&env, &superseded);
     env.sandbox.advance(DAY);

@@ -716,7 +716,10 @@ fn description_that_is_read_is_written_the_same() {
                 "a mark"
             }
             mark::DescriptionText::InUse(in_use) => {
-                assert_eq!(in_use.to_string(), text.replacen("Minted", "Created", 1));
+                assert_eq!(
+                    in_use.to_string(),
+                    text.replacen("Minted for", "Created for", 1)
+                );
                 "in use"
             }
             mark::DescriptionText::Ahead(_) => panic!("nothing is after the end of time: {text}"),

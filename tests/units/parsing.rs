@@ -1118,7 +1118,7 @@ fn in_use_text_survives_writing_and_reading() {
         let read = DescriptionText::parse(&text, now());
         assert_eq!(read, DescriptionText::InUse(in_use.clone()));
         // As version 0.1.0 wrote it.
-        let earlier = text.replacen("Created", "Minted", 1);
+        let earlier = text.replacen("Created for", "Minted for", 1);
         let read = DescriptionText::parse(&earlier, now());
         assert_eq!(read, DescriptionText::InUse(in_use));
     }
