@@ -266,15 +266,20 @@ impl Supersession {
     /// Returns when this function last changed the key, according to the mark.
     #[must_use]
     pub fn newest(&self) -> SystemTime {
-        let noticed = self.notice.map(|(_, at)| at);
-        noticed.map_or(self.period_start(), |at| at.max(self.period_start()))
+        let notified = self.notice.map(|(_, at)| at);
+        notified.map_or(self.period_start(), |at| at.max(self.period_start()))
     }
 
-    /// Returns the latest time in the mark from which a period counts. A notice begins none.
+    /// Returns the latest time in the mark from which a period counts.
+    ///
+    /// A notice does not begin a grace period again. A quarantine counts from it: otherwise, a
+    /// forged notice could hide that the other times are forged too.
     #[must_use]
     pub fn period_start(&self) -> SystemTime {
         let postponed = self.postponed.map(|postponed| postponed.at);
-        let later = [self.disabled_at, self.revoked_at, postponed];
+        let notified = self.notice.filter(|_| self.disabled_at.is_some());
+        let notified = notified.map(|(_, at)| at);
+        let later = [self.disabled_at, self.revoked_at, postponed, notified];
         later
             .into_iter()
             .flatten()

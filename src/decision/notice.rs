@@ -32,6 +32,8 @@ pub enum Notice {
     KeyDisabled {
         /// The key.
         key: KeyId,
+        /// When it was superseded.
+        superseded_at: SystemTime,
         /// When it was disabled.
         disabled_at: SystemTime,
         /// The earliest time at which it will be deleted.
@@ -43,6 +45,8 @@ pub enum Notice {
     KeyRevoked {
         /// The key.
         key: KeyId,
+        /// When it was superseded.
+        superseded_at: SystemTime,
         /// When it was disabled.
         revoked_at: SystemTime,
     },
@@ -84,6 +88,8 @@ pub enum Repair {
     RestoredKey(KeyId),
     /// It wrote AWSCURRENT's key to a target.
     WroteTarget(Target),
+    /// It disabled a key again that an emergency stop had revoked.
+    DisabledRevokedKey(KeyId),
 }
 
 impl Notices {

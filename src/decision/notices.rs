@@ -24,11 +24,27 @@ use crate::ids::KeyId;
 
 /// Sends the notices that are missing, and notes them.
 pub(super) fn send_notices(observed: &Observed) -> ControlFlow<Decision> {
-    if observed.policy.notices == NoticePolicy::Off || observed.impediment == Impediment::Blind {
+    if observed.policy.notices == NoticePolicy::Off {
         return Continue(());
     }
-    let keys = observed.keys.listed().unwrap_or_default();
-    for key in keys {
+    // The keys may have changed since they were listed. What this run did itself is certain.
+    let is_blind = observed.impediment == Impediment::Blind;
+    if !is_blind {
+        announce_keys(observed)?;
+    }
+    let promotion = promotion_without_old_key(observed).filter(|_| !is_blind);
+    let deleted = observed.notices.deleted.iter().cloned();
+    let deleted = deleted.map(|key| Notice::KeyDeleted { key });
+    let mut of_run = promotion.into_iter().chain(drift(observed)).chain(deleted);
+    match of_run.find(|notice| observed.notices.is_open(notice)) {
+        Some(notice) => act(Action::SendNotice(notice)),
+        None => Continue(()),
+    }
+}
+
+/// Sends and notes the notice about the present state of each key, if its mark does not contain it.
+fn announce_keys(observed: &Observed) -> ControlFlow<Decision> {
+    for key in observed.keys.listed().unwrap_or_default() {
         let Some(notice) = missing(observed, key) else {
             continue;
         };
@@ -44,14 +60,7 @@ pub(super) fn send_notices(observed: &Observed) -> ControlFlow<Decision> {
             }
         }
     }
-    let of_run = [promotion_without_old_key(observed), drift(observed)];
-    let deleted = observed.notices.deleted.iter().cloned();
-    let deleted = deleted.map(|key| Notice::KeyDeleted { key });
-    let mut all = of_run.into_iter().flatten().chain(deleted);
-    match all.find(|notice| observed.notices.is_open(notice)) {
-        Some(notice) => act(Action::SendNotice(notice)),
-        None => Continue(()),
-    }
+    Continue(())
 }
 
 /// Returns the notice that comes before a key is marked as superseded.
@@ -106,7 +115,12 @@ fn missing(observed: &Observed, key: &Key) -> Option<Notice> {
                 },
                 // Also if it was held before.
                 None if mark.notice.is_some() || !is_previous(observed, key) => return None,
-                None => promoted(observed, key, current_supersession(observed, key)?),
+                None => {
+                    let mark = current_supersession(observed, key)?;
+                    // Too late to say how long the key works.
+                    let is_over = mark.superseded_at + observed.grace() <= observed.policy.now;
+                    (!is_over).then(|| promoted(observed, key, mark))?
+                }
             }
         }
         Lifecycle::InUse | Lifecycle::Reenabled(_) | Lifecycle::DisabledManually => return None,
@@ -122,8 +136,10 @@ fn quarantined(observed: &Observed, key: &Key, at: SystemTime, mark: &Supersessi
         Some(revoked_at) => Notice::KeyRevoked {
             key: id,
             revoked_at,
+            superseded_at: mark.superseded_at,
         },
         None => Notice::KeyDisabled {
+            superseded_at: mark.superseded_at,
             disabled_at: at,
             delete_at: since(key, at) + observed.policy.quarantine,
             uses: observed
@@ -146,11 +162,16 @@ fn promoted(observed: &Observed, key: &Key, mark: &Supersession) -> Notice {
 
 /// Returns the notice of a rotation that superseded no managed key.
 ///
-/// Only `finishSecret` sends it. Once it has ended, nothing shows that the notice is missing.
+/// Only `finishSecret` sends it. Once it has ended, nothing shows that the notice is missing. A
+/// managed key that is not marked yet gets a notice of its own later.
 fn promotion_without_old_key(observed: &Observed) -> Option<Notice> {
     let version = observed
         .rotated_version()
         .filter(|_| observed.is_finished())?;
+    let is_superseded = |key: &Key| key.is_managed() && key.enabled && is_previous(observed, key);
+    if observed.keys.listed()?.iter().any(is_superseded) {
+        return None;
+    }
     let is_of_it = |notice: &Notice| matches!(notice, Notice::KeyPromoted { version: of, superseded: Some(_), .. } if of == version);
     let Notices { sent, failed, .. } = &observed.notices;
     let mut marks = observed.keys.iter().filter_map(Key::supersession);

@@ -180,6 +180,9 @@ impl Observed {
             Task::Rotate { .. } => Task::Reconcile(Scope::OneSecret),
             task @ (Task::Reconcile(_) | Task::Status(_) | Task::EmergencyStop) => task,
         };
+        if task.changes_nothing() {
+            return Self::new(task, self.policy, self.secret);
+        }
         Self {
             written_targets: self.written_targets,
             changed_keys: self.changed_keys,

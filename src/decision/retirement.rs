@@ -11,7 +11,7 @@ use std::ops::ControlFlow::{self, Continue};
 use std::time::SystemTime;
 
 use super::hold::{hold, usage_query};
-use super::key::{Key, Lifecycle, Postponed, Supersession};
+use super::key::{Key, Lifecycle, NoticeKind, Postponed, Supersession};
 use super::lookup::{act, query};
 use super::notices::{notice_before, with_notice};
 use super::observed::{Labels, Observed, TargetContent};
@@ -54,9 +54,6 @@ pub(super) fn perform_first(
     if let Some(usage) = usage_query(observed, key, &action) {
         return query(usage);
     }
-    if let Some(notice) = notice_before(observed, key, &action) {
-        return act(Action::SendNotice(notice));
-    }
     // The labels are older than the list. A version that they lack may belong to a rotation
     // that began in the meantime. Only a mark may rely on such labels.
     let is_known = key
@@ -65,6 +62,9 @@ pub(super) fn perform_first(
     let only_marks = is_known && matches!(action, Action::MarkSuperseded(..));
     if !only_marks && observed.labels != Labels::Fresh {
         return query(Query::Labels);
+    }
+    if let Some(notice) = notice_before(observed, key, &action) {
+        return act(Action::SendNotice(notice));
     }
     act(with_notice(observed, key, action))
 }
@@ -156,10 +156,10 @@ fn due_while_enabled(observed: &Observed, key: &Key) -> Option<Action> {
 
 /// Returns a mark that begins now. If the same version superseded the key before, its owner knows.
 fn superseded_again(key: &Key, now: SystemTime, by: VersionId) -> Supersession {
-    let before = key.supersession();
-    let before = before.filter(|mark| mark.by == by && mark.disabled_at.is_none());
+    let before = key.supersession().filter(|mark| mark.by == by);
+    let notice = before.and_then(|mark| mark.notice);
     Supersession {
-        notice: before.and_then(|mark| mark.notice),
+        notice: notice.map(|_| (NoticeKind::Superseded, now)),
         ..Supersession::new(now, by)
     }
 }

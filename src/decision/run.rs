@@ -79,9 +79,13 @@ impl Run {
         let was_gone = matches!(fact, Fact::KeyChanged(_, KeyChange::Deleted)) && !deletes;
         let existed = fact == Fact::KeyExists;
         let has_moved = matches!(fact, Fact::Described(_));
-        let revoked_before = self.observed.revoked_again.len();
+        let revoked_before = self.observed.revoked_again.clone();
         self.observed.learn(fact);
-        self.repaired += self.observed.revoked_again.len() - revoked_before;
+        for key in self.observed.revoked_again.difference(&revoked_before) {
+            self.repaired += 1;
+            let repairs = &mut self.observed.notices.repairs;
+            repairs.push(Repair::DisabledRevokedKey(key.clone()));
+        }
         let Request::Act(action) = request else {
             return false;
         };

@@ -66,7 +66,10 @@ pub(crate) async fn drive<P: Perform>(
             Turn::Restart => {
                 outside.forget();
                 outcome.queries.clear();
-                outcome.present = outcome.present.take().map(Observed::restarted);
+                if let Some(present) = outcome.present.take() {
+                    outcome.present = Some(present.restarted());
+                    outcome.done.clear();
+                }
                 // The value may become visible later than the labels.
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -88,7 +91,7 @@ pub(crate) async fn drive<P: Perform>(
             let fact = expected(observed, action);
             info!("a reconciliation would {request}");
             outcome.done.push(request.to_string());
-            outcome.run.observed.learn(fact);
+            outcome.run.succeeded(&request, fact);
             continue;
         }
         match perform(&mut outside, observed, &request, deadline).await {

@@ -95,6 +95,10 @@ impl fmt::Display for Repair {
                 write!(out, "attached API key {key} to usage plan {plan}")
             }
             Self::RestoredKey(key) => write!(out, "restored API key {key}"),
+            Self::DisabledRevokedKey(key) => write!(
+                out,
+                "disabled API key {key} again, which an emergency stop had revoked"
+            ),
             Self::WroteTarget(target) => {
                 write!(out, "wrote the current key to the Doppler target {target}")
             }

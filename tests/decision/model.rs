@@ -893,7 +893,7 @@ impl Model {
                 Request::Act(action) => {
                     let fact = expected(&run.observed, action);
                     planned.push(action.clone());
-                    run.observed.learn(fact);
+                    run.succeeded(&request, fact);
                 }
             }
         }

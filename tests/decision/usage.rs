@@ -149,10 +149,6 @@ fn done(model: &mut Model) -> Vec<Action> {
     done
 }
 
-/// A key that would be created has no id yet. A deletion and a repair are not in a preview's notices.
 fn names(actions: &[Action]) -> Vec<String> {
-    let actions = actions.iter().map(ToString::to_string);
-    let actions =
-        actions.filter(|words| !words.contains("DriftRepaired") && !words.contains("KeyDeleted"));
-    actions.collect()
+    actions.iter().map(ToString::to_string).collect()
 }

@@ -812,6 +812,8 @@ async fn any_newer_time_in_mark_keeps_quarantine() {
         "Superseded at NOW by version BY. Disabled at 2020-01-02T00:00:00Z.",
         "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Revoked at NOW.",
         "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Postponed 1 times, last at NOW.",
+        "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Notified of disabling at NOW.",
+        "Superseded at 2020-01-01T00:00:00Z by version BY. Disabled at 2020-01-02T00:00:00Z. Notified of holding at NOW.",
     ] {
         let (env, first) = rotated(TestEnvBuilder::quick()).await;
         env.sandbox.advance(GRACE / 2);

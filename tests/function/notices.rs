@@ -117,6 +117,49 @@ async fn failing_bus_delays_only_the_notice() {
     assert_eq!(reconciled(&env).await, []);
 }
 
+/// While a target cannot be read, the superseded key is not marked. Its owner is told later, and
+/// nothing else before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unmarked_old_key_is_announced_later() {
+    let env = notified(TestEnvBuilder::quick()).start().await;
+    env.rotate().await;
+    notices(&env);
+    let old = id_of(&env, &env.current_key());
+    let token = env.sandbox.begin_rotation(SECRET);
+    for step in ["createSecret", "setSecret", "testSecret"] {
+        env.step(&token, step).await;
+    }
+    // The first read of the target is before the promotion, and the later ones fail.
+    let broken = || FaultKind::refuse(503, "Unavailable", "try again");
+    for nth in 1..=30 {
+        let fault = Fault::new(broken()).on(Service::Doppler, "GetSecret");
+        env.sandbox.faults().inject(fault.nth(nth));
+    }
+    env.step(&token, "finishSecret").await;
+    env.sandbox.faults().clear();
+    assert_eq!(notices(&env), []);
+    let told = reconciled(&env).await;
+    let [promoted] = &told[..] else {
+        panic!("not one notice: {told:?}");
+    };
+    assert_eq!(promoted.detail["supersededKeyId"], *old);
+}
+
+/// A revoked key that somebody enabled is disabled again, and its owner is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_key_disabled_again_is_announced() {
+    let (env, superseded) = rotated(notified(TestEnvBuilder::quick())).await;
+    let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
+    let stopped = env.sandbox.invoke(stop.to_string()).await;
+    stopped.result.expect("it succeeds");
+    notices(&env);
+    env.sandbox.set_key_enabled(&id_of(&env, &superseded), true);
+    let drift = reconciled(&env).await;
+    assert_eq!(names(&drift), ["DriftRepaired"]);
+    let repairs = drift[0].detail["repairs"].to_string();
+    assert!(repairs.contains("again"), "{repairs}");
+}
+
 /// A function that dies around the notice sends it again, with the same id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn notice_is_repeated_with_its_id() {

@@ -518,7 +518,12 @@ fn prepare(env: &TestEnv, operation: &str) -> bool {
         // It is due for disabling, which is announced.
         "GetUsage" | "PutEvents" => {
             let by = sandbox.secret(SECRET);
-            let by = by.current().expect("it has a value").id.clone();
+            let by_id = by.current().expect("it has a value").id.clone();
+            // Otherwise its grace counts from the creation of AWSCURRENT's version.
+            if let Some(previous) = by.previous() {
+                sandbox.move_label(SECRET, "AWSPREVIOUS", Some(&previous.id), None);
+            }
+            let by = by_id;
             let ago = sandbox.now() - Duration::from_hours(48);
             let mark = Supersession::new(ago, VersionId::from(&*by));
             sandbox.set_key_enabled(&old.id, true);
@@ -554,6 +559,8 @@ async fn reply_malformed(
     let token = (run == Run::Rotation).then(|| sandbox.begin_rotation(SECRET));
     // A date in a reply may end a grace and a quarantine.
     if run == Run::Reconciliation && superseded_key(env).is_none() {
+        // An earlier reply may have told this process to wait for minutes.
+        sandbox.kill_function().await;
         env.rotate().await;
     }
     let is_there = run == Run::Rotation || prepare(env, operation);

@@ -44,6 +44,7 @@ fn promoted(version: &str, key: Option<KeyId>, superseded: Option<(KeyId, System
 fn notices() -> Vec<Notice> {
     let disabled = |uses| Notice::KeyDisabled {
         key: key("d4e5f6"),
+        superseded_at: at(0),
         disabled_at: at(1),
         delete_at: at(2),
         uses,
@@ -75,6 +76,7 @@ fn notices() -> Vec<Notice> {
         disabled(uses(2)),
         Notice::KeyRevoked {
             key: key("d4e5f6"),
+            superseded_at: at(0),
             revoked_at: at(3),
         },
         Notice::KeyDeleted {

@@ -104,6 +104,7 @@ impl Fields {
                 disabled_at,
                 delete_at,
                 uses,
+                ..
             } => Self {
                 key_id: Some(key.to_string()),
                 disabled_at: time(disabled_at),
@@ -111,7 +112,9 @@ impl Fields {
                 usage: Some(uses.clone()),
                 ..none
             },
-            Notice::KeyRevoked { key, revoked_at } => Self {
+            Notice::KeyRevoked {
+                key, revoked_at, ..
+            } => Self {
                 key_id: Some(key.to_string()),
                 revoked_at: time(revoked_at),
                 ..none
@@ -130,8 +133,8 @@ impl Fields {
 
 /// Returns the id of the transition: the same for every repetition of a notice.
 ///
-/// The times in it are those in the key's description. `KeyPromoted` has none, because it is sent
-/// before the key is marked.
+/// The time in it is that of the mark in the key's description, which two runs at once both read.
+/// `KeyPromoted` has none, because it is sent before the key is marked.
 fn id(secret_arn: &str, notice: &Notice) -> String {
     let of = match notice {
         Notice::KeyPromoted {
@@ -144,11 +147,13 @@ fn id(secret_arn: &str, notice: &Notice) -> String {
         }
         Notice::KeyHeld {
             key, superseded_at, ..
+        }
+        | Notice::KeyDisabled {
+            key, superseded_at, ..
+        }
+        | Notice::KeyRevoked {
+            key, superseded_at, ..
         } => format!("{key} {}", rfc3339(*superseded_at)),
-        Notice::KeyDisabled {
-            key, disabled_at, ..
-        } => format!("{key} {}", rfc3339(*disabled_at)),
-        Notice::KeyRevoked { key, revoked_at } => format!("{key} {}", rfc3339(*revoked_at)),
         Notice::KeyDeleted { key } => key.to_string(),
         Notice::DriftRepaired { at, repairs } => {
             format!("{} {}", rfc3339(*at), in_words(repairs))
@@ -184,6 +189,7 @@ fn message(secret: &str, notice: &Notice) -> String {
             disabled_at,
             delete_at,
             uses,
+            ..
         } => {
             let (disabled, deleted) = (rfc3339(*disabled_at), rfc3339(*delete_at));
             let used = if uses.is_empty() {
@@ -195,7 +201,9 @@ fn message(secret: &str, notice: &Notice) -> String {
                 "The old API key {key} of the secret {secret} was disabled at {disabled}, so requests with it are rejected.{used} It can be enabled again until it is deleted, at the earliest at {deleted}."
             )
         }
-        Notice::KeyRevoked { key, revoked_at } => format!(
+        Notice::KeyRevoked {
+            key, revoked_at, ..
+        } => format!(
             "An emergency stop disabled the old API key {key} of the secret {secret} at {}, so requests with it are rejected. Make every consumer read the secret again now.",
             rfc3339(*revoked_at)
         ),
@@ -203,7 +211,7 @@ fn message(secret: &str, notice: &Notice) -> String {
             format!("The old API key {key} of the secret {secret} was deleted.")
         }
         Notice::DriftRepaired { repairs, .. } => format!(
-            "Something else had changed the API key of the secret {secret}, its usage plans or its copies in Doppler. The rotation repaired it: {}.",
+            "The API key of the secret {secret}, its usage plans or its copies in Doppler were changed outside the rotation, which repaired it: {}.",
             in_words(repairs)
         ),
     }

@@ -2,17 +2,19 @@
 
 mod detail;
 
-use std::time::{Duration, SystemTime};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use aws_sdk_eventbridge::{Client, config};
-use aws_types::sdk_config::RetryConfig;
+use aws_types::sdk_config::{RetryConfig, TimeoutConfig};
 
 use self::detail::Detail;
 use super::aws;
 use super::aws::AwsConfig;
 use super::secrets_manager::Secret;
+use crate::adapters::advice::NoReply;
 use crate::adapters::{CallError, CallErrorKind};
 use crate::decision::Notice;
 use crate::driver::{Call, Service};
@@ -23,9 +25,16 @@ const SERVICE: Service = Service::EventBridge;
 /// The source of every notice. The function's role may send no other.
 const SOURCE: &str = "api-key-rotation";
 
-/// Attempts for one notice. The next run sends it again, so it must not use up this run's time.
-const ATTEMPTS: u32 = 3;
+/// The limits of one notice. The next run sends it again, so it must not use up this run's time.
+const ATTEMPTS: u32 = 7;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long no notice is sent after one got no reply. A run over many secrets would otherwise wait
+/// for each.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Returns the detail of a notice about a secret, as JSON. `docs/notices.schema.json` describes it.
 #[must_use]
@@ -36,19 +45,28 @@ pub fn notice_detail(secret: &Secret, function_name: &str, notice: &Notice) -> S
 pub(super) struct EventBridge {
     client: Client,
     function_name: String,
+    /// When a notice last got no reply.
+    unreachable_since: Mutex<Option<Instant>>,
 }
 
 impl EventBridge {
     pub(super) fn new(aws: &AwsConfig, function_name: &str) -> Self {
         let retries = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
+            .with_initial_backoff(FIRST_PAUSE)
             .with_max_backoff(LONGEST_PAUSE);
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(TIMEOUT)
+            .build();
         let config = config::Builder::from(&aws.sdk)
             .retry_config(retries)
+            .timeout_config(timeouts)
             .retry_classifier(aws::Retries);
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),
+            unreachable_since: Mutex::default(),
         }
     }
 
@@ -61,6 +79,11 @@ impl EventBridge {
         now: SystemTime,
     ) -> Result<Call, CallError> {
         const OPERATION: &str = "PutEvents";
+        if self.is_unreachable() {
+            let call = Call::without_id(SERVICE, OPERATION);
+            let kind = CallErrorKind::NoReply(NoReply::TimedOut);
+            return Err(CallError::from_aws(call, kind));
+        }
         let detail = notice_detail(secret, &self.function_name, notice);
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(bus)
@@ -70,13 +93,33 @@ impl EventBridge {
             .time(DateTime::from(now))
             .detail(detail);
         let reply = self.client.put_events().entries(entry.build()).send().await;
-        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
+        let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error));
+        let reply = reply.inspect_err(|failed| {
+            if matches!(failed.kind, CallErrorKind::NoReply(_)) {
+                self.remember(Some(Instant::now()));
+            }
+        })?;
+        self.remember(None);
         let call = aws::call(SERVICE, OPERATION, &reply);
         // The reply is a success even if the entry failed.
         match reply.entries() {
             [entry] if entry.event_id().is_some() => Ok(call),
             [entry] if entry.error_code().is_some() => Err(refused(call, entry)),
             _ => aws::require_complete(false, call),
+        }
+    }
+}
+
+impl EventBridge {
+    fn is_unreachable(&self) -> bool {
+        let since = self.unreachable_since.lock();
+        let since = since.ok().and_then(|since| *since);
+        since.is_some_and(|since| since.elapsed() < SILENCE)
+    }
+
+    fn remember(&self, unreachable_since: Option<Instant>) {
+        if let Ok(mut since) = self.unreachable_since.lock() {
+            *since = unreachable_since;
         }
     }
 }

@@ -149,6 +149,8 @@ async fn run(schedule: Schedule) -> Outcome {
     let mut job = Job::new(&env, schedule.scenario);
     let attempts = job.complete(&env).await;
     let injected = handles.iter().all(|handle| handle.fired() == 1);
+    // A notice waits less long than other calls, and fails then.
+    let may_fail = schedule.scenario == Scenario::Notices && !late.is_empty();
     for mut effect in late.into_iter().filter(|_| injected) {
         effect
             .wait_for(|done| *done)
@@ -173,7 +175,7 @@ async fn run(schedule: Schedule) -> Outcome {
         .iter()
         .filter(|(_, fault)| fault.is_success());
     assert!(misled <= misleading.count(), "{:?}", job.errors);
-    if schedule.faults.iter().all(|(_, fault)| fault.passes()) {
+    if !may_fail && schedule.faults.iter().all(|(_, fault)| fault.passes()) {
         assert_eq!(
             attempts as usize,
             1 + misled,
