@@ -145,7 +145,7 @@ async fn unmarked_old_key_is_announced_later() {
     assert_eq!(promoted.detail["supersededKeyId"], *old);
 }
 
-/// A revoked key that somebody enabled is disabled again, and its owner is told.
+/// A revoked key that an operator enabled is disabled again, and its owner is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_key_disabled_again_is_announced() {
     let (env, superseded) = rotated(notified(TestEnvBuilder::quick())).await;
