@@ -1,5 +1,5 @@
-//! The AWS port: Secrets Manager, API Gateway's control plane, `EventBridge`, Lambda's Invoke and the
-//! sandbox's own clock. Requests are distinguished by what AWS's clients send.
+//! The AWS port: Secrets Manager, API Gateway's control plane, `EventBridge`, the part of Lambda that
+//! operators use, and the sandbox's own clock. Requests are distinguished by what AWS's clients send.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::api_gateway::{self, ApiGateway};
 use crate::call_log::Service;
 use crate::error_response::{ErrorResponse, content_type, json_response};
 use crate::event_bridge::EventBridge;
-use crate::lambda::{Lambda, invoke_api};
+use crate::lambda::{Lambda, configuration_api, invoke_api};
 use crate::page::{self, Page};
 use crate::rotation::Rotator;
 use crate::secrets_manager::{SecretsManager, parse};
@@ -45,6 +45,8 @@ pub(crate) enum Target {
     ApiGateway,
     /// Invoke of the function with this name, percent-decoded.
     Lambda(String),
+    /// `GetFunctionConfiguration` of the function with this name, percent-decoded.
+    LambdaConfiguration(String),
     /// The sandbox itself: its clock and its page.
     Sandbox,
 }
@@ -68,6 +70,10 @@ impl Aws {
         match target(&parts) {
             // Lambda accepts unsigned requests too, because `cargo lambda invoke` does not sign.
             Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
+            Target::LambdaConfiguration(name) => match signed(&parts) {
+                Ok(()) => configuration_api(&self.lambda, &name),
+                Err(refusal) => refusal.into_response(Service::ApiGateway),
+            },
             Target::Sandbox => self.sandbox(&parts),
             Target::Secrets(operation) => {
                 let output = signed(&parts).and_then(|()| self.secrets(&operation, &body));
@@ -157,7 +163,7 @@ fn json_answer(service: Service, output: Result<Value, ErrorResponse>) -> Respon
 /// Returns the service and operation for the call log; `None` for Lambda's own API and the clock.
 pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     match target(parts) {
-        Target::Lambda(_) | Target::Sandbox => None,
+        Target::Lambda(_) | Target::LambdaConfiguration(_) | Target::Sandbox => None,
         Target::Secrets(operation) => Some((Service::SecretsManager, operation)),
         Target::EventBridge(operation) => Some((Service::EventBridge, operation)),
         Target::ApiGateway => {
@@ -196,6 +202,9 @@ pub(crate) fn target(parts: &Parts) -> Target {
     {
         ["2015-03-31", "functions", name, "invocations"] if parts.method == Method::POST => {
             Target::Lambda((*name).to_owned())
+        }
+        ["2015-03-31", "functions", name, "configuration"] if parts.method == Method::GET => {
+            Target::LambdaConfiguration((*name).to_owned())
         }
         ["_sandbox", ..] => Target::Sandbox,
         _ => Target::ApiGateway,
@@ -242,7 +251,10 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
     };
     let status = match target(parts) {
         Target::Secrets(_) | Target::EventBridge(_) => 400,
-        Target::ApiGateway | Target::Lambda(_) | Target::Sandbox => 403,
+        Target::ApiGateway
+        | Target::Lambda(_)
+        | Target::LambdaConfiguration(_)
+        | Target::Sandbox => 403,
     };
     Some(ErrorResponse::new(
         status,

@@ -68,7 +68,13 @@ impl Middleware {
 
     async fn serve(&self, parts: Parts, body: Bytes) -> Answer {
         let Some((service, operation)) = (self.classify)(&parts) else {
-            return self.effect(parts, body).await;
+            let authorizer = self.authorizer.as_ref();
+            let denied = authorizer.and_then(|authorizer| authorizer.refusal("", &parts, &body));
+            return match denied {
+                // Only Lambda's calls are of a service; its errors have API Gateway's form.
+                Some(denied) => Ok(denied.into_response(Service::ApiGateway)),
+                None => self.effect(parts, body).await,
+            };
         };
         // First, and without a call log entry: the signer is not known yet.
         let aws = matches!(

@@ -18,7 +18,7 @@ use crate::event_bridge::{EventBridge, LabelRule};
 use crate::events::{Event, Events};
 use crate::faults::Faults;
 use crate::gateway;
-use crate::iam::Authorizer;
+use crate::iam::{Authorizer, OperatorRole, Role};
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
 use crate::middleware::{Classify, Middleware};
 use crate::page::{Page, PageContent, PageServices};
@@ -243,6 +243,7 @@ impl Sandbox {
             faults,
             clock,
             also: options.also_listen_on,
+            operator: OperatorRole::default(),
             missing_key_is_denied: options.missing_key_is_denied,
         };
         let open_ports = services
@@ -386,6 +387,11 @@ impl Sandbox {
         self.lambda.deploy(None).await;
     }
 
+    /// Limits the signed calls of all others than the function; `None` allows everything.
+    pub fn limit_operator(&self, role: Option<Role>) {
+        *self.services.operator.lock() = role;
+    }
+
     /// Kills the function's process as by `kill -9`. The next event starts a new one.
     pub async fn kill_function(&self) {
         self.lambda.kill().await;
@@ -437,6 +443,7 @@ struct Services {
     faults: Faults,
     clock: Clock,
     also: Option<IpAddr>,
+    operator: OperatorRole,
     missing_key_is_denied: bool,
 }
 
@@ -452,6 +459,7 @@ impl Services {
             secrets: self.aws.secrets.clone(),
             api_gateway: self.aws.api_gateway.clone(),
             lambda: lambda.clone(),
+            operator: self.operator.clone(),
             missing_key_is_denied: self.missing_key_is_denied,
         };
         let serve =

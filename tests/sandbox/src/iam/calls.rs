@@ -1,12 +1,14 @@
-//! The permissions that a call needs, and the authorizer, which allows or denies the function's
-//! calls.
+//! The permissions that a call needs, and the authorizer, which allows or denies calls.
 //!
-//! Only calls with the function's access key are checked. The operator's own calls are allowed.
+//! Calls with the function's access key are checked by its role. All others are the operator's, and
+//! are allowed unless the operator has a role too.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::Method;
 use http::request::Parts;
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -14,11 +16,14 @@ use super::policy::Check;
 use super::role::Role;
 use crate::api_gateway::{self, ApiGateway};
 use crate::aws::{Target, target};
-use crate::constants::{ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_NAME, REGION};
+use crate::constants::{ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION};
 use crate::error_response::ErrorResponse;
 use crate::event_bridge::bus_arn;
 use crate::lambda::Lambda;
 use crate::secrets_manager::{Secret, SecretsManager};
+
+/// The role that limits the operator's calls; `None` allows everything.
+pub(crate) type OperatorRole = Arc<Mutex<Option<Role>>>;
 
 /// The authorizer in front of the AWS services.
 #[derive(Clone)]
@@ -26,14 +31,15 @@ pub(crate) struct Authorizer {
     pub(crate) secrets: SecretsManager,
     pub(crate) api_gateway: ApiGateway,
     pub(crate) lambda: Lambda,
+    pub(crate) operator: OperatorRole,
     pub(crate) missing_key_is_denied: bool,
 }
 
 impl Authorizer {
-    /// Returns the error if a call of the function is denied.
+    /// Returns the error if a call is denied.
     ///
-    /// Returns `None` for an allowed call, for a call with another access key, and if the function
-    /// has no role.
+    /// Returns `None` for an allowed call, for one that is not signed, and if the caller has no
+    /// role.
     pub(crate) fn refusal(
         &self,
         operation: &str,
@@ -41,12 +47,19 @@ impl Authorizer {
         body: &[u8],
     ) -> Option<ErrorResponse> {
         let credential = parts.headers.get("authorization")?.to_str().ok()?;
-        if !credential.contains(&format!("Credential={FUNCTION_ACCESS_KEY_ID}/")) {
-            return None;
-        }
-        let role = self.lambda.role()?;
+        let is_function = credential.contains(&format!("Credential={FUNCTION_ACCESS_KEY_ID}/"));
+        let role = if is_function {
+            self.lambda.role()?
+        } else {
+            self.operator.lock().clone()?
+        };
         let denied = role.admit(operation, self.checks(parts, body)).err()?;
-        Some(refusal(&denied))
+        let caller = if is_function {
+            FUNCTION_NAME
+        } else {
+            "operator"
+        };
+        Some(refusal(caller, &denied))
     }
 
     /// Returns everything that IAM checks for a call.
@@ -56,8 +69,12 @@ impl Authorizer {
             Target::Secrets(operation) => self.of_secrets_manager(&operation, &input),
             Target::EventBridge(operation) => of_event_bridge(&operation, &input),
             Target::ApiGateway => self.of_api_gateway(&parts.method, parts.uri.path(), &input),
-            // The function never sends these two.
-            Target::Lambda(_) | Target::Sandbox => Vec::new(),
+            Target::Lambda(_) => vec![Check::new("lambda:InvokeFunction", FUNCTION_ARN)],
+            Target::LambdaConfiguration(_) => {
+                vec![Check::new("lambda:GetFunctionConfiguration", FUNCTION_ARN)]
+            }
+            // The sandbox itself is not part of AWS.
+            Target::Sandbox => Vec::new(),
         };
         let checks = checks.into_iter();
         checks
@@ -92,6 +109,10 @@ impl Authorizer {
                 .with(&format!("aws:ResourceTag/{name}"), value);
         }
         let mut checks = vec![check];
+        // The caller must be allowed to invoke the function (DOC, API reference, RotateSecret).
+        if operation == "RotateSecret" {
+            checks.push(Check::new("lambda:InvokeFunction", FUNCTION_ARN));
+        }
         checks.extend(of_key(operation, input, &secret));
         checks
     }
@@ -269,13 +290,13 @@ fn text(value: &Value) -> Option<String> {
 
 /// Returns AWS's error for a call that no policy allows (OBS). The error for a key does not name it
 /// (OBS: aws-samples/aws-secrets-manager-rotation-lambdas#53).
-fn refusal(denied: &Check) -> ErrorResponse {
+fn refusal(caller: &str, denied: &Check) -> ErrorResponse {
     let (action, resource) = (denied.action(), denied.resource());
     if action.starts_with("kms:") {
         return ErrorResponse::new(400, "AccessDeniedException", "Access to KMS is not allowed");
     }
     let message = format!(
-        "User: arn:aws:sts::{ACCOUNT}:assumed-role/{FUNCTION_NAME}/{FUNCTION_NAME} is not authorized to perform: {action} \
+        "User: arn:aws:sts::{ACCOUNT}:assumed-role/{caller}/{caller} is not authorized to perform: {action} \
          on resource: {resource} because no identity-based policy allows the {action} action"
     );
     // The services of the JSON protocol.

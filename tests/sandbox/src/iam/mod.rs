@@ -1,6 +1,7 @@
-//! The permissions of the function's role: the part of IAM that the template's policy uses.
+//! The permissions of the function's role and of an operator: the part of IAM that the template's
+//! policy and the pages use.
 //!
-//! A call of the function is split into what IAM checks for it ([`Check`]). The [`Role`] tells for
+//! A call is split into what IAM checks for it ([`Check`]). The [`Role`] tells for
 //! each check whether the policy allows it. A role records which parts of its policy were needed,
 //! and which calls it denied.
 
@@ -10,6 +11,6 @@ mod pattern;
 mod policy;
 mod role;
 
-pub(crate) use self::calls::{Authorizer, log};
+pub(crate) use self::calls::{Authorizer, OperatorRole, log};
 pub use self::policy::{Check, Element, Policy};
 pub use self::role::{Denial, Role};

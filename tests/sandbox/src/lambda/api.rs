@@ -1,4 +1,5 @@
-//! The part of Lambda's own API that `aws lambda invoke` and `cargo lambda invoke` use.
+//! The part of Lambda's own API that operators use: Invoke, also by `cargo lambda invoke`, and
+//! `GetFunctionConfiguration`.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -24,16 +25,8 @@ pub(crate) async fn invoke_api(
     parts: &Parts,
     body: Bytes,
 ) -> Response<Body> {
-    let partial_arn = format!("{ACCOUNT}:function:{FUNCTION_NAME}");
-    if ![FUNCTION_NAME, FUNCTION_ARN, &partial_arn].contains(&name) {
-        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}");
-        let error = json!({ "Type": "User", "Message": format!("Function not found: {arn}") });
-        let mut response = json_response(StatusCode::NOT_FOUND, "application/json", &error);
-        response.headers_mut().insert(
-            ERROR_TYPE,
-            HeaderValue::from_static("ResourceNotFoundException"),
-        );
-        return response;
+    if let Some(missing) = missing(name) {
+        return missing;
     }
     match parts
         .headers
@@ -47,6 +40,48 @@ pub(crate) async fn invoke_api(
         }
         _ => answer(lambda.invoke_and_publish(body, 1).await),
     }
+}
+
+/// Answers `GET /2015-03-31/functions/{name}/configuration`; `name` is percent-decoded.
+///
+/// The fields are those of the API reference (`GetFunctionConfiguration`) that the sandbox knows.
+/// The variables are absent if there are none, as while an external runtime takes the events.
+pub(crate) fn configuration_api(lambda: &Lambda, name: &str) -> Response<Body> {
+    if let Some(missing) = missing(name) {
+        return missing;
+    }
+    let mut configuration = json!({
+        "FunctionName": FUNCTION_NAME,
+        "FunctionArn": FUNCTION_ARN,
+        "Runtime": "provided.al2023",
+        "Handler": "bootstrap",
+        "PackageType": "Zip",
+        "Version": "$LATEST",
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+        "Timeout": lambda.timeout().as_secs(),
+    });
+    let variables = lambda.variables();
+    if !variables.is_empty() {
+        configuration["Environment"] = json!({ "Variables": variables });
+    }
+    json_response(StatusCode::OK, "application/json", &configuration)
+}
+
+/// Returns the error if there is no function of this name.
+fn missing(name: &str) -> Option<Response<Body>> {
+    let partial_arn = format!("{ACCOUNT}:function:{FUNCTION_NAME}");
+    if [FUNCTION_NAME, FUNCTION_ARN, &partial_arn].contains(&name) {
+        return None;
+    }
+    let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}");
+    let error = json!({ "Type": "User", "Message": format!("Function not found: {arn}") });
+    let mut response = json_response(StatusCode::NOT_FOUND, "application/json", &error);
+    response.headers_mut().insert(
+        ERROR_TYPE,
+        HeaderValue::from_static("ResourceNotFoundException"),
+    );
+    Some(response)
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::api::invoke_api;
+pub(crate) use self::api::{configuration_api, invoke_api};
 pub use self::asynchronous::Delivery;
 use self::process::Process;
 use self::runtime::Runtime;
@@ -210,6 +210,20 @@ impl Lambda {
     /// Returns the role that limits the function's calls.
     pub(crate) fn role(&self) -> Option<Role> {
         self.shared.deployment.lock().role.clone()
+    }
+
+    /// Returns the variables of the deployed function.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let deployment = self.shared.deployment.lock();
+        let function = deployment.function.as_ref();
+        function
+            .map(|function| function.env.clone())
+            .unwrap_or_default()
+    }
+
+    /// Returns how long an invocation may run.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.shared.settings.timeout
     }
 
     /// Kills every process as by `kill -9` and waits until it has ended.

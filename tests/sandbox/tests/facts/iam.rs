@@ -765,3 +765,38 @@ async fn missing_key_is_not_found_or_denied() {
         );
     }
 }
+
+/// An operator's role limits all signed calls but the function's, those of Lambda among them.
+#[tokio::test]
+async fn operator_role_limits_operators_calls() {
+    let sandbox = start().await;
+    sandbox.deploy(template_function()).await;
+    sandbox.create_secret("s", Some("one"));
+    sandbox.enable_rotation("s");
+    let arn = sandbox.secret("s").arn;
+    let configuration = "/2015-03-31/functions/rotation/configuration";
+    let get = async |path: &str| client::api(&sandbox, Method::GET, path, Value::Null).await;
+    let rotate =
+        async || client::secrets(&sandbox, "RotateSecret", json!({ "SecretId": "s" })).await;
+
+    sandbox.limit_operator(Some(role(&json!([allow(
+        "A",
+        "secretsmanager:RotateSecret",
+        &arn
+    )]))));
+    for path in ["/apikeys", configuration] {
+        assert_eq!(get(path).await.code(), "AccessDeniedException", "{path}");
+    }
+    // DOC (API reference, RotateSecret): the caller must be allowed to invoke the function.
+    let refused = rotate().await;
+    assert!(refused.message().contains("lambda:InvokeFunction"));
+
+    sandbox.limit_operator(Some(role(&json!([
+        allow("A", "secretsmanager:RotateSecret", &arn),
+        allow("B", "lambda:*", FUNCTION_ARN),
+    ]))));
+    get(configuration).await.ok();
+    rotate().await.ok();
+    sandbox.limit_operator(None);
+    get("/apikeys").await.ok();
+}

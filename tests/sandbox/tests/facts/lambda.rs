@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use http::Request;
+use http::{Method, Request};
 use sandbox::{FUNCTION_ARN, Function, Options, Sandbox, http_client};
 use serde_json::{Value, json};
 
-use crate::client::{start, start_with, template_function};
+use crate::client::{api, start, start_with, template_function};
 
 fn event(step: &str) -> String {
     json!({ "Step": step }).to_string()
@@ -271,4 +271,30 @@ async fn invoke_api_marks_function_error() {
     let body: Value = serde_json::from_slice(bad.body()).expect("the body is JSON");
     assert_eq!(body["errorType"], "StepFailed");
     assert_eq!(invoke_api(&sandbox, "other", "{}").await.status(), 404);
+}
+
+/// DOC (Lambda API reference, GetFunctionConfiguration): the function's names, limits and variables.
+#[tokio::test]
+async fn function_configuration_has_names_and_variables() {
+    let sandbox = start().await;
+    sandbox
+        .deploy(template_function().env("SECRET_ID", "demo/key"))
+        .await;
+    let path = |name: &str| format!("/2015-03-31/functions/{name}/configuration");
+    for name in ["rotation".to_owned(), FUNCTION_ARN.replace(':', "%3A")] {
+        let found = api(&sandbox, Method::GET, &path(&name), Value::Null)
+            .await
+            .ok();
+        assert_eq!(found["FunctionName"], "rotation");
+        assert_eq!(found["FunctionArn"], FUNCTION_ARN);
+        assert_eq!(found["Timeout"], 300);
+        assert_eq!(found["Environment"]["Variables"]["SECRET_ID"], "demo/key");
+    }
+    let missing = api(&sandbox, Method::GET, &path("other"), Value::Null).await;
+    assert_eq!(missing.code(), "ResourceNotFoundException");
+    sandbox.undeploy().await;
+    let external = api(&sandbox, Method::GET, &path("rotation"), Value::Null)
+        .await
+        .ok();
+    assert_eq!(external["Environment"], Value::Null);
 }
