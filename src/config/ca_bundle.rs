@@ -11,7 +11,10 @@ use super::ConfigProblem;
 ///
 /// A proxy that inspects TLS requires them. They replace the compiled-in certificates, as in other
 /// AWS clients.
-pub(super) fn read(
+///
+/// # Errors
+/// Returns [`ConfigProblem`] if the file cannot be read or contains no certificate.
+pub fn read(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Vec<TrustAnchor<'static>>>, ConfigProblem> {
     for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {

@@ -16,6 +16,7 @@ use rustls::pki_types::TrustAnchor;
 
 pub use self::api_gateway::StageKey;
 use self::api_gateway::{parse_plan, parse_stage_key};
+pub use self::ca_bundle::read as read_ca_bundle;
 pub use self::doppler::DopplerConfig;
 use self::env::EnvReader;
 pub use self::env::{ConfigError, ConfigProblem};
