@@ -176,6 +176,14 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
     (LOG_OF_TEST_ROTATION, READS_LOG),
     (LOG_OF_FAILURE, READS_LOG),
     (
+        ("rotationctl", "Install", 0),
+        "installs a program into the home directory",
+    ),
+    (
+        ("rotationctl", "Name what it works on", 0),
+        "tests/cli/reading.rs runs it",
+    ),
+    (
         (
             "verify-in-your-account",
             "Does CloudTrail record the value of a key?",

@@ -1,0 +1,157 @@
+//! The command line: words and options.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// What every help text and the man page end with.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done; with status, usage and whose: the answer is complete
+  1    failed, or not found; the error says what to do next
+  2    wrong usage, or not confirmed; nothing was changed
+  130  ended with Ctrl-C; AWS continues what was started
+
+No word prints a value of a key. The pages of the project are in docs/.";
+
+/// Operates the rotation of an API Gateway key: one word for each task.
+#[derive(Debug, Parser)]
+#[command(name = "rotationctl", version, after_help = EXIT_STATUS)]
+pub(crate) struct Arguments {
+    /// The options of every word.
+    #[command(flatten)]
+    pub(crate) options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) word: Word,
+}
+
+/// The options of every word.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The rotation function: its name, which is the stack's name, or its ARN
+    #[arg(
+        long,
+        global = true,
+        env = "ROTATION_FUNCTION",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    pub(crate) function: Option<String>,
+    /// The secret: its name or ARN; not needed if the function serves one secret
+    #[arg(
+        long,
+        global = true,
+        env = "ROTATION_SECRET",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    pub(crate) secret: Option<String>,
+    /// The profile of the AWS configuration, also of SSO
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// The Region of the function
+    #[arg(long, global = true, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say what would be changed, and change nothing
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
+    /// Do not ask, for scripts
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Word {
+    /// Show keys, Doppler targets, and what the next reconciliation would do
+    Status,
+    /// Rotate the key now
+    Rotate(Wait),
+    /// Run a test rotation, which creates no key
+    Test(Wait),
+    /// Run the steps of the pending rotation now, and show the first error
+    Retry,
+    /// Cancel the pending rotation: remove AWSPENDING
+    Cancel,
+    /// Disable every superseded key now (emergency stop); asks first
+    Stop,
+    /// Move AWSCURRENT back to the previous version; asks first
+    Rollback,
+    /// Find the key with a value, which is read from standard input or a hidden prompt
+    Whose(NoValue),
+    /// Show the counted requests of superseded keys
+    Usage(Days),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: SupportedShell,
+    },
+    /// Print the man page, of one word or of all
+    Man {
+        /// The word
+        word: Option<String>,
+    },
+}
+
+/// How long to wait.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Wait until the rotation has ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// The longest wait
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Arguments of `whose`, which takes none: an argument would be in the history of the shell.
+#[derive(Debug, Args)]
+pub(crate) struct NoValue {
+    /// Refused, and never shown.
+    #[arg(hide = true, allow_hyphen_values = true)]
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// An argument that is dropped as soon as it is parsed.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused;
+
+impl From<String> for Refused {
+    fn from(_: String) -> Self {
+        Self
+    }
+}
+
+/// Which days.
+#[derive(Debug, Args)]
+pub(crate) struct Days {
+    /// How many days in UTC, today among them
+    #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=90))]
+    pub(crate) days: u64,
+}
+
+/// The shells with completions.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SupportedShell {
+    /// GNU Bash
+    Bash,
+    /// The Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
+
+impl From<SupportedShell> for Shell {
+    fn from(shell: SupportedShell) -> Self {
+        match shell {
+            SupportedShell::Bash => Self::Bash,
+            SupportedShell::Zsh => Self::Zsh,
+            SupportedShell::Fish => Self::Fish,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The AWS clients, with the operator's credentials as the AWS CLI takes them.
+
+use std::time::Duration;
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+
+use crate::arguments::Options;
+use crate::connector;
+use crate::failure::Failure;
+
+/// The timeout of one attempt of a call.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// The timeout of an invocation. The function may take 300 seconds.
+const INVOCATION: Duration = Duration::from_secs(330);
+
+/// The clients of the services.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    /// Lambda. It is never invoked twice for one word.
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    /// Secrets Manager.
+    pub(crate) secrets_manager: aws_sdk_secretsmanager::Client,
+    /// API Gateway.
+    pub(crate) api_gateway: aws_sdk_apigateway::Client,
+}
+
+impl Clients {
+    /// Creates the clients from the options, the environment and the AWS configuration.
+    ///
+    /// # Errors
+    /// Returns an error if there is no Region, or if the HTTP client cannot be created.
+    pub(crate) async fn new(options: &Options) -> Result<Self, Failure> {
+        let sdk = config(options).await?;
+        let lambda = aws_sdk_lambda::config::Builder::from(&sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts(INVOCATION))
+            .build();
+        Ok(Self {
+            lambda: aws_sdk_lambda::Client::from_conf(lambda),
+            secrets_manager: aws_sdk_secretsmanager::Client::new(&sdk),
+            api_gateway: aws_sdk_apigateway::Client::new(&sdk),
+        })
+    }
+}
+
+async fn config(options: &Options) -> Result<SdkConfig, Failure> {
+    let http = connector::client()?;
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http.clone())
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .timeout_config(timeouts(ATTEMPT))
+        // Replies are read completely.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    let mut sdk = loader.load().await;
+    if sdk.region().is_none() {
+        return Err(Failure::not_started(
+            "no Region is set",
+            "add --region, or set AWS_REGION or the profile's region",
+        ));
+    }
+    // As in the AWS CLI, a profile that is named precedes the credentials in the environment.
+    if let Some(profile) = &options.profile {
+        let provider = ProviderConfig::without_region()
+            .with_region(sdk.region().cloned())
+            .with_http_client(http);
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .configure(&provider)
+            .profile_name(profile)
+            .build();
+        let credentials =
+            aws_sdk_secretsmanager::config::SharedCredentialsProvider::new(credentials);
+        sdk = sdk.into_builder().credentials_provider(credentials).build();
+    }
+    Ok(sdk)
+}
+
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .operation_attempt_timeout(attempt)
+        .build()
+}

@@ -1,0 +1,93 @@
+//! `rotationctl`: operates the rotation of an API Gateway key with the operator's own credentials.
+//!
+//! It does in one word what the pages do with the AWS CLI, and uses the function and the services
+//! as any other client does. It never prints a value, and holds one only for `whose`.
+
+mod arguments;
+mod aws;
+mod connector;
+mod console;
+mod failure;
+mod operator;
+mod parse;
+mod report;
+mod secret;
+mod table;
+mod words;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use arguments::{Arguments, Word};
+use console::Console;
+use failure::{Failure, Status};
+use operator::Operator;
+use words::rotate::Kind;
+use words::{cancel, help, retry, rollback, rotate, status, stop, usage, whose};
+
+fn main() -> ExitCode {
+    let status = match parse::parse(&std::env::args_os().collect::<Vec<_>>()) {
+        Ok(arguments) => run(&arguments),
+        Err(status) => status,
+    };
+    ExitCode::from(u8::from(status))
+}
+
+fn run(arguments: &Arguments) -> Status {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else {
+        writeln!(
+            std::io::stderr(),
+            "error: the program could not be started; run it again"
+        )
+        .ok();
+        return Status::Failed;
+    };
+    let console = Console::new(arguments.options.json);
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = perform(arguments, &console) => Some(ended),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    console.end_progress();
+    // A thread may still read from the terminal.
+    runtime.shutdown_background();
+    match ended {
+        Some(Ok(())) => Status::Done,
+        Some(Err(failed)) => {
+            console.note(format!("error: {failed}"));
+            failed.status
+        }
+        None => {
+            console.note("interrupted: AWS continues what was started; see `rotationctl status`");
+            Status::Interrupted
+        }
+    }
+}
+
+async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure> {
+    match &arguments.word {
+        Word::Completions { shell } => {
+            help::completions((*shell).into());
+            return Ok(());
+        }
+        Word::Man { word } => return help::man(word.as_deref()),
+        _ => {}
+    }
+    let operator = Operator::new(&arguments.options, console).await?;
+    match &arguments.word {
+        Word::Status => status::run(&operator).await,
+        Word::Rotate(wait) => rotate::run(&operator, Kind::Rotation, wait).await,
+        Word::Test(wait) => rotate::run(&operator, Kind::Test, wait).await,
+        Word::Retry => retry::run(&operator).await,
+        Word::Cancel => cancel::run(&operator).await,
+        Word::Stop => stop::run(&operator).await,
+        Word::Rollback => rollback::run(&operator).await,
+        Word::Whose(_) => whose::run(&operator).await,
+        Word::Usage(days) => usage::run(&operator, days.days).await,
+        Word::Completions { .. } | Word::Man { .. } => Ok(()),
+    }
+}

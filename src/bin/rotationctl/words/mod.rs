@@ -1,0 +1,13 @@
+//! The words, one file for each task.
+
+pub(crate) mod cancel;
+pub(crate) mod help;
+pub(crate) mod retry;
+pub(crate) mod rollback;
+pub(crate) mod rotate;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod usage;
+pub(crate) mod value;
+pub(crate) mod whose;

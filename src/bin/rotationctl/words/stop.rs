@@ -1,0 +1,109 @@
+//! `stop`: the emergency stop, which disables every superseded key.
+
+use serde_json::{Value, json};
+
+use crate::console::Colour;
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::report::{KeyReport, Report};
+use crate::words::show;
+
+/// Shows whom the stop cuts off, asks, and stops.
+///
+/// # Errors
+/// Returns an error if it is not confirmed, or if the function fails or could not do everything.
+pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
+    let console = operator.console;
+    let secret = operator.secret_id().await?;
+    let names = announce(operator, &secret).await;
+    if operator.options.dry_run {
+        console.document(&json!({ "wouldDisable": names, "secret": secret }));
+        return Ok(());
+    }
+    let question = format!("Disable every superseded key of {secret}?");
+    console.confirm(&question, operator.options.yes).await?;
+    console.progress("disabling superseded keys…");
+    let answer = operator.invoke_step("emergencyStop").await;
+    console.end_progress();
+    let answer = answer.map_err(|failed| {
+        failed.next("run `rotationctl stop` again, or disable the keys yourself: docs/runbook.md#emergency-stop")
+    })?;
+    let report = Report::read(&answer)?;
+    console.document(&answer);
+    for secret in &report.secrets {
+        show::done(console, secret);
+    }
+    if report.totals.failures > 0 {
+        return Err(Failure::new(
+            format!(
+                "{} requests of the emergency stop failed",
+                report.totals.failures
+            ),
+            "see the issues above, then run `rotationctl stop` again",
+        ));
+    }
+    Ok(())
+}
+
+/// Shows the keys that the stop disables and who still uses them. Returns their ids.
+///
+/// An emergency does not wait for a report: if it cannot be read, the operator decides without it.
+async fn announce(operator: &Operator<'_>, secret: &str) -> Value {
+    let console = operator.console;
+    console.progress("reading who would be cut off…");
+    let report = operator.invoke_step("status").await;
+    console.end_progress();
+    let report = report.and_then(|answer| Report::read(&answer));
+    let report = match report {
+        Ok(report) => report,
+        Err(failed) => {
+            console.note(format!("it is not known who would be cut off: {failed}"));
+            return Value::Null;
+        }
+    };
+    let statuses = report
+        .secrets
+        .iter()
+        .filter_map(|secret| secret.status.as_ref());
+    let (mut ids, mut readers) = (Vec::new(), Vec::new());
+    for status in statuses {
+        let keys = status.keys.iter().filter(|key| key.is_superseded());
+        for key in keys {
+            ids.push(json!(key.id));
+            readers.push(format!("consumers with API key {}{}", key.id, uses(key)));
+        }
+        let targets = status
+            .targets
+            .iter()
+            .filter(|target| target.holds != "current");
+        readers.extend(targets.map(|target| {
+            format!(
+                "readers of Doppler target {}, which holds another key ({})",
+                target.target, target.holds
+            )
+        }));
+    }
+    if readers.is_empty() {
+        console.note(format!("no superseded key of {secret} is known to be enabled; the stop also looks at every key of the account"));
+    } else {
+        console.note(console.paint("The emergency stop cuts off:", Colour::Red));
+        for reader in readers {
+            console.note(format!("- {reader}"));
+        }
+        console
+            .note("The current key keeps working. A stop cannot be undone except by a rollback.");
+    }
+    Value::Array(ids)
+}
+
+/// Says since when a key is superseded, and how it was used, as far as that was counted.
+fn uses(key: &KeyReport) -> String {
+    let since = key.superseded_at.as_deref();
+    let since = since.map(|at| format!(", superseded at {at}"));
+    let counted = key.last_used.iter().flat_map(|used| &used.by_plan);
+    let counted = counted.map(|counted| {
+        let (requests, day, plan) = (counted.requests, &counted.day, &counted.plan);
+        format!("; {requests} requests on {day} through usage plan {plan}")
+    });
+    since.into_iter().chain(counted).collect()
+}

@@ -1,0 +1,175 @@
+//! `whose`: finds the key with a value, and the secret that it belongs to.
+
+use std::time::SystemTime;
+
+use api_key_rotation::adapters::description::DescriptionText;
+use api_key_rotation::redact::Redacted;
+use api_key_rotation::secret::ApiKeyValue;
+use api_key_rotation::time::rfc3339;
+use aws_sdk_apigateway::types::ApiKey;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::secret::{CURRENT, PENDING};
+use crate::words::value;
+
+/// Keys per page: the maximum of API Gateway.
+const PAGE: i32 = 500;
+
+/// The most keys that are listed: twice as many as an account can have.
+const MOST_LISTED: usize = 20_000;
+
+/// The key with the value, in texts that are safe to show.
+struct Found {
+    id: String,
+    name: String,
+    enabled: bool,
+    mark: DescriptionText,
+    secret: Option<String>,
+    version: Option<String>,
+    function: Option<String>,
+}
+
+/// Reads a value, and shows its key.
+///
+/// # Errors
+/// Returns an error if no key has the value, or if keys cannot be listed.
+pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
+    let console = operator.console;
+    let value = value::read(console).await?;
+    let Some(found) = search(operator, &value).await? else {
+        return Err(Failure::new(
+            "no API key of this account and Region has this value",
+            "try --region and --profile of other places; a deleted key is not listed",
+        ));
+    };
+    drop(value);
+    console.end_progress();
+    let labels = labels(operator, &found).await;
+    let state = state(&found);
+    let next = next(&found, &labels);
+    console.line(format!("API key   {}", found.id));
+    console.line(format!("name      {}", found.name));
+    console.line(format!("state     {state}"));
+    for (what, text) in [
+        ("secret", &found.secret),
+        ("version", &found.version),
+        ("function", &found.function),
+    ] {
+        console.line(format!(
+            "{what:9} {}",
+            text.as_deref().unwrap_or("none: the key is not managed")
+        ));
+    }
+    let shown = if labels.is_empty() {
+        "unknown or none".to_owned()
+    } else {
+        labels.join(", ")
+    };
+    console.line(format!("labels    {shown}"));
+    console.line(format!("\nnext: {next}"));
+    console.document(&json!({
+        "id": found.id, "name": found.name, "enabled": found.enabled, "state": state,
+        "secret": found.secret, "version": found.version, "function": found.function,
+        "labels": labels, "next": next,
+    }));
+    Ok(())
+}
+
+/// Lists keys page by page until one has the value.
+///
+/// The SDK's types print values with `{:?}`, so none of them leaves this function.
+async fn search(operator: &Operator<'_>, value: &ApiKeyValue) -> Result<Option<Found>, Failure> {
+    let request = operator.aws.api_gateway.get_api_keys();
+    let request = request.include_values(true).limit(PAGE);
+    let (mut position, mut listed) = (None, 0);
+    loop {
+        operator
+            .console
+            .progress(&format!("searched {listed} keys…"));
+        let page = request.clone().set_position(position.clone()).send().await;
+        let page = page.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
+        let mut keys = page.items().iter();
+        if let Some(key) = keys.find(|key| key.value().is_some_and(|other| value.is(other))) {
+            return Ok(Some(found(key, value)));
+        }
+        listed += page.items().len().max(1);
+        let next = page.position.filter(|next| !next.is_empty());
+        if next.is_none() {
+            return Ok(None);
+        }
+        if next == position || listed > MOST_LISTED {
+            return Err(Failure::new(
+                "API Gateway's list of keys has no end",
+                "run it again",
+            ));
+        }
+        position = next;
+    }
+}
+
+/// Copies what may be shown. Names and tags are anyone's text, and may hold the value.
+fn found(key: &ApiKey, value: &ApiKeyValue) -> Found {
+    let masked = |text: &str| text.replace(value.expose(), "[masked]");
+    let tag = |name: &str| {
+        key.tags()
+            .and_then(|tags| tags.get(name))
+            .map(|text| masked(text))
+    };
+    let secret = tag("rotation:secret");
+    Found {
+        id: Redacted::id(&masked(key.id().unwrap_or_default())).to_string(),
+        name: Redacted::id(&masked(key.name().unwrap_or_default())).to_string(),
+        enabled: key.enabled(),
+        mark: DescriptionText::parse(key.description().unwrap_or_default(), SystemTime::now()),
+        secret: secret.map(|secret| Redacted::secret_id(&secret).to_string()),
+        version: tag("rotation:version").map(|version| Redacted::id(&version).to_string()),
+        function: tag("rotation:function").map(|function| Redacted::id(&function).to_string()),
+    }
+}
+
+fn state(found: &Found) -> String {
+    let enabled = if found.enabled { "enabled" } else { "disabled" };
+    let DescriptionText::Superseded(mark) = &found.mark else {
+        return enabled.to_owned();
+    };
+    let superseded = format!("{enabled}, superseded at {}", rfc3339(mark.superseded_at));
+    match mark.revoked_at {
+        Some(at) => format!("{superseded}, revoked at {}", rfc3339(at)),
+        None => superseded,
+    }
+}
+
+/// Returns the staging labels of the key's version. Empty if the secret cannot be described.
+async fn labels(operator: &Operator<'_>, found: &Found) -> Vec<String> {
+    let (Some(secret), Some(version)) = (&found.secret, &found.version) else {
+        return Vec::new();
+    };
+    // A tag that cannot hold the ARN holds its hash.
+    if !secret.starts_with("arn:") {
+        return Vec::new();
+    }
+    let described = operator.describe_secret(secret).await;
+    described
+        .map(|secret| secret.labels(version).to_vec())
+        .unwrap_or_default()
+}
+
+/// Says what to do if the value leaked.
+fn next(found: &Found, labels: &[String]) -> &'static str {
+    let has = |label: &str| labels.iter().any(|found| found == label);
+    if !found.enabled {
+        "the key is disabled, so the value does not work"
+    } else if found.secret.is_none() {
+        "if it leaked, replace and disable the key where it is used: docs/manual-changes.md#find-a-key-by-its-value"
+    } else if has(CURRENT) {
+        "if it leaked: `rotationctl rotate --wait`, then `rotationctl stop`"
+    } else if has(PENDING) {
+        "if it leaked: `rotationctl cancel`, then `rotationctl stop`"
+    } else if matches!(found.mark, DescriptionText::Superseded(_)) {
+        "another key is current; if it leaked: `rotationctl stop`"
+    } else {
+        "if it leaked: `rotationctl status`, then rotate if the key is current, and stop"
+    }
+}
