@@ -52,6 +52,15 @@ test: tools ## Run all tests except e2e (first time 13 min)
 	@tests/tools/need zsh
 	@TOOLS=$(TOOLS) cargo test --workspace --locked
 
+# Apart, because the feature `cli` has dependencies that the function must not have. The sandbox runs the
+# function as it is built without that feature; cargo would otherwise put its own into that place.
+.PHONY: testcli
+testcli: ## Build rotationctl and test it against the sandbox (first time 3 min)
+	@cargo build --workspace --locked
+	@install -D $(FUNCTION) $(TARGET)/cli/api-key-rotation
+	@FUNCTION=$(TARGET)/cli/api-key-rotation TOOLS=$(TOOLS) \
+	  cargo test --workspace --features cli --test cli --locked
+
 .PHONY: verify
 verify: build tools ## Build for Lambda and test whole rotations with it (5 min; build 4-6 min)
 	@FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
@@ -86,6 +95,8 @@ check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 # --all-targets leaves this one out, because `cargo test` does not run it.
 	@cargo clippy --workspace --locked --test e2e -- -D warnings
+# Only with its feature is rotationctl compiled.
+	@cargo clippy --workspace --all-targets --features cli --locked -- -D warnings
 	@$(PYTHON) tests/tools/mutants.py --fits
 	@$(PYTHON) tests/tools/words.py $(CHECKED_WORDS)
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked

@@ -1,0 +1,80 @@
+//! No word prints a value, whatever the services reply.
+
+use crate::program::run_with;
+use crate::support::emitted::assert_absent;
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, rotated};
+use sandbox::{Fault, FaultKind, Service};
+
+/// A key value that a service puts into replies in which it does not belong.
+const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
+
+/// Returns replies with a value where it does not belong.
+fn malformed() -> [FaultKind; 4] {
+    let said = format!("no: {STRAY}");
+    [
+        FaultKind::refuse(400, "ValidationException", said.clone()),
+        FaultKind::refuse(403, STRAY, said),
+        FaultKind::answer(200, "application/json", format!(r#"{{"value":"{STRAY}"#)),
+        FaultKind::answer(200, "application/json", format!(r#"["{STRAY}"]"#)),
+    ]
+}
+
+/// Every word at the highest verbosity, also where it fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_word_prints_value() {
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
+    for word in [
+        "status", "usage", "whose", "test", "rotate", "retry", "cancel", "rollback", "stop",
+    ] {
+        for json in [&["--yes"][..], &["--yes", "--json"]] {
+            let arguments = [&[word], json].concat();
+            let ended = run_with(&env, &arguments, Some(&superseded)).await;
+            let printed = ended.stdout.len() + ended.stderr.len();
+            assert!(printed > 0, "{arguments:?}");
+        }
+    }
+}
+
+/// Runs a word once for each malformed reply to a call that the word itself makes.
+async fn stays_silent(env: &TestEnv, word: &str, service: Service, operation: &str, input: &str) {
+    for reply in malformed() {
+        let what = format!("{word} after {operation}: {reply:?}");
+        if ["cancel", "retry"].contains(&word) && env.sandbox.secret(SECRET).pending().is_none() {
+            drop(env.sandbox.begin_rotation(SECRET));
+        }
+        // The function makes the same calls for a status report.
+        let fault = Fault::new(reply).on(service, operation).every();
+        let handle = env.sandbox.faults().inject(fault);
+        let ended = run_with(env, &[word, "--yes", "--secret", SECRET], Some(input)).await;
+        env.sandbox.faults().clear();
+        assert!(handle.fired() > 0, "{what}: it was not called");
+        assert_absent(&ended.stdout, STRAY, &what);
+        assert_absent(&ended.stderr, STRAY, &what);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn malformed_secrets_manager_replies_print_nothing() {
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    for (word, operation) in [
+        ("rotate", "RotateSecret"),
+        ("retry", "DescribeSecret"),
+        ("cancel", "DescribeSecret"),
+        ("cancel", "UpdateSecretVersionStage"),
+        ("whose", "DescribeSecret"),
+    ] {
+        stays_silent(&env, word, Service::SecretsManager, operation, &superseded).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn malformed_api_gateway_replies_print_nothing() {
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    for (word, operation) in [
+        ("whose", "GetApiKeys"),
+        ("usage", "GetUsagePlans"),
+        ("usage", "GetUsage"),
+    ] {
+        stays_silent(&env, word, Service::ApiGateway, operation, &superseded).await;
+    }
+}
