@@ -1,5 +1,6 @@
 //! Tests of parts of the function, without a process or a socket.
 
+mod dependencies;
 mod layers;
 mod malformed_input;
 mod notices;
