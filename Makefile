@@ -56,6 +56,7 @@ test: tools ## Run all tests except e2e (first time 13 min)
 # function as it is built without that feature; cargo would otherwise put its own into that place.
 .PHONY: testcli
 testcli: ## Build rotationctl and test it against the sandbox (first time 3 min)
+	@tests/tools/need zsh
 	@cargo build --workspace --locked
 	@install -D $(FUNCTION) $(TARGET)/cli/api-key-rotation
 	@FUNCTION=$(TARGET)/cli/api-key-rotation TOOLS=$(TOOLS) \

@@ -1,14 +1,17 @@
 //! Words that change nothing: `status`, `whose` and `usage`.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
+use regex::Regex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::program::{home, program, run, run_unchanged, run_with};
 use crate::support::emitted::assert_absent;
+use crate::support::markdown::read;
 use crate::support::programs::PATIENCE;
 use crate::support::{SECRET, TestEnvBuilder, create_managed_key, rotated};
 
@@ -33,6 +36,30 @@ async fn status_shows_keys_and_targets() {
         "{shown:#?}"
     );
     assert!(!shown.stdout.contains('\x1b'), "colour without a terminal");
+}
+
+/// The page shows what the program prints, with other ids and times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_is_as_on_page() {
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
+    let id = |value: &str| env.sandbox.key_with_value(value).expect("it exists").id;
+    let shown = run(&env, &["status"]).await.with(0).stdout;
+    let shown = shown
+        .replace(&id(&env.current_key()), "u7g9e9o2es")
+        .replace(&id(&superseded), "a1b2c3d4e5")
+        .replace("acme/", "shop/");
+    let blocks = read("docs/rotationctl.md").blocks();
+    let mut texts = blocks.iter().filter(|block| block.language == "text");
+    let page = &texts.next().expect("there is the output").text;
+    let id_or_time = Regex::new(r"[^ ]*[0-9][^ ]*").expect("a valid pattern");
+    let lines = |text: &str| -> BTreeSet<String> {
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let lines = text
+            .lines()
+            .map(|line| id_or_time.replace_all(&words(line), "#").into_owned());
+        lines.collect()
+    };
+    assert_eq!(lines(&shown), lines(page), "{shown}");
 }
 
 /// JSON is the function's own report, and nothing else is on standard output.

@@ -22,6 +22,7 @@ use arguments::{Arguments, Word};
 use console::Console;
 use failure::{Failure, Status};
 use operator::Operator;
+use tokio::signal::unix::{SignalKind, signal};
 use words::rotate::Kind;
 use words::{cancel, help, retry, rollback, rotate, status, stop, usage, whose};
 
@@ -49,7 +50,7 @@ fn run(arguments: &Arguments) -> Status {
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = perform(arguments, &console) => Some(ended),
-            _ = tokio::signal::ctrl_c() => None,
+            () = interrupted() => None,
         }
     });
     console.end_progress();
@@ -65,6 +66,19 @@ fn run(arguments: &Arguments) -> Status {
             console.note("interrupted: AWS continues what was started; see `rotationctl status`");
             Status::Interrupted
         }
+    }
+}
+
+/// Returns when the program is told to end. Only a program that ends by itself restores a terminal
+/// that hides what is typed.
+async fn interrupted() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        tokio::signal::ctrl_c().await.ok();
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
     }
 }
 

@@ -134,7 +134,7 @@ fn function_error(answer: &Value) -> Failure {
         !error_type.is_empty() && error_type.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let next = if is_own {
         let entry = error_type.to_ascii_lowercase();
-        format!("see docs/errors.md#{entry}, fix the cause, then run `rotationctl retry`")
+        format!("see docs/errors.md#{entry}, fix the cause, and run it again")
     } else {
         "see docs/errors.md#other-errors and the function's log".to_owned()
     };

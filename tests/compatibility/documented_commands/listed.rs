@@ -81,6 +81,8 @@ run_blocks! {
 pub(super) const LOG_OF_ROTATION: Place = ("rotate", "Rotate on a schedule", 1);
 pub(super) const LOG_OF_TEST_ROTATION: Place = ("rotate", "Test rotation", 1);
 pub(super) const LOG_OF_FAILURE: Place = ("runbook", "A rotation failed", 0);
+/// The block whose output `make testcli` compares.
+pub(super) const STATUS_OF_ROTATIONCTL: Place = ("rotationctl", "Name what it works on", 0);
 
 const MAKE: &str = "a make target";
 const CLOUD_FORMATION: &str = "needs CloudFormation";
@@ -179,10 +181,7 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
         ("rotationctl", "Install", 0),
         "installs a program into the home directory",
     ),
-    (
-        ("rotationctl", "Name what it works on", 0),
-        "tests/cli/reading.rs runs it",
-    ),
+    (STATUS_OF_ROTATIONCTL, "tests/cli/reading.rs compares it"),
     (
         (
             "verify-in-your-account",

@@ -18,7 +18,10 @@ use regex::Regex;
 
 use crate::support::markdown::{Page, pages, repository};
 use crate::support::{SECRET, TestEnv, TestEnvBuilder};
-use listed::{LOG_OF_FAILURE, LOG_OF_ROTATION, LOG_OF_TEST_ROTATION, NOT_RUN, RUN, find, listed};
+use listed::{
+    LOG_OF_FAILURE, LOG_OF_ROTATION, LOG_OF_TEST_ROTATION, NOT_RUN, RUN, STATUS_OF_ROTATIONCTL,
+    find, listed,
+};
 use shell::Shell;
 
 const GRACE: Duration = Duration::from_hours(24);
@@ -62,7 +65,12 @@ fn every_documented_block_is_run_or_accounted() {
 /// Every output that a page shows is compared with what the commands print.
 #[test]
 fn every_documented_output_is_compared() {
-    let compared = [LOG_OF_ROTATION, LOG_OF_TEST_ROTATION, LOG_OF_FAILURE];
+    let compared = [
+        LOG_OF_ROTATION,
+        LOG_OF_TEST_ROTATION,
+        LOG_OF_FAILURE,
+        STATUS_OF_ROTATIONCTL,
+    ];
     for (place, _) in NOT_RUN {
         let (_, output) = find(*place);
         assert_eq!(output.is_some(), compared.contains(place), "{place:?}");

@@ -135,7 +135,9 @@ async fn wait_for(
     let began = Instant::now();
     let mut was_pending = false;
     loop {
-        let secret = operator.describe().await?;
+        let next = "AWS continues what was started; see `rotationctl status`";
+        let secret = operator.describe().await;
+        let secret = secret.map_err(|failed| failed.next(next))?;
         match progress(kind, &secret, version) {
             Progress::Ended => return Ok(()),
             Progress::Runs(what) => {

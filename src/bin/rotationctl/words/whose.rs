@@ -111,7 +111,10 @@ async fn search(operator: &Operator<'_>, value: &ApiKeyValue) -> Result<Option<F
 
 /// Copies what may be shown. Names and tags are anyone's text, and may hold the value.
 fn found(key: &ApiKey, value: &ApiKeyValue) -> Found {
-    let masked = |text: &str| text.replace(value.expose(), "[masked]");
+    let masked = |text: &str| {
+        let text = text.replace(value.expose(), "[masked]");
+        text.replace(char::is_control, " ")
+    };
     let tag = |name: &str| {
         key.tags()
             .and_then(|tags| tags.get(name))
