@@ -5,7 +5,7 @@ use std::process::Stdio;
 use sandbox::FUNCTION_NAME;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -130,4 +130,49 @@ pub(crate) async fn run_unchanged(env: &TestEnv, arguments: &[&str]) -> Ended {
     let ended = run(env, arguments).await;
     assert_eq!(WorldSnapshot::new(env), before, "{arguments:?}");
     ended
+}
+
+/// Runs the program in a terminal, and types an answer once it shows a question. Returns the exit
+/// status and all that the terminal showed.
+pub(crate) async fn in_terminal(
+    env: &TestEnv,
+    arguments: &str,
+    dialogue: Option<(&str, &str)>,
+    variables: &[(&str, &str)],
+) -> (i32, String) {
+    let home = home();
+    let direct = program(env, &home, &[]);
+    let inherited = direct.as_std().get_envs();
+    // `script` runs its command in a terminal of its own.
+    let mut terminal = Command::new("script");
+    let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_rotationctl"));
+    terminal
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env_clear()
+        .envs(inherited.filter_map(|(name, value)| Some((name, value?))))
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("TERM", "xterm")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let mut terminal = terminal.spawn().expect("script is installed");
+    let mut stdout = terminal.stdout.take().expect("it is piped");
+    let mut stdin = terminal.stdin.take().expect("it is piped");
+    let (mut shown, mut dialogue) = (String::new(), dialogue);
+    let reading = async {
+        let mut part = [0; 1024];
+        while let Ok(read @ 1..) = stdout.read(&mut part).await {
+            shown.push_str(&String::from_utf8_lossy(&part[..read]));
+            if let Some((_, answer)) = dialogue.take_if(|(question, _)| shown.contains(*question)) {
+                let answer = format!("{answer}\n");
+                stdin.write_all(answer.as_bytes()).await.expect("it reads");
+                stdin.flush().await.expect("it reads");
+            }
+        }
+        terminal.wait().await.expect("it ends")
+    };
+    let status = timeout(PATIENCE, reading).await.expect("it does not hang");
+    assert_eq!(dialogue, None, "not asked: {shown}");
+    (status.code().unwrap_or(-1), shown)
 }

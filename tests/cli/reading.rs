@@ -1,18 +1,12 @@
 //! Words that change nothing: `status`, `whose` and `usage`.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
-use std::time::Duration;
 
 use regex::Regex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
-use tokio::time::timeout;
 
-use crate::program::{home, program, run, run_unchanged, run_with};
+use crate::program::{home, in_terminal, program, run, run_unchanged, run_with};
 use crate::support::emitted::assert_absent;
 use crate::support::markdown::read;
-use crate::support::programs::PATIENCE;
 use crate::support::{SECRET, TestEnvBuilder, create_managed_key, rotated};
 
 /// The table has each key with its state and its next change, and each target.
@@ -164,42 +158,24 @@ async fn whose_prompt_hides_value() {
     let (env, _) = rotated(TestEnvBuilder::plain()).await;
     let value = env.current_key();
     let id = env.sandbox.key_with_value(&value).expect("it exists").id;
-    let home = home();
-    let direct = program(&env, &home, &[]);
-    // `script` runs its command in a terminal of its own.
-    let mut terminal = Command::new("script");
-    let line = format!("{} whose", env!("CARGO_BIN_EXE_rotationctl"));
-    terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    terminal
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    let variables = direct.as_std().get_envs();
-    terminal.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-    terminal.env("TERM", "xterm");
-    terminal
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    let mut terminal = terminal.spawn().expect("script is installed");
-    let mut stdout = terminal.stdout.take().expect("it is piped");
-    let mut stdin = terminal.stdin.take().expect("it is piped");
-    let mut shown = String::new();
-    let reading = async {
-        let mut part = [0; 1024];
-        while let Ok(read @ 1..) = stdout.read(&mut part).await {
-            shown.push_str(&String::from_utf8_lossy(&part[..read]));
-            if shown.contains("Value of the key") && !shown.contains("searched") {
-                stdin.write_all(format!("{value}\n").as_bytes()).await.ok();
-                stdin.flush().await.ok();
-            }
-        }
-    };
-    timeout(PATIENCE, reading).await.expect("it ends");
-    let ended = timeout(Duration::from_secs(10), terminal.wait()).await;
-    let ended = ended.expect("it ends").expect("it ends");
+    let prompt = ("Value of the key", value.as_str());
+    let (status, shown) = in_terminal(&env, "whose", Some(prompt), &[]).await;
     assert_absent(&shown, &value, "the terminal");
     assert!(shown.contains(&id), "{shown}");
-    assert!(ended.success(), "{shown}");
+    assert_eq!(status, 0, "{shown}");
+}
+
+/// Colour is only on a terminal, and not if `NO_COLOR` is set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn colour_is_only_on_terminal() {
+    let (env, _) = rotated(TestEnvBuilder::plain()).await;
+    let (_, coloured) = in_terminal(&env, "status", None, &[]).await;
+    assert!(coloured.contains("\x1b[32mcurrent"), "{coloured}");
+    let (_, plain) = in_terminal(&env, "status", None, &[("NO_COLOR", "1")]).await;
+    assert!(
+        plain.contains("current") && !plain.contains("\x1b[3"),
+        "{plain}"
+    );
 }
 
 /// Only counts of superseded keys are shown, and none proves nothing.

@@ -1,6 +1,6 @@
 //! `stop` and `rollback`, which cut consumers off or move them.
 
-use crate::program::{run, run_unchanged, run_with};
+use crate::program::{in_terminal, run, run_unchanged, run_with};
 use crate::support::{CONFIG, PROJECT, SECRET, TestEnvBuilder, is_enabled, rotated};
 use sandbox::{Fault, FaultKind, Service};
 
@@ -24,6 +24,23 @@ async fn stop_without_terminal_is_refused() {
     ]);
     run_with(&env, &["stop"], Some("yes\n")).await.with(2);
     assert_eq!(is_enabled(&env, &superseded), Some(true));
+}
+
+/// On a terminal, only the word yes stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_on_terminal_asks() {
+    let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
+    let question = "Type yes to continue:";
+    for answer in ["no", "", "y"] {
+        let (status, shown) = in_terminal(&env, "stop", Some((question, answer)), &[]).await;
+        assert_eq!(status, 2, "{shown}");
+        assert!(shown.contains("nothing was changed"), "{shown}");
+        assert_eq!(is_enabled(&env, &superseded), Some(true));
+    }
+    let (status, shown) = in_terminal(&env, "stop", Some((question, "yes")), &[]).await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("The emergency stop cuts off:"), "{shown}");
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
 }
 
 /// With `--yes`, every superseded key is disabled.

@@ -35,6 +35,47 @@ async fn no_word_prints_value() {
     }
 }
 
+/// Another function may answer with anything, of which nothing is shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answer_of_other_function_prints_nothing() {
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    env.sandbox.undeploy().await;
+    for answer in [
+        format!(r#"{{"value":"{STRAY}"}}"#),
+        format!(r#""{STRAY}""#),
+        format!(r#"{{"step":"status","secrets":"{STRAY}"}}"#),
+        format!(r#"{{"step":{{"{STRAY}":1}}}}"#),
+    ] {
+        for word in ["status", "usage", "stop"] {
+            let base = format!(
+                "http://{}/2018-06-01/runtime/invocation",
+                env.sandbox.runtime_api()
+            );
+            let external = async {
+                loop {
+                    let next = http::Request::get(format!("{base}/next")).body("");
+                    let next = sandbox::http_client::send(next.expect("it is valid")).await;
+                    let next = next.expect("there is an event");
+                    let id = next.headers()["lambda-runtime-aws-request-id"].to_str();
+                    let url = format!("{base}/{}/response", id.expect("it is text"));
+                    let reply = http::Request::post(url).body(answer.clone());
+                    let reply = sandbox::http_client::send(reply.expect("it is valid")).await;
+                    reply.expect("it is accepted");
+                }
+            };
+            let arguments = [word, "--yes", "--json", "--secret", SECRET];
+            let ended = tokio::select! {
+                () = external => unreachable!("it has no end"),
+                ended = run_with(&env, &arguments, Some(&superseded)) => ended,
+            };
+            let what = format!("{word}: {answer}");
+            assert_eq!(ended.status, 1, "{what}: {ended:#?}");
+            assert_absent(&ended.stdout, STRAY, &what);
+            assert_absent(&ended.stderr, STRAY, &what);
+        }
+    }
+}
+
 /// Runs a word once for each malformed reply to a call that the word itself makes.
 async fn stays_silent(env: &TestEnv, word: &str, service: Service, operation: &str, input: &str) {
     for reply in malformed() {
