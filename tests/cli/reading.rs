@@ -124,6 +124,14 @@ async fn whose_searches_pages_and_masks_texts() {
     env.sandbox.tag_key(&id, "rotation:secret", value);
     let shown = run_with(&env, &["whose"], Some(value)).await.with(0);
     shown.says(["[masked]"]);
+    // A value that no key has is looked for on every page.
+    env.sandbox.clear_calls();
+    run_with(&env, &["whose"], Some("Unused-Unused-Unused-Unused"))
+        .await
+        .with(1);
+    let pages = env.sandbox.calls();
+    let pages = pages.iter().filter(|call| call.operation == "GetApiKeys");
+    assert_eq!(pages.count(), 2);
     let managed = "Managed-Managed-Managed-1234";
     create_managed_key(
         &env.sandbox,
@@ -193,6 +201,10 @@ async fn usage_counts_superseded_keys() {
         .await
         .with(0)
         .says([&id, "does not prove"]);
+    // The current key is meant to be used.
+    let current = env.sandbox.key_with_value(&env.current_key());
+    env.sandbox
+        .add_usage(plan, &current.expect("it exists").id, 0, 99);
     env.sandbox.add_usage(plan, &id, 0, 41);
     env.sandbox.add_usage(plan, &id, 1, 7);
     let shown = run_unchanged(&env, &["usage", "--days", "3"]).await.with(0);

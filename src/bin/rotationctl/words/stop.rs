@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::console::Colour;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::{KeyReport, Report};
@@ -17,6 +16,7 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     let secret = operator.secret_id().await?;
     let names = announce(operator, &secret).await;
     if operator.options.dry_run {
+        console.line(format!("would disable every superseded key of {secret}"));
         console.document(&json!({ "wouldDisable": names, "secret": secret }));
         return Ok(());
     }
@@ -86,7 +86,7 @@ async fn announce(operator: &Operator<'_>, secret: &str) -> Value {
     if readers.is_empty() {
         console.note(format!("no superseded key of {secret} is known to be enabled; the stop also looks at every key of the account"));
     } else {
-        console.note(console.paint("The emergency stop cuts off:", Colour::Red));
+        console.note("The emergency stop cuts off:");
         for reader in readers {
             console.note(format!("- {reader}"));
         }
