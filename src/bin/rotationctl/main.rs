@@ -69,7 +69,7 @@ fn run(arguments: &Arguments) -> Status {
     }
 }
 
-/// Returns when the program is told to end. Only a program that ends by itself restores a terminal
+/// Returns when the program is told to end. A program that is killed does not restore a terminal
 /// that hides what is typed.
 async fn interrupted() {
     let Ok(mut terminated) = signal(SignalKind::terminate()) else {
