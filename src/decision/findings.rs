@@ -11,7 +11,7 @@ use super::observed::{Observed, ObservedTarget, TargetContent};
 use super::retirement::{every_target_was_read, is_due, is_irreplaceable, is_unrecognized};
 use super::secret::{PENDING, Replication};
 use super::secret_version::{Content, InvalidSecret, VersionRole};
-use super::supersession::{current_supersession, is_retained, since, superseded_since};
+use super::supersession::{current_supersession, is_in_use, is_retained, since, superseded_since};
 use crate::ids::{KeyId, Target, VersionId};
 use crate::redact::Redacted;
 
@@ -40,7 +40,7 @@ pub fn state(observed: &Observed, key: &Key) -> KeyState {
         KeyState::Quarantined
     } else if !key.enabled {
         KeyState::DisabledManually
-    } else if key.is(VersionRole::Current) || is_retained(observed, key) {
+    } else if is_in_use(observed, key) {
         KeyState::InUse
     } else if !key.is_managed() || is_unrecognized(observed, key) {
         KeyState::Unmanaged
@@ -140,7 +140,7 @@ pub fn findings(observed: &Observed) -> Vec<Finding> {
         return found;
     };
     let searched = observed.keys.were_searched(VersionRole::Current);
-    if searched && !keys.iter().any(|key| key.is(VersionRole::Current)) {
+    if searched && observed.keys.held_by(VersionRole::Current).is_none() {
         found.push(Finding::CurrentKeyMissing);
     }
     for key in keys {
@@ -273,7 +273,7 @@ fn postponed_to(observed: &Observed, key: &Key) -> Option<SystemTime> {
             .period_start();
             (own, since(key, at), observed.policy.quarantine)
         }
-        None if is_retained(observed, key) || key.is(VersionRole::Current) => return None,
+        None if is_in_use(observed, key) => return None,
         None => {
             let counts = superseded_since(observed, key, current_supersession(observed, key)?);
             (mark.superseded_at, counts, observed.grace())

@@ -6,8 +6,7 @@ use super::key::{Key, Lifecycle, Supersession};
 use super::key_usage::Hold;
 use super::observed::Observed;
 use super::request::{Action, Query};
-use super::secret_version::VersionRole;
-use super::supersession::{current_supersession, is_retained, superseded_since};
+use super::supersession::{current_supersession, is_in_use, superseded_since};
 use crate::time::Day;
 
 /// Returns the query that must be answered before `action` may be performed on `key`.
@@ -48,8 +47,7 @@ pub(super) fn hold(observed: &Observed, key: &Key, mark: &Supersession) -> Optio
 #[must_use]
 pub fn current_hold(observed: &Observed, key: &Key) -> Option<Hold> {
     let is_superseded = matches!(key.lifecycle(), Lifecycle::Superseded(_)) && key.is_managed();
-    let is_in_use = key.is(VersionRole::Current) || is_retained(observed, key);
-    if !is_superseded || is_in_use || observed.is_emergency() {
+    if !is_superseded || is_in_use(observed, key) || observed.is_emergency() {
         return None;
     }
     hold(observed, key, current_supersession(observed, key)?)

@@ -34,6 +34,12 @@ impl Keys {
         self.iter().find(|key| key.id == *id)
     }
 
+    /// Returns the key that the version in this role holds, as far as it is known.
+    #[must_use]
+    pub fn held_by(&self, role: VersionRole) -> Option<&Key> {
+        self.iter().find(|key| key.is(role))
+    }
+
     /// Returns all keys of this secret. Returns `None` if they were not listed.
     #[must_use]
     pub fn listed(&self) -> Option<&[Key]> {

@@ -44,7 +44,7 @@ impl Observed {
     /// Returns the key with the value of that version, from this secret's keys or else from all
     /// keys of the account.
     pub(crate) fn key_of(&self, role: VersionRole) -> ControlFlow<Decision, Option<&Key>> {
-        if let Some(found) = self.keys.iter().find(|key| key.is(role)) {
+        if let Some(found) = self.keys.held_by(role) {
             return Continue(Some(found));
         }
         self.all_keys()?;

@@ -18,7 +18,7 @@ use super::notice::{Notice, Notices};
 use super::observed::{Impediment, Observed};
 use super::request::{Action, Decision};
 use super::secret_version::VersionRole;
-use super::supersession::{current_supersession, is_previous, is_retained, since};
+use super::supersession::{current_supersession, is_in_use, is_previous, since};
 use super::task::NoticePolicy;
 use crate::ids::KeyId;
 
@@ -52,12 +52,12 @@ fn announce_keys(observed: &Observed) -> ControlFlow<Decision> {
             return act(Action::SendNotice(notice));
         }
         let was_sent = observed.notices.sent.contains(&notice);
-        if was_sent && !observed.failed_keys.contains(&key.id) {
-            let mark = key.supersession().cloned();
-            let mark = mark.map(|mark| noted(observed, &notice, mark));
-            if let Some(mark) = mark {
-                return act(Action::NoteNotice(key.id.clone(), mark));
-            }
+        if let Some(mark) = key.supersession()
+            && was_sent
+            && !observed.failed_keys.contains(&key.id)
+        {
+            let mark = noted(observed, &notice, mark.clone());
+            return act(Action::NoteNotice(key.id.clone(), mark));
         }
     }
     Continue(())
@@ -97,7 +97,7 @@ fn noted(observed: &Observed, notice: &Notice, mark: Supersession) -> Supersessi
 
 /// Returns the notice about the present state of a key, if its mark does not contain it.
 fn missing(observed: &Observed, key: &Key) -> Option<Notice> {
-    if !key.is_managed() || key.is(VersionRole::Current) || is_retained(observed, key) {
+    if !key.is_managed() || is_in_use(observed, key) {
         return None;
     }
     let notice = match key.lifecycle() {
@@ -193,7 +193,6 @@ fn drift(observed: &Observed) -> Option<Notice> {
 }
 
 fn current_key(observed: &Observed) -> Option<KeyId> {
-    let mut keys = observed.keys.iter();
-    keys.find(|key| key.is(VersionRole::Current))
-        .map(|key| key.id.clone())
+    let key = observed.keys.held_by(VersionRole::Current);
+    key.map(|key| key.id.clone())
 }

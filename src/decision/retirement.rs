@@ -19,7 +19,8 @@ use super::request::{Action, Decision, Query};
 use super::secret::Replication;
 use super::secret_version::VersionRole;
 use super::supersession::{
-    current_supersession, is_previous, is_reinstated, is_retained, since, superseded_since,
+    current_supersession, is_in_use, is_previous, is_reinstated, is_retained, since,
+    superseded_since,
 };
 use crate::ids::VersionId;
 
@@ -193,7 +194,7 @@ pub(crate) fn is_irreplaceable(observed: &Observed, key: &Key) -> bool {
 /// That is so if the key was handed over, could not be created again, or has a mark of an earlier
 /// period. If AWSPREVIOUS's own key is listed, the last case needs no reading.
 fn needs_previous_value(observed: &Observed, key: &Key) -> bool {
-    if !key.is_managed() || key.is(VersionRole::Current) || is_retained(observed, key) {
+    if !key.is_managed() || is_in_use(observed, key) {
         return false;
     }
     if !key.enabled {
@@ -225,8 +226,7 @@ pub(super) fn every_target_was_read(observed: &Observed) -> bool {
 /// Whether a key has this secret's tags and name, but was not created by this function and is not
 /// held by a labelled version.
 pub(super) fn is_unrecognized(observed: &Observed, key: &Key) -> bool {
-    let used =
-        key.is(VersionRole::Current) || key.is(VersionRole::Previous) || is_retained(observed, key);
+    let used = key.is(VersionRole::Previous) || is_in_use(observed, key);
     !key.is_described() && !used
 }
 

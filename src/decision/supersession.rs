@@ -67,3 +67,8 @@ pub(super) fn is_retained(observed: &Observed, key: &Key) -> bool {
     let version = key.version();
     version.is_some_and(|version| observed.staging().is_retained(version))
 }
+
+/// Whether AWSCURRENT holds the key, or its version carries a label other than AWSPREVIOUS.
+pub(super) fn is_in_use(observed: &Observed, key: &Key) -> bool {
+    key.is(VersionRole::Current) || is_retained(observed, key)
+}

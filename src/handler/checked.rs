@@ -77,20 +77,16 @@ fn version(observed: &Observed, role: VersionRole, name: &str) -> Option<String>
         Content::Key { .. } if role == VersionRole::Pending && observed.is_test_rotation() => {
             Some(format!("{name} is a copy of AWSCURRENT"))
         }
-        Content::Key { .. } => {
-            let mut keys = observed.keys.iter();
-            let key = keys.find(|key| key.is(role));
-            Some(match key {
-                Some(key) => {
-                    let state = if key.enabled { "enabled" } else { "disabled" };
-                    format!("{name} holds API key {}, which is {state}", key.id)
-                }
-                None if observed.keys.were_searched(role) => {
-                    format!("{name} holds a value that no API key has")
-                }
-                None => format!("{name} holds a key"),
-            })
-        }
+        Content::Key { .. } => Some(match observed.keys.held_by(role) {
+            Some(key) => {
+                let state = if key.enabled { "enabled" } else { "disabled" };
+                format!("{name} holds API key {}, which is {state}", key.id)
+            }
+            None if observed.keys.were_searched(role) => {
+                format!("{name} holds a value that no API key has")
+            }
+            None => format!("{name} holds a key"),
+        }),
     }
 }
 
@@ -127,8 +123,7 @@ fn age(observed: &Observed) -> Option<String> {
     let Readiness::Age(age) = observed.policy.readiness else {
         return None;
     };
-    let mut keys = observed.keys.iter();
-    keys.find(|key| key.is(VersionRole::Pending))?;
+    observed.keys.held_by(VersionRole::Pending)?;
     let age = humantime::format_duration(age);
     (!observed.is_test_rotation()).then(|| format!("the new key is at least {age} old"))
 }

@@ -29,7 +29,7 @@ pub(super) fn log_step(step: RotationStep, observed: &Observed, issues: usize) {
 
 fn log_rotation(observed: &Observed, issues: usize) {
     let keys = observed.keys.iter();
-    let current = keys.clone().find(|key| key.is(VersionRole::Current));
+    let current = observed.keys.held_by(VersionRole::Current);
     let mut words: Vec<_> = current
         .map(|key| format!("key {} is current", key.id))
         .into_iter()
