@@ -21,7 +21,7 @@ mod secrets_manager;
 mod session;
 mod values;
 
-pub use self::api_gateway::description;
+pub use self::api_gateway::{counted_uses, description};
 pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext};
 pub use self::call::{CallError, CallErrorKind};
 pub use self::clients::Clients;

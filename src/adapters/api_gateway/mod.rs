@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 pub(super) use self::create::NewKey;
 pub(super) use self::listing::hand_over;
 pub(super) use self::listing::{KnownValues, ListedKey};
+pub use self::usage::counted_uses;
 use super::aws::AwsConfig;
 use super::aws::throttle::repeat_throttled;
 use super::{Secret, aws};

@@ -1,5 +1,7 @@
 //! The use of a key, as API Gateway counts it.
 
+use aws_sdk_apigateway::operation::get_usage::GetUsageOutput;
+
 use super::{ApiGateway, ENDLESS, PAGE, SERVICE};
 use crate::adapters::aws;
 use crate::adapters::{CallError, CallErrorKind};
@@ -59,22 +61,7 @@ impl ApiGateway {
             let call = aws::call(SERVICE, OPERATION, &page);
             let complies = page.usage_plan_id() == Some(plan.as_str());
             let call = aws::require_complete(complies, call)?;
-            // Only the requested key. The documents disagree on whether the map's keys are ids or
-            // values, so the others are not looked at.
-            let days = page.items().and_then(|items| items.get(key.as_str()));
-            let counts: Vec<_> = days.into_iter().flatten().map(|day| day.first()).collect();
-            for (day, requests) in aligned(counts.len(), from, to).zip(counts) {
-                let requests = requests.and_then(|count| u64::try_from(*count).ok());
-                uses.extend(
-                    requests
-                        .filter(|requests| *requests > 0)
-                        .map(|requests| CountedUse {
-                            plan: plan.clone(),
-                            day,
-                            requests,
-                        }),
-                );
-            }
+            uses.extend(counted_uses(&page, key.as_str(), plan, from, to));
             match page.position() {
                 None => return Ok((uses, call)),
                 next => position = next.map(ToOwned::to_owned),
@@ -83,6 +70,31 @@ impl ApiGateway {
         let call = Call::without_id(SERVICE, OPERATION);
         Err(CallError::from_aws(call, CallErrorKind::Malformed(ENDLESS)))
     }
+}
+
+/// Returns the days on which a key was used, according to a page of `GetUsage` for these days.
+///
+/// Only the requested key. The documents disagree on whether the map's keys are ids or values, so
+/// the others are not looked at.
+pub fn counted_uses(
+    page: &GetUsageOutput,
+    key: &str,
+    plan: &PlanId,
+    from: Day,
+    to: Day,
+) -> Vec<CountedUse> {
+    let days = page.items().and_then(|items| items.get(key));
+    let days = days.map(Vec::as_slice).unwrap_or_default();
+    let uses = aligned(days.len(), from, to).zip(days);
+    let uses = uses.filter_map(|(day, counts)| {
+        let requests = u64::try_from(*counts.first()?).ok()?;
+        (requests > 0).then(|| CountedUse {
+            plan: plan.clone(),
+            day,
+            requests,
+        })
+    });
+    uses.collect()
 }
 
 /// Returns the days of the counts in a reply.

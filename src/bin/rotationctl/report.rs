@@ -134,6 +134,12 @@ impl Report {
     pub(crate) fn read(answer: &Value) -> Result<Self, Failure> {
         Self::deserialize(answer).map_err(|_| unreadable())
     }
+
+    /// Returns the state of each secret that was read.
+    pub(crate) fn statuses(&self) -> impl Iterator<Item = &SecretStatus> {
+        let secrets = self.secrets.iter();
+        secrets.filter_map(|secret| secret.status.as_ref())
+    }
 }
 
 impl SecretReport {

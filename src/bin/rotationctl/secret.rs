@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) use api_key_rotation::decision::{CURRENT, PENDING, PREVIOUS};
+
 use crate::failure::Failure;
 use crate::operator::Operator;
-
-/// The staging labels of a rotation.
-pub(crate) const CURRENT: &str = "AWSCURRENT";
-pub(crate) const PENDING: &str = "AWSPENDING";
-pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// A secret, without any value.
 #[derive(Debug)]

@@ -1,14 +1,12 @@
 //! `retry`: runs the four steps of the pending rotation, as Secrets Manager does.
 
+use api_key_rotation::decision::RotationStep;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::SecretReport;
 use crate::words::show;
-
-/// The steps, in their order.
-const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
 /// Runs the steps up to the first that fails.
 ///
@@ -18,14 +16,15 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     let console = operator.console;
     let secret = operator.describe().await?;
     let version = secret.pending()?;
+    let steps = RotationStep::ALL.map(RotationStep::as_str);
     if operator.options.dry_run {
-        let steps = STEPS.join(", ");
-        console.line(format!("would invoke {steps} for version {version}"));
-        console.document(&json!({ "wouldInvoke": STEPS, "version": version }));
+        let names = steps.join(", ");
+        console.line(format!("would invoke {names} for version {version}"));
+        console.document(&json!({ "wouldInvoke": steps, "version": version }));
         return Ok(());
     }
     let mut answers: Vec<Value> = Vec::new();
-    for step in STEPS {
+    for step in steps {
         console.progress(&format!("{step}…"));
         let event = json!({ "Step": step, "SecretId": secret.arn, "ClientRequestToken": version });
         let answer = operator.invoke(&event).await;

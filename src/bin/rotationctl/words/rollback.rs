@@ -70,11 +70,7 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
 async fn warning(operator: &Operator<'_>, previous: &str) -> Option<String> {
     let answer = operator.invoke_step("status").await.ok()?;
     let report = Report::read(&answer).ok()?;
-    let statuses = report
-        .secrets
-        .iter()
-        .filter_map(|secret| secret.status.as_ref());
-    let mut keys = statuses.flat_map(|status| &status.keys);
+    let mut keys = report.statuses().flat_map(|status| &status.keys);
     let key = keys.find(|key| key.version.as_deref() == Some(previous));
     let Some(key) = key else {
         let words = "No key of that version is listed: if it was deleted, it is created again with its value.";

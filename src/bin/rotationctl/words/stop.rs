@@ -61,12 +61,8 @@ async fn announce(operator: &Operator<'_>, secret: &str) -> Value {
             return Value::Null;
         }
     };
-    let statuses = report
-        .secrets
-        .iter()
-        .filter_map(|secret| secret.status.as_ref());
     let (mut ids, mut readers) = (Vec::new(), Vec::new());
-    for status in statuses {
+    for status in report.statuses() {
         let keys = status.keys.iter().filter(|key| key.is_superseded());
         for key in keys {
             ids.push(json!(key.id));

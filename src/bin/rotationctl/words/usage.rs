@@ -2,8 +2,12 @@
 
 use std::time::SystemTime;
 
+use api_key_rotation::adapters::counted_uses;
+use api_key_rotation::decision::CountedUse;
+use api_key_rotation::ids::PlanId;
 use api_key_rotation::time::Day;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::console::Colour;
 use crate::failure::Failure;
@@ -18,11 +22,11 @@ const PAGE: i32 = 500;
 const MOST_PAGES: usize = 20;
 
 /// The counted requests of one key on one plan and day.
+#[derive(Serialize)]
 struct Use {
     key: String,
-    plan: String,
-    day: Day,
-    requests: u64,
+    #[serde(flatten)]
+    counted: CountedUse,
 }
 
 /// Shows the counts of the last days.
@@ -33,11 +37,7 @@ pub(crate) async fn run(operator: &Operator<'_>, days: u64) -> Result<(), Failur
     let console = operator.console;
     console.progress("reading the status…");
     let report = Report::read(&operator.status().await?)?;
-    let statuses = report
-        .secrets
-        .iter()
-        .filter_map(|secret| secret.status.as_ref());
-    let keys = statuses.flat_map(|status| &status.keys);
+    let keys = report.statuses().flat_map(|status| &status.keys);
     // An id that may be a value is shown as another text, so such a key is left out.
     let keys: Vec<_> = keys
         .filter(|key| {
@@ -69,17 +69,16 @@ fn print(operator: &Operator<'_>, keys: &[String], uses: &[Use], from: Day, to: 
             keys.join(", ")
         ));
     }
-    let counted: Vec<_> = uses.iter().filter(|counted| counted.requests > 0).collect();
-    let row = |counted: &&Use| -> [Cell; 4] {
+    let row = |Use { key, counted }: &Use| -> [Cell; 4] {
         let requests = (counted.requests.to_string(), Some(Colour::Yellow));
         [
-            plain(&counted.key),
-            plain(&counted.plan),
+            plain(key),
+            plain(counted.plan.to_string()),
             plain(counted.day.to_string()),
             requests,
         ]
     };
-    let rows: Vec<_> = counted.iter().map(row).collect();
+    let rows: Vec<_> = uses.iter().map(row).collect();
     table::print(
         console,
         ["KEY", "USAGE PLAN", "DAY (UTC)", "REQUESTS"],
@@ -88,20 +87,13 @@ fn print(operator: &Operator<'_>, keys: &[String], uses: &[Use], from: Day, to: 
     if rows.is_empty() && !keys.is_empty() {
         console.line("no request was counted, which does not prove that no consumer has the key: docs/rotate.md#is-the-old-key-still-used");
     }
-    let documents = counted.iter().map(|counted| {
-        json!({
-            "key": counted.key, "usagePlan": counted.plan,
-            "day": counted.day.to_string(), "requests": counted.requests,
-        })
-    });
     console.document(&json!({
-        "from": from.to_string(), "to": to.to_string(), "keys": keys,
-        "uses": documents.collect::<Vec<Value>>(),
+        "from": from.to_string(), "to": to.to_string(), "keys": keys, "uses": uses,
     }));
 }
 
 /// Returns the plans that a key is on.
-async fn plans(operator: &Operator<'_>, key: &str) -> Result<Vec<String>, Failure> {
+async fn plans(operator: &Operator<'_>, key: &str) -> Result<Vec<PlanId>, Failure> {
     let request = operator
         .aws
         .api_gateway
@@ -115,7 +107,7 @@ async fn plans(operator: &Operator<'_>, key: &str) -> Result<Vec<String>, Failur
         plans.extend(
             page.items()
                 .iter()
-                .filter_map(|plan| plan.id().map(ToOwned::to_owned)),
+                .filter_map(|plan| plan.id().map(PlanId::from)),
         );
         position = page.position.filter(|next| !next.is_empty());
         if position.is_none() {
@@ -126,12 +118,10 @@ async fn plans(operator: &Operator<'_>, key: &str) -> Result<Vec<String>, Failur
 }
 
 /// Returns the counts of one key on one plan.
-///
-/// The map's other keys are not looked at: the documents disagree on whether they are values.
 async fn counts(
     operator: &Operator<'_>,
     key: &str,
-    plan: &str,
+    plan: &PlanId,
     from: Day,
     to: Day,
 ) -> Result<Vec<Use>, Failure> {
@@ -139,7 +129,7 @@ async fn counts(
         .aws
         .api_gateway
         .get_usage()
-        .usage_plan_id(plan)
+        .usage_plan_id(plan.as_str())
         .key_id(key);
     let request = request
         .start_date(from.to_string())
@@ -149,20 +139,11 @@ async fn counts(
     for _ in 0..MOST_PAGES {
         let page = request.clone().set_position(position).send().await;
         let page = page.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
-        let days = page.items().and_then(|items| items.get(key));
-        let days = days.map(Vec::as_slice).unwrap_or_default();
-        // A reply with fewer counts than days has those of the last days.
-        let all = from.days_until(to) + 1;
-        let missing = all.saturating_sub(days.len().try_into().unwrap_or(u64::MAX));
-        for (number, counted) in (missing..all).zip(days) {
-            let requests = counted.first().and_then(|count| u64::try_from(*count).ok());
-            uses.push(Use {
-                key: key.to_owned(),
-                plan: plan.to_owned(),
-                day: from.plus(number),
-                requests: requests.unwrap_or_default(),
-            });
-        }
+        let counted = counted_uses(&page, key, plan, from, to).into_iter();
+        uses.extend(counted.map(|counted| Use {
+            key: key.to_owned(),
+            counted,
+        }));
         position = page
             .position()
             .filter(|next| !next.is_empty())
