@@ -1,10 +1,10 @@
 //! Starts the function: logs, settings, Lambda runtime.
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use api_key_rotation::adapters::Clients;
 use api_key_rotation::config::{Config, ConfigError, documentation_url};
+use api_key_rotation::driver::root_cause;
 use api_key_rotation::handler::error::{HandlerError, log_error};
 use api_key_rotation::handler::handle;
 use api_key_rotation::logging;
@@ -68,12 +68,4 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Returns the root cause of an error. The HTTP client wraps it in errors that only name their own
-/// kind.
-fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |&error| error.source())
-        .last()
-        .unwrap_or(error)
 }

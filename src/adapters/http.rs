@@ -26,10 +26,22 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// The longest reply that is read from Doppler, in bytes.
 pub(crate) const DOPPLER_REPLY_MAX: usize = 1 << 20;
 
-/// Creates the client. It trusts `roots`, or the compiled-in certificates, which need no parsing.
+/// Creates the client, which gives up an attempt after ten seconds.
+pub(crate) fn client(roots: Option<&[TrustAnchor<'static>]>) -> reqwest::Client {
+    client_builder(roots)
+        .timeout(ATTEMPT_TIMEOUT)
+        .build()
+        .expect("every setting of the client is valid")
+}
+
+/// Returns a client to be built, without a timeout for an attempt. It trusts `roots`, or the
+/// compiled-in certificates, which need no parsing.
 ///
 /// It follows no redirects, because a redirect would send a key or a token to another host.
-pub(crate) fn client(roots: Option<&[TrustAnchor<'static>]>) -> reqwest::Client {
+///
+/// # Panics
+/// Only if ring did not support the default versions of TLS, which it does.
+pub fn client_builder(roots: Option<&[TrustAnchor<'static>]>) -> reqwest::ClientBuilder {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -42,14 +54,11 @@ pub(crate) fn client(roots: Option<&[TrustAnchor<'static>]>) -> reqwest::Client 
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ATTEMPT_TIMEOUT)
         .user_agent(concat!(
             env!("CARGO_PKG_NAME"),
             "/",
             env!("CARGO_PKG_VERSION")
         ))
-        .build()
-        .expect("every setting of the client is valid")
 }
 
 /// Returns how long the server requests to wait before the next attempt: `Retry-After` in seconds.

@@ -22,11 +22,13 @@ mod session;
 mod values;
 
 pub use self::api_gateway::{counted_uses, description};
+pub use self::aws::connector::sendable;
 pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext};
 pub use self::call::{CallError, CallErrorKind};
 pub use self::clients::Clients;
 pub use self::doppler::classify as refusal;
 pub use self::error::{AdapterError, ProbeFault};
 pub use self::event_bridge::notice_detail;
+pub use self::http::client_builder;
 pub use self::secrets_manager::{ListedSecret, Secret};
 pub use self::session::Session;

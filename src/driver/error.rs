@@ -57,3 +57,12 @@ pub(crate) fn with_sources(error: &dyn Error) -> String {
     }
     words
 }
+
+/// Returns the root cause of an error. An HTTP client wraps it in errors that only name their own
+/// kind.
+#[must_use]
+pub fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |&error| error.source())
+        .last()
+        .unwrap_or(error)
+}

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-pub use self::error::RunError;
 pub(crate) use self::error::{DEADLINE_EXCEEDED, out_of_time, with_sources};
+pub use self::error::{RunError, root_cause};
 use self::log::log;
 pub(crate) use self::log::log_read;
 pub use self::port::{ACCEPTANCES, Call, Failure, Perform, Service};

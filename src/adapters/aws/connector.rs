@@ -43,18 +43,26 @@ impl HttpConnector for Connector {
     }
 }
 
-async fn exchange(
-    client: &reqwest::Client,
-    clock: &Clock,
-    request: HttpRequest,
-) -> Result<HttpResponse, ConnectorError> {
+/// Converts a request of the SDK for the HTTP client.
+///
+/// # Errors
+/// Returns an error if the request cannot be sent, whatever the network.
+pub fn sendable(request: HttpRequest) -> Result<reqwest::Request, ConnectorError> {
     let unsendable = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
     let request = request
         .try_into_http1x()
         .map_err(|error| unsendable(error.into()))?;
     // Every request is completely in memory, so its body is never a stream.
     let request = request.map(|body| body.bytes().map(ToOwned::to_owned).unwrap_or_default());
-    let request = reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))?;
+    reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))
+}
+
+async fn exchange(
+    client: &reqwest::Client,
+    clock: &Clock,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let request = sendable(request)?;
     let signed = request.headers().get("x-amz-date").cloned();
 
     let attempt = attempt(request.headers());

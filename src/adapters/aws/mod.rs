@@ -1,6 +1,6 @@
 //! The configuration of both AWS clients, and the conversion of their errors.
 
-mod connector;
+pub(super) mod connector;
 pub(crate) mod throttle;
 
 use std::error::Error;

@@ -1,8 +1,8 @@
 //! The HTTP client of the AWS SDK: that of the function, with the TLS stack of the function.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use api_key_rotation::adapters::{client_builder, sendable};
 use api_key_rotation::config::read_ca_bundle;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -10,7 +10,6 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::failure::Failure;
 
@@ -30,17 +29,7 @@ pub(crate) fn client() -> Result<SharedHttpClient, Failure> {
     };
     let variable = |name: &str| std::env::var(name).ok();
     let roots = read_ca_bundle(&variable).map_err(|problem| unusable(problem.to_string()))?;
-    let roots = roots.unwrap_or_else(|| webpki_roots::TLS_SERVER_ROOTS.to_vec());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| unusable("TLS cannot be set up".to_owned()))?
-        .with_root_certificates(RootCertStore { roots })
-        .with_no_client_auth();
-    // A redirect would send a signed request to another host.
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
+    let client = client_builder(roots.as_deref())
         .connect_timeout(CONNECT_TIMEOUT)
         .build()
         .map_err(|_| unusable("the HTTP client cannot be set up".to_owned()))?;
@@ -62,13 +51,7 @@ async fn exchange(
     client: &reqwest::Client,
     request: HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
-    let unsendable = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
-    let request = request
-        .try_into_http1x()
-        .map_err(|error| unsendable(error.into()))?;
-    // Every request is completely in memory, so its body is never a stream.
-    let request = request.map(|body| body.bytes().map(ToOwned::to_owned).unwrap_or_default());
-    let request = reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))?;
+    let request = sendable(request)?;
     let lost = |error: reqwest::Error| ConnectorError::io(error.without_url().into());
     let response = client.execute(request).await.map_err(lost)?;
     let (status, headers) = (response.status(), response.headers().clone());

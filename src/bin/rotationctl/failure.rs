@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use api_key_rotation::driver::root_cause;
 use api_key_rotation::redact::Redacted;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -86,11 +87,11 @@ impl Failure {
                 "run it again; check the network and the Region",
             ),
             SdkError::DispatchFailure(failure) if failure.is_other() => (
-                root_cause(error),
+                masked_cause(error),
                 "set --profile or the variables of AWS, or log in again with `aws sso login`",
             ),
             SdkError::DispatchFailure(_) => (
-                root_cause(error),
+                masked_cause(error),
                 "check the network, the proxy, the Region and the endpoint",
             ),
             SdkError::ResponseError(_) => (
@@ -98,7 +99,7 @@ impl Failure {
                 "run it again; check the proxy and the endpoint",
             ),
             _ => (
-                root_cause(error),
+                masked_cause(error),
                 "check the settings: --region, --profile and the variables of AWS",
             ),
         };
@@ -142,9 +143,7 @@ fn remedy(action: &str, code: &str) -> String {
     }
 }
 
-/// Returns the innermost cause, masked.
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    let cause = chain.last().map(ToString::to_string);
-    Redacted::message(&cause.unwrap_or_default()).to_string()
+/// Returns the root cause, masked.
+fn masked_cause(error: &(dyn Error + 'static)) -> String {
+    Redacted::message(&root_cause(error).to_string()).to_string()
 }
