@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::program::{bare, end, home, program, run, run_unchanged};
+use crate::program::{bare, end, fail_rotations, home, program, run, run_unchanged};
 use crate::support::emitted::assert_absent;
 use crate::support::{SECRET, TestEnvBuilder, rotated};
 use sandbox::{FUNCTION_NAME, Fault, FaultKind, REGION, Service};
@@ -173,12 +173,7 @@ async fn profile_brings_credentials_and_region() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupt_leaves_rotation_alone() {
     let (env, _) = rotated(TestEnvBuilder::plain()).await;
-    let refused = FaultKind::refuse(404, "NotFoundException", "Invalid Usage Plan ID specified");
-    env.sandbox.faults().inject(
-        Fault::new(refused)
-            .on(Service::ApiGateway, "CreateUsagePlanKey")
-            .every(),
-    );
+    fail_rotations(&env);
     let home = home();
     let mut command = program(&env, &home, &["rotate", "--wait"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

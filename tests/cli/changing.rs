@@ -1,18 +1,12 @@
 //! `retry`, `cancel` and `--dry-run`.
 
-use crate::program::{run, run_unchanged};
+use crate::program::{fail_rotations, run, run_unchanged};
 use crate::support::{SECRET, TestEnv, TestEnvBuilder, rotated};
-use sandbox::{Fault, FaultKind, Service};
 
 /// Returns an environment whose rotation fails in `setSecret`.
 async fn failing() -> (TestEnv, String) {
     let (env, _) = rotated(TestEnvBuilder::plain()).await;
-    let refused = FaultKind::refuse(404, "NotFoundException", "Invalid Usage Plan ID specified");
-    env.sandbox.faults().inject(
-        Fault::new(refused)
-            .on(Service::ApiGateway, "CreateUsagePlanKey")
-            .every(),
-    );
+    fail_rotations(&env);
     let (_, token) = env.rotate_and_fail("setSecret").await;
     (env, token)
 }

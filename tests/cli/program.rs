@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use sandbox::FUNCTION_NAME;
+use sandbox::{FUNCTION_NAME, Fault, FaultKind, Service};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,6 +53,13 @@ impl Ended {
         let document = serde_json::from_str(&self.stdout);
         document.unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
+}
+
+/// Lets every rotation fail in `setSecret`.
+pub(crate) fn fail_rotations(env: &TestEnv) {
+    let refused = FaultKind::refuse(404, "NotFoundException", "Invalid Usage Plan ID specified");
+    let refused = Fault::new(refused).on(Service::ApiGateway, "CreateUsagePlanKey");
+    env.sandbox.faults().inject(refused.every());
 }
 
 /// Returns the program with a clean environment, configured for the sandbox.

@@ -1,8 +1,7 @@
 //! `rotate` and `test`.
 
-use crate::program::{run, run_unchanged};
+use crate::program::{fail_rotations, run, run_unchanged};
 use crate::support::{SECRET, TestEnvBuilder, rotated};
-use sandbox::{Fault, FaultKind, Service};
 
 /// A rotation is awaited to its end, with progress on standard error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,12 +30,7 @@ async fn rotate_waits_for_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotate_reports_rotation_that_fails() {
     let (env, _) = rotated(TestEnvBuilder::plain()).await;
-    let refused = FaultKind::refuse(404, "NotFoundException", "Invalid Usage Plan ID specified");
-    env.sandbox.faults().inject(
-        Fault::new(refused)
-            .on(Service::ApiGateway, "CreateUsagePlanKey")
-            .every(),
-    );
+    fail_rotations(&env);
     let ended = run(&env, &["rotate", "--wait", "--timeout", "3s"])
         .await
         .with(1);

@@ -9,7 +9,7 @@ use crate::support::{
     rotated,
 };
 use sandbox::{
-    Call, Fault, FaultKind, KeySnapshot, Options, ReplicaStatus, STEPS, Service, VersionSnapshot,
+    Fault, FaultKind, KeySnapshot, Options, ReplicaStatus, STEPS, Service, VersionSnapshot,
 };
 use serde_json::{Value, json};
 
@@ -158,12 +158,6 @@ fn done(report: &Value) -> Vec<&str> {
     texts(&report["secrets"][0]["done"])
 }
 
-fn made(env: &TestEnv, operation: &str) -> usize {
-    let calls = env.sandbox.calls();
-    let is_one = |call: &&Call| call.operation == operation;
-    calls.iter().filter(is_one).count()
-}
-
 /// Returns the line of metrics of a reconciliation, with its report.
 async fn reconcile(env: &TestEnv) -> (Value, Value) {
     env.reconcile_measured(json!({})).await
@@ -269,7 +263,7 @@ async fn fleet_without_known_plan_is_refused() {
         let (error, token) = env.rotate_and_fail("setSecret").await;
         assert_eq!(error.error_type, "NoUsagePlan", "{what}: {error}");
         before.assert(&env, what);
-        assert_eq!(made(&env, "CreateApiKey"), 0, "{what}");
+        assert_eq!(env.calls_of("CreateApiKey"), 0, "{what}");
         for words in [
             "USAGE_PLAN_IDS",
             "ALLOW_KEY_WITHOUT_PLAN=true",
@@ -349,7 +343,7 @@ async fn value_under_twenty_characters_is_not_searched() {
         let env = TestEnvBuilder::holding(&text).start().await;
         env.sandbox.clear_calls();
         let (report, line) = reconcile(&env).await;
-        assert_eq!(made(&env, "GetApiKeys"), 0, "{text}");
+        assert_eq!(env.calls_of("GetApiKeys"), 0, "{text}");
         assert!(issues(&report).contains("holds no key"), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
     }
@@ -359,7 +353,7 @@ async fn value_under_twenty_characters_is_not_searched() {
         .await;
     env.sandbox.clear_calls();
     let report = env.reconcile(json!({})).await;
-    assert!(made(&env, "GetApiKeys") > 0, "it was not searched");
+    assert!(env.calls_of("GetApiKeys") > 0, "it was not searched");
     assert!(issues(&report).contains("API Gateway has no key with its value"));
 }
 
@@ -434,7 +428,7 @@ async fn planless_current_key_counts_without_configured_plans() {
             counted == 1,
             "{report}"
         );
-        assert_eq!(made(&env, "GetUsagePlans"), calls, "{report}");
+        assert_eq!(env.calls_of("GetUsagePlans"), calls, "{report}");
         assert_eq!(done(&report), Vec::<&str>::new(), "{report}");
     }
 }
@@ -457,7 +451,7 @@ async fn managed_key_taken_off_inherited_plan_is_counted() {
     let (report, line) = reconcile(&env).await;
     assert_eq!(line["SecretsWithoutWorkingKey"], 1, "{report}");
     assert!(issues(&report).contains(&current.id), "{report}");
-    assert_eq!(made(&env, "GetUsagePlans"), 1);
+    assert_eq!(env.calls_of("GetUsagePlans"), 1);
 }
 
 /// Those calls serve the report only. They are skipped once half of the run's time is over, and
@@ -483,7 +477,7 @@ async fn plans_for_report_do_not_hinder_repair() {
         let fault = env.sandbox.faults().inject(fault);
         let (report, line) = reconcile(&env).await;
         assert!(fault.fired() > 0);
-        assert_eq!(made(&env, "GetUsagePlans") > 0, is_called, "{report}");
+        assert_eq!(env.calls_of("GetUsagePlans") > 0, is_called, "{report}");
         assert_eq!(line["Failures"], usize::from(is_called), "{report}");
         assert_eq!(line["SecretsWithoutWorkingKey"], 0, "{report}");
         assert!(delivers(&env, TARGET, OPERATORS_KEY), "{report}");
@@ -1193,7 +1187,7 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
         assert!(!message.contains(ANOTHER_TEAMS), "it shows the value");
     }
     before.assert_except_keys(&env, "refused");
-    assert_eq!(made(&env, "UpdateSecrets"), 0);
+    assert_eq!(env.calls_of("UpdateSecrets"), 0);
     assert!(delivers(&env, "ALSO_HERE", ANOTHER_TEAMS));
     assert!(!env.log().contains(ANOTHER_TEAMS), "the log shows it");
 
@@ -1476,11 +1470,11 @@ async fn secret_without_replicas_does_not_wait() {
     env.rotate().await;
     env.sandbox.clear_calls();
     env.rotate().await;
-    let described = made(&env, "DescribeSecret");
+    let described = env.calls_of("DescribeSecret");
     env.sandbox.replicate(SECRET, &REGIONS);
     env.sandbox.clear_calls();
     env.rotate().await;
-    assert_eq!(made(&env, "DescribeSecret"), described + 1);
+    assert_eq!(env.calls_of("DescribeSecret"), described + 1);
 }
 
 /// At the deadline the step fails and names the Region. AWSCURRENT is moved, and the next retry

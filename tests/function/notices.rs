@@ -25,11 +25,6 @@ fn names(events: &[BusEvent]) -> Vec<&str> {
     events.iter().map(|event| &*event.detail_type).collect()
 }
 
-fn id_of(env: &TestEnv, value: &str) -> String {
-    let key = env.sandbox.key_with_value(value);
-    key.expect("the key exists").id
-}
-
 async fn reconciled(env: &TestEnv) -> Vec<BusEvent> {
     env.reconcile(json!({ "SecretId": SECRET })).await;
     notices(env)
@@ -46,7 +41,7 @@ async fn each_transition_is_announced_once() {
 
     let superseded = env.current_key();
     env.rotate().await;
-    let old = id_of(&env, &superseded);
+    let old = env.key_id(&superseded);
     let [promoted] = &notices(&env)[..] else {
         panic!("one notice for a rotation");
     };
@@ -54,7 +49,7 @@ async fn each_transition_is_announced_once() {
     assert_eq!(promoted.source, "api-key-rotation");
     assert_eq!(promoted.resources, [env.sandbox.arn_of(SECRET)]);
     assert_eq!(detail["supersededKeyId"], *old);
-    assert_eq!(detail["keyId"], *id_of(&env, &env.current_key()));
+    assert_eq!(detail["keyId"], *env.key_id(&env.current_key()));
     assert_eq!(detail["secretName"], SECRET);
     let message = detail["message"].as_str().expect("a sentence");
     let until = detail["disableNotBefore"].as_str().expect("a time");
@@ -84,7 +79,7 @@ async fn emergency_stop_announces_revocation() {
     stopped.result.expect("it succeeds");
     let revoked = notices(&env);
     assert_eq!(names(&revoked), ["KeyRevoked"]);
-    assert_eq!(revoked[0].detail["keyId"], *id_of(&env, &superseded));
+    assert_eq!(revoked[0].detail["keyId"], *env.key_id(&superseded));
     assert_eq!(reconciled(&env).await, []);
 }
 
@@ -124,7 +119,7 @@ async fn unmarked_old_key_is_announced_later() {
     let env = notified(TestEnvBuilder::quick()).start().await;
     env.rotate().await;
     notices(&env);
-    let old = id_of(&env, &env.current_key());
+    let old = env.key_id(&env.current_key());
     let token = env.sandbox.begin_rotation(SECRET);
     for step in ["createSecret", "setSecret", "testSecret"] {
         env.step(&token, step).await;
@@ -153,7 +148,7 @@ async fn revoked_key_disabled_again_is_announced() {
     let stopped = env.sandbox.invoke(stop.to_string()).await;
     stopped.result.expect("it succeeds");
     notices(&env);
-    env.sandbox.set_key_enabled(&id_of(&env, &superseded), true);
+    env.sandbox.set_key_enabled(&env.key_id(&superseded), true);
     let drift = reconciled(&env).await;
     assert_eq!(names(&drift), ["DriftRepaired"]);
     let repairs = drift[0].detail["repairs"].to_string();
@@ -223,7 +218,7 @@ async fn consumer_that_keeps_old_key_is_reported() {
     env.rotate().await;
     let superseded = env.current_key();
     env.rotate().await;
-    let old = id_of(&env, &superseded);
+    let old = env.key_id(&superseded);
     let mut owner = notices(&env);
     let mut alarms = Vec::new();
     for day in 1..=5 {

@@ -29,13 +29,8 @@ async fn superseded_at_noon(setup: TestEnvBuilder) -> (TestEnv, String) {
     (env, superseded)
 }
 
-fn id_of(env: &TestEnv, value: &str) -> String {
-    let key = env.sandbox.key_with_value(value);
-    key.expect("the key exists").id
-}
-
 fn key_report(env: &TestEnv, report: &Value, value: &str) -> Value {
-    let id = id_of(env, value);
+    let id = env.key_id(value);
     let keys = report["secrets"][0]["status"]["keys"].as_array();
     let mut keys = keys.expect("there are keys").iter();
     keys.find(|key| key["id"] == *id)
@@ -47,19 +42,11 @@ fn issues(report: &Value) -> String {
     report["secrets"][0]["issues"].to_string()
 }
 
-fn made(env: &TestEnv, operation: &str) -> usize {
-    let calls = env.sandbox.calls();
-    calls
-        .iter()
-        .filter(|call| call.operation == operation)
-        .count()
-}
-
 /// A key that a consumer calls the API with is kept until a whole day has passed without a call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn used_key_is_kept_until_unused_one_day() {
     let (env, superseded) = superseded_at_noon(TestEnvBuilder::quick()).await;
-    let id = id_of(&env, &superseded);
+    let id = env.key_id(&superseded);
     env.sandbox.advance(DAY);
     assert_eq!(env.gateway_answer(&superseded).await, 200);
     env.sandbox.advance(COUNTED);
@@ -99,7 +86,7 @@ async fn used_key_is_kept_until_unused_one_day() {
 async fn used_key_is_disabled_when_hold_ends() {
     let setup = TestEnvBuilder::quick().env("HOLD_WHILE_USED", "2d");
     let (env, superseded) = superseded_at_noon(setup).await;
-    let id = id_of(&env, &superseded);
+    let id = env.key_id(&superseded);
     for enabled in [true, true, false] {
         env.sandbox.advance(DAY + COUNTED);
         env.sandbox.add_usage(&env.plans[0], &id, 0, 7);
@@ -125,7 +112,7 @@ async fn unknown_usage_keeps_no_key() {
         let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
         env.sandbox.advance(2 * DAY);
         // It is used, but a plan without a quota does not show it.
-        let id = id_of(&env, &superseded);
+        let id = env.key_id(&superseded);
         env.sandbox.add_usage(&env.plans[0], &id, 0, 7);
         if let Some(fault) = fault {
             env.sandbox.faults().inject(
@@ -152,7 +139,7 @@ async fn use_on_one_plan_keeps_key() {
             ..TestEnvBuilder::quick()
         };
         let (env, superseded) = superseded_at_noon(setup).await;
-        let id = id_of(&env, &superseded);
+        let id = env.key_id(&superseded);
         env.sandbox.advance(2 * DAY);
         for plan in &env.plans {
             env.sandbox.add_usage(plan, &id, 0, 7);
@@ -163,7 +150,7 @@ async fn use_on_one_plan_keeps_key() {
         env.sandbox.faults().inject(missing.nth(unreadable));
         env.reconcile(json!({})).await;
         assert_eq!(is_enabled(&env, &superseded), Some(true), "{unreadable}");
-        assert_eq!(made(&env, "GetUsage"), 2);
+        assert_eq!(env.calls_of("GetUsage"), 2);
     }
 }
 
@@ -171,10 +158,10 @@ async fn use_on_one_plan_keeps_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_due_keys_are_asked_about() {
     let (env, superseded) = superseded_at_noon(TestEnvBuilder::quick()).await;
-    let id = id_of(&env, &superseded);
+    let id = env.key_id(&superseded);
     env.reconcile(json!({})).await;
     assert_eq!(
-        made(&env, "GetUsage"),
+        env.calls_of("GetUsage"),
         0,
         "a rotation or a run without due keys"
     );
@@ -184,7 +171,7 @@ async fn only_due_keys_are_asked_about() {
     let stopped = env.sandbox.invoke(stop.to_string()).await;
     stopped.result.expect("it succeeds");
     assert_eq!(is_enabled(&env, &superseded), Some(false));
-    assert_eq!(made(&env, "GetUsage"), 0);
+    assert_eq!(env.calls_of("GetUsage"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,7 +181,7 @@ async fn hold_of_zero_asks_nothing() {
     env.sandbox.advance(2 * DAY);
     env.reconcile(json!({})).await;
     assert_eq!(is_enabled(&env, &superseded), Some(false));
-    assert_eq!(made(&env, "GetUsage"), 0);
+    assert_eq!(env.calls_of("GetUsage"), 0);
 }
 
 /// Entries of a reply that are not about the key are neither counted nor shown. They may be named

@@ -356,6 +356,18 @@ impl TestEnv {
         self.key_in("AWSCURRENT").expect("AWSCURRENT holds a key")
     }
 
+    /// Returns the id of the key with this value.
+    pub(crate) fn key_id(&self, value: &str) -> String {
+        let key = self.sandbox.key_with_value(value);
+        key.expect("the key exists").id
+    }
+
+    /// Returns how often an operation was called.
+    pub(crate) fn calls_of(&self, operation: &str) -> usize {
+        let calls = self.sandbox.calls().into_iter();
+        calls.filter(|call| call.operation == operation).count()
+    }
+
     /// Returns the computed value of a Doppler target.
     pub(crate) fn doppler_value(&self, name: &str) -> Option<String> {
         self.sandbox.doppler().value(PROJECT, CONFIG, name)
