@@ -5,11 +5,11 @@ use std::process::Command;
 
 /// Crates that only `rotationctl` needs.
 const ONLY_CLI: [&str; 6] = [
-    "aws-sdk-lambda",
     "aws-sdk-sso",
     "clap",
     "clap_complete",
     "clap_mangen",
+    "roxmltree",
     "rustix",
 ];
 

@@ -8,22 +8,22 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::arguments::Options;
 use crate::connector;
 use crate::failure::Failure;
+use crate::services::Services;
 
 /// The timeout of one attempt of a call.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// The timeout of an invocation. The function may take 300 seconds.
-const INVOCATION: Duration = Duration::from_secs(330);
-
 /// The clients of the services.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    /// Lambda. It is never invoked twice for one word.
-    pub(crate) lambda: aws_sdk_lambda::Client,
+    /// Lambda and the other services without an SDK here.
+    pub(crate) services: Services,
     /// Secrets Manager.
     pub(crate) secrets_manager: aws_sdk_secretsmanager::Client,
     /// API Gateway.
@@ -36,25 +36,25 @@ impl Clients {
     /// # Errors
     /// Returns an error if there is no Region, or if the HTTP client cannot be created.
     pub(crate) async fn new(options: &Options) -> Result<Self, Failure> {
-        let sdk = config(options).await?;
-        let lambda = aws_sdk_lambda::config::Builder::from(&sdk)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts(INVOCATION))
-            .build();
+        let http = connector::client()?;
+        let sdk = config(options, connector::sdk_client(http.clone())).await?;
         Ok(Self {
-            lambda: aws_sdk_lambda::Client::from_conf(lambda),
             secrets_manager: aws_sdk_secretsmanager::Client::new(&sdk),
             api_gateway: aws_sdk_apigateway::Client::new(&sdk),
+            services: Services::new(http, sdk),
         })
     }
 }
 
-async fn config(options: &Options) -> Result<SdkConfig, Failure> {
-    let http = connector::client()?;
+async fn config(options: &Options, http: SharedHttpClient) -> Result<SdkConfig, Failure> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
         .retry_config(RetryConfig::standard().with_max_attempts(5))
-        .timeout_config(timeouts(ATTEMPT))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(ATTEMPT)
+                .build(),
+        )
         // Replies are read completely.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = &options.region {
@@ -79,15 +79,8 @@ async fn config(options: &Options) -> Result<SdkConfig, Failure> {
             .configure(&provider)
             .profile_name(profile)
             .build();
-        let credentials =
-            aws_sdk_secretsmanager::config::SharedCredentialsProvider::new(credentials);
+        let credentials = SharedCredentialsProvider::new(credentials);
         sdk = sdk.into_builder().credentials_provider(credentials).build();
     }
     Ok(sdk)
-}
-
-fn timeouts(attempt: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .operation_attempt_timeout(attempt)
-        .build()
 }

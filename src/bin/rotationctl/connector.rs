@@ -1,4 +1,4 @@
-//! The HTTP client of the AWS SDK: that of the function, with the TLS stack of the function.
+//! The HTTP client, also of the AWS SDK: that of the function, with the TLS stack of the function.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Returns an error if the bundle cannot be read.
-pub(crate) fn client() -> Result<SharedHttpClient, Failure> {
+pub(crate) fn client() -> Result<reqwest::Client, Failure> {
     let unusable = |what: String| {
         Failure::not_started(
             what,
@@ -29,12 +29,16 @@ pub(crate) fn client() -> Result<SharedHttpClient, Failure> {
     };
     let variable = |name: &str| std::env::var(name).ok();
     let roots = read_ca_bundle(&variable).map_err(|problem| unusable(problem.to_string()))?;
-    let client = client_builder(roots.as_deref())
+    client_builder(roots.as_deref())
         .connect_timeout(CONNECT_TIMEOUT)
         .build()
-        .map_err(|_| unusable("the HTTP client cannot be set up".to_owned()))?;
+        .map_err(|_| unusable("the HTTP client cannot be set up".to_owned()))
+}
+
+/// Returns the client in the form that the SDK takes.
+pub(crate) fn sdk_client(client: reqwest::Client) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client));
-    Ok(http_client_fn(move |_, _| connector.clone()))
+    http_client_fn(move |_, _| connector.clone())
 }
 
 #[derive(Debug)]

@@ -74,36 +74,66 @@ impl Failure {
         let (what, next) = match error {
             SdkError::ServiceError(refused) => {
                 let refused = refused.err();
-                let code = Redacted::code(refused.code().unwrap_or("an error without a code"));
-                let message = Redacted::message(refused.message().unwrap_or("no message"));
-                let next = remedy(action, code.as_str());
-                return Self {
-                    code: Some(code.to_string()),
-                    ..Self::new(format!("{action}: {code}: {message}"), next)
-                };
+                let code = refused.code().unwrap_or_default();
+                return Self::refused(action, code, refused.message().unwrap_or_default());
             }
-            SdkError::TimeoutError(_) => (
-                "no reply in time".to_owned(),
-                "run it again; check the network and the Region",
-            ),
-            SdkError::DispatchFailure(failure) if failure.is_other() => (
-                masked_cause(error),
-                "set --profile or the variables of AWS, or log in again with `aws sso login`",
-            ),
-            SdkError::DispatchFailure(_) => (
-                masked_cause(error),
-                "check the network, the proxy, the Region and the endpoint",
-            ),
-            SdkError::ResponseError(_) => (
-                "the reply is malformed".to_owned(),
-                "run it again; check the proxy and the endpoint",
-            ),
+            SdkError::TimeoutError(_) => return Self::timed_out(action),
+            SdkError::DispatchFailure(failure) if failure.is_other() => {
+                return Self::no_credentials(Some(error));
+            }
+            SdkError::DispatchFailure(_) => return Self::unreachable(action, error),
+            SdkError::ResponseError(_) => return Self::malformed(action),
             _ => (
                 masked_cause(error),
                 "check the settings: --region, --profile and the variables of AWS",
             ),
         };
         Self::new(format!("{action}: {what}"), next)
+    }
+
+    /// Creates the error of a call that a service refused.
+    pub(crate) fn refused(action: &str, code: &str, message: &str) -> Self {
+        let code = Redacted::code(text_or(code, "an error without a code"));
+        let message = Redacted::message(text_or(message, "no message"));
+        let next = remedy(action, code.as_str());
+        Self {
+            code: Some(code.to_string()),
+            ..Self::new(format!("{action}: {code}: {message}"), next)
+        }
+    }
+
+    /// Creates the error of a call without a complete reply.
+    pub(crate) fn no_reply(action: &str, error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            Self::timed_out(action)
+        } else {
+            Self::unreachable(action, error)
+        }
+    }
+
+    fn timed_out(action: &str) -> Self {
+        let next = "run it again; check the network and the Region";
+        Self::new(format!("{action}: no reply in time"), next)
+    }
+
+    fn unreachable(action: &str, error: &(dyn Error + 'static)) -> Self {
+        let next = "check the network, the proxy, the Region and the endpoint";
+        Self::new(format!("{action}: {}", masked_cause(error)), next)
+    }
+
+    /// Creates the error of a call whose reply is not that of the service.
+    pub(crate) fn malformed(action: &str) -> Self {
+        let next = "run it again; check the proxy and the endpoint";
+        Self::new(format!("{action}: the reply is malformed"), next)
+    }
+
+    /// Creates the error of credentials that are missing or unusable.
+    pub(crate) fn no_credentials(error: Option<&(dyn Error + 'static)>) -> Self {
+        let cause = error.map_or_else(|| "there are none".to_owned(), masked_cause);
+        Self::new(
+            format!("no AWS credentials: {cause}"),
+            "set --profile or the variables of AWS, or log in again with `aws sso login`",
+        )
     }
 
     /// Whether a service refused a call with this code.
@@ -124,16 +154,21 @@ impl fmt::Display for Failure {
     }
 }
 
+fn text_or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
 /// Returns what to do about an error code of a service.
 fn remedy(action: &str, code: &str) -> String {
     match code {
-        "AccessDeniedException" | "AccessDenied" | "ForbiddenException" => {
+        "AccessDeniedException" | "AccessDenied" | "AuthorizationError" | "ForbiddenException" => {
             format!("allow {action} for your identity, see docs/rotationctl.md#least-rights")
         }
         "ExpiredTokenException"
         | "ExpiredToken"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
         | "InvalidSignatureException" => "log in again, or set --profile".to_owned(),
         "ResourceNotFoundException" | "NotFoundException" => {
             "check --function, --secret, the account and the Region".to_owned()

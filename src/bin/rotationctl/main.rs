@@ -12,6 +12,7 @@ mod operator;
 mod parse;
 mod report;
 mod secret;
+mod services;
 mod table;
 mod words;
 

@@ -1,12 +1,12 @@
 //! What every word works with: the clients, the options, and what they name.
 
-use aws_sdk_lambda::primitives::Blob;
 use serde_json::{Value, json};
 
 use crate::arguments::Options;
 use crate::aws::Clients;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::services::Service;
 
 /// The operator's side of one run of the program.
 #[derive(Debug)]
@@ -46,13 +46,15 @@ impl<'a> Operator<'a> {
                 "name the function, which has the stack's name, or the secret",
             ));
         };
-        let request = self.aws.lambda.get_function_configuration();
-        let settings = request.function_name(function).send().await;
-        let settings = settings
-            .map_err(|error| Failure::of_call("lambda:GetFunctionConfiguration", &error))?;
-        let variables = settings.environment().and_then(|found| found.variables());
-        let secret = variables.and_then(|variables| variables.get("SECRET_ID"));
-        secret.filter(|secret| !secret.is_empty()).cloned().ok_or_else(|| {
+        let input = json!({ "FunctionName": function });
+        let settings = self
+            .aws
+            .services
+            .call(Service::Lambda, "GetFunctionConfiguration", input)
+            .await?;
+        let secret = settings["Environment"]["Variables"]["SECRET_ID"].as_str();
+        let secret = secret.filter(|secret| !secret.is_empty());
+        secret.map(ToOwned::to_owned).ok_or_else(|| {
             Failure::not_started(
                 "the function has no SECRET_ID: it serves a fleet, or its settings cannot be read",
                 "name the secret with --secret",
@@ -83,14 +85,8 @@ impl<'a> Operator<'a> {
     /// Returns the function's own error, or why it could not be invoked.
     pub(crate) async fn invoke(&self, event: &Value) -> Result<Value, Failure> {
         let function = self.function().await?;
-        let request = self.aws.lambda.invoke().function_name(function);
-        let reply = request.payload(Blob::new(event.to_string())).send().await;
-        let reply = reply.map_err(|error| Failure::of_call("lambda:InvokeFunction", &error))?;
-        let payload = reply.payload().map(Blob::as_ref).unwrap_or_default();
-        let answer: Value = serde_json::from_slice(payload).unwrap_or_default();
-        if reply.function_error().is_some() {
-            return Err(function_error(&answer));
-        }
+        let answer = self.aws.services.invoke(&function, event).await?;
+        let answer = answer.map_err(|error| function_error(&error))?;
         // Another function might answer with anything.
         if answer["step"] != event["Step"] {
             return Err(Failure::new(
