@@ -14,11 +14,12 @@ use http::{Method, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+use crate::account::{Account, QueryService};
 use crate::api_gateway::{self, ApiGateway};
 use crate::call_log::Service;
 use crate::error_response::{ErrorResponse, content_type, json_response};
 use crate::event_bridge::EventBridge;
-use crate::lambda::{Lambda, configuration_api, invoke_api};
+use crate::lambda::{Lambda, configuration_api, invoke_api, missing};
 use crate::page::{self, Page};
 use crate::rotation::Rotator;
 use crate::secrets_manager::{SecretsManager, parse};
@@ -31,6 +32,7 @@ pub(crate) struct Aws {
     pub(crate) lambda: Lambda,
     pub(crate) rotator: Rotator,
     pub(crate) event_bridge: EventBridge,
+    pub(crate) account: Account,
     /// None, if the sandbox has no page.
     pub(crate) page: Option<Page>,
 }
@@ -47,6 +49,12 @@ pub(crate) enum Target {
     Lambda(String),
     /// `GetFunctionConfiguration` of the function with this name, percent-decoded.
     LambdaConfiguration(String),
+    /// `GetPolicy` or `GetFunctionConcurrency` of the function with this name, percent-decoded.
+    LambdaRecord(&'static str, String),
+    /// A service of the account with the Query protocol.
+    Query(QueryService),
+    /// An operation of `CloudTrail`, or one of `EventBridge` that reads rules, from `X-Amz-Target`.
+    Account(String),
     /// The sandbox itself: its clock and its page.
     Sandbox,
 }
@@ -71,9 +79,28 @@ impl Aws {
             // Lambda accepts unsigned requests too, because `cargo lambda invoke` does not sign.
             Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
             Target::LambdaConfiguration(name) => match signed(&parts) {
-                Ok(()) => configuration_api(&self.lambda, &name),
+                Ok(()) => {
+                    let differences = self.account.state.lock().function.clone();
+                    configuration_api(&self.lambda, &name, differences)
+                }
                 Err(refusal) => refusal.into_response(Service::ApiGateway),
             },
+            Target::LambdaRecord(operation, name) => match (signed(&parts), missing(&name)) {
+                (Err(refusal), _) => refusal.into_response(Service::ApiGateway),
+                (_, Some(missing)) => missing,
+                _ if operation == "GetPolicy" => self.account.function_policy(),
+                _ => self.account.function_concurrency(),
+            },
+            Target::Query(service) => match signed(&parts) {
+                Ok(()) => self.account.query(service, &body),
+                Err(refusal) => service.denied(refusal),
+            },
+            Target::Account(operation) => {
+                let output = signed(&parts)
+                    .and_then(|()| json_input(&body))
+                    .and_then(|input| self.account.json(&operation, &input));
+                json_answer(Service::EventBridge, output)
+            }
             Target::Sandbox => self.sandbox(&parts),
             Target::Secrets(operation) => {
                 let output = signed(&parts).and_then(|()| self.secrets(&operation, &body));
@@ -160,10 +187,16 @@ fn json_answer(service: Service, output: Result<Value, ErrorResponse>) -> Respon
     }
 }
 
-/// Returns the service and operation for the call log; `None` for Lambda's own API and the clock.
+/// Returns the service and operation for the call log; `None` for services that the function does
+/// not call, and for the clock.
 pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     match target(parts) {
-        Target::Lambda(_) | Target::LambdaConfiguration(_) | Target::Sandbox => None,
+        Target::Lambda(_)
+        | Target::LambdaConfiguration(_)
+        | Target::LambdaRecord(..)
+        | Target::Query(_)
+        | Target::Account(_)
+        | Target::Sandbox => None,
         Target::Secrets(operation) => Some((Service::SecretsManager, operation)),
         Target::EventBridge(operation) => Some((Service::EventBridge, operation)),
         Target::ApiGateway => {
@@ -177,13 +210,33 @@ pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
     }
 }
 
+/// Returns the response to a denied call of a service that is not in the call log.
+pub(crate) fn denied(parts: &Parts, denied: ErrorResponse) -> Response<Body> {
+    match target(parts) {
+        Target::Query(service) => service.denied(denied),
+        Target::Account(_) => ErrorResponse {
+            status: 400,
+            ..denied
+        }
+        .into_response(Service::EventBridge),
+        // Lambda's errors have API Gateway's form.
+        _ => denied.into_response(Service::ApiGateway),
+    }
+}
+
 pub(crate) fn target(parts: &Parts) -> Target {
     if let Some(target) = parts
         .headers
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok())
     {
+        if let Some((_, operation)) = target.split_once("CloudTrail_20131101.") {
+            return Target::Account(operation.to_owned());
+        }
         return match target.strip_prefix("AWSEvents.") {
+            Some(operation @ ("ListRuleNamesByTarget" | "DescribeRule")) => {
+                Target::Account(operation.to_owned())
+            }
             Some(operation) => Target::EventBridge(operation.to_owned()),
             None => Target::Secrets(
                 target
@@ -192,6 +245,9 @@ pub(crate) fn target(parts: &Parts) -> Target {
                     .to_owned(),
             ),
         };
+    }
+    if let Some(service) = QueryService::of(parts) {
+        return Target::Query(service);
     }
     let path = api_gateway::segments(parts.uri.path());
     match path
@@ -205,6 +261,12 @@ pub(crate) fn target(parts: &Parts) -> Target {
         }
         ["2015-03-31", "functions", name, "configuration"] if parts.method == Method::GET => {
             Target::LambdaConfiguration((*name).to_owned())
+        }
+        ["2015-03-31", "functions", name, "policy"] if parts.method == Method::GET => {
+            Target::LambdaRecord("GetPolicy", (*name).to_owned())
+        }
+        ["2019-09-30", "functions", name, "concurrency"] if parts.method == Method::GET => {
+            Target::LambdaRecord("GetFunctionConcurrency", (*name).to_owned())
         }
         ["_sandbox", ..] => Target::Sandbox,
         _ => Target::ApiGateway,
@@ -251,10 +313,7 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
     };
     let status = match target(parts) {
         Target::Secrets(_) | Target::EventBridge(_) => 400,
-        Target::ApiGateway
-        | Target::Lambda(_)
-        | Target::LambdaConfiguration(_)
-        | Target::Sandbox => 403,
+        _ => 403,
     };
     Some(ErrorResponse::new(
         status,

@@ -17,6 +17,7 @@
 //! Each fact about a service carries its source: AWSV, recorded on AWS; DOC, AWS's documentation;
 //! OBS, observed by others. Values are never printed: see [`fingerprint`].
 
+mod account;
 mod api_gateway;
 mod aws;
 mod call_log;
@@ -42,6 +43,7 @@ mod snapshot;
 mod stepped_function;
 pub mod tls;
 
+pub use account::{AccountState, OPERATOR_ARN, ROLE_ARN, Rule, Topic, Trail};
 pub use api_gateway::UsageDays;
 pub use call_log::{Call, Service};
 pub use constants::{

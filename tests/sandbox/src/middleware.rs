@@ -71,8 +71,7 @@ impl Middleware {
             let authorizer = self.authorizer.as_ref();
             let denied = authorizer.and_then(|authorizer| authorizer.refusal("", &parts, &body));
             return match denied {
-                // Only Lambda's calls are of a service; its errors have API Gateway's form.
-                Some(denied) => Ok(denied.into_response(Service::ApiGateway)),
+                Some(denied) => Ok(aws::denied(&parts, denied)),
                 None => self.effect(parts, body).await,
             };
         };

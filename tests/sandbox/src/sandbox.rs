@@ -9,6 +9,7 @@ use axum::Router;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
+use crate::account::{Account, AccountState};
 use crate::api_gateway::{self, ApiGateway, UsageDays};
 use crate::aws::{self, Aws};
 use crate::call_log::{Call, CallLog, Service};
@@ -233,6 +234,7 @@ impl Sandbox {
             lambda: lambda.clone(),
             rotator: rotator.clone(),
             event_bridge: event_bridge.clone(),
+            account: Account::new(lambda.clone(), clock.clone()),
             page: page.clone(),
         };
         let services = Services {
@@ -392,6 +394,11 @@ impl Sandbox {
         *self.services.operator.lock() = role;
     }
 
+    /// Changes the account around the function: alarms, trails, topics, rules and more.
+    pub fn change_account<T>(&self, change: impl FnOnce(&mut AccountState) -> T) -> T {
+        change(&mut self.services.aws.account.state.lock())
+    }
+
     /// Kills the function's process as by `kill -9`. The next event starts a new one.
     pub async fn kill_function(&self) {
         self.lambda.kill().await;
@@ -460,6 +467,7 @@ impl Services {
             api_gateway: self.aws.api_gateway.clone(),
             lambda: lambda.clone(),
             operator: self.operator.clone(),
+            account: self.aws.account.clone(),
             missing_key_is_denied: self.missing_key_is_denied,
         };
         let serve =

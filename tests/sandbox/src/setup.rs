@@ -215,6 +215,11 @@ impl Sandbox {
         self.api_gateway.usage(plan, key)
     }
 
+    /// Deletes the one stage of the one REST API on the control plane.
+    pub fn delete_stage(&self) {
+        self.api_gateway.delete_stage();
+    }
+
     /// Deletes a usage plan as the console does: removes its stages first.
     pub fn delete_usage_plan(&self, id: &str) {
         must("delete a usage plan", self.api_gateway.clear_plan(id));

@@ -11,6 +11,7 @@ mod plan_keys;
 mod plans;
 mod quota;
 mod route;
+mod stages;
 mod store;
 mod tags;
 mod usage;
@@ -111,6 +112,7 @@ impl ApiGateway {
             ("GetUsagePlanKey", [_, plan, _, key]) => self.get_plan_key(plan, key),
             ("DeleteUsagePlanKey", [_, plan, _, key]) => self.delete_plan_key(plan, key),
             ("GetUsage", [_, plan, _]) => self.get_usage(plan, request),
+            ("GetStage", [_, api, _, stage]) => self.get_stage(api, stage),
             ("GetTags", [_, arn]) => self.get_tags(arn),
             ("TagResource", [_, arn]) => self.tag_resource(arn, request.body()?),
             ("UntagResource", [_, arn]) => self.untag_resource(arn, &request.all("tagKeys")),

@@ -97,6 +97,7 @@ pub(crate) fn operation(method: &Method, path: &[&str]) -> &'static str {
         ("GET", ["usageplans", _, "keys", _]) => "GetUsagePlanKey",
         ("DELETE", ["usageplans", _, "keys", _]) => "DeleteUsagePlanKey",
         ("GET", ["usageplans", _, "usage"]) => "GetUsage",
+        ("GET", ["restapis", _, "stages", _]) => "GetStage",
         ("GET", ["tags", _]) => "GetTags",
         ("PUT", ["tags", _]) => "TagResource",
         ("DELETE", ["tags", _]) => "UntagResource",

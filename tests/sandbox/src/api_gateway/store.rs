@@ -72,6 +72,7 @@ pub(super) struct State {
     pub(super) keys: Vec<ApiKey>,
     pub(super) plans: Vec<UsagePlan>,
     pub(super) meter: Meter,
+    pub(super) is_stage_deleted: bool,
     last_number: u64,
     /// The state of each node of the data plane.
     nodes: Vec<Propagation>,
@@ -148,6 +149,7 @@ impl State {
             keys: Vec::new(),
             plans: Vec::new(),
             meter: Meter::default(),
+            is_stage_deleted: false,
             last_number: 0,
             nodes: (1..=nodes)
                 .map(|node| Propagation::new(propagation * node / nodes))

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::policy::Check;
 use super::role::Role;
+use crate::account::{self, Account};
 use crate::api_gateway::{self, ApiGateway};
 use crate::aws::{Target, target};
 use crate::constants::{ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION};
@@ -32,6 +33,7 @@ pub(crate) struct Authorizer {
     pub(crate) api_gateway: ApiGateway,
     pub(crate) lambda: Lambda,
     pub(crate) operator: OperatorRole,
+    pub(crate) account: Account,
     pub(crate) missing_key_is_denied: bool,
 }
 
@@ -46,8 +48,16 @@ impl Authorizer {
         parts: &Parts,
         body: &[u8],
     ) -> Option<ErrorResponse> {
-        let credential = parts.headers.get("authorization")?.to_str().ok()?;
-        let is_function = credential.contains(&format!("Credential={FUNCTION_ACCESS_KEY_ID}/"));
+        let (access_key, _) = account::scope(parts)?;
+        if let Some(session) = self.account.session(access_key) {
+            let denied = self.checks(parts, body).into_iter().find(|check| {
+                let role = self.lambda.role();
+                !role.is_none_or(|role| role.allows(check))
+                    || !session.as_ref().is_none_or(|policy| policy.allows(check))
+            });
+            return denied.map(|denied| refusal(FUNCTION_NAME, &denied));
+        }
+        let is_function = access_key == FUNCTION_ACCESS_KEY_ID;
         let role = if is_function {
             self.lambda.role()?
         } else {
@@ -73,6 +83,9 @@ impl Authorizer {
             Target::LambdaConfiguration(_) => {
                 vec![Check::new("lambda:GetFunctionConfiguration", FUNCTION_ARN)]
             }
+            Target::LambdaRecord(operation, _) => vec![account::lambda_check(operation)],
+            Target::Query(service) => Account::query_checks(service, body),
+            Target::Account(operation) => Account::json_checks(&operation, &input),
             // The sandbox itself is not part of AWS.
             Target::Sandbox => Vec::new(),
         };

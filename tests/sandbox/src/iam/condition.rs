@@ -46,7 +46,7 @@ pub(super) struct Condition {
     operator: Operator,
     /// Whether a call without the key meets the condition.
     if_exists: bool,
-    key: String,
+    pub(super) key: String,
     pub(super) values: Vec<String>,
 }
 

@@ -155,6 +155,39 @@ impl Policy {
         elements
     }
 
+    /// Whether the policy allows a check.
+    pub(crate) fn allows(&self, check: &Check) -> bool {
+        self.decide(check).0
+    }
+
+    /// Returns the decision about a check, as IAM's simulator names it.
+    pub(crate) fn decision(&self, check: &Check) -> Decision {
+        if self.decide(check).0 {
+            return Decision::Allowed;
+        }
+        let mut denials = self.statements.iter().filter(|statement| !statement.allows);
+        if denials.any(|statement| !statement.ways(check).is_empty()) {
+            Decision::ExplicitlyDenied
+        } else {
+            Decision::ImplicitlyDenied
+        }
+    }
+
+    /// Returns the condition keys that statements for the check's action and resource have, and the
+    /// check does not.
+    pub(crate) fn missing_keys(&self, check: &Check) -> BTreeSet<String> {
+        let action = check.action.to_lowercase();
+        let statements = self.statements.iter().filter(|statement| {
+            let is_action = |pattern: &String| matches(&pattern.to_lowercase(), &action);
+            let is_resource = |pattern: &String| matches_resource(pattern, &check.resource);
+            statement.actions.iter().any(is_action) && statement.resources.iter().any(is_resource)
+        });
+        let keys = statements.flat_map(|statement| &statement.conditions);
+        let keys = keys.map(|condition| condition.key.clone());
+        keys.filter(|key| !check.context.contains_key(key))
+            .collect()
+    }
+
     /// Returns whether the policy allows the check, and the elements without any one of which the
     /// answer would differ.
     pub(super) fn decide(&self, check: &Check) -> (bool, BTreeSet<Element>) {
@@ -171,6 +204,28 @@ impl Policy {
         let allowed = !is_denied && !ways.is_empty();
         let needed = ways.into_iter().reduce(|one, other| &one & &other);
         (allowed, needed.unwrap_or_default())
+    }
+}
+
+/// A decision, from the mildest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Decision {
+    /// A statement allows it, and none denies it.
+    Allowed,
+    /// No statement allows it.
+    ImplicitlyDenied,
+    /// A statement denies it.
+    ExplicitlyDenied,
+}
+
+impl Decision {
+    /// Returns the word of the API (`PolicyEvaluationDecisionType`).
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Decision::Allowed => "allowed",
+            Decision::ImplicitlyDenied => "implicitDeny",
+            Decision::ExplicitlyDenied => "explicitDeny",
+        }
     }
 }
 

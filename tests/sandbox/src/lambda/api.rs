@@ -5,9 +5,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Invocation, Lambda};
+use crate::account::ROLE_ARN;
 use crate::constants::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION};
 use crate::error_response::{ERROR_TYPE, json_response};
 
@@ -45,8 +46,12 @@ pub(crate) async fn invoke_api(
 /// Answers `GET /2015-03-31/functions/{name}/configuration`; `name` is percent-decoded.
 ///
 /// The fields are those of the API reference (`GetFunctionConfiguration`) that the sandbox knows.
-/// The variables are absent if there are none, as while an external runtime takes the events.
-pub(crate) fn configuration_api(lambda: &Lambda, name: &str) -> Response<Body> {
+/// `differences` replace some of them. The variables are absent if there are none, as while an external runtime takes the events.
+pub(crate) fn configuration_api(
+    lambda: &Lambda,
+    name: &str,
+    differences: Vec<(&'static str, Value)>,
+) -> Response<Body> {
     if let Some(missing) = missing(name) {
         return missing;
     }
@@ -60,16 +65,21 @@ pub(crate) fn configuration_api(lambda: &Lambda, name: &str) -> Response<Body> {
         "State": "Active",
         "LastUpdateStatus": "Successful",
         "Timeout": lambda.timeout().as_secs(),
+        "MemorySize": 128,
+        "Role": ROLE_ARN,
     });
     let variables = lambda.variables();
     if !variables.is_empty() {
         configuration["Environment"] = json!({ "Variables": variables });
     }
+    for (field, value) in differences {
+        configuration[field] = value;
+    }
     json_response(StatusCode::OK, "application/json", &configuration)
 }
 
 /// Returns the error if there is no function of this name.
-fn missing(name: &str) -> Option<Response<Body>> {
+pub(crate) fn missing(name: &str) -> Option<Response<Body>> {
     let partial_arn = format!("{ACCOUNT}:function:{FUNCTION_NAME}");
     if [FUNCTION_NAME, FUNCTION_ARN, &partial_arn].contains(&name) {
         return None;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::api::{configuration_api, invoke_api};
+pub(crate) use self::api::{configuration_api, invoke_api, missing};
 pub use self::asynchronous::Delivery;
 use self::process::Process;
 use self::runtime::Runtime;
