@@ -86,6 +86,8 @@ pub(crate) enum Word {
     Whose(NoValue),
     /// Show the counted requests of superseded keys
     Usage(Days),
+    /// Check everything that a rotation needs, also before the first one
+    Doctor(Doctor),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -133,6 +135,23 @@ pub(crate) struct Days {
     /// How many days in UTC, today among them
     #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=90))]
     pub(crate) days: u64,
+}
+
+/// What `doctor` does besides reading.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print Markdown for a public issue, without accounts, ARNs, hosts and names
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) report: bool,
+    /// Run a test rotation too; asks first
+    #[arg(long)]
+    pub(crate) test_rotation: bool,
+    /// Answer what AWS does not say, with a disabled key that is removed again; asks first
+    #[arg(long)]
+    pub(crate) questions: bool,
+    /// Try the calls of the function's role, with disabled keys that are removed again; asks first
+    #[arg(long)]
+    pub(crate) probe_role: bool,
 }
 
 /// The shells with completions.

@@ -136,6 +136,24 @@ impl Failure {
         )
     }
 
+    /// Creates the error of a program that was told to end, and has undone what it did.
+    pub(crate) fn interrupted() -> Self {
+        Self {
+            status: Status::Interrupted,
+            ..Self::new("interrupted", "run it again")
+        }
+    }
+
+    /// Whether the program was told to end.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.status == Status::Interrupted
+    }
+
+    /// Returns what failed, and what to do next.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        (&self.what, &self.next)
+    }
+
     /// Whether a service refused a call with this code.
     pub(crate) fn has_code(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)

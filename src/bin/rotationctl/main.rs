@@ -13,6 +13,7 @@ mod parse;
 mod report;
 mod secret;
 mod services;
+mod signals;
 mod table;
 mod words;
 
@@ -23,9 +24,9 @@ use arguments::{Arguments, Word};
 use console::Console;
 use failure::{Failure, Status};
 use operator::Operator;
-use tokio::signal::unix::{SignalKind, signal};
+use signals::interrupted;
 use words::rotate::Kind;
-use words::{cancel, help, retry, rollback, rotate, status, stop, usage, whose};
+use words::{cancel, doctor, help, retry, rollback, rotate, status, stop, usage, whose};
 
 fn main() -> ExitCode {
     let status = match parse::parse(&std::env::args_os().collect::<Vec<_>>()) {
@@ -49,6 +50,10 @@ fn run(arguments: &Arguments) -> Status {
     };
     let console = Console::new(arguments.options.json);
     let ended = runtime.block_on(async {
+        // It ends by itself, because it first removes what it created.
+        if matches!(arguments.word, Word::Doctor(_)) {
+            return Some(perform(arguments, &console).await);
+        }
         tokio::select! {
             ended = perform(arguments, &console) => Some(ended),
             () = interrupted() => None,
@@ -67,19 +72,6 @@ fn run(arguments: &Arguments) -> Status {
             console.note("interrupted: AWS continues what was started; see `rotationctl status`");
             Status::Interrupted
         }
-    }
-}
-
-/// Returns when the program is told to end. A program that is killed does not restore a terminal
-/// that hides what is typed.
-async fn interrupted() {
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        tokio::signal::ctrl_c().await.ok();
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
     }
 }
 
@@ -102,6 +94,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
         Word::Stop => stop::run(&operator).await,
         Word::Rollback => rollback::run(&operator).await,
         Word::Whose(_) => whose::run(&operator).await,
+        Word::Doctor(flags) => doctor::run(&operator, flags).await,
         Word::Usage(days) => usage::run(&operator, days.days).await,
         Word::Completions { .. } | Word::Man { .. } => Ok(()),
     }

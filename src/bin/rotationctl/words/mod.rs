@@ -1,6 +1,7 @@
 //! The words, one file for each task.
 
 pub(crate) mod cancel;
+pub(crate) mod doctor;
 pub(crate) mod help;
 pub(crate) mod retry;
 pub(crate) mod rollback;

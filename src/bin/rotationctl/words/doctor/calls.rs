@@ -1,0 +1,254 @@
+//! The calls that the function makes with its settings, as IAM checks them.
+//!
+//! A test removes each action of the template's role in turn, and expects a problem here; the tests
+//! of the role show that the function needs each of them and nothing else.
+
+use api_key_rotation::config::Config;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::facts::{Arn, Facts, Function, Secret};
+
+/// What stands for an id that API Gateway chooses.
+const ANY_ID: &str = "a1b2c3d4e5";
+
+/// Characters that are not encoded in an ARN within a path.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Actions on one resource, with what IAM knows of a call.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    /// The name of the check.
+    pub(crate) name: &'static str,
+    pub(crate) actions: Vec<&'static str>,
+    pub(crate) resource: String,
+    pub(crate) context: Vec<(String, Vec<String>)>,
+}
+
+impl Calls {
+    fn new(name: &'static str, actions: &[&'static str], resource: impl Into<String>) -> Self {
+        Self {
+            name,
+            actions: actions.to_vec(),
+            resource: resource.into(),
+            context: Vec::new(),
+        }
+    }
+
+    fn with(self, key: &str, value: impl Into<String>) -> Self {
+        self.with_all(key, vec![value.into()])
+    }
+
+    fn with_all(mut self, key: &str, values: Vec<String>) -> Self {
+        self.context.push((key.to_owned(), values));
+        self
+    }
+}
+
+/// The secret with the Doppler token.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    /// Its ARN.
+    pub(crate) arn: String,
+    /// Its KMS key.
+    pub(crate) kms_key: Option<String>,
+}
+
+/// Returns the calls of the function. A call on a KMS key is left out where only an alias is known.
+pub(crate) fn calls(
+    facts: &Facts,
+    function: &Function,
+    config: &Config,
+    token: Option<&Token>,
+) -> Vec<Calls> {
+    let mut calls = vec![log(function)];
+    if config.secret_id.is_none() {
+        calls.push(Calls::new(
+            "role.fleet",
+            &["secretsmanager:ListSecrets"],
+            "*",
+        ));
+    }
+    if let Some(Ok(secret)) = &facts.secret {
+        calls.push(of_secret(function, secret));
+        let key = secret.description.kms_key_id();
+        let key = key.and_then(|key| kms_key(&function.arn, key));
+        calls.extend(key.map(|key| {
+            of_key(
+                &function.arn,
+                "role.kms",
+                key,
+                &["kms:Decrypt", "kms:GenerateDataKey"],
+                &secret.arn,
+            )
+        }));
+    }
+    if let Some(token) = token {
+        let read = ["secretsmanager:GetSecretValue"];
+        calls.push(Calls::new("role.token", &read, &token.arn));
+        let key = token.kms_key.as_deref();
+        let key = key.and_then(|key| kms_key(&function.arn, key));
+        calls.extend(key.map(|key| {
+            of_key(
+                &function.arn,
+                "role.token",
+                key,
+                &["kms:Decrypt"],
+                &token.arn,
+            )
+        }));
+    }
+    calls.extend(of_api_gateway(function, config));
+    if let Some(bus) = &config.event_bus_name {
+        let Arn {
+            partition,
+            region,
+            account,
+            ..
+        } = &function.arn;
+        let arn = format!("arn:{partition}:events:{region}:{account}:event-bus/{bus}");
+        let call = Calls::new("role.notices", &["events:PutEvents"], arn);
+        calls.push(
+            call.with("events:source", "api-key-rotation")
+                .with("events:detail-type", "KeyPromoted")
+                .with("events:eventBusInvocation", "false"),
+        );
+    }
+    let region = &function.arn.region;
+    let calls = calls.into_iter();
+    calls
+        .map(|call| call.with("aws:RequestedRegion", region))
+        .collect()
+}
+
+fn log(function: &Function) -> Calls {
+    let Arn {
+        partition,
+        region,
+        account,
+        ..
+    } = &function.arn;
+    let group = function.fields["LoggingConfig"]["LogGroup"].as_str();
+    let group = group.map_or_else(
+        || format!("/aws/lambda/{}", function.name),
+        ToOwned::to_owned,
+    );
+    Calls::new(
+        "role.log",
+        &["logs:CreateLogStream", "logs:PutLogEvents"],
+        format!("arn:{partition}:logs:{region}:{account}:log-group:{group}:log-stream:doctor"),
+    )
+}
+
+fn of_secret(function: &Function, secret: &Secret) -> Calls {
+    let actions = [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+    ];
+    let arn = secret.description.rotation_lambda_arn();
+    Calls::new("role.secret", &actions, &secret.arn).with(
+        "secretsmanager:resource/AllowRotationLambdaArn",
+        arn.unwrap_or(&function.arn.text),
+    )
+}
+
+/// Returns the ARN of a KMS key. An alias does not say which key it is.
+fn kms_key(function: &Arn, key: &str) -> Option<String> {
+    let Arn {
+        partition,
+        region,
+        account,
+        ..
+    } = function;
+    if key.contains("alias/") {
+        None
+    } else if key.starts_with("arn:") {
+        Some(key.to_owned())
+    } else {
+        Some(format!("arn:{partition}:kms:{region}:{account}:key/{key}"))
+    }
+}
+
+/// Secrets Manager uses the key with the role's rights.
+fn of_key(
+    function: &Arn,
+    name: &'static str,
+    key: String,
+    actions: &[&'static str],
+    secret: &str,
+) -> Calls {
+    let Arn {
+        partition,
+        region,
+        account,
+        ..
+    } = function;
+    let suffix = if partition == "aws-cn" {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
+    };
+    Calls::new(name, actions, key)
+        .with(
+            "kms:ViaService",
+            format!("secretsmanager.{region}.{suffix}"),
+        )
+        .with("kms:CallerAccount", account)
+        .with("kms:EncryptionContext:SecretARN", secret)
+}
+
+fn of_api_gateway(function: &Function, config: &Config) -> Vec<Calls> {
+    let Arn {
+        partition, region, ..
+    } = &function.arn;
+    let arn = |path: &str| format!("arn:{partition}:apigateway:{region}::{path}");
+    let tagged = |calls: Calls| {
+        let names = ["rotation:secret", "rotation:version", "rotation:function"];
+        calls
+            .with_all("aws:TagKeys", names.map(ToOwned::to_owned).to_vec())
+            .with("aws:RequestTag/rotation:function", &function.name)
+    };
+    let key = format!("/apikeys/{ANY_ID}");
+    let tags = utf8_percent_encode(&arn(&key), UNRESERVED).to_string();
+    let create = Calls::new("role.keys", &["apigateway:POST"], arn("/apikeys"));
+    let tag = Calls::new(
+        "role.tags",
+        &["apigateway:PUT"],
+        arn(&format!("/tags/{tags}")),
+    );
+    let own = ["apigateway:PATCH", "apigateway:DELETE"];
+    let own = Calls::new("role.own-keys", &own, arn(&key));
+    let mut calls = vec![
+        tagged(create),
+        Calls::new("role.keys", &["apigateway:GET"], arn("/apikeys")),
+        tagged(tag),
+        own.with("aws:ResourceTag/rotation:function", &function.name),
+        Calls::new("role.plans", &["apigateway:GET"], arn("/usageplans")),
+    ];
+    let configured = config.usage_plans.iter().map(String::as_str);
+    let mut plans: Vec<_> = configured.collect();
+    for plan in &plans {
+        let path = format!("/usageplans/{plan}");
+        calls.push(Calls::new("role.plans", &["apigateway:GET"], arn(&path)));
+    }
+    if plans.is_empty() {
+        plans.push(ANY_ID);
+    }
+    for plan in plans {
+        let path = |rest: &str| arn(&format!("/usageplans/{plan}{rest}"));
+        let attach = ["apigateway:POST"];
+        calls.push(Calls::new("role.plans", &attach, path("/keys")));
+        let read = ["apigateway:GET"];
+        let one = format!("/keys/{ANY_ID}");
+        calls.push(Calls::new("role.plans", &read, path(&one)));
+        if !config.hold_while_used.is_zero() {
+            calls.push(Calls::new("role.usage", &read, path("/usage")));
+        }
+    }
+    calls
+}

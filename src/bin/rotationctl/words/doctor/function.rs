@@ -1,0 +1,230 @@
+//! The function, and who may invoke it.
+
+use serde_json::{Value, json};
+
+use super::check::Check;
+use super::facts::{Facts, Function};
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::services::Service;
+
+/// The timeout of the template. A shorter one ends the wait for a new key.
+const TIMEOUT: u64 = 300;
+
+pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check> {
+    let function = match &facts.function {
+        Ok(function) => function,
+        Err(failed) => return vec![Check::failed("function.exists", failed)],
+    };
+    let runtime = function.text("Runtime");
+    vec![
+        Check::ok("function.exists", format!("{} ({runtime})", function.name)),
+        state(function),
+        timeout(function),
+        settings(function),
+        concurrency(operator, function).await,
+        invocation(facts),
+        permission(operator, facts, function).await,
+    ]
+}
+
+fn state(function: &Function) -> Check {
+    const NAME: &str = "function.state";
+    let (state, update) = (function.text("State"), function.text("LastUpdateStatus"));
+    if state == "Active" && update == "Successful" {
+        return Check::ok(NAME, "Active");
+    }
+    let reasons = ["StateReason", "LastUpdateStatusReason"].map(|field| function.text(field));
+    let reasons = reasons.join(" ");
+    let reason = reasons.trim();
+    // A function that was not invoked for weeks is inactive; the next invocation wakes it (DOC).
+    if ["Pending", "Inactive"].contains(&state) || update == "InProgress" {
+        return Check::unknown(
+            NAME,
+            format!("its state is {state}, its last update {update}: {reason}"),
+            "run it again in a minute",
+        );
+    }
+    Check::problem(
+        NAME,
+        format!("its state is {state}, its last update {update}: {reason}"),
+        "deploy it again",
+    )
+}
+
+fn timeout(function: &Function) -> Check {
+    const NAME: &str = "function.timeout";
+    let timeout = function.fields["Timeout"].as_u64().unwrap_or_default();
+    if timeout < TIMEOUT {
+        return Check::problem(
+            NAME,
+            format!("its timeout is {timeout} s, less than the template's {TIMEOUT} s"),
+            "deploy it again: a new key can take two minutes to take effect",
+        );
+    }
+    Check::ok(NAME, format!("{timeout} s"))
+}
+
+fn settings(function: &Function) -> Check {
+    const NAME: &str = "function.settings";
+    if function.fields["Environment"]["Error"].is_object() {
+        return Check::problem(
+            NAME,
+            "its environment could not be decrypted",
+            "allow Lambda to use the key that encrypts it",
+        );
+    }
+    match &function.config {
+        Ok(_) => Check::ok(NAME, "valid"),
+        Err(problems) => Check::problem(
+            NAME,
+            format!(
+                "InvalidSettings: {}",
+                problems.to_string().replace('\n', "; ")
+            ),
+            "correct them: docs/configuration.md#settings",
+        ),
+    }
+}
+
+async fn concurrency(operator: &Operator<'_>, function: &Function) -> Check {
+    const NAME: &str = "function.concurrency";
+    let input = json!({ "FunctionName": function.name });
+    let services = &operator.aws.services;
+    let reply = services
+        .call(Service::Lambda, "GetFunctionConcurrency", input)
+        .await;
+    match reply {
+        Err(failed) => Check::unread(NAME, &failed),
+        Ok(reply) => match reply["ReservedConcurrentExecutions"].as_u64() {
+            Some(0) => Check::problem(
+                NAME,
+                "its reserved concurrency is 0: Lambda throttles every invocation",
+                "run `aws lambda delete-function-concurrency --function-name` with its name",
+            ),
+            Some(1) => Check::problem(
+                NAME,
+                "its reserved concurrency is 1: Secrets Manager counts a throttled invocation as a failed rotation",
+                "reserve more, or nothing, as the template does",
+            ),
+            Some(reserved) => Check::ok(NAME, format!("{reserved} reserved")),
+            None => Check::ok(NAME, "nothing reserved"),
+        },
+    }
+}
+
+/// Whether it runs at all: it answered with a report.
+fn invocation(facts: &Facts) -> Check {
+    const NAME: &str = "function.answers";
+    match &facts.status {
+        Ok(report) if report.secrets.is_empty() => Check::problem(
+            NAME,
+            "it answered, but manages no secret",
+            "set SECRET_ID, or make it the rotation function of a secret",
+        ),
+        Ok(_) => Check::ok(NAME, "it reported its status"),
+        Err(failed) if is_denied(failed) => Check::unread(NAME, failed),
+        Err(failed) => Check::failed(NAME, failed),
+    }
+}
+
+/// Whether the failure is about the operator's rights.
+pub(crate) fn is_denied(failed: &Failure) -> bool {
+    [
+        "AccessDeniedException",
+        "AccessDenied",
+        "AuthorizationError",
+    ]
+    .iter()
+    .any(|code| failed.has_code(code))
+}
+
+async fn permission(operator: &Operator<'_>, facts: &Facts, function: &Function) -> Check {
+    const NAME: &str = "function.permission";
+    let policy = match policy(operator, function).await {
+        Ok(policy) => policy,
+        Err(failed) => return Check::unread(NAME, &failed),
+    };
+    let Some(Ok(secret)) = &facts.secret else {
+        return Check::skipped(NAME, "no secret was read");
+    };
+    if permits(&policy, "secretsmanager.amazonaws.com", &secret.arn) {
+        return Check::ok(NAME, "Secrets Manager may invoke it for this secret");
+    }
+    Check::problem(
+        NAME,
+        "Secrets Manager may not invoke it for this secret",
+        "deploy the stack again, which has the permission SecretsManagerMayInvoke",
+    )
+}
+
+/// Returns the statements of the function's resource policy. Empty if it has none.
+pub(crate) async fn policy(
+    operator: &Operator<'_>,
+    function: &Function,
+) -> Result<Vec<Value>, Failure> {
+    let input = json!({ "FunctionName": function.name });
+    let reply = operator
+        .aws
+        .services
+        .call(Service::Lambda, "GetPolicy", input)
+        .await;
+    let reply = match reply {
+        Err(failed) if failed.has_code("ResourceNotFoundException") => return Ok(Vec::new()),
+        reply => reply?,
+    };
+    let policy: Option<Value> =
+        serde_json::from_str(reply["Policy"].as_str().unwrap_or_default()).ok();
+    let statements = policy.and_then(|policy| policy["Statement"].as_array().cloned());
+    Ok(statements.unwrap_or_default())
+}
+
+/// Whether a statement lets this service invoke the function for this source.
+pub(crate) fn permits(policy: &[Value], service: &str, source: &str) -> bool {
+    let includes = |value: &Value, wanted: &str| match value {
+        Value::Array(all) => all.iter().any(|one| one == wanted),
+        one => one == wanted,
+    };
+    policy.iter().any(|statement| {
+        statement["Effect"] == "Allow"
+            && includes(&statement["Principal"]["Service"], service)
+            && includes(&statement["Action"], "lambda:InvokeFunction")
+            && sources(statement)
+                .is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, source)))
+    })
+}
+
+/// Returns the sources in a statement's condition. `None`: every source.
+fn sources(statement: &Value) -> Option<Vec<String>> {
+    let blocks = statement["Condition"].as_object()?;
+    let keys = blocks.values().filter_map(Value::as_object).flatten();
+    let mut keys = keys.filter(|(name, _)| name.eq_ignore_ascii_case("aws:SourceArn"));
+    let (_, value) = keys.next()?;
+    let list = value.as_array().cloned();
+    let list = list.unwrap_or_else(|| vec![value.clone()]);
+    Some(
+        list.iter()
+            .filter_map(|one| one.as_str().map(ToOwned::to_owned))
+            .collect(),
+    )
+}
+
+/// Whether a pattern with stars matches.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}

@@ -1,0 +1,152 @@
+//! The rights of the function's role, by IAM's simulator.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::calls::{Calls, Token, calls};
+use super::check::Check;
+use super::facts::{Facts, Function};
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::services::Service;
+
+const NAME: &str = "role.rights";
+
+/// What was found for one name.
+#[derive(Debug, Default)]
+struct Found {
+    allowed: usize,
+    denied: Vec<String>,
+    undecided: Vec<String>,
+    /// What to do about a denial.
+    next: Option<&'static str>,
+}
+
+pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check> {
+    let function = match &facts.function {
+        Ok(function) => function,
+        Err(_) => return vec![Check::skipped(NAME, "the function could not be read")],
+    };
+    let Ok(config) = &function.config else {
+        return vec![Check::skipped(NAME, "the settings are not valid")];
+    };
+    let mut checks = Vec::new();
+    let token = match token(operator, function).await {
+        Ok(token) => token,
+        Err(failed) => {
+            checks.push(Check::unread("role.token", &failed));
+            None
+        }
+    };
+    let calls = calls(facts, function, config, token.as_ref());
+    let mut found = BTreeMap::<&'static str, Found>::new();
+    for (number, call) in calls.iter().enumerate() {
+        let progress = format!(
+            "simulating the role's rights ({}/{})…",
+            number + 1,
+            calls.len()
+        );
+        operator.console.progress(&progress);
+        match simulate(operator, &function.role, call).await {
+            Ok(results) => judge(found.entry(call.name).or_default(), call, &results),
+            Err(failed) => {
+                checks.push(Check::unread(NAME, &failed));
+                return checks;
+            }
+        }
+    }
+    operator.console.end_progress();
+    checks.extend(found.into_iter().map(|(name, found)| check(name, &found)));
+    checks
+}
+
+/// Returns the secret with the Doppler token.
+async fn token(operator: &Operator<'_>, function: &Function) -> Result<Option<Token>, Failure> {
+    let Some(id) = function.variable("DOPPLER_TOKEN_SECRET_ID") else {
+        return Ok(None);
+    };
+    let request = operator.aws.secrets_manager.describe_secret().secret_id(id);
+    let reply = request.send().await;
+    let reply = reply.map_err(|error| Failure::of_call("secretsmanager:DescribeSecret", &error))?;
+    Ok(Some(Token {
+        arn: reply.arn().unwrap_or(id).to_owned(),
+        kms_key: reply.kms_key_id().map(ToOwned::to_owned),
+    }))
+}
+
+/// One resource in each request: the decision at the top of a result is the strictest of all its
+/// resources (DOC: IAM API reference, `EvaluationResult`).
+async fn simulate(
+    operator: &Operator<'_>,
+    role: &str,
+    call: &Calls,
+) -> Result<Vec<Value>, Failure> {
+    let context = call.context.iter().map(|(name, values)| {
+        let kind = if values.len() > 1 {
+            "stringList"
+        } else {
+            "string"
+        };
+        json!({ "ContextKeyName": name, "ContextKeyValues": values, "ContextKeyType": kind })
+    });
+    let input = json!({
+        "PolicySourceArn": role,
+        "ActionNames": call.actions,
+        "ResourceArns": [call.resource],
+        "ContextEntries": context.collect::<Vec<_>>(),
+    });
+    let services = &operator.aws.services;
+    let reply = services.call(Service::Iam, "SimulatePrincipalPolicy", input);
+    let results = reply.await?["EvaluationResults"].as_array().cloned();
+    let results = results.filter(|results| results.len() == call.actions.len());
+    results.ok_or_else(|| Failure::malformed("iam:SimulatePrincipalPolicy"))
+}
+
+fn judge(found: &mut Found, call: &Calls, results: &[Value]) {
+    for result in results {
+        let action = result["EvalActionName"].as_str().unwrap_or_default();
+        let what = format!("{action} on {}", call.resource);
+        let missing = result["MissingContextValues"].as_array();
+        let is_decided = missing.is_none_or(Vec::is_empty);
+        let blocked = |detail: &str, field: &str| result[detail][field].as_str() == Some("false");
+        match result["EvalDecision"].as_str() {
+            Some("allowed") => found.allowed += 1,
+            Some("implicitDeny") if !is_decided => found.undecided.push(what),
+            decision => {
+                found.next = Some(
+                    if blocked("OrganizationsDecisionDetail", "AllowedByOrganizations") {
+                        "a policy of your organization (SCP) denies it: ask who manages it to allow it for this role"
+                    } else if blocked(
+                        "PermissionsBoundaryDecisionDetail",
+                        "AllowedByPermissionsBoundary",
+                    ) {
+                        "the role's permissions boundary denies it: widen the boundary"
+                    } else if decision == Some("explicitDeny") {
+                        "a statement of the role denies it: remove that statement"
+                    } else {
+                        "deploy the stack again, which restores the role's policy (docs/security.md)"
+                    },
+                );
+                found.denied.push(what);
+            }
+        }
+    }
+}
+
+fn check(name: &'static str, found: &Found) -> Check {
+    if let (false, Some(next)) = (found.denied.is_empty(), found.next) {
+        return Check::problem(name, format!("denied: {}", found.denied.join(", ")), next);
+    }
+    if !found.undecided.is_empty() {
+        return Check::unknown(
+            name,
+            format!(
+                "the simulator cannot decide, because a condition needs more: {}",
+                found.undecided.join(", ")
+            ),
+            "`rotationctl doctor --probe-role` tries it",
+        );
+    }
+    Check::ok(name, format!("{} calls allowed", found.allowed))
+}
