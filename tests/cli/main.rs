@@ -1,7 +1,12 @@
 //! `rotationctl` against the sandbox, which runs the real function.
 
+mod account;
 mod arguments;
 mod changing;
+mod doctor;
+mod doctor_keys;
+mod doctor_rights;
+mod doctor_watch;
 mod program;
 mod reading;
 mod rights;

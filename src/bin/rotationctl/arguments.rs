@@ -9,7 +9,7 @@ use clap_complete::Shell;
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done; with status, usage and whose: the answer is complete
-  1    failed, or not found; the error says what to do next
+  1    failed, not found, or doctor found a problem; the error says what to do next
   2    wrong usage, or not confirmed; nothing was changed
   130  ended with Ctrl-C; AWS continues what was started
 

@@ -50,7 +50,7 @@ fn run(arguments: &Arguments) -> Status {
     };
     let console = Console::new(arguments.options.json);
     let ended = runtime.block_on(async {
-        // It ends by itself, because it first removes what it created.
+        // It handles signals itself, because it first removes what it created.
         if matches!(arguments.word, Word::Doctor(_)) {
             return Some(perform(arguments, &console).await);
         }

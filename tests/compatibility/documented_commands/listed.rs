@@ -83,6 +83,8 @@ pub(super) const LOG_OF_TEST_ROTATION: Place = ("rotate", "Test rotation", 1);
 pub(super) const LOG_OF_FAILURE: Place = ("runbook", "A rotation failed", 0);
 /// The block whose output `make testcli` compares.
 pub(super) const STATUS_OF_ROTATIONCTL: Place = ("rotationctl", "Name what it works on", 0);
+/// The same of `doctor`.
+pub(super) const RESULT_OF_DOCTOR: Place = ("doctor", "Run the checks", 0);
 
 const MAKE: &str = "a make target";
 const CLOUD_FORMATION: &str = "needs CloudFormation";
@@ -182,6 +184,11 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
         "installs a program into the home directory",
     ),
     (STATUS_OF_ROTATIONCTL, "tests/cli/reading.rs compares it"),
+    (RESULT_OF_DOCTOR, "tests/cli/doctor.rs compares it"),
+    (
+        ("doctor", "Let doctor assume the role", 0),
+        "needs a role in IAM",
+    ),
     (
         (
             "verify-in-your-account",

@@ -19,8 +19,8 @@ use regex::Regex;
 use crate::support::markdown::{Page, pages, repository};
 use crate::support::{SECRET, TestEnv, TestEnvBuilder};
 use listed::{
-    LOG_OF_FAILURE, LOG_OF_ROTATION, LOG_OF_TEST_ROTATION, NOT_RUN, RUN, STATUS_OF_ROTATIONCTL,
-    find, listed,
+    LOG_OF_FAILURE, LOG_OF_ROTATION, LOG_OF_TEST_ROTATION, NOT_RUN, RESULT_OF_DOCTOR, RUN,
+    STATUS_OF_ROTATIONCTL, find, listed,
 };
 use shell::Shell;
 
@@ -70,6 +70,7 @@ fn every_documented_output_is_compared() {
         LOG_OF_TEST_ROTATION,
         LOG_OF_FAILURE,
         STATUS_OF_ROTATIONCTL,
+        RESULT_OF_DOCTOR,
     ];
     for (place, _) in NOT_RUN {
         let (_, output) = find(*place);

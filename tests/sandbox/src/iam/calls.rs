@@ -50,12 +50,15 @@ impl Authorizer {
     ) -> Option<ErrorResponse> {
         let (access_key, _) = account::scope(parts)?;
         if let Some(session) = self.account.session(access_key) {
-            let denied = self.checks(parts, body).into_iter().find(|check| {
-                let role = self.lambda.role();
-                !role.is_none_or(|role| role.allows(check))
-                    || !session.as_ref().is_none_or(|policy| policy.allows(check))
+            let (role, checks) = (self.lambda.role(), self.checks(parts, body));
+            let refusals = checks.into_iter().filter_map(|check| {
+                if !role.as_ref().is_none_or(|role| role.allows(&check)) {
+                    return Some(refusal(FUNCTION_NAME, "identity-based", &check));
+                }
+                let is_allowed = session.as_ref().is_none_or(|policy| policy.allows(&check));
+                (!is_allowed).then(|| refusal(FUNCTION_NAME, "session", &check))
             });
-            return denied.map(|denied| refusal(FUNCTION_NAME, &denied));
+            return refusals.into_iter().next();
         }
         let is_function = access_key == FUNCTION_ACCESS_KEY_ID;
         let role = if is_function {
@@ -69,7 +72,7 @@ impl Authorizer {
         } else {
             "operator"
         };
-        Some(refusal(caller, &denied))
+        Some(refusal(caller, "identity-based", &denied))
     }
 
     /// Returns everything that IAM checks for a call.
@@ -303,14 +306,14 @@ fn text(value: &Value) -> Option<String> {
 
 /// Returns AWS's error for a call that no policy allows (OBS). The error for a key does not name it
 /// (OBS: aws-samples/aws-secrets-manager-rotation-lambdas#53).
-fn refusal(caller: &str, denied: &Check) -> ErrorResponse {
+fn refusal(caller: &str, policy: &str, denied: &Check) -> ErrorResponse {
     let (action, resource) = (denied.action(), denied.resource());
     if action.starts_with("kms:") {
         return ErrorResponse::new(400, "AccessDeniedException", "Access to KMS is not allowed");
     }
     let message = format!(
         "User: arn:aws:sts::{ACCOUNT}:assumed-role/{caller}/{caller} is not authorized to perform: {action} \
-         on resource: {resource} because no identity-based policy allows the {action} action"
+         on resource: {resource} because no {policy} policy allows the {action} action"
     );
     // The services of the JSON protocol.
     let status = match action.split(':').next() {

@@ -162,6 +162,8 @@ async fn probe(config: &Config) -> Check {
     };
     let kind = reply.headers().get("x-amzn-errortype");
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let content = reply.headers().get("content-type");
+    let is_page = content.is_some_and(|content| content.as_bytes().starts_with(b"text/html"));
     let status = reply.status();
     match status {
         StatusCode::FORBIDDEN if kind.starts_with("MissingAuthenticationToken") => Check::problem(
@@ -173,6 +175,12 @@ async fn probe(config: &Config) -> Check {
             NAME,
             "a policy of the API denies the call (AccessDeniedException)",
             "allow the function's address in the API's resource policy, or use another URL",
+        ),
+        // AWS WAF in front of the API.
+        StatusCode::FORBIDDEN if is_page => Check::unknown(
+            NAME,
+            "PROBE_URL answers with a page, perhaps of a firewall",
+            "let the firewall pass this machine and the function",
         ),
         StatusCode::FORBIDDEN => Check::ok(NAME, "PROBE_URL refuses a call without a key"),
         status if status.is_success() => Check::problem(

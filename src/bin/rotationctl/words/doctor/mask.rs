@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 
-/// Endings of names with dots that are no hosts.
+/// Endings of names with dots that are not hosts.
 const NOT_HOSTS: [&str; 6] = ["md", "sh", "json", "yaml", "rs", "invalid"];
 
 /// Replaces what identifies an account and what is in it.

@@ -1,27 +1,15 @@
-//! Questions about AWS that no document answers, and that need no role: by records that exist, and
-//! by a key of `doctor` itself.
+//! Questions that records answer. Reads only.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use api_key_rotation::time::Day;
-use aws_sdk_apigateway::primitives::DateTime;
-use aws_sdk_apigateway::types::{Op, PatchOperation};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
-use super::check::Check;
-use super::facts::Facts;
-use super::keys::{OwnKeys, TAG};
-use super::stop::Stop;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::services::Service;
-
-/// The tag with which the second question looks at a change of tags.
-const SECOND_TAG: &str = "rotation:doctor-changed";
-
-/// Longer than the resolution of `lastUpdatedDate`, which has whole seconds.
-const TICK: Duration = Duration::from_millis(1100);
+use crate::words::doctor::check::Check;
+use crate::words::doctor::facts::Facts;
 
 /// The days whose use is read, today among them.
 const DAYS: usize = 7;
@@ -171,148 +159,4 @@ async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Check, Failure>
         format!("no request of the current key was counted in {DAYS} days"),
         format!("call your API with the key, and run it again a quarter of an hour later: {PAGE}"),
     ))
-}
-
-/// Answers what takes a key. The caller removes it.
-///
-/// # Errors
-/// Returns an error if the program is told to end.
-pub(crate) async fn with_key(
-    operator: &Operator<'_>,
-    keys: &OwnKeys<'_>,
-    stop: &Stop,
-) -> Result<Vec<Check>, Failure> {
-    let mut checks = Vec::new();
-    operator.console.progress("creating a key of doctor…");
-    let client = &operator.aws.api_gateway;
-    let id = match keys.create(client, &[(TAG, keys.owner())], None).await {
-        Ok(id) => id,
-        Err(failed) => {
-            checks.push(Check::unread("question.listed-tags", &failed));
-            return Ok(checks);
-        }
-    };
-    stop.check()?;
-    checks.push(match listed_tags(operator, &id).await {
-        Ok(check) => check,
-        Err(failed) => Check::unread("question.listed-tags", &failed),
-    });
-    stop.check()?;
-    checks.push(match last_updated(operator, &id, stop).await {
-        Ok(check) => check,
-        Err(failed) if failed.is_interruption() => return Err(failed),
-        Err(failed) => Check::unread("question.last-updated", &failed),
-    });
-    operator.console.end_progress();
-    Ok(checks)
-}
-
-async fn listed_tags(operator: &Operator<'_>, id: &str) -> Result<Check, Failure> {
-    const NAME: &str = "question.listed-tags";
-    let client = &operator.aws.api_gateway;
-    let listed = client
-        .get_api_keys()
-        .name_query("rotation:doctor/")
-        .limit(500)
-        .send()
-        .await;
-    let listed = listed.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
-    let mut keys = listed.items().iter();
-    let Some(key) = keys.find(|key| key.id() == Some(id)) else {
-        return Ok(Check::unknown(
-            NAME,
-            "the list does not show the new key yet",
-            "run it again",
-        ));
-    };
-    if key.tags().is_some_and(|tags| tags.contains_key(TAG)) {
-        return Ok(Check::ok(NAME, "a list of keys shows their tags"));
-    }
-    Ok(Check::problem(
-        NAME,
-        "a list of keys does not show their tags",
-        "the function would never retire a key; report it as an issue: docs/verify-in-your-account.md#does-a-list-of-keys-show-their-tags",
-    ))
-}
-
-async fn last_updated(operator: &Operator<'_>, id: &str, stop: &Stop) -> Result<Check, Failure> {
-    const NAME: &str = "question.last-updated";
-    const PAGE: &str = "docs/verify-in-your-account.md#when-does-lastupdateddate-of-a-key-change";
-    operator
-        .console
-        .progress("changing the key, to see what moves lastUpdatedDate…");
-    let client = &operator.aws.api_gateway;
-    let Some(created) = date(operator, id).await? else {
-        return Ok(Check::problem(
-            NAME,
-            "keys have no lastUpdatedDate",
-            format!("grace and quarantine count from the mark alone: {PAGE}"),
-        ));
-    };
-    sleep(TICK).await;
-    stop.check()?;
-    let operation = PatchOperation::builder()
-        .op(Op::Replace)
-        .path("/description")
-        .value("changed");
-    let updated = client
-        .update_api_key()
-        .api_key(id)
-        .patch_operations(operation.build());
-    let updated = updated.send().await;
-    updated.map_err(|error| Failure::of_call("apigateway:PATCH", &error))?;
-    let patched = date(operator, id).await?;
-    sleep(TICK).await;
-    stop.check()?;
-    let region = operator.aws.api_gateway.config().region();
-    let region = region.map_or("us-east-1", AsRef::as_ref);
-    let partition = if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else {
-        "aws"
-    };
-    let arn = format!("arn:{partition}:apigateway:{region}::/apikeys/{id}");
-    let tagged = client
-        .tag_resource()
-        .resource_arn(arn)
-        .tags(SECOND_TAG, "yes");
-    let tagged = tagged.send().await;
-    tagged.map_err(|error| Failure::of_call("apigateway:PUT", &error))?;
-    let tagged = date(operator, id).await?;
-    if patched <= Some(created) {
-        return Ok(Check::problem(
-            NAME,
-            "UpdateApiKey does not move lastUpdatedDate",
-            format!(
-                "grace and quarantine do not see a change by others; report it as an issue: {PAGE}"
-            ),
-        ));
-    }
-    if tagged > patched {
-        return Ok(Check::problem(
-            NAME,
-            "lastUpdatedDate also moves when a tag is set",
-            format!(
-                "whoever tags keys postpones their retirement, which KeysPostponed shows: {PAGE}"
-            ),
-        ));
-    }
-    Ok(Check::ok(
-        NAME,
-        "UpdateApiKey moves lastUpdatedDate, and a tag does not",
-    ))
-}
-
-async fn date(operator: &Operator<'_>, id: &str) -> Result<Option<DateTime>, Failure> {
-    let key = operator
-        .aws
-        .api_gateway
-        .get_api_key()
-        .api_key(id)
-        .include_value(false);
-    let key = key.send().await;
-    let key = key.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
-    Ok(key.last_updated_date().copied())
 }

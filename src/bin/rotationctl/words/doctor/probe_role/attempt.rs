@@ -1,0 +1,61 @@
+//! One run of the probe, and what its results mean.
+
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::words::doctor::check::Check;
+use crate::words::doctor::facts::Function;
+use crate::words::doctor::keys::OwnKeys;
+use crate::words::doctor::stop::Stop;
+
+/// The tag that names the function as the owner of a key.
+pub(super) const OWNER: &str = "rotation:function";
+
+/// One run of the probe.
+pub(super) struct Probe<'a> {
+    pub(super) operator: &'a Operator<'a>,
+    pub(super) function: &'a Function,
+    pub(super) keys: &'a OwnKeys<'a>,
+    pub(super) stop: &'a Stop,
+    pub(super) checks: Vec<Check>,
+}
+
+impl Probe<'_> {
+    pub(super) fn arn(&self, path: &str) -> String {
+        let arn = &self.function.arn;
+        format!("arn:{}:apigateway:{}::{path}", arn.partition, arn.region)
+    }
+
+    pub(super) fn must_succeed<T>(&mut self, name: &'static str, result: &Result<T, Failure>) {
+        self.checks.push(match result {
+            Ok(_) => Check::ok(name, "the role may"),
+            Err(failed) if failed.has_code("AccessDeniedException") => Check::problem(
+                name,
+                failed.parts().0,
+                "deploy the stack again; if the policy is the template's, see docs/verify-in-your-account.md",
+            ),
+            Err(failed) => Check::unread(name, failed),
+        });
+    }
+
+    pub(super) fn must_be_denied(&mut self, name: &'static str, result: Result<(), Failure>) {
+        self.checks.push(match result {
+            Ok(()) => Check::problem(
+                name,
+                "API Gateway did not deny it: only the code keeps the function from it",
+                "report it as an issue of this project: docs/verify-in-your-account.md",
+            ),
+            // The session has fewer rights than the role, so this denial says nothing of the role.
+            Err(failed) if failed.parts().0.contains("session policy") => {
+                Check::unread(name, &failed)
+            }
+            Err(failed) if failed.has_code("AccessDeniedException") => {
+                Check::ok(name, "denied, as assumed")
+            }
+            Err(failed) => Check::unread(name, &failed),
+        });
+    }
+
+    pub(super) fn progress(&self, text: &str) {
+        self.operator.console.progress(text);
+    }
+}

@@ -1,0 +1,125 @@
+//! Changes of keys with the role: of its own, and of another owner's.
+
+use aws_sdk_apigateway::Client;
+use aws_sdk_apigateway::types::{Op, PatchOperation};
+
+use super::attempt::{OWNER, Probe};
+use crate::failure::Failure;
+use crate::words::doctor::check::Check;
+
+impl Probe<'_> {
+    /// What the function does with its own keys.
+    pub(super) async fn change_own(&mut self, role: &Client, id: &str) -> Result<(), Failure> {
+        self.progress("changing the key with the role…");
+        let listed = role
+            .get_api_keys()
+            .name_query("rotation:doctor/")
+            .limit(1)
+            .send()
+            .await;
+        self.must_succeed(
+            "probe.list",
+            &listed.map_err(|error| Failure::of_call("apigateway:GET", &error)),
+        );
+        self.stop.check()?;
+        let updated = update(role, id).await;
+        self.must_succeed("probe.update", &updated);
+        self.stop.check()?;
+        if let Ok(config) = &self.function.config
+            && let Some(plan) = config.usage_plans.first()
+        {
+            self.use_plan(role, plan, id).await?;
+        } else {
+            self.checks
+                .push(Check::skipped("probe.attach", "USAGE_PLAN_IDS is not set"));
+        }
+        self.stop.check()?;
+        let deleted = role.delete_api_key().api_key(id).send().await;
+        let deleted = deleted.map_err(|error| Failure::of_call("apigateway:DELETE", &error));
+        self.must_succeed("probe.delete", &deleted);
+        let is_allowed = updated.is_ok() && deleted.is_ok();
+        if !is_allowed {
+            self.checks.push(Check::problem(
+                "question.own-key",
+                "API Gateway does not know the tag of the key when it checks PATCH or DELETE",
+                "set WiderKeyPermission=true: docs/verify-in-your-account.md#do-patch-and-delete-honour-the-tag-condition",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A disabled key on a plan admits no call. Its deletion takes it off the plan.
+    pub(super) async fn use_plan(
+        &mut self,
+        role: &Client,
+        plan: &str,
+        id: &str,
+    ) -> Result<(), Failure> {
+        self.progress("attaching the key to a usage plan with the role…");
+        let attached = role
+            .create_usage_plan_key()
+            .usage_plan_id(plan)
+            .key_id(id)
+            .key_type("API_KEY");
+        let attached = attached.send().await;
+        self.must_succeed(
+            "probe.attach",
+            &attached.map_err(|error| Failure::of_call("apigateway:POST", &error)),
+        );
+        self.stop.check()?;
+        let found = role
+            .get_usage_plan_key()
+            .usage_plan_id(plan)
+            .key_id(id)
+            .send()
+            .await;
+        self.must_succeed(
+            "probe.plan-key",
+            &found.map_err(|error| Failure::of_call("apigateway:GET", &error)),
+        );
+        Ok(())
+    }
+
+    /// What the role must not do with the key of another owner.
+    pub(super) async fn change_other(&mut self, role: &Client, id: &str) -> Result<(), Failure> {
+        self.progress("trying what the role must not do…");
+        let arn = self.arn(&format!("/apikeys/{id}"));
+        let tagged = role
+            .tag_resource()
+            .resource_arn(arn)
+            .tags(OWNER, &self.function.name);
+        let tagged = tagged.send().await;
+        let tagged = tagged
+            .map(drop)
+            .map_err(|error| Failure::of_call("apigateway:PUT", &error));
+        self.must_be_denied("question.tag-existing", tagged);
+        self.stop.check()?;
+        let updated = update(role, id).await;
+        self.must_be_denied("question.patch-other", updated);
+        self.stop.check()?;
+        let deleted = role.delete_api_key().api_key(id).send().await;
+        let deleted = deleted
+            .map(drop)
+            .map_err(|error| Failure::of_call("apigateway:DELETE", &error));
+        self.must_be_denied("question.delete-other", deleted);
+        Ok(())
+    }
+}
+
+/// Changes the description of a key, as a mark does.
+async fn update(role: &Client, id: &str) -> Result<(), Failure> {
+    let operation = PatchOperation::builder()
+        .op(Op::Replace)
+        .path("/description")
+        .value("A key of rotationctl doctor.")
+        .build();
+    let updated = role
+        .update_api_key()
+        .api_key(id)
+        .patch_operations(operation)
+        .send()
+        .await;
+    updated
+        .map(drop)
+        .map_err(|error| Failure::of_call("apigateway:PATCH", &error))
+}

@@ -1,0 +1,193 @@
+//! The rights of the function's role as `doctor` sees them, and the operator's rights that it needs.
+
+use std::collections::BTreeSet;
+
+use crate::account::{checks, healthy, with_result};
+use crate::program::run;
+use crate::support::markdown::read;
+use crate::support::role::{TEMPLATE, parameters, stack};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, binary};
+use sandbox::iam::{Policy, Role};
+use sandbox::{FUNCTION_NAME, Function};
+use serde_json::{Value, json};
+
+/// Returns the statements of the template's role for the function's settings.
+fn statements(env: &TestEnv) -> Vec<Value> {
+    let stack = stack(
+        FUNCTION_NAME,
+        parameters(&env.settings, &env.sandbox),
+        [].into(),
+    );
+    let role = stack
+        .resource("Role")
+        .expect("it can be read")
+        .expect("it is created");
+    let policies = role["Properties"]["Policies"]
+        .as_array()
+        .expect("it has policies")
+        .clone();
+    let documents = policies
+        .iter()
+        .map(|policy| &policy["PolicyDocument"]["Statement"]);
+    documents
+        .flat_map(|list| list.as_array().expect("a list").clone())
+        .collect()
+}
+
+async fn deploy_with(env: &TestEnv, statements: &[Value]) {
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements });
+    let role = Role::new(Policy::read([&policy]).expect("it is a policy"));
+    let function = Function {
+        env: env.settings.clone(),
+        ..Function::new(binary())
+    };
+    env.sandbox.deploy(function.role(role)).await;
+}
+
+/// Whatever action of the role is missing, `doctor` names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_missing_action_of_role_is_named() {
+    let setup = TestEnvBuilder {
+        kms_keys: [
+            Some("arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555"),
+            Some("arn:aws:kms:us-east-1:123456789012:key/66666666-7777-4888-9999-000000000000"),
+        ],
+        ..TestEnvBuilder::quick()
+    };
+    let env = healthy(setup.env("EVENT_BUS_NAME", "default")).await;
+    let all = statements(&env);
+    assert_eq!(
+        TEMPLATE.section("Resources")["Role"]["Type"],
+        "AWS::IAM::Role"
+    );
+    let found = checks(&env, &[]).await;
+    assert_eq!(with_result(&found, "problem"), [""; 0], "{found:#?}");
+    let mut tried = 0;
+    for (number, statement) in all.iter().enumerate() {
+        let actions = match &statement["Action"] {
+            Value::Array(actions) => actions.clone(),
+            one => vec![one.clone()],
+        };
+        for action in &actions {
+            let mut fewer = all.clone();
+            let rest: Vec<_> = actions.iter().filter(|other| *other != action).collect();
+            if rest.is_empty() {
+                fewer.remove(number);
+            } else {
+                fewer[number]["Action"] = json!(rest);
+            }
+            deploy_with(&env, &fewer).await;
+            let found = checks(&env, &[]).await;
+            let action = action.as_str().expect("a text");
+            let problems = with_result(&found, "problem").into_iter();
+            let mut problems = problems.filter(|name| name.starts_with("role."));
+            let is_named = problems.any(|name| found[&name]["found"].to_string().contains(action));
+            assert!(
+                is_named,
+                "{action} of {} is not named: {found:#?}",
+                statement["Sid"]
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 15, "only {tried} actions");
+}
+
+/// A policy of the organization, and a statement that denies, have a remedy of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn denial_from_elsewhere_has_own_remedy() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    env.sandbox
+        .change_account(|account| account.organization_denies = true);
+    let found = checks(&env, &[]).await;
+    assert!(
+        found["role.keys"]["next"].to_string().contains("SCP"),
+        "{found:#?}"
+    );
+    env.sandbox
+        .change_account(|account| account.organization_denies = false);
+    let mut statements = statements(&env);
+    statements.push(
+        json!({ "Sid": "No", "Effect": "Deny", "Action": "apigateway:DELETE", "Resource": "*" }),
+    );
+    deploy_with(&env, &statements).await;
+    let found = checks(&env, &[]).await;
+    let own = &found["role.own-keys"];
+    assert!(
+        own["next"].to_string().contains("remove that statement"),
+        "{found:#?}"
+    );
+}
+
+/// Returns a policy of the page, for the sandbox's account and names.
+fn on_page(env: &TestEnv, heading: &str) -> Value {
+    let page = read("docs/doctor.md");
+    let (_, section) = page.text.split_once(heading).expect("there is the section");
+    let (_, block) = section.split_once("```json\n").expect("there is a policy");
+    let (block, _) = block.split_once("```").expect("it ends");
+    let secret = env.sandbox.secret(SECRET).arn;
+    let block = block
+        .replace(
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/partner-api-key-*",
+            &secret,
+        )
+        .replace("secret:shop/doppler-token-*", "secret:demo/doppler-token-*")
+        .replace(
+            "arn:aws:iam::123456789012:role/partner-api-key-Role-*",
+            sandbox::ROLE_ARN,
+        )
+        .replace(
+            "function:partner-api-key",
+            &format!("function:{FUNCTION_NAME}"),
+        )
+        .replace("rule/partner-api-key-*", &format!("rule/{FUNCTION_NAME}-*"));
+    serde_json::from_str(&block).expect("it is JSON")
+}
+
+/// Under exactly the page's policy, every check is answered, and each action is needed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reading_needs_exactly_policy_on_page() {
+    let env = healthy(TestEnvBuilder::default()).await;
+    needs_exactly(&env, &[on_page(&env, "## Least rights")], &["doctor"]).await;
+}
+
+/// With the flags, the second policy is needed too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_need_exactly_second_policy_on_page() {
+    let env = healthy(TestEnvBuilder::default()).await;
+    env.sandbox.change_account(|account| {
+        account.role_trusts_operator = true;
+        let event = json!({ "eventName": "CreateApiKey", "responseElements": {} });
+        account.recorded.push(("CreateApiKey".to_owned(), event));
+    });
+    let key = env.key_id(&env.current_key());
+    env.sandbox.add_usage(&env.plans[0], &key, 1, 7);
+    let policies = [
+        on_page(&env, "## Least rights"),
+        on_page(&env, "With the flags"),
+    ];
+    needs_exactly(
+        &env,
+        &policies,
+        &["doctor", "--questions", "--probe-role", "--yes"],
+    )
+    .await;
+}
+
+async fn needs_exactly(env: &TestEnv, policies: &[Value], word: &[&str]) {
+    let policy = Policy::read(policies).expect("they are policies");
+    let role = Role::new(policy);
+    env.sandbox.limit_operator(Some(role.clone()));
+    let ended = run(env, word).await;
+    env.sandbox.limit_operator(None);
+    assert_eq!(role.take_denials(), Vec::new(), "{ended:#?}");
+    let ended = ended.with(0).says(["0 problems, 0 unknown"]);
+    let needed = role.needed();
+    let all = role.policy().elements();
+    let spare: BTreeSet<_> = all
+        .into_iter()
+        .filter(|(element, _)| !needed.contains(element))
+        .map(|(element, text)| format!("{element} {text}"))
+        .collect();
+    assert!(spare.is_empty(), "not needed: {spare:#?}\n{ended:#?}");
+}
