@@ -120,7 +120,7 @@ impl Session<'_> {
         let new = api_gateway::NewKey {
             version,
             value,
-            stage_keys: &self.clients.config.stage_keys,
+            stage_keys: &self.settings.stage_keys,
             description: InUseText {
                 unfinished: role == VersionRole::Current,
                 ..self.described(observed)
@@ -131,7 +131,7 @@ impl Session<'_> {
         let Some(mut key) = created else {
             return Ok((Fact::KeyExists, call));
         };
-        key.held_by = self.values.known().holders(value);
+        key.held_by = self.values.known(&self.targets).holders(value);
         key.named_targets = observed.known_written();
         Ok((Fact::KeyCreated(key), call))
     }

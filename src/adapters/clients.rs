@@ -5,8 +5,8 @@ use tokio::sync::OnceCell;
 use super::api_gateway::{self, ApiGateway};
 use super::aws::AwsConfig;
 use super::clock::Clock;
-use super::description::target_hash;
 use super::event_bridge::EventBridge;
+use super::fleet::KeptFleet;
 use super::secrets_manager::{ListedSecret, Secret, SecretsManager};
 use super::{AdapterError, aws, doppler, http};
 use crate::config::Config;
@@ -24,6 +24,7 @@ pub struct Clients {
     api_gateway: OnceCell<ApiGateway>,
     event_bridge: OnceCell<EventBridge>,
     pub(super) doppler_token: doppler::DopplerState,
+    pub(super) fleet: KeptFleet,
 }
 
 impl Clients {
@@ -40,6 +41,7 @@ impl Clients {
             api_gateway: OnceCell::new(),
             event_bridge: OnceCell::new(),
             doppler_token: doppler::DopplerState::default(),
+            fleet: KeptFleet::default(),
         }
     }
 
@@ -79,9 +81,7 @@ impl Clients {
     pub(super) async fn api_gateway(&self) -> &ApiGateway {
         let build = || async {
             let (config, clock) = (self.aws().await, self.clock.clone());
-            let targets = self.config.targets().iter();
-            let targets = targets.map(|target| (target.clone(), target_hash(target)));
-            ApiGateway::new(config, &self.function_name, targets.collect(), clock)
+            ApiGateway::new(config, &self.function_name, clock)
         };
         self.api_gateway.get_or_init(build).await
     }

@@ -2,6 +2,7 @@
 
 use super::advice::NoReply;
 use super::call::CallError;
+use crate::config::FleetError;
 use crate::driver::Failure;
 
 /// Why a query or an action failed. Neither `Display` nor `Debug` shows a value.
@@ -10,6 +11,11 @@ pub enum AdapterError {
     /// A call failed after all retries.
     #[error(transparent)]
     Call(CallError),
+    /// A document of the fleet is faulty.
+    #[error(
+        "a document of FLEET_CONFIG_SECRET_IDS is faulty, so nothing was changed; correct it and store it again:\n{0}"
+    )]
+    InvalidFleetConfig(FleetError),
     /// The Doppler token could not be read.
     #[error("the Doppler token could not be read from DOPPLER_TOKEN_SECRET_ID: {0}")]
     DopplerToken(String),
@@ -47,6 +53,7 @@ impl Failure for AdapterError {
     fn error_type(&self) -> &'static str {
         match self {
             Self::Call(call) => call.error_type(),
+            Self::InvalidFleetConfig(_) => "InvalidFleetConfig",
             Self::DopplerToken(_) => "InvalidDopplerToken",
             Self::ProbeRejected(_) => "ProbeRejected",
             Self::ProbeNotProtected(_) => "ProbeNotProtected",

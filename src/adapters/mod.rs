@@ -12,6 +12,7 @@ pub mod clock;
 mod doppler;
 mod error;
 mod event_bridge;
+mod fleet;
 mod http;
 mod key_changes;
 mod probe;

@@ -34,7 +34,7 @@ impl Session<'_> {
             }
             Query::Keys => {
                 let gateway = self.gateway().await;
-                let known = self.values.known();
+                let known = self.values.known(&self.targets);
                 let all = observed.is_emergency();
                 let (keys, call) = gateway.keys(self.secret, &known, all).await?;
                 self.values.keys.clear();
@@ -46,7 +46,7 @@ impl Session<'_> {
                 } else {
                     Duration::ZERO
                 };
-                let (until, known) = (self.until(patience), self.values.known());
+                let (until, known) = (self.until(patience), self.values.known(&self.targets));
                 let gateway = self.gateway().await;
                 let (key, call) = gateway.find(self.secret, &known, *role, until).await?;
                 (Fact::KeyFound(*role, self.values.keep(key).pop()), call)

@@ -177,12 +177,17 @@ impl SecretsManager {
         }
     }
 
-    /// Reads the text of another secret, such as the one with the Doppler token.
-    pub(super) async fn read_other(&self, secret_id: &str) -> Result<SecretString, CallError> {
+    /// Reads the text of another secret, such as the one with the Doppler token. Returns its ARN
+    /// too.
+    pub(super) async fn read_other(
+        &self,
+        secret_id: &str,
+    ) -> Result<(String, SecretString), CallError> {
         const OPERATION: &str = "GetSecretValue";
         let reply = self.0.get_secret_value().secret_id(secret_id).send().await;
         let reply = reply.map_err(|error| aws::call_error(SERVICE, OPERATION, &error))?;
-        Ok(reply.secret_string.unwrap_or_default().into())
+        let arn = reply.arn().unwrap_or_default().to_owned();
+        Ok((arn, reply.secret_string.unwrap_or_default().into()))
     }
 
     /// Stores the value of the pending version.

@@ -8,11 +8,14 @@ use tokio::time::Instant;
 use super::AdapterError;
 use super::api_gateway::ApiGateway;
 use super::clients::Clients;
+use super::description::target_hash;
 use super::doppler::Doppler;
 use super::secrets_manager::Secret;
 use super::values::SessionValues;
+use crate::config::SecretConfig;
 use crate::decision::{Fact, Observed, Request};
 use crate::driver::{Call, Perform};
+use crate::ids::Target;
 
 /// How long to wait until something that must exist becomes visible. Neither service promises that
 /// a read sees the preceding write (OBS; UNK for the lists of API Gateway).
@@ -22,6 +25,9 @@ pub(super) const VISIBILITY: Duration = Duration::from_secs(10);
 pub struct Session<'a> {
     pub(super) clients: &'a Clients,
     pub(super) secret: &'a Secret,
+    pub(super) settings: &'a SecretConfig,
+    /// The targets with the hashes that descriptions use.
+    pub(super) targets: Vec<(Target, String)>,
     pub(super) rotation_token: Option<&'a SecretString>,
     pub(super) deadline: Instant,
     pub(super) values: SessionValues,
@@ -33,12 +39,19 @@ impl<'a> Session<'a> {
     pub fn new(
         clients: &'a Clients,
         secret: &'a Secret,
+        settings: &'a SecretConfig,
         rotation_token: Option<&'a SecretString>,
         deadline: Instant,
     ) -> Self {
         Self {
             clients,
             secret,
+            settings,
+            targets: settings
+                .targets
+                .iter()
+                .map(|target| (target.clone(), target_hash(target)))
+                .collect(),
             rotation_token,
             deadline,
             values: SessionValues::default(),

@@ -60,11 +60,13 @@ impl SessionValues {
         }
     }
 
-    /// Returns the values that listed keys are compared with.
-    pub(super) fn known(&self) -> KnownValues<'_> {
+    /// Returns what listed keys are compared with. `configured` has the secret's targets with the
+    /// hashes that descriptions use.
+    pub(super) fn known<'a>(&'a self, configured: &'a [(Target, String)]) -> KnownValues<'a> {
         let versions = self.versions.iter();
         let targets = self.targets.iter();
         KnownValues {
+            configured,
             versions: versions
                 .filter_map(|(role, text)| Some((*role, text.key()?)))
                 .collect(),

@@ -6,17 +6,15 @@ use super::env::EnvReader;
 use super::parse::{is_slug, parse_flag, parse_secret_id};
 use crate::ids::Target;
 
-/// The Doppler settings: the API, the token and the targets.
+/// The Doppler settings: the API, the token, and what may be overwritten and created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DopplerConfig {
     /// Base URL of the API.
     pub api_url: Url,
     /// The secret in Secrets Manager that holds the token.
     pub token_secret_id: String,
-    /// The targets to write, at least one.
-    pub targets: Vec<Target>,
     /// `DOPPLER_ADOPT_TARGETS`: targets that may be overwritten, whatever value they hold. May name
-    /// others than `targets`.
+    /// others than the targets of a secret.
     pub adopted: Vec<Target>,
     /// `DOPPLER_CREATE_MISSING`: whether to create the project, environment or config of a target
     /// if it is missing.
@@ -28,12 +26,6 @@ impl EnvReader<'_> {
         &mut self,
         url: impl Fn(&str) -> Result<Url, String>,
     ) -> Option<DopplerConfig> {
-        let targets = self.list(
-            "DOPPLER_TARGETS",
-            "backend/prd/PARTNER_API_KEY",
-            50,
-            parse_target,
-        );
         let adopted = self.list(
             "DOPPLER_ADOPT_TARGETS",
             "backend/prd/PARTNER_API_KEY",
@@ -47,8 +39,12 @@ impl EnvReader<'_> {
             parse_secret_id,
         );
         let create_missing = self.one("DOPPLER_CREATE_MISSING", "true", parse_flag);
-        self.get("DOPPLER_TARGETS")?;
-        if self.get("DOPPLER_TOKEN_SECRET_ID").is_none() {
+        // A document of a fleet may have targets.
+        let is_fleet = self.get("FLEET_CONFIG_SECRET_IDS").is_some();
+        if self.get("DOPPLER_TARGETS").is_none() && !is_fleet {
+            return None;
+        }
+        if self.get("DOPPLER_TOKEN_SECRET_ID").is_none() && !is_fleet {
             let fault = "is required because DOPPLER_TARGETS is set".to_owned();
             self.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
         }
@@ -56,14 +52,13 @@ impl EnvReader<'_> {
         Some(DopplerConfig {
             api_url,
             token_secret_id: token_secret_id?,
-            targets,
             adopted,
             create_missing: create_missing.unwrap_or(false),
         })
     }
 }
 
-fn parse_target(text: &str) -> Result<Target, String> {
+pub(super) fn parse_target(text: &str) -> Result<Target, String> {
     let (project, environment, config, name) = match text.split('/').collect::<Vec<_>>()[..] {
         [project, config, name] => (project, None, config, name),
         [project, environment, config, name] => (project, Some(environment), config, name),

@@ -1,9 +1,6 @@
 //! Reads environment variables and collects their problems.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use crate::time::parse_period;
+use super::source::{Form, Setting, Source};
 
 /// All problems of the settings, one line each. Quotes no value: an operator may have put a token
 /// into the wrong variable.
@@ -58,45 +55,38 @@ impl EnvReader<'_> {
         }
     }
 
+    /// Returns the items of a list that only the environment has.
     pub(super) fn list<T: Ord + Clone>(
         &mut self,
-        name: &'static str,
+        variable: &'static str,
         example: &'static str,
         most: usize,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
-        let Some(text) = self.get(name) else {
-            return Vec::new();
+        let setting = Setting {
+            variable,
+            field: "",
+            example,
+            form: Form::List(most),
+            pattern: "",
+            meaning: "",
         };
-        let mut values = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (number, item) in (1..).zip(text.split(',')) {
-            match parse(item.trim()) {
-                Ok(value) if seen.insert(value.clone()) => values.push(value),
-                // A repeated item is accepted: it changes nothing, and the template's pattern
-                // cannot reject it.
-                Ok(_) => {}
-                Err(fault) => {
-                    self.problem(name, format!("item {number} {fault}"), example);
-                }
-            }
-        }
-        if values.len() > most {
-            self.problem(
-                name,
-                format!("has {} items, but at most {most} are allowed", values.len()),
-                example,
-            );
-        }
-        values
+        self.parsed_list(&setting, parse).unwrap_or_default()
+    }
+}
+
+/// A list has commas between its items.
+impl Source for EnvReader<'_> {
+    fn text(&mut self, setting: &Setting) -> Option<String> {
+        self.get(setting.variable)
     }
 
-    pub(super) fn period(
-        &mut self,
-        name: &'static str,
-        default: Duration,
-        example: &'static str,
-    ) -> Duration {
-        self.one(name, example, parse_period).unwrap_or(default)
+    fn items(&mut self, setting: &Setting) -> Option<Vec<String>> {
+        let text = self.get(setting.variable)?;
+        Some(text.split(',').map(|item| item.trim().to_owned()).collect())
+    }
+
+    fn fault(&mut self, setting: &Setting, fault: String) {
+        self.problem(setting.variable, fault, setting.example);
     }
 }

@@ -5,33 +5,37 @@ mod api_gateway;
 mod ca_bundle;
 mod doppler;
 mod env;
+mod fleet;
+mod fleet_document;
+mod fleet_error;
+mod fleet_fields;
+mod fleet_schema;
 pub(crate) mod library;
 mod parse;
+mod pattern;
+mod secret_config;
+mod source;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use reqwest::Url;
 use rustls::pki_types::TrustAnchor;
 
 pub use self::api_gateway::StageKey;
-use self::api_gateway::{parse_plan, parse_stage_key};
 pub use self::ca_bundle::read as read_ca_bundle;
 pub use self::doppler::DopplerConfig;
 use self::env::EnvReader;
 pub use self::env::{ConfigError, ConfigProblem};
+pub use self::fleet::{FleetConfig, FleetDefault};
+pub use self::fleet_document::{Document, Fleet};
+pub use self::fleet_error::{DocumentFault, FleetError};
+pub use self::fleet_schema::fleet_schema;
 use self::parse::{
     parse_documentation_url, parse_event_bus, parse_flag, parse_secret_id, parse_url,
 };
+use self::secret_config::{DOPPLER_TARGETS, PROBE_URL, STAGE_KEYS, USAGE_PLAN_IDS};
+pub use self::secret_config::{SECRET_SETTINGS, SecretConfig};
+pub use self::source::{Form, Setting};
 use crate::ids::Target;
-
-/// An example of `PROBE_URL`.
-///
-/// Its path is not `/ping` or `/sping`, which AWS reserves for its own health check (DOC, API
-/// Gateway developer guide, "Important notes"). Settings with such a path are accepted, because it
-/// is not verified for which domains AWS answers it. The probe itself detects a URL that requires
-/// no key.
-const PROBE_EXAMPLE: &str = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/prod/health";
 
 /// The pages as a path in the project.
 const DOCUMENTATION: &str = "docs";
@@ -63,26 +67,19 @@ impl EnvReader<'_> {
 pub struct Config {
     /// `SECRET_ID`: the only secret that this function manages.
     pub secret_id: Option<String>,
-    /// `USAGE_PLAN_IDS`: the usage plans of a new key. Empty means the plans of the current key.
-    pub usage_plans: Vec<String>,
-    /// `STAGE_KEYS`: stages that accept a new key without a usage plan.
-    pub stage_keys: Vec<StageKey>,
+    /// The settings of the secret of `SECRET_ID`. Without it, those of every secret that no document
+    /// of a fleet names.
+    pub secret: SecretConfig,
+    /// `FLEET_*`, `DOPPLER_ALLOWED`, `PROBE_ALLOWED`: the documents of a fleet, and what they may
+    /// name.
+    pub fleet: Option<FleetConfig>,
     /// `ALLOW_KEY_WITHOUT_PLAN`: whether a key needs no usage plan, because an authorizer checks
     /// it.
     pub allow_key_without_plan: bool,
-    /// `PROBE_URL`: the URL at which a new key is tested.
-    pub probe_url: Option<Url>,
-    /// `DOPPLER_*`: the targets that the key is mirrored to, and how to reach Doppler.
+    /// `DOPPLER_*`: how to reach Doppler.
     pub doppler: Option<DopplerConfig>,
-    /// `PROPAGATION_DELAY`: the age at which a key counts as in effect if there is no probe.
-    pub propagation_delay: Duration,
-    /// `GRACE_PERIOD`: how long a superseded key stays enabled.
-    pub grace_period: Duration,
-    /// `HOLD_WHILE_USED`: how much longer a superseded key stays enabled at most while it is used.
-    /// Zero to not ask API Gateway.
-    pub hold_while_used: Duration,
-    /// `QUARANTINE_PERIOD`: how long a superseded key then stays disabled.
-    pub quarantine_period: Duration,
+    /// Whether http may be used to any host, as in SAM's emulator.
+    http_anywhere: bool,
     /// `EVENT_BUS_NAME`: the event bus that notices are sent to. `None` for no notices.
     pub event_bus_name: Option<String>,
     /// `DOCUMENTATION_URL`: where the pages are that errors refer to.
@@ -110,21 +107,13 @@ impl Config {
 
         let config = Self {
             secret_id: reader.one("SECRET_ID", "demo/partner-api-key", parse_secret_id),
-            usage_plans: reader.list("USAGE_PLAN_IDS", "a1b2c3,d4e5f6", 10, parse_plan),
-            stage_keys: reader.list("STAGE_KEYS", "a1b2c3d4e5/prod", 10, parse_stage_key),
+            secret: SecretConfig::read(&mut reader, &SecretConfig::default(), url),
+            fleet: reader.fleet(),
             allow_key_without_plan: reader
                 .one("ALLOW_KEY_WITHOUT_PLAN", "true", parse_flag)
                 .unwrap_or(false),
-            probe_url: reader.one("PROBE_URL", PROBE_EXAMPLE, url),
             doppler: reader.doppler(url),
-            propagation_delay: reader.period("PROPAGATION_DELAY", Duration::from_mins(2), "2m"),
-            grace_period: reader.period("GRACE_PERIOD", Duration::from_hours(24), "24h"),
-            hold_while_used: reader.period("HOLD_WHILE_USED", Duration::from_hours(7 * 24), "7d"),
-            quarantine_period: reader.period(
-                "QUARANTINE_PERIOD",
-                Duration::from_hours(7 * 24),
-                "7d",
-            ),
+            http_anywhere,
             event_bus_name: reader.one("EVENT_BUS_NAME", "default", parse_event_bus),
             documentation_url: reader.documentation_url(),
             roots: ca_bundle::read(&variable).unwrap_or_else(|problem| {
@@ -136,28 +125,7 @@ impl Config {
         reader
             .problems
             .extend(library::problems(&variable, http_anywhere));
-        let needs_secret_id = [
-            "USAGE_PLAN_IDS",
-            "PROBE_URL",
-            "DOPPLER_TARGETS",
-            "STAGE_KEYS",
-        ];
-        if let Some(other) = needs_secret_id
-            .into_iter()
-            .find(|name| reader.get(name).is_some())
-            && reader.get("SECRET_ID").is_none()
-        {
-            let fault =
-                format!("is required because {other} is set, which applies to a single secret");
-            reader.problem("SECRET_ID", fault, "demo/partner-api-key");
-        }
-        if let Some(doppler) = &config.doppler
-            && config.secret_id.as_ref() == Some(&doppler.token_secret_id)
-        {
-            let fault = "names the same secret as SECRET_ID; store the token in a separate secret"
-                .to_owned();
-            reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
-        }
+        config.check_scope(&mut reader);
         if reader.problems.is_empty() {
             Ok(config)
         } else {
@@ -165,23 +133,41 @@ impl Config {
         }
     }
 
-    /// Returns the targets that may be overwritten, whatever value they hold.
+    /// Returns the targets of a secret that may be overwritten, whatever value they hold.
     #[must_use]
-    pub fn adopted_targets(&self) -> BTreeSet<Target> {
-        let doppler = self.doppler.iter();
-        let adopted: BTreeSet<_> = doppler.flat_map(|doppler| &doppler.adopted).collect();
-        let targets = self.targets().iter();
+    pub fn adopted_targets(&self, secret: &SecretConfig) -> BTreeSet<Target> {
+        let adopted = self.doppler.iter().flat_map(|doppler| &doppler.adopted);
+        let adopted: BTreeSet<_> = adopted.collect();
+        let targets = secret.targets.iter();
         targets
             .filter(|target| adopted.contains(target))
             .cloned()
             .collect()
     }
 
-    /// Returns the targets that the key is mirrored to. Empty without Doppler.
-    #[must_use]
-    pub fn targets(&self) -> &[Target] {
-        self.doppler
+    /// Finds settings that contradict each other about the secrets that the function serves.
+    fn check_scope(&self, reader: &mut EnvReader<'_>) {
+        let of_one = [&USAGE_PLAN_IDS, &PROBE_URL, &DOPPLER_TARGETS, &STAGE_KEYS];
+        let set = |setting: &&&Setting| reader.get(setting.variable).is_some();
+        let other = of_one.iter().find(set).map(|setting| setting.variable);
+        if let Some(other) = other
+            && reader.get("SECRET_ID").is_none()
+        {
+            let fault =
+                format!("is required because {other} is set, which applies to a single secret");
+            reader.problem("SECRET_ID", fault, "demo/partner-api-key");
+        }
+        let token = self
+            .doppler
             .as_ref()
-            .map_or(&[], |doppler| &doppler.targets)
+            .map(|doppler| &doppler.token_secret_id);
+        if token.is_some() && token == self.secret_id.as_ref() {
+            let fault = "names the same secret as SECRET_ID; store the token in a separate secret"
+                .to_owned();
+            reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
+        }
+        if let Some(fleet) = &self.fleet {
+            fleet.check_scope(reader, token);
+        }
     }
 }

@@ -22,6 +22,17 @@ pub(super) fn parse_secret_id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Whether `id`, a name or an ARN, is that of the secret with this name.
+///
+/// An ARN ends with a hyphen and six random characters, which a partial ARN leaves out.
+pub(super) fn is_name_of_secret(name: &str, id: &str) -> bool {
+    let Some((_, in_arn)) = id.split_once(":secret:") else {
+        return id == name;
+    };
+    let whole = in_arn.rsplit_once('-');
+    in_arn == name || whole.is_some_and(|(whole, random)| whole == name && random.len() == 6)
+}
+
 pub(super) fn parse_flag(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_| "is neither true nor false".to_owned())

@@ -5,6 +5,7 @@ pub mod error;
 pub mod event;
 pub mod event_error;
 mod invocation;
+mod members;
 mod messages;
 mod metrics;
 mod outcome;

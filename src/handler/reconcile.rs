@@ -10,6 +10,7 @@ use tracing::{Instrument, Span, error_span, warn};
 use super::error::{HandlerError, log_error};
 use super::event::{Purpose, Reconciliation};
 use super::invocation::Invocation;
+use super::members::{Members, members_for};
 use super::metrics::Metrics;
 use super::outcome::{log_ignored, log_reconciliation};
 use super::report::SecretReport;
@@ -82,10 +83,16 @@ async fn run(
     };
     let began = Instant::now();
     let halfway = began + invocation.deadline.saturating_duration_since(began) / 2;
+    let members = members_for(clients, event.purpose, invocation).await;
+    let members = members.inspect_err(|_| {
+        report.totals.failures += 1;
+        report.totals.emit(clients, false);
+    })?;
     let job = Job {
         clients,
         event,
         invocation,
+        members,
         halfway,
     };
     let visited = if let Some(secret) = named {
@@ -231,6 +238,7 @@ struct Job<'a> {
     clients: &'a Clients,
     event: &'a Reconciliation,
     invocation: &'a Invocation,
+    members: Members,
     /// When half of the run's time is over.
     halfway: Instant,
 }
@@ -244,6 +252,7 @@ async fn reconcile_secret(
         clients,
         event,
         invocation,
+        ref members,
         halfway,
     } = *job;
     let (config, deadline) = (clients.config(), invocation.deadline);
@@ -251,7 +260,8 @@ async fn reconcile_secret(
     Span::current().record("secret", &secret.arn);
     check_scope(config, &secret, &invocation.function_arn)?;
 
-    let configured = policy(clients);
+    let (settings, issue) = members.settings(config, event.purpose, &secret)?;
+    let configured = policy(clients, settings);
     let policy = Policy {
         grace: event.grace.unwrap_or(configured.grace),
         // Only the report needs this call. Later, the remaining time may be needed for changes.
@@ -259,8 +269,10 @@ async fn reconcile_secret(
         ..configured
     };
     let observed = Observed::new(event.task(), policy, secret.description.clone());
-    let session = Session::new(clients, &secret, None, deadline);
+    let session = Session::new(clients, &secret, settings, None, deadline);
     let outcome = drive(observed, session, deadline).await?;
     totals.add(&outcome);
-    Ok(SecretReport::new(clients, &secret, outcome))
+    let mut report = SecretReport::new(clients, &secret, outcome);
+    report.issues.extend(issue);
+    Ok(report)
 }

@@ -5,8 +5,9 @@ use tracing::{Instrument, Span, error_span};
 
 use super::checked::checked;
 use super::error::{HandlerError, log_error};
-use super::event::Rotation;
+use super::event::{Purpose, Rotation};
 use super::invocation::Invocation;
+use super::members::Members;
 use super::messages;
 use super::metrics::Metrics;
 use super::outcome::log_step;
@@ -87,12 +88,15 @@ async fn run(
     }
     check_scope(config, &secret, &invocation.function_arn)?;
 
+    let members = Members::read(clients, &invocation.function_arn, deadline).await?;
+    let (settings, _) = members.settings(config, Purpose::Reconcile, &secret)?;
     let task = Task::Rotate {
         step: event.step,
         version: event.version.clone(),
     };
-    let observed = Observed::new(task, policy(clients), secret.description.clone());
-    let session = Session::new(clients, &secret, event.rotation_token.as_ref(), deadline);
+    let observed = Observed::new(task, policy(clients, settings), secret.description.clone());
+    let token = event.rotation_token.as_ref();
+    let session = Session::new(clients, &secret, settings, token, deadline);
     let outcome = drive(observed, session, deadline).await?;
     let mut issues = outcome.failed.clone();
     issues.extend(messages::allowance(config));

@@ -5,6 +5,8 @@ use crate::adapters::Secret;
 use crate::config::Config;
 
 /// Refuses a secret that this function does not manage, before its value is read.
+///
+/// A fleet's documents limit the secrets further, see [`settings`](super::setup::settings).
 pub(crate) fn check_scope(
     config: &Config,
     secret: &Secret,
@@ -16,6 +18,10 @@ pub(crate) fn check_scope(
         .is_some_and(|doppler| secret.identifies(&doppler.token_secret_id))
     {
         return Err(HandlerError::NotServed("it holds the Doppler token"));
+    }
+    let mut documents = config.fleet.iter().flat_map(|fleet| &fleet.document_ids);
+    if documents.any(|id| secret.identifies(id)) {
+        return Err(HandlerError::NotServed("it holds a document of the fleet"));
     }
     match &config.secret_id {
         Some(id) if secret.identifies(id) => Ok(()),

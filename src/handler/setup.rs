@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::HandlerError;
 use crate::adapters::{Clients, Secret};
+use crate::config::SecretConfig;
 use crate::decision::{CURRENT, NoticePolicy, Policy, Readiness, UsagePlans};
 use crate::driver::log_read;
 use crate::ids::{PlanId, ProbeUrl, VersionId};
@@ -41,10 +42,10 @@ pub(crate) async fn describe(
     }
 }
 
-/// Returns what the configuration fixes for the whole run.
-pub(crate) fn policy(clients: &Clients) -> Policy {
+/// Returns what the settings fix for the whole run.
+pub(crate) fn policy(clients: &Clients, settings: &SecretConfig) -> Policy {
     let config = clients.config();
-    let plans: BTreeSet<_> = config
+    let plans: BTreeSet<_> = settings
         .usage_plans
         .iter()
         .map(|plan| PlanId::from(plan.as_str()))
@@ -52,22 +53,22 @@ pub(crate) fn policy(clients: &Clients) -> Policy {
     Policy {
         plans: if plans.is_empty() {
             UsagePlans::Inherited {
-                stage_keys: !config.stage_keys.is_empty(),
+                stage_keys: !settings.stage_keys.is_empty(),
             }
         } else {
             UsagePlans::Configured(plans)
         },
         allows_no_plan: config.allow_key_without_plan,
         checks_plans: false,
-        readiness: match &config.probe_url {
+        readiness: match &settings.probe_url {
             Some(url) => Readiness::Probe(ProbeUrl::from(url.as_str())),
-            None => Readiness::Age(config.propagation_delay),
+            None => Readiness::Age(settings.propagation_delay),
         },
-        targets: config.targets().to_vec(),
-        adopted_targets: config.adopted_targets(),
-        grace: config.grace_period,
-        hold_while_used: config.hold_while_used,
-        quarantine: config.quarantine_period,
+        targets: settings.targets.clone(),
+        adopted_targets: config.adopted_targets(settings),
+        grace: settings.grace_period,
+        hold_while_used: settings.hold_while_used,
+        quarantine: settings.quarantine_period,
         notices: if config.event_bus_name.is_some() {
             NoticePolicy::Send
         } else {

@@ -191,6 +191,7 @@ fn parameters() -> impl Strategy<Value = Values> {
     (strategies, ways).prop_map(move |(values, (way, example))| {
         let names = names.iter().map(ToString::to_string);
         let mut parameters: Values = names.zip(values).collect();
+        let has_no_documents = parameters["FleetConfigSecretArns"].is_empty();
         let mut set =
             |name: &str, value: &str| parameters.insert(name.to_owned(), value.to_owned());
         for (other, none) in [
@@ -202,12 +203,20 @@ fn parameters() -> impl Strategy<Value = Values> {
                 set(other, none);
             }
         }
+        for (limit, none) in OF_DOCUMENTS {
+            if way != "Fleet" || has_no_documents {
+                set(limit, none);
+            }
+        }
         if way == "Fleet" {
             set(way, example);
             for list in LISTS {
                 set(list, "");
             }
             set("ProbeUrl", "");
+            if !has_no_documents && parameters["DopplerAllowed"].is_empty() {
+                parameters.insert("DopplerAllowed".to_owned(), "shop/*".to_owned());
+            }
         } else if parameters[way].is_empty() {
             parameters.insert(way.to_owned(), example.to_owned());
         }
@@ -223,6 +232,16 @@ fn parameters() -> impl Strategy<Value = Values> {
         parameters
     })
 }
+
+/// The parameters that require documents of a fleet, and the value of each without.
+const OF_DOCUMENTS: [(&str, &str); 6] = [
+    ("FleetConfigSecretArns", ""),
+    ("FleetConfigKmsKeyArn", ""),
+    ("FleetDefault", "refuse"),
+    ("FleetUsagePlanIds", ""),
+    ("DopplerAllowed", ""),
+    ("ProbeAllowed", ""),
+];
 
 fn runner(cases: u32) -> TestRunner {
     let config = test_runner::Config {
@@ -245,16 +264,21 @@ fn any_allowed_parameters_give_valid_settings() {
     let tried = runner(150).run(&parameters(), |parameters| {
         let stack = deploy(&parameters).map_err(TestCaseError::reject)?;
         let settings = read(&stack).map_err(TestCaseError::fail)?;
-        let plans: BTreeSet<_> = settings.usage_plans.iter().map(String::as_str).collect();
-        prop_assert_eq!(plans.len(), settings.usage_plans.len());
+        let plans: BTreeSet<_> = settings
+            .secret
+            .usage_plans
+            .iter()
+            .map(String::as_str)
+            .collect();
+        prop_assert_eq!(plans.len(), settings.secret.usage_plans.len());
         prop_assert_eq!(plans, items(&parameters["UsagePlanIds"]));
         let stages = items(&parameters["StageKeys"]).len();
-        prop_assert_eq!(settings.stage_keys.len(), stages);
+        prop_assert_eq!(settings.secret.stage_keys.len(), stages);
         let bus = settings.event_bus_name.as_deref().unwrap_or_default();
         prop_assert_eq!(bus, &parameters["EventBusName"]);
         let has_targets = !parameters["DopplerTargets"].is_empty();
-        prop_assert_eq!(has_targets, !settings.targets().is_empty());
-        if let Some(url) = &settings.probe_url {
+        prop_assert_eq!(has_targets, !settings.secret.targets.is_empty());
+        if let Some(url) = &settings.secret.probe_url {
             // As it is sent.
             prop_assert!(url.as_str().parse::<http::Uri>().is_ok(), "{}", url);
         }

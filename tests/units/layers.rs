@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("decision", &["ids", "time", "redact"]),
     ("driver", &["ids", "time", "redact", "decision"]),
     ("secret", &["ids", "decision"]),
-    ("config", &["ids", "time"]),
+    ("config", &["ids", "redact", "time"]),
     (
         "adapters",
         &[

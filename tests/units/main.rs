@@ -1,6 +1,8 @@
 //! Tests of parts of the function, without a process or a socket.
 
 mod dependencies;
+mod fleet_documents;
+mod json_schema;
 mod layers;
 mod malformed_input;
 mod notices;

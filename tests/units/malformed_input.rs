@@ -553,14 +553,22 @@ fn valid_settings_are_read_beside_others() {
         ]);
         let settings = read(&set).expect("they are valid");
         assert_eq!(settings.secret_id.as_ref(), Some(secret));
-        assert_eq!(settings.usage_plans, each_once(plans));
-        let read: Vec<_> = settings.targets().iter().map(ToString::to_string).collect();
+        assert_eq!(settings.secret.usage_plans, each_once(plans));
+        let read: Vec<_> = settings
+            .secret
+            .targets
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(read, each_once(targets));
         assert_eq!(
-            settings.grace_period,
+            settings.secret.grace_period,
             Duration::from_hours(24 * days.min(&366))
         );
-        assert_eq!(settings.propagation_delay, Duration::from_secs(*seconds));
+        assert_eq!(
+            settings.secret.propagation_delay,
+            Duration::from_secs(*seconds)
+        );
         "accepted"
     });
 }

@@ -8,9 +8,9 @@ use api_key_rotation::adapters::{Secret, notice_detail};
 use api_key_rotation::decision::{CountedUse, Hold, Notice, Repair, SecretDescription};
 use api_key_rotation::ids::{KeyId, PlanId, Target, VersionId};
 use api_key_rotation::time::Day;
-use regex::Regex;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::json_schema::{check, texts};
 use crate::markdown::{page, repository};
 
 const VERSION: &str = "0048473f-1f74-4a7e-af39-79cd9a5a6df0";
@@ -141,117 +141,9 @@ fn definitions(schema: &Value) -> BTreeMap<&str, &Value> {
     events.map(|(name, of)| (name.as_str(), of)).collect()
 }
 
-fn texts(list: &Value) -> BTreeSet<&str> {
-    let list = list.as_array().into_iter().flatten();
-    list.filter_map(Value::as_str).collect()
-}
-
 fn fields(object: &Value) -> BTreeSet<&str> {
     let object = object.as_object().expect("an object");
     object.keys().map(String::as_str).collect()
-}
-
-/// Checks a value as JSON Schema 2020-12 says. Returns what is wrong, with the place.
-///
-/// # Panics
-/// If the schema has a keyword that is not checked here.
-fn check(root: &Value, schema: &Value, value: &Value, place: &str) -> Result<(), String> {
-    let wrong = |what: &str| Err(format!("{place}: {what}: {value}"));
-    let empty = Map::new();
-    let object = value.as_object();
-    for (keyword, argument) in schema.as_object().expect("a schema is an object") {
-        match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" => {}
-            "$ref" => {
-                let name = argument.as_str().and_then(|name| name.strip_prefix('#'));
-                let referred = root.pointer(name.expect("a place in this file"));
-                check(root, referred.expect("it exists"), value, place)?;
-            }
-            "type" => {
-                let fits = match argument.as_str().expect("a type") {
-                    "object" => value.is_object(),
-                    "array" => value.is_array(),
-                    "string" => value.is_string(),
-                    "integer" => value.is_u64() || value.is_i64(),
-                    other => panic!("the type {other} is not checked"),
-                };
-                if !fits {
-                    return wrong("it has another type");
-                }
-            }
-            "const" => {
-                if value != argument {
-                    return wrong("it is another value");
-                }
-            }
-            "pattern" => {
-                let pattern = Regex::new(argument.as_str().expect("a pattern"));
-                let pattern = pattern.expect("a valid pattern");
-                if value.as_str().is_some_and(|text| !pattern.is_match(text)) {
-                    return wrong("it does not match its pattern");
-                }
-            }
-            "minimum" => {
-                if value.as_i64() < argument.as_i64() {
-                    return wrong("it is too small");
-                }
-            }
-            "minItems" => {
-                let count = value.as_array().map_or(u64::MAX, |list| list.len() as u64);
-                if count < argument.as_u64().expect("a number") {
-                    return wrong("it has too few items");
-                }
-            }
-            "items" => {
-                for (number, item) in value.as_array().into_iter().flatten().enumerate() {
-                    check(root, argument, item, &format!("{place}/{number}"))?;
-                }
-            }
-            "properties" => {
-                for (name, schema) in argument.as_object().expect("a mapping") {
-                    if let Some(field) = value.get(name) {
-                        check(root, schema, field, &format!("{place}/{name}"))?;
-                    }
-                }
-            }
-            "required" => {
-                if let Some(name) = texts(argument)
-                    .iter()
-                    .find(|name| value.get(**name).is_none())
-                {
-                    return wrong(&format!("{name} is missing"));
-                }
-            }
-            "additionalProperties" => {
-                assert_eq!(*argument, json!(false), "only false is checked");
-                let known = fields(&schema["properties"]);
-                let mut names = object.unwrap_or(&empty).keys();
-                if let Some(name) = names.find(|name| !known.contains(name.as_str())) {
-                    return wrong(&format!("{name} is unknown"));
-                }
-            }
-            "dependentRequired" => {
-                for (name, needed) in argument.as_object().expect("a mapping") {
-                    let is_there = value.get(name).is_some();
-                    if is_there && texts(needed).iter().any(|name| value.get(*name).is_none()) {
-                        return wrong(&format!("what {name} needs is missing"));
-                    }
-                }
-            }
-            "oneOf" => {
-                let options = argument.as_array().expect("a list").iter();
-                let results = options.map(|option| check(root, option, value, place));
-                let (fit, errors): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
-                if fit.len() != 1 {
-                    let errors = errors.into_iter().filter_map(Result::err);
-                    let errors = errors.collect::<Vec<_>>().join("; ");
-                    return wrong(&format!("{} of oneOf: {errors}", fit.len()));
-                }
-            }
-            other => panic!("the keyword {other} is not checked"),
-        }
-    }
-    Ok(())
 }
 
 fn is_valid(event: &Value) -> Result<(), String> {

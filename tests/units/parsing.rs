@@ -30,13 +30,16 @@ fn missing_settings_have_defaults() {
     let settings = settings(&[]).expect("nothing is required");
     assert_eq!(settings.secret_id, None);
     assert!(
-        settings.usage_plans.is_empty()
-            && settings.stage_keys.is_empty()
-            && settings.targets().is_empty()
+        settings.secret.usage_plans.is_empty()
+            && settings.secret.stage_keys.is_empty()
+            && settings.secret.targets.is_empty()
     );
-    assert_eq!(settings.propagation_delay, Duration::from_mins(2));
-    assert_eq!(settings.grace_period, Duration::from_hours(24));
-    assert_eq!(settings.quarantine_period, Duration::from_hours(7 * 24));
+    assert_eq!(settings.secret.propagation_delay, Duration::from_mins(2));
+    assert_eq!(settings.secret.grace_period, Duration::from_hours(24));
+    assert_eq!(
+        settings.secret.quarantine_period,
+        Duration::from_hours(7 * 24)
+    );
     assert_eq!(settings.documentation_url, "docs");
 }
 
@@ -106,15 +109,15 @@ fn all_settings_are_read() {
         ("QUARANTINE_PERIOD", "36h"),
     ])
     .expect("all are valid");
-    assert_eq!(settings.usage_plans, ["a1b2c3", "d4e5f6"]);
-    assert_eq!(settings.stage_keys[1].stage_name, "dev");
-    assert_eq!(settings.stage_keys.len(), 2);
-    assert_eq!(settings.targets()[1].to_string(), "worker/prd_eu/KEY2");
+    assert_eq!(settings.secret.usage_plans, ["a1b2c3", "d4e5f6"]);
+    assert_eq!(settings.secret.stage_keys[1].stage_name, "dev");
+    assert_eq!(settings.secret.stage_keys.len(), 2);
+    assert_eq!(settings.secret.targets[1].to_string(), "worker/prd_eu/KEY2");
     let doppler = settings.doppler.expect("targets are set");
     assert_eq!(doppler.api_url.as_str(), "http://127.0.0.1:4602/");
     assert!(doppler.create_missing);
-    assert_eq!(settings.grace_period, Duration::ZERO);
-    assert_eq!(settings.quarantine_period, Duration::from_hours(36));
+    assert_eq!(settings.secret.grace_period, Duration::ZERO);
+    assert_eq!(settings.secret.quarantine_period, Duration::from_hours(36));
 }
 
 /// Every fault of the settings is reported at once with an example and no value.
@@ -209,7 +212,7 @@ fn target_may_name_its_environment() {
             ("DOPPLER_TARGETS", text),
             ("DOPPLER_TOKEN_SECRET_ID", "t"),
         ]);
-        read.map(|settings| settings.targets().to_vec())
+        read.map(|settings| settings.secret.targets.to_vec())
     };
     let named = targets("shop/dev_frontend/dev_frontend_eu/KEY,shop/dev_eu/KEY").expect("valid");
     assert_eq!(named[0].environment.as_deref(), Some("dev_frontend"));
@@ -251,7 +254,8 @@ fn adopted_targets_are_among_targets() {
         ("p/e_x/C", vec!["p/e/e_x/C"]),
         ("p/c/OTHER,other/c/A,p/c/A", vec!["p/c/A"]),
     ] {
-        let targets = read(adopted).expect("valid").adopted_targets();
+        let targets = read(adopted).expect("valid");
+        let targets = targets.adopted_targets(&targets.secret);
         let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
         assert_eq!(targets, expected, "{adopted}");
     }

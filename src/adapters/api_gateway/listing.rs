@@ -40,8 +40,6 @@ pub(super) struct Observer<'a> {
     pub(super) secret: &'a Secret,
     pub(super) identity: String,
     pub(super) function_name: &'a str,
-    /// The configured Doppler targets with the hashes that descriptions use.
-    pub(super) targets: &'a [(Target, String)],
     pub(super) values: &'a KnownValues<'a>,
 }
 
@@ -61,7 +59,7 @@ impl Observer<'_> {
         let text = DescriptionText::parse(key.description().unwrap_or_default(), now);
         let created_at = key.created_date().and_then(time);
         let effective_since = created_at.max(text.resumed_at());
-        let named = self.targets.iter();
+        let named = self.values.configured.iter();
         let named = named.filter(|(_, hash)| text.names_target(hash));
         let targets = self.values.targets.iter();
         let versions = self.values.versions.iter();
@@ -161,9 +159,11 @@ pub(super) fn key_id<'a>(id: &str, mut known: impl Iterator<Item = &'a str>) -> 
     }
 }
 
-/// The values that a listed key is compared with.
+/// What a listed key is compared with.
 #[derive(Clone)]
 pub(in crate::adapters) struct KnownValues<'a> {
+    /// The Doppler targets of the secret with the hashes that descriptions use.
+    pub(in crate::adapters) configured: &'a [(Target, String)],
     /// The values of the versions that were read.
     pub(in crate::adapters) versions: Vec<(VersionRole, &'a ApiKeyValue)>,
     /// The values of the Doppler targets that were read.
@@ -230,7 +230,6 @@ impl ApiGateway {
             secret,
             identity: identity(&secret.arn),
             function_name: &self.function_name,
-            targets: &self.targets,
             values,
         };
         let request = self

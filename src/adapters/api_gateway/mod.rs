@@ -29,7 +29,7 @@ use crate::adapters::clock::Clock;
 use crate::adapters::{CallError, CallErrorKind};
 use crate::decision::{Owner, VersionRole};
 use crate::driver::{Call, Service};
-use crate::ids::{KeyId, PlanId, Target};
+use crate::ids::{KeyId, PlanId};
 
 const SERVICE: Service = Service::ApiGateway;
 
@@ -53,25 +53,17 @@ pub(super) struct ApiGateway {
     client: Client,
     /// The name of this function, which its keys are tagged with.
     function_name: String,
-    /// The configured Doppler targets with the hashes that descriptions use.
-    targets: Vec<(Target, String)>,
     clock: Clock,
 }
 
 impl ApiGateway {
-    pub(super) fn new(
-        aws: &AwsConfig,
-        function_name: &str,
-        targets: Vec<(Target, String)>,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn new(aws: &AwsConfig, function_name: &str, clock: Clock) -> Self {
         let config = config::Builder::from(&aws.sdk)
             .http_client(repeat_throttled(aws.http.clone()))
             .retry_classifier(aws::Retries);
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),
-            targets,
             clock,
         }
     }

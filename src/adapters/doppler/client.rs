@@ -111,7 +111,7 @@ impl Doppler<'_> {
             .read_other(&self.config.token_secret_id)
             .await;
         text.map_err(|failed| failed.to_string())
-            .and_then(parse_token)
+            .and_then(|(_, text)| parse_token(text))
             .map_err(AdapterError::DopplerToken)
     }
 

@@ -1,0 +1,269 @@
+//! The documents of a fleet: which secrets the function manages, and the settings of each.
+//!
+//! ```json
+//! {"defaults": {"gracePeriod": "48h"},
+//!  "members": {"shop/partner-a": {"usagePlanIds": ["a1b2c3"], "dopplerTargets": ["shop/prd/PARTNER_A_KEY"]}}}
+//! ```
+//!
+//! A document is refused as a whole, with every fault. No fault quotes a value: an operator may
+//! have put a token into the wrong place.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::fleet_error::{DocumentFault, FleetError};
+use super::fleet_fields::{Fields, MemberFields, unknown};
+use super::parse::{is_name_of_secret, parse_url};
+use super::pattern::Pattern;
+use super::secret_config::{DOPPLER_TARGETS, PROBE_URL};
+use super::{Config, SecretConfig};
+use crate::ids::{Target, is_secret_id};
+use crate::redact::Redacted;
+
+/// A document as it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// The secret that holds it, as in `FLEET_CONFIG_SECRET_IDS`.
+    pub id: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// The members of all documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    members: BTreeMap<String, SecretConfig>,
+}
+
+impl Fleet {
+    /// Reads all documents together.
+    ///
+    /// # Errors
+    /// Returns every fault of every document.
+    pub fn parse(documents: &[Document<'_>], config: &Config) -> Result<Self, FleetError> {
+        let mut reader = Reader {
+            config,
+            members: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            faults: Vec::new(),
+        };
+        for document in documents {
+            reader.document(*document);
+        }
+        if !reader.faults.is_empty() {
+            return Err(FleetError(reader.faults));
+        }
+        let members = reader.members.into_iter();
+        Ok(Self {
+            members: members.map(|(name, (_, member))| (name, member)).collect(),
+        })
+    }
+
+    /// Returns the settings of a secret. `None` if no document names it.
+    #[must_use]
+    pub fn member(&self, secret_name: &str) -> Option<&SecretConfig> {
+        self.members.get(secret_name)
+    }
+
+    /// Returns the names and the settings of all members.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &SecretConfig)> {
+        let members = self.members.iter();
+        members.map(|(name, member)| (name.as_str(), member))
+    }
+}
+
+/// The members and faults so far.
+struct Reader<'a> {
+    config: &'a Config,
+    /// By name, with the document.
+    members: BTreeMap<String, (&'a str, SecretConfig)>,
+    /// The member that writes each target.
+    targets: BTreeMap<Target, String>,
+    faults: Vec<DocumentFault>,
+}
+
+impl<'a> Reader<'a> {
+    fn fault(&mut self, document: &str, place: &str, fault: impl Into<String>) {
+        self.faults.push(DocumentFault {
+            document: document.to_owned(),
+            place: place.to_owned(),
+            fault: fault.into(),
+        });
+    }
+
+    fn document(&mut self, Document { id, text }: Document<'a>) {
+        let Some(fields) = self.fields(id, "", text) else {
+            return;
+        };
+        let (mut defaults, mut members) = (None, None);
+        for (name, value) in fields {
+            match name.as_str() {
+                "defaults" => defaults = Some(value),
+                "members" => members = Some(value),
+                // Editors find the schema of the document by it.
+                "$schema" => {}
+                _ => {
+                    let place = Redacted::id(&name).to_string();
+                    self.fault(id, &place, "is unknown; expected defaults and members");
+                }
+            }
+        }
+        let mut base = self.config.secret.clone();
+        if let Some(defaults) = defaults {
+            base = self.settings(id, "defaults", defaults.get(), &base);
+            if !base.targets.is_empty() {
+                let place = format!("defaults.{}", DOPPLER_TARGETS.field);
+                let fault = "cannot be a default: two members would write one target";
+                self.fault(id, &place, fault);
+            }
+        }
+        let Some(members) = members else {
+            self.fault(id, "members", "is missing");
+            return;
+        };
+        for (name, settings) in self
+            .fields(id, "members", members.get())
+            .unwrap_or_default()
+        {
+            self.member(id, name, settings.get(), &base);
+        }
+    }
+
+    fn member(&mut self, id: &'a str, name: String, settings: &str, base: &SecretConfig) {
+        let shown = Redacted::secret_id(&name);
+        let place = format!("members[\"{shown}\"]");
+        if !is_secret_id(&name) || name.contains(':') {
+            self.fault(
+                id,
+                &place,
+                "is not the name of a secret (use the name, not the ARN)",
+            );
+        }
+        let ids = self
+            .config
+            .fleet
+            .iter()
+            .flat_map(|fleet| &fleet.document_ids);
+        let token = self
+            .config
+            .doppler
+            .as_ref()
+            .map(|doppler| &doppler.token_secret_id);
+        if token.is_some_and(|token| is_name_of_secret(&name, token)) {
+            self.fault(
+                id,
+                &place,
+                "holds the Doppler token, which is never rotated",
+            );
+        } else if ids.into_iter().any(|id| is_name_of_secret(&name, id)) {
+            self.fault(
+                id,
+                &place,
+                "holds a document of this fleet, which is never rotated",
+            );
+        }
+        let settings = self.settings(id, &place, settings, base);
+        self.check_limits(id, &place, &name, &settings);
+        if let Some((other, _)) = self.members.get(&name) {
+            let fault = format!("is already in {other}");
+            self.fault(id, &place, fault);
+        } else {
+            self.members.insert(name, (id, settings));
+        }
+    }
+
+    /// Reads the settings of a member, or the defaults of a document.
+    fn settings(
+        &mut self,
+        id: &str,
+        place: &str,
+        settings: &str,
+        base: &SecretConfig,
+    ) -> SecretConfig {
+        let Some(fields) = self.fields(id, place, settings) else {
+            return base.clone();
+        };
+        let mut source = MemberFields {
+            fields,
+            faults: Vec::new(),
+        };
+        let http_anywhere = self.config.http_anywhere;
+        let url = |text: &str| parse_url(text, http_anywhere);
+        let read = SecretConfig::read(&mut source, base, url);
+        let faults = source.faults.into_iter().chain(unknown(&source.fields));
+        for (field, fault) in faults {
+            self.fault(id, &format!("{place}.{field}"), fault);
+        }
+        read
+    }
+
+    /// Checks what the member names against what the environment allows.
+    fn check_limits(&mut self, id: &str, place: &str, name: &str, settings: &SecretConfig) {
+        let Some(fleet) = &self.config.fleet else {
+            return;
+        };
+        let mut faults = Vec::new();
+        let targets = format!("{place}.{}", DOPPLER_TARGETS.field);
+        if !settings.targets.is_empty() && self.config.doppler.is_none() {
+            faults.push((
+                &targets,
+                "needs the setting DOPPLER_TOKEN_SECRET_ID".to_owned(),
+            ));
+        }
+        for (number, target) in (1..).zip(&settings.targets) {
+            let is_allowed = |pattern: &Pattern| pattern.allows_target(target);
+            if !fleet.allowed_targets.iter().any(is_allowed) {
+                faults.push((
+                    &targets,
+                    format!("item {number} is outside DOPPLER_ALLOWED"),
+                ));
+            }
+            if let Some(other) = self.targets.insert(target.clone(), name.to_owned()) {
+                let other = Redacted::secret_id(&other);
+                faults.push((
+                    &targets,
+                    format!("item {number} is also a target of {other}"),
+                ));
+            }
+        }
+        let probe = format!("{place}.{}", PROBE_URL.field);
+        if let Some(url) = &settings.probe_url
+            && !fleet
+                .allowed_probes
+                .iter()
+                .any(|pattern| pattern.allows_url(url))
+        {
+            faults.push((&probe, "has a host outside PROBE_ALLOWED".to_owned()));
+        }
+        for (place, fault) in faults {
+            self.faults.push(DocumentFault {
+                document: id.to_owned(),
+                place: place.clone(),
+                fault,
+            });
+        }
+    }
+
+    /// Returns the fields of an object. `None`, with a fault, if it is not an object.
+    fn fields(
+        &mut self,
+        id: &str,
+        place: &str,
+        text: &str,
+    ) -> Option<Vec<(String, Box<RawValue>)>> {
+        let Ok(Fields(fields)) = serde_json::from_str(text) else {
+            self.fault(id, place, "is not a JSON object");
+            return None;
+        };
+        let mut kept: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+        for (name, value) in fields {
+            if kept.contains_key(&name) {
+                let shown = Redacted::secret_id(&name);
+                self.fault(id, place, format!("has \"{shown}\" twice"));
+            }
+            kept.insert(name, value);
+        }
+        Some(kept.into_iter().collect())
+    }
+}
