@@ -123,6 +123,7 @@ fn every_deployment_is_accepted_by_function() {
         (NEW.to_vec(), Some(MADE)),
         (EXISTS.to_vec(), Some(EXISTING)),
         (FLEET.to_vec(), None),
+        (DOCUMENTS.to_vec(), None),
         ([EXISTS, &everything].concat(), Some(EXISTING)),
     ];
     for (parameters, secret) in shapes {
@@ -132,17 +133,17 @@ fn every_deployment_is_accepted_by_function() {
         let settings = settings.unwrap_or_else(|error| panic!("{parameters:?}: {error}"));
         let served = settings.secret_id.as_ref().map(ToString::to_string);
         assert_eq!(served.as_deref(), secret);
-        if parameters.len() > 2 {
-            assert_eq!(settings.usage_plans.len(), 2);
-            assert_eq!(settings.targets().len(), 1);
+        if parameters.len() > 9 {
+            assert_eq!(settings.secret.usage_plans.len(), 2);
+            assert_eq!(settings.secret.targets.len(), 1);
             assert_eq!(variables["DOPPLER_ADOPT_TARGETS"], "acme/prd/KEY");
             assert_eq!(variables["ALLOW_KEY_WITHOUT_PLAN"], "true");
-            assert_eq!(settings.grace_period.as_secs(), 36 * 3600);
-            assert_eq!(settings.hold_while_used.as_secs(), 72 * 3600);
+            assert_eq!(settings.secret.grace_period.as_secs(), 36 * 3600);
+            assert_eq!(settings.secret.hold_while_used.as_secs(), 72 * 3600);
             assert_eq!(settings.event_bus_name.as_deref(), Some("keys"));
             assert_eq!(settings.documentation_url, PAGES);
         } else {
-            assert_eq!(settings.hold_while_used.as_secs(), 7 * 24 * 3600);
+            assert_eq!(settings.secret.hold_while_used.as_secs(), 7 * 24 * 3600);
             assert_eq!(settings.event_bus_name, None);
             assert_eq!(settings.documentation_url, "docs");
         }
@@ -503,6 +504,10 @@ fn every_parameter_is_grouped_labelled_and_described() {
 }
 
 /// Parameters, with values that their patterns accept and values that they refuse.
+const DOCUMENT: &str =
+    "arn:aws:secretsmanager:us-east-1:123456789012:secret:rotation/fleet-1-QrStUv";
+const DOCUMENTS: &[(&str, &str)] = &[("Fleet", "true"), ("FleetConfigSecretArns", DOCUMENT)];
+
 const CASES: &[(&str, &[&str], &[&str])] = &[
     (
         "SecretName",
@@ -677,6 +682,34 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         ],
     ),
     ("SecretDescription", &["", "Key of the partner API"], &[]),
+    (
+        "FleetConfigSecretArns",
+        &["", DOCUMENT],
+        &[
+            "rotation/fleet-1",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:fleet",
+        ],
+    ),
+    ("FleetConfigKmsKeyArn", &["", KMS_KEY], &["alias/fleet"]),
+    (
+        "FleetUsagePlanIds",
+        &["", "a1b2c3,d4e5f6"],
+        &["a1b2c3, d4e5f6", "plan-1"],
+    ),
+    (
+        "DopplerAllowed",
+        &["", "shop/prd", "shop/*,partner-*/prd"],
+        &["shop", "shop/prd/KEY", "shop/prd, shop/dev", "*"],
+    ),
+    (
+        "ProbeAllowed",
+        &[
+            "",
+            "*.execute-api.eu-west-1.amazonaws.com",
+            "api.example.com,*.example.com",
+        ],
+        &["https://example.com", "example.com/health", "a, b"],
+    ),
 ];
 
 /// The patterns accept valid values and refuse nearly valid ones.

@@ -33,6 +33,20 @@ pub(crate) fn parameters(
     let Some(secret) = get("SECRET_ID") else {
         set("Fleet", Some("true".to_owned()));
         set("KmsKeyArn", sandbox.key_of(super::SECRET));
+        if let Some(documents) = get("FLEET_CONFIG_SECRET_IDS") {
+            let ids: Vec<_> = documents.split(',').collect();
+            let arns: Vec<_> = ids.iter().map(|id| sandbox.arn_of(id)).collect();
+            set("FleetConfigSecretArns", Some(arns.join(",")));
+            set("FleetConfigKmsKeyArn", sandbox.key_of(ids[0]));
+            set("FleetDefault", get("FLEET_DEFAULT").cloned());
+            set("DopplerAllowed", get("DOPPLER_ALLOWED").cloned());
+            set("ProbeAllowed", get("PROBE_ALLOWED").map(without_ports));
+            let token = get("DOPPLER_TOKEN_SECRET_ID");
+            set(
+                "DopplerTokenSecretArn",
+                token.map(|token| sandbox.arn_of(token)),
+            );
+        }
         return parameters;
     };
     set("ExistingSecretArn", Some(sandbox.arn_of(secret)));
@@ -46,6 +60,12 @@ pub(crate) fn parameters(
         set("DopplerTokenKmsKeyArn", sandbox.key_of(token));
     }
     parameters
+}
+
+/// The sandbox listens on a port, which the template's parameter does not take.
+fn without_ports(hosts: &String) -> String {
+    let hosts = hosts.split(',').map(|host| host.split(':').next());
+    hosts.flatten().collect::<Vec<_>>().join(",")
 }
 
 /// Returns the template as deployed with these parameters.
