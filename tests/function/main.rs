@@ -4,6 +4,7 @@ mod accounts;
 mod advice;
 mod doppler;
 mod errors;
+mod fleet;
 mod logs;
 mod network;
 mod no_secret_leaks;
