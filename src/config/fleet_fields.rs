@@ -52,13 +52,11 @@ impl MemberFields {
 
 impl Source for MemberFields {
     fn text(&mut self, setting: &Setting) -> Option<String> {
-        match self.value(setting)? {
-            Value::String(text) => Some(text.trim().to_owned()),
-            _ => {
-                self.fault(setting, "is not a string".to_owned());
-                None
-            }
-        }
+        let Value::String(text) = self.value(setting)? else {
+            self.fault(setting, "is not a string".to_owned());
+            return None;
+        };
+        Some(text.trim().to_owned())
     }
 
     fn items(&mut self, setting: &Setting) -> Option<Vec<String>> {

@@ -9,8 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::programs::stdout_of;
-use crate::support::role::{TEMPLATE, role_in, stack};
-use crate::support::{SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, create_managed_key, tool};
+use crate::support::role::{Roles, TEMPLATE, role_in, stack};
+use crate::support::{
+    CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, create_managed_key, tool,
+};
 use http::{Method, Request};
 use sandbox::iam::Check;
 use sandbox::{
@@ -25,6 +27,8 @@ const UNMANAGED: &str = "HandMadeHandMadeHandMadeHandMadeHandMade";
 const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
 const TOKEN_KEY: &str =
     "arn:aws:kms:us-east-1:123456789012:key/66666666-7777-4888-9999-000000000000";
+const DOCUMENT_KEY: &str =
+    "arn:aws:kms:us-east-1:123456789012:key/22222222-3333-4444-8555-666666666666";
 const DAY: Duration = Duration::from_hours(24);
 
 // The shapes of the template.
@@ -52,9 +56,17 @@ enum Serves {
     Existing,
     /// Every secret whose rotation function it is.
     Fleet,
+    /// The members of a document.
+    Members,
 }
 
-const SHAPES: [(&str, Shape); 9] = [
+impl Serves {
+    fn many(self) -> bool {
+        matches!(self, Self::Fleet | Self::Members)
+    }
+}
+
+const SHAPES: [(&str, Shape); 11] = [
     (
         "a new secret and one plan",
         Shape {
@@ -127,7 +139,29 @@ const SHAPES: [(&str, Shape); 9] = [
             ..SMALLEST
         },
     ),
+    (
+        "a fleet with documents and a mirror",
+        Shape {
+            serves: Serves::Members,
+            plans: 1,
+            mirror: true,
+            ..SMALLEST
+        },
+    ),
+    (
+        "a fleet with documents, a mirror and customer managed keys",
+        Shape {
+            serves: Serves::Members,
+            plans: 2,
+            mirror: true,
+            keys: true,
+            ..SMALLEST
+        },
+    ),
 ];
+
+/// The secret with the document of a fleet.
+const DOCUMENT: &str = "rotation/fleet-1";
 
 /// The event bus of the notices.
 const BUS: &str = "keys";
@@ -161,7 +195,7 @@ impl Shape {
             options,
             ..setup
         };
-        if self.serves == Serves::Fleet {
+        if self.serves.many() {
             setup = setup.env("SECRET_ID", "");
         }
         if self.stage_keys {
@@ -170,13 +204,48 @@ impl Shape {
         if let Some(bus) = self.bus {
             setup = setup.env("EVENT_BUS_NAME", bus);
         }
-        let env = setup.start().await;
+        let members = self.serves == Serves::Members;
+        if members {
+            // Until the document is there.
+            setup.configured_plans = 0;
+            setup.targets = Vec::new();
+        }
+        let mut env = setup.start().await;
+        if members {
+            self.put_document(&mut env).await;
+        }
         env.sandbox.create_event_bus(BUS);
         if self.plans == 0 {
             env.sandbox
                 .create_key("manual", UNMANAGED, &[&env.plans[0]]);
         }
         env
+    }
+}
+
+impl Shape {
+    /// Stores a document with the secret as a member, and deploys the function with it.
+    async fn put_document(self, env: &mut TestEnv) {
+        let more = (1..self.plans).map(|number| format!("more{number}"));
+        let more = more.map(|name| env.sandbox.create_empty_usage_plan(&name));
+        env.plans.extend(more.collect::<Vec<_>>());
+        let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
+        let member = json!({ "usagePlanIds": env.plans, "dopplerTargets": [target] });
+        let document = json!({ "members": { SECRET: member } }).to_string();
+        let key = self.keys.then_some(DOCUMENT_KEY);
+        env.sandbox
+            .create_secret_under(DOCUMENT, Some(&document), key);
+        let settings = [
+            ("FLEET_CONFIG_SECRET_IDS", DOCUMENT.to_owned()),
+            ("DOPPLER_ALLOWED", format!("{PROJECT}/{CONFIG}")),
+            ("DOPPLER_TOKEN_SECRET_ID", TOKEN_SECRET.to_owned()),
+            ("DOPPLER_API_URL", env.sandbox.doppler_url()),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value));
+        env.settings.extend(settings);
+        // The role without documents was never used.
+        env.roles = Roles::default();
+        env.redeploy(&[]).await;
     }
 }
 
@@ -228,7 +297,7 @@ async fn run_lifecycle(env: &TestEnv, shape: Shape) {
     );
     assert!(env.current_key() == first, "it was not rolled back");
     env.rotate().await;
-    if shape.serves == Serves::Fleet {
+    if shape.serves.many() {
         // The function also gets events of other secrets.
         sandbox.create_secret("another", None);
         sandbox.put_secret("another", "HandMadeHandMadeHandMade2");
@@ -451,15 +520,18 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
     let tags = || json!({ "tags": { "rotation:function": FUNCTION_NAME } });
     let member = || json!({ "keyId": own, "keyType": "API_KEY" });
     // Any plan may be inherited, so IAM cannot distinguish them.
-    let any_plan = if shape.plans == 0 { Allowed } else { Denied };
-    let token = if shape.mirror { Allowed } else { Denied };
-    let notice = if shape.bus.is_some() { Allowed } else { Denied };
-    let days = "startDate=2026-11-29&endDate=2026-11-30";
-    let list = if shape.serves == Serves::Fleet {
+    let is_any = shape.plans == 0 || shape.serves == Serves::Members;
+    let any_plan = if is_any { Allowed } else { Denied };
+    // A document may name any plan.
+    let named_anywhere = if shape.serves == Serves::Members {
         Allowed
     } else {
         Denied
     };
+    let token = if shape.mirror { Allowed } else { Denied };
+    let notice = if shape.bus.is_some() { Allowed } else { Denied };
+    let days = "startDate=2026-11-29&endDate=2026-11-30";
+    let list = if shape.serves.many() { Allowed } else { Denied };
     let s = Attempt::secrets;
     let a = |method: &Method, path: String, input: Value| Attempt::api(method.clone(), path, input);
     let (get, post, put, delete) = (&Method::GET, &Method::POST, &Method::PUT, &Method::DELETE);
@@ -624,7 +696,8 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
         (
             "it lists the keys of a plan, with their values",
             a(get, format!("/usageplans/{plan}/keys"), Value::Null),
-            Denied,
+            // The list of all keys shows these values anyway.
+            named_anywhere,
         ),
         (
             "it detaches a key from a plan",
@@ -638,7 +711,7 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
         (
             "it reads another plan",
             a(get, format!("/usageplans/{plan}"), Value::Null),
-            Denied,
+            named_anywhere,
         ),
         (
             "it makes a plan",
@@ -982,7 +1055,7 @@ async fn no_role_allows_other_services_or_kms() {
                 "kms:Decrypt",
                 KEY,
                 &other,
-                shape.keys && shape.serves == Serves::Fleet,
+                shape.keys && shape.serves.many(),
             ),
         ] {
             if using(action, key, arn) != expected {
@@ -996,7 +1069,7 @@ async fn no_role_allows_other_services_or_kms() {
 // Wildcards.
 
 /// Every entry of the role with a wildcard, in an example Region and account, and why AWS allows nothing narrower.
-const WILDCARDS: [(&str, &str, &str); 10] = [
+const WILDCARDS: [(&str, &str, &str); 11] = [
     (
         "Logs",
         "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rotation:*",
@@ -1031,6 +1104,11 @@ const WILDCARDS: [(&str, &str, &str); 10] = [
         "OwnApiKeys",
         "arn:aws:apigateway:us-east-1::/apikeys/*",
         "API Gateway assigns the ids; the condition names the tag",
+    ),
+    (
+        "GivenUsagePlans",
+        "arn:aws:apigateway:us-east-1::/usageplans/*",
+        "of a fleet: documents name the plans",
     ),
     (
         "AddToUsagePlans",
@@ -1232,6 +1310,45 @@ fn doppler_token_is_readable_only_with_targets() {
         let stack = stack(FUNCTION_NAME, parameters.into(), BTreeMap::new());
         let check = Check::new("secretsmanager:GetSecretValue", arn("shop/token"));
         assert_eq!(role_in(&stack).allows(&check), allowed, "{targets:?}");
+    }
+}
+
+/// A fleet's role reaches the documents that it is given, and only the plans of `FleetUsagePlanIds`
+/// where those are given.
+#[test]
+fn role_reaches_given_documents_and_plans_only() {
+    let arn =
+        |name: &str| format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf");
+    let documents = [arn("rotation/fleet-1"), arn("rotation/fleet-2")].join(",");
+    let role = |plans: &str| {
+        let parameters = [
+            ("Fleet", "true"),
+            ("FleetConfigSecretArns", &documents),
+            ("FleetUsagePlanIds", plans),
+        ];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        role_in(&stack(FUNCTION_NAME, parameters.into(), BTreeMap::new()))
+    };
+    for (name, action, allowed) in [
+        ("rotation/fleet-1", "GetSecretValue", true),
+        ("rotation/fleet-2", "GetSecretValue", true),
+        ("rotation/fleet-3", "GetSecretValue", false),
+        ("rotation/fleet-1", "PutSecretValue", false),
+        ("rotation/fleet-1", "UpdateSecretVersionStage", false),
+    ] {
+        let check = Check::new(&format!("secretsmanager:{action}"), arn(name));
+        assert_eq!(role("").allows(&check), allowed, "{action} {name}");
+    }
+    let attaches = |plans: &str, plan: &str| {
+        let keys = format!("arn:aws:apigateway:{REGION}::/usageplans/{plan}/keys");
+        role(plans).allows(&Check::new("apigateway:POST", keys).with("aws:RequestedRegion", REGION))
+    };
+    for (plans, plan, allowed) in [
+        ("", "a1b2c3", true),
+        ("a1b2c3,d4e5f6", "d4e5f6", true),
+        ("a1b2c3,d4e5f6", "g7h8i9", false),
+    ] {
+        assert_eq!(attaches(plans, plan), allowed, "{plans:?} {plan}");
     }
 }
 

@@ -40,12 +40,17 @@ pub(crate) fn parameters(
             set("FleetConfigKmsKeyArn", sandbox.key_of(ids[0]));
             set("FleetDefault", get("FLEET_DEFAULT").cloned());
             set("DopplerAllowed", get("DOPPLER_ALLOWED").cloned());
-            set("ProbeAllowed", get("PROBE_ALLOWED").map(without_ports));
+            set(
+                "ProbeAllowed",
+                get("PROBE_ALLOWED").map(|hosts| without_ports(hosts)),
+            );
             let token = get("DOPPLER_TOKEN_SECRET_ID");
             set(
                 "DopplerTokenSecretArn",
                 token.map(|token| sandbox.arn_of(token)),
             );
+            let key = token.and_then(|token| sandbox.key_of(token));
+            set("DopplerTokenKmsKeyArn", key);
         }
         return parameters;
     };
@@ -63,7 +68,7 @@ pub(crate) fn parameters(
 }
 
 /// The sandbox listens on a port, which the template's parameter does not take.
-fn without_ports(hosts: &String) -> String {
+fn without_ports(hosts: &str) -> String {
     let hosts = hosts.split(',').map(|host| host.split(':').next());
     hosts.flatten().collect::<Vec<_>>().join(",")
 }
