@@ -1,11 +1,12 @@
 //! The metrics of a run, and their output for `CloudWatch`.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::json;
 
-use crate::adapters::Clients;
+use crate::adapters::{Clients, Secret};
 use crate::decision::{
     Finding, Impediment, KeyState, VersionRole, findings, is_postponed_again, state,
 };
@@ -60,11 +61,55 @@ pub struct Metrics {
     /// Secrets that could not be read completely. They are among the failures.
     #[serde(skip)]
     pub unseen: usize,
+    /// The secrets behind each sum that an alarm watches, by its metric.
+    #[serde(skip)]
+    names: BTreeMap<&'static str, Vec<String>>,
 }
+
+/// The most secrets that are named for one metric. An event of `CloudWatch` Logs has 256 KiB (DOC),
+/// and a name at most 512 characters.
+const MOST_NAMES: usize = 40;
 
 impl Metrics {
     /// Adds the outcome of one secret.
-    pub(crate) fn add(&mut self, outcome: &Outcome) {
+    pub(crate) fn add(&mut self, secret: &Secret, outcome: &Outcome) {
+        let before = self.watched();
+        self.count(outcome);
+        for ((metric, sum), (_, before)) in self.watched().into_iter().zip(before) {
+            if sum > before {
+                self.names
+                    .entry(metric)
+                    .or_default()
+                    .push(secret.name.clone());
+            }
+        }
+    }
+
+    /// Adds a secret that could not be described, or is not managed.
+    pub(crate) fn add_failed(&mut self, secret: &str) {
+        self.failures += 1;
+        self.unseen += 1;
+        let names = self.names.entry("Failures").or_default();
+        names.push(secret.to_owned());
+    }
+
+    /// Returns the sums that alarms watch, by their metrics.
+    fn watched(&self) -> [(&'static str, usize); 10] {
+        [
+            ("DopplerTargetsTaken", self.doppler_targets_taken),
+            ("DriftRepaired", self.drift_repaired),
+            ("Failures", self.failures),
+            ("KeysDisabledManually", self.keys_disabled_manually),
+            ("KeysOverdue", self.keys_overdue),
+            ("KeysPostponed", self.keys_postponed),
+            ("KeysStillUsed", self.keys_still_used),
+            ("ReplicasFailed", self.replicas_failed),
+            ("SecretsWithRotationOff", self.secrets_with_rotation_off),
+            ("SecretsWithoutWorkingKey", self.secrets_without_working_key),
+        ]
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
         let observed = &outcome.run.observed;
         self.secrets += 1;
         for key in &observed.keys {
@@ -116,6 +161,9 @@ impl Metrics {
     /// Writes the metrics as one line on standard output, which `CloudWatch` reads (DOC,
     /// `CloudWatch` user guide, "embedded metric format").
     ///
+    /// `Names` has the secrets behind the sums: a metric for each secret would cost as much as all
+    /// others together, for each secret.
+    ///
     /// It bypasses the log, whose own JSON would hide it. Sums that describe a state are metrics
     /// only if `every` secret of this function was read, or if they report a problem. Sums of
     /// changes are always metrics.
@@ -164,6 +212,21 @@ impl Metrics {
         for (field, sum) in sums {
             line[name(&field)] = sum;
         }
+        if !self.names.is_empty() {
+            let names = self.names.iter();
+            let names = names.map(|(metric, secrets)| format!("{metric}: {}", shortened(secrets)));
+            line["Names"] = names.collect::<Vec<_>>().join("; ").into();
+        }
         println!("{line}");
+    }
+}
+
+/// Returns the names in one text. A query would show a list as a field for each item.
+fn shortened(names: &[String]) -> String {
+    let shown = names.iter().take(MOST_NAMES).map(String::as_str);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

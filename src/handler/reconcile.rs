@@ -175,8 +175,7 @@ async fn reconcile_fleet(job: &Job<'_>, report: &mut Report) -> Result<(), Handl
         let reconciled = reconciled.unwrap_or_else(|failed| {
             let help = &job.clients.config().documentation_url;
             span.in_scope(|| log_error(&failed, help));
-            report.totals.failures += 1;
-            report.totals.unseen += 1;
+            report.totals.add_failed(shown.as_str());
             SecretReport::failed(&shown, failed.message())
         });
         report.secrets.push(reconciled);
@@ -271,7 +270,7 @@ async fn reconcile_secret(
     let observed = Observed::new(event.task(), policy, secret.description.clone());
     let session = Session::new(clients, &secret, settings, None, deadline);
     let outcome = drive(observed, session, deadline).await?;
-    totals.add(&outcome);
+    totals.add(&secret, &outcome);
     let mut report = SecretReport::new(clients, &secret, outcome);
     report.issues.extend(issue);
     Ok(report)

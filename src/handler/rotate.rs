@@ -115,7 +115,7 @@ async fn run(
         report.issues.extend(messages::reported_findings(observed));
         report.hand_over_commands = messages::hand_over_commands(clients, &secret, observed);
         let mut totals = Metrics::default();
-        totals.add(&outcome);
+        totals.add(&secret, &outcome);
         totals.emit(clients, config.secret_id.is_some() && totals.unseen == 0);
     }
     log_step(event.step, &outcome.run.observed, report.issues.len());

@@ -179,6 +179,7 @@ fn schedule_comes_after_permission_and_rest() {
             "ChangesQuery",
             "OneKeyQuery",
             "RotationsQuery",
+            "SecretsQuery",
         ]);
         let function = properties(&stack(parameters), "RotationFunction");
         let events = function["Events"].as_object().expect("a mapping");
@@ -364,7 +365,13 @@ fn queries_read_log_of_function() {
         .iter()
         .map(|(_, query)| query["Name"].as_str().expect("it has a name"))
         .collect();
-    let expected = ["errors", "changes", "one-key", "rotations"];
+    let expected = [
+        "errors",
+        "changes",
+        "one-key",
+        "rotations",
+        "secrets-behind-alarms",
+    ];
     let expected = expected.map(|name| format!("rotation/{name}"));
     assert_eq!(names, expected.iter().map(String::as_str).collect());
     let documented = page("runbook").block_with("errors: fields ");

@@ -421,9 +421,17 @@ async fn queries_name_fields_that_lines_have() {
         .expect_err("it is not an event");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let lines = lines(&env);
-    let known: BTreeSet<_> = lines.iter().flat_map(fields).collect();
+    // A secret without rotation, so that the metrics name it.
+    env.sandbox.disable_rotation(SECRET);
+    let (_, metrics) = env.reconcile_measured(json!({})).await;
+    assert_eq!(
+        metrics["Names"],
+        format!("SecretsWithRotationOff: {SECRET}")
+    );
+    let known = lines.iter().chain([&metrics]).flat_map(fields);
+    let known: BTreeSet<_> = known.collect();
     let text = regex::Regex::new(r#""[^"]*""#).expect("it is a pattern");
-    let name = regex::Regex::new(r"[a-z_]+(\.[a-z_]+)*|@[a-z]+").expect("it is a pattern");
+    let name = regex::Regex::new(r"[A-Za-z_]+(\.[a-z_]+)*|@[a-z]+").expect("it is a pattern");
     let language = [
         "@timestamp",
         "fields",
@@ -456,7 +464,7 @@ async fn queries_name_fields_that_lines_have() {
             );
         }
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 5);
     for (field, value) in [
         ("level", "ERROR"),
         ("level", "INFO"),
