@@ -13,7 +13,7 @@ use serde_json::json;
 async fn healthy_account_has_no_problem() {
     let env = healthy(TestEnvBuilder::default()).await;
     let ended = run_unchanged(&env, &["doctor"]).await.with(0);
-    ended.says(["role.rights", "0 problems, 0 unknown"]);
+    ended.says(["role.keys", "0 problems, 0 unknown"]);
 }
 
 /// Before the first rotation, the same holds, except for targets that the function does not read yet.

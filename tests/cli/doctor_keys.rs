@@ -128,8 +128,11 @@ async fn unexpected_answers_are_problems() {
         "{found:#?}"
     );
     assert_eq!(found["question.usage-without-quota"]["result"], "unknown");
-    let key = env.key_id(&env.current_key());
-    sandbox.add_usage(&env.plans[0], &key, 1, 7);
+    let by_value = json!({ "usagePlanId": env.plans[0], "values": { "a1b2c3d4e5": [[7, 0]] } });
+    let by_value = FaultKind::answer(200, "application/json", by_value.to_string());
+    sandbox
+        .faults()
+        .inject(Fault::new(by_value).on(Service::ApiGateway, "GetUsage"));
     sandbox.change_account(|account| {
         let shown = recorded("RecordedRecordedRecordedRecordedRecorded");
         account.recorded.push(("CreateApiKey".to_owned(), shown));
@@ -152,6 +155,7 @@ async fn unexpected_answers_are_problems() {
             .to_string()
             .contains("Recorded")
     );
+    assert_eq!(found["question.usage-without-quota"]["result"], "problem");
     assert_eq!(
         found["question.last-updated"]["result"], "problem",
         "{found:#?}"

@@ -8,7 +8,7 @@ use crate::support::markdown::read;
 use crate::support::role::{TEMPLATE, parameters, stack};
 use crate::support::{SECRET, TestEnv, TestEnvBuilder, binary};
 use sandbox::iam::{Policy, Role};
-use sandbox::{FUNCTION_NAME, Function};
+use sandbox::{FUNCTION_NAME, Function, Options};
 use serde_json::{Value, json};
 
 /// Returns the statements of the template's role for the function's settings.
@@ -154,7 +154,14 @@ async fn reading_needs_exactly_policy_on_page() {
 /// With the flags, the second policy is needed too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flags_need_exactly_second_policy_on_page() {
-    let env = healthy(TestEnvBuilder::default()).await;
+    let setup = TestEnvBuilder {
+        options: Options {
+            usage_without_quota: true,
+            ..Options::default()
+        },
+        ..TestEnvBuilder::default()
+    };
+    let env = healthy(setup).await;
     env.sandbox.change_account(|account| {
         account.role_trusts_operator = true;
         let event = json!({ "eventName": "CreateApiKey", "responseElements": {} });

@@ -4,6 +4,7 @@ mod account;
 mod arguments;
 mod changing;
 mod doctor;
+mod doctor_elsewhere;
 mod doctor_keys;
 mod doctor_rights;
 mod doctor_watch;

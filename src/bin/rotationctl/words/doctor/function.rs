@@ -18,7 +18,10 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
     };
     let runtime = function.text("Runtime");
     vec![
-        Check::ok("function.exists", format!("{} ({runtime})", function.name)),
+        Check::ok(
+            "function.exists",
+            format!("`{}` ({runtime})", function.name),
+        ),
         state(function),
         timeout(function),
         settings(function),
@@ -31,8 +34,9 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
 fn state(function: &Function) -> Check {
     const NAME: &str = "function.state";
     let (state, update) = (function.text("State"), function.text("LastUpdateStatus"));
-    if state == "Active" && update == "Successful" {
-        return Check::ok(NAME, "Active");
+    // Emulators, and functions from before 2021, have no state.
+    if ["Active", ""].contains(&state) && ["Successful", ""].contains(&update) {
+        return Check::ok(NAME, "active");
     }
     let reasons = ["StateReason", "LastUpdateStatusReason"].map(|field| function.text(field));
     let reasons = reasons.join(" ");

@@ -69,7 +69,7 @@ async fn plans(
             Err(failed) if failed.has_code("NotFoundException") => {
                 return Check::problem(
                     NAME,
-                    format!("usage plan {plan} of USAGE_PLAN_IDS does not exist in this Region"),
+                    format!("usage plan `{plan}` of USAGE_PLAN_IDS does not exist in this Region"),
                     "correct UsagePlanIds; `aws apigateway get-usage-plans` lists the plans",
                 );
             }
@@ -80,8 +80,8 @@ async fn plans(
         return Check::problem(
             NAME,
             format!(
-                "usage plan {} has no stage, so no API accepts its keys",
-                without_stage.join(", ")
+                "usage plan `{}` has no stage, so no API accepts its keys",
+                without_stage.join("`, `")
             ),
             "add the API's stage to the plan in API Gateway",
         );
@@ -89,9 +89,9 @@ async fn plans(
     Check::ok(
         NAME,
         format!(
-            "{} with {} stages",
+            "{} with {}",
             count(config.usage_plans.len(), "plan"),
-            stages.len()
+            count(stages.len(), "stage")
         ),
     )
 }
@@ -113,7 +113,7 @@ async fn stages_exist(operator: &Operator<'_>, stages: &[(String, String)]) -> C
             Ok(found) if found.deployment_id().is_none() => {
                 return Check::problem(
                     NAME,
-                    format!("stage {stage} of API {api} has no deployment"),
+                    format!("stage `{stage}` of API `{api}` has no deployment"),
                     "deploy the API to that stage",
                 );
             }
@@ -121,7 +121,7 @@ async fn stages_exist(operator: &Operator<'_>, stages: &[(String, String)]) -> C
             Err(failed) if failed.has_code("NotFoundException") => {
                 return Check::problem(
                     NAME,
-                    format!("stage {stage} of API {api} does not exist"),
+                    format!("stage `{stage}` of API `{api}` does not exist"),
                     "deploy the API, or correct the usage plan and StageKeys",
                 );
             }

@@ -97,32 +97,30 @@ impl<'a> OwnKeys<'a> {
     /// # Errors
     /// Returns an error if a key remains.
     pub(crate) async fn remove_all(&self) -> Result<usize, Failure> {
-        let mut ids = self.created.borrow().clone();
-        let listed = self.list(&format!("{PREFIX}{}/", self.owner)).await?;
-        ids.extend(
-            listed
-                .iter()
-                .filter_map(|key| key.id().map(ToOwned::to_owned)),
-        );
-        ids.sort();
-        ids.dedup();
-        for id in &ids {
-            self.remove(id).await?;
+        // First what is known, because the list may be denied, or late.
+        let created = self.created.take();
+        let mut removed = 0;
+        for id in &created {
+            removed += usize::from(self.remove(id).await?);
         }
-        self.created.borrow_mut().clear();
-        Ok(ids.len())
+        let listed = self.list(&format!("{PREFIX}{}/", self.owner)).await?;
+        for id in listed.iter().filter_map(ApiKey::id) {
+            removed += usize::from(self.remove(id).await?);
+        }
+        Ok(removed)
     }
 
-    /// Removes one key. A key that is gone is removed.
+    /// Removes one key. Returns `false` if it was gone.
     ///
     /// # Errors
     /// Returns an error if API Gateway refuses.
-    pub(crate) async fn remove(&self, id: &str) -> Result<(), Failure> {
+    pub(crate) async fn remove(&self, id: &str) -> Result<bool, Failure> {
         let client = &self.operator.aws.api_gateway;
         let removed = client.delete_api_key().api_key(id).send().await;
         match removed.map_err(|error| Failure::of_call("apigateway:DELETE", &error)) {
-            Err(failed) if !failed.has_code("NotFoundException") => Err(failed),
-            _ => Ok(()),
+            Ok(_) => Ok(true),
+            Err(failed) if failed.has_code("NotFoundException") => Ok(false),
+            Err(failed) => Err(failed),
         }
     }
 

@@ -44,6 +44,14 @@ pub(crate) async fn run(operator: &Operator<'_>, flags: &Doctor) -> Result<(), F
     if operator.options.dry_run {
         return dry_run(operator, flags);
     }
+    let creates = plan(flags);
+    if !creates.is_empty() {
+        let question = format!("This {}. Continue?", creates.join(", "));
+        operator
+            .console
+            .confirm(&question, operator.options.yes)
+            .await?;
+    }
     let read = async {
         let facts = facts::gather(operator).await?;
         let checks = read(operator, &facts).await;
@@ -51,7 +59,7 @@ pub(crate) async fn run(operator: &Operator<'_>, flags: &Doctor) -> Result<(), F
     };
     let (facts, mut checks) = tokio::select! {
         read = read => read?,
-        () = stop.raised() => return Err(Failure::interrupted()),
+        () = stop.raised(1) => return Err(Failure::interrupted()),
     };
     checks.extend(more(operator, flags, &facts, &stop).await?);
     operator.console.end_progress();
@@ -98,14 +106,6 @@ async fn more(
     };
     let keys = OwnKeys::new(operator, &caller.arn);
     let mut checks = vec![leftovers(operator, &keys).await];
-    let creates = plan(flags);
-    if !creates.is_empty() {
-        let question = format!("This {}. Continue?", creates.join(", "));
-        operator
-            .console
-            .confirm(&question, operator.options.yes)
-            .await?;
-    }
     if flags.test_rotation {
         checks.push(test_rotation::run(operator, facts, stop).await?);
     }
@@ -116,7 +116,10 @@ async fn more(
     // Whatever happened, and also if the program was told to end.
     let removed = if flags.questions || flags.probe_role {
         operator.console.progress("removing the keys of doctor…");
-        keys.remove_all().await
+        tokio::select! {
+            removed = keys.remove_all() => removed,
+            () = stop.raised(2) => Err(Failure::interrupted()),
+        }
     } else {
         Ok(0)
     };

@@ -83,10 +83,10 @@ async fn simulate(
     call: &Calls,
 ) -> Result<Vec<Value>, Failure> {
     let context = call.context.iter().map(|(name, values)| {
-        let kind = if values.len() > 1 {
-            "stringList"
-        } else {
-            "string"
+        let kind = match values.as_slice() {
+            [one] if one == "true" || one == "false" => "boolean",
+            [_] => "string",
+            _ => "stringList",
         };
         json!({ "ContextKeyName": name, "ContextKeyValues": values, "ContextKeyType": kind })
     });
@@ -148,5 +148,11 @@ fn check(name: &'static str, found: &Found) -> Check {
             "`rotationctl doctor --probe-role` tries it",
         );
     }
-    Check::ok(name, format!("{} calls allowed", found.allowed))
+    Check::ok(
+        name,
+        match found.allowed {
+            1 => "the one call is allowed".to_owned(),
+            number => format!("all {number} calls are allowed"),
+        },
+    )
 }

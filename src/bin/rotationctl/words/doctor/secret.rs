@@ -38,7 +38,7 @@ fn exists(secret: &Secret) -> Check {
             "run `aws secretsmanager restore-secret --secret-id` with its name",
         );
     }
-    Check::ok(NAME, &secret.name)
+    Check::ok(NAME, format!("`{}`", secret.name))
 }
 
 fn names_function(facts: &Facts, secret: &Secret) -> Check {
@@ -52,7 +52,7 @@ fn names_function(facts: &Facts, secret: &Secret) -> Check {
         ),
         (Ok(function), Some(found)) if !is_function(found, &function.arn.text) => Check::problem(
             NAME,
-            format!("its rotation function is {found}, not {}", function.name),
+            format!("its rotation function is {found}, not `{}`", function.name),
             "check --function and --secret; one of the two stacks must give the secret up",
         ),
         _ => Check::ok(NAME, "it names this function"),

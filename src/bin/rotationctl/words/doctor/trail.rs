@@ -39,16 +39,16 @@ async fn trails(operator: &Operator<'_>, region: &str) -> Result<Check, Failure>
         let status = services.call(Service::CloudTrail, "GetTrailStatus", input);
         let status = status.await?;
         if status["IsLogging"] != true {
-            faults.push(format!("trail {name} does not log"));
+            faults.push(format!("trail `{name}` does not log"));
         } else if let Some(error) = status["LatestDeliveryError"]
             .as_str()
             .filter(|error| !error.is_empty())
         {
-            faults.push(format!("trail {name} cannot deliver ({error})"));
+            faults.push(format!("trail `{name}` cannot deliver ({error})"));
         } else if trail["HasCustomEventSelectors"] == true {
             is_selective = true;
         } else {
-            return Ok(Check::ok(NAME, format!("trail {name} logs")));
+            return Ok(Check::ok(NAME, format!("trail `{name}` logs")));
         }
     }
     if is_selective {

@@ -94,7 +94,7 @@ async fn rules(operator: &Operator<'_>, function: &Function) -> Result<Check, Fa
             pattern.contains("RotationFailed"),
         ];
         if rule["State"] == "DISABLED" {
-            faults.push(format!("rule {name} is disabled"));
+            faults.push(format!("rule `{name}` is disabled"));
             continue;
         }
         if !permits(
@@ -102,7 +102,7 @@ async fn rules(operator: &Operator<'_>, function: &Function) -> Result<Check, Fa
             "events.amazonaws.com",
             rule["Arn"].as_str().unwrap_or_default(),
         ) {
-            faults.push(format!("rule {name} may not invoke the function"));
+            faults.push(format!("rule `{name}` may not invoke the function"));
             continue;
         }
         for (found, is_kind) in found.iter_mut().zip(kinds) {
@@ -231,10 +231,7 @@ async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Check, Fail
             ));
         }
     }
-    Ok(Check::ok(
-        NAME,
-        format!("{} with a confirmed subscription", topics.len()),
-    ))
+    Ok(Check::ok(NAME, "the topic has a confirmed subscription"))
 }
 
 /// Whether a statement lets CloudWatch or every identity of the account publish.
