@@ -112,6 +112,33 @@ fn everything() -> sandbox::iam::Role {
     sandbox::iam::Role::new(sandbox::iam::Policy::read([&policy]).expect("it is a policy"))
 }
 
+/// A role whose tag condition does not match its own keys is found, after IAM had time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_tag_of_own_key_is_found() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    env.sandbox
+        .change_account(|account| account.role_trusts_operator = true);
+    let denied = FaultKind::refuse(
+        403,
+        "AccessDeniedException",
+        "is not authorized to perform: apigateway:PATCH",
+    );
+    let denied = Fault::new(denied).on(Service::ApiGateway, "UpdateApiKey");
+    let first = env.sandbox.faults().inject(denied.clone());
+    let found = checks(&env, &["--probe-role", "--yes"]).await;
+    assert_eq!(first.fired(), 1);
+    assert_eq!(
+        found["probe.update"]["result"], "ok",
+        "it was not tried again"
+    );
+    env.sandbox.faults().inject(denied.every());
+    let found = checks(&env, &["--probe-role", "--yes"]).await;
+    assert_eq!(found["probe.update"]["result"], "problem", "{found:#?}");
+    let next = found["question.own-key"]["next"].to_string();
+    assert!(next.contains("WiderKeyPermission=true"), "{next}");
+    assert_eq!(own_keys(&env), [""; 0]);
+}
+
 /// Wrong answers to the questions about keys are problems with their page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unexpected_answers_are_problems() {

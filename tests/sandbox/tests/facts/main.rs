@@ -1,6 +1,7 @@
 //! Tests of the sandbox against known facts about the services. Each test checks one fact. The tag
 //! before its description names the source, as in the sandbox's own documentation.
 
+mod account;
 mod client;
 mod clock;
 mod event_bridge;

@@ -1,11 +1,19 @@
 //! Changes of keys with the role: of its own, and of another owner's.
 
+use std::time::Duration;
+
 use aws_sdk_apigateway::Client;
 use aws_sdk_apigateway::types::{Op, PatchOperation};
+
+use tokio::time::sleep;
 
 use super::attempt::{OWNER, Probe};
 use crate::failure::Failure;
 use crate::words::doctor::check::Check;
+
+/// How often, and after which pause, a denied change is tried again.
+const LATE_TRIES: usize = 4;
+const LATE_PAUSE: Duration = Duration::from_secs(2);
 
 impl Probe<'_> {
     /// What the function does with its own keys.
@@ -22,7 +30,12 @@ impl Probe<'_> {
             &listed.map_err(|error| Failure::of_call("apigateway:GET", &error)),
         );
         self.stop.check()?;
-        let updated = update(role, id).await;
+        let updated = self.update_own(role, id).await;
+        if let Err(failed) = &updated
+            && failed.is_interruption()
+        {
+            return Err(Failure::interrupted());
+        }
         self.must_succeed("probe.update", &updated);
         self.stop.check()?;
         if let Ok(config) = &self.function.config
@@ -46,6 +59,22 @@ impl Probe<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// IAM may learn of the tag of a new key some seconds late.
+    async fn update_own(&self, role: &Client, id: &str) -> Result<(), Failure> {
+        let mut updated = update(role, id).await;
+        for _ in 0..LATE_TRIES {
+            match &updated {
+                Err(failed) if failed.has_code("AccessDeniedException") => {}
+                _ => return updated,
+            }
+            self.progress("denied; waiting until IAM knows the key's tag…");
+            sleep(LATE_PAUSE).await;
+            self.stop.check()?;
+            updated = update(role, id).await;
+        }
+        updated
     }
 
     /// A disabled key on a plan admits no call. Its deletion takes it off the plan.
