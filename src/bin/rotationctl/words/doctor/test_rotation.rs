@@ -102,24 +102,32 @@ async fn logged(
         || format!("/aws/lambda/{}", function.name),
         ToOwned::to_owned,
     );
-    let input = json!({
+    let mut input = json!({
         "logGroupName": group,
         "startTime": u64::try_from(from).unwrap_or_default(),
         "filterPattern": "{ $.span.step = \"testSecret\" }",
     });
     let services = &operator.aws.services;
-    let reply = services
-        .call(Service::CloudWatchLogs, "FilterLogEvents", input)
-        .await?;
-    let events = reply["events"].as_array().cloned().unwrap_or_default();
-    let lines = events
-        .iter()
-        .filter_map(|event| serde_json::from_str::<Value>(event["message"].as_str()?).ok());
-    let mut results = lines.filter(|line| {
-        line["span"]["version"] == version
-            && (line["level"] == "ERROR" || line["outcome"].is_string())
-    });
-    Ok(results.next())
+    loop {
+        let reply = services.call(Service::CloudWatchLogs, "FilterLogEvents", input.clone());
+        let mut reply = reply.await?;
+        let events = reply["events"].as_array().into_iter().flatten();
+        let lines = events
+            .filter_map(|event| serde_json::from_str::<Value>(event["message"].as_str()?).ok());
+        let mut results = lines.filter(|line| {
+            line["span"]["version"] == version
+                && (line["level"] == "ERROR" || line["outcome"].is_string())
+        });
+        if let Some(line) = results.next() {
+            return Ok(Some(line));
+        }
+        // A page can be empty although others follow (DOC: `FilterLogEvents`).
+        let next = reply["nextToken"].take();
+        if next.is_null() {
+            return Ok(None);
+        }
+        input["nextToken"] = next;
+    }
 }
 
 fn result(line: &Value) -> Check {
