@@ -4,7 +4,11 @@
 //! of a resource is left out of the tests. It reads both notations: `!If` as in the source, and `Fn::If` as
 //! `sam build` writes it. Unlike `CloudFormation`, it neither checks the patterns of parameters nor expands SAM's
 //! resources.
+//!
+//! `cloudwatch` judges the alarms of a stack over metrics, and `event_pattern` the patterns of its rules.
 
+pub mod cloudwatch;
+pub mod event_pattern;
 mod resolve;
 mod yaml;
 
