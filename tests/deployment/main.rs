@@ -2,6 +2,7 @@
 
 mod examples;
 mod least_privilege;
+mod names;
 mod parameters;
 mod template;
 

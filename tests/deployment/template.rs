@@ -22,6 +22,9 @@ const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:on-call";
 const OWNERS: &str = "arn:aws:sns:us-east-1:123456789012:key-owners";
 const PAGES: &str = "https://git.example.com/rotation/docs";
 
+const CURRENT_VERSION_MOVED: &str = "RotationFunctionCurrentVersionMoved";
+const ROTATION_FAILED: &str = "RotationFunctionRotationFailed";
+
 const NEW: &[(&str, &str)] = &[("SecretName", "shop/key"), ("UsagePlanIds", "a1b2c3")];
 const EXISTS: &[(&str, &str)] = &[("ExistingSecretArn", EXISTING)];
 const FLEET: &[(&str, &str)] = &[("Fleet", "true")];
@@ -181,13 +184,8 @@ fn schedule_comes_after_permission_and_rest() {
             "RotationsQuery",
             "SecretsQuery",
         ]);
-        let function = properties(&stack(parameters), "RotationFunction");
-        let events = function["Events"].as_object().expect("a mapping");
-        let permissions = events
-            .keys()
-            .map(|event| format!("RotationFunction{event}Permission"));
-        let permissions: Vec<_> = permissions.collect();
-        last.extend(permissions.iter().map(String::as_str));
+        let permissions = of_type(&stack(parameters), "AWS::Lambda::Permission");
+        last.extend(permissions.iter().map(|(name, _)| name.as_str()));
         assert_eq!(before, last);
         assert_eq!(schedule["Properties"]["SecretId"], secret);
         assert_eq!(schedule["Properties"]["RotateImmediatelyOnUpdate"], "true");
@@ -226,21 +224,21 @@ fn empty_schedule_creates_none_without_window() {
 /// The rule matches events of the function's own secret, or for a fleet every promotion.
 #[test]
 fn rule_matches_own_secret_or_promotions() {
-    let events = |parameters| properties(&stack(parameters), "RotationFunction")["Events"].clone();
-    let of_one = events(EXISTS);
-    let moved = &of_one["CurrentVersionMoved"]["Properties"]["Pattern"];
+    let rule = |parameters, name| properties(&stack(parameters), name);
+    let moved = &rule(EXISTS, CURRENT_VERSION_MOVED)["EventPattern"];
     assert_eq!(moved["resources"], json!([EXISTING]));
     assert_eq!(moved["detail"], json!({ "labelUpdated": ["AWSCURRENT"] }));
-    let failed = &of_one["RotationFailed"]["Properties"];
+    let failed = rule(EXISTS, ROTATION_FAILED);
     assert_eq!(
-        failed["Pattern"]["detail"],
+        failed["EventPattern"]["detail"],
         json!({
             "eventName": ["RotationFailed", "RotationAbandoned", "TestRotationFailed"],
             "additionalEventData": { "SecretId": [EXISTING] },
         })
     );
     // A failed reconciliation of the secret, and of no other.
-    let sent = &failed["InputTransformer"];
+    let target = &failed["Targets"][0];
+    let sent = &target["InputTransformer"];
     assert_eq!(
         sent["InputPathsMap"],
         json!({ "secret": "$.detail.additionalEventData.SecretId" })
@@ -251,12 +249,15 @@ fn rule_matches_own_secret_or_promotions() {
         Event::Reconciliation(of) => assert_eq!(of.secret_id.as_deref(), Some(EXISTING)),
         Event::Rotation(_) => panic!("it is a step"),
     }
-    assert_eq!(failed.get("Input"), None);
-    assert!(failed["Pattern"]["detail"].get("errorMessage").is_none());
-    let of_all = events(FLEET);
-    let moved = &of_all["CurrentVersionMoved"]["Properties"]["Pattern"];
+    assert_eq!(target.get("Input"), None);
+    assert!(
+        failed["EventPattern"]["detail"]
+            .get("errorMessage")
+            .is_none()
+    );
+    let moved = &rule(FLEET, CURRENT_VERSION_MOVED)["EventPattern"];
     assert!(moved.get("resources").is_none());
-    let failed = &of_all["RotationFailed"]["Properties"]["Pattern"]["detail"];
+    let failed = &rule(FLEET, ROTATION_FAILED)["EventPattern"]["detail"];
     assert_eq!(
         failed["additionalEventData"],
         json!({ "SecretId": [{ "prefix": "arn:" }] })
@@ -429,8 +430,7 @@ fn every_alarm_metric_is_published() {
                 );
             }
             "AWS/Events" => {
-                let rule = properties(&stack(NEW), "RotationFunction");
-                let rule = &rule["Events"]["RotationFailed"]["Properties"]["RuleName"];
+                let rule = properties(&stack(NEW), ROTATION_FAILED)["Name"].clone();
                 assert_eq!(dimension, &json!({ "Name": "RuleName", "Value": rule }));
             }
             other => panic!("{id}: {other}"),

@@ -9,6 +9,7 @@
 
 pub mod cloudwatch;
 pub mod event_pattern;
+mod names;
 mod resolve;
 mod yaml;
 

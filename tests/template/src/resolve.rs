@@ -143,7 +143,7 @@ impl Stack<'_> {
         }))
     }
 
-    fn text_of(&self, value: &Value) -> anyhow::Result<String> {
+    pub(super) fn text_of(&self, value: &Value) -> anyhow::Result<String> {
         text(
             &self
                 .resolve(value)?
@@ -185,7 +185,7 @@ impl Stack<'_> {
         Ok(done + rest)
     }
 
-    fn referred(&self, name: &str) -> anyhow::Result<Option<Value>> {
+    pub(super) fn referred(&self, name: &str) -> anyhow::Result<Option<Value>> {
         let deployment = &self.deployment;
         Ok(Some(match name {
             "AWS::NoValue" => return Ok(None),
@@ -222,56 +222,12 @@ impl Stack<'_> {
                     Some("AWS::CloudWatch::Dashboard") => "DashboardName",
                     Some("AWS::Logs::LogGroup") => "LogGroupName",
                     Some("AWS::Serverless::Function") => "FunctionName",
-                    Some("AWS::Events::Rule") => return self.rule(resource).map(Some),
+                    Some("AWS::Events::Rule") => return self.rule(name, resource).map(Some),
                     _ => bail!("the name of {name} is unknown before it is created"),
                 };
                 json!(self.text_of(&resource["Properties"][property])?)
             }
         }))
-    }
-
-    /// Returns the result of `Ref` for a rule: its name, and before it the name of a custom bus (DOC).
-    fn rule(&self, resource: &Value) -> anyhow::Result<Value> {
-        let properties = &resource["Properties"];
-        let name = self.text_of(&properties["Name"])?;
-        let bus = match properties.get("EventBusName") {
-            Some(bus) => self.text_of(bus)?,
-            None => "default".to_owned(),
-        };
-        Ok(json!(if bus == "default" {
-            name
-        } else {
-            format!("{bus}|{name}")
-        }))
-    }
-
-    fn attribute(&self, name: &str, attribute: &str) -> anyhow::Result<String> {
-        let (region, account) = (&self.deployment.region, &self.deployment.account);
-        let resource = self.declared(name)?;
-        let id = || {
-            let id = self.referred(name)?.context("a resource has an id")?;
-            text(&id)
-        };
-        Ok(match (resource["Type"].as_str(), attribute) {
-            // DOC: with the star for its streams.
-            (Some("AWS::Logs::LogGroup"), "Arn") => {
-                format!("arn:aws:logs:{region}:{account}:log-group:{}:*", id()?)
-            }
-            (Some("AWS::Serverless::Function"), "Arn") => {
-                format!("arn:aws:lambda:{region}:{account}:function:{}", id()?)
-            }
-            (Some("AWS::CloudWatch::Alarm"), "Arn") => {
-                format!("arn:aws:cloudwatch:{region}:{account}:alarm:{}", id()?)
-            }
-            // CloudFormation generates the end of the name.
-            (Some("AWS::IAM::Role"), "Arn") => {
-                format!(
-                    "arn:aws:iam::{account}:role/{}-{name}",
-                    self.deployment.stack
-                )
-            }
-            _ => bail!("the attribute {attribute} of {name} is unknown"),
-        })
     }
 }
 
