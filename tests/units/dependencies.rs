@@ -1,7 +1,10 @@
 //! The dependencies of the function, which those of `rotationctl` must not join.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
+
+use regex::Regex;
 
 /// Crates that only `rotationctl` needs.
 const ONLY_CLI: [&str; 6] = [
@@ -33,4 +36,26 @@ fn function_has_no_crates_of_rotationctl() {
         assert!(is_locked, "{name} is not a dependency");
     }
     assert!(names.contains("aws-sdk-apigateway"), "{names:?}");
+}
+
+/// No source depends on the feature `cli`, so Clippy with the feature sees all that it sees without.
+#[test]
+fn sources_depend_on_no_feature() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let condition = Regex::new(r"cfg(_attr)?!?\s*\([^\]]*\bfeature\s*=").expect("it is a pattern");
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    let mut searched = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the folder can be read") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("the file can be read");
+                assert!(!condition.is_match(&text), "{}", path.display());
+                searched += 1;
+            }
+        }
+    }
+    assert!(searched > 100, "only {searched} files");
 }
