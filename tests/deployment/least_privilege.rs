@@ -1322,7 +1322,7 @@ fn role_reaches_given_documents_and_plans_only() {
         ("rotation/fleet-1", "PutSecretValue", false),
         ("rotation/fleet-1", "UpdateSecretVersionStage", false),
     ] {
-        let check = Check::new(&format!("secretsmanager:{action}"), arn(name));
+        let check = Check::new(format!("secretsmanager:{action}"), arn(name));
         assert_eq!(role("").allows(&check), allowed, "{action} {name}");
     }
     let attaches = |plans: &str, plan: &str| {

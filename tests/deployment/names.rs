@@ -23,7 +23,7 @@ fn collect(value: &Value, local: &BTreeSet<&str>, names: &mut BTreeSet<String>) 
         Value::Object(fields) => {
             for (key, field) in fields {
                 match (key.as_str(), field) {
-                    ("Ref" | "Condition", Value::String(name)) => {
+                    ("Ref" | "Condition" | "DependsOn", Value::String(name)) => {
                         names.insert(name.clone());
                     }
                     ("Fn::GetAtt", field) => {
@@ -40,9 +40,6 @@ fn collect(value: &Value, local: &BTreeSet<&str>, names: &mut BTreeSet<String>) 
                     ("DependsOn", Value::Array(list)) => {
                         let list = list.iter().filter_map(Value::as_str);
                         names.extend(list.map(ToOwned::to_owned));
-                    }
-                    ("DependsOn", Value::String(name)) => {
-                        names.insert(name.clone());
                     }
                     (_, field) => collect(field, local, names),
                 }

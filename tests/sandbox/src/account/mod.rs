@@ -86,12 +86,19 @@ pub(crate) fn scope(parts: &Parts) -> Option<(&str, &str)> {
     Some((scope.next()?, scope.nth(2)?))
 }
 
+/// An assumed role.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// What limits the role's rights further.
+    pub(crate) policy: Option<Policy>,
+}
+
 /// The account. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Account {
     pub(crate) state: Arc<Mutex<AccountState>>,
-    /// The session policies of assumed roles, by access key id.
-    sessions: Arc<Mutex<BTreeMap<String, Option<Policy>>>>,
+    /// By access key id.
+    sessions: Arc<Mutex<BTreeMap<String, Session>>>,
     lambda: Lambda,
     clock: Clock,
 }
@@ -106,8 +113,8 @@ impl Account {
         }
     }
 
-    /// Returns the session policy of an assumed role. `None` if this is not its access key.
-    pub(crate) fn session(&self, access_key: &str) -> Option<Option<Policy>> {
+    /// Returns the session of an assumed role. `None` if this is not its access key.
+    pub(crate) fn session(&self, access_key: &str) -> Option<Session> {
         self.sessions.lock().get(access_key).cloned()
     }
 

@@ -83,7 +83,7 @@ pub(super) fn error(service: QueryService, refusal: &ErrorResponse) -> Response<
 
 /// Writes an element. The members of a list are `member`, those of SNS's attributes `entry`.
 fn write(text: &mut String, name: &str, value: &Value) {
-    text.push_str(&format!("<{name}>"));
+    text.extend(["<", name, ">"]);
     match value {
         Value::Object(fields) => fields
             .iter()
@@ -94,13 +94,15 @@ fn write(text: &mut String, name: &str, value: &Value) {
             } else {
                 "member"
             };
-            members.iter().for_each(|value| write(text, member, value));
+            for value in members {
+                write(text, member, value);
+            }
         }
         Value::Null => {}
         Value::String(value) => text.push_str(&escape(value)),
         scalar => text.push_str(&scalar.to_string()),
     }
-    text.push_str(&format!("</{name}>"));
+    text.extend(["</", name, ">"]);
 }
 
 fn escape(text: &str) -> String {

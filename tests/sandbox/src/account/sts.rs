@@ -47,7 +47,8 @@ impl Account {
             }
         };
         let access_key = format!("ASIA{}", alphanumeric(16).to_uppercase());
-        self.sessions.lock().insert(access_key.clone(), policy);
+        let session = super::Session { policy };
+        self.sessions.lock().insert(access_key.clone(), session);
         let session = input["RoleSessionName"].as_str().unwrap_or_default();
         let name = ROLE_ARN.rsplit('/').next().unwrap_or_default();
         let end = self.clock.now() + Duration::from_mins(15);

@@ -55,7 +55,8 @@ impl Authorizer {
                 if !role.as_ref().is_none_or(|role| role.allows(&check)) {
                     return Some(refusal(FUNCTION_NAME, "identity-based", &check));
                 }
-                let is_allowed = session.as_ref().is_none_or(|policy| policy.allows(&check));
+                let limit = session.policy.as_ref();
+                let is_allowed = limit.is_none_or(|policy| policy.allows(&check));
                 (!is_allowed).then(|| refusal(FUNCTION_NAME, "session", &check))
             });
             return refusals.into_iter().next();

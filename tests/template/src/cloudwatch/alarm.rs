@@ -48,7 +48,7 @@ pub struct Alarm {
     /// In minutes.
     period: u64,
     evaluation_periods: usize,
-    to_alarm: usize,
+    breaching_minimum: usize,
     threshold: f64,
     comparison: Comparison,
     missing: Missing,
@@ -134,7 +134,7 @@ impl Alarm {
             expression,
             period: period / 60,
             evaluation_periods,
-            to_alarm: datapoints_to_alarm,
+            breaching_minimum: datapoints_to_alarm,
             threshold,
             comparison,
             missing,
@@ -194,7 +194,7 @@ impl Alarm {
         let filled = self.evaluation_periods - judged.len();
         let breaching = judged.iter().filter(|(_, breaching)| *breaching).count();
         let by_count = |breaching: usize| {
-            if breaching >= self.to_alarm {
+            if breaching >= self.breaching_minimum {
                 AlarmState::Alarm
             } else {
                 AlarmState::Ok
@@ -203,13 +203,13 @@ impl Alarm {
         match self.missing {
             Missing::NotBreaching => by_count(breaching),
             Missing::Breaching => by_count(breaching + filled),
-            _ if filled == 0 || breaching >= self.to_alarm => by_count(breaching),
+            _ if filled == 0 || breaching >= self.breaching_minimum => by_count(breaching),
             // One that is within the threshold decides.
             _ if breaching < judged.len() => AlarmState::Ok,
             Missing::Ignore => before,
             Missing::Stays => match judged.last() {
                 // The oldest breaches since long enough, and nothing since contradicts it.
-                Some((back, _)) if *back + 1 >= self.to_alarm => AlarmState::Alarm,
+                Some((back, _)) if *back + 1 >= self.breaching_minimum => AlarmState::Alarm,
                 _ => AlarmState::InsufficientData,
             },
         }

@@ -230,7 +230,7 @@ fn of_api_gateway(function: &Function, config: &Config) -> Vec<Calls> {
         own.with("aws:ResourceTag/rotation:function", &function.name),
         Calls::new("role.plans", &["apigateway:GET"], arn("/usageplans")),
     ];
-    let configured = config.usage_plans.iter().map(String::as_str);
+    let configured = config.secret.usage_plans.iter().map(String::as_str);
     let mut plans: Vec<_> = configured.collect();
     for plan in &plans {
         let path = format!("/usageplans/{plan}");
@@ -246,7 +246,7 @@ fn of_api_gateway(function: &Function, config: &Config) -> Vec<Calls> {
         let read = ["apigateway:GET"];
         let one = format!("/keys/{ANY_ID}");
         calls.push(Calls::new("role.plans", &read, path(&one)));
-        if !config.hold_while_used.is_zero() {
+        if !config.secret.hold_while_used.is_zero() {
             calls.push(Calls::new("role.usage", &read, path("/usage")));
         }
     }

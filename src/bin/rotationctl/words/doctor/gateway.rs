@@ -27,7 +27,7 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
     };
     let mut stages = Vec::new();
     let mut checks = vec![plans(operator, config, &mut stages).await];
-    for key in &config.stage_keys {
+    for key in &config.secret.stage_keys {
         stages.push((key.rest_api_id.clone(), key.stage_name.clone()));
     }
     stages.sort();
@@ -44,14 +44,14 @@ async fn plans(
     stages: &mut Vec<(String, String)>,
 ) -> Check {
     const NAME: &str = "gateway.plans";
-    if config.usage_plans.is_empty() {
+    if config.secret.usage_plans.is_empty() {
         return Check::skipped(
             NAME,
             "USAGE_PLAN_IDS is not set: a new key gets the plans of the current key",
         );
     }
     let mut without_stage = Vec::new();
-    for plan in &config.usage_plans {
+    for plan in &config.secret.usage_plans {
         let request = operator.aws.api_gateway.get_usage_plan();
         let reply = request.usage_plan_id(plan).send().await;
         let reply = reply.map_err(|error| Failure::of_call("apigateway:GET", &error));
@@ -76,7 +76,8 @@ async fn plans(
             Err(failed) => return Check::unread(NAME, &failed),
         }
     }
-    if without_stage.len() == config.usage_plans.len() && config.stage_keys.is_empty() {
+    if without_stage.len() == config.secret.usage_plans.len() && config.secret.stage_keys.is_empty()
+    {
         return Check::problem(
             NAME,
             format!(
@@ -90,7 +91,7 @@ async fn plans(
         NAME,
         format!(
             "{} with {}",
-            count(config.usage_plans.len(), "plan"),
+            count(config.secret.usage_plans.len(), "plan"),
             count(stages.len(), "stage")
         ),
     )
@@ -134,7 +135,7 @@ async fn stages_exist(operator: &Operator<'_>, stages: &[(String, String)]) -> C
 /// Calls the URL without a key, as anyone can. The function itself calls it with a key.
 async fn probe(config: &Config) -> Check {
     const NAME: &str = "gateway.probe";
-    let Some(url) = &config.probe_url else {
+    let Some(url) = &config.secret.probe_url else {
         return Check::skipped(
             NAME,
             "PROBE_URL is not set: a new key is not tried before consumers get it",

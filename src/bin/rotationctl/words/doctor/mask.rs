@@ -38,15 +38,14 @@ impl Mask {
                 "<secret>",
             );
             if let Ok(config) = &function.config {
-                config
-                    .usage_plans
-                    .iter()
-                    .for_each(|plan| add(plan, "<plan>"));
-                for target in config.doppler.iter().flat_map(|doppler| &doppler.targets) {
+                for plan in &config.secret.usage_plans {
+                    add(plan, "<plan>");
+                }
+                for target in &config.secret.targets {
                     add(&target.to_string(), "<target>");
                     add(&target.name, "<name>");
                 }
-                for stage in &config.stage_keys {
+                for stage in &config.secret.stage_keys {
                     add(&stage.rest_api_id, "<api>");
                 }
             }

@@ -12,9 +12,10 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
     let Some(config) = config else {
         return vec![Check::skipped(NAME, "the settings could not be read")];
     };
-    let Some(doppler) = &config.doppler else {
+    let configured = config.secret.targets.len();
+    if configured == 0 {
         return vec![Check::skipped(NAME, "DOPPLER_TARGETS is not set")];
-    };
+    }
     let report = match &facts.status {
         Ok(report) => report,
         Err(failed) => return vec![Check::unread(NAME, failed)],
@@ -36,12 +37,11 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
             _ => read += 1,
         }
     }
-    if !unread.is_empty() || read < doppler.targets.len() {
+    if !unread.is_empty() || read < configured {
         return vec![Check::unknown(
             NAME,
             format!(
-                "the function read {read} of {} targets: without a current key it does not look at them",
-                doppler.targets.len()
+                "the function read {read} of {configured} targets: without a current key it does not look at them"
             ),
             "`rotationctl doctor --test-rotation` reads every target",
         )];

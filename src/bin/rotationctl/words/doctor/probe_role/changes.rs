@@ -39,7 +39,7 @@ impl Probe<'_> {
         self.must_succeed("probe.update", &updated);
         self.stop.check()?;
         if let Ok(config) = &self.function.config
-            && let Some(plan) = config.usage_plans.first()
+            && let Some(plan) = config.secret.usage_plans.first()
         {
             self.use_plan(role, plan, id).await?;
         } else {

@@ -78,13 +78,13 @@ impl Probe<'_> {
     /// Returns a stage of the settings, or of the first configured plan.
     pub(super) async fn stage(&self) -> Option<(String, String)> {
         let config = self.function.config.as_ref().ok()?;
-        if let Some(stage) = config.stage_keys.first() {
+        if let Some(stage) = config.secret.stage_keys.first() {
             return Some((stage.rest_api_id.clone(), stage.stage_name.clone()));
         }
         let client = &self.operator.aws.api_gateway;
         let plan = client
             .get_usage_plan()
-            .usage_plan_id(config.usage_plans.first()?);
+            .usage_plan_id(config.secret.usage_plans.first()?);
         let plan = plan.send().await.ok()?;
         let stage = plan.api_stages().first()?;
         Some((stage.api_id()?.to_owned(), stage.stage()?.to_owned()))
