@@ -55,7 +55,7 @@ trails.start_logging(Name='management')
 "#;
 
 /// Reads what the sandbox serves for `doctor`, and prints it as JSON.
-const READ: &str = r#"
+const READ: &str = r"
 import boto3, json, sys
 role, function, topic, key = sys.argv[1:]
 iam, sts, sns, trails, events = (boto3.client(name) for name in ['iam', 'sts', 'sns', 'cloudtrail', 'events'])
@@ -81,7 +81,7 @@ print(json.dumps({
     'state': events.describe_rule(Name='rotation-rotation-failed')['State'],
     'policy': 'SecretsManagerMayInvoke' in boto3.client('lambda').get_policy(FunctionName='rotation')['Policy'],
 }))
-"#;
+";
 
 /// moto's replies are read as the sandbox's are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -166,7 +166,7 @@ async fn faults_of_trail_are_found() {
     let sandbox = &env.sandbox;
     let next = "create a trail";
     sandbox.change_account(|account| {
-        account.trails[0].delivery_error = Some("AccessDenied".to_owned())
+        account.trails[0].delivery_error = Some("AccessDenied".to_owned());
     });
     assert_problem(
         &checks(&env, &[]).await,
