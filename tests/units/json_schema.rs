@@ -61,10 +61,19 @@ pub(crate) fn check(
                     return wrong("it is too small");
                 }
             }
-            "minItems" => {
-                let count = value.as_array().map_or(u64::MAX, |list| list.len() as u64);
-                if count < argument.as_u64().expect("a number") {
-                    return wrong("it has too few items");
+            "minItems" | "maxItems" => {
+                let limit = usize::try_from(argument.as_u64().expect("a number"));
+                let (limit, count) = (limit.expect("a size"), value.as_array().map(Vec::len));
+                let is_least = keyword == "minItems";
+                let fits = |count| {
+                    if is_least {
+                        count >= limit
+                    } else {
+                        count <= limit
+                    }
+                };
+                if !count.is_none_or(fits) {
+                    return wrong("it has too few or too many items");
                 }
             }
             "items" => {
@@ -100,12 +109,6 @@ pub(crate) fn check(
             "propertyNames" => {
                 for name in object.unwrap_or(&empty).keys() {
                     check(root, argument, &name.as_str().into(), place)?;
-                }
-            }
-            "maxItems" => {
-                let count = value.as_array().map_or(0, |list| list.len() as u64);
-                if count > argument.as_u64().expect("a number") {
-                    return wrong("it has too many items");
                 }
             }
             "dependentRequired" => {

@@ -212,7 +212,7 @@ fn target_may_name_its_environment() {
             ("DOPPLER_TARGETS", text),
             ("DOPPLER_TOKEN_SECRET_ID", "t"),
         ]);
-        read.map(|settings| settings.secret.targets.to_vec())
+        read.map(|settings| settings.secret.targets)
     };
     let named = targets("shop/dev_frontend/dev_frontend_eu/KEY,shop/dev_eu/KEY").expect("valid");
     assert_eq!(named[0].environment.as_deref(), Some("dev_frontend"));
