@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::account::{checks, healthy, with_result};
+use crate::account::{checks, healthy, surround, with_result};
 use crate::program::run;
 use crate::support::markdown::read;
 use crate::support::role::{TEMPLATE, parameters, stack};
@@ -10,6 +10,9 @@ use crate::support::{SECRET, TestEnv, TestEnvBuilder, binary};
 use sandbox::iam::{Policy, Role};
 use sandbox::{FUNCTION_NAME, Function, Options};
 use serde_json::{Value, json};
+
+/// A document of a fleet.
+const DOCUMENT: &str = "rotation/fleet-1";
 
 /// Returns the statements of the template's role for the function's settings.
 fn statements(env: &TestEnv) -> Vec<Value> {
@@ -55,13 +58,63 @@ async fn every_missing_action_of_role_is_named() {
         ..TestEnvBuilder::quick()
     };
     let env = healthy(setup.env("EVENT_BUS_NAME", "default")).await;
+    assert_every_action_is_named(&env).await;
+}
+
+/// The same for a fleet, whose role has rights of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_missing_action_of_fleet_is_named() {
+    let setup = TestEnvBuilder::plain().inheriting().env("SECRET_ID", "");
+    let env = setup.start().await;
+    surround(&env);
+    assert_every_action_is_named(&env).await;
+}
+
+/// The right to read a fleet's documents is checked, with that to decrypt them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_right_to_documents_is_named() {
+    let setup = TestEnvBuilder::plain().inheriting();
+    let setup = setup
+        .env("SECRET_ID", "")
+        .env("FLEET_CONFIG_SECRET_IDS", DOCUMENT);
+    let env = setup.start().await;
+    let key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
+    env.sandbox
+        .create_secret_under(DOCUMENT, Some(r#"{"members":{}}"#), Some(key));
+    surround(&env);
     let all = statements(&env);
+    deploy_with(&env, &all).await;
+    let found = checks(&env, &["--secret", SECRET]).await;
+    assert_eq!(found["role.documents"]["result"], "ok", "{found:#?}");
+    for sid in ["FleetConfig", "KeyOfFleetConfig"] {
+        let fewer = all.iter().filter(|statement| statement["Sid"] != sid);
+        let fewer: Vec<_> = fewer.cloned().collect();
+        assert_eq!(fewer.len() + 1, all.len(), "{sid}");
+        deploy_with(&env, &fewer).await;
+        let found = checks(&env, &["--secret", SECRET]).await;
+        assert_eq!(
+            found["role.documents"]["result"], "problem",
+            "{sid}: {found:#?}"
+        );
+    }
+    drop(env.roles.take_denials());
+}
+
+/// Removes each action of the role in turn.
+async fn assert_every_action_is_named(env: &TestEnv) {
+    let run = async || checks(env, &["--secret", SECRET]).await;
+    let all = statements(env);
     assert_eq!(
         TEMPLATE.section("Resources")["Role"]["Type"],
         "AWS::IAM::Role"
     );
-    let found = checks(&env, &[]).await;
-    assert_eq!(with_result(&found, "problem"), [""; 0], "{found:#?}");
+    let found = run().await;
+    let of_role = |name: &String| name.starts_with("role.");
+    let wrong: Vec<_> = with_result(&found, "problem")
+        .into_iter()
+        .filter(of_role)
+        .collect();
+    assert_eq!(wrong, [""; 0], "{found:#?}");
     let mut tried = 0;
     for (number, statement) in all.iter().enumerate() {
         let actions = match &statement["Action"] {
@@ -76,8 +129,8 @@ async fn every_missing_action_of_role_is_named() {
             } else {
                 fewer[number]["Action"] = json!(rest);
             }
-            deploy_with(&env, &fewer).await;
-            let found = checks(&env, &[]).await;
+            deploy_with(env, &fewer).await;
+            let found = run().await;
             let action = action.as_str().expect("a text");
             let problems = with_result(&found, "problem").into_iter();
             let mut problems = problems.filter(|name| name.starts_with("role."));

@@ -48,9 +48,11 @@ impl Calls {
     }
 }
 
-/// The secret with the Doppler token.
+/// A secret that the function only reads: the Doppler token, or a document of a fleet.
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
+pub(crate) struct ReadSecret {
+    /// The name of the check.
+    pub(crate) name: &'static str,
     /// Its ARN.
     pub(crate) arn: String,
     /// Its KMS key.
@@ -62,7 +64,7 @@ pub(crate) fn calls(
     facts: &Facts,
     function: &Function,
     config: &Config,
-    token: Option<&Token>,
+    others: &[ReadSecret],
 ) -> Vec<Calls> {
     let mut calls = vec![log(function)];
     if config.secret_id.is_none() {
@@ -86,20 +88,12 @@ pub(crate) fn calls(
             )
         }));
     }
-    if let Some(token) = token {
+    for ReadSecret { name, arn, kms_key } in others {
         let read = ["secretsmanager:GetSecretValue"];
-        calls.push(Calls::new("role.token", &read, &token.arn));
-        let key = token.kms_key.as_deref();
-        let key = key.and_then(|key| kms_key(&function.arn, key));
-        calls.extend(key.map(|key| {
-            of_key(
-                &function.arn,
-                "role.token",
-                key,
-                &["kms:Decrypt"],
-                &token.arn,
-            )
-        }));
+        calls.push(Calls::new(name, &read, arn));
+        let key = kms_key.as_deref();
+        let key = key.and_then(|key| self::kms_key(&function.arn, key));
+        calls.extend(key.map(|key| of_key(&function.arn, name, key, &["kms:Decrypt"], arn)));
     }
     calls.extend(of_api_gateway(function, config));
     if let Some(bus) = &config.event_bus_name {
@@ -236,7 +230,8 @@ fn of_api_gateway(function: &Function, config: &Config) -> Vec<Calls> {
         let path = format!("/usageplans/{plan}");
         calls.push(Calls::new("role.plans", &["apigateway:GET"], arn(&path)));
     }
-    if plans.is_empty() {
+    // The role of a fleet with documents may be limited to plans that only its stack names.
+    if plans.is_empty() && config.fleet.is_none() {
         plans.push(ANY_ID);
     }
     for plan in plans {

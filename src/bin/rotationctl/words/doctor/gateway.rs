@@ -47,7 +47,11 @@ async fn plans(
     if config.secret.usage_plans.is_empty() {
         return Check::skipped(
             NAME,
-            "USAGE_PLAN_IDS is not set: a new key gets the plans of the current key",
+            if config.fleet.is_some() {
+                "the documents of the fleet name the plans of each secret"
+            } else {
+                "USAGE_PLAN_IDS is not set: a new key gets the plans of the current key"
+            },
         );
     }
     let mut without_stage = Vec::new();

@@ -12,9 +12,9 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
     let Some(config) = config else {
         return vec![Check::skipped(NAME, "the settings could not be read")];
     };
-    let configured = config.secret.targets.len();
-    if configured == 0 {
-        return vec![Check::skipped(NAME, "DOPPLER_TARGETS is not set")];
+    let expected = config.secret.targets.len();
+    if config.doppler.is_none() || expected == 0 && config.fleet.is_none() {
+        return vec![Check::skipped(NAME, "no Doppler target is set")];
     }
     let report = match &facts.status {
         Ok(report) => report,
@@ -37,11 +37,12 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
             _ => read += 1,
         }
     }
-    if !unread.is_empty() || read < configured {
+    if !unread.is_empty() || read < expected {
         return vec![Check::unknown(
             NAME,
             format!(
-                "the function read {read} of {configured} targets: without a current key it does not look at them"
+                "the function read {read} of {} targets: without a current key it does not look at them",
+                expected.max(read + unread.len())
             ),
             "`rotationctl doctor --test-rotation` reads every target",
         )];

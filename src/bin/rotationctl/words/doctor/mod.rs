@@ -47,10 +47,11 @@ pub(crate) async fn run(operator: &Operator<'_>, flags: &Doctor) -> Result<(), F
     let creates = plan(flags);
     if !creates.is_empty() {
         let question = format!("This {}. Continue?", creates.join(", "));
-        operator
-            .console
-            .confirm(&question, operator.options.yes)
-            .await?;
+        let confirmed = operator.console.confirm(&question, operator.options.yes);
+        tokio::select! {
+            confirmed = confirmed => confirmed?,
+            () = stop.raised(1) => return Err(Failure::interrupted()),
+        }
     }
     let read = async {
         let facts = facts::gather(operator).await?;
@@ -102,7 +103,8 @@ async fn more(
     stop: &Stop,
 ) -> Result<Vec<Check>, Failure> {
     let Ok(caller) = &facts.caller else {
-        return Ok(Vec::new());
+        let left = Check::skipped("doctor.leftovers", "the caller is not known");
+        return Ok(vec![left]);
     };
     let keys = OwnKeys::new(operator, &caller.arn);
     let mut checks = vec![leftovers(operator, &keys).await];

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::calls::{Calls, Token, calls};
+use super::calls::{Calls, ReadSecret, calls};
 use super::check::Check;
-use super::facts::{Facts, Function};
+use super::facts::Facts;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::services::Service;
@@ -32,14 +32,21 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
         return vec![Check::skipped(NAME, "the settings are not valid")];
     };
     let mut checks = Vec::new();
-    let token = match token(operator, function).await {
-        Ok(token) => token,
-        Err(failed) => {
-            checks.push(Check::unread("role.token", &failed));
-            None
+    let token = function.variable("DOPPLER_TOKEN_SECRET_ID");
+    let documents = config.fleet.iter().flat_map(|fleet| &fleet.document_ids);
+    let documents = documents.map(|id| ("role.documents", id.as_str()));
+    let mut others = Vec::new();
+    for (name, id) in token
+        .map(|id| ("role.token", id))
+        .into_iter()
+        .chain(documents)
+    {
+        match read_secret(operator, name, id).await {
+            Ok(other) => others.push(other),
+            Err(failed) => checks.push(Check::unread(name, &failed)),
         }
-    };
-    let calls = calls(facts, function, config, token.as_ref());
+    }
+    let calls = calls(facts, function, config, &others);
     let mut found = BTreeMap::<&'static str, Found>::new();
     for (number, call) in calls.iter().enumerate() {
         let progress = format!(
@@ -61,18 +68,20 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
     checks
 }
 
-/// Returns the secret with the Doppler token.
-async fn token(operator: &Operator<'_>, function: &Function) -> Result<Option<Token>, Failure> {
-    let Some(id) = function.variable("DOPPLER_TOKEN_SECRET_ID") else {
-        return Ok(None);
-    };
+/// Describes a secret that the function only reads.
+async fn read_secret(
+    operator: &Operator<'_>,
+    name: &'static str,
+    id: &str,
+) -> Result<ReadSecret, Failure> {
     let request = operator.aws.secrets_manager.describe_secret().secret_id(id);
     let reply = request.send().await;
     let reply = reply.map_err(|error| Failure::of_call("secretsmanager:DescribeSecret", &error))?;
-    Ok(Some(Token {
+    Ok(ReadSecret {
+        name,
         arn: reply.arn().unwrap_or(id).to_owned(),
         kms_key: reply.kms_key_id().map(ToOwned::to_owned),
-    }))
+    })
 }
 
 /// One resource in each request: the decision at the top of a result is the strictest of all its
