@@ -19,8 +19,8 @@ use api_key_rotation::ids::Target;
 use role::Roles;
 use sandbox::doppler::Access;
 use sandbox::{
-    BusEvent, FUNCTION_NAME, Function, FunctionError, KeySnapshot, Options, Outcome, STAGE,
-    Sandbox, SecretSnapshot,
+    BusEvent, FUNCTION_NAME, Function, FunctionError, KeySnapshot, NewStack, Options, Outcome,
+    STAGE, Sandbox, SecretSnapshot,
 };
 
 /// The secret that is rotated.
@@ -182,6 +182,26 @@ pub(crate) struct TestEnv {
 }
 
 impl TestEnv {
+    /// Creates the function's stack, with the template's parameters for its settings. Returns them.
+    pub(crate) fn create_stack(&self, name: &str) -> BTreeMap<String, String> {
+        self.create_stack_of(name, role::TEMPLATE.clone())
+    }
+
+    /// As `create_stack`, of another template.
+    pub(crate) fn create_stack_of(
+        &self,
+        name: &str,
+        template: template::Template,
+    ) -> BTreeMap<String, String> {
+        self.sandbox.create_stack(NewStack {
+            name: name.to_owned(),
+            template,
+            parameters: role::parameters(&self.settings, &self.sandbox),
+            made: BTreeMap::new(),
+        });
+        self.sandbox.stack_parameters()
+    }
+
     /// Deploys the function again, with these changes to its variables.
     pub(crate) async fn redeploy(&self, changes: &[(&str, &str)]) {
         self.sandbox.deploy(self.function(changes)).await;

@@ -1,5 +1,6 @@
-//! The AWS port: Secrets Manager, API Gateway's control plane, `EventBridge`, the part of Lambda that
-//! operators use, and the sandbox's own clock. Requests are distinguished by what AWS's clients send.
+//! The AWS port: Secrets Manager, API Gateway's control plane, `EventBridge`, `CloudWatch` Logs,
+//! `CloudFormation`, the part of Lambda that operators use, and the sandbox's own clock. Requests are
+//! distinguished by what AWS's clients send.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -17,10 +18,12 @@ use serde_json::{Value, json};
 use crate::account::{Account, QueryService};
 use crate::api_gateway::{self, ApiGateway};
 use crate::call_log::Service;
+use crate::cloud_formation::CloudFormation;
 use crate::error_response::{ErrorResponse, content_type, json_response};
 use crate::event_bridge::EventBridge;
-use crate::lambda::{Lambda, configuration_api, invoke_api, missing};
+use crate::lambda::{Lambda, configuration_api, invoke_api, missing, tags_api};
 use crate::page::{self, Page};
+use crate::query_protocol::Form;
 use crate::rotation::Rotator;
 use crate::secrets_manager::{SecretsManager, parse};
 
@@ -33,6 +36,7 @@ pub(crate) struct Aws {
     pub(crate) rotator: Rotator,
     pub(crate) event_bridge: EventBridge,
     pub(crate) account: Account,
+    pub(crate) cloud_formation: CloudFormation,
     /// None, if the sandbox has no page.
     pub(crate) page: Option<Page>,
 }
@@ -43,6 +47,10 @@ pub(crate) enum Target {
     Secrets(String),
     /// An operation of `EventBridge`, from `X-Amz-Target`.
     EventBridge(String),
+    /// An operation of `CloudWatch` Logs, from `X-Amz-Target`.
+    Logs(String),
+    /// An operation of `CloudFormation`, which is in the body.
+    CloudFormation,
     /// A path of API Gateway.
     ApiGateway,
     /// Invoke of the function with this name, percent-decoded.
@@ -55,6 +63,8 @@ pub(crate) enum Target {
     Query(QueryService),
     /// An operation of `CloudTrail`, or one of `EventBridge` that reads rules, from `X-Amz-Target`.
     Account(String),
+    /// `ListTags` of the resource with this ARN, percent-decoded.
+    LambdaTags(String),
     /// The sandbox itself: its clock and its page.
     Sandbox,
 }
@@ -101,7 +111,20 @@ impl Aws {
                     .and_then(|input| self.account.json(&operation, &input));
                 json_answer(Service::EventBridge, output)
             }
+            Target::LambdaTags(arn) => match signed(&parts) {
+                Ok(()) => tags_api(&arn, &self.cloud_formation.function_tags()),
+                Err(refusal) => refusal.into_response(Service::ApiGateway),
+            },
             Target::Sandbox => self.sandbox(&parts),
+            Target::Logs(operation) => {
+                let output = signed(&parts)
+                    .and_then(|()| json_input(&body))
+                    .and_then(|input| self.lambda.logs().perform(&operation, input));
+                json_answer(Service::CloudWatchLogs, output)
+            }
+            Target::CloudFormation => signed(&parts)
+                .and_then(|()| self.cloud_formation.perform(&body, &self.lambda))
+                .unwrap_or_else(|refusal| refusal.into_response(Service::CloudFormation)),
             Target::Secrets(operation) => {
                 let output = signed(&parts).and_then(|()| self.secrets(&operation, &body));
                 json_answer(Service::SecretsManager, output)
@@ -189,14 +212,20 @@ fn json_answer(service: Service, output: Result<Value, ErrorResponse>) -> Respon
 
 /// Returns the service and operation for the call log; `None` for services that the function does
 /// not call, and for the clock.
-pub(crate) fn classify(parts: &Parts) -> Option<(Service, String)> {
+pub(crate) fn classify(parts: &Parts, body: &[u8]) -> Option<(Service, String)> {
     match target(parts) {
         Target::Lambda(_)
         | Target::LambdaConfiguration(_)
         | Target::LambdaRecord(..)
         | Target::Query(_)
         | Target::Account(_)
+        | Target::LambdaTags(_)
         | Target::Sandbox => None,
+        Target::Logs(operation) => Some((Service::CloudWatchLogs, operation)),
+        Target::CloudFormation => {
+            let action = Form::read(body).action().to_owned();
+            Some((Service::CloudFormation, action))
+        }
         Target::Secrets(operation) => Some((Service::SecretsManager, operation)),
         Target::EventBridge(operation) => Some((Service::EventBridge, operation)),
         Target::ApiGateway => {
@@ -230,24 +259,22 @@ pub(crate) fn target(parts: &Parts) -> Target {
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok())
     {
-        if let Some((_, operation)) = target.split_once("CloudTrail_20131101.") {
-            return Target::Account(operation.to_owned());
-        }
-        return match target.strip_prefix("AWSEvents.") {
-            Some(operation @ ("ListRuleNamesByTarget" | "DescribeRule")) => {
-                Target::Account(operation.to_owned())
-            }
-            Some(operation) => Target::EventBridge(operation.to_owned()),
-            None => Target::Secrets(
-                target
-                    .strip_prefix("secretsmanager.")
-                    .unwrap_or(target)
-                    .to_owned(),
-            ),
+        let (service, operation) = target.rsplit_once('.').unwrap_or(("", target));
+        let operation = operation.to_owned();
+        return match (service, operation.as_str()) {
+            ("AWSEvents", "ListRuleNamesByTarget" | "DescribeRule") => Target::Account(operation),
+            ("AWSEvents", _) => Target::EventBridge(operation),
+            ("Logs_20140328", _) => Target::Logs(operation),
+            (service, _) if service.ends_with("CloudTrail_20131101") => Target::Account(operation),
+            _ => Target::Secrets(operation),
         };
     }
     if let Some(service) = QueryService::of(parts) {
         return Target::Query(service);
+    }
+    // The Query protocol names the service only in the signature.
+    if is_signed_for(parts, "cloudformation") {
+        return Target::CloudFormation;
     }
     let path = api_gateway::segments(parts.uri.path());
     match path
@@ -268,9 +295,19 @@ pub(crate) fn target(parts: &Parts) -> Target {
         ["2019-09-30", "functions", name, "concurrency"] if parts.method == Method::GET => {
             Target::LambdaRecord("GetFunctionConcurrency", (*name).to_owned())
         }
+        ["2017-03-31", "tags", arn] if parts.method == Method::GET => {
+            Target::LambdaTags((*arn).to_owned())
+        }
         ["_sandbox", ..] => Target::Sandbox,
         _ => Target::ApiGateway,
     }
+}
+
+/// Whether the signature's scope has this service.
+fn is_signed_for(parts: &Parts, service: &str) -> bool {
+    let signature = parts.headers.get(AUTHORIZATION);
+    let signature = signature.and_then(|signature| signature.to_str().ok());
+    signature.is_some_and(|text| text.contains(&format!("/{service}/aws4_request")))
 }
 
 /// How long AWS accepts a signature, before and after the time of signing (DOC, OBS).
@@ -312,7 +349,7 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
         return None;
     };
     let status = match target(parts) {
-        Target::Secrets(_) | Target::EventBridge(_) => 400,
+        Target::Secrets(_) | Target::EventBridge(_) | Target::Logs(_) => 400,
         _ => 403,
     };
     Some(ErrorResponse::new(

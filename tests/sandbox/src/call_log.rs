@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::faults::FaultKind;
 
-/// A service that the rotation function talks to.
+/// A service that the rotation function or an operator talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
     /// AWS Secrets Manager.
@@ -19,6 +19,10 @@ pub enum Service {
     Gateway,
     /// Amazon `EventBridge`.
     EventBridge,
+    /// Amazon `CloudWatch` Logs.
+    CloudWatchLogs,
+    /// AWS `CloudFormation`.
+    CloudFormation,
     /// The Doppler API.
     Doppler,
 }
@@ -30,6 +34,8 @@ impl fmt::Display for Service {
             Service::ApiGateway => "API Gateway",
             Service::Gateway => "the gateway",
             Service::EventBridge => "EventBridge",
+            Service::CloudWatchLogs => "CloudWatch Logs",
+            Service::CloudFormation => "CloudFormation",
             Service::Doppler => "Doppler",
         })
     }

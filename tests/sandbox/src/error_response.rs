@@ -6,6 +6,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::call_log::Service;
+use crate::cloud_formation;
+use crate::query_protocol;
 
 /// The header in which AWS's REST services send an error's name.
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -42,12 +44,14 @@ impl ErrorResponse {
     /// Returns the throttling error of `service` (status and name: SDK service models).
     pub(crate) fn throttle(service: Service, retry_after: Option<u64>) -> ErrorResponse {
         let (status, code, message) = match service {
-            Service::SecretsManager | Service::EventBridge => {
+            Service::SecretsManager | Service::EventBridge | Service::CloudWatchLogs => {
                 (400, "ThrottlingException", "Rate exceeded")
             }
             Service::ApiGateway | Service::Gateway => {
                 (429, "TooManyRequestsException", "Too Many Requests")
             }
+            // OBS: many issue trackers.
+            Service::CloudFormation => (400, "Throttling", "Rate exceeded"),
             Service::Doppler => (429, "", "Too many requests. Please slow down."),
         };
         ErrorResponse {
@@ -59,7 +63,11 @@ impl ErrorResponse {
     /// Returns the HTTP response in the error format of `service`.
     pub(crate) fn into_response(self, service: Service) -> Response<Body> {
         let body = match service {
-            Service::SecretsManager | Service::EventBridge => {
+            Service::CloudFormation => {
+                let (namespace, code) = (cloud_formation::NAMESPACE, &self.code);
+                return query_protocol::error(namespace, self.status, code, &self.message);
+            }
+            Service::SecretsManager | Service::EventBridge | Service::CloudWatchLogs => {
                 json!({ "__type": self.code, "message": self.message })
             }
             Service::ApiGateway | Service::Gateway => json!({ "message": self.message }),
@@ -83,7 +91,10 @@ impl ErrorResponse {
 /// Returns the media type of the responses of `service`.
 pub(crate) fn content_type(service: Service) -> &'static str {
     match service {
-        Service::SecretsManager | Service::EventBridge => "application/x-amz-json-1.1",
+        Service::SecretsManager | Service::EventBridge | Service::CloudWatchLogs => {
+            "application/x-amz-json-1.1"
+        }
+        Service::CloudFormation => "text/xml",
         Service::ApiGateway | Service::Gateway | Service::Doppler => "application/json",
     }
 }

@@ -47,7 +47,7 @@ const BLOCKED: &str = "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01 Transitiona
     clippy::unnecessary_wraps,
     reason = "the shape that `Middleware` requires"
 )]
-pub(crate) fn classify(_: &Parts) -> Option<(Service, String)> {
+pub(crate) fn classify(_: &Parts, _: &[u8]) -> Option<(Service, String)> {
     Some((Service::Gateway, PROBE.to_owned()))
 }
 

@@ -1,8 +1,8 @@
 //! A local sandbox for the rotation function: every service that it calls.
 //!
 //! It serves AWS Secrets Manager with its rotation, Amazon API Gateway's control and data plane for
-//! API keys, Amazon `EventBridge`'s buses, AWS Lambda around the real function binary, and the
-//! Doppler API. Everything is kept in memory and listens on loopback only. A test injects faults
+//! API keys, Amazon `EventBridge`'s buses, AWS Lambda around the real function binary with its log in
+//! `CloudWatch` Logs, the function's stack in AWS `CloudFormation`, and the Doppler API. Everything is kept in memory and listens on loopback only. A test injects faults
 //! ([`Faults`]), and reads the calls ([`Call`]), the state of secrets and keys ([`SecretSnapshot`],
 //! [`KeySnapshot`]) and the events that were put on a bus ([`BusEvent`]).
 //!
@@ -11,7 +11,7 @@
 //!              │                                     │ HTTP
 //!              │            call log and faults ◄────┘
 //!              │                    │
-//!              └──► secrets_manager · api_gateway · gateway · event_bridge · doppler
+//!              └──► secrets_manager · api_gateway · gateway · event_bridge · logs · cloud_formation · doppler
 //! ```
 //!
 //! Each fact about a service carries its source: AWSV, recorded on AWS; DOC, AWS's documentation;
@@ -22,6 +22,7 @@ mod api_gateway;
 mod aws;
 mod call_log;
 mod clock;
+mod cloud_formation;
 mod constants;
 pub mod doppler;
 mod error_response;
@@ -32,8 +33,10 @@ mod gateway;
 pub mod http_client;
 pub mod iam;
 mod lambda;
+mod logs;
 mod middleware;
 mod page;
+mod query_protocol;
 mod rotation;
 mod sandbox;
 mod secrets_manager;
@@ -46,6 +49,7 @@ pub mod tls;
 pub use account::{AccountState, OPERATOR_ARN, ROLE_ARN, Rule, Topic, Trail};
 pub use api_gateway::UsageDays;
 pub use call_log::{Call, Service};
+pub use cloud_formation::NewStack;
 pub use constants::{
     ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE,
     fingerprint,

@@ -29,7 +29,7 @@ use crate::stepped_function::CallGate;
 
 /// Returns the service and operation of a request; `None` for a request that belongs in neither
 /// call log nor faults.
-pub(crate) type Classify = fn(&Parts) -> Option<(Service, String)>;
+pub(crate) type Classify = fn(&Parts, &[u8]) -> Option<(Service, String)>;
 
 /// A service's routes, behind the call log and the faults.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl Middleware {
     }
 
     async fn serve(&self, parts: Parts, body: Bytes) -> Answer {
-        let Some((service, operation)) = (self.classify)(&parts) else {
+        let Some((service, operation)) = (self.classify)(&parts, &body) else {
             let authorizer = self.authorizer.as_ref();
             let denied = authorizer.and_then(|authorizer| authorizer.refusal("", &parts, &body));
             return match denied {
@@ -78,7 +78,11 @@ impl Middleware {
         // First, and without a call log entry: the signer is not known yet.
         let aws = matches!(
             service,
-            Service::SecretsManager | Service::ApiGateway | Service::EventBridge
+            Service::SecretsManager
+                | Service::ApiGateway
+                | Service::EventBridge
+                | Service::CloudWatchLogs
+                | Service::CloudFormation
         );
         if aws && let Some(refusal) = aws::stale(&parts, self.clock.now()) {
             return Ok(refusal.into_response(service));
@@ -233,9 +237,12 @@ impl Middleware {
 
 fn request_id_header(service: Service) -> HeaderName {
     HeaderName::from_static(match service {
-        Service::SecretsManager | Service::ApiGateway | Service::Gateway | Service::EventBridge => {
-            "x-amzn-requestid"
-        }
+        Service::SecretsManager
+        | Service::ApiGateway
+        | Service::Gateway
+        | Service::EventBridge
+        | Service::CloudWatchLogs
+        | Service::CloudFormation => "x-amzn-requestid",
         Service::Doppler => "x-request-id",
     })
 }

@@ -14,6 +14,7 @@ use crate::api_gateway::{self, ApiGateway, UsageDays};
 use crate::aws::{self, Aws};
 use crate::call_log::{Call, CallLog, Service};
 use crate::clock::Clock;
+use crate::cloud_formation::CloudFormation;
 use crate::doppler::{self, Doppler};
 use crate::event_bridge::{EventBridge, LabelRule};
 use crate::events::{Event, Events};
@@ -21,6 +22,7 @@ use crate::faults::Faults;
 use crate::gateway;
 use crate::iam::{Authorizer, OperatorRole, Role};
 use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
+use crate::logs::Logs;
 use crate::middleware::{Classify, Middleware};
 use crate::page::{Page, PageContent, PageServices};
 use crate::rotation::{Persistence, Rotator};
@@ -81,6 +83,10 @@ pub struct Options {
     pub function_timeout: Duration,
     /// How many processes of the function may run concurrently. A kill ends all of them.
     pub function_concurrency: usize,
+    /// How many events of the log one call of `FilterLogEvents` searches.
+    pub log_page: usize,
+    /// How long an update of the stack takes.
+    pub stack_update_time: Duration,
     /// Whether a call of the function for a missing API key is checked as a call for a key without
     /// tags. A role that requires a tag then denies it; otherwise API Gateway returns
     /// `NotFoundException`. What AWS does is not known.
@@ -131,6 +137,8 @@ impl Default for Options {
             step_pause: Duration::ZERO,
             function_timeout: Duration::from_mins(5),
             function_concurrency: 1,
+            log_page: 10_000,
+            stack_update_time: Duration::ZERO,
             missing_key_is_denied: false,
             label_events: None,
             reconcile_every: None,
@@ -180,11 +188,15 @@ impl Sandbox {
             "a schedule needs a period longer than none"
         );
         let (events, clock) = (Events::default(), Clock::default());
+        let operator = OperatorRole::default();
+        let cloud_formation =
+            CloudFormation::new(clock.clone(), options.stack_update_time, operator.clone());
         let lambda_settings = LambdaSettings {
             timeout: options.function_timeout,
             concurrency: options.function_concurrency,
             also: options.also_listen_on,
             port: options.ports.runtime,
+            logs: Logs::new(clock.clone(), options.log_page),
         };
         let lambda = Lambda::start(lambda_settings, events.clone())
             .await
@@ -235,6 +247,7 @@ impl Sandbox {
             rotator: rotator.clone(),
             event_bridge: event_bridge.clone(),
             account: Account::new(lambda.clone(), clock.clone()),
+            cloud_formation,
             page: page.clone(),
         };
         let services = Services {
@@ -245,7 +258,7 @@ impl Sandbox {
             faults,
             clock,
             also: options.also_listen_on,
-            operator: OperatorRole::default(),
+            operator,
             missing_key_is_denied: options.missing_key_is_denied,
         };
         let open_ports = services
@@ -280,6 +293,7 @@ impl Sandbox {
             concurrency: 1,
             also: None,
             port: 0,
+            logs: Logs::new(self.services.clock.clone(), self.options.log_page),
         };
         let lambda = Lambda::start(settings, self.events.clone()).await?;
         let call_gate = CallGate::default();
@@ -317,6 +331,14 @@ impl Sandbox {
     #[must_use]
     pub fn doppler(&self) -> &Doppler {
         &self.services.doppler
+    }
+
+    pub(crate) fn cloud_formation(&self) -> &CloudFormation {
+        &self.services.aws.cloud_formation
+    }
+
+    pub(crate) fn lambda(&self) -> &Lambda {
+        &self.lambda
     }
 
     pub(crate) fn event_bridge(&self) -> &EventBridge {
@@ -466,6 +488,7 @@ impl Services {
             secrets: self.aws.secrets.clone(),
             api_gateway: self.aws.api_gateway.clone(),
             lambda: lambda.clone(),
+            cloud_formation: self.aws.cloud_formation.clone(),
             operator: self.operator.clone(),
             account: self.aws.account.clone(),
             missing_key_is_denied: self.missing_key_is_denied,
@@ -538,7 +561,7 @@ impl OpenPorts {
     clippy::unnecessary_wraps,
     reason = "the shape that `Middleware` requires"
 )]
-fn classify_doppler(parts: &http::request::Parts) -> Option<(Service, String)> {
+fn classify_doppler(parts: &http::request::Parts, _: &[u8]) -> Option<(Service, String)> {
     Some((
         Service::Doppler,
         doppler::operation(&parts.method, parts.uri.path()),

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api_gateway::{NewKey, NewPlan, StageOf};
+use crate::cloud_formation::NewStack;
 use crate::constants::{FUNCTION_ARN, REST_API_ID, STAGE};
 use crate::error_response::ErrorResponse;
 use crate::event_bridge::BusEvent;
@@ -397,6 +398,41 @@ impl Sandbox {
         input.id = id.map(str::to_owned);
         let (_, plan) = must("create a usage plan", self.api_gateway.create_plan(input));
         text_of(&plan.unwrap_or_default(), "id")
+    }
+}
+
+/// The stack and the log.
+impl Sandbox {
+    /// Creates the function's stack, or replaces it. The function itself is deployed with `deploy`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the template cannot be deployed with these parameters.
+    pub fn create_stack(&self, new: NewStack) {
+        let created = self.cloud_formation().create(new);
+        created.unwrap_or_else(|error| panic!("the stack cannot be created: {error:#}"));
+    }
+
+    /// Returns every parameter of the stack with its value.
+    #[must_use]
+    pub fn stack_parameters(&self) -> BTreeMap<String, String> {
+        self.cloud_formation().parameters()
+    }
+
+    /// Fails the next update of the stack in this resource of the template, with this reason.
+    pub fn fail_stack_update(&self, resource: &str, reason: &str) {
+        self.cloud_formation().fail_next_update(resource, reason);
+    }
+
+    /// Returns the variables of the deployed function.
+    #[must_use]
+    pub fn function_variables(&self) -> BTreeMap<String, String> {
+        self.lambda().variables()
+    }
+
+    /// Adds a line to the function's log group, as Lambda does for what the function did not write.
+    pub fn put_log_line(&self, line: &str) {
+        self.lambda().logs().put(line);
     }
 }
 

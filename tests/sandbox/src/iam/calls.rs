@@ -17,10 +17,13 @@ use super::role::Role;
 use crate::account::{self, Account};
 use crate::api_gateway::{self, ApiGateway};
 use crate::aws::{Target, target};
+use crate::cloud_formation::CloudFormation;
 use crate::constants::{ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION};
 use crate::error_response::ErrorResponse;
 use crate::event_bridge::bus_arn;
 use crate::lambda::Lambda;
+use crate::logs;
+use crate::query_protocol::Form;
 use crate::secrets_manager::{Secret, SecretsManager};
 
 /// The role that limits the operator's calls; `None` allows everything.
@@ -32,6 +35,7 @@ pub(crate) struct Authorizer {
     pub(crate) secrets: SecretsManager,
     pub(crate) api_gateway: ApiGateway,
     pub(crate) lambda: Lambda,
+    pub(crate) cloud_formation: CloudFormation,
     pub(crate) operator: OperatorRole,
     pub(crate) account: Account,
     pub(crate) missing_key_is_denied: bool,
@@ -90,6 +94,18 @@ impl Authorizer {
             Target::LambdaRecord(operation, _) => vec![account::lambda_check(operation)],
             Target::Query(service) => Account::query_checks(service, body),
             Target::Account(operation) => Account::json_checks(&operation, &input),
+            Target::LambdaTags(arn) => vec![Check::new("lambda:ListTags", arn)],
+            Target::Logs(operation) => {
+                vec![Check::new(
+                    format!("logs:{operation}"),
+                    logs::resource(&input),
+                )]
+            }
+            Target::CloudFormation => {
+                let form = Form::read(body);
+                let action = format!("cloudformation:{}", form.action());
+                vec![Check::new(action, self.cloud_formation.resource(&form))]
+            }
             // The sandbox itself is not part of AWS.
             Target::Sandbox => Vec::new(),
         };
@@ -316,12 +332,15 @@ fn refusal(caller: &str, policy: &str, denied: &Check) -> ErrorResponse {
         "User: arn:aws:sts::{ACCOUNT}:assumed-role/{caller}/{caller} is not authorized to perform: {action} \
          on resource: {resource} because no {policy} policy allows the {action} action"
     );
-    // The services of the JSON protocol.
-    let status = match action.split(':').next() {
-        Some("secretsmanager" | "events") => 400,
-        _ => 403,
-    };
-    ErrorResponse::new(status, "AccessDeniedException", message)
+    match action.split(':').next() {
+        // The services of the JSON protocol.
+        Some("secretsmanager" | "events" | "logs") => {
+            ErrorResponse::new(400, "AccessDeniedException", message)
+        }
+        // The Query protocol.
+        Some("cloudformation") => ErrorResponse::new(403, "AccessDenied", message),
+        _ => ErrorResponse::new(403, "AccessDeniedException", message),
+    }
 }
 
 /// Checks the permission to write the function's log. Both actions are on a stream of the group

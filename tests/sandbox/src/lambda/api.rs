@@ -1,5 +1,7 @@
-//! The part of Lambda's own API that operators use: Invoke, also by `cargo lambda invoke`, and
-//! `GetFunctionConfiguration`.
+//! The part of Lambda's own API that operators use: Invoke, also by `cargo lambda invoke`,
+//! `GetFunctionConfiguration` and `ListTags`.
+
+use std::collections::BTreeMap;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -9,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::{Invocation, Lambda};
 use crate::account::ROLE_ARN;
+use crate::call_log::Service;
 use crate::constants::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION};
-use crate::error_response::{ERROR_TYPE, json_response};
+use crate::error_response::{ERROR_TYPE, ErrorResponse, json_response};
 
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
@@ -67,6 +70,12 @@ pub(crate) fn configuration_api(
         "Timeout": lambda.timeout().as_secs(),
         "MemorySize": 128,
         "Role": ROLE_ARN,
+        "LoggingConfig": {
+            "LogFormat": "JSON",
+            "ApplicationLogLevel": "INFO",
+            "SystemLogLevel": "INFO",
+            "LogGroup": crate::logs::group_name(),
+        },
     });
     let variables = lambda.variables();
     if !variables.is_empty() {
@@ -76,6 +85,19 @@ pub(crate) fn configuration_api(
         configuration[field] = value;
     }
     json_response(StatusCode::OK, "application/json", &configuration)
+}
+
+/// Answers `GET /2017-03-31/tags/{arn}`; `arn` is percent-decoded.
+pub(crate) fn tags_api(arn: &str, tags: &BTreeMap<String, String>) -> Response<Body> {
+    if arn == FUNCTION_ARN {
+        return json_response(StatusCode::OK, "application/json", &json!({ "Tags": tags }));
+    }
+    // It takes only an ARN (DOC, API reference, `ListTags`).
+    let name = arn.rsplit(':').next().unwrap_or_default();
+    missing(name).unwrap_or_else(|| {
+        let error = ErrorResponse::new(400, "InvalidParameterValueException", "Invalid ARN");
+        error.into_response(Service::ApiGateway)
+    })
 }
 
 /// Returns the error if there is no function of this name.

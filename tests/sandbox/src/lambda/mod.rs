@@ -14,17 +14,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::api::{configuration_api, invoke_api, missing};
+pub(crate) use self::api::{configuration_api, invoke_api, missing, tags_api};
 pub use self::asynchronous::Delivery;
 use self::process::Process;
 use self::runtime::Runtime;
 use crate::constants::{FUNCTION_NAME, random_uuid};
 use crate::events::{Event, Events};
 use crate::iam::{self, Role};
+use crate::logs::Logs;
 use crate::rotation::StepRun;
 
 /// What the sandbox's Lambda runs.
@@ -121,6 +122,8 @@ pub(crate) struct Settings {
     pub(crate) also: Option<IpAddr>,
     /// The port of that runtime API; 0 means any.
     pub(crate) port: u16,
+    /// Where the function's lines and Lambda's own go.
+    pub(crate) logs: Logs,
 }
 
 /// The sandbox's Lambda. Cheap to clone.
@@ -210,6 +213,16 @@ impl Lambda {
     /// Returns the role that limits the function's calls.
     pub(crate) fn role(&self) -> Option<Role> {
         self.shared.deployment.lock().role.clone()
+    }
+
+    /// Returns the function's log group.
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.shared.settings.logs
+    }
+
+    /// Returns the deployed function.
+    pub(crate) fn function(&self) -> Option<Function> {
+        self.shared.deployment.lock().function.clone()
     }
 
     /// Returns the variables of the deployed function.
@@ -324,6 +337,7 @@ impl Lambda {
                 format!("RequestId: {request_id} Error: {error:#}"),
             )),
         };
+        self.report(&request_id, &result, started.elapsed());
         let answer = match &result {
             Ok(answer) => answer.to_string(),
             Err(error) => error.to_string(),
@@ -334,6 +348,34 @@ impl Lambda {
             result,
             took: started.elapsed(),
         }
+    }
+
+    /// Writes Lambda's own line about the end of an invocation, in the format JSON (DOC, Lambda
+    /// developer guide, "Telemetry API schema", `platform.report`).
+    fn report(&self, request_id: &str, result: &Result<Value, FunctionError>, took: Duration) {
+        let status = match result {
+            Ok(_) => "success",
+            Err(error) if error.error_type == TIMED_OUT => "timeout",
+            Err(error) if error.error_type.starts_with("Runtime.") => "failure",
+            Err(_) => "error",
+        };
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let mut record = json!({
+            "requestId": request_id,
+            "metrics": {
+                "durationMs": milliseconds,
+                "billedDurationMs": milliseconds,
+                "memorySizeMB": 128,
+                "maxMemoryUsedMB": 20,
+            },
+            "status": status,
+        });
+        if let (Err(error), "failure") = (result, status) {
+            record["errorType"] = json!(error.error_type);
+        }
+        let logs = self.logs();
+        let line = json!({ "time": logs.time(), "type": "platform.report", "record": record });
+        logs.put(line.to_string());
     }
 
     /// Returns a process that waits for an event, with the number of its deployment. Returns `None`
@@ -352,7 +394,7 @@ impl Lambda {
             };
             (function, deployment.endpoint.clone(), number)
         };
-        let log = Arc::clone(&self.shared.log);
+        let (log, logs) = (Arc::clone(&self.shared.log), self.logs().clone());
         let events = self.shared.events.clone();
         // Lambda itself writes the log, with the function's role: one stream per process, and its
         // lines.
@@ -362,6 +404,7 @@ impl Lambda {
         iam::log(role.as_ref(), &name, "CreateLogStream");
         let on_line = move |line: String| {
             iam::log(role.as_ref(), &name, "PutLogEvents");
+            logs.put(&line);
             let mut log = log.lock();
             log.push_str(&line);
             log.push('\n');
@@ -382,6 +425,9 @@ impl Lambda {
     }
 }
 
+/// The type of Lambda's own error for an invocation that took too long.
+const TIMED_OUT: &str = "Sandbox.Timedout";
+
 /// Returns what an event is for: its step, or the type of an `EventBridge` event.
 fn step_of(event: &[u8]) -> Option<String> {
     let event: Value = serde_json::from_slice(event).ok()?;
@@ -395,5 +441,5 @@ fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
         "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
         timeout.as_secs_f64()
     );
-    FunctionError::new("Sandbox.Timedout", message)
+    FunctionError::new(TIMED_OUT, message)
 }

@@ -98,6 +98,33 @@ pub(crate) async fn events(sandbox: &Sandbox, operation: &str, input: Value) -> 
         .expect("EventBridge responds")
 }
 
+/// Calls `CloudWatch` Logs.
+pub(crate) async fn logs(sandbox: &Sandbox, operation: &str, input: Value) -> Answer {
+    let answer = try_json(sandbox, &format!("Logs_20140328.{operation}"), input).await;
+    answer.expect("CloudWatch Logs responds")
+}
+
+/// Calls `CloudFormation`. Returns the status and the XML.
+pub(crate) async fn cloud_formation(
+    sandbox: &Sandbox,
+    fields: &[(&str, &str)],
+) -> (StatusCode, String) {
+    let fields = fields.iter();
+    let form: Vec<_> = fields
+        .map(|(name, value)| {
+            let value = value.replace('%', "%25").replace('&', "%26");
+            format!("{name}={}", value.replace('+', "%2B").replace(' ', "+"))
+        })
+        .collect();
+    let request = Request::post(sandbox.aws_url())
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", SIGNED.replace("/x/", "/cloudformation/"));
+    let request = request.body(form.join("&")).expect("the request is valid");
+    let response = http_client::send(request).await.expect("it responds");
+    let text = String::from_utf8_lossy(response.body()).into_owned();
+    (response.status(), text)
+}
+
 async fn try_json(sandbox: &Sandbox, target: &str, input: Value) -> anyhow::Result<Answer> {
     let request = Request::post(sandbox.aws_url())
         .header("x-amz-target", target)

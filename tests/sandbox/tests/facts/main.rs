@@ -4,12 +4,14 @@
 mod account;
 mod client;
 mod clock;
+mod cloud_formation;
 mod event_bridge;
 mod faults;
 mod gateway;
 mod iam;
 mod keys;
 mod lambda;
+mod logs;
 mod plans;
 mod put_events;
 mod replicas;
