@@ -8,7 +8,7 @@ use clap_complete::Shell;
 /// What every help text and the man page end with.
 const EXIT_STATUS: &str = "\
 Exit status:
-  0    done; with status, usage and whose: the answer is complete
+  0    done; with words that only show: the answer is complete
   1    failed, not found, or doctor found a problem; the error says what to do next
   2    wrong usage, or not confirmed; nothing was changed
   130  ended with Ctrl-C; AWS continues what was started
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 }
 
 /// The options of every word.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     /// The rotation function: its name, which is the stack's name, or its ARN
     #[arg(
@@ -39,6 +39,15 @@ pub(crate) struct Options {
         hide_env_values = true
     )]
     pub(crate) function: Option<String>,
+    /// The CloudFormation stack of the function, instead of --function
+    #[arg(
+        long,
+        global = true,
+        env = "ROTATION_STACK",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    pub(crate) stack: Option<String>,
     /// The secret: its name or ARN; not needed if the function serves one secret
     #[arg(
         long,
@@ -111,7 +120,7 @@ pub(crate) struct Wait {
     pub(crate) timeout: Duration,
 }
 
-/// Arguments of `whose`, which takes none: an argument would be in the history of the shell.
+/// Arguments of a word that reads a value. It takes none: an argument would be in the history of the shell.
 #[derive(Debug, Args)]
 pub(crate) struct NoValue {
     /// Refused, and never shown.

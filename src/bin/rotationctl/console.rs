@@ -1,11 +1,15 @@
 //! Output: text or JSON on standard output, progress and questions on standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::sync::Mutex;
 
 use serde_json::Value;
 
 use crate::failure::Failure;
+
+/// The terminal of this process, also if standard input is a file.
+const TERMINAL: &str = "/dev/tty";
 
 /// A colour of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,13 @@ impl Console {
         }
     }
 
+    /// Prints a JSON document on a line of its own, if the output is JSON.
+    pub(crate) fn record(&self, document: &Value) {
+        if self.json {
+            writeln!(io::stdout(), "{document}").ok();
+        }
+    }
+
     /// Colours a text, if the terminal shows colours.
     pub(crate) fn paint(&self, text: &str, colour: Colour) -> String {
         if self.has_colour {
@@ -131,7 +142,9 @@ impl Console {
         if yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        // Standard input may hold the value of a key.
+        let is_piped = !io::stdin().is_terminal();
+        if !io::stderr().is_terminal() || is_piped && File::open(TERMINAL).is_err() {
             return Err(Failure::not_started(
                 "not confirmed: there is no terminal to ask; nothing was changed",
                 "add --yes to a script",
@@ -140,9 +153,14 @@ impl Console {
         self.end_progress();
         write!(io::stderr(), "{question} Type yes to continue: ").ok();
         io::stderr().flush().ok();
-        let answer = tokio::task::spawn_blocking(|| {
+        let answer = tokio::task::spawn_blocking(move || {
             let mut answer = String::new();
-            io::stdin().read_line(&mut answer).map(|_| answer)
+            if is_piped {
+                BufReader::new(File::open(TERMINAL)?).read_line(&mut answer)?;
+            } else {
+                io::stdin().read_line(&mut answer)?;
+            }
+            Ok::<_, io::Error>(answer)
         });
         let answer = answer.await.ok().and_then(Result::ok).unwrap_or_default();
         if answer.trim().eq_ignore_ascii_case("yes") {

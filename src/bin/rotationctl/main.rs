@@ -1,7 +1,8 @@
 //! `rotationctl`: operates the rotation of an API Gateway key with the operator's own credentials.
 //!
 //! It does in one word what the pages do with the AWS CLI, and uses the function and the services
-//! as any other client does. It never prints a value, and holds one only for `whose`.
+//! as any other client does. It never prints a value, and holds one only for
+//! `whose`, `leaked` and `adopt`.
 
 mod arguments;
 mod aws;
@@ -68,11 +69,16 @@ fn run(arguments: &Arguments) -> Status {
             console.note(format!("error: {failed}"));
             failed.status
         }
-        None => {
-            console.note("interrupted: AWS continues what was started; see `rotationctl status`");
-            Status::Interrupted
-        }
+        None => interrupted_with(&arguments.word, &console),
     }
+}
+
+/// Says what an interruption means for a word.
+fn interrupted_with(word: &Word, console: &Console) -> Status {
+    match word {
+        _ => console.note("interrupted: AWS continues what was started; see `rotationctl status`"),
+    }
+    Status::Interrupted
 }
 
 async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure> {

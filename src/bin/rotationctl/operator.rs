@@ -1,6 +1,7 @@
 //! What every word works with: the clients, the options, and what they name.
 
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::arguments::Options;
 use crate::aws::Clients;
@@ -17,6 +18,10 @@ pub(crate) struct Operator<'a> {
     pub(crate) console: &'a Console,
     /// The AWS clients.
     pub(crate) aws: Clients,
+    /// The function's settings, once they were read.
+    settings: OnceCell<Value>,
+    /// The outputs of the stack in `--stack`, once they were read.
+    outputs: OnceCell<Value>,
 }
 
 impl<'a> Operator<'a> {
@@ -29,46 +34,57 @@ impl<'a> Operator<'a> {
             options,
             console,
             aws: Clients::new(options).await?,
+            settings: OnceCell::new(),
+            outputs: OnceCell::new(),
         })
     }
 
-    /// Returns the secret: `--secret`, or else the function's `SECRET_ID`.
+    /// Returns the secret: `--secret`, or else the function's `SECRET_ID`, or else the one that the
+    /// stack names.
     ///
     /// # Errors
-    /// Returns an error if neither is given, or if the function's settings cannot be read.
+    /// Returns an error if none is given, or if function or stack cannot be read or name no secret.
     pub(crate) async fn secret_id(&self) -> Result<String, Failure> {
         if let Some(secret) = &self.options.secret {
             return Ok(secret.clone());
         }
-        let Some(function) = &self.options.function else {
+        let (secret, missing) = if let Some(function) = &self.options.function {
+            let settings = self.settings(function).await?;
+            let secret = &settings["Environment"]["Variables"]["SECRET_ID"];
+            let missing =
+                "the function has no SECRET_ID: it serves a fleet, or its settings cannot be read";
+            (secret.as_str(), missing)
+        } else if self.options.stack.is_some() {
+            let missing = "the stack has no output SecretArn: it serves a fleet";
+            (self.output("SecretArn").await?, missing)
+        } else {
             return Err(Failure::not_started(
-                "neither --function nor --secret is given",
-                "name the function, which has the stack's name, or the secret",
+                "neither --function nor --secret is given, and no --stack",
+                "name the function, which has the stack's name, or the secret, or the stack",
             ));
         };
-        let input = json!({ "FunctionName": function });
-        let settings = self
-            .aws
-            .services
-            .call(Service::Lambda, "GetFunctionConfiguration", input)
-            .await?;
-        let secret = settings["Environment"]["Variables"]["SECRET_ID"].as_str();
         let secret = secret.filter(|secret| !secret.is_empty());
-        secret.map(ToOwned::to_owned).ok_or_else(|| {
-            Failure::not_started(
-                "the function has no SECRET_ID: it serves a fleet, or its settings cannot be read",
-                "name the secret with --secret",
-            )
-        })
+        let missing = || Failure::not_started(missing, "name the secret with --secret");
+        secret.map(ToOwned::to_owned).ok_or_else(missing)
     }
 
-    /// Returns the function: `--function`, or else the rotation function of the secret.
+    /// Returns the function: `--function`, or else that of the stack, or else the rotation function
+    /// of the secret.
     ///
     /// # Errors
-    /// Returns an error if neither is given, or if the secret has no rotation function.
+    /// Returns an error if none is given, or if stack or secret name no function.
     pub(crate) async fn function(&self) -> Result<String, Failure> {
         if let Some(function) = &self.options.function {
             return Ok(function.clone());
+        }
+        if self.options.stack.is_some() {
+            let function = self.output("FunctionName").await?;
+            return function.map(ToOwned::to_owned).ok_or_else(|| {
+                Failure::not_started(
+                    "the stack has no output FunctionName: it is not a stack of this project",
+                    "check --stack",
+                )
+            });
         }
         let function = self.describe().await?.rotation_function;
         function.ok_or_else(|| {
@@ -77,6 +93,115 @@ impl<'a> Operator<'a> {
                 "name the function with --function",
             )
         })
+    }
+
+    /// Returns the stack: `--stack`, or else the one whose name the function's tag has.
+    ///
+    /// # Errors
+    /// Returns an error if the function is not known, or if no stack deployed it.
+    pub(crate) async fn stack(&self) -> Result<String, Failure> {
+        if let Some(stack) = &self.options.stack {
+            return Ok(stack.clone());
+        }
+        let input = json!({ "Resource": self.function_arn().await? });
+        let call = self.aws.services.call(Service::Lambda, "ListTags", input);
+        let tags = call.await?;
+        let stack = tags["Tags"]["aws:cloudformation:stack-name"].as_str();
+        stack.map(ToOwned::to_owned).ok_or_else(|| {
+            Failure::not_started(
+                "the function has no tag aws:cloudformation:stack-name: no stack deployed it",
+                "name the stack with --stack",
+            )
+        })
+    }
+
+    /// Returns the function's ARN, without a version or an alias.
+    ///
+    /// # Errors
+    /// As for [`Operator::function`], or if its settings cannot be read.
+    pub(crate) async fn function_arn(&self) -> Result<String, Failure> {
+        let function = self.function().await?;
+        let settings = if function.starts_with("arn:") {
+            &Value::Null
+        } else {
+            self.settings(&function).await?
+        };
+        let arn = settings["FunctionArn"].as_str().unwrap_or(&function);
+        Ok(arn.split(':').take(7).collect::<Vec<_>>().join(":"))
+    }
+
+    /// Returns the function's variables.
+    ///
+    /// # Errors
+    /// As for [`Operator::function`], or if its settings cannot be read.
+    pub(crate) async fn variables(&self) -> Result<&Value, Failure> {
+        let function = self.function().await?;
+        let settings = self.settings(&function).await?;
+        Ok(&settings["Environment"]["Variables"])
+    }
+
+    /// Returns the name of the function's log group.
+    ///
+    /// # Errors
+    /// As for [`Operator::function`].
+    pub(crate) async fn log_group(&self) -> Result<String, Failure> {
+        if self.options.function.is_none()
+            && self.options.stack.is_some()
+            && let Some(group) = self.output("LogGroupName").await?
+        {
+            return Ok(group.to_owned());
+        }
+        let function = self.function().await?;
+        // As the template names it, and Lambda by default. Only read if it was needed anyway,
+        // because it is a right of its own.
+        let settings = self.settings.get();
+        let group = settings.and_then(|settings| settings["LoggingConfig"]["LogGroup"].as_str());
+        Ok(group.map_or_else(
+            || format!("/aws/lambda/{}", function_name(&function)),
+            ToOwned::to_owned,
+        ))
+    }
+
+    /// Reads the function's settings, once.
+    async fn settings(&self, function: &str) -> Result<&Value, Failure> {
+        let read = async || {
+            let input = json!({ "FunctionName": function });
+            let services = &self.aws.services;
+            services
+                .call(Service::Lambda, "GetFunctionConfiguration", input)
+                .await
+        };
+        self.settings.get_or_try_init(read).await
+    }
+
+    /// Returns an output of the stack in `--stack`, which is read once.
+    async fn output(&self, name: &str) -> Result<Option<&str>, Failure> {
+        let read = async || {
+            let stack = self.options.stack.as_deref().unwrap_or_default();
+            self.describe_stack(stack).await
+        };
+        let stack = self.outputs.get_or_try_init(read).await?;
+        let mut outputs = stack["Outputs"].as_array().into_iter().flatten();
+        let output = outputs.find(|output| output["OutputKey"] == name);
+        Ok(output.and_then(|output| output["OutputValue"].as_str()))
+    }
+
+    /// Reads a stack.
+    ///
+    /// # Errors
+    /// Returns an error if `CloudFormation` refuses, or if there is no such stack.
+    pub(crate) async fn describe_stack(&self, name: &str) -> Result<Value, Failure> {
+        let input = json!({ "StackName": name });
+        let services = &self.aws.services;
+        let stacks = services.call(Service::CloudFormation, "DescribeStacks", input);
+        let stacks = stacks.await.map_err(|failed| {
+            if failed.has_code("ValidationError") {
+                failed.next("check --stack, the account and the Region")
+            } else {
+                failed
+            }
+        })?;
+        Ok(stacks["Stacks"][0].clone())
     }
 
     /// Invokes the function once, and returns its answer.
@@ -115,11 +240,19 @@ impl<'a> Operator<'a> {
         let mut event = json!({ "Step": "status" });
         if let Some(secret) = &self.options.secret {
             event["SecretId"] = json!(secret);
-        } else if self.options.function.is_none() {
+        } else if self.options.function.is_none() && self.options.stack.is_none() {
             self.secret_id().await?;
         }
         self.invoke(&event).await
     }
+}
+
+/// Returns the function's name, from a name or an ARN.
+fn function_name(function: &str) -> &str {
+    let name = function
+        .rsplit_once(":function:")
+        .map_or(function, |(_, name)| name);
+    name.split(':').next().unwrap_or(name)
 }
 
 /// Returns the error that the function reported.

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::arguments::{Arguments, Word};
 use crate::failure::{Failure, Status};
@@ -17,13 +18,10 @@ const SHORTEST_VALUE: usize = 20;
 /// # Errors
 /// Returns the status for a help text, or for wrong usage, after printing it.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, Status> {
-    match Arguments::try_parse_from(arguments) {
-        Ok(Arguments {
-            word: Word::Whose(given),
-            ..
-        }) if !given.refused.is_empty() => {
+    match read(arguments) {
+        Ok(parsed) if has_refused(&parsed.word) => {
             let failed = Failure::not_started(
-                "whose takes no argument: the value would be in the history of the shell",
+                "the word takes no argument: the value would be in the history of the shell",
                 "delete it there, and pass the value to standard input or type it at the prompt",
             );
             writeln!(std::io::stderr(), "error: {failed}").ok();
@@ -39,6 +37,35 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, Status> {
             write!(std::io::stderr(), "{text}").ok();
             Err(Status::NotStarted)
         }
+    }
+}
+
+/// Reads the arguments. What the command line names precedes what the environment names.
+fn read(arguments: &[OsString]) -> Result<Arguments, clap::Error> {
+    let matches = Arguments::command().try_get_matches_from(arguments)?;
+    let mut parsed = Arguments::from_arg_matches(&matches)?;
+    let options = &mut parsed.options;
+    match (is_typed(&matches, "stack"), is_typed(&matches, "function")) {
+        (true, false) => options.function = None,
+        (false, true) => options.stack = None,
+        _ => {}
+    }
+    Ok(parsed)
+}
+
+/// Whether an option stands on the command line.
+fn is_typed(matches: &ArgMatches, option: &str) -> bool {
+    matches.value_source(option) == Some(ValueSource::CommandLine)
+        || matches
+            .subcommand()
+            .is_some_and(|(_, below)| is_typed(below, option))
+}
+
+/// Whether a word that reads a value got an argument.
+fn has_refused(word: &Word) -> bool {
+    match word {
+        Word::Whose(given) => !given.refused.is_empty(),
+        _ => false,
     }
 }
 
