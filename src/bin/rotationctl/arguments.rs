@@ -97,6 +97,8 @@ pub(crate) enum Word {
     Usage(Days),
     /// Check everything that a rotation needs, also before the first one
     Doctor(Doctor),
+    /// Show the last errors, and what to do about each
+    Why(Since),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -161,6 +163,14 @@ pub(crate) struct Doctor {
     /// Try the calls of the function's role, with disabled keys that are removed again; asks first
     #[arg(long)]
     pub(crate) probe_role: bool,
+}
+
+/// Since when.
+#[derive(Debug, Args)]
+pub(crate) struct Since {
+    /// How far back to look
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
+    pub(crate) since: Duration,
 }
 
 /// The shells with completions.

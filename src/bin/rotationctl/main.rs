@@ -9,6 +9,7 @@ mod aws;
 mod connector;
 mod console;
 mod failure;
+mod function_log;
 mod operator;
 mod parse;
 mod report;
@@ -27,7 +28,7 @@ use failure::{Failure, Status};
 use operator::Operator;
 use signals::interrupted;
 use words::rotate::Kind;
-use words::{cancel, doctor, help, retry, rollback, rotate, status, stop, usage, whose};
+use words::{cancel, doctor, help, retry, rollback, rotate, status, stop, usage, whose, why};
 
 fn main() -> ExitCode {
     let status = match parse::parse(&std::env::args_os().collect::<Vec<_>>()) {
@@ -102,6 +103,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
         Word::Whose(_) => whose::run(&operator).await,
         Word::Doctor(flags) => doctor::run(&operator, flags).await,
         Word::Usage(days) => usage::run(&operator, days.days).await,
+        Word::Why(since) => why::run(&operator, since.since).await,
         Word::Completions { .. } | Word::Man { .. } => Ok(()),
     }
 }

@@ -12,3 +12,4 @@ pub(crate) mod stop;
 pub(crate) mod usage;
 pub(crate) mod value;
 pub(crate) mod whose;
+pub(crate) mod why;
