@@ -99,6 +99,8 @@ pub(crate) enum Word {
     Doctor(Doctor),
     /// Show the last errors, and what to do about each
     Why(Since),
+    /// Show what happened to keys, labels and Doppler targets, and follow it
+    Events(Events),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -171,6 +173,17 @@ pub(crate) struct Since {
     /// How far back to look
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
     pub(crate) since: Duration,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// How far back to look
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub(crate) since: Duration,
+    /// Follow what happens, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
 }
 
 /// The shells with completions.

@@ -28,7 +28,9 @@ use failure::{Failure, Status};
 use operator::Operator;
 use signals::interrupted;
 use words::rotate::Kind;
-use words::{cancel, doctor, help, retry, rollback, rotate, status, stop, usage, whose, why};
+use words::{
+    cancel, doctor, events, help, retry, rollback, rotate, status, stop, usage, whose, why,
+};
 
 fn main() -> ExitCode {
     let status = match parse::parse(&std::env::args_os().collect::<Vec<_>>()) {
@@ -77,6 +79,8 @@ fn run(arguments: &Arguments) -> Status {
 /// Says what an interruption means for a word.
 fn interrupted_with(word: &Word, console: &Console) -> Status {
     match word {
+        // This is how following ends.
+        Word::Events(which) if which.follow => return Status::Done,
         _ => console.note("interrupted: AWS continues what was started; see `rotationctl status`"),
     }
     Status::Interrupted
@@ -104,6 +108,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
         Word::Doctor(flags) => doctor::run(&operator, flags).await,
         Word::Usage(days) => usage::run(&operator, days.days).await,
         Word::Why(since) => why::run(&operator, since.since).await,
+        Word::Events(which) => events::run(&operator, which).await,
         Word::Completions { .. } | Word::Man { .. } => Ok(()),
     }
 }

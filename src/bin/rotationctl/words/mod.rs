@@ -2,6 +2,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod help;
 pub(crate) mod retry;
 pub(crate) mod rollback;
