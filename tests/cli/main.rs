@@ -8,6 +8,7 @@ mod doctor_elsewhere;
 mod doctor_keys;
 mod doctor_rights;
 mod doctor_watch;
+mod configuring;
 mod explaining;
 mod naming;
 mod program;

@@ -101,6 +101,8 @@ pub(crate) enum Word {
     Why(Since),
     /// Show what happened to keys, labels and Doppler targets, and follow it
     Events(Events),
+    /// Show the parameters of the stack, or change some and keep all others
+    Config(Settings),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -184,6 +186,17 @@ pub(crate) struct Events {
     /// Follow what happens, until Ctrl-C
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+/// Which parameters of the stack.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// A parameter to show, or parameters to change
+    #[arg(value_name = "NAME[=VALUE]")]
+    pub(crate) settings: Vec<String>,
+    /// The longest wait for the update
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// The shells with completions.

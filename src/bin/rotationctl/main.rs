@@ -29,7 +29,7 @@ use operator::Operator;
 use signals::interrupted;
 use words::rotate::Kind;
 use words::{
-    cancel, doctor, events, help, retry, rollback, rotate, status, stop, usage, whose, why,
+    cancel, config, doctor, events, help, retry, rollback, rotate, status, stop, usage, whose, why,
 };
 
 fn main() -> ExitCode {
@@ -109,6 +109,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
         Word::Usage(days) => usage::run(&operator, days.days).await,
         Word::Why(since) => why::run(&operator, since.since).await,
         Word::Events(which) => events::run(&operator, which).await,
+        Word::Config(which) => config::run(&operator, which).await,
         Word::Completions { .. } | Word::Man { .. } => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! The words, one file for each task.
 
 pub(crate) mod cancel;
+pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod help;
