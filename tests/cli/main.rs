@@ -1,6 +1,7 @@
 //! `rotationctl` against the sandbox, which runs the real function.
 
 mod account;
+mod adopting;
 mod arguments;
 mod changing;
 mod doctor;

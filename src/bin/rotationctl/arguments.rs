@@ -103,6 +103,8 @@ pub(crate) enum Word {
     Events(Events),
     /// Show the parameters of the stack, or change some and keep all others
     Config(Settings),
+    /// Take over a key that another tool created; asks first
+    Adopt(Adopt),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -197,6 +199,19 @@ pub(crate) struct Settings {
     /// The longest wait for the update
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
+}
+
+/// Which key to take over.
+#[derive(Debug, Args)]
+pub(crate) struct Adopt {
+    /// The id of the key, instead of its value on standard input
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Make the key managed, so that it is retired once it is superseded: only after you took it out of the tool that created it
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) hand_over: bool,
+    #[command(flatten)]
+    pub(crate) no_value: NoValue,
 }
 
 /// The shells with completions.

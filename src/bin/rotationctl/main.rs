@@ -29,7 +29,8 @@ use operator::Operator;
 use signals::interrupted;
 use words::rotate::Kind;
 use words::{
-    cancel, config, doctor, events, help, retry, rollback, rotate, status, stop, usage, whose, why,
+    adopt, cancel, config, doctor, events, help, retry, rollback, rotate, status, stop, usage,
+    whose, why,
 };
 
 fn main() -> ExitCode {
@@ -110,6 +111,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
         Word::Why(since) => why::run(&operator, since.since).await,
         Word::Events(which) => events::run(&operator, which).await,
         Word::Config(which) => config::run(&operator, which).await,
+        Word::Adopt(which) => adopt::run(&operator, which).await,
         Word::Completions { .. } | Word::Man { .. } => Ok(()),
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Secret {
     pub(crate) arn: String,
     /// Its rotation function.
     pub(crate) rotation_function: Option<String>,
+    /// Whether rotation is switched on.
+    pub(crate) is_rotated: bool,
     /// The labels of each version that has any.
     versions: BTreeMap<String, Vec<String>>,
 }
@@ -76,6 +78,7 @@ impl Operator<'_> {
         Ok(Secret {
             arn: reply.arn().unwrap_or(secret).to_owned(),
             rotation_function: reply.rotation_lambda_arn().map(ToOwned::to_owned),
+            is_rotated: reply.rotation_enabled() == Some(true),
             versions: versions.into_iter().collect(),
         })
     }

@@ -1,5 +1,6 @@
 //! The words, one file for each task.
 
+pub(crate) mod adopt;
 pub(crate) mod cancel;
 pub(crate) mod config;
 pub(crate) mod doctor;

@@ -93,7 +93,10 @@ fn print(operator: &Operator<'_>, keys: &[String], uses: &[Use], from: Day, to: 
 }
 
 /// Returns the plans that a key is on.
-async fn plans(operator: &Operator<'_>, key: &str) -> Result<Vec<PlanId>, Failure> {
+///
+/// # Errors
+/// Returns an error if API Gateway refuses.
+pub(crate) async fn plans(operator: &Operator<'_>, key: &str) -> Result<Vec<PlanId>, Failure> {
     let request = operator
         .aws
         .api_gateway

@@ -21,13 +21,17 @@ const PAGE: i32 = 500;
 const MOST_LISTED: usize = 20_000;
 
 /// The key with the value, in texts that are safe to show.
-struct Found {
-    id: String,
+pub(crate) struct Found {
+    /// Its id.
+    pub(crate) id: String,
     name: String,
-    enabled: bool,
+    /// Whether the gateway accepts it.
+    pub(crate) enabled: bool,
     mark: DescriptionText,
-    secret: Option<String>,
-    version: Option<String>,
+    /// The ARN of its secret, or what stands for it.
+    pub(crate) secret: Option<String>,
+    /// The version that it was created for.
+    pub(crate) version: Option<String>,
     function: Option<String>,
 }
 
@@ -38,12 +42,7 @@ struct Found {
 pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     let console = operator.console;
     let value = value::read(console).await?;
-    let Some(found) = search(operator, &value).await? else {
-        return Err(Failure::new(
-            "no API key of this account and Region has this value",
-            "try --region and --profile of other places; a deleted key is not listed",
-        ));
-    };
+    let found = search(operator, &value).await?.ok_or_else(not_found)?;
     drop(value);
     console.end_progress();
     let labels = labels(operator, &found).await;
@@ -77,10 +76,24 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns the error of a value that no key has.
+pub(crate) fn not_found() -> Failure {
+    Failure::new(
+        "no API key of this account and Region has this value",
+        "try --region and --profile of other places; a deleted key is not listed",
+    )
+}
+
 /// Lists keys page by page until one has the value.
 ///
 /// The SDK's types print values with `{:?}`, so none of them leaves this function.
-async fn search(operator: &Operator<'_>, value: &ApiKeyValue) -> Result<Option<Found>, Failure> {
+///
+/// # Errors
+/// Returns an error if keys cannot be listed.
+pub(crate) async fn search(
+    operator: &Operator<'_>,
+    value: &ApiKeyValue,
+) -> Result<Option<Found>, Failure> {
     let request = operator.aws.api_gateway.get_api_keys();
     let request = request.include_values(true).limit(PAGE);
     let (mut position, mut listed) = (None, 0);
@@ -167,12 +180,12 @@ fn next(found: &Found, labels: &[String]) -> &'static str {
     } else if found.secret.is_none() {
         "if it leaked, replace and disable the key where it is used: docs/manual-changes.md#find-a-key-by-its-value"
     } else if has(CURRENT) {
-        "if it leaked: `rotationctl rotate --wait`, then `rotationctl stop`"
+        "if it leaked: `rotationctl leaked`, which rotates, waits and stops"
     } else if has(PENDING) {
-        "if it leaked: `rotationctl cancel`, then `rotationctl stop`"
+        "if it leaked: `rotationctl leaked`, which cancels the rotation and stops"
     } else if matches!(found.mark, DescriptionText::Superseded(_)) {
-        "another key is current; if it leaked: `rotationctl stop`"
+        "another key is current; if it leaked: `rotationctl leaked`, which stops"
     } else {
-        "if it leaked: `rotationctl status`, then rotate if the key is current, and stop"
+        "if it leaked: `rotationctl leaked`"
     }
 }
