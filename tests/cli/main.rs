@@ -11,6 +11,7 @@ mod doctor_rights;
 mod doctor_watch;
 mod configuring;
 mod explaining;
+mod leaking;
 mod naming;
 mod program;
 mod reading;

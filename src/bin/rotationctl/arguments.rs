@@ -105,6 +105,8 @@ pub(crate) enum Word {
     Config(Settings),
     /// Take over a key that another tool created; asks first
     Adopt(Adopt),
+    /// Replace a leaked key and disable it, in one flow that can be resumed; asks first
+    Leaked(Leaked),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -199,6 +201,16 @@ pub(crate) struct Settings {
     /// The longest wait for the update
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
+}
+
+/// How long to wait for the rotation of a leaked key.
+#[derive(Debug, Args)]
+pub(crate) struct Leaked {
+    /// The longest wait for the rotation
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) no_value: NoValue,
 }
 
 /// Which key to take over.

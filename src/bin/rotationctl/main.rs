@@ -29,8 +29,8 @@ use operator::Operator;
 use signals::interrupted;
 use words::rotate::Kind;
 use words::{
-    adopt, cancel, config, doctor, events, help, retry, rollback, rotate, status, stop, usage,
-    whose, why,
+    adopt, cancel, config, doctor, events, help, leaked, retry, rollback, rotate, status, stop,
+    usage, whose, why,
 };
 
 fn main() -> ExitCode {
@@ -82,6 +82,9 @@ fn interrupted_with(word: &Word, console: &Console) -> Status {
     match word {
         // This is how following ends.
         Word::Events(which) if which.follow => return Status::Done,
+        Word::Leaked(_) => console.note(
+            "interrupted: AWS continues what was started; run `rotationctl leaked` again with the same value, which continues from there",
+        ),
         _ => console.note("interrupted: AWS continues what was started; see `rotationctl status`"),
     }
     Status::Interrupted
@@ -112,6 +115,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
         Word::Events(which) => events::run(&operator, which).await,
         Word::Config(which) => config::run(&operator, which).await,
         Word::Adopt(which) => adopt::run(&operator, which).await,
+        Word::Leaked(how) => leaked::run(&operator, how.timeout).await,
         Word::Completions { .. } | Word::Man { .. } => Ok(()),
     }
 }

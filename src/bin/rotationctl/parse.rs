@@ -65,6 +65,7 @@ fn is_typed(matches: &ArgMatches, option: &str) -> bool {
 fn has_refused(word: &Word) -> bool {
     match word {
         Word::Whose(given) => !given.refused.is_empty(),
+        Word::Leaked(given) => !given.no_value.refused.is_empty(),
         Word::Adopt(given) => !given.no_value.refused.is_empty(),
         _ => false,
     }

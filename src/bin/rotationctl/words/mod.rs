@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod help;
+pub(crate) mod leaked;
 pub(crate) mod retry;
 pub(crate) mod rollback;
 pub(crate) mod rotate;

@@ -23,25 +23,33 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
         console.document(&json!({ "wouldInvoke": steps, "version": version }));
         return Ok(());
     }
-    let mut answers: Vec<Value> = Vec::new();
-    for step in steps {
+    let mut answers = Vec::new();
+    let done = run_steps(operator, &secret.arn, version, &mut answers).await;
+    console.document(&json!({ "version": version, "steps": answers }));
+    done
+}
+
+/// Runs the steps of a rotation, and adds the answer of each.
+///
+/// # Errors
+/// Returns the error of the step that fails.
+pub(crate) async fn run_steps(
+    operator: &Operator<'_>,
+    secret: &str,
+    version: &str,
+    answers: &mut Vec<Value>,
+) -> Result<(), Failure> {
+    let console = operator.console;
+    for step in RotationStep::ALL.map(RotationStep::as_str) {
         console.progress(&format!("{step}…"));
-        let event = json!({ "Step": step, "SecretId": secret.arn, "ClientRequestToken": version });
+        let event = json!({ "Step": step, "SecretId": secret, "ClientRequestToken": version });
         let answer = operator.invoke(&event).await;
         console.end_progress();
         console.line(step);
-        match answer {
-            Ok(answer) => {
-                show::done(console, &SecretReport::read(&answer)?);
-                answers.push(answer);
-            }
-            Err(failed) => {
-                console.document(&json!({ "version": version, "steps": answers }));
-                return Err(failed);
-            }
-        }
+        let answer = answer?;
+        show::done(console, &SecretReport::read(&answer)?);
+        answers.push(answer);
     }
     console.line(format!("version {version} is current"));
-    console.document(&json!({ "version": version, "steps": answers }));
     Ok(())
 }

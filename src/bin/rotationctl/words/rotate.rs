@@ -45,26 +45,12 @@ pub(crate) async fn run(operator: &Operator<'_>, kind: Kind, wait: &Wait) -> Res
     if operator.options.dry_run {
         return dry_run(operator, kind).await;
     }
-    let request = operator.aws.secrets_manager.rotate_secret();
-    let request = request
-        .secret_id(&secret)
-        .rotate_immediately(kind == Kind::Rotation);
-    let started = request.send().await.map_err(|error| {
-        let failed = Failure::of_call("secretsmanager:RotateSecret", &error);
-        if failed.has_code("InvalidRequestException") {
-            failed.next(
-                "if a version is pending, run `rotationctl retry` or `rotationctl cancel` first",
-            )
-        } else {
-            failed
-        }
-    })?;
-    let version = started.version_id().unwrap_or_default();
+    let version = start(operator, kind, &secret).await?;
     let console = operator.console;
     console.line(format!("started the {noun} to version {version}"));
     if wait.wait {
         let began = Instant::now();
-        wait_for(operator, kind, version, wait.timeout).await?;
+        wait_for(operator, kind, &version, wait.timeout).await?;
         console.end_progress();
         let took = Duration::from_secs(began.elapsed().as_secs());
         console.line(format!("the {noun} ended after {}", format_duration(took)));
@@ -83,6 +69,32 @@ pub(crate) async fn run(operator: &Operator<'_>, kind: Kind, wait: &Wait) -> Res
         "step": noun, "secret": secret, "version": version, "ended": wait.wait,
     }));
     Ok(())
+}
+
+/// Starts a rotation. Returns its version.
+///
+/// # Errors
+/// Returns an error if Secrets Manager refuses.
+pub(crate) async fn start(
+    operator: &Operator<'_>,
+    kind: Kind,
+    secret: &str,
+) -> Result<String, Failure> {
+    let request = operator.aws.secrets_manager.rotate_secret();
+    let request = request
+        .secret_id(secret)
+        .rotate_immediately(kind == Kind::Rotation);
+    let started = request.send().await.map_err(|error| {
+        let failed = Failure::of_call("secretsmanager:RotateSecret", &error);
+        if failed.has_code("InvalidRequestException") {
+            failed.next(
+                "if a version is pending, run `rotationctl retry` or `rotationctl cancel` first",
+            )
+        } else {
+            failed
+        }
+    })?;
+    Ok(started.version_id().unwrap_or_default().to_owned())
 }
 
 async fn dry_run(operator: &Operator<'_>, kind: Kind) -> Result<(), Failure> {
@@ -126,7 +138,11 @@ fn progress(kind: Kind, secret: &Secret, version: &str) -> Progress {
     }
 }
 
-async fn wait_for(
+/// Waits until a rotation has ended.
+///
+/// # Errors
+/// Returns an error if it does not end in time, or if it was given up.
+pub(crate) async fn wait_for(
     operator: &Operator<'_>,
     kind: Kind,
     version: &str,

@@ -22,17 +22,9 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     }
     let question = format!("Disable every superseded key of {secret}?");
     console.confirm(&question, operator.options.yes).await?;
-    console.progress("disabling superseded keys…");
-    let answer = operator.invoke_step("emergencyStop").await;
-    console.end_progress();
-    let answer = answer.map_err(|failed| {
-        failed.next("run `rotationctl stop` again, or disable the keys yourself: docs/runbook.md#emergency-stop")
-    })?;
-    let report = Report::read(&answer)?;
+    let answer = disable(operator).await?;
     console.document(&answer);
-    for secret in &report.secrets {
-        show::done(console, secret);
-    }
+    let report = Report::read(&answer)?;
     if report.totals.failures > 0 {
         return Err(Failure::new(
             format!(
@@ -45,10 +37,29 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Runs the emergency stop, and shows what it did. Returns the function's answer.
+///
+/// # Errors
+/// Returns an error if the function fails.
+pub(crate) async fn disable(operator: &Operator<'_>) -> Result<Value, Failure> {
+    let console = operator.console;
+    console.progress("disabling superseded keys…");
+    let answer = operator.invoke_step("emergencyStop").await;
+    console.end_progress();
+    let answer = answer.map_err(|failed| {
+        failed.next("run `rotationctl stop` again, or disable the keys yourself: docs/runbook.md#emergency-stop")
+    })?;
+    let report = Report::read(&answer)?;
+    for secret in &report.secrets {
+        show::done(console, secret);
+    }
+    Ok(answer)
+}
+
 /// Shows the keys that the stop disables and who still uses them. Returns their ids.
 ///
 /// An emergency does not wait for a report: if it cannot be read, the operator decides without it.
-async fn announce(operator: &Operator<'_>, secret: &str) -> Value {
+pub(crate) async fn announce(operator: &Operator<'_>, secret: &str) -> Value {
     let console = operator.console;
     console.progress("reading who would be cut off…");
     let report = operator.invoke_step("status").await;
