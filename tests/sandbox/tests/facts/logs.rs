@@ -90,7 +90,7 @@ async fn other_patterns_are_refused() {
         "{ $.a = 1 }",
         "{ $.a = \"b\" && $.c = \"d\" }",
         "{ $.a = \"b\"",
-        "?time-out",
+        "?timed-out",
         "?\"open",
     ] {
         let refused = filter(&sandbox, json!({ "filterPattern": pattern })).await;
