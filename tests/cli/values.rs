@@ -24,7 +24,8 @@ fn malformed() -> [FaultKind; 4] {
 async fn no_word_prints_value() {
     let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
     for word in [
-        "status", "usage", "whose", "test", "rotate", "retry", "cancel", "rollback", "stop",
+        "status", "usage", "whose", "why", "events", "config", "test", "rotate", "retry", "cancel",
+        "adopt", "rollback", "leaked", "stop",
     ] {
         for json in [&["--yes"][..], &["--yes", "--json"]] {
             let arguments = [&[word], json].concat();
@@ -46,7 +47,7 @@ async fn answer_of_other_function_prints_nothing() {
         format!(r#"{{"step":"status","secrets":"{STRAY}"}}"#),
         format!(r#"{{"step":{{"{STRAY}":1}}}}"#),
     ] {
-        for word in ["status", "usage", "stop"] {
+        for word in ["status", "usage", "stop", "leaked", "adopt"] {
             let base = format!(
                 "http://{}/2018-06-01/runtime/invocation",
                 env.sandbox.runtime_api()
@@ -94,6 +95,57 @@ async fn stays_silent(env: &TestEnv, word: &str, service: Service, operation: &s
     }
 }
 
+/// Anyone who may write to the log can write any text into any field.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stray_log_lines_print_nothing() {
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    for stray in [STRAY, superseded.as_str(), "Stray1Stray2Stray3Stray4"] {
+        for level in ["ERROR", "WARN", "INFO"] {
+            let line = serde_json::json!({
+                "level": level, "message": format!("no {stray}: {stray}"), "error_type": stray,
+                "action": stray, "outcome": stray, "key_id": stray, "doppler_target": stray,
+                "version": stray, "span": { "step": stray, "secret": stray, "version": stray },
+            });
+            env.sandbox.put_log_line(&line.to_string());
+        }
+        let record =
+            serde_json::json!({ "requestId": stray, "status": "failure", "errorType": stray });
+        let report = serde_json::json!({ "type": "platform.report", "record": record });
+        env.sandbox.put_log_line(&report.to_string());
+        env.sandbox
+            .put_log_line(&format!("{stray} Task timed out {stray}"));
+        // Without a secret, no line is left out.
+        for word in ["why", "events"] {
+            for json in [&[][..], &["--json"]] {
+                let arguments = [&[word], json].concat();
+                let ended = run_with(&env, &arguments, None).await.with(0);
+                assert_absent(&ended.stdout, stray, word);
+                assert_absent(&ended.stderr, stray, word);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn malformed_logs_and_stack_replies_print_nothing() {
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    env.create_stack("rotation");
+    for word in ["why", "events"] {
+        let service = Service::CloudWatchLogs;
+        stays_silent(&env, word, service, "FilterLogEvents", &superseded).await;
+    }
+    for operation in ["DescribeStacks", "GetTemplateSummary"] {
+        stays_silent(
+            &env,
+            "config",
+            Service::CloudFormation,
+            operation,
+            &superseded,
+        )
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_secrets_manager_replies_print_nothing() {
     let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
@@ -115,6 +167,8 @@ async fn malformed_api_gateway_replies_print_nothing() {
         ("whose", "GetApiKeys"),
         ("usage", "GetUsagePlans"),
         ("usage", "GetUsage"),
+        ("leaked", "GetApiKeys"),
+        ("adopt", "GetApiKey"),
     ] {
         stays_silent(&env, word, Service::ApiGateway, operation, &superseded).await;
     }
