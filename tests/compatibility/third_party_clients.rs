@@ -745,3 +745,70 @@ async fn aws_cli_shows_function_error_and_type() {
         "{refusal}"
     );
 }
+
+/// The AWS CLI reads the stack and the log, changes a parameter, and waits for the update.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aws_cli_changes_stack_and_reads_log() {
+    let env = TestEnvBuilder::plain().start().await;
+    env.create_stack("partner-stack");
+    let terminal = Terminal::of(&env);
+    let described = terminal
+        .aws("cloudformation describe-stacks --stack-name partner-stack")
+        .await;
+    let stack = &described["Stacks"][0];
+    assert_eq!(text(stack, "/StackStatus"), "CREATE_COMPLETE");
+    let outputs = stack["Outputs"].as_array().expect("a list").iter();
+    let output = |name: &str| {
+        let mut outputs = outputs.clone();
+        let found = outputs.find(|output| output["OutputKey"] == name);
+        text(found.expect("there is the output"), "/OutputValue").to_owned()
+    };
+    assert_eq!(output("FunctionName"), FUNCTION_NAME);
+    assert_eq!(
+        output("LogGroupName"),
+        format!("/aws/lambda/{FUNCTION_NAME}")
+    );
+    let summary = terminal
+        .aws("cloudformation get-template-summary --stack-name partner-stack")
+        .await;
+    let parameters = summary["Parameters"].as_array().expect("a list").iter();
+    let names = parameters.map(|parameter| text(parameter, "/ParameterKey"));
+    let kept = names.filter(|name| *name != "GracePeriod");
+    let kept: Vec<_> = kept
+        .map(|name| format!("ParameterKey={name},UsePreviousValue=true"))
+        .collect();
+    let update = format!(
+        "cloudformation update-stack --stack-name partner-stack --use-previous-template --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters ParameterKey=GracePeriod,ParameterValue=48h {}",
+        kept.join(" ")
+    );
+    terminal.aws(&update).await;
+    terminal
+        .aws("cloudformation wait stack-update-complete --stack-name partner-stack")
+        .await;
+    assert_eq!(env.sandbox.function_variables()["GRACE_PERIOD"], "48h");
+    let again = terminal.aws_refuses(&update).await;
+    assert!(again.contains("No updates are to be performed."), "{again}");
+    let events = terminal
+        .aws("cloudformation describe-stack-events --stack-name partner-stack")
+        .await;
+    assert_eq!(
+        text(&events, "/StackEvents/0/ResourceStatus"),
+        "UPDATE_COMPLETE"
+    );
+    let tags = terminal
+        .aws(&format!("lambda list-tags --resource {FUNCTION_ARN}"))
+        .await;
+    let stack = "/Tags/aws:cloudformation:stack-name";
+    assert_eq!(text(&tags, stack), "partner-stack");
+    env.rotate().await;
+    let log = format!(
+        "logs filter-log-events --log-group-name /aws/lambda/{FUNCTION_NAME} --filter-pattern {{$.outcome=\"rotation*\"}}"
+    );
+    let found = terminal.aws(&log).await;
+    let message = text(&found, "/events/0/message");
+    assert!(message.contains("rotation finished"), "{message}");
+    let missing = terminal
+        .aws_refuses("logs filter-log-events --log-group-name missing")
+        .await;
+    assert!(missing.contains("ResourceNotFoundException"), "{missing}");
+}
