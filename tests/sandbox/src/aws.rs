@@ -21,6 +21,7 @@ use crate::call_log::Service;
 use crate::cloud_formation::CloudFormation;
 use crate::error_response::{ErrorResponse, content_type, json_response};
 use crate::event_bridge::EventBridge;
+use crate::incidents::{Act, IncidentRequests};
 use crate::lambda::{Lambda, configuration_api, invoke_api, missing, tags_api};
 use crate::page::{self, Page};
 use crate::query_protocol::Form;
@@ -39,6 +40,8 @@ pub(crate) struct Aws {
     pub(crate) cloud_formation: CloudFormation,
     /// None, if the sandbox has no page.
     pub(crate) page: Option<Page>,
+    /// Where incidents for a drill are requested.
+    pub(crate) incidents: IncidentRequests,
 }
 
 /// The recipient of a request.
@@ -115,7 +118,7 @@ impl Aws {
                 Ok(()) => tags_api(&arn, &self.cloud_formation.function_tags()),
                 Err(refusal) => refusal.into_response(Service::ApiGateway),
             },
-            Target::Sandbox => self.sandbox(&parts),
+            Target::Sandbox => self.sandbox(&parts).await,
             Target::Logs(operation) => {
                 let output = signed(&parts)
                     .and_then(|()| json_input(&body))
@@ -150,12 +153,18 @@ impl Aws {
     }
 
     /// Everything below `/_sandbox`.
-    fn sandbox(&self, parts: &Parts) -> Response<Body> {
+    async fn sandbox(&self, parts: &Parts) -> Response<Body> {
         if let Some(refusal) = page::foreign(parts) {
             return refusal;
         }
         match (&parts.method, parts.uri.path(), &self.page) {
             (&Method::POST, "/_sandbox/clock", _) => self.advance(&parts.uri),
+            (&Method::POST, "/_sandbox/provoke", Some(_)) => {
+                self.incidents.answer(Act::Provoke, &parts.uri).await
+            }
+            (&Method::POST, "/_sandbox/remedy", Some(_)) => {
+                self.incidents.answer(Act::Remedy, &parts.uri).await
+            }
             (_, _, Some(page)) => page.answer(parts),
             (_, _, None) => page::message(StatusCode::NOT_FOUND, "This sandbox has no page."),
         }
@@ -318,8 +327,8 @@ const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// boto/botocore#3587, aws-amplify/amplify-js#2014).
 ///
 /// Most AWS SDKs correct their time of signing by the `Date` of this response, and so follow the
-/// sandbox's clock. Botocore does not (SRC), and its machine's clock does not move with the
-/// sandbox's. Therefore its requests are accepted.
+/// sandbox's clock. Botocore and `rotationctl` do not (SRC), and their machine's clock does not move
+/// with the sandbox's. Therefore their requests are accepted.
 pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
     let text = |name: &str| {
         parts
@@ -327,8 +336,9 @@ pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
             .get(name)
             .and_then(|value| value.to_str().ok())
     };
-    let agent = text("user-agent").unwrap_or_default();
-    if agent.to_lowercase().contains("botocore") {
+    let agents = ["user-agent", "x-amz-user-agent"].map(|name| text(name).unwrap_or_default());
+    let agents = agents.join(" ").to_lowercase();
+    if agents.contains("botocore") || agents.contains("app/rotationctl") {
         return None;
     }
     let stamp = text("x-amz-date")?;

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::constants::random_uuid;
+use crate::constants::{ACCOUNT, FUNCTION_ARN, REGION, random_uuid};
 use crate::error_response::ErrorResponse;
 use crate::lambda::{FunctionError, Invocation, Lambda};
 use crate::secrets_manager::{RotationRequest, SecretsManager};
@@ -85,8 +85,19 @@ pub(crate) struct Rotator {
     pub(crate) lambda: Lambda,
     pub(crate) persistence: Persistence,
     pub(crate) outcomes: Outcomes,
+    /// The events about rotations that CloudTrail has recorded, oldest first.
+    pub(crate) trail: Arc<Mutex<Vec<TrailEvent>>>,
     /// Every `RotationToken` that was sent to the function.
     pub(crate) tokens: Arc<Mutex<Vec<String>>>,
+}
+
+/// An event about a rotation as `EventBridge` delivers it from `CloudTrail`.
+#[derive(Debug, Clone)]
+pub struct TrailEvent {
+    /// When it was recorded, by the sandbox's clock.
+    pub at: SystemTime,
+    /// The whole event.
+    pub event: Value,
 }
 
 /// Each rotation by its token: `None` while it runs, then its outcome.
@@ -159,8 +170,15 @@ impl Rotator {
                 .run_steps(&arn, &token, &STEPS, attempt, &mut steps)
                 .await
                 && self.secrets.conclude_rotation(&arn);
+            let is_pending = self.secrets.is_pending(&arn, &token);
+            let event = match (succeeded, is_pending) {
+                (true, _) => "RotationSucceeded",
+                (false, true) => "RotationFailed",
+                (false, false) => "RotationAbandoned",
+            };
+            self.record(event, &arn, steps.last());
             // Without AWSPENDING the version was abandoned, and there is nothing left to retry.
-            if succeeded || !self.secrets.is_pending(&arn, &token) {
+            if succeeded || !is_pending {
                 break;
             }
         }
@@ -180,6 +198,12 @@ impl Rotator {
             .run_steps(&arn, &token, &["testSecret"], 1, &mut steps)
             .await;
         self.secrets.end_test_rotation(&arn, &token);
+        let event = if succeeded {
+            "TestRotationSucceeded"
+        } else {
+            "TestRotationFailed"
+        };
+        self.record(event, &arn, steps.last());
         Outcome {
             arn,
             token,
@@ -209,6 +233,35 @@ impl Rotator {
             }
         }
         true
+    }
+
+    /// Records an event in the trail (DOC, Secrets Manager user guide, "AWS `CloudTrail` entries for
+    /// Secrets Manager": only `RotationFailed` is shown with the message). Whether each attempt has
+    /// one is not known.
+    fn record(&self, name: &str, arn: &str, last: Option<&StepRun>) {
+        let at = self.secrets.clock.now();
+        let time = humantime::format_rfc3339_seconds(at).to_string();
+        let mut detail = json!({
+            "eventType": "AwsServiceEvent",
+            "eventSource": "secretsmanager.amazonaws.com",
+            "eventName": name,
+            "eventTime": time,
+            "awsRegion": REGION,
+            "additionalEventData": { "SecretId": arn },
+        });
+        if let Some(step) = last.filter(|_| name == "RotationFailed") {
+            let step = &step.step;
+            detail["errorMessage"] = json!(format!(
+                "Error when executing lambda {FUNCTION_ARN} during {step} step"
+            ));
+        }
+        let event = json!({
+            "version": "0", "id": random_uuid(), "source": "aws.secretsmanager",
+            "detail-type": "AWS Service Event via CloudTrail",
+            "account": ACCOUNT, "region": REGION, "time": time, "resources": [],
+            "detail": detail,
+        });
+        self.trail.lock().push(TrailEvent { at, event });
     }
 
     /// Returns the event of a step, with a new `RotationToken`.

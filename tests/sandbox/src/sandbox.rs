@@ -1,11 +1,13 @@
 //! The running sandbox: its options, its services and their ports.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
@@ -21,7 +23,8 @@ use crate::events::{Event, Events};
 use crate::faults::Faults;
 use crate::gateway;
 use crate::iam::{Authorizer, OperatorRole, Role};
-use crate::lambda::{Delivery, Function, Invocation, Lambda, Settings as LambdaSettings};
+use crate::incidents::{IncidentRequest, IncidentRequests};
+use crate::lambda::{Delivery, Function, Invocation, Lambda, Measured, Settings as LambdaSettings};
 use crate::logs::Logs;
 use crate::middleware::{Classify, Middleware};
 use crate::page::{Page, PageContent, PageServices};
@@ -173,6 +176,7 @@ pub struct Sandbox {
     events: Events,
     open_ports: OpenPorts,
     options: Options,
+    pub(crate) incident_requests: AsyncMutex<UnboundedReceiver<IncidentRequest>>,
     _background: JoinSet<()>,
 }
 
@@ -197,6 +201,7 @@ impl Sandbox {
             also: options.also_listen_on,
             port: options.ports.runtime,
             logs: Logs::new(clock.clone(), options.log_page),
+            clock: clock.clone(),
         };
         let lambda = Lambda::start(lambda_settings, events.clone())
             .await
@@ -224,6 +229,7 @@ impl Sandbox {
                 step_pause: options.step_pause,
             },
             outcomes: Arc::default(),
+            trail: Arc::default(),
             tokens: Arc::default(),
         };
         let doppler = Doppler::with_clock(clock.clone());
@@ -240,6 +246,7 @@ impl Sandbox {
             };
             Page::new(content, services)
         });
+        let (incidents, incident_requests) = IncidentRequests::new();
         let aws = Aws {
             secrets: secrets.clone(),
             api_gateway: api_gateway.clone(),
@@ -249,6 +256,7 @@ impl Sandbox {
             account: Account::new(lambda.clone(), clock.clone()),
             cloud_formation,
             page: page.clone(),
+            incidents,
         };
         let services = Services {
             aws,
@@ -278,6 +286,7 @@ impl Sandbox {
             events,
             open_ports,
             options,
+            incident_requests: AsyncMutex::new(incident_requests),
             _background: background,
         })
     }
@@ -294,6 +303,7 @@ impl Sandbox {
             also: None,
             port: 0,
             logs: Logs::new(self.services.clock.clone(), self.options.log_page),
+            clock: self.services.clock.clone(),
         };
         let lambda = Lambda::start(settings, self.events.clone()).await?;
         let call_gate = CallGate::default();
@@ -430,6 +440,33 @@ impl Sandbox {
     /// first.
     pub async fn invoke(&self, payload: impl AsRef<[u8]>) -> Invocation {
         self.lambda.invoke(payload.as_ref().to_vec().into()).await
+    }
+
+    /// Returns the variables of the deployed function.
+    pub(crate) fn function_variables(&self) -> BTreeMap<String, String> {
+        self.lambda.variables()
+    }
+
+    /// Changes the function's timeout.
+    pub fn set_function_timeout(&self, timeout: Duration) {
+        self.lambda.set_timeout(timeout);
+    }
+
+    /// Deploys the same function with these changes to its variables.
+    pub async fn change_variables(&self, changes: Vec<(&'static str, String)>) {
+        self.lambda.change_variables(changes).await;
+    }
+
+    /// Uses up the concurrency of the account, so that Lambda throttles the function, or gives it
+    /// back.
+    pub fn throttle_function(&self, is_throttled: bool) {
+        self.lambda.throttle(is_throttled);
+    }
+
+    /// Returns what Lambda reports to `CloudWatch` about the invocations so far.
+    #[must_use]
+    pub fn measured(&self) -> Vec<Measured> {
+        self.lambda.measured()
     }
 
     /// Returns the ids of the function's live processes.

@@ -16,7 +16,7 @@ use crate::constants::{FUNCTION_ARN, REST_API_ID, STAGE};
 use crate::error_response::ErrorResponse;
 use crate::event_bridge::BusEvent;
 use crate::lambda::Invocation;
-use crate::rotation::Outcome;
+use crate::rotation::{Outcome, TrailEvent};
 use crate::sandbox::Sandbox;
 use crate::secrets_manager::{ReplicaStatus, RotationRequest};
 use crate::snapshot::{KeySnapshot, SecretSnapshot};
@@ -352,6 +352,29 @@ impl Sandbox {
         );
     }
 
+    /// Gives a value to a key of another account. API Gateway then refuses to create a key with it,
+    /// and does not list it.
+    pub fn take_value(&self, value: &str) {
+        self.api_gateway.take_value(value);
+    }
+
+    /// Creates so many keys on no usage plan, whose names begin with `name`.
+    pub fn create_surplus_keys(&self, name: &str, count: usize) {
+        for number in 0..count {
+            let name = format!("{name}{number}");
+            self.create_key(&name, &crate::constants::alphanumeric(40), &[]);
+        }
+    }
+
+    /// Deletes every key whose name begins with `name`.
+    pub fn delete_keys_named(&self, name: &str) {
+        for key in self.keys() {
+            if key.name.starts_with(name) {
+                self.delete_key(&key.id);
+            }
+        }
+    }
+
     /// Deletes a key.
     pub fn delete_key(&self, id: &str) {
         must("delete a key", self.api_gateway.delete_key(id));
@@ -525,6 +548,17 @@ impl Sandbox {
     /// Invokes the function for one step, with a new `RotationToken`.
     pub async fn step(&self, name: &str, token: &str, step: &str) -> Invocation {
         self.rotator.step(&self.secret(name).arn, token, step).await
+    }
+
+    /// Returns the events about rotations that `CloudTrail` has recorded, oldest first.
+    #[must_use]
+    pub fn trail(&self) -> Vec<TrailEvent> {
+        self.rotator.trail.lock().clone()
+    }
+
+    /// Runs the steps of a version that was announced in the background, as the service does.
+    pub fn resume_rotation(&self, name: &str, token: &str) {
+        self.rotator.run_again(&self.secret(name).arn, token);
     }
 
     /// Returns every `RotationToken` that the function has received in events of a rotation.

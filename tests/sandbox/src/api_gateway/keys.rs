@@ -66,7 +66,8 @@ impl ApiGateway {
             .map(known_stage)
             .collect::<Result<Vec<_>, _>>()?;
         let mut state = self.state.lock();
-        if state.keys.iter().any(|key| key.value == value) {
+        let taken = state.taken.contains(&value);
+        if taken || state.keys.iter().any(|key| key.value == value) {
             return Err(conflict("API Key already exists"));
         }
         let now = self.clock.now();
@@ -92,6 +93,11 @@ impl ApiGateway {
         state.keys.push(key);
         state.propagate();
         Ok((StatusCode::CREATED, Some(view)))
+    }
+
+    /// Adds a value that a key of another account has.
+    pub(crate) fn take_value(&self, value: &str) {
+        self.state.lock().taken.push(value.to_owned());
     }
 
     /// Returns the keys whose name starts with `name`, case-sensitive \[AWSV\].

@@ -73,6 +73,8 @@ pub(super) struct State {
     pub(super) plans: Vec<UsagePlan>,
     pub(super) meter: Meter,
     pub(super) is_stage_deleted: bool,
+    /// Values of keys of other accounts.
+    pub(super) taken: Vec<String>,
     last_number: u64,
     /// The state of each node of the data plane.
     nodes: Vec<Propagation>,
@@ -150,6 +152,7 @@ impl State {
             plans: Vec::new(),
             meter: Meter::default(),
             is_stage_deleted: false,
+            taken: Vec::new(),
             last_number: 0,
             nodes: (1..=nodes)
                 .map(|node| Propagation::new(propagation * node / nodes))

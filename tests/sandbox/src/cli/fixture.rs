@@ -4,22 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use sandbox::doppler::Access;
+pub(crate) use sandbox::incidents::{CONFIG, DOPPLER_NAME, PROJECT, SECRET, TOKEN_SECRET};
 use sandbox::{Function, STAGE, Sandbox};
 
-/// The secret that is rotated.
-pub(crate) const SECRET: &str = "demo/partner-api-key";
 /// The token of the rotation whose steps an operator runs. It is also in events/*.json.
 pub(crate) const TOKEN: &str = "11111111-1111-4111-8111-111111111111";
 /// The usage plan. Its id is known before the start, so that events/env.json can name it.
 pub(crate) const PLAN: &str = "demoplan01";
-/// The secret that holds the Doppler token.
-pub(crate) const TOKEN_SECRET: &str = "demo/doppler-token";
-/// Where Doppler has the key.
-pub(crate) const PROJECT: &str = "acme";
-/// The config of the project.
-pub(crate) const CONFIG: &str = "prd";
-/// The name of the secret in the config.
-pub(crate) const DOPPLER_NAME: &str = "PARTNER_API_KEY";
 
 /// Where the rotated key is tried.
 pub(crate) fn probe_url(sandbox: &Sandbox) -> String {

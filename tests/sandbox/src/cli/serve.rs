@@ -64,7 +64,10 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<ExitCode> {
     let mut narration = Narration::new(Terminal::stdout(None), settings.verbose);
     let banner = banner(&sandbox, &settings, &deployed);
     narration.terminal.line(Style::Plain, &banner);
-    narration.until(interrupted, &sandbox, &mut events).await;
+    tokio::select! {
+        () = narration.until(interrupted, &sandbox, &mut events) => {}
+        () = sandbox.serve_incidents() => {}
+    }
     sandbox.undeploy().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@
 mod put_events;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -55,6 +56,8 @@ struct Schedule {
     every: Duration,
     /// When the schedule fires next.
     due: Mutex<Instant>,
+    /// Whether its rule is enabled.
+    is_enabled: AtomicBool,
 }
 
 impl EventBridge {
@@ -69,6 +72,7 @@ impl EventBridge {
         let schedule = reconcile_every.map(|every| Schedule {
             every,
             due: Mutex::new(clock.instant() + every),
+            is_enabled: AtomicBool::new(true),
         });
         EventBridge {
             shared: Arc::new(Shared {
@@ -122,16 +126,26 @@ impl EventBridge {
     }
 
     fn fire_if_due(&self) {
-        let Some(Schedule { every, due }) = &self.shared.schedule else {
+        let Some(schedule) = &self.shared.schedule else {
             return;
         };
+        let Schedule { every, due, .. } = schedule;
         // Locked to the end, so that a concurrent caller returns only after the invocation was
         // requested.
         let mut due = due.lock();
         let now = self.shared.clock.instant();
         if *due <= now {
             *due = now + *every;
-            self.reconcile();
+            if schedule.is_enabled.load(Ordering::SeqCst) {
+                self.reconcile();
+            }
+        }
+    }
+
+    /// Enables or disables the rule of the schedule, as `EnableRule` and `DisableRule` do.
+    pub(crate) fn enable_schedule(&self, is_enabled: bool) {
+        if let Some(schedule) = &self.shared.schedule {
+            schedule.is_enabled.store(is_enabled, Ordering::SeqCst);
         }
     }
 

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::measured::THROTTLED;
 use super::{Invocation, Lambda};
 use crate::account::ROLE_ARN;
 use crate::call_log::Service;
@@ -116,6 +117,18 @@ pub(crate) fn missing(name: &str) -> Option<Response<Body>> {
     Some(response)
 }
 
+/// The error of an invocation without concurrency (DOC, Lambda API reference, Invoke).
+fn throttled(message: &str) -> Response<Body> {
+    let error = json!({
+        "Type": "User", "message": message, "Reason": "ConcurrentInvocationLimitExceeded",
+    });
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let mut response = json_response(status, "application/json", &error);
+    let code = HeaderValue::from_static(THROTTLED);
+    response.headers_mut().insert(ERROR_TYPE, code);
+    response
+}
+
 fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
@@ -125,6 +138,7 @@ fn empty(status: StatusCode) -> Response<Body> {
 fn answer(invocation: Invocation) -> Response<Body> {
     let (payload, failed) = match invocation.result {
         Ok(payload) => (payload, false),
+        Err(error) if error.error_type == THROTTLED => return throttled(&error.error_message),
         Err(error) => (
             json!({ "errorType": error.error_type, "errorMessage": error.error_message }),
             true,

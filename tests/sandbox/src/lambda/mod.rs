@@ -2,6 +2,7 @@
 
 mod api;
 mod asynchronous;
+mod measured;
 mod process;
 mod runtime;
 
@@ -10,7 +11,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -20,8 +22,10 @@ use tokio::task::JoinSet;
 
 pub(crate) use self::api::{configuration_api, invoke_api, missing, tags_api};
 pub use self::asynchronous::Delivery;
+pub use self::measured::Measured;
 use self::process::Process;
 use self::runtime::Runtime;
+use crate::clock::Clock;
 use crate::constants::{FUNCTION_NAME, random_uuid};
 use crate::events::{Event, Events};
 use crate::iam::{self, Role};
@@ -124,6 +128,8 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     /// Where the function's lines and Lambda's own go.
     pub(crate) logs: Logs,
+    /// The services' clock, which dates the metrics.
+    pub(crate) clock: Clock,
 }
 
 /// The sandbox's Lambda. Cheap to clone.
@@ -146,6 +152,12 @@ struct Shared {
     /// Every asynchronous invocation in the order of the requests; `None` for one that has not
     /// ended.
     deliveries: watch::Sender<Vec<Option<Delivery>>>,
+    /// What Lambda reports to `CloudWatch`.
+    measured: Mutex<Vec<Measured>>,
+    /// How long an invocation may run before it is killed.
+    timeout: Mutex<Duration>,
+    /// Whether the account has no concurrency left.
+    is_throttled: AtomicBool,
     /// The tasks of the invocations that have not ended.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -172,6 +184,7 @@ impl Lambda {
         let external = Runtime::start(settings.port, settings.also).await?;
         let shared = Shared {
             turns: Semaphore::new(settings.concurrency.max(1)),
+            timeout: Mutex::new(settings.timeout),
             settings,
             external,
             deployment: Mutex::default(),
@@ -179,6 +192,8 @@ impl Lambda {
             answers: Mutex::default(),
             events,
             deliveries: watch::Sender::default(),
+            measured: Mutex::default(),
+            is_throttled: AtomicBool::new(false),
             tasks: Mutex::default(),
         };
         Ok(Lambda {
@@ -236,7 +251,24 @@ impl Lambda {
 
     /// Returns how long an invocation may run.
     pub(crate) fn timeout(&self) -> Duration {
-        self.shared.settings.timeout
+        *self.shared.timeout.lock()
+    }
+
+    /// Changes how long an invocation may run.
+    pub(crate) fn set_timeout(&self, timeout: Duration) {
+        *self.shared.timeout.lock() = timeout;
+    }
+
+    /// Deploys the same function with these changes to its variables. Without a function, nothing
+    /// happens.
+    pub(crate) async fn change_variables(&self, changes: Vec<(&'static str, String)>) {
+        let function = self.shared.deployment.lock().function.clone();
+        if let Some(mut function) = function {
+            let changes = changes.into_iter();
+            let changes = changes.map(|(name, value)| (name.to_owned(), value));
+            function.env.extend(changes);
+            self.deploy(Some(function)).await;
+        }
     }
 
     /// Kills every process as by `kill -9` and waits until it has ended.
@@ -318,8 +350,16 @@ impl Lambda {
 
     async fn run(&self, payload: Bytes) -> Invocation {
         let request_id = random_uuid();
-        let started = Instant::now();
-        let timeout = self.shared.settings.timeout;
+        let clock = &self.shared.settings.clock;
+        let (at, started) = (clock.now(), clock.instant());
+        if let Some(throttled) = self.throttled(at) {
+            return Invocation {
+                request_id,
+                result: Err(throttled),
+                took: Duration::ZERO,
+            };
+        }
+        let timeout = self.timeout();
         let result = match self.process().await {
             Ok(None) => self
                 .shared
@@ -343,10 +383,14 @@ impl Lambda {
             Err(error) => error.to_string(),
         };
         *self.shared.answers.lock() += &(answer + "\n");
+        // By the services' clock: a test that moves it during a call lets the invocation take that
+        // long.
+        let took = clock.instant().saturating_duration_since(started);
+        self.measure(at, took, result.is_err());
         Invocation {
             request_id,
             result,
-            took: started.elapsed(),
+            took,
         }
     }
 

@@ -10,7 +10,7 @@
 //! | `POST /_sandbox/fix?what=…` | fixes that; without `what`, everything |
 //!
 //! Each `POST` answers with a `message`. The clock's route belongs to `crate::aws`, since it also
-//! exists without a page. Of values only fingerprints leave this module.
+//! exists without a page, and so do those of incidents (`crate::incidents`). Of values only fingerprints leave this module.
 
 mod activity;
 mod breakage;

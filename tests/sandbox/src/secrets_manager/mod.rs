@@ -36,7 +36,7 @@ pub(crate) type Outcome = Result<Value, ErrorResponse>;
 pub(crate) struct SecretsManager {
     secrets: Arc<Mutex<Vec<Secret>>>,
     settings: Settings,
-    clock: Clock,
+    pub(crate) clock: Clock,
     event_bridge: EventBridge,
 }
 

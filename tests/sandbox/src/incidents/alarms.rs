@@ -1,0 +1,173 @@
+//! What leads to the alarms about rotations and reconciliations.
+
+use std::time::Duration;
+
+use super::calls::{BY_KMS, BY_SCP};
+use super::helpers::{
+    always, end_faults, hour, key_id, no_variables, nothing, plan, reconcile, refuse, rotate,
+};
+use super::{Incident, Provoked, SECRET};
+use crate::call_log::Service;
+use crate::faults::FaultKind;
+
+const BASE: Incident = Incident {
+    name: "",
+    cause: "",
+    remedy: None,
+    variables: no_variables,
+    act: |_| Box::pin(async { Provoked::default() }),
+    undo: end_faults,
+};
+
+/// Longer than the 240 seconds after which near-timeout is in alarm, and shorter than a signature is
+/// valid.
+const SLOW: Duration = Duration::from_secs(250);
+
+pub(super) const INCIDENTS: &[Incident] = &[
+    Incident {
+        name: "rotation-failed",
+        cause: "a service control policy denies `CreateUsagePlanKey`, and the secret is rotated",
+        remedy: Some("the owner of the organization corrects the service control policy"),
+        act: |sandbox| {
+            Box::pin(async move {
+                let call = (Service::ApiGateway, "CreateUsagePlanKey");
+                refuse(sandbox, call, (403, "AccessDeniedException", BY_SCP));
+                rotate(sandbox)
+            })
+        },
+        ..BASE
+    },
+    Incident {
+        name: "function-errors",
+        cause: "the policy of the secret's KMS key denies the role, and the secret is rotated",
+        remedy: Some("the owner of the KMS key allows the role in the key's policy"),
+        act: |sandbox| {
+            Box::pin(async move {
+                let call = (Service::SecretsManager, "PutSecretValue");
+                refuse(sandbox, call, (400, "AccessDeniedException", BY_KMS));
+                rotate(sandbox)
+            })
+        },
+        ..BASE
+    },
+    Incident {
+        name: "function-throttled",
+        cause: "another function uses up the concurrency of the account, and the secret is rotated",
+        remedy: Some("the owner of the other function limits it, or the quota is raised"),
+        act: |sandbox| {
+            Box::pin(async move {
+                sandbox.throttle_function(true);
+                rotate(sandbox)
+            })
+        },
+        undo: |sandbox| {
+            sandbox.throttle_function(false);
+            nothing(sandbox)
+        },
+        ..BASE
+    },
+    Incident {
+        name: "near-timeout",
+        cause: "an answer of API Gateway takes 250 s in a rotation",
+        remedy: Some("the owners of other callers of API Gateway's control plane slow them down"),
+        act: |sandbox| {
+            Box::pin(async move {
+                let event_bridge = sandbox.event_bridge().clone();
+                let slow = FaultKind::before(move || {
+                    event_bridge.advance(SLOW);
+                    async {}
+                });
+                always(sandbox, (Service::ApiGateway, "CreateApiKey"), slow);
+                rotate(sandbox)
+            })
+        },
+        ..BASE
+    },
+    Incident {
+        name: "reconciliation-missing",
+        cause: "an operator disables the rule of the schedule, and 26 hours pass",
+        remedy: Some("the operator of the rule enables it: `aws events enable-rule`"),
+        act: |sandbox| {
+            Box::pin(async move {
+                sandbox.event_bridge().enable_schedule(false);
+                sandbox.advance(Duration::from_hours(26));
+                Provoked::default()
+            })
+        },
+        undo: |sandbox| {
+            sandbox.event_bridge().enable_schedule(true);
+            nothing(sandbox)
+        },
+        ..BASE
+    },
+    Incident {
+        name: "reconciliation-incomplete",
+        cause: "the policy of the secret's KMS key denies reading it, and 3 hours pass",
+        remedy: Some("the owner of the KMS key allows the role in the key's policy"),
+        act: |sandbox| {
+            Box::pin(async move {
+                let call = (Service::SecretsManager, "GetSecretValue");
+                refuse(sandbox, call, (400, "AccessDeniedException", BY_KMS));
+                for _ in 0..3 {
+                    hour(sandbox).await;
+                }
+                Provoked::default()
+            })
+        },
+        ..BASE
+    },
+    Incident {
+        name: "rotation-disabled",
+        cause: "an operator runs `cancel-rotate-secret`",
+        act: |sandbox| {
+            Box::pin(async move {
+                sandbox.disable_rotation(SECRET);
+                reconcile(sandbox).await;
+                Provoked::default()
+            })
+        },
+        undo: nothing,
+        ..BASE
+    },
+    Incident {
+        name: "current-key-too-old",
+        cause: "36 days pass without a rotation",
+        act: |sandbox| {
+            Box::pin(async move {
+                sandbox.advance(Duration::from_hours(36 * 24));
+                reconcile(sandbox).await;
+                Provoked::default()
+            })
+        },
+        undo: nothing,
+        ..BASE
+    },
+    Incident {
+        name: "no-working-key",
+        cause: "an operator disables the current key",
+        act: |sandbox| {
+            Box::pin(async move {
+                let id = key_id(sandbox, "AWSCURRENT");
+                sandbox.update_key_as_operator(&id, Some(false), None);
+                reconcile(sandbox).await;
+                Provoked::default()
+            })
+        },
+        undo: nothing,
+        ..BASE
+    },
+    Incident {
+        name: "drift-repaired",
+        cause: "another tool removes the current key from its usage plan",
+        remedy: Some("the owner of the other tool stops it"),
+        act: |sandbox| {
+            Box::pin(async move {
+                sandbox.detach_key(&key_id(sandbox, "AWSCURRENT"), &plan(sandbox));
+                reconcile(sandbox).await;
+                Provoked::default()
+            })
+        },
+        undo: nothing,
+        ..BASE
+    },
+];
