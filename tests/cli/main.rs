@@ -10,6 +10,7 @@ mod doctor_elsewhere;
 mod doctor_keys;
 mod doctor_rights;
 mod doctor_watch;
+mod drill;
 mod explaining;
 mod leaking;
 mod naming;

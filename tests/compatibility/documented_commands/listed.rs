@@ -132,6 +132,10 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
     (("deploy", "Failed first deployment", 0), CLOUD_FORMATION),
     (("doppler", "Create a token", 0), "reads from a terminal"),
     (
+        ("drill", "Start the sandbox", 0),
+        "needs rotationctl; tests/cli/drill holds the drill",
+    ),
+    (
         ("doppler", "Create a token", 1),
         "the sandbox has no CreateSecret",
     ),
