@@ -15,7 +15,7 @@ export PYTHON
 HOST_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 ARCH ?= $(HOST_ARCH)
 RUST_TARGET := $(patsubst arm64,aarch64,$(ARCH))-unknown-linux-gnu
-# The version of the C library in provided.al2023.
+# The version of the C library in provided.al2023, and in Amazon Linux 2023 everywhere.
 GLIBC := 2.34
 
 FUNCTION := $(TARGET)/debug/api-key-rotation
@@ -74,7 +74,7 @@ verify: build tools ## Build for Lambda and test whole rotations with it (5 min;
 	  cargo test --workspace --locked --test compatibility -- lambda_rie:: documented_commands::
 
 # Tests that `cargo test` does not run. They run one after the other.
-E2E := sam_deploy sam_local reproducible_build sandbox_page
+E2E := sam_deploy sam_local released_rotationctl reproducible_build sandbox_page
 
 # What the rest waits for, in one go: pip downloads while cargo compiles. For .ci/run, with --jobs.
 .PHONY: ready
@@ -85,9 +85,9 @@ tests:
 	@cargo test --workspace --locked --no-run --test e2e
 
 .PHONY: e2e
-e2e: build programs tools $(TOOLS)/e2e/.installed ## Deploy to an AWS emulator, invoke in a container, package twice, use the page (8 min)
+e2e: build buildcli programs tools $(TOOLS)/e2e/.installed ## Deploy to an emulator, run in containers, package twice, use the page (12 min)
 	@tests/tools/need chromium chromedriver
-	@echo 'Deploying, invoking in a container, packaging twice, using the page. This takes about 8 minutes on 2 cores.'
+	@echo 'Deploying, running in containers, packaging twice, using the page. This takes about 12 minutes on 2 cores.'
 	@for part in $(E2E); do \
 	  FUNCTION=$(TARGET)/lambda/api-key-rotation/bootstrap TOOLS=$(TOOLS) \
 	    cargo test --workspace --locked --test e2e -- --nocapture $$part:: || exit; \
@@ -138,17 +138,28 @@ audit: ## Check licenses, sources and known vulnerabilities (needs the network)
 ##@ Build and deploy
 
 .PHONY: build
-build: $(TOOLS)/build/.installed ## Build the function for Lambda (4-6 min; ARCH=x86_64 or ARCH=arm64)
+build: PROGRAM := api-key-rotation
+build: ## Build the function for Lambda (4-6 min; ARCH=x86_64 or ARCH=arm64)
+
+# With --disable-optimizations, cargo-lambda does not add the processor of Lambda's machines, which an operator's
+# machine may not be. The profile of Cargo.toml holds for both programs.
+.PHONY: buildcli
+buildcli: PROGRAM := rotationctl
+buildcli: BUILD_OPTIONS := --features cli --disable-optimizations
+buildcli: ## Build rotationctl for Linux with glibc 2.34 or newer (4-6 min; ARCH as for build)
+
+# An invocation for each program: cargo would give the function the features that rotationctl needs.
+build buildcli: $(TOOLS)/build/.installed
 	@tests/tools/need readelf
 # Otherwise cargo-lambda would add a missing target to your toolchain without asking.
 	@[[ -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" ]] || \
 	  { echo 'ARCH=$(ARCH): this Rust toolchain cannot build for $(RUST_TARGET); rustup target add $(RUST_TARGET)' >&2; exit 1; }
-	@PATH="$(TOOLS)/build/bin:$$PATH" cargo lambda build --release --locked --bin api-key-rotation \
+	@PATH="$(TOOLS)/build/bin:$$PATH" cargo lambda build --release --locked --bin $(PROGRAM) $(BUILD_OPTIONS) \
 	  $(if $(filter $(HOST_ARCH),$(ARCH)),,--target $(RUST_TARGET))
-	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/api-key-rotation/bootstrap
+	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/$(PROGRAM)/bootstrap
 
 .PHONY: package
-package: $(TOOLS)/build/.installed ## Zip the function with template and checksums, for each processor or for one ARCH
+package: $(TOOLS)/build/.installed ## Pack the function, rotationctl and the template, for each processor or for one ARCH
 	@tests/tools/package $(TARGET)/package $(if $(filter-out file,$(origin ARCH)),$(ARCH))
 
 ##@ Prove and measure

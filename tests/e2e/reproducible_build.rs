@@ -81,11 +81,14 @@ async fn copy_source(from: &Path, to: &Path) {
 
 /// Runs `make package` for this machine's processor with a clean environment except for
 /// `environment`. Returns the directory with the zip.
+///
+/// Only the function: `rotationctl` takes the same time again, and the release workflow builds both
+/// on two machines.
 async fn package(source: &Path, environment: &[(&str, &Path)], umask: &str) -> PathBuf {
     let mut bash = Command::new("bash");
     bash.args([
         "-c",
-        &format!("{umask}; exec make package ARCH=$(uname -m | sed s/aarch64/arm64/)"),
+        &format!("{umask}; exec make package PROGRAMS=api-key-rotation ARCH=$(uname -m | sed s/aarch64/arm64/)"),
     ])
     .current_dir(source)
     .env_clear()

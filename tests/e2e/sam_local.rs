@@ -6,23 +6,18 @@
 //! tests nothing.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::process::Stdio;
 
+use crate::docker::{answers, containers, docker, host_address};
+use crate::served::{Sandbox, announced};
 use crate::support::markdown::repository;
-use crate::support::programs::{
-    AwsCli, Group, PATIENCE, free_port, keep, output_of, stdout_of, successful, text,
-};
+use crate::support::programs::{AwsCli, Group, free_port, output_of, stdout_of, successful};
 use crate::support::sam::{architecture, built};
-use crate::support::{SECRET, key_in, tool, tools};
-use sandbox::http_client::send;
+use crate::support::{tool, tools};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
-use tokio::time::timeout;
 
 /// The function's logical id in the template.
 const FUNCTION: &str = "RotationFunction";
@@ -40,11 +35,11 @@ async fn sam_local_invoke_answers_every_example_event() {
     let Some(engine) = Engine::found("invoke").await else {
         return;
     };
-    let here = Sandbox::start(&engine).await;
+    let here = Sandbox::start(&engine.address, None).await;
     for event in example_events() {
         eprintln!("sam local invoke --event events/{event}");
         let path = repository().join("events").join(&event);
-        let mut sam = here.sam(&engine, "invoke").await;
+        let mut sam = sam_local(&here, &engine, "invoke").await;
         sam.arg("--event").arg(&path).arg(FUNCTION);
         let output = output_of(sam, "sam local invoke").await;
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -74,10 +69,10 @@ async fn sam_local_start_lambda_shows_function_error() {
     let Some(engine) = Engine::found("lambda").await else {
         return;
     };
-    let here = Sandbox::start(&engine).await;
+    let here = Sandbox::start(&engine.address, None).await;
     let port = free_port();
     eprintln!("sam local start-lambda");
-    let mut sam = here.sam(&engine, "start-lambda").await;
+    let mut sam = sam_local(&here, &engine, "start-lambda").await;
     sam.args(["--host", "127.0.0.1", "--port", &port.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -158,13 +153,7 @@ impl Engine {
     async fn found(purpose: &str) -> Option<Engine> {
         static TURN: AsyncMutex<()> = AsyncMutex::const_new(());
         let turn = TURN.lock().await;
-        let answer = docker(&["version", "--format", "{{.Server.Version}}"]).await;
-        let reason = match &answer {
-            Ok(answer) if answer.status.success() => None,
-            Ok(answer) => Some(String::from_utf8_lossy(&answer.stderr).trim().to_owned()),
-            Err(error) => Some(format!("docker: {error}")),
-        };
-        if let Some(reason) = reason {
+        if let Err(reason) = answers().await {
             eprintln!("SKIPPED, as no Docker engine answers: {reason}");
             return None;
         }
@@ -228,144 +217,20 @@ impl Drop for Engine {
     }
 }
 
-/// Returns the containers of an image.
-async fn containers(image: &str) -> BTreeSet<String> {
-    let filter = format!("ancestor={image}");
-    let containers = printed(&["ps", "--all", "--quiet", "--filter", &filter]).await;
-    containers.lines().map(str::to_owned).collect()
-}
-
-/// Returns this machine's address in the network of the containers.
-async fn host_address() -> String {
-    // Docker names the gateway only after the first container. It is the first address.
-    let network = "{{with index .IPAM.Config 0}}{{or .Gateway .Subnet}}{{end}}";
-    let network = printed(&["network", "inspect", "bridge", "--format", network]).await;
-    match network.split_once('/') {
-        None => network,
-        Some((first, _)) => {
-            let first: Ipv4Addr = first.parse().expect("the text is an address");
-            Ipv4Addr::from_bits(first.to_bits() + 1).to_string()
-        }
+/// Returns the command `sam local` with the options of every call. No credentials, because SAM
+/// would ask AWS for their account.
+async fn sam_local(here: &Sandbox, engine: &Engine, command: &str) -> Command {
+    let mut sam = here.cli.command(tool("sam"));
+    sam.args(["local", command, "--skip-pull-image"])
+        .arg("--template-file")
+        .arg(built().await.join("template.yaml"))
+        .arg("--env-vars")
+        .arg(&here.settings)
+        .args(["--parameter-overrides", &architecture()])
+        .args(&engine.image)
+        .env("SAM_CLI_TELEMETRY", "0");
+    if let Some(host) = std::env::var_os("DOCKER_HOST") {
+        sam.env("DOCKER_HOST", host);
     }
-}
-
-async fn docker(arguments: &[&str]) -> std::io::Result<Output> {
-    let mut docker = Command::new("docker");
-    docker.args(arguments).kill_on_drop(true);
-    // An engine that hangs counts as not responding.
-    timeout(PATIENCE, docker.output()).await?
-}
-
-/// Returns the output of `docker`.
-async fn printed(arguments: &[&str]) -> String {
-    let output = docker(arguments).await.expect("docker can be run");
-    successful(output, "docker").trim().to_owned()
-}
-
-/// Runs `make sandbox ARGS='--by-hand --also-listen-on …'` at free ports, with the settings for a
-/// function in a container.
-struct Sandbox {
-    cli: AwsCli,
-    gateway: String,
-    settings: PathBuf,
-    _process: Group,
-}
-
-impl Sandbox {
-    async fn start(engine: &Engine) -> Sandbox {
-        let [aws, gateway, doppler, runtime] = [(); 4].map(|()| free_port());
-        let program = Path::new(env!("CARGO_BIN_EXE_api-key-rotation")).with_file_name("sandbox");
-        let mut sandbox = Command::new(program);
-        sandbox
-            .args(["serve", "--by-hand", "--propagation", "1s"])
-            .args(["--also-listen-on", &engine.address])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        for (name, port) in [
-            ("aws", aws),
-            ("gateway", gateway),
-            ("doppler", doppler),
-            ("runtime", runtime),
-        ] {
-            sandbox.args([format!("--{name}-port"), port.to_string()]);
-        }
-        let mut process = Group::start(sandbox);
-        let stdout = process.leader.stdout.take().expect("the output is piped");
-        announced(stdout, "The sandbox is up").await;
-
-        let cli = AwsCli::at(format!("http://127.0.0.1:{aws}"));
-        let settings = std::fs::read_to_string(repository().join("events/env.json"));
-        let mut settings = settings.expect("the output has the settings");
-        for (usual, port) in [(4600, aws), (4601, gateway), (4602, doppler)] {
-            let (from, to) = (
-                format!("//172.17.0.1:{usual}"),
-                format!("//{}:{port}", engine.address),
-            );
-            assert!(settings.contains(&from), "{from} is not in the settings");
-            settings = settings.replace(&from, &to);
-        }
-        let path = cli.path("env.json");
-        std::fs::write(&path, settings).expect("the file can be written");
-        Sandbox {
-            cli,
-            gateway: format!("http://127.0.0.1:{gateway}/prod/ping"),
-            settings: path,
-            _process: process,
-        }
-    }
-
-    /// Returns the command `sam local` with the options of every call. No credentials, because SAM
-    /// would ask AWS for their account.
-    async fn sam(&self, engine: &Engine, command: &str) -> Command {
-        let mut sam = self.cli.command(tool("sam"));
-        sam.args(["local", command, "--skip-pull-image"])
-            .arg("--template-file")
-            .arg(built().await.join("template.yaml"))
-            .arg("--env-vars")
-            .arg(&self.settings)
-            .args(["--parameter-overrides", &architecture()])
-            .args(&engine.image)
-            .env("SAM_CLI_TELEMETRY", "0");
-        if let Some(host) = std::env::var_os("DOCKER_HOST") {
-            sam.env("DOCKER_HOST", host);
-        }
-        sam
-    }
-
-    async fn current_key(&self) -> String {
-        let question = format!("secretsmanager get-secret-value --secret-id {SECRET}");
-        let answer = self.cli.run(&question).await;
-        assert_eq!(
-            text(&answer, "/VersionId"),
-            "11111111-1111-4111-8111-111111111111",
-            "the version of the events"
-        );
-        key_in(text(&answer, "/SecretString")).expect("the secret holds a key")
-    }
-
-    /// Returns the status of a request to the gateway.
-    async fn gateway_answer(&self, key: &str) -> u16 {
-        let request = http::Request::get(&self.gateway).header("x-api-key", key);
-        let answer = send(request.body("").expect("the request is valid")).await;
-        answer.expect("the gateway responds").status().as_u16()
-    }
-}
-
-/// Reads what a program writes until these words, and continues to read in the background.
-async fn announced(stream: impl AsyncRead + Send + Unpin + 'static, words: &str) {
-    let mut lines = BufReader::new(stream).lines();
-    let said = async {
-        let mut said = String::new();
-        while let Some(line) = lines.next_line().await.expect("the output is text") {
-            if line.contains(words) {
-                return;
-            }
-            said = said + &line + "\n";
-        }
-        panic!("the program ended: {said}");
-    };
-    timeout(PATIENCE, said)
-        .await
-        .expect("the program starts in time");
-    keep(&Arc::<Mutex<String>>::default(), lines.into_inner());
+    sam
 }
