@@ -124,16 +124,21 @@ lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.i
 	@$(TOOLS)/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 	@echo 'template.yaml: checkov found only problems that are waived in the template'
 	@$(TOOLS)/workflows/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	@$(TOOLS)/workflows/bin/zizmor --offline --quiet --persona pedantic .github/workflows
-	@echo '.github/workflows: check-jsonschema and zizmor found no problems'
+	@$(TOOLS)/workflows/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(TOOLS)/workflows/bin/zizmor --offline --quiet --persona pedantic .github
+	@echo '.github: check-jsonschema and zizmor found no problems'
+
+CARGO_DENY_VERSION := 0.20.2
+# A checkout of the RustSec advisory database, for a machine without the network.
+ADVISORIES ?=
 
 .PHONY: audit
-audit: ## Check licenses, sources and known vulnerabilities (needs the network)
-	@command -v cargo-deny >/dev/null || \
-	  { echo 'cargo-deny is missing; this installs it in a few minutes: cargo install --locked cargo-deny' >&2; exit 1; }
-	@cargo deny --locked --workspace check bans licenses sources
-# Separate and last, because it downloads the list of known vulnerabilities.
-	@cargo deny --locked --workspace check advisories
+audit: $(TOOLS)/deny/bin/cargo-deny ## Check licenses, sources and known vulnerabilities (ADVISORIES=folder: without the network)
+	@PATH="$(TOOLS)/deny/bin:$$PATH" tests/tools/audit $(ADVISORIES)
+
+$(TOOLS)/deny/bin/cargo-deny:
+	@echo 'Installing cargo-deny, once. This takes about 5 minutes on 2 cores.'
+	@cargo install --quiet --locked --root $(TOOLS)/deny --version $(CARGO_DENY_VERSION) cargo-deny
 
 ##@ Build and deploy
 
@@ -161,6 +166,16 @@ build buildcli: $(TOOLS)/build/.installed
 .PHONY: package
 package: $(TOOLS)/build/.installed ## Pack the function, rotationctl and the template, for each processor or for one ARCH
 	@tests/tools/package $(TARGET)/package $(if $(filter-out file,$(origin ARCH)),$(ARCH))
+
+.PHONY: release
+release: package $(TOOLS)/cyclonedx/bin/cargo-cyclonedx ## Make everything that a release has: make package, licences, bills of materials
+	@PATH="$(TOOLS)/cyclonedx/bin:$$PATH" $(PYTHON) tests/tools/materials.py $(TARGET)/package
+
+CYCLONEDX_VERSION := 0.5.9
+
+$(TOOLS)/cyclonedx/bin/cargo-cyclonedx:
+	@echo 'Installing cargo-cyclonedx, once. This takes about 3 minutes on 2 cores.'
+	@cargo install --quiet --locked --root $(TOOLS)/cyclonedx --version $(CYCLONEDX_VERSION) cargo-cyclonedx
 
 ##@ Prove and measure
 

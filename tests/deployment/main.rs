@@ -4,6 +4,7 @@ mod examples;
 mod least_privilege;
 mod names;
 mod parameters;
+mod release;
 mod template;
 
 #[path = "../support/mod.rs"]

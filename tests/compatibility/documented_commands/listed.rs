@@ -93,6 +93,7 @@ const SAM_DEPLOY: &str = "needs CloudFormation; tests/e2e/sam_deploy.rs runs it"
 const SAM_LOCAL: &str = "needs a container; tests/e2e/sam_local.rs does the same";
 const MANUAL_CHANGES: &str = "tests/proof/manual_changes.rs runs it";
 const REAL_AWS: &str = "answers a question that only AWS itself answers";
+const RELEASE: &str = "needs a release";
 const READS_LOG: &str = "needs CloudWatch Logs; the output is compared with the function's log";
 
 /// The blocks that no test of this folder runs, each with the reason.
@@ -183,8 +184,12 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
     (LOG_OF_ROTATION, READS_LOG),
     (LOG_OF_TEST_ROTATION, READS_LOG),
     (LOG_OF_FAILURE, READS_LOG),
+    (("releases", "Verify a release", 0), RELEASE),
+    (("releases", "Build a release again", 0), RELEASE),
+    (("releases", "Check for known vulnerabilities", 0), MAKE),
+    (("rotationctl", "Install", 0), RELEASE),
     (
-        ("rotationctl", "Install", 0),
+        ("rotationctl", "Install", 1),
         "installs a program into the home directory",
     ),
     (STATUS_OF_ROTATIONCTL, "tests/cli/reading.rs compares it"),
