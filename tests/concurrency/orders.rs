@@ -287,7 +287,11 @@ fn effect_of(call: &Call) -> CallEffect {
             // The data plane follows the control plane.
             Service::ApiGateway | Service::Gateway => 1,
             // Nothing reads the buses, so that the order of what is put on them does not matter.
-            Service::Doppler | Service::EventBridge => 2,
+            // The function calls none of the others.
+            Service::Doppler
+            | Service::EventBridge
+            | Service::CloudFormation
+            | Service::CloudWatchLogs => 2,
         },
         changes: call.service != Service::EventBridge
             && !reads.iter().any(|read| call.operation.starts_with(read)),

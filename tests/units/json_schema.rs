@@ -11,6 +11,29 @@ pub(crate) fn texts(list: &Value) -> BTreeSet<&str> {
     list.filter_map(Value::as_str).collect()
 }
 
+fn has_type(value: &Value, name: &str) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        other => panic!("the type {other} is not checked"),
+    }
+}
+
+/// Whether a list has at least or at most so many items. Other values have no size.
+fn has_size(value: &Value, is_least: bool, limit: u64) -> bool {
+    let Some(list) = value.as_array() else {
+        return true;
+    };
+    let count = list.len() as u64;
+    if is_least {
+        count >= limit
+    } else {
+        count <= limit
+    }
+}
+
 /// Checks a value as JSON Schema 2020-12 says. Returns what is wrong, with the place.
 ///
 /// # Panics
@@ -33,14 +56,7 @@ pub(crate) fn check(
                 check(root, referred.expect("it exists"), value, place)?;
             }
             "type" => {
-                let fits = match argument.as_str().expect("a type") {
-                    "object" => value.is_object(),
-                    "array" => value.is_array(),
-                    "string" => value.is_string(),
-                    "integer" => value.is_u64() || value.is_i64(),
-                    other => panic!("the type {other} is not checked"),
-                };
-                if !fits {
+                if !has_type(value, argument.as_str().expect("a type")) {
                     return wrong("it has another type");
                 }
             }
@@ -62,17 +78,8 @@ pub(crate) fn check(
                 }
             }
             "minItems" | "maxItems" => {
-                let limit = usize::try_from(argument.as_u64().expect("a number"));
-                let (limit, count) = (limit.expect("a size"), value.as_array().map(Vec::len));
-                let is_least = keyword == "minItems";
-                let fits = |count| {
-                    if is_least {
-                        count >= limit
-                    } else {
-                        count <= limit
-                    }
-                };
-                if !count.is_none_or(fits) {
+                let limit = argument.as_u64().expect("a number");
+                if !has_size(value, keyword == "minItems", limit) {
                     return wrong("it has too few or too many items");
                 }
             }

@@ -39,7 +39,7 @@ pub(crate) struct Options {
         hide_env_values = true
     )]
     pub(crate) function: Option<String>,
-    /// The CloudFormation stack of the function, instead of --function
+    /// The stack of the function, instead of --function
     #[arg(
         long,
         global = true,
@@ -162,6 +162,14 @@ pub(crate) struct Doctor {
     /// Print Markdown for a public issue, without accounts, ARNs, hosts and names
     #[arg(long, conflicts_with = "json")]
     pub(crate) report: bool,
+    /// What it tries.
+    #[command(flatten)]
+    pub(crate) tries: Tries,
+}
+
+/// What `doctor` tries, which creates something or takes minutes.
+#[derive(Debug, Args)]
+pub(crate) struct Tries {
     /// Run a test rotation too; asks first
     #[arg(long)]
     pub(crate) test_rotation: bool,

@@ -85,7 +85,7 @@ pub(crate) struct Rotator {
     pub(crate) lambda: Lambda,
     pub(crate) persistence: Persistence,
     pub(crate) outcomes: Outcomes,
-    /// The events about rotations that CloudTrail has recorded, oldest first.
+    /// The events about rotations that `CloudTrail` has recorded, oldest first.
     pub(crate) trail: Arc<Mutex<Vec<TrailEvent>>>,
     /// Every `RotationToken` that was sent to the function.
     pub(crate) tokens: Arc<Mutex<Vec<String>>>,

@@ -1,6 +1,5 @@
 //! The running sandbox: its options, its services and their ports.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -220,18 +219,7 @@ impl Sandbox {
         };
         let secrets = SecretsManager::new(secrets_settings, clock.clone(), event_bridge.clone());
         let api_gateway = ApiGateway::new(options.of_api_gateway(), clock.clone());
-        let rotator = Rotator {
-            secrets: secrets.clone(),
-            lambda: lambda.clone(),
-            persistence: Persistence {
-                attempts: options.rotation_attempts,
-                pause: options.rotation_pause,
-                step_pause: options.step_pause,
-            },
-            outcomes: Arc::default(),
-            trail: Arc::default(),
-            tokens: Arc::default(),
-        };
+        let rotator = rotator(&options, &secrets, &lambda);
         let doppler = Doppler::with_clock(clock.clone());
         let (call_log, faults) = (CallLog::default(), Faults::default());
         let page = options.page.clone().map(|content| {
@@ -442,11 +430,6 @@ impl Sandbox {
         self.lambda.invoke(payload.as_ref().to_vec().into()).await
     }
 
-    /// Returns the variables of the deployed function.
-    pub(crate) fn function_variables(&self) -> BTreeMap<String, String> {
-        self.lambda.variables()
-    }
-
     /// Changes the function's timeout.
     pub fn set_function_timeout(&self, timeout: Duration) {
         self.lambda.set_timeout(timeout);
@@ -603,4 +586,19 @@ fn classify_doppler(parts: &http::request::Parts, _: &[u8]) -> Option<(Service, 
         Service::Doppler,
         doppler::operation(&parts.method, parts.uri.path()),
     ))
+}
+
+fn rotator(options: &Options, secrets: &SecretsManager, lambda: &Lambda) -> Rotator {
+    Rotator {
+        secrets: secrets.clone(),
+        lambda: lambda.clone(),
+        persistence: Persistence {
+            attempts: options.rotation_attempts,
+            pause: options.rotation_pause,
+            step_pause: options.step_pause,
+        },
+        outcomes: Arc::default(),
+        trail: Arc::default(),
+        tokens: Arc::default(),
+    }
 }

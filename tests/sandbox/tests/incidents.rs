@@ -108,7 +108,7 @@ async fn throttled_invocations_are_measured_apart() {
     );
 }
 
-/// CloudTrail records how each rotation ended, and for a failed step its name.
+/// `CloudTrail` records how each rotation ended, and for a failed step its name.
 #[tokio::test]
 async fn trail_records_how_rotations_ended() {
     let sandbox = start().await;

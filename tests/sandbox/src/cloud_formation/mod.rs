@@ -114,7 +114,7 @@ impl CloudFormation {
         let form = Form::read(body);
         let output = match form.action() {
             "DescribeStacks" => {
-                let describe = |stack: &Stack| Ok(json!({ "Stacks": [stack.description()?] }));
+                let describe = |stack: &Stack| Ok(json!({ "Stacks": [stack.description()] }));
                 match form.get("StackName") {
                     // The message of a missing stack (OBS: boto/boto3#2807).
                     Some(name) => self.with(name, "Stack with id {} does not exist", describe)?,
@@ -224,13 +224,12 @@ impl CloudFormation {
         }
         let now = self.clock.now();
         if let Some(stack) = &mut *self.stack.lock() {
-            match failure {
-                Some((resource, reason)) => stack.fail(&resource, &reason, now),
-                None => {
-                    stack.parameters = parameters;
-                    stack.evaluated = next;
-                    stack.end(Status::UpdateComplete, now);
-                }
+            if let Some((resource, reason)) = failure {
+                stack.fail(&resource, &reason, now);
+            } else {
+                stack.parameters = parameters;
+                stack.evaluated = next;
+                stack.end(Status::UpdateComplete, now);
             }
         }
     }

@@ -111,7 +111,7 @@ impl Stack {
     }
 
     /// Returns an entry of `DescribeStacks`.
-    pub(super) fn description(&self) -> Result<Value, ErrorResponse> {
+    pub(super) fn description(&self) -> Value {
         let parameters = self.parameters.iter().map(|(name, value)| {
             let is_hidden = is_set(&self.declared(name)["NoEcho"]);
             // DOC: a parameter with NoEcho is returned as asterisks.
@@ -136,7 +136,7 @@ impl Stack {
         if let Some(updated) = self.updated {
             stack["LastUpdatedTime"] = json!(time(updated));
         }
-        Ok(stack)
+        stack
     }
 
     /// Returns the output of `GetTemplateSummary`.

@@ -71,7 +71,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
             })
         },
         undo: nothing,
-        ..BASE
     },
     Incident {
         name: "DopplerValueMismatch",

@@ -97,6 +97,5 @@ pub(super) const INCIDENTS: &[Incident] = &[
         },
         act: |sandbox| Box::pin(async move { rotate(sandbox) }),
         undo: nothing,
-        ..BASE
     },
 ];

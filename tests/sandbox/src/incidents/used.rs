@@ -12,6 +12,8 @@ use crate::sandbox::Sandbox;
 use crate::secrets_manager::ReplicaStatus;
 
 const DAY: Duration = Duration::from_hours(24);
+/// A minute less than a day.
+const NEARLY_DAY: Duration = Duration::from_mins(24 * 60 - 1);
 const REGION: &str = "eu-west-1";
 
 const BASE: Incident = Incident {
@@ -103,7 +105,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
             Box::pin(async move {
                 let id = superseded(sandbox).await;
                 for _ in 0..3 {
-                    sandbox.advance(DAY - Duration::from_mins(1));
+                    sandbox.advance(NEARLY_DAY);
                     sandbox.update_key_as_operator(&id, Some(true), None);
                     reconcile(sandbox).await;
                 }

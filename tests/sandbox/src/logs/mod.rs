@@ -98,13 +98,11 @@ impl Logs {
     /// A page holds the matching ones of the events that the call has searched. So it may be empty
     /// although more pages follow (DOC, API reference, `FilterLogEvents`).
     fn filter(&self, input: &FilterLogEvents) -> Result<Value, ErrorResponse> {
-        let group = match (&input.log_group_name, &input.log_group_identifier) {
-            (Some(name), None) | (None, Some(name)) => name,
-            _ => {
-                return Err(invalid(
-                    "Specify either logGroupName or logGroupIdentifier.",
-                ));
-            }
+        let names = (&input.log_group_name, &input.log_group_identifier);
+        let ((Some(group), None) | (None, Some(group))) = names else {
+            return Err(invalid(
+                "Specify either logGroupName or logGroupIdentifier.",
+            ));
         };
         // The message is as AWS sends it (OBS: many issue trackers).
         if *group != group_name() && *group != group_arn() {

@@ -44,18 +44,17 @@ impl Pattern {
         let mut rest = text;
         while !rest.is_empty() {
             let after = rest.strip_prefix('?').ok_or_else(unknown)?;
-            let (term, left) = match after.strip_prefix('"') {
-                Some(quoted) => quoted.split_once('"').ok_or("Invalid filter pattern")?,
-                None => {
-                    let end = after.find(' ').unwrap_or(after.len());
-                    let (term, left) = after.split_at(end);
-                    let is_plain = |letter: char| letter.is_alphanumeric() || letter == '_';
-                    // Other characters only within quotes (DOC).
-                    if term.is_empty() || !term.chars().all(is_plain) {
-                        return Err("Invalid filter pattern".to_owned());
-                    }
-                    (term, left)
+            let (term, left) = if let Some(quoted) = after.strip_prefix('"') {
+                quoted.split_once('"').ok_or("Invalid filter pattern")?
+            } else {
+                let end = after.find(' ').unwrap_or(after.len());
+                let (term, left) = after.split_at(end);
+                let is_plain = |letter: char| letter.is_alphanumeric() || letter == '_';
+                // Other characters only within quotes (DOC).
+                if term.is_empty() || !term.chars().all(is_plain) {
+                    return Err("Invalid filter pattern".to_owned());
                 }
+                (term, left)
             };
             terms.push(term.to_owned());
             rest = left.trim_start();

@@ -206,7 +206,7 @@ async fn bus_is_created_once() {
     for name in ["", "a/b", "ä"] {
         assert_eq!(create(name).await.code(), "ValidationException", "{name}");
     }
-    let unknown = events(&sandbox, "DescribeRule", json!({})).await;
+    let unknown = events(&sandbox, "DescribeArchive", json!({})).await;
     assert_eq!(unknown.code(), "UnknownOperationException");
 }
 

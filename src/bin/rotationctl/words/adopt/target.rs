@@ -74,10 +74,10 @@ impl Target {
         let has_rotation =
             secret.is_rotated && secret.rotation_function.as_deref() == Some(&function);
         Ok(Self {
-            has_rotation,
             secret,
             text,
             has_key,
+            has_rotation,
             function,
         })
     }

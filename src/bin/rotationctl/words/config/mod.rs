@@ -37,19 +37,19 @@ pub(crate) async fn run(operator: &Operator<'_>, which: &Settings) -> Result<(),
     let stack = operator.stack().await?;
     let known = parameters(operator, &stack).await?;
     console.end_progress();
-    let (changed, named): (Vec<_>, Vec<_>) =
+    let (settings, named): (Vec<_>, Vec<_>) =
         which.settings.iter().partition(|text| text.contains('='));
-    if !changed.is_empty() && !named.is_empty() {
+    if !settings.is_empty() && !named.is_empty() {
         return Err(Failure::not_started(
             "some parameters have a value and some have none",
             "write NAME=VALUE for each, or only names to show them",
         ));
     }
-    if changed.is_empty() {
+    if settings.is_empty() {
         return show(operator, &stack, &known, &named);
     }
     let mut changes = Vec::new();
-    for text in changed {
+    for text in settings {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         let parameter = find(&known, name)?;
         // The value of a parameter with NoEcho is not known.

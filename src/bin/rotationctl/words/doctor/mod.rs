@@ -42,7 +42,8 @@ use stop::Stop;
 pub(crate) async fn run(operator: &Operator<'_>, flags: &Doctor) -> Result<(), Failure> {
     let stop = Stop::watch();
     if operator.options.dry_run {
-        return dry_run(operator, flags);
+        dry_run(operator, flags);
+        return Ok(());
     }
     let creates = plan(flags);
     if !creates.is_empty() {
@@ -108,15 +109,15 @@ async fn more(
     };
     let keys = OwnKeys::new(operator, &caller.arn);
     let mut checks = vec![leftovers(operator, &keys).await];
-    if flags.test_rotation {
+    if flags.tries.test_rotation {
         checks.push(test_rotation::run(operator, facts, stop).await?);
     }
-    if flags.questions {
+    if flags.tries.questions {
         checks.extend(questions::from_records(operator, facts).await);
     }
     let probed = probe(operator, flags, facts, &keys, stop).await;
     // Whatever happened, and also if the program was told to end.
-    let removed = if flags.questions || flags.probe_role {
+    let removed = if flags.tries.questions || flags.tries.probe_role {
         operator.console.progress("removing the keys of doctor…");
         tokio::select! {
             removed = keys.remove_all() => removed,
@@ -160,13 +161,13 @@ async fn probe(
     stop: &Stop,
 ) -> Result<Vec<Check>, Failure> {
     let mut checks = Vec::new();
-    if flags.questions {
+    if flags.tries.questions {
         checks.extend(questions::with_key(operator, keys, stop).await?);
     }
     stop.check()?;
-    if flags.probe_role {
+    if flags.tries.probe_role {
         checks.extend(probe_role::run(operator, facts, keys, stop).await?);
-    } else if flags.questions {
+    } else if flags.tries.questions {
         checks.push(Check::skipped(
             "question.role",
             "the questions about the role need --probe-role",
@@ -180,15 +181,15 @@ async fn probe(
 fn plan(flags: &Doctor) -> Vec<&'static str> {
     let parts = [
         (
-            flags.test_rotation,
+            flags.tries.test_rotation,
             "starts a test rotation, which turns rotation on",
         ),
         (
-            flags.questions,
+            flags.tries.questions,
             "creates one disabled API key and removes it",
         ),
         (
-            flags.probe_role,
+            flags.tries.probe_role,
             "assumes the function's role, creates up to four disabled API keys and removes them",
         ),
     ];
@@ -196,7 +197,7 @@ fn plan(flags: &Doctor) -> Vec<&'static str> {
     parts.map(|(_, part)| part).collect()
 }
 
-fn dry_run(operator: &Operator<'_>, flags: &Doctor) -> Result<(), Failure> {
+fn dry_run(operator: &Operator<'_>, flags: &Doctor) {
     let parts = plan(flags);
     let console = operator.console;
     if parts.is_empty() {
@@ -206,7 +207,6 @@ fn dry_run(operator: &Operator<'_>, flags: &Doctor) -> Result<(), Failure> {
         console.line(format!("would do this: {part}"));
     }
     console.document(&json!({ "wouldDo": parts }));
-    Ok(())
 }
 
 /// Removes what killed runs left.

@@ -24,9 +24,8 @@ struct Found {
 }
 
 pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check> {
-    let function = match &facts.function {
-        Ok(function) => function,
-        Err(_) => return vec![Check::skipped(NAME, "the function could not be read")],
+    let Ok(function) = &facts.function else {
+        return vec![Check::skipped(NAME, "the function could not be read")];
     };
     let Ok(config) = &function.config else {
         return vec![Check::skipped(NAME, "the settings are not valid")];

@@ -234,7 +234,7 @@ async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Check, Fail
     Ok(Check::ok(NAME, "the topic has a confirmed subscription"))
 }
 
-/// Whether a statement lets CloudWatch or every identity of the account publish.
+/// Whether a statement lets `CloudWatch` or every identity of the account publish.
 fn admits_cloudwatch(policy: &str) -> bool {
     let policy: Value = serde_json::from_str(policy).unwrap_or_default();
     let statements = policy["Statement"].as_array();

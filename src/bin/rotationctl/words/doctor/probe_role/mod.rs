@@ -42,7 +42,7 @@ pub(crate) async fn run(
         Ok(()) => {}
         Err(failed) if failed.is_interruption() => return Err(failed),
         Err(failed) if failed.has_code("AccessDenied") => {
-            probe.checks.push(untrusted(facts, &failed))
+            probe.checks.push(untrusted(facts, &failed));
         }
         Err(failed) => probe.checks.push(Check::unread("probe.role", &failed)),
     }

@@ -98,7 +98,10 @@ async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Check, Failure>
     const NAME: &str = "question.usage-without-quota";
     const PAGE: &str =
         "docs/verify-in-your-account.md#does-get-usage-count-on-a-plan-without-a-quota";
-    let keys = facts.status.iter().flat_map(|report| report.statuses());
+    let keys = facts
+        .status
+        .iter()
+        .flat_map(crate::report::Report::statuses);
     let mut keys = keys.flat_map(|status| &status.keys);
     let Some(key) = keys.find(|key| key.current).map(|key| key.id.as_str()) else {
         return Ok(Check::unknown(
