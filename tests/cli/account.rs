@@ -33,30 +33,21 @@ pub(crate) fn surround(env: &TestEnv) {
         })
         .collect();
     let arn = env.sandbox.secret(SECRET).arn;
-    let rule = |name: &str, schedule: Option<&str>, pattern: Option<Value>| Rule {
-        name: format!("{FUNCTION_NAME}-{name}"),
-        is_enabled: true,
-        schedule: schedule.map(str::to_owned),
-        pattern,
-    };
-    let failed = ["RotationFailed", "RotationAbandoned", "TestRotationFailed"];
-    let rules = [
-        rule(
-            "RotationFunctionReconciliation-1A2B3C",
-            Some("rate(1 hour)"),
-            None,
-        ),
-        rule(
-            "RotationFunctionCurrentVersionMoved-4D5E6F",
-            None,
-            Some(json!({ "detail-type": ["Secret Label Updated"] })),
-        ),
-        rule(
-            "rotation-failed",
-            None,
-            Some(json!({ "detail": { "eventName": failed } })),
-        ),
-    ];
+    let kinds = TEMPLATE.section("Resources").iter();
+    let names = kinds.filter(|(_, resource)| resource["Type"] == "AWS::Events::Rule");
+    let rules = names.filter_map(|(name, _)| {
+        let rule = stack.resource(name).expect("it can be read")?;
+        let properties = &rule["Properties"];
+        let generated = format!("{FUNCTION_NAME}-{name}-1A2B3C4D5E6F");
+        Some(Rule {
+            name: properties["Name"].as_str().unwrap_or(&generated).to_owned(),
+            is_enabled: true,
+            schedule: properties["ScheduleExpression"].as_str().map(str::to_owned),
+            pattern: properties.get("EventPattern").cloned(),
+        })
+    });
+    let rules: Vec<_> = rules.collect();
+    assert_eq!(rules.len(), 3, "{rules:?}");
     env.sandbox.change_account(|account| {
         account.alarms = alarms;
         account.topics = vec![Topic::new(TOPIC)];
@@ -69,7 +60,7 @@ pub(crate) fn surround(env: &TestEnv) {
         for rule in &rules {
             account.permit(&rule.name, "events.amazonaws.com", &rule.arn(), None);
         }
-        account.rules = rules.to_vec();
+        account.rules = rules;
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::account::{assert_problem, checks, healthy};
 use crate::support::{PROJECT, TOKEN_SECRET, TestEnvBuilder};
-use sandbox::{Fault, FaultKind, Service};
+use sandbox::{Fault, FaultKind, Rule, Service};
 use serde_json::json;
 
 /// Each fault of plans, stages and probe is found, with what to do.
@@ -74,7 +74,12 @@ async fn faults_of_doppler_are_found() {
 async fn faults_of_watch_are_found() {
     let env = healthy(TestEnvBuilder::plain()).await;
     let sandbox = &env.sandbox;
-    sandbox.change_account(|account| account.rules[1].is_enabled = false);
+    let is_label = |rule: &Rule| format!("{:?}", rule.pattern).contains("Secret Label Updated");
+    sandbox.change_account(|account| {
+        for rule in &mut account.rules {
+            rule.is_enabled = !is_label(rule);
+        }
+    });
     let found = checks(&env, &[]).await;
     assert_problem(
         &found,
@@ -83,7 +88,9 @@ async fn faults_of_watch_are_found() {
         "enable the rule",
     );
     sandbox.change_account(|account| {
-        account.rules[1].is_enabled = true;
+        for rule in &mut account.rules {
+            rule.is_enabled = true;
+        }
         account.function_policy.pop();
     });
     assert_problem(
