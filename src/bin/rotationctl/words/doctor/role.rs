@@ -13,6 +13,9 @@ use crate::services::Service;
 
 const NAME: &str = "role.rights";
 
+/// A condition key that a secret without a rotation function does not have: its absence decides.
+const ABSENT: &str = "secretsmanager:resource/AllowRotationLambdaArn";
+
 /// What was found for one name.
 #[derive(Debug, Default)]
 struct Found {
@@ -115,8 +118,12 @@ fn judge(found: &mut Found, call: &Calls, results: &[Value]) {
     for result in results {
         let action = result["EvalActionName"].as_str().unwrap_or_default();
         let what = format!("{action} on {}", call.resource);
-        let missing = result["MissingContextValues"].as_array();
-        let is_decided = missing.is_none_or(Vec::is_empty);
+        let missing = result["MissingContextValues"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let mut missing = missing.filter_map(Value::as_str);
+        let is_decided = missing.all(|key| key.eq_ignore_ascii_case(ABSENT));
         let blocked = |detail: &str, field: &str| result[detail][field].as_str() == Some("false");
         match result["EvalDecision"].as_str() {
             Some("allowed") => found.allowed += 1,
@@ -153,7 +160,7 @@ fn check(name: &'static str, found: &Found) -> Check {
                 "the simulator cannot decide, because a condition needs more: {}",
                 found.undecided.join(", ")
             ),
-            "`rotationctl doctor --probe-role` tries it",
+            "compare the role with that of the template: docs/security.md",
         );
     }
     Check::ok(
