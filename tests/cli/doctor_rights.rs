@@ -196,6 +196,10 @@ fn on_page(env: &TestEnv, heading: &str) -> Value {
             "function:partner-api-key",
             &format!("function:{FUNCTION_NAME}"),
         )
+        .replace(
+            "lambda/partner-api-key:",
+            &format!("lambda/{FUNCTION_NAME}:"),
+        )
         .replace("rule/partner-api-key-*", &format!("rule/{FUNCTION_NAME}-*"));
     serde_json::from_str(&block).expect("it is JSON")
 }
@@ -217,7 +221,7 @@ async fn flags_need_exactly_second_policy_on_page() {
         },
         ..TestEnvBuilder::default()
     };
-    let env = healthy(setup).await;
+    let env = healthy(setup.env("AWS_LAMBDA_LOG_FORMAT", "JSON")).await;
     env.sandbox.change_account(|account| {
         account.role_trusts_operator = true;
         let event = json!({ "eventName": "CreateApiKey", "responseElements": {} });
@@ -229,12 +233,9 @@ async fn flags_need_exactly_second_policy_on_page() {
         on_page(&env, "## Least rights"),
         on_page(&env, "With the flags"),
     ];
-    needs_exactly(
-        &env,
-        &policies,
-        &["doctor", "--questions", "--probe-role", "--yes"],
-    )
-    .await;
+    let flags = ["--questions", "--probe-role", "--test-rotation", "--yes"];
+    let word = [&["doctor"][..], &flags].concat();
+    needs_exactly(&env, &policies, &word).await;
 }
 
 async fn needs_exactly(env: &TestEnv, policies: &[Value], word: &[&str]) {

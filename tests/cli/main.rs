@@ -9,6 +9,7 @@ mod doctor;
 mod doctor_elsewhere;
 mod doctor_keys;
 mod doctor_rights;
+mod doctor_test;
 mod doctor_watch;
 mod drill;
 mod explaining;
