@@ -42,7 +42,7 @@ async fn errors_of_settings_and_events_are_settled() {
     errors(
         TestEnvBuilder::quick(),
         "InvalidSettings",
-        "SecretNotManaged",
+        "InvalidFleetConfig",
     )
     .await;
 }

@@ -9,7 +9,8 @@ const HOUR: Duration = Duration::from_hours(1);
 pub(crate) struct Row {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What the error says before the remedy, so that its reader knows who must change what.
+    /// What the error or the status says before the remedy, so that its reader knows who must
+    /// change what.
     pub(crate) says: &'static [&'static str],
     /// What is run, in order, once the remedy is done.
     pub(crate) settle: &'static [&'static str],
@@ -57,21 +58,25 @@ pub(crate) const ALARMS: &[Row] = &[
     row("function-throttled", RETRY).says(&["TooManyRequestsException"]),
     row("near-timeout", LOOK),
     row("reconciliation-missing", LOOK),
-    row("reconciliation-incomplete", LOOK).over_after_hours(DAY),
+    row("reconciliation-incomplete", LOOK)
+        .says(&["KMS"])
+        .over_after_hours(DAY),
     row("rotation-disabled", ROTATE),
     row("current-key-too-old", ROTATE),
     row("no-working-key", ROTATE),
     row("drift-repaired", LOOK),
-    row("keys-overdue", LOOK).over_after_hours(DAY),
+    row("keys-overdue", LOOK)
+        .says(&["acme/prd/PARTNER_API_KEY"])
+        .over_after_hours(DAY),
     row(
         "superseded-key-still-used",
         &["rotationctl usage", "rotationctl stop --yes"],
     ),
-    row("keys-disabled-manually", LOOK),
+    row("keys-disabled-manually", LOOK).says(&["disabled"]),
     // Until the key is deleted: after its grace period and its quarantine.
     row("keys-postponed", LOOK).over_after_days(9),
-    row("replicas-failed", LOOK),
-    row("doppler-targets-taken", LOOK),
+    row("replicas-failed", LOOK).says(&["eu-west-1"]),
+    row("doppler-targets-taken", LOOK).says(&["acme/prd/ALSO_HERE", "DOPPLER_ADOPT_TARGETS"]),
 ];
 
 pub(crate) const ERRORS: &[Row] = &[
@@ -84,6 +89,7 @@ pub(crate) const ERRORS: &[Row] = &[
     row("GracePeriodWithoutSecret", LOOK),
     row("UnsupportedEvent", LOOK),
     row("SecretNotManaged", LOOK),
+    row("InvalidFleetConfig", LOOK),
     row("UnknownVersion", ROTATE),
     row("NotPending", ROTATE),
     row("RotationDisabled", AGAIN),

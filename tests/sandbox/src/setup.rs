@@ -146,6 +146,12 @@ impl Sandbox {
         must("set a replica", set);
     }
 
+    /// Whether there is a secret with this name or ARN.
+    #[must_use]
+    pub fn has_secret(&self, id: &str) -> bool {
+        self.secrets.with_any(id, |_| Ok(())).is_ok()
+    }
+
     /// Returns the ARN by which IAM identifies a secret. For a missing secret it has no random
     /// suffix.
     #[must_use]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::helpers::{invoke, no_variables, nothing, rotate};
-use super::{Incident, SECRET};
+use super::{Incident, SECRET, Variables};
 
 const CALLER: Option<&str> = Some("the owner of the caller corrects its event");
 
@@ -93,16 +93,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
         name: "SecretNotManaged",
         cause: "a caller names the secret of another team to a function for a fleet",
         // Of one secret, the role denies DescribeSecret for every other.
-        variables: |_| {
-            let of_one_secret = [
-                "SECRET_ID",
-                "USAGE_PLAN_IDS",
-                "PROBE_URL",
-                "DOPPLER_TARGETS",
-                "DOPPLER_TOKEN_SECRET_ID",
-            ];
-            of_one_secret.map(|name| (name, String::new())).to_vec()
-        },
+        variables: |_| of_a_fleet(),
         act: |sandbox| {
             Box::pin(async move {
                 let arn = sandbox.create_secret("other/database", Some("{}"));
@@ -112,4 +103,35 @@ pub(super) const INCIDENTS: &[Incident] = &[
         },
         ..EVENT
     },
+    Incident {
+        name: "InvalidFleetConfig",
+        cause: "an operator of a fleet misspells a setting in its document",
+        remedy: Some("the owner of the document corrects it"),
+        variables: |sandbox| {
+            if !sandbox.has_secret(DOCUMENT) {
+                let faulty = json!({ "members": { SECRET: { "colour": "red" } } });
+                sandbox.create_secret(DOCUMENT, Some(&faulty.to_string()));
+            }
+            let mut variables = of_a_fleet();
+            variables.push(("FLEET_CONFIG_SECRET_IDS", DOCUMENT.to_owned()));
+            variables
+        },
+        act: |sandbox| Box::pin(invoke(sandbox, json!({ "Step": "reconcile" }))),
+        ..EVENT
+    },
 ];
+
+/// The secret with the settings of the members of a fleet.
+const DOCUMENT: &str = "demo/fleet";
+
+/// The settings of one secret, all empty.
+fn of_a_fleet() -> Variables {
+    let of_one_secret = [
+        "SECRET_ID",
+        "USAGE_PLAN_IDS",
+        "PROBE_URL",
+        "DOPPLER_TARGETS",
+        "DOPPLER_TOKEN_SECRET_ID",
+    ];
+    of_one_secret.map(|name| (name, String::new())).to_vec()
+}
