@@ -9,9 +9,10 @@ const HOUR: Duration = Duration::from_hours(1);
 pub(crate) struct Row {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What the error or the status says before the remedy, so that its reader knows who must
-    /// change what.
+    /// What `rotationctl why` says before the remedy about what must be changed.
     pub(crate) says: &'static [&'static str],
+    /// Who can change it, as `rotationctl why` names them.
+    pub(crate) who: Option<&'static str>,
     /// What is run, in order, once the remedy is done.
     pub(crate) settle: &'static [&'static str],
     /// The reconciliations after which an alarm is over, and how far they are apart.
@@ -22,6 +23,7 @@ const fn row(name: &'static str, settle: &'static [&'static str]) -> Row {
     Row {
         name,
         says: &[],
+        who: None,
         settle,
         over_after: (1, HOUR),
     }
@@ -30,6 +32,11 @@ const fn row(name: &'static str, settle: &'static [&'static str]) -> Row {
 impl Row {
     const fn says(mut self, words: &'static [&'static str]) -> Row {
         self.says = words;
+        self
+    }
+
+    const fn who(mut self, who: &'static str) -> Row {
+        self.who = Some(who);
         self
     }
 
@@ -44,6 +51,11 @@ impl Row {
     }
 }
 
+const ORGANIZATION: &str = "the administrators of the AWS organization";
+const KMS: &str = "the administrators of the KMS key";
+const DOPPLER: &str = "an administrator of the Doppler workplace";
+const API: &str = "the owner of the API";
+
 const LOOK: &[&str] = &["rotationctl status"];
 const RETRY: &[&str] = &["rotationctl retry"];
 const ROTATE: &[&str] = &["rotationctl rotate --wait"];
@@ -53,8 +65,10 @@ const AGAIN: &[&str] = &["rotationctl cancel", "rotationctl rotate --wait"];
 const DAY: u64 = 24;
 
 pub(crate) const ALARMS: &[Row] = &[
-    row("rotation-failed", RETRY).says(&["service control policy"]),
-    row("function-errors", RETRY).says(&["KMS"]),
+    row("rotation-failed", RETRY)
+        .says(&["service control policy"])
+        .who(ORGANIZATION),
+    row("function-errors", RETRY).says(&["KMS"]).who(KMS),
     row("function-throttled", RETRY).says(&["TooManyRequestsException"]),
     row("near-timeout", LOOK),
     row("reconciliation-missing", LOOK),
@@ -81,13 +95,14 @@ pub(crate) const ALARMS: &[Row] = &[
 
 pub(crate) const ERRORS: &[Row] = &[
     row("InvalidSettings", RETRY).says(&["GRACE_PERIOD=24h"]),
-    row("MalformedEvent", LOOK),
-    row("MissingField", LOOK),
-    row("InvalidField", LOOK),
-    row("UnknownStep", LOOK),
-    row("UnknownField", LOOK),
-    row("GracePeriodWithoutSecret", LOOK),
-    row("UnsupportedEvent", LOOK),
+    row("MalformedEvent", LOOK).says(&["MalformedEvent", "do:    fix the caller"]),
+    row("MissingField", LOOK).says(&["MissingField", "do:    add the field"]),
+    row("InvalidField", LOOK).says(&["InvalidField", "do:    correct it"]),
+    row("UnknownStep", LOOK).says(&["UnknownStep", "do:    fix the caller"]),
+    row("UnknownField", LOOK).says(&["UnknownField", "do:    fix the caller"]),
+    row("GracePeriodWithoutSecret", LOOK)
+        .says(&["GracePeriodWithoutSecret", "do:    name the secret"]),
+    row("UnsupportedEvent", LOOK).says(&["UnsupportedEvent", "do:    fix the event pattern"]),
     row("SecretNotManaged", LOOK),
     row("InvalidFleetConfig", LOOK),
     row("UnknownVersion", ROTATE),
@@ -114,20 +129,36 @@ pub(crate) const ERRORS: &[Row] = &[
     row("KeyNotOnUsagePlan", RETRY),
     row("NoUsagePlan", RETRY).says(&["set USAGE_PLAN_IDS"]),
     row("TooManyKeys", RETRY).says(&["1000"]),
-    row("ProbeRejected", RETRY).says(&["PROBE_URL", "404"]),
-    row("ProbeNotProtected", RETRY).says(&["PROBE_URL", "random key"]),
-    row("ProbeNotAccepted", RETRY).says(&["firewall"]),
+    row("ProbeRejected", RETRY)
+        .says(&["PROBE_URL", "404"])
+        .who(API),
+    row("ProbeNotProtected", RETRY)
+        .says(&["PROBE_URL", "random key"])
+        .who(API),
+    row("ProbeNotAccepted", RETRY).says(&["firewall"]).who(API),
     row("ProbeInconclusive", &["rotationctl test --wait"]),
     row("PropagationExceedsDeadline", RETRY).says(&["PROPAGATION_DELAY"]),
-    row("InvalidDopplerToken", RETRY).says(&["DOPPLER_TOKEN_SECRET_ID", "store the bare token"]),
-    row("DopplerTokenRejected", RETRY).says(&["DOPPLER_TOKEN_SECRET_ID"]),
-    row("DopplerTargetNotFound", RETRY).says(&["project acme", "DOPPLER_TARGETS"]),
+    row("InvalidDopplerToken", RETRY)
+        .says(&["DOPPLER_TOKEN_SECRET_ID", "store the bare token"])
+        .who(DOPPLER),
+    row("DopplerTokenRejected", RETRY)
+        .says(&["DOPPLER_TOKEN_SECRET_ID"])
+        .who(DOPPLER),
+    row("DopplerTargetNotFound", RETRY)
+        .says(&["project acme", "DOPPLER_TARGETS"])
+        .who(DOPPLER),
     row("DopplerTargetTaken", RETRY).says(&["acme/prd/ALSO_HERE", "DOPPLER_ADOPT_TARGETS"]),
-    row("DopplerValueMismatch", RETRY).says(&["acme/prd/PARTNER_API_KEY"]),
-    row("DopplerValueNotVisible", RETRY).says(&["service token"]),
+    row("DopplerValueMismatch", RETRY)
+        .says(&["acme/prd/PARTNER_API_KEY"])
+        .who(DOPPLER),
+    row("DopplerValueNotVisible", RETRY)
+        .says(&["service token"])
+        .who(DOPPLER),
     row("DopplerFailed", RETRY).says(&["Your IP address is not trusted"]),
-    row("SecretsManagerFailed", RETRY).says(&["KMS"]),
-    row("ApiGatewayFailed", RETRY).says(&["service control policy"]),
+    row("SecretsManagerFailed", RETRY).says(&["KMS"]).who(KMS),
+    row("ApiGatewayFailed", RETRY)
+        .says(&["service control policy"])
+        .who(ORGANIZATION),
     row("EventBridgeFailed", ROTATE),
     row("DeadlineExceeded", RETRY).says(&["ran out of time"]),
 ];
