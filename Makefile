@@ -177,6 +177,12 @@ $(TOOLS)/cyclonedx/bin/cargo-cyclonedx:
 	@echo 'Installing cargo-cyclonedx, once. This takes about 3 minutes on 2 cores.'
 	@cargo install --quiet --locked --root $(TOOLS)/cyclonedx --version $(CYCLONEDX_VERSION) cargo-cyclonedx
 
+# Without PUBLISH=yes it only lists, and calls nothing.
+.PHONY: publish
+publish: $(TOOLS)/test/.installed ## List what make package made for the Serverless Application Repository (PUBLISH=yes BUCKET=... uploads)
+	@PATH="$(TOOLS)/test/bin:$$PATH" PUBLISH='$(PUBLISH)' BUCKET='$(BUCKET)' REPOSITORY='$(REPOSITORY)' \
+	  python tests/tools/publish.py $(TARGET)/package $(ARCH)
+
 ##@ Prove and measure
 
 # The test binaries of the proof. Each runs a fixed share of its cases in `make test`, and all of them here.
