@@ -129,8 +129,9 @@ def main() -> None:
             ["sam", "package", "--template-file", "template.yaml", "--s3-bucket", bucket, "--output-template-file", "packaged.yaml"],
             ["sam", "publish", "--template", "packaged.yaml"],
         ):
-            print("Running", *command)
-            subprocess.run(command, cwd=work, check=True)
+            print("Running", *command, flush=True)
+            if subprocess.run(command, cwd=work, check=False).returncode:
+                fail(f"`{' '.join(command[:2])}` failed; its error is above, and a version that exists cannot be published again")
 
 
 main()
