@@ -15,6 +15,9 @@ export PYTHON
 HOST_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 ARCH ?= $(HOST_ARCH)
 RUST_TARGET := $(patsubst arm64,aarch64,$(ARCH))-unknown-linux-gnu
+# Where cargo-lambda copies what it built. A build that runs beside tests has its own folder, because a program that runs
+# cannot be replaced.
+LAMBDA ?= $(TARGET)/lambda
 # The version of the C library in provided.al2023, and in Amazon Linux 2023 everywhere.
 GLIBC := 2.34
 
@@ -93,6 +96,11 @@ e2e: build buildcli programs tools $(TOOLS)/e2e/.installed ## Deploy to an emula
 	    cargo test --workspace --locked --test e2e -- --nocapture $$part:: || exit; \
 	done
 
+# That part of e2e which only builds, for .ci/run: it can run beside other tests.
+.PHONY: reproduce
+reproduce: tools $(TOOLS)/build/.installed
+	@TOOLS=$(TOOLS) cargo test --workspace --locked --test e2e -- --nocapture reproducible_build::
+
 ##@ Check
 
 # Files without the words in tests/tools/words.py, which this project does not use.
@@ -159,9 +167,9 @@ build buildcli: $(TOOLS)/build/.installed
 # Otherwise cargo-lambda would add a missing target to your toolchain without asking.
 	@[[ -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" ]] || \
 	  { echo 'ARCH=$(ARCH): this Rust toolchain cannot build for $(RUST_TARGET); rustup target add $(RUST_TARGET)' >&2; exit 1; }
-	@PATH="$(TOOLS)/build/bin:$$PATH" cargo lambda build --release --locked --bin $(PROGRAM) $(BUILD_OPTIONS) \
-	  $(if $(filter $(HOST_ARCH),$(ARCH)),,--target $(RUST_TARGET))
-	@tests/tools/glibc $(GLIBC) $(TARGET)/lambda/$(PROGRAM)/bootstrap
+	@PATH="$(TOOLS)/build/bin:$$PATH" cargo lambda build --release --locked --lambda-dir '$(LAMBDA)' --bin $(PROGRAM) \
+	  $(BUILD_OPTIONS) $(if $(filter $(HOST_ARCH),$(ARCH)),,--target $(RUST_TARGET))
+	@tests/tools/glibc $(GLIBC) '$(LAMBDA)/$(PROGRAM)/bootstrap'
 
 .PHONY: package
 package: $(TOOLS)/build/.installed ## Pack the function, rotationctl and the template, for each processor or for one ARCH
