@@ -82,7 +82,9 @@ pub struct ListedSecret {
 
 impl SecretsManager {
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
-        let config = config::Builder::from(config).retry_classifier(aws::Retries);
+        let config = config::Builder::from(config)
+            .retry_classifier(aws::Retries)
+            .interceptor(aws::RetryLog(SERVICE));
         Self(Client::from_conf(config.build()))
     }
 

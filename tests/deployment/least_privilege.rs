@@ -1380,6 +1380,44 @@ fn rights_on_use_and_bus_follow_parameters() {
     }
 }
 
+/// In a VPC, Lambda may manage network interfaces with the role, and the code of the function may not.
+#[test]
+fn vpc_rights_are_for_lambda_alone() {
+    let secret = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop/key-AbCdEf");
+    let role = |vpc: &[(&str, &str)]| {
+        let existing = ("ExistingSecretArn", secret.as_str());
+        let parameters = vpc.iter().chain([&existing]);
+        let parameters = parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        role_in(&stack(FUNCTION_NAME, parameters.collect(), BTreeMap::new()))
+    };
+    let inside = role(&[
+        ("SubnetIds", "subnet-0a1b2c3d"),
+        ("SecurityGroupIds", "sg-0a1b2c3d"),
+    ]);
+    let outside = role(&[]);
+    for action in [
+        "CreateNetworkInterface",
+        "DescribeNetworkInterfaces",
+        "DescribeSubnets",
+        "DeleteNetworkInterface",
+        "AssignPrivateIpAddresses",
+        "UnassignPrivateIpAddresses",
+    ] {
+        let of_lambda = Check::new(format!("ec2:{action}"), "*");
+        let of_code = of_lambda
+            .clone()
+            .with("lambda:SourceFunctionArn", FUNCTION_ARN);
+        assert!(inside.allows(&of_lambda), "{action}");
+        assert!(!inside.allows(&of_code), "{action}");
+        assert!(!outside.allows(&of_lambda), "{action}");
+    }
+    assert!(!inside.allows(&Check::new("ec2:RunInstances", "*")));
+    // Its own secret is not affected by the denial.
+    let own = Check::new("secretsmanager:GetSecretValue", secret.as_str())
+        .with("lambda:SourceFunctionArn", FUNCTION_ARN);
+    assert!(inside.allows(&own));
+}
+
 /// The wider permissions widen their own statement and nothing else.
 #[test]
 fn wider_permissions_widen_only_their_statement() {

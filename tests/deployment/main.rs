@@ -3,6 +3,7 @@
 mod examples;
 mod least_privilege;
 mod names;
+mod network;
 mod parameters;
 mod release;
 mod template;

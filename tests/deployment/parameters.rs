@@ -229,6 +229,20 @@ fn parameters() -> impl Strategy<Value = Values> {
                 parameters.insert(name.to_owned(), example.to_owned());
             }
         }
+        for (name, needed, example) in [
+            ("SubnetIds", "SecurityGroupIds", "sg-0a1b2c3d"),
+            ("SecurityGroupIds", "SubnetIds", "subnet-0a1b2c3d"),
+            ("NoProxy", "HttpsProxy", "http://proxy.example.com:3128"),
+        ] {
+            if !parameters[name].is_empty() && parameters[needed].is_empty() {
+                parameters.insert(needed.to_owned(), example.to_owned());
+            }
+        }
+        if ["UseFipsEndpoint", "UseDualStackEndpoint"].map(|name| parameters[name] == "true")
+            != [false; 2]
+        {
+            parameters.insert("EndpointUrl".to_owned(), String::new());
+        }
         parameters
     })
 }
@@ -297,6 +311,9 @@ fn with(parameter: &str, value: &str) -> Values {
             ("DopplerTargets", "a/b/C"),
             ("DopplerTokenSecretArn", TOKEN),
         ]);
+    }
+    if parameter == "NoProxy" {
+        parameters.push(("HttpsProxy", "http://proxy.example.com:3128"));
     }
     parameters.push((parameter, value));
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -410,6 +427,26 @@ fn template_and_function_agree_at_the_limits() {
         ("EndpointUrl", "http://[x".to_owned(), false),
         ("EndpointUrl", "http://[::1]:4566".to_owned(), true),
         ("DopplerTokenSecretArn", EXISTING.to_owned(), false),
+        (
+            "HttpsProxy",
+            "http://proxy.example.com:65535".to_owned(),
+            true,
+        ),
+        ("HttpsProxy", "https://10.0.0.255".to_owned(), true),
+        ("HttpsProxy", "http://10.0.0.256:3128".to_owned(), false),
+        ("HttpsProxy", "http://proxy:65536".to_owned(), false),
+        ("HttpsProxy", "http://proxy:0".to_owned(), false),
+        ("HttpsProxy", "socks5://proxy:1080".to_owned(), false),
+        ("HttpsProxy", "http://proxy/path".to_owned(), false),
+        ("NoProxy", "*".to_owned(), true),
+        (
+            "NoProxy",
+            ".example.com,localhost,10.0.0.0/8".to_owned(),
+            true,
+        ),
+        ("NoProxy", "10.0.0.0/33".to_owned(), false),
+        ("NoProxy", "10.0.0".to_owned(), false),
+        ("NoProxy", "*.example.com".to_owned(), false),
     ] {
         let answers = both(parameter, &value);
         assert_eq!(answers, (taken, taken), "{parameter}={value}");
@@ -435,6 +472,11 @@ fn template_is_stricter_than_the_function_where_said() {
         // For local runs, which have no stack.
         ("ProbeUrl", "http://localhost/"),
         ("DopplerApiUrl", "http://127.0.0.1:4602"),
+        // Everyone who may read the settings would see the password.
+        ("HttpsProxy", "http://user:pw@proxy.example.com:3128"),
+        ("HttpsProxy", "proxy.example.com:3128"),
+        ("NoProxy", "10.0.0.1, example.com"),
+        ("NoProxy", "2001:db8::/32"),
     ] {
         assert_eq!(both(parameter, value), (false, true), "{parameter}={value}");
     }

@@ -717,6 +717,65 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         ],
         &["https://example.com", "example.com/health", "a, b"],
     ),
+    (
+        "SubnetIds",
+        &[
+            "",
+            "subnet-0a1b2c3d",
+            "subnet-0123456789abcdef0,subnet-0a1b2c3d",
+        ],
+        &[
+            "subnet-1",
+            "sg-0a1b2c3d",
+            "subnet-0a1b2c3d, subnet-0a1b2c3e",
+        ],
+    ),
+    (
+        "SecurityGroupIds",
+        &["", "sg-0a1b2c3d", "sg-0123456789abcdef0"],
+        &["default", "subnet-0a1b2c3d"],
+    ),
+    (
+        "HttpsProxy",
+        &["", "http://proxy.example.com:3128", "https://10.0.0.1"],
+        &[
+            "proxy:3128",
+            "http://user:pw@proxy.example.com",
+            "http://proxy/",
+        ],
+    ),
+    (
+        "NoProxy",
+        &["", "*", ".eu-west-1.amazonaws.com,10.0.0.0/8"],
+        &["10.0.0.0/64", "a b", "*.example.com"],
+    ),
+    (
+        "ReservedConcurrency",
+        &["", "2", "100"],
+        &["0", "1", "02", "many"],
+    ),
+    (
+        "CodeSigningConfigArn",
+        &[
+            "",
+            "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0a1b2c3d4e5f6a7b8",
+        ],
+        &["csc-0a1b2c3d4e5f6a7b8"],
+    ),
+    (
+        "PermissionsBoundaryArn",
+        &[
+            "",
+            "arn:aws:iam::123456789012:policy/team/boundary",
+            "arn:aws-us-gov:iam::aws:policy/PowerUserAccess",
+        ],
+        &["boundary", "arn:aws:iam::123456789012:role/boundary"],
+    ),
+    (
+        "RolePath",
+        &["", "/rotation/", "/a/b/"],
+        &["/", "rotation", "/rotation", "//"],
+    ),
 ];
 
 /// The patterns accept valid values and refuse nearly valid ones.

@@ -9,7 +9,7 @@ use aws_smithy_types::date_time::Format;
 use sandbox::{Fault, FaultKind, Options, Service};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const GRACE: Duration = Duration::from_hours(24);
 const MIB: usize = 1 << 20;
@@ -371,4 +371,71 @@ async fn endpoint_variables_are_honoured_like_other_sdks() {
         assert_eq!(line.trim_end(), format!("CONNECT {host} HTTP/1.1"));
         assert!(env.sandbox.calls().is_empty());
     }
+}
+
+// Slow and silent networks.
+
+/// Each retry of the AWS SDK is a line with the cause, which names no value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retries_of_sdk_are_logged_with_cause() {
+    let env = TestEnvBuilder::plain().start().await;
+    for (fault, service, operation) in [
+        (
+            FaultKind::ResetBefore,
+            Service::SecretsManager,
+            "GetSecretValue",
+        ),
+        (
+            FaultKind::answer(503, "text/html", "down"),
+            Service::ApiGateway,
+            "CreateUsagePlanKey",
+        ),
+        (
+            FaultKind::answer(200, "application/json", ""),
+            Service::SecretsManager,
+            "DescribeSecret",
+        ),
+    ] {
+        env.sandbox
+            .faults()
+            .inject(Fault::new(fault).on(service, operation));
+    }
+    env.rotate().await;
+    let log = env.log();
+    for line in [
+        "attempt 1 of GetSecretValue failed, Secrets Manager did not answer: the connection was lost; trying again",
+        "attempt 1 of CreateUsagePlanKey failed, API Gateway answered with status 503; trying again",
+        "attempt 1 of DescribeSecret failed, Secrets Manager answered with a malformed reply; trying again",
+    ] {
+        assert!(log.contains(line), "no {line:?} in {log}");
+    }
+    assert_eq!(log.matches("; trying again").count(), 3, "{log}");
+}
+
+/// A network that drops every packet, as a VPC without an endpoint does, fails a step within seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_network_fails_step_in_seconds() {
+    let env = TestEnvBuilder::plain().start().await;
+    // Linux drops the requests for a connection while the queue of a listener is full.
+    let silent = TcpSocket::new_v4().expect("a socket");
+    let any_port = "127.0.0.1:0".parse().expect("an address");
+    silent.bind(any_port).expect("it can be bound");
+    let address = silent.local_addr().expect("it is bound");
+    let _listener = silent.listen(0).expect("it can listen");
+    let _queued = TcpStream::connect(address).await.expect("the first one");
+    env.redeploy(&[("AWS_ENDPOINT_URL", &format!("http://{address}"))])
+        .await;
+    let token = env.sandbox.begin_rotation(SECRET);
+    let began = std::time::Instant::now();
+    let message = env
+        .step_fails(&token, "createSecret", "SecretsManagerFailed")
+        .await;
+    let took = began.elapsed();
+    assert!(
+        message.contains("no connection could be established"),
+        "{message}"
+    );
+    assert!(took < Duration::from_secs(20), "it took {took:?}");
+    let retries = env.log().matches("; trying again").count();
+    assert_eq!(retries, 2, "{}", env.log());
 }

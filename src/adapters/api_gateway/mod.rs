@@ -60,7 +60,8 @@ impl ApiGateway {
     pub(super) fn new(aws: &AwsConfig, function_name: &str, clock: Clock) -> Self {
         let config = config::Builder::from(&aws.sdk)
             .http_client(repeat_throttled(aws.http.clone()))
-            .retry_classifier(aws::Retries);
+            .retry_classifier(aws::Retries)
+            .interceptor(aws::RetryLog(SERVICE));
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),

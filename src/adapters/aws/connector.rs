@@ -17,6 +17,11 @@ use crate::adapters::http::{AWS_RETRY_AFTER, Unread, attempt, body, failure_kind
 /// most. Waiting does not restore a missing route, and a short outage is over by then.
 const MOST_CONNECTIONS: u32 = 7;
 
+/// The most attempts while nothing answers at all, each of which takes three seconds. That is a VPC
+/// without a route or an endpoint, or a security group that drops the packets: unlike a refusal, it
+/// does not pass.
+const MOST_UNANSWERED: u32 = 3;
+
 /// Error codes of refusals that may be about the time of signing, the most frequent first.
 /// `RequestExpired` and the last one are of services that this function does not call.
 const SIGNATURE_REFUSALS: [&str; 4] = [
@@ -161,9 +166,14 @@ fn no_reply(error: reqwest::Error, attempt: u32) -> ConnectorError {
     let error = error.without_url();
     let how = failure_kind(&error);
     let is_unconnected = matches!(how, NoReply::NoConnection | NoReply::ProxyRefused);
+    let most = if error.is_connect() && error.is_timeout() {
+        MOST_UNANSWERED
+    } else {
+        MOST_CONNECTIONS
+    };
     if how == NoReply::TimedOut {
         ConnectorError::timeout(error.into())
-    } else if how.may_pass() && !(is_unconnected && attempt >= MOST_CONNECTIONS) {
+    } else if how.may_pass() && !(is_unconnected && attempt >= most) {
         ConnectorError::io(error.into())
     } else {
         ConnectorError::other(error.into(), None)

@@ -1,6 +1,7 @@
 //! The configuration of both AWS clients, and the conversion of their errors.
 
 pub(super) mod connector;
+mod retry_log;
 pub(crate) mod throttle;
 
 use std::error::Error;
@@ -23,6 +24,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+pub(super) use self::retry_log::RetryLog;
 use self::throttle::CALL_CONTEXT;
 use crate::adapters::advice::{self, Cause, NO_CODE, NoReply};
 use crate::adapters::clock::Clock;

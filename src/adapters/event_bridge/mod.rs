@@ -62,7 +62,8 @@ impl EventBridge {
         let config = config::Builder::from(&aws.sdk)
             .retry_config(retries)
             .timeout_config(timeouts)
-            .retry_classifier(aws::Retries);
+            .retry_classifier(aws::Retries)
+            .interceptor(aws::RetryLog(SERVICE));
         Self {
             client: Client::from_conf(config.build()),
             function_name: function_name.to_owned(),

@@ -51,8 +51,13 @@ impl Stack<'_> {
             }
             // CloudFormation generates the end of the name.
             (Some("AWS::IAM::Role"), "Arn") => {
+                let path = match resource["Properties"].get("Path") {
+                    Some(path) => self.resolve(path)?,
+                    None => None,
+                };
+                let path = path.map_or(Ok("/".to_owned()), |path| text(&path))?;
                 format!(
-                    "arn:aws:iam::{account}:role/{}-{name}",
+                    "arn:aws:iam::{account}:role{path}{}-{name}",
                     self.deployment.stack
                 )
             }

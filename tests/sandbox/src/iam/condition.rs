@@ -13,7 +13,7 @@ use super::pattern::{matches, matches_arn};
 pub(super) type Context = BTreeMap<String, Vec<String>>;
 
 /// Every key that the sandbox can set for a call. One that ends with a slash or colon is a prefix.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "secretsmanager:secretid",
     "secretsmanager:versionid",
     "secretsmanager:versionstage",
@@ -30,6 +30,8 @@ const KEYS: [&str; 16] = [
     "kms:calleraccount",
     "kms:encryptioncontextkeys",
     "kms:encryptioncontext:",
+    // Lambda sets it for calls of a function's code, and not for its own with the function's role.
+    "lambda:sourcefunctionarn",
 ];
 
 /// The keys with more than one value, which only set operators can compare.
