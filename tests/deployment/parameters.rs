@@ -427,28 +427,30 @@ fn template_and_function_agree_at_the_limits() {
         ("EndpointUrl", "http://[x".to_owned(), false),
         ("EndpointUrl", "http://[::1]:4566".to_owned(), true),
         ("DopplerTokenSecretArn", EXISTING.to_owned(), false),
-        (
-            "HttpsProxy",
-            "http://proxy.example.com:65535".to_owned(),
-            true,
-        ),
-        ("HttpsProxy", "https://10.0.0.255".to_owned(), true),
-        ("HttpsProxy", "http://10.0.0.256:3128".to_owned(), false),
-        ("HttpsProxy", "http://proxy:65536".to_owned(), false),
-        ("HttpsProxy", "http://proxy:0".to_owned(), false),
-        ("HttpsProxy", "socks5://proxy:1080".to_owned(), false),
-        ("HttpsProxy", "http://proxy/path".to_owned(), false),
-        ("NoProxy", "*".to_owned(), true),
-        (
-            "NoProxy",
-            ".example.com,localhost,10.0.0.0/8".to_owned(),
-            true,
-        ),
-        ("NoProxy", "10.0.0.0/33".to_owned(), false),
-        ("NoProxy", "10.0.0".to_owned(), false),
-        ("NoProxy", "*.example.com".to_owned(), false),
     ] {
         let answers = both(parameter, &value);
+        assert_eq!(answers, (taken, taken), "{parameter}={value}");
+    }
+}
+
+/// The same for proxies.
+#[test]
+fn template_and_function_agree_on_proxies() {
+    for (parameter, value, taken) in [
+        ("HttpsProxy", "http://proxy.example.com:65535", true),
+        ("HttpsProxy", "https://10.0.0.255", true),
+        ("HttpsProxy", "http://10.0.0.256:3128", false),
+        ("HttpsProxy", "http://proxy:65536", false),
+        ("HttpsProxy", "http://proxy:0", false),
+        ("HttpsProxy", "socks5://proxy:1080", false),
+        ("HttpsProxy", "http://proxy/path", false),
+        ("NoProxy", "*", true),
+        ("NoProxy", ".example.com,localhost,10.0.0.0/8", true),
+        ("NoProxy", "10.0.0.0/33", false),
+        ("NoProxy", "10.0.0", false),
+        ("NoProxy", "*.example.com", false),
+    ] {
+        let answers = both(parameter, value);
         assert_eq!(answers, (taken, taken), "{parameter}={value}");
     }
 }
