@@ -8,8 +8,9 @@ use crate::program::{end, home, program};
 use crate::support::{TestEnv, TestEnvBuilder, tool};
 use sandbox::{FUNCTION_ARN, ROLE_ARN};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// What the template deploys, in moto. It knows no simulator of IAM, and runs no function.
 const DEPLOY: &str = r#"
@@ -88,26 +89,7 @@ print(json.dumps({
 async fn doctor_reads_replies_of_moto() {
     let env = TestEnvBuilder::plain().start().await;
     let folder = home();
-    let mut server = Command::new(tool("moto_server"));
-    server
-        .args(["--port", "0"])
-        .current_dir(folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let mut server = server.spawn().expect("moto is installed");
-    let mut lines = BufReader::new(server.stderr.take().expect("it is piped")).lines();
-    let url = loop {
-        let line = lines
-            .next_line()
-            .await
-            .expect("it is text")
-            .expect("it starts");
-        if let Some((_, url)) = line.split_once("Running on ") {
-            break url.trim().to_owned();
-        }
-    };
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let (_moto, url) = start_moto(&folder).await;
     python(&env, DEPLOY, &[], &url).await;
     let mut doctor = program(&env, &folder, &["doctor", "--json"]);
     doctor.env("AWS_ENDPOINT_URL", &url);
@@ -159,8 +141,33 @@ async fn botocore_reads_account_of_sandbox() {
     assert_eq!(read, expected);
 }
 
+/// Starts moto in this folder. Returns its process and its endpoint.
+pub(crate) async fn start_moto(folder: &TempDir) -> (Child, String) {
+    let mut server = Command::new(tool("moto_server"));
+    server
+        .args(["--port", "0"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut server = server.spawn().expect("moto is installed");
+    let mut lines = BufReader::new(server.stderr.take().expect("it is piped")).lines();
+    let url = loop {
+        let line = lines
+            .next_line()
+            .await
+            .expect("it is text")
+            .expect("it starts");
+        if let Some((_, url)) = line.split_once("Running on ") {
+            break url.trim().to_owned();
+        }
+    };
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (server, url)
+}
+
 /// Runs a script with boto3 against this endpoint, and returns what it prints.
-async fn python(env: &TestEnv, script: &str, arguments: &[&str], url: &str) -> String {
+pub(crate) async fn python(env: &TestEnv, script: &str, arguments: &[&str], url: &str) -> String {
     let mut python = env.bash("exec python \"$@\"");
     python
         .args(["python", "-c", script])

@@ -12,6 +12,7 @@ mod doctor_rights;
 mod doctor_test;
 mod doctor_watch;
 mod drill;
+mod elsewhere;
 mod explaining;
 mod leaking;
 mod naming;
