@@ -21,6 +21,11 @@ async fn value_as_argument_is_not_repeated() {
         vec!["whose", &option],
         vec!["whose", &assigned],
         vec![value],
+        vec!["leaked", value],
+        vec!["adopt", value],
+        vec!["adopt", "--hand-over", value],
+        vec!["events", "--since", value],
+        vec!["config", value],
         vec!["status", value],
         vec!["usage", "--days", value],
         vec!["rotate", "--timeout", value],
@@ -50,7 +55,9 @@ async fn help_needs_no_settings() {
         ("zsh", "#compdef rotationctl"),
         ("fish", "complete -c rotationctl"),
     ] {
-        text(&["completions", shell]).await.says([part, "rollback"]);
+        text(&["completions", shell])
+            .await
+            .says([part, "rollback", "leaked", "hand-over"]);
     }
     text(&["man"])
         .await

@@ -145,7 +145,7 @@ async fn missing_group_is_refused() {
 #[tokio::test]
 async fn invocation_ends_with_report() {
     let sandbox = start_with(Options {
-        function_timeout: Duration::from_millis(300),
+        function_timeout: Duration::from_secs(5),
         ..Options::default()
     })
     .await;
