@@ -1,6 +1,7 @@
 //! `why` and `events`, which read the function's log.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::program::{fail_rotations, home, program, run, run_unchanged};
 use crate::support::{SECRET, TestEnv, TestEnvBuilder, rotated};
@@ -289,5 +290,17 @@ async fn assert_follows(env: &TestEnv, lines: &mut (impl tokio::io::AsyncBufRead
         if line.contains("rotation finished") {
             return;
         }
+    }
+}
+
+/// A machine whose clock is wrong signs with the time of AWS, as the SDK does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_clock_of_machine_is_corrected() {
+    for days in [1, 30] {
+        let env = TestEnvBuilder::plain().start().await;
+        env.rotate().await;
+        env.sandbox.advance(Duration::from_hours(24 * days));
+        run(&env, &["events", "--since", "60d"]).await.with(0);
+        run(&env, &["status"]).await.with(0);
     }
 }

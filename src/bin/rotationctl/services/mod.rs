@@ -4,6 +4,7 @@
 //! configuration, signs with the SDK's own crate, and repeats only reads.
 
 mod catalog;
+mod clock;
 mod form;
 mod request;
 mod xml;
@@ -21,6 +22,7 @@ use tokio::sync::Mutex;
 use crate::failure::Failure;
 use catalog::Protocol;
 pub(crate) use catalog::Service;
+use clock::Clock;
 
 /// The timeout of one attempt of a call.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -47,6 +49,7 @@ pub(crate) struct Services {
     sdk: SdkConfig,
     /// The provider may ask a service or start a program each time.
     credentials: Mutex<Option<Credentials>>,
+    clock: Clock,
 }
 
 /// A reply.
@@ -68,6 +71,7 @@ impl Services {
             http,
             sdk,
             credentials: Mutex::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -142,7 +146,8 @@ impl Services {
             ))
         };
         let credentials = self.credentials().await.map_err(once)?;
-        let request = request::signed(&self.sdk, credentials, service, operation, input);
+        let at = self.clock.now();
+        let request = request::signed(&self.sdk, credentials, at, service, operation, input);
         let mut request = request.ok_or_else(unsendable)?;
         let is_invocation = operation == "InvokeFunction";
         let timeout = if is_invocation { INVOCATION } else { ATTEMPT };
@@ -158,8 +163,10 @@ impl Services {
             let (code, message) = refusal(names.protocol, &headers, &text);
             let is_throttled =
                 status.as_u16() == 429 || THROTTLED.contains(&code.as_str()) && !is_invocation;
+            let was_skewed = self.clock.correct(&code, &headers);
+            let may_pass = is_throttled || status.is_server_error() && is_read(operation);
             return Err(Attempt {
-                is_repeatable: is_throttled || status.is_server_error() && is_read(operation),
+                is_repeatable: was_skewed || may_pass,
                 failure: Failure::refused(&action, &code, &message),
             });
         }

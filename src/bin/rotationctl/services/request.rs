@@ -19,6 +19,7 @@ use super::form::form;
 pub(super) fn signed(
     sdk: &SdkConfig,
     credentials: Credentials,
+    at: SystemTime,
     service: Service,
     operation: &str,
     input: &Value,
@@ -61,7 +62,7 @@ pub(super) fn signed(
         let target = HeaderValue::try_from(format!("{target}.{operation}")).ok()?;
         headers.insert("x-amz-target", target);
     }
-    sign_headers(&mut request, credentials, &region, names.signing, &body)?;
+    sign_headers(&mut request, credentials, at, &region, names.signing, &body)?;
     *request.body_mut() = Some(body.into());
     Some(request)
 }
@@ -70,6 +71,7 @@ pub(super) fn signed(
 fn sign_headers(
     request: &mut Request,
     credentials: Credentials,
+    at: SystemTime,
     region: &str,
     service: &str,
     body: &str,
@@ -79,7 +81,7 @@ fn sign_headers(
         .identity(&identity)
         .region(region)
         .name(service)
-        .time(SystemTime::now())
+        .time(at)
         .settings(SigningSettings::default())
         .build()
         .ok()?
