@@ -149,6 +149,24 @@ async fn assert_every_action_is_named(env: &TestEnv) {
     assert!(tried > 15, "only {tried} actions");
 }
 
+/// A function in a VPC needs the rights to its network interfaces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_right_to_network_is_named() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    let network = json!({ "SubnetIds": ["subnet-1a2b3c"], "SecurityGroupIds": [] });
+    env.sandbox
+        .change_account(|account| account.function = vec![("VpcConfig", network)]);
+    let found = checks(&env, &[]).await;
+    let denied = found["role.network"]["found"].to_string();
+    assert!(denied.contains("ec2:CreateNetworkInterface"), "{found:#?}");
+    let mut statements = statements(&env);
+    statements
+        .push(json!({ "Sid": "Network", "Effect": "Allow", "Action": "ec2:*", "Resource": "*" }));
+    deploy_with(&env, &statements).await;
+    let found = checks(&env, &[]).await;
+    assert_eq!(found["role.network"]["result"], "ok", "{found:#?}");
+}
+
 /// A policy of the organization, and a statement that denies, have a remedy of their own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn denial_from_elsewhere_has_own_remedy() {

@@ -11,6 +11,17 @@ use super::facts::{Arn, Facts, Function, Secret};
 /// What stands for an id that API Gateway chooses.
 const ANY_ID: &str = "a1b2c3d4e5";
 
+/// What Lambda does with the role of a function in a VPC (DOC: Lambda developer guide, "Giving Lambda
+/// functions access to resources in an Amazon VPC").
+const NETWORK: [&str; 6] = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+];
+
 /// Characters that are not encoded in an ARN within a path.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -67,6 +78,10 @@ pub(crate) fn calls(
     others: &[ReadSecret],
 ) -> Vec<Calls> {
     let mut calls = vec![log(function)];
+    let subnets = function.fields["VpcConfig"]["SubnetIds"].as_array();
+    if subnets.is_some_and(|subnets| !subnets.is_empty()) {
+        calls.push(Calls::new("role.network", &NETWORK, "*"));
+    }
     if config.secret_id.is_none() {
         calls.push(Calls::new(
             "role.fleet",
