@@ -101,12 +101,7 @@ async fn faults_of_watch_are_found() {
     );
     sandbox.change_account(|account| account.alarms[3]["StateValue"] = json!("ALARM"));
     let found = checks(&env, &[]).await;
-    assert_problem(
-        &found,
-        "watch.state",
-        "rotation-failed",
-        "runbook.md#alarms",
-    );
+    assert_problem(&found, "watch.state", "rotation-failed", "alarms.md#alarms");
     sandbox.change_account(|account| account.alarms[0]["ActionsEnabled"] = json!(false));
     let found = checks(&env, &[]).await;
     assert_problem(

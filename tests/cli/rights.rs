@@ -90,7 +90,8 @@ async fn settle(env: &TestEnv) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn words_need_exactly_documented_policy() {
     let (env, superseded) = rotated(TestEnvBuilder::quick()).await;
-    needs_exactly(&env, "status", &["status"], None).await;
+    needs_exactly(&env, "status and reconcile", &["status"], None).await;
+    needs_exactly(&env, "status and reconcile", &["reconcile"], None).await;
     needs_exactly(&env, "usage", &["usage"], None).await;
     needs_exactly(&env, "whose", &["whose"], Some(&superseded)).await;
     needs_exactly(&env, "rotate and test", &["test", "--wait"], None).await;
@@ -165,7 +166,7 @@ async fn word_without_statement_names_missing_right() {
     let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
     env.create_stack(FUNCTION_NAME);
     let words: [(&str, &[&str]); 8] = [
-        ("status", &["status"]),
+        ("status and reconcile", &["status"]),
         ("usage", &["usage"]),
         ("rotate and test", &["rotate", "--dry-run"]),
         ("stop", &["stop", "--yes"]),

@@ -1,7 +1,10 @@
-//! `rotate` and `test`.
+//! `rotate`, `test` and `reconcile`.
+
+use std::time::Duration;
 
 use crate::program::{fail_rotations, run, run_unchanged};
-use crate::support::{SECRET, TestEnvBuilder, rotated};
+use crate::support::{SECRET, TestEnvBuilder, is_enabled, rotated};
+use sandbox::{Fault, FaultKind, Service};
 
 /// A rotation is awaited to its end, with progress on standard error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,4 +65,22 @@ async fn test_rotation_changes_nothing() {
         .await
         .with(0)
         .says(["would start a test rotation"]);
+}
+
+/// `reconcile` disables the superseded key when its grace period is over, and `--dry-run` only says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconcile_retires_what_is_due() {
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    env.sandbox.advance(Duration::from_hours(24));
+    let planned = run_unchanged(&env, &["reconcile", "--dry-run"]).await;
+    planned.with(0).says(["disable API key"]);
+    let done = run(&env, &["reconcile"]).await.with(0);
+    done.says([&format!("disabled API key {}", env.key_id(&superseded))]);
+    assert_eq!(is_enabled(&env, &superseded), Some(false));
+    let denied = FaultKind::refuse(403, "AccessDeniedException", "no");
+    let denied = Fault::new(denied).on(Service::ApiGateway, "DeleteApiKey");
+    env.sandbox.faults().inject(denied.every());
+    env.sandbox.advance(Duration::from_hours(7 * 24));
+    let failed = run(&env, &["reconcile"]).await.with(1);
+    failed.warns(["requests failed", "rotationctl reconcile"]);
 }

@@ -337,7 +337,7 @@ fn every_alarm_notifies_and_is_documented() {
             .expect("it begins with the stack's name");
         names.insert(name);
         let description = alarm["AlarmDescription"].as_str().expect("it has one");
-        let see = format!(". See {PAGES}/runbook.md#{name}.");
+        let see = format!(". See {PAGES}/alarms.md#{name}.");
         let words = description.strip_suffix(&see);
         let words = words.unwrap_or_else(|| panic!("{id} refers to no page: {description}"));
         assert!(words.matches(". ").count() <= 1, "{id} is long: {words}");
@@ -347,7 +347,7 @@ fn every_alarm_notifies_and_is_documented() {
         let ends = format!(":alarm:rotation-{name}");
         assert!(shown.any(|arn| arn.ends_with(&ends)), "{id}");
     }
-    let entries = page("runbook").entries().into_iter();
+    let entries = page("alarms").entries().into_iter();
     let entries = entries.filter(|(section, _)| *section == "Alarms");
     let entries: BTreeSet<_> = entries.map(|(_, name)| name).collect();
     assert_eq!(names, entries);
@@ -375,7 +375,7 @@ fn queries_read_log_of_function() {
     ];
     let expected = expected.map(|name| format!("rotation/{name}"));
     assert_eq!(names, expected.iter().map(String::as_str).collect());
-    let documented = page("runbook").block_with("errors: fields ");
+    let documented = page("alarms").block_with("errors: fields ");
     for (id, query) in &queries {
         let groups = &query["LogGroupNames"];
         assert_eq!(groups, &json!(["/aws/lambda/rotation"]), "{id}");

@@ -79,6 +79,8 @@ pub(crate) struct Options {
 pub(crate) enum Word {
     /// Show keys, Doppler targets, and what the next reconciliation would do
     Status,
+    /// Repair drift and retire what is due, as the schedule does
+    Reconcile,
     /// Rotate the key now
     Rotate(Wait),
     /// Run a test rotation, which creates no key

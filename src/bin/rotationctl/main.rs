@@ -29,8 +29,8 @@ use operator::Operator;
 use signals::interrupted;
 use words::rotate::Kind;
 use words::{
-    adopt, cancel, config, doctor, events, help, leaked, retry, rollback, rotate, status, stop,
-    usage, whose, why,
+    adopt, cancel, config, doctor, events, help, leaked, reconcile, retry, rollback, rotate,
+    status, stop, usage, whose, why,
 };
 
 fn main() -> ExitCode {
@@ -102,6 +102,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
     let operator = Operator::new(&arguments.options, console).await?;
     match &arguments.word {
         Word::Status => status::run(&operator).await,
+        Word::Reconcile => reconcile::run(&operator).await,
         Word::Rotate(wait) => rotate::run(&operator, Kind::Rotation, wait).await,
         Word::Test(wait) => rotate::run(&operator, Kind::Test, wait).await,
         Word::Retry => retry::run(&operator).await,

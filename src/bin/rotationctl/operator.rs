@@ -237,7 +237,15 @@ impl<'a> Operator<'a> {
     /// # Errors
     /// As for [`Operator::invoke`].
     pub(crate) async fn status(&self) -> Result<Value, Failure> {
-        let mut event = json!({ "Step": "status" });
+        self.reported(json!({ "Step": "status" })).await
+    }
+
+    /// Invokes the function with a step whose answer is a report, for `--secret` or else for every
+    /// secret that the function serves.
+    ///
+    /// # Errors
+    /// As for [`Operator::invoke`].
+    pub(crate) async fn reported(&self, mut event: Value) -> Result<Value, Failure> {
         if let Some(secret) = &self.options.secret {
             event["SecretId"] = json!(secret);
         } else if self.options.function.is_none() && self.options.stack.is_none() {

@@ -40,7 +40,7 @@ fn drill_has_every_error_type() {
 fn line(row: &Row) -> String {
     let incident = Incident::named(row.name).expect("it is known");
     let link = if row.name.contains('-') {
-        format!("[{}](runbook.md#{})", row.name, row.name)
+        format!("[{}](alarms.md#{})", row.name, row.name)
     } else {
         format!("[{}](errors.md#{})", row.name, row.name.to_lowercase())
     };

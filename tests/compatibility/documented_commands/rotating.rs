@@ -232,7 +232,7 @@ async fn report_has_every_documented_field() {
         .reconcile(json!({ "SecretId": SECRET }))
         .await
         .to_string();
-    let example = page("rotate").block_with(r#""step":"reconcile""#);
+    let example = page("reports").block_with(r#""step":"reconcile""#);
     let fields = Regex::new(r#""([A-Za-z]+)":"#).expect("a valid pattern");
     let mut count = 0;
     for found in fields.find_iter(&example) {

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod help;
 pub(crate) mod leaked;
+pub(crate) mod reconcile;
 pub(crate) mod retry;
 pub(crate) mod rollback;
 pub(crate) mod rotate;

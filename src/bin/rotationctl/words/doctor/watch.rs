@@ -167,7 +167,7 @@ fn alarms_checks(function: &Function, alarms: &[Value]) -> Vec<Check> {
         Check::problem(
             "watch.state",
             format!("in ALARM: {sounding}"),
-            "docs/runbook.md#alarms has an entry for each",
+            "docs/alarms.md#alarms has an entry for each",
         )
     };
     vec![exist, state]

@@ -140,7 +140,7 @@ fn of_page(kind: &str) -> Option<String> {
 fn otherwise(kind: &str) -> &'static str {
     match kind {
         "Timeout" => {
-            "nothing, the next try continues from there; if it happens again, see docs/runbook.md#near-timeout"
+            "nothing, the next try continues from there; if it happens again, see docs/alarms.md#near-timeout"
         }
         "OutOfMemory" | "Panic" => {
             "nothing, Secrets Manager retries, which is safe; report it as an issue of this project"
