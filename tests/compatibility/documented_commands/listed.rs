@@ -192,6 +192,20 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
         ("rotationctl", "Install", 1),
         "installs a program into the home directory",
     ),
+    (
+        ("fleet-documents", "Deploy it", 0),
+        "the sandbox has no CreateSecret",
+    ),
+    (("fleet-documents", "Deploy it", 1), SAM),
+    (("fleet-documents", "Deploy it", 2), CLOUD_FORMATION),
+    (
+        ("fleet-documents", "Change a member", 0),
+        "needs a file that the reader wrote; tests/function/fleet.rs does the same",
+    ),
+    (
+        ("rotationctl", "Find out why", 0),
+        "needs rotationctl; tests/cli/explaining.rs compares its parts",
+    ),
     (STATUS_OF_ROTATIONCTL, "tests/cli/reading.rs compares it"),
     (RESULT_OF_DOCTOR, "tests/cli/doctor.rs compares it"),
     (
