@@ -202,10 +202,6 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
         ("fleet-documents", "Change a member", 0),
         "needs a file that the reader wrote; tests/function/fleet.rs does the same",
     ),
-    (
-        ("rotationctl", "Find out why", 0),
-        "needs rotationctl; tests/cli/explaining.rs compares its parts",
-    ),
     (STATUS_OF_ROTATIONCTL, "tests/cli/reading.rs compares it"),
     (RESULT_OF_DOCTOR, "tests/cli/doctor.rs compares it"),
     (
