@@ -5,6 +5,7 @@ mod least_privilege;
 mod names;
 mod network;
 mod parameters;
+mod policies;
 mod release;
 mod template;
 

@@ -13,7 +13,7 @@ use super::pattern::{matches, matches_arn};
 pub(super) type Context = BTreeMap<String, Vec<String>>;
 
 /// Every key that the sandbox can set for a call. One that ends with a slash or colon is a prefix.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "secretsmanager:secretid",
     "secretsmanager:versionid",
     "secretsmanager:versionstage",
@@ -30,6 +30,8 @@ const KEYS: [&str; 17] = [
     "kms:calleraccount",
     "kms:encryptioncontextkeys",
     "kms:encryptioncontext:",
+    // Every call has it. The calls of the sandbox do not, so only tests of policies set it.
+    "aws:principalarn",
     // Lambda sets it for calls of a function's code, and not for its own with the function's role.
     "lambda:sourcefunctionarn",
 ];
@@ -46,6 +48,8 @@ const EITHER: [&str; 2] = ["events:source", "events:detail-type"];
 pub(super) struct Condition {
     quantity: Quantity,
     operator: Operator,
+    /// Whether no value may match. A call without the key then meets the condition (DOC).
+    negated: bool,
     /// Whether a call without the key meets the condition.
     if_exists: bool,
     pub(super) key: String,
@@ -99,10 +103,21 @@ impl Condition {
             Some(operator) => (operator, true),
             None => (operator, false),
         };
+        let negated = [
+            "StringNotEquals",
+            "StringNotLike",
+            "ArnNotEquals",
+            "ArnNotLike",
+        ]
+        .contains(&operator);
+        ensure!(
+            !negated || quantity == Quantity::One,
+            "a negated operator with a set is not known"
+        );
         let operator = match operator {
-            "StringEquals" => Operator::StringEquals,
-            "StringLike" => Operator::StringLike,
-            "ArnEquals" | "ArnLike" => Operator::Arn,
+            "StringEquals" | "StringNotEquals" => Operator::StringEquals,
+            "StringLike" | "StringNotLike" => Operator::StringLike,
+            "ArnEquals" | "ArnLike" | "ArnNotEquals" | "ArnNotLike" => Operator::Arn,
             "Bool" => Operator::Bool,
             "Null" if !if_exists && quantity == Quantity::One => Operator::Null,
             other => bail!("the operator {other} is not known"),
@@ -130,6 +145,7 @@ impl Condition {
         Ok(Condition {
             quantity,
             operator,
+            negated,
             if_exists,
             key,
             values,
@@ -158,6 +174,9 @@ impl Condition {
                 .iter()
                 .any(|wanted| self.operator.fits(wanted, found))
         };
+        if self.negated {
+            return found.is_none_or(|found| !found.iter().any(fits));
+        }
         match (found, self.quantity) {
             (None, _) if self.if_exists => true,
             (None, quantity) => quantity == Quantity::All,

@@ -259,6 +259,21 @@ fn key_with_several_values_is_compared_as_set() {
     assert!(!meets(&any, &tags(&[])));
 }
 
+/// A call without the key meets a negated condition (DOC).
+#[test]
+fn negated_condition_is_met_by_other_or_none() {
+    let other = json!({ "StringNotEquals": { "aws:ResourceTag/team": ["a", "b"] } });
+    let team = |team: &str| get("*").with("aws:ResourceTag/team", team);
+    assert!(!meets(&other, &team("a")) && !meets(&other, &team("b")));
+    assert!(meets(&other, &team("c")) && meets(&other, &get("*")));
+    let role = "arn:aws:iam::123456789012:role/";
+    let by = |name: &str| get("*").with("aws:PrincipalArn", format!("{role}{name}"));
+    let not_function =
+        json!({ "ArnNotLike": { "aws:PrincipalArn": format!("{role}rotation-Role-*") } });
+    assert!(!meets(&not_function, &by("rotation-Role-1A2B")));
+    assert!(meets(&not_function, &by("developer")));
+}
+
 #[test]
 fn null_condition_detects_missing_key() {
     for (missing, without, with) in [("true", true, false), ("false", false, true)] {
@@ -291,7 +306,11 @@ fn unknown_elements_are_errors() {
         ),
         with(
             "Condition",
-            json!({ "StringNotEquals": { "aws:ResourceTag/a": "b" } }),
+            json!({ "NumericEquals": { "aws:ResourceTag/a": "b" } }),
+        ),
+        with(
+            "Condition",
+            json!({ "ForAllValues:StringNotEquals": { "aws:TagKeys": "a" } }),
         ),
         with(
             "Condition",

@@ -1,0 +1,197 @@
+//! The page for auditors: its policies are evaluated together with the template's role, and its tests exist.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::support::markdown::{page, repository};
+use crate::support::role::{role_in, stack};
+use sandbox::iam::{Check, Policy, Role};
+use sandbox::{ACCOUNT, REGION};
+use serde_json::{Value, json};
+
+const NAME: &str = "partner-api-key";
+const SECRET: &str =
+    "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/partner-api-key-AbCdEf";
+const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-4333-8444-555555555555";
+const OWN_ROLE: &str = "arn:aws:iam::123456789012:role/partner-api-key-Role-1A2B3C";
+const STRANGER: &str = "arn:aws:iam::123456789012:role/developer";
+
+/// Returns the policies of the page, by heading, for the Region of the tests.
+fn policies() -> BTreeMap<String, Value> {
+    let blocks = page("auditors").blocks().into_iter();
+    let policies = blocks
+        .filter(|block| block.language == "json")
+        .map(|block| {
+            let text = block.text.replace("eu-west-1", REGION);
+            let policy = serde_json::from_str(&text);
+            (block.heading, policy.expect("it is JSON"))
+        });
+    policies.collect()
+}
+
+/// Returns what is left of all rights under a policy that only denies.
+fn all_but(policy: &Value) -> Role {
+    let mut policy = policy.clone();
+    let statements = policy["Statement"].as_array_mut().expect("a list");
+    for statement in statements.iter_mut() {
+        let fields = statement.as_object_mut().expect("a statement");
+        // A policy of a resource or a key names principals; both are for every one of the account.
+        if let Some(principal) = fields.remove("Principal") {
+            let root = json!({ "AWS": format!("arn:aws:iam::{ACCOUNT}:root") });
+            assert!(principal == "*" || principal == root, "{principal}");
+        }
+    }
+    statements.push(json!({ "Sid": "Rest", "Effect": "Allow", "Action": "*", "Resource": "*" }));
+    Role::new(Policy::read([&policy]).unwrap_or_else(|error| panic!("{error:#}")))
+}
+
+/// Returns the role of the function.
+fn function() -> Role {
+    let parameters = [
+        ("ExistingSecretArn", SECRET),
+        ("KmsKeyArn", KEY),
+        ("UsagePlanIds", "a1b2c3"),
+    ];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    role_in(&stack(NAME, parameters.into(), BTreeMap::new()))
+}
+
+/// Returns the checks of the function's calls on what these policies protect.
+fn needed() -> Vec<Check> {
+    let secret = [
+        "DescribeSecret",
+        "GetSecretValue",
+        "PutSecretValue",
+        "UpdateSecretVersionStage",
+    ];
+    let secret = secret.map(|action| Check::new(format!("secretsmanager:{action}"), SECRET));
+    let via = format!("secretsmanager.{REGION}.amazonaws.com");
+    let key = ["Decrypt", "GenerateDataKey"].map(|action| {
+        Check::new(format!("kms:{action}"), KEY)
+            .with("kms:ViaService", via.as_str())
+            .with("kms:EncryptionContext:SecretARN", SECRET)
+    });
+    let own = ["PATCH", "DELETE"].map(|action| {
+        let key = format!("arn:aws:apigateway:{REGION}::/apikeys/a1b2c3d4e5");
+        Check::new(format!("apigateway:{action}"), key)
+            .with("aws:ResourceTag/rotation:function", NAME)
+    });
+    let by_function = |check: Check| check.with("aws:PrincipalArn", OWN_ROLE);
+    let checks = secret.into_iter().chain(key).chain(own);
+    checks.map(by_function).collect()
+}
+
+#[test]
+fn policies_leave_function_what_it_needs() {
+    let (policies, function) = (policies(), function());
+    assert_eq!(policies.len(), 3, "{:?}", policies.keys());
+    for check in needed() {
+        assert!(function.allows(&check), "{check}");
+        for (heading, policy) in &policies {
+            assert!(all_but(policy).allows(&check), "{heading}: {check}");
+        }
+    }
+}
+
+/// Each policy denies what it is for to others, and leaves consumers and operators what they need.
+#[test]
+fn policies_deny_others_what_they_say() {
+    let policies = policies();
+    let operator = "arn:aws:iam::123456789012:role/break-glass";
+    let consumer = "arn:aws:iam::123456789012:role/consumer-shop";
+    let of_secret = |action: &str| Check::new(format!("secretsmanager:{action}"), SECRET);
+    let key = format!("arn:aws:apigateway:{REGION}::/apikeys/a1b2c3d4e5");
+    let managed =
+        Check::new("apigateway:PATCH", &*key).with("aws:ResourceTag/rotation:function", NAME);
+    let unmanaged = Check::new("apigateway:PATCH", &*key);
+    let decrypt = Check::new("kms:Decrypt", KEY);
+    let through = format!("secretsmanager.{REGION}.amazonaws.com");
+    for (heading, check, who, allowed) in [
+        ("Secret", of_secret("PutSecretValue"), STRANGER, false),
+        (
+            "Secret",
+            of_secret("UpdateSecretVersionStage"),
+            STRANGER,
+            false,
+        ),
+        (
+            "Secret",
+            of_secret("UpdateSecretVersionStage"),
+            operator,
+            true,
+        ),
+        ("Secret", of_secret("GetSecretValue"), STRANGER, false),
+        ("Secret", of_secret("GetSecretValue"), consumer, true),
+        ("Secret", of_secret("PutSecretValue"), consumer, false),
+        ("Secret", of_secret("RotateSecret"), STRANGER, true),
+        ("Service control policy", managed.clone(), STRANGER, false),
+        ("Service control policy", managed, operator, true),
+        ("Service control policy", unmanaged, STRANGER, true),
+        (
+            "Service control policy",
+            of_secret("CancelRotateSecret"),
+            STRANGER,
+            false,
+        ),
+        (
+            "Service control policy",
+            of_secret("DeleteSecret"),
+            operator,
+            true,
+        ),
+        ("KMS key", decrypt.clone(), STRANGER, false),
+        (
+            "KMS key",
+            decrypt.with("kms:ViaService", through),
+            STRANGER,
+            true,
+        ),
+        (
+            "KMS key",
+            Check::new("kms:DescribeKey", KEY),
+            STRANGER,
+            true,
+        ),
+    ] {
+        let check = check.with("aws:PrincipalArn", who);
+        let found = all_but(&policies[heading]).allows(&check);
+        assert_eq!(found, allowed, "{heading}: {check} by {who}");
+    }
+}
+
+/// Returns the cells of the rows below a heading of a page.
+fn rows(name: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = &page(name).text;
+    let (_, section) = text.split_once(&format!("# {heading}\n")).expect(heading);
+    let section = section.split("\n#").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    rows.skip(1)
+        .map(|row| {
+            row.trim_matches('|')
+                .split(" | ")
+                .map(|cell| cell.trim().to_owned())
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_threat_names_tests_that_exist() {
+    let named = rows("auditors", "Threats and tests");
+    let threats = rows("security", "Who can do what");
+    let first = |rows: &[Vec<String>]| rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    assert_eq!(first(&named), first(&threats));
+    for row in &named {
+        let files: Vec<_> = row[2].split(", ").filter(|file| *file != "–").collect();
+        let sources = files.iter().map(|file| {
+            let path = Path::new("tests").join(file.trim_matches('`'));
+            let source = std::fs::read_to_string(repository().join(path));
+            source.unwrap_or_else(|error| panic!("{file}: {error}"))
+        });
+        let sources = sources.collect::<String>();
+        for test in row[1].split(", ").filter(|test| *test != "–") {
+            let function = format!("fn {}()", test.trim_matches('`'));
+            assert!(sources.contains(&function), "{}: {test}", row[0]);
+        }
+    }
+}
