@@ -198,10 +198,6 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
     ),
     (("fleet-documents", "Deploy it", 1), SAM),
     (("fleet-documents", "Deploy it", 2), CLOUD_FORMATION),
-    (
-        ("fleet-documents", "Change a member", 0),
-        "needs a file that the reader wrote; tests/function/fleet.rs does the same",
-    ),
     (STATUS_OF_ROTATIONCTL, "tests/cli/reading.rs compares it"),
     (RESULT_OF_DOCTOR, "tests/cli/doctor.rs compares it"),
     (
