@@ -59,6 +59,12 @@ resource "aws_cloudformation_stack" "rotation" {
     ExistingSecretArn      = var.existing_secret_arn
     KmsKeyArn              = var.kms_key_arn
     Fleet                  = var.fleet
+    FleetConfigSecretArns  = var.fleet_config_secret_arns
+    FleetConfigKmsKeyArn   = var.fleet_config_kms_key_arn
+    FleetDefault           = var.fleet_default
+    FleetUsagePlanIds      = var.fleet_usage_plan_ids
+    DopplerAllowed         = var.doppler_allowed
+    ProbeAllowed           = var.probe_allowed
     ScheduleExpression     = var.schedule_expression
     ScheduleDuration       = var.schedule_duration
     RotateImmediately      = var.rotate_immediately

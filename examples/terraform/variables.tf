@@ -72,9 +72,51 @@ variable "kms_key_arn" {
 }
 
 variable "fleet" {
-  description = "Whether the function manages every secret whose rotation function it is, instead of one secret. You set the schedules of those secrets. A new key gets the plans of the key that it supersedes. A fleet has no probe and no mirror."
+  description = "Whether the function manages every secret whose rotation function it is, instead of one secret. You set the schedules of those secrets. Without FleetConfigSecretArns, a new key gets the plans of the key that it supersedes, and the fleet has no probe and no mirror."
   type        = string
   default     = "false"
+  nullable    = false
+}
+
+variable "fleet_config_secret_arns" {
+  description = "ARNs of the secrets with the documents of the fleet, separated by commas. They name its members, and the plans, probe, targets and periods of each. Empty for every secret with this rotation function."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "fleet_config_kms_key_arn" {
+  description = "ARN of the customer managed KMS key that encrypts the documents. Empty for the account's own key."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "fleet_default" {
+  description = "What applies to a secret with this rotation function that no document names. It is refused, or it is managed with the plans of its current key, without a probe and without a mirror."
+  type        = string
+  default     = "refuse"
+  nullable    = false
+}
+
+variable "fleet_usage_plan_ids" {
+  description = "IDs of the usage plans that documents may name, separated by commas. The role may attach keys to these only. Empty for every plan of the account and Region."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "doppler_allowed" {
+  description = "Doppler configs that documents may name, as project/config separated by commas, with * for any characters. Required if a member has targets."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "probe_allowed" {
+  description = "Hosts that documents may name in a probe, separated by commas, with * for any characters except dots. Required if a member has a probe."
+  type        = string
+  default     = ""
   nullable    = false
 }
 

@@ -143,7 +143,7 @@ async fn aws_only_commands_are_understood_by_cli() {
         // No service listens there: the CLI only fails before if it does not know an option or a query.
         let script = format!(
             "export AWS_ENDPOINT_URL=http://127.0.0.1:1 AWS_MAX_ATTEMPTS=1; set +e
-             CLUSTER=c SERVICE=s TOKEN=t KEY=k API=a STAGE=s PLAN=p DAY=2026-11-30 TAG=t
+             CLUSTER=c SERVICE=s TOKEN=t KEY=k API=a STAGE=s PLAN=p DAY=2026-11-30 TAG=t ROLE=r
              PROBE=arn:aws:iam::123456789012:role/probe
              aws() {{
                local said; said=$(command aws \"$@\" 2>&1)
@@ -153,6 +153,7 @@ async fn aws_only_commands_are_understood_by_cli() {
                esac
                case \" $* \" in
                  ' sts '*) echo one two three ;;
+                 ' iam get-role '*) echo '{{\"Statement\": []}}' ;;
                  *' --output text '*) echo a1b2c3d4e5 ;;
                esac
              }}
@@ -161,7 +162,9 @@ async fn aws_only_commands_are_understood_by_cli() {
         );
         let printed = operator.enter(&script).await.stdout;
         let printed = String::from_utf8_lossy(&printed);
-        let (_, made) = printed.rsplit_once("calls:\n").expect("it lists the calls");
+        let (_, made) = printed
+            .rsplit_once("calls:\n")
+            .unwrap_or_else(|| panic!("{place:?}, which {reason}: {printed}"));
         assert!(!made.is_empty(), "{place:?}, which {reason}: no call");
         for call in made.lines() {
             assert_eq!(call, "understood", "{place:?}");
