@@ -24,7 +24,7 @@ mod values;
 
 pub use self::api_gateway::{counted_uses, description};
 pub use self::aws::connector::sendable;
-pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext};
+pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext, Stage};
 pub use self::call::{CallError, CallErrorKind};
 pub use self::clients::Clients;
 pub use self::doppler::classify as refusal;

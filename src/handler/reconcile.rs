@@ -16,7 +16,7 @@ use super::outcome::{log_ignored, log_reconciliation};
 use super::report::SecretReport;
 use super::scope::{check_scope, unqualified_arn};
 use super::setup::{describe, policy};
-use crate::adapters::{AdapterError, CALL_CONTEXT, CallContext, Clients, Session};
+use crate::adapters::{AdapterError, CALL_CONTEXT, CallContext, Clients, Session, Stage};
 use crate::config::Config;
 use crate::decision::{Observed, Policy};
 use crate::driver::{drive, log_read};
@@ -59,7 +59,11 @@ pub(super) async fn reconcile(
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
-    let context = CallContext::new(invocation.deadline, event.purpose == Purpose::EmergencyStop);
+    let stage = match event.purpose {
+        Purpose::EmergencyStop => Stage::Emergency,
+        _ => Stage::First,
+    };
+    let context = CallContext::new(invocation.deadline, stage);
     let result = CALL_CONTEXT.scope(context, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     let log = |failed: &_| log_error(failed, &clients.config().documentation_url);

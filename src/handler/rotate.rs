@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::outcome::log_step;
 use super::scope::check_scope;
 use super::setup::{describe, policy};
-use crate::adapters::{CALL_CONTEXT, CallContext, Clients, Session};
+use crate::adapters::{CALL_CONTEXT, CallContext, Clients, Session, Stage};
 use crate::decision::{Observed, RotationStep, Task};
 use crate::driver::drive;
 use crate::redact::Redacted;
@@ -59,12 +59,11 @@ pub(super) async fn rotate(
         lambda_request_id = invocation.request_id,
     );
     clients.clock().begin();
-    // Both follow setSecret, which created the key.
-    let has_priority = matches!(
-        event.step,
-        RotationStep::TestSecret | RotationStep::FinishSecret
-    );
-    let context = CallContext::new(invocation.deadline, has_priority);
+    let stage = match event.step {
+        RotationStep::CreateSecret | RotationStep::SetSecret => Stage::First,
+        RotationStep::TestSecret | RotationStep::FinishSecret => Stage::Later,
+    };
+    let context = CallContext::new(invocation.deadline, stage);
     let result = CALL_CONTEXT.scope(context, run(clients, event, invocation));
     let result = result.instrument(span.clone()).await;
     let log = |failed: &_| log_error(failed, &clients.config().documentation_url);

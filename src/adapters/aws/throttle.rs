@@ -6,8 +6,20 @@
 //! A throttled request had no effect, and is repeated until the deadline. The SDK would give up
 //! after some attempts. It would also wait exactly as long as `Retry-After` says, which is the same
 //! for all callers that were throttled together.
+//!
+//! The pauses are random, and decide who is served next: a request that asks twice as often is
+//! served twice as often. Each step of a rotation has as much time as the others. So those are
+//! served first whose time ends first:
+//!
+//! - A step that begins a rotation asks often, and more often as its time ends. Otherwise, the time
+//!   of many ends before they were served at all, and Secrets Manager must run them again.
+//! - The steps after it ask less often, because their time began later. In their last minute they
+//!   ask as often as they may: a rotation that its deadline interrupts repeats calls.
+//! - A step that was served continues at once, for the same reason. So does an emergency stop.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -24,13 +36,21 @@ use tokio::time::{Instant, sleep};
 use super::retry_after;
 use crate::adapters::http::AWS_RETRY_AFTER;
 
-/// The first maximum of the random time that is added to `Retry-After`. It grows by a third with
-/// each further throttling.
+/// The shortest maximum of the random time that is added to `Retry-After`.
 const JITTER: Duration = Duration::from_secs(1);
 
 /// The largest maximum of that time. A larger one would throttle fewer requests, but the last of
 /// them could leave the limits unused for that long.
 const WIDEST_SPREAD: Duration = Duration::from_secs(40);
+
+/// The largest maximum for a step that begins a rotation.
+const WIDEST_AT_FIRST: Duration = Duration::from_secs(20);
+
+/// The largest maximum for a step that was served before.
+const WIDEST_ONCE_SERVED: Duration = Duration::from_secs(3);
+
+/// The time before its deadline in which a later step asks as often as it may.
+const LAST_MINUTE: Duration = Duration::from_mins(1);
 
 /// How long a request is repeated with its signature. AWS accepts a signature for five minutes
 /// (DOC). After this time, the SDK signs the request again.
@@ -45,45 +65,109 @@ tokio::task_local! {
 pub(crate) struct CallContext {
     /// The deadline of the step.
     pub(super) deadline: Instant,
-    /// Whether API Gateway has already served this rotation, or this is an emergency stop. Then it
-    /// has priority over rotations that have not begun: a rotation that its deadline interrupts
-    /// repeats calls that others could have used.
-    has_priority: Cell<bool>,
+    stage: Stage,
+    /// Whether API Gateway has already served this step.
+    is_served: Cell<bool>,
+}
+
+/// How far a rotation has come, which decides how often a throttled request is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// A step that creates the key, or a reconciliation.
+    First,
+    /// A step after the key was created.
+    Later,
+    /// An emergency stop, which goes ahead of everything else.
+    Emergency,
 }
 
 impl CallContext {
-    pub(crate) fn new(deadline: Instant, has_priority: bool) -> Self {
-        let has_priority = Cell::new(has_priority);
+    pub(crate) fn new(deadline: Instant, stage: Stage) -> Self {
+        let is_served = Cell::new(false);
         Self {
             deadline,
-            has_priority,
+            stage,
+            is_served,
         }
     }
+
+    /// Returns the largest random time that this step adds to `Retry-After` now.
+    fn widest_spread(&self) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let widest = match self.stage {
+            Stage::Emergency => JITTER,
+            Stage::First | Stage::Later if self.is_served.get() => WIDEST_ONCE_SERVED,
+            Stage::First => WIDEST_AT_FIRST.min(left / 10),
+            Stage::Later => WIDEST_SPREAD.min(left.saturating_sub(LAST_MINUTE) / 4),
+        };
+        widest.max(JITTER)
+    }
+}
+
+/// How busy the limits are, as far as this process knows: the random time that fits, in
+/// milliseconds.
+///
+/// It grows with each throttled request and shrinks with each that is served. It is only a hint:
+/// another process begins with the shortest time, and learns it soon.
+#[derive(Debug, Clone)]
+struct Congestion(Arc<AtomicU64>);
+
+impl Congestion {
+    fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(millis(JITTER))))
+    }
+
+    fn spread(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn throttled(&self) {
+        let spread = self.spread() * 4 / 3;
+        self.0
+            .store(millis(spread.min(WIDEST_SPREAD)), Ordering::Relaxed);
+    }
+
+    fn served(&self) {
+        let spread = self.spread() * 4 / 5;
+        self.0.store(millis(spread.max(JITTER)), Ordering::Relaxed);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Wraps a client to repeat throttled requests.
 pub(in crate::adapters) fn repeat_throttled(client: SharedHttpClient) -> SharedHttpClient {
+    let congestion = Congestion::new();
     http_client_fn(move |config, components| {
-        SharedHttpConnector::new(ThrottleConnector(client.http_connector(config, components)))
+        SharedHttpConnector::new(ThrottleConnector {
+            connector: client.http_connector(config, components),
+            congestion: congestion.clone(),
+        })
     })
 }
 
 #[derive(Debug)]
-struct ThrottleConnector(SharedHttpConnector);
+struct ThrottleConnector {
+    connector: SharedHttpConnector,
+    congestion: Congestion,
+}
 
 impl HttpConnector for ThrottleConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let connector = self.0.clone();
-        HttpConnectorFuture::new(async move { send(&connector, &request).await })
+        let (connector, congestion) = (self.connector.clone(), self.congestion.clone());
+        HttpConnectorFuture::new(async move { send(&connector, &congestion, &request).await })
     }
 }
 
 async fn send(
     connector: &SharedHttpConnector,
+    congestion: &Congestion,
     request: &HttpRequest,
 ) -> Result<HttpResponse, ConnectorError> {
     let signed = Instant::now();
-    let (mut spread, mut has_waited) = (JITTER, false);
+    let mut has_waited = false;
     loop {
         let copy = request.try_clone().expect("the body is in memory");
         let mut reply = connector.call(copy).await?;
@@ -93,29 +177,28 @@ async fn send(
             reply.headers_mut().remove("date");
         }
         if !is_throttled(&reply) {
+            congestion.served();
             CALL_CONTEXT
-                .try_with(|context| context.has_priority.set(true))
+                .try_with(|context| context.is_served.set(true))
                 .ok();
             return Ok(reply);
         }
+        let (deadline, widest) = CALL_CONTEXT
+            .try_with(|context| (Some(context.deadline), context.widest_spread()))
+            .unwrap_or((None, JITTER));
+        let spread = congestion.spread().min(widest);
+        congestion.throttled();
         let wait = retry_after(&reply) + jitter(&mut UnwrapErr(SysRng), spread);
         let until = Instant::now() + wait;
-        let (deadline, has_priority) = CALL_CONTEXT
-            .try_with(|context| (context.deadline, context.has_priority.get()))
-            .unwrap_or((until, false));
-        if until >= deadline.min(signed + SIGNED_FOR) {
+        if until >= deadline.unwrap_or(until).min(signed + SIGNED_FOR) {
             // The SDK waits for this long, or gives up if that is past the deadline.
-            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             reply
                 .headers_mut()
-                .insert(AWS_RETRY_AFTER, wait.to_string());
+                .insert(AWS_RETRY_AFTER, millis(wait).to_string());
             return Ok(reply);
         }
         sleep(wait).await;
         has_waited = true;
-        if !has_priority {
-            spread = (spread * 4 / 3).min(WIDEST_SPREAD);
-        }
     }
 }
 
