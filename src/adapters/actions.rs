@@ -68,7 +68,7 @@ impl Session<'_> {
                 (Fact::PendingLabelRemoved, call)
             }
             Action::RestoreKey(key) => {
-                // The key takes effect again, and `testSecret` must wait for that.
+                // The key takes effect again, and `finishSecret` must wait for that.
                 let now = self.clients.clock.now();
                 let text = InUseText {
                     resumed_at: observed.is_to_be_promoted(key).then_some(now),

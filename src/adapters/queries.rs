@@ -9,7 +9,8 @@ use super::AdapterError;
 use super::probe;
 use super::session::{Session, VISIBILITY};
 use crate::decision::{
-    Content, Fact, Observed, Query, ReadVersion, Replication, TargetContent, VersionRole,
+    Content, Fact, Observed, Query, ReadVersion, Replication, RotationStep, TargetContent, Task,
+    VersionRole,
 };
 use crate::driver::Call;
 use crate::ids::Target;
@@ -98,7 +99,9 @@ impl Session<'_> {
                 }
                 (Fact::ReplicasInSync(description), call)
             }
-            Query::KeyAge { reached_at, .. } => return self.wait_until(*reached_at).await,
+            Query::KeyAge { reached_at, .. } => {
+                return self.wait_until(observed, *reached_at).await;
+            }
         };
         Ok((fact, Some(call)))
     }
@@ -185,12 +188,29 @@ impl Session<'_> {
         Ok((fact, call))
     }
 
-    /// Waits until the key has had time to take effect. Fails at once if that is past the deadline.
-    async fn wait_until(&self, at: SystemTime) -> Result<(Fact, Option<Call>), AdapterError> {
+    /// Waits until the key has had time to take effect.
+    ///
+    /// If that is past the deadline, `setSecret` leaves the wait to `finishSecret`, whose time
+    /// begins later. Any other step fails at once.
+    async fn wait_until(
+        &self,
+        observed: &Observed,
+        at: SystemTime,
+    ) -> Result<(Fact, Option<Call>), AdapterError> {
+        let may_postpone = matches!(
+            observed.task,
+            Task::Rotate {
+                step: RotationStep::SetSecret,
+                ..
+            }
+        );
         let wait = at
             .duration_since(self.clients.clock.now())
             .unwrap_or_default();
         if Instant::now() + wait >= self.deadline {
+            if may_postpone {
+                return Ok((Fact::WaitPostponed, None));
+            }
             return Err(AdapterError::PropagationExceedsDeadline(rfc3339(at)));
         }
         tokio::time::sleep(wait).await;

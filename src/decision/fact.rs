@@ -41,6 +41,8 @@ pub enum Fact {
     /// The pending key is in effect: the probe accepted it, or it is old enough. In a test rotation
     /// without a working current key, the probe refused a random key.
     InEffect,
+    /// `setSecret` has no time to wait until the pending key is in effect.
+    WaitPostponed,
     /// The content of a target.
     TargetRead {
         /// The target.

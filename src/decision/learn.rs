@@ -38,6 +38,7 @@ impl Observed {
             Fact::Usage(key, uses) => drop(self.usage.insert(key, KeyUsage::Counted(uses))),
             Fact::PlanExists(plan) => drop(self.existing_plans.insert(plan)),
             Fact::InEffect => self.in_effect = true,
+            Fact::WaitPostponed => self.wait_postponed = true,
             Fact::TargetRead {
                 target,
                 content,

@@ -19,6 +19,7 @@ mod lookup;
 mod notice;
 mod notices;
 mod observed;
+mod readiness;
 mod reconciliation;
 mod refusal;
 mod request;

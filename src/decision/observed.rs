@@ -39,6 +39,8 @@ pub struct Observed {
     /// Whether the pending key is in effect, by the probe or by its age. In a test rotation,
     /// whether the probe succeeded.
     pub in_effect: bool,
+    /// Whether `setSecret` has no time to wait until the pending key is in effect.
+    pub wait_postponed: bool,
     /// The Doppler targets, as configured.
     pub targets: Vec<ObservedTarget>,
     /// The targets that this run wrote.
@@ -161,6 +163,7 @@ impl Observed {
             usage: BTreeMap::new(),
             existing_plans: BTreeSet::new(),
             in_effect: false,
+            wait_postponed: false,
             written_targets: BTreeSet::new(),
             replicas_awaited: false,
             changed_keys: BTreeSet::new(),

@@ -5,18 +5,19 @@
 //! until nothing is left. So the next run can continue wherever the function was stopped.
 
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::time::Duration;
 
-use super::key::Key;
 use super::lookup::{act, query, refuse};
 use super::observed::{Creation, Impediment, Observed, TargetContent};
+use super::readiness::{
+    must_be_enabled, propagate, require_enabled, require_usable_key, test_on_control_plane,
+};
 use super::reconciliation::reconcile;
 use super::refusal::Refusal;
 use super::request::{Action, Decision, Query};
 use super::retirement::has_key_due;
 use super::secret_version::{Content, VersionRole};
 use super::task::{Readiness, UsagePlans};
-use super::usage_plans::{must_be_on_a_plan, new_key_works, required_plans, works_on};
+use super::usage_plans::{must_be_on_a_plan, new_key_works, required_plans};
 use crate::ids::{ProbeUrl, VersionId};
 
 /// Makes the pending version hold a new value.
@@ -72,7 +73,7 @@ pub(super) fn set_secret(observed: &Observed, version: &VersionId) -> ControlFlo
     }
     let attached = observed.plans_of(&key.id)?;
     let Some(plan) = required.difference(attached).next() else {
-        return Continue(());
+        return propagate(observed, key);
     };
     if observed.creation != Creation::Created && !observed.resumption_noted {
         return act(Action::NoteResumption(key.id.clone()));
@@ -81,6 +82,9 @@ pub(super) fn set_secret(observed: &Observed, version: &VersionId) -> ControlFlo
 }
 
 /// Tests that the key works, as far as can be known, and that Doppler answers.
+///
+/// Without a probe, `finishSecret` tests the key on the control plane: it lists the keys anyway, and
+/// right before the promotion.
 pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFlow<Decision> {
     check_version(observed, version)?;
     if observed.is_finished() {
@@ -104,29 +108,16 @@ pub(super) fn test_secret(observed: &Observed, version: &VersionId) -> ControlFl
     pending_key(observed)?;
     match &observed.policy.readiness {
         Readiness::Probe(url) => observed.in_effect(|| Query::ProbeAccepts(url.clone())),
-        Readiness::Age(age) => test_on_control_plane(observed, *age),
+        // `finishSecret` has no promotion to stop.
+        Readiness::Age(age) if observed.is_current() => {
+            let Some(key) = observed.key_of(VersionRole::Pending)? else {
+                return refuse(Refusal::KeyNotFound);
+            };
+            must_be_enabled(key)?;
+            test_on_control_plane(observed, key, *age)
+        }
+        Readiness::Age(_) => Continue(()),
     }
-}
-
-/// Tests the pending key on the control plane: it is enabled, on its plans, and old enough to be in
-/// effect.
-fn test_on_control_plane(observed: &Observed, age: Duration) -> ControlFlow<Decision> {
-    let Some(key) = observed.key_of(VersionRole::Pending)? else {
-        return refuse(Refusal::KeyNotFound);
-    };
-    must_be_enabled(key)?;
-    let plans = observed.plans_of(&key.id)?;
-    if let UsagePlans::Configured(configured) = &observed.policy.plans
-        && let Some(missing) = configured.difference(plans).next()
-    {
-        return refuse(Refusal::KeyNotOnUsagePlan(key.id.clone(), missing.clone()));
-    }
-    works_on(plans, key, observed)?;
-    let reached_at = key.effective_since + age;
-    if reached_at <= observed.policy.now {
-        return Continue(());
-    }
-    observed.in_effect(|| Query::KeyAge { age, reached_at })
 }
 
 /// Tests the configuration in a test rotation, without a change.
@@ -208,14 +199,6 @@ pub(super) fn finish_secret(observed: &Observed, version: &VersionId) -> Control
     reconcile(observed)
 }
 
-/// Continues if consumers can use the pending key.
-fn require_usable_key(observed: &Observed) -> ControlFlow<Decision> {
-    match observed.key_of(VersionRole::Pending)? {
-        Some(key) => require_enabled(key),
-        None => refuse(Refusal::KeyNotFound),
-    }
-}
-
 /// Writes AWSCURRENT's key back to targets that hold a key that was never promoted and never will
 /// be.
 fn restore_targets(observed: &Observed) -> ControlFlow<Decision> {
@@ -255,26 +238,6 @@ fn check_version(observed: &Observed, version: &VersionId) -> ControlFlow<Decisi
         return refuse(Refusal::RotationDisabled);
     }
     Continue(())
-}
-
-/// Like `must_be_enabled`, but enables a key that this function disabled, for instance while the
-/// version was abandoned.
-fn require_enabled(key: &Key) -> ControlFlow<Decision> {
-    if key.is_revoked() {
-        return refuse(Refusal::KeyRevoked(key.id.clone()));
-    }
-    if key.quarantined_since().is_some() {
-        return act(Action::RestoreKey(key.id.clone()));
-    }
-    must_be_enabled(key)
-}
-
-fn must_be_enabled(key: &Key) -> ControlFlow<Decision> {
-    if key.enabled {
-        Continue(())
-    } else {
-        refuse(Refusal::KeyDisabled(key.id.clone()))
-    }
 }
 
 /// Continues if the pending version holds a key. Waits for its text.

@@ -123,12 +123,12 @@ impl fmt::Display for CountedUse {
 /// Returns what `request` did, in the past tense. `observed` is what was known before it.
 pub(super) fn done(observed: &Observed, request: &Request, fact: &Fact) -> String {
     match request {
-        Request::Query(query) => learned(observed, query),
+        Request::Query(query) => learned(observed, query, fact),
         Request::Act(action) => acted(observed, action, fact),
     }
 }
 
-fn learned(observed: &Observed, query: &Query) -> String {
+fn learned(observed: &Observed, query: &Query, fact: &Fact) -> String {
     match query {
         Query::Version { role, .. } => format!("read the {role} version"),
         Query::Labels => "read the staging labels".to_owned(),
@@ -143,6 +143,9 @@ fn learned(observed: &Observed, query: &Query) -> String {
         Query::ReplicasInSync => "the replicas are in sync".to_owned(),
         Query::KeyAge { age, .. } => {
             let age = humantime::format_duration(*age);
+            if *fact == Fact::WaitPostponed {
+                return format!("left it to finishSecret to wait until the new key is {age} old");
+            }
             format!("waited until the new key was {age} old")
         }
     }

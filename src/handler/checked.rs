@@ -114,7 +114,7 @@ fn holds(observed: &Observed, target: &Target) -> Option<String> {
 /// Returns the age of the new key. Without a probe, it shows that the key is in effect.
 fn age(observed: &Observed) -> Option<String> {
     let Task::Rotate {
-        step: RotationStep::TestSecret,
+        step: RotationStep::SetSecret | RotationStep::TestSecret,
         ..
     } = observed.task
     else {
@@ -125,7 +125,8 @@ fn age(observed: &Observed) -> Option<String> {
     };
     observed.keys.held_by(VersionRole::Pending)?;
     let age = humantime::format_duration(age);
-    (!observed.is_test_rotation()).then(|| format!("the new key is at least {age} old"))
+    let is_known = !observed.is_test_rotation() && !observed.wait_postponed;
+    is_known.then(|| format!("the new key is at least {age} old"))
 }
 
 fn replicas(observed: &Observed) -> Option<String> {

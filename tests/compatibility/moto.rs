@@ -222,7 +222,8 @@ async fn repeated_set_secret_restores_lost_plan() {
     env.moto.detach(&key.id, &env.plan).await;
     assert_eq!(env.state().await.keys[0].plans, [""; 0]);
 
-    let error = env.step_fails(FIRST, "testSecret").await;
+    env.step(FIRST, "testSecret").await;
+    let error = env.step_fails(FIRST, "finishSecret").await;
     assert_eq!(error.error_type, "KeyNotOnUsagePlan", "{error}");
     env.step(FIRST, "setSecret").await;
     let again = env.state().await;

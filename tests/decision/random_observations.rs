@@ -152,8 +152,9 @@ fn moved() -> Vec<SecretDescription> {
 
 /// Returns every policy that makes a difference to the task.
 fn policies(task: &Task) -> Vec<Policy> {
-    let (tests, emergency) = (
+    let (tests, finishes, emergency) = (
         is_step(task, RotationStep::TestSecret),
+        is_step(task, RotationStep::FinishSecret),
         *task == Task::EmergencyStop,
     );
     let policy = |ways: u32| {
@@ -170,13 +171,13 @@ fn policies(task: &Task) -> Vec<Policy> {
         ] = std::array::from_fn(|way| ways & (1 << way) != 0);
         let matters = (!configured || !is_step(task, RotationStep::CreateSecret))
             && (!target || tests || retires(task))
-            && (!(probe || stage_keys) || tests)
+            && (!(probe || stage_keys) || tests || finishes)
             && (!stage_keys || !configured)
             && (!no_grace || retires(task))
             && (!free
                 || (!configured
                     && !stage_keys
-                    && (tests || is_step(task, RotationStep::SetSecret))))
+                    && (tests || finishes || is_step(task, RotationStep::SetSecret))))
             && (!timeless || (retires(task) && !no_grace && !emergency))
             && (!adopted || (target && !no_grace && !emergency))
             && (!asks || (retires(task) && !no_grace && !timeless && !adopted));
@@ -249,6 +250,12 @@ fn states(of: &Key, observed: &Observed) -> Vec<Key> {
             in_state(false, revoked(mark(300, &current, Some(1)))),
         ]);
         return states;
+    }
+    if is_step(&observed.task, RotationStep::FinishSecret) {
+        states.push(Key {
+            effective_since: now(),
+            ..of.clone()
+        });
     }
     let other = VersionId::from("other");
     let over = in_state(false, mark(300, &other, Some(168)));
@@ -562,6 +569,9 @@ fn answers(observed: &Observed, query: &Query) -> Vec<(Fact, bool)> {
             }
             undisturbed(facts)
         }
+        Query::KeyAge { .. } if is_step(&observed.task, RotationStep::SetSecret) => {
+            undisturbed(vec![Fact::InEffect, Fact::WaitPostponed])
+        }
         Query::ProbeAccepts(_) | Query::ProbeRefusesRandomKey(_) | Query::KeyAge { .. } => {
             undisturbed(vec![Fact::InEffect])
         }
@@ -828,7 +838,7 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
         contents()
             .filter(|content| *content == TargetContent::Unread)
             .count(),
-        usize::from(!observed.in_effect),
+        usize::from(!observed.in_effect && !observed.wait_postponed),
         usize::from(!observed.replicas_awaited),
         match observed.labels {
             Labels::Fresh => 0,
@@ -942,6 +952,25 @@ const CLAIMS: &[Claim] = &[
                         || policy.allows_no_plan
                         || inherits,
                 )
+            }
+            _ => None,
+        },
+    ),
+    (
+        "1. No dead key is handed out: without a probe, a key is promoted only once it is old enough and on its plans",
+        |observed, action| match (action, &observed.policy.readiness) {
+            (Action::Promote { .. }, Readiness::Age(age)) => {
+                let key = with_value(observed, VersionRole::Pending)?;
+                let is_old = key.effective_since + *age <= observed.policy.now;
+                let on = observed.plans.get(&key.id);
+                let is_on_plans = on.is_some_and(|on| match &observed.policy.plans {
+                    UsagePlans::Configured(plans) => plans.is_subset(on),
+                    UsagePlans::Inherited { .. } => {
+                        !on.is_empty() || key.stage_keys || observed.policy.allows_no_plan
+                    }
+                });
+                let has_waited = observed.in_effect && observed.labels != Labels::Stale;
+                Some(is_on_plans && (is_old || has_waited))
             }
             _ => None,
         },

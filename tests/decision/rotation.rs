@@ -230,17 +230,14 @@ fn each_step_refuses_and_changes_nothing() {
         (1, &placeholder, SetSecret, Refusal::PendingValueNotNew),
         (2, &placeholder, TestSecret, Refusal::PendingValueNotNew),
         (3, &placeholder, FinishSecret, Refusal::PendingValueNotNew),
-        (1, &nothing, TestSecret, Refusal::KeyNotFound),
         (1, &nothing, FinishSecret, Refusal::KeyNotFound),
         (2, &disabled, SetSecret, Refusal::KeyDisabled(key())),
-        (2, &disabled, TestSecret, Refusal::KeyDisabled(key())),
         (3, &disabled, FinishSecret, Refusal::KeyDisabled(key())),
-        (2, &deleted, TestSecret, Refusal::KeyNotFound),
         (3, &deleted, FinishSecret, Refusal::KeyNotFound),
         (
-            2,
+            3,
             &off_a_plan,
-            TestSecret,
+            FinishSecret,
             Refusal::KeyNotOnUsagePlan(key(), PlanId::from("q")),
         ),
         (2, &unmanaged, SetSecret, Refusal::KeyNotManaged(key())),
@@ -378,12 +375,11 @@ fn set_secret_without_plan_creates_no_key() {
 
         // The plans were removed since.
         model.allows_no_plan = false;
-        assert_eq!(model.run(rotate(RotationStep::TestSecret), |_| ()), refused);
+        let finish = rotate(RotationStep::FinishSecret);
+        assert_eq!(model.run(finish.clone(), |_| ()), refused);
+        assert_ne!(model.holder(CURRENT).map(String::as_str), Some(NEW));
         model.probe = true;
-        assert_eq!(
-            model.run(rotate(RotationStep::TestSecret), |_| ()),
-            Decision::Done
-        );
+        assert_eq!(model.run(finish, |_| ()), Decision::Done);
     }
 }
 
@@ -440,17 +436,12 @@ fn planless_key_is_refused_or_inherits_plans() {
     model.keys.insert(2, ModelKey::on(&[], Some(NEW)));
     model.keys.insert(3, ModelKey::on(&["p"], Some("older")));
     assert_eq!(
-        model.run(rotate(RotationStep::TestSecret), |_| ()),
+        model.run(rotate(RotationStep::FinishSecret), |_| ()),
         Decision::Refuse(Refusal::NoUsagePlan)
     );
-    assert_eq!(
-        model.run(rotate(RotationStep::SetSecret), |_| ()),
-        Decision::Done
-    );
-    assert_eq!(
-        model.run(rotate(RotationStep::TestSecret), |_| ()),
-        Decision::Done
-    );
+    for step in [RotationStep::SetSecret, RotationStep::FinishSecret] {
+        assert_eq!(model.run(rotate(step), |_| ()), Decision::Done, "{step}");
+    }
 }
 
 /// A version that is superseded as soon as it is promoted fails no step.
@@ -475,25 +466,71 @@ fn version_superseded_after_promotion_fails_nothing() {
     assert_eq!(model.marked_by(3), None);
 }
 
-/// A key without a probe must have its minimum age before it passes.
-#[test]
-fn key_without_probe_waits_for_its_age() {
-    let mut model = Model::rotating(None, 0, true, false);
-    model.run(rotate(RotationStep::CreateSecret), |_| ());
-    model.run(rotate(RotationStep::SetSecret), |_| ());
-    let mut observed = model.observe(rotate(RotationStep::TestSecret));
+/// Runs a step of a rotation without a probe. Returns when its key is old enough, if the step
+/// waits for that, and how often it reads the labels.
+fn run_without_probe(
+    model: &mut Model,
+    step: RotationStep,
+    during_wait: impl Fn(&mut Model),
+) -> (Decision, Option<SystemTime>, usize) {
+    let mut observed = model.observe(rotate(step));
     observed.policy.readiness = Readiness::Age(Duration::from_mins(2));
     observed.policy.now = SystemTime::UNIX_EPOCH;
-    let mut waited_for = None;
-    let waits = |_: &mut Model, request: &Request| {
-        if let Request::Query(Query::KeyAge { reached_at, .. }) = request {
+    let (mut waited_for, mut labels) = (None, 0);
+    let waits = |model: &mut Model, request: &Request| match request {
+        Request::Query(Query::KeyAge { reached_at, .. }) => {
             waited_for = Some(*reached_at);
+            during_wait(model);
         }
+        Request::Query(Query::Labels) => labels += 1,
+        _ => {}
     };
-    let run = Run::new(observed);
+    let end = model.play(Run::new(observed), waits, |_| None);
+    (end.expect("it ends"), waited_for, labels)
+}
+
+/// A key without a probe must have its minimum age before it is promoted.
+///
+/// `setSecret` waits for that. `finishSecret` waits if `setSecret` had no time to.
+#[test]
+fn key_without_probe_waits_for_its_age() {
+    let settled = Some(SystemTime::UNIX_EPOCH + Duration::from_mins(2));
+    let mut model = Model::rotating(None, 0, true, false);
+    model.run(rotate(RotationStep::CreateSecret), |_| ());
+    let set = run_without_probe(&mut model, RotationStep::SetSecret, |_| ());
+    assert_eq!((set.0, set.1), (Decision::Done, settled));
+    let test = run_without_probe(&mut model, RotationStep::TestSecret, |_| ());
+    assert_eq!((test.0, test.1), (Decision::Done, None));
+    let finish = run_without_probe(&mut model, RotationStep::FinishSecret, |_| ());
+    assert_eq!((finish.0, finish.1), (Decision::Done, settled));
+    assert!(finish.2 > 0, "it promoted with labels from before the wait");
+}
+
+/// A rotation that was cancelled while `finishSecret` waited is not promoted.
+#[test]
+fn rotation_cancelled_during_wait_is_not_promoted() {
+    let mut model = after(3);
+    let cancel = |model: &mut Model| model.remove_label(PENDING);
+    let (end, waited_for, _) = run_without_probe(&mut model, RotationStep::FinishSecret, cancel);
+    assert!(waited_for.is_some());
+    assert_eq!(end, Decision::Refuse(Refusal::UnknownVersion));
+    assert_ne!(model.holder(CURRENT).map(String::as_str), Some(NEW));
+}
+
+/// `setSecret` whose time does not suffice for the wait leaves it to `finishSecret`.
+#[test]
+fn set_secret_without_time_postpones_wait() {
+    let mut model = after(2);
+    let mut observed = model.observe(rotate(RotationStep::SetSecret));
+    observed.policy.readiness = Readiness::Age(Duration::from_mins(2));
+    observed.policy.now = SystemTime::UNIX_EPOCH;
+    let mut run = Run::new(observed);
+    run.observed.learn(Fact::WaitPostponed);
+    let waits = |_: &mut Model, request: &Request| {
+        let is_wait = matches!(request, Request::Query(Query::KeyAge { .. }));
+        assert!(!is_wait, "it waits again");
+    };
     assert_eq!(model.play(run, waits, |_| None), Some(Decision::Done));
-    let settled = SystemTime::UNIX_EPOCH + Duration::from_mins(2);
-    assert_eq!(waited_for, Some(settled));
 }
 
 /// A refused target is not written, even if the version becomes current manually or at once.
@@ -546,7 +583,7 @@ fn stage_keys_set_later_excuse_no_existing_key() {
     let mut model = Model::rotating(Some(0), 0, false, false);
     model.finish(rotate(RotationStep::CreateSecret));
     model.keys.insert(2, ModelKey::on(&[], Some(NEW)));
-    for step in [RotationStep::SetSecret, RotationStep::TestSecret] {
+    for step in [RotationStep::SetSecret, RotationStep::FinishSecret] {
         let mut observed = model.observe(rotate(step));
         observed.policy.plans = UsagePlans::Inherited { stage_keys: true };
         let end = model.play(Run::new(observed), |_, _| (), |_| None);

@@ -640,8 +640,45 @@ fn test_secret() -> String {
                 case.on_plan.insert(KeyId::from("new"));
             }
             if probe == YES {
-                let url = ProbeUrl::from("https://api.example.com/health");
-                case.observed.policy.readiness = Readiness::Probe(url);
+                case.observed.policy.readiness = by_probe();
+            }
+            case.without_plan(without);
+            Some(case.next())
+        },
+    )
+}
+
+fn by_probe() -> Readiness {
+    Readiness::Probe(ProbeUrl::from("https://api.example.com/health"))
+}
+
+fn promotion_without_probe() -> String {
+    table(
+        "`finishSecret`: the enabled key, before the promotion, without a probe",
+        &[
+            ("plan configured", NO_YES),
+            ("on a plan", NO_YES),
+            ("without a plan", WITHOUT),
+            ("old enough", NO_YES),
+        ],
+        &|given| {
+            let &[configured, on, without, old] = given else {
+                unreachable!()
+            };
+            let mut case = rotation(RotationStep::FinishSecret, IS_PENDING);
+            case.held.insert(VersionRole::Pending, GENERATED);
+            case.held.insert(VersionRole::Current, GENERATED);
+            case.with_key("old", Some("old"), &[VersionRole::Current]);
+            let key = case.with_key("new", Some("new"), &[VersionRole::Pending]);
+            key.stage_keys = without == HAS_STAGE_KEY;
+            if old != YES {
+                key.effective_since = now();
+            }
+            if configured == YES {
+                case.with_plan();
+            }
+            if on == YES {
+                case.on_plan.insert(KeyId::from("new"));
             }
             case.without_plan(without);
             Some(case.next())
@@ -790,6 +827,7 @@ fn finish_secret() -> String {
                 unreachable!()
             };
             let mut case = rotation(RotationStep::FinishSecret, labels);
+            case.observed.policy.readiness = by_probe();
             let pending = held(holds);
             case.held.insert(VersionRole::Pending, pending);
             case.held.insert(VersionRole::Current, GENERATED);
@@ -1434,6 +1472,7 @@ fn made() -> String {
         test_secret(),
         first_write(),
         finish_secret(),
+        promotion_without_probe(),
         replicas(),
         reconcile_current(),
         reconcile_targets(),

@@ -165,7 +165,7 @@ async fn abandoned_version_with_label_regains_its_key() {
     env.reconcile(json!({})).await;
     assert_eq!(is_enabled(&env, &key), Some(false));
     label(None, Some(&token));
-    // The key takes effect again, and testSecret waits for that, no matter which run enables it.
+    // The key takes effect again, and finishSecret waits for that, no matter which run enables it.
     env.reconcile(json!({})).await;
     let description = description(&env, &key);
     assert!(description.contains("Resumed at "), "{description}");

@@ -132,7 +132,7 @@ async fn canceled_rotation_leaves_nothing_behind() {
     let env = TestEnvBuilder::quick().start().await;
     env.rotate().await;
     let current = env.current_key();
-    // Longer than the function may run: testSecret fails after the key was created.
+    // Longer than the function may run: finishSecret fails after the key was created.
     env.redeploy(&[("PROPAGATION_DELAY", "1h")]).await;
     let operator = Shell::of(&env, SECRET);
     let outcome = operator.run_rotation(Commands::Rotate).await;
