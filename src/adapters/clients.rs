@@ -1,8 +1,10 @@
 //! The clients of AWS and Doppler, which all invocations of a process share.
 
+use std::sync::{Mutex, PoisonError};
+
 use tokio::sync::OnceCell;
 
-use super::api_gateway::{self, ApiGateway};
+use super::api_gateway::{self, AccountKeys, ApiGateway};
 use super::aws::AwsConfig;
 use super::clock::Clock;
 use super::event_bridge::EventBridge;
@@ -25,6 +27,9 @@ pub struct Clients {
     event_bridge: OnceCell<EventBridge>,
     pub(super) doppler_token: doppler::DopplerState,
     pub(super) fleet: KeptFleet,
+    /// The secret that the next run over all secrets begins with. Only a hint: the next run may be
+    /// in another process.
+    next: Mutex<Option<String>>,
 }
 
 impl Clients {
@@ -42,6 +47,7 @@ impl Clients {
             event_bridge: OnceCell::new(),
             doppler_token: doppler::DopplerState::default(),
             fleet: KeptFleet::default(),
+            next: Mutex::default(),
         }
     }
 
@@ -91,6 +97,17 @@ impl Clients {
         self.event_bridge.get_or_init(build).await
     }
 
+    /// Returns the secret that the last run over all secrets did not get to, if that is known.
+    pub(crate) fn first_of_next_run(&self) -> Option<String> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.take()
+    }
+
+    /// Remembers the first secret that a run did not get to.
+    pub(crate) fn begin_next_run_with(&self, secret: Option<String>) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = secret;
+    }
+
     /// Describes a secret without reading its value.
     ///
     /// # Errors
@@ -105,6 +122,18 @@ impl Clients {
     /// Returns [`AdapterError::Call`] if a call fails.
     pub async fn list_secrets(&self) -> Result<(Vec<ListedSecret>, Call), AdapterError> {
         Ok(self.secrets_manager().await.list().await?)
+    }
+
+    /// Returns all keys of the account. Returns `None` if listing them takes more requests than
+    /// this.
+    ///
+    /// # Errors
+    /// Returns [`AdapterError::Call`] if a call fails.
+    pub async fn list_account_keys(
+        &self,
+        most_pages: usize,
+    ) -> Result<(Option<AccountKeys>, Call), AdapterError> {
+        Ok(self.api_gateway().await.account_keys(most_pages).await?)
     }
 
     /// Returns the commands with which the owner of a key hands it over to this function.

@@ -22,7 +22,7 @@ mod secrets_manager;
 mod session;
 mod values;
 
-pub use self::api_gateway::{counted_uses, description};
+pub use self::api_gateway::{AccountKeys, counted_uses, description};
 pub use self::aws::connector::sendable;
 pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext, Stage};
 pub use self::call::{CallError, CallErrorKind};

@@ -33,6 +33,9 @@ impl Session<'_> {
                 let (now, call) = secrets_manager.describe(&self.secret.arn).await?;
                 (Fact::Described(now.description), call)
             }
+            Query::Keys | Query::FindKey(_) if self.account_keys.is_some() => {
+                return Ok((self.look_up(query).await, None));
+            }
             Query::Keys => {
                 let gateway = self.gateway().await;
                 let known = self.values.known(&self.targets);
@@ -104,6 +107,20 @@ impl Session<'_> {
             }
         };
         Ok((fact, Some(call)))
+    }
+
+    /// Answers from the keys of the account, which were listed before.
+    async fn look_up(&mut self, query: &Query) -> Fact {
+        let gateway = self.gateway().await;
+        let account = self.account_keys.expect("the caller has seen it");
+        let known = self.values.known(&self.targets);
+        if let Query::FindKey(role) = query {
+            let found = account.find(gateway, self.secret, &known, *role);
+            return Fact::KeyFound(*role, self.values.keep(found).pop());
+        }
+        let keys = account.of_secret(gateway, self.secret, &known);
+        self.values.keys.clear();
+        Fact::Keys(self.values.keep(keys))
     }
 
     /// Reads a version of the secret and keeps its text.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::AdapterError;
-use super::api_gateway::ApiGateway;
+use super::api_gateway::{AccountKeys, ApiGateway};
 use super::clients::Clients;
 use super::description::target_hash;
 use super::doppler::Doppler;
@@ -31,6 +31,8 @@ pub struct Session<'a> {
     pub(super) rotation_token: Option<&'a SecretString>,
     pub(super) deadline: Instant,
     pub(super) values: SessionValues,
+    /// The keys of the account, if they are used instead of a list of this secret's keys.
+    pub(super) account_keys: Option<&'a AccountKeys>,
 }
 
 impl<'a> Session<'a> {
@@ -55,6 +57,16 @@ impl<'a> Session<'a> {
             rotation_token,
             deadline,
             values: SessionValues::default(),
+            account_keys: None,
+        }
+    }
+
+    /// Returns the session with the keys of the account, which it does not list again.
+    #[must_use]
+    pub fn with_account_keys(self, account_keys: &'a AccountKeys) -> Self {
+        Self {
+            account_keys: Some(account_keys),
+            ..self
         }
     }
 

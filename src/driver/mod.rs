@@ -17,7 +17,7 @@ use self::log::log;
 pub(crate) use self::log::log_read;
 pub use self::port::{ACCEPTANCES, Call, Failure, Perform, Service};
 pub(crate) use self::words::probed;
-use crate::decision::{Fact, Observed, Query, Request, Run, Turn, expected};
+use crate::decision::{Fact, Impediment, Observed, Query, Request, Run, Task, Turn, expected};
 
 /// The pause before a run starts again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -41,6 +41,20 @@ impl Outcome {
     /// Returns what is known of the present state.
     pub(crate) fn present(&self) -> &Observed {
         self.present.as_ref().unwrap_or(&self.run.observed)
+    }
+
+    /// Returns the outcome of a reconciliation, if this is that of a status report which found
+    /// that a reconciliation would change nothing.
+    pub(crate) fn of_unchanged(mut self, task: Task) -> Option<Self> {
+        let is_complete = self.failed.is_empty()
+            && self.run.observed.impediment == Impediment::None
+            && self.run.observed.task.changes_nothing();
+        if !is_complete || !self.done.is_empty() {
+            return None;
+        }
+        self.present = None;
+        self.run.observed.task = task;
+        Some(self)
     }
 }
 

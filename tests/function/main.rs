@@ -5,6 +5,7 @@ mod advice;
 mod doppler;
 mod errors;
 mod fleet;
+mod fleet_reconciliation;
 mod logs;
 mod network;
 mod no_secret_leaks;

@@ -10,7 +10,7 @@ use super::super::secrets_manager::Secret;
 use super::super::session::VISIBILITY;
 use super::super::{advice, aws};
 use super::description::InUseText;
-use super::listing::{identity, key_id};
+use super::observer::{identity, key_id};
 use super::{
     ApiGateway, POLL, SERVICE, TAG_FUNCTION, TAG_SECRET, TAG_VERSION, backoff, is_concurrent,
     is_conflict,

@@ -3,9 +3,11 @@
 //! The SDK's types print key values with `{:?}`, so none of them leaves the function that received
 //! it.
 
+mod account;
 mod create;
 pub mod description;
 mod listing;
+mod observer;
 mod parser;
 mod usage;
 
@@ -17,9 +19,10 @@ use aws_sdk_apigateway::{Client, config};
 use backon::ExponentialBuilder;
 use tokio::time::{Instant, sleep};
 
+pub use self::account::AccountKeys;
 pub(super) use self::create::NewKey;
 pub(super) use self::listing::hand_over;
-pub(super) use self::listing::{KnownValues, ListedKey};
+pub(super) use self::observer::{KnownValues, ListedKey};
 pub use self::usage::counted_uses;
 use super::aws::AwsConfig;
 use super::aws::throttle::repeat_throttled;

@@ -1,0 +1,88 @@
+//! Reconciles one secret.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::error::HandlerError;
+use super::event::{Purpose, Reconciliation};
+use super::invocation::Invocation;
+use super::members::Members;
+use super::metrics::Metrics;
+use super::report::SecretReport;
+use super::scope::check_scope;
+use super::setup::{describe, policy};
+use crate::adapters::{AccountKeys, Clients, Session};
+use crate::decision::{Observed, Policy, Scope, Task};
+use crate::driver::drive;
+
+/// A reconciliation and its context.
+pub(super) struct Job<'a> {
+    pub(super) clients: &'a Clients,
+    pub(super) event: &'a Reconciliation,
+    pub(super) invocation: &'a Invocation,
+    pub(super) members: Members,
+    /// When half of the run's time is over.
+    pub(super) halfway: Instant,
+    /// The keys of the account, if the run is about many secrets.
+    pub(super) account_keys: Option<AccountKeys>,
+    /// The sums over the secrets so far.
+    pub(super) totals: Mutex<Metrics>,
+}
+
+/// Reconciles one secret, or reports its status.
+///
+/// In a run over many secrets, a status report from the keys of the account comes first. If it
+/// finds that a reconciliation would change nothing, that is all.
+///
+/// # Errors
+/// Returns an error if the secret cannot be described or is not managed. Other failures are in the
+/// report.
+pub(super) async fn reconcile_secret(
+    job: &Job<'_>,
+    secret_id: &str,
+) -> Result<SecretReport, HandlerError> {
+    let (clients, event, invocation) = (job.clients, job.event, job.invocation);
+    let (config, deadline) = (clients.config(), invocation.deadline);
+    let secret = describe(clients, secret_id, event.moved_to.as_ref(), deadline).await?;
+    Span::current().record("secret", &secret.arn);
+    check_scope(config, &secret, &invocation.function_arn)?;
+
+    let (settings, issue) = job.members.settings(config, event.purpose, &secret)?;
+    let configured = policy(clients, settings);
+    let policy = Policy {
+        grace: event.grace.unwrap_or(configured.grace),
+        // Only the report needs this call. Later, the remaining time may be needed for changes.
+        checks_plans: Instant::now() < job.halfway,
+        ..configured
+    };
+    let observed = |task| Observed::new(task, policy.clone(), secret.description.clone());
+    let session = || Session::new(clients, &secret, settings, None, deadline);
+    let task = event.task();
+    let mut outcome = None;
+    if let Some(keys) = &job.account_keys {
+        let session = session().with_account_keys(keys);
+        let status = Task::Status(Scope::EverySecret);
+        let seen = drive(observed(status), session, deadline).await?;
+        outcome = match event.purpose {
+            Purpose::Status => Some(seen),
+            Purpose::Reconcile | Purpose::EmergencyStop => seen.of_unchanged(task.clone()),
+        };
+    }
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => drive(observed(task), session(), deadline).await?,
+    };
+    job.totals().add(&secret, &outcome);
+    let mut report = SecretReport::new(clients, &secret, outcome);
+    report.issues.extend(issue);
+    Ok(report)
+}
+
+impl Job<'_> {
+    /// Returns the sums. They are not held while anything is waited for.
+    pub(super) fn totals(&self) -> MutexGuard<'_, Metrics> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
