@@ -62,12 +62,12 @@ pub(super) const INCIDENTS: &[Incident] = &[
     },
     Incident {
         name: "KeyNotFound",
-        cause: "an operator deletes the new key before `testSecret`",
+        cause: "an operator deletes the new key before `finishSecret`",
         act: |sandbox| {
             Box::pin(async move {
                 let (token, id) = created(sandbox).await;
                 sandbox.delete_key(&id);
-                step(sandbox, &token, "testSecret").await
+                step(sandbox, &token, "finishSecret").await
             })
         },
         ..BASE
@@ -110,13 +110,13 @@ pub(super) const INCIDENTS: &[Incident] = &[
     },
     Incident {
         name: "KeyNotOnUsagePlan",
-        cause: "an operator removes the new key from its usage plan before `testSecret`",
+        cause: "an operator removes the new key from its usage plan before `finishSecret`",
         act: |sandbox| {
             Box::pin(async move {
                 let plan = plan(sandbox);
                 let (token, id) = created(sandbox).await;
                 sandbox.detach_key(&id, &plan);
-                step(sandbox, &token, "testSecret").await
+                step(sandbox, &token, "finishSecret").await
             })
         },
         ..BASE
