@@ -103,16 +103,18 @@ impl Drill {
         );
         if !row.says.is_empty() {
             let is_pending = self.env.sandbox.secret(SECRET).pending().is_some();
-            let mut ended = if is_pending {
+            let ended = if is_pending {
                 run(&self.env, &["retry"]).await.with(1)
             } else {
                 run(&self.env, &["status"]).await.with(0)
             };
+            let mut said = format!("{}{}", ended.stdout, ended.stderr);
             // A throttled invocation leaves no line in the function's log.
             if row.name != "function-throttled" {
-                ended = run(&self.env, &["why"]).await.with(0);
+                let why = run(&self.env, &["why"]).await.with(0).stdout;
+                // Issues are in the status too, errors only in `why`.
+                said = if is_pending { why } else { said + &why };
             }
-            let said = format!("{}{}", ended.stdout, ended.stderr);
             let who = row.who.map(|who| format!("who:   {who}"));
             for words in row.says.iter().copied().chain(who.as_deref()) {
                 assert!(

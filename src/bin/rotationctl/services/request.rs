@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Method, Request, Url};
 use serde_json::Value;
 
@@ -58,6 +58,9 @@ pub(super) fn signed(
     let mut request = Request::new(method, url);
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // CloudTrail shows it in `userAgent`, as of the SDK's requests.
+    let agent = HeaderValue::from_static(concat!("app/", env!("CARGO_BIN_NAME")));
+    headers.insert(USER_AGENT, agent);
     if let Protocol::Json(target) = names.protocol {
         let target = HeaderValue::try_from(format!("{target}.{operation}")).ok()?;
         headers.insert("x-amz-target", target);

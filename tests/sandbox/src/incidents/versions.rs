@@ -8,6 +8,7 @@ use super::helpers::{
 };
 use super::{Incident, Provoked, SECRET};
 use crate::call_log::Service;
+use crate::constants::random_uuid;
 use crate::sandbox::Sandbox;
 use crate::secrets_manager::ReplicaStatus;
 
@@ -22,10 +23,10 @@ const BASE: Incident = Incident {
     undo: nothing,
 };
 
-/// Writes the current key with another field.
+/// Writes the current key with another field, which differs each time.
 fn edit(sandbox: &Sandbox) {
     let key = key_in(&text(sandbox, "AWSCURRENT"));
-    let edited = json!({ "apiKey": key, "owner": "partners" });
+    let edited = json!({ "apiKey": key, "edit": random_uuid() });
     sandbox.put_secret(SECRET, &edited.to_string());
 }
 
