@@ -6,8 +6,8 @@
 //! |---|---|
 //! | `createSecret` | The AWSPENDING version holds a new value, and the other fields of the secret as they are now. |
 //! | `setSecret` | API Gateway has an enabled key with that value on every usage plan. It may be on no plan only if that is allowed or a probe decides. |
-//! | `testSecret` | The probe accepted the key and refused a random one, or the key is complete and old enough. Doppler answers, and no target holds an unknown value. |
-//! | `finishSecret` | Doppler holds the value, AWSCURRENT is on this version, replicas are in sync, AWSPENDING is removed, and a reconciliation has run. |
+//! | `testSecret` | With a probe, it accepted the key and refused a random one. Doppler answers, and no target holds an unknown value. |
+//! | `finishSecret` | Without a probe, the key is on its plans and old enough. Doppler holds the value, AWSCURRENT is on this version, replicas are in sync, AWSPENDING is removed, and a reconciliation has run. |
 //! | `reconcile`, which only this function has | AWSCURRENT's key works, and every Doppler target that may be written holds it. Revoked keys are disabled, and superseded keys are disabled or deleted when they are due. |
 //!
 //! ```text

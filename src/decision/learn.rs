@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::fact::{Fact, KeyChange, ReadVersion};
 use super::key::{Key, KeyDescription, Progress};
 use super::key_usage::KeyUsage;
-use super::observed::{Creation, Impediment, Keys, Labels, Observed, TargetContent};
+use super::observed::{Creation, Impediment, KeyEffect, Keys, Labels, Observed, TargetContent};
 use super::request::{Action, Query, Request};
 use super::secret::{CURRENT, PENDING, PREVIOUS};
 use super::secret_version::{Comparison, Content, VersionRole};
@@ -37,8 +37,8 @@ impl Observed {
             Fact::Plans(key, plans) => drop(self.plans.insert(key, plans)),
             Fact::Usage(key, uses) => drop(self.usage.insert(key, KeyUsage::Counted(uses))),
             Fact::PlanExists(plan) => drop(self.existing_plans.insert(plan)),
-            Fact::InEffect => self.in_effect = true,
-            Fact::WaitPostponed => self.wait_postponed = true,
+            Fact::InEffect => self.effect = KeyEffect::Proven,
+            Fact::WaitPostponed => self.effect = KeyEffect::Postponed,
             Fact::TargetRead {
                 target,
                 content,

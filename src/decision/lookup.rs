@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::key::{Key, Owner};
-use super::observed::{Observed, TargetContent};
+use super::observed::{KeyEffect, Observed, TargetContent};
 use super::refusal::Refusal;
 use super::request::{Action, Decision, Query, Request};
 use super::secret_version::{Content, VersionRole};
@@ -114,7 +114,7 @@ impl Observed {
 
     /// Continues if the pending key is in effect.
     pub(crate) fn in_effect(&self, how: impl FnOnce() -> Query) -> ControlFlow<Decision> {
-        known(self.in_effect.then_some(()), how)
+        known((self.effect == KeyEffect::Proven).then_some(()), how)
     }
 }
 

@@ -43,7 +43,7 @@ pub use self::key::{
 pub use self::key_usage::{CountedUse, Hold, KeyUsage};
 pub use self::notice::{Notice, Notices, Repair};
 pub use self::observed::{
-    Creation, Impediment, Keys, Labels, Observed, ObservedTarget, TargetContent,
+    Creation, Impediment, KeyEffect, Keys, Labels, Observed, ObservedTarget, TargetContent,
 };
 use self::reconciliation::reconcile;
 pub use self::refusal::Refusal;

@@ -11,6 +11,17 @@ use super::secret_version::{Content, VersionRole, Versions};
 use super::task::{Policy, Scope, Task};
 use crate::ids::{KeyId, PlanId, Target, VersionId};
 
+/// Whether the pending key is in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyEffect {
+    /// It is not known.
+    Unknown,
+    /// `setSecret` has no time to wait for it.
+    Postponed,
+    /// The probe accepted it, or it is old enough.
+    Proven,
+}
+
 /// Everything that a run knows so far. A field that is `None` or empty was not read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -38,9 +49,7 @@ pub struct Observed {
     pub existing_plans: BTreeSet<PlanId>,
     /// Whether the pending key is in effect, by the probe or by its age. In a test rotation,
     /// whether the probe succeeded.
-    pub in_effect: bool,
-    /// Whether `setSecret` has no time to wait until the pending key is in effect.
-    pub wait_postponed: bool,
+    pub effect: KeyEffect,
     /// The Doppler targets, as configured.
     pub targets: Vec<ObservedTarget>,
     /// The targets that this run wrote.
@@ -162,8 +171,7 @@ impl Observed {
             plans: BTreeMap::new(),
             usage: BTreeMap::new(),
             existing_plans: BTreeSet::new(),
-            in_effect: false,
-            wait_postponed: false,
+            effect: KeyEffect::Unknown,
             written_targets: BTreeSet::new(),
             replicas_awaited: false,
             changed_keys: BTreeSet::new(),

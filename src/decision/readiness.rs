@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::key::Key;
 use super::lookup::{act, query, refuse};
-use super::observed::{Labels, Observed};
+use super::observed::{KeyEffect, Labels, Observed};
 use super::refusal::Refusal;
 use super::request::{Action, Decision, Query};
 use super::secret_version::VersionRole;
@@ -18,7 +18,9 @@ use super::usage_plans::works_on;
 /// waits.
 pub(super) fn propagate(observed: &Observed, key: &Key) -> ControlFlow<Decision> {
     match observed.policy.readiness {
-        Readiness::Age(age) if !observed.is_current() && !observed.wait_postponed => {
+        Readiness::Age(age)
+            if !observed.is_current() && observed.effect != KeyEffect::Postponed =>
+        {
             wait_for_age(observed, key, age)
         }
         Readiness::Age(_) | Readiness::Probe(_) => Continue(()),
@@ -60,7 +62,7 @@ pub(super) fn require_usable_key(observed: &Observed) -> ControlFlow<Decision> {
     if let Readiness::Age(age) = observed.policy.readiness {
         test_on_control_plane(observed, key, age)?;
         // An operator may have cancelled the rotation while this step waited.
-        if observed.in_effect
+        if observed.effect == KeyEffect::Proven
             && observed.labels != Labels::Fresh
             && observed.written_targets.is_empty()
         {

@@ -1,7 +1,7 @@
 //! The field `checked` of a report: what a run verified, in words and without values.
 
 use crate::decision::{
-    Content, Observed, Query, Readiness, Replication, RotationStep, TargetContent, Task,
+    Content, KeyEffect, Observed, Query, Readiness, Replication, RotationStep, TargetContent, Task,
     VersionRole,
 };
 use crate::driver::{ACCEPTANCES, Outcome, probed};
@@ -125,7 +125,7 @@ fn age(observed: &Observed) -> Option<String> {
     };
     observed.keys.held_by(VersionRole::Pending)?;
     let age = humantime::format_duration(age);
-    let is_known = !observed.is_test_rotation() && !observed.wait_postponed;
+    let is_known = !observed.is_test_rotation() && observed.effect != KeyEffect::Postponed;
     is_known.then(|| format!("the new key is at least {age} old"))
 }
 

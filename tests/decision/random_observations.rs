@@ -17,10 +17,10 @@ use crate::exhaustive::is_exhaustive;
 use crate::model::{created_key, target};
 use api_key_rotation::decision::{
     Action, CURRENT, Comparison, Content, CountedUse, Creation, Fact, Impediment, InvalidSecret,
-    Key, KeyChange, KeyDescription, Keys, Labels, Notice, NoticeKind, NoticePolicy, Observed,
-    Owner, PENDING, PREVIOUS, Policy, Postponed, Progress, Query, ReadVersion, Readiness, Replica,
-    Replication, Request, RotationStep, Run, Scope, SecretDescription, Supersession, TargetContent,
-    Task, Turn, UsagePlans, VersionRole, Versions, decide,
+    Key, KeyChange, KeyDescription, KeyEffect, Keys, Labels, Notice, NoticeKind, NoticePolicy,
+    Observed, Owner, PENDING, PREVIOUS, Policy, Postponed, Progress, Query, ReadVersion, Readiness,
+    Replica, Replication, Request, RotationStep, Run, Scope, SecretDescription, Supersession,
+    TargetContent, Task, Turn, UsagePlans, VersionRole, Versions, decide,
 };
 use api_key_rotation::ids::{KeyId, PlanId, ProbeUrl, VersionId};
 use api_key_rotation::redact::Redacted;
@@ -838,7 +838,7 @@ fn distance(observed: &Observed) -> (Vec<usize>, usize) {
         contents()
             .filter(|content| *content == TargetContent::Unread)
             .count(),
-        usize::from(!observed.in_effect && !observed.wait_postponed),
+        usize::from(observed.effect == KeyEffect::Unknown),
         usize::from(!observed.replicas_awaited),
         match observed.labels {
             Labels::Fresh => 0,
@@ -969,7 +969,8 @@ const CLAIMS: &[Claim] = &[
                         !on.is_empty() || key.stage_keys || observed.policy.allows_no_plan
                     }
                 });
-                let has_waited = observed.in_effect && observed.labels != Labels::Stale;
+                let has_waited =
+                    observed.effect == KeyEffect::Proven && observed.labels != Labels::Stale;
                 Some(is_on_plans && (is_old || has_waited))
             }
             _ => None,
