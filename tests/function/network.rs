@@ -177,7 +177,7 @@ async fn more_than_1000_keys_of_secret_fail_clearly() {
         create_managed_key(&env.sandbox, SECRET, &version, &value, &[]);
     }
     // Before promotion, in the first step that lists them.
-    let (error, _) = env.rotate_and_fail("testSecret").await;
+    let (error, _) = env.rotate_and_fail("finishSecret").await;
     assert_eq!(error.error_type, "TooManyKeys", "{error}");
     assert!(error.error_message.contains("delete-api-key"), "{error}");
     assert_eq!(env.sandbox.keys().len(), 1_002, "none was deleted");
