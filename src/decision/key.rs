@@ -286,3 +286,14 @@ impl Supersession {
             .fold(self.superseded_at, Ord::max)
     }
 }
+
+/// Whether the pending key is in effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyEffect {
+    /// It is not known.
+    Unknown,
+    /// `setSecret` has no time to wait for it.
+    Postponed,
+    /// The probe accepted it, or it is old enough.
+    Proven,
+}

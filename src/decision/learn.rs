@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::fact::{Fact, KeyChange, ReadVersion};
-use super::key::{Key, KeyDescription, Progress};
+use super::key::{Key, KeyDescription, KeyEffect, Progress};
 use super::key_usage::KeyUsage;
-use super::observed::{Creation, Impediment, KeyEffect, Keys, Labels, Observed, TargetContent};
+use super::observed::{Creation, Impediment, Keys, Labels, Observed, TargetContent};
 use super::request::{Action, Query, Request};
 use super::secret::{CURRENT, PENDING, PREVIOUS};
 use super::secret_version::{Comparison, Content, VersionRole};

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::key::{Key, Owner};
-use super::observed::{KeyEffect, Observed, TargetContent};
+use super::key::{Key, KeyEffect, Owner};
+use super::observed::{Observed, TargetContent};
 use super::refusal::Refusal;
 use super::request::{Action, Decision, Query, Request};
 use super::secret_version::{Content, VersionRole};

@@ -38,12 +38,12 @@ pub use self::findings::{Finding, KeyState, findings, state};
 pub use self::hold::current_hold;
 pub(crate) use self::key::OWN_CHANGE;
 pub use self::key::{
-    Key, KeyDescription, Lifecycle, NoticeKind, Owner, Postponed, Progress, Supersession,
+    Key, KeyDescription, KeyEffect, Lifecycle, NoticeKind, Owner, Postponed, Progress, Supersession,
 };
 pub use self::key_usage::{CountedUse, Hold, KeyUsage};
 pub use self::notice::{Notice, Notices, Repair};
 pub use self::observed::{
-    Creation, Impediment, KeyEffect, Keys, Labels, Observed, ObservedTarget, TargetContent,
+    Creation, Impediment, Keys, Labels, Observed, ObservedTarget, TargetContent,
 };
 use self::reconciliation::reconcile;
 pub use self::refusal::Refusal;

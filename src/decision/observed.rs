@@ -3,24 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::key::Key;
+use super::key::{Key, KeyEffect};
 use super::key_usage::KeyUsage;
 use super::notice::Notices;
 use super::secret::{CURRENT, PENDING, PREVIOUS, SecretDescription, StagingLabels};
 use super::secret_version::{Content, VersionRole, Versions};
 use super::task::{Policy, Scope, Task};
 use crate::ids::{KeyId, PlanId, Target, VersionId};
-
-/// Whether the pending key is in effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyEffect {
-    /// It is not known.
-    Unknown,
-    /// `setSecret` has no time to wait for it.
-    Postponed,
-    /// The probe accepted it, or it is old enough.
-    Proven,
-}
 
 /// Everything that a run knows so far. A field that is `None` or empty was not read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

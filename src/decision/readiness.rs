@@ -3,9 +3,9 @@
 use std::ops::ControlFlow::{self, Continue};
 use std::time::Duration;
 
-use super::key::Key;
+use super::key::{Key, KeyEffect};
 use super::lookup::{act, query, refuse};
-use super::observed::{KeyEffect, Labels, Observed};
+use super::observed::{Labels, Observed};
 use super::refusal::Refusal;
 use super::request::{Action, Decision, Query};
 use super::secret_version::VersionRole;

@@ -832,7 +832,7 @@ async fn fleet_is_served_page_by_page() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadline_ends_fleet_run_and_next_continues() {
     let options = Options {
-        function_timeout: Duration::from_secs(6),
+        function_timeout: Duration::from_secs(10),
         ..Options::default()
     };
     let (env, arns) = fleet(40, options).await;
