@@ -6,6 +6,7 @@ use super::check::Check;
 use super::facts::{Facts, Function};
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::pattern::is_match;
 use crate::services::Service;
 
 /// The timeout of the template. A shorter one ends the wait for a new key.
@@ -194,7 +195,7 @@ pub(crate) fn permits(policy: &[Value], service: &str, source: &str) -> bool {
             && includes(&statement["Principal"]["Service"], service)
             && includes(&statement["Action"], "lambda:InvokeFunction")
             && sources(statement)
-                .is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, source)))
+                .is_none_or(|patterns| patterns.iter().any(|pattern| is_match(pattern, source)))
     })
 }
 
@@ -211,24 +212,4 @@ fn sources(statement: &Value) -> Option<Vec<String>> {
             .filter_map(|one| one.as_str().map(ToOwned::to_owned))
             .collect(),
     )
-}
-
-/// Whether a pattern with stars matches.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }

@@ -1,0 +1,90 @@
+//! The function as Lambda describes it, with its settings.
+
+use std::collections::BTreeMap;
+
+use api_key_rotation::config::{Config, ConfigError};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::operator::Operator;
+use crate::services::Service;
+
+/// The function as Lambda describes it.
+#[derive(Debug)]
+pub(crate) struct Function {
+    /// Its ARN without a version.
+    pub(crate) arn: Arn,
+    /// Its name.
+    pub(crate) name: String,
+    /// The ARN of its role.
+    pub(crate) role: String,
+    /// All fields of `GetFunctionConfiguration`.
+    pub(crate) fields: Value,
+    /// Its settings, or all that is wrong with them.
+    pub(crate) config: Result<Config, ConfigError>,
+}
+
+/// An ARN.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arn {
+    /// The whole text.
+    pub(crate) text: String,
+    /// The partition, such as `aws`.
+    pub(crate) partition: String,
+    /// The Region; empty for IAM.
+    pub(crate) region: String,
+    /// The account.
+    pub(crate) account: String,
+}
+
+impl Arn {
+    /// Splits an ARN. Parts that are missing are empty.
+    pub(crate) fn new(text: &str) -> Self {
+        let part = |number| text.split(':').nth(number).unwrap_or_default().to_owned();
+        Self {
+            text: text.to_owned(),
+            partition: part(1),
+            region: part(3),
+            account: part(4),
+        }
+    }
+}
+
+impl Function {
+    /// Reads the function and its settings.
+    ///
+    /// # Errors
+    /// Returns an error if Lambda refuses.
+    pub(crate) async fn read(operator: &Operator<'_>, name: &str) -> Result<Self, Failure> {
+        let input = json!({ "FunctionName": name });
+        let services = &operator.aws.services;
+        let fields = services
+            .call(Service::Lambda, "GetFunctionConfiguration", input)
+            .await?;
+        let text = |field: &str| fields[field].as_str().unwrap_or_default().to_owned();
+        let (name, arn, role) = (text("FunctionName"), text("FunctionArn"), text("Role"));
+        let variables: BTreeMap<String, String> =
+            serde_json::from_value(fields["Environment"]["Variables"].clone()).unwrap_or_default();
+        // Files in the function's environment are not on this machine.
+        let is_here = |name: &str| !["AWS_CA_BUNDLE", "SSL_CERT_FILE"].contains(&name);
+        let config = Config::read(|name| variables.get(name).filter(|_| is_here(name)).cloned());
+        Ok(Self {
+            arn: Arn::new(&arn),
+            name,
+            role,
+            fields,
+            config,
+        })
+    }
+
+    /// Returns a variable of its environment, unless it is empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        let value = self.fields["Environment"]["Variables"][name].as_str();
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Returns a field of its configuration.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.fields[field].as_str().unwrap_or_default()
+    }
+}
