@@ -14,6 +14,8 @@ mod doctor_watch;
 mod drill;
 mod elsewhere;
 mod explaining;
+mod fleet_account;
+mod fleet_checking;
 mod leaking;
 mod naming;
 mod program;

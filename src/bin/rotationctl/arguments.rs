@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::fleet_arguments::Fleet;
+
 /// What every help text and the man page end with.
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -74,6 +76,13 @@ pub(crate) struct Options {
     pub(crate) yes: bool,
 }
 
+impl Options {
+    /// Whether the function is named, or its stack is.
+    pub(crate) fn names_function(&self) -> bool {
+        self.function.is_some() || self.stack.is_some()
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Word {
@@ -109,6 +118,8 @@ pub(crate) enum Word {
     Adopt(Adopt),
     /// Replace a leaked key and disable it, in one flow that can be resumed; asks first
     Leaked(Leaked),
+    /// Check and change the documents of a fleet, and work on many members at once
+    Fleet(Box<Fleet>),
     /// Print completions for a shell
     Completions {
         /// The shell

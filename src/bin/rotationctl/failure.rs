@@ -130,10 +130,13 @@ impl Failure {
     /// Creates the error of credentials that are missing or unusable.
     pub(crate) fn no_credentials(error: Option<&(dyn Error + 'static)>) -> Self {
         let cause = error.map_or_else(|| "there are none".to_owned(), masked_cause);
-        Self::new(
-            format!("no AWS credentials: {cause}"),
-            "set --profile or the variables of AWS, or log in again with `aws sso login`",
-        )
+        Self {
+            code: Some("NoCredentials".to_owned()),
+            ..Self::new(
+                format!("no AWS credentials: {cause}"),
+                "set --profile or the variables of AWS, or log in again with `aws sso login`",
+            )
+        }
     }
 
     /// Creates the error of a program that was told to end, and has undone what it did.
@@ -157,6 +160,17 @@ impl Failure {
     /// Whether a service refused a call with this code.
     pub(crate) fn has_code(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
+    }
+
+    /// Returns the code with which a service refused a call, or `NoCredentials`.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// Replaces what failed.
+    pub(crate) fn saying(mut self, what: impl Into<String>) -> Self {
+        self.what = what.into();
+        self
     }
 
     /// Replaces what to do next.

@@ -9,6 +9,7 @@ mod aws;
 mod connector;
 mod console;
 mod failure;
+mod fleet_arguments;
 mod function;
 mod function_log;
 mod operator;
@@ -28,11 +29,12 @@ use std::process::ExitCode;
 use arguments::{Arguments, Word};
 use console::Console;
 use failure::{Failure, Status};
+use fleet_arguments::Task;
 use operator::Operator;
 use signals::interrupted;
 use words::rotate::Kind;
 use words::{
-    adopt, cancel, config, doctor, events, help, leaked, reconcile, retry, rollback, rotate,
+    adopt, cancel, config, doctor, events, fleet, help, leaked, reconcile, retry, rollback, rotate,
     status, stop, usage, whose, why,
 };
 
@@ -100,6 +102,13 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
             return Ok(());
         }
         Word::Man { word } => return help::man(word.as_deref()),
+        Word::Fleet(fleet) => {
+            if let Task::Check(check) = &fleet.task
+                && (check.offline || !arguments.options.names_function())
+            {
+                return fleet::check::offline(console, check);
+            }
+        }
         _ => {}
     }
     let operator = Operator::new(&arguments.options, console).await?;
@@ -114,6 +123,7 @@ async fn perform(arguments: &Arguments, console: &Console) -> Result<(), Failure
         Word::Rollback => rollback::run(&operator).await,
         Word::Whose(_) => whose::run(&operator).await,
         Word::Doctor(flags) => doctor::run(&operator, flags).await,
+        Word::Fleet(fleet) => fleet::run(&operator, &fleet.task).await,
         Word::Usage(days) => usage::run(&operator, days.days).await,
         Word::Why(since) => why::run(&operator, since.since).await,
         Word::Events(which) => events::run(&operator, which).await,

@@ -5,6 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod fleet;
 pub(crate) mod help;
 pub(crate) mod leaked;
 pub(crate) mod reconcile;

@@ -1,0 +1,135 @@
+//! Checks the members of a fleet against the account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api_key_rotation::config::{Config, Fleet, FleetDefault, SecretConfig};
+
+use super::finding::Findings;
+use super::secrets::{self, Secret};
+use crate::failure::Failure;
+use crate::function::Function;
+use crate::operator::Operator;
+use crate::reply_date::ReplyDate;
+
+/// Checks that the members exist and can be rotated.
+///
+/// # Errors
+/// Returns an error if the secrets cannot be listed.
+pub(super) async fn check(
+    operator: &Operator<'_>,
+    function: &Function,
+    config: &Config,
+    fleet: &Fleet,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let secrets = secrets::list(operator, &ReplyDate::default()).await?;
+    let by_name: BTreeMap<_, _> = secrets
+        .iter()
+        .map(|secret| (secret.name.as_str(), secret))
+        .collect();
+    for (name, member) in fleet.members() {
+        match by_name.get(name) {
+            None => findings.problem(
+                format!("{name}: there is no such secret in this account and Region"),
+                "create it, or remove the member",
+            ),
+            Some(secret) => check_member(function, config, secret, member, findings),
+        }
+    }
+    unlisted(function, config, fleet, &secrets, findings);
+    plans(operator, fleet, findings).await;
+    Ok(())
+}
+
+fn check_member(
+    function: &Function,
+    config: &Config,
+    secret: &Secret,
+    member: &SecretConfig,
+    findings: &mut Findings,
+) {
+    let name = &secret.name;
+    if !secret.is_rotated_by(function) {
+        let now = secret.rotation_function.as_deref().unwrap_or("none");
+        findings.problem(
+            format!("{name}: its rotation function is {now}"),
+            format!("run `aws secretsmanager rotate-secret --secret-id {name} --rotation-lambda-arn {}`", function.arn.text),
+        );
+    } else if !secret.is_rotating {
+        findings.note(format!("{name}: its rotation is off"));
+    }
+    let has_place = !member.usage_plans.is_empty() || !member.stage_keys.is_empty();
+    let needs_none = member.probe_url.is_some() || config.allow_key_without_plan;
+    if !has_place && !needs_none && !secret.has_value() {
+        findings.problem(
+            format!("{name}: it has neither usagePlanIds nor stageKeys, and no key whose plans it could take"),
+            "add usagePlanIds: otherwise its first rotation fails with NoUsagePlan",
+        );
+    }
+}
+
+/// Finds secrets that name the function and that no document has.
+fn unlisted(
+    function: &Function,
+    config: &Config,
+    fleet: &Fleet,
+    secrets: &[Secret],
+    findings: &mut Findings,
+) {
+    let unlisted = config.fleet.as_ref().map(|fleet| fleet.unlisted);
+    let others = secrets
+        .iter()
+        .filter(|secret| secret.is_rotated_by(function) && fleet.member(&secret.name).is_none());
+    for Secret { name, .. } in others {
+        if unlisted == Some(FleetDefault::Inherit) {
+            findings.note(format!(
+                "{name}: it is not a member, and FLEET_DEFAULT=inherit applies"
+            ));
+        } else {
+            findings.problem(
+                format!("{name}: the function is its rotation function, but it is not a member: the function refuses it"),
+                format!("run `rotationctl fleet add {name}`, or give it another rotation function"),
+            );
+        }
+    }
+}
+
+/// Finds usage plans that do not exist.
+async fn plans(operator: &Operator<'_>, fleet: &Fleet, findings: &mut Findings) {
+    let members = fleet.members();
+    let named: BTreeMap<_, _> = members
+        .flat_map(|(name, member)| member.usage_plans.iter().map(move |plan| (plan, name)))
+        .collect();
+    if named.is_empty() {
+        return;
+    }
+    operator.console.progress("reading the usage plans…");
+    let existing = match existing_plans(operator).await {
+        Ok(existing) => existing,
+        Err(failed) => return findings.unread("whether the usage plans exist", &failed),
+    };
+    for (plan, name) in named {
+        if !existing.contains(plan) {
+            findings.problem(
+                format!("{name}: usage plan {plan} does not exist in this account and Region"),
+                "correct usagePlanIds, or create the plan",
+            );
+        }
+    }
+}
+
+async fn existing_plans(operator: &Operator<'_>) -> Result<BTreeSet<String>, Failure> {
+    let (mut plans, mut position) = (BTreeSet::new(), None);
+    loop {
+        let request = operator.aws.api_gateway.get_usage_plans();
+        let reply = request.limit(500).set_position(position).send().await;
+        let reply =
+            reply.map_err(|error| Failure::of_call("apigateway:GET on /usageplans", &error))?;
+        let ids = reply.items().iter().filter_map(|plan| plan.id());
+        plans.extend(ids.map(ToOwned::to_owned));
+        position = reply.position().map(ToOwned::to_owned);
+        if position.is_none() {
+            return Ok(plans);
+        }
+    }
+}
