@@ -16,6 +16,7 @@ mod elsewhere;
 mod explaining;
 mod fleet_account;
 mod fleet_checking;
+mod fleet_listing;
 mod leaking;
 mod naming;
 mod program;

@@ -1,5 +1,7 @@
 //! The command line of `fleet`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 /// What to do with a fleet.
@@ -15,6 +17,8 @@ pub(crate) struct Fleet {
 pub(crate) enum Task {
     /// Check documents before they are stored: offline, or against the account with --function
     Check(Check),
+    /// Show each member: age of its key, state, next rotation, next change of a key
+    List(List),
 }
 
 /// Which documents to check.
@@ -35,4 +39,15 @@ pub(crate) struct Check {
     /// Offline: the secret with the function's Doppler token
     #[arg(long, value_name = "NAME")]
     pub(crate) doppler_token_secret_id: Option<String>,
+}
+
+/// Which members to show.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only names that match; * stands for any characters
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) matching: Option<String>,
+    /// How far back to look for errors in the function's log
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
+    pub(crate) since: Duration,
 }

@@ -4,8 +4,11 @@ mod account;
 pub(crate) mod check;
 mod documents;
 mod edit;
+mod errors;
 mod finding;
+mod list;
 mod secrets;
+mod statuses;
 
 use crate::failure::Failure;
 use crate::fleet_arguments::Task;
@@ -18,5 +21,6 @@ use crate::operator::Operator;
 pub(crate) async fn run(operator: &Operator<'_>, task: &Task) -> Result<(), Failure> {
     match task {
         Task::Check(arguments) => check::online(operator, arguments).await,
+        Task::List(arguments) => list::run(operator, arguments).await,
     }
 }

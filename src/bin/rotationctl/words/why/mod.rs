@@ -63,6 +63,20 @@ pub(crate) async fn run(operator: &Operator<'_>, since: Duration) -> Result<(), 
     Ok(())
 }
 
+/// Returns the errors of the function since a time in milliseconds since 1970, newest first, as
+/// `--json` shows them.
+///
+/// # Errors
+/// Returns an error if the log cannot be read.
+pub(crate) async fn errors_since(
+    operator: &Operator<'_>,
+    from: u64,
+) -> Result<Vec<Value>, Failure> {
+    let lines = operator.log_lines("{ $.level = \"ERROR\" }", from).await?;
+    let groups = grouped(lines.iter());
+    Ok(groups.iter().map(Group::document).collect())
+}
+
 fn is_error(line: &Line) -> bool {
     match line.field("level").as_deref() {
         Some(level) => level == "ERROR",
