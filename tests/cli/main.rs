@@ -15,6 +15,7 @@ mod drill;
 mod elsewhere;
 mod explaining;
 mod fleet_account;
+mod fleet_changing;
 mod fleet_checking;
 mod fleet_listing;
 mod leaking;

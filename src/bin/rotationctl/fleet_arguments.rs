@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 /// What to do with a fleet.
 #[derive(Debug, Args)]
@@ -19,6 +19,12 @@ pub(crate) enum Task {
     Check(Check),
     /// Show each member: age of its key, state, next rotation, next change of a key
     List(List),
+    /// Add a member to a document, and set its rotation function and schedule; asks first
+    Add(Add),
+    /// Remove a member from its document, and cancel its rotation; asks first
+    Remove(Remove),
+    /// Move a member to another document; asks first
+    Move(Move),
 }
 
 /// Which documents to check.
@@ -50,4 +56,85 @@ pub(crate) struct List {
     /// How far back to look for errors in the function's log
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
     pub(crate) since: Duration,
+}
+
+/// The settings of a new member.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// A usage plan of its keys; can be repeated
+    #[arg(long = "plan", value_name = "ID")]
+    pub(crate) plans: Vec<String>,
+    /// A stage that accepts its keys without a plan; can be repeated
+    #[arg(long = "stage-key", value_name = "API/STAGE")]
+    pub(crate) stage_keys: Vec<String>,
+    /// A Doppler target, as project/config/NAME; can be repeated
+    #[arg(long = "target", value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// The URL at which a new key is tested
+    #[arg(long, value_name = "URL")]
+    pub(crate) probe_url: Option<String>,
+    /// The age that a new key must have without a probe
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) propagation_delay: Option<String>,
+    /// How long a superseded key stays enabled
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) grace_period: Option<String>,
+    /// How much longer at most while it is used
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) hold_while_used: Option<String>,
+    /// How long it then stays disabled
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) quarantine_period: Option<String>,
+}
+
+/// A member to add.
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// The name of the secret, which exists
+    pub(crate) name: String,
+    /// The secret with the document; not needed if the function has one
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// When to rotate; rate(30 days) if the secret has no schedule
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) schedule: Option<String>,
+    /// Rotate at once, instead of only running a test rotation
+    #[arg(long)]
+    pub(crate) rotate: bool,
+    #[command(flatten)]
+    pub(crate) reread: Reread,
+}
+
+/// When the function has read a document that was stored.
+#[derive(Debug, Args)]
+pub(crate) struct Reread {
+    /// How long the function may use the document from before
+    #[arg(long, value_name = "DURATION", default_value = "65s", value_parser = humantime::parse_duration)]
+    pub(crate) reread_after: Duration,
+}
+
+/// A member to remove.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("keys"))]
+pub(crate) struct Remove {
+    /// The name of the member
+    pub(crate) name: String,
+    /// Keep its keys: consumers of the current one continue
+    #[arg(long, group = "keys")]
+    pub(crate) keep_keys: bool,
+    /// Delete its keys too, which cuts their consumers off
+    #[arg(long, group = "keys")]
+    pub(crate) delete_keys: bool,
+}
+
+/// A member to move.
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    /// The name of the member
+    pub(crate) name: String,
+    /// The secret with the other document
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) to: String,
 }

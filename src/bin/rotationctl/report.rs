@@ -67,6 +67,8 @@ pub(crate) struct KeyReport {
     pub(crate) version: Option<String>,
     /// Whether its value is AWSCURRENT's.
     pub(crate) current: bool,
+    /// Whether it belongs to the secret: the function created it, or it was handed over.
+    pub(crate) managed: bool,
     /// `inUse`, `superseded`, `quarantined`, `disabledManually` or `unmanaged`.
     pub(crate) state: String,
     /// Since when it has been complete.

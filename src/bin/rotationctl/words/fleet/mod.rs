@@ -1,12 +1,16 @@
 //! `fleet`: the documents of a fleet, and many members at once.
 
 mod account;
+mod add;
+mod change;
 pub(crate) mod check;
 mod documents;
 mod edit;
 mod errors;
 mod finding;
 mod list;
+mod moving;
+mod remove;
 mod secrets;
 mod statuses;
 
@@ -22,5 +26,8 @@ pub(crate) async fn run(operator: &Operator<'_>, task: &Task) -> Result<(), Fail
     match task {
         Task::Check(arguments) => check::online(operator, arguments).await,
         Task::List(arguments) => list::run(operator, arguments).await,
+        Task::Add(arguments) => add::run(operator, arguments).await,
+        Task::Remove(arguments) => remove::run(operator, arguments).await,
+        Task::Move(arguments) => moving::run(operator, arguments).await,
     }
 }
