@@ -18,6 +18,7 @@ mod fleet_account;
 mod fleet_changing;
 mod fleet_checking;
 mod fleet_listing;
+mod fleet_many;
 mod leaking;
 mod naming;
 mod program;

@@ -1,6 +1,6 @@
 //! The command line of `fleet`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{ArgGroup, Args, Subcommand};
 
@@ -25,6 +25,17 @@ pub(crate) enum Task {
     Remove(Remove),
     /// Move a member to another document; asks first
     Move(Move),
+    /// Rotate many members, at a pace that API Gateway sustains
+    Rotate(Rotate),
+    /// Disable every superseded key of many members now (emergency stop); asks first
+    Stop(Stop),
+}
+
+impl Task {
+    /// Whether it works on one secret after the other, and says how to resume if it is told to end.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Rotate(_) | Self::Stop(_))
+    }
 }
 
 /// Which documents to check.
@@ -56,6 +67,26 @@ pub(crate) struct List {
     /// How far back to look for errors in the function's log
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
     pub(crate) since: Duration,
+}
+
+/// Which members to change.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub(crate) struct Which {
+    /// Every member
+    #[arg(long, group = "which")]
+    pub(crate) all: bool,
+    /// Those whose name matches; * stands for any characters
+    #[arg(long, group = "which", value_name = "PATTERN")]
+    pub(crate) matching: Option<String>,
+}
+
+/// How fast to start.
+#[derive(Debug, Args)]
+pub(crate) struct Pace {
+    /// How many to start in a minute
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) per_minute: u32,
 }
 
 /// The settings of a new member.
@@ -137,4 +168,34 @@ pub(crate) struct Move {
     /// The secret with the other document
     #[arg(long, value_name = "SECRET")]
     pub(crate) to: String,
+}
+
+/// Which members to rotate.
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// Leave out members that were rotated since this time, to resume a run that was broken off
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
+    pub(crate) since: Option<SystemTime>,
+    /// Wait until the rotations have ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// The longest wait after the last start
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Which members to stop.
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// Begin after this member, to resume a run that was broken off
+    #[arg(long, value_name = "NAME")]
+    pub(crate) after: Option<String>,
 }

@@ -60,8 +60,10 @@ fn run(arguments: &Arguments) -> Status {
     };
     let console = Console::new(arguments.options.json);
     let ended = runtime.block_on(async {
-        // It handles signals itself, because it first removes what it created.
-        if matches!(arguments.word, Word::Doctor(_)) {
+        // They handle signals themselves: what was created is removed, and what is left is named.
+        if matches!(&arguments.word, Word::Doctor(_))
+            || matches!(&arguments.word, Word::Fleet(fleet) if fleet.task.is_long())
+        {
             return Some(perform(arguments, &console).await);
         }
         tokio::select! {

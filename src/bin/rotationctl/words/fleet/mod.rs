@@ -10,9 +10,14 @@ mod errors;
 mod finding;
 mod list;
 mod moving;
+mod pace;
 mod remove;
+mod rotate;
 mod secrets;
+mod select;
 mod statuses;
+mod stop;
+mod waiting;
 
 use crate::failure::Failure;
 use crate::fleet_arguments::Task;
@@ -29,5 +34,7 @@ pub(crate) async fn run(operator: &Operator<'_>, task: &Task) -> Result<(), Fail
         Task::Add(arguments) => add::run(operator, arguments).await,
         Task::Remove(arguments) => remove::run(operator, arguments).await,
         Task::Move(arguments) => moving::run(operator, arguments).await,
+        Task::Rotate(arguments) => rotate::run(operator, arguments).await,
+        Task::Stop(arguments) => stop::run(operator, arguments).await,
     }
 }

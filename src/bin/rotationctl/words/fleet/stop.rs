@@ -1,0 +1,250 @@
+//! `fleet stop`: the emergency stop of many members, after a breach.
+
+use api_key_rotation::command::Command;
+use serde_json::{Value, json};
+
+use super::pace::{Failures, Pacer};
+use super::select;
+use super::statuses;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::fleet_arguments::{Stop, Which};
+use crate::operator::Operator;
+use crate::report::{KeyReport, Report, SecretReport};
+use crate::signals::interrupted;
+
+/// The most consumers that are shown before the question.
+const MOST_SHOWN: usize = 40;
+
+/// What was stopped.
+#[derive(Default)]
+struct Stopped {
+    reports: Vec<(String, Vec<String>, Vec<String>)>,
+    failures: Failures,
+    not_started: Vec<String>,
+    /// The last one that was processed.
+    last: Option<String>,
+}
+
+/// Shows whom the stop cuts off, asks once, and stops one member after the other.
+///
+/// # Errors
+/// Returns an error if it is not confirmed, if a stop failed, or if the program was told to end.
+pub(super) async fn run(operator: &Operator<'_>, arguments: &Stop) -> Result<(), Failure> {
+    let console = operator.console;
+    let selection = select::served(operator, &arguments.which).await?;
+    let names = selection.secrets.into_iter().map(|secret| secret.name);
+    let after = arguments.after.as_deref();
+    let names: Vec<_> = names
+        .filter(|name| after.is_none_or(|after| name.as_str() > after))
+        .collect();
+    if names.is_empty() {
+        return Err(Failure::new(
+            "no secret is left after this one",
+            "leave out --after to begin again; a stop can be repeated",
+        ));
+    }
+    // With --yes no operator reads it, and an emergency does not wait.
+    let readers = if operator.options.yes && !operator.options.dry_run {
+        Value::Null
+    } else {
+        announce(operator, &names).await
+    };
+    if operator.options.dry_run {
+        for name in &names {
+            console.line(format!("would disable every superseded key of {name}"));
+        }
+        console.document(&json!({ "wouldStop": names, "cutsOff": readers }));
+        return Ok(());
+    }
+    let question = format!("Disable every superseded key of {} secrets?", names.len());
+    console.confirm(&question, operator.options.yes).await?;
+    let mut stopped = Stopped::default();
+    let is_interrupted = tokio::select! {
+        () = stop(operator, arguments, &names, &mut stopped) => false,
+        () = interrupted() => true,
+    };
+    console.end_progress();
+    if is_interrupted {
+        let next = format!(
+            "resume with `{}`",
+            again(&arguments.which, stopped.last.as_deref())
+        );
+        return Err(Failure::interrupted().next(next));
+    }
+    report(operator, arguments, &stopped)
+}
+
+/// Returns the command that resumes the run.
+fn again(which: &Which, last: Option<&str>) -> String {
+    let command = Command::new("rotationctl").args(["fleet", "stop"]);
+    let command = match &which.matching {
+        Some(pattern) => command.args(["--matching", pattern]),
+        None => command.arg("--all"),
+    };
+    let command = match last {
+        Some(last) => command.args(["--after", last]),
+        None => command,
+    };
+    command.to_string()
+}
+
+async fn stop(operator: &Operator<'_>, arguments: &Stop, names: &[String], stopped: &mut Stopped) {
+    let mut pacer = Pacer::new(&arguments.pace);
+    let mut rest = names.iter();
+    for (number, name) in (1..).zip(rest.by_ref()) {
+        pacer.turn().await;
+        let failed = stopped.failures.all.len();
+        operator.console.progress(&format!(
+            "{number} of {}: {name} ({failed} failed)…",
+            names.len()
+        ));
+        let event = json!({ "Step": "emergencyStop", "SecretId": name });
+        let answer = operator.invoke(&event).await;
+        match answer.and_then(|answer| Report::read(&answer)) {
+            Ok(report) => {
+                stopped.failures.succeeded();
+                note(stopped, name, &report);
+            }
+            Err(failed) => {
+                stopped.failures.add(name, &failed);
+                if stopped.failures.is_hopeless() {
+                    break;
+                }
+            }
+        }
+        stopped.last = Some(name.clone());
+    }
+    stopped.not_started = rest.cloned().collect();
+}
+
+/// Notes the report of one member.
+fn note(stopped: &mut Stopped, name: &str, report: &Report) {
+    let of = |lines: fn(&SecretReport) -> &Vec<String>| -> Vec<String> {
+        report.secrets.iter().flat_map(lines).cloned().collect()
+    };
+    let (done, issues) = (of(|secret| &secret.done), of(|secret| &secret.issues));
+    if report.totals.failures > 0 {
+        let failed = Failure::new(
+            format!(
+                "{} requests failed: {}",
+                report.totals.failures,
+                issues.join("; ")
+            ),
+            "run the stop again",
+        );
+        stopped.failures.add(name, &failed);
+    }
+    stopped.reports.push((name.to_owned(), done, issues));
+}
+
+/// Shows who is cut off. A status that cannot be read does not hold up an emergency.
+async fn announce(operator: &Operator<'_>, names: &[String]) -> Value {
+    let console = operator.console;
+    let reports = match statuses::read(operator, names).await {
+        Ok(reports) => reports,
+        Err(failed) => {
+            console.note(format!("it is not known who would be cut off: {failed}"));
+            return Value::Null;
+        }
+    };
+    let readers: Vec<String> = names
+        .iter()
+        .filter_map(|name| Some((name, reports.of(name)?)))
+        .flat_map(|(name, report)| readers(name, report))
+        .collect();
+    let unread = reports.unread(names);
+    console.note(format!(
+        "The emergency stop of {} secrets cuts off {} consumers:",
+        names.len(),
+        readers.len()
+    ));
+    for reader in readers.iter().take(MOST_SHOWN) {
+        console.note(format!("- {reader}"));
+    }
+    if readers.len() > MOST_SHOWN {
+        let more = readers.len() - MOST_SHOWN;
+        console.note(format!("- and {more} more, which --dry-run --json lists"));
+    }
+    if unread > 0 {
+        console.note(format!("The status of {unread} secrets is not known."));
+    }
+    console.note("Current keys keep working. A stop cannot be undone except by a rollback.");
+    json!(readers)
+}
+
+/// Returns the consumers of a member's superseded keys.
+fn readers(name: &str, report: &SecretReport) -> Vec<String> {
+    let Some(status) = &report.status else {
+        return Vec::new();
+    };
+    let keys = status.keys.iter().filter(|key| key.is_superseded());
+    let since = |key: &KeyReport| key.superseded_at.clone().unwrap_or_default();
+    let keys = keys.map(|key| {
+        format!(
+            "{name}: consumers with API key {}, superseded at {}",
+            key.id,
+            since(key)
+        )
+    });
+    let targets = status
+        .targets
+        .iter()
+        .filter(|target| target.holds != "current");
+    let targets = targets.map(|target| {
+        format!(
+            "{name}: readers of Doppler target {}, which holds another key ({})",
+            target.target, target.holds
+        )
+    });
+    keys.chain(targets).collect()
+}
+
+fn report(operator: &Operator<'_>, arguments: &Stop, stopped: &Stopped) -> Result<(), Failure> {
+    let console = operator.console;
+    show(console, stopped);
+    let failed = stopped.failures.all.iter();
+    let failed: Vec<_> = failed
+        .map(|(name, error)| json!({ "secret": name, "error": error }))
+        .collect();
+    let reports = stopped.reports.iter();
+    let reports: Vec<_> = reports
+        .map(|(name, done, issues)| json!({ "secret": name, "done": done, "issues": issues }))
+        .collect();
+    console.document(&json!({
+        "stopped": reports, "failed": failed, "notStarted": stopped.not_started,
+    }));
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let again = again(&arguments.which, arguments.after.as_deref());
+    Err(Failure::new(
+        format!(
+            "{} stops failed, and {} were not started",
+            failed.len(),
+            stopped.not_started.len()
+        ),
+        format!("run `{again}`, or disable the keys yourself: docs/runbook.md#emergency-stop"),
+    ))
+}
+
+fn show(console: &Console, stopped: &Stopped) {
+    for (name, done, issues) in &stopped.reports {
+        for line in done {
+            console.line(format!("{name}: {line}"));
+        }
+        for issue in issues {
+            console.line(format!("{name}: issue: {issue}"));
+        }
+    }
+    console.line(format!(
+        "stopped {} secrets, {} failed",
+        stopped.reports.len(),
+        stopped.failures.all.len()
+    ));
+    let lines = stopped.failures.all.iter();
+    let lines: Vec<_> = lines
+        .map(|(name, error)| format!("{name}: {error}"))
+        .collect();
+    console.list("failed", &lines);
+}
