@@ -19,6 +19,7 @@ mod fleet_changing;
 mod fleet_checking;
 mod fleet_listing;
 mod fleet_many;
+mod fleet_moving_over;
 mod leaking;
 mod naming;
 mod program;

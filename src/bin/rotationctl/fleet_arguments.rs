@@ -1,5 +1,6 @@
 //! The command line of `fleet`.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -29,6 +30,10 @@ pub(crate) enum Task {
     Rotate(Rotate),
     /// Disable every superseded key of many members now (emergency stop); asks first
     Stop(Stop),
+    /// Make a document from stacks with one secret each, and show how to move over
+    Import(Import),
+    /// Show the parameters of a stack for one member, and how to move it there
+    Export(Export),
 }
 
 impl Task {
@@ -198,4 +203,22 @@ pub(crate) struct Stop {
     /// Begin after this member, to resume a run that was broken off
     #[arg(long, value_name = "NAME")]
     pub(crate) after: Option<String>,
+}
+
+/// Which stacks to import.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Stacks with one secret each
+    #[arg(required = true, value_name = "STACK")]
+    pub(crate) stacks: Vec<String>,
+    /// Write the document into this file, instead of to standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Which member to export.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The name of the member
+    pub(crate) name: String,
 }

@@ -7,7 +7,9 @@ pub(crate) mod check;
 mod documents;
 mod edit;
 mod errors;
+mod export;
 mod finding;
+mod import;
 mod list;
 mod moving;
 mod pace;
@@ -15,6 +17,7 @@ mod remove;
 mod rotate;
 mod secrets;
 mod select;
+mod stack;
 mod statuses;
 mod stop;
 mod waiting;
@@ -36,5 +39,7 @@ pub(crate) async fn run(operator: &Operator<'_>, task: &Task) -> Result<(), Fail
         Task::Move(arguments) => moving::run(operator, arguments).await,
         Task::Rotate(arguments) => rotate::run(operator, arguments).await,
         Task::Stop(arguments) => stop::run(operator, arguments).await,
+        Task::Import(arguments) => import::run(operator, arguments).await,
+        Task::Export(arguments) => export::run(operator, arguments).await,
     }
 }
