@@ -20,6 +20,8 @@ mod fleet_checking;
 mod fleet_listing;
 mod fleet_many;
 mod fleet_moving_over;
+mod fleet_page;
+mod fleet_rights;
 mod leaking;
 mod naming;
 mod program;

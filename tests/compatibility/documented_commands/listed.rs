@@ -94,6 +94,7 @@ const SAM_LOCAL: &str = "needs a container; tests/e2e/sam_local.rs does the same
 const MANUAL_CHANGES: &str = "tests/proof/manual_changes.rs runs it";
 const REAL_AWS: &str = "answers a question that only AWS itself answers";
 const RELEASE: &str = "needs a release";
+const FLEET_PAGE: &str = "needs rotationctl; tests/cli/fleet_page.rs runs it";
 const READS_LOG: &str = "needs CloudWatch Logs; the output is compared with the function's log";
 
 /// The blocks that no test of this folder runs, each with the reason.
@@ -200,6 +201,22 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
     (("fleet-documents", "Deploy it", 2), CLOUD_FORMATION),
     (STATUS_OF_ROTATIONCTL, "tests/cli/reading.rs compares it"),
     (RESULT_OF_DOCTOR, "tests/cli/doctor.rs compares it"),
+    (("rotationctl-fleet", "rotationctl fleet", 0), FLEET_PAGE),
+    (("rotationctl-fleet", "Check a document", 0), FLEET_PAGE),
+    (("rotationctl-fleet", "List the members", 0), FLEET_PAGE),
+    (("rotationctl-fleet", "Add a member", 0), FLEET_PAGE),
+    (("rotationctl-fleet", "Remove a member", 0), FLEET_PAGE),
+    (("rotationctl-fleet", "Move a member", 0), FLEET_PAGE),
+    (("rotationctl-fleet", "Rotate many members", 0), FLEET_PAGE),
+    (("rotationctl-fleet", "Stop many members", 0), FLEET_PAGE),
+    (
+        ("rotationctl-fleet", "Move stacks into a fleet", 0),
+        FLEET_PAGE,
+    ),
+    (
+        ("rotationctl-fleet", "Move a member into a stack", 0),
+        FLEET_PAGE,
+    ),
     (
         ("doctor", "Let doctor assume the role", 0),
         "needs a role in IAM",
