@@ -291,7 +291,9 @@ fn effect_of(call: &Call) -> CallEffect {
             Service::Doppler
             | Service::EventBridge
             | Service::CloudFormation
-            | Service::CloudWatchLogs => 2,
+            | Service::CloudWatchLogs
+            // A login changes nothing that another run reads.
+            | Service::Sts => 2,
         },
         changes: call.service != Service::EventBridge
             && !reads.iter().any(|read| call.operation.starts_with(read)),

@@ -1,15 +1,14 @@
 //! The AWS port: Secrets Manager, API Gateway's control plane, `EventBridge`, `CloudWatch` Logs,
-//! `CloudFormation`, the part of Lambda that operators use, and the sandbox's own clock. Requests are
+//! `CloudFormation`, STS, the part of Lambda that operators use, and the sandbox's own clock. Requests are
 //! distinguished by what AWS's clients send.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request};
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -27,6 +26,8 @@ use crate::page::{self, Page};
 use crate::query_protocol::Form;
 use crate::rotation::Rotator;
 use crate::secrets_manager::{SecretsManager, parse};
+use crate::signature::{signed, signed_service, untimely};
+use crate::web_identity::{Form as IdentityForm, WebIdentity};
 
 /// The services behind the port.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub(crate) struct Aws {
     pub(crate) event_bridge: EventBridge,
     pub(crate) account: Account,
     pub(crate) cloud_formation: CloudFormation,
+    pub(crate) web_identity: WebIdentity,
     /// None, if the sandbox has no page.
     pub(crate) page: Option<Page>,
     /// Where incidents for a drill are requested.
@@ -54,6 +56,10 @@ pub(crate) enum Target {
     Logs(String),
     /// An operation of `CloudFormation`, which is in the body.
     CloudFormation,
+    /// An operation of STS that issues a token, from the form.
+    Sts(IdentityForm),
+    /// An operation of IAM on the account's federation, from the form.
+    Iam(IdentityForm),
     /// A path of API Gateway.
     ApiGateway,
     /// Invoke of the function with this name, percent-decoded.
@@ -88,7 +94,7 @@ impl Aws {
                 .into_response(Service::ApiGateway);
         };
         let body = body.to_bytes();
-        match target(&parts) {
+        match target(&parts, &body) {
             // Lambda accepts unsigned requests too, because `cargo lambda invoke` does not sign.
             Target::Lambda(name) => invoke_api(&self.lambda, &name, &parts, body).await,
             Target::LambdaConfiguration(name) => match signed(&parts) {
@@ -138,6 +144,14 @@ impl Aws {
                     .and_then(|input| self.event_bridge.perform(&operation, input));
                 json_answer(Service::EventBridge, output)
             }
+            Target::Sts(form) => match signed(&parts) {
+                Ok(()) => self.web_identity.sts(&form, &parts),
+                Err(refusal) => refusal.into_response(Service::Sts),
+            },
+            Target::Iam(form) => match signed(&parts) {
+                Ok(()) => self.web_identity.iam(&form),
+                Err(refusal) => refusal.into_response(Service::Sts),
+            },
             Target::ApiGateway => match self.api_gateway(&parts, body).await {
                 Ok((status, Some(output))) => {
                     json_response(status, content_type(Service::ApiGateway), &output)
@@ -222,14 +236,16 @@ fn json_answer(service: Service, output: Result<Value, ErrorResponse>) -> Respon
 /// Returns the service and operation for the call log; `None` for services that the function does
 /// not call, and for the clock.
 pub(crate) fn classify(parts: &Parts, body: &[u8]) -> Option<(Service, String)> {
-    match target(parts) {
+    match target(parts, body) {
         Target::Lambda(_)
         | Target::LambdaConfiguration(_)
         | Target::LambdaRecord(..)
         | Target::Query(_)
         | Target::Account(_)
         | Target::LambdaTags(_)
+        | Target::Iam(_)
         | Target::Sandbox => None,
+        Target::Sts(form) => Some((Service::Sts, form.action().to_owned())),
         Target::Logs(operation) => Some((Service::CloudWatchLogs, operation)),
         Target::CloudFormation => {
             let action = Form::read(body).action().to_owned();
@@ -249,9 +265,10 @@ pub(crate) fn classify(parts: &Parts, body: &[u8]) -> Option<(Service, String)> 
 }
 
 /// Returns the response to a denied call of a service that is not in the call log.
-pub(crate) fn denied(parts: &Parts, denied: ErrorResponse) -> Response<Body> {
-    match target(parts) {
+pub(crate) fn denied(parts: &Parts, body: &[u8], denied: ErrorResponse) -> Response<Body> {
+    match target(parts, body) {
         Target::Query(service) => service.denied(denied),
+        Target::Iam(_) => denied.into_response(Service::Sts),
         Target::Account(_) => ErrorResponse {
             status: 400,
             ..denied
@@ -262,7 +279,7 @@ pub(crate) fn denied(parts: &Parts, denied: ErrorResponse) -> Response<Body> {
     }
 }
 
-pub(crate) fn target(parts: &Parts) -> Target {
+pub(crate) fn target(parts: &Parts, body: &[u8]) -> Target {
     if let Some(target) = parts
         .headers
         .get("x-amz-target")
@@ -279,10 +296,17 @@ pub(crate) fn target(parts: &Parts) -> Target {
         };
     }
     if let Some(service) = QueryService::of(parts) {
-        return Target::Query(service);
+        let form = IdentityForm::parse(body);
+        return match (service, form.action()) {
+            (QueryService::Sts, "GetWebIdentityToken") => Target::Sts(form),
+            (QueryService::Iam, action) if action.contains("OutboundWebIdentityFederation") => {
+                Target::Iam(form)
+            }
+            _ => Target::Query(service),
+        };
     }
     // The Query protocol names the service only in the signature.
-    if is_signed_for(parts, "cloudformation") {
+    if signed_service(parts) == Some("cloudformation") {
         return Target::CloudFormation;
     }
     let path = api_gateway::segments(parts.uri.path());
@@ -312,88 +336,18 @@ pub(crate) fn target(parts: &Parts) -> Target {
     }
 }
 
-/// Whether the signature's scope has this service.
-fn is_signed_for(parts: &Parts, service: &str) -> bool {
-    let signature = parts.headers.get(AUTHORIZATION);
-    let signature = signature.and_then(|signature| signature.to_str().ok());
-    signature.is_some_and(|text| text.contains(&format!("/{service}/aws4_request")))
-}
-
-/// How long AWS accepts a signature, before and after the time of signing (DOC, OBS).
-const SIGNED_FOR: Duration = Duration::from_mins(5);
-
 /// Refuses a request that was signed too long before or after `now`, as AWS does. The status is
 /// 403, over the JSON protocol of Secrets Manager and `EventBridge` 400, with the same message (OBS:
 /// boto/botocore#3587, aws-amplify/amplify-js#2014).
-///
-/// Most AWS SDKs correct their time of signing by the `Date` of this response, and so follow the
-/// sandbox's clock. Botocore and `rotationctl` do not (SRC), and their machine's clock does not move
-/// with the sandbox's. Therefore their requests are accepted.
-pub(crate) fn stale(parts: &Parts, now: SystemTime) -> Option<ErrorResponse> {
-    let text = |name: &str| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
+pub(crate) fn stale(parts: &Parts, body: &[u8], now: SystemTime) -> Option<ErrorResponse> {
+    let message = untimely(parts, now)?;
+    let (status, code) = match target(parts, body) {
+        Target::Secrets(_) | Target::EventBridge(_) | Target::Logs(_) => {
+            (400, "InvalidSignatureException")
+        }
+        // The services of the query protocol have another code for it (OBS).
+        Target::Sts(_) | Target::Iam(_) | Target::CloudFormation => (403, "SignatureDoesNotMatch"),
+        _ => (403, "InvalidSignatureException"),
     };
-    let agents = ["user-agent", "x-amz-user-agent"].map(|name| text(name).unwrap_or_default());
-    let agents = agents.join(" ").to_lowercase();
-    if agents.contains("botocore") || agents.contains("app/rotationctl") {
-        return None;
-    }
-    let stamp = text("x-amz-date")?;
-    let signed = signing_time(stamp)?;
-    let (now_stamp, minutes) = (time_stamp(now), SIGNED_FOR.as_secs() / 60);
-    let (earliest, latest) = (now - SIGNED_FOR, now + SIGNED_FOR);
-    let message = if signed < earliest {
-        let earliest = time_stamp(earliest);
-        format!(
-            "Signature expired: {stamp} is now earlier than {earliest} ({now_stamp} - {minutes} min.)"
-        )
-    } else if signed > latest {
-        let latest = time_stamp(latest);
-        format!(
-            "Signature not yet current: {stamp} is still later than {latest} ({now_stamp} + {minutes} min.)"
-        )
-    } else {
-        return None;
-    };
-    let status = match target(parts) {
-        Target::Secrets(_) | Target::EventBridge(_) | Target::Logs(_) => 400,
-        _ => 403,
-    };
-    Some(ErrorResponse::new(
-        status,
-        "InvalidSignatureException",
-        message,
-    ))
-}
-
-/// Returns a time in the format of `x-amz-date`, such as `20261122T143005Z`.
-fn time_stamp(time: SystemTime) -> String {
-    let time = humantime::format_rfc3339_seconds(time).to_string();
-    time.replace(['-', ':'], "")
-}
-
-fn signing_time(stamp: &str) -> Option<SystemTime> {
-    let part = |range| stamp.get(range);
-    let date = [part(0..4)?, part(4..6)?, part(6..8)?].join("-");
-    let time = [part(9..11)?, part(11..13)?, part(13..15)?].join(":");
-    humantime::parse_rfc3339(&format!("{date}T{time}Z")).ok()
-}
-
-/// Refuses a request that does not look signed. The signature itself is not checked.
-fn signed(parts: &Parts) -> Result<(), ErrorResponse> {
-    let authorization = parts
-        .headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    match authorization {
-        Some(value) if value.starts_with("AWS4-HMAC-SHA256 ") => Ok(()),
-        _ => Err(ErrorResponse::new(
-            403,
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        )),
-    }
+    Some(ErrorResponse::new(status, code, message))
 }

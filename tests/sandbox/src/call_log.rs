@@ -23,6 +23,8 @@ pub enum Service {
     CloudWatchLogs,
     /// AWS `CloudFormation`.
     CloudFormation,
+    /// AWS STS.
+    Sts,
     /// The Doppler API.
     Doppler,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Service {
             Service::EventBridge => "EventBridge",
             Service::CloudWatchLogs => "CloudWatch Logs",
             Service::CloudFormation => "CloudFormation",
+            Service::Sts => "STS",
             Service::Doppler => "Doppler",
         })
     }

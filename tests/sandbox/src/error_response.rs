@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::call_log::Service;
 use crate::cloud_formation;
 use crate::query_protocol;
+use crate::web_identity;
 
 /// The header in which AWS's REST services send an error's name.
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -47,6 +48,7 @@ impl ErrorResponse {
             Service::SecretsManager | Service::EventBridge | Service::CloudWatchLogs => {
                 (400, "ThrottlingException", "Rate exceeded")
             }
+            Service::Sts => (400, "Throttling", "Rate exceeded"),
             Service::ApiGateway | Service::Gateway => {
                 (429, "TooManyRequestsException", "Too Many Requests")
             }
@@ -67,6 +69,7 @@ impl ErrorResponse {
                 let (namespace, code) = (cloud_formation::NAMESPACE, &self.code);
                 return query_protocol::error(namespace, self.status, code, &self.message);
             }
+            Service::Sts => return web_identity::error_response(&self),
             Service::SecretsManager | Service::EventBridge | Service::CloudWatchLogs => {
                 json!({ "__type": self.code, "message": self.message })
             }
@@ -96,6 +99,7 @@ pub(crate) fn content_type(service: Service) -> &'static str {
         }
         Service::CloudFormation => "text/xml",
         Service::ApiGateway | Service::Gateway | Service::Doppler => "application/json",
+        Service::Sts => "text/xml",
     }
 }
 

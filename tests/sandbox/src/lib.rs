@@ -2,7 +2,7 @@
 //!
 //! It serves AWS Secrets Manager with its rotation, Amazon API Gateway's control and data plane for
 //! API keys, Amazon `EventBridge`'s buses, AWS Lambda around the real function binary with its log in
-//! `CloudWatch` Logs, the function's stack in AWS `CloudFormation`, and the Doppler API. Everything is kept in memory and listens on loopback only. A test injects faults
+//! `CloudWatch` Logs, the function's stack in AWS `CloudFormation`, the web identity tokens of AWS STS, and the Doppler API. Everything is kept in memory and listens on loopback only. A test injects faults
 //! ([`Faults`]), and reads the calls ([`Call`]), the state of secrets and keys ([`SecretSnapshot`],
 //! [`KeySnapshot`]) and the events that were put on a bus ([`BusEvent`]).
 //!
@@ -11,7 +11,7 @@
 //!              │                                     │ HTTP
 //!              │            call log and faults ◄────┘
 //!              │                    │
-//!              └──► secrets_manager · api_gateway · gateway · event_bridge · logs · cloud_formation · doppler
+//!              └──► secrets_manager · api_gateway · gateway · event_bridge · logs · cloud_formation · web_identity · doppler
 //! ```
 //!
 //! Each fact about a service carries its source: AWSV, recorded on AWS; DOC, AWS's documentation;
@@ -43,17 +43,19 @@ mod sandbox;
 mod secrets_manager;
 mod server;
 mod setup;
+mod signature;
 mod snapshot;
 mod stepped_function;
 pub mod tls;
+mod web_identity;
 
 pub use account::{AccountState, OPERATOR_ARN, ROLE_ARN, Rule, Topic, Trail};
 pub use api_gateway::UsageDays;
 pub use call_log::{Call, Service};
 pub use cloud_formation::NewStack;
 pub use constants::{
-    ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE,
-    fingerprint,
+    ACCOUNT, FUNCTION_ACCESS_KEY_ID, FUNCTION_ARN, FUNCTION_NAME, FUNCTION_ROLE_ARN, REGION,
+    REST_API_ID, STAGE, fingerprint,
 };
 pub use doppler::Doppler;
 pub use event_bridge::{BusEvent, LabelRule};

@@ -71,7 +71,7 @@ impl Middleware {
             let authorizer = self.authorizer.as_ref();
             let denied = authorizer.and_then(|authorizer| authorizer.refusal("", &parts, &body));
             return match denied {
-                Some(denied) => Ok(aws::denied(&parts, denied)),
+                Some(denied) => Ok(aws::denied(&parts, &body, denied)),
                 None => self.effect(parts, body).await,
             };
         };
@@ -83,8 +83,9 @@ impl Middleware {
                 | Service::EventBridge
                 | Service::CloudWatchLogs
                 | Service::CloudFormation
+                | Service::Sts
         );
-        if aws && let Some(refusal) = aws::stale(&parts, self.clock.now()) {
+        if aws && let Some(refusal) = aws::stale(&parts, &body, self.clock.now()) {
             return Ok(refusal.into_response(service));
         }
         let request_id = random_uuid();
@@ -242,7 +243,8 @@ fn request_id_header(service: Service) -> HeaderName {
         | Service::Gateway
         | Service::EventBridge
         | Service::CloudWatchLogs
-        | Service::CloudFormation => "x-amzn-requestid",
+        | Service::CloudFormation
+        | Service::Sts => "x-amzn-requestid",
         Service::Doppler => "x-request-id",
     })
 }

@@ -31,6 +31,7 @@ use crate::rotation::{Persistence, Rotator};
 use crate::secrets_manager::{self, SecretsManager};
 use crate::server::{Server, Switch};
 use crate::stepped_function::{CallGate, SteppedFunction};
+use crate::web_identity::{self, WebIdentity};
 
 /// The options of a sandbox. The default has no delays and no limits, for tests.
 #[derive(Debug, Clone)]
@@ -176,6 +177,7 @@ pub struct Sandbox {
     open_ports: OpenPorts,
     options: Options,
     pub(crate) incident_requests: AsyncMutex<UnboundedReceiver<IncidentRequest>>,
+    _issuer: Server,
     _background: JoinSet<()>,
 }
 
@@ -221,6 +223,8 @@ impl Sandbox {
         let api_gateway = ApiGateway::new(options.of_api_gateway(), clock.clone());
         let rotator = rotator(&options, &secrets, &lambda);
         let doppler = Doppler::with_clock(clock.clone());
+        let web_identity = WebIdentity::new(clock.clone());
+        let issuer = open_issuer(&web_identity).await?;
         let (call_log, faults) = (CallLog::default(), Faults::default());
         let page = options.page.clone().map(|content| {
             let services = PageServices {
@@ -243,6 +247,7 @@ impl Sandbox {
             event_bridge: event_bridge.clone(),
             account: Account::new(lambda.clone(), clock.clone()),
             cloud_formation,
+            web_identity,
             page: page.clone(),
             incidents,
         };
@@ -275,6 +280,7 @@ impl Sandbox {
             open_ports,
             options,
             incident_requests: AsyncMutex::new(incident_requests),
+            _issuer: issuer,
             _background: background,
         })
     }
@@ -337,6 +343,10 @@ impl Sandbox {
 
     pub(crate) fn lambda(&self) -> &Lambda {
         &self.lambda
+    }
+
+    pub(crate) fn web_identity(&self) -> &WebIdentity {
+        &self.services.aws.web_identity
     }
 
     pub(crate) fn event_bridge(&self) -> &EventBridge {
@@ -554,6 +564,25 @@ impl Services {
         lambda.set_endpoint(open_ports.aws_url());
         Ok(open_ports)
     }
+}
+
+/// Opens a port to the issuer of web identity tokens, which is in neither call log nor faults: its
+/// caller is Doppler and not the function.
+async fn open_issuer(web_identity: &WebIdentity) -> anyhow::Result<Server> {
+    let of_account = web_identity.clone();
+    let server = Server::start(0, None, &Switch::default(), move |request| {
+        let issuer = of_account.issuer();
+        async move {
+            Ok(web_identity::answer_issuer(
+                &issuer,
+                &request.into_parts().0,
+            ))
+        }
+    })
+    .await
+    .context("the issuer of web identity tokens")?;
+    web_identity.set_issuer(format!("http://{}", server.address()));
+    Ok(server)
 }
 
 /// Open ports to the services.

@@ -491,6 +491,26 @@ impl Sandbox {
     }
 }
 
+/// Outbound web identity federation.
+impl Sandbox {
+    /// Switches the account's federation on or off, as an operator does in IAM. It starts off.
+    pub fn switch_federation(&self, enabled: bool) {
+        self.web_identity().switch(enabled);
+    }
+
+    /// Returns every token that STS has issued.
+    #[must_use]
+    pub fn web_identity_tokens(&self) -> Vec<String> {
+        self.web_identity().issued()
+    }
+
+    /// Returns the URL of the account's issuer, which is the discovery URL of an identity.
+    #[must_use]
+    pub fn issuer_url(&self) -> String {
+        self.web_identity().issuer()
+    }
+}
+
 /// Rotation.
 impl Sandbox {
     /// Starts a rotation as `RotateSecret` does and returns its token. It runs in the background.

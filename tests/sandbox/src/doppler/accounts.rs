@@ -89,12 +89,6 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
     success(json!({}))
 }
 
-/// Revokes any token by its text (SRC).
-pub(super) fn revoke(state: &mut State, call: &Call) -> Answer {
-    state.tokens.remove(call.required("token")?);
-    success(json!({}))
-}
-
 fn to_json(token: &Token, id: &ConfigId, access: Access, environment: &str) -> Value {
     json!({
         "name": token.name,

@@ -11,7 +11,7 @@
 //! | 3P | a third party's written observation of the live service |
 //! | UNK | none: the function must not depend on it |
 //!
-//! Not implemented: login with OIDC, name transformers, the nested .NET format of downloads,
+//! Not implemented: name transformers, the nested .NET format of downloads,
 //! dynamic and rotated secrets, personal configs, and cloning or renaming configs.
 
 mod accounts;
@@ -19,7 +19,9 @@ mod call;
 mod configs;
 mod download;
 mod environments;
+mod identity;
 mod limits;
+mod login;
 mod logs;
 mod model;
 mod operations;
@@ -47,6 +49,7 @@ use model::{Config, ConfigId, Project, State};
 use token::{Holder, Token};
 use value::Secret;
 
+pub use identity::IdentitySettings;
 pub use token::Access;
 pub use value::Visibility;
 
@@ -62,9 +65,12 @@ pub struct Doppler {
 /// Returns the name of a request's operation, such as `GetSecret`, or `Unknown`.
 #[must_use]
 pub fn operation(method: &Method, path: &str) -> String {
-    operations::find(method, path)
-        .map_or("Unknown", |operation| operation.name)
-        .to_owned()
+    let name = match (method, path) {
+        (&Method::POST, login::PATH) => "OidcLogin",
+        (&Method::POST, login::REVOKE_PATH) => "RevokeToken",
+        _ => operations::find(method, path).map_or("Unknown", |operation| operation.name),
+    };
+    name.to_owned()
 }
 
 impl Doppler {
@@ -163,14 +169,18 @@ impl Doppler {
     /// Creates a service account's token, which sees every existing and later project.
     #[must_use]
     pub fn service_account_token(&self) -> String {
-        self.issue(Holder::ServiceAccount { projects: None }, "Service account")
+        let holder = Holder::ServiceAccount {
+            projects: None,
+            identity: None,
+        };
+        self.issue(holder, "Service account")
     }
 
     /// Restricts a service account's token to these projects.
     pub fn restrict_to_projects(&self, token: &str, projects: &[&str]) {
         let mut state = self.state();
         let holder = state.tokens.get_mut(token).map(|token| &mut token.holder);
-        if let Some(Holder::ServiceAccount { projects: seen }) = holder {
+        if let Some(Holder::ServiceAccount { projects: seen, .. }) = holder {
             *seen = Some(projects.iter().map(|&name| name.to_owned()).collect());
         }
     }

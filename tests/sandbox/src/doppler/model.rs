@@ -2,12 +2,13 @@
 //! configs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use super::identity::Identity;
 use super::limits::Limits;
 use super::logs::{Change, Log};
 use super::token::{Holder, Token};
@@ -22,6 +23,12 @@ pub(super) struct State {
     pub(super) projects: BTreeMap<String, Project>,
     /// The tokens by their text.
     pub(super) tokens: HashMap<String, Token>,
+    /// The identities of service accounts by their id.
+    pub(super) identities: HashMap<String, Identity>,
+    /// Every token that a login has returned.
+    pub(super) login_tokens: Vec<String>,
+    /// How far the clock that verifies logins is behind.
+    pub(super) login_clock_lag: Duration,
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) alterations: HashMap<(ConfigId, String), Alteration>,
@@ -71,6 +78,9 @@ impl State {
         Self {
             projects: BTreeMap::new(),
             tokens: HashMap::new(),
+            identities: HashMap::new(),
+            login_tokens: Vec::new(),
+            login_clock_lag: Duration::ZERO,
             clock,
             limits: Limits::new(),
             alterations: HashMap::new(),

@@ -56,7 +56,6 @@ static OPERATIONS: &[Operation] = &[
     ),
     get("/v3/configs/config/ping", "Ping", watch::ping),
     get("/v3/me", "Me", accounts::me),
-    post("/v3/auth/revoke", "RevokeToken", accounts::revoke),
     get("/v3/projects", "ListProjects", projects::list),
     post("/v3/projects", "CreateProject", projects::create),
     get("/v3/projects/project", "GetProject", projects::get),

@@ -27,11 +27,15 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
         .tokens
         .values_mut()
         .find(|token| token.slug == call.token.slug);
-    if let Some(Holder::ServiceAccount {
-        projects: Some(seen),
-    }) = own.map(|token| &mut token.holder)
+    if let Some(Holder::ServiceAccount { projects, identity }) = own.map(|token| &mut token.holder)
     {
-        seen.insert(name.to_owned());
+        let identity = identity
+            .as_ref()
+            .and_then(|id| state.identities.get_mut(id));
+        let of_identity = identity.and_then(|identity| identity.settings.projects.as_mut());
+        for seen in projects.as_mut().into_iter().chain(of_identity) {
+            seen.insert(name.to_owned());
+        }
     }
     success(json!({"project": body}))
 }
@@ -93,12 +97,13 @@ fn rename(state: &mut State, old: &str, new: &str) -> Result<(), ErrorResponse> 
             Holder::Config { id, .. } => renamed(id),
             Holder::ServiceAccount {
                 projects: Some(seen),
+                ..
             } => {
                 if seen.remove(old) {
                     seen.insert(new.to_owned());
                 }
             }
-            Holder::ServiceAccount { projects: None } | Holder::User => {}
+            Holder::ServiceAccount { projects: None, .. } | Holder::User => {}
         }
     }
     let configs = state

@@ -51,6 +51,16 @@ impl ErrorResponse {
         Self::new(StatusCode::UNAUTHORIZED, "Invalid Auth token")
     }
 
+    /// The message is OBS, the status UNK.
+    pub(super) fn unverified_token() -> Self {
+        Self::login_refused("Unable to verify OIDC JWT token")
+    }
+
+    /// A login that is refused, with this message (UNK).
+    pub(super) fn login_refused(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
     /// The status and message for a read-only token that writes, and for a service token that
     /// accesses more than secrets (UNK).
     pub(super) fn not_permitted() -> Self {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Doppler;
 use super::call::{Call, credentials};
+use super::login;
 use super::model::State;
 use super::operations;
 use super::reply::{Answer, ErrorResponse};
@@ -24,6 +25,11 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
         .await
         .map_err(|_| ErrorResponse::body_too_large());
 
+    let login = match &body {
+        Ok(body) if login::is_login(&parts) => Some(login::verify(&doppler, body).await),
+        _ => None,
+    };
+
     // No await from here on, because the state is locked.
     let mut state = doppler.state();
     let caller = credentials(&parts.headers).filter(|text| state.tokens.contains_key(text));
@@ -34,7 +40,10 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
         .count(caller.as_deref().unwrap_or_default(), class, now);
     let answer = match rate.retry_after(now) {
         Some(seconds) => Err(ErrorResponse::rate_limited(seconds)),
-        None => body.and_then(|body| answer(&mut state, caller.as_deref(), parts, &body)),
+        None => body.and_then(|body| match login {
+            Some(login) => login::issue(&mut state, &login?),
+            None => answer(&mut state, caller.as_deref(), parts, &body),
+        }),
     };
     let mut response = answer.unwrap_or_else(ErrorResponse::into_response);
     rate.write_to(response.headers_mut());
@@ -45,6 +54,9 @@ pub(super) async fn serve(doppler: Doppler, request: Request) -> Response {
 }
 
 fn answer(state: &mut State, caller: Option<&str>, parts: Parts, body: &[u8]) -> Answer {
+    if parts.method == http::Method::POST && parts.uri.path() == login::REVOKE_PATH {
+        return login::revoke(state, body);
+    }
     let now = state.clock.now();
     // Doppler's response without an `Authorization` header is UNK. The sandbox treats it as an
     // invalid token.

@@ -27,7 +27,11 @@ pub(super) enum Holder {
     /// A service token for one config.
     Config { id: ConfigId, access: Access },
     /// A service account that sees the listed projects, or all of them.
-    ServiceAccount { projects: Option<BTreeSet<String>> },
+    ServiceAccount {
+        projects: Option<BTreeSet<String>>,
+        /// The identity that logged in, if the token is of a login.
+        identity: Option<String>,
+    },
     /// A user, who sees every project but no restricted value.
     User,
 }
@@ -82,7 +86,7 @@ impl Token {
     pub(super) fn sees(&self, project: &str) -> bool {
         match &self.holder {
             Holder::Config { id, .. } => id.project == project,
-            Holder::ServiceAccount { projects } => {
+            Holder::ServiceAccount { projects, .. } => {
                 projects.as_ref().is_none_or(|seen| seen.contains(project))
             }
             Holder::User => true,
@@ -110,6 +114,9 @@ impl Holder {
     fn kind(&self) -> &'static str {
         match self {
             Holder::Config { .. } => "dp.st",
+            Holder::ServiceAccount {
+                identity: Some(_), ..
+            } => "dp.said",
             Holder::ServiceAccount { .. } => "dp.sa",
             Holder::User => "dp.pt",
         }

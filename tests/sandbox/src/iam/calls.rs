@@ -25,6 +25,7 @@ use crate::lambda::Lambda;
 use crate::logs;
 use crate::query_protocol::Form;
 use crate::secrets_manager::{Secret, SecretsManager};
+use crate::web_identity;
 
 /// The role that limits the operator's calls; `None` allows everything.
 pub(crate) type OperatorRole = Arc<Mutex<Option<Role>>>;
@@ -83,10 +84,12 @@ impl Authorizer {
     /// Returns everything that IAM checks for a call.
     fn checks(&self, parts: &Parts, body: &[u8]) -> Vec<Check> {
         let input: Value = serde_json::from_slice(body).unwrap_or_default();
-        let checks = match target(parts) {
+        let checks = match target(parts, body) {
             Target::Secrets(operation) => self.of_secrets_manager(&operation, &input),
             Target::EventBridge(operation) => of_event_bridge(&operation, &input),
             Target::ApiGateway => self.of_api_gateway(&parts.method, parts.uri.path(), &input),
+            Target::Sts(form) => web_identity::checks("sts", &form),
+            Target::Iam(form) => web_identity::checks("iam", &form),
             Target::Lambda(_) => vec![Check::new("lambda:InvokeFunction", FUNCTION_ARN)],
             Target::LambdaConfiguration(_) => {
                 vec![Check::new("lambda:GetFunctionConfiguration", FUNCTION_ARN)]
@@ -338,7 +341,7 @@ fn refusal(caller: &str, policy: &str, denied: &Check) -> ErrorResponse {
             ErrorResponse::new(400, "AccessDeniedException", message)
         }
         // The Query protocol.
-        Some("cloudformation") => ErrorResponse::new(403, "AccessDenied", message),
+        Some("cloudformation" | "sts" | "iam") => ErrorResponse::new(403, "AccessDenied", message),
         _ => ErrorResponse::new(403, "AccessDeniedException", message),
     }
 }

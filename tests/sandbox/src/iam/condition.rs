@@ -13,7 +13,7 @@ use super::pattern::{matches, matches_arn};
 pub(super) type Context = BTreeMap<String, Vec<String>>;
 
 /// Every key that the sandbox can set for a call. One that ends with a slash or colon is a prefix.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 21] = [
     "secretsmanager:secretid",
     "secretsmanager:versionid",
     "secretsmanager:versionstage",
@@ -26,6 +26,9 @@ const KEYS: [&str; 18] = [
     "events:source",
     "events:detail-type",
     "events:eventbusinvocation",
+    "sts:identitytokenaudience",
+    "sts:signingalgorithm",
+    "sts:durationseconds",
     "kms:viaservice",
     "kms:calleraccount",
     "kms:encryptioncontextkeys",
@@ -37,7 +40,11 @@ const KEYS: [&str; 18] = [
 ];
 
 /// The keys with more than one value, which only set operators can compare.
-const SETS: [&str; 2] = ["aws:tagkeys", "kms:encryptioncontextkeys"];
+const SETS: [&str; 3] = [
+    "aws:tagkeys",
+    "kms:encryptioncontextkeys",
+    "sts:identitytokenaudience",
+];
 
 /// The keys that both kinds of operators can compare (DOC: `EventBridge` user guide, "Using IAM
 /// policy conditions", whose examples use both).
@@ -73,6 +80,7 @@ enum Operator {
     StringLike,
     /// `ArnEquals` and `ArnLike` are equivalent (DOC).
     Arn,
+    NumericLessThanEquals,
     Bool,
     Null,
 }
@@ -118,6 +126,7 @@ impl Condition {
             "StringEquals" | "StringNotEquals" => Operator::StringEquals,
             "StringLike" | "StringNotLike" => Operator::StringLike,
             "ArnEquals" | "ArnLike" | "ArnNotEquals" | "ArnNotLike" => Operator::Arn,
+            "NumericLessThanEquals" => Operator::NumericLessThanEquals,
             "Bool" => Operator::Bool,
             "Null" if !if_exists && quantity == Quantity::One => Operator::Null,
             other => bail!("the operator {other} is not known"),
@@ -192,6 +201,11 @@ impl Operator {
             Operator::StringEquals => wanted == found,
             Operator::StringLike => matches(wanted, found),
             Operator::Arn => matches_arn(wanted, found),
+            // A value that is not a number does not meet it (DOC).
+            Operator::NumericLessThanEquals => {
+                let number = |text: &str| text.parse::<f64>().ok();
+                matches!((number(found), number(wanted)), (Some(found), Some(most)) if found <= most)
+            }
             Operator::Bool | Operator::Null => wanted.eq_ignore_ascii_case(found),
         }
     }

@@ -337,6 +337,7 @@ pub(super) fn texts(value: &Value) -> anyhow::Result<Vec<String>> {
     let text = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(bool) => Ok(bool.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
         other => bail!("{other} is not a string"),
     };
     match value {

@@ -5,6 +5,7 @@
 mod access;
 mod api;
 mod downloading;
+mod login;
 mod managing;
 mod reading;
 mod watching;

@@ -20,3 +20,4 @@ mod secrets;
 mod stepped_function;
 mod usage;
 mod versions;
+mod web_identity;
