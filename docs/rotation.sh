@@ -98,6 +98,6 @@ if not values:
 print(json.dumps([{"ParameterKey": name} | ({"ParameterValue": values[name]} if name in values else {"UsePreviousValue": True})
                   for name in names]))' "$@" >rotation-parameters.json &&
   aws cloudformation update-stack --stack-name "$F" --use-previous-template --parameters file://rotation-parameters.json \
-    --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND &&
+    --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND &&
   aws cloudformation wait stack-update-complete --stack-name "$F"
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::advice::NoReply;
+use super::doppler::LOGIN;
 use super::doppler::classify::{Answer, Cause};
 use crate::driver::{Call, Service};
 use crate::ids::{KeyId, Target};
@@ -80,6 +81,11 @@ impl CallError {
             (Service::Doppler, CallErrorKind::ValueMismatch(_)) => "DopplerValueMismatch",
             (Service::Doppler, CallErrorKind::ValueNotVisible(_)) => "DopplerValueNotVisible",
             (Service::Doppler, CallErrorKind::Declined(answer))
+                if self.call.operation == LOGIN && !answer.may_pass() =>
+            {
+                "DopplerLoginRefused"
+            }
+            (Service::Doppler, CallErrorKind::Declined(answer))
                 if answer.cause() == Cause::Token =>
             {
                 "DopplerTokenRejected"
@@ -87,6 +93,7 @@ impl CallError {
             (Service::Doppler, CallErrorKind::TargetNotFound(..)) => "DopplerTargetNotFound",
             (Service::Doppler, _) => "DopplerFailed",
             (Service::EventBridge, _) => "EventBridgeFailed",
+            (Service::Sts, _) => "StsFailed",
         }
     }
 }

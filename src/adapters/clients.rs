@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::event_bridge::EventBridge;
 use super::fleet::KeptFleet;
 use super::secrets_manager::{ListedSecret, Secret, SecretsManager};
+use super::sts::Sts;
 use super::{AdapterError, aws, doppler, http};
 use crate::config::Config;
 use crate::driver::Call;
@@ -25,7 +26,8 @@ pub struct Clients {
     secrets_manager: OnceCell<SecretsManager>,
     api_gateway: OnceCell<ApiGateway>,
     event_bridge: OnceCell<EventBridge>,
-    pub(super) doppler_token: doppler::DopplerState,
+    sts: OnceCell<Sts>,
+    pub(super) doppler_state: doppler::DopplerState,
     pub(super) fleet: KeptFleet,
     /// The secret that the next run over all secrets begins with. Only a hint: the next run may be
     /// in another process.
@@ -45,7 +47,8 @@ impl Clients {
             secrets_manager: OnceCell::new(),
             api_gateway: OnceCell::new(),
             event_bridge: OnceCell::new(),
-            doppler_token: doppler::DopplerState::default(),
+            sts: OnceCell::new(),
+            doppler_state: doppler::DopplerState::default(),
             fleet: KeptFleet::default(),
             next: Mutex::default(),
         }
@@ -106,6 +109,14 @@ impl Clients {
     /// Remembers the first secret that a run did not get to.
     pub(crate) fn begin_next_run_with(&self, secret: Option<String>) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = secret;
+    }
+
+    pub(super) async fn sts(&self) -> &Sts {
+        let build = || async {
+            let http = self.http().await.clone();
+            Sts::new(self.aws().await, http, self.clock.clone())
+        };
+        self.sts.get_or_init(build).await
     }
 
     /// Describes a secret without reading its value.

@@ -20,6 +20,7 @@ mod queries;
 mod replication;
 mod secrets_manager;
 mod session;
+mod sts;
 mod values;
 
 pub use self::api_gateway::{AccountKeys, counted_uses, description};

@@ -84,7 +84,9 @@ impl<'a> Session<'a> {
         Doppler {
             http: clients.http().await,
             secrets_manager: clients.secrets_manager().await,
-            token: &clients.doppler_token,
+            sts: clients.sts().await,
+            clock: &clients.clock,
+            state: &clients.doppler_state,
             config,
             deadline: self.deadline,
         }

@@ -92,13 +92,13 @@ impl EnvReader<'_> {
 
 impl FleetConfig {
     /// Finds settings that contradict the fleet.
-    pub(super) fn check_scope(&self, reader: &mut EnvReader<'_>, token: Option<&String>) {
+    pub(super) fn check_scope(&self, reader: &mut EnvReader<'_>, token: Option<&str>) {
         if reader.get("SECRET_ID").is_some() {
             let fault =
                 "cannot be set together with SECRET_ID; a fleet has many secrets".to_owned();
             reader.problem(IDS, fault, IDS_EXAMPLE);
         }
-        if token.is_some_and(|token| self.document_ids.contains(token)) {
+        if token.is_some_and(|token| self.document_ids.iter().any(|id| id == token)) {
             let fault = format!("is also in {IDS}; store the token in a separate secret");
             reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
         }

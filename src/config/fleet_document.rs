@@ -17,7 +17,7 @@ use super::fleet_fields::{Fields, MemberFields, unknown};
 use super::parse::{is_name_of_secret, parse_url};
 use super::pattern::Pattern;
 use super::secret_config::{DOPPLER_TARGETS, PROBE_URL};
-use super::{Config, SecretConfig};
+use super::{Config, DopplerConfig, SecretConfig};
 use crate::ids::{Target, is_secret_id};
 use crate::redact::Redacted;
 
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
             .config
             .doppler
             .as_ref()
-            .map(|doppler| &doppler.token_secret_id);
+            .and_then(DopplerConfig::token_secret_id);
         if token.is_some_and(|token| is_name_of_secret(&name, token)) {
             self.fault(
                 id,
@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
         if !settings.targets.is_empty() && self.config.doppler.is_none() {
             faults.push((
                 &targets,
-                "needs the setting DOPPLER_TOKEN_SECRET_ID".to_owned(),
+                "needs the setting DOPPLER_IDENTITY or DOPPLER_TOKEN_SECRET_ID".to_owned(),
             ));
         }
         for (number, target) in (1..).zip(&settings.targets) {

@@ -22,11 +22,12 @@ const PROXIES: [(&str, &str); 3] = [
 
 /// The variables of the AWS SDKs that name an endpoint: one for all services, and one for each
 /// service in use.
-const ENDPOINTS: [&str; 4] = [
+const ENDPOINTS: [&str; 5] = [
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER",
     "AWS_ENDPOINT_URL_API_GATEWAY",
     "AWS_ENDPOINT_URL_EVENTBRIDGE",
+    "AWS_ENDPOINT_URL_STS",
 ];
 
 const FIPS: &str = "AWS_USE_FIPS_ENDPOINT";

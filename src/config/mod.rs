@@ -22,7 +22,7 @@ use rustls::pki_types::TrustAnchor;
 
 pub use self::api_gateway::StageKey;
 pub use self::ca_bundle::read as read_ca_bundle;
-pub use self::doppler::DopplerConfig;
+pub use self::doppler::{DopplerConfig, DopplerCredentials, DopplerIdentity};
 use self::env::EnvReader;
 pub use self::env::{ConfigError, ConfigProblem};
 pub use self::fleet::{FleetConfig, FleetDefault};
@@ -160,8 +160,8 @@ impl Config {
         let token = self
             .doppler
             .as_ref()
-            .map(|doppler| &doppler.token_secret_id);
-        if token.is_some() && token == self.secret_id.as_ref() {
+            .and_then(DopplerConfig::token_secret_id);
+        if token.is_some() && token == self.secret_id.as_deref() {
             let fault = "names the same secret as SECRET_ID; store the token in a separate secret"
                 .to_owned();
             reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");

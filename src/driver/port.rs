@@ -60,6 +60,8 @@ pub enum Service {
     Doppler,
     /// Amazon `EventBridge`.
     EventBridge,
+    /// AWS STS.
+    Sts,
 }
 
 impl Call {
@@ -82,6 +84,7 @@ impl fmt::Display for Service {
             Self::Gateway => "PROBE_URL",
             Self::Doppler => "Doppler",
             Self::EventBridge => "EventBridge",
+            Self::Sts => "STS",
         })
     }
 }

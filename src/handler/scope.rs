@@ -2,7 +2,7 @@
 
 use super::error::HandlerError;
 use crate::adapters::Secret;
-use crate::config::Config;
+use crate::config::{Config, DopplerConfig};
 
 /// Refuses a secret that this function does not manage, before its value is read.
 ///
@@ -15,7 +15,8 @@ pub(crate) fn check_scope(
     if config
         .doppler
         .as_ref()
-        .is_some_and(|doppler| secret.identifies(&doppler.token_secret_id))
+        .and_then(DopplerConfig::token_secret_id)
+        .is_some_and(|id| secret.identifies(id))
     {
         return Err(HandlerError::NotServed("it holds the Doppler token"));
     }

@@ -2,6 +2,7 @@
 //! Doppler CLI and curl. Also the commands in the documentation.
 
 mod documented_commands;
+mod doppler_login;
 mod lambda_rie;
 mod moto;
 mod third_party_clients;

@@ -40,11 +40,22 @@ struct Shape {
     /// The number of configured usage plans; none: a new key inherits those of the current one.
     plans: usize,
     stage_keys: bool,
-    mirror: bool,
+    mirror: Mirror,
     /// Whether customer managed keys encrypt the secrets.
     keys: bool,
     /// The event bus of the notices.
     bus: Option<&'static str>,
+}
+
+/// How the function gets access to Doppler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mirror {
+    /// There is no mirror.
+    None,
+    /// With a stored token.
+    Token,
+    /// With the identity of its role.
+    Identity,
 }
 
 /// Which secrets the function serves.
@@ -66,7 +77,7 @@ impl Serves {
     }
 }
 
-const SHAPES: [(&str, Shape); 11] = [
+const SHAPES: [(&str, Shape); 12] = [
     (
         "a new secret and one plan",
         Shape {
@@ -83,7 +94,15 @@ const SHAPES: [(&str, Shape); 11] = [
         "an existing secret, two plans and a mirror",
         Shape {
             plans: 2,
-            mirror: true,
+            mirror: Mirror::Token,
+            ..SMALLEST
+        },
+    ),
+    (
+        "a mirror without a stored token",
+        Shape {
+            plans: 1,
+            mirror: Mirror::Identity,
             ..SMALLEST
         },
     ),
@@ -107,7 +126,7 @@ const SHAPES: [(&str, Shape); 11] = [
         "customer managed keys",
         Shape {
             plans: 1,
-            mirror: true,
+            mirror: Mirror::Token,
             keys: true,
             ..SMALLEST
         },
@@ -118,7 +137,7 @@ const SHAPES: [(&str, Shape); 11] = [
             serves: Serves::New,
             plans: 2,
             stage_keys: true,
-            mirror: true,
+            mirror: Mirror::Token,
             keys: true,
             bus: Some(BUS),
         },
@@ -144,7 +163,7 @@ const SHAPES: [(&str, Shape); 11] = [
         Shape {
             serves: Serves::Members,
             plans: 1,
-            mirror: true,
+            mirror: Mirror::Token,
             ..SMALLEST
         },
     ),
@@ -153,7 +172,7 @@ const SHAPES: [(&str, Shape); 11] = [
         Shape {
             serves: Serves::Members,
             plans: 2,
-            mirror: true,
+            mirror: Mirror::Token,
             keys: true,
             ..SMALLEST
         },
@@ -170,7 +189,7 @@ const SMALLEST: Shape = Shape {
     serves: Serves::Existing,
     plans: 0,
     stage_keys: false,
-    mirror: false,
+    mirror: Mirror::None,
     keys: false,
     bus: None,
 };
@@ -178,10 +197,10 @@ const SMALLEST: Shape = Shape {
 impl Shape {
     /// Starts a function of this shape. Where plans are inherited, there is an unmanaged key to inherit them from.
     async fn start(self, options: Options) -> TestEnv {
-        let setup = if self.mirror {
-            TestEnvBuilder::quick()
-        } else {
-            TestEnvBuilder::plain()
+        let setup = match self.mirror {
+            Mirror::None => TestEnvBuilder::plain(),
+            Mirror::Token => TestEnvBuilder::quick(),
+            Mirror::Identity => TestEnvBuilder::quick().keyless(),
         };
         let mut setup = TestEnvBuilder {
             makes_secret: self.serves == Serves::New,
@@ -528,7 +547,11 @@ fn attempts(others: &Others, shape: Shape) -> Vec<(&'static str, Attempt, Answer
     } else {
         Denied
     };
-    let token = if shape.mirror { Allowed } else { Denied };
+    let token = if shape.mirror == Mirror::Token {
+        Allowed
+    } else {
+        Denied
+    };
     let notice = if shape.bus.is_some() { Allowed } else { Denied };
     let days = "startDate=2026-11-29&endDate=2026-11-30";
     let list = if shape.serves.many() { Allowed } else { Denied };
@@ -1043,7 +1066,7 @@ async fn no_role_allows_other_services_or_kms() {
             role.allows(&check.with("kms:EncryptionContext:SecretARN", arn))
         };
         let other = env.sandbox.create_secret("another", None);
-        let has_token = shape.keys && shape.mirror;
+        let has_token = shape.keys && shape.mirror == Mirror::Token;
         for (action, key, arn, expected) in [
             ("kms:Decrypt", KEY, &own, shape.keys),
             ("kms:GenerateDataKey", KEY, &own, shape.keys),
@@ -1336,6 +1359,51 @@ fn role_reaches_given_documents_and_plans_only() {
     ] {
         assert_eq!(attaches(plans, plan), allowed, "{plans:?} {plan}");
     }
+}
+
+/// The token for Doppler can be requested for one audience, for five minutes at most, and only with an
+/// identity.
+#[test]
+fn login_is_allowed_for_one_audience() {
+    const ID: &str = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
+    let secret = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop/key-AbCdEf");
+    let role = |more: &[(&str, &str)]| {
+        let parameters = [
+            ("ExistingSecretArn", secret.as_str()),
+            ("DopplerTargets", "acme/prd/PARTNER_API_KEY"),
+        ];
+        let parameters = parameters.iter().chain(more);
+        let parameters = parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        role_in(&stack(FUNCTION_NAME, parameters.collect(), BTreeMap::new()))
+    };
+    let call = |audiences: &[&str], algorithm: &str, seconds: &str| {
+        let audiences = audiences.iter().map(ToString::to_string);
+        Check::new("sts:GetWebIdentityToken", "*")
+            .with_all("sts:IdentityTokenAudience", audiences)
+            .with("sts:SigningAlgorithm", algorithm)
+            .with("sts:DurationSeconds", seconds)
+    };
+    let own = format!("doppler/{ID}");
+    let keyless = role(&[("DopplerIdentity", ID)]);
+    assert!(keyless.allows(&call(&[&own], "RS256", "300")));
+    for denied in [
+        call(&[], "RS256", "300"),
+        call(&["doppler/another"], "RS256", "300"),
+        call(&[&own, "sts.amazonaws.com"], "RS256", "300"),
+        call(&[&own], "ES384", "300"),
+        call(&[&own], "RS256", "301"),
+        Check::new("sts:TagGetWebIdentityToken", "*"),
+        Check::new("sts:AssumeRole", "*"),
+        Check::new("secretsmanager:GetSecretValue", format!("{secret}x")),
+    ] {
+        assert!(!keyless.allows(&denied), "{denied:?}");
+    }
+    let chosen = role(&[("DopplerIdentity", ID), ("DopplerAudience", "doppler/shop")]);
+    assert!(chosen.allows(&call(&["doppler/shop"], "RS256", "300")));
+    assert!(!chosen.allows(&call(&[&own], "RS256", "300")));
+    let stored = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop/token-AbCdEf");
+    let stored = role(&[("DopplerTokenSecretArn", stored.as_str())]);
+    assert!(!stored.allows(&call(&[&own], "RS256", "300")));
 }
 
 /// The use of keys can be read only on configured plans, and only if it is requested. Notices can be

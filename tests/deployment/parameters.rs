@@ -20,6 +20,7 @@ const LONGEST_VALUE: usize = 4_096;
 /// The longest that the inline policies of a role are together, without white space (DOC, IAM user guide, "quotas").
 const LONGEST_POLICIES: usize = 10_240;
 const EXISTING: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/key-AbCdEf";
+const IDENTITY: &str = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
 const TOKEN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/token-MnOpQr";
 
 /// The parameters that are lists, which a fleet does not have.
@@ -220,12 +221,23 @@ fn parameters() -> impl Strategy<Value = Values> {
         } else if parameters[way].is_empty() {
             parameters.insert(way.to_owned(), example.to_owned());
         }
+        // Neither with the other, and an audience only with an identity.
+        if parameters["DopplerIdentity"].is_empty() {
+            parameters.insert("DopplerAudience".to_owned(), String::new());
+        } else {
+            parameters.insert("DopplerTokenSecretArn".to_owned(), String::new());
+        }
+        let keyless = !parameters["DopplerIdentity"].is_empty();
         for (name, example) in [
             ("DopplerTokenSecretArn", TOKEN),
             ("EventBusName", "default"),
         ] {
             let needs_bus = !parameters["NoticeTopicArn"].is_empty();
-            if parameters[name].is_empty() && (needs_bus || name != "EventBusName") {
+            let needed = match name {
+                "EventBusName" => needs_bus,
+                _ => !keyless,
+            };
+            if parameters[name].is_empty() && needed {
                 parameters.insert(name.to_owned(), example.to_owned());
             }
         }
@@ -307,10 +319,11 @@ fn any_allowed_parameters_give_valid_settings() {
 fn with(parameter: &str, value: &str) -> Values {
     let mut parameters = vec![("ExistingSecretArn", EXISTING)];
     if parameter.starts_with("Doppler") {
-        parameters.extend([
-            ("DopplerTargets", "a/b/C"),
-            ("DopplerTokenSecretArn", TOKEN),
-        ]);
+        parameters.push(("DopplerTargets", "a/b/C"));
+        parameters.push(match parameter {
+            "DopplerIdentity" | "DopplerAudience" => ("DopplerIdentity", IDENTITY),
+            _ => ("DopplerTokenSecretArn", TOKEN),
+        });
     }
     if parameter == "NoProxy" {
         parameters.push(("HttpsProxy", "http://proxy.example.com:3128"));
@@ -427,6 +440,15 @@ fn template_and_function_agree_at_the_limits() {
         ("EndpointUrl", "http://[x".to_owned(), false),
         ("EndpointUrl", "http://[::1]:4566".to_owned(), true),
         ("DopplerTokenSecretArn", EXISTING.to_owned(), false),
+        ("DopplerIdentity", IDENTITY.to_uppercase(), false),
+        ("DopplerIdentity", format!("{IDENTITY}0"), false),
+        (
+            "DopplerAudience",
+            "https://api.doppler.com".to_owned(),
+            true,
+        ),
+        ("DopplerAudience", "a${b}".to_owned(), false),
+        ("DopplerAudience", "a".repeat(257), false),
     ] {
         let answers = both(parameter, &value);
         assert_eq!(answers, (taken, taken), "{parameter}={value}");

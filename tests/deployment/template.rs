@@ -15,6 +15,7 @@ use template::{Deployment, Stack};
 const EXISTING: &str =
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/partner-api-key-AbCdEf";
 const MADE: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/key-GhIjKl";
+const IDENTITY: &str = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
 const TOKEN: &str =
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:demo/doppler-token-MnOpQr";
 const KMS_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -95,7 +96,16 @@ fn template_deploys_one_secret_or_fleet() {
     stack(&[NEW[0], ("AllowKeyWithoutPlan", "true")]);
     let mirror = [("DopplerTargets", "acme/prd/KEY")];
     let error = deploy(&[NEW, &mirror].concat()).expect_err("no token");
-    assert!(error.contains("requires DopplerTokenSecretArn"), "{error}");
+    assert!(error.contains("requires DopplerIdentity"), "{error}");
+    let both = [
+        ("DopplerIdentity", IDENTITY),
+        ("DopplerTokenSecretArn", TOKEN),
+    ];
+    let error = deploy(&[NEW, &mirror, &both].concat()).expect_err("two ways");
+    assert!(error.contains("and not both"), "{error}");
+    let audience = [("DopplerAudience", "a"), ("DopplerTokenSecretArn", TOKEN)];
+    let error = deploy(&[NEW, &mirror, &audience].concat()).expect_err("no identity");
+    assert!(error.contains("no effect"), "{error}");
     let owners = [("NoticeTopicArn", OWNERS)];
     let error = deploy(&[NEW, &owners].concat()).expect_err("no bus");
     assert!(error.contains("requires EventBusName"), "{error}");
@@ -633,6 +643,21 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         "DopplerAdoptTargets",
         &["", "shop/prd/KEY,shop/prd_eu/KEY_2"],
         &["shop/KEY", "shop/prd/LD_PRELOAD"],
+    ),
+    (
+        "DopplerIdentity",
+        &["", IDENTITY],
+        &["0B1F0A6E-58C5-4B1C-9F0E-2D1A7C3E9B44", "prod"],
+    ),
+    (
+        "DopplerAudience",
+        &["", "https://api.doppler.com"],
+        &["${aws:username}", "two words"],
+    ),
+    (
+        "RoleName",
+        &["", "partner-api-key-rotation"],
+        &["path/name", "two words"],
     ),
     (
         "DopplerTokenSecretArn",

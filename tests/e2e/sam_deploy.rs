@@ -284,7 +284,7 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     eprintln!("sam deploy --guided");
     let answers = std::fs::File::open(file).expect("the file exists");
     deploy(
-        &["--guided", "--capabilities", "CAPABILITY_IAM"],
+        &["--guided", "--capabilities", "CAPABILITY_NAMED_IAM"],
         answers.into(),
     )
     .await;
@@ -532,7 +532,7 @@ impl Cloud {
         sam.args(["deploy", "--stack-name", stack])
             .arg("--template-file")
             .arg(template)
-            .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
+            .args(["--resolve-s3", "--capabilities", "CAPABILITY_NAMED_IAM"])
             .args(["--no-confirm-changeset", "--no-progressbar"])
             .arg("--parameter-overrides")
             .arg(architecture())

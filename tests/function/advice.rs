@@ -531,6 +531,50 @@ fn codes(sdk: &Path, operation: &str) -> BTreeSet<String> {
     variants.collect()
 }
 
+/// The errors of the model of STS, and those of every service, have a cause of their own.
+#[test]
+fn errors_of_sts_have_causes() {
+    let cause = |status, code, message| {
+        of_refusal(Service::Sts, "GetWebIdentityToken", status, code, message)
+    };
+    let denied = "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: sts:GetWebIdentityToken on resource: *";
+    for (status, code, message, expected) in [
+        (
+            403,
+            "OutboundWebIdentityFederationDisabledException",
+            "",
+            Cause::FederationDisabled,
+        ),
+        (
+            403,
+            "OutboundWebIdentityFederationDisabled",
+            "",
+            Cause::FederationDisabled,
+        ),
+        (403, "AccessDenied", denied, Cause::FederationDenied),
+        (
+            403,
+            "AccessDenied",
+            "with an explicit deny in a service control policy",
+            Cause::Denied(Policy::ServiceControl),
+        ),
+        (
+            403,
+            "SessionDurationEscalationException",
+            "",
+            Cause::Passing,
+        ),
+        (400, "JWTPayloadSizeExceededException", "", Cause::Named),
+        (403, "ExpiredToken", "", Cause::Credentials),
+        (403, "SignatureDoesNotMatch", "", Cause::Credentials),
+        (400, "Throttling", "Rate exceeded", Cause::Passing),
+        (503, "ServiceUnavailable", "", Cause::Passing),
+        (400, "ValidationError", "", Cause::Named),
+    ] {
+        assert_eq!(cause(status, code, message), expected, "{code}: {message}");
+    }
+}
+
 #[test]
 fn every_code_of_models_is_in_table() {
     let sources = source_of(&["aws-sdk-secretsmanager", "aws-sdk-apigateway"]);

@@ -6,6 +6,7 @@ mod doppler;
 mod errors;
 mod fleet;
 mod fleet_reconciliation;
+mod login;
 mod logs;
 mod network;
 mod no_secret_leaks;

@@ -39,6 +39,10 @@ fn malformed() -> Vec<FaultKind> {
 }
 
 async fn most_verbose() -> TestEnv {
+    most_verbose_of(|setup| setup).await
+}
+
+async fn most_verbose_of(change: impl Fn(TestEnvBuilder) -> TestEnvBuilder) -> TestEnv {
     let setup = TestEnvBuilder {
         probe: false,
         ..TestEnvBuilder::holding(
@@ -48,7 +52,7 @@ async fn most_verbose() -> TestEnv {
     let setup = setup
         .env("PROPAGATION_DELAY", "0s")
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-    let env = setup
+    let env = change(setup)
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "full")
         .env("EVENT_BUS_NAME", "default")
@@ -126,6 +130,34 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
             env.assert_agreement().await;
         }
     }
+}
+
+/// Neither the token of AWS nor the one of Doppler is emitted, however malformed a reply is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn login_tokens_stay_secret_however_malformed() {
+    let env = most_verbose_of(TestEnvBuilder::keyless).await;
+    for (service, operation) in [
+        (Service::Sts, "GetWebIdentityToken"),
+        (Service::Doppler, "OidcLogin"),
+    ] {
+        for kind in malformed() {
+            let what = format!("{operation} of {service}: {kind:?}");
+            let fault = Fault::new(kind).on(service, operation);
+            // A new process has no token.
+            env.redeploy(&[]).await;
+            let token = env.sandbox.begin_rotation(SECRET);
+            let handle = env.sandbox.faults().inject(fault);
+            env.try_steps(&token).await.ok();
+            assert_eq!(handle.fired(), 1, "{what} was never injected");
+            env.sandbox.faults().clear();
+            env.assert_no_value(&[STRAY], &what);
+            env.sandbox.clear_function_log();
+            assert!(env.try_steps(&token).await.is_ok(), "{what}: not resumed");
+            env.assert_agreement().await;
+        }
+    }
+    assert!(!env.sandbox.web_identity_tokens().is_empty());
+    assert!(!env.sandbox.doppler().login_tokens().is_empty());
 }
 
 /// Values stay secret under malformed replies in a reconciliation that has work to do.

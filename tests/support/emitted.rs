@@ -80,7 +80,7 @@ pub(crate) fn assert_absent(shown: &str, value: &str, what: &str) {
 }
 
 /// Returns every value that must stay secret in this environment: those of keys, of the secret and
-/// of the Doppler token, in all versions, and the `RotationToken`.
+/// of the Doppler token, in all versions, the `RotationToken`, and the tokens of every login.
 pub(crate) fn values(env: &TestEnv) -> Vec<String> {
     let keys = env.sandbox.keys().into_iter().map(|key| key.value);
     let secrets = [SECRET, TOKEN_SECRET].map(|name| env.sandbox.secret(name).versions);
@@ -97,6 +97,8 @@ pub(crate) fn values(env: &TestEnv) -> Vec<String> {
         .map(ToOwned::to_owned);
     let mut values: Vec<_> = keys.chain(parts).collect();
     values.extend(env.sandbox.rotation_tokens());
+    values.extend(env.sandbox.web_identity_tokens());
+    values.extend(env.sandbox.doppler().login_tokens());
     values.push(ROTATION_TOKEN.to_owned());
     values.extend(texts);
     values.retain(|value| value.len() > 4);

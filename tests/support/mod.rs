@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use api_key_rotation::adapters::description::{InUseText, target_hash};
 use api_key_rotation::ids::Target;
 use role::Roles;
-use sandbox::doppler::Access;
+use sandbox::doppler::{Access, IdentitySettings};
 use sandbox::{
-    BusEvent, FUNCTION_NAME, Function, FunctionError, KeySnapshot, NewStack, Options, Outcome,
-    STAGE, Sandbox, SecretSnapshot,
+    BusEvent, FUNCTION_NAME, FUNCTION_ROLE_ARN, Function, FunctionError, KeySnapshot, NewStack,
+    Options, Outcome, STAGE, Sandbox, SecretSnapshot,
 };
 
 /// The secret that is rotated.
@@ -45,6 +45,8 @@ pub(crate) struct TestEnvBuilder {
     pub(crate) env: BTreeMap<String, String>,
     /// Whether the stack creates the secret instead of referring to an existing one.
     pub(crate) makes_secret: bool,
+    /// Whether the function logs in to Doppler with its role, and no token is stored.
+    pub(crate) identity: bool,
     /// The customer managed keys that encrypt the secret and the secret with the token.
     pub(crate) kms_keys: [Option<&'static str>; 2],
     pub(crate) options: Options,
@@ -59,6 +61,7 @@ impl Default for TestEnvBuilder {
             targets: vec!["PARTNER_API_KEY"],
             env: BTreeMap::from([("AWS_LAMBDA_LOG_LEVEL".to_owned(), "DEBUG".to_owned())]),
             makes_secret: false,
+            identity: false,
             kms_keys: [None, None],
             options: Options::default(),
         }
@@ -97,6 +100,14 @@ impl TestEnvBuilder {
         self
     }
 
+    /// With an identity in Doppler instead of a stored token.
+    pub(crate) fn keyless(self) -> Self {
+        Self {
+            identity: true,
+            ..self
+        }
+    }
+
     /// Adds a variable to the function's environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
@@ -121,6 +132,11 @@ impl TestEnvBuilder {
         doppler.create_project(PROJECT);
         let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
         sandbox.create_secret_under(TOKEN_SECRET, Some(&token), token_key);
+        let identity = if self.identity {
+            create_identity(&sandbox)
+        } else {
+            String::new()
+        };
 
         let mut settings = BTreeMap::from([("SECRET_ID".to_owned(), SECRET.to_owned())]);
         if self.configured_plans > 0 {
@@ -137,10 +153,12 @@ impl TestEnvBuilder {
                 .map(|name| format!("{PROJECT}/{CONFIG}/{name}"))
                 .collect();
             settings.insert("DOPPLER_TARGETS".to_owned(), targets.join(","));
-            settings.insert(
-                "DOPPLER_TOKEN_SECRET_ID".to_owned(),
-                TOKEN_SECRET.to_owned(),
-            );
+            let (name, value) = if self.identity {
+                ("DOPPLER_IDENTITY", identity.as_str())
+            } else {
+                ("DOPPLER_TOKEN_SECRET_ID", TOKEN_SECRET)
+            };
+            settings.insert(name.to_owned(), value.to_owned());
             settings.insert("DOPPLER_API_URL".to_owned(), sandbox.doppler_url());
         }
         settings.extend(self.env);
@@ -149,6 +167,7 @@ impl TestEnvBuilder {
             plans,
             targets: self.targets,
             token,
+            identity,
             probe_url,
             settings,
             makes_secret: self.makes_secret,
@@ -157,6 +176,20 @@ impl TestEnvBuilder {
         env.redeploy(&[]).await;
         env
     }
+}
+
+/// Creates the identity of a service account that accepts the function's role, and switches on the
+/// federation of the account. Returns its id.
+pub(crate) fn create_identity(sandbox: &Sandbox) -> String {
+    sandbox.switch_federation(true);
+    let settings = IdentitySettings::new(&sandbox.issuer_url(), "", FUNCTION_ROLE_ARN);
+    let id = sandbox.doppler().create_identity(settings);
+    // The default of the function and of the template.
+    let audience = vec![format!("doppler/{id}")];
+    sandbox.doppler().change_identity(&id, |settings| {
+        settings.claims[0].1 = audience;
+    });
+    id
 }
 
 /// Returns an environment whose secret was rotated twice, and the value of the superseded key.
@@ -174,6 +207,8 @@ pub(crate) struct TestEnv {
     pub(crate) plans: Vec<String>,
     pub(crate) targets: Vec<&'static str>,
     pub(crate) token: String,
+    /// The identity that the function logs in as, or an empty text.
+    pub(crate) identity: String,
     pub(crate) probe_url: String,
     pub(crate) settings: BTreeMap<String, String>,
     makes_secret: bool,

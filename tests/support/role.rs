@@ -59,6 +59,11 @@ pub(crate) fn parameters(
     let list = |list: &String| list.split(',').map(str::trim).collect::<Vec<_>>().join(",");
     set("UsagePlanIds", get("USAGE_PLAN_IDS").map(list));
     set("StageKeys", get("STAGE_KEYS").map(list));
+    if let (Some(targets), Some(identity)) = (get("DOPPLER_TARGETS"), get("DOPPLER_IDENTITY")) {
+        set("DopplerTargets", Some(targets.clone()));
+        set("DopplerIdentity", Some(identity.clone()));
+        set("DopplerAudience", get("DOPPLER_AUDIENCE").cloned());
+    }
     if let (Some(targets), Some(token)) = (get("DOPPLER_TARGETS"), get("DOPPLER_TOKEN_SECRET_ID")) {
         set("DopplerTargets", Some(targets.clone()));
         set("DopplerTokenSecretArn", Some(sandbox.arn_of(token)));

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use api_key_rotation::adapters::description::{DescriptionText, InUseText, target_hash};
 use api_key_rotation::adapters::refusal::{Answer, Cause};
-use api_key_rotation::config::{Config, documentation_url};
+use api_key_rotation::config::{Config, DopplerCredentials, documentation_url};
 use api_key_rotation::decision::{
     InvalidSecret, KeyDescription, NoticeKind, Postponed, Replica, Replication, RotationStep,
     Supersession,
@@ -202,6 +202,75 @@ fn settings_for_one_secret_require_its_name() {
             .expect_err("one secret cannot be both")
             .contains("DOPPLER_TOKEN_SECRET_ID")
     );
+}
+
+const IDENTITY: &str = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
+
+/// Returns how the function gets its token with these settings.
+fn credentials(more: &[(&str, &str)]) -> Result<DopplerCredentials, String> {
+    let mirror = [("SECRET_ID", "s"), ("DOPPLER_TARGETS", "p/c/KEY")];
+    let read = settings(&[&mirror, more].concat())?;
+    Ok(read.doppler.expect("a target is set").credentials)
+}
+
+/// The default audience is of one identity alone.
+#[test]
+fn identity_has_audience_of_its_own() {
+    let identity = |more: &[(&str, &str)]| match credentials(more) {
+        Ok(DopplerCredentials::Identity(identity)) => identity,
+        other => panic!("{other:?}"),
+    };
+    let default = identity(&[("DOPPLER_IDENTITY", IDENTITY)]);
+    assert_eq!(default.id, IDENTITY);
+    assert_eq!(default.audience, format!("doppler/{IDENTITY}"));
+    let chosen = identity(&[
+        ("DOPPLER_IDENTITY", IDENTITY),
+        ("DOPPLER_AUDIENCE", "https://api.doppler.com"),
+    ]);
+    assert_eq!(chosen.audience, "https://api.doppler.com");
+}
+
+/// A mirror needs a stored token or an identity, and not both.
+#[test]
+fn mirror_needs_exactly_one_credential() {
+    let [token, identity, audience] = [
+        ("DOPPLER_TOKEN_SECRET_ID", "t"),
+        ("DOPPLER_IDENTITY", IDENTITY),
+        ("DOPPLER_AUDIENCE", "a"),
+    ];
+    let stored = credentials(&[token]).expect("a stored token");
+    assert_eq!(stored, DopplerCredentials::TokenSecret("t".to_owned()));
+    for (given, words) in [
+        (
+            &[][..],
+            "DOPPLER_TOKEN_SECRET_ID or DOPPLER_IDENTITY is required",
+        ),
+        (
+            &[token, identity],
+            "DOPPLER_IDENTITY cannot be set together with DOPPLER_TOKEN_SECRET_ID",
+        ),
+        (&[token, audience], "DOPPLER_AUDIENCE has no effect without"),
+    ] {
+        let faults = credentials(given).expect_err(words);
+        assert!(faults.starts_with(words), "{faults}");
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+    }
+}
+
+/// An identity is a UUID in one spelling, and an audience can be named in a policy.
+#[test]
+fn malformed_identity_or_audience_is_refused() {
+    let upper = IDENTITY.to_uppercase();
+    for bad in [upper.as_str(), "0b1f0a6e", "dp.said.x", &IDENTITY[1..]] {
+        let faults = credentials(&[("DOPPLER_IDENTITY", bad)]).expect_err(bad);
+        assert!(faults.starts_with("DOPPLER_IDENTITY "), "{faults}");
+        assert!(!faults.contains(bad), "it is quoted: {faults}");
+    }
+    for bad in ["${aws:username}", "a b", "*", &"a".repeat(257)] {
+        let given = [("DOPPLER_IDENTITY", IDENTITY), ("DOPPLER_AUDIENCE", bad)];
+        let faults = credentials(&given).expect_err(bad);
+        assert!(faults.starts_with("DOPPLER_AUDIENCE "), "{faults}");
+    }
 }
 
 #[test]

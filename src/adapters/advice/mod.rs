@@ -80,6 +80,10 @@ pub enum Cause {
     UnknownPlan,
     /// The API key does not exist.
     KeyGone,
+    /// The account's outbound identity federation is disabled.
+    FederationDisabled,
+    /// The role may not request the token for Doppler.
+    FederationDenied,
     /// Another server answers instead of the service.
     OtherServer,
     /// The reply does not have the documented form.
@@ -162,6 +166,12 @@ impl Cause {
             }
             Self::KeyGone => {
                 "the API key was deleted concurrently; the next attempt continues without it, and creates the key of AWSPENDING again"
+            }
+            Self::FederationDisabled => {
+                "enable it once for the account with `aws iam enable-outbound-web-identity-federation`, and set the identity's discovery URL in Doppler to the issuer that the command prints"
+            }
+            Self::FederationDenied => {
+                "allow sts:GetWebIdentityToken for the audience DOPPLER_AUDIENCE in the function's role, which the template does: `sam deploy --parameter-overrides DopplerIdentity=<id>`"
             }
             Self::OtherServer => {
                 "the reply is not from AWS: a proxy, a firewall or the endpoint that AWS_ENDPOINT_URL names answered instead; allow the function to reach AWS, or correct AWS_ENDPOINT_URL"

@@ -41,6 +41,7 @@ pub fn of_refusal(
     access_cause(service, code, message).unwrap_or_else(|| match service {
         Service::SecretsManager => of_secrets_manager(operation, code, message),
         Service::ApiGateway => of_api_gateway(operation, status, code, message),
+        Service::Sts => of_sts(code),
         Service::Gateway | Service::Doppler | Service::EventBridge => Cause::Named,
     })
 }
@@ -130,7 +131,10 @@ fn access_cause(service: Service, code: &str, message: &str) -> Option<Cause> {
             return None;
         });
     }
-    is_denied.then(|| Cause::Denied(policy(message)))
+    is_denied.then(|| match policy(message) {
+        Policy::Role if service == Service::Sts => Cause::FederationDenied,
+        policy => Cause::Denied(policy),
+    })
 }
 
 /// Returns the policy that a message names.
@@ -173,6 +177,16 @@ fn of_secrets_manager(operation: &str, code: &str, message: &str) -> Cause {
         "InvalidParameterException" if message.contains("is currently attached to version") => {
             Cause::Passing
         }
+        _ => Cause::Named,
+    }
+}
+
+fn of_sts(code: &str) -> Cause {
+    match code {
+        "OutboundWebIdentityFederationDisabled"
+        | "OutboundWebIdentityFederationDisabledException" => Cause::FederationDisabled,
+        // A new process gets credentials that last longer.
+        "SessionDurationEscalation" | "SessionDurationEscalationException" => Cause::Passing,
         _ => Cause::Named,
     }
 }

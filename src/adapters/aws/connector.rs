@@ -62,7 +62,8 @@ pub fn sendable(request: HttpRequest) -> Result<reqwest::Request, ConnectorError
     reqwest::Request::try_from(request).map_err(|error| unsendable(error.into()))
 }
 
-async fn exchange(
+/// Sends a request and reads the whole reply. A reply that was served sets the clock.
+pub(super) async fn exchange(
     client: &reqwest::Client,
     clock: &Clock,
     request: HttpRequest,

@@ -2,6 +2,7 @@
 
 pub(super) mod connector;
 mod retry_log;
+pub(super) mod signed;
 pub(crate) mod throttle;
 
 use std::error::Error;

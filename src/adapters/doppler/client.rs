@@ -5,29 +5,21 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Method, RequestBuilder, Url};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::Doppler;
 use super::classify::Answer;
-use super::rate_limit::{self, Limit, Limits};
+use super::credentials::{Issued, Token};
+use super::rate_limit::{self, Limit};
 use crate::adapters::call::log_retry;
 use crate::adapters::http::{self, DOPPLER_REPLY_MAX, Unread, no_reply_kind, retry_after, wait};
 use crate::adapters::{AdapterError, CallError, CallErrorKind};
+use crate::config::DopplerCredentials;
 use crate::driver::{Call, Service};
 use crate::ids::MASK;
 use crate::redact::Redacted;
-
-/// State that is kept between invocations.
-#[derive(Default)]
-pub(in crate::adapters) struct DopplerState {
-    /// The token that was last read.
-    pub(super) token: Mutex<Option<SecretString>>,
-    /// The rate limits of the token.
-    limits: Limits,
-}
 
 /// The fields that every reply may have (SRC): each official client shows `messages`, and `data`
 /// sometimes says whether to retry. Other fields may hold values and are ignored.
@@ -56,10 +48,11 @@ struct AttemptError {
 }
 
 impl Doppler<'_> {
-    /// Calls Doppler with the cached token. If there is none, or Doppler refuses it, reads the
-    /// token and calls with that.
+    /// Calls Doppler with the token in use. If Doppler refuses the token, calls with another one, if
+    /// there is one.
     ///
-    /// An operator who stores a better token therefore need not wait for a new process.
+    /// An operator who stores a better token therefore need not wait for a new process, and a token
+    /// of a login may end at any time.
     pub(super) async fn call<T: for<'de> Deserialize<'de>>(
         &self,
         operation: &'static str,
@@ -67,11 +60,11 @@ impl Doppler<'_> {
         url: Url,
         body: Option<&serde_json::Value>,
     ) -> Result<(T, Call), AdapterError> {
-        let request = |token: &SecretString| {
+        let request = |token: &Token| {
             let request = self.http.request(method.clone(), url.clone());
             let request = request
                 .header(ACCEPT, "application/json")
-                .bearer_auth(token.expose_secret());
+                .bearer_auth(token.text.expose_secret());
             match body {
                 Some(body) => request.json(body),
                 None => request,
@@ -80,39 +73,29 @@ impl Doppler<'_> {
         // A refusal may quote the value. Masking may not recognize a value that another tool
         // created.
         let value = body.and_then(|body| body["change_requests"][0]["value"].as_str());
-        let limit = self.token.limits.of(&method);
-        let mut kept = self.token.token.lock().await;
-        let mut refused = None;
-        if let Some(token) = kept.as_ref() {
-            match self
-                .attempts(operation, limit, value, || request(token))
-                .await
-            {
-                Err(error) if error.concerns_the_token() => refused = Some(error),
-                result => return Ok(result?),
+        let limit = self.state.limits.of(&method);
+        let send = async |token: &Token| {
+            let reply = self.attempts(operation, limit, value, || request(token));
+            reply.await.map_err(|error| self.explained(error))
+        };
+        let Issued { token, is_fresh } = self.token().await?;
+        match send(&token).await {
+            Err(refused) if !is_fresh && self.may_help(&refused) => {
+                match self.replace(&token).await? {
+                    Some(token) => Ok(send(&token).await?),
+                    None => Err(refused.into()),
+                }
             }
+            reply => Ok(reply?),
         }
-        let token = self.read_token().await?;
-        let same = |kept: &SecretString| kept.expose_secret() == token.expose_secret();
-        if let Some(error) = refused
-            && kept.as_ref().is_some_and(same)
-        {
-            return Err(error.into());
-        }
-        let token = kept.insert(token);
-        Ok(self
-            .attempts(operation, limit, value, || request(token))
-            .await?)
     }
 
-    pub(super) async fn read_token(&self) -> Result<SecretString, AdapterError> {
-        let text = self
-            .secrets_manager
-            .read_other(&self.config.token_secret_id)
-            .await;
-        text.map_err(|failed| failed.to_string())
-            .and_then(|(_, text)| parse_token(text))
-            .map_err(AdapterError::DopplerToken)
+    /// Returns the error with the remedy for how this function gets its token.
+    pub(super) fn explained(&self, error: CallError) -> CallError {
+        match self.config.credentials {
+            DopplerCredentials::TokenSecret(_) => error,
+            DopplerCredentials::Identity(_) => error.with_identity(),
+        }
     }
 
     pub(super) async fn attempts<T: for<'de> Deserialize<'de>>(
@@ -237,25 +220,4 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
 
 fn request_id(headers: &HeaderMap) -> Option<Redacted> {
     Some(Redacted::id(headers.get("x-request-id")?.to_str().ok()?))
-}
-
-/// Parses the token: the bare text, or the field `token` of a JSON object.
-fn parse_token(text: SecretString) -> Result<SecretString, String> {
-    #[derive(Deserialize)]
-    struct Json {
-        token: SecretString,
-    }
-    let token = serde_json::from_str::<Json>(text.expose_secret()).map_or(text, |json| json.token);
-    let token = SecretString::from(token.expose_secret().trim());
-    let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    match token.expose_secret() {
-        "" => Err("the secret is empty or binary; store the bare token, or {\"token\":\"…\"}".to_owned()),
-        // Doppler's tokens have about 50 characters.
-        text if text.len() > 1024 => Err("the secret is longer than 1,024 characters, too long for a token; store the bare token, or {\"token\":\"…\"}".to_owned()),
-        text if text.bytes().all(well_formed) => Ok(token),
-        _ => Err(
-            "the secret contains characters that are not allowed in a token; store the bare token, or {\"token\":\"…\"}"
-                .to_owned(),
-        ),
-    }
 }

@@ -1,6 +1,8 @@
 //! The errors of calls to Doppler and their remedies.
 
 use super::classify::{self, Cause};
+use super::login;
+use super::login_cause::LoginCause;
 use crate::adapters::{CallError, CallErrorKind, advice};
 use crate::driver::Call;
 use crate::ids::Target;
@@ -10,6 +12,9 @@ impl CallError {
     pub(super) fn from_doppler(call: Call, kind: CallErrorKind) -> Self {
         let remedy = match &kind {
             CallErrorKind::NoReply(how) => how.cause().remedy(),
+            CallErrorKind::Declined(answer) if call.operation == login::OPERATION => {
+                answer.login_cause().remedy()
+            }
             CallErrorKind::Declined(answer) => answer.cause().advice(),
             CallErrorKind::Malformed(_) => classify::NOT_FROM_DOPPLER,
             CallErrorKind::ReplyTooLarge(_) => advice::TOO_LARGE,
@@ -29,6 +34,37 @@ impl CallError {
             return false;
         };
         [401, 403].contains(&answer.status) || answer.cause() == Cause::Hidden
+    }
+
+    /// Whether Doppler refused a token that has ended or was revoked.
+    pub(super) fn is_about_an_ended_token(&self) -> bool {
+        matches!(&self.kind, CallErrorKind::Declined(answer) if answer.status == 401)
+    }
+
+    /// Whether Doppler could not verify the token of a login.
+    pub(super) fn is_unverified_login(&self) -> bool {
+        matches!(&self.kind, CallErrorKind::Declined(answer) if answer.login_cause() == LoginCause::Unverified)
+    }
+
+    /// Returns the error with the remedy for a function that logs in instead of storing a token.
+    pub(super) fn with_identity(self) -> Self {
+        let remedy = match &self.kind {
+            CallErrorKind::Declined(answer) => match answer.cause() {
+                Cause::Token => LoginCause::Ended.remedy(),
+                Cause::Permission => {
+                    "give the service account of DOPPLER_IDENTITY read/write access to the config, in the dashboard or with `terraform apply` of its project role; if a change request policy protects the config, exempt the service account; waiting does not help"
+                }
+                Cause::Policy => {
+                    "a change request policy or another protection of the config blocks this write: exempt the service account of DOPPLER_IDENTITY in Doppler, or remove the target from DOPPLER_TARGETS; waiting does not help"
+                }
+                _ => self.remedy,
+            },
+            CallErrorKind::ValueNotVisible(_) => {
+                "the service account of DOPPLER_IDENTITY does not see the value: change the secret's visibility in Doppler to masked; waiting does not help"
+            }
+            _ => self.remedy,
+        };
+        Self { remedy, ..self }
     }
 
     /// Whether Doppler reports that the token does not see the project or config.

@@ -5,7 +5,10 @@
 
 pub mod classify;
 mod client;
+mod credentials;
 mod error;
+mod login;
+mod login_cause;
 mod provision;
 mod rate_limit;
 
@@ -15,10 +18,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-pub(super) use self::client::DopplerState;
+pub(super) use self::credentials::DopplerState;
+pub(in crate::adapters) use self::login::OPERATION as LOGIN;
+use super::clock::Clock;
 use super::secrets_manager::SecretsManager;
+use super::sts::Sts;
 use crate::adapters::{AdapterError, CallError, CallErrorKind};
-use crate::config::DopplerConfig;
+use crate::config::{DopplerConfig, DopplerCredentials};
 use crate::driver::Call;
 use crate::ids::Target;
 use crate::secret::ApiKeyValue;
@@ -26,7 +32,9 @@ use crate::secret::ApiKeyValue;
 pub(super) struct Doppler<'a> {
     pub(super) http: &'a reqwest::Client,
     pub(super) secrets_manager: &'a SecretsManager,
-    pub(super) token: &'a DopplerState,
+    pub(super) sts: &'a Sts,
+    pub(super) clock: &'a Clock,
+    pub(super) state: &'a DopplerState,
     pub(super) config: &'a DopplerConfig,
     pub(super) deadline: Instant,
 }
@@ -162,9 +170,9 @@ impl Doppler<'_> {
     /// Returns the error that the token does not see the value of the target. Drops the cached
     /// token, because a token of another kind would help.
     async fn not_visible(&self, target: &Target, call: Call) -> AdapterError {
-        *self.token.token.lock().await = None;
+        self.forget_token().await;
         let kind = CallErrorKind::ValueNotVisible(Box::new(target.clone()));
-        CallError::from_doppler(call, kind).into()
+        self.explained(CallError::from_doppler(call, kind)).into()
     }
 
     /// Sends the write. It names no visibility, so a visibility that an operator chose is kept.
@@ -190,15 +198,15 @@ impl Doppler<'_> {
     /// or hidden.)
     async fn may_create(&self, target: &Target, failed: CallError) -> Result<CallError, CallError> {
         if !self.config.create_missing {
-            let remedy = "check DOPPLER_TARGETS and the access of the token; if the config does not exist, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account";
+            let remedy = match self.config.credentials {
+                DopplerCredentials::TokenSecret(_) => {
+                    "check DOPPLER_TARGETS and the access of the token; if the config does not exist, create it, or set DOPPLER_CREATE_MISSING=true with the token of a service account"
+                }
+                DopplerCredentials::Identity(_) => login::GIVE_ACCESS,
+            };
             return Err(failed.not_found(target, remedy));
         }
-        // A service token has access only to the secrets of one config (DOC).
-        let token = self.token.token.lock().await;
-        if token
-            .as_ref()
-            .is_some_and(|token| token.expose_secret().starts_with("dp.st."))
-        {
+        if self.has_service_token().await {
             let remedy = "a service token (dp.st.) cannot create anything; for DOPPLER_CREATE_MISSING=true, store a service account token in the secret that DOPPLER_TOKEN_SECRET_ID names";
             return Err(failed.not_found(target, remedy));
         }

@@ -151,6 +151,7 @@ async fn blocks_for_stack_name_its_parameters() {
         Commands::TurnNoticesOn,
         Commands::NameTopic,
         Commands::NameToken,
+        Commands::SwitchToIdentity,
         Commands::AdoptTarget,
     ] {
         let printed = operator.run_after(&stub, block).await;
@@ -161,6 +162,26 @@ async fn blocks_for_stack_name_its_parameters() {
     }
     let printed = operator.run_after(&stub, Commands::ShowSecretArn).await;
     assert_eq!(printed.trim(), env.sandbox.secret(SECRET).arn);
+}
+
+/// The account is switched on once, and the stored token is deleted after a reconciliation without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identity_replaces_stored_token() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    env.rotate().await;
+    env.sandbox.switch_federation(false);
+    let operator = Shell::of(&env, SECRET);
+    operator.run(Commands::EnableFederation).await;
+    let issuer = operator.run(Commands::ShowIssuer).await;
+    assert_eq!(issuer.trim(), env.sandbox.issuer_url());
+    let subject = operator.run(Commands::PrintSubject).await;
+    let role = "arn:aws:iam::123456789012:role/partner-api-key-rotation";
+    assert_eq!(subject.trim(), role);
+    operator.run(Commands::CheckIdentity).await;
+    env.sandbox
+        .create_secret("shop/doppler-token", Some("dp.st.prd.old"));
+    operator.run(Commands::DeleteTokenSecret).await;
+    assert_eq!(env.calls_of("DeleteSecret"), 1);
 }
 
 /// A token is replaced in the secret that the stack names.

@@ -40,16 +40,19 @@ pub(crate) enum Scenario {
     Reconciliation,
     /// A reconciliation with notices: a key to disable, one that is still used, and a target to correct.
     Notices,
+    /// A rotation of a function that logs in to Doppler and stores no token.
+    Keyless,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::First,
         Self::Second,
         Self::Wide,
         Self::Adoption,
         Self::Reconciliation,
         Self::Notices,
+        Self::Keyless,
     ];
 
     /// Whether the job is a rotation.
@@ -81,6 +84,10 @@ impl Scenario {
                 secret: Some(json),
                 ..TestEnvBuilder::quick().env("EVENT_BUS_NAME", "default")
             },
+            Self::Keyless => TestEnvBuilder {
+                secret: Some(json),
+                ..TestEnvBuilder::quick().keyless()
+            },
         };
         let setup = setup
             .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
@@ -94,7 +101,7 @@ impl Scenario {
         let plans: Vec<_> = env.plans.iter().map(String::as_str).collect();
         match self {
             Self::First | Self::Notices => {}
-            Self::Second | Self::Wide => {
+            Self::Second | Self::Wide | Self::Keyless => {
                 add_managed_key(env, OLD, &current_version(env), &plans);
                 if self == Self::Wide {
                     env.sandbox.replicate(SECRET, &["eu-west-1"]);
@@ -160,7 +167,7 @@ impl Scenario {
     pub(crate) fn keeps_working(self) -> &'static [&'static str] {
         match self {
             Self::First => &[],
-            Self::Second | Self::Wide | Self::Adoption | Self::Notices => &[OLD],
+            Self::Second | Self::Wide | Self::Adoption | Self::Notices | Self::Keyless => &[OLD],
             Self::Reconciliation => &[OLD, IN_GRACE, ABANDONED],
         }
     }

@@ -48,12 +48,11 @@ impl ErrorResponse {
             Service::SecretsManager | Service::EventBridge | Service::CloudWatchLogs => {
                 (400, "ThrottlingException", "Rate exceeded")
             }
-            Service::Sts => (400, "Throttling", "Rate exceeded"),
             Service::ApiGateway | Service::Gateway => {
                 (429, "TooManyRequestsException", "Too Many Requests")
             }
             // OBS: many issue trackers.
-            Service::CloudFormation => (400, "Throttling", "Rate exceeded"),
+            Service::CloudFormation | Service::Sts => (400, "Throttling", "Rate exceeded"),
             Service::Doppler => (429, "", "Too many requests. Please slow down."),
         };
         ErrorResponse {
@@ -97,9 +96,8 @@ pub(crate) fn content_type(service: Service) -> &'static str {
         Service::SecretsManager | Service::EventBridge | Service::CloudWatchLogs => {
             "application/x-amz-json-1.1"
         }
-        Service::CloudFormation => "text/xml",
+        Service::CloudFormation | Service::Sts => "text/xml",
         Service::ApiGateway | Service::Gateway | Service::Doppler => "application/json",
-        Service::Sts => "text/xml",
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) const PATH: &str = "/v3/auth/oidc";
 pub(super) const REVOKE_PATH: &str = "/v3/auth/revoke";
 
 /// The algorithms of AWS. Which ones Doppler accepts is not documented (UNK). Every OIDC relying
-/// party must support RS256 (OpenID Connect Core).
+/// party must support RS256 (`OpenID` Connect Core).
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES384];
 
 /// The body of a login (DOC `auth-oidc`).

@@ -22,12 +22,12 @@ pub(super) static KEYS: LazyLock<[Key; 2]> = LazyLock::new(|| {
         Key {
             id: "RSA_0",
             algorithm: Algorithm::RS256,
-            key: EncodingKey::from_rsa_der(rsa.as_bytes()),
+            secret: EncodingKey::from_rsa_der(rsa.as_bytes()),
         },
         Key {
             id: "EC384_0",
             algorithm: Algorithm::ES384,
-            key: EncodingKey::from_ec_der(&ec),
+            secret: EncodingKey::from_ec_der(&ec),
         },
     ]
 });
@@ -36,7 +36,7 @@ pub(super) static KEYS: LazyLock<[Key; 2]> = LazyLock::new(|| {
 pub(super) struct Key {
     id: &'static str,
     pub(super) algorithm: Algorithm,
-    key: EncodingKey,
+    secret: EncodingKey,
 }
 
 impl Key {
@@ -50,11 +50,12 @@ impl Key {
     pub(super) fn sign(&self, claims: &Value) -> String {
         let mut header = Header::new(self.algorithm);
         header.kid = Some(self.id.to_owned());
-        jsonwebtoken::encode(&header, claims, &self.key).expect("the key signs")
+        jsonwebtoken::encode(&header, claims, &self.secret).expect("the key signs")
     }
 
     fn public(&self) -> Jwk {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("the key is valid");
+        let mut jwk =
+            Jwk::from_encoding_key(&self.secret, self.algorithm).expect("the key is valid");
         jwk.common.key_id = Some(self.id.to_owned());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         jwk

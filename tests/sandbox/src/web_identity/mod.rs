@@ -8,7 +8,7 @@
 //! Of other emulators, only ministack 1.5.33 has `GetWebIdentityToken` (SRC). Its token is signed with
 //! a secret of its own (HS256) and there is no issuer, so it can judge the parameters of a call and
 //! nothing of a login. The AWS CLI and the Doppler CLI judge this one
-//! (tests/compatibility/doppler_login.rs).
+//! (`tests/compatibility/doppler_login.rs`).
 
 mod issuer;
 mod query;
@@ -72,8 +72,7 @@ impl WebIdentity {
     /// Answers an operation of STS.
     pub(crate) fn sts(&self, form: &Form, parts: &Parts) -> Response<Body> {
         let result = match form.action() {
-            "GetWebIdentityToken" => token::issue(self, form, &Caller::of(parts)),
-            "GetCallerIdentity" => Ok(token::caller_identity(&Caller::of(parts))),
+            "GetWebIdentityToken" => token::issue(self, form, Caller::of(parts)),
             other => Err(unknown(other)),
         };
         query::respond("https://sts.amazonaws.com/doc/2011-06-15/", form, result)

@@ -79,7 +79,7 @@ pub(crate) fn checks(service: &str, form: &Form) -> Vec<Check> {
 pub(super) fn issue(
     web_identity: &WebIdentity,
     form: &Form,
-    caller: &Caller,
+    caller: Caller,
 ) -> Result<String, ErrorResponse> {
     let mut state = web_identity.state.lock();
     if !state.enabled {
@@ -105,7 +105,7 @@ pub(super) fn issue(
 
     let now = web_identity.clock.now();
     let expires = now + Duration::from_secs(lifetime);
-    let token = key.sign(&claims(&state, audiences, *caller, form, now, expires));
+    let token = key.sign(&claims(&state, audiences, caller, form, now, expires));
     state.issued.push(token.clone());
     let expires = humantime::format_rfc3339_millis(expires).to_string();
     Ok(element("WebIdentityToken", &token) + &element("Expiration", &expires))
@@ -152,14 +152,6 @@ fn claims(
         "jti": random_uuid(),
         "https://sts.amazonaws.com/": of_aws,
     })
-}
-
-/// Returns the fields of `GetCallerIdentity`.
-pub(super) fn caller_identity(caller: &Caller) -> String {
-    let role = caller.role_arn();
-    let name = role.rsplit('/').next().unwrap_or_default();
-    let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{name}/sandbox");
-    element("Arn", &arn) + &element("UserId", "AROASANDBOX:sandbox") + &element("Account", ACCOUNT)
 }
 
 fn invalid(parameter: &str) -> ErrorResponse {

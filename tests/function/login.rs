@@ -1,0 +1,292 @@
+//! Doppler without a stored token: the function logs in with the identity of its role.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, create_identity, is_enabled,
+};
+use sandbox::{Fault, FaultKind, Options, Service};
+use serde_json::json;
+
+const LOGIN: &str = "OidcLogin";
+const PROOF: &str = "GetWebIdentityToken";
+
+/// Returns how often the function requested a token of AWS, and how often one of Doppler.
+fn logins(env: &TestEnv) -> (usize, usize) {
+    (env.calls_of(PROOF), env.calls_of(LOGIN))
+}
+
+/// Fails if the secret with a token is read. It could be deleted.
+fn assert_nothing_stored(env: &TestEnv) {
+    assert!(!env.settings.contains_key("DOPPLER_TOKEN_SECRET_ID"));
+    let secret = env.sandbox.secret(TOKEN_SECRET);
+    let read = env.roles.current().needed().into_iter();
+    let read: Vec<_> = read
+        .filter(|part| part.statement == "DopplerToken")
+        .collect();
+    assert!(read.is_empty(), "{} was read: {read:?}", secret.arn);
+}
+
+/// All that the function does with Doppler needs the identity alone, and one login for each process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_login_serves_every_run() {
+    let setup = TestEnvBuilder {
+        targets: vec!["PARTNER_API_KEY", "PARTNER_KEY_AGAIN"],
+        ..TestEnvBuilder::quick()
+    };
+    let env = setup.keyless().start().await;
+    env.rotate().await;
+    let leaked = env.current_key();
+    env.rotate().await;
+    env.assert_agreement().await;
+
+    let doppler = env.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, "PARTNER_API_KEY", "drifted");
+    env.reconcile(json!({ "SecretId": SECRET })).await;
+    env.assert_agreement().await;
+
+    let stop = json!({ "Step": "emergencyStop", "SecretId": SECRET });
+    let stopped = env.sandbox.invoke(stop.to_string()).await.result;
+    stopped.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(is_enabled(&env, &leaked), Some(false));
+    assert_eq!(logins(&env), (1, 1));
+    assert_nothing_stored(&env);
+}
+
+/// A missing project, environment and config are created with the rights of the service account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_target_is_created_by_identity() {
+    let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY,shop/stg/stg_eu/KEY");
+    let setup = TestEnvBuilder::quick()
+        .keyless()
+        .env("DOPPLER_CREATE_MISSING", "true")
+        .env("DOPPLER_TARGETS", &target);
+    let env = setup.start().await;
+    let doppler = env.sandbox.doppler();
+    doppler.change_identity(&env.identity, |settings| {
+        settings.projects = Some([PROJECT.to_owned()].into());
+    });
+    env.rotate().await;
+    let created = doppler.value("shop", "stg_eu", "KEY");
+    assert!(created == Some(env.current_key()), "another key");
+    assert_eq!(logins(&env), (1, 1));
+}
+
+/// A token is replaced a minute before its end, and not earlier.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn token_is_replaced_before_its_end() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    env.rotate().await;
+    // It lives for ten minutes.
+    env.sandbox.advance(Duration::from_secs(8 * 60));
+    env.rotate().await;
+    assert_eq!(logins(&env), (1, 1));
+    env.sandbox.advance(Duration::from_secs(65));
+    env.rotate().await;
+    assert_eq!(logins(&env), (2, 2));
+    assert!(!env.log().contains("Invalid Auth token"), "{}", env.log());
+}
+
+/// A token that ends between two calls is replaced once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn token_that_ends_early_is_replaced() {
+    for operation in ["GetSecret", "UpdateSecrets"] {
+        let env = TestEnvBuilder::quick().keyless().start().await;
+        env.rotate().await;
+        let (doppler, id) = (env.sandbox.doppler().clone(), env.identity.clone());
+        let end = FaultKind::before(move || {
+            doppler.end_tokens(&id);
+            std::future::ready(())
+        });
+        let end = Fault::new(end).on(Service::Doppler, operation);
+        let handle = env.sandbox.faults().inject(end);
+        env.rotate().await;
+        assert_eq!(handle.fired(), 1, "{operation}");
+        assert_eq!(logins(&env), (2, 2), "{operation}");
+        env.assert_agreement().await;
+    }
+}
+
+/// Two processes log in separately, and agree.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_log_in_once_each() {
+    let setup = TestEnvBuilder {
+        options: Options {
+            function_concurrency: 2,
+            ..Options::default()
+        },
+        ..TestEnvBuilder::quick()
+    };
+    let env = setup.keyless().start().await;
+    env.rotate().await;
+    env.sandbox.kill_function().await;
+    env.sandbox.clear_calls();
+    let doppler = env.sandbox.doppler();
+    doppler.set_value(PROJECT, CONFIG, "PARTNER_API_KEY", "drifted");
+    let wait = Fault::new(FaultKind::Delay(Duration::from_millis(500)));
+    env.sandbox
+        .faults()
+        .inject(wait.on(Service::Doppler, LOGIN).every());
+    let run = || env.reconcile(json!({ "SecretId": SECRET }));
+    tokio::join!(run(), run());
+    env.assert_agreement().await;
+    assert_eq!(logins(&env), (2, 2));
+    assert_eq!(env.sandbox.function_pids().len(), 2);
+}
+
+/// A token from the near future by Doppler's clock is sent once more, after two seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unverified_login_is_repeated_once() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    let refusal = FaultKind::refuse(401, "", "Unable to verify OIDC JWT token");
+    let refusal = Fault::new(refusal).on(Service::Doppler, LOGIN);
+    env.sandbox.faults().inject(refusal);
+    let began = Instant::now();
+    env.rotate().await;
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(logins(&env), (1, 2));
+
+    let doppler = env.sandbox.doppler();
+    doppler.set_login_clock_lag(Duration::from_mins(10));
+    env.redeploy(&[]).await;
+    env.sandbox.clear_calls();
+    let (error, _) = env.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerLoginRefused", "{error}");
+    assert_eq!(logins(&env), (1, 2));
+}
+
+/// Faults of an exchange that pass are retried, since an exchange may be repeated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passing_faults_of_exchange_are_retried() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    for (service, operation) in [(Service::Sts, PROOF), (Service::Doppler, LOGIN)] {
+        for kind in [
+            FaultKind::Throttle {
+                retry_after: Some(1),
+            },
+            FaultKind::refuse(503, "ServiceUnavailable", "try again"),
+            FaultKind::LostReply,
+            FaultKind::CutReply,
+        ] {
+            env.redeploy(&[]).await;
+            let what = format!("{operation}: {kind:?}");
+            let handle = env
+                .sandbox
+                .faults()
+                .inject(Fault::new(kind).on(service, operation));
+            env.rotate().await;
+            assert_eq!((handle.fired(), handle.seen()), (1, 2), "{what}");
+            env.sandbox.faults().clear();
+        }
+    }
+}
+
+/// A change to the set-up that makes a login fail.
+type Break = fn(&TestEnv);
+
+/// Each cause of a refused exchange has its own message, with what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_refused_exchange_names_its_remedy() {
+    let cases: [(Break, &str, &str); 6] = [
+        (
+            |env| env.sandbox.switch_federation(false),
+            "StsFailed",
+            "`aws iam enable-outbound-web-identity-federation`",
+        ),
+        (
+            |env| set_claim(env, 0, "doppler/another"),
+            "DopplerLoginRefused",
+            "identity's audience in Doppler to DOPPLER_AUDIENCE",
+        ),
+        (
+            |env| set_claim(env, 1, "arn:aws:iam::123456789012:role/another"),
+            "DopplerLoginRefused",
+            "identity's subject in Doppler to the ARN of the function's role",
+        ),
+        (
+            |env| env.sandbox.doppler().expire_service_account(&env.identity),
+            "DopplerLoginRefused",
+            "service account of DOPPLER_IDENTITY has expired",
+        ),
+        (
+            |env| {
+                let doppler = env.sandbox.doppler();
+                doppler.change_identity(&env.identity, |settings| {
+                    settings.projects = Some(["another".to_owned()].into());
+                });
+            },
+            "DopplerTargetNotFound",
+            "give the service account of DOPPLER_IDENTITY read/write access to the project",
+        ),
+        (
+            |env| {
+                let doppler = env.sandbox.doppler();
+                doppler.change_identity(&env.identity, |settings| {
+                    settings.discovery_url = "http://127.0.0.1:9".to_owned();
+                });
+            },
+            "DopplerLoginRefused",
+            "`aws iam get-outbound-web-identity-federation-info`",
+        ),
+    ];
+    for (break_it, error_type, words) in cases {
+        let env = TestEnvBuilder::quick().keyless().start().await;
+        break_it(&env);
+        let (error, _) = env.rotate_and_fail("testSecret").await;
+        assert_eq!(error.error_type, error_type, "{error}");
+        assert!(error.error_message.contains(words), "{error}");
+        let (proofs, logins) = logins(&env);
+        assert!(proofs <= 1 && logins <= 2, "{proofs} {logins}");
+    }
+}
+
+fn set_claim(env: &TestEnv, index: usize, value: &str) {
+    let value = vec![value.to_owned()];
+    let doppler = env.sandbox.doppler();
+    doppler.change_identity(&env.identity, |settings| settings.claims[index].1 = value);
+}
+
+/// An identity that Doppler does not know, and a role that may not prove itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_identity_and_denied_role_are_named() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    let unknown = "11111111-2222-4333-8444-555555555555";
+    env.redeploy(&[("DOPPLER_IDENTITY", unknown)]).await;
+    let (error, _) = env.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "DopplerLoginRefused", "{error}");
+    let words = "DOPPLER_IDENTITY names no identity";
+    assert!(error.error_message.contains(words), "{error}");
+
+    // The role of the template allows another audience.
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    let mut function = env.function(&[]);
+    let audience = "doppler/another".to_owned();
+    function.env.insert("DOPPLER_AUDIENCE".to_owned(), audience);
+    env.sandbox.deploy(function).await;
+    let (error, _) = env.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "StsFailed", "{error}");
+    let words = "allow sts:GetWebIdentityToken for the audience DOPPLER_AUDIENCE";
+    assert!(error.error_message.contains(words), "{error}");
+    assert_eq!(env.roles.take_denials().len(), env.calls_of(PROOF));
+    assert_eq!(env.calls_of(PROOF), 1, "a denied call is not repeated");
+}
+
+/// The deployment switches from the stored token to the identity, and back, between two runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stored_token_and_identity_replace_each_other() {
+    let env = TestEnvBuilder::quick().start().await;
+    env.rotate().await;
+    let identity = create_identity(&env.sandbox);
+    env.redeploy(&[
+        ("DOPPLER_TOKEN_SECRET_ID", ""),
+        ("DOPPLER_IDENTITY", &identity),
+    ])
+    .await;
+    env.rotate().await;
+    env.assert_agreement().await;
+    assert_eq!(logins(&env), (1, 1));
+    env.redeploy(&[]).await;
+    env.rotate().await;
+    env.assert_agreement().await;
+    assert_eq!(logins(&env), (1, 1));
+}
