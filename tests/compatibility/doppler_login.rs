@@ -72,7 +72,7 @@ async fn clis_of_aws_and_doppler_log_in() {
         assert!(value.trim() == env.current_key(), "another key");
 
         let tokens = sandbox.doppler().login_tokens();
-        let logout = format!("oidc logout --yes --scope {scope}");
+        let logout = format!("oidc logout --scope {scope}");
         stdout_of(doppler(&cli, sandbox, &logout), "doppler oidc logout").await;
         let me = http::Request::get(format!("{}/v3/me", sandbox.doppler_url()))
             .header(

@@ -78,7 +78,7 @@ async fn token_is_replaced_before_its_end() {
     let env = TestEnvBuilder::quick().keyless().start().await;
     env.rotate().await;
     // It lives for ten minutes.
-    env.sandbox.advance(Duration::from_secs(8 * 60));
+    env.sandbox.advance(Duration::from_mins(8));
     env.rotate().await;
     assert_eq!(logins(&env), (1, 1));
     env.sandbox.advance(Duration::from_secs(65));

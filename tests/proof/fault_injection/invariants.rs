@@ -147,7 +147,7 @@ impl InvariantMonitor {
         };
         match self.scenario {
             Scenario::First => unmarked(1),
-            Scenario::Second | Scenario::Wide => unmarked(2),
+            Scenario::Second | Scenario::Wide | Scenario::Keyless => unmarked(2),
             Scenario::Adoption => {
                 assert_eq!(
                     description(OLD),

@@ -127,7 +127,7 @@ async fn audience_is_set_in_conditions() {
             "Resource": "*",
             "Condition": condition,
         });
-        Policy::read([&json!({ "Statement": [statement] })])
+        Policy::read([&json!({ "Version": "2012-10-17", "Statement": [statement] })])
     };
     let audience = json!({ "sts:IdentityTokenAudience": "a" });
     let refused = allow(json!({ "StringEquals": audience }));
