@@ -177,7 +177,7 @@ async fn import_makes_document_and_steps() {
 /// A stack that is not one of this function, or does not exist, is named; two stacks with one target
 /// give a faulty document.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn import_refuses_what_is_not_a_stack_with_one_secret() {
+async fn import_refuses_other_stacks() {
     let ended = import(&["network"]).await.with(1);
     ended.warns(["network is not a stack of this function with one secret"]);
     let ended = import(&["missing"]).await.with(1);

@@ -1092,7 +1092,7 @@ async fn no_role_allows_other_services_or_kms() {
 // Wildcards.
 
 /// Every entry of the role with a wildcard, in an example Region and account, and why AWS allows nothing narrower.
-const WILDCARDS: [(&str, &str, &str); 11] = [
+const WILDCARDS: [(&str, &str, &str); 12] = [
     (
         "Logs",
         "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rotation:*",
@@ -1107,6 +1107,11 @@ const WILDCARDS: [(&str, &str, &str); 11] = [
         "KeyOfRotatedSecret",
         "arn:aws:secretsmanager:us-east-1:123456789012:secret:*",
         "of a fleet: KMS does not know whose rotation function it is",
+    ),
+    (
+        "DopplerLogin",
+        "*",
+        "sts:GetWebIdentityToken knows no resources; the conditions name the audience",
     ),
     (
         "FindSecrets",
