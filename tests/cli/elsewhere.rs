@@ -15,7 +15,7 @@ template = {
         'LogLevel': {'Type': 'String', 'Default': 'INFO', 'AllowedValues': ['DEBUG', 'INFO']},
     },
     'Resources': {'Secret': {'Type': 'AWS::SecretsManager::Secret', 'Properties': {
-        'Name': 'shop/key', 'Description': {'Ref': 'GracePeriod'}}}},
+        'Name': 'of-stack', 'Description': {'Ref': 'GracePeriod'}}}},
     'Outputs': {
         'FunctionName': {'Value': 'partner'},
         'LogGroupName': {'Value': '/aws/lambda/partner'},
@@ -23,6 +23,7 @@ template = {
     },
 }
 boto3.client('cloudformation').create_stack(StackName='partner-stack', TemplateBody=json.dumps(template))
+boto3.client('secretsmanager').create_secret(Name='shop/key')
 logs = boto3.client('logs')
 group = {'logGroupName': '/aws/lambda/partner', 'logStreamName': 'one'}
 logs.create_log_group(logGroupName=group['logGroupName'])

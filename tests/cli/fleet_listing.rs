@@ -66,7 +66,7 @@ async fn list_resumes_with_what_was_not_processed() {
     .await;
     let sandbox = &fleet.env.sandbox;
     let mut document: Value = serde_json::from_str(&fleet.document()).expect("it is JSON");
-    for number in 0..12 {
+    for number in 0..40 {
         let name = format!("fleet/more-{number}");
         sandbox.create_secret(&name, None);
         sandbox.enable_rotation(&name);
@@ -84,10 +84,10 @@ async fn list_resumes_with_what_was_not_processed() {
     assert!(runs(&fleet) > 1, "one run had time for all");
     assert_eq!(
         states_now.as_array().map(Vec::len),
-        Some(14),
+        Some(42),
         "{states_now}"
     );
-    for number in 0..12 {
+    for number in 0..40 {
         let state = &named(&states_now, &format!("fleet/more-{number}"))["state"];
         assert_eq!(state, "no key");
     }

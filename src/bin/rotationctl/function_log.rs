@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api_key_rotation::time::rfc3339;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -54,7 +53,7 @@ impl Line {
 
     /// Returns the time in words.
     pub(crate) fn time(&self) -> String {
-        rfc3339(UNIX_EPOCH + Duration::from_millis(self.at))
+        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.at)).to_string()
     }
 
     /// Whether the line has any of these texts.

@@ -144,6 +144,8 @@ pub(crate) const ERRORS: &[Row] = &[
     row("DopplerTokenRejected", RETRY)
         .says(&["DOPPLER_TOKEN_SECRET_ID"])
         .who(DOPPLER),
+    row("DopplerLoginRefused", RETRY),
+    row("StsFailed", RETRY),
     row("DopplerTargetNotFound", RETRY)
         .says(&["project acme", "DOPPLER_TARGETS"])
         .who(DOPPLER),

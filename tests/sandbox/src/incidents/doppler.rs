@@ -5,6 +5,7 @@ use super::helpers::{
     store_token, take_second_target,
 };
 use super::{CONFIG, DOPPLER_NAME, Incident, PROJECT, Provoked, TOKEN_SECRET};
+use crate::Sandbox;
 use crate::call_log::Service;
 use crate::doppler::Visibility;
 
@@ -45,6 +46,34 @@ pub(super) const INCIDENTS: &[Incident] = &[
         },
         undo: restore_token,
         ..BASE
+    },
+    Incident {
+        name: "DopplerLoginRefused",
+        cause: "a deployment sets a DopplerIdentity that Doppler does not know",
+        remedy: Some("the owner of the stack corrects DopplerIdentity"),
+        variables: unknown_identity,
+        act: |sandbox| {
+            Box::pin(async move {
+                sandbox.switch_federation(true);
+                rotate(sandbox)
+            })
+        },
+        undo: nothing,
+    },
+    Incident {
+        name: "StsFailed",
+        cause: "a deployment sets DopplerIdentity, and federation is off in the account",
+        remedy: Some(
+            "an administrator of the account switches federation on, or the owner of the stack stores a token again",
+        ),
+        variables: unknown_identity,
+        act: |sandbox| {
+            Box::pin(async move {
+                sandbox.switch_federation(false);
+                rotate(sandbox)
+            })
+        },
+        undo: nothing,
     },
     Incident {
         name: "DopplerTargetNotFound",
@@ -124,3 +153,12 @@ pub(super) const INCIDENTS: &[Incident] = &[
         ..BASE
     },
 ];
+
+/// The settings of a login with an identity in place of the stored token.
+fn unknown_identity(_: &Sandbox) -> Vec<(&'static str, String)> {
+    let identity = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
+    vec![
+        ("DOPPLER_IDENTITY", identity.to_owned()),
+        ("DOPPLER_TOKEN_SECRET_ID", String::new()),
+    ]
+}
