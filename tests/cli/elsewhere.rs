@@ -10,19 +10,23 @@ use tempfile::TempDir;
 const DEPLOY: &str = r"
 import boto3, json, time
 template = {
+    'AWSTemplateFormatVersion': '2010-09-09',
     'Parameters': {
         'GracePeriod': {'Type': 'String', 'Default': '24h', 'Description': 'How long.'},
         'LogLevel': {'Type': 'String', 'Default': 'INFO', 'AllowedValues': ['DEBUG', 'INFO']},
     },
-    'Resources': {'Secret': {'Type': 'AWS::SecretsManager::Secret', 'Properties': {
-        'Name': 'of-stack', 'Description': {'Ref': 'GracePeriod'}}}},
+    'Resources': {'Period': {'Type': 'AWS::SSM::Parameter', 'Properties': {
+        'Type': 'String', 'Name': 'period', 'Value': {'Ref': 'GracePeriod'}}}},
     'Outputs': {
         'FunctionName': {'Value': 'partner'},
         'LogGroupName': {'Value': '/aws/lambda/partner'},
         'SecretArn': {'Value': 'shop/key'},
     },
 }
-boto3.client('cloudformation').create_stack(StackName='partner-stack', TemplateBody=json.dumps(template))
+# moto keeps a previous value only of a parameter that was given.
+given = [{'ParameterKey': 'LogLevel', 'ParameterValue': 'INFO'}]
+boto3.client('cloudformation').create_stack(
+    StackName='partner-stack', TemplateBody=json.dumps(template), Parameters=given)
 boto3.client('secretsmanager').create_secret(Name='shop/key')
 logs = boto3.client('logs')
 group = {'logGroupName': '/aws/lambda/partner', 'logStreamName': 'one'}
