@@ -180,7 +180,8 @@ impl Explorer {
                 "the same choices led to another call {times} times, the last time after {path:?}"
             );
             self.repeated += 1;
-            self.open.push(order);
+            // Last of all, so that what kept the machine busy can pass.
+            self.open.insert(0, order);
             return;
         }
         if replay.cut_short {
