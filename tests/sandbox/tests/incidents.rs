@@ -21,15 +21,19 @@ async fn start() -> Sandbox {
     sandbox
 }
 
+/// Sends requests while the sandbox performs what is requested.
+async fn while_served(sandbox: &Sandbox, requests: impl Future<Output = ()>) {
+    tokio::select! {
+        () = requests => {}
+        () = sandbox.serve_incidents() => panic!("it ended"),
+    }
+}
+
 /// Posts to the sandbox, and returns the status and the message.
 async fn post(sandbox: &Sandbox, path: &str) -> (StatusCode, String) {
     let request = Request::post(format!("{}/_sandbox/{path}", sandbox.aws_url()));
     let request = request.body("").expect("the request is valid");
-    let sent = async { http_client::send(request).await.expect("it answers") };
-    let response = tokio::select! {
-        response = sent => response,
-        () = sandbox.serve_incidents() => panic!("it ended"),
-    };
+    let response = http_client::send(request).await.expect("it answers");
     let body: Value = serde_json::from_slice(response.body()).expect("JSON");
     let message = body["message"].as_str().unwrap_or_default();
     (response.status(), message.to_owned())
@@ -39,26 +43,29 @@ async fn post(sandbox: &Sandbox, path: &str) -> (StatusCode, String) {
 #[tokio::test]
 async fn requested_incident_happens_and_is_remedied() {
     let sandbox = start().await;
-    let (status, said) = post(&sandbox, "provoke?what=function-throttled").await;
-    assert_eq!(status, StatusCode::OK);
-    assert!(
-        said.starts_with("function-throttled: another function"),
-        "{said}"
-    );
-    let error = sandbox.invoke("{}").await.result.expect_err("throttled");
-    assert_eq!(error.error_type, "TooManyRequestsException");
-    let (_, said) = post(&sandbox, "remedy?what=function-throttled").await;
-    assert!(said.contains("the owner of the other function"), "{said}");
-    assert!(sandbox.invoke("{}").await.result.is_ok());
-    for path in [
-        "provoke",
-        "provoke?what=nothing",
-        "remedy?what=no-such-alarm",
-    ] {
-        let (status, said) = post(&sandbox, path).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
-        assert!(said.contains("docs/drill.md"), "{said}");
-    }
+    let requests = async {
+        let (status, said) = post(&sandbox, "provoke?what=function-throttled").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(
+            said.starts_with("function-throttled: another function"),
+            "{said}"
+        );
+        let error = sandbox.invoke("{}").await.result.expect_err("throttled");
+        assert_eq!(error.error_type, "TooManyRequestsException");
+        let (_, said) = post(&sandbox, "remedy?what=function-throttled").await;
+        assert!(said.contains("the owner of the other function"), "{said}");
+        assert!(sandbox.invoke("{}").await.result.is_ok());
+        for path in [
+            "provoke",
+            "provoke?what=nothing",
+            "remedy?what=no-such-alarm",
+        ] {
+            let (status, said) = post(&sandbox, path).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+            assert!(said.contains("docs/drill.md"), "{said}");
+        }
+    };
+    while_served(&sandbox, requests).await;
 }
 
 /// Variables of the function are as before after the remedy.
@@ -78,10 +85,13 @@ async fn remedy_restores_variables_of_function() {
         let body: Value = serde_json::from_slice(response.body()).expect("JSON");
         body["Environment"]["Variables"]["GRACE_PERIOD"].clone()
     };
-    post(&sandbox, "provoke?what=InvalidSettings").await;
-    assert_eq!(period().await, "soon");
-    post(&sandbox, "remedy?what=InvalidSettings").await;
-    assert_eq!(period().await, "1h");
+    let requests = async {
+        post(&sandbox, "provoke?what=InvalidSettings").await;
+        assert_eq!(period().await, "soon");
+        post(&sandbox, "remedy?what=InvalidSettings").await;
+        assert_eq!(period().await, "1h");
+    };
+    while_served(&sandbox, requests).await;
 }
 
 /// A throttled invocation is neither an invocation nor an error (DOC).
@@ -140,6 +150,11 @@ async fn trail_records_how_rotations_ended() {
     let arn = sandbox.secret(SECRET).arn;
     assert_eq!(last["detail"]["additionalEventData"]["SecretId"], arn);
     sandbox.move_label(SECRET, "AWSPENDING", Some(&token), None);
+    // `createSecret` would give AWSPENDING back.
+    let failing = Function::new(env!("CARGO_BIN_EXE_template-function"));
+    sandbox
+        .deploy(failing.env("BEHAVIOUR", "fail:createSecret"))
+        .await;
     let token = sandbox.begin_rotation(SECRET);
     sandbox.move_label(SECRET, "AWSPENDING", Some(&token), None);
     sandbox.resume_rotation(SECRET, &token);
