@@ -2,22 +2,11 @@
 
 use std::time::Duration;
 
-use super::calls::{BY_KMS, BY_SCP};
-use super::helpers::{
-    always, end_faults, hour, key_id, no_variables, nothing, plan, reconcile, refuse, rotate,
-};
-use super::{Incident, Provoked, SECRET};
+use super::calls::{deny_by_kms, deny_by_scp};
+use super::helpers::{always, hour, key_id, nothing, plan, reconcile, rotate};
+use super::{BASE, Incident, Provoked, SECRET};
 use crate::call_log::Service;
 use crate::faults::FaultKind;
-
-const BASE: Incident = Incident {
-    name: "",
-    cause: "",
-    remedy: None,
-    variables: no_variables,
-    act: |_| Box::pin(async { Provoked::default() }),
-    undo: end_faults,
-};
 
 /// Longer than the 240 seconds after which near-timeout is in alarm, and shorter than a signature is
 /// valid.
@@ -30,8 +19,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
         remedy: Some("the owner of the organization corrects the service control policy"),
         act: |sandbox| {
             Box::pin(async move {
-                let call = (Service::ApiGateway, "CreateUsagePlanKey");
-                refuse(sandbox, call, (403, "AccessDeniedException", BY_SCP));
+                deny_by_scp(sandbox, "CreateUsagePlanKey");
                 rotate(sandbox)
             })
         },
@@ -43,8 +31,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
         remedy: Some("the owner of the KMS key allows the role in the key's policy"),
         act: |sandbox| {
             Box::pin(async move {
-                let call = (Service::SecretsManager, "PutSecretValue");
-                refuse(sandbox, call, (400, "AccessDeniedException", BY_KMS));
+                deny_by_kms(sandbox, "PutSecretValue");
                 rotate(sandbox)
             })
         },
@@ -106,8 +93,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
         remedy: Some("the owner of the KMS key allows the role in the key's policy"),
         act: |sandbox| {
             Box::pin(async move {
-                let call = (Service::SecretsManager, "GetSecretValue");
-                refuse(sandbox, call, (400, "AccessDeniedException", BY_KMS));
+                deny_by_kms(sandbox, "GetSecretValue");
                 for _ in 0..3 {
                     hour(sandbox).await;
                 }
@@ -126,7 +112,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 Provoked::default()
             })
         },
-        undo: nothing,
         ..BASE
     },
     Incident {
@@ -139,7 +124,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 Provoked::default()
             })
         },
-        undo: nothing,
         ..BASE
     },
     Incident {
@@ -153,7 +137,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 Provoked::default()
             })
         },
-        undo: nothing,
         ..BASE
     },
     Incident {
@@ -167,7 +150,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 Provoked::default()
             })
         },
-        undo: nothing,
         ..BASE
     },
 ];

@@ -1,25 +1,36 @@
 //! Calls that AWS refuses, and time that runs out.
 
-use super::helpers::{end_faults, no_variables, refuse, rotate};
-use super::versions::slow;
-use super::{Incident, Provoked};
+use super::helpers::{SHORT, always, refuse, rotate};
+use super::{BASE, Incident};
 use crate::call_log::Service;
-
-const BASE: Incident = Incident {
-    name: "",
-    cause: "",
-    remedy: None,
-    variables: no_variables,
-    act: |_| Box::pin(async { Provoked::default() }),
-    undo: end_faults,
-};
+use crate::faults::FaultKind;
+use crate::sandbox::Sandbox;
 
 /// The message of a denial by an organization (DOC, IAM user guide, "Troubleshoot access denied
 /// error messages").
-pub(super) const BY_SCP: &str = "User: arn:aws:sts::123456789012:assumed-role/rotation-Role/rotation is not authorized to perform: apigateway:POST on resource: arn:aws:apigateway:us-east-1::/apikeys with an explicit deny in a service control policy";
+const BY_SCP: &str = "User: arn:aws:sts::123456789012:assumed-role/rotation-Role/rotation is not authorized to perform: apigateway:POST on resource: arn:aws:apigateway:us-east-1::/apikeys with an explicit deny in a service control policy";
 
 /// The message of a denial by the policy of a KMS key (OBS).
-pub(super) const BY_KMS: &str = "Access to KMS is not allowed";
+const BY_KMS: &str = "Access to KMS is not allowed";
+
+/// Lets the organization deny a call to API Gateway.
+pub(super) fn deny_by_scp(sandbox: &Sandbox, operation: &str) {
+    let call = (Service::ApiGateway, operation);
+    refuse(sandbox, call, (403, "AccessDeniedException", BY_SCP));
+}
+
+/// Lets the policy of the secret's KMS key deny a call to Secrets Manager.
+pub(super) fn deny_by_kms(sandbox: &Sandbox, operation: &str) {
+    let call = (Service::SecretsManager, operation);
+    refuse(sandbox, call, (400, "AccessDeniedException", BY_KMS));
+}
+
+/// Delays every call of an operation beyond the function's shortened timeout.
+fn slow(sandbox: &Sandbox, call: (Service, &str)) {
+    sandbox.set_function_timeout(SHORT);
+    let delay = FaultKind::Delay(SHORT * 3);
+    always(sandbox, call, delay);
+}
 
 pub(super) const INCIDENTS: &[Incident] = &[
     Incident {
@@ -28,8 +39,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
         remedy: Some("the owner of the KMS key allows the role in the key's policy"),
         act: |sandbox| {
             Box::pin(async move {
-                let call = (Service::SecretsManager, "PutSecretValue");
-                refuse(sandbox, call, (400, "AccessDeniedException", BY_KMS));
+                deny_by_kms(sandbox, "PutSecretValue");
                 rotate(sandbox)
             })
         },
@@ -41,8 +51,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
         remedy: Some("the owner of the organization corrects the service control policy"),
         act: |sandbox| {
             Box::pin(async move {
-                let call = (Service::ApiGateway, "CreateApiKey");
-                refuse(sandbox, call, (403, "AccessDeniedException", BY_SCP));
+                deny_by_scp(sandbox, "CreateApiKey");
                 rotate(sandbox)
             })
         },

@@ -1,22 +1,12 @@
 //! Doppler's tokens, targets, values and rules.
 
 use super::helpers::{
-    always, end_faults, no_variables, nothing, refuse, restore_token, rotate, second_target,
-    store_token, take_second_target,
+    always, nothing, refuse, restore_token, rotate, second_target, store_token, take_second_target,
 };
-use super::{CONFIG, DOPPLER_NAME, Incident, PROJECT, Provoked, TOKEN_SECRET};
+use super::{BASE, CONFIG, DOPPLER_NAME, Incident, PROJECT, TOKEN_SECRET};
 use crate::Sandbox;
 use crate::call_log::Service;
 use crate::doppler::Visibility;
-
-const BASE: Incident = Incident {
-    name: "",
-    cause: "",
-    remedy: None,
-    variables: no_variables,
-    act: |_| Box::pin(async { Provoked::default() }),
-    undo: end_faults,
-};
 
 pub(super) const INCIDENTS: &[Incident] = &[
     Incident {
@@ -58,7 +48,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 rotate(sandbox)
             })
         },
-        undo: nothing,
+        ..BASE
     },
     Incident {
         name: "StsFailed",
@@ -73,7 +63,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 rotate(sandbox)
             })
         },
-        undo: nothing,
+        ..BASE
     },
     Incident {
         name: "DopplerTargetNotFound",
@@ -99,7 +89,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 rotate(sandbox)
             })
         },
-        undo: nothing,
+        ..BASE
     },
     Incident {
         name: "DopplerValueMismatch",

@@ -2,19 +2,15 @@
 
 use serde_json::json;
 
-use super::helpers::{invoke, no_variables, nothing, rotate};
-use super::{Incident, SECRET, Variables};
+use super::helpers::{invoke, rotate};
+use super::{BASE, Incident, SECRET, Variables};
 
 const CALLER: Option<&str> = Some("the owner of the caller corrects its event");
 
 /// An event that nothing in the function or the secret has to be changed for.
 const EVENT: Incident = Incident {
-    name: "",
-    cause: "",
     remedy: CALLER,
-    variables: no_variables,
-    act: |_| Box::pin(async { super::Provoked::default() }),
-    undo: nothing,
+    ..BASE
 };
 
 pub(super) const INCIDENTS: &[Incident] = &[
@@ -24,7 +20,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
         remedy: Some("the owner of the stack corrects GracePeriod"),
         variables: |_| vec![("GRACE_PERIOD", "soon".to_owned())],
         act: |sandbox| Box::pin(async move { rotate(sandbox) }),
-        undo: nothing,
+        ..BASE
     },
     Incident {
         name: "MalformedEvent",

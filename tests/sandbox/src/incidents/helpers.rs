@@ -10,6 +10,7 @@ use crate::call_log::Service;
 use crate::doppler::Access;
 use crate::faults::{Fault, FaultKind};
 use crate::sandbox::Sandbox;
+use crate::secrets_manager::ReplicaStatus;
 
 /// The function's timeout while an incident is about running out of time. Enough for the other calls
 /// of a step, also on a busy machine.
@@ -18,15 +19,10 @@ pub(super) const SHORT: Duration = Duration::from_secs(10);
 /// The timeout of the template.
 const USUAL: Duration = Duration::from_mins(5);
 
-pub(super) fn no_variables(_: &Sandbox) -> Variables {
-    Vec::new()
-}
-
-/// Removes all faults.
-pub(super) fn end_faults(sandbox: &Sandbox) -> BoxFuture<'_, ()> {
+/// Removes all faults, and restores the function's timeout.
+pub(super) fn end_faults(sandbox: &Sandbox) {
     sandbox.faults().clear();
     sandbox.set_function_timeout(USUAL);
-    nothing(sandbox)
 }
 
 pub(super) fn nothing(_: &Sandbox) -> BoxFuture<'_, ()> {
@@ -147,6 +143,17 @@ pub(super) fn restore_token(sandbox: &Sandbox) -> BoxFuture<'_, ()> {
         let token = doppler.service_token(PROJECT, CONFIG, Access::ReadWrite);
         store_token(sandbox, &token).await;
     })
+}
+
+/// The Region of the replica.
+const REGION: &str = "eu-west-1";
+
+/// Gives the replica of the secret a status. Creates it if there is none.
+pub(super) fn set_replica(sandbox: &Sandbox, status: ReplicaStatus, message: &str) {
+    if sandbox.secret(SECRET).replicas.is_empty() {
+        sandbox.replicate(SECRET, &[REGION]);
+    }
+    sandbox.set_replica(SECRET, REGION, status, message);
 }
 
 /// A second Doppler target.

@@ -3,10 +3,9 @@
 use serde_json::json;
 
 use super::helpers::{
-    begin, invoke, key_id, key_in, no_variables, nothing, plan, reconcile, resume, rotate, step,
-    text,
+    begin, invoke, key_id, key_in, nothing, plan, reconcile, resume, rotate, step, text,
 };
-use super::{Incident, Provoked, SECRET};
+use super::{BASE, Incident, SECRET};
 use crate::sandbox::Sandbox;
 
 /// One more than the function reads.
@@ -14,15 +13,6 @@ const TOO_MANY: usize = 1_001;
 
 /// The name of a key that another tool created in vain.
 const SURPLUS: &str = "surplus";
-
-const BASE: Incident = Incident {
-    name: "",
-    cause: "",
-    remedy: None,
-    variables: no_variables,
-    act: |_| Box::pin(async { Provoked::default() }),
-    undo: nothing,
-};
 
 /// Begins a rotation and creates its key. Returns the version and the key's id.
 async fn created(sandbox: &Sandbox) -> (String, String) {

@@ -46,6 +46,16 @@ pub struct Incident {
     undo: fn(&Sandbox) -> BoxFuture<'_, ()>,
 }
 
+/// What an incident has unless it says otherwise.
+const BASE: Incident = Incident {
+    name: "",
+    cause: "",
+    remedy: None,
+    variables: |_| Vec::new(),
+    act: |_| Box::pin(async { Provoked::default() }),
+    undo: helpers::nothing,
+};
+
 /// The function's variables, with their new values.
 pub type Variables = Vec<(&'static str, String)>;
 
@@ -98,8 +108,9 @@ impl Incident {
         (self.act)(sandbox).await
     }
 
-    /// Applies the remedy, except for the variables.
+    /// Applies the remedy, except for the variables. All faults end with it.
     pub async fn remedy(&self, sandbox: &Sandbox) {
+        helpers::end_faults(sandbox);
         (self.undo)(sandbox).await;
     }
 }

@@ -1,7 +1,7 @@
 //! A probe that proves nothing, and a delay that is too long.
 
-use super::helpers::{SHORT, always, end_faults, nothing, rotate};
-use super::{Incident, Provoked, SECRET};
+use super::helpers::{SHORT, always, rotate};
+use super::{BASE, Incident, Provoked, SECRET};
 use crate::call_log::Service;
 use crate::constants::STAGE;
 use crate::faults::FaultKind;
@@ -9,13 +9,10 @@ use crate::sandbox::Sandbox;
 
 const PROBE: (Service, &str) = (Service::Gateway, "Probe");
 
-const BASE: Incident = Incident {
-    name: "",
-    cause: "",
-    remedy: None,
+/// What all these have in common: the function probes.
+const PROBED: Incident = Incident {
     variables: probed,
-    act: |_| Box::pin(async { Provoked::default() }),
-    undo: end_faults,
+    ..BASE
 };
 
 /// Calls the API with each new key.
@@ -40,7 +37,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 rotate(sandbox)
             })
         },
-        ..BASE
+        ..PROBED
     },
     Incident {
         name: "ProbeNotProtected",
@@ -52,7 +49,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 rotate(sandbox)
             })
         },
-        ..BASE
+        ..PROBED
     },
     Incident {
         name: "ProbeNotAccepted",
@@ -66,7 +63,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 rotate(sandbox)
             })
         },
-        ..BASE
+        ..PROBED
     },
     Incident {
         name: "ProbeInconclusive",
@@ -83,7 +80,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 }
             })
         },
-        ..BASE
+        ..PROBED
     },
     Incident {
         name: "PropagationExceedsDeadline",
@@ -96,6 +93,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
             ]
         },
         act: |sandbox| Box::pin(async move { rotate(sandbox) }),
-        undo: nothing,
+        ..BASE
     },
 ];

@@ -3,10 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::helpers::{
-    end_faults, hour, key_id, no_variables, nothing, plan, reconcile, refuse, second_target,
-    take_second_target,
+    hour, key_id, nothing, plan, reconcile, refuse, second_target, set_replica, take_second_target,
 };
-use super::{Incident, Provoked, SECRET};
+use super::{BASE, Incident, Provoked, SECRET};
 use crate::call_log::Service;
 use crate::sandbox::Sandbox;
 use crate::secrets_manager::ReplicaStatus;
@@ -14,16 +13,6 @@ use crate::secrets_manager::ReplicaStatus;
 const DAY: Duration = Duration::from_hours(24);
 /// A minute less than a day.
 const NEARLY_DAY: Duration = Duration::from_mins(24 * 60 - 1);
-const REGION: &str = "eu-west-1";
-
-const BASE: Incident = Incident {
-    name: "",
-    cause: "",
-    remedy: None,
-    variables: no_variables,
-    act: |_| Box::pin(async { Provoked::default() }),
-    undo: nothing,
-};
 
 /// Rotates, so that the superseded key is new. Returns its id.
 async fn superseded(sandbox: &Sandbox) -> String {
@@ -56,7 +45,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 Provoked::default()
             })
         },
-        undo: end_faults,
         ..BASE
     },
     Incident {
@@ -120,17 +108,14 @@ pub(super) const INCIDENTS: &[Incident] = &[
         remedy: Some("the owner of the KMS key in the replica's Region enables it"),
         act: |sandbox| {
             Box::pin(async move {
-                if sandbox.secret(SECRET).replicas.is_empty() {
-                    sandbox.replicate(SECRET, &[REGION]);
-                }
                 let words = "Access to the KMS key is denied";
-                sandbox.set_replica(SECRET, REGION, ReplicaStatus::Failed, words);
+                set_replica(sandbox, ReplicaStatus::Failed, words);
                 reconcile(sandbox).await;
                 Provoked::default()
             })
         },
         undo: |sandbox| {
-            sandbox.set_replica(SECRET, REGION, ReplicaStatus::InSync, "");
+            set_replica(sandbox, ReplicaStatus::InSync, "");
             nothing(sandbox)
         },
         ..BASE

@@ -3,25 +3,13 @@
 use serde_json::json;
 
 use super::helpers::{
-    SHORT, always, begin, end_faults, key_in, no_variables, nothing, refuse, resume, rotate, step,
-    text,
+    SHORT, begin, key_in, nothing, refuse, resume, rotate, set_replica, step, text,
 };
-use super::{Incident, Provoked, SECRET};
+use super::{BASE, Incident, SECRET};
 use crate::call_log::Service;
 use crate::constants::random_uuid;
 use crate::sandbox::Sandbox;
 use crate::secrets_manager::ReplicaStatus;
-
-const REGION: &str = "eu-west-1";
-
-const BASE: Incident = Incident {
-    name: "",
-    cause: "",
-    remedy: None,
-    variables: no_variables,
-    act: |_| Box::pin(async { Provoked::default() }),
-    undo: nothing,
-};
 
 /// Writes the current key with another field, which differs each time.
 fn edit(sandbox: &Sandbox) {
@@ -110,7 +98,6 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 rotate(sandbox)
             })
         },
-        undo: end_faults,
         ..BASE
     },
     Incident {
@@ -143,24 +130,14 @@ pub(super) const INCIDENTS: &[Incident] = &[
         act: |sandbox| {
             Box::pin(async move {
                 sandbox.set_function_timeout(SHORT);
-                if sandbox.secret(SECRET).replicas.is_empty() {
-                    sandbox.replicate(SECRET, &[REGION]);
-                }
-                sandbox.set_replica(SECRET, REGION, ReplicaStatus::InProgress, "");
+                set_replica(sandbox, ReplicaStatus::InProgress, "");
                 rotate(sandbox)
             })
         },
         undo: |sandbox| {
-            sandbox.set_replica(SECRET, REGION, ReplicaStatus::InSync, "");
-            end_faults(sandbox)
+            set_replica(sandbox, ReplicaStatus::InSync, "");
+            nothing(sandbox)
         },
         ..BASE
     },
 ];
-
-/// Delays every call of an operation beyond the function's shortened timeout.
-pub(super) fn slow(sandbox: &Sandbox, call: (Service, &str)) {
-    sandbox.set_function_timeout(SHORT);
-    let delay = crate::faults::FaultKind::Delay(SHORT * 3);
-    always(sandbox, call, delay);
-}
