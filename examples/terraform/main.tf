@@ -49,7 +49,7 @@ resource "aws_s3_object" "template" {
 resource "aws_cloudformation_stack" "rotation" {
   name         = var.name
   template_url = "https://${var.bucket}.s3.${data.aws_region.current.region}.amazonaws.com/${aws_s3_object.template.key}"
-  capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+  capabilities = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
   tags         = var.tags
 
   parameters = {
@@ -79,6 +79,8 @@ resource "aws_cloudformation_stack" "rotation" {
     ReconcileSchedule      = var.reconcile_schedule
     DopplerTargets         = var.doppler_targets
     DopplerAdoptTargets    = var.doppler_adopt_targets
+    DopplerIdentity        = var.doppler_identity
+    DopplerAudience        = var.doppler_audience
     DopplerTokenSecretArn  = var.doppler_token_secret_arn
     DopplerTokenKmsKeyArn  = var.doppler_token_kms_key_arn
     DopplerApiUrl          = var.doppler_api_url
@@ -88,6 +90,7 @@ resource "aws_cloudformation_stack" "rotation" {
     AlarmTopicArn          = var.alarm_topic_arn
     CurrentKeyMaxAgeDays   = var.current_key_max_age_days
     DocumentationUrl       = var.documentation_url
+    RoleName               = var.role_name
     LogLevel               = var.log_level
     LogRetentionDays       = var.log_retention_days
     ReservedConcurrency    = var.reserved_concurrency

@@ -218,8 +218,22 @@ variable "doppler_adopt_targets" {
   nullable    = false
 }
 
+variable "doppler_identity" {
+  description = "ID of the identity of a Doppler service account. The function then logs in to Doppler with its role, and no token is stored. It needs outbound identity federation, which aws iam enable-outbound-web-identity-federation enables for the account."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "doppler_audience" {
+  description = "Audience that the identity requires. Empty for doppler/ and the ID of the identity, which no other identity has."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
 variable "doppler_token_secret_arn" {
-  description = "ARN of the secret with the Doppler token, required for a mirror. It must not be the secret that is rotated."
+  description = "ARN of the secret with a Doppler token, required for a mirror without DopplerIdentity. It must not be the secret that is rotated."
   type        = string
   default     = ""
   nullable    = false
@@ -278,6 +292,13 @@ variable "documentation_url" {
   description = "Location of this project's documentation, as an https URL or a relative path. Alarms and errors link to its pages."
   type        = string
   default     = "docs"
+  nullable    = false
+}
+
+variable "role_name" {
+  description = "Name of the function's role. Empty for a generated one. With DopplerIdentity, choose a name, because the identity names the role's ARN as its subject."
+  type        = string
+  default     = ""
   nullable    = false
 }
 
