@@ -58,7 +58,7 @@ class ApiKeyRotation(pulumi.ComponentResource):
             template_url=pulumi.Output.concat(
                 "https://", bucket, ".s3.", aws.get_region_output().region, ".amazonaws.com/", uploaded.key
             ),
-            capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
             parameters={"Architecture": architecture, **parameters},
             opts=below,
         )

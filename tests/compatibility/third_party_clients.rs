@@ -778,7 +778,7 @@ async fn aws_cli_changes_stack_and_reads_log() {
         .map(|name| format!("ParameterKey={name},UsePreviousValue=true"))
         .collect();
     let update = format!(
-        "cloudformation update-stack --stack-name partner-stack --use-previous-template --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters ParameterKey=GracePeriod,ParameterValue=48h {}",
+        "cloudformation update-stack --stack-name partner-stack --use-previous-template --capabilities CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND --parameters ParameterKey=GracePeriod,ParameterValue=48h {}",
         kept.join(" ")
     );
     terminal.aws(&update).await;

@@ -77,7 +77,7 @@ async fn publish_without_yes_only_lists() {
         format!("version {VERSION}, Apache-2.0"),
         format!("api-key-rotation-{VERSION}-x86_64.zip: 5 bytes"),
         "README.md: ".to_owned(),
-        "CAPABILITY_IAM, CAPABILITY_RESOURCE_POLICY".to_owned(),
+        "CAPABILITY_NAMED_IAM, CAPABILITY_RESOURCE_POLICY".to_owned(),
         "Nothing was uploaded".to_owned(),
     ]
     .into_iter()

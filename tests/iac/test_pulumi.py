@@ -163,7 +163,7 @@ class Pulumi(unittest.TestCase):
                 if "AllowedValues" in declared[name]:
                     self.assertIn(value, [str(one) for one in declared[name]["AllowedValues"]], name)
             self.assertEqual(parameters["DopplerTargets"], "shop/prd_partners/PARTNER_API_KEY")
-            self.assertEqual(stack["capabilities"], ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"])
+            self.assertEqual(stack["capabilities"], ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"])
             # Moving must not rotate, because the program may still write the superseded key.
             self.assertEqual(parameters.get("RotateImmediately", "true"), "true" if step == "new" else "false")
 

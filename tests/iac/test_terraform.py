@@ -50,7 +50,7 @@ class Terraform(unittest.TestCase):
         [stack] = [one['"aws_cloudformation_stack"']['"rotation"'] for one in resources if '"aws_cloudformation_stack"' in one]
         names = set(template.read()["Parameters"]) - LEFT_OUT
         self.assertEqual(stack["parameters"], {name: f"${{var.{snake(name)}}}" for name in names})
-        self.assertEqual(stack["capabilities"], ['"CAPABILITY_IAM"', '"CAPABILITY_AUTO_EXPAND"'])
+        self.assertEqual(stack["capabilities"], ['"CAPABILITY_NAMED_IAM"', '"CAPABILITY_AUTO_EXPAND"'])
 
     def test_outputs_exist_in_template(self):
         outputs = template.read()["Outputs"]

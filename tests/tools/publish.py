@@ -33,7 +33,7 @@ SUPPORTED = {
     "AWS::Lambda::Permission", "AWS::Logs::LogGroup", "AWS::Serverless::Function",
 }
 # What a deployer must acknowledge, by the type that demands it.
-CAPABILITIES = {"AWS::IAM::Role": "CAPABILITY_IAM", "AWS::Lambda::Permission": "CAPABILITY_RESOURCE_POLICY"}
+CAPABILITIES = {"AWS::IAM::Role": "CAPABILITY_NAMED_IAM", "AWS::Lambda::Permission": "CAPABILITY_RESOURCE_POLICY"}
 LARGEST_TEXT = 5 * 1024 * 1024
 
 

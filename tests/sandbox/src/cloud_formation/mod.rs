@@ -176,7 +176,7 @@ impl CloudFormation {
             )));
         }
         let capabilities = form.members("Capabilities");
-        for needed in ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"] {
+        for needed in [stack.iam_capability(), "CAPABILITY_AUTO_EXPAND"] {
             if !capabilities.iter().any(|one| one.get("") == Some(needed)) {
                 let message = format!("Requires capabilities : [{needed}]");
                 return Err(ErrorResponse::new(

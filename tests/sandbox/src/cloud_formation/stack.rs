@@ -130,13 +130,24 @@ impl Stack {
             "CreationTime": time(self.created),
             "StackStatus": self.status.as_str(),
             "DisableRollback": false,
-            "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            "Capabilities": [self.iam_capability(), "CAPABILITY_AUTO_EXPAND"],
             "Outputs": outputs.collect::<Vec<_>>(),
         });
         if let Some(updated) = self.updated {
             stack["LastUpdatedTime"] = json!(time(updated));
         }
         stack
+    }
+
+    /// Returns the capability that the template's roles demand (DOC, CloudFormation API reference,
+    /// `UpdateStack`): another one if a role may have a name of its own.
+    pub(super) fn iam_capability(&self) -> &'static str {
+        let mut resources = self.template.section("Resources").iter();
+        if resources.any(|(_, one)| one["Properties"].get("RoleName").is_some()) {
+            "CAPABILITY_NAMED_IAM"
+        } else {
+            "CAPABILITY_IAM"
+        }
     }
 
     /// Returns the output of `GetTemplateSummary`.
@@ -161,7 +172,7 @@ impl Stack {
         });
         json!({
             "Parameters": parameters.collect::<Vec<_>>(),
-            "Capabilities": ["CAPABILITY_IAM"],
+            "Capabilities": [self.iam_capability()],
             "DeclaredTransforms": ["AWS::Serverless-2016-10-31"],
         })
     }

@@ -33,13 +33,17 @@ Outputs:
 ";
 
 async fn with_stack() -> Sandbox {
+    with_template(TEMPLATE).await
+}
+
+async fn with_template(template: &str) -> Sandbox {
     let sandbox = start().await;
     sandbox
         .deploy(template_function().env("OWN", "stays").env("PERIOD", "24h"))
         .await;
     sandbox.create_stack(NewStack {
         name: "partner".to_owned(),
-        template: Template::parse(TEMPLATE).expect("it is a template"),
+        template: Template::parse(template).expect("it is a template"),
         parameters: BTreeMap::new(),
         made: BTreeMap::new(),
     });
@@ -183,6 +187,19 @@ async fn refused_updates_have_aws_words() {
     let (_, text) = cloud_formation(&sandbox, &bare).await;
     assert!(
         text.contains("<Code>InsufficientCapabilitiesException</Code>"),
+        "{text}"
+    );
+}
+
+/// A role that may have a name of its own demands another capability (DOC).
+#[tokio::test]
+async fn named_role_demands_capability_for_names() {
+    let named = "Properties: {RoleName: !Ref AWS::StackName, Policies: []}";
+    let sandbox = with_template(&TEMPLATE.replace("Properties: {Policies: []}", named)).await;
+    let (status, text) = update(&sandbox, &[("Period", "48h")]).await;
+    assert_eq!(status, 400);
+    assert!(
+        text.contains("Requires capabilities : [CAPABILITY_NAMED_IAM]"),
         "{text}"
     );
 }

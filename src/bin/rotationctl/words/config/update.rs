@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_secs(2);
 const MOST_PAGES: usize = 20;
 
 /// What the template needs: it has a role, and SAM's transform.
-const CAPABILITIES: [&str; 2] = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
+const CAPABILITIES: [&str; 2] = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"];
 
 /// Updates the stack with these values. Every other parameter keeps its own: `CloudFormation` would
 /// give a parameter that is left out its default.

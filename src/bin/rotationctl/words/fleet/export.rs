@@ -41,7 +41,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Export) -> Result<(
             "<stack>",
             "--resolve-s3",
             "--capabilities",
-            "CAPABILITY_IAM",
+            "CAPABILITY_NAMED_IAM",
             "--parameter-overrides",
         ]),
         |command, (name, value)| command.arg(format!("{name}={value}")),
