@@ -377,15 +377,15 @@ impl Lambda {
                 format!("RequestId: {request_id} Error: {error:#}"),
             )),
         };
-        self.report(&request_id, &result, started.elapsed());
+        // By the services' clock: a test that moves it during a call lets the invocation take that
+        // long.
+        let took = clock.instant().saturating_duration_since(started);
+        self.report(&request_id, &result, took);
         let answer = match &result {
             Ok(answer) => answer.to_string(),
             Err(error) => error.to_string(),
         };
         *self.shared.answers.lock() += &(answer + "\n");
-        // By the services' clock: a test that moves it during a call lets the invocation take that
-        // long.
-        let took = clock.instant().saturating_duration_since(started);
         self.measure(at, took, result.is_err());
         Invocation {
             request_id,
