@@ -139,8 +139,8 @@ impl Stack {
         stack
     }
 
-    /// Returns the capability that the template's roles demand (DOC, CloudFormation API reference,
-    /// `UpdateStack`): another one if a role may have a name of its own.
+    /// Returns the capability that the roles of the template demand (DOC, `UpdateStack`): another
+    /// one if a role may have a name of its own.
     pub(super) fn iam_capability(&self) -> &'static str {
         let mut resources = self.template.section("Resources").iter();
         if resources.any(|(_, one)| one["Properties"].get("RoleName").is_some()) {
