@@ -62,6 +62,22 @@ fn every_fence_has_language() {
     assert!(count > 100, "only {count} blocks");
 }
 
+/// zsh reads `$name:r` as the name of a file without its extension.
+#[test]
+fn commands_mean_same_in_bash_and_zsh() {
+    let modifier = Regex::new(r"\$\w+:[A-Za-z]").expect("it is valid");
+    for page in all_pages() {
+        for block in page
+            .blocks()
+            .iter()
+            .filter(|block| block.language == "bash")
+        {
+            let found = modifier.find(&block.text).map(|found| found.as_str());
+            assert_eq!(found, None, "{}, {}", page.path, block.heading);
+        }
+    }
+}
+
 #[test]
 fn every_link_leads_to_file_and_heading() {
     let mut count = 0;
