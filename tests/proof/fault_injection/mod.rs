@@ -28,6 +28,13 @@ const INTERACTING: [Fault; 4] = [
     Fault::Throttled,
 ];
 
+/// The jobs into which several faults are injected: both loops, and a rotation whose token ends with its process.
+const COMBINED: [Scenario; 3] = [
+    Scenario::Second,
+    Scenario::Reconciliation,
+    Scenario::Keyless,
+];
+
 /// Returns every `n`th of the schedules, or all of them in an exhaustive run.
 fn share(schedules: Vec<Schedule>, n: usize) -> Vec<Schedule> {
     let n = if is_exhaustive() { 1 } else { n };
@@ -52,7 +59,7 @@ async fn any_one_fault_at_any_call_is_survived() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_two_faults_are_survived() {
-    for scenario in [Scenario::Second, Scenario::Reconciliation] {
+    for scenario in COMBINED {
         let calls = baseline(scenario, Options::default()).await;
         let schedules = pairs(scenario, calls, &INTERACTING);
         prove("two faults", share(schedules, 151)).await;
@@ -62,7 +69,7 @@ async fn any_two_faults_are_survived() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_three_faults_are_survived() {
     const SEED: u64 = 20_261_122;
-    for scenario in [Scenario::Second, Scenario::Reconciliation] {
+    for scenario in COMBINED {
         let calls = baseline(scenario, Options::default()).await;
         let number = if is_exhaustive() { 1000 } else { 20 };
         let schedules = triples(scenario, calls, &INTERACTING, SEED, number);
