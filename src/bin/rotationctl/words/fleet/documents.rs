@@ -3,6 +3,9 @@
 
 use api_key_rotation::config::{Config, Document, Fleet, FleetError};
 use api_key_rotation::decision::CURRENT;
+use rand::RngExt as _;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 
 use super::secrets;
 use crate::failure::Failure;
@@ -150,7 +153,7 @@ pub(super) async fn prepare<'a>(
     text: &str,
 ) -> Result<Prepared<'a>, Failure> {
     // Another operator's label must not take this version's away.
-    let label = format!("rotationctl-{:016x}", rand::random::<u64>());
+    let label = format!("rotationctl-{:016x}", UnwrapErr(SysRng).random::<u64>());
     let request = operator.aws.secrets_manager.put_secret_value();
     // The SDK adds a ClientRequestToken, which stays the same when it repeats the call.
     let reply = request
