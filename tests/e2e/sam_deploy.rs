@@ -261,7 +261,8 @@ async fn guided_deployment_is_repeated_from_saved_answers() {
     assert_eq!(parameters.len(), TEMPLATE.section("Parameters").len());
     let answers = [STACK.to_owned(), String::new()].into_iter();
     let answers = answers.chain(parameters.into_iter().map(answer));
-    let answers = answers.map(|line| line + "\n").collect::<String>() + &"\n".repeat(6);
+    // SAM asks whether to sign the code, because the function can have a configuration for it.
+    let answers = answers.map(|line| line + "\n").collect::<String>() + "\n\n\nn\n\n\n\n";
     let file = cloud.cli.path("answers");
     std::fs::write(&file, answers).expect("the file can be written");
 
@@ -352,7 +353,7 @@ async fn impossible_settings_are_refused_before_creation() {
         ),
         (
             &[secret, plan, ("DopplerTargets", "shop/prd/KEY")],
-            "DopplerTargets requires DopplerTokenSecretArn",
+            "DopplerTargets requires DopplerIdentity",
         ),
         (
             &[secret, plan, ("ScheduleExpression", "rate(1 hour)")],
