@@ -1,12 +1,11 @@
 //! The calls to AWS STS: the token that proves the identity of the function's role to others.
 
-use aws_smithy_xml::decode::{Document, try_data};
 use secrecy::SecretString;
 
 use super::CallError;
 use super::aws;
 use super::aws::AwsConfig;
-use super::aws::signed::{Query, SignedClient};
+use super::aws::signed::{Query, SignedClient, text_in};
 use super::clock::Clock;
 use crate::driver::{Call, Service};
 
@@ -50,14 +49,6 @@ impl Sts {
 
 /// Returns the token in a reply, or `None` if the reply has none.
 fn token_in(reply: &str) -> Option<SecretString> {
-    let mut document = Document::new(reply);
-    while let Some(element) = document.next_start_element() {
-        if element.local() == "WebIdentityToken" {
-            let mut scope = document.scoped_to(element);
-            let text = try_data(&mut scope).ok()?;
-            let text = text.trim();
-            return (!text.is_empty()).then(|| text.into());
-        }
-    }
-    None
+    let token = text_in(reply, "WebIdentityToken")?;
+    (!token.is_empty()).then(|| token.into())
 }

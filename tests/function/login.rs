@@ -271,6 +271,20 @@ async fn unknown_identity_and_denied_role_are_named() {
     assert_eq!(env.calls_of(PROOF), 1, "a denied call is not repeated");
 }
 
+/// The message of STS is shown as its text, and not as its XML.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn message_of_sts_is_shown_unescaped() {
+    const MESSAGE: &str = r#"1 < 2 & "&lt;" is > text"#;
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    let refusal = FaultKind::refuse(400, "ValidationError", MESSAGE);
+    let refusal = Fault::new(refusal).on(Service::Sts, PROOF);
+    env.sandbox.faults().inject(refusal);
+    let (error, _) = env.rotate_and_fail("testSecret").await;
+    let refused = format!("GetWebIdentityToken: 400 ValidationError ({MESSAGE})");
+    assert!(error.error_message.contains(&refused), "{error}");
+    assert_eq!(env.calls_of(PROOF), 1);
+}
+
 /// The deployment switches from the stored token to the identity, and back, between two runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stored_token_and_identity_replace_each_other() {

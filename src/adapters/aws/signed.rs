@@ -13,7 +13,6 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::ErrorMetadata;
-use aws_smithy_xml::decode::{Document, try_data};
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::Url;
 use tokio::time::Instant;
@@ -21,8 +20,8 @@ use tokio::time::Instant;
 use super::connector::exchange;
 use super::throttle::CALL_CONTEXT;
 use super::{AwsConfig, advice, retry_delay, variable};
-use crate::adapters::call::log_retry;
 use crate::adapters::clock::Clock;
+use crate::adapters::call::log_retry;
 use crate::adapters::{CallError, CallErrorKind};
 use crate::config::library;
 use crate::driver::{Call, Service};
@@ -219,22 +218,36 @@ fn endpoint(name: &str, region: &str, fips: bool, dual_stack: bool) -> String {
 
 /// Returns the code and message of a refusal: `<ErrorResponse><Error><Code>…`.
 fn refusal(reply: &HttpResponse) -> ErrorMetadata {
-    let text = String::from_utf8_lossy(reply.body().bytes().unwrap_or_default());
-    let mut document = Document::new(&text);
+    let body = String::from_utf8_lossy(reply.body().bytes().unwrap_or_default());
     let mut refusal = ErrorMetadata::builder();
-    while let Some(element) = document.next_start_element() {
-        let name = element.local().to_owned();
-        if !["Code", "Message"].contains(&name.as_str()) {
-            continue;
-        }
-        let mut scope = document.scoped_to(element);
-        let Ok(text) = try_data(&mut scope) else {
-            break;
-        };
-        refusal = match name.as_str() {
-            "Code" => refusal.code(text),
-            _ => refusal.message(text),
-        };
+    if let Some(code) = text_in(&body, "Code") {
+        refusal = refusal.code(code);
+    }
+    if let Some(message) = text_in(&body, "Message") {
+        refusal = refusal.message(message);
     }
     refusal.build()
+}
+
+/// Returns the text of the first element with this name. `None` if the reply has none.
+///
+/// The elements that are read hold only text, and have no attributes (DOC). A parser for XML would
+/// add about 30 kB to the binary.
+pub(in crate::adapters) fn text_in(reply: &str, name: &str) -> Option<String> {
+    const ENTITIES: [(&str, &str); 5] = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        // Last, so that no other entity comes out of it.
+        ("&amp;", "&"),
+    ];
+    let (_, rest) = reply.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    let text = text.trim().to_owned();
+    Some(
+        ENTITIES
+            .iter()
+            .fold(text, |text, (entity, letter)| text.replace(entity, letter)),
+    )
 }
