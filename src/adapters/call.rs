@@ -191,11 +191,3 @@ impl CallError {
 }
 
 impl std::error::Error for CallError {}
-
-/// Logs that a call is retried.
-pub(super) fn log_retry(failed: &CallError, pause: Duration) {
-    tracing::warn!(
-        pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-        "{failed}; trying again"
-    );
-}

@@ -17,6 +17,7 @@ mod http;
 mod key_changes;
 mod probe;
 mod queries;
+mod repeat;
 mod replication;
 mod secrets_manager;
 mod session;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use backon::Retryable;
 use tokio::time::Instant;
 
-use super::super::call::{CallError, CallErrorKind, log_retry};
+use super::super::call::{CallError, CallErrorKind};
+use super::super::repeat::log_retry;
 use super::super::secrets_manager::Secret;
 use super::super::session::VISIBILITY;
 use super::super::{advice, aws};

@@ -21,7 +21,7 @@ use super::connector::exchange;
 use super::throttle::CALL_CONTEXT;
 use super::{AwsConfig, advice, retry_delay, variable};
 use crate::adapters::clock::Clock;
-use crate::adapters::call::log_retry;
+use crate::adapters::repeat::log_retry;
 use crate::adapters::{CallError, CallErrorKind};
 use crate::config::library;
 use crate::driver::{Call, Service};

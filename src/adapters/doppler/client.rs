@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
+use backon::ExponentialBuilder;
 use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Method, RequestBuilder, Url};
 use secrecy::ExposeSecret;
@@ -13,8 +13,8 @@ use super::Doppler;
 use super::classify::Answer;
 use super::credentials::{Issued, Token};
 use super::rate_limit::{self, Limit};
-use crate::adapters::call::log_retry;
 use crate::adapters::http::{self, DOPPLER_REPLY_MAX, Unread, no_reply_kind, retry_after, wait};
+use crate::adapters::repeat::{AttemptError, repeat};
 use crate::adapters::{AdapterError, CallError, CallErrorKind};
 use crate::config::DopplerCredentials;
 use crate::driver::{Call, Service};
@@ -38,13 +38,28 @@ impl Envelope {
     }
 }
 
-/// One attempt that failed.
-struct AttemptError {
-    error: CallError,
-    /// Whether another attempt may succeed.
-    transient: bool,
-    /// The pause that Doppler requests.
-    wait: Option<Duration>,
+/// What a call expects as the body of a successful reply.
+pub(super) trait Expected {
+    /// Parses a body. Returns whether it has the form of the reply.
+    fn parse(&mut self, body: &[u8]) -> bool;
+}
+
+/// The reply of a call, once it is received. The attempts of all calls are compiled once, so they do
+/// not know its type.
+pub(super) struct Reply<T>(pub(super) Option<T>);
+
+impl<T> Reply<T> {
+    /// Returns the reply to a call that succeeded.
+    pub(super) fn value(self) -> T {
+        self.0.expect("a call succeeds with a reply")
+    }
+}
+
+impl<T: for<'de> Deserialize<'de>> Expected for Reply<T> {
+    fn parse(&mut self, body: &[u8]) -> bool {
+        self.0 = serde_json::from_slice(body).ok();
+        self.0.is_some()
+    }
 }
 
 impl Doppler<'_> {
@@ -60,6 +75,20 @@ impl Doppler<'_> {
         url: Url,
         body: Option<&serde_json::Value>,
     ) -> Result<(T, Call), AdapterError> {
+        let mut reply = Reply(None);
+        let call = self.send(operation, method, url, body, &mut reply).await?;
+        Ok((reply.value(), call))
+    }
+
+    /// As [`call`](Self::call), for any type of reply.
+    async fn send(
+        &self,
+        operation: &'static str,
+        method: Method,
+        url: Url,
+        body: Option<&serde_json::Value>,
+        expected: &mut dyn Expected,
+    ) -> Result<Call, AdapterError> {
         let request = |token: &Token| {
             let request = self.http.request(method.clone(), url.clone());
             let request = request
@@ -74,9 +103,10 @@ impl Doppler<'_> {
         // created.
         let value = body.and_then(|body| body["change_requests"][0]["value"].as_str());
         let limit = self.state.limits.of(&method);
-        let send = async |token: &Token| {
-            let reply = self.attempts(operation, limit, value, || request(token));
-            reply.await.map_err(|error| self.explained(error))
+        let mut send = async |token: &Token| {
+            let request = || request(token);
+            let attempts = self.attempts(operation, limit, value, &request, expected);
+            attempts.await.map_err(|error| self.explained(error))
         };
         let Issued { token, is_fresh } = self.token().await?;
         match send(&token).await {
@@ -98,33 +128,24 @@ impl Doppler<'_> {
         }
     }
 
-    pub(super) async fn attempts<T: for<'de> Deserialize<'de>>(
+    /// Sends a request until Doppler accepts it, and the reply is the expected one.
+    pub(super) async fn attempts(
         &self,
         operation: &'static str,
         limit: &Limit,
         value: Option<&str>,
-        request: impl Fn() -> RequestBuilder,
-    ) -> Result<(T, Call), CallError> {
+        request: &dyn Fn() -> RequestBuilder,
+        expected: &mut dyn Expected,
+    ) -> Result<Call, CallError> {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(250))
             .with_max_delay(Duration::from_secs(8))
-            .with_max_times(5)
-            .with_jitter();
+            .with_max_times(5);
         let attempt = async || {
             self.turn(operation, limit).await?;
-            attempt(operation, limit, value, request()).await
+            attempt(operation, limit, value, request(), expected).await
         };
-        attempt
-            .retry(backoff)
-            .when(|failed: &AttemptError| failed.transient)
-            // A wait past the deadline would end in a less helpful error.
-            .adjust(|failed, pause| {
-                let pause = pause?.max(failed.wait.unwrap_or_default());
-                (Instant::now() + pause < self.deadline).then_some(pause)
-            })
-            .notify(|failed, pause| log_retry(&failed.error, pause))
-            .await
-            .map_err(|failed| failed.error)
+        repeat(backoff, Some(self.deadline), attempt).await
     }
 
     /// Waits until the rate limit allows such calls again.
@@ -139,7 +160,7 @@ impl Doppler<'_> {
                     Call::without_id(Service::Doppler, operation),
                     CallErrorKind::RateLimited(pause),
                 ),
-                transient: false,
+                is_transient: false,
                 wait: None,
             });
         }
@@ -152,19 +173,20 @@ impl Doppler<'_> {
     }
 }
 
-async fn attempt<T: for<'de> Deserialize<'de>>(
+async fn attempt(
     operation: &'static str,
     limit: &Limit,
     value: Option<&str>,
     request: RequestBuilder,
-) -> Result<(T, Call), AttemptError> {
+    expected: &mut dyn Expected,
+) -> Result<Call, AttemptError> {
     let call = |request_id| Call {
         request_id,
         ..Call::without_id(Service::Doppler, operation)
     };
-    let attempt_failed = |kind, request_id, transient, wait| AttemptError {
+    let attempt_failed = |kind, request_id, is_transient, wait| AttemptError {
         error: CallError::from_doppler(call(request_id), kind),
-        transient,
+        is_transient,
         wait,
     };
     let no_reply = |error: reqwest::Error| {
@@ -211,11 +233,11 @@ async fn attempt<T: for<'de> Deserialize<'de>>(
         let kind = CallErrorKind::Declined(answer);
         return Err(attempt_failed(kind, id, transient, requested));
     }
-    let Ok(value) = serde_json::from_slice(&body) else {
+    if !expected.parse(&body) {
         let kind = CallErrorKind::Malformed("a reply that is not the JSON of its API");
         return Err(attempt_failed(kind, id, true, None));
-    };
-    Ok((value, call(id)))
+    }
+    Ok(call(id))
 }
 
 fn request_id(headers: &HeaderMap) -> Option<Redacted> {

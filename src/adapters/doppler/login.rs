@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
 use super::Doppler;
+use super::client::Reply;
 use super::credentials::{Token, is_token};
-use crate::adapters::call::log_retry;
+use crate::adapters::repeat::log_retry;
 use crate::adapters::{AdapterError, CallError, CallErrorKind};
 use crate::config::DopplerIdentity;
 use crate::driver::Call;
@@ -91,8 +92,10 @@ impl Doppler<'_> {
             request.header(ACCEPT, "application/json").json(&body)
         };
         let proof = Some(proof.expose_secret());
-        self.attempts(OPERATION, &self.state.logins, proof, request)
-            .await
+        let mut login = Reply(None);
+        let attempts = self.attempts(OPERATION, &self.state.logins, proof, &request, &mut login);
+        let call = attempts.await?;
+        Ok((login.value(), call))
     }
 }
 
