@@ -43,8 +43,10 @@ pub(super) struct Visited {
 /// twice as long as the longest so far: more of them at once may take longer.
 ///
 /// # Errors
-/// Returns an error if the secrets cannot be listed.
+/// Returns an error if the fleet's documents are faulty or cannot be read, or if the secrets cannot
+/// be listed.
 pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, HandlerError> {
+    job.members().await?;
     let secrets = managed_secrets(job.clients, job.invocation).await?;
     job.account_keys = account_keys(job, secrets.len()).await;
     let job = &*job;

@@ -2,13 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::Span;
 
 use super::error::HandlerError;
 use super::event::{Purpose, Reconciliation};
 use super::invocation::Invocation;
-use super::members::Members;
+use super::members::{Members, members_for};
 use super::metrics::Metrics;
 use super::report::SecretReport;
 use super::scope::check_scope;
@@ -22,7 +23,7 @@ pub(super) struct Job<'a> {
     pub(super) clients: &'a Clients,
     pub(super) event: &'a Reconciliation,
     pub(super) invocation: &'a Invocation,
-    pub(super) members: Members,
+    pub(super) members: OnceCell<Members>,
     /// When half of the run's time is over.
     pub(super) halfway: Instant,
     /// The keys of the account, if the run is about many secrets.
@@ -37,8 +38,8 @@ pub(super) struct Job<'a> {
 /// finds that a reconciliation would change nothing, that is all.
 ///
 /// # Errors
-/// Returns an error if the secret cannot be described or is not managed. Other failures are in the
-/// report.
+/// Returns an error if the secret cannot be described or is not managed, or if the fleet's documents
+/// are faulty or cannot be read. Other failures are in the report.
 pub(super) async fn reconcile_secret(
     job: &Job<'_>,
     secret_id: &str,
@@ -49,7 +50,8 @@ pub(super) async fn reconcile_secret(
     Span::current().record("secret", &secret.arn);
     check_scope(config, &secret, &invocation.function_arn)?;
 
-    let (settings, issue) = job.members.settings(config, event.purpose, &secret)?;
+    let members = job.members().await?;
+    let (settings, issue) = members.settings(config, event.purpose, &secret)?;
     let configured = policy(clients, settings);
     let policy = Policy {
         grace: event.grace.unwrap_or(configured.grace),
@@ -81,6 +83,15 @@ pub(super) async fn reconcile_secret(
 }
 
 impl Job<'_> {
+    /// Returns what the run knows of the fleet's documents, which it reads once.
+    ///
+    /// # Errors
+    /// As for [`members_for`].
+    pub(super) async fn members(&self) -> Result<&Members, HandlerError> {
+        let read = || members_for(self.clients, self.event.purpose, self.invocation);
+        self.members.get_or_try_init(read).await
+    }
+
     /// Returns the sums. They are not held while anything is waited for.
     pub(super) fn totals(&self) -> MutexGuard<'_, Metrics> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use serde::Serialize;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::{Instrument, error_span};
 
@@ -10,7 +11,6 @@ use super::error::{HandlerError, log_error};
 use super::event::{Purpose, Reconciliation};
 use super::fleet::reconcile_fleet;
 use super::invocation::Invocation;
-use super::members::members_for;
 use super::metrics::Metrics;
 use super::one_secret::{Job, reconcile_secret};
 use super::outcome::{log_ignored, log_reconciliation};
@@ -37,8 +37,9 @@ pub struct Report {
 /// Reconciles the secrets of the event, and writes the metrics.
 ///
 /// # Errors
-/// Returns an error if the requested secret is not managed or cannot be described, or if secrets
-/// cannot be listed. Other failures are reported per secret.
+/// Returns an error if the requested secret is not managed or cannot be described, if secrets cannot
+/// be listed, or if the fleet's documents are faulty or cannot be read. Other failures are reported
+/// per secret.
 pub(super) async fn reconcile(
     clients: &Clients,
     event: &Reconciliation,
@@ -84,16 +85,11 @@ async fn run(
     };
     let began = Instant::now();
     let halfway = began + invocation.deadline.saturating_duration_since(began) / 2;
-    let members = members_for(clients, event.purpose, invocation).await;
-    let members = members.inspect_err(|_| {
-        report.totals.failures += 1;
-        report.totals.emit(clients, false);
-    })?;
     let mut job = Job {
         clients,
         event,
         invocation,
-        members,
+        members: OnceCell::new(),
         halfway,
         account_keys: None,
         totals: Mutex::default(),

@@ -26,7 +26,7 @@ impl Fleet {
 
     async fn start_with(changes: &[(&str, &str)]) -> Self {
         let setup = TestEnvBuilder::quick().inheriting();
-        let env = setup.start().await;
+        let mut env = setup.start().await;
         let sandbox = &env.sandbox;
         let plan = sandbox.create_empty_usage_plan("second");
         sandbox.create_secret(DOCUMENT, Some("{}"));
@@ -44,7 +44,10 @@ impl Fleet {
             ("DOPPLER_ALLOWED", &allowed),
         ];
         settings.extend(changes);
-        env.redeploy(&settings).await;
+        let settings = settings.into_iter();
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        env.settings.extend(settings);
+        env.redeploy(&[]).await;
         let fleet = Self { env, plan };
         fleet.put(&fleet.document()).await;
         fleet
@@ -210,6 +213,37 @@ async fn faulty_document_changes_nothing() {
         .result
         .expect_err("the documents are faulty");
     assert_eq!(error.error_type, "InvalidFleetConfig");
+}
+
+/// A foreign secret is refused, and its event is ignored, before a document is read: whatever the
+/// documents are, and without a call more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_secret_costs_no_document_read() {
+    const VERSION: &str = "11111111-1111-4111-8111-111111111111";
+    let fleet = Fleet::start().await;
+    let sandbox = &fleet.env.sandbox;
+    sandbox.create_secret("another", Some("{}"));
+    // The template's role denies the first call.
+    fleet.env.redeploy_unrestricted(&[]).await;
+    fleet.put_text("{").await;
+    sandbox.clear_calls();
+    let moved = json!({
+        "detail-type": "Secret Label Updated",
+        "source": "aws.secretsmanager",
+        "resources": [sandbox.secret("another").arn],
+        "detail": {"name": "another", "labelUpdated": "AWSCURRENT", "versionId": VERSION},
+    });
+    let answer = sandbox.invoke(moved.to_string()).await.result;
+    let report = answer.expect("the event is ignored");
+    assert!(!issues_of(&report, "another").is_empty(), "{report}");
+    for step in ["reconcile", "status", "emergencyStop"] {
+        let event = json!({"Step": step, "SecretId": "another"});
+        let error = sandbox.invoke(event.to_string()).await.result;
+        assert_eq!(error.expect_err(step).error_type, "SecretNotManaged");
+    }
+    let calls = sandbox.calls();
+    let described = fleet.env.calls_of("DescribeSecret");
+    assert_eq!(calls.len(), described, "{calls:#?}");
 }
 
 /// An emergency stop and a status report need no document, and say that they had none.
