@@ -20,6 +20,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The AWS SDK's own header for how long to wait before the next attempt, in milliseconds.
 pub(crate) const AWS_RETRY_AFTER: &str = "x-amz-retry-after";
 
+/// The AWS SDK's own header for the number of the attempt, such as `attempt=1; max=9` (SRC).
+pub(super) const ATTEMPT: &str = "amz-sdk-request";
+
 /// The longest wait that a service can request.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
@@ -111,10 +114,9 @@ pub(crate) async fn body(mut reply: reqwest::Response, most: usize) -> Result<Ve
     Ok(body)
 }
 
-/// Returns the number of the attempt, which the SDK sends in a header of its own (SRC). Returns 0
-/// without that header.
+/// Returns the number of the attempt in [`ATTEMPT`]. Returns 0 without that header.
 pub(super) fn attempt(headers: &HeaderMap) -> u32 {
-    let header = headers.get("amz-sdk-request");
+    let header = headers.get(ATTEMPT);
     let header = header.and_then(|header| header.to_str().ok());
     let attempt = header.and_then(|header| header.strip_prefix("attempt=")?.split(';').next());
     attempt

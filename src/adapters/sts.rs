@@ -3,7 +3,6 @@
 use secrecy::SecretString;
 
 use super::CallError;
-use super::aws;
 use super::aws::AwsConfig;
 use super::aws::signed::{Query, SignedClient, text_in};
 use super::clock::Clock;
@@ -40,10 +39,7 @@ impl Sts {
                 ("DurationSeconds", LIFETIME),
             ],
         };
-        let (token, call) = self.0.send(&query, token_in).await?;
-        let is_complete = token.is_some();
-        let call = aws::require_complete(is_complete, call)?;
-        Ok((token.unwrap_or_default(), call))
+        self.0.send(&query, token_in).await
     }
 }
 

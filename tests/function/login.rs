@@ -167,6 +167,8 @@ async fn passing_faults_of_exchange_are_retried() {
             FaultKind::refuse(503, "ServiceUnavailable", "try again"),
             FaultKind::LostReply,
             FaultKind::CutReply,
+            FaultKind::answer(200, "text/xml", ""),
+            FaultKind::answer(200, "text/html", "<html>"),
         ] {
             env.redeploy(&[]).await;
             let what = format!("{operation}: {kind:?}");

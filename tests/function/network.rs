@@ -412,19 +412,48 @@ async fn retries_of_sdk_are_logged_with_cause() {
     assert_eq!(log.matches("; trying again").count(), 3, "{log}");
 }
 
+/// An address that answers no request for a connection.
+struct Silence {
+    url: String,
+    _listener: TcpListener,
+    _queued: TcpStream,
+}
+
+impl Silence {
+    /// Linux drops the requests for a connection while the queue of a listener is full.
+    async fn start() -> Self {
+        let silent = TcpSocket::new_v4().expect("a socket");
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        silent.bind(any_port).expect("it can be bound");
+        let address = silent.local_addr().expect("it is bound");
+        Self {
+            url: format!("http://{address}"),
+            _listener: silent.listen(0).expect("it can listen"),
+            _queued: TcpStream::connect(address).await.expect("the first one"),
+        }
+    }
+}
+
+/// STS that does not answer at all, as in a VPC without an endpoint for it, is called as often as
+/// any other service: three times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_sts_fails_step_in_seconds() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    let silence = Silence::start().await;
+    env.redeploy(&[("AWS_ENDPOINT_URL_STS", &silence.url)])
+        .await;
+    let (error, _) = env.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "StsFailed", "{error}");
+    let retries = env.log().matches("; trying again").count();
+    assert_eq!(retries, 2, "{}", env.log());
+}
+
 /// A network that drops every packet, as a VPC without an endpoint does, fails a step within seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_network_fails_step_in_seconds() {
     let env = TestEnvBuilder::plain().start().await;
-    // Linux drops the requests for a connection while the queue of a listener is full.
-    let silent = TcpSocket::new_v4().expect("a socket");
-    let any_port = "127.0.0.1:0".parse().expect("an address");
-    silent.bind(any_port).expect("it can be bound");
-    let address = silent.local_addr().expect("it is bound");
-    let _listener = silent.listen(0).expect("it can listen");
-    let _queued = TcpStream::connect(address).await.expect("the first one");
-    env.redeploy(&[("AWS_ENDPOINT_URL", &format!("http://{address}"))])
-        .await;
+    let silence = Silence::start().await;
+    env.redeploy(&[("AWS_ENDPOINT_URL", &silence.url)]).await;
     let token = env.sandbox.begin_rotation(SECRET);
     let began = std::time::Instant::now();
     let message = env

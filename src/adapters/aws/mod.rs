@@ -207,15 +207,6 @@ impl CallError {
     #[must_use]
     pub fn from_aws(call: Call, kind: CallErrorKind) -> Self {
         let remedy = match &kind {
-            CallErrorKind::NoReply(how) => how.cause().remedy(),
-            CallErrorKind::Rejected {
-                status,
-                code,
-                message,
-            } => {
-                let (code, message) = (code.as_str(), message.as_str());
-                advice::of_refusal(call.service, call.operation, *status, code, message).remedy()
-            }
             CallErrorKind::ReplyTooLarge(_) => advice::TOO_LARGE,
             CallErrorKind::KeyTooLarge(..) => {
                 "list the keys one by one with `aws apigateway get-api-keys --page-size 1`, and delete that key or remove its tags and stage keys"
@@ -223,9 +214,25 @@ impl CallError {
             CallErrorKind::TooManyKeys(_) => {
                 "find the process that creates them, list them with `aws apigateway get-api-keys --name-query` and the secret's name, and delete unused ones with `aws apigateway delete-api-key`"
             }
-            _ => Cause::Unreadable.remedy(),
+            _ => cause_of_failure(&call, &kind).remedy(),
         };
         Self { call, kind, remedy }
+    }
+}
+
+/// Returns why a call to AWS failed.
+fn cause_of_failure(call: &Call, kind: &CallErrorKind) -> Cause {
+    match kind {
+        CallErrorKind::NoReply(how) => how.cause(),
+        CallErrorKind::Rejected {
+            status,
+            code,
+            message,
+        } => {
+            let (code, message) = (code.as_str(), message.as_str());
+            advice::of_refusal(call.service, call.operation, *status, code, message)
+        }
+        _ => Cause::Unreadable,
     }
 }
 

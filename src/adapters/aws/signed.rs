@@ -13,15 +13,15 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::ErrorMetadata;
-use backon::{ExponentialBuilder, Retryable};
+use backon::ExponentialBuilder;
 use reqwest::Url;
-use tokio::time::Instant;
 
 use super::connector::exchange;
 use super::throttle::CALL_CONTEXT;
-use super::{AwsConfig, advice, retry_delay, variable};
+use super::{AwsConfig, MALFORMED, cause_of_failure, retry_delay, variable};
 use crate::adapters::clock::Clock;
-use crate::adapters::repeat::log_retry;
+use crate::adapters::http;
+use crate::adapters::repeat::{AttemptError, repeat};
 use crate::adapters::{CallError, CallErrorKind};
 use crate::config::library;
 use crate::driver::{Call, Service};
@@ -48,13 +48,6 @@ pub(in crate::adapters) struct Query<'a> {
     pub(in crate::adapters) parameters: &'a [(&'static str, &'a str)],
 }
 
-/// An attempt that failed, with the pause that the service requests.
-struct AttemptError {
-    error: CallError,
-    transient: bool,
-    wait: Duration,
-}
-
 impl SignedClient {
     pub(in crate::adapters) fn new(
         service: Service,
@@ -79,59 +72,48 @@ impl SignedClient {
         &self,
         query: &Query<'_>,
         read: impl Fn(&str) -> Option<T>,
-    ) -> Result<(Option<T>, Call), CallError> {
+    ) -> Result<(T, Call), CallError> {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(250))
             .with_max_delay(Duration::from_secs(20))
-            .with_max_times(8)
-            .with_jitter();
+            .with_max_times(8);
         let deadline = CALL_CONTEXT.try_with(|call| call.deadline).ok();
-        let attempt = async || {
-            let reply = self.attempt(query).await;
+        let mut attempts = 0;
+        repeat(backoff, deadline, async || {
+            attempts += 1;
+            let reply = self.attempt(query, attempts).await;
             let reply = reply.map_err(|error| self.failure(query.operation, &error))?;
             let call = super::call(self.service, query.operation, &reply);
-            let text = reply.body().bytes().map(String::from_utf8_lossy);
-            Ok((text.and_then(|text| read(&text)), call))
-        };
-        attempt
-            .retry(backoff)
-            .when(|failed: &AttemptError| failed.transient)
-            .adjust(|failed, pause| {
-                let pause = pause?.max(failed.wait);
-                let is_in_time = deadline.is_none_or(|end| Instant::now() + pause < end);
-                is_in_time.then_some(pause)
-            })
-            .notify(|failed, pause| log_retry(&failed.error, pause))
-            .await
-            .map_err(|failed: AttemptError| failed.error)
+            let text = String::from_utf8_lossy(reply.body().bytes().unwrap_or_default());
+            match read(&text) {
+                Some(found) => Ok((found, call)),
+                None => Err(AttemptError {
+                    error: CallError::from_aws(call, CallErrorKind::Malformed(MALFORMED)),
+                    is_transient: true,
+                    wait: None,
+                }),
+            }
+        })
+        .await
     }
 
+    /// Decides as the clients of the SDK do whether another attempt may succeed.
     fn failure(&self, operation: &'static str, error: &QueryError) -> AttemptError {
-        let raw = error.raw_response();
-        let wait = raw.and_then(retry_delay).unwrap_or_default();
-        let error = super::call_error(self.service, operation, error);
-        let transient = match &error.kind {
-            CallErrorKind::NoReply(how) => how.may_pass(),
-            CallErrorKind::Rejected {
-                status,
-                code,
-                message,
-            } => {
-                let (code, message) = (code.as_str(), message.as_str());
-                advice::of_refusal(self.service, operation, *status, code, message).is_passing()
-            }
-            _ => false,
-        };
+        let failed = super::call_error(self.service, operation, error);
         AttemptError {
-            error,
-            transient,
-            wait,
+            is_transient: match error {
+                SdkError::TimeoutError(_) => true,
+                SdkError::DispatchFailure(failure) => failure.is_io(),
+                _ => cause_of_failure(&failed.call, &failed.kind).is_passing(),
+            },
+            wait: error.raw_response().and_then(retry_delay),
+            error: failed,
         }
     }
 
-    /// Sends one signed request. Its reply has status 200.
-    async fn attempt(&self, query: &Query<'_>) -> Result<HttpResponse, QueryError> {
-        let request = self.request(query).await;
+    /// Sends one signed request. Its reply has a status of success.
+    async fn attempt(&self, query: &Query<'_>, number: u32) -> Result<HttpResponse, QueryError> {
+        let request = self.request(query, number).await;
         let request =
             request.map_err(|error| SdkError::dispatch_failure(ConnectorError::user(error)))?;
         let reply = exchange(&self.http, &self.clock, request).await;
@@ -151,6 +133,7 @@ impl SignedClient {
     async fn request(
         &self,
         query: &Query<'_>,
+        attempt: u32,
     ) -> Result<HttpRequest, Box<dyn std::error::Error + Send + Sync>> {
         let region = self.sdk.region().map_or("", |region| region.as_ref());
         let url = match library::endpoint_url(&variable, self.name) {
@@ -189,6 +172,7 @@ impl SignedClient {
         request.set_uri(url.as_str())?;
         let headers = request.headers_mut();
         headers.insert("content-type", CONTENT_TYPE);
+        headers.insert(http::ATTEMPT, format!("attempt={attempt}"));
         for (name, value) in instructions.headers() {
             headers.insert(name.to_owned(), value.to_owned());
         }
