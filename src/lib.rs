@@ -46,6 +46,7 @@ pub mod decision;
 pub mod driver;
 pub mod handler;
 pub mod ids;
+pub mod json;
 pub mod logging;
 pub mod redact;
 pub mod secret;

@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::fleet_error::{DocumentFault, FleetError};
-use super::fleet_fields::{Fields, MemberFields, unknown};
+use super::fleet_fields::{MemberFields, unknown};
 use super::parse::{is_name_of_secret, parse_url};
 use super::pattern::Pattern;
 use super::secret_config::{DOPPLER_TARGETS, PROBE_URL};
 use super::{Config, DopplerConfig, SecretConfig};
 use crate::ids::{Target, is_secret_id};
+use crate::json::Fields;
 use crate::redact::Redacted;
 
 /// A document as it was read.
@@ -246,17 +247,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the fields of an object. `None`, with a fault, if it is not an object.
-    fn fields(
+    fn fields<'t>(
         &mut self,
         id: &str,
         place: &str,
-        text: &str,
-    ) -> Option<Vec<(String, Box<RawValue>)>> {
+        text: &'t str,
+    ) -> Option<Vec<(String, &'t RawValue)>> {
         let Ok(Fields(fields)) = serde_json::from_str(text) else {
             self.fault(id, place, "is not a JSON object");
             return None;
         };
-        let mut kept: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+        let mut kept: BTreeMap<String, &RawValue> = BTreeMap::new();
         for (name, value) in fields {
             if kept.contains_key(&name) {
                 let shown = Redacted::secret_id(&name);

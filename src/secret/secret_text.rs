@@ -15,11 +15,10 @@ use std::fmt;
 
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::decision::InvalidSecret;
+use crate::json;
 
 use super::api_key_value::{ApiKeyValue, is_gap};
 
@@ -111,7 +110,9 @@ fn parse_form(text: &str) -> Result<(Form, Option<ApiKeyValue>), InvalidSecret> 
     let word = ApiKeyValue::from(text);
     match serde_json::from_str::<&RawValue>(text) {
         Ok(json) if json.get().starts_with('{') => {
-            let fields: Fields = serde_json::from_str(text).map_err(|fault| broken(&fault))?;
+            let fields: json::Fields<'_> =
+                serde_json::from_str(text).map_err(|fault| broken(&fault))?;
+            let fields = Fields::from(fields);
             let key = fields.key()?;
             Ok((Form::Json(fields), key))
         }
@@ -140,8 +141,15 @@ fn broken(fault: &serde_json::Error) -> InvalidSecret {
     }
 }
 
-/// The fields of a JSON object, in their order and with unparsed values. A map would lose both.
+/// The fields of a JSON object, with values that cannot be printed.
 struct Fields(Vec<(String, SecretString)>);
+
+impl From<json::Fields<'_>> for Fields {
+    fn from(json::Fields(fields): json::Fields<'_>) -> Self {
+        let fields = fields.into_iter();
+        Self(fields.map(|(name, raw)| (name, raw.get().into())).collect())
+    }
+}
 
 impl Fields {
     fn key(&self) -> Result<Option<ApiKeyValue>, InvalidSecret> {
@@ -198,27 +206,5 @@ impl Fields {
         }
         out.push('}');
         out.as_str().into()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Vec<(String, SecretString)>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a JSON object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut fields = Vec::new();
-                while let Some((name, raw)) = map.next_entry::<_, &RawValue>()? {
-                    fields.push((name, raw.get().into()));
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(InOrder).map(Fields)
     }
 }

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// What each part of the crate may name. Each part names only parts above its own line, so there is no cycle.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("ids", &[]),
     ("time", &[]),
     ("redact", &["ids"]),
     ("command", &[]),
+    ("json", &[]),
     ("logging", &[]),
     ("decision", &["ids", "time", "redact"]),
     ("driver", &["ids", "time", "redact", "decision"]),
-    ("secret", &["ids", "decision"]),
-    ("config", &["ids", "redact", "time"]),
+    ("secret", &["ids", "json", "decision"]),
+    ("config", &["ids", "json", "redact", "time"]),
     (
         "adapters",
         &[

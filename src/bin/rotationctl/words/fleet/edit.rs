@@ -1,9 +1,6 @@
 //! Edits the text of a document. Every byte outside the edited member stays as it is.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use api_key_rotation::json::Fields;
 
 /// The members of a document, with their places in its text.
 pub(super) struct Outline<'a> {
@@ -29,11 +26,11 @@ impl Entry<'_> {
 impl<'a> Outline<'a> {
     /// Reads a document. `None` if it is not one; a check then says why.
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        let Pairs(fields) = serde_json::from_str(text).ok()?;
+        let Fields(fields) = serde_json::from_str(text).ok()?;
         let mut members = fields.into_iter().filter(|(name, _)| name == "members");
         let (_, members) = members.next()?;
         let start = place(text, members.get())?;
-        let Pairs(pairs) = serde_json::from_str(members.get()).ok()?;
+        let Fields(pairs) = serde_json::from_str(members.get()).ok()?;
         let entries = pairs.into_iter().map(|(name, value)| {
             let value = value.get();
             let start = place(text, value)?;
@@ -114,29 +111,4 @@ impl<'a> Outline<'a> {
 fn place(text: &str, part: &str) -> Option<usize> {
     let offset = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
     (offset + part.len() <= text.len()).then_some(offset)
-}
-
-/// The fields of an object in their order, as they are written.
-struct Pairs<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs<'de>, M::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Pairs(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
 }
