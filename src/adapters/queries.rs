@@ -9,8 +9,7 @@ use super::AdapterError;
 use super::probe;
 use super::session::{Session, VISIBILITY};
 use crate::decision::{
-    Content, Fact, Observed, Query, ReadVersion, Replication, RotationStep, TargetContent, Task,
-    VersionRole,
+    Content, Fact, Observed, Query, ReadVersion, Replication, TargetContent, VersionRole,
 };
 use crate::driver::Call;
 use crate::ids::Target;
@@ -102,9 +101,11 @@ impl Session<'_> {
                 }
                 (Fact::ReplicasInSync(description), call)
             }
-            Query::KeyAge { reached_at, .. } => {
-                return self.wait_until(observed, *reached_at).await;
-            }
+            Query::KeyAge {
+                reached_at,
+                may_postpone,
+                ..
+            } => return self.wait_until(*reached_at, *may_postpone).await,
         };
         Ok((fact, Some(call)))
     }
@@ -207,20 +208,12 @@ impl Session<'_> {
 
     /// Waits until the key has had time to take effect.
     ///
-    /// If that is past the deadline, `setSecret` leaves the wait to `finishSecret`, whose time
-    /// begins later. Any other step fails at once.
+    /// If that is past the deadline, the wait is postponed, or fails at once.
     async fn wait_until(
         &self,
-        observed: &Observed,
         at: SystemTime,
+        may_postpone: bool,
     ) -> Result<(Fact, Option<Call>), AdapterError> {
-        let may_postpone = matches!(
-            observed.task,
-            Task::Rotate {
-                step: RotationStep::SetSecret,
-                ..
-            }
-        );
         let wait = at
             .duration_since(self.clients.clock.now())
             .unwrap_or_default();

@@ -21,18 +21,27 @@ pub(super) fn propagate(observed: &Observed, key: &Key) -> ControlFlow<Decision>
         Readiness::Age(age)
             if !observed.is_current() && observed.effect != KeyEffect::Postponed =>
         {
-            wait_for_age(observed, key, age)
+            wait_for_age(observed, key, age, true)
         }
         Readiness::Age(_) | Readiness::Probe(_) => Continue(()),
     }
 }
 
-fn wait_for_age(observed: &Observed, key: &Key, age: Duration) -> ControlFlow<Decision> {
+fn wait_for_age(
+    observed: &Observed,
+    key: &Key,
+    age: Duration,
+    may_postpone: bool,
+) -> ControlFlow<Decision> {
     let reached_at = key.effective_since + age;
     if reached_at <= observed.policy.now {
         return Continue(());
     }
-    observed.in_effect(|| Query::KeyAge { age, reached_at })
+    observed.in_effect(|| Query::KeyAge {
+        age,
+        reached_at,
+        may_postpone,
+    })
 }
 
 /// Tests on the control plane that the enabled pending key is old enough to be in effect, and on
@@ -42,7 +51,7 @@ pub(super) fn test_on_control_plane(
     key: &Key,
     age: Duration,
 ) -> ControlFlow<Decision> {
-    wait_for_age(observed, key, age)?;
+    wait_for_age(observed, key, age, false)?;
     let plans = observed.plans_of(&key.id)?;
     if let UsagePlans::Configured(configured) = &observed.policy.plans
         && let Some(missing) = configured.difference(plans).next()

@@ -75,6 +75,8 @@ pub enum Query {
         age: Duration,
         /// When it reaches that age.
         reached_at: SystemTime,
+        /// Whether a later step can wait instead, if that is past the deadline.
+        may_postpone: bool,
     },
 }
 

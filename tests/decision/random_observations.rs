@@ -569,9 +569,9 @@ fn answers(observed: &Observed, query: &Query) -> Vec<(Fact, bool)> {
             }
             undisturbed(facts)
         }
-        Query::KeyAge { .. } if is_step(&observed.task, RotationStep::SetSecret) => {
-            undisturbed(vec![Fact::InEffect, Fact::WaitPostponed])
-        }
+        Query::KeyAge {
+            may_postpone: true, ..
+        } => undisturbed(vec![Fact::InEffect, Fact::WaitPostponed]),
         Query::ProbeAccepts(_) | Query::ProbeRefusesRandomKey(_) | Query::KeyAge { .. } => {
             undisturbed(vec![Fact::InEffect])
         }

@@ -467,7 +467,8 @@ fn version_superseded_after_promotion_fails_nothing() {
 }
 
 /// Runs a step of a rotation without a probe. Returns when its key is old enough, if the step
-/// waits for that, and how often it reads the labels.
+/// waits for that, and how often it reads the labels. Only `setSecret` may leave the wait to a later
+/// step.
 fn run_without_probe(
     model: &mut Model,
     step: RotationStep,
@@ -478,7 +479,12 @@ fn run_without_probe(
     observed.policy.now = SystemTime::UNIX_EPOCH;
     let (mut waited_for, mut labels) = (None, 0);
     let waits = |model: &mut Model, request: &Request| match request {
-        Request::Query(Query::KeyAge { reached_at, .. }) => {
+        Request::Query(Query::KeyAge {
+            reached_at,
+            may_postpone,
+            ..
+        }) => {
+            assert_eq!(*may_postpone, step == RotationStep::SetSecret);
             waited_for = Some(*reached_at);
             during_wait(model);
         }
