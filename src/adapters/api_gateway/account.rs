@@ -91,11 +91,11 @@ impl AccountKeys {
         values: &KnownValues<'_>,
         role: VersionRole,
     ) -> Option<ListedKey> {
+        let mut versions = values.versions.iter();
+        let (_, wanted) = versions.find(|(version, _)| *version == role)?;
         let observer = gateway.observer(secret, values);
-        let mut keys = self.0.iter();
-        keys.find_map(|(key, at)| {
-            let listed = observer.observe(key, *at)?;
-            listed.key.is(role).then_some(listed)
-        })
+        let keys = self.0.iter();
+        let mut keys = keys.filter(|(key, _)| key.value.is(wanted.expose()));
+        keys.find_map(|(key, at)| observer.observe(key, *at))
     }
 }
