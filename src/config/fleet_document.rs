@@ -15,7 +15,6 @@ use serde_json::value::RawValue;
 use super::fleet_error::{DocumentFault, FleetError};
 use super::fleet_fields::{MemberFields, unknown};
 use super::parse::{is_name_of_secret, parse_url};
-use super::pattern::Pattern;
 use super::secret_config::{DOPPLER_TARGETS, PROBE_URL};
 use super::{Config, DopplerConfig, SecretConfig};
 use crate::ids::{Target, is_secret_id};
@@ -201,48 +200,33 @@ impl<'a> Reader<'a> {
 
     /// Checks what the member names against what the environment allows.
     fn check_limits(&mut self, id: &str, place: &str, name: &str, settings: &SecretConfig) {
-        let Some(fleet) = &self.config.fleet else {
+        let config = self.config;
+        let Some(fleet) = &config.fleet else {
             return;
         };
-        let mut faults = Vec::new();
         let targets = format!("{place}.{}", DOPPLER_TARGETS.field);
-        if !settings.targets.is_empty() && self.config.doppler.is_none() {
-            faults.push((
-                &targets,
-                "needs the setting DOPPLER_IDENTITY or DOPPLER_TOKEN_SECRET_ID".to_owned(),
-            ));
+        if !settings.targets.is_empty() && config.doppler.is_none() {
+            let fault = "needs the setting DOPPLER_IDENTITY or DOPPLER_TOKEN_SECRET_ID";
+            self.fault(id, &targets, fault);
         }
         for (number, target) in (1..).zip(&settings.targets) {
-            let is_allowed = |pattern: &Pattern| pattern.allows_target(target);
-            if !fleet.allowed_targets.iter().any(is_allowed) {
-                faults.push((
-                    &targets,
-                    format!("item {number} is outside DOPPLER_ALLOWED"),
-                ));
+            let mut allowed = fleet.allowed_targets.iter();
+            if !allowed.any(|pattern| pattern.allows_target(target)) {
+                let fault = format!("item {number} is outside DOPPLER_ALLOWED");
+                self.fault(id, &targets, fault);
             }
             if let Some(other) = self.targets.insert(target.clone(), name.to_owned()) {
                 let other = Redacted::secret_id(&other);
-                faults.push((
-                    &targets,
-                    format!("item {number} is also a target of {other}"),
-                ));
+                let fault = format!("item {number} is also a target of {other}");
+                self.fault(id, &targets, fault);
             }
         }
-        let probe = format!("{place}.{}", PROBE_URL.field);
+        let mut allowed = fleet.allowed_probes.iter();
         if let Some(url) = &settings.probe_url
-            && !fleet
-                .allowed_probes
-                .iter()
-                .any(|pattern| pattern.allows_url(url))
+            && !allowed.any(|pattern| pattern.allows_url(url))
         {
-            faults.push((&probe, "has a host outside PROBE_ALLOWED".to_owned()));
-        }
-        for (place, fault) in faults {
-            self.faults.push(DocumentFault {
-                document: id.to_owned(),
-                place: place.clone(),
-                fault,
-            });
+            let place = format!("{place}.{}", PROBE_URL.field);
+            self.fault(id, &place, "has a host outside PROBE_ALLOWED");
         }
     }
 
