@@ -27,10 +27,12 @@ pub(super) struct AccountKey {
     pub(super) changed_at: Option<SystemTime>,
     /// The tags that this function sets.
     pub(super) tags: HashMap<String, String>,
+    /// When it was listed.
+    pub(super) seen_at: SystemTime,
 }
 
-impl From<ApiKey> for AccountKey {
-    fn from(key: ApiKey) -> Self {
+impl AccountKey {
+    pub(super) fn new(key: ApiKey, seen_at: SystemTime) -> Self {
         let time = |time: aws_sdk_apigateway::primitives::DateTime| SystemTime::try_from(time).ok();
         let mut text = key.value.unwrap_or_default();
         let value = ApiKeyValue::from(text.as_str());
@@ -47,6 +49,7 @@ impl From<ApiKey> for AccountKey {
             created_at: key.created_date.and_then(time),
             changed_at: key.last_updated_date.and_then(time),
             tags,
+            seen_at,
         }
     }
 }
@@ -57,13 +60,9 @@ impl From<ApiKey> for AccountKey {
 /// one for each secret. They may be minutes old. So nothing is changed by them: a secret that needs
 /// a change is reconciled with a list of its own.
 #[derive(Default)]
-pub struct AccountKeys(Vec<(AccountKey, SystemTime)>);
+pub struct AccountKeys(pub(super) Vec<AccountKey>);
 
 impl AccountKeys {
-    pub(super) fn add(&mut self, page: Vec<AccountKey>, now: SystemTime) {
-        self.0.extend(page.into_iter().map(|key| (key, now)));
-    }
-
     /// Returns the keys of this secret and its namesakes, as a list of its own would.
     pub(in crate::adapters) fn of_secret(
         &self,
@@ -77,8 +76,8 @@ impl AccountKeys {
             name.starts_with(&prefix)
         };
         let observer = gateway.observer(secret, values);
-        let keys = self.0.iter().filter(|(key, _)| is_named(key));
-        let keys = keys.filter_map(|(key, at)| observer.observe(key, *at));
+        let keys = self.0.iter().filter(|key| is_named(key));
+        let keys = keys.filter_map(|key| observer.observe(key));
         keys.filter(|listed| listed.key.owner != Owner::Other)
             .collect()
     }
@@ -95,7 +94,7 @@ impl AccountKeys {
         let (_, wanted) = versions.find(|(version, _)| *version == role)?;
         let observer = gateway.observer(secret, values);
         let keys = self.0.iter();
-        let mut keys = keys.filter(|(key, _)| key.value.is(wanted.expose()));
-        keys.find_map(|(key, at)| observer.observe(key, *at))
+        let mut keys = keys.filter(|key| key.value.is(wanted.expose()));
+        keys.find_map(|key| observer.observe(key))
     }
 }

@@ -1,7 +1,6 @@
 //! Lists keys.
 
 use std::ops::ControlFlow;
-use std::time::SystemTime;
 
 use super::super::secrets_manager::Secret;
 use super::account::{AccountKey, AccountKeys};
@@ -63,8 +62,8 @@ impl ApiGateway {
         let observer = self.observer(secret, values);
         let mut keys = Vec::new();
         let call = self
-            .each_page(prefix, |page, call, now| {
-                keys.extend(page.iter().filter_map(|key| observer.observe(key, now)));
+            .each_page(prefix, |page, call| {
+                keys.extend(page.iter().filter_map(|key| observer.observe(key)));
                 // An emergency stop lists without a prefix and continues with any number of keys.
                 if has_prefix && keys.len() > MOST_KEYS {
                     return Err(CallError::from_aws(
@@ -90,9 +89,9 @@ impl ApiGateway {
     ) -> Result<(Option<AccountKeys>, Call), CallError> {
         let (mut all, mut pages) = (AccountKeys::default(), 0);
         let call = self
-            .each_page(None, |page, _, now| {
+            .each_page(None, |page, _| {
                 pages += 1;
-                all.add(page, now);
+                all.0.extend(page);
                 Ok(if pages > most_pages {
                     ControlFlow::Break(())
                 } else {
@@ -120,7 +119,7 @@ impl ApiGateway {
     async fn each_page(
         &self,
         prefix: Option<String>,
-        mut visit: impl FnMut(Vec<AccountKey>, &Call, SystemTime) -> Result<ControlFlow<()>, CallError>,
+        mut visit: impl FnMut(Vec<AccountKey>, &Call) -> Result<ControlFlow<()>, CallError>,
     ) -> Result<Call, CallError> {
         const OPERATION: &str = "GetApiKeys";
         let request = self
@@ -158,14 +157,14 @@ impl ApiGateway {
             // the future is ignored.
             let now = self.clock.now();
             let keys = page.items.unwrap_or_default().into_iter();
-            let keys: Vec<_> = keys.map(AccountKey::from).collect();
+            let keys: Vec<_> = keys.map(|key| AccountKey::new(key, now)).collect();
             last = keys
                 .iter()
                 .rev()
                 .find_map(|key| Some(key_id(key.id.as_deref()?, [key.value.expose()].into_iter())))
                 .or(last);
             listed += keys.len().max(1);
-            if visit(keys, &call, now)?.is_break() {
+            if visit(keys, &call)?.is_break() {
                 return Ok(call);
             }
             let next = page.position.filter(|next| !next.is_empty());

@@ -1,7 +1,6 @@
 //! Determines the relation of a listed key to a secret.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use super::super::secrets_manager::Secret;
 use super::account::AccountKey;
@@ -33,7 +32,8 @@ impl Observer<'_> {
     ///
     /// The API reference documents the tags of listed keys, and other tools rely on them (DOC, 3P).
     /// They are not verified on AWS itself. Without tags, no key would be managed or retired.
-    pub(super) fn observe(&self, key: &AccountKey, now: SystemTime) -> Option<ListedKey> {
+    pub(super) fn observe(&self, key: &AccountKey) -> Option<ListedKey> {
+        let now = key.seen_at;
         let Relation { owner, is_named } = self.relation(key);
         let value = &key.value;
         let held_by = self.values.holders(value);
