@@ -1,7 +1,6 @@
 //! Reconciles every secret of this function.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -56,7 +55,7 @@ pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, Handle
     // An unchanged secret needs the plans of its key, and a list of its own without a shared one.
     let requests = if job.account_keys.is_some() { 1 } else { 2 };
     let next_start = Mutex::new(Instant::now());
-    let (places, made) = (Semaphore::new(1), AtomicUsize::new(1));
+    let places = Semaphore::new(1);
     let queue = Mutex::new(secrets.into_iter().enumerate());
     let visited = Mutex::new(Vec::new());
     let work = || async {
@@ -78,11 +77,15 @@ pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, Handle
             };
             sleep_until(started).await;
             let report = visit(job, &secret).await;
-            locked(&visited).push((place, report));
+            let done = {
+                let mut visited = locked(&visited);
+                visited.push((place, report));
+                visited.len()
+            };
             let mut longest = locked(&longest);
             *longest = longest.max(started.elapsed());
             drop(place_at_work);
-            if made.fetch_add(1, Ordering::Relaxed) < AT_ONCE {
+            if done < AT_ONCE {
                 places.add_permits(1);
             }
         }
