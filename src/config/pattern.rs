@@ -1,7 +1,5 @@
 //! Patterns of what the documents of a fleet may name.
 
-use std::fmt;
-
 use reqwest::Url;
 
 use crate::ids::Target;
@@ -51,12 +49,6 @@ impl Pattern {
 
     fn matches(&self, text: &str) -> bool {
         matches(self.0.as_bytes(), text.as_bytes())
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
     }
 }
 

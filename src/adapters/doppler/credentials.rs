@@ -77,7 +77,7 @@ impl Doppler<'_> {
         if let Some(other) = kept.as_ref().filter(|token| !Arc::ptr_eq(token, refused)) {
             return Ok(Some(Arc::clone(other)));
         }
-        if self.config.identity().is_some() {
+        if self.config.token_secret_id().is_none() {
             *kept = None;
         }
         let token = self.request_token().await?;
