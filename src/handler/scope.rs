@@ -6,7 +6,8 @@ use crate::config::{Config, DopplerConfig};
 
 /// Refuses a secret that this function does not manage, before its value is read.
 ///
-/// A fleet's documents limit the secrets further, see [`settings`](super::setup::settings).
+/// A fleet's documents limit the secrets further, see
+/// [`Members::settings`](super::members::Members::settings).
 pub(crate) fn check_scope(
     config: &Config,
     secret: &Secret,

@@ -1,6 +1,6 @@
 //! The cause of a refusal by AWS.
 //!
-//! Causes are recognized by the texts of the services. Unless noted otherwise, other projects
+//! Causes are recognized by the codes and texts of the services. Unless noted otherwise, other projects
 //! observed the texts (OBS). A text that has changed leads to the general advice.
 
 use super::{Cause, Policy};
@@ -15,8 +15,7 @@ pub(crate) const CONCURRENT: &str = "concurrent modification";
 /// the body (DOC).
 pub(crate) const NO_CODE: &str = "without a code";
 
-/// Returns why Secrets Manager or API Gateway refused a call, from the HTTP status, the error code
-/// and the message.
+/// Returns why a service of AWS refused a call, from the HTTP status, the error code and the message.
 #[must_use]
 pub fn of_refusal(
     service: Service,

@@ -1,4 +1,4 @@
-//! The configuration of both AWS clients, and the conversion of their errors.
+//! The configuration of the AWS clients, and the conversion of their errors.
 
 pub(super) mod connector;
 mod retry_log;

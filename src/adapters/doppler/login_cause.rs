@@ -11,7 +11,7 @@ use super::classify::{Answer, Cause};
 pub(super) enum LoginCause {
     /// The signature, the issuer or the time of the token could not be verified.
     Unverified,
-    /// There is no such identity.
+    /// `DOPPLER_IDENTITY` names no identity.
     UnknownIdentity,
     /// The token's audience is not one of the identity's.
     Audience,
