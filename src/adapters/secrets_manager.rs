@@ -16,7 +16,7 @@ use crate::adapters::{CallError, CallErrorKind};
 use crate::decision::InvalidSecret;
 use crate::decision::{CURRENT, PENDING, Replica, SecretDescription, VersionRole};
 use crate::driver::{Call, Service};
-use crate::ids::VersionId;
+use crate::ids::{VersionId, without_random};
 use crate::secret::SecretText;
 
 const SERVICE: Service = Service::SecretsManager;
@@ -51,11 +51,8 @@ pub struct Secret {
 impl Secret {
     /// Whether `id` is the secret's name, its ARN, or its ARN without the six random characters.
     pub(crate) fn identifies(&self, id: &str) -> bool {
-        let partial = || {
-            let partial = self.arn.rsplit_once('-');
-            partial.is_some_and(|(partial, random)| partial == id && random.len() == 6)
-        };
-        !id.is_empty() && (id == self.name || id == self.arn || partial())
+        let partial = without_random(&self.arn);
+        !id.is_empty() && (id == self.name || id == self.arn || partial == Some(id))
     }
 }
 

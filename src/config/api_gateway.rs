@@ -1,6 +1,7 @@
 //! Settings that name usage plans and stages.
 
-use super::parse::{is_id, is_slug};
+use super::parse::is_id;
+use crate::ids::is_slug;
 
 /// A stage of a REST API that accepts keys without a usage plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 use reqwest::Url;
 
 use super::env::EnvReader;
-use super::parse::{is_slug, parse_flag, parse_secret_id};
-use crate::ids::Target;
+use super::parse::{parse_flag, parse_secret_id};
+use crate::ids::{Target, is_hex, is_slug};
 
 /// How the function gets a token of Doppler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,8 +131,7 @@ fn parse_identity(text: &str) -> Result<String, String> {
         );
     }
     let lengths = text.split('-').map(str::len);
-    let fits = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte) || byte == b'-';
-    if !lengths.eq([8, 4, 4, 4, 12]) || !text.bytes().all(fits) {
+    if !lengths.eq([8, 4, 4, 4, 12]) || !text.split('-').all(is_hex) {
         return Err("is not the ID of an identity (a UUID in lower case)".to_owned());
     }
     Ok(text.to_owned())

@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::ids::is_secret_id;
+use crate::ids::{is_secret_id, without_random};
 
 pub(super) fn parse_secret_id(text: &str) -> Result<String, String> {
     if !is_secret_id(text) {
@@ -29,8 +29,7 @@ pub(super) fn is_name_of_secret(name: &str, id: &str) -> bool {
     let Some((_, in_arn)) = id.split_once(":secret:") else {
         return id == name;
     };
-    let whole = in_arn.rsplit_once('-');
-    in_arn == name || whole.is_some_and(|(whole, random)| whole == name && random.len() == 6)
+    in_arn == name || without_random(in_arn) == Some(name)
 }
 
 pub(super) fn parse_flag(text: &str) -> Result<bool, String> {
@@ -52,13 +51,6 @@ pub(super) fn parse_event_bus(text: &str) -> Result<String, String> {
 
 pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-pub(super) fn is_slug(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 pub(super) fn parse_url(text: &str, http_anywhere: bool) -> Result<Url, String> {

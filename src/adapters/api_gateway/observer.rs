@@ -7,7 +7,7 @@ use super::account::AccountKey;
 use super::description::DescriptionText;
 use super::{TAG_FUNCTION, TAG_SECRET, TAG_VERSION};
 use crate::decision::{Key, Owner, VersionRole};
-use crate::ids::{KeyId, Target, VersionId, hashed};
+use crate::ids::{KeyId, Target, VersionId, hashed, without_random};
 use crate::redact::LONG;
 use crate::secret::ApiKeyValue;
 
@@ -106,12 +106,9 @@ impl Observer<'_> {
     }
 }
 
-/// Returns the name in the ARN of a secret, without the hyphen and six random characters at its end
-/// (DOC).
+/// Returns the name in the ARN of a secret.
 fn name_in_arn(arn: &str) -> Option<&str> {
-    let name = arn.strip_prefix("arn:")?.splitn(6, ':').last()?;
-    let (name, random) = name.rsplit_once('-')?;
-    (random.len() == 6).then_some(name)
+    without_random(arn.strip_prefix("arn:")?.splitn(6, ':').last()?)
 }
 
 /// Returns how a tag names its secret: by ARN, or by the ARN's hash if a tag cannot hold the ARN.

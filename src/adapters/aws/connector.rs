@@ -94,7 +94,7 @@ pub(super) async fn exchange(
     if !keeps_date(clock, status, signed.as_ref(), &headers, &body) {
         headers.remove(DATE);
     }
-    // A 200 of either service has a body (DOC). The SDK would treat an empty one as a reply without
+    // A 200 of every service has a body (DOC). The SDK would treat an empty one as a reply without
     // any field.
     if status == StatusCode::OK && body.is_empty() {
         return Err(ConnectorError::io(Box::new(EmptyReply)));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use api_key_rotation::ids::without_random;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -66,17 +67,8 @@ impl Line {
         let (Some(secret), Some(found)) = (secret, self.fields["span"]["secret"].as_str()) else {
             return true;
         };
-        // One may be the name, the other the ARN, which ends in six random characters.
-        let name = |id: &str| {
-            let name = id.rsplit_once(":secret:").map(|(_, name)| name.to_owned());
-            name.map(|name| {
-                name.rsplit_once('-')
-                    .map_or(name.clone(), |(name, _)| name.to_owned())
-            })
-        };
-        found == secret
-            || name(found).as_deref() == Some(secret)
-            || name(secret).as_deref() == Some(found)
+        // One may be the name, the other the ARN.
+        found == secret || name(found) == Some(secret) || name(secret) == Some(found)
     }
 }
 
@@ -121,6 +113,12 @@ impl Operator<'_> {
             "look at a shorter time with --since",
         ))
     }
+}
+
+/// Returns the name in the ARN of a secret. `None` for any other text.
+fn name(arn: &str) -> Option<&str> {
+    let (_, name) = arn.rsplit_once(":secret:")?;
+    Some(without_random(name).unwrap_or(name))
 }
 
 fn line(event: &Value) -> Line {

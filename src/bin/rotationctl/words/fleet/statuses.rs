@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api_key_rotation::ids::without_random;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -37,11 +38,10 @@ impl Statuses {
     }
 }
 
-/// Returns the name of a secret in its ARN, which ends with a hyphen and six random characters.
+/// Returns the name of a secret in its ARN.
 pub(super) fn name_in(arn: &str) -> String {
     let name = arn.split_once(":secret:").map(|(_, name)| name);
-    let name = name.and_then(|name| name.rsplit_once('-'));
-    name.map_or(arn, |(name, _)| name).to_owned()
+    name.and_then(without_random).unwrap_or(arn).to_owned()
 }
 
 /// Reads the status of these secrets: all in one invocation, again for those that it had no time

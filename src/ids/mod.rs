@@ -1,10 +1,14 @@
 //! Identifiers of external resources: versions, keys, usage plans, Doppler targets, the probe URL.
 
+mod secret_id;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
+
+pub use self::secret_id::{is_secret_id, without_random};
 
 /// The text that replaces a masked value.
 pub(crate) const MASK: &str = "[masked]";
@@ -90,8 +94,13 @@ impl fmt::Debug for VersionId {
 }
 
 fn is_plain(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=64).contains(&id.len()) && id.bytes().all(plain)
+    id.len() <= 64 && is_slug(id)
+}
+
+/// Whether `text` consists of letters, digits, `-` and `_`, at least one.
+pub(crate) fn is_slug(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !text.is_empty() && text.bytes().all(fits)
 }
 
 /// Whether `text` has the form that [`hashed`] returns.
@@ -288,12 +297,4 @@ impl From<&str> for ProbeUrl {
     fn from(url: &str) -> Self {
         Self(url.to_owned())
     }
-}
-
-/// Whether `text` can be a secret's name or ARN. (DOC, Secrets Manager API: names have up to 512 of
-/// these characters; an ARN adds colons.)
-#[must_use]
-pub fn is_secret_id(text: &str) -> bool {
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!:".contains(&byte);
-    (1..=2048).contains(&text.len()) && text.bytes().all(valid)
 }
