@@ -85,3 +85,9 @@ pub(crate) fn parse_period(text: &str) -> Result<Duration, String> {
         Err(_) => Err("is not a duration such as 90s, 15m, 24h or 7d".to_owned()),
     }
 }
+
+/// Returns a duration in milliseconds.
+#[must_use]
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -6,6 +6,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::{Instant, sleep};
 
 use super::CallError;
+use crate::time::millis;
 
 /// An attempt that failed.
 pub(super) struct AttemptError {
@@ -46,6 +47,5 @@ pub(super) async fn repeat<T>(
 
 /// Logs that a call is retried.
 pub(super) fn log_retry(failed: &CallError, pause: Duration) {
-    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    tracing::warn!(pause_ms, "{failed}; trying again");
+    tracing::warn!(pause_ms = millis(pause), "{failed}; trying again");
 }

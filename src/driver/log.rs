@@ -8,6 +8,7 @@ use super::port::Call;
 use crate::decision::{Action, Fact, Observed, Query, Request};
 use crate::ids::{KeyId, PlanId, Target, VersionId};
 use crate::redact::Redacted;
+use crate::time::millis;
 
 /// The ids of a line, each in its own field.
 #[derive(Default)]
@@ -48,7 +49,7 @@ fn is_info(request: &Request, fact: &Fact) -> bool {
 }
 
 fn write(is_info: bool, subject: &Subject<'_>, words: &str, call: Option<&Call>, started: Instant) {
-    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = millis(started.elapsed());
     let service = call.map(|call| display(call.service));
     let action = call.map(|call| call.operation);
     let request_id = call

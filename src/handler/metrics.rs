@@ -11,6 +11,7 @@ use crate::decision::{
     Finding, Impediment, KeyState, VersionRole, findings, is_postponed_again, state,
 };
 use crate::driver::Outcome;
+use crate::time::millis;
 
 /// The sums over all secrets of a run. Each is a metric of the same name in `PascalCase`.
 #[derive(Debug, Default, Serialize)]
@@ -200,7 +201,7 @@ impl Metrics {
         });
         let mut line = json!({
             "_aws": {
-                "Timestamp": u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default(),
+                "Timestamp": millis(now.unwrap_or_default()),
                 "CloudWatchMetrics": [{
                     "Namespace": "ApiKeyRotation",
                     "Dimensions": [["FunctionName"]],

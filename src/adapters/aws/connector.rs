@@ -12,6 +12,7 @@ use reqwest::header::{AGE, DATE, HeaderMap, HeaderValue};
 use crate::adapters::advice::NoReply;
 use crate::adapters::clock::{Clock, Date};
 use crate::adapters::http::{AWS_RETRY_AFTER, Unread, attempt, body, failure_kind, retry_after};
+use crate::time::millis;
 
 /// The most attempts of the SDK while no connection can be established, which take half a minute at
 /// most. Waiting does not restore a missing route, and a short outage is over by then.
@@ -77,10 +78,7 @@ pub(super) async fn exchange(
     let (status, mut headers) = (response.status(), response.headers().clone());
     // API Gateway sends the standard header. The SDK waits for the milliseconds of its own header.
     if let Some(wait) = retry_after(&headers) {
-        headers.insert(
-            AWS_RETRY_AFTER,
-            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).into(),
-        );
+        headers.insert(AWS_RETRY_AFTER, millis(wait).into());
     }
     // The complete body is read here, so that a reply that is cut off is retried.
     let body = match body(response, AWS_REPLY_MAX).await {

@@ -35,6 +35,7 @@ use tokio::time::{Instant, sleep};
 
 use super::retry_after;
 use crate::adapters::http::AWS_RETRY_AFTER;
+use crate::time::millis;
 
 /// The shortest maximum of the random time that is added to `Retry-After`.
 const JITTER: Duration = Duration::from_secs(1);
@@ -131,10 +132,6 @@ impl Congestion {
         let spread = self.spread() * 4 / 5;
         self.0.store(millis(spread.max(JITTER)), Ordering::Relaxed);
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Wraps a client to repeat throttled requests.

@@ -20,6 +20,7 @@ use crate::config::DopplerCredentials;
 use crate::driver::{Call, Service};
 use crate::ids::MASK;
 use crate::redact::Redacted;
+use crate::time::millis;
 
 /// The fields that every reply may have (SRC): each official client shows `messages`, and `data`
 /// sometimes says whether to retry. Other fields may hold values and are ignored.
@@ -165,7 +166,7 @@ impl Doppler<'_> {
             });
         }
         tracing::warn!(
-            pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            pause_ms = millis(pause),
             "Doppler's rate limit is used up; waiting before {operation}"
         );
         sleep_until(until).await;

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api_key_rotation::ids::without_random;
+use api_key_rotation::time::millis;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -136,8 +137,7 @@ fn line(event: &Value) -> Line {
 /// Returns a time before now, in milliseconds since 1970.
 pub(crate) fn before_now(by: Duration) -> u64 {
     let time = SystemTime::now().checked_sub(by).unwrap_or(UNIX_EPOCH);
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Masks what may be a value: long words with a digit, and longer ones of any kind. Ids, times and
