@@ -70,12 +70,12 @@ impl EnvReader<'_> {
         if self.get("DOPPLER_TARGETS").is_none() && !is_fleet {
             return None;
         }
-        let has_none = [SECRET, IDENTITY]
+        let has_none = [TOKEN_SECRET, IDENTITY]
             .iter()
             .all(|name| self.get(name).is_none());
         if has_none && !is_fleet {
             let fault = "or DOPPLER_IDENTITY is required because DOPPLER_TARGETS is set".to_owned();
-            self.problem(SECRET, fault, SECRET_EXAMPLE);
+            self.problem(TOKEN_SECRET, fault, TOKEN_SECRET_EXAMPLE);
         }
         let api_url = api_url.or_else(|| Url::parse("https://api.doppler.com").ok())?;
         Some(DopplerConfig {
@@ -87,8 +87,8 @@ impl EnvReader<'_> {
     }
 }
 
-const SECRET: &str = "DOPPLER_TOKEN_SECRET_ID";
-const SECRET_EXAMPLE: &str = "demo/doppler-token";
+pub(super) const TOKEN_SECRET: &str = "DOPPLER_TOKEN_SECRET_ID";
+pub(super) const TOKEN_SECRET_EXAMPLE: &str = "demo/doppler-token";
 const IDENTITY: &str = "DOPPLER_IDENTITY";
 const IDENTITY_EXAMPLE: &str = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
 const AUDIENCE: &str = "DOPPLER_AUDIENCE";
@@ -97,10 +97,10 @@ const AUDIENCE_EXAMPLE: &str = "doppler/0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
 impl EnvReader<'_> {
     /// Reads how to get a token: exactly one of the two ways.
     fn credentials(&mut self) -> Option<DopplerCredentials> {
-        let secret = self.one(SECRET, SECRET_EXAMPLE, parse_secret_id);
+        let secret = self.one(TOKEN_SECRET, TOKEN_SECRET_EXAMPLE, parse_secret_id);
         let id = self.one(IDENTITY, IDENTITY_EXAMPLE, parse_identity);
         let audience = self.one(AUDIENCE, AUDIENCE_EXAMPLE, parse_audience);
-        let is_set = [SECRET, IDENTITY, AUDIENCE].map(|name| self.get(name).is_some());
+        let is_set = [TOKEN_SECRET, IDENTITY, AUDIENCE].map(|name| self.get(name).is_some());
         if let [true, true, _] = is_set {
             let fault = "cannot be set together with DOPPLER_TOKEN_SECRET_ID; remove one of them";
             self.problem(IDENTITY, fault.to_owned(), IDENTITY_EXAMPLE);

@@ -1,5 +1,6 @@
 //! The settings of a fleet: its documents, and what they may name.
 
+use super::doppler::{TOKEN_SECRET, TOKEN_SECRET_EXAMPLE};
 use super::env::EnvReader;
 use super::parse::parse_secret_id;
 use super::pattern::Pattern;
@@ -100,7 +101,7 @@ impl FleetConfig {
         }
         if token.is_some_and(|token| self.document_ids.iter().any(|id| id == token)) {
             let fault = format!("is also in {IDS}; store the token in a separate secret");
-            reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
+            reader.problem(TOKEN_SECRET, fault, TOKEN_SECRET_EXAMPLE);
         }
     }
 }

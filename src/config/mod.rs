@@ -23,6 +23,7 @@ use rustls::pki_types::TrustAnchor;
 pub use self::api_gateway::StageKey;
 pub use self::ca_bundle::read as read_ca_bundle;
 pub use self::doppler::{DopplerConfig, DopplerCredentials, DopplerIdentity};
+use self::doppler::{TOKEN_SECRET, TOKEN_SECRET_EXAMPLE};
 use self::env::EnvReader;
 pub use self::env::{ConfigError, ConfigProblem};
 pub use self::fleet::{FleetConfig, FleetDefault};
@@ -164,7 +165,7 @@ impl Config {
         if token.is_some() && token == self.secret_id.as_deref() {
             let fault = "names the same secret as SECRET_ID; store the token in a separate secret"
                 .to_owned();
-            reader.problem("DOPPLER_TOKEN_SECRET_ID", fault, "demo/doppler-token");
+            reader.problem(TOKEN_SECRET, fault, TOKEN_SECRET_EXAMPLE);
         }
         if let Some(fleet) = &self.fleet {
             fleet.check_scope(reader, token);
