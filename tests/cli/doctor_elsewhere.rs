@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::account::{TOPIC, by_name, healthy};
 use crate::program::{end, home, program};
 use crate::support::{TestEnv, TestEnvBuilder, tool};
-use sandbox::{FUNCTION_ARN, ROLE_ARN};
+use sandbox::{FUNCTION_ARN, FUNCTION_ROLE_ARN};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -130,7 +130,7 @@ async fn botocore_reads_account_of_sandbox() {
     env.sandbox
         .change_account(|account| account.role_trusts_operator = true);
     let key = "arn:aws:apigateway:us-east-1::/apikeys/a1b2c3d4e5";
-    let names = [ROLE_ARN, FUNCTION_ARN, TOPIC, key];
+    let names = [FUNCTION_ROLE_ARN, FUNCTION_ARN, TOPIC, key];
     let printed = python(&env, READ, &names, &env.sandbox.aws_url()).await;
     let read: Value = serde_json::from_str(&printed).expect("it is JSON");
     let expected = json!({

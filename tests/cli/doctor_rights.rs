@@ -208,7 +208,7 @@ fn on_page(env: &TestEnv, heading: &str) -> Value {
         .replace("secret:shop/doppler-token-*", "secret:demo/doppler-token-*")
         .replace(
             "arn:aws:iam::123456789012:role/partner-api-key-Role-*",
-            sandbox::ROLE_ARN,
+            sandbox::FUNCTION_ROLE_ARN,
         )
         .replace(
             "function:partner-api-key",

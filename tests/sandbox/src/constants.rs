@@ -11,8 +11,8 @@ pub const ACCOUNT: &str = "123456789012";
 pub const FUNCTION_NAME: &str = "rotation";
 /// The unqualified ARN of the one Lambda function.
 pub const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:rotation";
-/// The ARN of the function's role.
-pub const FUNCTION_ROLE_ARN: &str = "arn:aws:iam::123456789012:role/rotation";
+/// The ARN of the function's role. Its trust policy names Lambda, and the operator if a test says so.
+pub const FUNCTION_ROLE_ARN: &str = "arn:aws:iam::123456789012:role/rotation-Role-1A2B3C4D5E6F";
 /// The access key id with which the function signs. The prefix `ASIA` marks a role's key.
 pub const FUNCTION_ACCESS_KEY_ID: &str = "ASIAROTATIONSANDBOX1";
 /// The id of the one REST API.

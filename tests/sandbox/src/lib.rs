@@ -49,7 +49,7 @@ mod stepped_function;
 pub mod tls;
 mod web_identity;
 
-pub use account::{AccountState, OPERATOR_ARN, ROLE_ARN, Rule, Topic, Trail};
+pub use account::{AccountState, OPERATOR_ARN, Rule, Topic, Trail};
 pub use api_gateway::UsageDays;
 pub use call_log::{Call, Service};
 pub use cloud_formation::NewStack;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Account, ROLE_ARN};
+use super::Account;
+use crate::constants::FUNCTION_ROLE_ARN;
 use crate::error_response::ErrorResponse;
 use crate::iam::{Check, Decision};
 
@@ -11,7 +12,7 @@ impl Account {
     /// (DOC: API reference, `EvaluationResult`).
     pub(super) fn simulate(&self, input: &Value) -> Result<Value, ErrorResponse> {
         let source = input["PolicySourceArn"].as_str().unwrap_or_default();
-        let role = self.lambda.role().filter(|_| source == ROLE_ARN);
+        let role = self.lambda.role().filter(|_| source == FUNCTION_ROLE_ARN);
         let role = role.ok_or_else(|| {
             let message = format!("The role with name {source} cannot be found.");
             ErrorResponse::new(404, "NoSuchEntity", message)

@@ -27,8 +27,6 @@ use crate::error_response::{ErrorResponse, json_response};
 use crate::iam::{Check, Policy};
 use crate::lambda::Lambda;
 
-/// The role of the function. Its trust policy names Lambda, and the operator if a test says so.
-pub const ROLE_ARN: &str = "arn:aws:iam::123456789012:role/rotation-Role-1A2B3C4D5E6F";
 /// The operator, as STS names the caller.
 pub const OPERATOR_ARN: &str = "arn:aws:iam::123456789012:user/operator";
 

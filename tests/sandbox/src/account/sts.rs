@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Account, OPERATOR_ARN, ROLE_ARN};
-use crate::constants::{ACCOUNT, alphanumeric};
+use super::{Account, OPERATOR_ARN};
+use crate::constants::{ACCOUNT, FUNCTION_ROLE_ARN, alphanumeric};
 use crate::error_response::ErrorResponse;
 use crate::iam::Policy;
 
@@ -21,7 +21,7 @@ impl Account {
     /// their session policy allows.
     pub(super) fn assume_role(&self, input: &Value) -> Result<Value, ErrorResponse> {
         let role = input["RoleArn"].as_str().unwrap_or_default();
-        if role != ROLE_ARN || !self.state.lock().role_trusts_operator {
+        if role != FUNCTION_ROLE_ARN || !self.state.lock().role_trusts_operator {
             let message = format!(
                 "User: {OPERATOR_ARN} is not authorized to perform: sts:AssumeRole on resource: {role}"
             );
@@ -50,7 +50,7 @@ impl Account {
         let session = super::Session { policy };
         self.sessions.lock().insert(access_key.clone(), session);
         let session = input["RoleSessionName"].as_str().unwrap_or_default();
-        let name = ROLE_ARN.rsplit('/').next().unwrap_or_default();
+        let name = FUNCTION_ROLE_ARN.rsplit('/').next().unwrap_or_default();
         let end = self.clock.now() + Duration::from_mins(15);
         Ok(json!({
             "AssumedRoleUser": {

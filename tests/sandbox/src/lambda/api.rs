@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 
 use super::measured::THROTTLED;
 use super::{Invocation, Lambda};
-use crate::account::ROLE_ARN;
 use crate::call_log::Service;
-use crate::constants::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION};
+use crate::constants::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, FUNCTION_ROLE_ARN, REGION};
 use crate::error_response::{ERROR_TYPE, ErrorResponse, json_response};
 
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
@@ -70,7 +69,7 @@ pub(crate) fn configuration_api(
         "LastUpdateStatus": "Successful",
         "Timeout": lambda.timeout().as_secs(),
         "MemorySize": 128,
-        "Role": ROLE_ARN,
+        "Role": FUNCTION_ROLE_ARN,
         "LoggingConfig": {
             "LogFormat": "JSON",
             "ApplicationLogLevel": "INFO",

@@ -3,7 +3,7 @@
 use http::{Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sandbox::iam::{Policy, Role};
-use sandbox::{ROLE_ARN, Sandbox, http_client};
+use sandbox::{FUNCTION_ROLE_ARN, Sandbox, http_client};
 use serde_json::{Value, json};
 
 use crate::client::{start, template_function};
@@ -62,7 +62,7 @@ async fn query(sandbox: &Sandbox, service: &str, fields: &[(&str, &str)]) -> (u1
 async fn assume(sandbox: &Sandbox, policy: &str) -> (u16, String) {
     let fields = [
         ("Action", "AssumeRole"),
-        ("RoleArn", ROLE_ARN),
+        ("RoleArn", FUNCTION_ROLE_ARN),
         ("RoleSessionName", "test"),
         ("Policy", policy),
     ];
@@ -142,7 +142,7 @@ async fn simulator_shows_strictest_decision_and_missing_keys() {
     let simulate = async |action: &str, resources: [&str; 2]| {
         let fields = [
             ("Action", "SimulatePrincipalPolicy"),
-            ("PolicySourceArn", ROLE_ARN),
+            ("PolicySourceArn", FUNCTION_ROLE_ARN),
             ("ActionNames.member.1", action),
             ("ResourceArns.member.1", resources[0]),
             ("ResourceArns.member.2", resources[1]),
