@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use super::Account;
 use crate::constants::FUNCTION_ROLE_ARN;
 use crate::error_response::ErrorResponse;
-use crate::iam::{Check, Decision};
+use crate::iam::{Check, Decision, is_set};
+
+/// The types of a value in a context (DOC: API reference, `ContextEntry`). That of a list ends in
+/// `List`.
+const TYPES: [&str; 6] = ["string", "numeric", "boolean", "ip", "binary", "date"];
 
 impl Account {
     /// One result for each action, with the strictest decision of all its resources at the top
@@ -34,6 +38,13 @@ impl Account {
             .as_array()
             .cloned()
             .unwrap_or_default();
+        if let Some(entry) = entries.iter().find(|entry| !has_fitting_type(entry)) {
+            let message = format!(
+                "Invalid context entry {}: its type does not fit.",
+                entry["ContextKeyName"]
+            );
+            return Err(ErrorResponse::new(400, "InvalidInput", message));
+        }
         let mut results = Vec::new();
         for action in actions {
             let mut strictest = Decision::Allowed;
@@ -71,6 +82,28 @@ impl Account {
         }
         Ok(json!({ "EvaluationResults": results, "IsTruncated": false }))
     }
+}
+
+/// Whether the values of a context entry have its type, and a key with more than one value has that
+/// of a list. What AWS does about a type that does not fit is not known (UNK). A refusal shows a test
+/// that the simulation is not that of the call.
+fn has_fitting_type(entry: &Value) -> bool {
+    let kind = entry["ContextKeyType"].as_str().unwrap_or_default();
+    let (kind, is_list) = match kind.strip_suffix("List") {
+        Some(kind) => (kind, true),
+        None => (kind, false),
+    };
+    let values = texts(&entry["ContextKeyValues"]);
+    let fits = |value: &String| match kind {
+        "numeric" => value.parse::<f64>().is_ok(),
+        "boolean" => ["true", "false"].contains(&value.as_str()),
+        _ => true,
+    };
+    let name = entry["ContextKeyName"].as_str().unwrap_or_default();
+    TYPES.contains(&kind)
+        && values.iter().all(fits)
+        && (is_list || values.len() == 1 && !is_set(name))
+        && (kind == "numeric" || !name.eq_ignore_ascii_case("sts:DurationSeconds"))
 }
 
 fn texts(list: &Value) -> Vec<String> {

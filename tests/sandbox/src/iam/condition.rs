@@ -46,6 +46,11 @@ const SETS: [&str; 3] = [
     "sts:identitytokenaudience",
 ];
 
+/// Whether a key has more than one value.
+pub(crate) fn is_set(key: &str) -> bool {
+    SETS.contains(&key.to_lowercase().as_str())
+}
+
 /// The keys that both kinds of operators can compare (DOC: `EventBridge` user guide, "Using IAM
 /// policy conditions", whose examples use both).
 const EITHER: [&str; 2] = ["events:source", "events:detail-type"];
@@ -140,7 +145,7 @@ impl Condition {
             }
         });
         ensure!(known, "the key is not known");
-        let set = SETS.contains(&key.as_str());
+        let set = is_set(&key);
         ensure!(
             operator == Operator::Null
                 || EITHER.contains(&key.as_str())

@@ -12,6 +12,7 @@ mod policy;
 mod role;
 
 pub(crate) use self::calls::{Authorizer, OperatorRole, log};
+pub(crate) use self::condition::is_set;
 pub(crate) use self::policy::Decision;
 pub use self::policy::{Check, Element, Policy};
 pub use self::role::{Denial, Role};

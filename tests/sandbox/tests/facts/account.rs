@@ -162,3 +162,37 @@ async fn simulator_shows_strictest_decision_and_missing_keys() {
         "{reply}"
     );
 }
+
+/// DOC: IAM API reference, `ContextEntry`: a type is that of one value or of a list. The simulator of
+/// the sandbox refuses a type that does not fit the key or the values, so that a test shows it.
+#[tokio::test]
+async fn simulator_refuses_type_that_does_not_fit() {
+    let mut login = allow("A", "sts:GetWebIdentityToken", "*");
+    login["Condition"] = json!({
+        "ForAllValues:StringEquals": { "sts:IdentityTokenAudience": "a" },
+        "NumericLessThanEquals": { "sts:DurationSeconds": 300 },
+    });
+    let sandbox = start_with_role(json!([login])).await;
+    for (key, kind, value, code) in [
+        ("sts:IdentityTokenAudience", "stringList", "a", ""),
+        ("sts:IdentityTokenAudience", "string", "a", "InvalidInput"),
+        ("sts:DurationSeconds", "numeric", "300", ""),
+        ("sts:DurationSeconds", "numeric", "long", "InvalidInput"),
+        ("sts:DurationSeconds", "string", "300", "InvalidInput"),
+        ("aws:RequestedRegion", "text", "us-east-1", "InvalidInput"),
+        ("aws:RequestedRegion", "string", "us-east-1", ""),
+    ] {
+        let fields = [
+            ("Action", "SimulatePrincipalPolicy"),
+            ("PolicySourceArn", FUNCTION_ROLE_ARN),
+            ("ActionNames.member.1", "sts:GetWebIdentityToken"),
+            ("ContextEntries.member.1.ContextKeyName", key),
+            ("ContextEntries.member.1.ContextKeyType", kind),
+            ("ContextEntries.member.1.ContextKeyValues.member.1", value),
+        ];
+        let (status, reply) = query(&sandbox, "iam", &fields).await;
+        let is_refused = !code.is_empty();
+        assert_eq!(status == 400, is_refused, "{key} {kind} {value}: {reply}");
+        assert!(reply.contains(code), "{key} {kind} {value}: {reply}");
+    }
+}
