@@ -21,7 +21,7 @@ mod repeat;
 mod replication;
 mod secrets_manager;
 mod session;
-mod sts;
+pub mod sts;
 mod values;
 
 pub use self::api_gateway::{AccountKeys, counted_uses, description};

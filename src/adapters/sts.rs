@@ -12,11 +12,11 @@ const SERVICE: Service = Service::Sts;
 
 /// The algorithm of the signature. Every OIDC relying party must accept RS256 (`OpenID` Connect Core,
 /// section 15.1), and Doppler documents no other. Whether it accepts ES384 is not known.
-const ALGORITHM: &str = "RS256";
+pub const ALGORITHM: &str = "RS256";
 
 /// The lifetime of a token in seconds, and the most that the function's role allows. It is used
 /// once, within seconds.
-const LIFETIME: &str = "300";
+pub const LIFETIME: &str = "300";
 
 pub(super) struct Sts(SignedClient);
 

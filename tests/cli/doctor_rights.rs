@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const DOCUMENT: &str = "rotation/fleet-1";
 
 /// Returns the statements of the template's role for the function's settings.
-fn statements(env: &TestEnv) -> Vec<Value> {
+pub(crate) fn statements(env: &TestEnv) -> Vec<Value> {
     let stack = stack(
         FUNCTION_NAME,
         parameters(&env.settings, &env.sandbox),
@@ -37,7 +37,7 @@ fn statements(env: &TestEnv) -> Vec<Value> {
         .collect()
 }
 
-async fn deploy_with(env: &TestEnv, statements: &[Value]) {
+pub(crate) async fn deploy_with(env: &TestEnv, statements: &[Value]) {
     let policy = json!({ "Version": "2012-10-17", "Statement": statements });
     let role = Role::new(Policy::read([&policy]).expect("it is a policy"));
     let function = Function {
@@ -194,7 +194,7 @@ async fn denial_from_elsewhere_has_own_remedy() {
 }
 
 /// Returns a policy of the page, for the sandbox's account and names.
-fn on_page(env: &TestEnv, heading: &str) -> Value {
+pub(crate) fn on_page(env: &TestEnv, heading: &str) -> Value {
     let page = read("docs/doctor.md");
     let (_, section) = page.text.split_once(heading).expect("there is the section");
     let (_, block) = section.split_once("```json\n").expect("there is a policy");
@@ -226,12 +226,13 @@ fn on_page(env: &TestEnv, heading: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_needs_exactly_policy_on_page() {
     let env = healthy(TestEnvBuilder::default()).await;
-    needs_exactly(&env, &[on_page(&env, "## Least rights")], &["doctor"]).await;
+    let policies = ["## Least rights", "With a stored"].map(|part| on_page(&env, part));
+    needs_exactly(&env, &policies, &["doctor"]).await;
 }
 
-/// With the flags, the second policy is needed too.
+/// With the flags, their policy is needed too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flags_need_exactly_second_policy_on_page() {
+async fn flags_need_exactly_their_policy_on_page() {
     let setup = TestEnvBuilder {
         options: Options {
             usage_without_quota: true,
@@ -247,16 +248,14 @@ async fn flags_need_exactly_second_policy_on_page() {
     });
     let key = env.key_id(&env.current_key());
     env.sandbox.add_usage(&env.plans[0], &key, 1, 7);
-    let policies = [
-        on_page(&env, "## Least rights"),
-        on_page(&env, "With the flags"),
-    ];
+    let policies = ["## Least rights", "With a stored", "With the flags"];
+    let policies = policies.map(|part| on_page(&env, part));
     let flags = ["--questions", "--probe-role", "--test-rotation", "--yes"];
     let word = [&["doctor"][..], &flags].concat();
     needs_exactly(&env, &policies, &word).await;
 }
 
-async fn needs_exactly(env: &TestEnv, policies: &[Value], word: &[&str]) {
+pub(crate) async fn needs_exactly(env: &TestEnv, policies: &[Value], word: &[&str]) {
     let policy = Policy::read(policies).expect("they are policies");
     let role = Role::new(policy);
     env.sandbox.limit_operator(Some(role.clone()));

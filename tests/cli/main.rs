@@ -8,6 +8,7 @@ mod configuring;
 mod doctor;
 mod doctor_elsewhere;
 mod doctor_keys;
+mod doctor_login;
 mod doctor_rights;
 mod doctor_test;
 mod doctor_watch;

@@ -3,7 +3,8 @@
 //! A test removes each action of the template's role in turn, and expects a problem here; the tests
 //! of the role show that the function needs each of them and nothing else.
 
-use api_key_rotation::config::Config;
+use api_key_rotation::adapters::sts::{ALGORITHM, LIFETIME};
+use api_key_rotation::config::{Config, DopplerConfig, DopplerIdentity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::facts::{Arn, Facts, Function, Secret};
@@ -36,7 +37,16 @@ pub(crate) struct Calls {
     pub(crate) name: &'static str,
     pub(crate) actions: Vec<&'static str>,
     pub(crate) resource: String,
-    pub(crate) context: Vec<(String, Vec<String>)>,
+    pub(crate) context: Vec<Entry>,
+}
+
+/// What IAM knows of a call under one name.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    /// Its type, as IAM's simulator names it.
+    pub(crate) kind: &'static str,
+    pub(crate) values: Vec<String>,
 }
 
 impl Calls {
@@ -50,11 +60,12 @@ impl Calls {
     }
 
     fn with(self, key: &str, value: impl Into<String>) -> Self {
-        self.with_all(key, vec![value.into()])
+        self.with_values(key, "string", vec![value.into()])
     }
 
-    fn with_all(mut self, key: &str, values: Vec<String>) -> Self {
-        self.context.push((key.to_owned(), values));
+    fn with_values(mut self, key: &str, kind: &'static str, values: Vec<String>) -> Self {
+        let key = key.to_owned();
+        self.context.push(Entry { key, kind, values });
         self
     }
 }
@@ -111,6 +122,8 @@ pub(crate) fn calls(
         calls.extend(key.map(|key| of_key(&function.arn, name, key, &["kms:Decrypt"], arn)));
     }
     calls.extend(of_api_gateway(function, config));
+    let identity = config.doppler.as_ref().and_then(DopplerConfig::identity);
+    calls.extend(identity.map(login));
     if let Some(bus) = &config.event_bus_name {
         let Arn {
             partition,
@@ -123,7 +136,11 @@ pub(crate) fn calls(
         calls.push(
             call.with("events:source", "api-key-rotation")
                 .with("events:detail-type", "KeyPromoted")
-                .with("events:eventBusInvocation", "false"),
+                .with_values(
+                    "events:eventBusInvocation",
+                    "boolean",
+                    vec!["false".to_owned()],
+                ),
         );
     }
     let region = &function.arn.region;
@@ -211,6 +228,15 @@ fn of_key(
         .with("kms:EncryptionContext:SecretARN", secret)
 }
 
+/// The audience is a key with more than one value, although the function names one.
+fn login(identity: &DopplerIdentity) -> Calls {
+    let list = vec![identity.audience.clone()];
+    Calls::new("role.login", &["sts:GetWebIdentityToken"], "*")
+        .with_values("sts:IdentityTokenAudience", "stringList", list)
+        .with_values("sts:DurationSeconds", "numeric", vec![LIFETIME.to_owned()])
+        .with("sts:SigningAlgorithm", ALGORITHM)
+}
+
 fn of_api_gateway(function: &Function, config: &Config) -> Vec<Calls> {
     let Arn {
         partition, region, ..
@@ -219,7 +245,11 @@ fn of_api_gateway(function: &Function, config: &Config) -> Vec<Calls> {
     let tagged = |calls: Calls| {
         let names = ["rotation:secret", "rotation:version", "rotation:function"];
         calls
-            .with_all("aws:TagKeys", names.map(ToOwned::to_owned).to_vec())
+            .with_values(
+                "aws:TagKeys",
+                "stringList",
+                names.map(ToOwned::to_owned).to_vec(),
+            )
             .with("aws:RequestTag/rotation:function", &function.name)
     };
     let key = format!("/apikeys/{ANY_ID}");

@@ -1,6 +1,7 @@
 //! Masks what a public issue must not show: accounts, ARNs, hosts, addresses, and names.
 
 use super::facts::Facts;
+use super::login::identity;
 
 /// Endings of names with dots that are not hosts.
 const NOT_HOSTS: [&str; 6] = ["md", "sh", "json", "yaml", "rs", "invalid"];
@@ -38,6 +39,10 @@ impl Mask {
                 "<secret>",
             );
             if let Ok(config) = &function.config {
+                if let Some(identity) = identity(function) {
+                    add(&identity.id, "<identity>");
+                    add(&identity.audience, "<audience>");
+                }
                 for plan in &config.secret.usage_plans {
                     add(plan, "<plan>");
                 }

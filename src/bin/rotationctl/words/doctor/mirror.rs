@@ -2,32 +2,34 @@
 
 use super::check::Check;
 use super::facts::Facts;
+use super::login::identity;
 
-pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
+pub(crate) fn check(facts: &Facts) -> Check {
     const NAME: &str = "doppler.targets";
-    let config = match &facts.function {
-        Ok(function) => function.config.as_ref().ok(),
-        Err(_) => None,
-    };
-    let Some(config) = config else {
-        return vec![Check::skipped(NAME, "the settings could not be read")];
+    let function = facts.function.as_ref().ok();
+    let config = function.and_then(|function| function.config.as_ref().ok());
+    let (Some(function), Some(config)) = (function, config) else {
+        return Check::skipped(NAME, "the settings could not be read");
     };
     let expected = config.secret.targets.len();
     if config.doppler.is_none() || expected == 0 && config.fleet.is_none() {
-        return vec![Check::skipped(NAME, "no Doppler target is set")];
+        return Check::skipped(NAME, "no Doppler target is set");
     }
     let report = match &facts.status {
         Ok(report) => report,
-        Err(failed) => return vec![Check::unread(NAME, failed)],
+        Err(failed) => return Check::unread(NAME, failed),
     };
+    let logs_in = identity(function).is_some();
     let issues = report.secrets.iter().flat_map(|secret| &secret.issues);
     let mut issues = issues.filter(|issue| issue.contains("Doppler"));
     if let Some(issue) = issues.next() {
-        return vec![Check::problem(
-            NAME,
-            issue,
-            "see docs/errors.md for the error that it names, and docs/doppler.md#create-a-token",
-        )];
+        let page = if logs_in {
+            "docs/doppler-identity.md#set-it-up"
+        } else {
+            "docs/doppler.md#create-a-token"
+        };
+        let next = format!("see docs/errors.md for the error that it names, and {page}");
+        return Check::problem(NAME, issue, next);
     }
     let targets = report.statuses().flat_map(|status| &status.targets);
     let (mut read, mut unread) = (0, Vec::new());
@@ -38,17 +40,23 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
         }
     }
     if !unread.is_empty() || read < expected {
-        return vec![Check::unknown(
+        return Check::unknown(
             NAME,
             format!(
                 "the function read {read} of {} targets: without a current key it does not look at them",
                 expected.max(read + unread.len())
             ),
-            "`rotationctl doctor --test-rotation` reads every target",
-        )];
+            if logs_in {
+                "`rotationctl doctor --test-rotation` logs in to Doppler with the role, and reads every target"
+            } else {
+                "`rotationctl doctor --test-rotation` reads every target"
+            },
+        );
     }
-    vec![Check::ok(
-        NAME,
-        format!("the function reads {read} of {read} targets"),
-    )]
+    let how = if logs_in {
+        "logs in and reads"
+    } else {
+        "reads"
+    };
+    Check::ok(NAME, format!("the function {how} {read} of {read} targets"))
 }

@@ -11,6 +11,7 @@ mod facts;
 mod function;
 mod gateway;
 mod keys;
+mod login;
 mod mask;
 mod mirror;
 mod print;
@@ -90,7 +91,8 @@ async fn read(operator: &Operator<'_>, facts: &Facts) -> Vec<Check> {
     checks.extend(secret::checks(facts));
     checks.extend(role::checks(operator, facts).await);
     checks.extend(gateway::checks(operator, facts).await);
-    checks.extend(mirror::checks(facts));
+    checks.extend(login::checks(operator, facts).await);
+    checks.push(mirror::check(facts));
     checks.extend(watch::checks(operator, facts).await);
     checks.push(trail::check(operator, facts).await);
     checks

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::calls::{Calls, ReadSecret, calls};
+use super::calls::{Calls, Entry, ReadSecret, calls};
 use super::check::Check;
 use super::facts::Facts;
 use crate::failure::Failure;
@@ -93,13 +93,8 @@ async fn simulate(
     role: &str,
     call: &Calls,
 ) -> Result<Vec<Value>, Failure> {
-    let context = call.context.iter().map(|(name, values)| {
-        let kind = match values.as_slice() {
-            [one] if one == "true" || one == "false" => "boolean",
-            [_] => "string",
-            _ => "stringList",
-        };
-        json!({ "ContextKeyName": name, "ContextKeyValues": values, "ContextKeyType": kind })
+    let context = call.context.iter().map(|Entry { key, kind, values }| {
+        json!({ "ContextKeyName": key, "ContextKeyValues": values, "ContextKeyType": kind })
     });
     let input = json!({
         "PolicySourceArn": role,
