@@ -5,6 +5,7 @@ use std::fs;
 use crate::fleet_account::{DOCUMENT, Fleet, MORE, SECOND, THIRD, target};
 use crate::program::{bare, end, home, program};
 use crate::support::SECRET;
+use sandbox::{Fault, FaultKind, Service};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -164,6 +165,22 @@ async fn check_finds_what_is_wrong_in_account() {
     sandbox.put_secret(MORE, &json!({ "members": { SECOND: {} } }).to_string());
     let found = problems(&fleet, &[]).await;
     assert!(found.contains("is already in rotation/fleet-1"), "{found}");
+}
+
+/// The list of usage plans is read to its end, which may be an empty position.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_of_plans_ends_at_empty_position() {
+    let fleet = Fleet::rotated().await;
+    let env = &fleet.env;
+    for (number, plan, position) in [(1, &env.plans[0], "next"), (2, &fleet.plan, "")] {
+        let page = json!({ "item": [{ "id": plan }], "position": position });
+        let page = FaultKind::answer(200, "application/json", page.to_string());
+        let page = Fault::new(page).on(Service::ApiGateway, "GetUsagePlans");
+        env.sandbox.faults().inject(page.nth(number));
+    }
+    env.sandbox.clear_calls();
+    assert_eq!(problems(&fleet, &[]).await, "[]");
+    assert_eq!(env.calls_of("GetUsagePlans"), 2);
 }
 
 /// A file takes the place of the document with its name, and the difference is shown.

@@ -119,17 +119,9 @@ async fn plans(operator: &Operator<'_>, fleet: &Fleet, findings: &mut Findings) 
 }
 
 async fn existing_plans(operator: &Operator<'_>) -> Result<BTreeSet<String>, Failure> {
-    let (mut plans, mut position) = (BTreeSet::new(), None);
-    loop {
-        let request = operator.aws.api_gateway.get_usage_plans();
-        let reply = request.limit(500).set_position(position).send().await;
-        let reply =
-            reply.map_err(|error| Failure::of_call("apigateway:GET on /usageplans", &error))?;
-        let ids = reply.items().iter().filter_map(|plan| plan.id());
-        plans.extend(ids.map(ToOwned::to_owned));
-        position = reply.position().map(ToOwned::to_owned);
-        if position.is_none() {
-            return Ok(plans);
-        }
-    }
+    let request = operator.aws.api_gateway.get_usage_plans().limit(500);
+    let plans = request.into_paginator().items().send();
+    let plans: Result<Vec<_>, _> = plans.collect().await;
+    let plans = plans.map_err(|error| Failure::of_call("apigateway:GET on /usageplans", &error))?;
+    Ok(plans.into_iter().filter_map(|plan| plan.id).collect())
 }
