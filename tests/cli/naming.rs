@@ -1,6 +1,6 @@
 //! How a word finds function, secret, stack and log.
 
-use crate::program::{end, home, program, run_unchanged};
+use crate::program::{end, home, program, run, run_unchanged};
 use crate::support::{SECRET, TestEnv, TestEnvBuilder, rotated};
 use sandbox::{FUNCTION_ARN, FUNCTION_NAME};
 
@@ -63,4 +63,19 @@ async fn option_precedes_variable() {
     let mut command = program(&env, &home, &["status", "--function", FUNCTION_NAME]);
     command.env("ROTATION_STACK", "other");
     end(command, None).await.with(0);
+}
+
+/// The secret is asked for its function once, however often the function is invoked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secret_names_function_once() {
+    let env = TestEnvBuilder::plain().start().await;
+    env.rotate().await;
+    let stop = ["stop", "--yes", "--secret", SECRET];
+    // It reads the status and stops: two invocations, each with reads of its own.
+    env.sandbox.clear_calls();
+    run(&env, &stop).await.with(0);
+    let named = env.calls_of("DescribeSecret");
+    env.sandbox.clear_calls();
+    run_nameless(&env, &stop).await.with(0);
+    assert_eq!(env.calls_of("DescribeSecret"), named + 1);
 }

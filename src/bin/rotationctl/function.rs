@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use api_key_rotation::config::{Config, ConfigError};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::operator::Operator;
-use crate::services::Service;
 
 /// The function as Lambda describes it.
 #[derive(Debug)]
@@ -54,13 +53,10 @@ impl Function {
     /// Reads the function and its settings.
     ///
     /// # Errors
-    /// Returns an error if Lambda refuses.
-    pub(crate) async fn read(operator: &Operator<'_>, name: &str) -> Result<Self, Failure> {
-        let input = json!({ "FunctionName": name });
-        let services = &operator.aws.services;
-        let fields = services
-            .call(Service::Lambda, "GetFunctionConfiguration", input)
-            .await?;
+    /// As for [`Operator::function`], or if Lambda refuses.
+    pub(crate) async fn read(operator: &Operator<'_>) -> Result<Self, Failure> {
+        let name = operator.function().await?;
+        let fields = operator.settings(name).await?.clone();
         let text = |field: &str| fields[field].as_str().unwrap_or_default().to_owned();
         let (name, arn, role) = (text("FunctionName"), text("FunctionArn"), text("Role"));
         let variables: BTreeMap<String, String> =

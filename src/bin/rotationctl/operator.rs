@@ -18,6 +18,8 @@ pub(crate) struct Operator<'a> {
     pub(crate) console: &'a Console,
     /// The AWS clients.
     pub(crate) aws: Clients,
+    /// The function's name or ARN, once the stack or the secret was asked for it.
+    function: OnceCell<String>,
     /// The function's settings, once they were read.
     settings: OnceCell<Value>,
     /// The outputs of the stack in `--stack`, once they were read.
@@ -34,6 +36,7 @@ impl<'a> Operator<'a> {
             options,
             console,
             aws: Clients::new(options).await?,
+            function: OnceCell::new(),
             settings: OnceCell::new(),
             outputs: OnceCell::new(),
         })
@@ -73,10 +76,15 @@ impl<'a> Operator<'a> {
     ///
     /// # Errors
     /// Returns an error if none is given, or if stack or secret name no function.
-    pub(crate) async fn function(&self) -> Result<String, Failure> {
+    pub(crate) async fn function(&self) -> Result<&str, Failure> {
         if let Some(function) = &self.options.function {
-            return Ok(function.clone());
+            return Ok(function);
         }
+        let found = self.function.get_or_try_init(|| self.find_function());
+        found.await.map(String::as_str)
+    }
+
+    async fn find_function(&self) -> Result<String, Failure> {
         if self.options.stack.is_some() {
             let function = self.output("FunctionName").await?;
             return function.map(ToOwned::to_owned).ok_or_else(|| {
@@ -124,9 +132,9 @@ impl<'a> Operator<'a> {
         let settings = if function.starts_with("arn:") {
             &Value::Null
         } else {
-            self.settings(&function).await?
+            self.settings(function).await?
         };
-        let arn = settings["FunctionArn"].as_str().unwrap_or(&function);
+        let arn = settings["FunctionArn"].as_str().unwrap_or(function);
         Ok(arn.split(':').take(7).collect::<Vec<_>>().join(":"))
     }
 
@@ -136,7 +144,7 @@ impl<'a> Operator<'a> {
     /// As for [`Operator::function`], or if its settings cannot be read.
     pub(crate) async fn variables(&self) -> Result<&Value, Failure> {
         let function = self.function().await?;
-        let settings = self.settings(&function).await?;
+        let settings = self.settings(function).await?;
         Ok(&settings["Environment"]["Variables"])
     }
 
@@ -157,13 +165,16 @@ impl<'a> Operator<'a> {
         let settings = self.settings.get();
         let group = settings.and_then(|settings| settings["LoggingConfig"]["LogGroup"].as_str());
         Ok(group.map_or_else(
-            || format!("/aws/lambda/{}", function_name(&function)),
+            || format!("/aws/lambda/{}", function_name(function)),
             ToOwned::to_owned,
         ))
     }
 
     /// Reads the function's settings, once.
-    async fn settings(&self, function: &str) -> Result<&Value, Failure> {
+    ///
+    /// # Errors
+    /// Returns an error if Lambda refuses.
+    pub(crate) async fn settings(&self, function: &str) -> Result<&Value, Failure> {
         let read = async || {
             let input = json!({ "FunctionName": function });
             let services = &self.aws.services;
@@ -210,7 +221,7 @@ impl<'a> Operator<'a> {
     /// Returns the function's own error, or why it could not be invoked.
     pub(crate) async fn invoke(&self, event: &Value) -> Result<Value, Failure> {
         let function = self.function().await?;
-        let answer = self.aws.services.invoke(&function, event).await?;
+        let answer = self.aws.services.invoke(function, event).await?;
         let answer = answer.map_err(|error| function_error(&error))?;
         // Another function might answer with anything.
         if answer["step"] != event["Step"] {

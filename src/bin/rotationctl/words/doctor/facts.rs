@@ -67,11 +67,10 @@ pub(crate) async fn gather(operator: &Operator<'_>) -> Result<Facts, Failure> {
     let caller = caller(operator).await;
     progress("reading the function…");
     // Without it, the error of wrong usage.
-    let name = operator.function().await;
-    let function = match name {
-        Ok(name) => Function::read(operator, &name).await,
+    let function = match operator.function().await {
         Err(failed) if operator.options.secret.is_none() => return Err(failed),
         Err(failed) => Err(failed),
+        Ok(_) => Function::read(operator).await,
     };
     progress("reading the secret…");
     let date = ReplyDate::default();

@@ -25,7 +25,7 @@ impl Documents {
     /// # Errors
     /// Returns an error if one of them cannot be read, or if the function has no documents.
     pub(super) async fn read(operator: &Operator<'_>) -> Result<Self, Failure> {
-        let function = Function::read(operator, &operator.function().await?).await?;
+        let function = Function::read(operator).await?;
         let stored = documents::required(operator, documents::settings(&function)?).await?;
         Ok(Self { function, stored })
     }

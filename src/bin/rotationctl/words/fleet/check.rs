@@ -96,7 +96,7 @@ fn offline_config(limits: &[(&str, Option<String>)]) -> Result<Config, ConfigErr
 /// # Errors
 /// Returns an error if the function or a file cannot be read, or if a check found a problem.
 pub(super) async fn online(operator: &Operator<'_>, arguments: &Check) -> Result<(), Failure> {
-    let function = Function::read(operator, &operator.function().await?).await?;
+    let function = Function::read(operator).await?;
     let config = documents::settings(&function)?;
     let stored = documents::required(operator, config).await?;
     let files: Result<Vec<_>, _> = arguments.files.iter().map(|file| read(file)).collect();

@@ -44,7 +44,7 @@ struct Row {
 /// Returns an error if the function or the secrets cannot be read.
 pub(super) async fn run(operator: &Operator<'_>, arguments: &List) -> Result<(), Failure> {
     let console = operator.console;
-    let function = Function::read(operator, &operator.function().await?).await?;
+    let function = Function::read(operator).await?;
     let config = documents::settings(&function)?;
     let stored = documents::read_all(operator, config).await?;
     let fleet = documents::parse(&stored, config);

@@ -28,7 +28,7 @@ pub(super) struct Selection {
 /// # Errors
 /// Returns an error if the function or the list cannot be read, or if nothing matches.
 pub(super) async fn served(operator: &Operator<'_>, which: &Which) -> Result<Selection, Failure> {
-    let function = Function::read(operator, &operator.function().await?).await?;
+    let function = Function::read(operator).await?;
     let date = ReplyDate::default();
     let all = secrets::list(operator, &date).await?;
     let matches = |name: &str| {
