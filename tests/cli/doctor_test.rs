@@ -1,8 +1,13 @@
 //! `doctor --test-rotation`: the function's own test, whose result is in its log.
 
+use std::future::ready;
+use std::sync::Arc;
+
 use crate::account::{assert_problem, checks, healthy};
-use crate::program::run_unchanged;
+use crate::program::{run, run_unchanged};
 use crate::support::{PROJECT, SECRET, TestEnvBuilder};
+use sandbox::{Fault, FaultKind, Service};
+use serde_json::json;
 
 /// A test that passes is named so, and leaves nothing behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,4 +40,27 @@ async fn unconfirmed_test_rotation_is_not_started() {
     let env = healthy(TestEnvBuilder::plain()).await;
     let ended = run_unchanged(&env, &["doctor", "--test-rotation"]).await;
     ended.with(2).warns(["not confirmed"]);
+}
+
+/// Anyone who may write to the log can write a value as the result, which is not shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn value_in_logged_result_is_masked() {
+    let env = Arc::new(healthy(TestEnvBuilder::plain()).await);
+    let (hooked, value) = (Arc::clone(&env), env.current_key());
+    // The function writes text, so this line is the only one with a result.
+    let hook = FaultKind::after(move || {
+        let secret = hooked.sandbox.secret(SECRET);
+        let version = secret.pending().map(|version| version.id.clone());
+        let line = json!({
+            "level": "ERROR", "error_type": "ProbeFailed", "message": format!("refused {value}"),
+            "span": { "step": "testSecret", "version": version },
+        });
+        hooked.sandbox.put_log_line(&line.to_string());
+        ready(())
+    });
+    let hook = Fault::new(hook).on(Service::SecretsManager, "RotateSecret");
+    env.sandbox.faults().inject(hook);
+    let ended = run(&env, &["doctor", "--test-rotation", "--yes"]).await;
+    ended.with(1).says(["ProbeFailed: refused [masked]"]);
+    env.sandbox.faults().clear();
 }

@@ -1,25 +1,26 @@
 //! The function's own test rotation, whose result is in its log.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::check::Check;
-use super::facts::{Facts, Function};
+use super::facts::Facts;
 use super::stop::Stop;
 use crate::failure::Failure;
+use crate::function_log::{Line, before_now};
 use crate::operator::Operator;
-use crate::secret::PENDING;
-use crate::services::Service;
 
 const NAME: &str = "function.test-rotation";
 
-/// How often the secret and the log are read.
+/// How often the log is read.
 const POLL: Duration = Duration::from_secs(1);
 
 /// The longest wait: the function's timeout, and time for the log.
 const PATIENCE: Duration = Duration::from_mins(6);
+
+/// The lines of the step that ends a test rotation.
+const RESULTS: &str = r#"{ $.span.step = "testSecret" }"#;
 
 /// Runs a test rotation, and reads its result.
 ///
@@ -30,7 +31,7 @@ pub(crate) async fn run(
     facts: &Facts,
     stop: &Stop,
 ) -> Result<Check, Failure> {
-    let (Ok(function), Some(Ok(secret))) = (&facts.function, &facts.secret) else {
+    let (Ok(_), Some(Ok(secret))) = (&facts.function, &facts.secret) else {
         return Ok(Check::skipped(
             NAME,
             "the function or the secret could not be read",
@@ -48,7 +49,7 @@ pub(crate) async fn run(
     operator
         .console
         .progress("waiting for the end of the test rotation…");
-    let result = wait(operator, function, &secret.arn, version, began, stop).await;
+    let result = wait(operator, version, began, stop).await;
     operator.console.end_progress();
     match result {
         Err(failed) if failed.is_interruption() => Err(failed),
@@ -59,23 +60,14 @@ pub(crate) async fn run(
 
 async fn wait(
     operator: &Operator<'_>,
-    function: &Function,
-    secret: &str,
     version: &str,
     began: SystemTime,
     stop: &Stop,
 ) -> Result<Check, Failure> {
     let deadline = Instant::now() + PATIENCE;
-    let mut is_pending = true;
     while Instant::now() < deadline {
         stop.check()?;
-        if is_pending {
-            is_pending = operator
-                .describe_secret(secret)
-                .await?
-                .has(version, PENDING);
-        }
-        if let Some(line) = logged(operator, function, version, began).await? {
+        if let Some(line) = logged(operator, version, began).await? {
             return Ok(result(&line));
         }
         sleep(POLL).await;
@@ -90,51 +82,28 @@ async fn wait(
 /// Returns the line with the result.
 async fn logged(
     operator: &Operator<'_>,
-    function: &Function,
     version: &str,
     began: SystemTime,
-) -> Result<Option<Value>, Failure> {
-    let began = began.duration_since(UNIX_EPOCH).unwrap_or_default();
+) -> Result<Option<Line>, Failure> {
     // This machine may be ahead of AWS.
-    let from = began.saturating_sub(Duration::from_mins(5)).as_millis();
-    let group = function.fields["LoggingConfig"]["LogGroup"].as_str();
-    let group = group.map_or_else(
-        || format!("/aws/lambda/{}", function.name),
-        ToOwned::to_owned,
-    );
-    let mut input = json!({
-        "logGroupName": group,
-        "startTime": u64::try_from(from).unwrap_or_default(),
-        "filterPattern": "{ $.span.step = \"testSecret\" }",
+    let age = began.elapsed().unwrap_or_default() + Duration::from_mins(5);
+    let lines = operator.log_lines(RESULTS, before_now(age)).await?;
+    let mut results = lines.into_iter().filter(|line| {
+        line.field("span.version").as_deref() == Some(version)
+            && (is_error(line) || line.field("outcome").is_some())
     });
-    let services = &operator.aws.services;
-    loop {
-        let reply = services.call(Service::CloudWatchLogs, "FilterLogEvents", input.clone());
-        let mut reply = reply.await?;
-        let events = reply["events"].as_array().into_iter().flatten();
-        let lines = events
-            .filter_map(|event| serde_json::from_str::<Value>(event["message"].as_str()?).ok());
-        let mut results = lines.filter(|line| {
-            line["span"]["version"] == version
-                && (line["level"] == "ERROR" || line["outcome"].is_string())
-        });
-        if let Some(line) = results.next() {
-            return Ok(Some(line));
-        }
-        // A page can be empty although others follow (DOC: `FilterLogEvents`).
-        let next = reply["nextToken"].take();
-        if next.is_null() {
-            return Ok(None);
-        }
-        input["nextToken"] = next;
-    }
+    Ok(results.next())
 }
 
-fn result(line: &Value) -> Check {
-    if line["level"] != "ERROR" {
+fn is_error(line: &Line) -> bool {
+    line.field("level").as_deref() == Some("ERROR")
+}
+
+fn result(line: &Line) -> Check {
+    if !is_error(line) {
         return Check::ok(NAME, "passed");
     }
-    let text = |field: &str| line[field].as_str().unwrap_or_default();
+    let text = |field: &str| line.field(field).unwrap_or_default();
     let kind = text("error_type");
     Check::problem(
         NAME,
