@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::program::{Ended, fail_rotations, home, in_terminal, program, run_with};
+use crate::program::{Ended, end, fail_rotations, home, in_terminal, program, run_with};
 use crate::support::programs::PATIENCE;
 use crate::support::{SECRET, TestEnv, TestEnvBuilder, WorldSnapshot, is_enabled, rotated};
 use sandbox::Event;
@@ -118,6 +118,35 @@ async fn leaked_asks_before_it_changes() {
     assert_eq!(status, 0, "{shown}");
     assert!(!shown.contains(&value));
     assert_eq!(WorldSnapshot::new(&env), before);
+}
+
+/// The status is read once, and the credentials once by the SDK and once for the other services.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaked_reads_status_and_credentials_once() {
+    let (env, _) = rotated(TestEnvBuilder::plain()).await;
+    let home = home();
+    let folder = home.path().display();
+    let helper = format!(
+        r#"echo >>{folder}/runs; echo '{{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b"}}'"#
+    );
+    let profile = format!("[profile operator]\ncredential_process = sh {folder}/helper\n");
+    std::fs::create_dir(home.path().join(".aws")).expect("it can be created");
+    for (name, text) in [("helper", helper), (".aws/config", profile)] {
+        std::fs::write(home.path().join(name), text).expect("it can be written");
+    }
+    let word = ["leaked", "--dry-run", "--profile", "operator"];
+    let mut events = env.sandbox.watch();
+    let ended = end(program(&env, &home, &word), Some(&env.current_key())).await;
+    ended.with(0).says(["would close the leak"]);
+    let mut steps = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Event::StepStarted { step } = event {
+            steps.push(step);
+        }
+    }
+    assert_eq!(steps, ["status"]);
+    let runs = std::fs::read_to_string(home.path().join("runs")).expect("it ran");
+    assert_eq!(runs.lines().count(), 2);
 }
 
 /// With the value in a file, the question is asked on the terminal.

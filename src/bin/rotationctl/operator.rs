@@ -1,5 +1,7 @@
 //! What every word works with: the clients, the options, and what they name.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -17,7 +19,7 @@ pub(crate) struct Operator<'a> {
     /// The output.
     pub(crate) console: &'a Console,
     /// The AWS clients.
-    pub(crate) aws: Clients,
+    pub(crate) aws: Arc<Clients>,
     /// The function's name or ARN, once the stack or the secret was asked for it.
     function: OnceCell<String>,
     /// The function's settings, once they were read.
@@ -32,14 +34,24 @@ impl<'a> Operator<'a> {
     /// # Errors
     /// As for [`Clients::new`].
     pub(crate) async fn new(options: &'a Options, console: &'a Console) -> Result<Self, Failure> {
-        Ok(Self {
+        let aws = Arc::new(Clients::new(options).await?);
+        Ok(Self::of(options, console, aws))
+    }
+
+    /// Returns the operator with other names of function, secret and stack, and the same clients.
+    pub(crate) fn naming(&self, options: &'a Options) -> Self {
+        Self::of(options, self.console, Arc::clone(&self.aws))
+    }
+
+    fn of(options: &'a Options, console: &'a Console, aws: Arc<Clients>) -> Self {
+        Self {
             options,
             console,
-            aws: Clients::new(options).await?,
+            aws,
             function: OnceCell::new(),
             settings: OnceCell::new(),
             outputs: OnceCell::new(),
-        })
+        }
     }
 
     /// Returns the secret: `--secret`, or else the function's `SECRET_ID`, or else the one that the

@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use api_key_rotation::secret::ApiKeyValue;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::arguments::Options;
 use crate::failure::Failure;
 use crate::function_log::before_now;
 use crate::operator::Operator;
-use crate::report::{KeyReport, Report};
+use crate::report::Report;
 use crate::secret::{CURRENT, PENDING, Secret};
 use crate::words::rotate::{self, Kind};
 use crate::words::whose::{self, Found};
@@ -76,8 +76,7 @@ pub(crate) async fn run(operator: &Operator<'_>, timeout: Duration) -> Result<()
         return Ok(());
     }
     let options = options_for(operator, &found).await?;
-    let operator = Operator::new(&options, console).await?;
-    close(&operator, &found, &value, timeout).await
+    close(&operator.naming(&options), &found, &value, timeout).await
 }
 
 /// Returns the options that name the secret of the key.
@@ -116,7 +115,8 @@ async fn close(
     let console = operator.console;
     let id = &found.id;
     let secret = operator.describe().await?;
-    let before = before(operator, &secret, found).await;
+    let status = stop::status(operator).await;
+    let before = before(&secret, found, status.as_ref().ok());
     console.note(format!("API key {id} of {} leaked, and works.", secret.arn));
     let mut steps: Vec<_> = before.words().into_iter().collect();
     steps.push("emergency stop: disable every superseded key, this one among them".to_owned());
@@ -124,7 +124,7 @@ async fn close(
     for (number, step) in steps.iter().enumerate() {
         console.note(format!("{}. {step}", number + 1));
     }
-    let names = stop::announce(operator, &secret.arn).await;
+    let names = stop::announce(console, &secret.arn, &status);
     if before != Before::Nothing {
         console.note(format!(
             "Consumers with API key {id} are cut off until they read the secret again."
@@ -225,7 +225,7 @@ async fn first_error(operator: &Operator<'_>, version: &str) -> String {
 }
 
 /// Finds out what is to be done before the stop.
-async fn before(operator: &Operator<'_>, secret: &Secret, found: &Found) -> Before {
+fn before(secret: &Secret, found: &Found, status: Option<&Report>) -> Before {
     let pending = secret.labelled(PENDING);
     let pending = pending.filter(|version| !secret.has(version, CURRENT));
     if let Some(version) = pending
@@ -236,26 +236,16 @@ async fn before(operator: &Operator<'_>, secret: &Secret, found: &Found) -> Befo
     let version = found.version.as_deref().unwrap_or_default();
     // The function compares values. Without its answer, the tag says for which version the key was
     // created.
-    let is_current = reported(operator, &found.id)
-        .await
+    let statuses = status.into_iter().flat_map(Report::statuses);
+    let mut keys = statuses.flat_map(|status| &status.keys);
+    let is_current = keys
+        .find(|key| key.id == found.id)
         .map_or_else(|| secret.has(version, CURRENT), |key| key.current);
     match pending {
         _ if !is_current => Before::Nothing,
         Some(version) => Before::Complete(version.to_owned()),
         None => Before::Rotate,
     }
-}
-
-/// Returns the key in the function's status. `None` if it cannot be read or does not list the key.
-async fn reported(operator: &Operator<'_>, id: &str) -> Option<KeyReport> {
-    let answer: Value = operator.invoke_step("status").await.ok()?;
-    let report = Report::read(&answer).ok()?;
-    let statuses = report
-        .secrets
-        .into_iter()
-        .filter_map(|secret| secret.status);
-    let mut keys = statuses.flat_map(|status| status.keys);
-    keys.find(|key| key.id == id)
 }
 
 /// Checks that the value does not work any more.

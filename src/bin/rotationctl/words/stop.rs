@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::{KeyReport, Report};
@@ -14,7 +15,7 @@ use crate::words::show;
 pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     let console = operator.console;
     let secret = operator.secret_id().await?;
-    let names = announce(operator, &secret).await;
+    let names = announce(console, &secret, &status(operator).await);
     if operator.options.dry_run {
         console.line(format!("would disable every superseded key of {secret}"));
         console.document(&json!({ "wouldDisable": names, "secret": secret }));
@@ -56,16 +57,23 @@ pub(crate) async fn disable(operator: &Operator<'_>) -> Result<Value, Failure> {
     Ok(answer)
 }
 
+/// Reads who would be cut off.
+///
+/// # Errors
+/// Returns an error if the function fails.
+pub(crate) async fn status(operator: &Operator<'_>) -> Result<Report, Failure> {
+    let console = operator.console;
+    console.progress("reading who would be cut off…");
+    let answer = operator.invoke_step("status").await;
+    console.end_progress();
+    Report::read(&answer?)
+}
+
 /// Shows the keys that the stop disables and who still uses them. Returns their ids.
 ///
 /// An emergency does not wait for a report: if it cannot be read, the operator decides without it.
-pub(crate) async fn announce(operator: &Operator<'_>, secret: &str) -> Value {
-    let console = operator.console;
-    console.progress("reading who would be cut off…");
-    let report = operator.invoke_step("status").await;
-    console.end_progress();
-    let report = report.and_then(|answer| Report::read(&answer));
-    let report = match report {
+pub(crate) fn announce(console: &Console, secret: &str, status: &Result<Report, Failure>) -> Value {
+    let report = match status {
         Ok(report) => report,
         Err(failed) => {
             console.note(format!("it is not known who would be cut off: {failed}"));
