@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use crate::arguments::Options;
 use crate::connector;
 use crate::failure::Failure;
+use crate::reply_date::ReplyDate;
 use crate::services::Services;
 
 /// The timeout of one attempt of a call.
@@ -28,6 +29,8 @@ pub(crate) struct Clients {
     pub(crate) secrets_manager: aws_sdk_secretsmanager::Client,
     /// API Gateway.
     pub(crate) api_gateway: aws_sdk_apigateway::Client,
+    /// The time of AWS, by the last reply of Secrets Manager.
+    pub(crate) date: ReplyDate,
 }
 
 impl Clients {
@@ -38,10 +41,14 @@ impl Clients {
     pub(crate) async fn new(options: &Options) -> Result<Self, Failure> {
         let http = connector::client()?;
         let sdk = config(options, connector::sdk_client(http.clone())).await?;
+        let date = ReplyDate::default();
+        let secrets_manager = aws_sdk_secretsmanager::config::Builder::from(&sdk);
+        let secrets_manager = secrets_manager.interceptor(date.clone()).build();
         Ok(Self {
-            secrets_manager: aws_sdk_secretsmanager::Client::new(&sdk),
+            secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets_manager),
             api_gateway: aws_sdk_apigateway::Client::new(&sdk),
             services: Services::new(http, sdk),
+            date,
         })
     }
 }

@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::failure::Failure;
 pub(crate) use crate::function::{Arn, Function};
 use crate::operator::Operator;
-use crate::reply_date::ReplyDate;
 use crate::report::Report;
 use crate::services::Service;
 
@@ -73,14 +72,13 @@ pub(crate) async fn gather(operator: &Operator<'_>) -> Result<Facts, Failure> {
         Ok(_) => Function::read(operator).await,
     };
     progress("reading the secret…");
-    let date = ReplyDate::default();
     let secret = match (&operator.options.secret, &function) {
         (Some(secret), _) => Some(secret.clone()),
         (None, Ok(function)) => function.variable("SECRET_ID").map(ToOwned::to_owned),
         (None, Err(_)) => None,
     };
     let secret = match secret {
-        Some(secret) => Some(describe(operator, &secret, &date).await),
+        Some(secret) => Some(describe(operator, &secret).await),
         None => None,
     };
     progress("asking the function for its status…");
@@ -97,7 +95,7 @@ pub(crate) async fn gather(operator: &Operator<'_>) -> Result<Facts, Failure> {
         function,
         secret,
         status,
-        skew: date.skew(),
+        skew: operator.aws.date.skew(),
     })
 }
 
@@ -112,14 +110,9 @@ async fn caller(operator: &Operator<'_>) -> Result<Caller, Failure> {
     })
 }
 
-async fn describe(
-    operator: &Operator<'_>,
-    secret: &str,
-    date: &ReplyDate,
-) -> Result<Secret, Failure> {
+async fn describe(operator: &Operator<'_>, secret: &str) -> Result<Secret, Failure> {
     let request = operator.aws.secrets_manager.describe_secret();
-    let request = request.secret_id(secret).customize();
-    let reply = request.interceptor(date.clone()).send().await;
+    let reply = request.secret_id(secret).send().await;
     let description =
         reply.map_err(|error| Failure::of_call("secretsmanager:DescribeSecret", &error))?;
     Ok(Secret {

@@ -9,7 +9,6 @@ use super::secrets::{self, Secret};
 use crate::failure::Failure;
 use crate::function::Function;
 use crate::operator::Operator;
-use crate::reply_date::ReplyDate;
 
 /// Checks that the members exist and can be rotated.
 ///
@@ -22,7 +21,7 @@ pub(super) async fn check(
     fleet: &Fleet,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    let secrets = secrets::list(operator, &ReplyDate::default()).await?;
+    let secrets = secrets::list(operator).await?;
     let by_name: BTreeMap<_, _> = secrets
         .iter()
         .map(|secret| (secret.name.as_str(), secret))

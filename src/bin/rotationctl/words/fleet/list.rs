@@ -18,7 +18,6 @@ use crate::fleet_arguments::List;
 use crate::function::Function;
 use crate::operator::Operator;
 use crate::pattern::is_match;
-use crate::reply_date::ReplyDate;
 use crate::report::{KeyReport, SecretReport};
 use crate::table::{self, plain};
 
@@ -54,8 +53,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &List) -> Result<(),
     let fleet = fleet.filter(|_| config.fleet.is_some());
     let unlisted = config.fleet.as_ref().map(|fleet| fleet.unlisted);
     let refuses = unlisted == Some(FleetDefault::Refuse);
-    let date = ReplyDate::default();
-    let all = secrets::list(operator, &date).await?;
+    let all = secrets::list(operator).await?;
     let is_wanted = |name: &str| {
         let pattern = arguments.matching.as_deref();
         pattern.is_none_or(|pattern| is_match(pattern, name))
@@ -90,7 +88,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &List) -> Result<(),
             )
         })
         .collect();
-    print(operator, &rows, date.now());
+    print(operator, &rows, operator.aws.date.now());
     Ok(())
 }
 

@@ -38,7 +38,9 @@ struct Progress {
 /// told to end.
 pub(super) async fn run(operator: &Operator<'_>, arguments: &Rotate) -> Result<(), Failure> {
     let selection = select::rotatable(operator, &arguments.which).await?;
-    let since = arguments.since.unwrap_or_else(|| beginning(&selection));
+    let since = arguments
+        .since
+        .unwrap_or_else(|| beginning(operator, &selection));
     let again = again(&arguments.which, since);
     let pacer = Pacer::new(&arguments.pace);
     announce(operator, &selection, &pacer, &again);
@@ -74,14 +76,14 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Rotate) -> Result<(
 }
 
 /// Returns when the run begins, on the clock of Secrets Manager: later than each rotation so far.
-fn beginning(selection: &Selection) -> SystemTime {
+fn beginning(operator: &Operator<'_>, selection: &Selection) -> SystemTime {
     let rotated = selection
         .secrets
         .iter()
         .filter_map(|secret| secret.last_rotated);
     let later = rotated.max().map(|at| at + Duration::from_millis(1));
     // The list may lack the last minutes.
-    let now = selection.date.now();
+    let now = operator.aws.date.now();
     later.map_or(now, |later| later.max(now))
 }
 

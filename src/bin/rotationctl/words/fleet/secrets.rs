@@ -9,7 +9,6 @@ use aws_smithy_types::DateTime;
 use crate::failure::Failure;
 use crate::function::Function;
 use crate::operator::Operator;
-use crate::reply_date::ReplyDate;
 
 /// A secret.
 #[derive(Debug, Clone, Default)]
@@ -83,15 +82,11 @@ fn labels(versions: Option<&HashMap<String, Vec<String>>>) -> Vec<(String, Vec<S
 ///
 /// # Errors
 /// Returns an error if they cannot be listed.
-pub(super) async fn list(
-    operator: &Operator<'_>,
-    date: &ReplyDate,
-) -> Result<Vec<Secret>, Failure> {
-    let (mut secrets, mut token) = (Vec::new(), None);
-    loop {
-        let request = operator.aws.secrets_manager.list_secrets();
-        let request = request.max_results(100).set_next_token(token);
-        let reply = request.customize().interceptor(date.clone()).send().await;
+pub(super) async fn list(operator: &Operator<'_>) -> Result<Vec<Secret>, Failure> {
+    let request = operator.aws.secrets_manager.list_secrets();
+    let mut pages = request.max_results(100).into_paginator().send();
+    let mut secrets = Vec::new();
+    while let Some(reply) = pages.next().await {
         let reply =
             reply.map_err(|error| Failure::of_call("secretsmanager:ListSecrets", &error))?;
         for entry in reply.secret_list() {
@@ -109,10 +104,6 @@ pub(super) async fn list(
         operator
             .console
             .progress(&format!("listed {} secrets…", secrets.len()));
-        token = reply.next_token().map(ToOwned::to_owned);
-        if token.is_none() {
-            break;
-        }
     }
     operator.console.end_progress();
     secrets.sort_by(|one, other| one.name.cmp(&other.name));

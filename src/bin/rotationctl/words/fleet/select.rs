@@ -9,7 +9,6 @@ use crate::fleet_arguments::Which;
 use crate::function::Function;
 use crate::operator::Operator;
 use crate::pattern::is_match;
-use crate::reply_date::ReplyDate;
 
 /// The secrets that were selected, and those that cannot be worked on.
 pub(super) struct Selection {
@@ -19,8 +18,6 @@ pub(super) struct Selection {
     pub(super) secrets: Vec<Secret>,
     /// Names that match, but are left out, each with the reason.
     pub(super) left_out: Vec<(String, &'static str)>,
-    /// The time of AWS.
-    pub(super) date: ReplyDate,
 }
 
 /// Selects the secrets whose rotation function it is.
@@ -29,8 +26,7 @@ pub(super) struct Selection {
 /// Returns an error if the function or the list cannot be read, or if nothing matches.
 pub(super) async fn served(operator: &Operator<'_>, which: &Which) -> Result<Selection, Failure> {
     let function = Function::read(operator).await?;
-    let date = ReplyDate::default();
-    let all = secrets::list(operator, &date).await?;
+    let all = secrets::list(operator).await?;
     let matches = |name: &str| {
         let pattern = which.matching.as_deref();
         which.all || pattern.is_some_and(|pattern| is_match(pattern, name))
@@ -49,7 +45,6 @@ pub(super) async fn served(operator: &Operator<'_>, which: &Which) -> Result<Sel
         function,
         secrets,
         left_out: Vec::new(),
-        date,
     })
 }
 
