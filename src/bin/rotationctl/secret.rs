@@ -83,20 +83,20 @@ impl Operator<'_> {
         })
     }
 
-    /// Moves or removes a label.
+    /// Moves or removes a label of the secret with this ARN.
     ///
     /// # Errors
     /// Returns an error if Secrets Manager refuses.
     pub(crate) async fn move_label(
         &self,
-        secret: &Secret,
+        arn: &str,
         label: &str,
         from: &str,
         to: Option<&str>,
     ) -> Result<(), Failure> {
         let request = self.aws.secrets_manager.update_secret_version_stage();
         let request = request
-            .secret_id(&secret.arn)
+            .secret_id(arn)
             .version_stage(label)
             .remove_from_version_id(from)
             .set_move_to_version_id(to.map(ToOwned::to_owned));

@@ -20,7 +20,9 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
         console.document(&json!({ "wouldCancel": version, "secret": secret.arn }));
         return Ok(());
     }
-    operator.move_label(&secret, PENDING, version, None).await?;
+    operator
+        .move_label(&secret.arn, PENDING, version, None)
+        .await?;
     console.line(format!("removed AWSPENDING from version {version}"));
     if is_promoted {
         console.line("the version is current already, so this only ended the wait for replicas");

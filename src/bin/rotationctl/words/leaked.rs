@@ -168,7 +168,9 @@ async fn perform(
     let version = match before {
         Before::Nothing => return Ok(()),
         Before::Cancel(version) => {
-            operator.move_label(secret, PENDING, version, None).await?;
+            operator
+                .move_label(&secret.arn, PENDING, version, None)
+                .await?;
             console.line(format!("removed AWSPENDING from version {version}"));
             console.progress("reconciling keys and Doppler…");
             let answer = operator.invoke_step("reconcile").await;

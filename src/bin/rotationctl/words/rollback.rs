@@ -48,7 +48,7 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     let question = "Roll back? Never do this to a leaked key.";
     console.confirm(question, operator.options.yes).await?;
     operator
-        .move_label(&secret, CURRENT, current, Some(previous))
+        .move_label(&secret.arn, CURRENT, current, Some(previous))
         .await?;
     console.line(format!("moved AWSCURRENT to version {previous}"));
     console.progress("reconciling keys and Doppler…");

@@ -182,24 +182,17 @@ pub(super) async fn publish_only(
     prepared: &Prepared<'_>,
 ) -> Result<(), Failure> {
     let document = prepared.document;
-    let request = operator.aws.secrets_manager.update_secret_version_stage();
-    let moved = request
-        .secret_id(&document.arn)
-        .version_stage(CURRENT)
-        .remove_from_version_id(&document.version)
-        .move_to_version_id(&prepared.version)
-        .send()
-        .await;
-    let Err(error) = moved else {
+    let (from, to) = (&document.version, Some(prepared.version.as_str()));
+    let moved = operator.move_label(&document.arn, CURRENT, from, to).await;
+    let Err(failed) = moved else {
         return Ok(());
     };
-    let failed = Failure::of_call("secretsmanager:UpdateSecretVersionStage", &error);
     if !failed.has_code("InvalidParameterException") {
         return Err(failed);
     }
     // The first try may have moved it, although its reply was lost.
     let now = secrets::describe(operator, &document.arn).await;
-    if now.is_ok_and(|now| now.labelled(CURRENT) == Some(prepared.version.as_str())) {
+    if now.is_ok_and(|now| now.labelled(CURRENT) == to) {
         return Ok(());
     }
     let what = format!("document {} was changed after it was read", document.name);
@@ -229,25 +222,14 @@ pub(super) async fn revert(
     operator: &Operator<'_>,
     published: &Prepared<'_>,
 ) -> Result<(), Failure> {
-    let request = operator.aws.secrets_manager.update_secret_version_stage();
-    let moved = request
-        .secret_id(&published.document.arn)
-        .version_stage(CURRENT)
-        .remove_from_version_id(&published.version)
-        .move_to_version_id(&published.document.version)
-        .send()
-        .await;
-    moved
-        .map(drop)
-        .map_err(|error| Failure::of_call("secretsmanager:UpdateSecretVersionStage", &error))
+    let Stored { arn, version, .. } = published.document;
+    let moved = operator.move_label(arn, CURRENT, &published.version, Some(version));
+    moved.await
 }
 
 /// Removes the label of a prepared version. A label that stays does no harm.
 pub(super) async fn discard(operator: &Operator<'_>, prepared: &Prepared<'_>) {
-    let request = operator.aws.secrets_manager.update_secret_version_stage();
-    let request = request
-        .secret_id(&prepared.document.arn)
-        .version_stage(&prepared.label)
-        .remove_from_version_id(&prepared.version);
-    request.send().await.ok();
+    let arn = &prepared.document.arn;
+    let removed = operator.move_label(arn, &prepared.label, &prepared.version, None);
+    removed.await.ok();
 }
