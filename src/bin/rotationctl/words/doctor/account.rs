@@ -1,6 +1,6 @@
 //! Who calls, from where, and at what time.
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::Facts;
 
 /// How far AWS lets the time of a signature be from its own (DOC: IAM user guide, "Signing AWS API
@@ -8,18 +8,19 @@ use super::facts::Facts;
 const TOLERATED: u64 = 300;
 
 pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
-    vec![identity(facts), clock(facts)]
+    vec![
+        Check::new("account.identity", identity(facts)),
+        Check::new("account.clock", clock(facts)),
+    ]
 }
 
-fn identity(facts: &Facts) -> Check {
-    const NAME: &str = "account.identity";
+fn identity(facts: &Facts) -> Outcome {
     let caller = match &facts.caller {
         Ok(caller) => caller,
-        Err(failed) => return Check::failed(NAME, failed),
+        Err(failed) => return Outcome::failed(failed),
     };
     match &facts.function {
-        Ok(function) if function.arn.account != caller.account => Check::problem(
-            NAME,
+        Ok(function) if function.arn.account != caller.account => Outcome::problem(
             format!(
                 "you are {} in another account than the function",
                 caller.arn
@@ -28,17 +29,15 @@ fn identity(facts: &Facts) -> Check {
         ),
         Ok(function) => {
             let region = &function.arn.region;
-            Check::ok(NAME, format!("{} in {region}", caller.arn))
+            Outcome::ok(format!("{} in {region}", caller.arn))
         }
-        Err(_) => Check::ok(NAME, &caller.arn),
+        Err(_) => Outcome::ok(&caller.arn),
     }
 }
 
-fn clock(facts: &Facts) -> Check {
-    const NAME: &str = "account.clock";
+fn clock(facts: &Facts) -> Outcome {
     let Some(skew) = facts.skew else {
-        return Check::unknown(
-            NAME,
+        return Outcome::unknown(
             "no reply of Secrets Manager had a Date",
             "fix what keeps the secret from being described",
         );
@@ -48,11 +47,10 @@ fn clock(facts: &Facts) -> Check {
         if skew < 0 { "behind" } else { "ahead of" },
     );
     if size >= TOLERATED {
-        return Check::problem(
-            NAME,
+        return Outcome::problem(
             format!("this machine is {size} s {direction} AWS"),
             "set its clock: AWS rejects signatures that are 5 minutes old; the function has its own clock",
         );
     }
-    Check::ok(NAME, format!("this machine is {size} s {direction} AWS"))
+    Outcome::ok(format!("this machine is {size} s {direction} AWS"))
 }

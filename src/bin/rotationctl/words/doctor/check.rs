@@ -33,6 +33,45 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What is as it should be.
+    pub(crate) fn ok(found: impl Into<String>) -> Self {
+        let found = found.into();
+        Self::Ok { found }
+    }
+
+    /// What is wrong.
+    pub(crate) fn problem(found: impl Into<String>, next: impl Into<String>) -> Self {
+        let (found, next) = (found.into(), next.into());
+        Self::Problem { found, next }
+    }
+
+    /// What is not known.
+    pub(crate) fn unknown(found: impl Into<String>, next: impl Into<String>) -> Self {
+        let (found, next) = (found.into(), next.into());
+        Self::Unknown { found, next }
+    }
+
+    /// What is not applicable, or not requested.
+    pub(crate) fn skipped(found: impl Into<String>) -> Self {
+        let found = found.into();
+        Self::Skipped { found }
+    }
+
+    /// What could not be read. That is a problem of the operator's rights or network, not of the
+    /// rotation.
+    pub(crate) fn unread(failed: &Failure) -> Self {
+        let (found, next) = failed.parts();
+        Self::unknown(found, next)
+    }
+
+    /// What is wrong because a call that must succeed failed.
+    pub(crate) fn failed(failed: &Failure) -> Self {
+        let (found, next) = failed.parts();
+        Self::problem(found, next)
+    }
+}
+
 /// A check with its result.
 #[derive(Debug, Clone)]
 pub(crate) struct Check {
@@ -43,61 +82,15 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// What is as it should be.
-    pub(crate) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        let found = found.into();
-        Self {
-            name,
-            outcome: Outcome::Ok { found },
-        }
+    /// Creates a check with its result.
+    pub(crate) fn new(name: &'static str, outcome: Outcome) -> Self {
+        Self { name, outcome }
     }
 
-    /// What is wrong.
-    pub(crate) fn problem(
-        name: &'static str,
-        found: impl Into<String>,
-        next: impl Into<String>,
-    ) -> Self {
-        let (found, next) = (found.into(), next.into());
-        Self {
-            name,
-            outcome: Outcome::Problem { found, next },
-        }
-    }
-
-    /// What is not known.
-    pub(crate) fn unknown(
-        name: &'static str,
-        found: impl Into<String>,
-        next: impl Into<String>,
-    ) -> Self {
-        let (found, next) = (found.into(), next.into());
-        Self {
-            name,
-            outcome: Outcome::Unknown { found, next },
-        }
-    }
-
-    /// What is not applicable, or not requested.
-    pub(crate) fn skipped(name: &'static str, found: impl Into<String>) -> Self {
-        let found = found.into();
-        Self {
-            name,
-            outcome: Outcome::Skipped { found },
-        }
-    }
-
-    /// What could not be read. That is a problem of the operator's rights or network, not of the
-    /// rotation.
-    pub(crate) fn unread(name: &'static str, failed: &Failure) -> Self {
-        let (found, next) = failed.parts();
-        Self::unknown(name, found, next)
-    }
-
-    /// What is wrong because a call that must succeed failed.
-    pub(crate) fn failed(name: &'static str, failed: &Failure) -> Self {
-        let (found, next) = failed.parts();
-        Self::problem(name, found, next)
+    /// Creates a check whose result may not be readable.
+    pub(crate) fn of(name: &'static str, outcome: Result<Outcome, Failure>) -> Self {
+        let unread = |failed: Failure| Outcome::unread(&failed);
+        Self::new(name, outcome.unwrap_or_else(unread))
     }
 
     /// Whether it is a problem.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::{Facts, Function};
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -15,74 +15,72 @@ const TIMEOUT: u64 = 300;
 pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check> {
     let function = match &facts.function {
         Ok(function) => function,
-        Err(failed) => return vec![Check::failed("function.exists", failed)],
+        Err(failed) => return vec![Check::new("function.exists", Outcome::failed(failed))],
     };
     let runtime = function.text("Runtime");
     vec![
-        Check::ok(
+        Check::new(
             "function.exists",
-            format!("`{}` ({runtime})", function.name),
+            Outcome::ok(format!("`{}` ({runtime})", function.name)),
         ),
-        state(function),
-        timeout(function),
-        settings(function),
-        concurrency(operator, function).await,
-        invocation(facts),
-        permission(operator, facts, function).await,
+        Check::new("function.state", state(function)),
+        Check::new("function.timeout", timeout(function)),
+        Check::new("function.settings", settings(function)),
+        Check::of(
+            "function.concurrency",
+            concurrency(operator, function).await,
+        ),
+        Check::new("function.answers", invocation(facts)),
+        Check::of(
+            "function.permission",
+            permission(operator, facts, function).await,
+        ),
     ]
 }
 
-fn state(function: &Function) -> Check {
-    const NAME: &str = "function.state";
+fn state(function: &Function) -> Outcome {
     let (state, update) = (function.text("State"), function.text("LastUpdateStatus"));
     // Emulators, and functions from before 2021, have no state.
     if ["Active", ""].contains(&state) && ["Successful", ""].contains(&update) {
-        return Check::ok(NAME, "active");
+        return Outcome::ok("active");
     }
     let reasons = ["StateReason", "LastUpdateStatusReason"].map(|field| function.text(field));
     let reasons = reasons.join(" ");
     let reason = reasons.trim();
     // A function that was not invoked for weeks is inactive; the next invocation wakes it (DOC).
     if ["Pending", "Inactive"].contains(&state) || update == "InProgress" {
-        return Check::unknown(
-            NAME,
+        return Outcome::unknown(
             format!("its state is {state}, its last update {update}: {reason}"),
             "run it again in a minute",
         );
     }
-    Check::problem(
-        NAME,
+    Outcome::problem(
         format!("its state is {state}, its last update {update}: {reason}"),
         "deploy it again",
     )
 }
 
-fn timeout(function: &Function) -> Check {
-    const NAME: &str = "function.timeout";
+fn timeout(function: &Function) -> Outcome {
     let timeout = function.fields["Timeout"].as_u64().unwrap_or_default();
     if timeout < TIMEOUT {
-        return Check::problem(
-            NAME,
+        return Outcome::problem(
             format!("its timeout is {timeout} s, less than the template's {TIMEOUT} s"),
             "deploy it again: a new key can take two minutes to take effect",
         );
     }
-    Check::ok(NAME, format!("{timeout} s"))
+    Outcome::ok(format!("{timeout} s"))
 }
 
-fn settings(function: &Function) -> Check {
-    const NAME: &str = "function.settings";
+fn settings(function: &Function) -> Outcome {
     if function.fields["Environment"]["Error"].is_object() {
-        return Check::problem(
-            NAME,
+        return Outcome::problem(
             "its environment could not be decrypted",
             "allow Lambda to use the key that encrypts it",
         );
     }
     match &function.config {
-        Ok(_) => Check::ok(NAME, "valid"),
-        Err(problems) => Check::problem(
-            NAME,
+        Ok(_) => Outcome::ok("valid"),
+        Err(problems) => Outcome::problem(
             format!(
                 "InvalidSettings: {}",
                 problems.to_string().replace('\n', "; ")
@@ -92,44 +90,36 @@ fn settings(function: &Function) -> Check {
     }
 }
 
-async fn concurrency(operator: &Operator<'_>, function: &Function) -> Check {
-    const NAME: &str = "function.concurrency";
+async fn concurrency(operator: &Operator<'_>, function: &Function) -> Result<Outcome, Failure> {
     let input = json!({ "FunctionName": function.name });
     let services = &operator.aws.services;
-    let reply = services
-        .call(Service::Lambda, "GetFunctionConcurrency", input)
-        .await;
-    match reply {
-        Err(failed) => Check::unread(NAME, &failed),
-        Ok(reply) => match reply["ReservedConcurrentExecutions"].as_u64() {
-            Some(0) => Check::problem(
-                NAME,
+    let reply = services.call(Service::Lambda, "GetFunctionConcurrency", input);
+    Ok(
+        match reply.await?["ReservedConcurrentExecutions"].as_u64() {
+            Some(0) => Outcome::problem(
                 "its reserved concurrency is 0: Lambda throttles every invocation",
                 "run `aws lambda delete-function-concurrency --function-name` with its name",
             ),
-            Some(1) => Check::problem(
-                NAME,
+            Some(1) => Outcome::problem(
                 "its reserved concurrency is 1: Secrets Manager counts a throttled invocation as a failed rotation",
                 "reserve more, or nothing, as the template does",
             ),
-            Some(reserved) => Check::ok(NAME, format!("{reserved} reserved")),
-            None => Check::ok(NAME, "nothing reserved"),
+            Some(reserved) => Outcome::ok(format!("{reserved} reserved")),
+            None => Outcome::ok("nothing reserved"),
         },
-    }
+    )
 }
 
 /// Whether it runs at all: it answered with a report.
-fn invocation(facts: &Facts) -> Check {
-    const NAME: &str = "function.answers";
+fn invocation(facts: &Facts) -> Outcome {
     match &facts.status {
-        Ok(report) if report.secrets.is_empty() => Check::problem(
-            NAME,
+        Ok(report) if report.secrets.is_empty() => Outcome::problem(
             "it answered, but manages no secret",
             "set SECRET_ID, or make it the rotation function of a secret",
         ),
-        Ok(_) => Check::ok(NAME, "it reported its status"),
-        Err(failed) if is_denied(failed) => Check::unread(NAME, failed),
-        Err(failed) => Check::failed(NAME, failed),
+        Ok(_) => Outcome::ok("it reported its status"),
+        Err(failed) if is_denied(failed) => Outcome::unread(failed),
+        Err(failed) => Outcome::failed(failed),
     }
 }
 
@@ -144,23 +134,22 @@ pub(crate) fn is_denied(failed: &Failure) -> bool {
     .any(|code| failed.has_code(code))
 }
 
-async fn permission(operator: &Operator<'_>, facts: &Facts, function: &Function) -> Check {
-    const NAME: &str = "function.permission";
-    let policy = match policy(operator, function).await {
-        Ok(policy) => policy,
-        Err(failed) => return Check::unread(NAME, &failed),
-    };
+async fn permission(
+    operator: &Operator<'_>,
+    facts: &Facts,
+    function: &Function,
+) -> Result<Outcome, Failure> {
+    let policy = policy(operator, function).await?;
     let Some(Ok(secret)) = &facts.secret else {
-        return Check::skipped(NAME, "no secret was read");
+        return Ok(Outcome::skipped("no secret was read"));
     };
     if permits(&policy, "secretsmanager.amazonaws.com", &secret.arn) {
-        return Check::ok(NAME, "Secrets Manager may invoke it for this secret");
+        return Ok(Outcome::ok("Secrets Manager may invoke it for this secret"));
     }
-    Check::problem(
-        NAME,
+    Ok(Outcome::problem(
         "Secrets Manager may not invoke it for this secret",
         "deploy the stack again, which has the permission SecretsManagerMayInvoke",
-    )
+    ))
 }
 
 /// Returns the statements of the function's resource policy. Empty if it has none.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api_key_rotation::config::Config;
 use reqwest::StatusCode;
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::Facts;
 use crate::connector;
 use crate::failure::Failure;
@@ -20,20 +20,26 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
         Err(_) => None,
     };
     let Some(config) = config else {
-        return vec![Check::skipped(
+        return vec![Check::new(
             "gateway.plans",
-            "the settings could not be read",
+            Outcome::skipped("the settings could not be read"),
         )];
     };
     let mut stages = Vec::new();
-    let mut checks = vec![plans(operator, config, &mut stages).await];
+    let mut checks = vec![Check::of(
+        "gateway.plans",
+        plans(operator, config, &mut stages).await,
+    )];
     for key in &config.secret.stage_keys {
         stages.push((key.rest_api_id.clone(), key.stage_name.clone()));
     }
     stages.sort();
     stages.dedup();
-    checks.push(stages_exist(operator, &stages).await);
-    checks.push(probe(config).await);
+    checks.push(Check::of(
+        "gateway.stages",
+        stages_exist(operator, &stages).await,
+    ));
+    checks.push(Check::new("gateway.probe", probe(config).await));
     checks
 }
 
@@ -42,17 +48,13 @@ async fn plans(
     operator: &Operator<'_>,
     config: &Config,
     stages: &mut Vec<(String, String)>,
-) -> Check {
-    const NAME: &str = "gateway.plans";
+) -> Result<Outcome, Failure> {
     if config.secret.usage_plans.is_empty() {
-        return Check::skipped(
-            NAME,
-            if config.fleet.is_some() {
-                "the documents of the fleet name the plans of each secret"
-            } else {
-                "USAGE_PLAN_IDS is not set: a new key gets the plans of the current key"
-            },
-        );
+        return Ok(Outcome::skipped(if config.fleet.is_some() {
+            "the documents of the fleet name the plans of each secret"
+        } else {
+            "USAGE_PLAN_IDS is not set: a new key gets the plans of the current key"
+        }));
     }
     let mut without_stage = Vec::new();
     for plan in &config.secret.usage_plans {
@@ -71,34 +73,29 @@ async fn plans(
                 }
             }
             Err(failed) if failed.has_code("NotFoundException") => {
-                return Check::problem(
-                    NAME,
+                return Ok(Outcome::problem(
                     format!("usage plan `{plan}` of USAGE_PLAN_IDS does not exist in this Region"),
                     "correct UsagePlanIds; `aws apigateway get-usage-plans` lists the plans",
-                );
+                ));
             }
-            Err(failed) => return Check::unread(NAME, &failed),
+            Err(failed) => return Err(failed),
         }
     }
     if without_stage.len() == config.secret.usage_plans.len() && config.secret.stage_keys.is_empty()
     {
-        return Check::problem(
-            NAME,
+        return Ok(Outcome::problem(
             format!(
                 "usage plan `{}` has no stage, so no API accepts its keys",
                 without_stage.join("`, `")
             ),
             "add the API's stage to the plan in API Gateway",
-        );
+        ));
     }
-    Check::ok(
-        NAME,
-        format!(
-            "{} with {}",
-            count(config.secret.usage_plans.len(), "plan"),
-            count(stages.len(), "stage")
-        ),
-    )
+    Ok(Outcome::ok(format!(
+        "{} with {}",
+        count(config.secret.usage_plans.len(), "plan"),
+        count(stages.len(), "stage")
+    )))
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -106,48 +103,47 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-async fn stages_exist(operator: &Operator<'_>, stages: &[(String, String)]) -> Check {
-    const NAME: &str = "gateway.stages";
+async fn stages_exist(
+    operator: &Operator<'_>,
+    stages: &[(String, String)],
+) -> Result<Outcome, Failure> {
     if stages.is_empty() {
-        return Check::skipped(NAME, "no plan or setting names a stage");
+        return Ok(Outcome::skipped("no plan or setting names a stage"));
     }
     for (api, stage) in stages {
         let request = operator.aws.api_gateway.get_stage();
         let reply = request.rest_api_id(api).stage_name(stage).send().await;
         match reply.map_err(|error| Failure::of_call("apigateway:GET", &error)) {
             Ok(found) if found.deployment_id().is_none() => {
-                return Check::problem(
-                    NAME,
+                return Ok(Outcome::problem(
                     format!("stage `{stage}` of API `{api}` has no deployment"),
                     "deploy the API to that stage",
-                );
+                ));
             }
             Ok(_) => {}
             Err(failed) if failed.has_code("NotFoundException") => {
-                return Check::problem(
-                    NAME,
+                return Ok(Outcome::problem(
                     format!("stage `{stage}` of API `{api}` does not exist"),
                     "deploy the API, or correct the usage plan and StageKeys",
-                );
+                ));
             }
-            Err(failed) => return Check::unread(NAME, &failed),
+            Err(failed) => return Err(failed),
         }
     }
-    Check::ok(NAME, format!("{} deployed", count(stages.len(), "stage")))
+    let deployed = count(stages.len(), "stage");
+    Ok(Outcome::ok(format!("{deployed} deployed")))
 }
 
 /// Calls the URL without a key, as anyone can. The function itself calls it with a key.
-async fn probe(config: &Config) -> Check {
-    const NAME: &str = "gateway.probe";
+async fn probe(config: &Config) -> Outcome {
     let Some(url) = &config.secret.probe_url else {
-        return Check::skipped(
-            NAME,
+        return Outcome::skipped(
             "PROBE_URL is not set: a new key is not tried before consumers get it",
         );
     };
     let client = match connector::client() {
         Ok(client) => client,
-        Err(failed) => return Check::unread(NAME, &failed),
+        Err(failed) => return Outcome::unread(&failed),
     };
     let reply = client.get(url.clone()).timeout(PATIENCE).send().await;
     let reply = match reply {
@@ -158,8 +154,7 @@ async fn probe(config: &Config) -> Check {
             } else {
                 "at all"
             };
-            return Check::unknown(
-                NAME,
+            return Outcome::unknown(
                 format!("PROBE_URL does not answer this machine {why}"),
                 "check its host; the function may reach it anyway: `rotationctl doctor --test-rotation`",
             );
@@ -171,37 +166,33 @@ async fn probe(config: &Config) -> Check {
     let is_page = content.is_some_and(|content| content.as_bytes().starts_with(b"text/html"));
     let status = reply.status();
     match status {
-        StatusCode::FORBIDDEN if kind.starts_with("MissingAuthenticationToken") => Check::problem(
-            NAME,
-            "PROBE_URL names no method of the API (MissingAuthenticationTokenException)",
-            "correct its path and stage",
-        ),
-        StatusCode::FORBIDDEN if kind.starts_with("AccessDenied") => Check::problem(
-            NAME,
+        StatusCode::FORBIDDEN if kind.starts_with("MissingAuthenticationToken") => {
+            Outcome::problem(
+                "PROBE_URL names no method of the API (MissingAuthenticationTokenException)",
+                "correct its path and stage",
+            )
+        }
+        StatusCode::FORBIDDEN if kind.starts_with("AccessDenied") => Outcome::problem(
             "a policy of the API denies the call (AccessDeniedException)",
             "allow the function's address in the API's resource policy, or use another URL",
         ),
         // AWS WAF in front of the API.
-        StatusCode::FORBIDDEN if is_page => Check::unknown(
-            NAME,
+        StatusCode::FORBIDDEN if is_page => Outcome::unknown(
             "PROBE_URL answers with a page, perhaps of a firewall",
             "let the firewall pass this machine and the function",
         ),
-        StatusCode::FORBIDDEN => Check::ok(NAME, "PROBE_URL refuses a call without a key"),
-        status if status.is_success() => Check::problem(
-            NAME,
+        StatusCode::FORBIDDEN => Outcome::ok("PROBE_URL refuses a call without a key"),
+        status if status.is_success() => Outcome::problem(
             format!("PROBE_URL answers {} without a key", status.as_u16()),
             "require an API key for that method and deploy the API, or use another URL",
         ),
         status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
-            Check::unknown(
-                NAME,
+            Outcome::unknown(
                 format!("PROBE_URL answers {}", status.as_u16()),
                 "run it again in a minute",
             )
         }
-        status => Check::problem(
-            NAME,
+        status => Outcome::problem(
             format!(
                 "PROBE_URL answers {} instead of 403 without a key",
                 status.as_u16()

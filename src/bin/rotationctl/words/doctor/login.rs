@@ -6,7 +6,7 @@
 use api_key_rotation::config::{DopplerConfig, DopplerIdentity};
 use serde_json::json;
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::{Facts, Function};
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -19,24 +19,29 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
     };
     let is_set = |name| function.variable(name).is_some();
     if is_set("DOPPLER_IDENTITY") && is_set("DOPPLER_TOKEN_SECRET_ID") {
-        return vec![Check::problem(
+        return vec![Check::new(
             "doppler.login",
-            "DOPPLER_IDENTITY and DOPPLER_TOKEN_SECRET_ID are both set",
-            "remove one of them: DopplerIdentity and DopplerTokenSecretArn set them",
+            Outcome::problem(
+                "DOPPLER_IDENTITY and DOPPLER_TOKEN_SECRET_ID are both set",
+                "remove one of them: DopplerIdentity and DopplerTokenSecretArn set them",
+            ),
         )];
     }
     let Some(identity) = identity(function) else {
         return Vec::new();
     };
     vec![
-        federation(operator).await,
-        Check::ok(
+        Check::of("doppler.federation", federation(operator).await),
+        Check::new(
             "doppler.audience",
-            format!("the identity's audience must be `{}`", identity.audience),
+            Outcome::ok(format!(
+                "the identity's audience must be `{}`",
+                identity.audience
+            )),
         ),
-        Check::ok(
+        Check::new(
             "doppler.subject",
-            format!("the identity's subject must be {}", function.role),
+            Outcome::ok(format!("the identity's subject must be {}", function.role)),
         ),
     ]
 }
@@ -49,29 +54,25 @@ pub(crate) fn identity(function: &Function) -> Option<&DopplerIdentity> {
 
 /// Whether AWS issues tokens for roles of the account (DOC: IAM API reference,
 /// `GetOutboundWebIdentityFederationInfo`).
-async fn federation(operator: &Operator<'_>) -> Check {
-    const NAME: &str = "doppler.federation";
+async fn federation(operator: &Operator<'_>) -> Result<Outcome, Failure> {
     let operation = "GetOutboundWebIdentityFederationInfo";
     let services = &operator.aws.services;
     let reply = services.call(Service::Iam, operation, json!({})).await;
     let reply = match reply {
-        Err(failed) if failed.has_code("FeatureDisabled") => return disabled(NAME),
-        Err(failed) => return Check::unread(NAME, &failed),
-        Ok(reply) => reply,
+        Err(failed) if failed.has_code("FeatureDisabled") => return Ok(disabled()),
+        reply => reply?,
     };
     match reply["IssuerIdentifier"].as_str() {
-        _ if reply["JwtVendingEnabled"] == "false" => disabled(NAME),
-        Some(issuer) => Check::ok(
-            NAME,
-            format!("enabled; the identity's discovery URL must be {issuer}"),
-        ),
-        None => Check::unread(NAME, &Failure::malformed(&format!("iam:{operation}"))),
+        _ if reply["JwtVendingEnabled"] == "false" => Ok(disabled()),
+        Some(issuer) => Ok(Outcome::ok(format!(
+            "enabled; the identity's discovery URL must be {issuer}"
+        ))),
+        None => Err(Failure::malformed(&format!("iam:{operation}"))),
     }
 }
 
-fn disabled(name: &'static str) -> Check {
-    Check::problem(
-        name,
+fn disabled() -> Outcome {
+    Outcome::problem(
         "outbound identity federation is disabled in this account: AWS issues no token for the role",
         "run `aws iam enable-outbound-web-identity-federation`, which applies to the whole account",
     )

@@ -1,23 +1,26 @@
 //! Doppler: what the function itself sees with its token. The operator needs no token.
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::Facts;
 use super::login::identity;
 
 pub(crate) fn check(facts: &Facts) -> Check {
-    const NAME: &str = "doppler.targets";
+    Check::new("doppler.targets", targets(facts))
+}
+
+fn targets(facts: &Facts) -> Outcome {
     let function = facts.function.as_ref().ok();
     let config = function.and_then(|function| function.config.as_ref().ok());
     let (Some(function), Some(config)) = (function, config) else {
-        return Check::skipped(NAME, "the settings could not be read");
+        return Outcome::skipped("the settings could not be read");
     };
     let expected = config.secret.targets.len();
     if config.doppler.is_none() || expected == 0 && config.fleet.is_none() {
-        return Check::skipped(NAME, "no Doppler target is set");
+        return Outcome::skipped("no Doppler target is set");
     }
     let report = match &facts.status {
         Ok(report) => report,
-        Err(failed) => return Check::unread(NAME, failed),
+        Err(failed) => return Outcome::unread(failed),
     };
     let logs_in = identity(function).is_some();
     let issues = report.secrets.iter().flat_map(|secret| &secret.issues);
@@ -29,7 +32,7 @@ pub(crate) fn check(facts: &Facts) -> Check {
             "docs/doppler.md#create-a-token"
         };
         let next = format!("see docs/errors.md for the error that it names, and {page}");
-        return Check::problem(NAME, issue, next);
+        return Outcome::problem(issue, next);
     }
     let targets = report.statuses().flat_map(|status| &status.targets);
     let (mut read, mut unread) = (0, Vec::new());
@@ -40,8 +43,7 @@ pub(crate) fn check(facts: &Facts) -> Check {
         }
     }
     if !unread.is_empty() || read < expected {
-        return Check::unknown(
-            NAME,
+        return Outcome::unknown(
             format!(
                 "the function read {read} of {} targets: without a current key it does not look at them",
                 expected.max(read + unread.len())
@@ -58,5 +60,5 @@ pub(crate) fn check(facts: &Facts) -> Check {
     } else {
         "reads"
     };
-    Check::ok(NAME, format!("the function {how} {read} of {read} targets"))
+    Outcome::ok(format!("the function {how} {read} of {read} targets"))
 }

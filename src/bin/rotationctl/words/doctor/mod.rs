@@ -30,11 +30,13 @@ use serde_json::json;
 use crate::arguments::Doctor;
 use crate::failure::Failure;
 use crate::operator::Operator;
-use check::Check;
+use check::{Check, Outcome};
 use facts::Facts;
 use keys::OwnKeys;
 use mask::Mask;
 use stop::Stop;
+
+const LEFTOVERS: &str = "doctor.leftovers";
 
 /// Runs the checks and prints their results.
 ///
@@ -106,11 +108,11 @@ async fn more(
     stop: &Stop,
 ) -> Result<Vec<Check>, Failure> {
     let Ok(caller) = &facts.caller else {
-        let left = Check::skipped("doctor.leftovers", "the caller is not known");
+        let left = Check::new(LEFTOVERS, Outcome::skipped("the caller is not known"));
         return Ok(vec![left]);
     };
     let keys = OwnKeys::new(operator, &caller.arn);
-    let mut checks = vec![leftovers(operator, &keys).await];
+    let mut checks = vec![Check::of(LEFTOVERS, leftovers(operator, &keys).await)];
     if flags.tries.test_rotation {
         checks.push(test_rotation::run(operator, facts, stop).await?);
     }
@@ -145,9 +147,9 @@ async fn more(
         (Ok(probed), Ok(removed)) => {
             checks.extend(probed);
             if removed > 0 {
-                checks.push(Check::ok(
+                checks.push(Check::new(
                     "doctor.removed",
-                    format!("{removed} API keys of doctor were removed"),
+                    Outcome::ok(format!("{removed} API keys of doctor were removed")),
                 ));
             }
             Ok(checks)
@@ -170,9 +172,9 @@ async fn probe(
     if flags.tries.probe_role {
         checks.extend(probe_role::run(operator, facts, keys, stop).await?);
     } else if flags.tries.questions {
-        checks.push(Check::skipped(
+        checks.push(Check::new(
             "question.role",
-            "the questions about the role need --probe-role",
+            Outcome::skipped("the questions about the role need --probe-role"),
         ));
     }
     stop.check()?;
@@ -212,12 +214,8 @@ fn dry_run(operator: &Operator<'_>, flags: &Doctor) {
 }
 
 /// Removes what killed runs left.
-async fn leftovers(operator: &Operator<'_>, keys: &OwnKeys<'_>) -> Check {
-    const NAME: &str = "doctor.leftovers";
-    let found = match keys.leftovers().await {
-        Ok(found) => found,
-        Err(failed) => return Check::unread(NAME, &failed),
-    };
+async fn leftovers(operator: &Operator<'_>, keys: &OwnKeys<'_>) -> Result<Outcome, Failure> {
+    let found = keys.leftovers().await?;
     let (in_use, left): (Vec<_>, Vec<_>) = found.iter().partition(|key| key.is_in_use);
     for key in &left {
         let id = &key.id;
@@ -225,24 +223,20 @@ async fn leftovers(operator: &Operator<'_>, keys: &OwnKeys<'_>) -> Check {
             "removing API key {id}, which a run of doctor that was killed left"
         ));
         if let Err(failed) = keys.remove(id).await {
-            return Check::failed(NAME, &failed);
+            return Ok(Outcome::failed(&failed));
         }
     }
     if !in_use.is_empty() {
-        return Check::unknown(
-            NAME,
+        return Ok(Outcome::unknown(
             format!(
                 "{} keys of another operator's run, less than 15 minutes old",
                 in_use.len()
             ),
             "run it again later: it then removes them",
-        );
+        ));
     }
-    Check::ok(
-        NAME,
-        match left.len() {
-            0 => "none".to_owned(),
-            number => format!("removed {number} keys that a killed run left"),
-        },
-    )
+    Ok(Outcome::ok(match left.len() {
+        0 => "none".to_owned(),
+        number => format!("removed {number} keys that a killed run left"),
+    }))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::calls::{Calls, Entry, ReadSecret, calls};
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::Facts;
 use crate::failure::Failure;
 use crate::operator::Operator;
@@ -28,10 +28,12 @@ struct Found {
 
 pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check> {
     let Ok(function) = &facts.function else {
-        return vec![Check::skipped(NAME, "the function could not be read")];
+        let why = "the function could not be read";
+        return vec![Check::new(NAME, Outcome::skipped(why))];
     };
     let Ok(config) = &function.config else {
-        return vec![Check::skipped(NAME, "the settings are not valid")];
+        let why = "the settings are not valid";
+        return vec![Check::new(NAME, Outcome::skipped(why))];
     };
     let mut checks = Vec::new();
     let token = function.variable("DOPPLER_TOKEN_SECRET_ID");
@@ -45,7 +47,7 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
     {
         match read_secret(operator, name, id).await {
             Ok(other) => others.push(other),
-            Err(failed) => checks.push(Check::unread(name, &failed)),
+            Err(failed) => checks.push(Check::new(name, Outcome::unread(&failed))),
         }
     }
     let calls = calls(facts, function, config, &others);
@@ -60,13 +62,14 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
         match simulate(operator, &function.role, call).await {
             Ok(results) => judge(found.entry(call.name).or_default(), call, &results),
             Err(failed) => {
-                checks.push(Check::unread(NAME, &failed));
+                checks.push(Check::new(NAME, Outcome::unread(&failed)));
                 return checks;
             }
         }
     }
     operator.console.end_progress();
-    checks.extend(found.into_iter().map(|(name, found)| check(name, &found)));
+    let found = found.into_iter();
+    checks.extend(found.map(|(name, found)| Check::new(name, outcome(&found))));
     checks
 }
 
@@ -144,13 +147,12 @@ fn judge(found: &mut Found, call: &Calls, results: &[Value]) {
     }
 }
 
-fn check(name: &'static str, found: &Found) -> Check {
+fn outcome(found: &Found) -> Outcome {
     if let (false, Some(next)) = (found.denied.is_empty(), found.next) {
-        return Check::problem(name, format!("denied: {}", found.denied.join(", ")), next);
+        return Outcome::problem(format!("denied: {}", found.denied.join(", ")), next);
     }
     if !found.undecided.is_empty() {
-        return Check::unknown(
-            name,
+        return Outcome::unknown(
             format!(
                 "the simulator cannot decide, because a condition needs more: {}",
                 found.undecided.join(", ")
@@ -158,11 +160,8 @@ fn check(name: &'static str, found: &Found) -> Check {
             "compare the role with that of the template: docs/security.md",
         );
     }
-    Check::ok(
-        name,
-        match found.allowed {
-            1 => "the one call is allowed".to_owned(),
-            number => format!("all {number} calls are allowed"),
-        },
-    )
+    Outcome::ok(match found.allowed {
+        1 => "the one call is allowed".to_owned(),
+        number => format!("all {number} calls are allowed"),
+    })
 }

@@ -2,60 +2,56 @@
 
 use api_key_rotation::decision::{CURRENT, PENDING};
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::{Facts, Secret};
 
+/// The check that stands for all if the secret is not known.
+const EXISTS: &str = "secret.exists";
+
 pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
-    const NAME: &str = "secret.exists";
+    let only = |outcome| vec![Check::new(EXISTS, outcome)];
     let secret = match &facts.secret {
         None => {
-            return vec![Check::skipped(
-                NAME,
-                "the function serves a fleet; name one secret with --secret",
-            )];
+            let why = "the function serves a fleet; name one secret with --secret";
+            return only(Outcome::skipped(why));
         }
         Some(Err(failed)) if failed.has_code("AccessDeniedException") => {
-            return vec![Check::unread(NAME, failed)];
+            return only(Outcome::unread(failed));
         }
-        Some(Err(failed)) => return vec![Check::failed(NAME, failed)],
+        Some(Err(failed)) => return only(Outcome::failed(failed)),
         Some(Ok(secret)) => secret,
     };
     vec![
-        exists(secret),
-        names_function(facts, secret),
-        rotation(secret),
-        pending(secret),
-        content(facts, secret),
+        Check::new(EXISTS, exists(secret)),
+        Check::new("secret.function", names_function(facts, secret)),
+        Check::new("secret.rotation", rotation(secret)),
+        Check::new("secret.pending", pending(secret)),
+        Check::new("secret.content", content(facts, secret)),
     ]
 }
 
-fn exists(secret: &Secret) -> Check {
-    const NAME: &str = "secret.exists";
+fn exists(secret: &Secret) -> Outcome {
     if secret.description.deleted_date().is_some() {
-        return Check::problem(
-            NAME,
+        return Outcome::problem(
             "it is scheduled for deletion",
             "run `aws secretsmanager restore-secret --secret-id` with its name",
         );
     }
-    Check::ok(NAME, format!("`{}`", secret.name))
+    Outcome::ok(format!("`{}`", secret.name))
 }
 
-fn names_function(facts: &Facts, secret: &Secret) -> Check {
-    const NAME: &str = "secret.function";
+fn names_function(facts: &Facts, secret: &Secret) -> Outcome {
     let found = secret.description.rotation_lambda_arn();
     match (&facts.function, found) {
-        (_, None) => Check::problem(
-            NAME,
+        (_, None) => Outcome::problem(
             "it has no rotation function",
             "deploy the stack with a schedule, or run `aws secretsmanager rotate-secret` with --rotation-lambda-arn",
         ),
-        (Ok(function), Some(found)) if !is_function(found, &function.arn.text) => Check::problem(
-            NAME,
+        (Ok(function), Some(found)) if !is_function(found, &function.arn.text) => Outcome::problem(
             format!("its rotation function is {found}, not `{}`", function.name),
             "check --function and --secret; one of the two stacks must give the secret up",
         ),
-        _ => Check::ok(NAME, "it names this function"),
+        _ => Outcome::ok("it names this function"),
     }
 }
 
@@ -66,49 +62,40 @@ fn is_function(found: &str, arn: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
-fn rotation(secret: &Secret) -> Check {
-    const NAME: &str = "secret.rotation";
+fn rotation(secret: &Secret) -> Outcome {
     if secret.description.rotation_enabled() != Some(true) {
-        return Check::problem(
-            NAME,
+        return Outcome::problem(
             "rotation is off",
             "`rotationctl rotate` or `rotationctl test` turns it on; until then, set ScheduleExpression",
         );
     }
     let rules = secret.description.rotation_rules();
     let schedule = rules.and_then(|rules| rules.schedule_expression());
-    Check::ok(
-        NAME,
-        format!("on, {}", schedule.unwrap_or("without a schedule")),
-    )
+    Outcome::ok(format!("on, {}", schedule.unwrap_or("without a schedule")))
 }
 
-fn pending(secret: &Secret) -> Check {
-    const NAME: &str = "secret.pending";
+fn pending(secret: &Secret) -> Outcome {
     match secret.labelled(PENDING) {
-        Some(version) if secret.labelled(CURRENT) != Some(version) => Check::problem(
-            NAME,
+        Some(version) if secret.labelled(CURRENT) != Some(version) => Outcome::problem(
             format!("version {version} is pending: a rotation is under way or has failed"),
             "if it has failed: `rotationctl retry`, or `rotationctl cancel`",
         ),
-        _ => Check::ok(NAME, "no rotation is under way"),
+        _ => Outcome::ok("no rotation is under way"),
     }
 }
 
 /// The function reads the value, so its report says whether the value and its KMS key are usable.
-fn content(facts: &Facts, secret: &Secret) -> Check {
-    const NAME: &str = "secret.content";
+fn content(facts: &Facts, secret: &Secret) -> Outcome {
     let report = match &facts.status {
         Ok(report) => report,
-        Err(failed) => return Check::unread(NAME, failed),
+        Err(failed) => return Outcome::unread(failed),
     };
     let own = report
         .secrets
         .iter()
         .find(|found| found.secret == secret.arn);
     let Some(own) = own else {
-        return Check::unknown(
-            NAME,
+        return Outcome::unknown(
             "the function's status does not name the secret",
             "check --function and --secret",
         );
@@ -128,12 +115,11 @@ fn content(facts: &Facts, secret: &Secret) -> Check {
         .any(|word| issue.contains(word))
     });
     match (faults.next(), secret.has_value()) {
-        (Some(fault), _) => Check::problem(
-            NAME,
+        (Some(fault), _) => Outcome::problem(
             fault,
             "see docs/errors.md#invalidsecret; if the words name KMS, docs/security.md and the policy of the key",
         ),
-        (None, true) => Check::ok(NAME, format!("the function reads it {kms}")),
-        (None, false) => Check::ok(NAME, "no value yet: the first rotation creates one"),
+        (None, true) => Outcome::ok(format!("the function reads it {kms}")),
+        (None, false) => Outcome::ok("no value yet: the first rotation creates one"),
     }
 }

@@ -4,14 +4,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::sleep;
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::Facts;
 use super::stop::Stop;
 use crate::failure::Failure;
 use crate::function_log::{Line, before_now};
 use crate::operator::Operator;
-
-const NAME: &str = "function.test-rotation";
 
 /// How often the log is read.
 const POLL: Duration = Duration::from_secs(1);
@@ -31,31 +29,32 @@ pub(crate) async fn run(
     facts: &Facts,
     stop: &Stop,
 ) -> Result<Check, Failure> {
-    let (Ok(_), Some(Ok(secret))) = (&facts.function, &facts.secret) else {
-        return Ok(Check::skipped(
-            NAME,
+    let outcome = match (&facts.function, &facts.secret) {
+        (Ok(_), Some(Ok(secret))) => test(operator, &secret.arn, stop).await,
+        _ => Ok(Outcome::skipped(
             "the function or the secret could not be read",
-        ));
+        )),
     };
+    match outcome {
+        Err(failed) if failed.is_interruption() => Err(failed),
+        outcome => Ok(Check::of("function.test-rotation", outcome)),
+    }
+}
+
+async fn test(operator: &Operator<'_>, secret: &str, stop: &Stop) -> Result<Outcome, Failure> {
     let began = SystemTime::now();
     let request = operator.aws.secrets_manager.rotate_secret();
-    let request = request.secret_id(&secret.arn).rotate_immediately(false);
+    let request = request.secret_id(secret).rotate_immediately(false);
     let started = request.send().await;
-    let started = started.map_err(|error| Failure::of_call("secretsmanager:RotateSecret", &error));
-    let version = match &started {
-        Ok(started) => started.version_id().unwrap_or_default(),
-        Err(failed) => return Ok(Check::unread(NAME, failed)),
-    };
+    let started =
+        started.map_err(|error| Failure::of_call("secretsmanager:RotateSecret", &error))?;
+    let version = started.version_id().unwrap_or_default();
     operator
         .console
         .progress("waiting for the end of the test rotation…");
-    let result = wait(operator, version, began, stop).await;
+    let outcome = wait(operator, version, began, stop).await;
     operator.console.end_progress();
-    match result {
-        Err(failed) if failed.is_interruption() => Err(failed),
-        Err(failed) => Ok(Check::unread(NAME, &failed)),
-        Ok(check) => Ok(check),
-    }
+    outcome
 }
 
 async fn wait(
@@ -63,7 +62,7 @@ async fn wait(
     version: &str,
     began: SystemTime,
     stop: &Stop,
-) -> Result<Check, Failure> {
+) -> Result<Outcome, Failure> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         stop.check()?;
@@ -72,8 +71,7 @@ async fn wait(
         }
         sleep(POLL).await;
     }
-    Ok(Check::unknown(
-        NAME,
+    Ok(Outcome::unknown(
         "its log has neither a success nor an error of the test rotation",
         "see docs/rotate.md#test-rotation",
     ))
@@ -99,14 +97,13 @@ fn is_error(line: &Line) -> bool {
     line.field("level").as_deref() == Some("ERROR")
 }
 
-fn result(line: &Line) -> Check {
+fn result(line: &Line) -> Outcome {
     if !is_error(line) {
-        return Check::ok(NAME, "passed");
+        return Outcome::ok("passed");
     }
     let text = |field: &str| line.field(field).unwrap_or_default();
     let kind = text("error_type");
-    Check::problem(
-        NAME,
+    Outcome::problem(
         format!("{kind}: {}", text("message")),
         format!("see docs/errors.md#{}", kind.to_ascii_lowercase()),
     )

@@ -2,25 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::Facts;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::services::Service;
 
-const NAME: &str = "watch.trail";
-
 pub(crate) async fn check(operator: &Operator<'_>, facts: &Facts) -> Check {
-    let Ok(function) = &facts.function else {
-        return Check::skipped(NAME, "the function could not be read");
+    let outcome = match &facts.function {
+        Ok(function) => trails(operator, &function.arn.region).await,
+        Err(_) => Ok(Outcome::skipped("the function could not be read")),
     };
-    match trails(operator, &function.arn.region).await {
-        Ok(check) => check,
-        Err(failed) => Check::unread(NAME, &failed),
-    }
+    Check::of("watch.trail", outcome)
 }
 
-async fn trails(operator: &Operator<'_>, region: &str) -> Result<Check, Failure> {
+async fn trails(operator: &Operator<'_>, region: &str) -> Result<Outcome, Failure> {
     let services = &operator.aws.services;
     let reply = services.call(Service::CloudTrail, "DescribeTrails", json!({}));
     let trails = reply.await?["trailList"].as_array().cloned();
@@ -48,12 +44,11 @@ async fn trails(operator: &Operator<'_>, region: &str) -> Result<Check, Failure>
         } else if trail["HasCustomEventSelectors"] == true {
             is_selective = true;
         } else {
-            return Ok(Check::ok(NAME, format!("trail `{name}` logs")));
+            return Ok(Outcome::ok(format!("trail `{name}` logs")));
         }
     }
     if is_selective {
-        return Ok(Check::unknown(
-            NAME,
+        return Ok(Outcome::unknown(
             "a trail logs, with event selectors of its own",
             "`aws cloudtrail get-event-selectors` must show that it records write management events",
         ));
@@ -61,8 +56,7 @@ async fn trails(operator: &Operator<'_>, region: &str) -> Result<Check, Failure>
     if faults.is_empty() {
         faults.push("no trail records this Region".to_owned());
     }
-    Ok(Check::problem(
-        NAME,
+    Ok(Outcome::problem(
         format!(
             "{}: the alarm rotation-failed never sounds",
             faults.join("; ")

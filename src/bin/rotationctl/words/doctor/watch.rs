@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::check::Check;
+use super::check::{Check, Outcome};
 use super::facts::{Facts, Function};
 use super::function::{permits, policy};
 use crate::failure::Failure;
@@ -31,18 +31,15 @@ pub(crate) const ALARMS: [&str; 16] = [
 
 pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check> {
     let Ok(function) = &facts.function else {
-        return vec![Check::skipped(
+        return vec![Check::new(
             "watch.rules",
-            "the function could not be read",
+            Outcome::skipped("the function could not be read"),
         )];
     };
     operator
         .console
         .progress("reading rules, alarms, topic and trail…");
-    let mut checks = vec![match rules(operator, function).await {
-        Ok(check) => check,
-        Err(failed) => Check::unread("watch.rules", &failed),
-    }];
+    let mut checks = vec![Check::of("watch.rules", rules(operator, function).await)];
     let input = json!({ "AlarmNamePrefix": format!("{}-", function.name) });
     let services = &operator.aws.services;
     match services
@@ -55,24 +52,22 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
                 .cloned()
                 .unwrap_or_default();
             checks.extend(alarms_checks(function, &alarms));
-            checks.push(match topics(operator, &alarms).await {
-                Ok(check) => check,
-                Err(failed) if failed.has_code("NotFound") => Check::problem(
-                    "watch.topic",
+            let topics = match topics(operator, &alarms).await {
+                Err(failed) if failed.has_code("NotFound") => Ok(Outcome::problem(
                     "the topic of the alarms does not exist",
                     "correct AlarmTopicArn",
-                ),
-                Err(failed) => Check::unread("watch.topic", &failed),
-            });
+                )),
+                topics => topics,
+            };
+            checks.push(Check::of("watch.topic", topics));
         }
-        Err(failed) => checks.push(Check::unread("watch.alarms", &failed)),
+        Err(failed) => checks.push(Check::new("watch.alarms", Outcome::unread(&failed))),
     }
     operator.console.end_progress();
     checks
 }
 
-async fn rules(operator: &Operator<'_>, function: &Function) -> Result<Check, Failure> {
-    const NAME: &str = "watch.rules";
+async fn rules(operator: &Operator<'_>, function: &Function) -> Result<Outcome, Failure> {
     let services = &operator.aws.services;
     let input = json!({ "TargetArn": function.arn.text });
     let names = services.call(Service::EventBridge, "ListRuleNamesByTarget", input);
@@ -117,10 +112,9 @@ async fn rules(operator: &Operator<'_>, function: &Function) -> Result<Check, Fa
     let missing = kinds.iter().zip(found).filter(|(_, found)| !found);
     faults.extend(missing.map(|(kind, _)| format!("no working rule for {kind}")));
     if faults.is_empty() {
-        return Ok(Check::ok(NAME, "three rules invoke the function"));
+        return Ok(Outcome::ok("three rules invoke the function"));
     }
-    Ok(Check::problem(
-        NAME,
+    Ok(Outcome::problem(
         faults.join("; "),
         "enable the rule, or deploy the stack again",
     ))
@@ -143,38 +137,34 @@ fn alarms_checks(function: &Function, alarms: &[Value]) -> Vec<Check> {
         .collect();
     let silent = named(&|alarm| alarm["ActionsEnabled"] == "false");
     let exist = if !missing.is_empty() {
-        Check::problem(
-            "watch.alarms",
+        Outcome::problem(
             format!("missing: {}", missing.join(", ")),
             "deploy the stack again",
         )
     } else if silent.is_empty() {
-        Check::ok(
-            "watch.alarms",
-            format!("{} alarms with actions enabled", ALARMS.len()),
-        )
+        Outcome::ok(format!("{} alarms with actions enabled", ALARMS.len()))
     } else {
-        Check::problem(
-            "watch.alarms",
+        Outcome::problem(
             format!("actions are disabled: {silent}"),
             "run `aws cloudwatch enable-alarm-actions --alarm-names` with their names",
         )
     };
     let sounding = named(&|alarm| alarm["StateValue"] == "ALARM");
     let state = if sounding.is_empty() {
-        Check::ok("watch.state", "no alarm sounds")
+        Outcome::ok("no alarm sounds")
     } else {
-        Check::problem(
-            "watch.state",
+        Outcome::problem(
             format!("in ALARM: {sounding}"),
             "docs/alarms.md#alarms has an entry for each",
         )
     };
-    vec![exist, state]
+    vec![
+        Check::new("watch.alarms", exist),
+        Check::new("watch.state", state),
+    ]
 }
 
-async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Check, Failure> {
-    const NAME: &str = "watch.topic";
+async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Outcome, Failure> {
     let actions = alarms
         .iter()
         .filter_map(|alarm| alarm["AlarmActions"].as_array());
@@ -183,8 +173,7 @@ async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Check, Fail
     topics.sort_unstable();
     topics.dedup();
     if topics.is_empty() {
-        return Ok(Check::problem(
-            NAME,
+        return Ok(Outcome::problem(
             "the alarms have no topic: they notify no one",
             "set AlarmTopicArn",
         ));
@@ -199,15 +188,13 @@ async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Check, Fail
             entries.iter().find(|entry| entry["key"] == name)?["value"].as_str()
         };
         if attribute("KmsMasterKeyId").is_some_and(|key| key.ends_with("alias/aws/sns")) {
-            return Ok(Check::problem(
-                NAME,
+            return Ok(Outcome::problem(
                 "the topic is encrypted with alias/aws/sns, which CloudWatch cannot use",
                 "encrypt it with a customer managed key that lets cloudwatch.amazonaws.com use it, or not at all",
             ));
         }
         if !admits_cloudwatch(attribute("Policy").unwrap_or_default()) {
-            return Ok(Check::problem(
-                NAME,
+            return Ok(Outcome::problem(
                 "the topic's policy lets neither CloudWatch nor the account publish",
                 "allow sns:Publish for cloudwatch.amazonaws.com in the topic's policy",
             ));
@@ -221,8 +208,7 @@ async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Check, Fail
                 .is_some_and(|arn| arn.starts_with("arn:"))
         };
         if !subscriptions.iter().any(is_confirmed) {
-            return Ok(Check::problem(
-                NAME,
+            return Ok(Outcome::problem(
                 format!(
                     "none of the topic's {} subscriptions is confirmed",
                     subscriptions.len()
@@ -231,7 +217,7 @@ async fn topics(operator: &Operator<'_>, alarms: &[Value]) -> Result<Check, Fail
             ));
         }
     }
-    Ok(Check::ok(NAME, "the topic has a confirmed subscription"))
+    Ok(Outcome::ok("the topic has a confirmed subscription"))
 }
 
 /// Whether a statement lets `CloudWatch` or every identity of the account publish.

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::operator::Operator;
-use crate::words::doctor::check::Check;
+use crate::words::doctor::check::{Check, Outcome};
 use crate::words::doctor::facts::Function;
 use crate::words::doctor::keys::OwnKeys;
 use crate::words::doctor::stop::Stop;
@@ -25,34 +25,36 @@ impl Probe<'_> {
         format!("arn:{}:apigateway:{}::{path}", arn.partition, arn.region)
     }
 
+    pub(super) fn add(&mut self, name: &'static str, outcome: Outcome) {
+        self.checks.push(Check::new(name, outcome));
+    }
+
     pub(super) fn must_succeed<T>(&mut self, name: &'static str, result: &Result<T, Failure>) {
-        self.checks.push(match result {
-            Ok(_) => Check::ok(name, "the role may"),
-            Err(failed) if failed.has_code("AccessDeniedException") => Check::problem(
-                name,
+        let outcome = match result {
+            Ok(_) => Outcome::ok("the role may"),
+            Err(failed) if failed.has_code("AccessDeniedException") => Outcome::problem(
                 failed.parts().0,
                 "deploy the stack again; if the policy is the template's, see docs/verify-in-your-account.md",
             ),
-            Err(failed) => Check::unread(name, failed),
-        });
+            Err(failed) => Outcome::unread(failed),
+        };
+        self.add(name, outcome);
     }
 
     pub(super) fn must_be_denied(&mut self, name: &'static str, result: Result<(), Failure>) {
-        self.checks.push(match result {
-            Ok(()) => Check::problem(
-                name,
+        let outcome = match result {
+            Ok(()) => Outcome::problem(
                 "API Gateway did not deny it: only the code keeps the function from it",
                 "report it as an issue of this project: docs/verify-in-your-account.md",
             ),
             // The session has fewer rights than the role, so this denial says nothing of the role.
-            Err(failed) if failed.parts().0.contains("session policy") => {
-                Check::unread(name, &failed)
-            }
+            Err(failed) if failed.parts().0.contains("session policy") => Outcome::unread(&failed),
             Err(failed) if failed.has_code("AccessDeniedException") => {
-                Check::ok(name, "denied, as assumed")
+                Outcome::ok("denied, as assumed")
             }
-            Err(failed) => Check::unread(name, &failed),
-        });
+            Err(failed) => Outcome::unread(&failed),
+        };
+        self.add(name, outcome);
     }
 
     pub(super) fn progress(&self, text: &str) {

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::attempt::{OWNER, Probe};
 use crate::failure::Failure;
-use crate::words::doctor::check::Check;
+use crate::words::doctor::check::Outcome;
 
 /// How often, and after which pause, a denied change is tried again.
 const LATE_TRIES: usize = 4;
@@ -43,8 +43,10 @@ impl Probe<'_> {
         {
             self.use_plan(role, plan, id).await?;
         } else {
-            self.checks
-                .push(Check::skipped("probe.attach", "USAGE_PLAN_IDS is not set"));
+            self.add(
+                "probe.attach",
+                Outcome::skipped("USAGE_PLAN_IDS is not set"),
+            );
         }
         self.stop.check()?;
         let deleted = role.delete_api_key().api_key(id).send().await;
@@ -52,8 +54,7 @@ impl Probe<'_> {
         self.must_succeed("probe.delete", &deleted);
         let is_allowed = updated.is_ok() && deleted.is_ok();
         if !is_allowed {
-            self.checks.push(Check::problem(
-                "question.own-key",
+            self.add("question.own-key", Outcome::problem(
                 "API Gateway does not know the tag of the key when it checks PATCH or DELETE",
                 "set WiderKeyPermission=true: docs/verify-in-your-account.md#do-patch-and-delete-honour-the-tag-condition",
             ));

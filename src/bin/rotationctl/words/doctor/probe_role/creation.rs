@@ -4,7 +4,7 @@ use aws_sdk_apigateway::Client;
 
 use super::attempt::{OWNER, Probe};
 use crate::failure::Failure;
-use crate::words::doctor::check::Check;
+use crate::words::doctor::check::Outcome;
 use crate::words::doctor::keys::TAG;
 
 impl Probe<'_> {
@@ -16,8 +16,10 @@ impl Probe<'_> {
         let created = self.keys.create(role, &tags, None).await;
         match created {
             Ok(id) => {
-                self.checks
-                    .push(Check::ok(NAME, "POST on /apikeys and PUT on /tags suffice"));
+                self.add(
+                    NAME,
+                    Outcome::ok("POST on /apikeys and PUT on /tags suffice"),
+                );
                 // The role may not set this tag. Until it is set, the name tells whose key it is.
                 let arn = self.arn(&format!("/apikeys/{id}"));
                 let client = &self.operator.aws.api_gateway;
@@ -36,11 +38,11 @@ impl Probe<'_> {
                 } else {
                     "set WiderTagPermission=true: docs/verify-in-your-account.md#which-permission-does-tagging-at-creation-take"
                 };
-                self.checks.push(Check::problem(NAME, found, next));
+                self.add(NAME, Outcome::problem(found, next));
                 Ok(None)
             }
             Err(failed) => {
-                self.checks.push(Check::unread(NAME, &failed));
+                self.add(NAME, Outcome::unread(&failed));
                 Ok(None)
             }
         }
@@ -56,22 +58,20 @@ impl Probe<'_> {
     pub(super) async fn create_with_stage(&mut self, role: &Client) -> Result<(), Failure> {
         const NAME: &str = "question.stage-keys";
         let Some(stage) = self.stage().await else {
-            self.checks
-                .push(Check::skipped(NAME, "no plan or setting names a stage"));
+            self.add(NAME, Outcome::skipped("no plan or setting names a stage"));
             return Ok(());
         };
         self.progress("creating a key with a stage…");
         let tags = [(OWNER, self.function.name.as_str())];
-        let check = match self.keys.create(role, &tags, Some(&stage)).await {
-            Ok(_) => Check::ok(NAME, "stage keys take no further permission"),
-            Err(failed) if failed.has_code("AccessDeniedException") => Check::problem(
-                NAME,
+        let outcome = match self.keys.create(role, &tags, Some(&stage)).await {
+            Ok(_) => Outcome::ok("stage keys take no further permission"),
+            Err(failed) if failed.has_code("AccessDeniedException") => Outcome::problem(
                 failed.parts().0,
                 "with STAGE_KEYS only: docs/verify-in-your-account.md#do-stage-keys-take-another-permission",
             ),
-            Err(failed) => Check::unread(NAME, &failed),
+            Err(failed) => Outcome::unread(&failed),
         };
-        self.checks.push(check);
+        self.add(NAME, outcome);
         Ok(())
     }
 

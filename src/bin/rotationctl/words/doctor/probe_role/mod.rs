@@ -8,7 +8,7 @@ use aws_sdk_apigateway::Client;
 
 use crate::failure::Failure;
 use crate::operator::Operator;
-use crate::words::doctor::check::Check;
+use crate::words::doctor::check::{Check, Outcome};
 use crate::words::doctor::facts::Facts;
 use crate::words::doctor::keys::{OwnKeys, TAG};
 use crate::words::doctor::session::assume;
@@ -26,9 +26,9 @@ pub(crate) async fn run(
     stop: &Stop,
 ) -> Result<Vec<Check>, Failure> {
     let Ok(function) = &facts.function else {
-        return Ok(vec![Check::skipped(
+        return Ok(vec![Check::new(
             "probe.role",
-            "the function could not be read",
+            Outcome::skipped("the function could not be read"),
         )]);
     };
     let mut probe = Probe {
@@ -44,7 +44,9 @@ pub(crate) async fn run(
         Err(failed) if failed.has_code("AccessDenied") => {
             probe.checks.push(untrusted(facts, &failed));
         }
-        Err(failed) => probe.checks.push(Check::unread("probe.role", &failed)),
+        Err(failed) => probe
+            .checks
+            .push(Check::new("probe.role", Outcome::unread(&failed))),
     }
     Ok(probe.checks)
 }
@@ -55,13 +57,15 @@ fn untrusted(facts: &Facts, failed: &Failure) -> Check {
         .caller
         .as_ref()
         .map_or("your ARN", |caller| &caller.arn);
-    Check::unknown(
+    Check::new(
         "probe.role",
-        failed.parts().0,
-        format!(
-            "for the time of this check, add to the role's trust policy {{\"Effect\": \"Allow\", \"Principal\": \
+        Outcome::unknown(
+            failed.parts().0,
+            format!(
+                "for the time of this check, add to the role's trust policy {{\"Effect\": \"Allow\", \"Principal\": \
              {{\"AWS\": \"{caller}\"}}, \"Action\": \"sts:AssumeRole\"}}, and remove it afterwards: \
              docs/doctor.md#let-doctor-assume-the-role"
+            ),
         ),
     )
 }

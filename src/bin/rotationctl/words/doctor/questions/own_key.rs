@@ -8,9 +8,12 @@ use tokio::time::sleep;
 
 use crate::failure::Failure;
 use crate::operator::Operator;
-use crate::words::doctor::check::Check;
+use crate::words::doctor::check::{Check, Outcome};
 use crate::words::doctor::keys::{OwnKeys, TAG};
 use crate::words::doctor::stop::Stop;
+
+/// The question that stands for both if no key can be created.
+const LISTED_TAGS: &str = "question.listed-tags";
 
 /// The tag with which the second question looks at a change of tags.
 const SECOND_TAG: &str = "rotation:doctor-changed";
@@ -33,27 +36,23 @@ pub(crate) async fn with_key(
     let id = match keys.create(client, &[(TAG, keys.owner())], None).await {
         Ok(id) => id,
         Err(failed) => {
-            checks.push(Check::unread("question.listed-tags", &failed));
+            checks.push(Check::new(LISTED_TAGS, Outcome::unread(&failed)));
             return Ok(checks);
         }
     };
     stop.check()?;
-    checks.push(match listed_tags(operator, &id).await {
-        Ok(check) => check,
-        Err(failed) => Check::unread("question.listed-tags", &failed),
-    });
+    checks.push(Check::of(LISTED_TAGS, listed_tags(operator, &id).await));
     stop.check()?;
-    checks.push(match last_updated(operator, &id, stop).await {
-        Ok(check) => check,
+    let last_updated = match last_updated(operator, &id, stop).await {
         Err(failed) if failed.is_interruption() => return Err(failed),
-        Err(failed) => Check::unread("question.last-updated", &failed),
-    });
+        outcome => outcome,
+    };
+    checks.push(Check::of("question.last-updated", last_updated));
     operator.console.end_progress();
     Ok(checks)
 }
 
-async fn listed_tags(operator: &Operator<'_>, id: &str) -> Result<Check, Failure> {
-    const NAME: &str = "question.listed-tags";
+async fn listed_tags(operator: &Operator<'_>, id: &str) -> Result<Outcome, Failure> {
     let client = &operator.aws.api_gateway;
     let listed = client
         .get_api_keys()
@@ -64,32 +63,28 @@ async fn listed_tags(operator: &Operator<'_>, id: &str) -> Result<Check, Failure
     let listed = listed.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
     let mut keys = listed.items().iter();
     let Some(key) = keys.find(|key| key.id() == Some(id)) else {
-        return Ok(Check::unknown(
-            NAME,
+        return Ok(Outcome::unknown(
             "the list does not show the new key yet",
             "run it again",
         ));
     };
     if key.tags().is_some_and(|tags| tags.contains_key(TAG)) {
-        return Ok(Check::ok(NAME, "a list of keys shows their tags"));
+        return Ok(Outcome::ok("a list of keys shows their tags"));
     }
-    Ok(Check::problem(
-        NAME,
+    Ok(Outcome::problem(
         "a list of keys does not show their tags",
         "the function would never retire a key; report it as an issue: docs/verify-in-your-account.md#does-a-list-of-keys-show-their-tags",
     ))
 }
 
-async fn last_updated(operator: &Operator<'_>, id: &str, stop: &Stop) -> Result<Check, Failure> {
-    const NAME: &str = "question.last-updated";
+async fn last_updated(operator: &Operator<'_>, id: &str, stop: &Stop) -> Result<Outcome, Failure> {
     const PAGE: &str = "docs/verify-in-your-account.md#when-does-lastupdateddate-of-a-key-change";
     operator
         .console
         .progress("changing the key, to see what moves lastUpdatedDate…");
     let client = &operator.aws.api_gateway;
     let Some(created) = date(operator, id).await? else {
-        return Ok(Check::problem(
-            NAME,
+        return Ok(Outcome::problem(
             "keys have no lastUpdatedDate",
             format!("grace and quarantine count from the mark alone: {PAGE}"),
         ));
@@ -127,8 +122,7 @@ async fn last_updated(operator: &Operator<'_>, id: &str, stop: &Stop) -> Result<
     tagged.map_err(|error| Failure::of_call("apigateway:PUT", &error))?;
     let tagged = date(operator, id).await?;
     if patched <= Some(created) {
-        return Ok(Check::problem(
-            NAME,
+        return Ok(Outcome::problem(
             "UpdateApiKey does not move lastUpdatedDate",
             format!(
                 "grace and quarantine do not see a change by others; report it as an issue: {PAGE}"
@@ -136,16 +130,14 @@ async fn last_updated(operator: &Operator<'_>, id: &str, stop: &Stop) -> Result<
         ));
     }
     if tagged > patched {
-        return Ok(Check::problem(
-            NAME,
+        return Ok(Outcome::problem(
             "lastUpdatedDate also moves when a tag is set",
             format!(
                 "a tool that tags keys postpones their retirement, which KeysPostponed shows: {PAGE}"
             ),
         ));
     }
-    Ok(Check::ok(
-        NAME,
+    Ok(Outcome::ok(
         "UpdateApiKey moves lastUpdatedDate, and a tag does not",
     ))
 }

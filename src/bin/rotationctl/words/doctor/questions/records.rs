@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::services::Service;
-use crate::words::doctor::check::Check;
+use crate::words::doctor::check::{Check, Outcome};
 use crate::words::doctor::facts::Facts;
 
 /// The days whose use is read, today among them.
@@ -20,22 +20,15 @@ pub(crate) async fn from_records(operator: &Operator<'_>, facts: &Facts) -> Vec<
         .console
         .progress("reading what CloudTrail and API Gateway recorded…");
     let checks = vec![
-        match recorded_value(operator).await {
-            Ok(check) => check,
-            Err(failed) => Check::unread("question.recorded-value", &failed),
-        },
-        match usage(operator, facts).await {
-            Ok(check) => check,
-            Err(failed) => Check::unread("question.usage-without-quota", &failed),
-        },
+        Check::of("question.recorded-value", recorded_value(operator).await),
+        Check::of("question.usage-without-quota", usage(operator, facts).await),
     ];
     operator.console.end_progress();
     checks
 }
 
 /// Whether `CloudTrail` records the value of a key: looks for the field, and quotes nothing.
-async fn recorded_value(operator: &Operator<'_>) -> Result<Check, Failure> {
-    const NAME: &str = "question.recorded-value";
+async fn recorded_value(operator: &Operator<'_>) -> Result<Outcome, Failure> {
     let input = json!({
         "LookupAttributes": [{ "AttributeKey": "EventName", "AttributeValue": "CreateApiKey" }],
         "MaxResults": 10,
@@ -56,23 +49,21 @@ async fn recorded_value(operator: &Operator<'_>) -> Result<Check, Failure> {
         ["requestParameters", "responseElements"].map(|part| find_value(&event[part]))
     });
     if values.flatten().any(|value| is_key_value(&value)) {
-        return Ok(Check::problem(
-            NAME,
+        return Ok(Outcome::problem(
             "CloudTrail recorded the value of a key",
             "restrict who reads the trail: docs/security.md#threat-model",
         ));
     }
     if events.is_empty() {
-        return Ok(Check::unknown(
-            NAME,
+        return Ok(Outcome::unknown(
             "CloudTrail has no event of CreateApiKey",
             "run it again a quarter of an hour after a rotation",
         ));
     }
-    Ok(Check::ok(
-        NAME,
-        format!("no value in {} events of CreateApiKey", events.len()),
-    ))
+    Ok(Outcome::ok(format!(
+        "no value in {} events of CreateApiKey",
+        events.len()
+    )))
 }
 
 /// Returns the field `value` at any depth.
@@ -94,8 +85,7 @@ fn is_key_value(text: &str) -> bool {
 }
 
 /// Whether `GetUsage` counts on a plan without a quota: looks for any count of the current key.
-async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Check, Failure> {
-    const NAME: &str = "question.usage-without-quota";
+async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Outcome, Failure> {
     const PAGE: &str =
         "docs/verify-in-your-account.md#does-get-usage-count-on-a-plan-without-a-quota";
     let keys = facts
@@ -104,15 +94,13 @@ async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Check, Failure>
         .flat_map(crate::report::Report::statuses);
     let mut keys = keys.flat_map(|status| &status.keys);
     let Some(key) = keys.find(|key| key.current).map(|key| key.id.as_str()) else {
-        return Ok(Check::unknown(
-            NAME,
+        return Ok(Outcome::unknown(
             "there is no current key yet",
             "run it again after the first rotation",
         ));
     };
     if !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Ok(Check::unknown(
-            NAME,
+        return Ok(Outcome::unknown(
             "the current key has no id that can be shown",
             PAGE,
         ));
@@ -123,8 +111,7 @@ async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Check, Failure>
     let plans = plans.items().iter().filter(|plan| plan.quota().is_none());
     let plans: Vec<_> = plans.filter_map(|plan| plan.id()).collect();
     if plans.is_empty() {
-        return Ok(Check::skipped(
-            NAME,
+        return Ok(Outcome::skipped(
             "every plan of the current key has a quota",
         ));
     }
@@ -142,8 +129,7 @@ async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Check, Failure>
             if items.is_empty() {
                 continue;
             }
-            return Ok(Check::problem(
-                NAME,
+            return Ok(Outcome::problem(
                 "GetUsage does not name the key by its id",
                 format!(
                     "the function sees no use; do not print the reply, and report it as an issue: {PAGE}"
@@ -154,11 +140,10 @@ async fn usage(operator: &Operator<'_>, facts: &Facts) -> Result<Check, Failure>
             .iter()
             .any(|day| day.first().is_some_and(|used| *used > 0))
         {
-            return Ok(Check::ok(NAME, "GetUsage counts on a plan without a quota"));
+            return Ok(Outcome::ok("GetUsage counts on a plan without a quota"));
         }
     }
-    Ok(Check::unknown(
-        NAME,
+    Ok(Outcome::unknown(
         format!("no request of the current key was counted in {DAYS} days"),
         format!("call your API with the key, and run it again a quarter of an hour later: {PAGE}"),
     ))
