@@ -2,7 +2,7 @@
 
 use api_key_rotation::decision::CURRENT;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 pub(crate) use crate::function::{Arn, Function};
@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) caller: Result<Caller, Failure>,
     /// The function.
     pub(crate) function: Result<Function, Failure>,
+    /// The statements of the function's resource policy.
+    pub(crate) policy: Result<Vec<Value>, Failure>,
     /// The secret. `None`: the function serves a fleet, and no secret is named.
     pub(crate) secret: Option<Result<Secret, Failure>>,
     /// The function's status report.
@@ -71,6 +73,10 @@ pub(crate) async fn gather(operator: &Operator<'_>) -> Result<Facts, Failure> {
         Err(failed) => Err(failed),
         Ok(_) => Function::read(operator).await,
     };
+    let policy = match &function {
+        Ok(function) => policy(operator, &function.name).await,
+        Err(_) => Err(unread_function()),
+    };
     progress("reading the secret…");
     let secret = match (&operator.options.secret, &function) {
         (Some(secret), _) => Some(secret.clone()),
@@ -84,15 +90,13 @@ pub(crate) async fn gather(operator: &Operator<'_>) -> Result<Facts, Failure> {
     progress("asking the function for its status…");
     let status = match &function {
         Ok(_) => status(operator).await,
-        Err(_) => Err(Failure::new(
-            "the function could not be read",
-            "fix that first",
-        )),
+        Err(_) => Err(unread_function()),
     };
     operator.console.end_progress();
     Ok(Facts {
         caller,
         function,
+        policy,
         secret,
         status,
         skew: operator.aws.date.skew(),
@@ -108,6 +112,23 @@ async fn caller(operator: &Operator<'_>) -> Result<Caller, Failure> {
         arn: text("Arn"),
         account: text("Account"),
     })
+}
+
+fn unread_function() -> Failure {
+    Failure::new("the function could not be read", "fix that first")
+}
+
+/// Returns the statements of the function's resource policy. Empty if it has none.
+async fn policy(operator: &Operator<'_>, function: &str) -> Result<Vec<Value>, Failure> {
+    let input = json!({ "FunctionName": function });
+    let services = &operator.aws.services;
+    let reply = match services.call(Service::Lambda, "GetPolicy", input).await {
+        Err(failed) if failed.has_code("ResourceNotFoundException") => return Ok(Vec::new()),
+        reply => reply?,
+    };
+    let policy = reply["Policy"].as_str().unwrap_or_default();
+    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+    Ok(policy["Statement"].as_array().cloned().unwrap_or_default())
 }
 
 async fn describe(operator: &Operator<'_>, secret: &str) -> Result<Secret, Failure> {

@@ -31,10 +31,7 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
             concurrency(operator, function).await,
         ),
         Check::new("function.answers", invocation(facts)),
-        Check::of(
-            "function.permission",
-            permission(operator, facts, function).await,
-        ),
+        Check::new("function.permission", permission(facts)),
     ]
 }
 
@@ -134,43 +131,21 @@ pub(crate) fn is_denied(failed: &Failure) -> bool {
     .any(|code| failed.has_code(code))
 }
 
-async fn permission(
-    operator: &Operator<'_>,
-    facts: &Facts,
-    function: &Function,
-) -> Result<Outcome, Failure> {
-    let policy = policy(operator, function).await?;
-    let Some(Ok(secret)) = &facts.secret else {
-        return Ok(Outcome::skipped("no secret was read"));
+fn permission(facts: &Facts) -> Outcome {
+    let policy = match &facts.policy {
+        Ok(policy) => policy,
+        Err(failed) => return Outcome::unread(failed),
     };
-    if permits(&policy, "secretsmanager.amazonaws.com", &secret.arn) {
-        return Ok(Outcome::ok("Secrets Manager may invoke it for this secret"));
+    let Some(Ok(secret)) = &facts.secret else {
+        return Outcome::skipped("no secret was read");
+    };
+    if permits(policy, "secretsmanager.amazonaws.com", &secret.arn) {
+        return Outcome::ok("Secrets Manager may invoke it for this secret");
     }
-    Ok(Outcome::problem(
+    Outcome::problem(
         "Secrets Manager may not invoke it for this secret",
         "deploy the stack again, which has the permission SecretsManagerMayInvoke",
-    ))
-}
-
-/// Returns the statements of the function's resource policy. Empty if it has none.
-pub(crate) async fn policy(
-    operator: &Operator<'_>,
-    function: &Function,
-) -> Result<Vec<Value>, Failure> {
-    let input = json!({ "FunctionName": function.name });
-    let reply = operator
-        .aws
-        .services
-        .call(Service::Lambda, "GetPolicy", input)
-        .await;
-    let reply = match reply {
-        Err(failed) if failed.has_code("ResourceNotFoundException") => return Ok(Vec::new()),
-        reply => reply?,
-    };
-    let policy: Option<Value> =
-        serde_json::from_str(reply["Policy"].as_str().unwrap_or_default()).ok();
-    let statements = policy.and_then(|policy| policy["Statement"].as_array().cloned());
-    Ok(statements.unwrap_or_default())
+    )
 }
 
 /// Whether a statement lets this service invoke the function for this source.

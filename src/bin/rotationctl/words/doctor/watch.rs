@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::check::{Check, Outcome};
 use super::facts::{Facts, Function};
-use super::function::{permits, policy};
+use super::function::permits;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::services::Service;
@@ -39,7 +39,10 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
     operator
         .console
         .progress("reading rules, alarms, topic and trail…");
-    let mut checks = vec![Check::of("watch.rules", rules(operator, function).await)];
+    let mut checks = vec![Check::of(
+        "watch.rules",
+        rules(operator, facts, function).await,
+    )];
     let input = json!({ "AlarmNamePrefix": format!("{}-", function.name) });
     let services = &operator.aws.services;
     match services
@@ -67,12 +70,19 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
     checks
 }
 
-async fn rules(operator: &Operator<'_>, function: &Function) -> Result<Outcome, Failure> {
+async fn rules(
+    operator: &Operator<'_>,
+    facts: &Facts,
+    function: &Function,
+) -> Result<Outcome, Failure> {
     let services = &operator.aws.services;
     let input = json!({ "TargetArn": function.arn.text });
     let names = services.call(Service::EventBridge, "ListRuleNamesByTarget", input);
     let names = names.await?["RuleNames"].as_array().cloned();
-    let policy = policy(operator, function).await?;
+    let policy = match &facts.policy {
+        Ok(policy) => policy,
+        Err(failed) => return Ok(Outcome::unread(failed)),
+    };
     let (mut found, mut faults) = ([false; 3], Vec::new());
     for name in names.unwrap_or_default() {
         let name = name.as_str().unwrap_or_default();
@@ -93,7 +103,7 @@ async fn rules(operator: &Operator<'_>, function: &Function) -> Result<Outcome, 
             continue;
         }
         if !permits(
-            &policy,
+            policy,
             "events.amazonaws.com",
             rule["Arn"].as_str().unwrap_or_default(),
         ) {
