@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api_key_rotation::config::{Config, ConfigError};
 use serde_json::Value;
 
+use crate::arn::{Arn, function_name};
 use crate::failure::Failure;
 use crate::operator::Operator;
 
@@ -21,32 +22,6 @@ pub(crate) struct Function {
     pub(crate) fields: Value,
     /// Its settings, or all that is wrong with them.
     pub(crate) config: Result<Config, ConfigError>,
-}
-
-/// An ARN.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Arn {
-    /// The whole text.
-    pub(crate) text: String,
-    /// The partition, such as `aws`.
-    pub(crate) partition: String,
-    /// The Region; empty for IAM.
-    pub(crate) region: String,
-    /// The account.
-    pub(crate) account: String,
-}
-
-impl Arn {
-    /// Splits an ARN. Parts that are missing are empty.
-    pub(crate) fn new(text: &str) -> Self {
-        let part = |number| text.split(':').nth(number).unwrap_or_default().to_owned();
-        Self {
-            text: text.to_owned(),
-            partition: part(1),
-            region: part(3),
-            account: part(4),
-        }
-    }
 }
 
 impl Function {
@@ -83,4 +58,14 @@ impl Function {
     pub(crate) fn text(&self, field: &str) -> &str {
         self.fields[field].as_str().unwrap_or_default()
     }
+}
+
+/// Returns the name of a function's log group: that of its settings, or else as the template names
+/// it, and Lambda by default.
+pub(crate) fn log_group(settings: &Value, function: &str) -> String {
+    let group = settings["LoggingConfig"]["LogGroup"].as_str();
+    group.map_or_else(
+        || format!("/aws/lambda/{}", function_name(function)),
+        ToOwned::to_owned,
+    )
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api_key_rotation::ids::without_random;
 use api_key_rotation::time::millis;
 use serde_json::{Value, json};
 
+use crate::arn::secret_name;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::services::Service;
@@ -69,7 +69,7 @@ impl Line {
             return true;
         };
         // One may be the name, the other the ARN.
-        found == secret || name(found) == Some(secret) || name(secret) == Some(found)
+        found == secret || secret_name(found) == Some(secret) || secret_name(secret) == Some(found)
     }
 }
 
@@ -114,12 +114,6 @@ impl Operator<'_> {
             "look at a shorter time with --since",
         ))
     }
-}
-
-/// Returns the name in the ARN of a secret. `None` for any other text.
-fn name(arn: &str) -> Option<&str> {
-    let (_, name) = arn.rsplit_once(":secret:")?;
-    Some(without_random(name).unwrap_or(name))
 }
 
 fn line(event: &Value) -> Line {

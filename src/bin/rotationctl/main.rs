@@ -5,6 +5,7 @@
 //! `whose`, `leaked` and `adopt`.
 
 mod arguments;
+mod arn;
 mod aws;
 mod connector;
 mod console;

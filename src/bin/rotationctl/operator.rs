@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::arguments::Options;
+use crate::arn::unqualified;
 use crate::aws::Clients;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::function::log_group;
 use crate::services::Service;
 
 /// The operator's side of one run of the program.
@@ -147,7 +149,7 @@ impl<'a> Operator<'a> {
             self.settings(function).await?
         };
         let arn = settings["FunctionArn"].as_str().unwrap_or(function);
-        Ok(arn.split(':').take(7).collect::<Vec<_>>().join(":"))
+        Ok(unqualified(arn))
     }
 
     /// Returns the function's variables.
@@ -172,14 +174,9 @@ impl<'a> Operator<'a> {
             return Ok(group.to_owned());
         }
         let function = self.function().await?;
-        // As the template names it, and Lambda by default. Only read if it was needed anyway,
-        // because it is a right of its own.
-        let settings = self.settings.get();
-        let group = settings.and_then(|settings| settings["LoggingConfig"]["LogGroup"].as_str());
-        Ok(group.map_or_else(
-            || format!("/aws/lambda/{}", function_name(function)),
-            ToOwned::to_owned,
-        ))
+        // Only read if they were needed anyway, because it is a right of its own.
+        let settings = self.settings.get().unwrap_or(&Value::Null);
+        Ok(log_group(settings, function))
     }
 
     /// Reads the function's settings, once.
@@ -276,14 +273,6 @@ impl<'a> Operator<'a> {
         }
         self.invoke(&event).await
     }
-}
-
-/// Returns the function's name, from a name or an ARN.
-fn function_name(function: &str) -> &str {
-    let name = function
-        .rsplit_once(":function:")
-        .map_or(function, |(_, name)| name);
-    name.split(':').next().unwrap_or(name)
 }
 
 /// Returns the error that the function reported.

@@ -7,7 +7,9 @@ use api_key_rotation::adapters::sts::{ALGORITHM, LIFETIME};
 use api_key_rotation::config::{Config, DopplerConfig, DopplerIdentity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::facts::{Arn, Facts, Function, Secret};
+use super::facts::{Facts, Function, Secret};
+use crate::arn::Arn;
+use crate::function::log_group;
 
 /// What stands for an id that API Gateway chooses.
 const ANY_ID: &str = "a1b2c3d4e5";
@@ -157,11 +159,7 @@ fn log(function: &Function) -> Calls {
         account,
         ..
     } = &function.arn;
-    let group = function.fields["LoggingConfig"]["LogGroup"].as_str();
-    let group = group.map_or_else(
-        || format!("/aws/lambda/{}", function.name),
-        ToOwned::to_owned,
-    );
+    let group = log_group(&function.fields, &function.name);
     Calls::new(
         "role.log",
         &["logs:CreateLogStream", "logs:PutLogEvents"],

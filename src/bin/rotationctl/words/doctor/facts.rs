@@ -5,7 +5,7 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-pub(crate) use crate::function::{Arn, Function};
+pub(crate) use crate::function::Function;
 use crate::operator::Operator;
 use crate::report::Report;
 use crate::services::Service;

@@ -4,6 +4,7 @@ use api_key_rotation::decision::{CURRENT, PENDING};
 
 use super::check::{Check, Outcome};
 use super::facts::{Facts, Secret};
+use crate::arn::unqualified;
 
 /// The check that stands for all if the secret is not known.
 const EXISTS: &str = "secret.exists";
@@ -47,19 +48,12 @@ fn names_function(facts: &Facts, secret: &Secret) -> Outcome {
             "it has no rotation function",
             "deploy the stack with a schedule, or run `aws secretsmanager rotate-secret` with --rotation-lambda-arn",
         ),
-        (Ok(function), Some(found)) if !is_function(found, &function.arn.text) => Outcome::problem(
+        (Ok(function), Some(found)) if unqualified(found) != function.arn.text => Outcome::problem(
             format!("its rotation function is {found}, not `{}`", function.name),
             "check --function and --secret; one of the two stacks must give the secret up",
         ),
         _ => Outcome::ok("it names this function"),
     }
-}
-
-/// A version or an alias may follow the ARN.
-fn is_function(found: &str, arn: &str) -> bool {
-    found
-        .strip_prefix(arn)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 fn rotation(secret: &Secret) -> Outcome {

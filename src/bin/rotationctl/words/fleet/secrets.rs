@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use api_key_rotation::decision::{CURRENT, PENDING};
 use aws_smithy_types::DateTime;
 
+use crate::arn::unqualified;
 use crate::failure::Failure;
 use crate::function::Function;
 use crate::operator::Operator;
@@ -57,11 +58,6 @@ impl Secret {
         let named = self.rotation_function.as_deref();
         named.is_some_and(|named| unqualified(named) == unqualified(&function.arn.text))
     }
-}
-
-/// Returns an ARN without version or alias.
-fn unqualified(arn: &str) -> String {
-    arn.split(':').take(7).collect::<Vec<_>>().join(":")
 }
 
 /// Returns a time of the service, which has fractions of a second.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use api_key_rotation::ids::without_random;
 use serde_json::{Value, json};
 
+use crate::arn::secret_name;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::{Report, SecretReport};
@@ -40,8 +40,7 @@ impl Statuses {
 
 /// Returns the name of a secret in its ARN.
 pub(super) fn name_in(arn: &str) -> String {
-    let name = arn.split_once(":secret:").map(|(_, name)| name);
-    name.and_then(without_random).unwrap_or(arn).to_owned()
+    secret_name(arn).unwrap_or(arn).to_owned()
 }
 
 /// Reads the status of these secrets: all in one invocation, again for those that it had no time
