@@ -178,6 +178,15 @@ impl Failure {
         self.next = next.into();
         self
     }
+
+    /// Replaces what to do next, if a service refused a call with this code.
+    pub(crate) fn next_if(self, code: &str, next: impl Into<String>) -> Self {
+        if self.has_code(code) {
+            self.next(next)
+        } else {
+            self
+        }
+    }
 }
 
 impl fmt::Display for Failure {

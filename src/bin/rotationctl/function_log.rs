@@ -89,16 +89,13 @@ impl Operator<'_> {
             }
             let services = &self.aws.services;
             let page = services.call(Service::CloudWatchLogs, "FilterLogEvents", input);
-            let page = page.await.map_err(|failed| {
-                if failed.has_code("ResourceNotFoundException") {
-                    failed.next(format!(
-                        "there is no log group {}: check --function, or name the stack with --stack",
-                        masked(&group)
-                    ))
-                } else {
-                    failed
-                }
-            })?;
+            let no_group = format!(
+                "there is no log group {}: check --function, or name the stack with --stack",
+                masked(&group)
+            );
+            let page = page.await;
+            let page =
+                page.map_err(|failed| failed.next_if("ResourceNotFoundException", no_group))?;
             let events = page["events"].as_array().into_iter().flatten();
             lines.extend(events.map(line));
             token = page["nextToken"].clone();

@@ -214,13 +214,9 @@ impl<'a> Operator<'a> {
         let input = json!({ "StackName": name });
         let services = &self.aws.services;
         let stacks = services.call(Service::CloudFormation, "DescribeStacks", input);
-        let stacks = stacks.await.map_err(|failed| {
-            if failed.has_code("ValidationError") {
-                failed.next("check --stack, the account and the Region")
-            } else {
-                failed
-            }
-        })?;
+        let next = "check --stack, the account and the Region";
+        let stacks = stacks.await;
+        let stacks = stacks.map_err(|failed| failed.next_if("ValidationError", next))?;
         Ok(stacks["Stacks"][0].clone())
     }
 

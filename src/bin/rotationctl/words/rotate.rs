@@ -84,15 +84,10 @@ pub(crate) async fn start(
     let request = request
         .secret_id(secret)
         .rotate_immediately(kind == Kind::Rotation);
+    let next = "if a version is pending, run `rotationctl retry` or `rotationctl cancel` first";
     let started = request.send().await.map_err(|error| {
         let failed = Failure::of_call("secretsmanager:RotateSecret", &error);
-        if failed.has_code("InvalidRequestException") {
-            failed.next(
-                "if a version is pending, run `rotationctl retry` or `rotationctl cancel` first",
-            )
-        } else {
-            failed
-        }
+        failed.next_if("InvalidRequestException", next)
     })?;
     Ok(started.version_id().unwrap_or_default().to_owned())
 }

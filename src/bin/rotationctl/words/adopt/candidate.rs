@@ -40,13 +40,9 @@ impl Candidate {
         };
         let request = operator.aws.api_gateway.get_api_key();
         let key = request.api_key(&id).include_value(true).send().await;
+        let next = "check --key, the account and the Region: a key of another account or Region cannot be taken over";
         let key = key.map_err(|error| {
-            let failed = Failure::of_call("apigateway:GET", &error);
-            if failed.has_code("NotFoundException") {
-                failed.next("check --key, the account and the Region: a key of another account or Region cannot be taken over")
-            } else {
-                failed
-            }
+            Failure::of_call("apigateway:GET", &error).next_if("NotFoundException", next)
         })?;
         let (value, is_enabled) = (key.value().unwrap_or_default(), key.enabled());
         if value == id || value.is_empty() {

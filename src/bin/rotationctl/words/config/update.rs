@@ -51,13 +51,9 @@ pub(super) async fn run(
     });
     let services = &operator.aws.services;
     let begun = services.call(Service::CloudFormation, "UpdateStack", input);
-    begun.await.map_err(|failed| {
-        if failed.has_code("ValidationError") {
-            failed.next("correct it: docs/configuration.md; nothing was changed")
-        } else {
-            failed
-        }
-    })?;
+    let begun = begun.await;
+    let next = "correct it: docs/configuration.md; nothing was changed";
+    begun.map_err(|failed| failed.next_if("ValidationError", next))?;
     let status = wait(operator, stack, patience).await?;
     if status == "UPDATE_COMPLETE" {
         return Ok(());
