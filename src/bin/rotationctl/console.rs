@@ -104,6 +104,13 @@ impl Console {
         writeln!(io::stderr(), "{}", text.as_ref()).ok();
     }
 
+    /// Prints numbered steps on standard error.
+    pub(crate) fn steps(&self, steps: &[String]) {
+        for (number, step) in (1..).zip(steps) {
+            self.note(format!("{number}. {step}"));
+        }
+    }
+
     /// Shows what the program waits for. The same text is shown once.
     pub(crate) fn progress(&self, text: &str) {
         let mut shown = self.shown();

@@ -121,9 +121,7 @@ async fn close(
     let mut steps: Vec<_> = before.words().into_iter().collect();
     steps.push("emergency stop: disable every superseded key, this one among them".to_owned());
     steps.push("check that the key is disabled".to_owned());
-    for (number, step) in steps.iter().enumerate() {
-        console.note(format!("{}. {step}", number + 1));
-    }
+    console.steps(&steps);
     let names = stop::announce(console, &secret.arn, &status);
     if before != Before::Nothing {
         console.note(format!(

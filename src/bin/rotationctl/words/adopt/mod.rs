@@ -34,9 +34,7 @@ pub(crate) async fn run(operator: &Operator<'_>, which: &Adopt) -> Result<(), Fa
         "API key {} ({}) becomes the current key of {}:",
         candidate.id, candidate.name, target.secret.arn
     ));
-    for (number, step) in steps.iter().enumerate() {
-        console.note(format!("{}. {step}", number + 1));
-    }
+    console.steps(&steps);
     if operator.options.dry_run {
         console.line(format!("would adopt API key {}", candidate.id));
         console.document(

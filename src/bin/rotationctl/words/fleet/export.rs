@@ -55,9 +55,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Export) -> Result<(
         "Remove what the fleet no longer needs from DopplerAllowed, ProbeAllowed and FleetUsagePlanIds.".to_owned(),
     ];
     if !operator.options.json {
-        for (number, step) in (1..).zip(&steps) {
-            console.note(format!("{number}. {step}"));
-        }
+        console.steps(&steps);
     }
     console.document(&json!({ "member": name, "parameters": parameters, "steps": steps }));
     Ok(())

@@ -79,9 +79,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Import) -> Result<(
         for line in &not_carried {
             console.note(format!("not in the document: {line}"));
         }
-        for (number, step) in (1..).zip(&steps) {
-            console.note(format!("{number}. {step}"));
-        }
+        console.steps(&steps);
     }
     let document: Value = serde_json::from_str(&text).unwrap_or_default();
     console.document(&json!({
