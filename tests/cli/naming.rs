@@ -65,7 +65,7 @@ async fn option_precedes_variable() {
     end(command, None).await.with(0);
 }
 
-/// The secret is asked for its function once, however often the function is invoked.
+/// The secret is described once to find its function, however often the function is invoked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secret_names_function_once() {
     let env = TestEnvBuilder::plain().start().await;

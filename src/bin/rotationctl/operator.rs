@@ -22,7 +22,7 @@ pub(crate) struct Operator<'a> {
     pub(crate) console: &'a Console,
     /// The AWS clients.
     pub(crate) aws: Arc<Clients>,
-    /// The function's name or ARN, once the stack or the secret was asked for it.
+    /// The function's name or ARN, once the stack or the secret named it.
     function: OnceCell<String>,
     /// The function's settings, once they were read.
     settings: OnceCell<Value>,
