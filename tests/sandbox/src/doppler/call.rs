@@ -1,5 +1,6 @@
 //! A parsed request: its token, its parameters, and the project and config that it concerns.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use axum::extract::Query;
@@ -95,6 +96,16 @@ impl Call {
                 .take(size)
                 .collect(),
         )
+    }
+
+    /// Whether the call is about one of these projects.
+    pub(super) fn names_one_of(&self, projects: &BTreeSet<String>) -> bool {
+        let of_token = match &self.token.holder {
+            Holder::Config { id, .. } => Some(id.project.as_str()),
+            _ => None,
+        };
+        let project = self.text("project").or(of_token);
+        project.is_some_and(|project| projects.contains(project))
     }
 
     /// Returns the project of the call, which the token must see.

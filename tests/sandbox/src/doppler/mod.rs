@@ -240,6 +240,29 @@ impl Doppler {
         });
     }
 
+    /// Removes a secret as a user does in the dashboard.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the config does not exist.
+    pub fn remove_value(&self, project: &str, config: &str, name: &str) {
+        let (mut state, id) = (self.state(), config_id(project, config));
+        let config = state.config(&id).expect("the config exists");
+        let mut secrets = config.secrets.clone();
+        secrets.remove(name);
+        state.commit(&id, secrets, DASHBOARD_USER, false);
+    }
+
+    /// Answers every call about this project with status 503, and changes nothing.
+    pub fn stop_project(&self, project: &str) {
+        self.state().stopped.insert(project.to_owned());
+    }
+
+    /// Answers calls about this project again.
+    pub fn resume_project(&self, project: &str) {
+        self.state().stopped.remove(project);
+    }
+
     /// Stores `alter` of every value that is written to this name through the API, instead of the
     /// value itself.
     pub fn alter_writes(

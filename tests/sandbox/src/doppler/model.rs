@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) alterations: HashMap<(ConfigId, String), Alteration>,
+    /// The projects whose calls fail.
+    pub(super) stopped: BTreeSet<String>,
     /// Receives the id of each config whose secrets changed, for watchers.
     pub(super) updates: broadcast::Sender<ConfigId>,
 }
@@ -84,6 +86,7 @@ impl State {
             clock,
             limits: Limits::new(),
             alterations: HashMap::new(),
+            stopped: BTreeSet::new(),
             updates: broadcast::channel(256).0,
         }
     }

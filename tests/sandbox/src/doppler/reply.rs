@@ -29,7 +29,7 @@ pub(super) fn timestamp(time: impl Into<Option<SystemTime>>) -> Value {
     })
 }
 
-/// A 4xx in Doppler's envelope. Its message never quotes a value.
+/// A 4xx or 5xx in Doppler's envelope. Its message never quotes a value.
 ///
 /// Doppler does not document its errors. The messages below were observed (3P) or are made up
 /// (UNK). The function under test must not depend on the exact status or message.
@@ -134,6 +134,11 @@ impl ErrorResponse {
             retry_after: Some(retry_after),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded")
         }
+    }
+
+    /// A project that does not answer. Neither status nor message is documented (UNK).
+    pub(super) fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable")
     }
 
     /// A feature of Doppler that the sandbox does not implement. A wrong response would be worse

@@ -70,5 +70,9 @@ fn answer(state: &mut State, caller: Option<&str>, parts: Parts, body: &[u8]) ->
     let path = parts.uri.path();
     let operation = operations::find(&parts.method, path)
         .ok_or_else(|| ErrorResponse::not_found("endpoint", path))?;
-    (operation.answer)(state, &Call::new(seen, parts, body)?)
+    let call = Call::new(seen, parts, body)?;
+    if call.names_one_of(&state.stopped) {
+        return Err(ErrorResponse::unavailable());
+    }
+    (operation.answer)(state, &call)
 }

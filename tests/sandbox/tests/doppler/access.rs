@@ -252,3 +252,28 @@ fn operations_have_names() {
     assert_eq!(operation(&http::Method::POST, SECRETS), "UpdateSecrets");
     assert_eq!(operation(&http::Method::PATCH, SECRETS), "Unknown");
 }
+
+/// UNK.
+#[tokio::test]
+async fn stopped_project_answers_503_without_effect() {
+    let api = Api::start().await;
+    api.doppler.create_project("other");
+    api.doppler.set_value("acme", "prd", "A", "1");
+    let (of_config, of_all) = (api.service_token(), api.doppler.service_account_token());
+    let change =
+        |project: &str| json!({"project": project, "config": "prd", "secrets": {"A": "2"}});
+    api.doppler.stop_project("acme");
+    let read = api.get(&of_config, SECRETS).await;
+    assert_eq!(read.status, 503);
+    assert_eq!(read.json()["success"], false);
+    let written = api.post(&of_all, SECRETS, change("acme")).await;
+    assert_eq!(written.status, 503);
+    assert_eq!(api.doppler.value("acme", "prd", "A").as_deref(), Some("1"));
+    let elsewhere = api.post(&of_all, SECRETS, change("other")).await;
+    assert_eq!(elsewhere.status, 200);
+    api.doppler.resume_project("acme");
+    let written = api.post(&of_all, SECRETS, change("acme")).await;
+    assert_eq!(written.status, 200);
+    api.doppler.remove_value("acme", "prd", "A");
+    assert_eq!(api.doppler.value("acme", "prd", "A"), None);
+}
