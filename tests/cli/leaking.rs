@@ -221,7 +221,7 @@ enum Point {
 impl Point {
     fn is(self, event: &Event) -> bool {
         match (self, event) {
-            (Self::Begins(step), Event::StepStarted { step: began }) => began == step,
+            (Self::Begins(step), Event::StepStarted { step: began, .. }) => began == step,
             (Self::Ended(step), Event::StepEnded(run)) => run.step == step,
             (Self::Called(operation), Event::Call(call)) => call.operation == operation,
             _ => false,

@@ -18,6 +18,8 @@ pub enum Event {
     StepStarted {
         /// The step as the event spells it, or the type of an `EventBridge` event.
         step: String,
+        /// The name of the secret that the event is about.
+        secret: Option<String>,
     },
     /// An invocation ended.
     StepEnded(StepRun),

@@ -23,6 +23,8 @@ pub const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finish
 pub struct StepRun {
     /// The step as the event spells it.
     pub step: String,
+    /// The name of the secret that the event is about.
+    pub secret: Option<String>,
     /// The number of the attempt that the step belongs to, counted from 1.
     pub attempt: u32,
     /// The function's result, if it succeeded.
@@ -34,9 +36,15 @@ pub struct StepRun {
 }
 
 impl StepRun {
-    pub(crate) fn new(step: String, attempt: u32, invocation: &Invocation) -> StepRun {
+    pub(crate) fn new(
+        step: String,
+        secret: Option<String>,
+        attempt: u32,
+        invocation: &Invocation,
+    ) -> StepRun {
         StepRun {
             step,
+            secret,
             attempt,
             answer: invocation.result.as_ref().ok().cloned(),
             error: invocation.result.as_ref().err().cloned(),
@@ -98,6 +106,15 @@ pub struct TrailEvent {
     pub at: SystemTime,
     /// The whole event.
     pub event: Value,
+}
+
+/// Returns the name in the ARN of a secret, which ends with six random characters. An id that is
+/// not an ARN is a name.
+pub(crate) fn name_in(id: &str) -> &str {
+    let name = id.split_once(":secret:").map(|(_, name)| name);
+    name.map_or(id, |name| {
+        name.rsplit_once('-').map_or(name, |(name, _)| name)
+    })
 }
 
 /// Each rotation by its token: `None` while it runs, then its outcome.
@@ -227,7 +244,13 @@ impl Rotator {
             }
             let event = self.event(arn, token, step);
             let invocation = self.lambda.invoke_and_publish(event, attempt).await;
-            runs.push(StepRun::new((*step).to_owned(), attempt, &invocation));
+            let secret = Some(name_in(arn).to_owned());
+            runs.push(StepRun::new(
+                (*step).to_owned(),
+                secret,
+                attempt,
+                &invocation,
+            ));
             if invocation.result.is_err() {
                 return false;
             }

@@ -89,7 +89,7 @@ impl Narration {
 
     async fn report(&mut self, sandbox: &Sandbox, event: &Event) {
         match event {
-            Event::StepStarted { step } => {
+            Event::StepStarted { step, .. } => {
                 self.step_began = Some(sandbox.now());
                 self.wait = Wait::NotReported;
                 self.errors.clear();
@@ -200,6 +200,7 @@ mod tests {
         }
         let run = StepRun {
             step: "finishSecret".to_owned(),
+            secret: None,
             attempt: 1,
             answer: None,
             error: error.map(|message| FunctionError {

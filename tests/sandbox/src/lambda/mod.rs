@@ -30,7 +30,7 @@ use crate::constants::{FUNCTION_NAME, random_uuid};
 use crate::events::{Event, Events};
 use crate::iam::{self, Role};
 use crate::logs::Logs;
-use crate::rotation::StepRun;
+use crate::rotation::{StepRun, name_in};
 
 /// What the sandbox's Lambda runs.
 #[derive(Clone, Default)]
@@ -331,14 +331,17 @@ impl Lambda {
     /// As `invoke`, and sends subscribers the start and the end if the event names a step or a
     /// type.
     pub(crate) async fn invoke_and_publish(&self, payload: Bytes, attempt: u32) -> Invocation {
-        let Some(step) = step_of(&payload) else {
+        let Some((step, secret)) = subject_of(&payload) else {
             return self.invoke(payload).await;
         };
         let _turn = self.turn().await;
         let events = &self.shared.events;
-        events.emit(&Event::StepStarted { step: step.clone() });
+        events.emit(&Event::StepStarted {
+            step: step.clone(),
+            secret: secret.clone(),
+        });
         let invocation = self.run(payload).await;
-        let run = StepRun::new(step, attempt, &invocation);
+        let run = StepRun::new(step, secret, attempt, &invocation);
         events.emit(&Event::StepEnded(run));
         invocation
     }
@@ -472,11 +475,15 @@ impl Lambda {
 /// The type of Lambda's own error for an invocation that took too long.
 const TIMED_OUT: &str = "Sandbox.Timedout";
 
-/// Returns what an event is for: its step, or the type of an `EventBridge` event.
-fn step_of(event: &[u8]) -> Option<String> {
+/// Returns what an event is for: its step, or the type of an `EventBridge` event, and the name of
+/// the secret that it is about.
+fn subject_of(event: &[u8]) -> Option<(String, Option<String>)> {
     let event: Value = serde_json::from_slice(event).ok()?;
     let step = event["Step"].as_str().or(event["detail-type"].as_str())?;
-    Some(step.to_owned())
+    let secret = event["SecretId"]
+        .as_str()
+        .or(event["resources"][0].as_str());
+    Some((step.to_owned(), secret.map(|id| name_in(id).to_owned())))
 }
 
 /// Returns Lambda's own error for an invocation that took too long.

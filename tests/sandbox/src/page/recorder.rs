@@ -54,7 +54,7 @@ impl Recorder {
     pub(super) fn happened(&mut self, event: &Event, now: SystemTime) {
         let entry = match event {
             Event::Call(call) => self.activity.call(call),
-            Event::StepStarted { step } => self.activity.step_started(step, now),
+            Event::StepStarted { step, .. } => self.activity.step_started(step, now),
             Event::StepEnded(run) => self.activity.step_ended(run, now),
             Event::Log(_) => return,
         };

@@ -341,8 +341,14 @@ async fn delivery_waits_for_turn_and_is_published() {
     let mut seen = Vec::new();
     while let Ok(event) = events.try_recv() {
         match event {
-            Event::StepStarted { step } => seen.push(format!("{step} began")),
-            Event::StepEnded(run) => seen.push(format!("{} ended, {}", run.step, run.attempt)),
+            Event::StepStarted { step, secret } => {
+                assert_eq!(secret.as_deref(), Some("s"), "{step}");
+                seen.push(format!("{step} began"));
+            }
+            Event::StepEnded(run) => {
+                assert_eq!(run.secret.as_deref(), Some("s"), "{}", run.step);
+                seen.push(format!("{} ended, {}", run.step, run.attempt));
+            }
             Event::Log(_) | Event::Call(_) => {}
         }
     }
