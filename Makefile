@@ -34,7 +34,7 @@ export SAM_CLI_TELEMETRY := 0
 ##@ Try it
 
 .PHONY: run
-run: programs ## Run the demo: two rotations (15 s; first time 3-4 min; ARGS=-v shows reads)
+run: programs ## Run the demo: two rotations (15 s; first time 3-4 min; ARGS=-v shows reads, ARGS=--fleet 12 secrets)
 	@$(SANDBOX) demo --function $(FUNCTION) $(ARGS)
 
 .PHONY: sandbox

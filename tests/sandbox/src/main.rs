@@ -14,7 +14,14 @@ async fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Ok(Command::Serve(settings)) => cli::serve(settings).await,
-        Ok(Command::Demo { function, verbose }) => cli::demo(&function, verbose).await,
+        Ok(Command::Demo {
+            function,
+            verbose,
+            fleet: false,
+        }) => cli::demo(&function, verbose).await,
+        Ok(Command::Demo {
+            function, verbose, ..
+        }) => cli::demo_fleet(&function, verbose).await,
         Err(error) => Err(error),
     };
     ended.unwrap_or_else(|error| {

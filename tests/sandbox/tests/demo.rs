@@ -19,6 +19,16 @@ fn function() -> PathBuf {
     function
 }
 
+/// Writes a function whose settings `commands` of a shell have changed.
+fn changed(function: &Path, name: &str, commands: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let text = format!("#!/bin/sh\n{commands}\nexec '{}'\n", function.display());
+    fs::write(&script, text).expect("the script can be written");
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&script, executable).expect("the script can be made executable");
+    script
+}
+
 /// What a run of the demo printed, and whether it succeeded.
 struct Demo {
     succeeded: bool,
@@ -44,11 +54,7 @@ impl Demo {
 
     /// Runs the demo with a function whose settings `commands` of a shell have changed.
     async fn with_changed(function: &Path, name: &str, commands: &str) -> Demo {
-        let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let text = format!("#!/bin/sh\n{commands}\nexec '{}'\n", function.display());
-        fs::write(&script, text).expect("the script can be written");
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&script, executable).expect("the script can be made executable");
+        let script = changed(function, name, commands);
         Demo::run(&script, &[]).await
     }
 
@@ -149,4 +155,96 @@ async fn verdict_depends_on_the_gateway() {
     assert!(!demo.succeeded, "{}", demo.text);
     let verdict = "FAIL  after finishSecret: new key is 403 (not created yet), expected 200";
     assert_eq!(demo.last_line(), verdict);
+}
+
+/// Each member is reported after each round, and each error with its remedy.
+#[tokio::test]
+async fn fleet_demo_passes_and_shows_members() {
+    let demo = Demo::run(&function(), &["--fleet"]).await;
+    let text = &demo.text;
+    assert!(demo.succeeded, "{text}");
+    let verdict =
+        "PASS  12 secrets rotated twice: 5 failed for 3 causes, and succeeded after the remedies";
+    assert_eq!(demo.last_line(), verdict, "{text}");
+    demo.assert_plain();
+    assert_eq!(demo.count(" rotated in "), 12 + 7 + 5, "{text}");
+    assert_eq!(demo.count(" failed in "), 5, "{text}");
+
+    let (_, rest) = text.split_once("\nThe fleet after it\n").expect(text);
+    let (broken, rest) = rest.split_once("\n\n").expect(text);
+    let rows: Vec<String> = broken.lines().skip(1).map(without_key).collect();
+    let expected = [
+        "shop/partner-a rotated new the same key 200",
+        "shop/partner-b rotated new the same key 200",
+        "shop/partner-c rotated new the same key 200",
+        "shop/partner-d rotated new the same key 200",
+        "pay/partner-e DopplerFailed old the same key 200",
+        "pay/partner-f DopplerFailed old the same key 200",
+        "pay/partner-g DopplerFailed old the same key 200",
+        "app/partner-h DopplerTargetTaken old another value 200",
+        "app/partner-i rotated new the same key 200",
+        "app/partner-j rotated new the same key 200",
+        "other/partner-k rotated new – 200",
+        "other/partner-l ApiGatewayFailed old – 403",
+    ];
+    assert_eq!(rows, expected, "{text}");
+    for (error, remedy) in [
+        (
+            "DopplerFailed: pay/partner-e, pay/partner-f, pay/partner-g",
+            "answers for the project pay",
+        ),
+        (
+            "DopplerTargetTaken: app/partner-h",
+            "the other team moves its value",
+        ),
+        (
+            "ApiGatewayFailed: other/partner-l",
+            "the document names another usage plan",
+        ),
+    ] {
+        let (_, after) = rest.split_once(error).expect(text);
+        let (_, after) = after.split_once("Remedy: ").expect(text);
+        let line = after.lines().next().unwrap_or_default();
+        assert!(line.contains(remedy), "{error}: {line}");
+    }
+    let (_, last) = rest.split_once("\nThe fleet at the end\n").expect(text);
+    let (last, _) = last.split_once("\n\n").expect(text);
+    let rows: Vec<String> = last.lines().skip(1).map(without_key).collect();
+    assert_eq!(rows.len(), 12, "{text}");
+    let is_well = |row: &String| {
+        row.ends_with(" rotated new the same key 200") || row.ends_with(" rotated new – 200")
+    };
+    assert!(rows.iter().all(is_well), "{text}");
+}
+
+/// Returns a row of the table with single spaces, and without the fingerprint of the key.
+fn without_key(row: &str) -> String {
+    let cells = row
+        .split_whitespace()
+        .map(|cell| cell.trim_matches(['(', ')']));
+    let is_fingerprint = |cell: &&str| cell.len() == 8 && u32::from_str_radix(cell, 16).is_ok();
+    let cells: Vec<&str> = cells.filter(|cell| !is_fingerprint(cell)).collect();
+    cells.join(" ")
+}
+
+/// A document that names what the function does not allow.
+#[tokio::test]
+async fn fleet_demo_fails_if_document_is_refused() {
+    let allowed = "export DOPPLER_ALLOWED=shop/prd";
+    let script = changed(&function(), "narrow-fleet", allowed);
+    let demo = Demo::run(&script, &["--fleet"]).await;
+    assert!(!demo.succeeded, "{}", demo.text);
+    let verdict = "FAIL  first rotation: shop/partner-a failed with InvalidFleetConfig";
+    assert_eq!(demo.last_line(), verdict, "{}", demo.text);
+    demo.assert_plain();
+}
+
+/// The steps of this function succeed, but create no API key.
+#[tokio::test]
+async fn fleet_verdict_depends_on_the_gateway() {
+    let function = Path::new(env!("CARGO_BIN_EXE_template-function"));
+    let demo = Demo::run(function, &["--fleet"]).await;
+    assert!(!demo.succeeded, "{}", demo.text);
+    let verdict = "FAIL  first rotation: the gateway answers 403 to the key of shop/partner-a";
+    assert_eq!(demo.last_line(), verdict, "{}", demo.text);
 }

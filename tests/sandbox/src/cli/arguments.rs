@@ -16,6 +16,8 @@ usage: sandbox serve [options]               serve until Ctrl-C, for AWS CLI, cu
        sandbox demo --function <path> [-v]   rotate a key twice and retire the superseded key
 
 options:
+  --fleet                     a fleet of twelve secrets with mirrors in three Doppler projects: serve
+                              it, or rotate it while three causes stop some of its rotations
   -v, --verbose               show also what the function reads (its log lines of level DEBUG)
   --function <path>           the function's binary; without it, events wait for a program that
                               calls the Lambda runtime API
@@ -50,6 +52,8 @@ pub(crate) enum Command {
         function: PathBuf,
         /// Whether to show what the function reads.
         verbose: bool,
+        /// Whether to rotate a fleet.
+        fleet: bool,
     },
 }
 
@@ -58,6 +62,7 @@ pub(crate) struct ServeSettings {
     pub(crate) function: Option<PathBuf>,
     pub(crate) manual_steps: bool,
     pub(crate) verbose: bool,
+    pub(crate) fleet: bool,
     pub(crate) ports: Ports,
     pub(crate) also_listen_on: Option<IpAddr>,
     pub(crate) propagation: Duration,
@@ -90,6 +95,7 @@ pub(crate) fn parse(
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("fleet") => settings.fleet = true,
             Arg::Long("by-hand") => settings.manual_steps = true,
             Arg::Long("verbose") | Arg::Short('v') => settings.verbose = true,
             Arg::Long(name) => {
@@ -101,13 +107,23 @@ pub(crate) fn parse(
         }
     }
     match command.as_str() {
-        "serve" => Ok(Command::Serve(settings)),
+        "serve" => {
+            let is_of_one_secret = settings.manual_steps || !settings.replica_regions.is_empty();
+            ensure!(
+                !(settings.fleet && is_of_one_secret),
+                "--by-hand and --replica-region are about one secret: leave them or --fleet out"
+            );
+            Ok(Command::Serve(settings))
+        }
         "demo" => {
             let function = settings
                 .function
                 .context("the demo needs the function: pass --function <path of its binary>")?;
-            let verbose = settings.verbose;
-            Ok(Command::Demo { function, verbose })
+            Ok(Command::Demo {
+                function,
+                verbose: settings.verbose,
+                fleet: settings.fleet,
+            })
         }
         _ => bail!("there is no command '{command}'; there are serve and demo"),
     }
@@ -118,6 +134,7 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<S
         function: None,
         manual_steps: false,
         verbose: false,
+        fleet: false,
         ports: Ports {
             aws: 4600,
             gateway: 4601,
@@ -276,18 +293,26 @@ mod tests {
         assert!(complaint(&["serve", "--nothing", "x"], &[]).contains("--nothing"));
         assert!(complaint(&["dance"], &[]).contains("'dance'"));
         assert!(complaint(&["demo"], &[]).contains("--function"));
+        assert!(complaint(&["serve", "--fleet", "--by-hand"], &[]).contains("--fleet out"));
     }
 
     #[test]
     fn the_demo_takes_a_function() {
         for (arguments, expected) in [
-            (["demo", "--function", "f", "-v"].as_slice(), true),
-            (&["demo", "--function", "f"], false),
+            (["demo", "--function", "f", "-v"].as_slice(), (true, false)),
+            (&["demo", "--function", "f", "--fleet"], (false, true)),
+            (&["demo", "--function", "f"], (false, false)),
         ] {
-            let Ok(Command::Demo { function, verbose }) = read(arguments, &[]) else {
+            let Ok(Command::Demo {
+                function,
+                verbose,
+                fleet,
+            }) = read(arguments, &[])
+            else {
                 panic!("that is a demo");
             };
-            assert_eq!((function, verbose), (PathBuf::from("f"), expected));
+            assert_eq!(function, PathBuf::from("f"));
+            assert_eq!((verbose, fleet), expected);
         }
     }
 }

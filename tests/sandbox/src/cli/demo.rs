@@ -1,6 +1,7 @@
 //! `sandbox demo`: two rotations of a key, and how the superseded key is retired, reported as they
 //! happen.
 
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -70,13 +71,21 @@ pub(crate) async fn demo(binary: &Path, verbose: bool) -> anyhow::Result<ExitCod
         () = super::interrupted() => Err(anyhow!("interrupted")),
     };
     sandbox.undeploy().await;
+    Ok(verdict(&mut narration.terminal, ended))
+}
+
+/// Prints the last line of a demo, and returns its exit status.
+pub(super) fn verdict(
+    terminal: &mut Terminal,
+    ended: anyhow::Result<impl fmt::Display>,
+) -> ExitCode {
     let (style, verdict, code) = match ended {
         Ok(verdict) => (Style::Good, format!("PASS  {verdict}"), ExitCode::SUCCESS),
         Err(error) => (Style::Bad, format!("FAIL  {error:#}"), ExitCode::FAILURE),
     };
-    narration.terminal.line(Style::Plain, "");
-    narration.terminal.line(style, &verdict);
-    Ok(code)
+    terminal.line(Style::Plain, "");
+    terminal.line(style, &verdict);
+    code
 }
 
 async fn run(sandbox: &Sandbox, narration: &mut Narration) -> anyhow::Result<&'static str> {

@@ -4,6 +4,7 @@ mod arguments;
 mod consumer;
 mod demo;
 mod fixture;
+mod fleet;
 mod headings;
 mod log_line;
 mod narration;
@@ -14,6 +15,7 @@ mod words;
 
 pub(crate) use self::arguments::{Command, HELP, parse};
 pub(crate) use self::demo::demo;
+pub(crate) use self::fleet::demo as demo_fleet;
 pub(crate) use self::serve::serve;
 
 /// Waits for Ctrl-C or for a request to end. Neither is missed from the call on, before the wait.

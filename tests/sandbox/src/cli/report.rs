@@ -5,7 +5,7 @@ use sandbox::{Sandbox, SecretSnapshot, VersionSnapshot, fingerprint};
 use super::consumer::answer_to;
 use super::fixture::{CONFIG, DOPPLER_NAME, PROJECT, SECRET};
 use super::narration::Narration;
-use super::terminal::Style;
+use super::terminal::{Style, Terminal};
 use super::words::short_id;
 
 /// Prints the secret's versions, the keys, and what a client gets with each of them.
@@ -22,7 +22,12 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
         ]
     });
     let head = ["version", "labels", "key"];
-    table(narration, head, &versions.collect::<Vec<_>>(), &[]);
+    table(
+        &mut narration.terminal,
+        head,
+        &versions.collect::<Vec<_>>(),
+        &[],
+    );
 
     print_keys(sandbox, narration);
 
@@ -30,7 +35,7 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
     let copy = sandbox.doppler().value(PROJECT, CONFIG, DOPPLER_NAME);
     let copy = copy.map_or_else(|| "nothing".to_owned(), |value| fingerprint(&value));
     let rows = [[DOPPLER_NAME.to_owned(), copy]];
-    table(narration, ["name", "key"], &rows, &[]);
+    table(&mut narration.terminal, ["name", "key"], &rows, &[]);
 
     narration.heading("Gateway: what a client gets");
     let mut answers = Vec::new();
@@ -51,7 +56,12 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
             answers.push([name.to_owned(), fingerprint(&key), answer]);
         }
     }
-    table(narration, ["with", "key", "answer"], &answers, &[]);
+    table(
+        &mut narration.terminal,
+        ["with", "key", "answer"],
+        &answers,
+        &[],
+    );
 }
 
 /// Prints the keys, each with its description below it.
@@ -74,7 +84,12 @@ pub(crate) fn print_keys(sandbox: &Sandbox, narration: &mut Narration) {
         ]
     });
     let head = ["key", "enabled", "plans", "name", "id"];
-    table(narration, head, &rows.collect::<Vec<_>>(), &notes);
+    table(
+        &mut narration.terminal,
+        head,
+        &rows.collect::<Vec<_>>(),
+        &notes,
+    );
 }
 
 /// `text` with the ID of every version cut to its first part, so that a row fits on a line.
@@ -86,8 +101,8 @@ fn short(text: &str, secret: &SecretSnapshot) -> String {
 }
 
 /// Prints rows in columns as wide as their widest cell, each with its note below it.
-fn table<const N: usize>(
-    narration: &mut Narration,
+pub(super) fn table<const N: usize>(
+    terminal: &mut Terminal,
     head: [&str; N],
     rows: &[[String; N]],
     notes: &[String],
@@ -106,12 +121,12 @@ fn table<const N: usize>(
             .collect();
         format!("  {}", cells.join("  ").trim_end())
     };
-    narration.terminal.line(Style::Dim, &text(&head));
+    terminal.line(Style::Dim, &text(&head));
     for (index, row) in rows.iter().enumerate() {
-        narration.terminal.line(Style::Plain, &text(row));
+        terminal.line(Style::Plain, &text(row));
         if let Some(note) = notes.get(index) {
             let note = format!("    {note}");
-            narration.terminal.line(Style::Dim, &note);
+            terminal.line(Style::Dim, &note);
         }
     }
 }

@@ -69,6 +69,23 @@ pub struct DopplerTarget {
     pub name: String,
 }
 
+impl DopplerTarget {
+    /// Reads `project/config/NAME` or `project/environment/config/NAME`. Returns `None` for another
+    /// form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<DopplerTarget> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (&[project, config, name] | &[project, _, config, name]) = &parts[..] else {
+            return None;
+        };
+        Some(DopplerTarget {
+            project: project.to_owned(),
+            config: config.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
 /// The services that the page reads and changes.
 pub(crate) struct PageServices {
     pub(crate) secrets: SecretsManager,

@@ -1,0 +1,135 @@
+//! Reports how the rotations of a fleet end, one line for each.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use sandbox::{Event, STEPS, Sandbox, StepRun};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::consumers::Consumers;
+use super::fixture::MEMBERS;
+use crate::cli::log_line::LogLine;
+use crate::cli::terminal::{Style, Terminal};
+use crate::cli::words::took;
+
+/// How often the progress is shown, and how often consumers use their keys.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Writes a line for each rotation that has ended, and with `verbose` what the function logs.
+pub(crate) struct Progress {
+    pub(crate) terminal: Terminal,
+    verbose: bool,
+    /// What consumers get in the meantime, in the demo.
+    pub(super) consumers: Option<Consumers>,
+    /// When the rotations that have not ended began, by secret.
+    began: HashMap<String, SystemTime>,
+}
+
+impl Progress {
+    pub(crate) fn new(terminal: Terminal, verbose: bool) -> Progress {
+        Progress {
+            terminal,
+            verbose,
+            consumers: None,
+            began: HashMap::new(),
+        }
+    }
+
+    /// Writes a heading with an empty line before it.
+    pub(super) fn heading(&mut self, text: &str) {
+        self.terminal.line(Style::Plain, "");
+        self.terminal.line(Style::Bold, text);
+    }
+
+    /// Reports what happens until `end` comes, and everything that had happened by then.
+    pub(crate) async fn until<T>(
+        &mut self,
+        end: impl Future<Output = T>,
+        sandbox: &Sandbox,
+        events: &mut UnboundedReceiver<Event>,
+    ) -> T {
+        let mut end = pin!(end);
+        let mut glance = tokio::time::interval(GLANCE);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => self.report(sandbox, &event),
+                ended = &mut end => break ended,
+                _ = glance.tick() => {
+                    self.report_wait();
+                    if let Some(consumers) = &mut self.consumers {
+                        consumers.use_keys(sandbox).await;
+                    }
+                }
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            self.report(sandbox, &event);
+        }
+        ended
+    }
+
+    fn report(&mut self, sandbox: &Sandbox, event: &Event) {
+        match event {
+            Event::StepStarted { step, secret } if is_step(step) => {
+                let secret = secret.clone().unwrap_or_default();
+                let now = sandbox.now();
+                self.began.entry(secret).or_insert(now);
+            }
+            Event::StepEnded(run) if is_step(&run.step) => self.report_step(sandbox, run),
+            Event::StepEnded(run) => {
+                let secret = run.secret.as_deref().unwrap_or("the whole fleet");
+                let row = match &run.error {
+                    None => format!("  {secret:<16} {}: done in {}", run.step, took(run.took)),
+                    Some(error) => format!("  {secret:<16} {}: failed with {error}", run.step),
+                };
+                self.terminal.line(style(run), &row);
+            }
+            Event::Log(line) if self.verbose => {
+                let (style, row) = LogLine::new(line).row();
+                self.terminal.line(style, &row);
+            }
+            Event::StepStarted { .. } | Event::Log(_) | Event::Call(_) => {}
+        }
+    }
+
+    /// Reports a step that is the last one of its rotation.
+    fn report_step(&mut self, sandbox: &Sandbox, run: &StepRun) {
+        let secret = run.secret.clone().unwrap_or_default();
+        if run.error.is_none() && run.step != STEPS[3] {
+            return;
+        }
+        let now = sandbox.now();
+        let began = self.began.remove(&secret).unwrap_or(now);
+        let after = took(now.duration_since(began).unwrap_or_default());
+        let row = match &run.error {
+            None => format!("  {secret:<16} rotated in {after}"),
+            Some(error) => {
+                let (step, name) = (&run.step, &error.error_type);
+                format!("  {secret:<16} failed in {step} after {after}: {name}")
+            }
+        };
+        self.terminal.line(style(run), &row);
+    }
+
+    fn report_wait(&mut self) {
+        if self.terminal.is_terminal() && !self.began.is_empty() {
+            let (running, all) = (self.began.len(), MEMBERS.len());
+            let row = format!("  {running} of {all} rotations are in progress");
+            self.terminal.live(Style::Warning, &row);
+        }
+    }
+}
+
+fn is_step(name: &str) -> bool {
+    STEPS.contains(&name)
+}
+
+fn style(run: &StepRun) -> Style {
+    if run.error.is_none() {
+        Style::Good
+    } else {
+        Style::Bad
+    }
+}
