@@ -434,6 +434,12 @@ impl Sandbox {
         self.lambda.kill().await;
     }
 
+    /// Handles the next events with new processes of the function, as Lambda may do at any time. A
+    /// process that has an event handles it first.
+    pub async fn renew_function(&self) {
+        self.lambda.renew().await;
+    }
+
     /// Invokes the function with an event and waits for its result. Earlier events are handled
     /// first.
     pub async fn invoke(&self, payload: impl AsRef<[u8]>) -> Invocation {

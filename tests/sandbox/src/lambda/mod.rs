@@ -283,6 +283,18 @@ impl Lambda {
         }
     }
 
+    /// Handles the next events with new processes. One that has an event handles it first.
+    pub(crate) async fn renew(&self) {
+        let idle = {
+            let mut deployment = self.shared.deployment.lock();
+            deployment.number += 1;
+            std::mem::take(&mut deployment.idle)
+        };
+        for process in idle {
+            process.kill().await;
+        }
+    }
+
     /// As `kill`, without waiting; also cancels all asynchronous invocations. Used for a drop.
     pub(crate) fn kill_now(&self) {
         self.shared.tasks.lock().abort_all();
@@ -466,7 +478,9 @@ impl Lambda {
 
     fn give_back(&self, process: Arc<Process>, number: usize) {
         let mut deployment = self.shared.deployment.lock();
-        if deployment.number == number && process.is_alive() {
+        if deployment.number != number {
+            process.request_kill();
+        } else if process.is_alive() {
             deployment.idle.push(process);
         }
     }

@@ -1,12 +1,16 @@
 //! Lambda runs the function's process, and implements the runtime API and Invoke.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request};
-use sandbox::{FUNCTION_ARN, Function, Options, Sandbox, http_client};
+use sandbox::{FUNCTION_ARN, Fault, FaultKind, Function, Options, Sandbox, Service, http_client};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::client::{api, start, start_with, template_function};
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn event(step: &str) -> String {
     json!({ "Step": step }).to_string()
@@ -140,6 +144,43 @@ async fn missing_binary_is_invalid_entrypoint() {
 }
 
 /// A deployment replaces process and variables. No other variables are inherited.
+/// Lambda may use a new process for any event, and ends none that has one.
+#[tokio::test]
+async fn renewed_process_first_ends_its_event() {
+    let sandbox = Arc::new(start().await);
+    sandbox.deploy(template_function()).await;
+    sandbox.create_secret("s", None);
+    sandbox.enable_rotation("s");
+    sandbox.invoke(event("echo")).await;
+    let old = sandbox.function_pids();
+    let weak = Arc::downgrade(&sandbox);
+    let renew = FaultKind::before(move || {
+        let sandbox = weak.upgrade();
+        async move {
+            if let Some(sandbox) = sandbox {
+                sandbox.renew_function().await;
+            }
+        }
+    });
+    let fault = Fault::new(renew).on(Service::SecretsManager, "PutSecretValue");
+    sandbox.faults().inject(fault);
+    let token = sandbox.rotate("s");
+    let outcome = sandbox.rotation(&token).await;
+    assert!(outcome.succeeded, "{:?}", outcome.error());
+    let ended = timeout(MINUTE, async {
+        while sandbox.function_pids().iter().any(|pid| old.contains(pid)) {
+            tokio::task::yield_now().await;
+        }
+    });
+    ended.await.expect("the old process ends");
+    assert_eq!(sandbox.function_pids().len(), 1);
+    // One that waits for an event ends at once.
+    let new = sandbox.function_pids();
+    sandbox.renew_function().await;
+    sandbox.invoke(event("echo")).await;
+    assert!(!sandbox.function_pids().contains(&new[0]));
+}
+
 #[tokio::test]
 async fn deployment_replaces_process() {
     let sandbox = start().await;
