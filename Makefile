@@ -38,7 +38,7 @@ run: programs ## Run the demo: two rotations (15 s; first time 3-4 min; ARGS=-v 
 	@$(SANDBOX) demo --function $(FUNCTION) $(ARGS)
 
 .PHONY: sandbox
-sandbox: programs ## Start the sandbox to call it with your own tools (ARGS=--help lists options)
+sandbox: programs ## Start the sandbox to call it with your own tools (ARGS=--fleet serves 12 secrets, ARGS=--help lists options)
 	@exec $(SANDBOX) serve --function $(FUNCTION) $(ARGS)
 
 .PHONY: programs

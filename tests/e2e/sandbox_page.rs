@@ -98,6 +98,46 @@ async fn page_connects_to_restarted_sandbox() {
     browser.close().await;
 }
 
+/// The page of `--fleet`: each secret with its state, and the keys of the one that is chosen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fleet_page_shows_each_secret() {
+    let sandbox = Sandbox::start_with(ports(), &["--fleet"]).await;
+    let browser = Browser::start().await;
+    browser.open(&sandbox.page, 1280, "light").await;
+    let states = "return [...document.querySelectorAll('#secrets tr')]\
+        .map((row) => row.cells[1].textContent)";
+    browser.until(states, &json!(vec!["no key"; 12])).await;
+    press_button(&browser, "Rotate all").await;
+    browser.until(states, &json!(vec!["ok"; 12])).await;
+    browser.until(KEYS, &json!([["in use", "200"]])).await;
+
+    press_button(&browser, "Target of partner-h taken").await;
+    press_button(&browser, "app/partner-h").await;
+    let chosen = "return document.getElementById('secret').textContent";
+    browser.until(chosen, &json!("app/partner-h")).await;
+    press_button(&browser, "Rotate all").await;
+    let failed = "return document.querySelectorAll('#secrets tr')[7].cells[1].textContent";
+    let error = json!("rotation failed: DopplerTargetTaken");
+    browser.until(failed, &error).await;
+    let targets = "return [...document.querySelectorAll('#targets tr')]\
+        .map((row) => row.cells[2].textContent)";
+    let held = json!(["the same key", "another key"]);
+    browser.until(targets, &held).await;
+    for width in [360, 1280] {
+        browser.open(&sandbox.page, width, "dark").await;
+        browser.until(failed, &error).await;
+        let overflow = "const root = document.documentElement; \
+            return root.scrollWidth - root.clientWidth";
+        assert_eq!(browser.script(overflow).await, 0, "at {width} pixels");
+        let name = format!("sandbox-fleet-{width}.png");
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        browser.picture(&path).await;
+    }
+    press_button(&browser, "Fix all").await;
+    browser.until(states, &json!(vec!["ok"; 12])).await;
+    end(browser, &sandbox).await;
+}
+
 /// Nothing is cut off on a telephone, and both colour schemes differ.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_fits_widths_and_colour_schemes() {
@@ -215,11 +255,16 @@ impl Sandbox {
     }
 
     async fn start_at(ports: [u16; 4]) -> Sandbox {
+        Sandbox::start_with(ports, &[]).await
+    }
+
+    async fn start_with(ports: [u16; 4], arguments: &[&str]) -> Sandbox {
         let program = Path::new(env!("CARGO_BIN_EXE_api-key-rotation")).with_file_name("sandbox");
         let mut command = Command::new(program);
         command
             .args(["serve", "--propagation", "1s", "--function"])
             .arg(binary())
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let names = ["aws", "gateway", "doppler", "runtime"];

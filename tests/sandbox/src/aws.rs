@@ -173,13 +173,19 @@ impl Aws {
         }
         match (&parts.method, parts.uri.path(), &self.page) {
             (&Method::POST, "/_sandbox/clock", _) => self.advance(&parts.uri),
+            (&Method::POST, "/_sandbox/provoke" | "/_sandbox/remedy", Some(page))
+                if page.has_document() =>
+            {
+                let one = "A drill is about one secret: start the sandbox without --fleet.";
+                page::message(StatusCode::CONFLICT, one)
+            }
             (&Method::POST, "/_sandbox/provoke", Some(_)) => {
                 self.incidents.answer(Act::Provoke, &parts.uri).await
             }
             (&Method::POST, "/_sandbox/remedy", Some(_)) => {
                 self.incidents.answer(Act::Remedy, &parts.uri).await
             }
-            (_, _, Some(page)) => page.answer(parts),
+            (_, _, Some(page)) => page.answer(parts).await,
             (_, _, None) => page::message(StatusCode::NOT_FOUND, "This sandbox has no page."),
         }
     }

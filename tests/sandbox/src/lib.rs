@@ -62,7 +62,7 @@ pub use event_bridge::{BusEvent, LabelRule};
 pub use events::Event;
 pub use faults::{Fault, FaultHandle, FaultKind, Faults, Hook, When};
 pub use lambda::{Delivery, Function, FunctionError, Invocation, Measured};
-pub use page::{DopplerTarget, PageContent};
+pub use page::{DopplerTarget, PageBreakage, PageContent, PageSecret};
 pub use rotation::{Outcome, STEPS, StepRun, TrailEvent};
 pub use sandbox::{Options, Ports, Sandbox};
 pub use secrets_manager::ReplicaStatus;

@@ -93,6 +93,8 @@ pub(crate) struct Rotator {
     pub(crate) lambda: Lambda,
     pub(crate) persistence: Persistence,
     pub(crate) outcomes: Outcomes,
+    /// The error that ended the latest attempt of a rotation, by its token.
+    pub(crate) errors: Arc<Mutex<HashMap<String, FunctionError>>>,
     /// The events about rotations that `CloudTrail` has recorded, oldest first.
     pub(crate) trail: Arc<Mutex<Vec<TrailEvent>>>,
     /// Every `RotationToken` that was sent to the function.
@@ -151,6 +153,11 @@ impl Rotator {
         outcomes
             .get(token)
             .is_some_and(|outcome| outcome.borrow().is_none())
+    }
+
+    /// Returns the error that ended the latest attempt of a rotation.
+    pub(crate) fn error(&self, token: &str) -> Option<FunctionError> {
+        self.errors.lock().get(token).cloned()
     }
 
     /// Waits for the end of a rotation; none, if there is no such rotation.
@@ -251,10 +258,12 @@ impl Rotator {
                 attempt,
                 &invocation,
             ));
-            if invocation.result.is_err() {
+            if let Err(error) = invocation.result {
+                self.errors.lock().insert(token.to_owned(), error);
                 return false;
             }
         }
+        self.errors.lock().remove(token);
         true
     }
 

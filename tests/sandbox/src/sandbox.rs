@@ -633,6 +633,7 @@ fn rotator(options: &Options, secrets: &SecretsManager, lambda: &Lambda) -> Rota
             step_pause: options.step_pause,
         },
         outcomes: Arc::default(),
+        errors: Arc::default(),
         trail: Arc::default(),
         tokens: Arc::default(),
     }

@@ -2,14 +2,17 @@
 
 use http::{Request, StatusCode};
 use sandbox::incidents::{Incident, SECRET};
-use sandbox::{Function, Measured, Options, PageContent, Sandbox, http_client};
+use sandbox::{Function, Measured, Options, PageContent, PageSecret, Sandbox, http_client};
 use serde_json::Value;
 
 async fn start() -> Sandbox {
     let options = Options {
         page: Some(PageContent {
-            secret: SECRET.to_owned(),
-            targets: Vec::new(),
+            secrets: vec![PageSecret {
+                name: SECRET.to_owned(),
+                targets: Vec::new(),
+            }],
+            ..PageContent::default()
         }),
         ..Options::default()
     };

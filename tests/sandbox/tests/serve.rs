@@ -1,13 +1,14 @@
 //! The command `serve`, and whether the files in events/ match it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use http::Request;
 use sandbox::http_client;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -25,9 +26,15 @@ struct Served {
 
 impl Served {
     async fn start(arguments: &[&str]) -> Served {
+        let function = Path::new(env!("CARGO_BIN_EXE_template-function"));
+        Served::start_with(function, arguments).await
+    }
+
+    /// As `start`, around another function.
+    async fn start_with(function: &Path, arguments: &[&str]) -> Served {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sandbox"))
             .args(["serve", "--function"])
-            .arg(env!("CARGO_BIN_EXE_template-function"))
+            .arg(function)
             .args(["--aws-port", "0", "--gateway-port", "0"])
             .args(["--doppler-port", "0", "--runtime-port", "0"])
             .args(arguments)
@@ -79,6 +86,40 @@ impl Served {
         body_of(Request::post(url).body(event)).await
     }
 
+    /// Presses a button of the page, and returns what the page says.
+    async fn press(&self, path: &str) -> Value {
+        let url = format!("{}/_sandbox/{path}", self.aws());
+        let answer = body_of(Request::post(url).body(String::new())).await;
+        answer["message"].clone()
+    }
+
+    /// Waits until the page shows these secrets with their states and errors.
+    async fn shows(&self, expected: &Value) {
+        let host = self.aws().strip_prefix("http://").expect("it is http");
+        let mut stream = TcpStream::connect(host).await.expect("it listens");
+        let request = format!("GET /_sandbox/events HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("it takes the request");
+        let mut lines = BufReader::new(stream).lines();
+        let mut latest = Value::Null;
+        let found = timeout(PATIENCE, async {
+            while latest != *expected {
+                let line = lines.next_line().await.expect("it is text");
+                let line = line.expect("the stream continues");
+                let data = line.strip_prefix("data: ").unwrap_or_default();
+                let data: Value = serde_json::from_str(data).unwrap_or_default();
+                if let Some(secrets) = data["secrets"].as_array() {
+                    let secrets = secrets.iter();
+                    let states = secrets
+                        .map(|one| (text(&one["name"]), json!([one["state"], one["error"]])));
+                    latest = Value::Object(states.collect());
+                }
+            }
+        });
+        let found = found.await.is_ok();
+        assert!(found, "the latest is {latest}, expected {expected}");
+    }
+
     /// Moves the clock by 25 hours.
     async fn advance(&self) {
         let url = format!("{}/_sandbox/clock?advance=25h", self.aws());
@@ -97,6 +138,10 @@ impl Served {
             .expect("the status can be read");
         assert!(status.success(), "{status}");
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 async fn body_of(request: http::Result<Request<String>>) -> Value {
@@ -305,4 +350,65 @@ async fn page_can_rotate_manually() {
     let described = served.secrets("DescribeSecret").await;
     assert!(holder(&described, "AWSCURRENT").is_some(), "{described}");
     served.interrupt().await;
+}
+
+/// The page's buttons rotate the fleet, break it, and fix it, and the page shows each secret.
+#[tokio::test]
+async fn fleet_is_served_with_its_page() {
+    let beside = Path::new(env!("CARGO_BIN_EXE_sandbox")).with_file_name("api-key-rotation");
+    let function = std::env::var_os("FUNCTION").map_or(beside, PathBuf::from);
+    let mut served = Served::start_with(&function, &["--fleet", "--propagation", "500ms"]).await;
+    assert!(
+        served.banner.contains("shop, pay, app"),
+        "{}",
+        served.banner
+    );
+    let members = "a shop, b shop, c shop, d shop, e pay, f pay, g pay, h app, i app, j app, k other, l other";
+    let members = members
+        .split(", ")
+        .filter_map(|member| member.split_once(' '));
+    let members: Vec<String> = members
+        .map(|(letter, project)| format!("{project}/partner-{letter}"))
+        .collect();
+    let all = |state: &dyn Fn(&str) -> Value| {
+        let states = members.iter().map(|name| (name.clone(), state(name)));
+        Value::Object(states.collect())
+    };
+    served.shows(&all(&|_| json!(["no key", null]))).await;
+    assert_eq!(served.press("rotate").await, "Started 12 rotations.");
+    let well = all(&|_| json!(["ok", null]));
+    served.shows(&well).await;
+
+    for cause in ["project-down", "target-taken", "plan-deleted"] {
+        served.press(&format!("break?what={cause}")).await;
+    }
+    assert_eq!(served.press("rotate").await, "Started 12 rotations.");
+    let broken = all(&|name| match name {
+        "pay/partner-e" | "pay/partner-f" | "pay/partner-g" => {
+            json!(["rotation failed", "DopplerFailed"])
+        }
+        "app/partner-h" => json!(["rotation failed", "DopplerTargetTaken"]),
+        "other/partner-l" => json!(["rotation failed", "ApiGatewayFailed"]),
+        _ => json!(["ok", null]),
+    });
+    served.shows(&broken).await;
+    let printed = served.until("DopplerFailed").await;
+    assert!(printed.contains("shop/partner-a   rotated in"), "{printed}");
+    let fixed = served.press("fix").await;
+    assert_eq!(fixed, "Fixed: no fault is active.");
+    served.shows(&well).await;
+    served.interrupt().await;
+}
+
+/// What is about one secret cannot be combined with a fleet.
+#[tokio::test]
+async fn fleet_has_no_manual_steps() {
+    let served = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+        .args(["serve", "--fleet", "--by-hand"])
+        .output()
+        .await
+        .expect("it runs");
+    assert!(!served.status.success());
+    let error = String::from_utf8_lossy(&served.stderr);
+    assert!(error.contains("leave them or --fleet out"), "{error}");
 }

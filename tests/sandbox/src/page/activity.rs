@@ -39,21 +39,28 @@ impl Activity {
         }))
     }
 
-    pub(super) fn step_started(&mut self, step: &str, now: SystemTime) -> Value {
+    pub(super) fn step_started(
+        &mut self,
+        step: &str,
+        secret: Option<&str>,
+        now: SystemTime,
+    ) -> Value {
         self.steps += 1;
         self.put(json!({
             "id": self.steps,
             "kind": "step",
             "at": milliseconds(now),
             "step": step,
+            "secret": secret,
         }))
     }
 
-    /// Completes the step that began last with this name.
+    /// Completes the step of this secret that began last with this name.
     pub(super) fn step_ended(&mut self, run: &StepRun, now: SystemTime) -> Value {
         let began = self.entries.iter().rev();
         let mut began = began.filter(|entry| entry["kind"] == "step" && entry["took"].is_null());
-        let began = began.find(|entry| entry["step"] == *run.step);
+        let began =
+            began.find(|entry| entry["step"] == *run.step && entry["secret"] == json!(run.secret));
         let (id, at) = match began {
             Some(entry) => (entry["id"].clone(), entry["at"].clone()),
             None => (
@@ -66,6 +73,7 @@ impl Activity {
             "kind": "step",
             "at": at,
             "step": run.step,
+            "secret": run.secret,
             "took": u64::try_from(run.took.as_millis()).unwrap_or(u64::MAX),
             "error": run.error.as_ref().map(ToString::to_string),
         }))

@@ -1,14 +1,16 @@
 //! What became of each API key, and when. API Gateway itself forgets a key that is deleted.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
+use super::ShownSecret;
 use crate::api_gateway::ApiKey;
-use crate::snapshot::{SecretSnapshot, VersionSnapshot};
+use crate::snapshot::VersionSnapshot;
 
-/// What a key is to the secret.
+/// What a key is to the secrets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyState {
-    /// No version of the secret holds it.
+    /// No version of a secret holds it.
     Unmanaged,
     /// The version with AWSPENDING holds it.
     Pending,
@@ -39,7 +41,8 @@ impl KeyState {
 pub(super) struct KeyHistory {
     pub(super) id: String,
     pub(super) value: String,
-    /// The version that holds it, as far as one was seen.
+    /// The secret and the version that hold it, as far as one was seen.
+    pub(super) secret: Option<String>,
     pub(super) version: Option<String>,
     /// Each state with the time from which on the key was in it.
     pub(super) phases: Vec<(KeyState, SystemTime)>,
@@ -53,35 +56,34 @@ pub(super) struct History {
 
 impl History {
     /// Notes what has changed until `now`.
-    pub(super) fn observe(
-        &mut self,
-        keys: Vec<ApiKey>,
-        secret: Option<&SecretSnapshot>,
-        now: SystemTime,
-    ) {
+    pub(super) fn observe(&mut self, keys: Vec<ApiKey>, secrets: &[ShownSecret], now: SystemTime) {
+        let held = held(secrets);
         for known in &mut self.keys {
             if !keys.iter().any(|key| key.id == known.id) {
                 known.enter(KeyState::Deleted, now);
             }
         }
         for key in keys {
-            let holder = secret.and_then(|secret| holder(secret, &key.value));
+            let holder = held.get(key.value.as_str());
             let state = match holder {
                 _ if !key.enabled => KeyState::Disabled,
                 None => KeyState::Unmanaged,
-                Some(version) if version.has("AWSCURRENT") => KeyState::InUse,
-                Some(version) if version.has("AWSPENDING") => KeyState::Pending,
+                Some((_, version)) if version.has("AWSCURRENT") => KeyState::InUse,
+                Some((_, version)) if version.has("AWSPENDING") => KeyState::Pending,
                 Some(_) => KeyState::Superseded,
             };
-            let version = holder.map(|version| version.id.clone());
+            let secret = holder.map(|(secret, _)| (*secret).to_owned());
+            let version = holder.map(|(_, version)| version.id.clone());
             if let Some(known) = self.keys.iter_mut().find(|known| known.id == key.id) {
                 known.value = key.value;
+                known.secret = secret.or(known.secret.take());
                 known.version = version.or(known.version.take());
                 known.enter(state, now);
             } else {
                 self.keys.push(KeyHistory {
                     id: key.id,
                     value: key.value,
+                    secret,
                     version,
                     phases: vec![(state, key.created)],
                 });
@@ -104,9 +106,20 @@ impl KeyHistory {
     }
 }
 
-/// The version that holds a value: of several the current one, else the newest.
-fn holder<'a>(secret: &'a SecretSnapshot, value: &str) -> Option<&'a VersionSnapshot> {
-    let holds = |version: &&VersionSnapshot| version.api_key().as_deref() == Some(value);
-    let current = secret.current().filter(holds);
-    current.or_else(|| secret.versions.iter().rev().find(holds))
+/// Returns the secret and the version that hold each value: of several versions the current one,
+/// else the newest.
+fn held(secrets: &[ShownSecret]) -> HashMap<String, (&str, &VersionSnapshot)> {
+    let mut held = HashMap::<String, (&str, &VersionSnapshot)>::new();
+    for (content, snapshot) in secrets {
+        let versions = snapshot.iter().flat_map(|secret| &secret.versions);
+        for version in versions {
+            if let Some(key) = version.api_key() {
+                let known = held.get(&key);
+                if known.is_none_or(|(_, known)| !known.has("AWSCURRENT")) {
+                    held.insert(key, (&content.name, version));
+                }
+            }
+        }
+    }
+    held
 }

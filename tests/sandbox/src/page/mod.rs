@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `GET /_sandbox/` | the page; its files are beside it |
 //! | `GET /_sandbox/events` | server-sent events: `snapshot`, `activity` and `entry` (see `recorder`) |
-//! | `POST /_sandbox/rotate` | starts a rotation, or resumes one that was announced |
+//! | `POST /_sandbox/rotate?secret=…` | starts a rotation, or resumes one that was announced; without `secret`, of every secret |
 //! | `POST /_sandbox/reconcile` | invokes the function as `EventBridge`'s schedule does |
-//! | `POST /_sandbox/break?what=…` | `throttle`, `doppler-down` or `kill-next-call`, until it is fixed |
+//! | `POST /_sandbox/break?what=…` | `throttle`, `doppler-down`, `kill-next-call` or one of the content's own, until it is fixed |
 //! | `POST /_sandbox/fix?what=…` | fixes that; without `what`, everything |
 //!
 //! Each `POST` answers with a `message`. The clock's route belongs to `crate::aws`, since it also
@@ -14,6 +14,7 @@
 
 mod activity;
 mod breakage;
+mod content;
 mod files;
 mod history;
 mod origin;
@@ -32,7 +33,8 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use self::breakage::{Breakage, Breakages};
+use self::breakage::Breakages;
+pub use self::content::{DopplerTarget, PageBreakage, PageContent, PageSecret};
 pub(crate) use self::origin::foreign;
 use self::recorder::Recorder;
 use crate::api_gateway::ApiGateway;
@@ -49,42 +51,8 @@ use crate::snapshot::SecretSnapshot;
 /// How often the page looks at what nothing announces, such as a change that reaches the data plane.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What the page shows.
-#[derive(Debug, Clone)]
-pub struct PageContent {
-    /// The name of the secret that the buttons rotate.
-    pub secret: String,
-    /// The Doppler secrets that are to hold its key.
-    pub targets: Vec<DopplerTarget>,
-}
-
-/// A Doppler secret.
-#[derive(Debug, Clone)]
-pub struct DopplerTarget {
-    /// Its project.
-    pub project: String,
-    /// Its config.
-    pub config: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl DopplerTarget {
-    /// Reads `project/config/NAME` or `project/environment/config/NAME`. Returns `None` for another
-    /// form.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<DopplerTarget> {
-        let parts: Vec<&str> = text.split('/').collect();
-        let (&[project, config, name] | &[project, _, config, name]) = &parts[..] else {
-            return None;
-        };
-        Some(DopplerTarget {
-            project: project.to_owned(),
-            config: config.to_owned(),
-            name: name.to_owned(),
-        })
-    }
-}
+/// A secret of the page, as it stands. `None` if it does not exist.
+type ShownSecret = (PageSecret, Option<SecretSnapshot>);
 
 /// The services that the page reads and changes.
 pub(crate) struct PageServices {
@@ -107,6 +75,8 @@ struct Shared {
     content: PageContent,
     services: PageServices,
     breakages: Breakages,
+    /// The members of the document when it was last one.
+    members: Mutex<Vec<PageSecret>>,
     recorder: Mutex<Recorder>,
 }
 
@@ -114,8 +84,9 @@ impl Page {
     pub(crate) fn new(content: PageContent, services: PageServices) -> Page {
         Page {
             shared: Arc::new(Shared {
+                breakages: Breakages::new(services.faults.clone(), &content.breakages),
                 content,
-                breakages: Breakages::new(services.faults.clone()),
+                members: Mutex::default(),
                 recorder: Mutex::new(Recorder::new()),
                 services,
             }),
@@ -130,7 +101,12 @@ impl Page {
                 event = events.recv() => {
                     let Some(event) = event else { return };
                     let now = self.shared.services.clock.now();
-                    self.shared.recorder.lock().happened(&event, now);
+                    let mut recorder = self.shared.recorder.lock();
+                    recorder.happened(&event, now);
+                    // Rotations of a fleet cause many at once.
+                    while let Ok(event) = events.try_recv() {
+                        recorder.happened(&event, now);
+                    }
                 }
                 _ = look.tick() => {}
             }
@@ -145,24 +121,20 @@ impl Page {
             services,
             breakages,
             recorder,
+            ..
         } = &*self.shared;
         let mut recorder = recorder.lock();
         // The keys first: a key is created after the version that holds it.
         let keys = services.api_gateway.keys();
-        let secret = self.secret();
-        recorder.note_keys(keys, secret.as_ref(), services.clock.now());
-        let snapshot = snapshot::snapshot(
-            content,
-            services,
-            breakages,
-            secret.as_ref(),
-            recorder.history(),
-        );
+        let secrets = self.secrets();
+        recorder.note_keys(keys, &secrets, services.clock.now());
+        let history = recorder.history();
+        let snapshot = snapshot::snapshot(content, services, breakages, &secrets, history);
         recorder.note_snapshot(snapshot.to_string());
     }
 
     /// Answers a request that `foreign` does not refuse.
-    pub(crate) fn answer(&self, parts: &Parts) -> Response<Body> {
+    pub(crate) async fn answer(&self, parts: &Parts) -> Response<Body> {
         let path = parts.uri.path().strip_prefix("/_sandbox");
         match (&parts.method, path.unwrap_or_default()) {
             (&Method::GET, "/events") => {
@@ -170,10 +142,10 @@ impl Page {
                 self.shared.recorder.lock().stream()
             }
             (&Method::GET, path) => files::answer(path),
-            (&Method::POST, "/rotate") => self.rotate(),
+            (&Method::POST, "/rotate") => self.rotate(parts),
             (&Method::POST, "/reconcile") => self.reconcile(),
-            (&Method::POST, "/break") => self.inject(parts),
-            (&Method::POST, "/fix") => self.fix(parts),
+            (&Method::POST, "/break") => self.inject(parts).await,
+            (&Method::POST, "/fix") => self.fix(parts).await,
             _ => message(
                 StatusCode::NOT_FOUND,
                 "The sandbox's page has no such route.",
@@ -181,37 +153,78 @@ impl Page {
         }
     }
 
-    fn secret(&self) -> Option<SecretSnapshot> {
+    /// Whether the page shows a fleet.
+    pub(crate) fn has_document(&self) -> bool {
+        self.shared.content.document.is_some()
+    }
+
+    fn secrets(&self) -> Vec<ShownSecret> {
         let Shared {
-            content, services, ..
+            content, members, ..
         } = &*self.shared;
-        let now = services.secrets.instant();
-        let snapshot = |secret: &mut _| Ok(SecretSnapshot::new(secret, now));
-        let secret = services.secrets.with_any(&content.secret, snapshot);
+        let mut members = members.lock();
+        let document = content.document.as_ref().and_then(|name| self.secret(name));
+        let text = document.as_ref().and_then(SecretSnapshot::current);
+        let text = text.and_then(|version| version.text.as_deref());
+        if let Some(read) = text.and_then(PageSecret::of_document) {
+            *members = read;
+        }
+        let shown = content.secrets.iter().chain(&*members);
+        shown
+            .map(|shown| (shown.clone(), self.secret(&shown.name)))
+            .collect()
+    }
+
+    fn secret(&self, name: &str) -> Option<SecretSnapshot> {
+        let secrets = &self.shared.services.secrets;
+        let now = secrets.instant();
+        let secret = secrets.with_any(name, |secret| Ok(SecretSnapshot::new(secret, now)));
         secret.ok()
     }
 
+    fn rotate(&self, parts: &Parts) -> Response<Body> {
+        let mut chosen = self.secrets();
+        if let Some(name) = parameter(parts, "secret") {
+            chosen.retain(|(shown, _)| shown.name == name);
+        }
+        let results: Vec<_> = chosen
+            .iter()
+            .map(|(shown, secret)| self.rotate_one(&shown.name, secret.as_ref()))
+            .collect();
+        let refused = results.iter().filter(|result| result.is_err()).count();
+        match &results[..] {
+            [] => message(StatusCode::NOT_FOUND, "The page shows no such secret."),
+            [Ok(started)] => message(StatusCode::ACCEPTED, started),
+            [Err(refusal)] => message(StatusCode::CONFLICT, refusal),
+            all if refused == 0 => {
+                let text = format!("Started {} rotations.", all.len());
+                message(StatusCode::ACCEPTED, &text)
+            }
+            all => {
+                let started = all.len() - refused;
+                let text = format!("Started {started} rotations; {refused} could not be started.");
+                message(StatusCode::ACCEPTED, &text)
+            }
+        }
+    }
+
     /// As Secrets Manager does: a version that is still pending is rotated again, instead of another one.
-    fn rotate(&self) -> Response<Body> {
+    fn rotate_one(&self, name: &str, secret: Option<&SecretSnapshot>) -> Result<&str, String> {
         let rotator = &self.shared.services.rotator;
-        let secret = self.secret();
-        let pending = secret.as_ref().and_then(SecretSnapshot::pending);
-        match (&secret, pending) {
-            (_, Some(version)) if rotator.is_running(&version.id) => message(
-                StatusCode::CONFLICT,
-                "A rotation is in progress. After a failure it is retried every 15 seconds.",
+        let pending = secret.and_then(SecretSnapshot::pending);
+        match (secret, pending) {
+            (_, Some(version)) if rotator.is_running(&version.id) => Err(
+                "A rotation is in progress. After a failure it is retried every 15 seconds."
+                    .to_owned(),
             ),
             (Some(secret), Some(version)) if !version.has("AWSCURRENT") => {
                 rotator.run_again(&secret.arn, &version.id);
-                message(StatusCode::ACCEPTED, "Resumed the pending rotation.")
+                Ok("Resumed the pending rotation.")
             }
-            _ => {
-                let request = RotationRequest::of(&self.shared.content.secret, true);
-                match rotator.rotate(request) {
-                    Ok(_) => message(StatusCode::ACCEPTED, "Started a rotation."),
-                    Err(refusal) => message(StatusCode::CONFLICT, &refusal.message),
-                }
-            }
+            _ => match rotator.rotate(RotationRequest::of(name, true)) {
+                Ok(_) => Ok("Started a rotation."),
+                Err(refusal) => Err(refusal.message),
+            },
         }
     }
 
@@ -224,42 +237,44 @@ impl Page {
         }
     }
 
-    fn inject(&self, parts: &Parts) -> Response<Body> {
-        let Some(breakage) = what(parts).as_deref().and_then(Breakage::named) else {
-            return unknown_breakage();
+    async fn inject(&self, parts: &Parts) -> Response<Body> {
+        let breakages = &self.shared.breakages;
+        let name = parameter(parts, "what").unwrap_or_default();
+        let Some(said) = breakages.inject(&name).await else {
+            return self.unknown_breakage();
         };
-        self.shared.breakages.inject(breakage);
         self.observe();
-        message(StatusCode::OK, breakage.injected())
+        message(StatusCode::OK, said)
     }
 
-    fn fix(&self, parts: &Parts) -> Response<Body> {
-        let breakages = match what(parts) {
-            None => Breakage::ALL.to_vec(),
-            Some(name) => match Breakage::named(&name) {
-                Some(breakage) => vec![breakage],
-                None => return unknown_breakage(),
-            },
-        };
-        for breakage in breakages {
-            self.shared.breakages.fix(breakage);
+    async fn fix(&self, parts: &Parts) -> Response<Body> {
+        let breakages = &self.shared.breakages;
+        match parameter(parts, "what") {
+            None => breakages.fix_all().await,
+            Some(name) => {
+                if !breakages.fix(&name).await {
+                    return self.unknown_breakage();
+                }
+            }
         }
         self.observe();
-        match self.shared.breakages.active().as_slice() {
+        match breakages.active().as_slice() {
             [] => message(StatusCode::OK, "Fixed: no fault is active."),
             _ => message(StatusCode::OK, "Fixed: other faults are still active."),
         }
     }
+
+    fn unknown_breakage(&self) -> Response<Body> {
+        let names = self.shared.breakages.names().join(", ");
+        let expected = format!("Expected ?what= with one of {names}.");
+        message(StatusCode::BAD_REQUEST, &expected)
+    }
 }
 
-fn what(parts: &Parts) -> Option<String> {
+/// Returns a parameter of the query.
+fn parameter(parts: &Parts, name: &str) -> Option<String> {
     let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri);
-    query.unwrap_or_default().0.remove("what")
-}
-
-fn unknown_breakage() -> Response<Body> {
-    let expected = "Expected ?what= with throttle, doppler-down or kill-next-call.";
-    message(StatusCode::BAD_REQUEST, expected)
+    query.unwrap_or_default().0.remove(name)
 }
 
 /// An answer that says what was done, or why not.

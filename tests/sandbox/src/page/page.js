@@ -5,6 +5,7 @@ const MOST_KEYS = 12; // More would not fit beside one another; the table has al
 const MOST_CALLS = 100;
 const find = (id) => document.getElementById(id);
 let state = null;
+let selected = null; // The name of the secret whose keys, versions and targets are shown.
 let entries = new Map();
 
 /** Creates an element; `children` are elements and texts. */
@@ -56,15 +57,29 @@ function scale(times) {
   return { stops, at: (time) => percent.get(time) };
 }
 
+const isFleet = () => state.secrets.length > 1;
+const nothing = { name: "none", state: "does not exist", versions: [], targets: [], rotating: false };
+
+/** The secret whose details are shown: the one that was chosen, else the first. */
+function shownSecret() {
+  return state.secrets.find(({ name }) => name === selected) || state.secrets[0] || nothing;
+}
+
+/** The keys of that secret, and those of none. */
+function shownKeys() {
+  const { name } = shownSecret();
+  return state.keys.filter((key) => key.secret === null || key.secret === name);
+}
+
 /** The keys of the chart: those that are left, and the newest of the deleted ones. */
 function chartKeys() {
-  const left = state.keys.length - MOST_KEYS;
-  let toSkip = Math.max(0, left);
-  return state.keys.filter((key) => !(key.state === "deleted" && toSkip > 0 && toSkip--)).slice(-MOST_KEYS);
+  const keys = shownKeys();
+  let toSkip = Math.max(0, keys.length - MOST_KEYS);
+  return keys.filter((key) => !(key.state === "deleted" && toSkip > 0 && toSkip--)).slice(-MOST_KEYS);
 }
 
 const labelsOf = (key) => {
-  const version = state.versions.find((version) => version.id === key.version);
+  const version = shownSecret().versions.find((version) => version.id === key.version);
   return version ? version.labels : [];
 };
 
@@ -93,9 +108,10 @@ function drawKeys() {
     return row;
   });
   find("keys").replaceChildren(...(rows.length ? rows : [element("li", { class: "empty" }, "No key yet. Rotate to create one.")]));
-  const left = state.keys.length - shown.length;
+  const all = shownKeys();
+  const left = all.length - shown.length;
   find("keys-note").textContent = left ? `${left} more in the table.` : "";
-  find("keys-table").replaceChildren(...state.keys.map((key) => element("tr", {},
+  find("keys-table").replaceChildren(...all.map((key) => element("tr", {},
     cell(code(key.key)), cell(code(key.id)), cell(key.state), cell(String(key.client)), cell(history(key)))));
   placeKeys();
 }
@@ -138,44 +154,114 @@ function drawAxis(stops, at, end) {
   find("axis").replaceChildren(...texts);
 }
 
+/** Fills an element, unless it has these texts already, so that the focus stays where it is. */
+function fill(holder, children, text) {
+  if (holder.dataset.drawn === text) return;
+  holder.dataset.drawn = text;
+  holder.replaceChildren(...children);
+}
+
+const isGood = (secret) => secret.state === "ok" || secret.state === "rotating" || secret.state === "no key";
+
+/** Draws the row of a secret. The row and its buttons stay the same elements. */
+function secretRow(secret) {
+  const id = `secret-${secret.name}`;
+  let row = document.getElementById(id);
+  if (!row) {
+    const choose = element("button", { type: "button", class: "link", "data-choose": secret.name, "aria-pressed": "false" }, secret.name);
+    const rotate = element("button", { type: "button", class: "small", "data-post": `rotate?secret=${encodeURIComponent(secret.name)}`, "aria-label": `Rotate ${secret.name}` }, "Rotate");
+    row = element("tr", { id }, element("th", { scope: "row" }, choose), cell(), cell(), cell(), cell(), cell(rotate));
+  }
+  const [name, stateCell, key, client, targets] = row.cells;
+  name.firstChild.setAttribute("aria-pressed", String(secret.name === shownSecret().name));
+  const why = secret.error ? `${secret.state}: ${secret.error}` : secret.state;
+  fill(stateCell, [element("span", { class: isGood(secret) ? "" : "bad" }, why)], why);
+  fill(key, [secret.key ? code(secret.key) : "–"], secret.key || "");
+  fill(client, [element("span", { class: secret.client === 403 ? "bad" : "" }, secret.client === null ? "–" : String(secret.client))], String(secret.client));
+  const lines = secret.targets.map((target) => {
+    const holds = !target.key ? "no value" : target.key === secret.key ? "the same key" : "another value";
+    return element("div", { class: "target" }, code(target.name), element("span", { class: target.key && target.key !== secret.key ? "bad" : "quiet" }, holds));
+  });
+  fill(targets, lines.length ? lines : [element("span", { class: "empty" }, "none")], JSON.stringify([secret.key, secret.targets]));
+  return row;
+}
+
+function drawFleet() {
+  const isShown = isFleet();
+  find("fleet").hidden = !isShown;
+  find("rotate").textContent = isShown ? "Rotate all" : "Rotate";
+  find("count").textContent = isShown ? `${state.secrets.length} secrets; below:` : "Secret";
+  find("secret").textContent = shownSecret().name;
+  if (!isShown) return;
+  const body = find("secrets");
+  const rows = state.secrets.map(secretRow);
+  const isSame = rows.length === body.children.length && rows.every((row, place) => row === body.children[place]);
+  if (!isSame) body.replaceChildren(...rows);
+  const well = state.secrets.filter((secret) => secret.state === "ok").length;
+  find("fleet-note").textContent = `${well} of ${state.secrets.length} are ok. Choose one to see its keys, versions and targets.`;
+}
+
+/** Draws a button for each thing that can be broken besides the services. */
+function drawBreakable() {
+  const box = find("breakable");
+  if (box.children.length === state.breakable.length) return;
+  box.replaceChildren(...state.breakable.map(({ name, label }) =>
+    element("button", { type: "button", "data-break": name, "aria-pressed": "false" }, label)));
+}
+
 function drawTables() {
-  const rows = [...state.versions].reverse().map((version) => {
+  const { versions, targets } = shownSecret();
+  const rows = [...versions].reverse().map((version) => {
     const id = element("code", { title: version.id }, short(version.id));
     const labels = version.labels.length ? version.labels.map(label) : [element("span", { class: "empty" }, "none")];
     return element("tr", {}, cell(id), cell(...labels), cell(version.key ? code(version.key) : "no value yet"));
   });
   const none = element("tr", {}, element("td", { colspan: "3", class: "empty" }, "No version yet."));
   find("versions").replaceChildren(...(rows.length ? rows : [none]));
-  const current = state.versions.find((version) => version.labels.includes("AWSCURRENT"));
-  find("targets").replaceChildren(...state.targets.map((target) => {
+  const current = versions.find((version) => version.labels.includes("AWSCURRENT"));
+  const noTarget = element("tr", {}, element("td", { colspan: "3", class: "empty" }, "No target."));
+  find("targets").replaceChildren(...targets.length ? targets.map((target) => {
     const isSame = current && current.key === target.key;
     const same = !current ? "no key yet" : isSame ? "the same key" : "another key";
     return element("tr", {}, cell(code(target.name)), cell(target.key ? code(target.key) : "–"), cell(same));
-  }));
+  }) : [noTarget]);
 }
 
 function draw(next) {
   const before = state;
   state = next;
-  find("secret").textContent = state.secret;
+  drawBreakable();
+  drawFleet();
   for (const button of document.querySelectorAll("[data-break]")) {
     button.setAttribute("aria-pressed", String(state.broken.includes(button.dataset.break)));
   }
   drawKeys();
   drawTables();
-  if (!before) say(state.rotating ? "A rotation is in progress." : "Ready.");
-  if (before && before.rotating && !state.rotating) {
-    const current = state.keys.find((key) => key.state === "in use");
-    const isPending = state.versions.some(({ labels }) => labels.includes("AWSPENDING") && !labels.includes("AWSCURRENT"));
-    if (isPending || !current) say("The rotation ended without success.", true);
-    else say(`The rotation succeeded. Key ${current.key} is in use.`);
-  }
+  const isRotating = (some) => some.secrets.some((secret) => secret.rotating);
+  if (!before) say(isRotating(state) ? "A rotation is in progress." : "Ready.");
+  if (before && isRotating(before) && !isRotating(state)) sayEnd();
 }
+
+/** Says how the rotations ended, none of which is in progress any more. */
+function sayEnd() {
+  const failed = state.secrets.filter((secret) => {
+    const isPending = secret.versions.some(({ labels }) => labels.includes("AWSPENDING") && !labels.includes("AWSCURRENT"));
+    return isPending || !secret.key;
+  });
+  const all = state.secrets.length;
+  if (isFleet() && failed.length) say(`The rotations ended; ${failed.length} of ${all} secrets have no success.`, true);
+  else if (isFleet()) say("The rotations ended with success.");
+  else if (failed.length) say("The rotation ended without success.", true);
+  else say(`The rotation succeeded. Key ${shownSecret().key} is in use.`);
+}
+
+/** Names the secret of a step if there are several. */
+const stepName = (entry) => (entry.secret && isFleet() ? `${entry.secret}: ${entry.step}` : entry.step);
 
 function entryRow(entry) {
   if (entry.kind === "step") {
     const end = entry.took === undefined ? "running" : entry.error ? `failed after ${length(entry.took)}` : `done in ${length(entry.took)}`;
-    const row = element("tr", { class: "step" }, cell(clock(entry.at)), element("td", { colspan: "2" }, entry.step, " ",
+    const row = element("tr", { class: "step" }, cell(clock(entry.at)), element("td", { colspan: "2" }, stepName(entry), " ",
       element("span", { class: entry.error ? "bad" : "quiet" }, end)));
     if (entry.error) row.title = entry.error;
     return row;
@@ -200,8 +286,8 @@ function drawCalls() {
 /** Says how a step ended. The event for a moved label follows each rotation, whose end says more. */
 function announce(entry) {
   if (entry.kind !== "step" || entry.took === undefined) return;
-  if (entry.error) say(`${entry.step} failed: ${entry.error}`, true);
-  else if (entry.step !== "Secret Label Updated") say(`${entry.step} is done.`);
+  if (entry.error) say(`${stepName(entry)} failed: ${entry.error}`, true);
+  else if (entry.step !== "Secret Label Updated") say(`${stepName(entry)} is done.`);
 }
 
 async function post(path, said) {
@@ -214,13 +300,21 @@ async function post(path, said) {
   }
 }
 
-for (const button of document.querySelectorAll("button")) {
-  button.addEventListener("click", () => {
-    const { post: path, said, break: what } = button.dataset;
-    const pressed = button.getAttribute("aria-pressed") === "true";
+// Some buttons are made later.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const { post: path, said, break: what, choose } = button.dataset;
+  const pressed = button.getAttribute("aria-pressed") === "true";
+  if (choose) {
+    selected = choose;
+    drawFleet();
+    drawKeys();
+    drawTables();
+  } else {
     post(what ? `${pressed ? "fix" : "break"}?what=${what}` : path, said);
-  });
-}
+  }
+});
 
 const events = new EventSource("events");
 events.addEventListener("open", () => { find("connection").textContent = "live"; });

@@ -16,11 +16,11 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
+use super::ShownSecret;
 use super::activity::Activity;
 use super::history::History;
 use crate::api_gateway::ApiKey;
 use crate::events::Event;
-use crate::snapshot::SecretSnapshot;
 
 /// An idle connection hears something this often, so that both sides notice if the other is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -54,7 +54,9 @@ impl Recorder {
     pub(super) fn happened(&mut self, event: &Event, now: SystemTime) {
         let entry = match event {
             Event::Call(call) => self.activity.call(call),
-            Event::StepStarted { step, .. } => self.activity.step_started(step, now),
+            Event::StepStarted { step, secret } => {
+                self.activity.step_started(step, secret.as_deref(), now)
+            }
             Event::StepEnded(run) => self.activity.step_ended(run, now),
             Event::Log(_) => return,
         };
@@ -65,10 +67,10 @@ impl Recorder {
     pub(super) fn note_keys(
         &mut self,
         keys: Vec<ApiKey>,
-        secret: Option<&SecretSnapshot>,
+        secrets: &[ShownSecret],
         now: SystemTime,
     ) {
-        self.history.observe(keys, secret, now);
+        self.history.observe(keys, secrets, now);
     }
 
     /// Every key that there was.

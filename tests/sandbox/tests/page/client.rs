@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
-use sandbox::{DopplerTarget, Function, Options, PageContent, Sandbox, http_client};
+use sandbox::{DopplerTarget, Function, Options, PageContent, PageSecret, Sandbox, http_client};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
@@ -22,18 +22,28 @@ pub(crate) async fn start() -> Sandbox {
         name: "KEY".to_owned(),
     };
     let options = Options {
-        page: Some(PageContent {
-            secret: SECRET.to_owned(),
-            targets: vec![target],
-        }),
         rotation_attempts: 1,
-        ..Options::default()
+        ..showing(PageContent {
+            secrets: vec![PageSecret {
+                name: SECRET.to_owned(),
+                targets: vec![target],
+            }],
+            ..PageContent::default()
+        })
     };
     let sandbox = Sandbox::start(options).await.expect("it starts");
     sandbox.create_secret(SECRET, None);
     sandbox.enable_rotation(SECRET);
     sandbox.doppler().create_project("acme");
     sandbox
+}
+
+/// Returns the options of a sandbox with this page.
+pub(crate) fn showing(content: PageContent) -> Options {
+    Options {
+        page: Some(content),
+        ..Options::default()
+    }
 }
 
 pub(crate) async fn start_with_function() -> Sandbox {

@@ -3,4 +3,5 @@
 mod access;
 mod buttons;
 mod client;
+mod fleet;
 mod snapshot;

@@ -33,9 +33,18 @@ async fn snapshot_tells_whole_life_of_key() {
     assert_eq!(current["keys"][0]["id"], id);
     assert_eq!(current["keys"][0]["key"], fingerprint(FIRST));
     assert_eq!(current["keys"][0]["client"], 200);
-    assert_eq!(current["versions"][0]["labels"][0], "AWSCURRENT");
-    assert_eq!(current["versions"][0]["key"], fingerprint(FIRST));
-    assert_eq!(current["versions"][0]["id"], current["keys"][0]["version"]);
+    assert_eq!(
+        current["secrets"][0]["versions"][0]["labels"][0],
+        "AWSCURRENT"
+    );
+    assert_eq!(
+        current["secrets"][0]["versions"][0]["key"],
+        fingerprint(FIRST)
+    );
+    assert_eq!(
+        current["secrets"][0]["versions"][0]["id"],
+        current["keys"][0]["version"]
+    );
 
     sandbox.put_secret(SECRET, &format!(r#"{{"apiKey":"{SECOND}"}}"#));
     page.snapshot(|snapshot| snapshot["keys"][0]["state"] == "superseded")
@@ -58,7 +67,10 @@ async fn snapshot_tells_whole_life_of_key() {
     );
     let since = |place: usize| key["phases"][place]["since"].as_u64().expect("a time");
     assert!(since(3) - since(2) >= 25 * 3600 * 1000, "{key}");
-    assert_eq!(deleted["versions"][1]["key"], fingerprint(SECOND));
+    assert_eq!(
+        deleted["secrets"][0]["versions"][1]["key"],
+        fingerprint(SECOND)
+    );
 }
 
 #[tokio::test]
@@ -66,10 +78,10 @@ async fn snapshot_compares_target_with_current_key() {
     let sandbox = start().await;
     let mut page = Stream::open(&sandbox).await;
     let snapshot = page.snapshot(|_| true).await;
-    assert_eq!(snapshot["targets"][0]["name"], "acme/prd/KEY");
-    assert_eq!(snapshot["targets"][0]["key"], Value::Null);
+    assert_eq!(snapshot["secrets"][0]["targets"][0]["name"], "acme/prd/KEY");
+    assert_eq!(snapshot["secrets"][0]["targets"][0]["key"], Value::Null);
     sandbox.doppler().set_value("acme", "prd", "KEY", FIRST);
-    page.snapshot(|snapshot| snapshot["targets"][0]["key"] == fingerprint(FIRST))
+    page.snapshot(|snapshot| snapshot["secrets"][0]["targets"][0]["key"] == fingerprint(FIRST))
         .await;
 }
 
@@ -89,12 +101,12 @@ async fn events_tell_steps_and_calls_of_rotation() {
         .await;
     assert_eq!(call["service"], "Secrets Manager");
     page.until("entry", is_done("finishSecret")).await;
-    page.snapshot(|snapshot| snapshot["rotating"] == false)
+    page.snapshot(|snapshot| snapshot["secrets"][0]["rotating"] == false)
         .await;
 
     let mut again = Stream::open(&sandbox).await;
     let snapshot = again.snapshot(|_| true).await;
-    let version = &snapshot["versions"][0];
+    let version = &snapshot["secrets"][0]["versions"][0];
     assert!(
         version["labels"]
             .as_array()
@@ -132,7 +144,8 @@ async fn no_answer_shows_key_value() {
     http_client::send(probe).await.expect("it answers");
     page.until("entry", |entry| entry["status"] == 200).await;
     let mut again = Stream::open(&sandbox).await;
-    let wanted = |snapshot: &Value| snapshot["targets"][0]["key"] == fingerprint(SECOND);
+    let wanted =
+        |snapshot: &Value| snapshot["secrets"][0]["targets"][0]["key"] == fingerprint(SECOND);
     again.snapshot(wanted).await;
     again.until("activity", |_| true).await;
     for read in [&page.read, &again.read] {

@@ -28,6 +28,26 @@ pub(crate) enum Cause {
 impl Cause {
     pub(crate) const ALL: [Cause; 3] = [Cause::ProjectDown, Cause::TargetTaken, Cause::PlanDeleted];
 
+    /// Returns its name in a query of the page, and the text of its button.
+    pub(super) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Cause::ProjectDown => ("project-down", "Doppler project pay down"),
+            Cause::TargetTaken => ("target-taken", "Target of partner-h taken"),
+            Cause::PlanDeleted => ("plan-deleted", "Plan of partner-l deleted"),
+        }
+    }
+
+    /// Says on the page what has happened.
+    pub(super) fn said(self) -> &'static str {
+        match self {
+            Cause::ProjectDown => "Doppler now answers every call for the project pay with 503.",
+            Cause::TargetTaken => {
+                "The document now gives app/partner-h a second target, which another team uses."
+            }
+            Cause::PlanDeleted => "The usage plan of other/partner-l was deleted.",
+        }
+    }
+
     /// Says what happens.
     pub(crate) fn text(self) -> &'static str {
         match self {

@@ -33,7 +33,7 @@ pub(crate) async fn demo(binary: &Path, verbose: bool) -> anyhow::Result<ExitCod
         ..Options::default()
     })
     .await?;
-    let settings = seed(&sandbox);
+    let settings = seed(&sandbox, PROPAGATION);
     sandbox.deploy(fixture::function(binary, &settings)?).await;
     let mut progress = Progress::new(Terminal::stdout(Some(WIDTH)), verbose);
     progress.consumers = Some(Consumers::default());

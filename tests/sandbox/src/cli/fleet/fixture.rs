@@ -1,31 +1,29 @@
 //! The fleet: its secrets, its document, its usage plans and its Doppler projects.
 
+use std::time::Duration;
+
 use sandbox::{DopplerTarget, Sandbox};
 use serde_json::{Map, Value, json};
 
 use crate::cli::fixture::{CONFIG, TOKEN_SECRET, probe_url};
 
 /// The secret with the fleet's document.
-pub(super) const DOCUMENT: &str = "rotation/fleet-1";
+pub(crate) const DOCUMENT: &str = "rotation/fleet-1";
 /// The usage plan of every member except one.
 const PLAN: &str = "fleetplan1";
 /// The usage plan of the last member.
 const OWN_PLAN: &str = "fleetplan2";
 /// The Doppler projects that hold copies.
-pub(super) const PROJECTS: [&str; 3] = ["shop", "pay", "app"];
-
-/// The age of a key from which on it counts as accepted, for members without a probe. It is longer
-/// than the sandbox's propagation.
-const PROPAGATION_DELAY: &str = "2s";
+pub(crate) const PROJECTS: [&str; 3] = ["shop", "pay", "app"];
 
 /// A secret of the fleet.
-pub(super) struct Member {
+pub(crate) struct Member {
     /// The name of the secret.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The Doppler project with its mirror, if it has one.
-    pub(super) project: Option<&'static str>,
+    pub(crate) project: Option<&'static str>,
     /// The name of its key in Doppler.
-    pub(super) key_name: &'static str,
+    pub(crate) key_name: &'static str,
     has_probe: bool,
     /// Whether it has a usage plan of its own.
     has_own_plan: bool,
@@ -42,7 +40,7 @@ const fn member(name: &'static str, project: &'static str, key_name: &'static st
 }
 
 /// The fleet's secrets.
-pub(super) const MEMBERS: [Member; 12] = [
+pub(crate) const MEMBERS: [Member; 12] = [
     Member {
         has_probe: true,
         ..member("shop/partner-a", "shop", "PARTNER_A_KEY")
@@ -82,8 +80,8 @@ pub(super) fn target(project: &str, key_name: &str) -> String {
 }
 
 /// Creates the secrets, the document, the usage plans and the Doppler projects, and returns the
-/// function's settings.
-pub(super) fn seed(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
+/// function's settings. `propagation` is how long a change to a key takes to take effect.
+pub(crate) fn seed(sandbox: &Sandbox, propagation: Duration) -> Vec<(&'static str, String)> {
     sandbox.create_usage_plan_as(PLAN, "partners");
     sandbox.create_usage_plan_as(OWN_PLAN, "partner-l");
     for member in &MEMBERS {
@@ -96,7 +94,8 @@ pub(super) fn seed(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     }
     sandbox.create_secret(TOKEN_SECRET, Some(&doppler.service_account_token()));
     let probe = probe_url(sandbox);
-    let document = serde_json::to_string_pretty(&document(&probe)).unwrap_or_default();
+    let document = document(&probe, propagation.as_secs() + 1);
+    let document = serde_json::to_string_pretty(&document).unwrap_or_default();
     sandbox.create_secret(DOCUMENT, Some(&document));
     let allowed = PROJECTS.map(|project| format!("{project}/{CONFIG}"));
     let host = probe.split('/').nth(2).unwrap_or_default();
@@ -110,8 +109,9 @@ pub(super) fn seed(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the document of the whole fleet.
-fn document(probe: &str) -> Value {
+/// Returns the document of the whole fleet. Without a probe, a key counts as accepted after so many
+/// seconds.
+fn document(probe: &str, seconds: u64) -> Value {
     let members: Map<String, Value> = MEMBERS
         .iter()
         .map(|member| {
@@ -129,7 +129,7 @@ fn document(probe: &str) -> Value {
         })
         .collect();
     json!({
-        "defaults": { "usagePlanIds": [PLAN], "propagationDelay": PROPAGATION_DELAY },
+        "defaults": { "usagePlanIds": [PLAN], "propagationDelay": format!("{seconds}s") },
         "members": members,
     })
 }
@@ -143,14 +143,13 @@ fn document_text(sandbox: &Sandbox) -> String {
 
 /// Changes a member's settings in the document, and stores it again.
 ///
-/// The function keeps documents for a minute. It is started again, so that it reads this one at
-/// once.
+/// The function keeps documents for a minute. New processes read this one at once.
 pub(super) async fn change_member(sandbox: &Sandbox, name: &str, change: impl FnOnce(&mut Value)) {
     let mut document: Value = serde_json::from_str(&document_text(sandbox)).unwrap_or_default();
     change(&mut document["members"][name]);
     let text = serde_json::to_string_pretty(&document).unwrap_or_default();
     sandbox.put_secret(DOCUMENT, &text);
-    sandbox.kill_function().await;
+    sandbox.renew_function().await;
 }
 
 /// Returns the settings of a member in the document that the function reads.

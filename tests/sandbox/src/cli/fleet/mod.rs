@@ -4,7 +4,11 @@ mod causes;
 mod consumers;
 mod demo;
 mod fixture;
+mod page;
 mod progress;
 mod table;
 
 pub(crate) use self::demo::demo;
+pub(crate) use self::fixture::{DOCUMENT, MEMBERS, PROJECTS, seed};
+pub(crate) use self::page::page;
+pub(crate) use self::progress::Progress;

@@ -80,9 +80,10 @@ impl Progress {
             Event::StepEnded(run) if is_step(&run.step) => self.report_step(sandbox, run),
             Event::StepEnded(run) => {
                 let secret = run.secret.as_deref().unwrap_or("the whole fleet");
+                let (step, after) = (&run.step, took(run.took));
                 let row = match &run.error {
-                    None => format!("  {secret:<16} {}: done in {}", run.step, took(run.took)),
-                    Some(error) => format!("  {secret:<16} {}: failed with {error}", run.step),
+                    None => format!("  {secret:<16} {step}: done in {after}"),
+                    Some(error) => format!("  {secret:<16} {step}: failed after {after}: {error}"),
                 };
                 self.terminal.line(style(run), &row);
             }
