@@ -77,6 +77,20 @@ impl Members {
             None => Err(HandlerError::NotServed(NOT_A_MEMBER)),
         }
     }
+
+    /// Whether a secret was removed from the fleet: no document names it, and its rotation is off.
+    ///
+    /// Secrets Manager keeps the name of the rotation function when a rotation is cancelled, so such
+    /// a secret is still listed as one of this function.
+    pub(crate) fn is_removed(&self, config: &Config, secret: &Secret) -> bool {
+        let Self::Read(members) = self else {
+            return false;
+        };
+        let unlisted = config.fleet.as_ref().map(|fleet| fleet.unlisted);
+        unlisted == Some(FleetDefault::Refuse)
+            && members.member(&secret.name).is_none()
+            && !secret.description.rotation_enabled
+    }
 }
 
 const NOT_A_MEMBER: &str = "no document of FLEET_CONFIG_SECRET_IDS has a member of this name; add it, or set FLEET_DEFAULT=inherit";

@@ -32,6 +32,8 @@ pub(super) struct Job<'a> {
     pub(super) totals: Mutex<Metrics>,
 }
 
+const REMOVED: &str = "it was left out: no document of FLEET_CONFIG_SECRET_IDS has a member of this name, and its rotation is off; nothing retires its keys";
+
 /// Reconciles one secret, or reports its status.
 ///
 /// In a run over many secrets, a status report from the keys of the account comes first. If it
@@ -49,6 +51,11 @@ pub(super) async fn reconcile_secret(
     let secret = describe(clients, secret_id, event.moved_to.as_ref(), deadline).await?;
     Span::current().record("secret", &secret.arn);
     check_scope(config, &secret, &invocation.function_arn)?;
+    // One that is named in the event is refused instead, because its caller expects a reconciliation.
+    let is_one_of_many = event.secret_id.is_none() && event.purpose == Purpose::Reconcile;
+    if is_one_of_many && job.members.is_removed(config, &secret) {
+        return Ok(SecretReport::left_out(&secret, REMOVED));
+    }
 
     let members = job.members().await?;
     let (settings, issue) = members.settings(config, event.purpose, &secret)?;

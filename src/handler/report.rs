@@ -121,6 +121,15 @@ impl SecretReport {
         }
     }
 
+    /// Creates the report of a secret that is not reconciled.
+    pub(crate) fn left_out(secret: &Secret, why: &str) -> Self {
+        Self {
+            secret: secret.arn.clone(),
+            issues: vec![why.to_owned()],
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn new(clients: &Clients, secret: &Secret, outcome: Outcome) -> Self {
         let mut issues = outcome.failed.clone();
         issues.extend(reported_findings(&outcome.run.observed));

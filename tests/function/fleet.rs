@@ -169,6 +169,30 @@ async fn unlisted_secret_is_refused_and_reported() {
     assert_eq!(metrics["Failures"], 1, "an alarm tells of it");
 }
 
+/// A secret that was removed from the fleet, and whose rotation is off, sounds no alarm. A run that
+/// names it is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removed_secret_is_reported_without_failure() {
+    let fleet = Fleet::start().await;
+    fleet.env.sandbox.disable_rotation(SECRET);
+    fleet.rotate_well(FIRST).await;
+    let (report, metrics) = fleet.env.reconcile_measured(json!({})).await;
+    let issues = issues_of(&report, SECRET);
+    assert_eq!(issues.len(), 1, "{report}");
+    assert!(issues[0].contains("its rotation is off"), "{report}");
+    assert_eq!(metrics["Failures"], 0, "{report}");
+    assert_eq!(metrics["SecretsWithRotationOff"], 0, "{report}");
+    let named = json!({"Step": "reconcile", "SecretId": SECRET}).to_string();
+    let refused = fleet.env.sandbox.invoke(named).await.result;
+    let error = refused.expect_err("it is not a member");
+    assert_eq!(error.error_type, "SecretNotManaged");
+
+    // A member whose rotation is off does.
+    fleet.env.sandbox.disable_rotation(FIRST);
+    let (report, metrics) = fleet.env.reconcile_measured(json!({})).await;
+    assert_eq!(metrics["SecretsWithRotationOff"], 1, "{report}");
+}
+
 /// With `FLEET_DEFAULT=inherit`, it is managed with the plans of its key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unlisted_secret_inherits_if_configured() {
