@@ -98,11 +98,11 @@ impl Cause {
                 doppler.set_value(SHARED_PROJECT, CONFIG, shared, OTHER_VALUE);
                 let shared = json!(target(SHARED_PROJECT, shared));
                 change_member(sandbox, SHARING, |member| {
-                    let targets = member["dopplerTargets"].as_array_mut();
-                    let missing = targets.filter(|targets| !targets.contains(&shared));
-                    missing
-                        .into_iter()
-                        .for_each(|targets| targets.push(shared.clone()));
+                    if let Some(targets) = member["dopplerTargets"].as_array_mut()
+                        && !targets.contains(&shared)
+                    {
+                        targets.push(shared);
+                    }
                 })
                 .await;
             }
