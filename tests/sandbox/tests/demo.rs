@@ -248,3 +248,15 @@ async fn fleet_verdict_depends_on_the_gateway() {
     let verdict = "FAIL  first rotation: the gateway answers 403 to the key of shop/partner-a";
     assert_eq!(demo.last_line(), verdict, "{}", demo.text);
 }
+
+/// The lines of rotations at once are interleaved.
+#[tokio::test]
+async fn verbose_fleet_demo_names_secret_of_line() {
+    let demo = Demo::run(&function(), &["--fleet", "-v"]).await;
+    assert!(demo.succeeded, "{}", demo.text);
+    demo.assert_plain();
+    for secret in ["shop/partner-a", "app/partner-h", "other/partner-l"] {
+        let line = format!("\n    {secret:<16} DEBUG described the secret · ");
+        assert!(demo.count(&line) > 3, "{line}: {}", demo.text);
+    }
+}

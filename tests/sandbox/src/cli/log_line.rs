@@ -87,6 +87,11 @@ impl<'a> LogLine<'a> {
         (style, row)
     }
 
+    /// The secret that it is about, as the function's span names it.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        self.fields.get("span")?["secret"].as_str()
+    }
+
     fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()
     }
@@ -147,6 +152,14 @@ mod tests {
         let expected = "stored it (plan=p1) Secrets Manager, 1.2 s";
         assert_eq!(words.join(" "), expected);
         assert_eq!(row.find("Secrets"), Some(COLUMN + 2));
+    }
+
+    #[test]
+    fn secret_is_that_of_the_span() {
+        let secret = |line| LogLine::new(line).secret().map(str::to_owned);
+        let line = r#"{"message":"m","span":{"step":"createSecret","secret":"s"}}"#;
+        assert_eq!(secret(line).as_deref(), Some("s"));
+        assert_eq!(secret(r#"{"message":"m"}"#), None);
     }
 
     #[test]

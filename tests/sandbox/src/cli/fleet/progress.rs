@@ -87,12 +87,27 @@ impl Progress {
                 };
                 self.terminal.line(style(run), &row);
             }
-            Event::Log(line) if self.verbose => {
-                let (style, row) = LogLine::new(line).row();
-                self.terminal.line(style, &row);
-            }
+            Event::Log(line) if self.verbose => self.report_line(&LogLine::new(line)),
             Event::StepStarted { .. } | Event::Log(_) | Event::Call(_) => {}
         }
+    }
+
+    /// Writes a line of the function, with its secret, because rotations are interleaved.
+    fn report_line(&mut self, line: &LogLine<'_>) {
+        let (style, row) = line.row();
+        let name = line.secret().map(|id| {
+            let known = MEMBERS.iter().map(|member| member.name);
+            let mut known = known.filter(|name| id.contains(name));
+            known.next().unwrap_or(id)
+        });
+        // The columns of a row would not fit beside the name.
+        let parts = row
+            .split("  ")
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        let row = parts.collect::<Vec<_>>().join(" · ");
+        let row = format!("    {:<16} {row}", name.unwrap_or_default());
+        self.terminal.line(style, &row);
     }
 
     /// Reports a step that is the last one of its rotation.
