@@ -22,7 +22,7 @@ use crate::cli::words::WIDTH;
 
 /// How long a change to a key takes to take effect. It is shorter than in the other demo, which
 /// shows the wait.
-const PROPAGATION: Duration = Duration::from_secs(1);
+const PROPAGATION: Duration = Duration::from_millis(500);
 
 /// Runs the demo. It succeeds if only the members fail that a cause stops, if all are rotated after
 /// the remedies, and if no other consumer notices.

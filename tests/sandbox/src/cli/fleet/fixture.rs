@@ -16,6 +16,11 @@ const OWN_PLAN: &str = "fleetplan2";
 /// The Doppler projects that hold copies.
 pub(crate) const PROJECTS: [&str; 3] = ["shop", "pay", "app"];
 
+/// By how many seconds a key must be older than the propagation, for members without a probe. Its
+/// age counts from its creation, and it is put on its plan up to two seconds later, because API
+/// Gateway refuses to put twelve keys on one plan at once. Dates of keys have whole seconds.
+const MARGIN: u64 = 4;
+
 /// A secret of the fleet.
 pub(crate) struct Member {
     /// The name of the secret.
@@ -94,7 +99,7 @@ pub(crate) fn seed(sandbox: &Sandbox, propagation: Duration) -> Vec<(&'static st
     }
     sandbox.create_secret(TOKEN_SECRET, Some(&doppler.service_account_token()));
     let probe = probe_url(sandbox);
-    let document = document(&probe, propagation.as_secs() + 1);
+    let document = document(&probe, propagation.as_secs() + MARGIN);
     let document = serde_json::to_string_pretty(&document).unwrap_or_default();
     sandbox.create_secret(DOCUMENT, Some(&document));
     let allowed = PROJECTS.map(|project| format!("{project}/{CONFIG}"));
