@@ -49,6 +49,15 @@ impl DopplerConfig {
             DopplerCredentials::Identity(_) => None,
         }
     }
+
+    /// Returns the identity that logs in, or `None` if a token is stored.
+    #[must_use]
+    pub fn identity(&self) -> Option<&DopplerIdentity> {
+        match &self.credentials {
+            DopplerCredentials::TokenSecret(_) => None,
+            DopplerCredentials::Identity(identity) => Some(identity),
+        }
+    }
 }
 
 impl EnvReader<'_> {

@@ -51,13 +51,12 @@ pub(super) async fn reconcile_secret(
     let secret = describe(clients, secret_id, event.moved_to.as_ref(), deadline).await?;
     Span::current().record("secret", &secret.arn);
     check_scope(config, &secret, &invocation.function_arn)?;
+    let members = job.members().await?;
     // One that is named in the event is refused instead, because its caller expects a reconciliation.
     let is_one_of_many = event.secret_id.is_none() && event.purpose == Purpose::Reconcile;
-    if is_one_of_many && job.members.is_removed(config, &secret) {
+    if is_one_of_many && members.is_removed(config, &secret) {
         return Ok(SecretReport::left_out(&secret, REMOVED));
     }
-
-    let members = job.members().await?;
     let (settings, issue) = members.settings(config, event.purpose, &secret)?;
     let configured = policy(clients, settings);
     let policy = Policy {

@@ -140,7 +140,7 @@ async fn leaked_reads_status_and_credentials_once() {
     ended.with(0).says(["would close the leak"]);
     let mut steps = Vec::new();
     while let Ok(event) = events.try_recv() {
-        if let Event::StepStarted { step } = event {
+        if let Event::StepStarted { step, .. } = event {
             steps.push(step);
         }
     }
