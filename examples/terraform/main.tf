@@ -48,7 +48,7 @@ resource "aws_s3_object" "template" {
 
 resource "aws_cloudformation_stack" "rotation" {
   name         = var.name
-  template_url = "https://${var.bucket}.s3.${data.aws_region.current.region}.amazonaws.com/${aws_s3_object.template.key}"
+  template_url = "https://${var.bucket}.s3.${data.aws_region.current.id}.amazonaws.com/${aws_s3_object.template.key}"
   capabilities = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
   tags         = var.tags
 
