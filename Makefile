@@ -104,10 +104,12 @@ reproduce: tools $(TOOLS)/build/.installed
 	@TOOLS=$(TOOLS) cargo test --workspace --locked --test e2e -- --nocapture reproducible_build::
 
 .PHONY: iac
-iac: $(FOR_IAC) ## Run the programs in examples for CDK, Pulumi and Terraform (2 min)
-	@echo 'Running examples/cdk, examples/pulumi and examples/terraform. This takes about a minute on 2 cores.'
+iac: $(FOR_IAC) ## Run the programs in examples for CDK, Pulumi and Terraform (3 min)
+	@echo 'Running examples/cdk, examples/pulumi and both examples for Terraform. This takes about 2 minutes on 2 cores.'
 	@for tool in terraform pulumi cdk; do \
-	  (cd tests/iac && PYTHONDONTWRITEBYTECODE=1 $(TOOLS)/$$tool/bin/python test_$$tool.py) || exit; \
+	  for test in tests/iac/test_$$tool*.py; do \
+	    PYTHONDONTWRITEBYTECODE=1 $(TOOLS)/$$tool/bin/python $$test || exit; \
+	  done || exit; \
 	done
 
 ##@ Check

@@ -1,0 +1,143 @@
+"""Both modules for Terraform, with Terraform itself and the AWS provider: format, validation, and plans with mocks.
+
+A test is skipped where Terraform or the provider is missing. The plans show that the evaluation in expressions.py is
+Terraform's. Needs the packages of tests/tools/terraform.txt. Run it with `make iac`.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import template
+from cloudformation import ACCOUNT, REGION, Stack
+from counterparts import SECRET_ARN, names
+from native import CHANGES, DATA, FOLDER, NAME, WAYS, make_release, module, variables
+
+STACK = template.PROJECT / "examples/terraform"
+# Folders in which images with Terraform have providers; elsewhere it gets them from its registry.
+MIRRORS = [*pathlib.Path("/opt").glob("*/registry.terraform.io"), *pathlib.Path("/usr").glob("**/terraform/plugins/registry.terraform.io")]
+# What a provider chooses is the same for all resources of a type here, because mocks know no more.
+CHOSEN = {
+    "aws_cloudwatch_event_rule": {"arn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/chosen"},
+    "aws_cloudwatch_log_group": {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:chosen"},
+    "aws_cloudwatch_metric_alarm": {"arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:chosen"},
+    "aws_iam_role": {"arn": f"arn:aws:iam::{ACCOUNT}:role/chosen", "name": "chosen"},
+    "aws_lambda_function": {"arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}"},
+    "aws_secretsmanager_secret": {"arn": SECRET_ARN},
+}
+
+
+def terraform(folder, *arguments):
+    """Runs Terraform in a folder."""
+    environment = os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    if MIRRORS:
+        environment["TF_CLI_CONFIG_FILE"] = os.devnull
+        environment["TF_CLI_ARGS_init"] = f"-plugin-dir={MIRRORS[0].parent}"
+    return subprocess.run(
+        ["terraform", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def chosen(address, own):
+    """Returns what AWS chooses for a resource. A mock keeps a name that is given."""
+    found = CHOSEN.get(address.partition(".")[0], {})
+    return {key: value for key, value in found.items() if not own.get(key)}
+
+
+def rich(changes):
+    """Returns for each way as many of the changes together as the rules of the template allow."""
+    for way in WAYS:
+        parameters = way
+        for change in changes:
+            both = parameters | change
+            if not set(change) & set(parameters) and not Stack(NAME, both, names(NAME)).broken_rules():
+                parameters = both
+        yield parameters
+
+
+def is_in(own, found):
+    """Whether a value has what the evaluation says. What only the provider adds does not count: a mock makes eight letters."""
+    if own is None:
+        return not found or re.fullmatch("[a-z0-9]{8}", found) is not None
+    if own in ({}, []):
+        return not found
+    if isinstance(own, dict) and isinstance(found, dict):
+        return all(is_in(value, found.get(key)) for key, value in own.items())
+    if isinstance(own, list) and isinstance(found, list):
+        return len(own) == len(found) and all(map(is_in, own, found))
+    if isinstance(own, str) and own[:1] == "{" and "<" not in own:
+        return json.loads(own) == json.loads(found)
+    return own == found
+
+
+@unittest.skipUnless(shutil.which("terraform"), "Terraform is not installed")
+class Itself(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def initialized(self, source, place="."):
+        """Returns a folder in a copy of a module, with its provider."""
+        copied = self.folder / source.name / place
+        shutil.copytree(source, self.folder / source.name, dirs_exist_ok=True)
+        done = terraform(copied, "init", "-backend=false", "-input=false")
+        if done.returncode:
+            self.skipTest(f"Terraform cannot get the AWS provider: {done.stderr.strip()[:300]}")
+        return copied
+
+    def test_format_is_that_of_terraform(self):
+        for source in (STACK, FOLDER):
+            done = terraform(source, "fmt", "-check", "-recursive", "-diff")
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_modules_and_examples_are_valid(self):
+        examples = [(source, example) for source in (STACK, FOLDER) for example in sorted(source.glob("examples/*"))]
+        self.assertEqual(len(examples), 5)
+        # An example includes its module.
+        for source, example in examples:
+            done = terraform(self.initialized(source, example.relative_to(source)), "validate")
+            self.assertEqual(done.returncode, 0, f"{example}: {done.stdout}{done.stderr}")
+
+    def test_plans_are_what_was_evaluated(self):
+        folder = self.initialized(FOLDER)
+        make_release(folder)
+        given = [*rich(CHANGES), *rich(CHANGES[::-1])]
+        tests = [f"mock_provider {json.dumps('aws')} {{", "override_during = plan"]
+        for kind, known in (("data", DATA), ("resource", CHOSEN)):
+            tests += [f"mock_{kind} {json.dumps(name)} {{\ndefaults = {json.dumps(one)}\n}}" for name, one in known.items()]
+        tests.append("}")
+        for number, parameters in enumerate(given):
+            values = {"name": NAME, "release": "."} | variables(parameters)
+            lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+            tests += [f"run {json.dumps(f'case{number}')} {{", "command = plan", "variables {", *lines, "}", "}"]
+        (folder / "tests").mkdir()
+        (folder / "tests/cases.tftest.hcl").write_text("\n".join(tests) + "\n", encoding="utf-8")
+
+        done = terraform(folder, "test", "-json", "-verbose")
+        self.assertEqual(done.returncode, 0, done.stdout[-4000:] + done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        plans = [line["test_plan"] for line in lines if line["type"] == "test_plan"]
+        self.assertEqual(len(plans), len(given))
+        for parameters, plan in zip(given, plans, strict=True):
+            evaluated = module(folder, parameters, chosen)
+            changes = {one["address"]: one["change"] for one in plan["resource_changes"] if one["mode"] == "managed"}
+            resources = evaluated.resources()
+            self.assertEqual(set(changes), set(resources), parameters)
+            for address, own in resources.items():
+                for name, value in own.items():
+                    found = changes[address]["after"].get(name)
+                    # The folder differs.
+                    if name != "filename":
+                        self.assertTrue(is_in(value, found), f"{address}.{name}: {value!r}, {found!r} with {parameters}")
+            for name, change in plan["output_changes"].items():
+                self.assertEqual(evaluated.output(name), change["after"], f"{name} with {parameters}")
+
+
+if __name__ == "__main__":
+    unittest.main()
