@@ -152,10 +152,104 @@ fn policies_deny_others_what_they_say() {
             STRANGER,
             true,
         ),
+        (
+            "KMS key",
+            Check::new("kms:DisableKey", KEY),
+            STRANGER,
+            false,
+        ),
+        (
+            "KMS key",
+            Check::new("kms:ScheduleKeyDeletion", KEY),
+            STRANGER,
+            false,
+        ),
+        ("KMS key", Check::new("kms:DisableKey", KEY), operator, true),
     ] {
         let check = check.with("aws:PrincipalArn", who);
         let found = all_but(&policies[heading]).allows(&check);
         assert_eq!(found, allowed, "{heading}: {check} by {who}");
+    }
+}
+
+/// What a stack consists of, and the rules on the bus of its notices, are the deployer's to change.
+#[test]
+fn deployer_alone_changes_what_a_stack_deploys() {
+    let policies = policies();
+    let deployer = "arn:aws:iam::123456789012:role/deployer";
+    let (region, account) = (REGION, ACCOUNT);
+    let function = |name: &str| format!("arn:aws:lambda:{region}:{account}:function:{name}");
+    let stack = |name: &str| format!("arn:aws:cloudformation:{region}:{account}:stack/{name}/1a2b");
+    let rule = |name: &str| format!("arn:aws:events:{region}:{account}:rule/{name}");
+    let alarm = |name: &str| format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}");
+    let role = |name: &str| format!("arn:aws:iam::{account}:role/{name}");
+    for (action, own, other) in [
+        (
+            "lambda:UpdateFunctionCode",
+            function(NAME),
+            function("shop"),
+        ),
+        (
+            "lambda:UpdateFunctionConfiguration",
+            function(NAME),
+            function("shop"),
+        ),
+        ("cloudformation:UpdateStack", stack(NAME), stack("shop")),
+        (
+            "cloudformation:ExecuteChangeSet",
+            stack(NAME),
+            stack("shop"),
+        ),
+        ("iam:PutRolePolicy", OWN_ROLE.to_owned(), role("shop")),
+        ("iam:AttachRolePolicy", OWN_ROLE.to_owned(), role("shop")),
+        (
+            "iam:UpdateAssumeRolePolicy",
+            OWN_ROLE.to_owned(),
+            role("shop"),
+        ),
+        ("events:PutRule", rule("notices/copy"), rule("shop/copy")),
+        ("events:PutTargets", rule("notices/copy"), rule("copy")),
+        (
+            "events:RemoveTargets",
+            rule("partner-api-key-notices"),
+            rule("shop"),
+        ),
+        (
+            "events:DisableRule",
+            rule("partner-api-key-rotation-failed"),
+            rule("shop"),
+        ),
+        (
+            "events:DeleteRule",
+            rule("partner-api-key-rotation-failed"),
+            rule("shop"),
+        ),
+        (
+            "cloudwatch:PutMetricAlarm",
+            alarm("partner-api-key-keys-overdue"),
+            alarm("shop"),
+        ),
+        (
+            "cloudwatch:DisableAlarmActions",
+            alarm("partner-api-key-keys-overdue"),
+            alarm("shop"),
+        ),
+        (
+            "cloudwatch:DeleteAlarms",
+            alarm("partner-api-key-keys-overdue"),
+            alarm("shop"),
+        ),
+    ] {
+        for (resource, who, allowed) in [
+            (&own, STRANGER, false),
+            (&own, OWN_ROLE, false),
+            (&own, deployer, true),
+            (&other, STRANGER, true),
+        ] {
+            let check = Check::new(action, resource).with("aws:PrincipalArn", who);
+            let found = all_but(&policies["Service control policy"]).allows(&check);
+            assert_eq!(found, allowed, "{check} by {who}");
+        }
     }
 }
 
@@ -182,14 +276,19 @@ fn every_threat_names_tests_that_exist() {
     let first = |rows: &[Vec<String>]| rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>();
     assert_eq!(first(&named), first(&threats));
     for row in &named {
-        let files: Vec<_> = row[2].split(", ").filter(|file| *file != "–").collect();
+        if !row[1].starts_with('`') {
+            // The reason why there is no test, and a page with what to look at.
+            assert!(row[1].ends_with('.') && row[2].contains("]("), "{row:?}");
+            continue;
+        }
+        let files: Vec<_> = row[2].split(", ").collect();
         let sources = files.iter().map(|file| {
             let path = Path::new("tests").join(file.trim_matches('`'));
             let source = std::fs::read_to_string(repository().join(path));
             source.unwrap_or_else(|error| panic!("{file}: {error}"))
         });
         let sources = sources.collect::<String>();
-        for test in row[1].split(", ").filter(|test| *test != "–") {
+        for test in row[1].split(", ") {
             let function = format!("fn {}()", test.trim_matches('`'));
             assert!(sources.contains(&function), "{}: {test}", row[0]);
         }

@@ -101,6 +101,44 @@ async fn key_named_after_raw_version_id_stays_managed() {
     assert_retired(&env, value, "the key").await;
 }
 
+/// Returns the calls of a rotation and a reconciliation, and the owner and the number of plans of the current key.
+async fn managed_with_tags(tags: &str) -> (Vec<String>, String, usize) {
+    let env = TestEnvBuilder::quick().start().await;
+    if !tags.is_empty() {
+        let command = "aws secretsmanager tag-resource --secret-id";
+        env.shell(&format!("{command} {SECRET} --tags '{tags}'"))
+            .await;
+    }
+    env.sandbox.clear_calls();
+    env.rotate().await;
+    env.reconcile(json!({})).await;
+    env.assert_agreement().await;
+    let calls = env.sandbox.calls();
+    let mut calls: Vec<_> = calls.into_iter().map(|call| call.operation).collect();
+    calls.sort();
+    let keys = env.sandbox.keys();
+    let current = env.current_key();
+    let key = keys.iter().find(|key| key.value == current);
+    let key = key.expect("it exists");
+    let function = key.tags["rotation:function"].clone();
+    (calls, function, key.plans.len())
+}
+
+/// The function reads no tag of a secret, whatever its name promises.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tags_of_secret_direct_nothing() {
+    let tags = json!([
+        { "Key": "rotation:function", "Value": "another" },
+        { "Key": "rotation:secret", "Value": "another" },
+        { "Key": "USAGE_PLAN_IDS", "Value": "z9y8x7" },
+        { "Key": "DOPPLER_TARGETS", "Value": "acme/dev/STOLEN" },
+        { "Key": "PROBE_URL", "Value": "https://example.com/" },
+        { "Key": "GRACE_PERIOD", "Value": "0s" },
+    ]);
+    let tagged = managed_with_tags(&tags.to_string()).await;
+    assert_eq!(tagged, managed_with_tags("").await);
+}
+
 // Key ids that are values.
 
 fn texts(report: &Value, list: &str) -> String {
