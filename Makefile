@@ -106,8 +106,8 @@ reproduce: tools $(TOOLS)/build/.installed
 .PHONY: iac
 iac: $(FOR_IAC) ## Run the programs in examples for CDK, Pulumi and Terraform (3 min)
 	@echo 'Running examples/cdk, examples/pulumi and both examples for Terraform. This takes about 2 minutes on 2 cores.'
-	@for tool in terraform pulumi cdk; do \
-	  for test in tests/iac/test_$$tool*.py; do \
+	@cd tests/iac && for tool in terraform pulumi cdk; do \
+	  for test in test_$$tool*.py; do \
 	    PYTHONDONTWRITEBYTECODE=1 $(TOOLS)/$$tool/bin/python $$test || exit; \
 	  done || exit; \
 	done
