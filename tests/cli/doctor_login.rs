@@ -35,7 +35,7 @@ async fn identity_that_works_has_no_problem() {
         &format!("the identity's discovery URL must be {issuer}"),
         &format!("the identity's audience must be {audience}"),
         &format!("the identity's subject must be {FUNCTION_ROLE_ARN}"),
-        "the function logs in and reads 1 of 1 targets",
+        "the function has logged in, and reads 1 of 1 targets",
         "0 problems, 0 unknown",
     ]);
     assert!(!ended.stdout.contains("role.token"), "{ended:#?}");

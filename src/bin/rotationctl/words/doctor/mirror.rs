@@ -55,8 +55,9 @@ fn targets(facts: &Facts) -> Outcome {
             },
         );
     }
+    // A process that is warm may still use the token of an earlier login.
     let how = if logs_in {
-        "logs in and reads"
+        "has logged in, and reads"
     } else {
         "reads"
     };
