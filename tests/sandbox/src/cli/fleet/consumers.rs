@@ -14,8 +14,8 @@ use crate::cli::fixture::CONFIG;
 #[derive(Default)]
 pub(super) struct Consumers {
     pub(super) requests: usize,
-    /// The requests that the gateway did not answer with 200, by member.
-    pub(super) errors: BTreeMap<&'static str, usize>,
+    /// What the gateway answered instead of 200, by member.
+    pub(super) errors: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Consumers {
@@ -28,8 +28,10 @@ impl Consumers {
             };
             if let Some(key) = key {
                 self.requests += 1;
-                if answer_to(sandbox, &key).await != Some(StatusCode::OK) {
-                    *self.errors.entry(member.name).or_default() += 1;
+                let answer = answer_to(sandbox, &key).await;
+                if answer != Some(StatusCode::OK) {
+                    let answer = answer.map_or("nothing".to_owned(), |status| status.to_string());
+                    self.errors.entry(member.name).or_default().push(answer);
                 }
             }
         }
