@@ -358,6 +358,7 @@ async fn fleet_is_served_with_its_page() {
     let beside = Path::new(env!("CARGO_BIN_EXE_sandbox")).with_file_name("api-key-rotation");
     let function = std::env::var_os("FUNCTION").map_or(beside, PathBuf::from);
     let mut served = Served::start_with(&function, &["--fleet", "--propagation", "500ms"]).await;
+    assert!(served.banner.contains("rotationctl fleet list"));
     assert!(
         served.banner.contains("shop, pay, app"),
         "{}",

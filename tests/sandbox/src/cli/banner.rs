@@ -112,6 +112,11 @@ Secrets Manager retries a failed rotation every 15 s.
 
 EventBridge invokes the function to reconcile whenever AWSCURRENT moves, and every {every}.
 
+To list the fleet, or to rotate all of it, with rotationctl (docs/rotationctl.md says how to get it):
+  export ROTATION_FUNCTION={FUNCTION_NAME}
+  rotationctl fleet list
+  rotationctl fleet rotate --all
+
 To see and to change the document, which a running function notices within a minute:
   aws secretsmanager get-secret-value --secret-id {document} \\
     --query SecretString --output text >fleet-1.json
