@@ -182,7 +182,7 @@ fn deployer_alone_changes_what_a_stack_deploys() {
     let stack = |name: &str| format!("arn:aws:cloudformation:{region}:{account}:stack/{name}/1a2b");
     let rule = |name: &str| format!("arn:aws:events:{region}:{account}:rule/{name}");
     let alarm = |name: &str| format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}");
-    let role = |name: &str| format!("arn:aws:iam::{account}:role/{name}");
+    let other_role = format!("arn:aws:iam::{account}:role/shop");
     for (action, own, other) in [
         (
             "lambda:UpdateFunctionCode",
@@ -200,12 +200,16 @@ fn deployer_alone_changes_what_a_stack_deploys() {
             stack(NAME),
             stack("shop"),
         ),
-        ("iam:PutRolePolicy", OWN_ROLE.to_owned(), role("shop")),
-        ("iam:AttachRolePolicy", OWN_ROLE.to_owned(), role("shop")),
+        ("iam:PutRolePolicy", OWN_ROLE.to_owned(), other_role.clone()),
+        (
+            "iam:AttachRolePolicy",
+            OWN_ROLE.to_owned(),
+            other_role.clone(),
+        ),
         (
             "iam:UpdateAssumeRolePolicy",
             OWN_ROLE.to_owned(),
-            role("shop"),
+            other_role.clone(),
         ),
         ("events:PutRule", rule("notices/copy"), rule("shop/copy")),
         ("events:PutTargets", rule("notices/copy"), rule("copy")),
