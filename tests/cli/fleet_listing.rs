@@ -60,7 +60,7 @@ async fn list_shows_what_needs_an_operator() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn list_resumes_with_what_was_not_processed() {
     let fleet = Fleet::start_with(Options {
-        function_timeout: Duration::from_secs(4),
+        function_timeout: Duration::from_secs(6),
         ..Options::default()
     })
     .await;

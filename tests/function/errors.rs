@@ -490,7 +490,7 @@ async fn ambiguous_plan_conflict_is_investigated() {
     // The key cannot be attached, and waiting does not help.
     let setup = TestEnvBuilder {
         options: Options {
-            function_timeout: Duration::from_secs(4),
+            function_timeout: Duration::from_secs(8),
             ..Options::default()
         },
         ..TestEnvBuilder::quick()
@@ -1301,7 +1301,7 @@ async fn acceptance_followed_by_refusal_does_not_count() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_ends_in_time_and_retry_continues() {
     let options = || Options {
-        function_timeout: Duration::from_secs(4),
+        function_timeout: Duration::from_secs(6),
         ..Options::default()
     };
     for (service, operation, step) in [

@@ -309,7 +309,7 @@ async fn malformed_proxy_is_not_bypassed() {
 async fn proxy_is_used_except_for_no_proxy() {
     let setup = TestEnvBuilder {
         options: Options {
-            function_timeout: Duration::from_secs(5),
+            function_timeout: Duration::from_secs(8),
             ..Options::default()
         },
         ..TestEnvBuilder::plain()

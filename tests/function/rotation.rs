@@ -350,7 +350,7 @@ fn is_write(call: &Call) -> bool {
 async fn test_rotation_reports_wrong_settings() {
     let setup = TestEnvBuilder {
         options: Options {
-            function_timeout: Duration::from_secs(6),
+            function_timeout: Duration::from_secs(8),
             ..Options::default()
         },
         ..TestEnvBuilder::holding("{}")
@@ -424,7 +424,7 @@ async fn test_rotation_with_wrong_probe_path_ends_early() {
 async fn refusing_probe_in_test_rotation_names_current_key() {
     let setup = TestEnvBuilder {
         options: Options {
-            function_timeout: Duration::from_secs(4),
+            function_timeout: Duration::from_secs(8),
             ..Options::default()
         },
         ..TestEnvBuilder::default()
