@@ -16,6 +16,7 @@ pub(super) enum Class {
 
 pub(super) struct Limits {
     write_limit: Option<u32>,
+    secret_read_limit: Option<u32>,
     window: Duration,
     /// The counts by the token's text. The empty text stands for callers without a valid token,
     /// which Doppler counts by address.
@@ -39,6 +40,7 @@ impl Limits {
     pub(super) fn new() -> Self {
         Self {
             write_limit: None,
+            secret_read_limit: None,
             window: Duration::from_mins(1),
             used: HashMap::new(),
         }
@@ -46,6 +48,11 @@ impl Limits {
 
     pub(super) fn set_write_limit(&mut self, limit: u32) {
         self.write_limit = Some(limit);
+        self.used.clear();
+    }
+
+    pub(super) fn set_secret_read_limit(&mut self, limit: u32) {
+        self.secret_read_limit = Some(limit);
         self.used.clear();
     }
 
@@ -71,11 +78,12 @@ impl Limits {
         }
         window.requests += 1;
         // The limits of the Developer plan (DOC).
-        let (limit, enforced) = match class {
-            Class::Read => (240, false),
-            Class::SecretRead => (120, false),
-            Class::Write => (self.write_limit.unwrap_or(60), self.write_limit.is_some()),
+        let (usual, set) = match class {
+            Class::Read => (240, None),
+            Class::SecretRead => (120, self.secret_read_limit),
+            Class::Write => (60, self.write_limit),
         };
+        let (limit, enforced) = (set.unwrap_or(usual), set.is_some());
         Rate {
             limit,
             requests: window.requests,

@@ -222,6 +222,19 @@ impl Doppler {
         });
     }
 
+    /// Deletes a config's own secret as a user does in the dashboard.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the config does not exist.
+    pub fn remove_value(&self, project: &str, config: &str, name: &str) {
+        let (mut state, id) = (self.state(), config_id(project, config));
+        let config = state.config(&id).expect("the config exists");
+        let mut secrets = config.secrets.clone();
+        secrets.remove(name);
+        state.commit(&id, secrets, DASHBOARD_USER, false);
+    }
+
     /// Returns who may see a secret.
     #[must_use]
     pub fn visibility(&self, project: &str, config: &str, name: &str) -> Option<Visibility> {
@@ -280,6 +293,11 @@ impl Doppler {
     /// shown.
     pub fn set_write_limit(&self, limit: u32) {
         self.state().limits.set_write_limit(limit);
+    }
+
+    /// Enforces a limit of reads of secrets per minute and token, with status 429.
+    pub fn set_secret_read_limit(&self, limit: u32) {
+        self.state().limits.set_secret_read_limit(limit);
     }
 
     /// Counts requests over `window` instead of a minute, for tests that wait for its end.

@@ -77,6 +77,24 @@ async fn every_reply_has_request_id_and_rate() {
     }
 }
 
+/// DOC. A list of secrets counts as one read, whatever the number of its names.
+#[tokio::test]
+async fn list_counts_as_one_secret_read() {
+    let api = Api::start().await;
+    api.doppler.set_secret_read_limit(2);
+    let token = api.service_token();
+    let paths = [
+        (format!("{SECRETS}?secrets=A%2CB%2CC"), 200, "1"),
+        (format!("{SECRET}?name=A"), 200, "0"),
+        (format!("{SECRETS}?secrets=A"), 429, "0"),
+    ];
+    for (path, status, remaining) in paths {
+        let reply = api.get(&token, &path).await;
+        assert_eq!(reply.status, status, "{path}");
+        assert_eq!(reply.header("x-ratelimit-remaining"), remaining, "{path}");
+    }
+}
+
 /// DOC.
 #[tokio::test]
 async fn write_limit_sends_retry_after() {

@@ -38,6 +38,52 @@ async fn filtered_list_omits_unknown_names() {
     );
 }
 
+/// DOC: the entries of a list have the form of a single read, also those of restricted values and
+/// of references.
+#[tokio::test]
+async fn filtered_list_shows_what_single_read_shows() {
+    let api = Api::start().await;
+    api.doppler.set_value("acme", "prd", "PLAIN", "1");
+    api.doppler.set_value("acme", "prd", "HIDDEN", "2");
+    api.doppler
+        .set_visibility("acme", "prd", "HIDDEN", Visibility::Restricted);
+    api.doppler
+        .set_value("acme", "prd", "REFERENCE", "${PLAIN}");
+    api.doppler.set_value("acme", "prd", "OTHER", "3");
+    let names = ["PLAIN", "HIDDEN", "REFERENCE"];
+    let options = "include_dynamic_secrets=false&include_managed_secrets=false";
+    for token in [api.service_token(), api.doppler.personal_token()] {
+        let list = format!("{SECRETS}?{PRD}&secrets={}&{options}", names.join("%2C"));
+        let mut list = api.get(&token, &list).await.json();
+        let listed = list["secrets"].as_object_mut().expect("an object");
+        assert_eq!(listed.len(), names.len());
+        for name in names {
+            let path = format!("{SECRET}?{PRD}&name={name}");
+            let single = api.get(&token, &path).await.json()["value"].take();
+            assert_eq!(listed[name], single, "{name}");
+        }
+    }
+}
+
+/// 3P: the same refusals as for a single read.
+#[tokio::test]
+async fn filtered_list_of_missing_config_is_refused() {
+    let api = Api::start().await;
+    let token = api.doppler.service_account_token();
+    for (place, name) in [
+        ("project=shop&config=prd", "A"),
+        ("project=acme&config=none", "A"),
+        (PRD, "lower"),
+    ] {
+        let list = format!("{SECRETS}?{place}&secrets={name}");
+        let list = api.get(&token, &list).await;
+        let single = format!("{SECRET}?{place}&name={name}");
+        let single = api.get(&token, &single).await;
+        assert_eq!((list.status, list.text), (single.status, single.text));
+        assert!(list.status >= 400, "{place}");
+    }
+}
+
 /// 3P; the parameter is DOC, and the SDK capitalises it (EMP).
 ///).
 #[tokio::test]
