@@ -6,7 +6,7 @@ use crate::config::FleetError;
 use crate::driver::Failure;
 
 /// Why a query or an action failed. Neither `Display` nor `Debug` shows a value.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum AdapterError {
     /// A call failed after all retries.
     #[error(transparent)]

@@ -29,6 +29,7 @@ pub use self::aws::connector::sendable;
 pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext, Stage};
 pub use self::call::{CallError, CallErrorKind};
 pub use self::clients::Clients;
+pub use self::doppler::SharedTargets;
 pub use self::doppler::classify as refusal;
 pub use self::error::{AdapterError, ProbeFault};
 pub use self::event_bridge::notice_detail;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::AdapterError;
@@ -66,7 +66,7 @@ impl Session<'_> {
                 let (uses, call) = self.gateway().await.usage(key, *from, *to).await?;
                 (Fact::Usage(key.clone(), uses), call)
             }
-            Query::Target(target) => self.read_target(target).await?,
+            Query::Target(target) => return self.read_target(target).await,
             Query::ProbeAccepts(url) | Query::ProbeRefusesRandomKey(url) => {
                 let is_test_rotation = observed.is_test_rotation();
                 let probe = probe::Probe {
@@ -171,9 +171,27 @@ impl Session<'_> {
         Ok((fact, call))
     }
 
+    /// Returns the value of a Doppler target, from what was read together if the session has that.
+    async fn target_value(
+        &self,
+        target: &Target,
+    ) -> Result<(Option<SecretString>, Option<Call>), AdapterError> {
+        let doppler = self.doppler().await;
+        if let Some(shared) = self.failed_targets {
+            doppler.shared_failure(shared, target).await?;
+        }
+        if let Some(shared) = self.shared_targets
+            && let Some(value) = doppler.read_shared(shared, target).await?
+        {
+            return Ok((value, None));
+        }
+        let (value, call) = doppler.read(target).await?;
+        Ok((value, Some(call)))
+    }
+
     /// Reads a Doppler target and keeps its value.
-    async fn read_target(&mut self, target: &Target) -> Result<(Fact, Call), AdapterError> {
-        let (value, call) = self.doppler().await.read(target).await?;
+    async fn read_target(&mut self, target: &Target) -> Result<(Fact, Option<Call>), AdapterError> {
+        let (value, call) = self.target_value(target).await?;
         let held = value.as_ref().map(ExposeSecret::expose_secret);
         let is = |role: &VersionRole| {
             let key = self.values.key(*role).zip(held);

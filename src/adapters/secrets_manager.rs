@@ -73,6 +73,8 @@ pub(super) struct SecretsManager(Client);
 pub struct ListedSecret {
     /// The ARN.
     pub arn: String,
+    /// The name.
+    pub name: String,
     /// The ARN of the rotation function.
     pub rotation_function: String,
 }
@@ -132,6 +134,7 @@ impl SecretsManager {
             secrets.extend(page.secret_list().iter().filter_map(|secret| {
                 Some(ListedSecret {
                     arn: secret.arn()?.to_owned(),
+                    name: secret.name()?.to_owned(),
                     rotation_function: secret.rotation_lambda_arn()?.to_owned(),
                 })
             }));

@@ -9,7 +9,7 @@ use super::AdapterError;
 use super::api_gateway::{AccountKeys, ApiGateway};
 use super::clients::Clients;
 use super::description::target_hash;
-use super::doppler::Doppler;
+use super::doppler::{Doppler, SharedTargets};
 use super::secrets_manager::Secret;
 use super::values::SessionValues;
 use crate::config::SecretConfig;
@@ -33,6 +33,10 @@ pub struct Session<'a> {
     pub(super) values: SessionValues,
     /// The keys of the account, if they are used instead of a list of this secret's keys.
     pub(super) account_keys: Option<&'a AccountKeys>,
+    /// The targets of all secrets, if they are used instead of reads of this secret's targets.
+    pub(super) shared_targets: Option<&'a SharedTargets>,
+    /// The same targets. Only the failures are used.
+    pub(super) failed_targets: Option<&'a SharedTargets>,
 }
 
 impl<'a> Session<'a> {
@@ -58,14 +62,27 @@ impl<'a> Session<'a> {
             deadline,
             values: SessionValues::default(),
             account_keys: None,
+            shared_targets: None,
+            failed_targets: None,
         }
     }
 
-    /// Returns the session with the keys of the account, which it does not list again.
+    /// Returns the session with the keys of the account, which it does not list again, and with the
+    /// targets of all secrets, which it reads together. It may change nothing.
     #[must_use]
-    pub fn with_account_keys(self, account_keys: &'a AccountKeys) -> Self {
+    pub fn with_shared(self, account_keys: &'a AccountKeys, targets: &'a SharedTargets) -> Self {
         Self {
             account_keys: Some(account_keys),
+            shared_targets: Some(targets),
+            ..self
+        }
+    }
+
+    /// Returns the session with the failures of these reads, which it does not repeat.
+    #[must_use]
+    pub fn with_failures(self, targets: &'a SharedTargets) -> Self {
+        Self {
+            failed_targets: Some(targets),
             ..self
         }
     }

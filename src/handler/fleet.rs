@@ -15,7 +15,7 @@ use super::invocation::Invocation;
 use super::one_secret::{Job, reconcile_secret};
 use super::report::SecretReport;
 use super::scope::unqualified_arn;
-use crate::adapters::{AccountKeys, Clients};
+use crate::adapters::{AccountKeys, Clients, ListedSecret, SharedTargets};
 use crate::driver::log_read;
 use crate::redact::Redacted;
 
@@ -47,6 +47,7 @@ pub(super) struct Visited {
 pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, HandlerError> {
     job.members().await?;
     let secrets = managed_secrets(job.clients, job.invocation).await?;
+    job.targets = shared_targets(job, &secrets).await?;
     job.account_keys = account_keys(job, secrets.len()).await;
     let job = &*job;
     let deadline = job.invocation.deadline;
@@ -76,7 +77,7 @@ pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, Handle
                 return;
             };
             sleep_until(started).await;
-            let report = visit(job, &secret).await;
+            let report = visit(job, &secret.arn).await;
             let done = {
                 let mut visited = locked(&visited);
                 visited.push((place, report));
@@ -93,7 +94,8 @@ pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, Handle
     all((0..AT_ONCE).map(|_| work())).await;
     let mut visited = visited.into_inner().unwrap_or_else(PoisonError::into_inner);
     visited.sort_by_key(|(place, _)| *place);
-    let left: Vec<_> = locked(&queue).by_ref().map(|(_, secret)| secret).collect();
+    let mut left = locked(&queue);
+    let left: Vec<_> = left.by_ref().map(|(_, secret)| secret.arn).collect();
     job.totals().secrets_not_processed = left.len();
     if !left.is_empty() {
         let (left, seen) = (left.len(), visited.len());
@@ -121,6 +123,21 @@ async fn visit(job: &Job<'_>, secret: &str) -> SecretReport {
         job.totals().add_failed(shown.as_str());
         SecretReport::failed(&shown, failed.message())
     })
+}
+
+/// Plans the reads of the secrets' Doppler targets.
+async fn shared_targets(
+    job: &Job<'_>,
+    secrets: &[ListedSecret],
+) -> Result<SharedTargets, HandlerError> {
+    let (members, config) = (job.members().await?, job.clients.config());
+    let settings = secrets.iter().filter_map(|secret| {
+        let settings = members.settings(config, job.event.purpose, &secret.name);
+        // The visit reports the error.
+        settings.ok()
+    });
+    let targets = settings.flat_map(|(settings, _)| &settings.targets);
+    Ok(SharedTargets::new(targets))
 }
 
 /// Returns the keys of the account, if that takes at most half as many requests as a list of keys
@@ -171,7 +188,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn managed_secrets(
     clients: &Clients,
     invocation: &Invocation,
-) -> Result<Vec<String>, HandlerError> {
+) -> Result<Vec<ListedSecret>, HandlerError> {
     const DOING: &str = "list the secrets of this function";
     let started = Instant::now();
     let listed = timeout_at(invocation.deadline, clients.list_secrets()).await;
@@ -185,10 +202,10 @@ async fn managed_secrets(
     let managed = secrets
         .into_iter()
         .filter(|secret| unqualified_arn(&secret.rotation_function) == own);
-    let mut secrets: Vec<_> = managed.map(|secret| secret.arn).collect();
-    secrets.sort();
+    let mut secrets: Vec<_> = managed.collect();
+    secrets.sort_by(|one, other| one.arn.cmp(&other.arn));
     let next = clients.first_of_next_run();
-    let next = next.and_then(|next| secrets.iter().position(|secret| *secret >= next));
+    let next = next.and_then(|next| secrets.iter().position(|secret| secret.arn >= next));
     let start = next.unwrap_or_else(|| start_index(clients.clock().now(), secrets.len()));
     secrets.rotate_left(start);
     Ok(secrets)

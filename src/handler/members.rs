@@ -9,7 +9,7 @@ use tracing::warn;
 use super::error::HandlerError;
 use super::event::Purpose;
 use super::invocation::Invocation;
-use crate::adapters::{Clients, Secret};
+use crate::adapters::Clients;
 use crate::config::{Config, Fleet, FleetDefault, SecretConfig};
 
 /// How long an emergency stop and a status report wait for the documents.
@@ -55,7 +55,7 @@ impl Members {
         &'a self,
         config: &'a Config,
         purpose: Purpose,
-        secret: &Secret,
+        secret_name: &str,
     ) -> Result<(&'a SecretConfig, Option<String>), HandlerError> {
         let members = match self {
             Self::NoDocuments => return Ok((&config.secret, None)),
@@ -68,7 +68,7 @@ impl Members {
             Self::Read(members) => members,
         };
         let unlisted = config.fleet.as_ref().map(|fleet| fleet.unlisted);
-        match members.member(&secret.name) {
+        match members.member(secret_name) {
             Some(member) => Ok((member, None)),
             None if unlisted == Some(FleetDefault::Inherit) => Ok((&config.secret, None)),
             None if needs_no_document(purpose) => {

@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::report::SecretReport;
 use super::scope::check_scope;
 use super::setup::{describe, policy};
-use crate::adapters::{AccountKeys, Clients, Session};
+use crate::adapters::{AccountKeys, Clients, Session, SharedTargets};
 use crate::decision::{Observed, Policy, Scope, Task};
 use crate::driver::drive;
 
@@ -28,6 +28,8 @@ pub(super) struct Job<'a> {
     pub(super) halfway: Instant,
     /// The keys of the account, if the run is about many secrets.
     pub(super) account_keys: Option<AccountKeys>,
+    /// The Doppler targets of all secrets. They are read only together with the keys of the account.
+    pub(super) targets: SharedTargets,
     /// The sums over the secrets so far.
     pub(super) totals: Mutex<Metrics>,
 }
@@ -36,8 +38,8 @@ const REMOVED: &str = "it was left out: no document of FLEET_CONFIG_SECRET_IDS h
 
 /// Reconciles one secret, or reports its status.
 ///
-/// In a run over many secrets, a status report from the keys of the account comes first. If it
-/// finds that a reconciliation would change nothing, that is all.
+/// In a run over many secrets, a status report from the keys of the account and from shared reads of
+/// Doppler comes first. If it finds that a reconciliation would change nothing, that is all.
 ///
 /// # Errors
 /// Returns an error if the secret cannot be described or is not managed, or if the fleet's documents
@@ -57,7 +59,7 @@ pub(super) async fn reconcile_secret(
     if is_one_of_many && members.is_removed(config, &secret) {
         return Ok(SecretReport::left_out(&secret, REMOVED));
     }
-    let (settings, issue) = members.settings(config, event.purpose, &secret)?;
+    let (settings, issue) = members.settings(config, event.purpose, &secret.name)?;
     let configured = policy(clients, settings);
     let policy = Policy {
         grace: event.grace.unwrap_or(configured.grace),
@@ -70,7 +72,7 @@ pub(super) async fn reconcile_secret(
     let task = event.task();
     let mut outcome = None;
     if let Some(keys) = &job.account_keys {
-        let session = session().with_account_keys(keys);
+        let session = session().with_shared(keys, &job.targets);
         let status = Task::Status(Scope::EverySecret);
         let seen = drive(observed(status), session, deadline).await?;
         outcome = match event.purpose {
@@ -80,7 +82,10 @@ pub(super) async fn reconcile_secret(
     }
     let outcome = match outcome {
         Some(outcome) => outcome,
-        None => drive(observed(task), session(), deadline).await?,
+        None => {
+            let session = session().with_failures(&job.targets);
+            drive(observed(task), session, deadline).await?
+        }
     };
     job.totals().add(&secret, &outcome);
     let mut report = SecretReport::new(clients, &secret, outcome);

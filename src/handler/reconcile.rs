@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::one_secret::{Job, reconcile_secret};
 use super::outcome::{log_ignored, log_reconciliation};
 use super::report::SecretReport;
-use crate::adapters::{AdapterError, CALL_CONTEXT, CallContext, Clients, Stage};
+use crate::adapters::{AdapterError, CALL_CONTEXT, CallContext, Clients, SharedTargets, Stage};
 use crate::config::Config;
 use crate::redact::Redacted;
 
@@ -92,6 +92,7 @@ async fn run(
         members: OnceCell::new(),
         halfway,
         account_keys: None,
+        targets: SharedTargets::default(),
         totals: Mutex::default(),
     };
     let visited = if let Some(secret) = named {

@@ -88,7 +88,7 @@ async fn run(
     check_scope(config, &secret, &invocation.function_arn)?;
 
     let members = Members::read(clients, &invocation.function_arn, deadline).await?;
-    let (settings, _) = members.settings(config, Purpose::Reconcile, &secret)?;
+    let (settings, _) = members.settings(config, Purpose::Reconcile, &secret.name)?;
     let task = Task::Rotate {
         step: event.step,
         version: event.version.clone(),

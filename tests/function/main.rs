@@ -5,6 +5,7 @@ mod advice;
 mod doppler;
 mod errors;
 mod fleet;
+mod fleet_mirrors;
 mod fleet_reconciliation;
 mod login;
 mod logs;

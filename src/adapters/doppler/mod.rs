@@ -11,6 +11,7 @@ mod login;
 mod login_cause;
 mod provision;
 mod rate_limit;
+mod together;
 
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 pub(super) use self::credentials::DopplerState;
 pub(in crate::adapters) use self::login::OPERATION as LOGIN;
+pub use self::together::SharedTargets;
 use super::clock::Clock;
 use super::secrets_manager::SecretsManager;
 use super::sts::Sts;
@@ -41,7 +43,7 @@ pub(super) struct Doppler<'a> {
 
 /// A secret's value in Doppler: as written, and as consumers receive it, with references resolved.
 /// Both are null if the secret does not exist (3P; the status is not 404).
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Value {
     raw: Option<SecretString>,
@@ -102,19 +104,29 @@ impl Doppler<'_> {
         let reply = self
             .call::<SecretReply>("GetSecret", Method::GET, url, None)
             .await;
-        let (reply, call) = match reply {
+        let read = reply.map(|(reply, call)| (reply.value, call));
+        self.value_of(target, read).await
+    }
+
+    /// Returns what a read of the target shows, as [`read`](Self::read) does.
+    async fn value_of(
+        &self,
+        target: &Target,
+        read: Result<(Value, Call), AdapterError>,
+    ) -> Result<(Option<SecretString>, Call), AdapterError> {
+        let (value, call) = match read {
             Err(AdapterError::Call(failed)) if failed.hides_the_target() => {
                 let failed = self.may_create(target, failed).await?;
                 self.is_certain(target, &failed).await?;
                 return Ok((None, failed.call));
             }
-            reply => reply?,
+            read => read?,
         };
         // Detected here, it stops `testSecret`. A write would succeed and could not be verified.
-        if reply.value.is_hidden() {
+        if value.is_hidden() {
             return Err(self.not_visible(target, call).await);
         }
-        Ok((reply.value.computed, call))
+        Ok((value.computed, call))
     }
 
     /// Writes the target, and verifies that consumers receive exactly this key.
