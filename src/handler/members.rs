@@ -9,7 +9,7 @@ use tracing::warn;
 use super::error::HandlerError;
 use super::event::Purpose;
 use super::invocation::Invocation;
-use crate::adapters::Clients;
+use crate::adapters::{Clients, Secret};
 use crate::config::{Config, Fleet, FleetDefault, SecretConfig};
 
 /// How long an emergency stop and a status report wait for the documents.

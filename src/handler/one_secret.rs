@@ -80,12 +80,11 @@ pub(super) async fn reconcile_secret(
             Purpose::Reconcile | Purpose::EmergencyStop => seen.of_unchanged(task.clone()),
         };
     }
-    let outcome = match outcome {
-        Some(outcome) => outcome,
-        None => {
-            let session = session().with_failures(&job.targets);
-            drive(observed(task), session, deadline).await?
-        }
+    let outcome = if let Some(outcome) = outcome {
+        outcome
+    } else {
+        let session = session().with_failures(&job.targets);
+        drive(observed(task), session, deadline).await?
     };
     job.totals().add(&secret, &outcome);
     let mut report = SecretReport::new(clients, &secret, outcome);

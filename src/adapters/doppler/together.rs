@@ -23,10 +23,12 @@ const MOST_NAMES: usize = 100;
 /// below 4 KB.
 const MOST_BYTES: usize = 3_000;
 
-/// The values of a config, without the names that do not exist. Doppler omits those (EMP).
+/// Values by name, without the names that do not exist. Doppler omits those (EMP).
+type Values = HashMap<String, Value>;
+
 #[derive(Deserialize)]
 struct ListReply {
-    secrets: HashMap<String, Value>,
+    secrets: Values,
 }
 
 /// The targets of many secrets at one time.
@@ -43,10 +45,12 @@ pub struct SharedTargets {
     places: BTreeMap<Target, usize>,
 }
 
-/// Targets that are read with one call, when the first of them is needed.
+/// Targets in one config that are read with one call, when the first of them is needed.
 struct Batch {
-    targets: Vec<Target>,
-    read: OnceCell<Result<(HashMap<String, Value>, Call), AdapterError>>,
+    project: String,
+    config: String,
+    names: Vec<String>,
+    read: OnceCell<Result<(Values, Call), AdapterError>>,
 }
 
 impl SharedTargets {
@@ -70,16 +74,18 @@ impl SharedTargets {
         }
         let mut shared = Self::default();
         // The read of a single target is as cheap.
-        let batches = configs.into_values().flatten();
-        for batch in batches.filter(|batch| batch.len() > 1) {
-            let place = shared.batches.len();
-            let targets: Vec<_> = batch.into_iter().cloned().collect();
-            let places = targets.iter().map(|target| (target.clone(), place));
-            shared.places.extend(places);
-            shared.batches.push(Batch {
-                targets,
-                read: OnceCell::new(),
-            });
+        for ((project, config), batches) in configs {
+            for targets in batches.into_iter().filter(|targets| targets.len() > 1) {
+                let place = shared.batches.len();
+                let places = targets.iter().map(|&target| (target.clone(), place));
+                shared.places.extend(places);
+                shared.batches.push(Batch {
+                    project: project.clone(),
+                    config: config.clone(),
+                    names: targets.iter().map(|target| target.name.clone()).collect(),
+                    read: OnceCell::new(),
+                });
+            }
         }
         shared
     }
@@ -158,18 +164,14 @@ impl Doppler<'_> {
         }
     }
 
-    async fn read_batch(
-        &self,
-        batch: &Batch,
-    ) -> Result<(HashMap<String, Value>, Call), AdapterError> {
-        let Some(Target {
-            project, config, ..
-        }) = batch.targets.first()
-        else {
-            unreachable!("a batch has targets")
-        };
+    async fn read_batch(&self, batch: &Batch) -> Result<(Values, Call), AdapterError> {
+        let Batch {
+            project,
+            config,
+            names,
+            ..
+        } = batch;
         let started = Instant::now();
-        let names: Vec<_> = batch.targets.iter().map(|target| &*target.name).collect();
         let query = [
             ("project", project.as_str()),
             ("config", config),
@@ -184,7 +186,7 @@ impl Doppler<'_> {
         let words = format!("read {} Doppler targets in {project}/{config}", names.len());
         log_read(&words, &call, started);
         let mut values = reply.secrets;
-        values.retain(|name, _| names.contains(&name.as_str()));
+        values.retain(|name, _| names.contains(name));
         Ok((values, call))
     }
 }

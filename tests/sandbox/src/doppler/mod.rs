@@ -253,19 +253,6 @@ impl Doppler {
         });
     }
 
-    /// Removes a secret as a user does in the dashboard.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the config does not exist.
-    pub fn remove_value(&self, project: &str, config: &str, name: &str) {
-        let (mut state, id) = (self.state(), config_id(project, config));
-        let config = state.config(&id).expect("the config exists");
-        let mut secrets = config.secrets.clone();
-        secrets.remove(name);
-        state.commit(&id, secrets, DASHBOARD_USER, false);
-    }
-
     /// Answers every call about this project with status 503, and changes nothing.
     pub fn stop_project(&self, project: &str) {
         self.state().stopped.insert(project.to_owned());
