@@ -180,10 +180,8 @@ impl Session<'_> {
         if let Some(shared) = self.failed_targets {
             doppler.shared_failure(shared, target).await?;
         }
-        if let Some(shared) = self.shared_targets
-            && let Some(value) = doppler.read_shared(shared, target).await?
-        {
-            return Ok((value, None));
+        if let Some(shared) = self.shared_targets {
+            return doppler.read_shared(shared, target).await;
         }
         let (value, call) = doppler.read(target).await?;
         Ok((value, Some(call)))

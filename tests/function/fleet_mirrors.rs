@@ -180,7 +180,7 @@ async fn target_is_read_again_before_a_write() {
     assert_eq!(env.doppler_value("KEY_3"), Some(value(3)));
     assert_eq!(holds(&report, 3), "current", "{report}");
 
-    // It was empty when all were read, and somebody has stored another value since.
+    // It was empty when all were read, and an operator has stored another value since.
     let arn = env.sandbox.secret(&member(4)).arn;
     let key = env.sandbox.key_with_value(&value(4)).expect("it exists");
     let description = InUseText::new(&member(4)).to_string();

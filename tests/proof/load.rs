@@ -81,7 +81,7 @@ async fn mirrored_fleet_rotates_within_both_limits() {
 /// With a mirror, Doppler's limits are those of its smallest plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet_is_reconciled_in_one_run() {
-    for mirror in [None, Some((DOPPLER_WRITES[0], Duration::from_mins(1)))] {
+    for mirror in [Some((DOPPLER_WRITES[0], Duration::from_mins(1))), None] {
         let members = if is_exhaustive() { 1_000 } else { 40 };
         let fleet = Fleet::start(members, mirror).await;
         if mirror.is_some() {
