@@ -134,21 +134,21 @@ fn may_concern_one(failed: &AdapterError) -> bool {
 
 impl Doppler<'_> {
     /// As [`read`](Doppler::read), but from the read of all targets in the config, which is made if
-    /// it was not. Returns `None` if the target is to be read alone.
+    /// it was not. Returns the call only if the target was read alone.
     pub(in crate::adapters) async fn read_shared(
         &self,
         shared: &SharedTargets,
         target: &Target,
-    ) -> Result<Option<Option<SecretString>>, AdapterError> {
-        let Some(batch) = shared.batch(target) else {
-            return Ok(None);
-        };
-        batch.read.get_or_init(|| self.read_batch(batch)).await;
-        let Some(reply) = batch.reply(target) else {
-            return Ok(None);
-        };
-        let (value, _) = self.value_of(target, reply).await?;
-        Ok(Some(value))
+    ) -> Result<(Option<SecretString>, Option<Call>), AdapterError> {
+        if let Some(batch) = shared.batch(target) {
+            batch.read.get_or_init(|| self.read_batch(batch)).await;
+            if let Some(reply) = batch.reply(target) {
+                let (value, _) = self.value_of(target, reply).await?;
+                return Ok((value, None));
+            }
+        }
+        let (value, call) = self.read(target).await?;
+        Ok((value, Some(call)))
     }
 
     /// Returns the error of a target whose shared read failed. It would fail again.
