@@ -3,6 +3,8 @@
 Needs the packages of tests/tools/terraform.txt. Run it with `make iac`.
 """
 
+import base64
+import hashlib
 import pathlib
 import tempfile
 import unittest
@@ -99,6 +101,18 @@ class Evaluated(unittest.TestCase):
         for address, name in given.items():
             self.assertLessEqual(len(name), 64, address)
         self.assertLessEqual(len(found["aws_iam_role.role"]["name_prefix"]), 38)
+
+    def test_code_and_tags_are_those_given(self):
+        for architecture in ("x86_64", "arm64"):
+            [zipped] = self.release.glob(f"*-{architecture}.zip")
+            evaluated = module(self.release, WAYS[0] | {"Architecture": architecture})
+            evaluated.values["tags"] = {"team": "shop"}
+            found = evaluated.resources()
+            own = found["aws_lambda_function.rotation_function"]
+            self.assertEqual(own["filename"], str(zipped))
+            self.assertEqual(own["source_code_hash"], base64.b64encode(hashlib.sha256(zipped.read_bytes()).digest()).decode())
+            tagged = {address for address, attributes in found.items() if attributes.get("tags") == {"team": "shop"}}
+            self.assertEqual(tagged, {address for address in found if "tags" in OWN.get(address.partition(".")[0], ())})
 
     def test_changed_zip_is_refused(self):
         self.assertEqual(module(self.release, WAYS[0]).refusals(), [])
