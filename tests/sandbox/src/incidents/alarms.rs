@@ -1,16 +1,24 @@
 //! What leads to the alarms about rotations and reconciliations.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::calls::{deny_by_kms, deny_by_scp};
 use super::helpers::{always, hour, key_id, nothing, plan, reconcile, rotate};
 use super::{BASE, Incident, Provoked, SECRET};
 use crate::call_log::Service;
 use crate::faults::FaultKind;
+use crate::sandbox::Sandbox;
 
 /// Longer than the 240 seconds after which near-timeout is in alarm, and shorter than a signature is
 /// valid.
 const SLOW: Duration = Duration::from_secs(250);
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn seconds_of_minute(sandbox: &Sandbox) -> u64 {
+    let since = sandbox.now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() % MINUTE.as_secs())
+}
 
 pub(super) const INCIDENTS: &[Incident] = &[
     Incident {
@@ -65,6 +73,9 @@ pub(super) const INCIDENTS: &[Incident] = &[
                     async {}
                 });
                 always(sandbox, (Service::ApiGateway, "CreateApiKey"), slow);
+                // Whole minutes make the five of the alarm. If the call began late in one, it would
+                // end in the sixth.
+                sandbox.advance(MINUTE - Duration::from_secs(seconds_of_minute(sandbox)));
                 rotate(sandbox)
             })
         },
