@@ -13,11 +13,11 @@ use crate::sandbox::Sandbox;
 /// valid.
 const SLOW: Duration = Duration::from_secs(250);
 
-const MINUTE: Duration = Duration::from_mins(1);
-
-fn seconds_of_minute(sandbox: &Sandbox) -> u64 {
-    let since = sandbox.now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() % MINUTE.as_secs())
+/// Returns the time until the next minute begins.
+fn rest_of_minute(sandbox: &Sandbox) -> Duration {
+    const MINUTE: u64 = 60;
+    let since = sandbox.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(MINUTE - since.as_secs() % MINUTE)
 }
 
 pub(super) const INCIDENTS: &[Incident] = &[
@@ -75,7 +75,7 @@ pub(super) const INCIDENTS: &[Incident] = &[
                 always(sandbox, (Service::ApiGateway, "CreateApiKey"), slow);
                 // Whole minutes make the five of the alarm. If the call began late in one, it would
                 // end in the sixth.
-                sandbox.advance(MINUTE - Duration::from_secs(seconds_of_minute(sandbox)));
+                sandbox.advance(rest_of_minute(sandbox));
                 rotate(sandbox)
             })
         },
