@@ -141,16 +141,16 @@ impl Fleet {
         self.env.sandbox.faults().inject(fault);
     }
 
-    /// Starts the program, and sends Ctrl-C once the condition is met. Returns standard error.
+    /// Starts the program, and sends Ctrl-C once the condition is met.
     pub(crate) async fn interrupt(
         &self,
         arguments: &[&str],
         what: &str,
         is_met: impl Fn(&Self) -> bool,
-    ) -> String {
+    ) -> Ended {
         let home = home();
         let mut command = program(&self.env, &home, &[&["fleet"], arguments].concat());
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("it starts");
         let id = child.id().expect("it runs").to_string();
         crate::support::programs::until(what, || is_met(self).then_some(())).await;
@@ -159,8 +159,12 @@ impl Fleet {
             .status();
         assert!(kill.expect("kill runs").success());
         let output = child.wait_with_output().await.expect("it ends");
-        assert_eq!(output.status.code(), Some(130));
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        let ended = Ended {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        ended.with(130)
     }
 }
 

@@ -155,19 +155,12 @@ async fn rotate_resumes_after_interrupt() {
         }
     };
     let rotate = ["rotate", "--all", "--per-minute", "1"];
-    let stderr = fleet.interrupt(&rotate, "rotation", is_rotated).await;
-    let token = fleet
-        .env
-        .sandbox
-        .secret(SECRET)
-        .current()
-        .expect("a value")
-        .id
-        .clone();
+    let ended = fleet.interrupt(&rotate, "rotation", is_rotated).await;
+    let token = version(&fleet, SECRET);
     assert!(fleet.env.sandbox.rotation(&token).await.succeeded);
     let rotated = version(&fleet, SECRET);
     assert_eq!(version(&fleet, SECOND), second, "the pace was not kept");
-    let again = command_in(&stderr);
+    let again = command_in(&ended.stderr);
     let mut again: Vec<_> = again.iter().map(String::as_str).collect();
     again.extend([QUICK, "--wait", "--json"]);
     let ended = fleet.run(&again).await.with(0);
@@ -257,8 +250,8 @@ async fn stop_resumes_after_interrupt() {
         log.contains("emergencyStop")
     };
     let stop = ["stop", "--all", "--yes", "--per-minute", "1"];
-    let stderr = fleet.interrupt(&stop, "stop", is_stopped).await;
-    let again = command_in(&stderr);
+    let ended = fleet.interrupt(&stop, "stop", is_stopped).await;
+    let again = command_in(&ended.stderr);
     let again: Vec<_> = again.iter().map(String::as_str).collect();
     let ended = fleet
         .run(&[&again[..], &["--yes", QUICK, "--json"]].concat())
@@ -266,6 +259,30 @@ async fn stop_resumes_after_interrupt() {
         .with(0);
     let stopped = ended.json()["stopped"].clone();
     assert_eq!(named(&stopped, SECOND)["secret"], SECOND);
+    for value in superseded(&fleet) {
+        assert_eq!(is_enabled(&fleet.env, &value), Some(false));
+    }
+}
+
+/// After Ctrl-C, a member whose stop failed is listed, and the command that is shown repeats it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_resumes_at_first_failure() {
+    let fleet = Fleet::rotated().await;
+    let refused = FaultKind::refuse(400, "BadRequestException", "no");
+    let refused = Fault::new(refused).on(Service::ApiGateway, "UpdateApiKey");
+    fleet.env.sandbox.faults().inject(refused);
+    let is_answered = |fleet: &Fleet| {
+        let log = fleet.env.sandbox.function_answers();
+        log.contains("emergencyStop")
+    };
+    let again = ["stop", "--all", "--after", "demo"];
+    let stop = [&again[..], &["--yes", "--per-minute", "1", "--json"]].concat();
+    let ended = fleet.interrupt(&stop, "stop", is_answered).await;
+    named(&ended.json()["failed"], SECRET);
+    assert_eq!(ended.json()["notStarted"], json!([SECOND]));
+    assert_eq!(command_in(&ended.stderr), again);
+    let again = [&again[..], &["--yes", QUICK]].concat();
+    fleet.run(&again).await.with(0);
     for value in superseded(&fleet) {
         assert_eq!(is_enabled(&fleet.env, &value), Some(false));
     }

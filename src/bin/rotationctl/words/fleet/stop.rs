@@ -21,8 +21,11 @@ const MOST_SHOWN: usize = 40;
 struct Stopped {
     reports: Vec<(String, Vec<String>, Vec<String>)>,
     failures: Failures,
-    not_started: Vec<String>,
-    /// The last one that was processed.
+    /// How many the function was asked to stop.
+    started: usize,
+    /// How many of those were answered.
+    answered: usize,
+    /// The last one before the first that failed: a run that resumes there leaves none out.
     last: Option<String>,
 }
 
@@ -59,20 +62,37 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Stop) -> Result<(),
     }
     let question = format!("Disable every superseded key of {} secrets?", names.len());
     console.confirm(&question, operator.options.yes).await?;
-    let mut stopped = Stopped::default();
+    let mut stopped = Stopped {
+        last: arguments.after.clone(),
+        ..Stopped::default()
+    };
     let is_interrupted = tokio::select! {
         () = stop(operator, arguments, &names, &mut stopped) => false,
         () = interrupted() => true,
     };
     console.end_progress();
+    if stopped.answered < stopped.started {
+        let unknown = Failure::interrupted().next("it is not known what was disabled");
+        stopped.failures.add(&names[stopped.answered], &unknown);
+    }
+    let not_started = &names[stopped.started..];
+    report(console, &stopped, not_started);
+    let again = again(&arguments.which, stopped.last.as_deref());
     if is_interrupted {
-        let next = format!(
-            "resume with `{}`",
-            again(&arguments.which, stopped.last.as_deref())
-        );
+        let next = format!("resume with `{again}`");
         return Err(Failure::interrupted().next(next));
     }
-    report(operator, arguments, &stopped)
+    if stopped.failures.all.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!(
+            "{} stops failed, and {} were not started",
+            stopped.failures.all.len(),
+            not_started.len()
+        ),
+        format!("run `{again}`, or disable the keys yourself: docs/runbook.md#emergency-stop"),
+    ))
 }
 
 /// Returns the command that resumes the run.
@@ -91,8 +111,7 @@ fn again(which: &Which, last: Option<&str>) -> String {
 
 async fn stop(operator: &Operator<'_>, arguments: &Stop, names: &[String], stopped: &mut Stopped) {
     let mut pacer = Pacer::new(&arguments.pace);
-    let mut rest = names.iter();
-    for (number, name) in (1..).zip(rest.by_ref()) {
+    for (number, name) in (1..).zip(names) {
         pacer.turn().await;
         let failed = stopped.failures.all.len();
         operator.console.progress(&format!(
@@ -100,7 +119,9 @@ async fn stop(operator: &Operator<'_>, arguments: &Stop, names: &[String], stopp
             names.len()
         ));
         let event = json!({ "Step": "emergencyStop", "SecretId": name });
+        stopped.started = number;
         let answer = operator.invoke(&event).await;
+        stopped.answered = number;
         match answer.and_then(|answer| Report::read(&answer)) {
             Ok(report) => {
                 stopped.failures.succeeded();
@@ -113,9 +134,10 @@ async fn stop(operator: &Operator<'_>, arguments: &Stop, names: &[String], stopp
                 }
             }
         }
-        stopped.last = Some(name.clone());
+        if stopped.failures.all.is_empty() {
+            stopped.last = Some(name.clone());
+        }
     }
-    stopped.not_started = rest.cloned().collect();
 }
 
 /// Notes the report of one member.
@@ -200,9 +222,10 @@ fn readers(name: &str, report: &SecretReport) -> Vec<String> {
     keys.chain(targets).collect()
 }
 
-fn report(operator: &Operator<'_>, arguments: &Stop, stopped: &Stopped) -> Result<(), Failure> {
-    let console = operator.console;
+/// Prints what was stopped, what failed and what was not started.
+fn report(console: &Console, stopped: &Stopped, not_started: &[String]) {
     show(console, stopped);
+    console.list("not started", not_started);
     let failed = stopped.failures.all.iter();
     let failed: Vec<_> = failed
         .map(|(name, error)| json!({ "secret": name, "error": error }))
@@ -212,20 +235,8 @@ fn report(operator: &Operator<'_>, arguments: &Stop, stopped: &Stopped) -> Resul
         .map(|(name, done, issues)| json!({ "secret": name, "done": done, "issues": issues }))
         .collect();
     console.document(&json!({
-        "stopped": reports, "failed": failed, "notStarted": stopped.not_started,
+        "stopped": reports, "failed": failed, "notStarted": not_started,
     }));
-    if failed.is_empty() {
-        return Ok(());
-    }
-    let again = again(&arguments.which, arguments.after.as_deref());
-    Err(Failure::new(
-        format!(
-            "{} stops failed, and {} were not started",
-            failed.len(),
-            stopped.not_started.len()
-        ),
-        format!("run `{again}`, or disable the keys yourself: docs/runbook.md#emergency-stop"),
-    ))
 }
 
 fn show(console: &Console, stopped: &Stopped) {
