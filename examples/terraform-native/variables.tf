@@ -495,7 +495,7 @@ variable "documentation_url" {
 }
 
 variable "role_name" {
-  description = "Name of the function's role. Empty for a generated one. With DopplerIdentity, choose a name, because the identity names the role's ARN as its subject."
+  description = "Name of the function's role. Empty for a generated one. With DopplerIdentity, choose a name, because the identity names the role's ARN as its subject. Begin it with the stack's name and -Role-, which policies in the documentation match."
   type        = string
   default     = ""
   nullable    = false

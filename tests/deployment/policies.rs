@@ -56,8 +56,8 @@ fn function() -> Role {
     role_in(&stack(NAME, parameters.into(), BTreeMap::new()))
 }
 
-/// Returns the checks of the function's calls on what these policies protect.
-fn needed() -> Vec<Check> {
+/// Returns the checks of the function's calls, by this role, on what these policies protect.
+fn needed(role: &str) -> Vec<Check> {
     let secret = [
         "DescribeSecret",
         "GetSecretValue",
@@ -76,7 +76,7 @@ fn needed() -> Vec<Check> {
         Check::new(format!("apigateway:{action}"), key)
             .with("aws:ResourceTag/rotation:function", NAME)
     });
-    let by_function = |check: Check| check.with("aws:PrincipalArn", OWN_ROLE);
+    let by_function = |check: Check| check.with("aws:PrincipalArn", role);
     let checks = secret.into_iter().chain(key).chain(own);
     checks.map(by_function).collect()
 }
@@ -85,11 +85,45 @@ fn needed() -> Vec<Check> {
 fn policies_leave_function_what_it_needs() {
     let (policies, function) = (policies(), function());
     assert_eq!(policies.len(), 3, "{:?}", policies.keys());
-    for check in needed() {
+    for check in needed(OWN_ROLE) {
         assert!(function.allows(&check), "{check}");
         for (heading, policy) in &policies {
             assert!(all_but(policy).allows(&check), "{heading}: {check}");
         }
+    }
+}
+
+/// The name that a page recommends for the role is one that these policies and those of `doctor` match.
+#[test]
+fn recommended_role_name_matches_policies() {
+    let identity = &page("doppler-identity").text;
+    let (_, rest) = identity
+        .split_once(" RoleName=")
+        .expect("the page names it");
+    let name = rest.split_whitespace().next().unwrap_or_default();
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/{name}");
+    assert!(
+        identity.contains(&format!("values = [\"{role}\"]")),
+        "{role}"
+    );
+    for (heading, policy) in policies() {
+        for check in needed(&role) {
+            assert!(all_but(&policy).allows(&check), "{heading}: {check}");
+        }
+    }
+    let change = Check::new("iam:PutRolePolicy", &role).with("aws:PrincipalArn", STRANGER);
+    assert!(!all_but(&policies()["Service control policy"]).allows(&change));
+    let blocks = page("doctor").blocks();
+    for action in ["iam:SimulatePrincipalPolicy", "sts:AssumeRole"] {
+        let block = blocks
+            .iter()
+            .find(|block| block.text.contains(action) && block.language == "json");
+        let policy: Value = serde_json::from_str(&block.expect(action).text).expect("it is JSON");
+        let policy = Policy::read([&policy]).unwrap_or_else(|error| panic!("{error:#}"));
+        assert!(
+            Role::new(policy).allows(&Check::new(action, &role)),
+            "{action}"
+        );
     }
 }
 

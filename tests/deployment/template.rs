@@ -656,7 +656,7 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "RoleName",
-        &["", "partner-api-key-rotation"],
+        &["", "partner-api-key-Role-rotation"],
         &["path/name", "two words"],
     ),
     (

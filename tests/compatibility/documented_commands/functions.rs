@@ -175,7 +175,7 @@ async fn identity_replaces_stored_token() {
     let issuer = operator.run(Commands::ShowIssuer).await;
     assert_eq!(issuer.trim(), env.sandbox.issuer_url());
     let subject = operator.run(Commands::PrintSubject).await;
-    let role = "arn:aws:iam::123456789012:role/partner-api-key-rotation";
+    let role = "arn:aws:iam::123456789012:role/partner-api-key-Role-rotation";
     assert_eq!(subject.trim(), role);
     operator.run(Commands::CheckIdentity).await;
     env.sandbox
