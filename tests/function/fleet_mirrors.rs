@@ -151,7 +151,7 @@ async fn single_target_is_read_alone() {
     assert_eq!(counts(&env), [0, 1, 0], "{report}");
 }
 
-/// With long names, several calls are made, each with a URL below 4 KB.
+/// With long names, several calls are made, so that no URL is too long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_names_are_read_in_several_calls() {
     let name = |number: usize| format!("KEY_{}_{number}", "X".repeat(190));

@@ -19,8 +19,8 @@ use crate::ids::Target;
 /// The most names in one call.
 const MOST_NAMES: usize = 100;
 
-/// The most bytes of the names in a URL, with the three of each separator. The whole URL is then
-/// below 4 KB.
+/// The most bytes that the names take in a URL, with the three of each separator. Host, project and
+/// config are not counted.
 const MOST_BYTES: usize = 3_000;
 
 /// Values by name, without the names that do not exist. Doppler omits those (EMP).
