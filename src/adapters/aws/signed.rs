@@ -1,7 +1,8 @@
 //! Calls of the query protocol, signed but not sent by a client of the SDK.
 //!
-//! A further client of the SDK would make the binary larger: that of `EventBridge`, with one call, is a
-//! third of a megabyte, most of it for what the function does not use. Signature, connection, clock and errors are the same here as there.
+//! The function calls one operation of STS so. A client of the SDK for it would make the binary larger:
+//! that of `EventBridge`, with one call too, is a third of a megabyte, and most of it is not used.
+//! Signature, connection, clock and errors are those of the SDK's clients.
 
 use std::time::Duration;
 
