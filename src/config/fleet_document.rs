@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::fleet_error::{DocumentFault, FleetError};
-use super::fleet_fields::{MemberFields, unknown};
+use super::fleet_fields::{MemberFields, number_of, unknown};
 use super::parse::{is_name_of_secret, parse_url};
 use super::secret_config::{DOPPLER_TARGETS, PROBE_URL};
 use super::{Config, DopplerConfig, SecretConfig};
@@ -116,7 +116,10 @@ impl<'a> Reader<'a> {
                 let place = format!("defaults.{}", DOPPLER_TARGETS.field);
                 let fault = "cannot be a default: two members would write one target";
                 self.fault(id, &place, fault);
+                // Reported once, not again for each member.
+                base.targets.clear();
             }
+            self.check_probe(id, "defaults", &base);
         }
         let Some(members) = members else {
             self.fault(id, "members", "is missing");
@@ -163,13 +166,20 @@ impl<'a> Reader<'a> {
                 "holds a document of this fleet, which is never rotated",
             );
         }
-        let settings = self.settings(id, &place, settings, base);
-        self.check_limits(id, &place, &name, &settings);
+        // That of the defaults is checked there.
+        let own = SecretConfig {
+            probe_url: None,
+            ..base.clone()
+        };
+        let mut read = self.settings(id, &place, settings, &own);
+        self.check_targets(id, &place, &name, (&read, settings));
+        self.check_probe(id, &place, &read);
+        read.probe_url = read.probe_url.or_else(|| base.probe_url.clone());
         if let Some((other, _)) = self.members.get(&name) {
             let fault = format!("is already in {other}");
             self.fault(id, &place, fault);
         } else {
-            self.members.insert(name, (id, settings));
+            self.members.insert(name, (id, read));
         }
     }
 
@@ -198,8 +208,15 @@ impl<'a> Reader<'a> {
         read
     }
 
-    /// Checks what the member names against what the environment allows.
-    fn check_limits(&mut self, id: &str, place: &str, name: &str, settings: &SecretConfig) {
+    /// Checks the targets of a member against what the environment allows, and against the targets
+    /// of the others. `text` is the text of its settings.
+    fn check_targets(
+        &mut self,
+        id: &str,
+        place: &str,
+        name: &str,
+        (settings, text): (&SecretConfig, &str),
+    ) {
         let config = self.config;
         let Some(fleet) = &config.fleet else {
             return;
@@ -209,18 +226,30 @@ impl<'a> Reader<'a> {
             let fault = "needs the setting DOPPLER_IDENTITY or DOPPLER_TOKEN_SECRET_ID";
             self.fault(id, &targets, fault);
         }
-        for (number, target) in (1..).zip(&settings.targets) {
+        for target in &settings.targets {
             let mut allowed = fleet.allowed_targets.iter();
             if !allowed.any(|pattern| pattern.allows_target(target)) {
+                let number = number_of(target, text);
                 let fault = format!("item {number} is outside DOPPLER_ALLOWED");
                 self.fault(id, &targets, fault);
             }
-            if let Some(other) = self.targets.insert(target.clone(), name.to_owned()) {
+            let other = self.targets.insert(target.clone(), name.to_owned());
+            // A member of two documents is reported as such.
+            if let Some(other) = other.filter(|other| other != name) {
+                let number = number_of(target, text);
                 let other = Redacted::secret_id(&other);
                 let fault = format!("item {number} is also a target of {other}");
                 self.fault(id, &targets, fault);
             }
         }
+    }
+
+    /// Checks the host of a probe against what the environment allows.
+    fn check_probe(&mut self, id: &str, place: &str, settings: &SecretConfig) {
+        let config = self.config;
+        let Some(fleet) = &config.fleet else {
+            return;
+        };
         let mut allowed = fleet.allowed_probes.iter();
         if let Some(url) = &settings.probe_url
             && !allowed.any(|pattern| pattern.allows_url(url))

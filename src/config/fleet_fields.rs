@@ -4,7 +4,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::SECRET_SETTINGS;
+use super::doppler::parse_target;
+use super::secret_config::DOPPLER_TARGETS;
 use super::source::{Setting, Source};
+use crate::ids::Target;
 use crate::redact::Redacted;
 
 /// The settings of one object.
@@ -49,6 +52,18 @@ impl Source for MemberFields<'_> {
     fn fault(&mut self, setting: &Setting, fault: String) {
         self.faults.push((setting.field.to_owned(), fault));
     }
+}
+
+/// Returns the number of a target in the list of an object, where repeated items count.
+pub(super) fn number_of(target: &Target, object: &str) -> usize {
+    let object: Value = serde_json::from_str(object).unwrap_or_default();
+    let items = object[DOPPLER_TARGETS.field].as_array();
+    let is_target = |item: &Value| {
+        let text = item.as_str().unwrap_or_default();
+        parse_target(text.trim()).as_ref() == Ok(target)
+    };
+    let before = items.and_then(|items| items.iter().position(is_target));
+    before.map_or(0, |before| before + 1)
 }
 
 /// Returns the fields that are not settings.

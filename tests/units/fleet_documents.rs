@@ -183,6 +183,62 @@ fn every_fault_is_reported_without_value() {
     }
 }
 
+/// A fault of the defaults is that of the defaults, and not of each member too.
+#[test]
+fn fault_of_defaults_is_reported_once() {
+    let defaults = |defaults: Value| {
+        let members = json!({ "a": {}, "b": {} });
+        let document = json!({ "defaults": defaults, "members": members });
+        faults(read(&[&document.to_string()]))
+    };
+    let found = defaults(json!({ "probeUrl": "https://evil.org" }));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("defaults.probeUrl has a host outside PROBE_ALLOWED"));
+    let found = defaults(json!({ "dopplerTargets": ["other/prd/KEY"] }));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("defaults.dopplerTargets cannot be a default"));
+    let own = json!({
+        "defaults": { "probeUrl": "https://evil.org" },
+        "members": { "a": { "probeUrl": "https://evil.org" }, "b": {} },
+    });
+    let found = faults(read(&[&own.to_string()]));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[1].contains(r#"members["a"].probeUrl has a host"#));
+}
+
+/// The default probe applies to each member without one of its own.
+#[test]
+fn default_probe_applies_to_members() {
+    let document = json!({
+        "defaults": { "probeUrl": "https://api.example.com/x" },
+        "members": { "a": {}, "b": { "probeUrl": "https://b.example.com/x" } },
+    });
+    let fleet = read(&[&document.to_string()]).expect("valid");
+    for (name, host) in [("a", "api.example.com"), ("b", "b.example.com")] {
+        let url = fleet.member(name).and_then(|one| one.probe_url.clone());
+        assert_eq!(url.expect("it has one").host_str(), Some(host));
+    }
+}
+
+/// The number of a faulty item is its place in the list, although repeated items are left out.
+#[test]
+fn number_of_item_counts_repeated_items() {
+    let targets = ["shop/prd/KEY", "shop/prd/KEY", "other/prd/KEY"];
+    let found = faults(members(&json!({ "a": { "dopplerTargets": targets } })));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].ends_with("item 3 is outside DOPPLER_ALLOWED"));
+}
+
+/// A member of two documents is not reported as the owner of its own targets.
+#[test]
+fn member_of_two_documents_is_one_fault() {
+    let document = json!({ "members": { "a": { "dopplerTargets": ["shop/prd/KEY"] } } });
+    let document = document.to_string();
+    let found = faults(read(&[&document, &document]));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].ends_with("is already in rotation/fleet-1"));
+}
+
 #[test]
 fn text_other_than_document_is_refused() {
     for (text, fault) in [
