@@ -24,7 +24,7 @@ mod session;
 pub mod sts;
 mod values;
 
-pub use self::api_gateway::{AccountKeys, counted_uses, description};
+pub use self::api_gateway::{AccountKeys, counted_uses, description, identity};
 pub use self::aws::connector::sendable;
 pub(crate) use self::aws::throttle::{CALL_CONTEXT, CallContext, Stage};
 pub use self::call::{CallError, CallErrorKind};

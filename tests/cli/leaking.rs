@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::program::{Ended, end, fail_rotations, home, in_terminal, program, run_with};
 use crate::support::programs::PATIENCE;
-use crate::support::{SECRET, TestEnv, TestEnvBuilder, WorldSnapshot, is_enabled, rotated};
+use crate::support::{SECRET, TestEnv, TestEnvBuilder, WorldSnapshot, is_enabled, key_in, rotated};
 use sandbox::Event;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -95,6 +95,52 @@ async fn unknown_and_unmanaged_keys_are_refused() {
     let typed = run_with(&env, &["leaked", &superseded], None).await.with(2);
     typed.warns(["history of the shell"]);
     assert_eq!(WorldSnapshot::new(&env), before);
+}
+
+/// The function of another stack would refuse the stop after the rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn function_of_other_stack_is_refused() {
+    let (env, _) = rotated(TestEnvBuilder::plain()).await;
+    let value = env.current_key();
+    let before = WorldSnapshot::new(&env);
+    let other = ["leaked", "--yes", "--function", "other"];
+    let refused = run_with(&env, &other, Some(&value)).await.with(2);
+    refused.warns([
+        "is rotated by another function: arn:aws:lambda",
+        "with --function rotation",
+    ]);
+    assert_eq!(WorldSnapshot::new(&env), before);
+}
+
+/// A tag cannot hold every ARN, and then holds its hash, which names one secret too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_with_hash_of_secret_is_matched() {
+    let name = "shop/partner@key";
+    let setup = TestEnvBuilder::plain().inheriting().env("SECRET_ID", "");
+    let env = setup.start().await;
+    env.sandbox.create_secret(name, None);
+    env.sandbox.enable_rotation(name);
+    env.redeploy(&[("ALLOW_KEY_WITHOUT_PLAN", "true")]).await;
+    for secret in [SECRET, name] {
+        let token = env.sandbox.rotate(secret);
+        let outcome = env.sandbox.rotation(&token).await;
+        assert!(outcome.succeeded, "{secret}: {:?}", outcome.error());
+    }
+    let key_of = |name: &str| {
+        let secret = env.sandbox.secret(name);
+        let current = secret.current().and_then(|version| version.text.clone());
+        key_in(&current.expect("it was rotated")).expect("it has a key")
+    };
+    let value = key_of(name);
+    let before = WorldSnapshot::new(&env);
+    let other = ["leaked", "--yes", "--secret", SECRET];
+    let refused = run_with(&env, &other, Some(&value)).await.with(2);
+    refused.warns(["belongs to another secret than", "--secret"]);
+    assert_eq!(WorldSnapshot::new(&env), before);
+    let named = ["leaked", "--yes", "--secret", name];
+    run_with(&env, &named, Some(&value)).await.with(0);
+    assert_eq!(is_enabled(&env, &value), Some(false));
+    assert_eq!(is_enabled(&env, &key_of(SECRET)), Some(true));
 }
 
 /// Without an answer, and in a dry run, nothing changes.

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 pub use self::account::AccountKeys;
 pub(super) use self::create::NewKey;
 pub(super) use self::listing::hand_over;
+pub use self::observer::identity;
 pub(super) use self::observer::{KnownValues, ListedKey};
 pub use self::usage::counted_uses;
 use super::aws::AwsConfig;

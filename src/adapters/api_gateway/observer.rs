@@ -113,7 +113,8 @@ fn name_in_arn(arn: &str) -> Option<&str> {
 
 /// Returns how a tag names its secret: by ARN, or by the ARN's hash if a tag cannot hold the ARN.
 /// (DOC: at most 256 characters. The API model allows only these, the guide a few more.)
-pub(super) fn identity(arn: &str) -> String {
+#[must_use]
+pub fn identity(arn: &str) -> String {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-=._:/".contains(&byte);
     if arn.len() <= 256 && arn.bytes().all(fits) {
         return arn.to_owned();

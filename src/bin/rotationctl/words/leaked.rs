@@ -17,7 +17,7 @@ use crate::report::Report;
 use crate::secret::{CURRENT, PENDING, Secret};
 use crate::words::rotate::{self, Kind};
 use crate::words::whose::{self, Found};
-use crate::words::{retry, show, stop, value};
+use crate::words::{owner, retry, show, stop, value};
 
 /// The pause between two looks at the log.
 const POLL: Duration = Duration::from_secs(2);
@@ -75,12 +75,12 @@ pub(crate) async fn run(operator: &Operator<'_>, timeout: Duration) -> Result<()
         console.document(&json!({ "key": id, "disabled": true, "done": [] }));
         return Ok(());
     }
-    let options = options_for(operator, &found).await?;
+    let options = options_for(operator, &found)?;
     close(&operator.naming(&options), &found, &value, timeout).await
 }
 
 /// Returns the options that name the secret of the key.
-async fn options_for(operator: &Operator<'_>, found: &Found) -> Result<Options, Failure> {
+fn options_for(operator: &Operator<'_>, found: &Found) -> Result<Options, Failure> {
     let Some(secret) = &found.secret else {
         return Err(Failure::new(
             format!(
@@ -91,16 +91,8 @@ async fn options_for(operator: &Operator<'_>, found: &Found) -> Result<Options, 
         ));
     };
     let mut options = operator.options.clone();
-    let is_arn = secret.starts_with("arn:");
-    if let Some(named) = &options.secret {
-        let named = operator.describe_secret(named).await?;
-        if is_arn && named.arn != *secret {
-            return Err(Failure::not_started(
-                format!("API key {} belongs to another secret: {secret}", found.id),
-                "leave --secret out, or name that secret and its function",
-            ));
-        }
-    } else if is_arn {
+    // A tag that cannot hold the ARN holds its hash.
+    if options.secret.is_none() && secret.starts_with("arn:") {
         options.secret = Some(secret.clone());
     }
     Ok(options)
@@ -115,7 +107,9 @@ async fn close(
     let console = operator.console;
     let id = &found.id;
     let secret = operator.describe().await?;
+    owner::refuse_other_secret(found, &secret)?;
     let status = stop::status(operator).await;
+    owner::refuse_other_function(operator, &secret, &status).await?;
     let before = before(&secret, found, status.as_ref().ok());
     console.note(format!("API key {id} of {} leaked, and works.", secret.arn));
     let mut steps: Vec<_> = before.words().into_iter().collect();

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod fleet;
 pub(crate) mod help;
 pub(crate) mod leaked;
+mod owner;
 pub(crate) mod reconcile;
 pub(crate) mod retry;
 pub(crate) mod rollback;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use api_key_rotation::adapters::description::DescriptionText;
+use api_key_rotation::adapters::identity;
 use api_key_rotation::redact::Redacted;
 use api_key_rotation::secret::ApiKeyValue;
 use api_key_rotation::time::rfc3339;
@@ -33,6 +34,15 @@ pub(crate) struct Found {
     /// The version that it was created for.
     pub(crate) version: Option<String>,
     function: Option<String>,
+    /// The tag that names its secret, as it is: only to be compared.
+    tag: Option<String>,
+}
+
+impl Found {
+    /// Whether the key's tag names the secret with this ARN.
+    pub(crate) fn is_of(&self, arn: &str) -> bool {
+        self.tag.as_deref() == Some(&identity(arn))
+    }
 }
 
 /// Reads a value, and shows its key.
@@ -134,14 +144,16 @@ fn found(key: &ApiKey, value: &ApiKeyValue) -> Found {
             .map(|text| masked(text))
     };
     let secret = tag("rotation:secret");
+    let shown = secret.as_deref().map(Redacted::secret_id);
     Found {
         id: Redacted::id(&masked(key.id().unwrap_or_default())).to_string(),
         name: Redacted::id(&masked(key.name().unwrap_or_default())).to_string(),
         enabled: key.enabled(),
         mark: DescriptionText::parse(key.description().unwrap_or_default(), SystemTime::now()),
-        secret: secret.map(|secret| Redacted::secret_id(&secret).to_string()),
+        secret: shown.map(|shown| shown.to_string()),
         version: tag("rotation:version").map(|version| Redacted::id(&version).to_string()),
         function: tag("rotation:function").map(|function| Redacted::id(&function).to_string()),
+        tag: secret,
     }
 }
 
