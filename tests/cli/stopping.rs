@@ -103,7 +103,32 @@ async fn rollback_warns_of_revoked_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_during_rotation_is_refused() {
     let (env, _) = rotated(TestEnvBuilder::plain()).await;
-    drop(env.sandbox.begin_rotation(SECRET));
+    let token = env.sandbox.begin_rotation(SECRET);
     let refused = run_unchanged(&env, &["rollback", "--yes"]).await.with(1);
     refused.warns(["rotationctl cancel"]);
+    // Promoted, but not ended: Secrets Manager tries it again.
+    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+        env.step(&token, step).await;
+    }
+    env.sandbox
+        .move_label(SECRET, "AWSPENDING", None, Some(&token));
+    let refused = run_unchanged(&env, &["rollback", "--yes"]).await.with(1);
+    refused.warns(["has AWSPENDING", "rotationctl cancel", "rotationctl retry"]);
+    run(&env, &["cancel"]).await.with(0);
+    run(&env, &["rollback", "--yes"]).await.with(0);
+}
+
+/// A second rollback would make the bad version current again, so a failure after the move warns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollback_that_failed_late_warns() {
+    let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
+    let refused = FaultKind::refuse(400, "BadRequestException", "no");
+    let refused = Fault::new(refused).on(Service::ApiGateway, "GetApiKeys");
+    env.sandbox.faults().inject(refused.every());
+    let failed = run(&env, &["rollback", "--yes"]).await.with(1);
+    failed.warns(["do not run rollback again", "rotationctl reconcile"]);
+    assert_eq!(env.current_key(), superseded);
+    env.sandbox.faults().clear();
+    run(&env, &["reconcile"]).await.with(0);
+    env.assert_agreement().await;
 }

@@ -24,13 +24,13 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     };
     let current = secret.labelled(CURRENT).ok_or_else(|| missing(CURRENT))?;
     let previous = secret.labelled(PREVIOUS).ok_or_else(|| missing(PREVIOUS))?;
-    if secret
-        .labelled(PENDING)
-        .is_some_and(|pending| pending != current)
-    {
+    // Also on the current version: it is promoted, but its rotation has not ended.
+    if let Some(pending) = secret.labelled(PENDING) {
         return Err(Failure::new(
-            "a rotation is under way, and its next try would promote its version again",
-            "run `rotationctl cancel` first",
+            format!(
+                "version {pending} has AWSPENDING, and the next try of its rotation would make it current again"
+            ),
+            "run `rotationctl cancel` first, which removes it, or keep the version: `rotationctl retry` completes it",
         ));
     }
     console.note(format!(
@@ -54,13 +54,18 @@ pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     console.progress("reconciling keys and Doppler…");
     let answer = operator.invoke_step("reconcile").await;
     console.end_progress();
-    let next =
-        "AWSCURRENT has moved; the next reconciliation does the rest, see `rotationctl status`";
+    // Once more, it would move AWSCURRENT to the version that was rolled back.
+    let next = "AWSCURRENT has moved: do not run rollback again; run `rotationctl reconcile`, which does the rest";
     let answer = answer.map_err(|failed| failed.next(next))?;
-    let report = Report::read(&answer)?;
+    let report = Report::read(&answer).map_err(|failed| failed.next(next))?;
     console.document(&json!({ "movedTo": previous, "from": current, "reconciliation": answer }));
     for secret in &report.secrets {
         show::done(console, secret);
+    }
+    if report.totals.failures > 0 {
+        let failures = report.totals.failures;
+        let what = format!("{failures} requests of the reconciliation failed");
+        return Err(Failure::new(what, next));
     }
     Ok(())
 }
