@@ -41,11 +41,22 @@ async fn no_word_prints_value() {
 async fn answer_of_other_function_prints_nothing() {
     let (env, superseded) = rotated(TestEnvBuilder::plain()).await;
     env.sandbox.undeploy().await;
-    for answer in [
-        format!(r#"{{"value":"{STRAY}"}}"#),
-        format!(r#""{STRAY}""#),
-        format!(r#"{{"step":"status","secrets":"{STRAY}"}}"#),
-        format!(r#"{{"step":{{"{STRAY}":1}}}}"#),
+    for (end, answer) in [
+        ("response", format!(r#"{{"value":"{STRAY}"}}"#)),
+        ("response", format!(r#""{STRAY}""#)),
+        (
+            "response",
+            format!(r#"{{"step":"status","secrets":"{STRAY}"}}"#),
+        ),
+        ("response", format!(r#"{{"step":{{"{STRAY}":1}}}}"#)),
+        (
+            "error",
+            format!(r#"{{"errorType":"{STRAY}","errorMessage":"no"}}"#),
+        ),
+        (
+            "error",
+            format!(r#"{{"errorType":"Fault","errorMessage":"\u001b[2J {STRAY}"}}"#),
+        ),
     ] {
         for word in ["status", "usage", "stop", "leaked", "adopt"] {
             let base = format!(
@@ -58,7 +69,7 @@ async fn answer_of_other_function_prints_nothing() {
                     let next = sandbox::http_client::send(next.expect("it is valid")).await;
                     let next = next.expect("there is an event");
                     let id = next.headers()["lambda-runtime-aws-request-id"].to_str();
-                    let url = format!("{base}/{}/response", id.expect("it is text"));
+                    let url = format!("{base}/{}/{end}", id.expect("it is text"));
                     let reply = http::Request::post(url).body(answer.clone());
                     let reply = sandbox::http_client::send(reply.expect("it is valid")).await;
                     reply.expect("it is accepted");
@@ -87,6 +98,7 @@ async fn stays_silent(env: &TestEnv, word: &str, service: Service, operation: &s
         // The function makes the same calls for a status report.
         let fault = Fault::new(reply).on(service, operation).every();
         let handle = env.sandbox.faults().inject(fault);
+            assert!(!ended.stderr.contains('\u{1b}'), "{what}");
         let ended = run_with(env, &[word, "--yes", "--secret", SECRET], Some(input)).await;
         env.sandbox.faults().clear();
         assert!(handle.fired() > 0, "{what}: it was not called");

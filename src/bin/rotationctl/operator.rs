@@ -11,6 +11,7 @@ use crate::aws::Clients;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::function::log_group;
+use crate::function_log::masked;
 use crate::services::Service;
 
 /// The operator's side of one run of the program.
@@ -273,7 +274,8 @@ impl<'a> Operator<'a> {
 
 /// Returns the error that the function reported.
 fn function_error(answer: &Value) -> Failure {
-    let text = |field: &str| answer[field].as_str().unwrap_or("unknown").to_owned();
+    // Another function, or Lambda, may say anything.
+    let text = |field: &str| masked(answer[field].as_str().unwrap_or("unknown"));
     let (error_type, message) = (text("errorType"), text("errorMessage"));
     let is_own =
         !error_type.is_empty() && error_type.bytes().all(|byte| byte.is_ascii_alphanumeric());
