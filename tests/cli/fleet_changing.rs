@@ -1,10 +1,17 @@
 //! `fleet add`, `remove` and `move`: edit a document, and lose no update of another operator.
 
+use std::process::Stdio;
+use std::sync::Arc;
+
 use crate::fleet_account::{DOCUMENT, Fleet, MORE, SECOND, THIRD, target};
-use crate::program::in_terminal;
+use crate::program::{home, in_terminal, program};
+use crate::support::programs::PATIENCE;
 use crate::support::{SECRET, TestEnv};
 use sandbox::{FUNCTION_ARN, Fault, FaultKind, Service};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// The documents are read again at once, because the test ends the function's process.
 const AT_ONCE: &str = "--reread-after=0s";
@@ -326,4 +333,47 @@ async fn move_that_was_broken_off_is_completed() {
     completed.with(0);
     assert!(!fleet.stored(DOCUMENT).contains(SECOND));
     assert_eq!(fleet.stored(MORE), both);
+}
+
+/// Ctrl-C between both documents does not leave the member in two of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_move_stores_both_documents() {
+    let fleet = Fleet::start().await;
+    let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (signal, wait) = (Arc::clone(&reached), Arc::clone(&release));
+    let hook = FaultKind::before(move || {
+        let (signal, wait) = (Arc::clone(&signal), Arc::clone(&wait));
+        async move {
+            signal.notify_one();
+            wait.notified().await;
+        }
+    });
+    // The first of these calls makes the document with the member current.
+    let fault = Fault::new(hook).on(Service::SecretsManager, "UpdateSecretVersionStage");
+    fleet.env.sandbox.faults().inject(fault.nth(2));
+    let home = home();
+    let moves = ["fleet", "move", SECOND, "--to", MORE, "--yes"];
+    let mut command = program(&fleet.env, &home, &moves);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    timeout(PATIENCE, reached.notified())
+        .await
+        .expect("it is called");
+    let id = child.id().expect("it runs").to_string();
+    let kill = std::process::Command::new("kill")
+        .args(["-s", "INT", &id])
+        .status();
+    assert!(kill.expect("kill runs").success());
+    let mut shown = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    while let Some(line) = stderr.next_line().await.expect("it is text") {
+        shown.push_str(&line);
+        if line.contains("stored to its end first") {
+            release.notify_one();
+        }
+    }
+    assert!(shown.contains("interrupted:"), "{shown}");
+    assert!(child.wait().await.expect("it ends").success(), "{shown}");
+    assert!(!fleet.stored(DOCUMENT).contains(SECOND));
+    assert!(fleet.stored(MORE).contains(SECOND));
 }

@@ -41,6 +41,11 @@ impl Task {
     pub(crate) fn is_long(&self) -> bool {
         matches!(self, Self::Rotate(_) | Self::Stop(_))
     }
+
+    /// Whether it stores documents, and completes a run that was broken off.
+    pub(crate) fn stores(&self) -> bool {
+        matches!(self, Self::Add(_) | Self::Remove(_) | Self::Move(_))
+    }
 }
 
 /// Which documents to check.

@@ -32,7 +32,7 @@ use console::Console;
 use failure::{Failure, Status};
 use fleet_arguments::Task;
 use operator::Operator;
-use signals::interrupted;
+use signals::interrupted_between;
 use words::rotate::Kind;
 use words::{
     adopt, cancel, config, doctor, events, fleet, help, leaked, reconcile, retry, rollback, rotate,
@@ -69,7 +69,7 @@ fn run(arguments: &Arguments) -> Status {
         }
         tokio::select! {
             ended = perform(arguments, &console) => Some(ended),
-            () = interrupted() => None,
+            () = interrupted_between(&console) => None,
         }
     });
     console.end_progress();
@@ -92,6 +92,9 @@ fn interrupted_with(word: &Word, console: &Console) -> Status {
         Word::Events(which) if which.follow => return Status::Done,
         Word::Leaked(_) => console.note(
             "interrupted: AWS continues what was started; run `rotationctl leaked` again with the same value, which continues from there",
+        ),
+        Word::Fleet(fleet) if fleet.task.stores() => console.note(
+            "interrupted; run the same command again, which does what is left",
         ),
         _ => console.note("interrupted: AWS continues what was started; see `rotationctl status`"),
     }

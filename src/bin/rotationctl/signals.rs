@@ -1,6 +1,28 @@
 //! Ctrl-C and SIGTERM.
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
+
+use crate::console::Console;
+
+/// Held by work that must not be broken off.
+static UNBROKEN: Mutex<()> = Mutex::const_new(());
+
+/// Runs work to its end, although the program is told to end: between its calls, the services are in
+/// a state that no reader expects.
+pub(crate) async fn unbroken<T>(work: impl Future<Output = T>) -> T {
+    let _held = UNBROKEN.lock().await;
+    work.await
+}
+
+/// As [`interrupted`], but waits for work in [`unbroken`] first, and says so.
+pub(crate) async fn interrupted_between(console: &Console) {
+    interrupted().await;
+    if UNBROKEN.try_lock().is_err() {
+        console.note("interrupted: what is being stored is stored to its end first");
+        drop(UNBROKEN.lock().await);
+    }
+}
 
 /// Returns when the program is told to end. A program that is killed does not restore a terminal
 /// that hides what is typed.

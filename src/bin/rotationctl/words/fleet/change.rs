@@ -10,6 +10,7 @@ use crate::console::{Colour, Console};
 use crate::failure::Failure;
 use crate::function::Function;
 use crate::operator::Operator;
+use crate::signals::unbroken;
 
 /// The function and its documents.
 pub(super) struct Documents {
@@ -147,8 +148,11 @@ pub(super) async fn store(
     operator
         .console
         .progress(&format!("storing document {}…", document.name));
-    let prepared = documents::prepare(operator, document, text).await?;
-    let version = documents::publish(operator, prepared).await?;
+    let stored = async {
+        let prepared = documents::prepare(operator, document, text).await?;
+        documents::publish(operator, prepared).await
+    };
+    let version = unbroken(stored).await?;
     operator.console.end_progress();
     operator.console.line(format!(
         "stored document {} as version {version}",

@@ -14,6 +14,7 @@ use super::documents::{self, Stored};
 use crate::failure::Failure;
 use crate::fleet_arguments::Move;
 use crate::operator::Operator;
+use crate::signals::unbroken;
 
 /// Moves a member.
 ///
@@ -64,7 +65,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Move) -> Result<(),
     }
     let question = format!("Move {name} from {} to {}?", from.name, to.name);
     console.confirm(&question, operator.options.yes).await?;
-    store(operator, (to, added.as_deref()), (from, &removed)).await?;
+    unbroken(store(operator, (to, added.as_deref()), (from, &removed))).await?;
     console.line(format!("moved {name} from {} to {}", from.name, to.name));
     console.document(&json!({ "moved": name, "from": from.name, "to": to.name }));
     Ok(())
