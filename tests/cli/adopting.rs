@@ -1,9 +1,12 @@
 //! `adopt`: takes over a key that another tool created.
 
+use std::sync::Arc;
+
 use crate::program::{in_terminal, run, run_unchanged, run_with};
 use crate::support::{
     SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, WorldSnapshot, create_managed_key, is_enabled,
 };
+use sandbox::{Fault, FaultKind, Service};
 use serde_json::json;
 
 /// The value of the key of the other tool.
@@ -113,6 +116,52 @@ async fn adopt_prompt_hides_value() {
     let typed = run_unchanged(&env, &["adopt", MANUAL]).await.with(2);
     typed.warns(["history of the shell"]);
     assert_eq!(WorldSnapshot::new(&env), before);
+}
+
+/// Runs a hook before a call of `adopt`, which then gives up. Returns the environment.
+async fn changed_before(operation: &str, nth: usize, change: fn(&TestEnv)) -> Arc<TestEnv> {
+    let (env, _) = with_key("{}").await;
+    let env = Arc::new(env);
+    let weak = Arc::downgrade(&env);
+    let hook = FaultKind::before(move || {
+        if let Some(env) = weak.upgrade() {
+            change(&env);
+        }
+        async {}
+    });
+    let fault = Fault::new(hook)
+        .on(Service::SecretsManager, operation)
+        .nth(nth);
+    let handle = env.sandbox.faults().inject(fault);
+    let refused = run_with(&env, &["adopt", "--yes"], Some(MANUAL)).await;
+    assert_eq!(handle.fired(), 1, "{operation} {nth}");
+    refused.with(1).warns(["was changed after it was read"]);
+    env
+}
+
+/// An edit while the question waits, or at the very last moment, is not reverted, and no label of
+/// the program stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adopt_loses_no_edit() {
+    let edited = r#"{"owner":"edited"}"#;
+    for (operation, nth) in [("DescribeSecret", 2), ("UpdateSecretVersionStage", 1)] {
+        let change = |env: &TestEnv| drop(env.sandbox.put_secret(SECRET, r#"{"owner":"edited"}"#));
+        let env = changed_before(operation, nth, change).await;
+        let secret = env.sandbox.secret(SECRET);
+        let current = secret.current().expect("it has a value");
+        assert!(current.text.as_deref() == Some(edited), "{operation}");
+        let own = |label: &String| label.starts_with("rotationctl");
+        let versions = secret.versions.iter();
+        assert!(!versions.flat_map(|version| &version.labels).any(own));
+    }
+}
+
+/// A rotation that begins while the question waits keeps AWSPENDING.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adopt_cancels_no_rotation() {
+    let change = |env: &TestEnv| drop(env.sandbox.begin_rotation(SECRET));
+    let env = changed_before("DescribeSecret", 2, change).await;
+    assert!(env.sandbox.secret(SECRET).pending().is_some());
 }
 
 /// Runs `adopt`, and asserts that it is refused with these words and changes nothing.

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod fleet;
 pub(crate) mod help;
+mod label;
 pub(crate) mod leaked;
 mod owner;
 pub(crate) mod reconcile;

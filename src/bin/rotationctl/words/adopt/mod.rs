@@ -10,6 +10,7 @@ use crate::arguments::Adopt;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::report::Report;
+use crate::signals::unbroken;
 use crate::words::show;
 use candidate::Candidate;
 use target::Target;
@@ -44,7 +45,9 @@ pub(crate) async fn run(operator: &Operator<'_>, which: &Adopt) -> Result<(), Fa
     }
     let question = format!("Adopt API key {}?", candidate.id);
     console.confirm(&question, operator.options.yes).await?;
-    target.put(operator, &candidate).await?;
+    target.refuse_change(operator).await?;
+    // A label that stays would keep the emergency stop from the key.
+    unbroken(target.put(operator, &candidate)).await?;
     target.set_rotation(operator).await?;
     console.progress("reconciling keys and Doppler…");
     let answer = operator.invoke_step("reconcile").await;

@@ -7,7 +7,7 @@ use super::candidate::Candidate;
 use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::secret::{CURRENT, PENDING, Secret};
-use crate::words::usage;
+use crate::words::{label, usage};
 
 /// The page with what is possible.
 const PAGE: &str = "docs/migrate.md#an-existing-secret";
@@ -16,6 +16,8 @@ const PAGE: &str = "docs/migrate.md#an-existing-secret";
 pub(super) struct Target {
     pub(super) secret: Secret,
     text: SecretText,
+    /// The version whose text was read. `None` if no version has AWSCURRENT.
+    version: Option<String>,
     /// Whether it has the key already.
     has_key: bool,
     /// Whether rotation is switched on with the function.
@@ -64,7 +66,7 @@ impl Target {
             ));
         }
         needs_place(operator, candidate).await?;
-        let text = text(operator, &secret).await?;
+        let (text, version) = text(operator, &secret).await?;
         let has_key = text
             .key()
             .is_some_and(|key| key.is(candidate.value.expose()));
@@ -76,6 +78,7 @@ impl Target {
         Ok(Self {
             secret,
             text,
+            version,
             has_key,
             has_rotation,
             function,
@@ -107,10 +110,25 @@ impl Target {
         steps
     }
 
-    /// Puts the value, unless the secret has it.
+    /// Refuses a secret that changed while the question waited: a new value would revert the change,
+    /// or cancel a rotation that began.
     ///
     /// # Errors
-    /// Returns an error if Secrets Manager refuses.
+    /// Returns an error if AWSCURRENT or AWSPENDING has moved, or if the secret cannot be described.
+    pub(super) async fn refuse_change(&self, operator: &Operator<'_>) -> Result<(), Failure> {
+        let now = operator.describe_secret(&self.secret.arn).await?;
+        let is_same = now.labelled(CURRENT) == self.version.as_deref()
+            && now.labelled(PENDING) == self.secret.labelled(PENDING);
+        if is_same { Ok(()) } else { Err(changed()) }
+    }
+
+    /// Puts the value, unless the secret has it.
+    ///
+    /// It gets a label of its own first: AWS moves AWSCURRENT only away from the version that the call
+    /// names (AWSV), so a value that is put at the same time is never lost.
+    ///
+    /// # Errors
+    /// Returns an error if the secret was changed after it was read, or if Secrets Manager refuses.
     pub(super) async fn put(
         &self,
         operator: &Operator<'_>,
@@ -120,18 +138,54 @@ impl Target {
             return Ok(());
         }
         let text: SecretString = self.text.with_key(&candidate.value);
+        let label = self.version.is_some().then(label::own);
         let request = operator.aws.secrets_manager.put_secret_value();
         let put = request
             .secret_id(&self.secret.arn)
             .secret_string(text.expose_secret())
+            .set_version_stages(label.clone().map(|label| vec![label]))
             .send()
             .await;
         let put = put.map_err(|error| Failure::of_call("secretsmanager:PutSecretValue", &error))?;
         let version = put.version_id().unwrap_or_default();
+        if let (Some(from), Some(label)) = (&self.version, label) {
+            self.make_current(operator, from, version, &label).await?;
+        }
         operator
             .console
             .line(format!("put the value into version {version}"));
         Ok(())
+    }
+
+    /// Makes a version current, if the one that was read still is, and removes its own label.
+    async fn make_current(
+        &self,
+        operator: &Operator<'_>,
+        from: &str,
+        version: &str,
+        label: &str,
+    ) -> Result<(), Failure> {
+        let arn = &self.secret.arn;
+        let moved = operator.move_label(arn, CURRENT, from, Some(version)).await;
+        let moved = match moved {
+            Err(failed) if failed.has_code("InvalidParameterException") => {
+                // The first try may have moved it, although its reply was lost.
+                let now = operator.describe_secret(arn).await;
+                match now.is_ok_and(|now| now.has(version, CURRENT)) {
+                    true => Ok(()),
+                    false => Err(changed()),
+                }
+            }
+            moved => moved,
+        };
+        let removed = operator.move_label(arn, label, version, None).await;
+        moved?;
+        // The emergency stop spares the key of a version with such a label.
+        removed.map_err(|failed| {
+            failed.next(format!(
+                "the secret has the key; remove the label {label} from version {version}, then run `rotationctl adopt` again"
+            ))
+        })
     }
 
     /// Sets the rotation function, unless the secret has it.
@@ -158,16 +212,30 @@ impl Target {
     }
 }
 
-/// Reads the text of AWSCURRENT. A secret without a value gets a JSON object.
-async fn text(operator: &Operator<'_>, secret: &Secret) -> Result<SecretText, Failure> {
+fn changed() -> Failure {
+    Failure::new(
+        "the secret was changed after it was read: AWSCURRENT or AWSPENDING has moved",
+        "nothing was changed; run it again, which reads it again",
+    )
+}
+
+/// Reads the text of AWSCURRENT, and which version that is. A secret without a value gets a JSON
+/// object.
+async fn text(
+    operator: &Operator<'_>,
+    secret: &Secret,
+) -> Result<(SecretText, Option<String>), Failure> {
     let request = operator.aws.secrets_manager.get_secret_value();
     let reply = request.secret_id(&secret.arn).send().await;
-    let text: Option<SecretString> = match reply {
-        Ok(reply) => reply.secret_string().map(Into::into),
+    let (text, version): (Option<SecretString>, _) = match reply {
+        Ok(reply) => (
+            reply.secret_string().map(Into::into),
+            reply.version_id().map(ToOwned::to_owned),
+        ),
         Err(error) => {
             let failed = Failure::of_call("secretsmanager:GetSecretValue", &error);
             if failed.has_code("ResourceNotFoundException") {
-                return Ok(SecretText::empty());
+                return Ok((SecretText::empty(), None));
             }
             return Err(failed);
         }
@@ -179,7 +247,8 @@ async fn text(operator: &Operator<'_>, secret: &Secret) -> Result<SecretText, Fa
         )
     };
     let text = text.ok_or_else(|| invalid("it is binary".to_owned()))?;
-    SecretText::parse(text).map_err(|fault| invalid(fault.to_string()))
+    let text = SecretText::parse(text).map_err(|fault| invalid(fault.to_string()))?;
+    Ok((text, version))
 }
 
 /// Refuses a secret with the key in another field, which would keep the superseded key.

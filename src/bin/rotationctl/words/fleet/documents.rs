@@ -3,14 +3,12 @@
 
 use api_key_rotation::config::{Config, Document, Fleet, FleetError};
 use api_key_rotation::decision::CURRENT;
-use rand::RngExt as _;
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 
 use super::secrets;
 use crate::failure::Failure;
 use crate::function::Function;
 use crate::operator::Operator;
+use crate::words::label;
 
 /// The largest value of a secret in bytes (DOC, quotas of Secrets Manager).
 pub(super) const LARGEST: usize = 65_536;
@@ -152,8 +150,7 @@ pub(super) async fn prepare<'a>(
     document: &'a Stored,
     text: &str,
 ) -> Result<Prepared<'a>, Failure> {
-    // Another operator's label must not take this version's away.
-    let label = format!("rotationctl-{:016x}", UnwrapErr(SysRng).random::<u64>());
+    let label = label::own();
     let request = operator.aws.secrets_manager.put_secret_value();
     // The SDK adds a ClientRequestToken, which stays the same when it repeats the call.
     let reply = request
