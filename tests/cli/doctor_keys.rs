@@ -139,6 +139,40 @@ async fn unknown_tag_of_own_key_is_found() {
     assert_eq!(own_keys(&env), [""; 0]);
 }
 
+/// A key that cannot be removed keeps no other, and what was found is shown first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_that_stays_is_reported_after_checks() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    env.sandbox
+        .change_account(|account| account.role_trusts_operator = true);
+    let refused = FaultKind::refuse(400, "BadRequestException", "it stays");
+    let refused = Fault::new(refused).on(Service::ApiGateway, "DeleteApiKey");
+    // The role deletes its key; then three are removed, the first of which is gone.
+    let faults = env.sandbox.faults();
+    let handle = faults.inject(refused.nth(3));
+    let ended = run(&env, &["doctor", "--probe-role", "--yes", "--json"]).await;
+    let found = by_name(&ended.with(1));
+    assert_eq!(with_result(&found, "problem"), ["doctor.removed"]);
+    assert_eq!((handle.seen(), handle.fired()), (4, 1));
+    assert_eq!(own_keys(&env).len(), 1);
+    run(&env, &["doctor"]).await.with(0);
+    assert_eq!(own_keys(&env), [""; 0]);
+}
+
+/// A list of keys without end ends the removal of what is left, and not the program's memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endless_list_of_keys_is_unknown() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    let page = json!({ "item": [], "position": "again" }).to_string();
+    let page = FaultKind::answer(200, "application/json", page);
+    let page = Fault::new(page).on(Service::ApiGateway, "GetApiKeys");
+    env.sandbox.faults().inject(page.every());
+    let found = checks(&env, &[]).await;
+    let left = &found["doctor.leftovers"];
+    assert_eq!(left["result"], "unknown", "{left}");
+    assert!(left["found"].to_string().contains("has no end"), "{left}");
+}
+
 /// Wrong answers to the questions about keys are problems with their page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unexpected_answers_are_problems() {

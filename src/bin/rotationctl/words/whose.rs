@@ -19,7 +19,7 @@ use crate::words::value;
 const PAGE: i32 = 500;
 
 /// The most keys that are listed: twice as many as an account can have.
-const MOST_LISTED: usize = 20_000;
+pub(crate) const MOST_LISTED: usize = 20_000;
 
 /// The key with the value, in texts that are safe to show.
 pub(crate) struct Found {
@@ -94,6 +94,11 @@ pub(crate) fn not_found() -> Failure {
     )
 }
 
+/// Returns the error of a list whose pages have no end.
+pub(crate) fn no_end() -> Failure {
+    Failure::new("API Gateway's list of keys has no end", "run it again")
+}
+
 /// Lists keys page by page until one has the value.
 ///
 /// The SDK's types print values with `{:?}`, so none of them leaves this function.
@@ -123,10 +128,7 @@ pub(crate) async fn search(
             return Ok(None);
         }
         if next == position || listed > MOST_LISTED {
-            return Err(Failure::new(
-                "API Gateway's list of keys has no end",
-                "run it again",
-            ));
+            return Err(no_end());
         }
         position = next;
     }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::words::whose;
 
 /// How the name of each key begins. A secret's name cannot have a colon, so no key of a secret has
 /// such a name.
@@ -92,22 +93,34 @@ impl<'a> OwnKeys<'a> {
         Ok(id)
     }
 
-    /// Removes every key of this caller, also one whose creation was not confirmed.
+    /// Removes every key of this caller, also one whose creation was not confirmed. One that cannot be
+    /// removed does not keep the others.
     ///
     /// # Errors
-    /// Returns an error if a key remains.
+    /// Returns the first error if a key remains.
     pub(crate) async fn remove_all(&self) -> Result<usize, Failure> {
         // First what is known, because the list may be denied, or late.
         let created = self.created.take();
-        let mut removed = 0;
+        let (mut removed, mut first) = (0, None);
         for id in &created {
-            removed += usize::from(self.remove(id).await?);
+            match self.remove(id).await {
+                Ok(is_removed) => removed += usize::from(is_removed),
+                Err(failed) => first = first.or(Some(failed)),
+            }
         }
-        let listed = self.list(&format!("{PREFIX}{}/", self.owner)).await?;
-        for id in listed.iter().filter_map(ApiKey::id) {
-            removed += usize::from(self.remove(id).await?);
+        match self.list(&format!("{PREFIX}{}/", self.owner)).await {
+            Ok(listed) => {
+                let ids = listed.iter().filter_map(ApiKey::id);
+                for id in ids.filter(|id| !created.iter().any(|created| created == id)) {
+                    match self.remove(id).await {
+                        Ok(is_removed) => removed += usize::from(is_removed),
+                        Err(failed) => first = first.or(Some(failed)),
+                    }
+                }
+            }
+            Err(failed) => first = first.or(Some(failed)),
         }
-        Ok(removed)
+        first.map_or(Ok(removed), Err)
     }
 
     /// Removes one key. Returns `false` if it was gone.
@@ -155,15 +168,20 @@ impl<'a> OwnKeys<'a> {
     async fn list(&self, prefix: &str) -> Result<Vec<ApiKey>, Failure> {
         let client = &self.operator.aws.api_gateway;
         let request = client.get_api_keys().name_query(prefix).limit(PAGE);
-        let (mut keys, mut position) = (Vec::new(), None);
+        let (mut keys, mut position, mut listed) = (Vec::new(), None, 0);
         loop {
-            let page = request.clone().set_position(position).send().await;
+            let page = request.clone().set_position(position.clone()).send().await;
             let page = page.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
             keys.extend(page.items().iter().cloned());
-            position = page.position.filter(|next| !next.is_empty());
-            if position.is_none() {
+            listed += page.items().len().max(1);
+            let next = page.position.filter(|next| !next.is_empty());
+            if next.is_none() {
                 return Ok(keys);
             }
+            if next == position || listed > whose::MOST_LISTED {
+                return Err(whose::no_end());
+            }
+            position = next;
         }
     }
 }

@@ -143,6 +143,12 @@ async fn more(
             }
             Err(failed)
         }
+        // What was found is shown first.
+        (Ok(probed), Err(failed)) if !failed.is_interruption() => {
+            checks.extend(probed);
+            checks.push(Check::new("doctor.removed", Outcome::failed(&failed)));
+            Ok(checks)
+        }
         (_, Err(failed)) => Err(failed),
         (Ok(probed), Ok(removed)) => {
             checks.extend(probed);
