@@ -161,6 +161,23 @@ async fn faults_of_watch_are_found() {
     );
 }
 
+/// The alarms of a stack whose name begins with this one's are not this stack's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alarms_of_other_stack_are_ignored() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    env.sandbox.change_account(|account| {
+        let mut other = account.alarms[0].clone();
+        other["AlarmName"] = json!("rotation-eu-function-errors");
+        other["StateValue"] = json!("ALARM");
+        other["ActionsEnabled"] = json!(false);
+        account.alarms.push(other);
+    });
+    let found = checks(&env, &[]).await;
+    for name in ["watch.state", "watch.alarms", "watch.topic"] {
+        assert_eq!(found[name]["result"], "ok", "{name}: {found:#?}");
+    }
+}
+
 /// A trail that is missing, is elsewhere, does not log or cannot deliver is found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_of_trail_are_found() {

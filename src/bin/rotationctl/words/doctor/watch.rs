@@ -43,7 +43,9 @@ pub(crate) async fn checks(operator: &Operator<'_>, facts: &Facts) -> Vec<Check>
         "watch.rules",
         rules(operator, facts, function).await,
     )];
-    let input = json!({ "AlarmNamePrefix": format!("{}-", function.name) });
+    // Another stack's name may begin with this one's. All fit into one page, which has 50 (DOC).
+    let names = ALARMS.map(|alarm| format!("{}-{alarm}", function.name));
+    let input = json!({ "AlarmNames": names });
     let services = &operator.aws.services;
     match services
         .call(Service::CloudWatch, "DescribeAlarms", input)
