@@ -85,15 +85,7 @@ async fn wrong_rights_of_role_are_found() {
             .to_string()
             .contains("WiderTagPermission=true")
     );
-    env.sandbox
-        .deploy(
-            sandbox::Function {
-                env: env.settings.clone(),
-                ..sandbox::Function::new(crate::support::binary())
-            }
-            .role(everything()),
-        )
-        .await;
+    deploy(&env, everything()).await;
     let found = checks(&env, &["--probe-role", "--yes"]).await;
     for name in [
         "question.tag-existing",
@@ -104,6 +96,14 @@ async fn wrong_rights_of_role_are_found() {
         assert_eq!(found[name]["result"], "problem", "{name}: {found:#?}");
     }
     assert_eq!(own_keys(&env), [""; 0]);
+}
+
+async fn deploy(env: &TestEnv, role: sandbox::iam::Role) {
+    let function = sandbox::Function {
+        env: env.settings.clone(),
+        ..sandbox::Function::new(crate::support::binary())
+    };
+    env.sandbox.deploy(function.role(role)).await;
 }
 
 fn everything() -> sandbox::iam::Role {
@@ -136,6 +136,50 @@ async fn unknown_tag_of_own_key_is_found() {
     assert_eq!(found["probe.update"]["result"], "problem", "{found:#?}");
     let next = found["question.own-key"]["next"].to_string();
     assert!(next.contains("WiderKeyPermission=true"), "{next}");
+    assert_eq!(own_keys(&env), [""; 0]);
+}
+
+/// The session may do what tags at a creation may take, so the role decides; a denial of the session
+/// itself says nothing of the role.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn denial_of_session_is_unknown() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    env.sandbox
+        .change_account(|account| account.role_trusts_operator = true);
+    for operation in ["CreateApiKey", "UpdateApiKey", "DeleteApiKey"] {
+        let denied = FaultKind::refuse(
+            403,
+            "AccessDeniedException",
+            "is not authorized to perform: apigateway:PUT because no session policy allows the apigateway:PUT action",
+        );
+        let denied = Fault::new(denied).on(Service::ApiGateway, operation);
+        env.sandbox.faults().inject(denied);
+        let found = checks(&env, &["--probe-role", "--yes"]).await;
+        assert_eq!(with_result(&found, "problem"), [""; 0], "{found:#?}");
+        assert!(!with_result(&found, "unknown").is_empty(), "{operation}");
+        env.sandbox.faults().clear();
+    }
+    assert_eq!(own_keys(&env), [""; 0]);
+}
+
+/// Once the role may do what tags at a creation take, `doctor` does not ask for it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wider_tag_permission_settles_question() {
+    let env = healthy(TestEnvBuilder::plain()).await;
+    env.sandbox.change_account(|account| {
+        account.role_trusts_operator = true;
+        account.tags_take_put_on_keys = true;
+    });
+    let question = async || {
+        let found = checks(&env, &["--probe-role", "--yes"]).await;
+        found["question.tags-at-creation"].clone()
+    };
+    let narrow = question().await;
+    assert_eq!(narrow["result"], "problem", "{narrow}");
+    assert!(narrow["next"].to_string().contains("WiderTagPermission"));
+    deploy(&env, everything()).await;
+    let wide = question().await;
+    assert_eq!(wide["result"], "ok", "{wide}");
     assert_eq!(own_keys(&env), [""; 0]);
 }
 

@@ -10,6 +10,9 @@ use crate::constants::{ACCOUNT, FUNCTION_ARN, REGION};
 pub struct AccountState {
     /// Whether the trust policy of the function's role names the operator. The template's does not.
     pub role_trusts_operator: bool,
+    /// Whether a key with tags also takes PUT on `/apikeys/*`, which the template allows if
+    /// `WiderTagPermission` is set. It is not known whether AWS wants it.
+    pub tags_take_put_on_keys: bool,
     /// Whether a policy of the organization denies everything to the role in a simulation.
     pub organization_denies: bool,
     /// The trails of `CloudTrail`.
@@ -119,6 +122,7 @@ impl Default for AccountState {
         };
         AccountState {
             role_trusts_operator: false,
+            tags_take_put_on_keys: false,
             organization_denies: false,
             trails: vec![trail],
             recorded: Vec::new(),

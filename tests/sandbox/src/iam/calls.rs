@@ -185,6 +185,9 @@ impl Authorizer {
                     let tagging =
                         Check::new("apigateway:PUT", gateway_arn(&format!("/tags/{all}*")));
                     checks.push(with_request_tags(tagging, &requested));
+                    if self.account.state.lock().tags_take_put_on_keys {
+                        checks.push(Check::new("apigateway:PUT", gateway_arn("/apikeys/*")));
+                    }
                 }
                 checks
             }

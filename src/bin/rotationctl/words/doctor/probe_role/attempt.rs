@@ -10,6 +10,13 @@ use crate::words::doctor::stop::Stop;
 /// The tag that names the function as the owner of a key.
 pub(super) const OWNER: &str = "rotation:function";
 
+/// Whether the role was denied a call.
+///
+/// The session has fewer rights than the role, so a denial of its policy says nothing of the role.
+pub(super) fn is_denied(failed: &Failure) -> bool {
+    failed.has_code("AccessDeniedException") && !failed.parts().0.contains("session policy")
+}
+
 /// One run of the probe.
 pub(super) struct Probe<'a> {
     pub(super) operator: &'a Operator<'a>,
@@ -32,7 +39,7 @@ impl Probe<'_> {
     pub(super) fn must_succeed<T>(&mut self, name: &'static str, result: &Result<T, Failure>) {
         let outcome = match result {
             Ok(_) => Outcome::ok("the role may"),
-            Err(failed) if failed.has_code("AccessDeniedException") => Outcome::problem(
+            Err(failed) if is_denied(failed) => Outcome::problem(
                 failed.parts().0,
                 "deploy the stack again; if the policy is the template's, see docs/verify-in-your-account.md",
             ),
@@ -47,11 +54,7 @@ impl Probe<'_> {
                 "API Gateway did not deny it: only the code keeps the function from it",
                 "report it as an issue of this project: docs/verify-in-your-account.md",
             ),
-            // The session has fewer rights than the role, so this denial says nothing of the role.
-            Err(failed) if failed.parts().0.contains("session policy") => Outcome::unread(&failed),
-            Err(failed) if failed.has_code("AccessDeniedException") => {
-                Outcome::ok("denied, as assumed")
-            }
+            Err(failed) if is_denied(&failed) => Outcome::ok("denied, as assumed"),
             Err(failed) => Outcome::unread(&failed),
         };
         self.add(name, outcome);

@@ -7,7 +7,7 @@ use aws_sdk_apigateway::types::{Op, PatchOperation};
 
 use tokio::time::sleep;
 
-use super::attempt::{OWNER, Probe};
+use super::attempt::{OWNER, Probe, is_denied};
 use crate::failure::Failure;
 use crate::words::doctor::check::Outcome;
 
@@ -52,8 +52,11 @@ impl Probe<'_> {
         let deleted = role.delete_api_key().api_key(id).send().await;
         let deleted = deleted.map_err(|error| Failure::of_call("apigateway:DELETE", &error));
         self.must_succeed("probe.delete", &deleted);
-        let is_allowed = updated.is_ok() && deleted.is_ok();
-        if !is_allowed {
+        if [updated.err(), deleted.err()]
+            .iter()
+            .flatten()
+            .any(is_denied)
+        {
             self.add("question.own-key", Outcome::problem(
                 "API Gateway does not know the tag of the key when it checks PATCH or DELETE",
                 "set WiderKeyPermission=true: docs/verify-in-your-account.md#do-patch-and-delete-honour-the-tag-condition",
@@ -67,7 +70,7 @@ impl Probe<'_> {
         let mut updated = update(role, id).await;
         for _ in 0..LATE_TRIES {
             match &updated {
-                Err(failed) if failed.has_code("AccessDeniedException") => {}
+                Err(failed) if is_denied(failed) => {}
                 _ => return updated,
             }
             self.progress("denied; waiting until IAM knows the key's tag…");

@@ -2,7 +2,7 @@
 
 use aws_sdk_apigateway::Client;
 
-use super::attempt::{OWNER, Probe};
+use super::attempt::{OWNER, Probe, is_denied};
 use crate::failure::Failure;
 use crate::words::doctor::check::Outcome;
 use crate::words::doctor::keys::TAG;
@@ -31,7 +31,7 @@ impl Probe<'_> {
                 tagged.map_err(|error| Failure::of_call("apigateway:PUT", &error))?;
                 Ok(Some(id))
             }
-            Err(failed) if failed.has_code("AccessDeniedException") => {
+            Err(failed) if is_denied(&failed) => {
                 let found = failed.parts().0.to_owned();
                 let next = if found.contains("apigateway:PATCH") {
                     "set WiderKeyPermission=true: docs/verify-in-your-account.md#which-permission-does-tagging-at-creation-take"
@@ -65,7 +65,7 @@ impl Probe<'_> {
         let tags = [(OWNER, self.function.name.as_str())];
         let outcome = match self.keys.create(role, &tags, Some(&stage)).await {
             Ok(_) => Outcome::ok("stage keys take no further permission"),
-            Err(failed) if failed.has_code("AccessDeniedException") => Outcome::problem(
+            Err(failed) if is_denied(&failed) => Outcome::problem(
                 failed.parts().0,
                 "with STAGE_KEYS only: docs/verify-in-your-account.md#do-stage-keys-take-another-permission",
             ),

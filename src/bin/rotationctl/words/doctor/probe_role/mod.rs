@@ -79,6 +79,11 @@ impl Probe<'_> {
                 vec![self.arn("/apikeys")],
             ),
             (&["apigateway:PUT"][..], vec![self.arn("/tags/*")]),
+            // What a creation with tags may take too, so that the role decides.
+            (
+                &["apigateway:PUT", "apigateway:PATCH"][..],
+                vec![self.arn("/apikeys"), self.arn("/apikeys/*")],
+            ),
         ];
         let role = assume(self.operator, self.function, &statements).await?;
         self.stop.check()?;
@@ -107,9 +112,12 @@ impl Probe<'_> {
         let ids = own.into_iter().chain([other]);
         let keys: Vec<_> = ids.map(|id| self.arn(&format!("/apikeys/{id}"))).collect();
         let statements = [
-            (&["apigateway:PATCH", "apigateway:DELETE"][..], keys),
+            (&["apigateway:PATCH", "apigateway:DELETE"][..], keys.clone()),
             // How API Gateway names the tags of a key is one of the questions, so the role decides.
-            (&["apigateway:PUT"][..], vec![self.arn("/tags/*")]),
+            (
+                &["apigateway:PUT"][..],
+                [&[self.arn("/tags/*")], keys.as_slice()].concat(),
+            ),
             (
                 &["apigateway:GET"][..],
                 vec![
