@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::fleet_account::{Fleet, SECOND, target};
+use crate::fleet_account::{DOCUMENT, Fleet, MORE, SECOND, target};
 use crate::program::{Ended, bare, end, home};
-use crate::support::SECRET;
+use crate::support::{PROJECT, SECRET};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -129,18 +129,74 @@ pub(crate) fn stacks() -> Stacks {
 }
 
 async fn import(arguments: &[&str]) -> Ended {
+    import_of(stacks(), arguments).await
+}
+
+async fn import_of(stacks: Stacks, arguments: &[&str]) -> Ended {
     let home = home();
     let mut command = bare(&home, &[&["fleet", "import"], arguments].concat());
     command
         .env(
             "AWS_ENDPOINT_URL_CLOUDFORMATION",
-            cloud_formation(stacks()).await,
+            cloud_formation(stacks).await,
         )
         .env("AWS_REGION", sandbox::REGION)
         .env("AWS_ACCESS_KEY_ID", "sandbox")
         .env("AWS_SECRET_ACCESS_KEY", "sandbox")
         .env("ROTATION_FUNCTION", "api-keys");
     end(command, None).await
+}
+
+/// A fleet has one login to Doppler: that of the first stack, also by identity. Others are listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn import_carries_identity_and_lists_differences() {
+    let mut stacks = stacks();
+    let identity = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
+    let (parameters, _) = stacks.get_mut("partner-b").expect("it is there");
+    parameters.push(("DopplerIdentity", identity));
+    parameters.push(("DopplerAudience", "doppler/partner-b"));
+    let both = ["partner-b", "partner-a"];
+    let ended = import_of(stacks.clone(), &both).await.with(0);
+    let ended = ended.warns([
+        &format!("DopplerIdentity={identity} DopplerAudience=doppler/partner-b"),
+        "partner-a: DopplerTokenSecretArn=arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf: a fleet has one login",
+        "accept the role of the fleet: docs/doppler-identity.md",
+    ]);
+    assert_eq!(ended.stderr.matches("DopplerTokenSecretArn=").count(), 1);
+    let both = ["partner-a", "partner-b"];
+    let ended = import_of(stacks, &both).await.with(0);
+    let ended = ended.warns([
+        &format!("partner-b: DopplerIdentity={identity}: a fleet has one login"),
+        "partner-b: DopplerAudience=doppler/partner-b: a fleet has one login",
+        " DopplerTokenSecretArn=",
+    ]);
+    assert!(!ended.stderr.contains("accept the role"), "{ended:#?}");
+}
+
+/// The login of a keyless fleet is exported too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn export_carries_identity() {
+    let fleet = Fleet::start().await;
+    let identity = "0b1f0a6e-58c5-4b1c-9f0e-2d1a7c3e9b44";
+    let documents = format!("{DOCUMENT},{MORE}");
+    let allowed = format!("{PROJECT}/*");
+    let login = [
+        ("SECRET_ID", ""),
+        ("DOPPLER_TARGETS", ""),
+        ("FLEET_CONFIG_SECRET_IDS", &documents),
+        ("DOPPLER_ALLOWED", &allowed),
+        ("DOPPLER_TOKEN_SECRET_ID", ""),
+        ("DOPPLER_IDENTITY", identity),
+        ("DOPPLER_AUDIENCE", "doppler/fleet"),
+    ];
+    fleet.env.redeploy_unrestricted(&login).await;
+    let ended = fleet.run_unchanged(&["export", SECOND]).await.with(0);
+    ended
+        .says([
+            &format!("DopplerIdentity={identity}"),
+            "DopplerAudience=doppler/fleet",
+        ])
+        .warns(["accept the role of the stack: docs/doppler-identity.md"]);
 }
 
 /// The document has the settings of each stack, and what it cannot have is listed with the steps.

@@ -13,6 +13,13 @@ use crate::failure::Failure;
 use crate::fleet_arguments::Export;
 use crate::operator::Operator;
 
+/// Parameters that say how the function logs in to Doppler, with their variables.
+const LOGIN: [(&str, &str); 3] = [
+    ("DopplerIdentity", "DOPPLER_IDENTITY"),
+    ("DopplerAudience", "DOPPLER_AUDIENCE"),
+    ("DopplerTokenSecretArn", "DOPPLER_TOKEN_SECRET_ID"),
+];
+
 /// Prints the parameters and the steps.
 ///
 /// # Errors
@@ -31,9 +38,15 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Export) -> Result<(
         )
     })?;
     let secret = secrets::describe(operator, name).await?;
-    let token = documents.function.variable("DOPPLER_TOKEN_SECRET_ID");
-    let token = token.filter(|_| !member.targets.is_empty());
-    let parameters = parameters(&secret.arn, member, token);
+    let login = LOGIN.map(|(parameter, variable)| {
+        let value = documents.function.variable(variable);
+        let value = value.filter(|_| !member.targets.is_empty());
+        (parameter, value.unwrap_or_default().to_owned())
+    });
+    let has_identity = login
+        .iter()
+        .any(|(name, value)| *name == "DopplerIdentity" && !value.is_empty());
+    let parameters = parameters(&secret.arn, member, &login);
     let command = parameters.iter().fold(
         Command::new("sam").args([
             "deploy",
@@ -48,12 +61,18 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Export) -> Result<(
     );
     console.line(command.to_string());
     let remove = Command::new("rotationctl").args(["fleet", "remove", name, "--keep-keys"]);
-    let steps = [
+    let mut steps = vec![
         format!("`{remove}`: a secret has one schedule, so its rotation in the fleet ends first. Its keys keep working."),
         "Deploy the stack with the command above, in place of <stack> its name. It runs a test rotation only.".to_owned(),
         "Hand the keys over: restore the tags of its keys with F=<stack>, see docs/manual-changes.md#a-key-tag-was-removed. Before that, the stack can neither retire nor revoke keys of the fleet.".to_owned(),
         "Remove what the fleet no longer needs from DopplerAllowed, ProbeAllowed and FleetUsagePlanIds.".to_owned(),
     ];
+    if has_identity {
+        steps.insert(
+            1,
+            "Let the identity in Doppler accept the role of the stack: docs/doppler-identity.md#name-the-role. Before that, the stack cannot log in.".to_owned(),
+        );
+    }
     if !operator.options.json {
         console.steps(&steps);
     }
@@ -61,7 +80,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Export) -> Result<(
     Ok(())
 }
 
-fn parameters(arn: &str, member: &SecretConfig, token: Option<&str>) -> Vec<(String, String)> {
+fn parameters(arn: &str, member: &SecretConfig, login: &[(&str, String)]) -> Vec<(String, String)> {
     let stages = member.stage_keys.iter();
     let stages = stages.map(|stage| format!("{}/{}", stage.rest_api_id, stage.stage_name));
     let targets = member.targets.iter().map(ToString::to_string);
@@ -79,17 +98,14 @@ fn parameters(arn: &str, member: &SecretConfig, token: Option<&str>) -> Vec<(Str
                 .unwrap_or_default(),
         ),
         ("DopplerTargets", join(&mut targets.into_iter())),
-        (
-            "DopplerTokenSecretArn",
-            token.unwrap_or_default().to_owned(),
-        ),
         ("PropagationDelay", period(member.propagation_delay)),
         ("GracePeriod", period(member.grace_period)),
         ("HoldWhileUsed", period(member.hold_while_used)),
         ("QuarantinePeriod", period(member.quarantine_period)),
         ("RotateImmediately", "false".to_owned()),
     ];
-    let all = all.into_iter().filter(|(_, value)| !value.is_empty());
+    let all = all.into_iter().chain(login.iter().cloned());
+    let all = all.filter(|(_, value)| !value.is_empty());
     all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

@@ -15,18 +15,10 @@ use crate::fleet_arguments::Import;
 use crate::operator::Operator;
 
 /// Parameters that no document has, with what to do about each.
-const NOT_CARRIED: [(&str, &str); 9] = [
+const NOT_CARRIED: [(&str, &str); 7] = [
     (
         "KmsKeyArn",
         "the secret keeps its key; a fleet has one key for all its secrets, in its own KmsKeyArn",
-    ),
-    (
-        "DopplerTokenSecretArn",
-        "a fleet has one token for all its targets",
-    ),
-    (
-        "DopplerTokenKmsKeyArn",
-        "a fleet has one token for all its targets",
     ),
     (
         "DopplerAdoptTargets",
@@ -40,6 +32,14 @@ const NOT_CARRIED: [(&str, &str); 9] = [
     ("NoticeTopicArn", "the fleet's notices have one topic"),
     ("EventBusName", "the fleet's notices have one bus"),
     ("DocumentationUrl", "the fleet has its own"),
+];
+
+/// Parameters that say how the function logs in to Doppler: with its role, or with a token.
+const LOGIN: [&str; 4] = [
+    "DopplerIdentity",
+    "DopplerAudience",
+    "DopplerTokenSecretArn",
+    "DopplerTokenKmsKeyArn",
 ];
 
 /// Prints the document, what it does not have, and the steps to move over.
@@ -126,10 +126,27 @@ fn written(members: &[(String, Map<String, Value>)]) -> String {
     format!("{{\n  \"members\": {{\n{}\n  }}\n}}\n", lines.join(",\n"))
 }
 
+/// Returns the stack whose login to Doppler the fleet gets: the first that has one.
+fn login(stacks: &[Stack]) -> Option<&Stack> {
+    let has_login = |stack: &&Stack| LOGIN.iter().any(|name| stack.parameter(name).is_some());
+    stacks.iter().find(has_login)
+}
+
 /// Says what the document does not have, for each stack.
 fn not_carried(stacks: &[Stack]) -> Vec<String> {
     let mut lines = Vec::new();
     for stack in stacks {
+        for name in LOGIN {
+            let (value, kept) = (stack.parameter(name), login(stacks));
+            if let (Some(value), Some(kept)) = (value, kept)
+                && kept.parameter(name) != Some(value)
+            {
+                lines.push(format!(
+                    "{}: {name}={value}: a fleet has one login to Doppler for all its targets, and that of {} is kept",
+                    stack.name, kept.name
+                ));
+            }
+        }
         for (parameter, what) in NOT_CARRIED {
             if let Some(value) = stack.parameter(parameter) {
                 lines.push(format!("{}: {parameter}={value}: {what}", stack.name));
@@ -168,9 +185,6 @@ fn parameters(stacks: &[Stack]) -> Vec<String> {
     });
     let plans = of("UsagePlanIds").into_iter().map(ToOwned::to_owned);
     let plans: BTreeSet<_> = plans.collect();
-    let tokens = of("DopplerTokenSecretArn")
-        .into_iter()
-        .map(ToOwned::to_owned);
     // The parameter takes ten; without it, the role may use every plan.
     let plans = if plans.len() > 10 {
         BTreeSet::new()
@@ -181,9 +195,13 @@ fn parameters(stacks: &[Stack]) -> Vec<String> {
         ("DopplerAllowed", join(configs.collect())),
         ("ProbeAllowed", join(hosts.collect())),
         ("FleetUsagePlanIds", join(plans)),
-        ("DopplerTokenSecretArn", join(tokens.take(1).collect())),
     ];
-    let all = all.into_iter().filter(|(_, value)| !value.is_empty());
+    let login = LOGIN.map(|name| {
+        let value = login(stacks).and_then(|stack| stack.parameter(name));
+        (name, value.unwrap_or_default().to_owned())
+    });
+    let all = all.into_iter().chain(login);
+    let all = all.filter(|(_, value)| !value.is_empty());
     all.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
@@ -199,6 +217,12 @@ fn steps(operator: &Operator<'_>, stacks: &[Stack], parameters: &[String]) -> Ve
         "For each stack: if `rotationctl status` shows a rotation under way, wait for its end."
             .to_owned(),
     ];
+    if login(stacks).is_some_and(|stack| stack.parameter("DopplerIdentity").is_some()) {
+        steps.push(
+            "Let the identity in Doppler accept the role of the fleet: docs/doppler-identity.md#name-the-role. Before that, the fleet cannot log in."
+                .to_owned(),
+        );
+    }
     for stack in stacks {
         let delete = Command::new("aws").args([
             "cloudformation",
