@@ -2,7 +2,7 @@
 
 use crate::fleet_account::{DOCUMENT, Fleet, SECOND, THIRD, command_in, named};
 use crate::support::{SECRET, is_enabled};
-use sandbox::{Fault, FaultKind, Service};
+use sandbox::{FUNCTION_NAME, Fault, FaultKind, REGION, Service};
 use serde_json::{Value, json};
 
 const QUICK: &str = "--per-minute=600";
@@ -154,7 +154,9 @@ async fn rotate_resumes_after_interrupt() {
             is_done && version(fleet, SECRET) != first
         }
     };
-    let rotate = ["rotate", "--all", "--per-minute", "1"];
+    let place = ["--function", FUNCTION_NAME, "--region", REGION];
+    let how = ["--per-minute", "1", "--wait", "--timeout", "1m"];
+    let rotate = [&["rotate", "--all"], &place[..], &how].concat();
     let ended = fleet.interrupt(&rotate, "rotation", is_rotated).await;
     let token = version(&fleet, SECRET);
     assert!(fleet.env.sandbox.rotation(&token).await.succeeded);
@@ -162,7 +164,13 @@ async fn rotate_resumes_after_interrupt() {
     assert_eq!(version(&fleet, SECOND), second, "the pace was not kept");
     let again = command_in(&ended.stderr);
     let mut again: Vec<_> = again.iter().map(String::as_str).collect();
-    again.extend([QUICK, "--wait", "--json"]);
+    for typed in [&place[..2], &place[2..], &how[..2], &how[2..3], &how[3..]] {
+        assert!(
+            again.windows(typed.len()).any(|words| words == typed),
+            "{again:?}"
+        );
+    }
+    again.push("--json");
     let ended = fleet.run(&again).await.with(0);
     assert_eq!(ended.json()["rotatedBefore"], json!([SECRET]));
     assert_eq!(ended.json()["rotated"], json!([SECOND]));

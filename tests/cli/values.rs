@@ -98,7 +98,7 @@ async fn stays_silent(env: &TestEnv, word: &str, service: Service, operation: &s
         // The function makes the same calls for a status report.
         let fault = Fault::new(reply).on(service, operation).every();
         let handle = env.sandbox.faults().inject(fault);
-            assert!(!ended.stderr.contains('\u{1b}'), "{what}");
+        assert!(!ended.stderr.contains('\u{1b}'), "{what}");
         let ended = run_with(env, &[word, "--yes", "--secret", SECRET], Some(input)).await;
         env.sandbox.faults().clear();
         assert!(handle.fired() > 0, "{what}: it was not called");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_key_rotation::command::Command;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -74,12 +75,24 @@ pub(crate) struct Options {
     /// Do not ask, for scripts
     #[arg(long, global = true)]
     pub(crate) yes: bool,
+    /// Options of the command line, each with its value, that say where to work.
+    #[arg(skip)]
+    pub(crate) typed: Vec<(&'static str, String)>,
 }
 
 impl Options {
     /// Whether the function is named, or its stack is.
     pub(crate) fn names_function(&self) -> bool {
         self.function.is_some() || self.stack.is_some()
+    }
+
+    /// Appends what was typed to a command of this program that is shown, so that it works at the same
+    /// place. The environment stays as it is.
+    pub(crate) fn appended_to(&self, command: Command) -> Command {
+        let typed = self.typed.iter();
+        typed.fold(command, |command, (option, value)| {
+            command.args([option, value])
+        })
     }
 }
 

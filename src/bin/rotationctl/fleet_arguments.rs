@@ -91,11 +91,17 @@ pub(crate) struct Which {
     pub(crate) matching: Option<String>,
 }
 
+/// How many are started in a minute by default.
+pub(crate) const PER_MINUTE: u32 = 50;
+
+/// How long `rotate` waits by default, as its argument says.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(10);
+
 /// How fast to start.
 #[derive(Debug, Args)]
 pub(crate) struct Pace {
     /// How many to start in a minute
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, value_name = "NUMBER", default_value_t = PER_MINUTE, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) per_minute: u32,
 }
 

@@ -50,6 +50,17 @@ fn read(arguments: &[OsString]) -> Result<Arguments, clap::Error> {
         (false, true) => options.stack = None,
         _ => {}
     }
+    let places = [
+        ("function", "--function", &options.function),
+        ("stack", "--stack", &options.stack),
+        ("region", "--region", &options.region),
+        ("profile", "--profile", &options.profile),
+    ];
+    let typed = places.into_iter().filter_map(|(name, option, value)| {
+        let value = value.clone().filter(|_| is_typed(&matches, name))?;
+        Some((option, value))
+    });
+    options.typed = typed.collect();
     Ok(parsed)
 }
 

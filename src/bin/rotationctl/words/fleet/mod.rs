@@ -2,6 +2,7 @@
 
 mod account;
 mod add;
+mod again;
 mod change;
 pub(crate) mod check;
 mod documents;

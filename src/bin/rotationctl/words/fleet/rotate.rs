@@ -6,16 +6,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use api_key_rotation::command::Command;
 use humantime::{format_duration, format_rfc3339_millis};
 use serde_json::json;
 
+use super::again;
 use super::pace::{Failures, Pacer};
 use super::secrets::{self, Secret};
 use super::select::{self, Selection};
 use super::waiting;
 use crate::failure::Failure;
-use crate::fleet_arguments::{Rotate, Which};
+use crate::fleet_arguments::{Rotate, TIMEOUT};
 use crate::operator::Operator;
 use crate::signals::interrupted;
 
@@ -41,7 +41,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Rotate) -> Result<(
     let since = arguments
         .since
         .unwrap_or_else(|| beginning(operator, &selection));
-    let again = again(&arguments.which, since);
+    let again = again(operator, arguments, since);
     let pacer = Pacer::new(&arguments.pace);
     announce(operator, &selection, &pacer, &again);
     if selection.secrets.is_empty() {
@@ -93,12 +93,15 @@ fn shown(time: SystemTime) -> String {
 }
 
 /// Returns the command that resumes the run.
-fn again(which: &Which, since: SystemTime) -> String {
-    let command = Command::new("rotationctl").args(["fleet", "rotate"]);
-    let command = match &which.matching {
-        Some(pattern) => command.args(["--matching", pattern]),
-        None => command.arg("--all"),
-    };
+fn again(operator: &Operator<'_>, arguments: &Rotate, since: SystemTime) -> String {
+    let Rotate { which, pace, .. } = arguments;
+    let mut command = again::again(operator.options, "rotate", which, pace);
+    if arguments.wait {
+        command = command.arg("--wait");
+    }
+    if arguments.timeout != TIMEOUT {
+        command = command.args(["--timeout", &format_duration(arguments.timeout).to_string()]);
+    }
     command.args(["--since", &shown(since)]).to_string()
 }
 
@@ -181,7 +184,7 @@ async fn start(
             "an earlier rotation is pending: it failed or still runs",
             format!(
                 "`{}` runs its steps and shows the error",
-                waiting::retry(&secret.name)
+                waiting::retry(operator, &secret.name)
             ),
         ));
     }

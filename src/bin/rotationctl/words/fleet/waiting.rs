@@ -83,7 +83,7 @@ async fn explain(
                 format_duration(patience),
                 error.unwrap_or_default()
             ),
-            format!("`{}` runs its steps again", retry(&name)),
+            format!("`{}` runs its steps again", retry(operator, &name)),
         );
         failures.add(&name, &failed);
     }
@@ -111,6 +111,7 @@ fn end(secret: &Secret, version: &str, waited: Duration) -> End {
 }
 
 /// Returns the command that runs the steps of a pending rotation.
-pub(super) fn retry(name: &str) -> Command {
-    Command::new("rotationctl").args(["retry", "--secret", name])
+pub(super) fn retry(operator: &Operator<'_>, name: &str) -> Command {
+    let command = Command::new("rotationctl").args(["retry", "--secret", name]);
+    operator.options.appended_to(command)
 }
