@@ -36,6 +36,20 @@ async fn no_word_prints_value() {
     }
 }
 
+/// A value that is typed in place of a name is not shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn value_as_name_is_not_shown() {
+    let (env, _) = rotated(TestEnvBuilder::plain()).await;
+    for json in [&["--dry-run"][..], &["--yes"], &["--dry-run", "--json"]] {
+        let arguments = [&["stop", "--secret", STRAY], json].concat();
+        let ended = run_with(&env, &arguments, None).await;
+        assert_absent(&ended.stdout, STRAY, "standard output");
+        assert_absent(&ended.stderr, STRAY, "standard error");
+    }
+    // The role has no right to such a secret.
+    drop(env.roles.take_denials());
+}
+
 /// Another function may answer with anything, of which nothing is shown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answer_of_other_function_prints_nothing() {
@@ -84,6 +98,7 @@ async fn answer_of_other_function_prints_nothing() {
             assert_eq!(ended.status, 1, "{what}: {ended:#?}");
             assert_absent(&ended.stdout, STRAY, &what);
             assert_absent(&ended.stderr, STRAY, &what);
+            assert!(!ended.stderr.contains('\u{1b}'), "{what}");
         }
     }
 }
@@ -98,7 +113,6 @@ async fn stays_silent(env: &TestEnv, word: &str, service: Service, operation: &s
         // The function makes the same calls for a status report.
         let fault = Fault::new(reply).on(service, operation).every();
         let handle = env.sandbox.faults().inject(fault);
-        assert!(!ended.stderr.contains('\u{1b}'), "{what}");
         let ended = run_with(env, &[word, "--yes", "--secret", SECRET], Some(input)).await;
         env.sandbox.faults().clear();
         assert!(handle.fired() > 0, "{what}: it was not called");

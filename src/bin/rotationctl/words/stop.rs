@@ -1,5 +1,6 @@
 //! `stop`: the emergency stop, which disables every superseded key.
 
+use api_key_rotation::redact::Redacted;
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -14,7 +15,8 @@ use crate::words::show;
 /// Returns an error if it is not confirmed, or if the function fails or could not do everything.
 pub(crate) async fn run(operator: &Operator<'_>) -> Result<(), Failure> {
     let console = operator.console;
-    let secret = operator.secret_id().await?;
+    // An operator may have typed a value.
+    let secret = Redacted::secret_id(&operator.secret_id().await?).to_string();
     let names = announce(console, &secret, &status(operator).await);
     if operator.options.dry_run {
         console.line(format!("would disable every superseded key of {secret}"));
