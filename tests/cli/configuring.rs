@@ -50,6 +50,9 @@ async fn unknown_parameter_suggests_near_name() {
     refused.warns(["no parameter Nothing", "`rotationctl config` lists them"]);
     let mixed = run_unchanged(&env, &["config", "GracePeriod=1h", "Fleet"]).await;
     mixed.with(2).warns(["NAME=VALUE for each"]);
+    let twice = ["config", "GracePeriod=1h", "GracePeriod=2h", "--yes"];
+    let twice = run_unchanged(&env, &twice).await.with(2);
+    twice.warns(["GracePeriod is given more than once"]);
 }
 
 /// The change takes effect in the function, and every other parameter keeps its value.

@@ -3,6 +3,8 @@
 mod parameter;
 mod update;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::arguments::Settings;
@@ -48,10 +50,16 @@ pub(crate) async fn run(operator: &Operator<'_>, which: &Settings) -> Result<(),
     if settings.is_empty() {
         return show(operator, &stack, &known, &named);
     }
-    let mut changes = Vec::new();
+    let (mut changes, mut given) = (Vec::new(), BTreeSet::new());
     for text in settings {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         let parameter = find(&known, name)?;
+        if !given.insert(&parameter.name) {
+            return Err(Failure::not_started(
+                format!("{} is given more than once", parameter.name),
+                "write each parameter once; a list takes its items in one value, separated by commas",
+            ));
+        }
         // The value of a parameter with NoEcho is not known.
         if parameter.is_hidden || parameter.value != value {
             changes.push(Change { parameter, value });
