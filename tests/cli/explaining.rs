@@ -266,6 +266,13 @@ async fn events_follow_until_interrupt() {
     let mut child = command.spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
     read_until(&mut lines, "rotation finished").await;
+    // A look that fails does not end it.
+    let refused = FaultKind::refuse(400, "InvalidOperationException", "no");
+    let refused = Fault::new(refused).on(Service::CloudWatchLogs, "FilterLogEvents");
+    let handle = env.sandbox.faults().inject(refused.every());
+    let mut notes = BufReader::new(child.stderr.take().expect("it is piped"));
+    read_until(&mut notes, "is read again").await;
+    handle.remove();
     assert_follows(&env, &mut lines).await;
     let id = child.id().expect("it runs").to_string();
     let kill = std::process::Command::new("kill")

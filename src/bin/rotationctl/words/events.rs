@@ -22,6 +22,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// order (DOC: `CloudWatch` Logs is eventually consistent).
 const OVERLAP: u64 = 60_000;
 
+/// After so many failed looks in a row, following ends.
+const MOST_FAILED: usize = 5;
+
 /// Outcomes that say nothing about a change.
 const QUIET: [&str; 3] = ["step finished", "status reported", "ignored"];
 
@@ -36,8 +39,21 @@ pub(crate) async fn run(operator: &Operator<'_>, which: &Events) -> Result<(), F
     let mut from = before_now(which.since);
     let mut shown = HashSet::new();
     console.progress("reading the log…");
+    let (mut failed_reads, mut is_first) = (0, true);
     loop {
-        let lines = operator.log_lines(PATTERN, from).await?;
+        let lines = match operator.log_lines(PATTERN, from).await {
+            // The first look shows whether the log can be read at all.
+            Err(failed) if which.follow && failed_reads < MOST_FAILED && !is_first => {
+                failed_reads += 1;
+                console.note(format!(
+                    "the log could not be read, and is read again: {failed}"
+                ));
+                sleep(POLL).await;
+                continue;
+            }
+            lines => lines?,
+        };
+        (failed_reads, is_first) = (0, false);
         console.end_progress();
         for line in &lines {
             if !shown.insert(line.id.clone()) || !line.is_about(secret) {
