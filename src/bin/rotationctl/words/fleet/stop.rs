@@ -1,14 +1,14 @@
 //! `fleet stop`: the emergency stop of many members, after a breach.
 
-use api_key_rotation::command::Command;
 use serde_json::{Value, json};
 
+use super::again;
 use super::pace::{Failures, Pacer};
 use super::select;
 use super::statuses;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::fleet_arguments::{Stop, Which};
+use crate::fleet_arguments::Stop;
 use crate::operator::Operator;
 use crate::report::{KeyReport, Report, SecretReport};
 use crate::signals::interrupted;
@@ -77,7 +77,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Stop) -> Result<(),
     }
     let not_started = &names[stopped.started..];
     report(console, &stopped, not_started);
-    let again = again(&arguments.which, stopped.last.as_deref());
+    let again = again(operator, arguments, stopped.last.as_deref());
     if is_interrupted {
         let next = format!("resume with `{again}`");
         return Err(Failure::interrupted().next(next));
@@ -96,12 +96,9 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Stop) -> Result<(),
 }
 
 /// Returns the command that resumes the run.
-fn again(which: &Which, last: Option<&str>) -> String {
-    let command = Command::new("rotationctl").args(["fleet", "stop"]);
-    let command = match &which.matching {
-        Some(pattern) => command.args(["--matching", pattern]),
-        None => command.arg("--all"),
-    };
+fn again(operator: &Operator<'_>, arguments: &Stop, last: Option<&str>) -> String {
+    let Stop { which, pace, .. } = arguments;
+    let command = again::again(operator.options, "stop", which, pace);
     let command = match last {
         Some(last) => command.args(["--after", last]),
         None => command,
