@@ -7,14 +7,15 @@ data "aws_region" "current" {}
 
 data "aws_caller_identity" "current" {}
 
-# The conditions of the template. An empty variable is one that is not set.
+# The conditions of the template. An empty variable is one that is not set. How many resources there are must not depend on
+# an ARN or an ID, which Terraform may know only after the apply that creates its resource.
 locals {
   is_fleet                 = var.fleet == "true"
   has_existing_secret      = var.existing_secret_arn != ""
   serves_one_secret        = !local.is_fleet
   has_fleet_config         = var.fleet_config_secret_arns != ""
   has_fleet_config_kms_key = var.fleet_config_kms_key_arn != ""
-  makes_secret             = local.serves_one_secret && !local.has_existing_secret
+  makes_secret             = local.serves_one_secret && var.secret_name != ""
   has_kms_key              = var.kms_key_arn != ""
   has_schedule             = local.serves_one_secret && var.schedule_expression != ""
   has_usage_plan_ids       = var.usage_plan_ids != ""
@@ -27,16 +28,18 @@ locals {
   has_doppler_token        = local.may_have_targets && var.doppler_token_secret_arn != ""
   has_doppler_token_kms    = local.has_doppler_token && var.doppler_token_kms_key_arn != ""
   # Another spelling of zero, such as 0m, only leaves the role a permission that it does not use.
-  reads_usage      = var.hold_while_used != "0s" && !local.reads_any_usage_plan
-  has_event_bus    = var.event_bus_name != ""
-  has_notice_topic = local.has_event_bus && var.notice_topic_arn != ""
-  has_role_name    = var.role_name != ""
-  has_subnets      = var.subnet_ids != ""
-  has_https_proxy  = var.https_proxy != ""
-  uses_fips        = var.use_fips_endpoint == "true"
-  uses_dual_stack  = var.use_dual_stack_endpoint == "true"
-  widens_tags      = var.wider_tag_permission == "true"
-  widens_keys      = var.wider_key_permission == "true"
+  reads_usage   = var.hold_while_used != "0s" && !local.reads_any_usage_plan
+  has_event_bus = var.event_bus_name != ""
+  has_notice_topic = (
+    var.sends_notices_to_topic != null ? var.sends_notices_to_topic : local.has_event_bus && var.notice_topic_arn != ""
+  )
+  has_role_name   = var.role_name != ""
+  has_subnets     = var.subnet_ids != ""
+  has_https_proxy = var.https_proxy != ""
+  uses_fips       = var.use_fips_endpoint == "true"
+  uses_dual_stack = var.use_dual_stack_endpoint == "true"
+  widens_tags     = var.wider_tag_permission == "true"
+  widens_keys     = var.wider_key_permission == "true"
 }
 
 locals {
@@ -46,7 +49,9 @@ locals {
   account = data.aws_caller_identity.current.account_id
 
   # Null for a fleet.
-  secret_arn = local.has_existing_secret ? var.existing_secret_arn : one(aws_secretsmanager_secret.secret[*].arn)
+  secret_arn = (
+    local.is_fleet ? null : local.makes_secret ? one(aws_secretsmanager_secret.secret[*].arn) : var.existing_secret_arn
+  )
   # For a fleet: any secret of the account and Region.
   any_secret_arn = "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:*"
   # Written out, because the function refers to its role, whose policy contains it.

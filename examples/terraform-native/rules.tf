@@ -89,6 +89,11 @@ resource "terraform_data" "rules" {
     }
 
     precondition {
+      condition     = var.sends_notices_to_topic == null || var.sends_notices_to_topic == (var.notice_topic_arn != "")
+      error_message = "sends_notices_to_topic says whether notice_topic_arn is set; set both, or leave sends_notices_to_topic null."
+    }
+
+    precondition {
       condition     = local.has_subnets == (var.security_group_ids != "")
       error_message = "subnet_ids and security_group_ids belong together; set both or none."
     }

@@ -453,6 +453,13 @@ variable "notice_topic_arn" {
   }
 }
 
+# The template has no such parameter: CloudFormation knows every parameter before it creates anything.
+variable "sends_notices_to_topic" {
+  description = "Whether notice_topic_arn is set. Set it to true if the same apply creates the topic, whose ARN Terraform does not know in the plan. Null to decide by notice_topic_arn."
+  type        = bool
+  default     = null
+}
+
 variable "alarm_topic_arn" {
   description = "ARN of the SNS topic that receives alarm notifications. Empty for no notifications."
   type        = string

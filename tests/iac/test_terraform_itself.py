@@ -30,6 +30,21 @@ CHOSEN = {
     "aws_lambda_function": {"arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}"},
     "aws_secretsmanager_secret": {"arn": SECRET_ARN},
 }
+# What the apply of the plan may create, so that Terraform does not know it in the plan.
+LATER = {
+    "new": [
+        "usage_plan_ids", "kms_key_arn", "doppler_targets", "doppler_token_secret_arn", "doppler_token_kms_key_arn",
+        "alarm_topic_arn", "notice_topic_arn", "subnet_ids", "security_group_ids", "permissions_boundary_arn",
+        "code_signing_config_arn", "probe_url", "stage_keys",
+    ],
+    "existing": ["existing_secret_arn", "kms_key_arn", "doppler_identity", "notice_topic_arn", "event_bus_name"],
+    "fleet": ["fleet_config_secret_arns", "fleet_config_kms_key_arn", "fleet_usage_plan_ids", "alarm_topic_arn"],
+}
+KNOWN = {
+    "new": {"secret_name": "shop/partner-api-key", "event_bus_name": "keys", "sends_notices_to_topic": True},
+    "existing": {"sends_notices_to_topic": True},
+    "fleet": {"fleet": "true"},
+}
 
 
 def terraform(folder, *arguments):
@@ -47,6 +62,12 @@ def chosen(address, own):
     """Returns what AWS chooses for a resource. A mock keeps a name that is given."""
     found = CHOSEN.get(address.partition(".")[0], {})
     return {key: value for key, value in found.items() if not own.get(key)}
+
+
+def mocked(*lines):
+    """Returns lines for a provider whose data sources are known."""
+    data = [f"mock_data {json.dumps(name)} {{\ndefaults = {json.dumps(one)}\n}}" for name, one in DATA.items()]
+    return [f"mock_provider {json.dumps('aws')} {{", *data, *lines, "}"]
 
 
 def rich(changes):
@@ -107,14 +128,42 @@ class Itself(unittest.TestCase):
             done = terraform(self.initialized(source, example.relative_to(source)), "validate")
             self.assertEqual(done.returncode, 0, f"{example}: {done.stdout}{done.stderr}")
 
+    def planned(self, folder):
+        """Plans a module whose resources do not exist yet: only the data sources are known."""
+        (folder / "tests").mkdir()
+        lines = [*mocked(), f"run {json.dumps('first')} {{", "command = plan", "}"]
+        (folder / "tests/first.tftest.hcl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        done = terraform(folder, "test")
+        self.assertEqual(done.returncode, 0, f"{folder.name}: {done.stdout[-4000:]}{done.stderr}")
+
+    def test_examples_can_be_planned_at_first(self):
+        for example in sorted(FOLDER.glob("examples/*")):
+            folder = self.initialized(FOLDER, example.relative_to(FOLDER))
+            (folder / "release").mkdir()
+            make_release(folder / "release")
+            self.planned(folder)
+
+    def test_plan_knows_resources_without_their_arns(self):
+        shutil.copytree(FOLDER, self.folder / "module")
+        root = self.folder / "given/root"
+        root.mkdir(parents=True)
+        make_release(root)
+        lines = ['provider "aws" {', f"region = {json.dumps(REGION)}", "}"]
+        lines += ['resource "terraform_data" "later" {', 'input = "later"', "}"]
+        for way, later in LATER.items():
+            given = {"source": "../module", "name": NAME, "release": "."} | KNOWN[way]
+            values = {name: json.dumps(value) for name, value in given.items()}
+            values |= dict.fromkeys(later, "terraform_data.later.output")
+            lines += [f"module {json.dumps(way)} {{", *(f"{name} = {value}" for name, value in values.items()), "}"]
+        (root / "main.tf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.planned(self.initialized(root))
+
     def test_plans_are_what_was_evaluated(self):
         folder = self.initialized(FOLDER)
         make_release(folder)
         given = [*rich(CHANGES), *rich(CHANGES[::-1])]
-        tests = [f"mock_provider {json.dumps('aws')} {{", "override_during = plan"]
-        for kind, known in (("data", DATA), ("resource", CHOSEN)):
-            tests += [f"mock_{kind} {json.dumps(name)} {{\ndefaults = {json.dumps(one)}\n}}" for name, one in known.items()]
-        tests.append("}")
+        chosen_by_aws = [f"mock_resource {json.dumps(name)} {{\ndefaults = {json.dumps(one)}\n}}" for name, one in CHOSEN.items()]
+        tests = mocked("override_during = plan", *chosen_by_aws)
         for number, parameters in enumerate(given):
             values = {"name": NAME, "release": "."} | variables(parameters)
             lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]

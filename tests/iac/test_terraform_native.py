@@ -114,6 +114,21 @@ class Evaluated(unittest.TestCase):
             tagged = {address for address, attributes in found.items() if attributes.get("tags") == {"team": "shop"}}
             self.assertEqual(tagged, {address for address in found if "tags" in OWN.get(address.partition(".")[0], ())})
 
+    def test_topic_of_notices_can_be_announced(self):
+        with_bus = WAYS[0] | {"EventBusName": "keys"}
+        for parameters, announced, is_accepted in [
+            (with_bus | {"NoticeTopicArn": TOPIC}, True, True),
+            (with_bus | {"NoticeTopicArn": TOPIC}, False, False),
+            (with_bus, False, True),
+            (with_bus, True, False),
+            (WAYS[0], True, False),
+        ]:
+            evaluated = module(self.release, parameters)
+            evaluated.values["sends_notices_to_topic"] = announced
+            self.assertEqual(evaluated.refusals() == [], is_accepted, f"{parameters} {announced}")
+            found = "aws_cloudwatch_event_rule.notices[0]" in evaluated.resources()
+            self.assertEqual(found, announced, parameters)
+
     def test_changed_zip_is_refused(self):
         self.assertEqual(module(self.release, WAYS[0]).refusals(), [])
         [zipped] = self.release.glob("*-x86_64.zip")

@@ -15,7 +15,7 @@ from counterparts import snake
 from native import CHANGES, FOLDER, LEFT_OUT, WAYS, module
 
 # What has no parameter.
-OWN = {"name", "release", "tags"}
+OWN = {"name", "release", "tags", "sends_notices_to_topic"}
 LABEL = "a" * 63
 HOST = f"{'a.' * 20}example"
 TARGET = "a/b/KEY_{}"
