@@ -26,6 +26,7 @@ aws.secretsmanager.SecretVersion(
 config = doppler_config()
 doppler.Secret("partner", project=config.project, config=config.name, name=TARGET, value=key.value, opts=KEPT)
 
-# Only a test rotation, which changes nothing.
-rotation(plan, config, ExistingSecretArn=secret.arn, RotateImmediately="false")
+# Without a schedule. Secrets Manager counts an interval from the last change of the secret, so the first scheduled rotation
+# could come at any time, while Pulumi still has the version and the Doppler secret.
+rotation(plan, config, ExistingSecretArn=secret.arn, RotateImmediately="false", ScheduleExpression="")
 pulumi.export("secret_arn", secret.arn)

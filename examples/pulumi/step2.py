@@ -1,7 +1,7 @@
 """The second step: nothing of the program holds the value any more.
 
-The key, its place on the plan, the version and the value in Doppler still exist, and consumers still use them. Now rotate,
-and hand the superseded key over: README.md.
+The key, its place on the plan, the version and the value in Doppler still exist, and consumers still use them. The stack
+gets its schedule, with a test rotation, which changes nothing. Now rotate, and hand the superseded key over: README.md.
 """
 
 import pulumi
