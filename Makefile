@@ -147,7 +147,8 @@ lint: $(TOOLS)/test/.installed $(TOOLS)/checkov/.installed $(TOOLS)/workflows/.i
 	@$(TOOLS)/workflows/bin/zizmor --offline --quiet --persona pedantic .github
 	@echo '.github: check-jsonschema and zizmor found no problems'
 
-CARGO_DENY_VERSION := 0.20.2
+# A version, and the SHA-256 of its source at crates.io.
+CARGO_DENY := 0.20.2 e528dfcbe739af7ce37a77d3d6df1b29dd6887b1c701d888820c0f16b864f737
 # A checkout of the RustSec advisory database, for a machine without the network.
 ADVISORIES ?=
 
@@ -157,7 +158,7 @@ audit: $(TOOLS)/deny/bin/cargo-deny ## Check licenses, sources and known vulnera
 
 $(TOOLS)/deny/bin/cargo-deny:
 	@echo 'Installing cargo-deny, once. This takes about 5 minutes on 2 cores.'
-	@cargo install --quiet --locked --root $(TOOLS)/deny --version $(CARGO_DENY_VERSION) cargo-deny
+	@tests/tools/crate $(TOOLS)/deny cargo-deny $(CARGO_DENY)
 
 ##@ Build and deploy
 
@@ -190,11 +191,11 @@ package: $(TOOLS)/build/.installed ## Pack the function, rotationctl and the tem
 release: package $(TOOLS)/cyclonedx/bin/cargo-cyclonedx ## Make everything that a release has: make package, licences, bills of materials
 	@PATH="$(TOOLS)/cyclonedx/bin:$$PATH" $(PYTHON) tests/tools/materials.py $(TARGET)/package
 
-CYCLONEDX_VERSION := 0.5.9
+CYCLONEDX := 0.5.9 5d162f67705f0f5038759d73bf546a083bf30e8677c2e944b416bca48d9d69a8
 
 $(TOOLS)/cyclonedx/bin/cargo-cyclonedx:
 	@echo 'Installing cargo-cyclonedx, once. This takes about 3 minutes on 2 cores.'
-	@cargo install --quiet --locked --root $(TOOLS)/cyclonedx --version $(CYCLONEDX_VERSION) cargo-cyclonedx
+	@tests/tools/crate $(TOOLS)/cyclonedx cargo-cyclonedx $(CYCLONEDX)
 
 # Without PUBLISH=yes it only lists, and calls nothing.
 .PHONY: publish
@@ -220,7 +221,7 @@ mutants: tools ## Run mutation tests (1 h; ARGS=5 runs only those of invariant 5
 	@tests/tools/need python
 	@TOOLS=$(TOOLS) $(PYTHON) tests/tools/mutants.py $(ARGS)
 
-CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := 27.1.0 07072e7bcdeb425d5e5fdbfd9f15a2c749e23cb2edf5ef40aee5876760ae1cf9
 
 .PHONY: puremutants
 puremutants: $(TOOLS)/mutants/bin/cargo-mutants ## Run cargo-mutants on code without I/O (hours; ARGS='--shard 0/40')
@@ -228,7 +229,7 @@ puremutants: $(TOOLS)/mutants/bin/cargo-mutants ## Run cargo-mutants on code wit
 
 $(TOOLS)/mutants/bin/cargo-mutants:
 	@echo 'Installing cargo-mutants, once. This takes about 4 minutes on 2 cores.'
-	@cargo install --quiet --locked --root $(TOOLS)/mutants --version $(CARGO_MUTANTS_VERSION) cargo-mutants
+	@tests/tools/crate $(TOOLS)/mutants cargo-mutants $(CARGO_MUTANTS)
 
 # Counters at every edge, which libFuzzer reads, without a nightly toolchain. With --target, build scripts get none.
 FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
