@@ -81,7 +81,7 @@ pub enum Refusal {
     NoUsagePlan,
     /// The first write to a target would overwrite an unknown value.
     #[error(
-        "the Doppler target {0} was not written: it holds a value that belongs neither to this secret nor to one of its keys; to overwrite it, set DOPPLER_ADOPT_TARGETS={0} (in addition to its present targets), otherwise correct DOPPLER_TARGETS; Secrets Manager's next retry then succeeds, or start it at once with `aws secretsmanager rotate-secret` (with --no-rotate-immediately it only tests); to cancel a rotation instead, remove AWSPENDING from the version with `aws secretsmanager update-secret-version-stage`"
+        "the Doppler target {0} was not written: it holds a value that belongs neither to this secret nor to one of its keys; to overwrite it, set DOPPLER_ADOPT_TARGETS={0} (in addition to its present targets), otherwise correct DOPPLER_TARGETS; Secrets Manager's next retry then succeeds, or retry at once with `rotationctl retry`; to cancel the rotation instead, remove AWSPENDING from the version with `aws secretsmanager update-secret-version-stage`"
     )]
     TargetTaken(Target),
 }

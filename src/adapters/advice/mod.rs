@@ -159,7 +159,7 @@ impl Cause {
                 "a quota of the service is reached: delete unused resources, or raise the quota in Service Quotas"
             }
             Self::PlansOverlap => {
-                "API Gateway allows a key only one usage plan per stage: make sure that no two of its plans (USAGE_PLAN_IDS, or those of the current key) include the same stage, and that the key is on no other plan that does; after a change of USAGE_PLAN_IDS, rotate again"
+                "API Gateway allows a key only one usage plan per stage: make sure that no two of its plans (USAGE_PLAN_IDS, or those of the current key) include the same stage, and that the key is on no other plan that does; after a change of USAGE_PLAN_IDS, remove AWSPENDING from a pending version with `aws secretsmanager update-secret-version-stage` and rotate again"
             }
             Self::UnknownPlan => {
                 "check that USAGE_PLAN_IDS and STAGE_KEYS name usage plans and stages that exist in this account and Region"
