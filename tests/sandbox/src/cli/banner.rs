@@ -31,6 +31,10 @@ To see the state:
   aws secretsmanager describe-secret --secret-id {SECRET}
   aws apigateway get-api-keys
 
+To do the same with rotationctl (docs/rotationctl.md says how to get it):
+  export ROTATION_FUNCTION={FUNCTION_NAME}
+  rotationctl status
+
 To advance the clock of the services and the function by 25 h:
   curl -X POST '{aws}/_sandbox/clock?advance=25h'
 A changed key takes effect after another {propagation} (simulated propagation).
