@@ -107,14 +107,14 @@ variable "fleet_usage_plan_ids" {
 }
 
 variable "doppler_allowed" {
-  description = "Doppler configs that documents may name, as project/config separated by commas, with * for any characters. Required if a member has targets."
+  description = "Doppler configs that documents may name, as project/config separated by commas. * stands for one or more characters other than / and . in them. Required if a member has targets."
   type        = string
   default     = ""
   nullable    = false
 }
 
 variable "probe_allowed" {
-  description = "Hosts that documents may name in a probe, separated by commas, with * for any characters except dots. Required if a member has a probe."
+  description = "Hosts that documents may name in a probe, separated by commas. * stands for one or more characters other than / and . in them. Required if a member has a probe."
   type        = string
   default     = ""
   nullable    = false
