@@ -197,7 +197,7 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
     (("releases", "Check for known vulnerabilities", 0), MAKE),
     (("rotationctl", "Install", 0), RELEASE),
     (
-        ("rotationctl", "Install", 1),
+        ("rotationctl", "Build it", 0),
         "installs a program into the home directory",
     ),
     (
