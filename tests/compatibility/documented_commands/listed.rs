@@ -229,6 +229,10 @@ pub(super) const NOT_RUN: &[(Place, &str)] = &[
         "needs a role in IAM",
     ),
     (
+        ("doctor", "Let doctor assume the role", 1),
+        "needs a role in IAM",
+    ),
+    (
         (
             "verify-in-your-account",
             "Does CloudTrail record the value of a key?",
