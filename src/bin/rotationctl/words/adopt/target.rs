@@ -171,9 +171,10 @@ impl Target {
             Err(failed) if failed.has_code("InvalidParameterException") => {
                 // The first try may have moved it, although its reply was lost.
                 let now = operator.describe_secret(arn).await;
-                match now.is_ok_and(|now| now.has(version, CURRENT)) {
-                    true => Ok(()),
-                    false => Err(changed()),
+                if now.is_ok_and(|now| now.has(version, CURRENT)) {
+                    Ok(())
+                } else {
+                    Err(changed())
                 }
             }
             moved => moved,
