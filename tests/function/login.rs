@@ -155,6 +155,74 @@ async fn unverified_login_is_repeated_once() {
     assert_eq!(logins(&env), (1, 2));
 }
 
+/// In a run over many secrets, a refused login is the failure of every target, and is not repeated.
+/// The next run logs in again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_login_is_shared_by_all_members() {
+    let env = keyless_fleet(&["ONE", "TWO", "THREE"]).await;
+    // The words about a name concern one target, if Doppler refuses a read.
+    for (status, words, exchanges) in [
+        (401, "The account has expired", 1),
+        (400, "No such name", 1),
+        (401, "Unable to verify OIDC JWT token", 2),
+    ] {
+        env.redeploy(&[]).await;
+        env.sandbox.clear_calls();
+        let refusal = FaultKind::refuse(status, "", words);
+        let refusal = Fault::new(refusal).on(Service::Doppler, LOGIN).every();
+        let handle = env.sandbox.faults().inject(refusal);
+        let report = env.reconcile(json!({})).await;
+        assert_eq!(logins(&env), (1, exchanges), "{words}: {report}");
+        assert_eq!(report["totals"]["failures"], 3, "{words}: {report}");
+        let named = report.to_string().matches(words).count();
+        assert!(named >= 3, "{words}: {report}");
+
+        handle.remove();
+        let report = env.reconcile(json!({})).await;
+        assert_eq!(report["totals"]["failures"], 0, "{words}: {report}");
+        assert_eq!(logins(&env), (2, exchanges + 1), "{words}: {report}");
+    }
+}
+
+/// Starts a fleet without a stored token: for each target, a rotated secret in a config of its own.
+async fn keyless_fleet(names: &[&str]) -> TestEnv {
+    const DOCUMENT: &str = "rotation/fleet-1";
+    let env = TestEnvBuilder::quick().inheriting().keyless();
+    let mut env = env.start().await;
+    let member = |name: &str| {
+        (
+            name.to_owned(),
+            json!({ "dopplerTargets": [target_of(name)] }),
+        )
+    };
+    let mut members: serde_json::Map<_, _> = names.iter().copied().map(member).collect();
+    members.insert(SECRET.to_owned(), json!({}));
+    let document = json!({ "defaults": { "usagePlanIds": env.plans }, "members": members });
+    env.sandbox
+        .create_secret(DOCUMENT, Some(&document.to_string()));
+    let changes = [
+        ("SECRET_ID", ""),
+        ("DOPPLER_TARGETS", ""),
+        ("FLEET_CONFIG_SECRET_IDS", DOCUMENT),
+        ("DOPPLER_ALLOWED", &format!("{PROJECT}/*")),
+    ];
+    let changes = changes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    env.settings.extend(changes);
+    env.redeploy(&[]).await;
+    for name in names {
+        env.sandbox.create_secret(name, None);
+        env.sandbox.enable_rotation(name);
+        let token = env.sandbox.rotate(name);
+        let outcome = env.sandbox.rotation(&token).await;
+        assert!(outcome.succeeded, "{name}: {:?}", outcome.error());
+    }
+    env
+}
+
+fn target_of(name: &str) -> String {
+    format!("{PROJECT}/{CONFIG}/{name}")
+}
+
 /// Faults of an exchange that pass are retried, since an exchange may be repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passing_faults_of_exchange_are_retried() {

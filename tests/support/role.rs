@@ -51,6 +51,8 @@ pub(crate) fn parameters(
             );
             let key = token.and_then(|token| sandbox.key_of(token));
             set("DopplerTokenKmsKeyArn", key);
+            set("DopplerIdentity", get("DOPPLER_IDENTITY").cloned());
+            set("DopplerAudience", get("DOPPLER_AUDIENCE").cloned());
         }
         return parameters;
     };

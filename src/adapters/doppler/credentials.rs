@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::Doppler;
+use super::login::FailedLogin;
 use super::rate_limit::{Limit, Limits};
 use crate::adapters::{AdapterError, CallError};
 use crate::config::DopplerCredentials;
@@ -22,6 +23,8 @@ pub(in crate::adapters) struct DopplerState {
     pub(super) limits: Limits,
     /// The rate limit of logins, which have no token.
     pub(super) logins: Limit,
+    /// The last login, if it failed.
+    pub(super) failed_login: Mutex<Option<FailedLogin>>,
 }
 
 /// A token, which is zeroed when the last call has ended that uses it.

@@ -46,6 +46,12 @@ impl CallError {
         matches!(&self.kind, CallErrorKind::Declined(answer) if answer.login_cause() == LoginCause::Unverified)
     }
 
+    /// Whether Doppler refused a login for a reason that waiting does not change.
+    pub(super) fn is_final_of_login(&self) -> bool {
+        matches!(&self.kind, CallErrorKind::Declined(answer)
+            if !answer.may_pass() && answer.login_cause() != LoginCause::Unverified)
+    }
+
     /// Returns the error with the remedy for a function that logs in instead of storing a token.
     pub(super) fn with_identity(self) -> Self {
         let remedy = match &self.kind {

@@ -35,6 +35,31 @@ const MARGIN: Duration = Duration::from_mins(1);
 /// DopplerHQ/secrets-fetch-action#22, one login in ten).
 const CLOCK_SKEW: Duration = Duration::from_secs(2);
 
+/// How long a failure that may pass stands for other logins of its invocation.
+const FAILURE_KEPT: Duration = Duration::from_secs(30);
+
+/// A login that failed.
+///
+/// The calls for the other targets of the invocation get its error. If each of them logged in, a
+/// fleet would spend its time on that, and Doppler would count the refusals against the address.
+pub(super) struct FailedLogin {
+    error: AdapterError,
+    at: Instant,
+    /// The deadline of its invocation. It differs from that of any other invocation.
+    deadline: Instant,
+}
+
+impl FailedLogin {
+    /// Whether a login in the invocation with this deadline would fail in the same way.
+    fn stands_for(&self, deadline: Instant) -> bool {
+        let is_final = match &self.error {
+            AdapterError::Call(failed) => failed.is_final_of_login(),
+            _ => false,
+        };
+        self.deadline == deadline && (is_final || self.at.elapsed() < FAILURE_KEPT)
+    }
+}
+
 /// The body of a login. It borrows the token, so that only the HTTP client copies it.
 #[derive(Serialize)]
 struct Proof<'a> {
@@ -51,8 +76,22 @@ struct Login {
 }
 
 impl Doppler<'_> {
-    /// Exchanges a token of AWS for one of Doppler.
+    /// Exchanges a token of AWS for one of Doppler, unless that has just failed.
     pub(super) async fn log_in(&self, identity: &DopplerIdentity) -> Result<Token, AdapterError> {
+        let mut kept = self.state.failed_login.lock().await;
+        if let Some(failed) = kept.as_ref().filter(|it| it.stands_for(self.deadline)) {
+            return Err(failed.error.clone());
+        }
+        let login = self.exchange(identity).await;
+        *kept = login.as_ref().err().map(|error| FailedLogin {
+            error: error.clone(),
+            at: Instant::now(),
+            deadline: self.deadline,
+        });
+        login
+    }
+
+    async fn exchange(&self, identity: &DopplerIdentity) -> Result<Token, AdapterError> {
         let (proof, _) = self.sts.web_identity_token(&identity.audience).await?;
         let (login, call) = match self.send_login(identity, &proof).await {
             Err(failed) if failed.is_unverified_login() => {

@@ -11,9 +11,9 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::classify::Cause;
-use super::{Doppler, Value};
+use super::{Doppler, LOGIN, Value};
 use crate::adapters::{AdapterError, CallErrorKind};
-use crate::driver::{Call, log_read};
+use crate::driver::{Call, Service, log_read};
 use crate::ids::Target;
 
 /// The most names in one call.
@@ -125,6 +125,9 @@ fn may_concern_one(failed: &AdapterError) -> bool {
     let AdapterError::Call(failed) = failed else {
         return false;
     };
+    if failed.call.service != Service::Doppler || failed.call.operation == LOGIN {
+        return false;
+    }
     match &failed.kind {
         CallErrorKind::ReplyTooLarge(_) => true,
         CallErrorKind::Declined(answer) => answer.cause() == Cause::Named,
