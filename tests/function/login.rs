@@ -184,6 +184,26 @@ async fn refused_login_is_shared_by_all_members() {
     }
 }
 
+/// A hidden value costs no login: another token of the same service account does not see it either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_value_keeps_token_of_login() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    env.rotate().await;
+    let hidden = json!({ "value": {
+        "raw": null, "computed": null, "rawVisibility": "restricted",
+    } });
+    let hidden = FaultKind::answer(200, "application/json", hidden.to_string());
+    let hidden = Fault::new(hidden).on(Service::Doppler, "GetSecret").every();
+    let handle = env.sandbox.faults().inject(hidden);
+    for _ in 0..2 {
+        let report = env.reconcile(json!({ "SecretId": SECRET })).await;
+        let issues = report["secrets"][0]["issues"].to_string();
+        assert!(issues.contains("does not show the value"), "{report}");
+    }
+    assert!(handle.fired() >= 2);
+    assert_eq!(logins(&env), (1, 1));
+}
+
 /// Starts a fleet without a stored token: for each target, a rotated secret in a config of its own.
 async fn keyless_fleet(names: &[&str]) -> TestEnv {
     const DOCUMENT: &str = "rotation/fleet-1";

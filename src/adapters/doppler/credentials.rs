@@ -92,9 +92,12 @@ impl Doppler<'_> {
         Ok(Some(token))
     }
 
-    /// Forgets the token, because one of another kind or with other rights would help.
-    pub(super) async fn forget_token(&self) {
-        *self.state.token.lock().await = None;
+    /// Forgets a stored token, because one of another kind or with other rights would help. A login
+    /// would return a token of the same service account.
+    pub(super) async fn forget_stored_token(&self) {
+        if self.config.token_secret_id().is_some() {
+            *self.state.token.lock().await = None;
+        }
     }
 
     /// Whether the token in use is a service token.

@@ -179,10 +179,9 @@ impl Doppler<'_> {
         Err(CallError::from_doppler(call, kind).into())
     }
 
-    /// Returns the error that the token does not see the value of the target. Drops the cached
-    /// token, because a token of another kind would help.
+    /// Returns the error that the token does not see the value of the target.
     async fn not_visible(&self, target: &Target, call: Call) -> AdapterError {
-        self.forget_token().await;
+        self.forget_stored_token().await;
         let kind = CallErrorKind::ValueNotVisible(Box::new(target.clone()));
         self.explained(CallError::from_doppler(call, kind)).into()
     }
