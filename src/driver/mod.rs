@@ -43,8 +43,8 @@ impl Outcome {
         self.present.as_ref().unwrap_or(&self.run.observed)
     }
 
-    /// Returns the outcome of a reconciliation, if this is that of a status report which found
-    /// that a reconciliation would change nothing.
+    /// Returns the outcome of a task, if this is that of a status report which found that a
+    /// reconciliation would change nothing.
     pub(crate) fn of_unchanged(mut self, task: Task) -> Option<Self> {
         let is_complete = self.failed.is_empty()
             && self.run.observed.impediment == Impediment::None
@@ -52,7 +52,9 @@ impl Outcome {
         if !is_complete || !self.done.is_empty() {
             return None;
         }
-        self.present = None;
+        if !task.changes_nothing() {
+            self.present = None;
+        }
         self.run.observed.task = task;
         Some(self)
     }

@@ -39,7 +39,8 @@ const REMOVED: &str = "it was left out: no document of FLEET_CONFIG_SECRET_IDS h
 /// Reconciles one secret, or reports its status.
 ///
 /// In a run over many secrets, a status report from the keys of the account and from shared reads of
-/// Doppler comes first. If it finds that a reconciliation would change nothing, that is all.
+/// Doppler comes first. If it finds that a reconciliation would change nothing, that is all. Those
+/// reads are older than the secret's description, so a difference between them may not exist.
 ///
 /// # Errors
 /// Returns an error if the secret cannot be described or is not managed, or if the fleet's documents
@@ -75,10 +76,7 @@ pub(super) async fn reconcile_secret(
         let session = session().with_shared(keys, &job.targets);
         let status = Task::Status(Scope::EverySecret);
         let seen = drive(observed(status), session, deadline).await?;
-        outcome = match event.purpose {
-            Purpose::Status => Some(seen),
-            Purpose::Reconcile | Purpose::EmergencyStop => seen.of_unchanged(task.clone()),
-        };
+        outcome = seen.of_unchanged(task.clone());
     }
     let outcome = if let Some(outcome) = outcome {
         outcome

@@ -200,6 +200,28 @@ async fn target_is_read_again_before_a_write() {
     assert_eq!(env.doppler_value("KEY_4").as_deref(), Some("foreign"));
 }
 
+/// A status report does not name a difference that only the shared read shows, which may be minutes
+/// old.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_reads_differing_target_again() {
+    let env = fleet(6, &[]).await;
+    let doppler = env.sandbox.doppler().clone();
+    doppler.set_value(PROJECT, CONFIG, "KEY_3", "drifted");
+    let restored = Arc::new(doppler);
+    let hook = FaultKind::after(move || {
+        let doppler = Arc::clone(&restored);
+        async move { doppler.set_value(PROJECT, CONFIG, "KEY_3", &value(3)) }
+    });
+    let fault = Fault::new(hook).on(Service::Doppler, "ListSecrets");
+    let handle = env.sandbox.faults().inject(fault);
+    let report = status(&env).await;
+    assert_eq!(handle.fired(), 1);
+    assert_eq!(counts(&env), [1, 1, 0], "{report}");
+    assert_eq!(holds(&report, 3), "current", "{report}");
+    let would = report_of(&report, 3)["wouldDo"].to_string();
+    assert!(!would.contains("Doppler"), "{would}");
+}
+
 /// Before a superseded key is disabled, the targets are read again: one may hold it since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_is_read_again_before_retirement() {
@@ -305,7 +327,8 @@ async fn unusual_values_concern_only_their_member() {
     doppler.remove_value(PROJECT, CONFIG, "KEY_4");
     env.sandbox.kill_function().await;
     let report = status(&env).await;
-    assert_eq!(counts(&env), [1, 0, 0], "{report}");
+    // Those that differ are read again.
+    assert_eq!(counts(&env), [1, 3, 0], "{report}");
     let hidden = issues(&report, 1);
     assert!(
         hidden.contains("does not show the value of acme/prd/KEY_1"),
@@ -330,7 +353,8 @@ async fn one_target_stops_no_other() {
         doppler.set_value(PROJECT, CONFIG, &format!("KEY_{number}"), &long);
     }
     let report = status(&env).await;
-    assert_eq!(counts(&env), [1, 24, 0], "{report}");
+    // Those that differ are read again.
+    assert_eq!(counts(&env), [1, 24 + 23, 0], "{report}");
     assert_eq!(holds(&report, 0), "current", "{report}");
     assert_eq!(holds(&report, 1), "other", "{report}");
 
@@ -339,6 +363,6 @@ async fn one_target_stops_no_other() {
     env.sandbox.faults().inject(refused.every());
     env.sandbox.clear_calls();
     let report = status(&env).await;
-    assert_eq!(counts(&env), [1, 24, 0], "{report}");
+    assert_eq!(counts(&env), [1, 24 + 23, 0], "{report}");
     assert_eq!(holds(&report, 0), "current", "{report}");
 }
