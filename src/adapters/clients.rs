@@ -1,5 +1,6 @@
 //! The clients of AWS and Doppler, which all invocations of a process share.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -29,9 +30,9 @@ pub struct Clients {
     sts: OnceCell<Sts>,
     pub(super) doppler_state: doppler::DopplerState,
     pub(super) fleet: KeptFleet,
-    /// The secret that the next run over all secrets begins with. Only a hint: the next run may be
-    /// in another process.
-    next: Mutex<Option<String>>,
+    /// The secret that the next run over all secrets begins with, by the step of the run. Only a
+    /// hint: the next run may be in another process.
+    next: Mutex<BTreeMap<String, String>>,
 }
 
 impl Clients {
@@ -100,15 +101,20 @@ impl Clients {
         self.event_bridge.get_or_init(build).await
     }
 
-    /// Returns the secret that the last run over all secrets did not get to, if that is known.
-    pub(crate) fn first_of_next_run(&self) -> Option<String> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        next.take()
+    /// Returns the secret that the last run of this step over all secrets did not get to, if that is
+    /// known.
+    pub(crate) fn first_of_next_run(&self, step: &str) -> Option<String> {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.get(step).cloned()
     }
 
-    /// Remembers the first secret that a run did not get to.
-    pub(crate) fn begin_next_run_with(&self, secret: Option<String>) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = secret;
+    /// Remembers the first secret that a run of this step did not get to, or that it got to all.
+    pub(crate) fn begin_next_run_with(&self, step: String, secret: Option<String>) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        match secret {
+            Some(secret) => next.insert(step, secret),
+            None => next.remove(&step),
+        };
     }
 
     pub(super) async fn sts(&self) -> &Sts {

@@ -11,11 +11,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{Instrument, error_span, warn};
 
 use super::error::{HandlerError, log_error};
-use super::invocation::Invocation;
 use super::one_secret::{Job, reconcile_secret};
 use super::report::SecretReport;
 use super::scope::unqualified_arn;
-use crate::adapters::{AccountKeys, Clients, ListedSecret, SharedTargets};
+use crate::adapters::{AccountKeys, ListedSecret, SharedTargets};
 use crate::driver::log_read;
 use crate::redact::Redacted;
 
@@ -46,7 +45,7 @@ pub(super) struct Visited {
 /// be listed.
 pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, HandlerError> {
     job.members().await?;
-    let secrets = managed_secrets(job.clients, job.invocation).await?;
+    let secrets = managed_secrets(job).await?;
     job.targets = shared_targets(job, &secrets).await?;
     job.account_keys = account_keys(job, secrets.len()).await;
     let job = &*job;
@@ -101,7 +100,8 @@ pub(super) async fn reconcile_fleet(job: &mut Job<'_>) -> Result<Visited, Handle
         let (left, seen) = (left.len(), visited.len());
         warn!("out of time after {seen} secrets; {left} are left to the next runs");
     }
-    job.clients.begin_next_run_with(left.first().cloned());
+    let step = job.event.task().to_string();
+    job.clients.begin_next_run_with(step, left.first().cloned());
     let left = left.iter();
     Ok(Visited {
         secrets: visited.into_iter().map(|(_, report)| report).collect(),
@@ -184,12 +184,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Returns the secrets of this function, including those whose rotation is off.
 ///
-/// The first one is where the last run of this process ended. Otherwise, the clock determines it.
-async fn managed_secrets(
-    clients: &Clients,
-    invocation: &Invocation,
-) -> Result<Vec<ListedSecret>, HandlerError> {
+/// The first one is where the last run of this step in this process ended. Otherwise, the clock
+/// determines it.
+async fn managed_secrets(job: &Job<'_>) -> Result<Vec<ListedSecret>, HandlerError> {
     const DOING: &str = "list the secrets of this function";
+    let (clients, invocation) = (job.clients, job.invocation);
     let started = Instant::now();
     let listed = timeout_at(invocation.deadline, clients.list_secrets()).await;
     let listed = listed.map_err(|_| HandlerError::DeadlineExceeded(DOING))?;
@@ -204,7 +203,7 @@ async fn managed_secrets(
         .filter(|secret| unqualified_arn(&secret.rotation_function) == own);
     let mut secrets: Vec<_> = managed.collect();
     secrets.sort_by(|one, other| one.arn.cmp(&other.arn));
-    let next = clients.first_of_next_run();
+    let next = clients.first_of_next_run(&job.event.task().to_string());
     let next = next.and_then(|next| secrets.iter().position(|secret| secret.arn >= next));
     let start = next.unwrap_or_else(|| start_index(clients.clock().now(), secrets.len()));
     secrets.rotate_left(start);
