@@ -242,7 +242,8 @@ async fn stop_lists_members_that_failed() {
         .await
         .with(1);
     assert_eq!(ended.json()["failed"].as_array().map(Vec::len), Some(1));
-    ended.warns(["1 stops failed", "run `rotationctl fleet stop --all`"]);
+    let again = "run `rotationctl fleet stop --all --per-minute 600`";
+    ended.warns(["1 stops failed", again]);
     fleet.run(&["stop", "--all", "--yes", QUICK]).await.with(0);
     for value in superseded(&fleet) {
         assert_eq!(is_enabled(&fleet.env, &value), Some(false));
@@ -262,7 +263,7 @@ async fn stop_resumes_after_interrupt() {
     let again = command_in(&ended.stderr);
     let again: Vec<_> = again.iter().map(String::as_str).collect();
     let ended = fleet
-        .run(&[&again[..], &["--yes", QUICK, "--json"]].concat())
+        .run(&[&again[..], &["--yes", "--json"]].concat())
         .await
         .with(0);
     let stopped = ended.json()["stopped"].clone();
@@ -288,7 +289,8 @@ async fn stop_resumes_at_first_failure() {
     let ended = fleet.interrupt(&stop, "stop", is_answered).await;
     named(&ended.json()["failed"], SECRET);
     assert_eq!(ended.json()["notStarted"], json!([SECOND]));
-    assert_eq!(command_in(&ended.stderr), again);
+    let shown = ["stop", "--all", "--per-minute", "1", "--after", "demo"];
+    assert_eq!(command_in(&ended.stderr), shown);
     let again = [&again[..], &["--yes", QUICK]].concat();
     fleet.run(&again).await.with(0);
     for value in superseded(&fleet) {
