@@ -328,7 +328,7 @@ variable "doppler_targets" {
     condition = (
       var.doppler_targets == "" || (
         length(split(",", var.doppler_targets)) <= 50 &&
-        alltrue([for target in split(",", var.doppler_targets) : can(regex("^([A-Za-z0-9_-]+/){2,3}[A-Z][A-Z0-9_]{0,199}$", target))]) &&
+        alltrue([for target in split(",", var.doppler_targets) : can(regex("^([A-Za-z0-9_-]{1,200}/){2,3}[A-Z][A-Z0-9_]{0,199}$", target))]) &&
         !can(regex("/((PATH|HOME|PS1)|(LD_|DOPPLER_)[A-Z0-9_]*)(,|$)", var.doppler_targets))
       )
     )
@@ -346,7 +346,7 @@ variable "doppler_adopt_targets" {
     condition = (
       var.doppler_adopt_targets == "" || (
         length(split(",", var.doppler_adopt_targets)) <= 50 &&
-        alltrue([for target in split(",", var.doppler_adopt_targets) : can(regex("^([A-Za-z0-9_-]+/){2,3}[A-Z][A-Z0-9_]{0,199}$", target))]) &&
+        alltrue([for target in split(",", var.doppler_adopt_targets) : can(regex("^([A-Za-z0-9_-]{1,200}/){2,3}[A-Z][A-Z0-9_]{0,199}$", target))]) &&
         !can(regex("/((PATH|HOME|PS1)|(LD_|DOPPLER_)[A-Z0-9_]*)(,|$)", var.doppler_adopt_targets))
       )
     )

@@ -159,6 +159,9 @@ fn parse_audience(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The longest slug. Doppler documents no limit (UNK), so this is the one of names.
+const LONGEST_SLUG: usize = 200;
+
 pub(super) fn parse_target(text: &str) -> Result<Target, String> {
     let (project, environment, config, name) = match text.split('/').collect::<Vec<_>>()[..] {
         [project, config, name] => (project, None, config, name),
@@ -173,10 +176,10 @@ pub(super) fn parse_target(text: &str) -> Result<Target, String> {
     if ![project, config]
         .into_iter()
         .chain(environment)
-        .all(is_slug)
+        .all(|part| is_slug(part) && part.len() <= LONGEST_SLUG)
     {
         return Err(
-            "has a project, environment or config with characters other than letters, digits, '-' and '_'"
+            "has a project, environment or config that does not consist of at most 200 letters, digits, '-' and '_'"
                 .to_owned(),
         );
     }

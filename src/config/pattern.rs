@@ -28,11 +28,12 @@ impl Pattern {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_*".contains(&byte);
         let is_label = |label: &str| !label.is_empty() && label.bytes().all(fits);
         let (host, port) = text.split_once(':').unwrap_or((text, "443"));
-        if host.split('.').all(is_label) && port.parse::<u16>().is_ok() {
-            Ok(Self(text.to_ascii_lowercase()))
-        } else {
-            Err("is not the name of a host, with * for any characters of a label".to_owned())
+        if !host.split('.').all(is_label) || port.parse::<u16>().is_err() {
+            return Err(
+                "is not the name of a host, with * for any characters of a label".to_owned(),
+            );
         }
+        Ok(Self(text.to_ascii_lowercase()))
     }
 
     pub(super) fn allows_target(&self, target: &Target) -> bool {
@@ -52,17 +53,36 @@ impl Pattern {
     }
 }
 
-/// A pattern is an operator's own and short, so backtracking stays cheap.
+/// Whether a text matches a pattern.
+///
+/// It goes back to the last `*` only. That suffices: each `*` before it took the fewest characters,
+/// and more of them would only leave fewer to the last one. So the time is at most the product of
+/// both lengths, whatever a document names.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let is_wild = |byte: &u8| !b"/.:".contains(byte);
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), Some((byte, others))) if is_wild(byte) => {
-            matches(rest, others) || matches(pattern, others)
+    let is_wild = |place: usize| text.get(place).is_some_and(|byte| !b"/.:".contains(byte));
+    let (mut wanted, mut place) = (0, 0);
+    // The place in the pattern after the last `*`, and in the text after what it stands for.
+    let mut last_wildcard = None;
+    loop {
+        let is_equal = match (pattern.get(wanted), text.get(place)) {
+            (None, None) => return true,
+            (Some(b'*'), _) if is_wild(place) => {
+                last_wildcard = Some((wanted + 1, place + 1));
+                true
+            }
+            (Some(wanted), Some(byte)) => wanted == byte && *wanted != b'*',
+            _ => false,
+        };
+        if is_equal {
+            (wanted, place) = (wanted + 1, place + 1);
+            continue;
         }
-        (Some((wanted, rest)), Some((byte, others))) if wanted == byte && *wanted != b'*' => {
-            matches(rest, others)
+        match last_wildcard {
+            Some((after, end)) if is_wild(end) => {
+                last_wildcard = Some((after, end + 1));
+                (wanted, place) = (after, end + 1);
+            }
+            _ => return false,
         }
-        _ => false,
     }
 }

@@ -50,7 +50,7 @@ pub(super) const DOPPLER_TARGETS: Setting = Setting {
     field: "dopplerTargets",
     example: "backend/prd/PARTNER_API_KEY",
     form: Form::List(50),
-    pattern: "^([A-Za-z0-9_-]+/){2,3}[A-Z][A-Z0-9_]{0,199}$",
+    pattern: "^([A-Za-z0-9_-]{1,200}/){2,3}[A-Z][A-Z0-9_]{0,199}$",
     meaning: "Where to write the key, as project/config/NAME or project/environment/config/NAME, each in DOPPLER_ALLOWED.",
 };
 const PROPAGATION_DELAY: Setting = Setting {

@@ -102,6 +102,100 @@ fn member_and_environment_read_alike() {
     }
 }
 
+/// Whether a member may name this config with this value of `DOPPLER_ALLOWED`.
+fn is_allowed(pattern: &str, config_path: &str) -> bool {
+    let target = format!("{config_path}/KEY");
+    let text = json!({ "members": { "s": { "dopplerTargets": [target] } } }).to_string();
+    let documents = [Document {
+        id: ONE,
+        text: &text,
+    }];
+    Fleet::parse(&documents, &config(&[("DOPPLER_ALLOWED", pattern)])).is_ok()
+}
+
+/// Returns every text of 1 to 4 of these letters.
+fn texts_of(letters: &str) -> Vec<String> {
+    let mut texts = vec![String::new()];
+    let mut of_length = texts.clone();
+    for _ in 0..4 {
+        let longer = |text: &String| {
+            let text = text.clone();
+            letters.chars().map(move |letter| format!("{text}{letter}"))
+        };
+        of_length = of_length.iter().flat_map(longer).collect();
+        texts.extend(of_length.clone());
+    }
+    texts.split_off(1)
+}
+
+/// Whether a pattern matches by its definition: each `*` stands for at least one letter.
+fn matches_by_definition(pattern: &str, text: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(rest) => (1..=text.len()).any(|taken| matches_by_definition(rest, &text[taken..])),
+        None => match pattern.chars().next() {
+            Some(letter) => text
+                .strip_prefix(letter)
+                .is_some_and(|text| matches_by_definition(&pattern[1..], text)),
+            None => text.is_empty(),
+        },
+    }
+}
+
+#[test]
+fn patterns_match_by_definition() {
+    for pattern in texts_of("ab*") {
+        for text in texts_of("ab") {
+            let expected = matches_by_definition(&pattern, &text);
+            let path = format!("c/{text}");
+            assert_eq!(
+                is_allowed(&format!("c/{pattern}"), &path),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+    }
+    // A wildcard does not pass from the project to the config.
+    for (pattern, path, expected) in [
+        ("a*/b*", "ab/bb", true),
+        ("a*/b*", "ab/ab", false),
+        ("*/b", "a/b", true),
+        ("*b/b", "aab/b", true),
+        ("*b/b", "ab/bb", false),
+    ] {
+        assert_eq!(is_allowed(pattern, path), expected, "{pattern} {path}");
+    }
+}
+
+/// Many wildcards and a long text cost no more time than their lengths. (With backtracking past the
+/// last wildcard, this test would not end.)
+#[test]
+fn many_wildcards_match_in_bounded_time() {
+    let project = "a".repeat(200);
+    let pattern = format!("{}b/prd", "*a".repeat(30));
+    assert!(!is_allowed(&pattern, &format!("{project}/prd")));
+    assert!(is_allowed(
+        &format!("{}/prd", "*a".repeat(30)),
+        &format!("{project}/prd")
+    ));
+}
+
+/// The parts of a target have at most 200 characters.
+#[test]
+fn longer_parts_of_targets_are_refused() {
+    let (longest, longer) = ("a".repeat(200), "a".repeat(201));
+    let parse = |target: String| members(&json!({ "s": { "dopplerTargets": [target] } }));
+    for target in [
+        format!("{longer}/prd/KEY"),
+        format!("shop/{longer}/KEY"),
+        format!("shop/{longer}/prd/KEY"),
+    ] {
+        let faults = faults(parse(target)).join("\n");
+        let words = "that does not consist of at most 200 letters, digits, '-' and '_'";
+        assert!(faults.contains(words), "{faults}");
+    }
+    assert!(is_allowed("*/*", &format!("{longest}/{longest}")));
+}
+
 /// A field is the variable's name in camelCase, so that one table of the pages describes both.
 #[test]
 fn field_is_variable_in_camel_case() {
