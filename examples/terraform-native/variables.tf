@@ -104,7 +104,7 @@ variable "fleet_config_secret_arns" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,60}-[A-Za-z0-9]{6}(,arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,60}-[A-Za-z0-9]{6}){0,9})?$", var.fleet_config_secret_arns))
+    condition     = can(regex("^(arn:aws[a-z-]{0,20}:secretsmanager:[a-z0-9-]{1,30}:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,60}-[A-Za-z0-9]{6}(,arn:aws[a-z-]{0,20}:secretsmanager:[a-z0-9-]{1,30}:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,60}-[A-Za-z0-9]{6}){0,9})?$", var.fleet_config_secret_arns))
     error_message = "Expected: at most 10 whole ARNs separated by commas without spaces, each with a name of at most 60 characters and the six that Secrets Manager added."
   }
 }
@@ -158,14 +158,17 @@ variable "doppler_allowed" {
 }
 
 variable "probe_allowed" {
-  description = "Hosts that documents may name in a probe, separated by commas. * stands for one or more characters other than / and . in them. Required if a member has a probe."
+  description = "Hosts that documents may name in a probe, separated by commas. * stands for one or more characters other than / and . in them. Required if a member has a probe. Allow only hosts of your own, because a probe sends a new key. So * may not stand before .execute-api, nor in two labels in a row."
   type        = string
   default     = ""
   nullable    = false
 
   validation {
-    condition     = can(regex("^([A-Za-z0-9_*-]+(\\.[A-Za-z0-9_*-]+){0,20}(,[A-Za-z0-9_*-]+(\\.[A-Za-z0-9_*-]+){0,20}){0,49})?$", var.probe_allowed))
-    error_message = "Expected: at most 50 separated by commas without spaces, for instance *.execute-api.eu-west-1.amazonaws.com."
+    condition = (
+      can(regex("^([A-Za-z0-9_*-]+(\\.[A-Za-z0-9_*-]+){0,20}(,[A-Za-z0-9_*-]+(\\.[A-Za-z0-9_*-]+){0,20}){0,49})?$", var.probe_allowed)) &&
+      !can(regex("[*][A-Za-z0-9_-]*\\.([A-Za-z0-9_-]*[*]|execute-api([.,]|$))", var.probe_allowed))
+    )
+    error_message = "Expected: at most 50 separated by commas without spaces, for instance api.example.com,*.example.com. An API of API Gateway needs its own host, as in a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com."
   }
 }
 

@@ -114,7 +114,7 @@ variable "doppler_allowed" {
 }
 
 variable "probe_allowed" {
-  description = "Hosts that documents may name in a probe, separated by commas. * stands for one or more characters other than / and . in them. Required if a member has a probe."
+  description = "Hosts that documents may name in a probe, separated by commas. * stands for one or more characters other than / and . in them. Required if a member has a probe. Allow only hosts of your own, because a probe sends a new key. So * may not stand before .execute-api, nor in two labels in a row."
   type        = string
   default     = ""
   nullable    = false

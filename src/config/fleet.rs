@@ -16,7 +16,7 @@ const IDS_EXAMPLE: &str = "rotation/fleet-1,rotation/fleet-2";
 const ALLOWED_TARGETS: &str = "DOPPLER_ALLOWED";
 const ALLOWED_TARGETS_EXAMPLE: &str = "shop/prd,partner-*/prd";
 const ALLOWED_PROBES: &str = "PROBE_ALLOWED";
-const ALLOWED_PROBES_EXAMPLE: &str = "*.execute-api.eu-west-1.amazonaws.com";
+const ALLOWED_PROBES_EXAMPLE: &str = "a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com";
 const UNLISTED: &str = "FLEET_DEFAULT";
 
 /// The settings of a fleet with documents.

@@ -33,7 +33,14 @@ impl Pattern {
                 "is not the name of a host, with * for any characters of a label".to_owned(),
             );
         }
-        Ok(Self(text.to_ascii_lowercase()))
+        let text = text.to_ascii_lowercase();
+        if allows_any_api(&text) {
+            return Err(
+                "has a * before execute-api or in two labels in a row, which allows APIs of other AWS accounts; use the API's own host, as in a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(text))
     }
 
     pub(super) fn allows_target(&self, target: &Target) -> bool {
@@ -51,6 +58,16 @@ impl Pattern {
     fn matches(&self, text: &str) -> bool {
         matches(self.0.as_bytes(), text.as_bytes())
     }
+}
+
+/// Whether a pattern leaves open which API of API Gateway a host belongs to. Anyone with an AWS
+/// account can create an API, and the probe sends it a new key.
+fn allows_any_api(host: &str) -> bool {
+    let labels: Vec<_> = host.split('.').collect();
+    let is_open = |label: &str| label.contains('*');
+    labels
+        .windows(2)
+        .any(|labels| is_open(labels[0]) && (labels[1] == "execute-api" || is_open(labels[1])))
 }
 
 /// Whether a text matches a pattern.

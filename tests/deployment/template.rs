@@ -737,10 +737,19 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
         "ProbeAllowed",
         &[
             "",
-            "*.execute-api.eu-west-1.amazonaws.com",
+            "a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com",
             "api.example.com,*.example.com",
+            "*.execute-api-2.example.com",
         ],
-        &["https://example.com", "example.com/health", "a, b"],
+        &[
+            "https://example.com",
+            "example.com/health",
+            "a, b",
+            "*.execute-api.eu-west-1.amazonaws.com",
+            "api.example.com,a*.execute-api.eu-west-1.amazonaws.com",
+            "x.*.execute-api",
+            "*.*.eu-west-1.amazonaws.com",
+        ],
     ),
     (
         "SubnetIds",

@@ -335,6 +335,10 @@ async fn documents_cannot_escalate() {
             "outside PROBE_ALLOWED",
         ),
         (
+            json!({FIRST: {"probeUrl": "https://evil.execute-api.eu-west-1.amazonaws.com/"}}),
+            "outside PROBE_ALLOWED",
+        ),
+        (
             json!({FIRST: {"probeUrl": "http://169.254.169.254/"}}),
             "use https",
         ),
@@ -362,6 +366,23 @@ async fn documents_cannot_escalate() {
         message.contains("is already in rotation/fleet-1"),
         "{message}"
     );
+}
+
+/// No stack can allow the APIs of all accounts, of which a document could then name its author's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_of_any_account_are_refused() {
+    let fleet = Fleet::start().await;
+    let any = "*.execute-api.eu-west-1.amazonaws.com";
+    let documents = format!("{DOCUMENT},{MORE}");
+    let settings = [
+        ("FLEET_CONFIG_SECRET_IDS", documents.as_str()),
+        ("PROBE_ALLOWED", any),
+    ];
+    fleet.env.redeploy_unrestricted(&settings).await;
+    let (error_type, message) = fleet.rotate_and_fail(FIRST).await;
+    assert_eq!(error_type, "InvalidSettings", "{message}");
+    let words = "use the API's own host, as in a1b2c3d4e5.execute-api";
+    assert!(message.contains(words), "{message}");
 }
 
 /// A new secret in the place of a deleted member gets that member's settings and no others. (Who

@@ -35,7 +35,7 @@ CHANGES = [
     {"FleetDefault": "inherit"},
     {"FleetUsagePlanIds": "a1b2c3"},
     {"DopplerAllowed": "shop/prd,partner-*/prd"},
-    {"ProbeAllowed": "*.execute-api.eu-west-1.amazonaws.com"},
+    {"ProbeAllowed": "a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com"},
     {"ScheduleExpression": "rate(8 hours)", "ScheduleDuration": "8h"},
     {"ScheduleExpression": ""},
     {"RotateImmediately": "false"},

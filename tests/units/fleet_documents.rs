@@ -456,6 +456,27 @@ fn fleet_settings_are_checked_together() {
             "item 1 is not the name of a host",
         ),
         (
+            vec![
+                documents,
+                ("PROBE_ALLOWED", "*.Execute-API.eu-west-1.amazonaws.com"),
+            ],
+            "item 1 has a * before execute-api or in two labels in a row",
+        ),
+        (
+            vec![
+                documents,
+                (
+                    "PROBE_ALLOWED",
+                    "a.b,a1*.execute-api.eu-west-1.amazonaws.com",
+                ),
+            ],
+            "item 2 has a * before execute-api",
+        ),
+        (
+            vec![documents, ("PROBE_ALLOWED", "*.*.eu-west-1.amazonaws.com")],
+            "use the API's own host, as in a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com",
+        ),
+        (
             vec![("FLEET_DEFAULT", "inherit")],
             "has no effect without FLEET_CONFIG_SECRET_IDS",
         ),
