@@ -39,8 +39,8 @@ resource "terraform_data" "rules" {
     }
 
     precondition {
-      condition     = !local.has_fleet_config || var.doppler_token_secret_arn == "" || var.doppler_allowed != ""
-      error_message = "With fleet_config_secret_arns and a Doppler token, set doppler_allowed, the configs that documents may name."
+      condition     = !local.has_fleet_config || (var.doppler_token_secret_arn == "" && var.doppler_identity == "") || var.doppler_allowed != ""
+      error_message = "With fleet_config_secret_arns and a Doppler token or identity, set doppler_allowed, the configs that documents may name."
     }
 
     precondition {

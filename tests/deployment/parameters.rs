@@ -683,3 +683,26 @@ fn any_allowed_schedule_follows_the_documented_rules() {
     });
     tried.unwrap_or_else(|error| panic!("{error}"));
 }
+
+/// With documents, a token and an identity both need the configs that documents may name.
+#[test]
+fn documents_with_mirror_need_allowed_configs() {
+    let document = "arn:aws:secretsmanager:us-east-1:123456789012:secret:fleet/one-AbCdEf";
+    let fleet = [("Fleet", "true"), ("FleetConfigSecretArns", document)];
+    let deployed = |more: &[(&str, &str)]| {
+        let parameters = fleet.iter().chain(more);
+        let parameters = parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        deploy(&parameters.collect()).err()
+    };
+    for way in [
+        ("DopplerTokenSecretArn", TOKEN),
+        ("DopplerIdentity", IDENTITY),
+    ] {
+        let refused = deployed(&[way]).unwrap_or_default();
+        let words =
+            "With FleetConfigSecretArns and a Doppler token or identity, set DopplerAllowed";
+        assert!(refused.contains(words), "{way:?}: {refused}");
+        assert_eq!(deployed(&[way, ("DopplerAllowed", "shop/prd")]), None);
+    }
+    assert_eq!(deployed(&[]), None);
+}
