@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_key_rotation::adapters::description::{InUseText, target_hash};
 use api_key_rotation::ids::Target;
@@ -231,7 +232,7 @@ async fn target_is_read_again_before_retirement() {
         env.sandbox.rotation(&token).await
     };
     assert!(outcome.succeeded, "{:?}", outcome.error());
-    env.sandbox.advance(std::time::Duration::from_hours(25));
+    env.sandbox.advance(Duration::from_hours(25));
     env.sandbox.clear_calls();
     let report = env.reconcile(json!({})).await;
     assert_eq!(counts(&env), [1, 1, 0], "{report}");
@@ -365,4 +366,58 @@ async fn one_target_stops_no_other() {
     let report = status(&env).await;
     assert_eq!(counts(&env), [1, 24 + 23, 0], "{report}");
     assert_eq!(holds(&report, 0), "current", "{report}");
+}
+
+/// If a reply about many targets does not have the form of one, each member reads its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unreadable_list_is_read_singly() {
+    let env = fleet(3, &[]).await;
+    let unreadable = FaultKind::answer(200, "application/json", r#"{"secrets":{"KEY_1":7}}"#);
+    let unreadable = Fault::new(unreadable).on(Service::Doppler, "ListSecrets");
+    env.sandbox.faults().inject(unreadable.every());
+    let report = status(&env).await;
+    assert_eq!(counts(&env)[1..], [3, 0], "{report}");
+    for number in 0..3 {
+        assert_eq!(holds(&report, number), "current", "{report}");
+    }
+}
+
+/// A reply that comes late and shows no limit does not end the pause that another reply requests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_reply_ends_no_pause() {
+    let env = fleet(6, &[]).await;
+    let doppler = env.sandbox.doppler();
+    env.sandbox
+        .put_secret(TOKEN_SECRET, &doppler.service_account_token());
+    let mut members = serde_json::Map::from_iter([(SECRET.to_owned(), json!({}))]);
+    for number in 0..6 {
+        let project = format!("project-{number}");
+        doppler.create_project(&project);
+        doppler.set_value(&project, CONFIG, "KEY", &value(number));
+        let target = format!("{project}/{CONFIG}/KEY");
+        members.insert(member(number), json!({ "dopplerTargets": [target] }));
+    }
+    let document = json!({ "defaults": { "usagePlanIds": [env.plans[0]] }, "members": members });
+    env.sandbox.put_secret(DOCUMENT, &document.to_string());
+    env.redeploy(&[("DOPPLER_ALLOWED", "*/*")]).await;
+    env.sandbox.clear_calls();
+    let late = FaultKind::Delay(Duration::from_millis(400));
+    let limited = FaultKind::Throttle {
+        retry_after: Some(3),
+    };
+    for (nth, kind) in [(2, late), (3, limited)] {
+        let fault = Fault::new(kind).on(Service::Doppler, "GetSecret").nth(nth);
+        env.sandbox.faults().inject(fault);
+    }
+    let report = status(&env).await;
+    let calls = made(&env, "GetSecret");
+    assert!(calls.len() > 6, "{report}");
+    let limited = calls.iter().find(|call| call.status == 429);
+    let limited = limited.expect("one is refused").at;
+    let early = limited + Duration::from_millis(1)..limited + Duration::from_millis(2_900);
+    let early: Vec<_> = calls
+        .iter()
+        .filter(|call| early.contains(&call.at))
+        .collect();
+    assert!(early.is_empty(), "{early:?}");
 }

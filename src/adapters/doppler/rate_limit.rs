@@ -45,9 +45,12 @@ impl Limit {
         until.filter(|until| *until > Instant::now())
     }
 
-    /// Stores the limit of the latest reply, and drops the one before.
+    /// Stores the limit of a reply. It does not shorten that of another reply: calls overlap, so a
+    /// reply without a limit may be older than a 429.
     pub(super) async fn keep(&self, pause: Option<Duration>) {
-        *self.0.lock().await = pause.map(|pause| Instant::now() + pause.min(LONGEST_PAUSE));
+        let until = pause.map(|pause| Instant::now() + pause.min(LONGEST_PAUSE));
+        let mut kept = self.0.lock().await;
+        *kept = until.max(*kept);
     }
 }
 

@@ -119,8 +119,8 @@ impl Batch {
     }
 }
 
-/// Whether a single target may be the reason of the failure: a long value, or something that only
-/// Doppler's message explains.
+/// Whether a single target may be the reason of the failure: a long value, a value that
+/// spoils the reply, or something that only Doppler's message explains. A failed login concerns all.
 fn may_concern_one(failed: &AdapterError) -> bool {
     let AdapterError::Call(failed) = failed else {
         return false;
@@ -129,7 +129,7 @@ fn may_concern_one(failed: &AdapterError) -> bool {
         return false;
     }
     match &failed.kind {
-        CallErrorKind::ReplyTooLarge(_) => true,
+        CallErrorKind::ReplyTooLarge(_) | CallErrorKind::Malformed(_) => true,
         CallErrorKind::Declined(answer) => answer.cause() == Cause::Named,
         _ => false,
     }
