@@ -46,5 +46,5 @@ impl Sts {
 /// Returns the token in a reply, or `None` if the reply has none.
 fn token_in(reply: &str) -> Option<SecretString> {
     let token = text_in(reply, "WebIdentityToken")?;
-    (!token.is_empty()).then(|| token.into())
+    (!token.is_empty()).then(|| token.as_str().into())
 }

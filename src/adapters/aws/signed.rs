@@ -16,6 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::ErrorMetadata;
 use backon::ExponentialBuilder;
 use reqwest::Url;
+use secrecy::zeroize::Zeroizing;
 
 use super::connector::exchange;
 use super::throttle::CALL_CONTEXT;
@@ -206,19 +207,20 @@ fn refusal(reply: &HttpResponse) -> ErrorMetadata {
     let body = String::from_utf8_lossy(reply.body().bytes().unwrap_or_default());
     let mut refusal = ErrorMetadata::builder();
     if let Some(code) = text_in(&body, "Code") {
-        refusal = refusal.code(code);
+        refusal = refusal.code(code.as_str());
     }
     if let Some(message) = text_in(&body, "Message") {
-        refusal = refusal.message(message);
+        refusal = refusal.message(message.as_str());
     }
     refusal.build()
 }
 
-/// Returns the text of the first element with this name. `None` if the reply has none.
+/// Returns the text of the first element with this name. `None` if the reply has none. It may be a
+/// token, so no copy of it stays in memory.
 ///
 /// The elements that are read hold only text, and have no attributes (DOC). A parser for XML would
 /// add about 30 kB to the binary.
-pub(in crate::adapters) fn text_in(reply: &str, name: &str) -> Option<String> {
+pub(in crate::adapters) fn text_in(reply: &str, name: &str) -> Option<Zeroizing<String>> {
     const ENTITIES: [(&str, &str); 5] = [
         ("&lt;", "<"),
         ("&gt;", ">"),
@@ -229,10 +231,12 @@ pub(in crate::adapters) fn text_in(reply: &str, name: &str) -> Option<String> {
     ];
     let (_, rest) = reply.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
-    let text = text.trim().to_owned();
-    Some(
-        ENTITIES
-            .iter()
-            .fold(text, |text, (entity, letter)| text.replace(entity, letter)),
-    )
+    let mut text = Zeroizing::new(text.trim().to_owned());
+    for (entity, letter) in ENTITIES {
+        if !text.contains('&') {
+            break;
+        }
+        text = Zeroizing::new(text.replace(entity, letter));
+    }
+    Some(text)
 }
