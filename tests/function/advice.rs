@@ -562,7 +562,7 @@ fn errors_of_sts_have_causes() {
             403,
             "SessionDurationEscalationException",
             "",
-            Cause::Passing,
+            Cause::SessionEnds,
         ),
         (400, "JWTPayloadSizeExceededException", "", Cause::Named),
         (403, "ExpiredToken", "", Cause::Credentials),

@@ -375,6 +375,21 @@ async fn message_of_sts_is_shown_unescaped() {
     assert_eq!(env.calls_of(PROOF), 1);
 }
 
+/// A session that ends before the token would is not a reason to repeat the call: only another
+/// invocation gets other credentials.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn session_that_ends_soon_is_not_repeated() {
+    let env = TestEnvBuilder::quick().keyless().start().await;
+    let refusal = FaultKind::refuse(403, "SessionDurationEscalationException", "too long");
+    let refusal = Fault::new(refusal).on(Service::Sts, PROOF);
+    env.sandbox.faults().inject(refusal);
+    let (error, _) = env.rotate_and_fail("testSecret").await;
+    assert_eq!(error.error_type, "StsFailed", "{error}");
+    let words = "invoke the function again";
+    assert!(error.error_message.contains(words), "{error}");
+    assert_eq!(env.calls_of(PROOF), 1);
+}
+
 /// The deployment switches from the stored token to the identity, and back, between two runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stored_token_and_identity_replace_each_other() {

@@ -84,6 +84,8 @@ pub enum Cause {
     FederationDisabled,
     /// The role may not request the token for Doppler.
     FederationDenied,
+    /// The credentials of the function end before the token for Doppler would.
+    SessionEnds,
     /// Another server answers instead of the service.
     OtherServer,
     /// The reply does not have the documented form.
@@ -172,6 +174,9 @@ impl Cause {
             }
             Self::FederationDenied => {
                 "allow sts:GetWebIdentityToken for the audience DOPPLER_AUDIENCE in the function's role, which the template does: `sam deploy --parameter-overrides DopplerIdentity=<id>`"
+            }
+            Self::SessionEnds => {
+                "the session of the function's role ends before the token would: invoke the function again, because Lambda gives it credentials that last longer; Secrets Manager repeats a rotation's step automatically"
             }
             Self::OtherServer => {
                 "the reply is not from AWS: a proxy, a firewall or the endpoint that AWS_ENDPOINT_URL names answered instead; allow the function to reach AWS, or correct AWS_ENDPOINT_URL"

@@ -184,8 +184,7 @@ fn of_sts(code: &str) -> Cause {
     match code {
         "OutboundWebIdentityFederationDisabled"
         | "OutboundWebIdentityFederationDisabledException" => Cause::FederationDisabled,
-        // A new process gets credentials that last longer.
-        "SessionDurationEscalation" | "SessionDurationEscalationException" => Cause::Passing,
+        "SessionDurationEscalation" | "SessionDurationEscalationException" => Cause::SessionEnds,
         _ => Cause::Named,
     }
 }
