@@ -144,7 +144,7 @@ async fn report_masks_identity() {
         surround(&env);
         let report = run(&env, &["doctor", "--report"]).await.with(0).says([
             "| doppler.federation | ok |",
-            "| doppler.audience | ok | the identity's audience must be `&lt;name>` |",
+            "| doppler.audience | ok | the identity's audience must be `<name>` |",
             "| doppler.subject | ok |",
         ]);
         let issuer = env.sandbox.issuer_url();

@@ -79,11 +79,7 @@ pub(crate) fn document(checks: &[Check]) -> Value {
 
 /// Prints Markdown without anything that identifies the account.
 pub(crate) fn markdown(console: &Console, checks: &[Check], mask: &Mask) {
-    let cell = |text: &str| {
-        mask.apply(&one_line(text))
-            .replace('|', "\\|")
-            .replace('<', "&lt;")
-    };
+    let cell = |text: &str| escaped(&mask.apply(&one_line(text)).replace('|', "\\|"));
     console.line("### rotationctl doctor\n");
     let version = env!("CARGO_PKG_VERSION");
     console.line(format!("{version}, {}\n", rfc3339(SystemTime::now())));
@@ -97,4 +93,16 @@ pub(crate) fn markdown(console: &Console, checks: &[Check], mask: &Mask) {
         console.line(format!("- {name}: {}", cell(next)));
     }
     console.line(format!("\n{}", summary(checks)));
+}
+
+/// Escapes what Markdown takes for HTML, except in code, where it shows an escape as it is written.
+fn escaped(text: &str) -> String {
+    let parts: Vec<_> = text.split('`').collect();
+    let last = parts.len() - 1;
+    let parts = parts.into_iter().enumerate();
+    let parts = parts.map(|(number, part)| match number % 2 {
+        1 if number < last => part.to_owned(),
+        _ => part.replace('<', "&lt;"),
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
