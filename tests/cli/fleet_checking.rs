@@ -201,6 +201,10 @@ async fn check_compares_file_with_account() {
     let named = format!("{DOCUMENT}={changed}");
     let ended = fleet.run_unchanged(&["check", &named]).await.with(0);
     ended.says(["0 members more, 0 less, 1 changed"]);
+    let spaced = fleet.document().replace("\":", "\": ");
+    let spaced = file(&home, "fleet-1.json", &spaced);
+    let ended = fleet.run_unchanged(&["check", &spaced]).await.with(0);
+    ended.says(["the file has the same members and settings; only its spelling differs"]);
     let outside = fleet
         .document()
         .replace(&target("SECOND_KEY"), "other/prd/KEY");

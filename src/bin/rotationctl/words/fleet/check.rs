@@ -169,6 +169,8 @@ fn differences(name: &str, before: &str, after: &str, findings: &mut Findings) {
         findings.note(format!("{name}: the file is what the function reads"));
         return;
     }
+    let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+    let is_same = value(before) == value(after);
     let (Some(before), Some(after)) = (Outline::read(before), Outline::read(after)) else {
         findings.note(format!(
             "{name}: the file differs from what the function reads"
@@ -182,6 +184,12 @@ fn differences(name: &str, before: &str, after: &str, findings: &mut Findings) {
         settings.is_some_and(|settings| Some(settings) != after.settings(name))
     });
     let (added, removed, changed) = (added.count(), removed.count(), changed.count());
+    if is_same {
+        findings.note(format!(
+            "{name}: the file has the same members and settings; only its spelling differs"
+        ));
+        return;
+    }
     findings.note(format!(
         "{name}: the file differs from what the function reads: {added} members more, {removed} less, {changed} changed"
     ));
