@@ -39,10 +39,9 @@ async fn rotate_matching_leaves_others_alone() {
         .await;
     dry.with(0).says(["would rotate fleet/second"]);
     let second = version(&fleet, SECOND);
-    fleet
-        .run(&[&matching[..], &["--wait"]].concat())
-        .await
-        .with(0);
+    let ended = fleet.run(&[&matching[..], &["--wait"]].concat()).await;
+    let ended = ended.with(0).says(["rotated: 1, rotated before: 0"]);
+    assert!(!ended.stdout.contains("started: 0, r"), "{ended:#?}");
     assert_eq!(version(&fleet, SECRET), first);
     assert_ne!(version(&fleet, SECOND), second);
     let nothing = fleet

@@ -72,7 +72,7 @@ pub(super) async fn run(operator: &Operator<'_>, arguments: &Rotate) -> Result<(
         }
     };
     operator.console.end_progress();
-    report(operator, &selection, &ended, since, &again)
+    report(operator, arguments, &selection, &ended, since, &again)
 }
 
 /// Returns when the run begins, on the clock of Secrets Manager: later than each rotation so far.
@@ -205,6 +205,7 @@ fn left_out(selection: &Selection) -> Vec<serde_json::Value> {
 
 fn report(
     operator: &Operator<'_>,
+    arguments: &Rotate,
     selection: &Selection,
     progress: &Progress,
     since: SystemTime,
@@ -218,10 +219,14 @@ fn report(
         failures,
         not_started,
     } = progress;
+    // After a wait, each rotation that was started has ended or is among those that failed.
+    let succeeded = if arguments.wait {
+        format!("rotated: {}", rotated.len())
+    } else {
+        format!("started: {}", started.len())
+    };
     console.line(format!(
-        "started: {}, rotated: {}, rotated before: {}, failed: {}, not started: {}",
-        started.len(),
-        rotated.len(),
+        "{succeeded}, rotated before: {}, failed: {}, not started: {}",
         skipped.len(),
         failures.all.len(),
         not_started.len()
