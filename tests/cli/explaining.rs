@@ -16,7 +16,7 @@ async fn why_shows_remedy_and_owner() {
     run_unchanged(&env, &["why"])
         .await
         .with(0)
-        .says(["no error in the last 1day", "no rotation is pending"]);
+        .says(["no error in the last 1 day", "no rotation is pending"]);
     fail_rotations(&env);
     let (_, token) = env.rotate_and_fail("setSecret").await;
     let shown = run_unchanged(&env, &["why"]).await.with(0);

@@ -23,7 +23,7 @@ async fn stack_names_function_and_secret() {
     let cancel = run_nameless(&env, &[&["cancel"][..], &stack].concat()).await;
     cancel.with(1).warns(["no rotation is under way"]);
     let why = run_nameless(&env, &[&["why"][..], &stack].concat()).await;
-    why.with(0).says(["no error in the last 1day"]);
+    why.with(0).says(["no error in the last 1 day"]);
     let config = run_nameless(&env, &[&["config"][..], &stack].concat()).await;
     config.with(0).says(["stack partner-stack"]);
     let missing = run_nameless(&env, &["status", "--stack", "other"])

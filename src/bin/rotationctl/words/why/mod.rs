@@ -126,6 +126,18 @@ async fn pending(operator: &Operator<'_>) -> (Option<String>, Pending) {
     }
 }
 
+/// Returns a duration as a reader writes it: `7 days`, `1 day 2h`.
+fn in_words(duration: Duration) -> String {
+    let text = format_duration(duration).to_string();
+    let parts = text.split(' ').map(|part| {
+        let unit = part.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let number = &part[..part.len() - unit.len()];
+        let space = if unit.len() > 2 { " " } else { "" };
+        format!("{number}{space}{unit}")
+    });
+    parts.collect::<Vec<_>>().join(" ")
+}
+
 fn print(
     operator: &Operator<'_>,
     since: Duration,
@@ -135,7 +147,7 @@ fn print(
 ) {
     let console = operator.console;
     if errors.is_empty() {
-        let since = format_duration(since);
+        let since = in_words(since);
         console.line(format!(
             "no error in the last {since}; look further back with --since"
         ));
