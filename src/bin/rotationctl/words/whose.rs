@@ -113,9 +113,11 @@ pub(crate) async fn search(
     let request = request.include_values(true).limit(PAGE);
     let (mut position, mut listed) = (None, 0);
     loop {
-        operator
-            .console
-            .progress(&format!("searched {listed} keys…"));
+        operator.console.progress(&if listed == 0 {
+            "searching the keys…".to_owned()
+        } else {
+            format!("searched {listed} keys…")
+        });
         let page = request.clone().set_position(position.clone()).send().await;
         let page = page.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
         let mut keys = page.items().iter();
