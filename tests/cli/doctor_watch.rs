@@ -1,6 +1,6 @@
 //! What is wrong around the function: plans, probe, Doppler, rules, alarms, topic, trail and clock.
 
-use crate::account::{assert_problem, checks, healthy};
+use crate::account::{assert_problem, checks, healthy, surround};
 use crate::support::{PROJECT, TOKEN_SECRET, TestEnvBuilder};
 use sandbox::{Fault, FaultKind, Rule, Service};
 use serde_json::json;
@@ -214,4 +214,22 @@ async fn wrong_clock_is_found() {
     env.sandbox.advance(std::time::Duration::from_mins(10));
     let found = checks(&env, &[]).await;
     assert_problem(&found, "account.clock", "behind AWS", "set its clock");
+}
+
+/// Without a secret of a fleet, each check says where its subject is named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fleet_without_secret_names_where_to_look() {
+    let setup = TestEnvBuilder::plain().inheriting().env("SECRET_ID", "");
+    let setup = setup.env("FLEET_CONFIG_SECRET_IDS", "rotation/fleet-1");
+    let env = setup.start().await;
+    env.sandbox
+        .create_secret("rotation/fleet-1", Some(r#"{"members":{}}"#));
+    surround(&env);
+    let found = checks(&env, &[]).await;
+    let documents = "the documents of the fleet name the probe of each secret";
+    assert_eq!(found["gateway.probe"]["found"], documents, "{found:#?}");
+    let next = "name a secret with `--secret`";
+    assert_eq!(found["account.clock"]["next"], next, "{found:#?}");
+    // The role was deployed before the document had an ARN.
+    drop(env.roles.take_denials());
 }

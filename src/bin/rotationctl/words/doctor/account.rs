@@ -39,7 +39,11 @@ fn clock(facts: &Facts) -> Outcome {
     let Some(skew) = facts.skew else {
         return Outcome::unknown(
             "no reply of Secrets Manager had a Date",
-            "fix what keeps the secret from being described",
+            if facts.secret.is_some() {
+                "fix what keeps the secret from being described"
+            } else {
+                "name a secret with `--secret`"
+            },
         );
     };
     let (size, direction) = (

@@ -137,9 +137,11 @@ async fn stages_exist(
 /// Calls the URL without a key, as anyone can. The function itself calls it with a key.
 async fn probe(config: &Config) -> Outcome {
     let Some(url) = &config.secret.probe_url else {
-        return Outcome::skipped(
-            "PROBE_URL is not set: a new key is not tried before consumers get it",
-        );
+        return Outcome::skipped(if config.fleet.is_some() {
+            "the documents of the fleet name the probe of each secret"
+        } else {
+            "PROBE_URL is not set: a new key is not tried before consumers get it"
+        });
     };
     let client = match connector::client() {
         Ok(client) => client,
