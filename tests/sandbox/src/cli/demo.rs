@@ -92,6 +92,7 @@ async fn run(sandbox: &Sandbox, narration: &mut Narration) -> anyhow::Result<&'s
     for line in [
         "Two rotations of an API key in a local sandbox, then 8 simulated days: about 15 seconds.",
         "\"now\" is what the gateway answers to each key, and which key Doppler holds.",
+        "After each jump of the clock, signatures are old: the first calls are refused and repeated (WARN).",
     ] {
         narration.terminal.line(Style::Plain, line);
     }
