@@ -125,6 +125,8 @@ check: lint ## Check format, Clippy, template, workflows and rustdoc (3 min)
 	@cargo clippy --workspace --all-targets --features cli --locked -- -D warnings
 # --all-targets leaves this one out, because `cargo test` does not run it.
 	@cargo clippy --workspace --features cli --locked --test e2e -- -D warnings
+# It has the function's dependencies, so a change of those needs the same command without --locked.
+	@cargo update --workspace --locked --quiet --manifest-path tests/fuzz/Cargo.toml
 	@$(PYTHON) tests/tools/mutants.py --fits
 	@$(PYTHON) tests/tools/words.py $(CHECKED_WORDS)
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --features cli --locked
