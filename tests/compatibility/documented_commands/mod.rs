@@ -157,6 +157,8 @@ async fn aws_only_commands_are_understood_by_cli() {
                  *' --output text '*) echo a1b2c3d4e5 ;;
                esac
              }}
+             # What the block before it saved.
+             echo '{{}}' >trust.json
              {commands}
              echo calls:; cat calls"
         );
