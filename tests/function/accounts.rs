@@ -1178,8 +1178,7 @@ async fn foreign_doppler_value_is_refused_before_promotion() {
         for words in [
             "DOPPLER_ADOPT_TARGETS=acme/prd/ALSO_HERE",
             "DOPPLER_TARGETS",
-            "`aws secretsmanager rotate-secret`",
-            "--no-rotate-immediately",
+            "`rotationctl retry`",
             "`aws secretsmanager update-secret-version-stage`",
         ] {
             assert!(message.contains(words), "{words}: {message}");
