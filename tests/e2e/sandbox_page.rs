@@ -116,7 +116,8 @@ async fn fleet_page_shows_each_secret() {
     let chosen = "return document.getElementById('secret').textContent";
     browser.until(chosen, &json!("app/partner-h")).await;
     press_button(&browser, "Rotate all").await;
-    let failed = "return document.querySelectorAll('#secrets tr')[7].cells[1].textContent";
+    // A page that was just opened has no rows yet.
+    let failed = "return document.querySelectorAll('#secrets tr')[7]?.cells[1].textContent";
     let error = json!("rotation failed: DopplerTargetTaken");
     browser.until(failed, &error).await;
     let targets = "return [...document.querySelectorAll('#targets tr')]\
