@@ -15,6 +15,7 @@ use super::consumer::{Consumer, State};
 use super::fixture::{self, SECRET};
 use super::narration::Narration;
 use super::report;
+use super::reporter::Reporter as _;
 use super::terminal::{Style, Terminal};
 use super::words::WIDTH;
 
@@ -97,14 +98,18 @@ async fn run(sandbox: &Sandbox, narration: &mut Narration) -> anyhow::Result<&'s
         narration.terminal.line(Style::Plain, line);
     }
     let mut events = sandbox.watch();
-    narration.heading("First rotation: the secret has no value yet");
+    narration
+        .terminal
+        .heading("First rotation: the secret has no value yet");
     rotate(sandbox, narration, &mut events, 1).await?;
-    narration.heading("Second rotation: consumers use the key of the first one");
+    narration
+        .terminal
+        .heading("Second rotation: consumers use the key of the first one");
     rotate(sandbox, narration, &mut events, 2).await?;
     report::print(sandbox, narration).await;
 
     for (title, passes, old) in RECONCILIATIONS {
-        narration.heading(title);
+        narration.terminal.heading(title);
         sandbox.advance(passes);
         narration
             .until(sandbox.deliveries_done(), sandbox, &mut events)
@@ -118,7 +123,7 @@ async fn run(sandbox: &Sandbox, narration: &mut Narration) -> anyhow::Result<&'s
     let consumer = narration.consumer.take().unwrap_or_default();
     let (requests, errors) = (consumer.requests, consumer.errors);
     let sum = format!("Consumer with the key from Doppler: {requests} requests, {errors} errors");
-    narration.heading(&sum);
+    narration.terminal.heading(&sum);
     ensure!(errors == 0, "{errors} of {requests} requests failed");
     Ok("2 rotations, 0 errors: superseded key answered 200 for 24 h, then 403, deleted after 7 d")
 }

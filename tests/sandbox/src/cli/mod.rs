@@ -11,6 +11,7 @@ mod help;
 mod log_line;
 mod narration;
 mod report;
+mod reporter;
 mod serve;
 mod terminal;
 mod words;

@@ -1,19 +1,15 @@
 //! Reports what the function does, from its invocations, its log lines and its calls.
 
-use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use sandbox::{Call, Event, STEPS, Sandbox, Service, StepRun};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::consumer::{Consumer, is_own_call};
 use super::headings;
 use super::log_line::LogLine;
+use super::reporter::Reporter;
 use super::terminal::{Style, Terminal};
 use super::words::took;
-
-/// How often the progress of a wait is shown, and how often a consumer uses its key.
-const GLANCE: Duration = Duration::from_millis(200);
 
 /// Writes one invocation after another.
 pub(crate) struct Narration {
@@ -40,53 +36,7 @@ enum Wait {
     Over,
 }
 
-impl Narration {
-    pub(crate) fn new(terminal: Terminal, verbose: bool) -> Narration {
-        Narration {
-            terminal,
-            verbose,
-            consumer: None,
-            step_began: None,
-            wait: Wait::Over,
-            errors: Vec::new(),
-            outcome: None,
-        }
-    }
-
-    /// Writes a heading with an empty line before it.
-    pub(crate) fn heading(&mut self, text: &str) {
-        self.terminal.line(Style::Plain, "");
-        self.terminal.line(Style::Bold, text);
-    }
-
-    /// Reports what happens until `end` comes, and everything that had happened by then.
-    pub(crate) async fn until<T>(
-        &mut self,
-        end: impl Future<Output = T>,
-        sandbox: &Sandbox,
-        events: &mut UnboundedReceiver<Event>,
-    ) -> T {
-        let mut end = pin!(end);
-        let mut glance = tokio::time::interval(GLANCE);
-        let ended = loop {
-            tokio::select! {
-                biased;
-                Some(event) = events.recv() => self.report(sandbox, &event).await,
-                ended = &mut end => break ended,
-                _ = glance.tick() => {
-                    self.report_wait(sandbox);
-                    if let Some(consumer) = &mut self.consumer {
-                        consumer.use_key(sandbox).await;
-                    }
-                }
-            }
-        };
-        while let Ok(event) = events.try_recv() {
-            self.report(sandbox, &event).await;
-        }
-        ended
-    }
-
+impl Reporter for Narration {
     async fn report(&mut self, sandbox: &Sandbox, event: &Event) {
         match event {
             Event::StepStarted { step, .. } => {
@@ -111,6 +61,27 @@ impl Narration {
             }
             Event::Log(line) => self.report_line(&LogLine::new(line)),
             Event::Call(_) => {}
+        }
+    }
+
+    async fn glance(&mut self, sandbox: &Sandbox) {
+        self.report_wait(sandbox);
+        if let Some(consumer) = &mut self.consumer {
+            consumer.use_key(sandbox).await;
+        }
+    }
+}
+
+impl Narration {
+    pub(crate) fn new(terminal: Terminal, verbose: bool) -> Narration {
+        Narration {
+            terminal,
+            verbose,
+            consumer: None,
+            step_began: None,
+            wait: Wait::Over,
+            errors: Vec::new(),
+            outcome: None,
         }
     }
 
@@ -187,6 +158,8 @@ impl Narration {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use sandbox::FunctionError;
 
     use super::*;

@@ -12,7 +12,9 @@ use super::words::short_id;
 pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
     let secret = sandbox.secret(SECRET);
 
-    narration.heading(&format!("Secrets Manager: {SECRET}"));
+    narration
+        .terminal
+        .heading(&format!("Secrets Manager: {SECRET}"));
     let versions = secret.versions.iter().map(|version| {
         let key = version.api_key().map(|key| fingerprint(&key));
         [
@@ -31,13 +33,15 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
 
     print_keys(sandbox, narration);
 
-    narration.heading(&format!("Doppler: {PROJECT}/{CONFIG}"));
+    narration
+        .terminal
+        .heading(&format!("Doppler: {PROJECT}/{CONFIG}"));
     let copy = sandbox.doppler().value(PROJECT, CONFIG, DOPPLER_NAME);
     let copy = copy.map_or_else(|| "nothing".to_owned(), |value| fingerprint(&value));
     let rows = [[DOPPLER_NAME.to_owned(), copy]];
     table(&mut narration.terminal, ["name", "key"], &rows, &[]);
 
-    narration.heading("Gateway: what a client gets");
+    narration.terminal.heading("Gateway: what a client gets");
     let mut answers = Vec::new();
     for (name, key) in [
         (
@@ -67,7 +71,7 @@ pub(crate) async fn print(sandbox: &Sandbox, narration: &mut Narration) {
 /// Prints the keys, each with its description below it.
 pub(crate) fn print_keys(sandbox: &Sandbox, narration: &mut Narration) {
     let secret = sandbox.secret(SECRET);
-    narration.heading("API Gateway: keys");
+    narration.terminal.heading("API Gateway: keys");
     let keys = sandbox.keys();
     let notes: Vec<String> = keys
         .iter()

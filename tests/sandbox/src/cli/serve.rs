@@ -13,6 +13,7 @@ use super::arguments::ServeSettings;
 use super::fixture::{self, CONFIG, DOPPLER_NAME, PROJECT, SECRET, TOKEN};
 use super::fleet::{self, Progress};
 use super::narration::Narration;
+use super::reporter::Reporter as _;
 use super::terminal::{Style, Terminal};
 use super::{banner, interrupted};
 

@@ -50,6 +50,12 @@ impl Terminal {
         self.interactive
     }
 
+    /// Writes a heading with an empty line before it.
+    pub(crate) fn heading(&mut self, text: &str) {
+        self.line(Style::Plain, "");
+        self.line(Style::Bold, text);
+    }
+
     /// Writes text for good, in place of a changing line.
     pub(crate) fn line(&mut self, style: Style, text: &str) {
         let rows = match self.width {

@@ -17,6 +17,7 @@ use super::fixture::{ALONE, MEMBERS, PROJECTS, seed};
 use super::progress::Progress;
 use super::table::{self, Row};
 use crate::cli::fixture;
+use crate::cli::reporter::Reporter as _;
 use crate::cli::terminal::{Style, Terminal};
 use crate::cli::words::WIDTH;
 
@@ -51,30 +52,32 @@ async fn run(sandbox: &Sandbox, progress: &mut Progress) -> anyhow::Result<Strin
     let mut events = sandbox.watch();
     let none = table::look(sandbox).await;
 
-    progress.heading("First rotation: no secret has a value yet");
+    progress
+        .terminal
+        .heading("First rotation: no secret has a value yet");
     let outcomes = rotate(sandbox, progress, &mut events).await;
     let first = table::look(sandbox).await;
     check("first rotation", &outcomes, &none, &first, |_| None)?;
 
-    progress.heading("Three things go wrong");
+    progress.terminal.heading("Three things go wrong");
     for cause in Cause::ALL {
         progress
             .terminal
             .line(Style::Warning, &format!("  {}", cause.text()));
         cause.begin(sandbox).await;
     }
-    progress.heading(
+    progress.terminal.heading(
         "Second rotation: each secret that fails keeps its key, and the others are rotated",
     );
     let outcomes = rotate(sandbox, progress, &mut events).await;
     let second = table::look(sandbox).await;
-    progress.heading("The fleet after it");
+    progress.terminal.heading("The fleet after it");
     table::print(progress, &second, &first, &outcomes);
-    progress.heading("What failed, and what to do");
+    progress.terminal.heading("What failed, and what to do");
     table::print_errors(progress, &outcomes);
     check("second rotation", &outcomes, &first, &second, Cause::of)?;
 
-    progress.heading("The causes end");
+    progress.terminal.heading("The causes end");
     for cause in Cause::ALL {
         progress
             .terminal
@@ -84,7 +87,7 @@ async fn run(sandbox: &Sandbox, progress: &mut Progress) -> anyhow::Result<Strin
     let (failed, mut outcomes): (Vec<_>, Vec<_>) =
         outcomes.into_iter().partition(|outcome| !outcome.succeeded);
     let count = failed.len();
-    progress.heading(&format!(
+    progress.terminal.heading(&format!(
         "Secrets Manager runs the {count} failed rotations again"
     ));
     let retries = failed.iter().map(|outcome| sandbox.retry(&outcome.token));
@@ -94,7 +97,7 @@ async fn run(sandbox: &Sandbox, progress: &mut Progress) -> anyhow::Result<Strin
     outcomes.extend(again);
     let outcomes = in_order(sandbox, outcomes);
     let last = table::look(sandbox).await;
-    progress.heading("The fleet at the end");
+    progress.terminal.heading("The fleet at the end");
     table::print(progress, &last, &first, &outcomes);
     check("end", &outcomes, &first, &last, |_| None)?;
     report_consumers(progress)?;
@@ -196,7 +199,7 @@ fn report_consumers(progress: &mut Progress) -> anyhow::Result<()> {
     let (requests, mut errors) = (consumers.requests, consumers.errors);
     let alone = errors.remove(ALONE).unwrap_or_default().len();
     let others: usize = errors.values().map(Vec::len).sum();
-    progress.heading(&format!(
+    progress.terminal.heading(&format!(
         "Consumers: {requests} requests, {others} errors, except {alone} of {ALONE} without its usage plan"
     ));
     ensure!(

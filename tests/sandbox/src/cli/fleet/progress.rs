@@ -1,20 +1,16 @@
 //! Reports how the rotations of a fleet end, one line for each.
 
 use std::collections::HashMap;
-use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use sandbox::{Event, STEPS, Sandbox, StepRun};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::consumers::Consumers;
 use super::fixture::MEMBERS;
 use crate::cli::log_line::LogLine;
+use crate::cli::reporter::Reporter;
 use crate::cli::terminal::{Style, Terminal};
 use crate::cli::words::took;
-
-/// How often the progress is shown, and how often consumers use their keys.
-const GLANCE: Duration = Duration::from_millis(200);
 
 /// Writes a line for each rotation that has ended, and with `verbose` what the function logs.
 pub(crate) struct Progress {
@@ -26,51 +22,8 @@ pub(crate) struct Progress {
     began: HashMap<String, SystemTime>,
 }
 
-impl Progress {
-    pub(crate) fn new(terminal: Terminal, verbose: bool) -> Progress {
-        Progress {
-            terminal,
-            verbose,
-            consumers: None,
-            began: HashMap::new(),
-        }
-    }
-
-    /// Writes a heading with an empty line before it.
-    pub(super) fn heading(&mut self, text: &str) {
-        self.terminal.line(Style::Plain, "");
-        self.terminal.line(Style::Bold, text);
-    }
-
-    /// Reports what happens until `end` comes, and everything that had happened by then.
-    pub(crate) async fn until<T>(
-        &mut self,
-        end: impl Future<Output = T>,
-        sandbox: &Sandbox,
-        events: &mut UnboundedReceiver<Event>,
-    ) -> T {
-        let mut end = pin!(end);
-        let mut glance = tokio::time::interval(GLANCE);
-        let ended = loop {
-            tokio::select! {
-                biased;
-                Some(event) = events.recv() => self.report(sandbox, &event),
-                ended = &mut end => break ended,
-                _ = glance.tick() => {
-                    self.report_wait();
-                    if let Some(consumers) = &mut self.consumers {
-                        consumers.use_keys(sandbox).await;
-                    }
-                }
-            }
-        };
-        while let Ok(event) = events.try_recv() {
-            self.report(sandbox, &event);
-        }
-        ended
-    }
-
-    fn report(&mut self, sandbox: &Sandbox, event: &Event) {
+impl Reporter for Progress {
+    async fn report(&mut self, sandbox: &Sandbox, event: &Event) {
         match event {
             Event::StepStarted { step, secret } if is_step(step) => {
                 let secret = secret.clone().unwrap_or_default();
@@ -89,6 +42,24 @@ impl Progress {
             }
             Event::Log(line) if self.verbose => self.report_line(&LogLine::new(line)),
             Event::StepStarted { .. } | Event::Log(_) | Event::Call(_) => {}
+        }
+    }
+
+    async fn glance(&mut self, sandbox: &Sandbox) {
+        self.report_wait();
+        if let Some(consumers) = &mut self.consumers {
+            consumers.use_keys(sandbox).await;
+        }
+    }
+}
+
+impl Progress {
+    pub(crate) fn new(terminal: Terminal, verbose: bool) -> Progress {
+        Progress {
+            terminal,
+            verbose,
+            consumers: None,
+            began: HashMap::new(),
         }
     }
 
