@@ -1,4 +1,4 @@
-//! Malformed replies of API Gateway, Doppler and Secrets Manager to the real function.
+//! Malformed replies of every service to the real function.
 //!
 //! A reply is malformed here, but it does not lie: a well-formed reply with a wrong value of a secret or a
 //! key cannot be distinguished from the truth.
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::support::emitted::values;
 use crate::support::exhaustive::is_exhaustive;
+use crate::support::fleet::{PEER_TARGET, join_fleet};
 use crate::support::generators::{
     edited, edited_bytes, json, key_value, noise, object, quoted, runner, shows_a_value, string,
     value,
@@ -35,12 +36,21 @@ enum Run {
     Reconciliation,
     /// A reconciliation of every secret of the function.
     Everything,
+    /// A reconciliation of a fleet whose function stores no token.
+    Fleet,
+}
+
+impl Run {
+    /// Whether it is of one secret.
+    fn is_of_one(self) -> bool {
+        matches!(self, Self::Rotation | Self::Reconciliation)
+    }
 }
 
 /// The calls that get malformed replies.
-const CALLS: [(Run, Service, &str); 26] = {
-    use Run::{Everything, Reconciliation, Rotation};
-    use Service::{ApiGateway, Doppler, EventBridge, SecretsManager};
+const CALLS: [(Run, Service, &str); 32] = {
+    use Run::{Everything, Fleet, Reconciliation, Rotation};
+    use Service::{ApiGateway, Doppler, EventBridge, SecretsManager, Sts};
     [
         (Rotation, SecretsManager, "DescribeSecret"),
         (Rotation, SecretsManager, "GetSecretValue"),
@@ -68,8 +78,20 @@ const CALLS: [(Run, Service, &str); 26] = {
         (Reconciliation, EventBridge, "PutEvents"),
         (Everything, SecretsManager, "ListSecrets"),
         (Everything, SecretsManager, "DescribeSecret"),
+        (Fleet, SecretsManager, "GetSecretValue"),
+        (Fleet, SecretsManager, "ListSecrets"),
+        (Fleet, Sts, "GetWebIdentityToken"),
+        (Fleet, Doppler, LOGIN),
+        (Fleet, Doppler, "ListSecrets"),
+        (Fleet, Doppler, "UpdateSecrets"),
     ]
 };
+
+/// The login to Doppler.
+const LOGIN: &str = "OidcLogin";
+
+/// The calls that a process makes once, as long as its token is accepted.
+const LOGINS: [&str; 2] = ["GetWebIdentityToken", LOGIN];
 
 /// The function's timeout. It is longer in an exhaustive run, where many processes share the processor.
 fn timeout() -> Duration {
@@ -112,7 +134,7 @@ impl fmt::Debug for Garbage {
     }
 }
 
-fn garbage(operation: &'static str) -> BoxedStrategy<Garbage> {
+fn garbage(service: Service, operation: &'static str) -> BoxedStrategy<Garbage> {
     let status = prop_oneof![
         6 => Just(200),
         1 => select(vec![201, 202, 204, 205, 206, 226, 299]),
@@ -166,7 +188,7 @@ fn garbage(operation: &'static str) -> BoxedStrategy<Garbage> {
     let nth = prop_oneof![5 => Just(Some(1)), 1 => Just(Some(2)), 1 => Just(None)];
     (status, content_type, vec(header, 0..3), any::<bool>(), nth)
         .prop_flat_map(move |(status, content_type, headers, effect, nth)| {
-            let body = if status < 400 { reply(operation) } else { refusal() };
+            let body = if status < 400 { reply(service, operation) } else { refusal() };
             let body = prop_oneof![
                 20 => body,
                 2 => json().prop_map(String::into_bytes),
@@ -222,7 +244,7 @@ fn refusal() -> BoxedStrategy<Vec<u8>> {
 
 /// A reply that resembles the one to an operation.
 #[allow(clippy::too_many_lines, reason = "it is a list of the operations")]
-fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
+fn reply(service: Service, operation: &'static str) -> BoxedStrategy<Vec<u8>> {
     let text = |known: &'static str| {
         prop_oneof![4 => Just(quoted(known, false)), 1 => string(), 1 => value().prop_map(|value| quoted(&value, false)), 1 => json()]
             .boxed()
@@ -344,6 +366,37 @@ fn reply(operation: &'static str) -> BoxedStrategy<Vec<u8>> {
             ("VersionId", text("$PENDING")),
             ("VersionStages", stages),
         ]),
+        "ListSecrets" if service == Service::Doppler => {
+            let values = some(vec![
+                ("PARTNER_API_KEY", delivered()),
+                (PEER_TARGET, delivered()),
+                ("OTHER", delivered()),
+            ]);
+            some(vec![
+                ("success", flag()),
+                ("secrets", prop_oneof![4 => values, 1 => json()].boxed()),
+                ("messages", list(text("$VALUE"))),
+            ])
+        }
+        "GetWebIdentityToken" => {
+            let token = prop_oneof![noise(), value(), Just("$VALUE".to_owned())];
+            let reply = (token, noise()).prop_map(|(token, end)| {
+                format!(
+                    "<GetWebIdentityTokenResponse><GetWebIdentityTokenResult>\
+                     <WebIdentityToken>{token}</WebIdentityToken><Expiration>{end}</Expiration>\
+                     </GetWebIdentityTokenResult></GetWebIdentityTokenResponse>"
+                )
+            });
+            reply.boxed()
+        }
+        LOGIN => some(vec![
+            ("success", flag()),
+            ("token", prop_oneof![4 => string(), 1 => json()].boxed()),
+            (
+                "expires_at",
+                prop_oneof![4 => string(), 1 => json()].boxed(),
+            ),
+        ]),
         "ListSecrets" => {
             let secret = some(vec![
                 ("ARN", text("$ARN")),
@@ -458,6 +511,7 @@ async fn start(run: Run, number: usize) -> TestEnv {
         }
         .inheriting()
         .env("SECRET_ID", ""),
+        Run::Fleet => setup.keyless(),
         _ if number.is_multiple_of(2) => setup.inheriting(),
         _ => setup,
     };
@@ -466,7 +520,10 @@ async fn start(run: Run, number: usize) -> TestEnv {
     let target = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
     let setup = setup.env("EVENT_BUS_NAME", "default");
     let env = setup.env("DOPPLER_ADOPT_TARGETS", &target);
-    let env = env.start().await;
+    let mut env = env.start().await;
+    if run == Run::Fleet {
+        join_fleet(&mut env).await;
+    }
     let arn = &env.sandbox.secret(SECRET).arn;
     assert!(arn.ends_with(|letter: char| letter.is_ascii_alphanumeric()));
     if inherits {
@@ -558,12 +615,19 @@ async fn reply_malformed(
     sandbox.clear_function_log();
     let token = (run == Run::Rotation).then(|| sandbox.begin_rotation(SECRET));
     // A date in a reply may end a grace and a quarantine.
-    if run == Run::Reconciliation && superseded_key(env).is_none() {
+    if matches!(run, Run::Reconciliation | Run::Fleet) && superseded_key(env).is_none() {
         // An earlier reply may have told this process to wait for minutes.
         sandbox.kill_function().await;
         env.rotate().await;
     }
     let is_there = run == Run::Rotation || prepare(env, operation);
+    if LOGINS.contains(&operation) {
+        // A new process has no token.
+        sandbox.kill_function().await;
+        sandbox
+            .invoke(json!({ "Step": "noSuchStep" }).to_string())
+            .await;
+    }
     let before = values(env);
     let process = sandbox.function_pids();
 
@@ -727,7 +791,7 @@ fn replaced(text: &[u8], name: &[u8], meant: &[u8]) -> Vec<u8> {
 
 async fn reconcile(env: &TestEnv, run: Run) -> Result<(), FunctionError> {
     match run {
-        Run::Everything => env.try_invoke(json!({ "Step": "reconcile" })).await,
+        Run::Everything | Run::Fleet => env.try_invoke(json!({ "Step": "reconcile" })).await,
         _ => env.try_reconcile().await,
     }
 }
@@ -902,7 +966,7 @@ fn cases(calls: Vec<(Run, Service, &'static str)>, all: usize) -> mpsc::Receiver
     std::thread::spawn(move || {
         let replies: Vec<_> = calls
             .iter()
-            .map(|(_, _, operation)| garbage(operation))
+            .map(|(_, service, operation)| garbage(*service, operation))
             .collect();
         let mut runner = runner(1);
         let known = known().into_iter().filter(|(call, _)| calls.contains(call));
@@ -1001,7 +1065,7 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
 async fn no_reply_endangers_key_or_process() {
     let calls = CALLS
         .into_iter()
-        .filter(|(run, ..)| *run != Run::Everything)
+        .filter(|(run, ..)| run.is_of_one())
         .collect();
     let (all, envs) = if is_exhaustive() {
         (4_400, 32)
@@ -1018,6 +1082,16 @@ async fn no_reply_ends_reconciliation_of_every_secret() {
         .filter(|(run, ..)| *run == Run::Everything)
         .collect();
     let (all, envs) = if is_exhaustive() { (400, 16) } else { (8, 4) };
+    try_all(calls, all, envs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reply_ends_reconciliation_of_fleet() {
+    let calls = CALLS
+        .into_iter()
+        .filter(|(run, ..)| *run == Run::Fleet)
+        .collect();
+    let (all, envs) = if is_exhaustive() { (900, 16) } else { (18, 6) };
     try_all(calls, all, envs).await;
 }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod emitted;
 pub(crate) mod exhaustive;
+pub(crate) mod fleet;
 pub(crate) mod generators;
 pub(crate) mod markdown;
 pub(crate) mod programs;

@@ -9,6 +9,7 @@ use super::scenario::{
     Scenario,
 };
 use crate::support::emitted::assert_absent;
+use crate::support::fleet::{PEER, PEER_KEY, PEER_TARGET};
 use crate::support::{SECRET, TestEnv, key_in};
 
 /// Checks the invariants after every effect of a call.
@@ -92,6 +93,10 @@ impl InvariantMonitor {
             .filter(|value| value != "drifted")
             .collect();
         in_use.extend(env.key_in("AWSCURRENT"));
+        if self.scenario == Scenario::Fleet {
+            in_use.extend(key_of_peer(env));
+            in_use.extend(env.doppler_value(PEER_TARGET).filter(|it| it != "drifted"));
+        }
         for value in &in_use {
             match keys.iter().find(|key| key.value == *value) {
                 None => seen.violations.push("a key in use was deleted".to_owned()),
@@ -136,18 +141,16 @@ impl InvariantMonitor {
             let key = env.sandbox.key_with_value(value);
             key.map(|key| (key.enabled, key.description))
         };
-        let unmarked = |keys: usize| {
+        let counted = |keys: usize, unmarked: usize| {
             let all = env.sandbox.keys();
             assert_eq!(all.len(), keys, "{all:?}");
             let marked = |text: &str| text.starts_with("Superseded at ");
-            assert_eq!(
-                all.iter().filter(|key| !marked(&key.description)).count(),
-                1
-            );
+            let others = all.iter().filter(|key| !marked(&key.description));
+            assert_eq!(others.count(), unmarked, "{all:?}");
         };
         match self.scenario {
-            Scenario::First => unmarked(1),
-            Scenario::Second | Scenario::Wide | Scenario::Keyless => unmarked(2),
+            Scenario::First => counted(1, 1),
+            Scenario::Second | Scenario::Wide | Scenario::Keyless => counted(2, 1),
             Scenario::Adoption => {
                 assert_eq!(
                     description(OLD),
@@ -157,7 +160,7 @@ impl InvariantMonitor {
                 assert_eq!(env.sandbox.keys().len(), 2);
             }
             Scenario::Reconciliation => {
-                unmarked(5);
+                counted(5, 1);
                 assert_eq!(description(DUE_TO_DELETE), None);
                 let (enabled, text) = description(DUE_TO_DISABLE).expect("it is in quarantine");
                 assert!(!enabled && text.contains(" Disabled at "), "{text}");
@@ -168,10 +171,17 @@ impl InvariantMonitor {
                 }
             }
             Scenario::Notices => {
-                unmarked(3);
+                counted(3, 1);
                 let (enabled, _) = description(DUE_TO_DISABLE).expect("it is in quarantine");
                 assert!(!enabled);
                 assert_announced(env);
+            }
+            Scenario::Fleet => {
+                counted(4, 2);
+                let (enabled, _) = description(DUE_TO_DISABLE).expect("it is in quarantine");
+                assert!(!enabled);
+                assert_eq!(key_of_peer(env).as_deref(), Some(PEER_KEY));
+                assert_eq!(env.doppler_value(PEER_TARGET).as_deref(), Some(PEER_KEY));
             }
         }
         let moved = usize::from(self.scenario.is_rotation());
@@ -194,11 +204,19 @@ impl InvariantMonitor {
         assert!(emitted.contains("DEBUG"), "there is no log to search");
         let mut values = self.seen.lock().held.clone();
         values.extend(env.sandbox.rotation_tokens());
+        values.extend(env.sandbox.web_identity_tokens());
+        values.extend(env.sandbox.doppler().login_tokens());
         values.extend([env.token.clone(), PASSWORD.to_owned()]);
         for value in values {
             assert_absent(&emitted, &value, "what was emitted");
         }
     }
+}
+
+/// Returns the key in AWSCURRENT of the second secret of a fleet.
+fn key_of_peer(env: &TestEnv) -> Option<String> {
+    let secret = env.sandbox.secret(PEER);
+    key_in(secret.current()?.text.as_ref()?)
 }
 
 /// Asserts that each transition of a key was announced at least once, always with the same id.

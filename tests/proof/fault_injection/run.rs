@@ -46,6 +46,7 @@ pub(crate) async fn baseline(scenario: Scenario, options: Options) -> usize {
 
 /// A job, as the service requests it.
 struct Job {
+    scenario: Scenario,
     /// The token of a rotation; `None` for a reconciliation.
     token: Option<String>,
     errors: Vec<FunctionError>,
@@ -55,6 +56,7 @@ impl Job {
     fn new(env: &TestEnv, scenario: Scenario) -> Self {
         let rotates = scenario.is_rotation();
         Self {
+            scenario,
             token: rotates.then(|| env.sandbox.begin_rotation(SECRET)),
             errors: Vec::new(),
         }
@@ -73,7 +75,7 @@ impl Job {
     }
 
     async fn reconcile(&mut self, env: &TestEnv) -> bool {
-        let event = json!({ "Step": "reconcile", "SecretId": SECRET });
+        let event = self.scenario.event("reconcile");
         match env.sandbox.invoke(event.to_string()).await.result {
             Ok(report) => report["totals"]["failures"] == 0,
             Err(error) => {
@@ -183,18 +185,13 @@ async fn run(schedule: Schedule) -> Outcome {
             job.errors
         );
     }
-    assert_status_changes_nothing(&env).await;
+    assert_status_changes_nothing(schedule.scenario, &env).await;
     assert!(job.reconcile(&env).await, "{:?}", job.errors);
     // Changes by time alone are complete now.
     env.sandbox.advance(Duration::from_mins(1));
     monitor.assert_done(&env).await;
-    let report = env.reconcile(json!({ "SecretId": SECRET })).await;
-    assert_eq!(
-        report["secrets"][0]["done"],
-        json!([]),
-        "another run has work to do"
-    );
-    assert_status_changes_nothing(&env).await;
+    assert_nothing_to_do(schedule.scenario, &env).await;
+    assert_status_changes_nothing(schedule.scenario, &env).await;
     monitor.assert_no_leak(&env);
     let checks = monitor
         .verdict()
@@ -211,11 +208,23 @@ async fn run(schedule: Schedule) -> Outcome {
     }
 }
 
+/// Asserts that a further reconciliation changes nothing.
+async fn assert_nothing_to_do(scenario: Scenario, env: &TestEnv) {
+    let event = scenario.event("reconcile").to_string();
+    let report = env.sandbox.invoke(event).await.result;
+    let report = report.unwrap_or_else(|error| panic!("reconcile: {error}"));
+    let secrets = report["secrets"].as_array().expect("a list");
+    assert!(!secrets.is_empty(), "{report}");
+    for secret in secrets {
+        assert_eq!(secret["done"], json!([]), "another run has work to do");
+    }
+}
+
 /// Asserts that a status report succeeds and leaves everything as it is.
-async fn assert_status_changes_nothing(env: &TestEnv) {
+async fn assert_status_changes_nothing(scenario: Scenario, env: &TestEnv) {
     let before = WorldSnapshot::new(env);
-    let event = json!({ "Step": "status", "SecretId": SECRET });
-    let report = env.sandbox.invoke(event.to_string()).await.result;
+    let event = scenario.event("status").to_string();
+    let report = env.sandbox.invoke(event).await.result;
     let report = report.unwrap_or_else(|error| panic!("status: {error}"));
     assert_eq!(WorldSnapshot::new(env), before, "{report}");
 }

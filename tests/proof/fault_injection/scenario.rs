@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use sandbox::Options;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::support::fleet::{PEER_KEY, PEER_TARGET, join_fleet};
 use crate::support::{
     CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder, create_managed_key, mirrored,
 };
@@ -42,10 +43,13 @@ pub(crate) enum Scenario {
     Notices,
     /// A rotation of a function that logs in to Doppler and stores no token.
     Keyless,
+    /// A reconciliation of a fleet whose function stores no token, with a key to disable, a mark to remove, and two
+    /// targets in one config to correct.
+    Fleet,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::First,
         Self::Second,
         Self::Wide,
@@ -53,11 +57,20 @@ impl Scenario {
         Self::Reconciliation,
         Self::Notices,
         Self::Keyless,
+        Self::Fleet,
     ];
 
     /// Whether the job is a rotation.
     pub(crate) fn is_rotation(self) -> bool {
-        !matches!(self, Self::Reconciliation | Self::Notices)
+        !matches!(self, Self::Reconciliation | Self::Notices | Self::Fleet)
+    }
+
+    /// Returns an event for this step and the secrets of the job.
+    pub(crate) fn event(self, step: &str) -> Value {
+        match self {
+            Self::Fleet => json!({ "Step": step }),
+            _ => json!({ "Step": step, "SecretId": SECRET }),
+        }
     }
 
     pub(crate) async fn start(self, options: Options) -> TestEnv {
@@ -84,7 +97,7 @@ impl Scenario {
                 secret: Some(json),
                 ..TestEnvBuilder::quick().env("EVENT_BUS_NAME", "default")
             },
-            Self::Keyless => TestEnvBuilder {
+            Self::Keyless | Self::Fleet => TestEnvBuilder {
                 secret: Some(json),
                 ..TestEnvBuilder::quick().keyless()
             },
@@ -92,7 +105,10 @@ impl Scenario {
         let setup = setup
             .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
             .env("RUST_LOG", "trace");
-        let env = TestEnvBuilder { options, ..setup }.start().await;
+        let mut env = TestEnvBuilder { options, ..setup }.start().await;
+        if self == Self::Fleet {
+            join_fleet(&mut env).await;
+        }
         self.populate(&env);
         env
     }
@@ -100,7 +116,7 @@ impl Scenario {
     fn populate(self, env: &TestEnv) {
         let plans: Vec<_> = env.plans.iter().map(String::as_str).collect();
         match self {
-            Self::First | Self::Notices => {}
+            Self::First | Self::Notices | Self::Fleet => {}
             Self::Second | Self::Wide | Self::Keyless => {
                 add_managed_key(env, OLD, &current_version(env), &plans);
                 if self == Self::Wide {
@@ -145,7 +161,11 @@ impl Scenario {
                     .set_value(PROJECT, CONFIG, target, held);
             }
         }
-        if self == Self::Notices {
+        if self == Self::Fleet {
+            let doppler = env.sandbox.doppler();
+            doppler.set_value(PROJECT, CONFIG, PEER_TARGET, held);
+        }
+        if matches!(self, Self::Notices | Self::Fleet) {
             let (current, now) = (current_version(env), env.sandbox.now());
             let key = add_managed_key(env, OLD, &current, &plans);
             env.sandbox
@@ -169,6 +189,7 @@ impl Scenario {
             Self::First => &[],
             Self::Second | Self::Wide | Self::Adoption | Self::Notices | Self::Keyless => &[OLD],
             Self::Reconciliation => &[OLD, IN_GRACE, ABANDONED],
+            Self::Fleet => &[OLD, PEER_KEY],
         }
     }
 }
