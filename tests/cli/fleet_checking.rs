@@ -5,7 +5,7 @@ use std::fs;
 use crate::fleet_account::{DOCUMENT, Fleet, MORE, SECOND, THIRD, target};
 use crate::program::{bare, end, home, program};
 use crate::support::SECRET;
-use sandbox::{Fault, FaultKind, Service};
+use sandbox::{Fault, FaultKind, REST_API_ID, Service};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -139,6 +139,10 @@ async fn check_finds_what_is_wrong_in_account() {
     });
     let deleted =
         changed(&|document| document["members"][SECRET] = json!({"usagePlanIds": ["gone"]}));
+    let stageless = changed(&|document| {
+        document["members"][SECRET]["stageKeys"] = json!([format!("{REST_API_ID}/gone")]);
+    });
+    let stage_problem = format!("demo/partner-api-key: stage {REST_API_ID}/gone does not exist");
     let home = home();
     for (text, problem) in [
         (missing, "shop/none: there is no such secret"),
@@ -155,6 +159,7 @@ async fn check_finds_what_is_wrong_in_account() {
             deleted,
             "demo/partner-api-key: usage plan gone does not exist",
         ),
+        (stageless, &stage_problem),
     ] {
         let path = file(&home, "fleet-1.json", &text);
         let found = problems(&fleet, &[&path]).await;

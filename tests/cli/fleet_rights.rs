@@ -7,7 +7,7 @@ use crate::program::run;
 use crate::support::SECRET;
 use crate::support::markdown::read;
 use sandbox::iam::{Policy, Role};
-use sandbox::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION};
+use sandbox::{ACCOUNT, FUNCTION_ARN, FUNCTION_NAME, REGION, REST_API_ID, STAGE};
 use serde_json::{Value, json};
 
 /// A right: its action, and on what.
@@ -34,6 +34,7 @@ const DESCRIBE: Right = ("secretsmanager:DescribeSecret", On::Members);
 const ROTATE: Right = ("secretsmanager:RotateSecret", On::Members);
 const CANCEL: Right = ("secretsmanager:CancelRotateSecret", On::Members);
 const PLANS: Right = ("apigateway:GET", On::Path("/usageplans"));
+const STAGES: Right = ("apigateway:GET", On::Path("/restapis/*/stages/*"));
 const LOG: Right = ("logs:FilterLogEvents", On::Log);
 const DELETE: Right = ("apigateway:DELETE", On::Path("/apikeys/*"));
 
@@ -113,6 +114,14 @@ async fn fleet_tasks_need_exactly_documented_rights() {
     let fleet = Fleet::rotated().await;
     let fleet = &fleet;
     needs_exactly(fleet, &["check"], &[SETTINGS, READ, LIST, PLANS]).await;
+    let document = fleet.document();
+    let stage = format!("{REST_API_ID}/{STAGE}");
+    let defaults = "\"defaults\": {";
+    let with_stage = document.replace(defaults, &format!("{defaults}\"stageKeys\":[\"{stage}\"],"));
+    fleet.put(&with_stage).await;
+    let rights = [SETTINGS, READ, LIST, PLANS, STAGES];
+    needs_exactly(fleet, &["check"], &rights).await;
+    fleet.put(&document).await;
     needs_exactly(fleet, &["list"], &[SETTINGS, READ, LIST, INVOKE, LOG]).await;
     needs_exactly(fleet, &["export", SECOND], &[SETTINGS, READ, DESCRIBE]).await;
     let rotate = ["rotate", "--all", "--per-minute", "600", "--wait"];

@@ -21,6 +21,7 @@ mod report;
 mod secret;
 mod services;
 mod signals;
+mod stage;
 mod table;
 mod words;
 

@@ -10,6 +10,7 @@ use super::facts::Facts;
 use crate::connector;
 use crate::failure::Failure;
 use crate::operator::Operator;
+use crate::stage::Stage;
 
 /// How long the probe's URL may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,23 +112,20 @@ async fn stages_exist(
         return Ok(Outcome::skipped("no plan or setting names a stage"));
     }
     for (api, stage) in stages {
-        let request = operator.aws.api_gateway.get_stage();
-        let reply = request.rest_api_id(api).stage_name(stage).send().await;
-        match reply.map_err(|error| Failure::of_call("apigateway:GET", &error)) {
-            Ok(found) if found.deployment_id().is_none() => {
+        match Stage::read(operator, api, stage).await? {
+            Stage::Deployed => {}
+            Stage::Undeployed => {
                 return Ok(Outcome::problem(
                     format!("stage `{stage}` of API `{api}` has no deployment"),
                     "deploy the API to that stage",
                 ));
             }
-            Ok(_) => {}
-            Err(failed) if failed.has_code("NotFoundException") => {
+            Stage::Missing => {
                 return Ok(Outcome::problem(
                     format!("stage `{stage}` of API `{api}` does not exist"),
                     "deploy the API, or correct the usage plan and StageKeys",
                 ));
             }
-            Err(failed) => return Err(failed),
         }
     }
     let deployed = count(stages.len(), "stage");

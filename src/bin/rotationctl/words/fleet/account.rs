@@ -1,14 +1,16 @@
 //! Checks the members of a fleet against the account.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use api_key_rotation::config::{Config, Fleet, FleetDefault, SecretConfig};
+use aws_sdk_apigateway::types::UsagePlan;
 
 use super::finding::Findings;
 use super::secrets::{self, Secret};
 use crate::failure::Failure;
 use crate::function::Function;
 use crate::operator::Operator;
+use crate::stage::Stage;
 
 /// Checks that the members exist and can be rotated.
 ///
@@ -37,6 +39,7 @@ pub(super) async fn check(
     }
     unlisted(function, config, fleet, &secrets, findings);
     plans(operator, fleet, findings).await;
+    stages(operator, fleet, findings).await;
     Ok(())
 }
 
@@ -108,19 +111,46 @@ async fn plans(operator: &Operator<'_>, fleet: &Fleet, findings: &mut Findings) 
         Err(failed) => return findings.unread("whether the usage plans exist", &failed),
     };
     for (plan, name) in named {
-        if !existing.contains(plan) {
-            findings.problem(
+        match existing.get(plan) {
+            None => findings.problem(
                 format!("{name}: usage plan {plan} does not exist in this account and Region"),
                 "correct usagePlanIds, or create the plan",
-            );
+            ),
+            Some(0) => findings.note(format!(
+                "{name}: usage plan {plan} has no stage, so no API accepts its keys"
+            )),
+            Some(_) => {}
         }
     }
 }
 
-async fn existing_plans(operator: &Operator<'_>) -> Result<BTreeSet<String>, Failure> {
+/// Returns the number of stages of each usage plan.
+async fn existing_plans(operator: &Operator<'_>) -> Result<BTreeMap<String, usize>, Failure> {
     let request = operator.aws.api_gateway.get_usage_plans().limit(500);
     let plans = request.into_paginator().items().send();
     let plans: Result<Vec<_>, _> = plans.collect().await;
     let plans = plans.map_err(|error| Failure::of_call("apigateway:GET on /usageplans", &error))?;
-    Ok(plans.into_iter().filter_map(|plan| plan.id).collect())
+    let stages = |plan: UsagePlan| Some((plan.id?, plan.api_stages.map_or(0, |it| it.len())));
+    Ok(plans.into_iter().filter_map(stages).collect())
+}
+
+/// Finds stages of `stageKeys` that do not exist, or take no calls.
+async fn stages(operator: &Operator<'_>, fleet: &Fleet, findings: &mut Findings) {
+    let members = fleet.members();
+    let named: BTreeMap<_, _> = members
+        .flat_map(|(name, member)| {
+            let keys = member.stage_keys.iter();
+            keys.map(move |key| ((&key.rest_api_id, &key.stage_name), name))
+        })
+        .collect();
+    for ((api, stage), name) in named {
+        operator.console.progress("reading the stages…");
+        let (what, next) = match Stage::read(operator, api, stage).await {
+            Ok(Stage::Deployed) => continue,
+            Ok(Stage::Undeployed) => ("has no deployment", "deploy the API to that stage"),
+            Ok(Stage::Missing) => ("does not exist", "correct stageKeys, or deploy the API"),
+            Err(failed) => return findings.unread("whether the stages exist", &failed),
+        };
+        findings.problem(format!("{name}: stage {api}/{stage} {what}"), next);
+    }
 }
