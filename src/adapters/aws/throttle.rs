@@ -13,9 +13,10 @@
 //!
 //! - A step that begins a rotation asks often, and more often as its time ends. Otherwise, the time
 //!   of many ends before they were served at all, and Secrets Manager must run them again.
+//! - Once it was served, it asks as often as it may: a key that exists needs one call more, and a
+//!   rotation that its deadline interrupts repeats calls. So does an emergency stop.
 //! - The steps after it ask less often, because their time began later. In their last minute they
-//!   ask as often as they may: a rotation that its deadline interrupts repeats calls.
-//! - A step that was served continues at once, for the same reason. So does an emergency stop.
+//!   ask as often as they may.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -42,13 +43,10 @@ const JITTER: Duration = Duration::from_secs(1);
 
 /// The largest maximum of that time. A larger one would throttle fewer requests, but the last of
 /// them could leave the limits unused for that long.
-const WIDEST_SPREAD: Duration = Duration::from_secs(40);
+const WIDEST_SPREAD: Duration = Duration::from_secs(30);
 
 /// The largest maximum for a step that begins a rotation.
 const WIDEST_AT_FIRST: Duration = Duration::from_secs(20);
-
-/// The largest maximum for a step that was served before.
-const WIDEST_ONCE_SERVED: Duration = Duration::from_secs(3);
 
 /// The time before its deadline in which a later step asks as often as it may.
 const LAST_MINUTE: Duration = Duration::from_mins(1);
@@ -97,7 +95,7 @@ impl CallContext {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let widest = match self.stage {
             Stage::Emergency => JITTER,
-            Stage::First | Stage::Later if self.is_served.get() => WIDEST_ONCE_SERVED,
+            Stage::First if self.is_served.get() => JITTER,
             Stage::First => WIDEST_AT_FIRST.min(left / 10),
             Stage::Later => WIDEST_SPREAD.min(left.saturating_sub(LAST_MINUTE) / 4),
         };
@@ -123,7 +121,7 @@ impl Congestion {
     }
 
     fn throttled(&self) {
-        let spread = self.spread() * 4 / 3;
+        let spread = self.spread() * 3 / 2;
         self.0
             .store(millis(spread.min(WIDEST_SPREAD)), Ordering::Relaxed);
     }
