@@ -13,10 +13,10 @@
 //!
 //! - A step that begins a rotation asks often, and more often as its time ends. Otherwise, the time
 //!   of many ends before they were served at all, and Secrets Manager must run them again.
-//! - Once it was served, it asks as often as it may: a key that exists needs one call more, and a
-//!   rotation that its deadline interrupts repeats calls. So does an emergency stop.
 //! - The steps after it ask less often, because their time began later. In their last minute they
 //!   ask as often as they may.
+//! - A step that was served asks as often as it may: it needs one call more, and one that its
+//!   deadline interrupts repeats calls. So does an emergency stop.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ const JITTER: Duration = Duration::from_secs(1);
 
 /// The largest maximum of that time. A larger one would throttle fewer requests, but the last of
 /// them could leave the limits unused for that long.
-const WIDEST_SPREAD: Duration = Duration::from_secs(30);
+const WIDEST_SPREAD: Duration = Duration::from_secs(40);
 
 /// The largest maximum for a step that begins a rotation.
 const WIDEST_AT_FIRST: Duration = Duration::from_secs(20);
@@ -94,8 +94,8 @@ impl CallContext {
     fn widest_spread(&self) -> Duration {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let widest = match self.stage {
+            _ if self.is_served.get() => JITTER,
             Stage::Emergency => JITTER,
-            Stage::First if self.is_served.get() => JITTER,
             Stage::First => WIDEST_AT_FIRST.min(left / 10),
             Stage::Later => WIDEST_SPREAD.min(left.saturating_sub(LAST_MINUTE) / 4),
         };
