@@ -26,7 +26,7 @@ SANDBOX := $(TARGET)/debug/sandbox
 BENCH := $(TARGET)/debug/bench
 
 # Most tests spend their time waiting, so more of them run at once than there are cores.
-export RUST_TEST_THREADS ?= 8
+export RUST_TEST_THREADS ?= 12
 
 # Otherwise SAM reports every call to AWS.
 export SAM_CLI_TELEMETRY := 0

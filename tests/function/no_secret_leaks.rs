@@ -9,6 +9,7 @@ use crate::support::{CONFIG, PROJECT, SECRET, TestEnv, TestEnvBuilder};
 use api_key_rotation::secret::ApiKeyValue;
 use sandbox::{Fault, FaultKind, Service};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 /// A key value that a service puts into replies in which it does not belong.
 const STRAY: &str = "StrayStrayStrayStrayStrayStrayStrayStray";
@@ -88,9 +89,24 @@ async fn values_stay_secret_at_most_verbose_level() {
     );
 }
 
+/// The replies to these operations are malformed, each in turn.
+type Operations = &'static [(Service, &'static str)];
+
+/// Runs a case for a few of the operations at a time, each time in an environment of its own.
+async fn in_parts<Case: Future<Output = ()> + Send + 'static>(
+    operations: Operations,
+    case: impl Fn(Operations) -> Case,
+) {
+    let mut parts = JoinSet::new();
+    for part in operations.chunks(3) {
+        parts.spawn(case(part));
+    }
+    parts.join_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_however_malformed_a_reply_is() {
-    let operations = [
+    const OPERATIONS: Operations = &[
         (Service::SecretsManager, "DescribeSecret"),
         (Service::SecretsManager, "GetSecretValue"),
         (Service::SecretsManager, "PutSecretValue"),
@@ -104,9 +120,13 @@ async fn values_stay_secret_however_malformed_a_reply_is() {
         (Service::Doppler, "UpdateSecrets"),
         (Service::EventBridge, "PutEvents"),
     ];
+    in_parts(OPERATIONS, values_stay_secret_in_rotations).await;
+}
+
+async fn values_stay_secret_in_rotations(operations: Operations) {
     let env = most_verbose().await;
     env.rotate().await;
-    for (service, operation) in operations {
+    for &(service, operation) in operations {
         for kind in malformed() {
             let token = env.sandbox.begin_rotation(SECRET);
             let what = format!("{operation} of {service}: {kind:?}");
@@ -163,11 +183,7 @@ async fn login_tokens_stay_secret_however_malformed() {
 /// Values stay secret under malformed replies in a reconciliation that has work to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_stay_secret_under_malformed_replies() {
-    let env = most_verbose().await;
-    // The record of what was written is lost with AWSCURRENT's key.
-    let adopted = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
-    env.redeploy(&[("DOPPLER_ADOPT_TARGETS", &adopted)]).await;
-    for (service, operation) in [
+    const OPERATIONS: Operations = &[
         (Service::SecretsManager, "DescribeSecret"),
         (Service::SecretsManager, "GetSecretValue"),
         (Service::ApiGateway, "GetApiKeys"),
@@ -180,7 +196,16 @@ async fn values_stay_secret_under_malformed_replies() {
         (Service::Doppler, "GetSecret"),
         (Service::Doppler, "UpdateSecrets"),
         (Service::EventBridge, "PutEvents"),
-    ] {
+    ];
+    in_parts(OPERATIONS, values_stay_secret_in_reconciliations).await;
+}
+
+async fn values_stay_secret_in_reconciliations(operations: Operations) {
+    let env = most_verbose().await;
+    // The record of what was written is lost with AWSCURRENT's key.
+    let adopted = format!("{PROJECT}/{CONFIG}/PARTNER_API_KEY");
+    env.redeploy(&[("DOPPLER_ADOPT_TARGETS", &adopted)]).await;
+    for &(service, operation) in operations {
         for kind in malformed() {
             // A key to delete, one to disable, one to create again, and a target to write.
             env.rotate().await;

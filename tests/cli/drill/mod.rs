@@ -7,6 +7,7 @@ mod table;
 use environment::Drill;
 use sandbox::incidents::Incident;
 use table::{ALARMS, ERRORS, Row};
+use tokio::task::JoinSet;
 
 use crate::support::TestEnvBuilder;
 
@@ -29,12 +30,16 @@ async fn errors(setup: TestEnvBuilder, first: &str, last: &str) {
     }
 }
 
-/// Provokes each alarm in an environment of its own.
+/// Provokes each alarm in an environment of its own, all at once.
 async fn alarms(names: &[&str]) {
+    let mut drills = JoinSet::new();
     for row in rows(ALARMS, names) {
-        let drill = Drill::start(TestEnvBuilder::quick()).await;
-        drill.settle_alarm(row).await;
+        drills.spawn(async move {
+            let drill = Drill::start(TestEnvBuilder::quick()).await;
+            drill.settle_alarm(row).await;
+        });
     }
+    drills.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ mod rotating;
 mod shell;
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
@@ -23,6 +24,7 @@ use listed::{
     STATUS_OF_ROTATIONCTL, find, listed,
 };
 use shell::Shell;
+use tokio::task::JoinSet;
 
 const GRACE: Duration = Duration::from_hours(24);
 const QUARANTINE: Duration = Duration::from_hours(7 * 24);
@@ -129,9 +131,9 @@ fn every_python_block_compiles() {
 /// The AWS CLI knows the options and queries of the commands that need AWS itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aws_only_commands_are_understood_by_cli() {
-    let env = TestEnvBuilder::plain().start().await;
+    let env = Arc::new(TestEnvBuilder::plain().start().await);
     let calls_aws = Regex::new(r"(?m)(^|[ (])aws [a-z]+ [a-z]").expect("a valid pattern");
-    let mut calls = 0;
+    let mut blocks = JoinSet::new();
     for (place, reason) in NOT_RUN {
         let (commands, _) = find(*place);
         // The sandbox is not at the address of those in CONTRIBUTING, and the CLI has no SAM.
@@ -139,41 +141,49 @@ async fn aws_only_commands_are_understood_by_cli() {
         {
             continue;
         }
-        let operator = Shell::of(&env, SECRET);
-        // No service listens there: the CLI only fails before if it does not know an option or a query.
-        let script = format!(
-            "export AWS_ENDPOINT_URL=http://127.0.0.1:1 AWS_MAX_ATTEMPTS=1; set +e
-             CLUSTER=c SERVICE=s TOKEN=t KEY=k API=a STAGE=s PLAN=p DAY=2026-11-30 TAG=t ROLE=r
-             PROBE=arn:aws:iam::123456789012:role/probe
-             aws() {{
-               local said; said=$(command aws \"$@\" 2>&1)
-               case $said in
-                 *'Could not connect to the endpoint URL'*) echo understood >>calls ;;
-                 *) echo \"$1 $2: $said\" >>calls ;;
-               esac
-               case \" $* \" in
-                 ' sts '*) echo one two three ;;
-                 ' iam get-role '*) echo '{{\"Statement\": []}}' ;;
-                 *' --output text '*) echo a1b2c3d4e5 ;;
-               esac
-             }}
-             # What the block before it saved.
-             echo '{{}}' >trust.json
-             {commands}
-             echo calls:; cat calls"
-        );
-        let printed = operator.enter(&script).await.stdout;
-        let printed = String::from_utf8_lossy(&printed);
-        let (_, made) = printed
-            .rsplit_once("calls:\n")
-            .unwrap_or_else(|| panic!("{place:?}, which {reason}: {printed}"));
-        assert!(!made.is_empty(), "{place:?}, which {reason}: no call");
-        for call in made.lines() {
-            assert_eq!(call, "understood", "{place:?}");
-            calls += 1;
-        }
+        let (env, what) = (Arc::clone(&env), format!("{place:?}, which {reason}"));
+        blocks.spawn(async move { understood_calls(&env, &what, &commands).await });
     }
+    let calls: usize = blocks.join_all().await.into_iter().sum();
     assert!(calls > 20, "only {calls} calls");
+}
+
+/// Runs commands without the services that they call, and asserts that the AWS CLI understands each
+/// call. Returns their number.
+async fn understood_calls(env: &TestEnv, what: &str, commands: &str) -> usize {
+    // No service listens there: the CLI only fails before if it does not know an option or a query.
+    let script = format!(
+        "export AWS_ENDPOINT_URL=http://127.0.0.1:1 AWS_MAX_ATTEMPTS=1; set +e
+         CLUSTER=c SERVICE=s TOKEN=t KEY=k API=a STAGE=s PLAN=p DAY=2026-11-30 TAG=t ROLE=r
+         PROBE=arn:aws:iam::123456789012:role/probe
+         aws() {{
+           local said; said=$(command aws \"$@\" 2>&1)
+           case $said in
+             *'Could not connect to the endpoint URL'*) echo understood >>calls ;;
+             *) echo \"$1 $2: $said\" >>calls ;;
+           esac
+           case \" $* \" in
+             ' sts '*) echo one two three ;;
+             ' iam get-role '*) echo '{{\"Statement\": []}}' ;;
+             *' --output text '*) echo a1b2c3d4e5 ;;
+           esac
+         }}
+         # What the block before it saved.
+         echo '{{}}' >trust.json
+         {commands}
+         echo calls:; cat calls"
+    );
+    let operator = Shell::of(env, SECRET);
+    let printed = operator.enter(&script).await.stdout;
+    let printed = String::from_utf8_lossy(&printed);
+    let (_, made) = printed
+        .rsplit_once("calls:\n")
+        .unwrap_or_else(|| panic!("{what}: {printed}"));
+    assert!(!made.is_empty(), "{what}: no call");
+    for call in made.lines() {
+        assert_eq!(call, "understood", "{what}");
+    }
+    made.lines().count()
 }
 
 /// JSON blocks are JSON, where nothing is left out.
