@@ -1,20 +1,15 @@
 //! The Doppler targets of a fleet: read together in a reconciliation, and changed only after reads of their own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_key_rotation::adapters::description::{InUseText, target_hash};
-use api_key_rotation::ids::Target;
+use api_key_rotation::adapters::description::InUseText;
 use sandbox::doppler::Visibility;
 use sandbox::{Call, Fault, FaultKind, Service};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::support::{
-    CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, create_managed_key,
-};
-
-const DOCUMENT: &str = "rotation/fleet-1";
+use crate::support::fleet::{DOCUMENT, create_rotated, deploy_for_fleet, with_targets};
+use crate::support::{CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder};
 
 /// Starts a fleet that was rotated before: each member has a target, which holds its key.
 async fn fleet(members: usize, changes: &[(&str, &str)]) -> TestEnv {
@@ -25,42 +20,15 @@ async fn fleet(members: usize, changes: &[(&str, &str)]) -> TestEnv {
 /// As `fleet`, with these names of the targets.
 async fn fleet_of(names: &[String], changes: &[(&str, &str)]) -> TestEnv {
     let mut env = TestEnvBuilder::quick().inheriting().start().await;
-    let (sandbox, plan) = (&env.sandbox, &env.plans[0]);
-    let mut members = serde_json::Map::from_iter([(SECRET.to_owned(), json!({}))]);
+    let mut members = Map::from_iter([(SECRET.to_owned(), json!({}))]);
     for (number, name) in names.iter().enumerate() {
-        let (secret, value, target) = (member(number), value(number), target(name));
-        sandbox.create_secret(&secret, Some(&value));
-        sandbox.enable_rotation(&secret);
-        let version = sandbox
-            .secret(&secret)
-            .current()
-            .expect("a value")
-            .id
-            .clone();
-        let id = create_managed_key(sandbox, &secret, &version, &value, &[plan]);
-        let description = InUseText {
-            targets: BTreeSet::from([target_hash(&target)]),
-            ..InUseText::new(&secret)
-        };
-        sandbox.describe_key(&id, &description.to_string());
-        let doppler = sandbox.doppler();
-        doppler.set_value(PROJECT, CONFIG, name, &value);
-        members.insert(secret, json!({ "dopplerTargets": [target.to_string()] }));
+        create_rotated(&env, &member(number), &value(number), name);
+        members.insert(member(number), with_targets(&[name]));
     }
-    let document = json!({ "defaults": { "usagePlanIds": [plan] }, "members": members });
-    sandbox.create_secret(DOCUMENT, Some(&document.to_string()));
-    let allowed = format!("{PROJECT}/*");
-    let mut settings = vec![
-        ("SECRET_ID", ""),
-        ("DOPPLER_TARGETS", ""),
-        ("FLEET_CONFIG_SECRET_IDS", DOCUMENT),
-        ("DOPPLER_ALLOWED", &allowed),
-    ];
-    settings.extend(changes);
-    let settings = settings.into_iter();
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    env.settings.extend(settings);
-    env.redeploy(&[]).await;
+    let changes = changes.iter();
+    let changes = changes.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    env.settings.extend(changes);
+    deploy_for_fleet(&mut env, members).await;
     env.sandbox.clear_calls();
     env
 }
@@ -71,15 +39,6 @@ fn member(number: usize) -> String {
 
 fn value(number: usize) -> String {
     format!("Value{number:035}")
-}
-
-fn target(name: &str) -> Target {
-    Target {
-        project: PROJECT.to_owned(),
-        environment: None,
-        config: CONFIG.to_owned(),
-        name: name.to_owned(),
-    }
 }
 
 /// Returns the calls of an operation of Doppler.

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::fleet::{deploy_for_fleet, with_targets};
 use crate::support::{
     CONFIG, PROJECT, SECRET, TOKEN_SECRET, TestEnv, TestEnvBuilder, create_identity, is_enabled,
 };
 use sandbox::{Fault, FaultKind, Options, Service};
-use serde_json::json;
+use serde_json::{Map, json};
 
 const LOGIN: &str = "OidcLogin";
 const PROOF: &str = "GetWebIdentityToken";
@@ -206,29 +207,12 @@ async fn hidden_value_keeps_token_of_login() {
 
 /// Starts a fleet without a stored token: for each target, a rotated secret in a config of its own.
 async fn keyless_fleet(names: &[&str]) -> TestEnv {
-    const DOCUMENT: &str = "rotation/fleet-1";
     let env = TestEnvBuilder::quick().inheriting().keyless();
     let mut env = env.start().await;
-    let member = |name: &str| {
-        (
-            name.to_owned(),
-            json!({ "dopplerTargets": [target_of(name)] }),
-        )
-    };
-    let mut members: serde_json::Map<_, _> = names.iter().copied().map(member).collect();
+    let member = |name: &str| (name.to_owned(), with_targets(&[name]));
+    let mut members: Map<_, _> = names.iter().copied().map(member).collect();
     members.insert(SECRET.to_owned(), json!({}));
-    let document = json!({ "defaults": { "usagePlanIds": env.plans }, "members": members });
-    env.sandbox
-        .create_secret(DOCUMENT, Some(&document.to_string()));
-    let changes = [
-        ("SECRET_ID", ""),
-        ("DOPPLER_TARGETS", ""),
-        ("FLEET_CONFIG_SECRET_IDS", DOCUMENT),
-        ("DOPPLER_ALLOWED", &format!("{PROJECT}/*")),
-    ];
-    let changes = changes.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    env.settings.extend(changes);
-    env.redeploy(&[]).await;
+    deploy_for_fleet(&mut env, members).await;
     for name in names {
         env.sandbox.create_secret(name, None);
         env.sandbox.enable_rotation(name);
@@ -237,10 +221,6 @@ async fn keyless_fleet(names: &[&str]) -> TestEnv {
         assert!(outcome.succeeded, "{name}: {:?}", outcome.error());
     }
     env
-}
-
-fn target_of(name: &str) -> String {
-    format!("{PROJECT}/{CONFIG}/{name}")
 }
 
 /// Faults of an exchange that pass are retried, since an exchange may be repeated.

@@ -990,7 +990,12 @@ fn cases(calls: Vec<(Run, Service, &'static str)>, all: usize) -> mpsc::Receiver
 /// Malformed replies, runs that failed with a clear error, and runs that continued.
 type Figures = BTreeMap<(Run, &'static str), [usize; 3]>;
 
-async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usize) {
+/// Tries replies to the calls of some runs. Both pairs are the number of replies and of environments:
+/// of a test run, and of an exhaustive one.
+async fn try_all(is_tried: fn(Run) -> bool, share: (usize, usize), exhaustive: (usize, usize)) {
+    let calls = CALLS.into_iter().filter(|(run, ..)| is_tried(*run));
+    let calls = calls.collect();
+    let (all, envs) = if is_exhaustive() { exhaustive } else { share };
     let began = Instant::now();
     let cases = Arc::new(Mutex::new(cases(calls, all)));
     let figures = Arc::new(Mutex::new(Figures::new()));
@@ -1063,36 +1068,17 @@ async fn try_all(calls: Vec<(Run, Service, &'static str)>, all: usize, envs: usi
 /// No reply ends the process or endangers the key in use, and the next try completes the run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_reply_endangers_key_or_process() {
-    let calls = CALLS
-        .into_iter()
-        .filter(|(run, ..)| run.is_of_one())
-        .collect();
-    let (all, envs) = if is_exhaustive() {
-        (4_400, 32)
-    } else {
-        (66, 16)
-    };
-    try_all(calls, all, envs).await;
+    try_all(Run::is_of_one, (66, 16), (4_400, 32)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_reply_ends_reconciliation_of_every_secret() {
-    let calls = CALLS
-        .into_iter()
-        .filter(|(run, ..)| *run == Run::Everything)
-        .collect();
-    let (all, envs) = if is_exhaustive() { (400, 16) } else { (8, 4) };
-    try_all(calls, all, envs).await;
+    try_all(|run| run == Run::Everything, (8, 4), (400, 16)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_reply_ends_reconciliation_of_fleet() {
-    let calls = CALLS
-        .into_iter()
-        .filter(|(run, ..)| *run == Run::Fleet)
-        .collect();
-    let (all, envs) = if is_exhaustive() { (900, 16) } else { (18, 6) };
-    try_all(calls, all, envs).await;
+    try_all(|run| run == Run::Fleet, (18, 6), (900, 16)).await;
 }
 
 /// The name, the tags and the description of a key whose version is `V`.

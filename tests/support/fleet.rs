@@ -1,49 +1,52 @@
-//! A fleet of two secrets: that of every test, and a second one with a target in the same config.
+//! Fleets: their members and their document.
 
 use std::collections::BTreeSet;
 
 use api_key_rotation::adapters::description::InUseText;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{CONFIG, PROJECT, SECRET, TestEnv, create_managed_key, hash_of};
 
 /// The secret with the fleet's document.
-const DOCUMENT: &str = "rotation/fleet-1";
-/// The second secret. It was rotated before.
+pub(crate) const DOCUMENT: &str = "rotation/fleet-1";
+/// The second secret of [`join_fleet`].
 pub(crate) const PEER: &str = "demo/peer-api-key";
 /// Its key.
 pub(crate) const PEER_KEY: &str = "PeerPeerPeerPeerPeerPeerPeerPeerPeerPeer";
 /// Its target.
 pub(crate) const PEER_TARGET: &str = "PEER_API_KEY";
 
-/// Deploys the function again, for a fleet that the environment's secret and the second one belong
-/// to. Its settings for one secret become those of a member.
-pub(crate) async fn join_fleet(env: &mut TestEnv) {
+/// Creates a secret that was rotated before: its target holds its key.
+pub(crate) fn create_rotated(env: &TestEnv, secret: &str, key: &str, target: &str) {
     let sandbox = &env.sandbox;
-    sandbox.create_secret(PEER, Some(PEER_KEY));
-    sandbox.enable_rotation(PEER);
-    let secret = sandbox.secret(PEER);
-    let version = &secret.current().expect("it has a value").id;
+    sandbox.create_secret(secret, Some(key));
+    sandbox.enable_rotation(secret);
+    let created = sandbox.secret(secret);
+    let version = &created.current().expect("it has a value").id;
     let plans: Vec<_> = env.plans.iter().map(String::as_str).collect();
-    let key = create_managed_key(sandbox, PEER, version, PEER_KEY, &plans);
+    let id = create_managed_key(sandbox, secret, version, key, &plans);
     let description = InUseText {
-        targets: BTreeSet::from([hash_of(PEER_TARGET)]),
-        ..InUseText::new(PEER)
+        targets: BTreeSet::from([hash_of(target)]),
+        ..InUseText::new(secret)
     };
-    sandbox.describe_key(&key, &description.to_string());
+    sandbox.describe_key(&id, &description.to_string());
     let doppler = sandbox.doppler();
-    doppler.set_value(PROJECT, CONFIG, PEER_TARGET, PEER_KEY);
+    doppler.set_value(PROJECT, CONFIG, target, key);
+}
 
-    let member = |targets: &[&str]| {
-        let targets = targets.iter();
-        let targets = targets.map(|name| format!("{PROJECT}/{CONFIG}/{name}"));
-        json!({ "dopplerTargets": targets.collect::<Vec<_>>() })
-    };
-    let document = json!({
-        "defaults": { "usagePlanIds": env.plans },
-        "members": { SECRET: member(&env.targets), PEER: member(&[PEER_TARGET]) },
-    });
-    sandbox.create_secret(DOCUMENT, Some(&document.to_string()));
+/// Returns the settings of a member with these targets.
+pub(crate) fn with_targets(targets: &[&str]) -> Value {
+    let targets = targets.iter();
+    let targets = targets.map(|name| format!("{PROJECT}/{CONFIG}/{name}"));
+    json!({ "dopplerTargets": targets.collect::<Vec<_>>() })
+}
+
+/// Deploys the function again, for a fleet of these members on the environment's plans. The settings
+/// for one secret are gone.
+pub(crate) async fn deploy_for_fleet(env: &mut TestEnv, members: Map<String, Value>) {
+    let document = json!({ "defaults": { "usagePlanIds": env.plans }, "members": members });
+    env.sandbox
+        .create_secret(DOCUMENT, Some(&document.to_string()));
     for name in ["SECRET_ID", "USAGE_PLAN_IDS", "DOPPLER_TARGETS"] {
         env.settings.remove(name);
     }
@@ -54,4 +57,15 @@ pub(crate) async fn join_fleet(env: &mut TestEnv) {
         env.settings.insert(name.to_owned(), value);
     }
     env.redeploy(&[]).await;
+}
+
+/// Deploys the function again, for a fleet of the environment's secret and of a second one with a
+/// target in the same config.
+pub(crate) async fn join_fleet(env: &mut TestEnv) {
+    create_rotated(env, PEER, PEER_KEY, PEER_TARGET);
+    let members = Map::from_iter([
+        (SECRET.to_owned(), with_targets(&env.targets)),
+        (PEER.to_owned(), with_targets(&[PEER_TARGET])),
+    ]);
+    deploy_for_fleet(env, members).await;
 }
