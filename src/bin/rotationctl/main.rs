@@ -13,6 +13,7 @@ mod failure;
 mod fleet_arguments;
 mod function;
 mod function_log;
+mod key_pages;
 mod operator;
 mod parse;
 mod pattern;

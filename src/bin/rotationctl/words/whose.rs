@@ -11,15 +11,10 @@ use aws_sdk_apigateway::types::ApiKey;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::key_pages::KeyPages;
 use crate::operator::Operator;
 use crate::secret::{CURRENT, PENDING};
 use crate::words::value;
-
-/// Keys per page: the maximum of API Gateway.
-const PAGE: i32 = 500;
-
-/// The most keys that are listed: twice as many as an account can have.
-pub(crate) const MOST_LISTED: usize = 20_000;
 
 /// The key with the value, in texts that are safe to show.
 pub(crate) struct Found {
@@ -94,11 +89,6 @@ pub(crate) fn not_found() -> Failure {
     )
 }
 
-/// Returns the error of a list whose pages have no end.
-pub(crate) fn no_end() -> Failure {
-    Failure::new("API Gateway's list of keys has no end", "run it again")
-}
-
 /// Lists keys page by page until one has the value.
 ///
 /// The SDK's types print values with `{:?}`, so none of them leaves this function.
@@ -110,29 +100,19 @@ pub(crate) async fn search(
     value: &ApiKeyValue,
 ) -> Result<Option<Found>, Failure> {
     let request = operator.aws.api_gateway.get_api_keys();
-    let request = request.include_values(true).limit(PAGE);
-    let (mut position, mut listed) = (None, 0);
+    let mut pages = KeyPages::of(request.include_values(true));
     loop {
-        operator.console.progress(&if listed == 0 {
-            "searching the keys…".to_owned()
-        } else {
-            format!("searched {listed} keys…")
+        operator.console.progress(&match pages.listed {
+            0 => "searching the keys…".to_owned(),
+            listed => format!("searched {listed} keys…"),
         });
-        let page = request.clone().set_position(position.clone()).send().await;
-        let page = page.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
-        let mut keys = page.items().iter();
+        let Some(keys) = pages.next().await? else {
+            return Ok(None);
+        };
+        let mut keys = keys.iter();
         if let Some(key) = keys.find(|key| key.value().is_some_and(|other| value.is(other))) {
             return Ok(Some(found(key, value)));
         }
-        listed += page.items().len().max(1);
-        let next = page.position.filter(|next| !next.is_empty());
-        if next.is_none() {
-            return Ok(None);
-        }
-        if next == position || listed > MOST_LISTED {
-            return Err(no_end());
-        }
-        position = next;
     }
 }
 

@@ -9,8 +9,8 @@ use aws_sdk_apigateway::types::ApiKey;
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
+use crate::key_pages::KeyPages;
 use crate::operator::Operator;
-use crate::words::whose;
 
 /// How the name of each key begins. A secret's name cannot have a colon, so no key of a secret has
 /// such a name.
@@ -21,9 +21,6 @@ pub(crate) const TAG: &str = "rotation:doctor";
 
 /// After this time, a key of another operator's run is one that a killed run left.
 const LONGEST_RUN: Duration = Duration::from_mins(15);
-
-/// Keys per page: the maximum of API Gateway.
-const PAGE: i32 = 500;
 
 /// The keys of one run.
 #[derive(Debug)]
@@ -101,26 +98,21 @@ impl<'a> OwnKeys<'a> {
     pub(crate) async fn remove_all(&self) -> Result<usize, Failure> {
         // First what is known, because the list may be denied, or late.
         let created = self.created.take();
-        let (mut removed, mut first) = (0, None);
+        let mut removed = Vec::new();
         for id in &created {
-            match self.remove(id).await {
-                Ok(is_removed) => removed += usize::from(is_removed),
-                Err(failed) => first = first.or(Some(failed)),
-            }
+            removed.push(self.remove(id).await);
         }
         match self.list(&format!("{PREFIX}{}/", self.owner)).await {
             Ok(listed) => {
                 let ids = listed.iter().filter_map(ApiKey::id);
                 for id in ids.filter(|id| !created.iter().any(|created| created == id)) {
-                    match self.remove(id).await {
-                        Ok(is_removed) => removed += usize::from(is_removed),
-                        Err(failed) => first = first.or(Some(failed)),
-                    }
+                    removed.push(self.remove(id).await);
                 }
             }
-            Err(failed) => first = first.or(Some(failed)),
+            Err(failed) => removed.push(Err(failed)),
         }
-        first.map_or(Ok(removed), Err)
+        let numbers = removed.into_iter().map(|removed| removed.map(usize::from));
+        numbers.sum()
     }
 
     /// Removes one key. Returns `false` if it was gone.
@@ -167,21 +159,11 @@ impl<'a> OwnKeys<'a> {
     /// Lists keys by the beginning of their names, without values.
     async fn list(&self, prefix: &str) -> Result<Vec<ApiKey>, Failure> {
         let client = &self.operator.aws.api_gateway;
-        let request = client.get_api_keys().name_query(prefix).limit(PAGE);
-        let (mut keys, mut position, mut listed) = (Vec::new(), None, 0);
-        loop {
-            let page = request.clone().set_position(position.clone()).send().await;
-            let page = page.map_err(|error| Failure::of_call("apigateway:GET", &error))?;
-            keys.extend(page.items().iter().cloned());
-            listed += page.items().len().max(1);
-            let next = page.position.filter(|next| !next.is_empty());
-            if next.is_none() {
-                return Ok(keys);
-            }
-            if next == position || listed > whose::MOST_LISTED {
-                return Err(whose::no_end());
-            }
-            position = next;
+        let mut pages = KeyPages::of(client.get_api_keys().name_query(prefix));
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await? {
+            keys.extend(page);
         }
+        Ok(keys)
     }
 }
