@@ -106,4 +106,34 @@ impl Operator<'_> {
             .map(drop)
             .map_err(|error| Failure::of_call(action, &error))
     }
+
+    /// Makes a version current, if the version that was read still is.
+    ///
+    /// AWS moves the label only away from the version that the call names (AWSV), so a value that is
+    /// put in the meantime is never lost.
+    ///
+    /// # Errors
+    /// Returns the error of `changed` if another version is current, which gets that of the call, or
+    /// an error if Secrets Manager refuses.
+    pub(crate) async fn make_current(
+        &self,
+        arn: &str,
+        from: &str,
+        version: &str,
+        changed: impl FnOnce(Failure) -> Failure,
+    ) -> Result<(), Failure> {
+        let moved = self.move_label(arn, CURRENT, from, Some(version)).await;
+        let Err(failed) = moved else {
+            return Ok(());
+        };
+        if !failed.has_code("InvalidParameterException") {
+            return Err(failed);
+        }
+        // The first try may have moved it, although its reply was lost.
+        let now = self.describe_secret(arn).await;
+        if now.is_ok_and(|now| now.has(version, CURRENT)) {
+            return Ok(());
+        }
+        Err(changed(failed))
+    }
 }

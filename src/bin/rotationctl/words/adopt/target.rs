@@ -124,8 +124,7 @@ impl Target {
 
     /// Puts the value, unless the secret has it.
     ///
-    /// It gets a label of its own first: AWS moves AWSCURRENT only away from the version that the call
-    /// names (AWSV), so a value that is put at the same time is never lost.
+    /// It gets a label of its own first, so that a value that is put at the same time is never lost.
     ///
     /// # Errors
     /// Returns an error if the secret was changed after it was read, or if Secrets Manager refuses.
@@ -166,19 +165,8 @@ impl Target {
         label: &str,
     ) -> Result<(), Failure> {
         let arn = &self.secret.arn;
-        let moved = operator.move_label(arn, CURRENT, from, Some(version)).await;
-        let moved = match moved {
-            Err(failed) if failed.has_code("InvalidParameterException") => {
-                // The first try may have moved it, although its reply was lost.
-                let now = operator.describe_secret(arn).await;
-                if now.is_ok_and(|now| now.has(version, CURRENT)) {
-                    Ok(())
-                } else {
-                    Err(changed())
-                }
-            }
-            moved => moved,
-        };
+        let moved = operator.make_current(arn, from, version, |_| changed());
+        let moved = moved.await;
         let removed = operator.move_label(arn, label, version, None).await;
         moved?;
         // The emergency stop spares the key of a version with such a label.

@@ -4,7 +4,6 @@
 use api_key_rotation::config::{Config, Document, Fleet, FleetError};
 use api_key_rotation::decision::CURRENT;
 
-use super::secrets;
 use crate::failure::Failure;
 use crate::function::Function;
 use crate::operator::Operator;
@@ -169,33 +168,22 @@ pub(super) async fn prepare<'a>(
 
 /// Makes a prepared version current, if the version that was read still is.
 ///
-/// AWS moves the label only away from the version that the call names (AWSV), so an update of
-/// another operator in the meantime is never lost.
-///
 /// # Errors
 /// Returns an error if the document was changed in the meantime, or if Secrets Manager refuses.
 pub(super) async fn publish_only(
     operator: &Operator<'_>,
     prepared: &Prepared<'_>,
 ) -> Result<(), Failure> {
-    let document = prepared.document;
-    let (from, to) = (&document.version, Some(prepared.version.as_str()));
-    let moved = operator.move_label(&document.arn, CURRENT, from, to).await;
-    let Err(failed) = moved else {
-        return Ok(());
+    let Stored {
+        arn, version, name, ..
+    } = prepared.document;
+    let changed = |failed: Failure| {
+        failed
+            .saying(format!("document {name} was changed after it was read"))
+            .next("nothing was changed; run it again: it then edits the new version")
     };
-    if !failed.has_code("InvalidParameterException") {
-        return Err(failed);
-    }
-    // The first try may have moved it, although its reply was lost.
-    let now = secrets::describe(operator, &document.arn).await;
-    if now.is_ok_and(|now| now.labelled(CURRENT) == to) {
-        return Ok(());
-    }
-    let what = format!("document {} was changed after it was read", document.name);
-    Err(failed
-        .saying(what)
-        .next("nothing was changed; run it again: it then edits the new version"))
+    let made = operator.make_current(arn, version, &prepared.version, changed);
+    made.await
 }
 
 /// As [`publish_only`], and removes the label of its own. Returns the id of the version.
